@@ -1,0 +1,177 @@
+//! Slots addressed by an index and a generation, so that a key outlives its value harmlessly.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::marker::PhantomData;
+
+/// The address of a value in an [`Arena`]. A key whose value is gone finds nothing, even after the slot
+/// has been given to somebody else.
+pub struct Key<T> {
+    index: u32,
+    generation: u32,
+    of: PhantomData<fn() -> T>,
+}
+
+impl<T> Key<T> {
+    /// The slot's index. Two live values never share it.
+    #[must_use]
+    pub const fn index(self) -> u32 {
+        self.index
+    }
+
+    /// Packs the key into 64 bits.
+    #[must_use]
+    pub const fn to_bits(self) -> u64 {
+        ((self.generation as u64) << 32) | self.index as u64
+    }
+
+    /// The inverse of [`Key::to_bits`].
+    #[must_use]
+    pub const fn from_bits(bits: u64) -> Self {
+        #[expect(clippy::cast_possible_truncation, reason = "the two halves of the 64 bits")]
+        Self { index: bits as u32, generation: (bits >> 32) as u32, of: PhantomData }
+    }
+}
+
+impl<T> Clone for Key<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for Key<T> {}
+impl<T> PartialEq for Key<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.index == other.index && self.generation == other.generation
+    }
+}
+impl<T> Eq for Key<T> {}
+impl<T> Hash for Key<T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.to_bits().hash(state);
+    }
+}
+impl<T> fmt::Debug for Key<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}#{}", self.index, self.generation)
+    }
+}
+
+struct Slot<T> {
+    generation: u32,
+    value: Option<T>,
+}
+
+/// A bounded slab of values with generation-checked keys.
+pub struct Arena<T> {
+    slots: Vec<Slot<T>>,
+    free: Vec<u32>,
+    limit: u32,
+}
+
+impl<T> Arena<T> {
+    /// An empty arena that will hold at most `limit` values. It grows by doubling until then.
+    #[must_use]
+    pub const fn with_limit(limit: u32) -> Self {
+        Self { slots: Vec::new(), free: Vec::new(), limit }
+    }
+
+    /// Stores a value, or gives it back when the arena is full.
+    ///
+    /// # Errors
+    /// The value itself, when `limit` values are stored already.
+    pub fn insert(&mut self, value: T) -> Result<Key<T>, T> {
+        if let Some(index) = self.free.pop() {
+            let slot = &mut self.slots[index as usize];
+            debug_assert!(slot.value.is_none(), "a free slot is empty");
+            slot.value = Some(value);
+            return Ok(Key { index, generation: slot.generation, of: PhantomData });
+        }
+        let Ok(index) = u32::try_from(self.slots.len()) else { return Err(value) };
+        if index >= self.limit {
+            return Err(value);
+        }
+        self.slots.push(Slot { generation: 0, value: Some(value) });
+        Ok(Key { index, generation: 0, of: PhantomData })
+    }
+
+    /// Takes a value out; its key and all copies of it find nothing from now on.
+    pub fn remove(&mut self, key: Key<T>) -> Option<T> {
+        let slot = self.slots.get_mut(key.index as usize)?;
+        if slot.generation != key.generation {
+            return None;
+        }
+        let value = slot.value.take()?;
+        slot.generation = slot.generation.wrapping_add(1);
+        self.free.push(key.index);
+        Some(value)
+    }
+
+    /// The value of a key.
+    #[must_use]
+    pub fn get(&self, key: Key<T>) -> Option<&T> {
+        let slot = self.slots.get(key.index as usize)?;
+        if slot.generation == key.generation { slot.value.as_ref() } else { None }
+    }
+
+    /// The value of a key, mutable.
+    pub fn get_mut(&mut self, key: Key<T>) -> Option<&mut T> {
+        let slot = self.slots.get_mut(key.index as usize)?;
+        if slot.generation == key.generation { slot.value.as_mut() } else { None }
+    }
+
+    /// The number of values.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// All values with their keys, in slot order.
+    pub fn iter(&self) -> impl Iterator<Item = (Key<T>, &T)> {
+        self.slots.iter().zip(0u32..).filter_map(|(slot, index)| {
+            slot.value.as_ref().map(|value| (Key { index, generation: slot.generation, of: PhantomData }, value))
+        })
+    }
+
+    /// All values with their keys, in slot order, mutable.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (Key<T>, &mut T)> {
+        self.slots.iter_mut().zip(0u32..).filter_map(|(slot, index)| {
+            let generation = slot.generation;
+            slot.value.as_mut().map(|value| (Key { index, generation, of: PhantomData }, value))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_of_a_removed_value_does_not_find_the_slots_next_owner() {
+        let mut arena = Arena::with_limit(2);
+        let first = arena.insert('a').unwrap();
+        assert_eq!(arena.remove(first), Some('a'));
+        let second = arena.insert('b').unwrap();
+        assert_eq!(second.index(), first.index());
+        assert_eq!(arena.get(first), None);
+        assert_eq!(arena.remove(first), None);
+        assert_eq!(arena.get(second), Some(&'b'));
+    }
+
+    #[test]
+    fn a_full_arena_gives_the_value_back() {
+        let mut arena = Arena::with_limit(1);
+        arena.insert(1).unwrap();
+        assert_eq!(arena.insert(2), Err(2));
+        assert_eq!(arena.count(), 1);
+    }
+
+    #[test]
+    fn bits_and_back() {
+        let mut arena = Arena::with_limit(3);
+        let stale = arena.insert(0).unwrap();
+        arena.remove(stale).unwrap();
+        let key = arena.insert(7).unwrap();
+        assert_eq!(Key::from_bits(key.to_bits()), key);
+        assert_ne!(Key::from_bits(stale.to_bits()), key);
+    }
+}

@@ -1,0 +1,56 @@
+//! Every bound in one place, and what must hold between them.
+
+use std::time::Duration;
+
+/// Bytes of an MPEG transport stream packet.
+pub const PACKET_BYTES: usize = 188;
+
+/// The longest request head a listener accepts.
+pub const REQUEST_HEAD_BYTES_MAX: usize = 16 * 1024;
+/// The most header fields in a request or an upstream's response.
+pub const HEADERS_MAX: usize = 64;
+/// A request head must have arrived this long after the connection was accepted.
+pub const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest response head an upstream may send.
+pub const UPSTREAM_HEAD_BYTES_MAX: usize = 32 * 1024;
+/// Redirects followed on the way to an upstream.
+pub const UPSTREAM_REDIRECTS_MAX: u32 = 5;
+/// Bytes of an upstream's unusable body that are kept for the error message.
+pub const PREVIEW_BYTES_MAX: usize = 256;
+/// Bytes of a child's standard error that are kept.
+pub const STDERR_TAIL_BYTES: usize = 8 * 1024;
+
+/// The most bytes in one send.
+pub const SEND_BYTES_MAX: usize = 256 * 1024;
+/// The most bytes in one read from a source.
+pub const READ_BYTES_MAX: usize = 128 * 1024;
+/// Sends a core submits in one turn. At 64 KiB each this is 16 MiB, 2 to 3 ms of work: the time a new
+/// connection or a source's bytes may have to wait.
+pub const SENDS_PER_TURN: usize = 256;
+/// Submission queue entries of a core.
+pub const SUBMISSION_ENTRIES: u32 = 1024;
+/// Completion queue entries of a core. When more are outstanding the kernel keeps them in a list of its own.
+pub const COMPLETION_ENTRIES: u32 = 8192;
+/// Connections and viewers a core holds at most.
+pub const CONNECTIONS_PER_CORE_MAX: u32 = 32 * 1024;
+/// Operations in flight on a core: a viewer has a hang-up poll, one send, and up to
+/// [`ZERO_COPY_IN_FLIGHT_MAX`] sends whose notification is still to come.
+pub const OPERATIONS_PER_CORE_MAX: u32 = CONNECTIONS_PER_CORE_MAX * 8;
+/// Zero-copy sends of one viewer whose memory the kernel still holds.
+pub const ZERO_COPY_IN_FLIGHT_MAX: u8 = 4;
+/// Channels live on one core.
+pub const CHANNELS_PER_CORE_MAX: u32 = 1024;
+/// Messages waiting for a core.
+pub const MAILBOX_MESSAGES_MAX: usize = 4096;
+/// Requests waiting for control.
+pub const CONTROL_REQUESTS_MAX: usize = 4096;
+/// Jobs waiting for the store.
+pub const STORE_JOBS_MAX: usize = 1024;
+/// Entry points remembered per ring. At one every 0.25 s this is more than a minute.
+pub const ENTRY_POINTS_MAX: usize = 256;
+/// Bytes of PAT and PMT packets kept for a joining viewer.
+pub const PSI_PACKETS_MAX: usize = 16;
+
+const _: () = assert!(SENDS_PER_TURN < SUBMISSION_ENTRIES as usize);
+const _: () = assert!(SUBMISSION_ENTRIES <= COMPLETION_ENTRIES);
+const _: () = assert!(REQUEST_HEAD_BYTES_MAX <= SEND_BYTES_MAX);

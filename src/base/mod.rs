@@ -1,0 +1,12 @@
+//! What every other module stands on: time, keys, bounds, memory the kernel may touch.
+
+pub mod arena;
+pub mod clock;
+pub mod errno;
+pub mod kernel_bytes;
+pub mod limits;
+
+pub use arena::{Arena, Key};
+pub use clock::{Clock, Instant, WallTime};
+pub use errno::Errno;
+pub use kernel_bytes::KernelBytes;

@@ -1,0 +1,3 @@
+//! The tunerd binary.
+
+fn main() {}

@@ -1,0 +1,115 @@
+//! The layers hold: imports go downwards only, and what is dangerous stays where it is allowed.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Each module and the modules it may import. `base` is allowed to everybody.
+const MAY_IMPORT: &[(&str, &[&str])] = &[
+    ("base", &[]),
+    ("ts", &[]),
+    ("http", &[]),
+    ("ring", &[]),
+    ("uring", &[]),
+    ("store", &[]),
+    ("source", &["ts", "http"]),
+    ("session", &["ts", "ring"]),
+    ("tuner", &[]),
+    ("engine", &["ts", "http", "ring", "uring", "source", "session", "tuner"]),
+    ("status", &["engine", "session", "source", "tuner"]),
+    ("catalog", &["store", "http", "tuner"]),
+    ("control", &["engine", "status", "catalog", "store", "http", "source", "tuner", "session"]),
+    ("config", &[]),
+];
+
+/// Files in which `unsafe` may be written.
+const MAY_BE_UNSAFE: &[&str] = &["src/ring/memory.rs", "src/uring/", "src/base/kernel_bytes.rs"];
+
+/// Crates that one module alone may name.
+const ONLY_IN: &[(&str, &str)] =
+    &[("io_uring::", "src/uring/"), ("tokio_uring::", "src/control/"), ("rusqlite::", "src/store/")];
+
+fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
+    let mut entries: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    entries.sort();
+    for path in entries {
+        if path.is_dir() {
+            rust_files(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// Every source file with its path from the crate's root.
+fn sources() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    rust_files(&root.join("src"), &mut found);
+    found
+        .into_iter()
+        .map(|path| {
+            let text = fs::read_to_string(&path).unwrap();
+            (path.strip_prefix(root).unwrap().to_str().unwrap().to_owned(), text)
+        })
+        .collect()
+}
+
+/// The text of a file without its line comments.
+fn code(text: &str) -> String {
+    text.lines().map(|line| line.split("//").next().unwrap_or("")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn imports_go_downwards_only() {
+    let mut wrong = Vec::new();
+    for (path, text) in sources() {
+        let Some((module, _)) = path.strip_prefix("src/").unwrap().split_once('/') else { continue };
+        let allowed = MAY_IMPORT
+            .iter()
+            .find(|(name, _)| *name == module)
+            .unwrap_or_else(|| panic!("{path}: module {module} is not in the table"))
+            .1;
+        for imported in code(&text).split("crate::").skip(1) {
+            let name: String =
+                imported.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+            let known = MAY_IMPORT.iter().any(|(other, _)| *other == name);
+            if known && name != module && name != "base" && !allowed.contains(&name.as_str()) {
+                wrong.push(format!("{path} imports crate::{name}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "imports against the table:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn unsafe_is_written_only_where_it_is_allowed() {
+    let mut wrong = Vec::new();
+    for (path, text) in sources() {
+        let has_unsafe = code(&text).split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|w| w == "unsafe");
+        if has_unsafe && !MAY_BE_UNSAFE.iter().any(|allowed| path.starts_with(allowed)) {
+            wrong.push(path);
+        }
+    }
+    assert!(wrong.is_empty(), "unsafe outside its places: {wrong:?}");
+}
+
+#[test]
+fn each_foreign_machine_has_one_importer() {
+    for (name, home) in ONLY_IN {
+        for (path, text) in sources() {
+            assert!(!code(&text).contains(name) || path.starts_with(home), "{path} names {name}; only {home} may");
+        }
+    }
+}
+
+#[test]
+fn files_stay_short_and_finished() {
+    for (path, text) in sources() {
+        let lines = text.lines().take_while(|line| !line.starts_with("#[cfg(test)]")).count();
+        assert!(lines <= 450, "{path} has {lines} lines before its tests; split it");
+        for word in ["todo!(", "unimplemented!(", "FIXME", "XXX"] {
+            assert!(!text.contains(word), "{path} holds {word}");
+        }
+    }
+}
