@@ -96,7 +96,9 @@ mod tests {
     #[test]
     fn a_joiner_gets_the_newest_entry_point_with_enough_lag() {
         let index = index(&[100, 200, 300, 400]);
-        for (lag, expected) in [(0, 400), (99, 400), (100, 400), (101, 300), (300, 200), (400, 100), (9999, 100)] {
+        for (lag, expected) in
+            [(0, 400), (99, 400), (100, 400), (101, 300), (300, 200), (400, 100), (9999, 100)]
+        {
             assert_eq!(index.for_lag(500, lag).unwrap().position, expected, "lag {lag}");
         }
     }
@@ -122,6 +124,10 @@ mod tests {
         let mut index = index(&[100]);
         index.evict_below(101);
         index.push(200, |state| *state += 1);
-        assert_eq!(index.newest().unwrap().state, 101, "the state of a forgotten entry is written over, not made anew");
+        assert_eq!(
+            index.newest().unwrap().state,
+            101,
+            "the state of a forgotten entry is written over, not made anew"
+        );
     }
 }

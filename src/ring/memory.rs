@@ -11,7 +11,7 @@ use std::rc::Rc;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 
-use crate::base::KernelBytes;
+use crate::base::{HeapBytes, KernelBytes};
 
 const PAGE_BYTES: usize = 4096;
 
@@ -35,7 +35,8 @@ impl RingMemory {
         let length = i64::try_from(capacity).map_err(|_too_large| nix::Error::ENOMEM)?;
         nix::unistd::ftruncate(&file, length)?;
         let single = NonZeroUsize::new(capacity).expect("at least one page");
-        let double = NonZeroUsize::new(capacity.checked_mul(2).ok_or(nix::Error::ENOMEM)?).expect("two pages");
+        let double =
+            NonZeroUsize::new(capacity.checked_mul(2).ok_or(nix::Error::ENOMEM)?).expect("two pages");
 
         // SAFETY: a fresh anonymous mapping at an address of the kernel's choice touches nothing that exists.
         let base = unsafe { mmap_anonymous(None, double, ProtFlags::PROT_NONE, MapFlags::MAP_PRIVATE) }?;
@@ -45,7 +46,16 @@ impl RingMemory {
         for half in 0..2 {
             let address = NonZeroUsize::new(base.as_ptr() as usize + half * capacity);
             // SAFETY: MAP_FIXED replaces exactly one half of the reservation made above, which nobody uses yet.
-            unsafe { mmap(address, single, readable, MapFlags::MAP_SHARED | MapFlags::MAP_FIXED, memory._file.as_fd(), 0) }?;
+            unsafe {
+                mmap(
+                    address,
+                    single,
+                    readable,
+                    MapFlags::MAP_SHARED | MapFlags::MAP_FIXED,
+                    memory._file.as_fd(),
+                    0,
+                )
+            }?;
         }
         Ok(memory)
     }
@@ -97,7 +107,8 @@ pub(super) const SEGMENT_BYTES: u64 = 64 * 1024;
 impl Shared {
     pub(super) fn pin(&self, position: u64) -> &Cell<u32> {
         let count = self.pins.len() as u64;
-        let index = usize::try_from((position / SEGMENT_BYTES) % count).expect("less than the number of pins");
+        let index =
+            usize::try_from((position / SEGMENT_BYTES) % count).expect("less than the number of pins");
         &self.pins[index]
     }
 }
@@ -209,4 +220,42 @@ pub(super) fn pending_mut(shared: &mut Rc<Shared>, position: u64, bytes: usize) 
     // SAFETY: the caller is the ring, holding `&mut` of itself; the span is behind its head, so no lease
     // covers it, and no `WriteSpan` is out (`Ring::pending` asserts it), so the kernel does not write it.
     unsafe { std::slice::from_raw_parts_mut(address, bytes) }
+}
+
+/// Everything a core lends to the kernel.
+#[derive(Debug)]
+pub enum Lent {
+    /// Part of a ring, to be sent.
+    Lease(Lease),
+    /// Part of a ring, to be filled.
+    Span(WriteSpan),
+    /// Bytes of a connection's own.
+    Heap(HeapBytes),
+}
+
+// SAFETY: each variant is `KernelBytes` itself, and an address does not depend on where the enum lies.
+unsafe impl KernelBytes for Lent {
+    fn address(&self) -> *mut u8 {
+        match self {
+            Self::Lease(lease) => lease.address(),
+            Self::Span(span) => span.address(),
+            Self::Heap(bytes) => bytes.address(),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Lease(lease) => lease.len(),
+            Self::Span(span) => span.len(),
+            Self::Heap(bytes) => bytes.len(),
+        }
+    }
+
+    fn registered_buffer(&self) -> Option<u16> {
+        match self {
+            Self::Lease(lease) => lease.registered_buffer(),
+            Self::Span(span) => span.registered_buffer(),
+            Self::Heap(bytes) => bytes.registered_buffer(),
+        }
+    }
 }

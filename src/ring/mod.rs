@@ -11,5 +11,5 @@ mod memory;
 mod stream;
 
 pub use entry_index::{Entry, EntryIndex};
-pub use memory::{Lease, RingMemory, WriteSpan};
+pub use memory::{Lease, Lent, RingMemory, WholeMapping, WriteSpan};
 pub use stream::{ReserveError, Ring};

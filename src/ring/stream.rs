@@ -126,7 +126,10 @@ impl Ring {
     /// Takes a span back after `bytes` of it have been filled.
     pub fn received(&mut self, span: WriteSpan, bytes: usize) {
         assert!(Rc::ptr_eq(&span.shared, &self.shared), "the span is of this ring");
-        assert!(span.position == self.filled && bytes <= span.bytes, "a span comes back once, not overfilled");
+        assert!(
+            span.position == self.filled && bytes <= span.bytes,
+            "a span comes back once, not overfilled"
+        );
         drop(span);
         self.filled += bytes as u64;
         self.lent_end = self.filled;
