@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::cli::CommandLine;
@@ -130,4 +131,22 @@ pub struct Effective {
     pub value: String,
     /// Where it comes from.
     pub origin: Origin,
+}
+
+impl fmt::Display for Effective {
+    /// `STALL_DETECT=4s (default)`
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}={} ({})", self.env, self.value, self.origin)
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => formatter.write_str("default"),
+            Self::File { line } => write!(formatter, "file, line {line}"),
+            Self::Environment => formatter.write_str("environment"),
+            Self::Flag => formatter.write_str("flag"),
+        }
+    }
 }

@@ -204,7 +204,7 @@ pub struct Tuner {
 /// When a channel that cannot be tuned is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TuneBackoff {
-    /// After more failed tunes than this
+    /// After so many failed tunes
     pub max_tunes: u32,
     /// within this time,
     pub interval: Duration,

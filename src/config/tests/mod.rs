@@ -173,6 +173,15 @@ fn a_flag_beats_the_environment_which_beats_the_file_which_beats_the_default() {
     assert_eq!(origins["STALL_HARD_DEADLINE"], Origin::Environment);
     assert_eq!(origins["PROBE_TIMEOUT"], Origin::File { line: 3 });
     assert_eq!(origins["STALL_POLICY"], Origin::Default);
+    let shown: Vec<String> = loaded.effective.iter().map(ToString::to_string).collect();
+    for line in [
+        "STALL_DETECT=3500ms (flag)",
+        "STALL_HARD_DEADLINE=20s (environment)",
+        "PROBE_TIMEOUT=1s (file, line 3)",
+        "STALL_POLICY=failover_source (default)",
+    ] {
+        assert!(shown.iter().any(|one| one == line), "{line}");
+    }
 }
 
 #[test]
