@@ -11,27 +11,32 @@ use crate::base::limits::MAILBOX_MESSAGES_MAX;
 use super::port::CoreCommand;
 
 /// The message came back: the core has [`MAILBOX_MESSAGES_MAX`] waiting, or is gone.
-pub struct MailboxFull(pub CoreCommand);
+pub struct MailboxFull<F = OwnedFd>(pub CoreCommand<F>);
 
 /// The sending side, one clone per sender.
-#[derive(Clone)]
-pub struct Mailbox {
-    messages: SyncSender<CoreCommand>,
+pub struct Mailbox<F = OwnedFd> {
+    messages: SyncSender<CoreCommand<F>>,
     bell: Arc<EventFd>,
+}
+
+impl<F> Clone for Mailbox<F> {
+    fn clone(&self) -> Self {
+        Self { messages: self.messages.clone(), bell: Arc::clone(&self.bell) }
+    }
 }
 
 /// The core's side.
-pub struct MailboxReader {
-    messages: Receiver<CoreCommand>,
+pub struct MailboxReader<F = OwnedFd> {
+    messages: Receiver<CoreCommand<F>>,
     bell: Arc<EventFd>,
 }
 
-impl Mailbox {
+impl<F> Mailbox<F> {
     /// A mailbox for one core.
     ///
     /// # Errors
     /// When the process is out of file descriptors.
-    pub fn new() -> Result<(Self, MailboxReader), nix::Error> {
+    pub fn new() -> Result<(Self, MailboxReader<F>), nix::Error> {
         let (sender, receiver) = sync_channel(MAILBOX_MESSAGES_MAX);
         let bell = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC)?);
         Ok((Self { messages: sender, bell: Arc::clone(&bell) }, MailboxReader { messages: receiver, bell }))
@@ -41,7 +46,7 @@ impl Mailbox {
     ///
     /// # Errors
     /// The message, when the mailbox is full or its core has returned.
-    pub fn send(&self, message: CoreCommand) -> Result<(), MailboxFull> {
+    pub fn send(&self, message: CoreCommand<F>) -> Result<(), MailboxFull<F>> {
         self.messages.try_send(message).map_err(|error| match error {
             TrySendError::Full(message) | TrySendError::Disconnected(message) => MailboxFull(message),
         })?;
@@ -51,9 +56,9 @@ impl Mailbox {
     }
 }
 
-impl MailboxReader {
+impl<F> MailboxReader<F> {
     /// The oldest message.
-    pub fn take(&mut self) -> Option<CoreCommand> {
+    pub fn take(&mut self) -> Option<CoreCommand<F>> {
         self.messages.try_recv().ok()
     }
 

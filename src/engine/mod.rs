@@ -7,4 +7,4 @@ pub mod snapshot;
 
 pub use heartbeat::Heartbeats;
 pub use mailbox::{Mailbox, MailboxFull, MailboxReader};
-pub use port::{ControlPort, ControlRequest, CoreCommand, CoreId, HandedConnection, Ticket};
+pub use port::{ControlPort, ControlRequest, CoreCommand, CoreId, HandedConnection, SessionId, Ticket, TunerMessage};

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use crate::base::{ChildExit, Instant};
-use crate::tuner::{ChannelId, Lineup};
+use crate::tuner::Lineup;
 
 use super::snapshot::CoreSnapshot;
 
@@ -19,11 +19,15 @@ pub struct CoreId(pub u8);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Ticket(pub u64);
 
+/// A session, unique in the process, from 1.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct SessionId(pub u64);
+
 /// A client's connection that moves to another thread with the bytes already read from it.
 #[derive(Debug)]
-pub struct HandedConnection {
+pub struct HandedConnection<F = OwnedFd> {
     /// The socket, in non-blocking mode.
-    pub socket: OwnedFd,
+    pub socket: F,
     /// What has been read so far: at least one whole request head.
     pub bytes: Vec<u8>,
     /// The client's address.
@@ -34,9 +38,9 @@ pub struct HandedConnection {
 
 /// What a core asks of control.
 #[derive(Debug)]
-pub enum ControlRequest {
+pub enum ControlRequest<F = OwnedFd> {
     /// A request that is not for a stream. Full: the core answers 503 itself.
-    Connection(HandedConnection),
+    Connection(HandedConnection<F>),
     /// Look a host name up. Full: the source's start fails with that reason.
     Resolve {
         /// Who asks.
@@ -70,11 +74,11 @@ pub enum ControlRequest {
 }
 
 /// What a core is told, by control or by another core.
-pub enum CoreCommand {
+pub enum CoreCommand<F = OwnedFd> {
     /// A stream request accepted by another core, for a channel that lives here. Full: the sender answers 503.
     Viewer {
         /// The connection, with the request head in its bytes.
-        connection: HandedConnection,
+        connection: HandedConnection<F>,
         /// When it was accepted.
         accepted_at: Instant,
     },
@@ -93,7 +97,7 @@ pub enum CoreCommand {
         /// Of the question.
         ticket: Ticket,
         /// The pipe.
-        result: Result<OwnedFd, String>,
+        result: Result<F, String>,
     },
     /// A child has been reaped. Comes exactly once for each child that was started.
     ChildEnded {
@@ -117,26 +121,28 @@ pub enum CoreCommand {
 }
 
 /// Tuners are counted by core 0; other cores ask it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum TunerMessage {
     /// A session needs a tuner.
     Request {
         /// Where the session lives.
         core: CoreId,
-        /// Its channel.
-        channel: ChannelId,
+        /// The session.
+        session: SessionId,
+        /// Its channel's guide number, for the snapshot.
+        guide_number: String,
     },
     /// The session has its tuner.
     Granted {
-        /// The session's channel.
-        channel: ChannelId,
+        /// The session.
+        session: SessionId,
         /// The tuner's number.
         tuner: u16,
     },
     /// All tuners are in use.
     Refused {
-        /// The session's channel.
-        channel: ChannelId,
+        /// The session.
+        session: SessionId,
     },
     /// The session is done with its tuner.
     Released {
@@ -147,13 +153,13 @@ pub enum TunerMessage {
     Idle {
         /// The tuner's number.
         tuner: u16,
-        /// Since when, or `None` when there are viewers again.
-        since: Option<Instant>,
+        /// No viewers now.
+        idle: bool,
     },
-    /// The session is to end if it still has no viewers, and to say whether it did.
+    /// The session is to end if it still has no viewers. It answers with `Released` or `NotIdle`.
     Preempt {
-        /// The session's channel.
-        channel: ChannelId,
+        /// The session.
+        session: SessionId,
         /// The tuner's number.
         tuner: u16,
     },
@@ -165,10 +171,10 @@ pub enum TunerMessage {
 }
 
 /// A core's way to control. Implemented by `control`; the engine does not know what is behind it.
-pub trait ControlPort: Send {
+pub trait ControlPort<F = OwnedFd>: Send {
     /// Hands a request over without blocking.
     ///
     /// # Errors
     /// The request itself, when control's queue is full.
-    fn request(&self, request: ControlRequest) -> Result<(), Box<ControlRequest>>;
+    fn request(&self, request: ControlRequest<F>) -> Result<(), Box<ControlRequest<F>>>;
 }
