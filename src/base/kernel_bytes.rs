@@ -21,3 +21,54 @@ pub unsafe trait KernelBytes {
         self.len() == 0
     }
 }
+
+/// Bytes on the heap that can be lent: a request head being received, a reply being sent.
+#[derive(Debug)]
+pub struct HeapBytes {
+    // A vector's buffer stays where it is when the vector is moved. It is never grown while it is lent, for
+    // then the operation owns it.
+    bytes: Vec<u8>,
+}
+
+impl HeapBytes {
+    /// This many zeroed bytes, to be filled.
+    #[must_use]
+    pub fn zeroed(len: usize) -> Self {
+        Self { bytes: vec![0; len] }
+    }
+
+    /// These bytes, to be sent.
+    #[must_use]
+    pub const fn from_vec(bytes: Vec<u8>) -> Self {
+        Self { bytes }
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn as_slice(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The bytes, to be changed.
+    pub fn as_mut_slice(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+
+    /// The bytes, given back.
+    #[must_use]
+    pub fn into_vec(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
+// SAFETY: the buffer is on the heap, does not move with the value, lives as long as it, and is reachable only
+// through the value's owner.
+unsafe impl KernelBytes for HeapBytes {
+    fn address(&self) -> *mut u8 {
+        self.bytes.as_ptr().cast_mut()
+    }
+
+    fn len(&self) -> usize {
+        self.bytes.len()
+    }
+}

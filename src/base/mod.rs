@@ -11,4 +11,4 @@ pub use arena::{Arena, Key};
 pub use child_exit::ChildExit;
 pub use clock::{Clock, Instant, WallTime};
 pub use errno::Errno;
-pub use kernel_bytes::KernelBytes;
+pub use kernel_bytes::{HeapBytes, KernelBytes};

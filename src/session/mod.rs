@@ -1,1 +1,5 @@
-//! Placeholder.
+//! A channel while somebody watches it: from the first viewer's request to the last one's leaving.
+
+mod machine;
+
+pub use machine::{Action, Event, Failure, Machine, Params, State};

@@ -1,1 +1,28 @@
-//! Placeholder.
+//! What outlives the process: playlist items, channels with their sources and health, settings.
+//!
+//! One SQLite connection, owned by one thread. Nothing else in the program names `rusqlite`; whoever wants
+//! something hands the thread a closure over [`Database`] and goes on with its own work.
+//!
+//! A database that is damaged, newer than this program or somebody else's is refused when it is opened and
+//! never created anew: the channels in it took somebody an evening.
+
+mod channels;
+mod error;
+mod items;
+mod migrations;
+mod open;
+mod records;
+mod settings;
+mod sources;
+mod thread;
+
+#[cfg(test)]
+mod fixtures;
+
+pub use error::{ChannelError, CloseError, OpenError, StoreBusy, StoreError};
+pub use items::{GroupCount, ITEMS_PAGE_MAX, ItemFilter, ItemPage, RefreshOutcome};
+pub use open::Database;
+pub use records::{
+    ChannelChange, ChannelRecord, ItemRecord, NewChannel, NewItem, SourceHealth, SourceProfile, SourceRecord,
+};
+pub use thread::{Store, StoreCounts};

@@ -1,1 +1,16 @@
-//! Placeholder.
+//! The kernel's side of a core: operations in, completions out.
+//!
+//! [`Driver`] is what the engine sees. [`KernelDriver`] is io_uring; `SimDriver` is its seeded, faulty twin
+//! for tests. Whatever an operation lends to the kernel is owned by the driver's table until the kernel's last
+//! word about it: the completion, or for a zero-copy send the notification.
+
+mod driver;
+mod kernel;
+mod probe;
+mod slots;
+mod submit;
+mod table;
+
+pub use driver::{Completion, Driver, Event, Handle, Hangup, OpKey, Operation, Refused};
+pub use kernel::KernelDriver;
+pub use probe::{Missing, Probe, ProbeError, probe};

@@ -1,0 +1,180 @@
+//! What cores and control say to each other. Every queue between them is bounded; the rule for "full" is
+//! written at each message.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use crate::base::{ChildExit, Instant};
+use crate::tuner::Lineup;
+
+use super::snapshot::CoreSnapshot;
+
+/// A core, counted from zero.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct CoreId(pub u8);
+
+/// Names a question of a core, so that its answer finds the asker. Never reused by a core.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Ticket(pub u64);
+
+/// A session, unique in the process, from 1.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct SessionId(pub u64);
+
+/// A client's connection that moves to another thread with the bytes already read from it.
+#[derive(Debug)]
+pub struct HandedConnection<F = OwnedFd> {
+    /// The socket, in non-blocking mode.
+    pub socket: F,
+    /// What has been read so far: at least one whole request head.
+    pub bytes: Vec<u8>,
+    /// The client's address.
+    pub peer: SocketAddr,
+    /// The address the client connected to.
+    pub local: SocketAddr,
+}
+
+/// What a core asks of control.
+#[derive(Debug)]
+pub enum ControlRequest<F = OwnedFd> {
+    /// A request that is not for a stream. Full: the core answers 503 itself.
+    Connection(HandedConnection<F>),
+    /// Look a host name up. Full: the source's start fails with that reason.
+    Resolve {
+        /// Who asks.
+        core: CoreId,
+        /// Comes back in [`CoreCommand::Resolved`].
+        ticket: Ticket,
+        /// The name.
+        host: String,
+        /// The port that goes into the addresses.
+        port: u16,
+    },
+    /// Start a child whose standard output is the stream. Full: the source's start fails with that reason.
+    StartChild {
+        /// Who asks.
+        core: CoreId,
+        /// Comes back in [`CoreCommand::ChildStarted`] and [`CoreCommand::ChildEnded`].
+        ticket: Ticket,
+        /// The program.
+        program: OsString,
+        /// Its arguments.
+        arguments: Vec<OsString>,
+    },
+    /// Stop a child: SIGTERM, then SIGKILL after 500 ms. Never lost: control also stops the children of
+    /// sessions it no longer hears of, and the core repeats the request until the child's end is reported.
+    StopChild {
+        /// The ticket it was started with.
+        core: CoreId,
+        /// The ticket it was started with.
+        ticket: Ticket,
+    },
+}
+
+/// What a core is told, by control or by another core.
+pub enum CoreCommand<F = OwnedFd> {
+    /// A stream request accepted by another core, for a channel that lives here. Full: the sender answers 503.
+    Viewer {
+        /// The connection, with the request head in its bytes.
+        connection: HandedConnection<F>,
+        /// When it was accepted.
+        accepted_at: Instant,
+    },
+    /// The channels have changed.
+    Lineup(Arc<Lineup>),
+    /// The answer to [`ControlRequest::Resolve`]: addresses in the order to be tried, or why there are none.
+    Resolved {
+        /// Of the question.
+        ticket: Ticket,
+        /// The answer.
+        result: Result<Vec<SocketAddr>, String>,
+    },
+    /// The answer to [`ControlRequest::StartChild`]: the reading end of its standard output (non-blocking
+    /// mode off, size 1 MiB), or why it could not be started.
+    ChildStarted {
+        /// Of the question.
+        ticket: Ticket,
+        /// The pipe.
+        result: Result<F, String>,
+    },
+    /// A child has been reaped. Comes exactly once for each child that was started.
+    ChildEnded {
+        /// Of its start.
+        ticket: Ticket,
+        /// How it ended.
+        exit: ChildExit,
+        /// The end of its standard error, redacted.
+        stderr_tail: String,
+    },
+    /// A tuner message between cores.
+    Tuner(TunerMessage),
+    /// Describe everything that lives here; the reply runs on the core and must not block.
+    Snapshot(Box<dyn FnOnce(CoreSnapshot) + Send>),
+    /// End everything: new tunes get 503, viewers end cleanly, sources stop. The core's thread returns when
+    /// nothing is left or at the deadline.
+    Drain {
+        /// When the thread returns no matter what is left.
+        deadline: Instant,
+    },
+}
+
+/// Tuners are counted by core 0; other cores ask it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum TunerMessage {
+    /// A session needs a tuner.
+    Request {
+        /// Where the session lives.
+        core: CoreId,
+        /// The session.
+        session: SessionId,
+        /// Its channel's guide number, for the snapshot.
+        guide_number: String,
+    },
+    /// The session has its tuner.
+    Granted {
+        /// The session.
+        session: SessionId,
+        /// The tuner's number.
+        tuner: u16,
+    },
+    /// All tuners are in use.
+    Refused {
+        /// The session.
+        session: SessionId,
+    },
+    /// The session is done with its tuner.
+    Released {
+        /// The tuner's number.
+        tuner: u16,
+    },
+    /// The session has no viewers (or has them again): its tuner may (not) be taken for another channel.
+    Idle {
+        /// The tuner's number.
+        tuner: u16,
+        /// No viewers now.
+        idle: bool,
+    },
+    /// The session is to end if it still has no viewers. It answers with `Released` or `NotIdle`.
+    Preempt {
+        /// The session.
+        session: SessionId,
+        /// The tuner's number.
+        tuner: u16,
+    },
+    /// The answer to `Preempt` when viewers had come back.
+    NotIdle {
+        /// The tuner's number.
+        tuner: u16,
+    },
+}
+
+/// A core's way to control. Implemented by `control`; the engine does not know what is behind it.
+pub trait ControlPort<F = OwnedFd>: Send {
+    /// Hands a request over without blocking.
+    ///
+    /// # Errors
+    /// The request itself, when control's queue is full.
+    fn request(&self, request: ControlRequest<F>) -> Result<(), Box<ControlRequest<F>>>;
+}

@@ -1,0 +1,133 @@
+//! Where a new viewer may start.
+
+use std::collections::VecDeque;
+
+/// A position at which decoding can begin, and what a viewer must be told first.
+#[derive(Clone, Debug, Default)]
+pub struct Entry<S> {
+    /// The packet in which the picture begins.
+    pub position: u64,
+    /// What was in force before that packet: tables, counters.
+    pub state: S,
+}
+
+/// The entry points that are still in the ring, oldest first. Bounded: when full the oldest goes, which costs
+/// joiners some lag and nothing else. Entries are reused, so a busy index does not allocate.
+#[derive(Debug)]
+pub struct EntryIndex<S> {
+    entries: VecDeque<Entry<S>>,
+    spare: Vec<Entry<S>>,
+    limit: usize,
+}
+
+impl<S: Default> EntryIndex<S> {
+    /// An index of at most `limit` entry points.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        assert!(limit > 0, "an index without room finds nothing");
+        Self { entries: VecDeque::new(), spare: Vec::new(), limit }
+    }
+
+    /// Notes an entry point behind all others; `fill` writes its state over that of a forgotten one.
+    pub fn push(&mut self, position: u64, fill: impl FnOnce(&mut S)) {
+        assert!(self.newest().is_none_or(|newest| newest.position < position), "entry points come in order");
+        if self.entries.len() == self.limit {
+            self.forget_oldest();
+        }
+        let mut entry = self.spare.pop().unwrap_or_default();
+        entry.position = position;
+        fill(&mut entry.state);
+        self.entries.push_back(entry);
+    }
+
+    /// Forgets what has been overwritten.
+    pub fn evict_below(&mut self, tail: u64) {
+        while self.entries.front().is_some_and(|entry| entry.position < tail) {
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some(entry) = self.entries.pop_front() {
+            self.spare.push(entry);
+        }
+    }
+
+    /// Where a viewer starts who wants at least `lag` bytes before `head`: at the newest entry point that
+    /// gives them, else at the oldest there is.
+    #[must_use]
+    pub fn for_lag(&self, head: u64, lag: u64) -> Option<&Entry<S>> {
+        let wanted = head.saturating_sub(lag);
+        let later = self.entries.partition_point(|entry| entry.position <= wanted);
+        self.entries.get(later.saturating_sub(1))
+    }
+
+    /// The newest entry point.
+    #[must_use]
+    pub fn newest(&self) -> Option<&Entry<S>> {
+        self.entries.back()
+    }
+
+    /// The oldest entry point.
+    #[must_use]
+    pub fn oldest(&self) -> Option<&Entry<S>> {
+        self.entries.front()
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.entries.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn index(positions: &[u64]) -> EntryIndex<u64> {
+        let mut index = EntryIndex::new(8);
+        for &position in positions {
+            index.push(position, |state| *state = position);
+        }
+        index
+    }
+
+    #[test]
+    fn a_joiner_gets_the_newest_entry_point_with_enough_lag() {
+        let index = index(&[100, 200, 300, 400]);
+        for (lag, expected) in
+            [(0, 400), (99, 400), (100, 400), (101, 300), (300, 200), (400, 100), (9999, 100)]
+        {
+            assert_eq!(index.for_lag(500, lag).unwrap().position, expected, "lag {lag}");
+        }
+    }
+
+    #[test]
+    fn what_is_overwritten_is_no_entry_point() {
+        let mut index = index(&[100, 200, 300]);
+        index.evict_below(200);
+        assert_eq!(index.oldest().unwrap().position, 200);
+        index.evict_below(301);
+        assert!(index.for_lag(500, 0).is_none());
+    }
+
+    #[test]
+    fn a_full_index_forgets_its_oldest() {
+        let index = index(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+        assert_eq!(index.count(), 8);
+        assert_eq!(index.oldest().unwrap().position, 3);
+    }
+
+    #[test]
+    fn a_reused_entry_carries_the_new_state() {
+        let mut index = index(&[100]);
+        index.evict_below(101);
+        index.push(200, |state| *state += 1);
+        assert_eq!(
+            index.newest().unwrap().state,
+            101,
+            "the state of a forgotten entry is written over, not made anew"
+        );
+    }
+}

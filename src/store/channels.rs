@@ -1,0 +1,437 @@
+//! Channels: what viewers see, each standing on one source or more.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::error::{ChannelError, StoreError};
+use super::open::Database;
+use super::records::{ChannelChange, ChannelRecord, ItemRecord, NewChannel, SourceRecord, signed};
+use super::sources;
+use crate::base::WallTime;
+
+/// Characters in a guide number. Clients show it in a narrow column.
+const GUIDE_NUMBER_CHARS_MAX: usize = 16;
+const GUIDE_NUMBER_ALLOWED: &str = "1 to 16 letters, digits, '.' or '-', the first one a digit";
+/// Characters in a channel's name.
+const GUIDE_NAME_CHARS_MAX: usize = 200;
+const GUIDE_NAME_ALLOWED: &str = "1 to 200 characters, not all blank, without control characters";
+
+impl Database {
+    /// Makes a channel from a playlist item, which becomes its first source, behind all other channels.
+    /// Without a number of its own it gets the lowest free one from `guide_start` upward.
+    ///
+    /// # Errors
+    /// When there is no such item, the number is taken, or a value cannot be stored.
+    pub fn create_channel(
+        &mut self,
+        new: &NewChannel,
+        guide_start: u32,
+        now: WallTime,
+    ) -> Result<ChannelRecord, ChannelError> {
+        let item = self.item(&new.item_key)?;
+        let item = item.ok_or_else(|| ChannelError::ItemNotFound { item_key: new.item_key.clone() })?;
+        let guide_name = match &new.guide_name {
+            Some(name) => checked_name(name)?,
+            None => name_of(&item),
+        };
+        let transaction = self.writing()?;
+        let guide_number = match &new.guide_number {
+            Some(number) => free_number(&transaction, number, None)?,
+            None => lowest_free_number(&transaction, guide_start)?,
+        };
+        let sql = "INSERT INTO published_channels
+                (channel_key, guide_number, guide_name, order_index, created_at, updated_at)
+            VALUES (?1, ?2, ?3, (SELECT coalesce(max(order_index), -1) + 1 FROM published_channels), ?4, ?4)";
+        let seconds = signed(now.unix_seconds());
+        transaction.prepare_cached(sql)?.execute(params![
+            item.item.channel_key,
+            guide_number,
+            guide_name,
+            seconds
+        ])?;
+        let channel_id = transaction.last_insert_rowid();
+        sources::insert(&transaction, channel_id, &new.item_key)?;
+        transaction.commit()?;
+        self.channel(channel_id)
+    }
+
+    /// Changes number, name or state of a channel, all or nothing.
+    ///
+    /// # Errors
+    /// When there is no such channel, the number is taken, or a value cannot be stored.
+    pub fn update_channel(
+        &mut self,
+        channel_id: i64,
+        change: &ChannelChange,
+        now: WallTime,
+    ) -> Result<ChannelRecord, ChannelError> {
+        let transaction = self.writing()?;
+        touch(&transaction, channel_id, now)?;
+        let guide_number = match &change.guide_number {
+            Some(number) => Some(free_number(&transaction, number, Some(channel_id))?),
+            None => None,
+        };
+        let guide_name = change.guide_name.as_deref().map(checked_name).transpose()?;
+        let sql = "UPDATE published_channels SET guide_number = coalesce(?2, guide_number),
+            guide_name = coalesce(?3, guide_name), enabled = coalesce(?4, enabled) WHERE channel_id = ?1";
+        transaction.prepare_cached(sql)?.execute(params![
+            channel_id,
+            guide_number,
+            guide_name,
+            change.enabled
+        ])?;
+        transaction.commit()?;
+        self.channel(channel_id)
+    }
+
+    /// Deletes a channel with its sources. The playlist items stay.
+    ///
+    /// # Errors
+    /// When there is no such channel.
+    pub fn delete_channel(&mut self, channel_id: i64) -> Result<(), ChannelError> {
+        let sql = "DELETE FROM published_channels WHERE channel_id = ?1";
+        match self.connection.prepare_cached(sql)?.execute([channel_id])? {
+            0 => Err(ChannelError::ChannelNotFound { channel_id }),
+            _one => Ok(()),
+        }
+    }
+
+    /// Puts all channels in a new order.
+    ///
+    /// # Errors
+    /// When `channel_ids` is not every channel exactly once.
+    pub fn reorder_channels(&mut self, channel_ids: &[i64], now: WallTime) -> Result<(), ChannelError> {
+        let transaction = self.writing()?;
+        let present = transaction
+            .prepare_cached("SELECT channel_id FROM published_channels")?
+            .query_map([], |row| row.get(0))?
+            .collect::<Result<BTreeSet<i64>, _>>()?;
+        check_permutation("channel_ids", channel_ids, &present)?;
+        // The column is unique, so the new places are first taken on the other side of zero.
+        transaction.execute_batch("UPDATE published_channels SET order_index = -1 - order_index")?;
+        {
+            let sql = "UPDATE published_channels SET order_index = ?2, updated_at = ?3 WHERE channel_id = ?1";
+            let mut statement = transaction.prepare_cached(sql)?;
+            for (place, channel_id) in (0i64..).zip(channel_ids) {
+                statement.execute(params![channel_id, place, signed(now.unix_seconds())])?;
+            }
+        }
+        Ok(transaction.commit()?)
+    }
+
+    /// One channel with its sources.
+    ///
+    /// # Errors
+    /// When there is no such channel.
+    pub fn channel(&self, channel_id: i64) -> Result<ChannelRecord, ChannelError> {
+        let sql = format!("SELECT {} FROM published_channels WHERE channel_id = ?1", ChannelRecord::COLUMNS);
+        let mut channel = self
+            .connection
+            .prepare_cached(&sql)?
+            .query_row([channel_id], ChannelRecord::read)
+            .optional()?
+            .ok_or(ChannelError::ChannelNotFound { channel_id })?;
+        channel.sources = sources::of_channel(&self.connection, channel_id)?;
+        Ok(channel)
+    }
+
+    /// All channels in their order, with all their sources.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn channels(&self) -> Result<Vec<ChannelRecord>, StoreError> {
+        self.list("1")
+    }
+
+    /// What viewers may tune to: the enabled channels in their order, with their enabled sources. A channel
+    /// without any is among them.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn lineup(&self) -> Result<Vec<ChannelRecord>, StoreError> {
+        self.list("enabled = 1")
+    }
+
+    /// The channels for which a condition holds, with the sources for which it holds.
+    fn list(&self, condition: &'static str) -> Result<Vec<ChannelRecord>, StoreError> {
+        let mut of_channel: BTreeMap<i64, Vec<SourceRecord>> = BTreeMap::new();
+        for source in sources::list(&self.connection, condition)? {
+            of_channel.entry(source.channel_id).or_default().push(source);
+        }
+        let columns = ChannelRecord::COLUMNS;
+        let sql = format!("SELECT {columns} FROM published_channels WHERE {condition} ORDER BY order_index");
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let mut channels = statement.query_map([], ChannelRecord::read)?.collect::<Result<Vec<_>, _>>()?;
+        for channel in &mut channels {
+            channel.sources = of_channel.remove(&channel.channel_id).unwrap_or_default();
+        }
+        Ok(channels)
+    }
+}
+
+/// Notes that a channel was changed, and thereby that it is there.
+pub(super) fn touch(connection: &Connection, channel_id: i64, now: WallTime) -> Result<(), ChannelError> {
+    let sql = "UPDATE published_channels SET updated_at = ?2 WHERE channel_id = ?1";
+    match connection.prepare_cached(sql)?.execute(params![channel_id, signed(now.unix_seconds())])? {
+        0 => Err(ChannelError::ChannelNotFound { channel_id }),
+        _one => Ok(()),
+    }
+}
+
+/// Refuses an order that leaves out, repeats or invents something.
+pub(super) fn check_permutation(
+    field: &'static str,
+    order: &[i64],
+    present: &BTreeSet<i64>,
+) -> Result<(), ChannelError> {
+    let distinct: BTreeSet<i64> = order.iter().copied().collect();
+    if order.len() == present.len() && distinct == *present {
+        return Ok(());
+    }
+    let shown: Vec<String> = order.iter().take(32).map(i64::to_string).collect();
+    Err(ChannelError::Invalid { field, value: shown.join(","), allowed: "every id there is, exactly once" })
+}
+
+/// A number that the channel `own` may have.
+fn free_number(connection: &Connection, number: &str, own: Option<i64>) -> Result<String, ChannelError> {
+    let number = number.trim();
+    let fits = (1..=GUIDE_NUMBER_CHARS_MAX).contains(&number.len())
+        && number.starts_with(|first: char| first.is_ascii_digit())
+        && number.chars().all(|c| c.is_ascii_alphanumeric() || c == '.' || c == '-');
+    if !fits {
+        return Err(invalid("guide_number", number, GUIDE_NUMBER_ALLOWED));
+    }
+    let sql = "SELECT channel_id FROM published_channels WHERE guide_number = ?1";
+    let holder: Option<i64> =
+        connection.prepare_cached(sql)?.query_row([number], |row| row.get(0)).optional()?;
+    match holder {
+        Some(channel_id) if own != Some(channel_id) => {
+            Err(ChannelError::GuideNumberTaken { guide_number: number.to_owned(), channel_id })
+        }
+        Some(_) | None => Ok(number.to_owned()),
+    }
+}
+
+fn lowest_free_number(connection: &Connection, guide_start: u32) -> Result<String, ChannelError> {
+    let mut statement = connection.prepare_cached("SELECT guide_number FROM published_channels")?;
+    let taken = statement.query_map([], |row| row.get(0))?.collect::<Result<BTreeSet<String>, _>>()?;
+    let free = (u64::from(guide_start)..).map(|number| number.to_string()).find(|text| !taken.contains(text));
+    Ok(free.expect("there are more numbers than channels"))
+}
+
+fn checked_name(name: &str) -> Result<String, ChannelError> {
+    let name = name.trim();
+    let fits = (1..=GUIDE_NAME_CHARS_MAX).contains(&name.chars().count()) && !name.contains(char::is_control);
+    if fits { Ok(name.to_owned()) } else { Err(invalid("guide_name", name, GUIDE_NAME_ALLOWED)) }
+}
+
+/// A name for the channel of an item: the item's, made fit to be stored, or its key when it has none.
+fn name_of(item: &ItemRecord) -> String {
+    let item = &item.item;
+    let fit = |name: &str| -> String {
+        let printable = name.replace(char::is_control, " ");
+        printable.trim().chars().take(GUIDE_NAME_CHARS_MAX).collect()
+    };
+    [&item.name, &item.tvg_name]
+        .into_iter()
+        .map(|name| fit(name))
+        .find(|name| !name.is_empty())
+        .unwrap_or_else(|| fit(&item.item_key))
+}
+
+fn invalid(field: &'static str, value: &str, allowed: &'static str) -> ChannelError {
+    let shown = value.chars().take(64).collect();
+    ChannelError::Invalid { field, value: shown, allowed }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::fixtures::{at, item, with_items};
+    use crate::store::records::NewItem;
+
+    fn new(item_key: &str) -> NewChannel {
+        NewChannel { item_key: item_key.to_owned(), ..NewChannel::default() }
+    }
+
+    fn numbered(item_key: &str, number: &str) -> NewChannel {
+        NewChannel { guide_number: Some(number.to_owned()), ..new(item_key) }
+    }
+
+    fn renumber(number: &str) -> ChannelChange {
+        ChannelChange { guide_number: Some(number.to_owned()), ..ChannelChange::default() }
+    }
+
+    fn rename(name: &str) -> ChannelChange {
+        ChannelChange { guide_name: Some(name.to_owned()), ..ChannelChange::default() }
+    }
+
+    #[test]
+    fn a_channel_made_from_an_item_has_it_as_its_first_source() {
+        let mut database = with_items(&[("a", "News")]);
+        let channel = database.create_channel(&new("a"), 100, at(7)).unwrap();
+        assert_eq!((channel.guide_number.as_str(), channel.guide_name.as_str()), ("100", "News"));
+        assert_eq!(
+            (channel.channel_class.as_str(), channel.channel_key.as_str()),
+            ("traditional", "name:news")
+        );
+        assert_eq!((channel.order_index, channel.enabled), (0, true));
+        assert_eq!((channel.created_at, channel.updated_at), (7, 7));
+        let [source] = &channel.sources[..] else { panic!("one source, not {:?}", channel.sources) };
+        assert_eq!((source.item_key.as_str(), source.priority_index, source.enabled), ("a", 0, true));
+        assert_eq!((source.association_type.as_str(), source.tvg_name.as_str()), ("manual", "tvg News"));
+        assert_eq!(source.stream_url, "http://example.com/a.ts");
+        assert_eq!(database.channels().unwrap(), [channel]);
+    }
+
+    #[test]
+    fn a_channel_of_no_item_is_refused_and_leaves_nothing() {
+        let mut database = with_items(&[("a", "News")]);
+        let result = database.create_channel(&new("nobody"), 100, at(1));
+        assert_eq!(result, Err(ChannelError::ItemNotFound { item_key: "nobody".to_owned() }));
+        assert_eq!(database.channels().unwrap(), []);
+    }
+
+    #[test]
+    fn the_lowest_free_number_is_given() {
+        let items = [("a", "A"), ("b", "B"), ("c", "C"), ("d", "D"), ("e", "E")];
+        let mut database = with_items(&items);
+        let mut number = |new: &NewChannel| database.create_channel(new, 100, at(1)).unwrap().guide_number;
+        assert_eq!(number(&numbered("a", "101")), "101");
+        assert_eq!(number(&numbered("b", "99")), "99");
+        assert_eq!(number(&new("c")), "100");
+        assert_eq!(number(&new("d")), "102");
+        assert_eq!(number(&numbered("e", " 5.1 ")), "5.1");
+    }
+
+    #[test]
+    fn a_number_that_is_taken_is_refused_by_name() {
+        let mut database = with_items(&[("a", "A"), ("b", "B")]);
+        let first = database.create_channel(&numbered("a", "7"), 100, at(1)).unwrap();
+        let taken =
+            ChannelError::GuideNumberTaken { guide_number: "7".to_owned(), channel_id: first.channel_id };
+        let second = database.create_channel(&numbered("b", "7"), 100, at(1));
+        assert_eq!(second.unwrap_err().to_string(), taken.to_string());
+        let second = database.create_channel(&new("b"), 100, at(1)).unwrap();
+        assert_eq!(database.update_channel(second.channel_id, &renumber("7"), at(2)), Err(taken));
+        assert_eq!(database.channel(second.channel_id).unwrap(), second, "nothing of it was changed");
+        let same = database.update_channel(first.channel_id, &renumber("7"), at(1)).unwrap();
+        assert_eq!(same, first, "a channel may keep its own number");
+    }
+
+    #[test]
+    fn a_change_touches_only_what_it_names() {
+        let mut database = with_items(&[("a", "News")]);
+        let before = database.create_channel(&new("a"), 100, at(1)).unwrap();
+        let id = before.channel_id;
+        let renamed = database.update_channel(id, &rename(" Welt "), at(2)).unwrap();
+        assert_eq!(renamed, ChannelRecord { guide_name: "Welt".to_owned(), updated_at: 2, ..before.clone() });
+        let renumbered = database.update_channel(id, &renumber("5-1"), at(3)).unwrap();
+        assert_eq!(renumbered, ChannelRecord { guide_number: "5-1".to_owned(), updated_at: 3, ..renamed });
+        let disabled = ChannelChange { enabled: Some(false), ..ChannelChange::default() };
+        let changed = database.update_channel(id, &disabled, at(4)).unwrap();
+        assert_eq!(changed, ChannelRecord { enabled: false, updated_at: 4, ..renumbered });
+        let missing = database.update_channel(99, &rename("x"), at(5));
+        assert_eq!(missing, Err(ChannelError::ChannelNotFound { channel_id: 99 }));
+    }
+
+    #[test]
+    fn values_that_clients_cannot_show_are_refused() {
+        let mut database = with_items(&[("a", "News")]);
+        let id = database.create_channel(&new("a"), 100, at(1)).unwrap().channel_id;
+        let long = "9".repeat(17);
+        for number in ["", " ", "v5", "5_1", "5/1", "5 1", "٥", ".5", long.as_str()] {
+            let result = database.update_channel(id, &renumber(number), at(2));
+            assert!(
+                matches!(result, Err(ChannelError::Invalid { field: "guide_number", .. })),
+                "{number:?}: {result:?}"
+            );
+        }
+        let long = "x".repeat(201);
+        for name in ["", "\t", "a\nb", long.as_str()] {
+            let result = database.update_channel(id, &rename(name), at(2));
+            assert!(
+                matches!(result, Err(ChannelError::Invalid { field: "guide_name", .. })),
+                "{name:?}: {result:?}"
+            );
+        }
+        assert_eq!(database.channel(id).unwrap().updated_at, 1);
+    }
+
+    #[test]
+    fn an_items_name_is_made_fit_for_its_channel() {
+        let mut database = Database::in_memory().unwrap();
+        let nameless = NewItem { tvg_name: String::new(), ..item("src:12", " ") };
+        let items = [item("a", " News\n24 "), item("b", &"ž".repeat(300)), item("c", ""), nameless];
+        database.refresh_items(&items, at(1)).unwrap();
+        let mut name = |key| database.create_channel(&new(key), 100, at(1)).unwrap().guide_name;
+        assert_eq!(name("a"), "News 24");
+        assert_eq!(name("b"), "ž".repeat(200));
+        assert_eq!(name("c"), "tvg");
+        assert_eq!(name("src:12"), "src:12");
+    }
+
+    #[test]
+    fn deleting_a_channel_takes_its_sources_and_leaves_the_items() {
+        let mut database = with_items(&[("a", "A"), ("b", "B")]);
+        let first = database.create_channel(&new("a"), 100, at(1)).unwrap();
+        let second = database.create_channel(&new("b"), 100, at(1)).unwrap();
+        database.delete_channel(second.channel_id).unwrap();
+        assert_eq!(database.channels().unwrap(), [first]);
+        let left: i64 = database
+            .connection
+            .query_row("SELECT count(*) FROM channel_sources", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(left, 1);
+        assert!(database.item("b").unwrap().is_some());
+        let again = database.delete_channel(second.channel_id);
+        assert_eq!(again, Err(ChannelError::ChannelNotFound { channel_id: second.channel_id }));
+        let later = database.create_channel(&new("b"), 100, at(2)).unwrap();
+        assert!(later.channel_id > second.channel_id, "an id is not given twice");
+        assert!(later.sources[0].source_id > second.sources[0].source_id, "an id is not given twice");
+    }
+
+    #[test]
+    fn the_lineup_is_what_is_enabled_in_order() {
+        let mut database = with_items(&[("a", "A"), ("b", "B"), ("c", "C"), ("d", "D")]);
+        let [a, b, c] =
+            ["a", "b", "c"].map(|key| database.create_channel(&new(key), 100, at(1)).unwrap().channel_id);
+        let spare = database.add_source(a, "d", at(1)).unwrap().source_id;
+        let preferred = database.channel(a).unwrap().sources[0].source_id;
+        database.set_source_enabled(a, preferred, false, at(1)).unwrap();
+        let disabled = ChannelChange { enabled: Some(false), ..ChannelChange::default() };
+        database.update_channel(b, &disabled, at(1)).unwrap();
+        database.reorder_channels(&[c, b, a], at(9)).unwrap();
+
+        let ids = |channels: Vec<ChannelRecord>| -> Vec<(i64, Vec<i64>)> {
+            let sources = |channel: &ChannelRecord| channel.sources.iter().map(|s| s.source_id).collect();
+            channels.iter().map(|channel| (channel.channel_id, sources(channel))).collect()
+        };
+        let of = |database: &Database, id| database.channel(id).unwrap().sources[0].source_id;
+        assert_eq!(ids(database.lineup().unwrap()), [(c, vec![of(&database, c)]), (a, vec![spare])]);
+        assert_eq!(
+            ids(database.channels().unwrap()),
+            [(c, vec![of(&database, c)]), (b, vec![of(&database, b)]), (a, vec![preferred, spare])]
+        );
+    }
+
+    #[test]
+    fn an_order_must_name_every_channel_once() {
+        let mut database = with_items(&[("a", "A"), ("b", "B")]);
+        let [a, b] = ["a", "b"].map(|key| database.create_channel(&new(key), 100, at(1)).unwrap().channel_id);
+        for order in [&[][..], &[a], &[a, a], &[a, b, b], &[a, b, 99]] {
+            let result = database.reorder_channels(order, at(2));
+            assert!(matches!(result, Err(ChannelError::Invalid { field: "channel_ids", .. })), "{order:?}");
+        }
+        database.reorder_channels(&[b, a], at(3)).unwrap();
+        database.reorder_channels(&[a, b], at(4)).unwrap();
+        let order: Vec<_> = database
+            .channels()
+            .unwrap()
+            .iter()
+            .map(|c| (c.channel_id, c.order_index, c.updated_at))
+            .collect();
+        assert_eq!(order, [(a, 0, 4), (b, 1, 4)]);
+    }
+}

@@ -1,0 +1,128 @@
+//! The schema, step by step. A step that has been released is never edited: a change is a new step.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+/// Marks a file as ours in its header: "tnrd".
+pub(super) const APPLICATION_ID: i64 = 0x746e_7264;
+
+/// Step `n` (counted from 1) leads from version `n - 1` to version `n`.
+const STEPS: &[&str] = &[FIRST];
+
+/// The version this program writes.
+pub(super) const KNOWN_VERSION: i64 = {
+    assert!(STEPS.len() < 1000);
+    #[expect(clippy::cast_possible_wrap, reason = "fewer than a thousand steps")]
+    let version = STEPS.len() as i64;
+    version
+};
+
+/// Times are seconds since 1970, those of `playlist_items` nanoseconds; 0 is never.
+///
+/// * `item_key` of a source refers to no row on purpose: an item may be missing, its source then has no URL.
+/// * `AUTOINCREMENT`: the id of a deleted source is not given to another one, so that a health report which is
+///   still on its way finds nobody instead of somebody else.
+/// * `search_text` is what a search looks in, folded to lower case by us: SQLite folds ASCII only.
+const FIRST: &str = "
+CREATE TABLE settings (
+    key TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE playlist_items (
+    item_key TEXT PRIMARY KEY,
+    channel_key TEXT NOT NULL,
+    name TEXT NOT NULL,
+    group_name TEXT NOT NULL,
+    stream_url TEXT NOT NULL,
+    tvg_id TEXT NOT NULL,
+    tvg_name TEXT NOT NULL,
+    tvg_logo TEXT NOT NULL,
+    attrs_json TEXT NOT NULL,
+    first_seen_at INTEGER NOT NULL,
+    last_seen_at INTEGER NOT NULL,
+    active INTEGER NOT NULL CHECK (active IN (0, 1)),
+    search_text TEXT NOT NULL
+) STRICT;
+CREATE INDEX playlist_items_by_name ON playlist_items (name COLLATE NOCASE, item_key);
+CREATE INDEX playlist_items_by_group ON playlist_items (group_name, name COLLATE NOCASE, item_key);
+
+CREATE TABLE published_channels (
+    channel_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    channel_class TEXT NOT NULL DEFAULT 'traditional'
+        CHECK (channel_class IN ('traditional', 'dynamic_generated')),
+    channel_key TEXT NOT NULL,
+    guide_number TEXT NOT NULL UNIQUE,
+    guide_name TEXT NOT NULL,
+    order_index INTEGER NOT NULL UNIQUE,
+    enabled INTEGER NOT NULL DEFAULT 1 CHECK (enabled IN (0, 1)),
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE channel_sources (
+    source_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    channel_id INTEGER NOT NULL REFERENCES published_channels (channel_id) ON DELETE CASCADE,
+    item_key TEXT NOT NULL,
+    priority_index INTEGER NOT NULL,
+    enabled INTEGER NOT NULL DEFAULT 1 CHECK (enabled IN (0, 1)),
+    association_type TEXT NOT NULL DEFAULT 'manual'
+        CHECK (association_type IN ('manual', 'channel_key', 'dynamic_query', 'dynamic_channel_item')),
+    last_ok_at INTEGER NOT NULL DEFAULT 0,
+    last_fail_at INTEGER NOT NULL DEFAULT 0,
+    last_fail_reason TEXT NOT NULL DEFAULT '',
+    success_count INTEGER NOT NULL DEFAULT 0,
+    fail_count INTEGER NOT NULL DEFAULT 0,
+    cooldown_until INTEGER NOT NULL DEFAULT 0,
+    last_probe_at INTEGER NOT NULL DEFAULT 0,
+    profile_width INTEGER NOT NULL DEFAULT 0,
+    profile_height INTEGER NOT NULL DEFAULT 0,
+    profile_fps REAL NOT NULL DEFAULT 0,
+    profile_video_codec TEXT NOT NULL DEFAULT '',
+    profile_audio_codec TEXT NOT NULL DEFAULT '',
+    profile_bitrate_bps INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (channel_id, item_key),
+    UNIQUE (channel_id, priority_index)
+) STRICT;
+";
+
+/// Brings a database of ours, or an empty one, from version `found` to [`KNOWN_VERSION`]. Each step is one
+/// transaction together with its version, so that a kill between two lines of it leaves the version before.
+pub(super) fn migrate(connection: &mut Connection, found: i64) -> rusqlite::Result<()> {
+    for (version, step) in (1i64..).zip(STEPS).skip_while(|(version, _)| *version <= found) {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.execute_batch(step)?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", version)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn count(connection: &Connection, sql: &str) -> i64 {
+        connection.query_row(sql, [], |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn an_up_to_date_database_is_left_alone() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection, 0).unwrap();
+        let changes = connection.total_changes();
+        migrate(&mut connection, KNOWN_VERSION).unwrap();
+        assert_eq!(connection.total_changes(), changes);
+        assert_eq!(count(&connection, "SELECT user_version FROM pragma_user_version"), KNOWN_VERSION);
+    }
+
+    #[test]
+    fn a_step_that_fails_leaves_the_version_before() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch("CREATE TABLE published_channels (in_the_way)").unwrap();
+        assert!(migrate(&mut connection, 0).is_err());
+        assert_eq!(count(&connection, "SELECT user_version FROM pragma_user_version"), 0);
+        assert_eq!(count(&connection, "SELECT application_id FROM pragma_application_id"), 0);
+        assert_eq!(count(&connection, "SELECT count(*) FROM sqlite_schema"), 1);
+    }
+}

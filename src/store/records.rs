@@ -1,0 +1,244 @@
+//! The rows as the rest of the program sees them.
+
+use std::fmt;
+
+use rusqlite::Row;
+
+use crate::base::WallTime;
+
+/// An entry of a playlist, as the catalog has read it.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct NewItem {
+    pub item_key: String,
+    pub channel_key: String,
+    pub name: String,
+    pub group_name: String,
+    pub stream_url: String,
+    pub tvg_id: String,
+    pub tvg_name: String,
+    pub tvg_logo: String,
+    /// All attributes of the entry, as a JSON object.
+    pub attrs_json: String,
+}
+
+/// An entry of a playlist, as the store remembers it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ItemRecord {
+    pub item: NewItem,
+    pub first_seen_at: WallTime,
+    pub last_seen_at: WallTime,
+    /// Whether the playlist held it when it was read last.
+    pub active: bool,
+}
+
+/// What a channel is made from.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct NewChannel {
+    /// The item that becomes its first source.
+    pub item_key: String,
+    /// Without one, the lowest number that is free.
+    pub guide_number: Option<String>,
+    /// Without one, the item's name.
+    pub guide_name: Option<String>,
+}
+
+/// What is to change about a channel; what is `None` stays.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ChannelChange {
+    pub guide_number: Option<String>,
+    pub guide_name: Option<String>,
+    pub enabled: Option<bool>,
+}
+
+/// A channel with its sources, the preferred one first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChannelRecord {
+    pub channel_id: i64,
+    pub channel_class: String,
+    pub channel_key: String,
+    pub guide_number: String,
+    pub guide_name: String,
+    pub order_index: u32,
+    pub enabled: bool,
+    /// Seconds since 1970.
+    pub created_at: u64,
+    /// Seconds since 1970.
+    pub updated_at: u64,
+    pub sources: Vec<SourceRecord>,
+}
+
+/// A source of a channel.
+#[derive(Clone, PartialEq)]
+pub struct SourceRecord {
+    pub source_id: i64,
+    pub channel_id: i64,
+    pub item_key: String,
+    /// The item's; blank when the item is missing.
+    pub tvg_name: String,
+    /// The item's; blank when the item is missing.
+    pub stream_url: String,
+    /// 0 is the preferred one.
+    pub priority_index: u32,
+    pub enabled: bool,
+    pub association_type: String,
+    pub health: SourceHealth,
+    /// When the profile was read, in seconds since 1970; 0 is never.
+    pub last_probe_at: u64,
+    pub profile: SourceProfile,
+}
+
+/// What is remembered of a source's past. Times are seconds since 1970, 0 is never.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct SourceHealth {
+    pub last_ok_at: u64,
+    pub last_fail_at: u64,
+    pub last_fail_reason: String,
+    pub success_count: u64,
+    /// Failures since the last success.
+    pub fail_count: u64,
+    pub cooldown_until: u64,
+}
+
+/// What a source's stream was made of when it was last looked at. Zero and blank are unknown.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct SourceProfile {
+    pub width: u32,
+    pub height: u32,
+    pub fps: f64,
+    pub video_codec: String,
+    pub audio_codec: String,
+    pub bitrate_bps: u64,
+}
+
+// The records below print their keys alone: an URL or an attribute may hold a password.
+
+impl fmt::Debug for NewItem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { item_key, name, .. } = self;
+        formatter
+            .debug_struct("NewItem")
+            .field("item_key", item_key)
+            .field("name", name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ItemRecord {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { item, first_seen_at, last_seen_at, active } = self;
+        formatter
+            .debug_struct("ItemRecord")
+            .field("item", item)
+            .field("first_seen_at", first_seen_at)
+            .field("last_seen_at", last_seen_at)
+            .field("active", active)
+            .finish()
+    }
+}
+
+impl fmt::Debug for SourceRecord {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("SourceRecord")
+            .field("source_id", &self.source_id)
+            .field("channel_id", &self.channel_id)
+            .field("item_key", &self.item_key)
+            .field("priority_index", &self.priority_index)
+            .field("enabled", &self.enabled)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ItemRecord {
+    pub(super) const COLUMNS: &str = "item_key, channel_key, name, group_name, stream_url, tvg_id, tvg_name, \
+        tvg_logo, attrs_json, first_seen_at, last_seen_at, active";
+
+    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            item: NewItem {
+                item_key: row.get(0)?,
+                channel_key: row.get(1)?,
+                name: row.get(2)?,
+                group_name: row.get(3)?,
+                stream_url: row.get(4)?,
+                tvg_id: row.get(5)?,
+                tvg_name: row.get(6)?,
+                tvg_logo: row.get(7)?,
+                attrs_json: row.get(8)?,
+            },
+            first_seen_at: WallTime::from_unix_nanos(unsigned(row, 9)?),
+            last_seen_at: WallTime::from_unix_nanos(unsigned(row, 10)?),
+            active: row.get(11)?,
+        })
+    }
+}
+
+impl ChannelRecord {
+    pub(super) const COLUMNS: &str = "channel_id, channel_class, channel_key, guide_number, guide_name, \
+        order_index, enabled, created_at, updated_at";
+
+    /// Reads the channel; its sources are in another table.
+    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            channel_id: row.get(0)?,
+            channel_class: row.get(1)?,
+            channel_key: row.get(2)?,
+            guide_number: row.get(3)?,
+            guide_name: row.get(4)?,
+            order_index: row.get(5)?,
+            enabled: row.get(6)?,
+            created_at: unsigned(row, 7)?,
+            updated_at: unsigned(row, 8)?,
+            sources: Vec::new(),
+        })
+    }
+}
+
+impl SourceRecord {
+    /// Of `channel_sources` with `playlist_items` joined.
+    pub(super) const COLUMNS: &str = "source_id, channel_id, channel_sources.item_key, \
+        coalesce(tvg_name, ''), coalesce(stream_url, ''), priority_index, enabled, association_type, \
+        last_ok_at, last_fail_at, last_fail_reason, success_count, fail_count, cooldown_until, last_probe_at, \
+        profile_width, profile_height, profile_fps, profile_video_codec, profile_audio_codec, profile_bitrate_bps";
+
+    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            source_id: row.get(0)?,
+            channel_id: row.get(1)?,
+            item_key: row.get(2)?,
+            tvg_name: row.get(3)?,
+            stream_url: row.get(4)?,
+            priority_index: row.get(5)?,
+            enabled: row.get(6)?,
+            association_type: row.get(7)?,
+            health: SourceHealth {
+                last_ok_at: unsigned(row, 8)?,
+                last_fail_at: unsigned(row, 9)?,
+                last_fail_reason: row.get(10)?,
+                success_count: unsigned(row, 11)?,
+                fail_count: unsigned(row, 12)?,
+                cooldown_until: unsigned(row, 13)?,
+            },
+            last_probe_at: unsigned(row, 14)?,
+            profile: SourceProfile {
+                width: row.get(15)?,
+                height: row.get(16)?,
+                fps: row.get(17)?,
+                video_codec: row.get(18)?,
+                audio_codec: row.get(19)?,
+                bitrate_bps: unsigned(row, 20)?,
+            },
+        })
+    }
+}
+
+/// SQLite's integers are signed; all of ours that are times or counts are not.
+fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    let value: i64 = row.get(column)?;
+    u64::try_from(value).map_err(|_negative| rusqlite::Error::IntegralValueOutOfRange(column, value))
+}
+
+/// A time or count as SQLite stores it. The end of its range is the year 2262.
+pub(super) fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,265 @@
+//! The sources of a channel, and the order in which they are preferred.
+
+use std::collections::BTreeSet;
+
+use rusqlite::{Connection, params};
+
+use super::channels::{check_permutation, touch};
+use super::error::ChannelError;
+use super::open::Database;
+use super::records::{ChannelRecord, SourceRecord};
+use crate::base::WallTime;
+
+const JOINED: &str =
+    "channel_sources LEFT JOIN playlist_items ON playlist_items.item_key = channel_sources.item_key";
+
+impl Database {
+    /// Gives a channel one more source, behind those it has.
+    ///
+    /// # Errors
+    /// When there is no such channel or item, or the item is a source of the channel already.
+    pub fn add_source(
+        &mut self,
+        channel_id: i64,
+        item_key: &str,
+        now: WallTime,
+    ) -> Result<SourceRecord, ChannelError> {
+        let transaction = self.writing()?;
+        touch(&transaction, channel_id, now)?;
+        let item = "SELECT 1 FROM playlist_items WHERE item_key = ?1";
+        if !transaction.prepare_cached(item)?.exists([item_key])? {
+            return Err(ChannelError::ItemNotFound { item_key: item_key.to_owned() });
+        }
+        let source = "SELECT 1 FROM channel_sources WHERE channel_id = ?1 AND item_key = ?2";
+        if transaction.prepare_cached(source)?.exists(params![channel_id, item_key])? {
+            return Err(ChannelError::SourceExists { channel_id, item_key: item_key.to_owned() });
+        }
+        let source_id = insert(&transaction, channel_id, item_key)?;
+        transaction.commit()?;
+        let sql = format!("SELECT {} FROM {JOINED} WHERE source_id = ?1", SourceRecord::COLUMNS);
+        Ok(self.connection.prepare_cached(&sql)?.query_row([source_id], SourceRecord::read)?)
+    }
+
+    /// Takes a source from a channel. The playlist item stays.
+    ///
+    /// # Errors
+    /// When the channel has no such source.
+    pub fn remove_source(
+        &mut self,
+        channel_id: i64,
+        source_id: i64,
+        now: WallTime,
+    ) -> Result<(), ChannelError> {
+        let transaction = self.writing()?;
+        touch(&transaction, channel_id, now)?;
+        let sql = "DELETE FROM channel_sources WHERE source_id = ?1 AND channel_id = ?2";
+        if transaction.prepare_cached(sql)?.execute([source_id, channel_id])? == 0 {
+            return Err(ChannelError::SourceNotFound { channel_id, source_id });
+        }
+        Ok(transaction.commit()?)
+    }
+
+    /// Lets a source be used, or not.
+    ///
+    /// # Errors
+    /// When the channel has no such source.
+    pub fn set_source_enabled(
+        &mut self,
+        channel_id: i64,
+        source_id: i64,
+        enabled: bool,
+        now: WallTime,
+    ) -> Result<(), ChannelError> {
+        let transaction = self.writing()?;
+        touch(&transaction, channel_id, now)?;
+        let sql = "UPDATE channel_sources SET enabled = ?3 WHERE source_id = ?1 AND channel_id = ?2";
+        if transaction.prepare_cached(sql)?.execute(params![source_id, channel_id, enabled])? == 0 {
+            return Err(ChannelError::SourceNotFound { channel_id, source_id });
+        }
+        Ok(transaction.commit()?)
+    }
+
+    /// Puts the sources of a channel in a new order, the preferred one first.
+    ///
+    /// # Errors
+    /// When `source_ids` is not every source of the channel exactly once.
+    pub fn reorder_sources(
+        &mut self,
+        channel_id: i64,
+        source_ids: &[i64],
+        now: WallTime,
+    ) -> Result<ChannelRecord, ChannelError> {
+        let transaction = self.writing()?;
+        touch(&transaction, channel_id, now)?;
+        let present = transaction
+            .prepare_cached("SELECT source_id FROM channel_sources WHERE channel_id = ?1")?
+            .query_map([channel_id], |row| row.get(0))?
+            .collect::<Result<BTreeSet<i64>, _>>()?;
+        check_permutation("source_ids", source_ids, &present)?;
+        // A channel's places are unique, so the old ones are first moved to the other side of zero.
+        let aside = "UPDATE channel_sources SET priority_index = -1 - priority_index WHERE channel_id = ?1";
+        transaction.prepare_cached(aside)?.execute([channel_id])?;
+        {
+            let sql = "UPDATE channel_sources SET priority_index = ?2 WHERE source_id = ?1";
+            let mut statement = transaction.prepare_cached(sql)?;
+            for (place, source_id) in (0i64..).zip(source_ids) {
+                statement.execute([*source_id, place])?;
+            }
+        }
+        transaction.commit()?;
+        self.channel(channel_id)
+    }
+}
+
+/// Adds a source behind those the channel has, and gives its id.
+pub(super) fn insert(connection: &Connection, channel_id: i64, item_key: &str) -> rusqlite::Result<i64> {
+    let sql = "INSERT INTO channel_sources (channel_id, item_key, priority_index) VALUES (?1, ?2,
+        (SELECT coalesce(max(priority_index), -1) + 1 FROM channel_sources WHERE channel_id = ?1))";
+    connection.prepare_cached(sql)?.execute(params![channel_id, item_key])?;
+    Ok(connection.last_insert_rowid())
+}
+
+/// The sources of one channel, the preferred one first.
+pub(super) fn of_channel(connection: &Connection, channel_id: i64) -> rusqlite::Result<Vec<SourceRecord>> {
+    let columns = SourceRecord::COLUMNS;
+    let sql = format!("SELECT {columns} FROM {JOINED} WHERE channel_id = ?1 ORDER BY priority_index");
+    connection.prepare_cached(&sql)?.query_map([channel_id], SourceRecord::read)?.collect()
+}
+
+/// The sources of all channels for which a condition holds, each channel's preferred one first.
+pub(super) fn list(connection: &Connection, condition: &'static str) -> rusqlite::Result<Vec<SourceRecord>> {
+    let columns = SourceRecord::COLUMNS;
+    let sql = format!("SELECT {columns} FROM {JOINED} WHERE {condition} ORDER BY channel_id, priority_index");
+    connection.prepare_cached(&sql)?.query_map([], SourceRecord::read)?.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::fixtures::{at, item, with_items};
+    use crate::store::records::NewChannel;
+
+    /// A database with a channel of item `a`, and the channel's id.
+    fn with_channel() -> (Database, i64) {
+        let mut database = with_items(&[("a", "A"), ("b", "B"), ("c", "C")]);
+        let new = NewChannel { item_key: "a".to_owned(), ..NewChannel::default() };
+        let channel_id = database.create_channel(&new, 100, at(1)).unwrap().channel_id;
+        (database, channel_id)
+    }
+
+    fn order(database: &Database, channel_id: i64) -> Vec<(String, u32)> {
+        let sources = database.channel(channel_id).unwrap().sources;
+        sources.into_iter().map(|source| (source.item_key, source.priority_index)).collect()
+    }
+
+    fn placed(keys: &[(&str, u32)]) -> Vec<(String, u32)> {
+        keys.iter().map(|(key, place)| ((*key).to_owned(), *place)).collect()
+    }
+
+    #[test]
+    fn sources_are_added_behind_the_others_once_each() {
+        let (mut database, id) = with_channel();
+        let added = database.add_source(id, "b", at(5)).unwrap();
+        assert_eq!((added.priority_index, added.stream_url.as_str()), (1, "http://example.com/b.ts"));
+        assert_eq!(database.add_source(id, "c", at(6)).unwrap().priority_index, 2);
+        let exists = ChannelError::SourceExists { channel_id: id, item_key: "b".to_owned() };
+        assert_eq!(database.add_source(id, "b", at(7)), Err(exists));
+        let missing = ChannelError::ItemNotFound { item_key: "x".to_owned() };
+        assert_eq!(database.add_source(id, "x", at(7)), Err(missing));
+        assert_eq!(
+            database.add_source(99, "b", at(7)),
+            Err(ChannelError::ChannelNotFound { channel_id: 99 })
+        );
+        assert_eq!(order(&database, id), placed(&[("a", 0), ("b", 1), ("c", 2)]));
+        assert_eq!(database.channel(id).unwrap().updated_at, 6, "what is refused changes nothing");
+    }
+
+    #[test]
+    fn one_item_may_be_a_source_of_two_channels() {
+        let (mut database, id) = with_channel();
+        let new = NewChannel { item_key: "a".to_owned(), ..NewChannel::default() };
+        let other = database.create_channel(&new, 100, at(1)).unwrap().channel_id;
+        assert_ne!(id, other);
+        assert_eq!(order(&database, other), placed(&[("a", 0)]));
+    }
+
+    #[test]
+    fn a_removed_source_leaves_the_others_in_their_order() {
+        let (mut database, id) = with_channel();
+        let b = database.add_source(id, "b", at(1)).unwrap().source_id;
+        database.add_source(id, "c", at(1)).unwrap();
+        database.remove_source(id, b, at(2)).unwrap();
+        assert_eq!(order(&database, id), placed(&[("a", 0), ("c", 2)]));
+        let gone = ChannelError::SourceNotFound { channel_id: id, source_id: b };
+        assert_eq!(database.remove_source(id, b, at(3)), Err(gone));
+        assert_eq!(database.add_source(id, "b", at(4)).unwrap().priority_index, 3);
+    }
+
+    #[test]
+    fn a_source_of_another_channel_is_not_found() {
+        let (mut database, id) = with_channel();
+        let new = NewChannel { item_key: "b".to_owned(), ..NewChannel::default() };
+        let other = database.create_channel(&new, 100, at(1)).unwrap();
+        let source_id = other.sources[0].source_id;
+        let gone = || Err(ChannelError::SourceNotFound { channel_id: id, source_id });
+        assert_eq!(database.remove_source(id, source_id, at(2)), gone());
+        assert_eq!(database.set_source_enabled(id, source_id, false, at(2)), gone());
+        assert_eq!(database.channel(other.channel_id).unwrap(), other);
+    }
+
+    #[test]
+    fn an_order_must_name_every_source_of_the_channel_once() {
+        let (mut database, id) = with_channel();
+        let a = database.channel(id).unwrap().sources[0].source_id;
+        let b = database.add_source(id, "b", at(1)).unwrap().source_id;
+        let c = database.add_source(id, "c", at(1)).unwrap().source_id;
+        for wrong in [&[][..], &[a, b], &[a, b, b], &[a, b, c, c], &[a, b, 99]] {
+            let result = database.reorder_sources(id, wrong, at(2));
+            assert!(matches!(result, Err(ChannelError::Invalid { field: "source_ids", .. })), "{wrong:?}");
+        }
+        assert_eq!(order(&database, id), placed(&[("a", 0), ("b", 1), ("c", 2)]));
+        database.reorder_sources(id, &[c, a, b], at(3)).unwrap();
+        assert_eq!(order(&database, id), placed(&[("c", 0), ("a", 1), ("b", 2)]));
+    }
+
+    #[test]
+    fn a_source_keeps_its_url_when_its_item_goes_inactive_and_follows_a_new_one() {
+        let (mut database, id) = with_channel();
+        database.refresh_items(&[item("b", "B")], at(200)).unwrap();
+        assert_eq!(database.channel(id).unwrap().sources[0].stream_url, "http://example.com/a.ts");
+        let mut moved = item("a", "A");
+        moved.stream_url = "http://example.com/moved.ts".to_owned();
+        database.refresh_items(&[moved], at(300)).unwrap();
+        assert_eq!(database.lineup().unwrap()[0].sources[0].stream_url, "http://example.com/moved.ts");
+    }
+
+    #[test]
+    fn a_source_whose_item_is_missing_has_a_blank_url() {
+        let (database, id) = with_channel();
+        database.connection.execute("DELETE FROM playlist_items WHERE item_key = 'a'", []).unwrap();
+        let source = database.channel(id).unwrap().sources.remove(0);
+        assert_eq!((source.stream_url.as_str(), source.tvg_name.as_str()), ("", ""));
+        assert_eq!(source.item_key, "a");
+    }
+
+    #[test]
+    fn health_and_profile_are_read_as_they_stand() {
+        let (database, id) = with_channel();
+        let fresh = database.channel(id).unwrap().sources.remove(0);
+        assert_eq!((fresh.health, fresh.last_probe_at), (Default::default(), 0));
+        assert_eq!(fresh.profile, Default::default());
+        let sql = "UPDATE channel_sources SET last_ok_at = 1, last_fail_at = 2, last_fail_reason = 'r',
+            success_count = 3, fail_count = 4, cooldown_until = 5, last_probe_at = 6, profile_width = 7,
+            profile_height = 8, profile_fps = 29.97, profile_video_codec = 'h264', profile_audio_codec = 'aac',
+            profile_bitrate_bps = 9";
+        database.connection.execute(sql, []).unwrap();
+        let source = database.lineup().unwrap().remove(0).sources.remove(0);
+        let health = &source.health;
+        assert_eq!((health.last_ok_at, health.last_fail_at, health.last_fail_reason.as_str()), (1, 2, "r"));
+        assert_eq!((health.success_count, health.fail_count, health.cooldown_until), (3, 4, 5));
+        let profile = &source.profile;
+        assert_eq!((source.last_probe_at, profile.width, profile.height, profile.fps), (6, 7, 8, 29.97));
+        assert_eq!((profile.video_codec.as_str(), profile.audio_codec.as_str()), ("h264", "aac"));
+        assert_eq!(profile.bitrate_bps, 9);
+    }
+}

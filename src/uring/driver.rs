@@ -1,0 +1,198 @@
+//! What the engine asks of a driver.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::base::{Errno, KernelBytes};
+
+/// A descriptor the driver has adopted. Valid until it is closed or detached; using it after that is a slip of
+/// the engine's and fails an assertion.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Handle(pub(super) u32);
+
+impl Handle {
+    /// The handle's slot. Two open handles never share it.
+    #[must_use]
+    pub const fn slot(self) -> u32 {
+        self.0
+    }
+}
+
+/// An operation in flight. A key whose operation has ended names nothing, even when its slot is in use again.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct OpKey {
+    pub(super) index: u32,
+    pub(super) generation: u32,
+}
+
+/// What the kernel is to do.
+#[derive(Debug)]
+pub enum Operation<M> {
+    /// Accept connections until cancelled: one [`Event::Accepted`] each.
+    Accept {
+        /// A listening socket.
+        listener: Handle,
+    },
+    /// Say when there is something to read, or the end.
+    AwaitReadable {
+        /// A socket, pipe or eventfd.
+        file: Handle,
+    },
+    /// Say when the peer has gone: FIN, RST, or a time-out of the transport.
+    AwaitHangup {
+        /// A connected socket.
+        socket: Handle,
+    },
+    /// Receive what is there, at least one byte.
+    Receive {
+        /// A connected socket.
+        socket: Handle,
+        /// Where to.
+        into: M,
+    },
+    /// Read what is there, at least one byte; into registered memory if `into` is registered.
+    Read {
+        /// A pipe or an eventfd.
+        file: Handle,
+        /// Where to.
+        into: M,
+    },
+    /// Send; may take fewer bytes than offered.
+    Send {
+        /// A connected socket.
+        socket: Handle,
+        /// What.
+        from: M,
+    },
+    /// Send without copying: [`Event::Sent`] says how many bytes were taken, [`Event::Released`] that the memory
+    /// is ours again.
+    SendZeroCopy {
+        /// A connected socket.
+        socket: Handle,
+        /// What; registered memory.
+        from: M,
+    },
+    /// Connect.
+    Connect {
+        /// A socket of the address's family.
+        socket: Handle,
+        /// Where to.
+        address: SocketAddr,
+    },
+}
+
+/// What became of an operation.
+#[derive(Debug)]
+pub enum Event<M, F> {
+    /// The operation has ended and its memory is back.
+    Done {
+        /// A count of bytes, or for polls anything.
+        result: Result<u32, Errno>,
+        /// What the operation owned.
+        memory: Option<M>,
+    },
+    /// A connection was accepted; the operation goes on.
+    Accepted(F),
+    /// A zero-copy send has taken this many bytes; its memory is still lent.
+    Sent {
+        /// The bytes taken.
+        result: Result<u32, Errno>,
+    },
+    /// The memory of a zero-copy send is back, and the operation has ended.
+    Released {
+        /// The memory.
+        memory: M,
+        /// The kernel copied after all: zero copy gains nothing with this peer.
+        copied: bool,
+    },
+}
+
+/// One thing that happened.
+#[derive(Debug)]
+pub struct Completion<T, M, F> {
+    /// The operation.
+    pub key: OpKey,
+    /// What the engine gave with it.
+    pub token: T,
+    /// What happened.
+    pub event: Event<M, F>,
+}
+
+/// The table of operations is full; here is the memory back.
+#[derive(Debug)]
+pub struct Refused<M>(pub Operation<M>);
+
+/// How a connection is left.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Hangup {
+    /// What has been sent still arrives, then FIN.
+    Finish,
+    /// RST: what lies in the socket's queue is thrown away, and with it the kernel's hold on our memory.
+    Reset,
+}
+
+/// A core's way to the kernel.
+pub trait Driver {
+    /// What an operation may own.
+    type Memory: KernelBytes;
+    /// What the engine wants to be told with a completion.
+    type Token: Copy;
+    /// A descriptor that is not (or no longer) the driver's.
+    type Descriptor: Send;
+
+    /// Takes a descriptor in.
+    ///
+    /// # Errors
+    /// The descriptor, when the table of files is full.
+    fn adopt(&mut self, descriptor: Self::Descriptor) -> Result<Handle, Self::Descriptor>;
+
+    /// Gives a descriptor away. No operation may be in flight on it.
+    fn detach(&mut self, handle: Handle) -> Self::Descriptor;
+
+    /// Ends every operation on a handle and closes it once the kernel has let go. The handle is invalid from now
+    /// on. Completions of its operations still come, so that what they owned finds its way back.
+    fn close(&mut self, handle: Handle, how: Hangup);
+
+    /// A non-blocking TCP socket for an address's family, ready to connect.
+    ///
+    /// # Errors
+    /// The kernel's reason, or `EMFILE` when the table of files is full.
+    fn open_socket(&mut self, address: &SocketAddr) -> Result<Handle, Errno>;
+
+    /// The peer's and the local address of a connected socket.
+    ///
+    /// # Errors
+    /// The kernel's reason: the peer may be gone already.
+    fn addresses(&self, handle: Handle) -> Result<(SocketAddr, SocketAddr), Errno>;
+
+    /// Registers memory, so that zero-copy sends and reads need not pin it each time.
+    ///
+    /// # Errors
+    /// The kernel's reason, typically the locked-memory limit.
+    fn register_memory(&mut self, memory: &impl KernelBytes) -> Result<u16, Errno>;
+
+    /// Withdraws a registration. Nothing of the memory may be lent.
+    fn unregister_memory(&mut self, buffer: u16);
+
+    /// Queues an operation; the kernel sees it at the next [`Driver::turn`].
+    ///
+    /// # Errors
+    /// The operation, when [`crate::base::limits::OPERATIONS_PER_CORE_MAX`] are in flight.
+    fn push(
+        &mut self,
+        operation: Operation<Self::Memory>,
+        token: Self::Token,
+    ) -> Result<OpKey, Refused<Self::Memory>>;
+
+    /// Asks the kernel to end an operation early. Its completion still comes; it may even say success.
+    fn cancel(&mut self, key: OpKey);
+
+    /// Submits everything queued, and waits until something has happened or `wait` is over.
+    ///
+    /// # Errors
+    /// When the kernel refuses to go on at all.
+    fn turn(&mut self, wait: Duration) -> Result<(), Errno>;
+
+    /// The next thing that has happened.
+    fn next(&mut self) -> Option<Completion<Self::Token, Self::Memory, Self::Descriptor>>;
+}

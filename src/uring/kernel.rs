@@ -1,0 +1,353 @@
+//! The driver that talks to the kernel.
+#![expect(unsafe_code, reason = "the kernel is handed addresses and hands out descriptors")]
+
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+use io_uring::{IoUring, squeue, types};
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockProtocol, SockType, SockaddrStorage, getpeername, getsockname, setsockopt,
+    sockopt,
+};
+
+use crate::base::limits::{
+    CHANNELS_PER_CORE_MAX, COMPLETION_ENTRIES, CONNECTIONS_PER_CORE_MAX, OPERATIONS_PER_CORE_MAX,
+    SUBMISSION_ENTRIES,
+};
+use crate::base::{Errno, KernelBytes};
+
+use super::driver::{Completion, Driver, Event, Handle, Hangup, OpKey, Operation, Refused};
+use super::slots::{Closed, Slots};
+use super::submit::{self, NOTIF_USAGE_ZC_COPIED, Reaped};
+use super::table::{InFlight, Kind, NOBODY, Stage, Table};
+
+/// How often [`KernelDriver`] waits for the kernel to let go before it leaks what is still lent.
+const DRAIN_WAITS_MAX: u32 = 50;
+const DRAIN_WAIT: Duration = Duration::from_millis(20);
+
+/// io_uring, for one thread: the one that made it.
+pub struct KernelDriver<T: Copy, M: KernelBytes> {
+    // Dropped in this order: the ring first, so that the kernel is gone before the memory it was lent. `Drop`
+    // has drained or leaked the table by then.
+    ring: IoUring,
+    table: Table<T, Owned<M>>,
+    slots: Slots,
+    buffers_free: Vec<u16>,
+    reaped: Vec<Reaped>,
+    reaped_next: usize,
+    stale_completions: u64,
+}
+
+/// What the table keeps for an operation.
+enum Owned<M> {
+    Memory(M),
+    Address(#[expect(dead_code, reason = "kept where the kernel reads it")] Box<SockaddrStorage>),
+}
+
+impl<T: Copy, M: KernelBytes> KernelDriver<T, M> {
+    /// Sets up an io_uring for this thread.
+    ///
+    /// # Errors
+    /// The kernel's reason; [`super::probe`] finds the words for it.
+    pub fn new() -> Result<Self, Errno> {
+        let ring = IoUring::builder()
+            .setup_single_issuer()
+            .setup_defer_taskrun()
+            .setup_coop_taskrun()
+            .setup_submit_all()
+            .setup_cqsize(COMPLETION_ENTRIES)
+            .build(SUBMISSION_ENTRIES)
+            .map_err(Errno::from)?;
+        let submitter = ring.submitter();
+        let files = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE)
+            .map_or(CONNECTIONS_PER_CORE_MAX, |(soft, _hard)| u32::try_from(soft).unwrap_or(u32::MAX))
+            .min(CONNECTIONS_PER_CORE_MAX);
+        submitter.register_files_sparse(files).map_err(Errno::from)?;
+        submitter.register_buffers_sparse(CHANNELS_PER_CORE_MAX).map_err(Errno::from)?;
+        let buffers = u16::try_from(CHANNELS_PER_CORE_MAX).expect("a buffer index is 16 bits");
+        Ok(Self {
+            ring,
+            table: Table::with_limit(OPERATIONS_PER_CORE_MAX),
+            slots: Slots::with_limit(files),
+            buffers_free: (0..buffers).rev().collect(),
+            reaped: Vec::new(),
+            reaped_next: 0,
+            stale_completions: 0,
+        })
+    }
+
+    /// Operations the kernel has not had its last word about.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.table.count()
+    }
+
+    /// Descriptors that are open or closing.
+    #[must_use]
+    pub fn open_count(&self) -> usize {
+        self.slots.open_count()
+    }
+
+    /// Completions that nobody had asked for. Always zero unless the kernel or we are wrong.
+    #[must_use]
+    pub const fn stale_completions(&self) -> u64 {
+        self.stale_completions
+    }
+
+    fn queue(&mut self, entry: &squeue::Entry) {
+        loop {
+            // SAFETY: the entry's memory belongs to the table's operation of the same `user_data`, or the entry
+            // has none; `complete` removes the operation on the completion, and `Drop` drains or leaks the rest.
+            if unsafe { submit::push(&mut self.ring.submission(), entry) } {
+                return;
+            }
+            // Full: hand over what is queued. An error here is met again, and reported, by the next `turn`.
+            let _submitted = self.ring.submit();
+        }
+    }
+
+    fn update_slot(&self, handle: Handle, descriptor: RawFd) -> Result<(), Errno> {
+        self.ring.submitter().register_files_update(handle.0, &[descriptor]).map(drop).map_err(Errno::from)
+    }
+
+    fn close_now(&self, handle: Handle, descriptor: &OwnedFd, how: Hangup) {
+        if how == Hangup::Reset {
+            let abort = nix::libc::linger { l_onoff: 1, l_linger: 0 };
+            // Not a socket, or gone already: then there is nothing to reset.
+            let _no_socket = setsockopt(descriptor, sockopt::Linger, &abort);
+        }
+        let emptied = self.update_slot(handle, -1);
+        assert_eq!(emptied, Ok(()), "a slot of ours can be emptied");
+    }
+
+    /// The engine's view of one completion entry, or nothing when it was nobody's.
+    fn complete(&mut self, reaped: Reaped) -> Option<Completion<T, M, OwnedFd>> {
+        if reaped.user_data == NOBODY {
+            return None;
+        }
+        let key = OpKey::from_user_data(reaped.user_data);
+        let Some(op) = self.table.get_mut(key) else {
+            self.stale_completions += 1;
+            return None;
+        };
+        let (token, kind, handle) = (op.token, op.kind, op.handle);
+        if reaped.notification {
+            let op = self.table.remove(key).expect("found above");
+            let Some(Owned::Memory(memory)) = op.memory else { unreachable!("a zero-copy send owns memory") };
+            if op.stage == Stage::InFlight {
+                self.end_on(handle);
+            }
+            let copied = u32::from_ne_bytes(reaped.result.to_ne_bytes()) & NOTIF_USAGE_ZC_COPIED != 0;
+            return Some(Completion { key, token, event: Event::Released { memory, copied } });
+        }
+        if reaped.more {
+            match kind {
+                Kind::ZeroCopy => {
+                    op.stage = Stage::AwaitsNotification;
+                    self.end_on(handle);
+                    return Some(Completion {
+                        key,
+                        token,
+                        event: Event::Sent { result: Errno::check(reaped.result) },
+                    });
+                }
+                Kind::Accept => {
+                    // SAFETY: the kernel has just given this descriptor to us and to nobody else.
+                    let socket = unsafe { OwnedFd::from_raw_fd(reaped.result) };
+                    return Some(Completion { key, token, event: Event::Accepted(socket) });
+                }
+                Kind::Poll | Kind::Transfer | Kind::Connect => {
+                    unreachable!("only accepts and zero-copy sends have more to say, not {kind:?}")
+                }
+            }
+        }
+        let op = self.table.remove(key).expect("found above");
+        self.end_on(handle);
+        if kind == Kind::Accept && reaped.result >= 0 {
+            // The last one of a multishot accept may still carry a connection: it is closed, and the peer tries again.
+            // SAFETY: as above.
+            drop(unsafe { OwnedFd::from_raw_fd(reaped.result) });
+        }
+        let memory = match op.memory {
+            Some(Owned::Memory(memory)) => Some(memory),
+            Some(Owned::Address(_)) | None => None,
+        };
+        Some(Completion { key, token, event: Event::Done { result: Errno::check(reaped.result), memory } })
+    }
+
+    fn end_on(&mut self, handle: Handle) {
+        if let Some((descriptor, how)) = self.slots.end(handle) {
+            self.close_now(handle, &descriptor, how);
+        }
+    }
+}
+
+impl<T: Copy, M: KernelBytes> Driver for KernelDriver<T, M> {
+    type Memory = M;
+    type Token = T;
+    type Descriptor = OwnedFd;
+
+    fn adopt(&mut self, descriptor: OwnedFd) -> Result<Handle, OwnedFd> {
+        let number = descriptor.as_raw_fd();
+        let handle = self.slots.insert(descriptor)?;
+        match self.update_slot(handle, number) {
+            Ok(()) => Ok(handle),
+            Err(_refused) => Err(self.slots.remove(handle)),
+        }
+    }
+
+    fn detach(&mut self, handle: Handle) -> OwnedFd {
+        let descriptor = self.slots.remove(handle);
+        let emptied = self.update_slot(handle, -1);
+        assert_eq!(emptied, Ok(()), "a slot of ours can be emptied");
+        descriptor
+    }
+
+    fn close(&mut self, handle: Handle, how: Hangup) {
+        match self.slots.close(handle, how) {
+            Closed::Now(descriptor) => self.close_now(handle, &descriptor, how),
+            Closed::AfterCancel => self.queue(&submit::cancel_all(handle).user_data(NOBODY)),
+        }
+    }
+
+    fn open_socket(&mut self, address: &SocketAddr) -> Result<Handle, Errno> {
+        let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let socket =
+            nix::sys::socket::socket(family, SockType::Stream, flags, SockProtocol::Tcp).map_err(from_nix)?;
+        self.adopt(socket).map_err(|_full| Errno::MFILE)
+    }
+
+    fn addresses(&self, handle: Handle) -> Result<(SocketAddr, SocketAddr), Errno> {
+        let socket = self.slots.descriptor(handle).as_raw_fd();
+        let peer: SockaddrStorage = getpeername(socket).map_err(from_nix)?;
+        let local: SockaddrStorage = getsockname(socket).map_err(from_nix)?;
+        match (plain_address(&peer), plain_address(&local)) {
+            (Some(peer), Some(local)) => Ok((peer, local)),
+            _not_ip => Err(Errno::INVAL),
+        }
+    }
+
+    fn register_memory(&mut self, memory: &impl KernelBytes) -> Result<u16, Errno> {
+        let buffer = self.buffers_free.pop().ok_or(Errno::NOBUFS)?;
+        let span = nix::libc::iovec { iov_base: memory.address().cast(), iov_len: memory.len() };
+        // SAFETY: the span is mapped now, and the kernel pins its pages for as long as they are registered.
+        let registered =
+            unsafe { self.ring.submitter().register_buffers_update(u32::from(buffer), &[span], None) };
+        match registered {
+            Ok(_) => Ok(buffer),
+            Err(error) => {
+                self.buffers_free.push(buffer);
+                Err(Errno::from(error))
+            }
+        }
+    }
+
+    fn unregister_memory(&mut self, buffer: u16) {
+        let nothing = nix::libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
+        // SAFETY: an empty span makes the kernel let the pages go; nothing is read or written.
+        let emptied =
+            unsafe { self.ring.submitter().register_buffers_update(u32::from(buffer), &[nothing], None) };
+        assert!(emptied.is_ok(), "a buffer of ours can be withdrawn: {emptied:?}");
+        self.buffers_free.push(buffer);
+    }
+
+    fn push(&mut self, operation: Operation<M>, token: T) -> Result<OpKey, Refused<M>> {
+        let address = match &operation {
+            Operation::Connect { address, .. } => Some(submit::socket_address(address)),
+            Operation::Accept { .. }
+            | Operation::AwaitReadable { .. }
+            | Operation::AwaitHangup { .. }
+            | Operation::Receive { .. }
+            | Operation::Read { .. }
+            | Operation::Send { .. }
+            | Operation::SendZeroCopy { .. } => None,
+        };
+        if self.table.is_full() {
+            return Err(Refused(operation));
+        }
+        let (entry, handle, kind) = submit::entry(&operation, address.as_deref());
+        let memory = match operation {
+            Operation::Receive { into: memory, .. }
+            | Operation::Read { into: memory, .. }
+            | Operation::Send { from: memory, .. }
+            | Operation::SendZeroCopy { from: memory, .. } => Some(Owned::Memory(memory)),
+            Operation::Connect { .. } => address.map(Owned::Address),
+            Operation::Accept { .. } | Operation::AwaitReadable { .. } | Operation::AwaitHangup { .. } => {
+                None
+            }
+        };
+        self.slots.begin(handle);
+        let op = InFlight { token, memory, handle, kind, stage: Stage::InFlight };
+        let Ok(key) = self.table.insert(op) else { unreachable!("there was room a moment ago") };
+        self.queue(&entry.user_data(key.to_user_data()));
+        Ok(key)
+    }
+
+    fn cancel(&mut self, key: OpKey) {
+        if self.table.get_mut(key).is_some() {
+            self.queue(&submit::cancel_one(key.to_user_data()).user_data(NOBODY));
+        }
+    }
+
+    fn turn(&mut self, wait: Duration) -> Result<(), Errno> {
+        debug_assert_eq!(self.reaped_next, self.reaped.len(), "completions are taken before the next turn");
+        self.reaped.clear();
+        self.reaped_next = 0;
+        let timespec = types::Timespec::from(wait);
+        let arguments = types::SubmitArgs::new().timespec(&timespec);
+        match self.ring.submitter().submit_with_args(1, &arguments).map_err(Errno::from) {
+            // Nothing happened in time, a signal came, or the completion queue is full: reap and go on.
+            Ok(_) | Err(Errno::TIME | Errno::INTR | Errno::BUSY | Errno::AGAIN) => {}
+            Err(error) => return Err(error),
+        }
+        self.reaped.extend(self.ring.completion().map(|entry| Reaped::from_entry(&entry)));
+        Ok(())
+    }
+
+    fn next(&mut self) -> Option<Completion<T, M, OwnedFd>> {
+        while let Some(&reaped) = self.reaped.get(self.reaped_next) {
+            self.reaped_next += 1;
+            if let Some(completion) = self.complete(reaped) {
+                return Some(completion);
+            }
+        }
+        None
+    }
+}
+
+impl<T: Copy, M: KernelBytes> Drop for KernelDriver<T, M> {
+    fn drop(&mut self) {
+        for handle in self.slots.open_handles() {
+            self.close(handle, Hangup::Finish);
+        }
+        for _ in 0..DRAIN_WAITS_MAX {
+            if self.table.count() == 0 {
+                return;
+            }
+            while self.next().is_some() {}
+            if self.turn(DRAIN_WAIT).is_err() {
+                break;
+            }
+        }
+        while self.next().is_some() {}
+        // What the kernel still holds is leaked: freeing it would let the kernel write into somebody else's memory.
+        self.table.leak();
+    }
+}
+
+fn from_nix(error: nix::Error) -> Errno {
+    Errno::from_positive(error as i32)
+}
+
+fn plain_address(address: &SockaddrStorage) -> Option<SocketAddr> {
+    if let Some(v4) = address.as_sockaddr_in() {
+        return Some(SocketAddr::V4((*v4).into()));
+    }
+    address.as_sockaddr_in6().map(|v6| {
+        let v6: std::net::SocketAddrV6 = (*v6).into();
+        // A v4 client of a dual-stack listener is shown as what it is.
+        v6.ip().to_ipv4_mapped().map_or(SocketAddr::V6(v6), |v4| SocketAddr::from((v4, v6.port())))
+    })
+}

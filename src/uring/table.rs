@@ -1,0 +1,143 @@
+//! The operations in flight and what they own.
+
+use super::driver::{Handle, OpKey};
+
+/// Where an operation stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Stage {
+    /// The kernel has it.
+    InFlight,
+    /// A zero-copy send whose bytes are taken, but whose memory the kernel still reads.
+    AwaitsNotification,
+}
+
+/// What kind of completion to expect.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kind {
+    Accept,
+    Poll,
+    Transfer,
+    ZeroCopy,
+    Connect,
+}
+
+pub(super) struct InFlight<T, M> {
+    pub(super) token: T,
+    pub(super) memory: Option<M>,
+    pub(super) handle: Handle,
+    pub(super) kind: Kind,
+    pub(super) stage: Stage,
+}
+
+struct Slot<T, M> {
+    generation: u32,
+    op: Option<InFlight<T, M>>,
+}
+
+/// A slab of operations, addressed by the completion's `user_data`: index below, generation above.
+pub(super) struct Table<T, M> {
+    slots: Vec<Slot<T, M>>,
+    free: Vec<u32>,
+    limit: u32,
+}
+
+/// `user_data` of operations nobody waits for: cancellations.
+pub(super) const NOBODY: u64 = u64::MAX;
+
+impl OpKey {
+    pub(super) const fn to_user_data(self) -> u64 {
+        ((self.generation as u64) << 32) | self.index as u64
+    }
+
+    pub(super) fn from_user_data(user_data: u64) -> Self {
+        let index = u32::try_from(user_data & u64::from(u32::MAX)).expect("32 bits");
+        let generation = u32::try_from(user_data >> 32).expect("32 bits");
+        Self { index, generation }
+    }
+}
+
+impl<T, M> Table<T, M> {
+    pub(super) const fn with_limit(limit: u32) -> Self {
+        Self { slots: Vec::new(), free: Vec::new(), limit }
+    }
+
+    pub(super) fn insert(&mut self, op: InFlight<T, M>) -> Result<OpKey, InFlight<T, M>> {
+        if let Some(index) = self.free.pop() {
+            let slot = &mut self.slots[index as usize];
+            assert!(slot.op.is_none(), "a free slot owns nothing");
+            slot.op = Some(op);
+            return Ok(OpKey { index, generation: slot.generation });
+        }
+        let Ok(index) = u32::try_from(self.slots.len()) else { return Err(op) };
+        if index >= self.limit {
+            return Err(op);
+        }
+        self.slots.push(Slot { generation: 0, op: Some(op) });
+        Ok(OpKey { index, generation: 0 })
+    }
+
+    pub(super) fn get_mut(&mut self, key: OpKey) -> Option<&mut InFlight<T, M>> {
+        let slot = self.slots.get_mut(key.index as usize)?;
+        if slot.generation == key.generation { slot.op.as_mut() } else { None }
+    }
+
+    pub(super) fn remove(&mut self, key: OpKey) -> Option<InFlight<T, M>> {
+        let slot = self.slots.get_mut(key.index as usize)?;
+        if slot.generation != key.generation {
+            return None;
+        }
+        let op = slot.op.take()?;
+        // NOBODY's generation is never reached: the counter starts again before it.
+        slot.generation = (slot.generation + 1) % (u32::MAX - 1);
+        self.free.push(key.index);
+        Some(op)
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.free.is_empty() && u32::try_from(self.slots.len()).map_or(true, |count| count >= self.limit)
+    }
+
+    /// Gives up on everything still in the table without freeing it.
+    #[expect(clippy::mem_forget, reason = "the kernel may still write there")]
+    pub(super) fn leak(&mut self) {
+        for slot in &mut self.slots {
+            std::mem::forget(slot.op.take());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn op(token: u8) -> InFlight<u8, ()> {
+        InFlight { token, memory: None, handle: Handle(0), kind: Kind::Poll, stage: Stage::InFlight }
+    }
+
+    #[test]
+    fn a_late_completion_does_not_find_the_slots_next_operation() {
+        let mut table = Table::with_limit(4);
+        let first = table.insert(op(1)).ok().unwrap();
+        assert_eq!(table.remove(first).unwrap().token, 1);
+        let second = table.insert(op(2)).ok().unwrap();
+        assert_eq!(first.index, second.index);
+        assert!(table.remove(OpKey::from_user_data(first.to_user_data())).is_none());
+        assert_eq!(table.remove(OpKey::from_user_data(second.to_user_data())).unwrap().token, 2);
+    }
+
+    #[test]
+    fn no_key_is_ever_taken_for_nobody() {
+        let mut table = Table::with_limit(1);
+        table.insert(op(0)).ok().unwrap();
+        table.slots[0].generation = u32::MAX - 2;
+        let key = OpKey { index: 0, generation: u32::MAX - 2 };
+        table.remove(key).unwrap();
+        let next = table.insert(op(0)).ok().unwrap();
+        assert_eq!(next.generation, 0);
+        assert_ne!(next.to_user_data(), NOBODY);
+    }
+}
