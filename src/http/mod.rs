@@ -1,1 +1,6 @@
-//! Placeholder.
+//! get is written here. No sockets, no clock.
+
+mod percent;
+pub mod url;
+
+pub use url::{Scheme, Url, UrlError};
