@@ -3,9 +3,11 @@
 
 pub mod chunked;
 mod percent;
+pub mod request;
 pub mod upstream;
 pub mod url;
 
 pub use chunked::{BodyDecoder, BodyError, Dechunker, Decoded};
+pub use request::{Method, Parsed, Request, RequestError, Version};
 pub use upstream::{Framing, ResponseError, ResponseHead, ResponseStatus, parse_response, request_head};
 pub use url::{Scheme, Url, UrlError};
