@@ -1,1 +1,26 @@
-//! Placeholder.
+//! MPEG transport streams (ISO/IEC 13818-1): from bytes to aligned packets, and what can be told from them.
+//!
+//! ```text
+//! bytes ─▶ Aligner ─▶ packets ─▶ Inspector ─▶ EntryPoint { position, Snapshot } ─▶ write_join, write_skip
+//!                                    ├──▶ Programme (PAT, PMT), Inventory
+//!                                    └──▶ PacketCounts, the last PCR
+//! ```
+//!
+//! Pure: no clock, socket or log. Nothing here asks for memory per packet, and nothing that arrives makes it panic.
+
+mod clock_ref;
+mod continuity;
+mod crc;
+mod null;
+mod packet;
+#[cfg(test)]
+mod testing;
+
+pub use clock_ref::{Pcr, Pts};
+pub use continuity::{Continuity, ContinuityTable};
+pub use crc::crc32;
+pub use null::NULL_PACKET;
+pub use packet::{
+    AdaptationField, ContinuityCounter, Packet, PacketBytes, PacketError, PacketMut, Pid, SYNC_BYTE,
+    discontinuity_packet,
+};
