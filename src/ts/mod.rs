@@ -13,6 +13,7 @@ mod continuity;
 mod crc;
 mod null;
 mod packet;
+mod sync;
 #[cfg(test)]
 mod testing;
 
@@ -24,3 +25,4 @@ pub use packet::{
     AdaptationField, ContinuityCounter, Packet, PacketBytes, PacketError, PacketMut, Pid, SYNC_BYTE,
     discontinuity_packet,
 };
+pub use sync::{AlignCounts, Aligned, Aligner, UNDECIDED_BYTES_MAX};
