@@ -9,15 +9,18 @@
 //! Pure: no clock, socket or log. Nothing here asks for memory per packet, and nothing that arrives makes it panic.
 
 mod clock_ref;
+mod codec;
 mod continuity;
 mod crc;
 mod null;
 mod packet;
+pub mod psi;
 mod sync;
 #[cfg(test)]
 mod testing;
 
 pub use clock_ref::{Pcr, Pts};
+pub use codec::{Codec, CodecSet, Descriptor, Descriptors, StreamKind};
 pub use continuity::{Continuity, ContinuityTable};
 pub use crc::crc32;
 pub use null::NULL_PACKET;
