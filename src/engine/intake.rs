@@ -5,8 +5,7 @@ use std::time::Duration;
 use crate::base::limits::REQUEST_HEAD_BYTES_MAX;
 use crate::base::{HeapBytes, Instant};
 use crate::http::request::{self, Parsed, Request};
-use crate::http::response::{self, StreamError};
-use crate::http::route::{self, Route};
+use crate::http::{Response, Route, StreamError, stream_error, stream_head_only, stream_route};
 use crate::ring::Lent;
 use crate::uring::{Driver, Event, Hangup, Operation};
 
@@ -73,23 +72,24 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             Err(error) => {
                 self.counters.refused += 1;
                 let mut reply = Vec::new();
-                response::bad_request(&mut reply, error);
+                Response::text(error.status(), &error.to_string()).write_last(&mut reply);
                 self.reply(key, reply);
             }
         }
     }
 
     fn route(&mut self, key: ClientKey, request: &Request, bytes: Vec<u8>) {
-        match route::stream_route(request) {
+        match stream_route(request) {
             Route::Control => self.hand_to_control(key, bytes),
-            Route::Error(error) => self.refuse(key, &error),
+            Route::StreamError(error) => self.refuse(key, error),
+            Route::MethodNotAllowed => self.refuse(key, StreamError::MethodNotAllowed),
             Route::Stream { guide_number, head_only, duration } => {
                 let Some(channel) = self.lineup.find(&guide_number).map(std::sync::Arc::clone) else {
-                    return self.refuse(key, &StreamError::UnknownChannel);
+                    return self.refuse(key, StreamError::ChannelNotFound);
                 };
                 if head_only {
                     let mut reply = Vec::new();
-                    response::stream_head(&mut reply, None);
+                    stream_head_only(&mut reply);
                     return self.reply(key, reply);
                 }
                 let home = placement::home(channel.id, self.params.cores);
@@ -142,7 +142,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let state = ClientState::Reading(Vec::new());
         let client = Client { handle, peer: connection.peer, local: connection.local, accepted_at, state };
         match self.clients.insert(client) {
-            Ok(key) => self.refuse(key, &StreamError::Busy),
+            Ok(key) => self.refuse(key, StreamError::ViewerLimit),
             Err(client) => self.driver.close(client.handle, Hangup::Finish),
         }
     }
@@ -174,10 +174,10 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     }
 
     /// Answers with an error of the stream routes and closes.
-    pub(crate) fn refuse(&mut self, key: ClientKey, error: &StreamError) {
+    pub(crate) fn refuse(&mut self, key: ClientKey, error: StreamError) {
         self.counters.refused += 1;
         let mut reply = Vec::new();
-        response::stream_error(&mut reply, error);
+        stream_error(&mut reply, error);
         self.reply(key, reply);
     }
 

@@ -181,7 +181,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             crate::base::redact::url(&live.channel.sources[index].url),
             error.reason()
         );
-        let silent = matches!(error.kind(), Kind::Timeout | Kind::NoEntryPoint);
+        // Told apart for the viewer: nothing came at all, or something came and was no picture.
+        let came = live.source.as_ref().is_some_and(|source| source.ingest.bytes > 0);
+        let silent = came && matches!(error.kind(), Kind::Timeout | Kind::NoEntryPoint);
         self.session_event(session, SessionEvent::SourceFailed { silent });
     }
 }

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::http::response::StreamError;
+use crate::http::StreamError;
 use crate::ring::{Lent, Ring};
 use crate::session::{Action, Event, Failure, State};
 use crate::tuner::Channel;
@@ -19,12 +19,12 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     /// A client asks for a channel that lives here.
     pub(crate) fn join(&mut self, client: ClientKey, channel: &Arc<Channel>, duration: Option<Duration>) {
         if self.draining.is_some() {
-            return self.refuse(client, &StreamError::Draining);
+            return self.refuse(client, StreamError::Draining);
         }
         let existing = self.by_channel.get(&channel.id).copied();
         let session = match existing.or_else(|| self.create(channel)) {
             Some(session) => session,
-            None => return self.refuse(client, &StreamError::Busy),
+            None => return self.refuse(client, StreamError::ViewerLimit),
         };
         let Some(live) = self.sessions.get_mut(session) else {
             unreachable!("the index names sessions that exist")
@@ -32,10 +32,10 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         if *live.machine.state() == State::Ended {
             // It ended while it was made: the channel has no sources.
             self.finish(session);
-            return self.refuse(client, &StreamError::NoSources);
+            return self.refuse(client, StreamError::NoSources);
         }
         if !live.machine.has_room() {
-            return self.refuse(client, &StreamError::ViewerLimit);
+            return self.refuse(client, StreamError::MaxSubscribers);
         }
         live.waiting.push(client);
         live.stats.viewers_total += 1;
@@ -141,7 +141,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         for client in std::mem::take(&mut live.waiting) {
             let waits = self.clients.get(client).is_some_and(|client| client.session() == Some(session));
             if waits {
-                self.refuse(client, &error);
+                self.refuse(client, error);
                 self.uncount_viewer(session);
             }
         }

@@ -1,6 +1,6 @@
 //! Viewers: in, out, and looked after.
 
-use crate::http::response;
+use crate::http::stream_head;
 use crate::ring::Lent;
 use crate::session::Event;
 use crate::ts;
@@ -49,7 +49,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             unreachable!("a session admits viewers once it has an entry point, and its ring keeps the newest")
         };
         let mut preamble = Vec::with_capacity(1024);
-        response::stream_head(&mut preamble, live.tuner);
+        stream_head(&mut preamble, live.tuner.unwrap_or_default());
         ts::write_join(&entry.state, &mut preamble);
         live.next_viewer += 1;
         let viewer = Viewer {
