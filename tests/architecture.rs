@@ -86,7 +86,8 @@ fn imports_go_downwards_only() {
 fn unsafe_is_written_only_where_it_is_allowed() {
     let mut wrong = Vec::new();
     for (path, text) in sources() {
-        let has_unsafe = code(&text).split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|w| w == "unsafe");
+        let has_unsafe =
+            code(&text).split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|w| w == "unsafe");
         if has_unsafe && !MAY_BE_UNSAFE.iter().any(|allowed| path.starts_with(allowed)) {
             wrong.push(path);
         }
@@ -98,7 +99,10 @@ fn unsafe_is_written_only_where_it_is_allowed() {
 fn each_foreign_machine_has_one_importer() {
     for (name, home) in ONLY_IN {
         for (path, text) in sources() {
-            assert!(!code(&text).contains(name) || path.starts_with(home), "{path} names {name}; only {home} may");
+            assert!(
+                !code(&text).contains(name) || path.starts_with(home),
+                "{path} names {name}; only {home} may"
+            );
         }
     }
 }

@@ -128,7 +128,9 @@ impl<T> Arena<T> {
     /// All values with their keys, in slot order.
     pub fn iter(&self) -> impl Iterator<Item = (Key<T>, &T)> {
         self.slots.iter().zip(0u32..).filter_map(|(slot, index)| {
-            slot.value.as_ref().map(|value| (Key { index, generation: slot.generation, of: PhantomData }, value))
+            slot.value
+                .as_ref()
+                .map(|value| (Key { index, generation: slot.generation, of: PhantomData }, value))
         })
     }
 
