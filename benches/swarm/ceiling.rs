@@ -19,6 +19,9 @@ use std::time::{Duration, Instant};
 
 /// The most sends that one `io_uring_enter` submits.
 const SENDS_PER_ENTER: u32 = 256;
+const SPREAD_TICK: Duration = Duration::from_millis(1);
+/// `IORING_SEND_ZC_REPORT_USAGE`: the notification says whether the kernel copied after all.
+const REPORT_USAGE: u16 = 1 << 3;
 const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: video/mp2t\r\nConnection: close\r\n\r\n";
 /// How long the crowd is waited for, and how long it may take to leave after the window.
 const GATHER_LIMIT: Duration = Duration::from_secs(60);
@@ -48,6 +51,9 @@ pub(crate) struct Args {
     seconds: u64,
     #[arg(long, default_value = "send")]
     mode: Mode,
+    /// Spread the sends evenly over the period; without it all viewers are due at once, as viewers of one live edge are.
+    #[arg(long)]
+    spread: bool,
     /// Memory the sends walk through.
     #[arg(long, default_value_t = 10)]
     memory_mib: usize,
@@ -55,6 +61,8 @@ pub(crate) struct Args {
 
 struct Viewer {
     position: u64,
+    /// What the clock allows it to have by now.
+    granted: u64,
     /// A send is in flight, or it waits in the list of those due.
     busy: bool,
 }
@@ -66,7 +74,8 @@ struct Loop<'args> {
     memory: Doubled,
     viewers: Vec<Viewer>,
     due: VecDeque<u32>,
-    published: u64,
+    /// Pieces granted so far, to all viewers together.
+    grants: u64,
     alive: usize,
     sent: u64,
     copied: u64,
@@ -89,7 +98,7 @@ pub(crate) fn run(args: &Args) -> io::Result<()> {
     let report = serde_json::json!({
         "label": format!("ceiling-{}", if args.mode == Mode::Send { "send" } else { "send-zc" }),
         "kernel": kernel(), "viewers": args.viewers, "bitrate": args.bitrate, "bytes_per_send": args.bytes,
-        "bytes": bytes, "cpu_s": rounded(cpu_s), "cpu_s_per_gib": rounded(cpu_s / gib(bytes)),
+        "spread": args.spread, "bytes": bytes, "cpu_s": rounded(cpu_s), "cpu_s_per_gib": rounded(cpu_s / gib(bytes)),
         "alive": sending.alive, "copied": sending.copied,
     });
     println!("{report}");
@@ -158,7 +167,8 @@ impl<'args> Loop<'args> {
             // SAFETY: the mapping lives in `Loop` beside the ring, which is dropped first.
             unsafe { uring.submitter().register_buffers(&[memory.iovec()]) }?;
         }
-        let viewers: Vec<_> = sockets.iter().map(|_| Viewer { position: 0, busy: false }).collect();
+        let viewers: Vec<_> =
+            sockets.iter().map(|_| Viewer { position: 0, granted: 0, busy: false }).collect();
         let alive = viewers.len();
         Ok(Loop {
             args,
@@ -166,7 +176,7 @@ impl<'args> Loop<'args> {
             memory,
             viewers,
             due: VecDeque::new(),
-            published: 0,
+            grants: 0,
             alive,
             sent: 0,
             copied: 0,
@@ -175,18 +185,20 @@ impl<'args> Loop<'args> {
 
     /// Sends at the bitrate, counted from `start`, until the time has come or the last viewer has gone.
     fn run_until(&mut self, start: Instant, until: Instant) -> io::Result<()> {
-        let piece = u64::from(self.args.bytes);
-        let period = Duration::from_secs_f64(8.0 * piece as f64 / self.args.bitrate as f64);
+        let period = Duration::from_secs_f64(8.0 * f64::from(self.args.bytes) / self.args.bitrate as f64);
+        let viewers = u128::try_from(self.viewers.len()).map_err(io::Error::other)?;
         let mut now = Instant::now();
         while now < until && self.alive > 0 {
-            let pieces = (now - start).as_nanos() / period.as_nanos() + 1;
-            let published = piece * u64::try_from(pieces).map_err(io::Error::other)?;
-            if published > self.published {
-                self.published = published;
-                self.mark_due();
-            }
+            let elapsed = (now - start).as_nanos();
+            let periods = elapsed / period.as_nanos();
+            let (grants, next) = if self.args.spread {
+                (viewers + elapsed * viewers / period.as_nanos(), now + SPREAD_TICK)
+            } else {
+                let next = start + period * u32::try_from(periods + 1).map_err(io::Error::other)?;
+                ((periods + 1) * viewers, next)
+            };
+            self.grant(u64::try_from(grants).map_err(io::Error::other)?)?;
             self.submit_due()?;
-            let next = start + period * u32::try_from(pieces).map_err(io::Error::other)?;
             self.wait(next.min(until).saturating_duration_since(Instant::now()))?;
             self.reap();
             now = Instant::now();
@@ -194,13 +206,19 @@ impl<'args> Loop<'args> {
         Ok(())
     }
 
-    fn mark_due(&mut self) {
-        for (index, viewer) in (0_u32..).zip(&mut self.viewers) {
-            if !viewer.busy && viewer.position < self.published {
+    /// Grants pieces, viewer after viewer, until there have been `grants` of them.
+    fn grant(&mut self, grants: u64) -> io::Result<()> {
+        while self.grants < grants {
+            let index = usize::try_from(self.grants).map_err(io::Error::other)? % self.viewers.len();
+            let viewer = &mut self.viewers[index];
+            viewer.granted += u64::from(self.args.bytes);
+            if !viewer.busy {
                 viewer.busy = true;
-                self.due.push_back(index);
+                self.due.push_back(u32::try_from(index).map_err(io::Error::other)?);
             }
+            self.grants += 1;
         }
+        Ok(())
     }
 
     fn submit_due(&mut self) -> io::Result<()> {
@@ -212,7 +230,10 @@ impl<'args> Loop<'args> {
             let memory = self.memory.address(position);
             let entry = match self.args.mode {
                 Mode::Send => opcode::Send::new(Fixed(index), memory, rest).build(),
-                Mode::SendZc => opcode::SendZc::new(Fixed(index), memory, rest).buf_index(Some(0)).build(),
+                Mode::SendZc => opcode::SendZc::new(Fixed(index), memory, rest)
+                    .buf_index(Some(0))
+                    .zc_flags(REPORT_USAGE)
+                    .build(),
             };
             // SAFETY: the memory outlives the ring (see `Loop`) and is never written while the loop runs.
             let pushed = unsafe { self.uring.submission().push(&entry.user_data(u64::from(index))) };
@@ -252,7 +273,7 @@ impl<'args> Loop<'args> {
             };
             viewer.position += sent;
             self.sent += sent;
-            viewer.busy = viewer.position < self.published;
+            viewer.busy = viewer.position < viewer.granted;
             if viewer.busy {
                 self.due.push_back(index);
             }

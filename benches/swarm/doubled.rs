@@ -36,8 +36,10 @@ impl Doubled {
         for half in [0, bytes] {
             let at = NonZeroUsize::new(start.as_ptr().addr() + half);
             let flags = MapFlags::MAP_SHARED | MapFlags::MAP_FIXED | MapFlags::MAP_POPULATE;
+            // Registering a buffer pins it for writing, so reading alone would not do.
+            let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
             // SAFETY: replaces half of the space reserved above, which `doubled` owns until it is dropped.
-            unsafe { mmap(at, once, ProtFlags::PROT_READ, flags, &doubled.file, 0) }?;
+            unsafe { mmap(at, once, access, flags, &doubled.file, 0) }?;
         }
         Ok(doubled)
     }
