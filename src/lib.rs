@@ -16,6 +16,7 @@ pub mod catalog;
 pub mod config;
 pub mod control;
 pub mod engine;
+pub mod exit;
 pub mod http;
 pub mod ring;
 pub mod session;

@@ -32,7 +32,7 @@ pub struct KernelDriver<T: Copy, M: KernelBytes> {
     // has drained or leaked the table by then.
     ring: IoUring,
     table: Table<T, Owned<M>>,
-    slots: Slots,
+    slots: Slots<OwnedFd>,
     buffers_free: Vec<u16>,
     reaped: Vec<Reaped>,
     reaped_next: usize,

@@ -1,12 +1,13 @@
 //! The kernel's side of a core: operations in, completions out.
 //!
-//! [`Driver`] is what the engine sees. [`KernelDriver`] is io_uring; `SimDriver` is its seeded, faulty twin
-//! for tests. Whatever an operation lends to the kernel is owned by the driver's table until the kernel's last
+//! [`Driver`] is what the engine sees. [`KernelDriver`] is io_uring; [`sim::SimDriver`] is its seeded,
+//! faulty twin for tests. Whatever an operation lends to the kernel is owned by the driver's table until the kernel's last
 //! word about it: the completion, or for a zero-copy send the notification.
 
 mod driver;
 mod kernel;
 mod probe;
+pub mod sim;
 mod slots;
 mod submit;
 mod table;

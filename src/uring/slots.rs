@@ -1,37 +1,35 @@
 //! The descriptors of a core: a number in the process, a slot in the io_uring, and what is in flight on them.
 
-use std::os::fd::OwnedFd;
-
 use super::driver::{Handle, Hangup};
 
-pub(super) enum Slot {
+pub(super) enum Slot<D> {
     Free,
     Open {
-        descriptor: OwnedFd,
+        descriptor: D,
         /// Operations whose completion is to come; a zero-copy send that only awaits its notification does not
         /// count, for the notification needs no descriptor.
         in_flight: u32,
     },
     Closing {
-        descriptor: OwnedFd,
+        descriptor: D,
         in_flight: u32,
         how: Hangup,
     },
 }
 
-/// The slots of a core.
-pub(super) struct Slots {
-    slots: Vec<Slot>,
+/// The slots of a core, for descriptors of one kind.
+pub(super) struct Slots<D> {
+    slots: Vec<Slot<D>>,
     free: Vec<u32>,
     limit: u32,
 }
 
-impl Slots {
+impl<D> Slots<D> {
     pub(super) const fn with_limit(limit: u32) -> Self {
         Self { slots: Vec::new(), free: Vec::new(), limit }
     }
 
-    pub(super) fn insert(&mut self, descriptor: OwnedFd) -> Result<Handle, OwnedFd> {
+    pub(super) fn insert(&mut self, descriptor: D) -> Result<Handle, D> {
         let open = Slot::Open { descriptor, in_flight: 0 };
         if let Some(index) = self.free.pop() {
             self.slots[index as usize] = open;
@@ -49,7 +47,7 @@ impl Slots {
     }
 
     /// The descriptor of an open handle.
-    pub(super) fn descriptor(&self, handle: Handle) -> &OwnedFd {
+    pub(super) fn descriptor(&self, handle: Handle) -> &D {
         match &self.slots[handle.0 as usize] {
             Slot::Open { descriptor, .. } => descriptor,
             Slot::Free | Slot::Closing { .. } => unreachable!("{handle:?} is not open"),
@@ -65,7 +63,7 @@ impl Slots {
     }
 
     /// An operation on a handle has ended. Gives the descriptor to close when it was the last of a closing one.
-    pub(super) fn end(&mut self, handle: Handle) -> Option<(OwnedFd, Hangup)> {
+    pub(super) fn end(&mut self, handle: Handle) -> Option<(D, Hangup)> {
         let slot = &mut self.slots[handle.0 as usize];
         match slot {
             Slot::Open { in_flight, .. } => {
@@ -81,7 +79,7 @@ impl Slots {
     }
 
     /// Begins to close. True when operations are in flight and must be cancelled first.
-    pub(super) fn close(&mut self, handle: Handle, how: Hangup) -> Closed {
+    pub(super) fn close(&mut self, handle: Handle, how: Hangup) -> Closed<D> {
         let slot = &mut self.slots[handle.0 as usize];
         match std::mem::replace(slot, Slot::Free) {
             Slot::Open { descriptor, in_flight: 0 } => {
@@ -96,7 +94,7 @@ impl Slots {
         }
     }
 
-    fn free(&mut self, handle: Handle) -> Option<(OwnedFd, Hangup)> {
+    fn free(&mut self, handle: Handle) -> Option<(D, Hangup)> {
         match std::mem::replace(&mut self.slots[handle.0 as usize], Slot::Free) {
             Slot::Closing { descriptor, how, .. } => {
                 self.free.push(handle.0);
@@ -107,7 +105,7 @@ impl Slots {
     }
 
     /// Takes an idle descriptor out.
-    pub(super) fn remove(&mut self, handle: Handle) -> OwnedFd {
+    pub(super) fn remove(&mut self, handle: Handle) -> D {
         match self.close(handle, Hangup::Finish) {
             Closed::Now(descriptor) => descriptor,
             Closed::AfterCancel => unreachable!("{handle:?} has operations in flight"),
@@ -128,9 +126,9 @@ impl Slots {
 }
 
 /// How far [`Slots::close`] got.
-pub(super) enum Closed {
+pub(super) enum Closed<D> {
     /// Nothing was in flight.
-    Now(OwnedFd),
+    Now(D),
     /// The descriptor is closed by the last operation's end.
     AfterCancel,
 }

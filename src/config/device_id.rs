@@ -1,0 +1,106 @@
+//! HDHomeRun device ids: 32 bits, written as eight hex digits, of which the last is a check digit.
+
+/// The check digit's substitution for every second nibble, as in libhdhomerun.
+const SUBSTITUTION: [u8; 16] =
+    [0xA, 0x5, 0xF, 0x6, 0x7, 0xC, 0x1, 0xB, 0x9, 0x2, 0x8, 0xD, 0x4, 0x3, 0xE, 0x0];
+
+/// Addresses every device in a discovery request, so no device may have it, although its check digit is right.
+const WILDCARD: u32 = 0xFFFF_FFFF;
+
+/// Why a text is not a device id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeviceIdError {
+    /// Not exactly eight hexadecimal digits.
+    #[error("is not eight hexadecimal digits")]
+    NotEightHexDigits,
+    /// All zeros or all ones, which discovery reads as "none" and "any".
+    #[error("is reserved: discovery reads it as no device or as every device")]
+    Reserved,
+}
+
+/// Reads a device id.
+///
+/// # Errors
+///
+/// Says what is wrong with the text. A wrong check digit is not an error; see
+/// [`device_id_is_valid_hdhomerun`].
+pub fn parse_device_id(text: &str) -> Result<u32, DeviceIdError> {
+    if text.len() != 8 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(DeviceIdError::NotEightHexDigits);
+    }
+    match u32::from_str_radix(text, 16) {
+        Ok(0 | WILDCARD) => Err(DeviceIdError::Reserved),
+        Ok(id) => Ok(id),
+        Err(_not_hex) => Err(DeviceIdError::NotEightHexDigits),
+    }
+}
+
+/// True when the check digit is right. Programs built on libhdhomerun overlook a device whose is not.
+#[must_use]
+pub fn device_id_is_valid_hdhomerun(id: u32) -> bool {
+    checksum(id) == 0
+}
+
+/// A valid device id from random bits. Its first digit is 1, as on the real devices, which also keeps it
+/// clear of the reserved ids.
+#[must_use]
+pub fn generate_device_id(seed: u32) -> u32 {
+    let id = 0x1000_0000 | (seed & 0x0FFF_FFF0);
+    id | u32::from(checksum(id))
+}
+
+/// Zero for a valid id. The last nibble enters as it is, so the checksum of an id that ends in 0 is its
+/// check digit.
+fn checksum(id: u32) -> u8 {
+    let mut sum = 0;
+    for byte in id.to_be_bytes() {
+        sum ^= SUBSTITUTION[usize::from(byte >> 4)] ^ (byte & 0xF);
+    }
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_eight_hex_digits() {
+        for (text, expected) in [
+            ("1234ABCD", Ok(0x1234_ABCD)),
+            ("deadbeef", Ok(0xDEAD_BEEF)),
+            ("1234ABC", Err(DeviceIdError::NotEightHexDigits)),
+            ("1234ABCDE", Err(DeviceIdError::NotEightHexDigits)),
+            ("bad-id", Err(DeviceIdError::NotEightHexDigits)),
+            ("+1234ABC", Err(DeviceIdError::NotEightHexDigits)),
+            ("1234ABCG", Err(DeviceIdError::NotEightHexDigits)),
+            ("00000000", Err(DeviceIdError::Reserved)),
+            ("ffffffff", Err(DeviceIdError::Reserved)),
+        ] {
+            assert_eq!(parse_device_id(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_check_digit_is_libhdhomeruns() {
+        // By hand for 0x1234ABC?: table[1] ^ 2 ^ table[3] ^ 4 ^ table[A] ^ B ^ table[C] = 5^2^6^4^8^B^4 = 2.
+        for digit in 0..16 {
+            assert_eq!(device_id_is_valid_hdhomerun(0x1234_ABC0 | digit), digit == 2, "{digit:X}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn every_generated_id_is_valid_and_not_reserved(seed: u32) {
+            let id = generate_device_id(seed);
+            proptest::prop_assert!(device_id_is_valid_hdhomerun(id));
+            proptest::prop_assert_eq!(parse_device_id(&format!("{id:08X}")), Ok(id));
+            proptest::prop_assert_eq!(id & 0x0FFF_FFF0, seed & 0x0FFF_FFF0);
+        }
+
+        #[test]
+        fn one_wrong_digit_is_noticed(seed: u32, nibble in 0_u32..8, change in 1_u32..16) {
+            let id = generate_device_id(seed) ^ (change << (nibble * 4));
+            proptest::prop_assert!(!device_id_is_valid_hdhomerun(id));
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! How sources are opened and how their loss is repaired.
+
+use super::super::setting::{Group, Kind, SPAN, SPAN_SOME, Setting};
+use super::super::words::{FfmpegLogLevel, FillerMode, StallPolicy, StderrLogLevel, StreamMode};
+
+/// A mebibyte.
+const MIB: i64 = 1_048_576;
+
+pub(super) const SOURCES: Group = Group {
+    heading: "Sources",
+    settings: &[
+        Setting {
+            env: "STREAM_MODE",
+            flag: "stream-mode",
+            default: "auto",
+            kind: Kind::Choice(StreamMode::CHOICES),
+            help: "How a source is opened; auto reads MPEG-TS over HTTP directly and leaves the rest to ffmpeg-copy.",
+        },
+        Setting {
+            env: "USER_AGENT",
+            flag: "user-agent",
+            default: concat!("tunerd/", env!("CARGO_PKG_VERSION")),
+            kind: Kind::Special("up to 256 printable ASCII characters"),
+            help: "What providers are told this is; some answer only to what they know.",
+        },
+        Setting {
+            env: "UPSTREAM_CONNECT_TIMEOUT",
+            flag: "upstream-connect-timeout",
+            default: "3s",
+            kind: SPAN_SOME,
+            help: "How long the connection to a source's host may take; the next source is tried after it.",
+        },
+        Setting {
+            env: "UPSTREAM_OVERLIMIT_COOLDOWN",
+            flag: "upstream-overlimit-cooldown",
+            default: "3s",
+            kind: SPAN,
+            help: "How long a provider that answered 429 is left alone; 0 turns it off.",
+        },
+        Setting {
+            env: "STARTUP_TIMEOUT",
+            flag: "startup-timeout",
+            default: "12s",
+            kind: SPAN_SOME,
+            help: "How long one source may take until its first usable bytes.",
+        },
+        Setting {
+            env: "STARTUP_RANDOM_ACCESS_RECOVERY_ONLY",
+            flag: "startup-random-access-recovery-only",
+            default: "true",
+            kind: Kind::Switch,
+            help: "Whether only recovery, and not the first start, waits for a picture that decodes on its own.",
+        },
+        Setting {
+            env: "MIN_PROBE_BYTES",
+            flag: "min-probe-bytes",
+            default: "940",
+            kind: Kind::Whole { min: 1, max: 16 * MIB },
+            help: "Bytes after which a source counts as started; 940 is five packets.",
+        },
+        Setting {
+            env: "MAX_FAILOVERS",
+            flag: "max-failovers",
+            default: "3",
+            kind: Kind::Whole { min: 0, max: 1_000 },
+            help: "How many more sources are tried after the first; 0 tries all.",
+        },
+        Setting {
+            env: "FAILOVER_TOTAL_TIMEOUT",
+            flag: "failover-total-timeout",
+            default: "32s",
+            kind: SPAN_SOME,
+            help: "How long all sources together may take, at the start and in one search during recovery.",
+        },
+    ],
+};
+
+pub(super) const FFMPEG: Group = Group {
+    heading: "ffmpeg",
+    settings: &[
+        Setting {
+            env: "FFMPEG_PATH",
+            flag: "ffmpeg-path",
+            default: "ffmpeg",
+            kind: Kind::Special("a path or a program's name"),
+            help: "The ffmpeg to run.",
+        },
+        Setting {
+            env: "FFPROBE_PATH",
+            flag: "ffprobe-path",
+            default: "ffprobe",
+            kind: Kind::Special("a path or a program's name"),
+            help: "The ffprobe to run.",
+        },
+        Setting {
+            env: "FFMPEG_RECONNECT_ENABLED",
+            flag: "ffmpeg-reconnect-enabled",
+            default: "true",
+            kind: Kind::Switch,
+            help: "Whether ffmpeg reconnects by itself after a short loss.",
+        },
+        Setting {
+            env: "FFMPEG_RECONNECT_DELAY_MAX",
+            flag: "ffmpeg-reconnect-delay-max",
+            default: "3s",
+            kind: SPAN,
+            help: "The longest ffmpeg waits before it reconnects.",
+        },
+        Setting {
+            env: "FFMPEG_RECONNECT_MAX_RETRIES",
+            flag: "ffmpeg-reconnect-max-retries",
+            default: "1",
+            kind: Kind::Whole { min: -1, max: 1_000 },
+            help: "How often ffmpeg reconnects; -1 leaves it to ffmpeg.",
+        },
+        Setting {
+            env: "FFMPEG_RECONNECT_HTTP_ERRORS",
+            flag: "ffmpeg-reconnect-http-errors",
+            default: "",
+            kind: Kind::Special("a list such as 404,429,5xx"),
+            help: "The HTTP answers after which ffmpeg tries again; empty for none.",
+        },
+        Setting {
+            env: "FFMPEG_RW_TIMEOUT",
+            flag: "ffmpeg-rw-timeout",
+            default: "3s",
+            kind: SPAN,
+            help: "How long ffmpeg waits on its input before it gives up; below STALL_DETECT it notices first; 0 is for ever.",
+        },
+        Setting {
+            env: "FFMPEG_STARTUP_PROBESIZE_BYTES",
+            flag: "ffmpeg-startup-probesize-bytes",
+            default: "1000000",
+            kind: Kind::Whole { min: 0, max: 64 * MIB },
+            help: "Bytes ffmpeg inspects before it starts; at least 128000, 0 is the default.",
+        },
+        Setting {
+            env: "FFMPEG_STARTUP_ANALYZEDURATION",
+            flag: "ffmpeg-startup-analyzeduration",
+            default: "1.5s",
+            kind: SPAN,
+            help: "How much of the stream ffmpeg inspects before it starts; at least 1s, 0 is the default.",
+        },
+        Setting {
+            env: "FFMPEG_INPUT_BUFFER_SIZE",
+            flag: "ffmpeg-input-buffer-size",
+            default: "0",
+            kind: Kind::Whole { min: 0, max: 64 * MIB },
+            help: "ffmpeg's socket buffer in bytes; 0 leaves it to ffmpeg.",
+        },
+        Setting {
+            env: "FFMPEG_DISCARD_CORRUPT",
+            flag: "ffmpeg-discard-corrupt",
+            default: "true",
+            kind: Kind::Switch,
+            help: "Whether ffmpeg drops damaged packets.",
+        },
+        Setting {
+            env: "FFMPEG_COPY_REGENERATE_TIMESTAMPS",
+            flag: "ffmpeg-copy-regenerate-timestamps",
+            default: "true",
+            kind: Kind::Switch,
+            help: "Whether ffmpeg-copy makes up missing timestamps.",
+        },
+        Setting {
+            env: "FFMPEG_SOURCE_LOG_LEVEL",
+            flag: "ffmpeg-source-log-level",
+            default: "warning",
+            kind: Kind::Choice(FfmpegLogLevel::CHOICES),
+            help: "How much ffmpeg says.",
+        },
+        Setting {
+            env: "FFMPEG_SOURCE_STDERR_PASSTHROUGH_ENABLED",
+            flag: "ffmpeg-source-stderr-passthrough-enabled",
+            default: "true",
+            kind: Kind::Switch,
+            help: "Whether what ffmpeg says enters the log, without its credentials.",
+        },
+        Setting {
+            env: "FFMPEG_SOURCE_STDERR_LOG_LEVEL",
+            flag: "ffmpeg-source-stderr-log-level",
+            default: "info",
+            kind: Kind::Choice(StderrLogLevel::CHOICES),
+            help: "The level at which ffmpeg's lines enter the log.",
+        },
+        Setting {
+            env: "FFMPEG_SOURCE_STDERR_MAX_LINE_BYTES",
+            flag: "ffmpeg-source-stderr-max-line-bytes",
+            default: "2048",
+            kind: Kind::Whole { min: 64, max: 8_192 },
+            help: "Bytes of one line of ffmpeg's that enter the log.",
+        },
+        Setting {
+            env: "PRODUCER_READRATE",
+            flag: "producer-readrate",
+            default: "1",
+            kind: Kind::Real { min: 0.01, max: 100.0 },
+            help: "How fast ffmpeg reads a source, as a multiple of real time.",
+        },
+        Setting {
+            env: "PRODUCER_READRATE_CATCHUP",
+            flag: "producer-readrate-catchup",
+            default: "1.75",
+            kind: Kind::Real { min: 0.01, max: 100.0 },
+            help: "How fast ffmpeg reads when it is behind; not below PRODUCER_READRATE.",
+        },
+        Setting {
+            env: "PRODUCER_INITIAL_BURST",
+            flag: "producer-initial-burst",
+            default: "10",
+            kind: Kind::Whole { min: 0, max: 600 },
+            help: "Seconds of the stream that ffmpeg reads as fast as it can at the start.",
+        },
+    ],
+};
+
+pub(super) const RECOVERY: Group = Group {
+    heading: "Stalls and recovery",
+    settings: &[
+        Setting {
+            env: "STALL_DETECT",
+            flag: "stall-detect",
+            default: "4s",
+            kind: SPAN_SOME,
+            help: "How long a source may give nothing that moves the picture before recovery begins.",
+        },
+        Setting {
+            env: "STALL_HARD_DEADLINE",
+            flag: "stall-hard-deadline",
+            default: "32s",
+            kind: SPAN_SOME,
+            help: "How long one recovery may take before the session ends.",
+        },
+        Setting {
+            env: "STALL_POLICY",
+            flag: "stall-policy",
+            default: "failover_source",
+            kind: Kind::Choice(StallPolicy::CHOICES),
+            help: "What to do when a source has stalled.",
+        },
+        Setting {
+            env: "STALL_MAX_FAILOVERS_PER_STALL",
+            flag: "stall-max-failovers-per-stall",
+            default: "3",
+            kind: Kind::Whole { min: 0, max: 1_000 },
+            help: "How often one source is tried again during a recovery.",
+        },
+        Setting {
+            env: "CYCLE_FAILURE_MIN_HEALTH",
+            flag: "cycle-failure-min-health",
+            default: "20s",
+            kind: SPAN,
+            help: "How long a source must have run well for its failures to be forgiven, and for its end to be held against it; 0 turns it off.",
+        },
+        Setting {
+            env: "RECOVERY_FILLER_ENABLED",
+            flag: "recovery-filler-enabled",
+            default: "true",
+            kind: Kind::Switch,
+            help: "Whether viewers get something to play while a channel recovers.",
+        },
+        Setting {
+            env: "RECOVERY_FILLER_MODE",
+            flag: "recovery-filler-mode",
+            default: "slate_av",
+            kind: Kind::Choice(FillerMode::CHOICES),
+            help: "What they get: null packets, tables, or a picture and sound.",
+        },
+        Setting {
+            env: "RECOVERY_FILLER_INTERVAL",
+            flag: "recovery-filler-interval",
+            default: "200ms",
+            kind: SPAN_SOME,
+            help: "How often null packets or tables are sent.",
+        },
+        Setting {
+            env: "RECOVERY_FILLER_TEXT",
+            flag: "recovery-filler-text",
+            default: "Channel recovering...",
+            kind: Kind::Special("up to 256 bytes of text without control characters"),
+            help: "What the picture says.",
+        },
+        Setting {
+            env: "RECOVERY_FILLER_ENABLE_AUDIO",
+            flag: "recovery-filler-enable-audio",
+            default: "true",
+            kind: Kind::Switch,
+            help: "Whether the picture comes with silence; players stop on a missing sound track.",
+        },
+    ],
+};

@@ -1,0 +1,338 @@
+//! The simulated kernel: its clock, its files, and what is going to happen.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::base::{Errno, Instant};
+
+use super::super::driver::Hangup;
+use super::connection::{Connection, PeerId};
+use super::descriptor::Dropped;
+use super::faults::Faults;
+use super::network::Server;
+use super::random::Random;
+use super::span::{Span, fold};
+
+/// What one turn of a core takes at least. A loop that never waits still lets time pass.
+const TURN_TIME: Duration = Duration::from_micros(1);
+/// The longest a turn waits. Whoever waits longer is woken for nothing, as a signal would wake it.
+const WAIT_MAX: Duration = Duration::from_secs(3600);
+
+/// Which driver's operation, and its `user_data`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct OpId {
+    pub(super) driver: u32,
+    pub(super) user_data: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum What {
+    Accept,
+    AwaitReadable,
+    AwaitHangup,
+    Receive,
+    Read,
+    Send,
+    SendZeroCopy,
+    Connect(SocketAddr),
+}
+
+/// An operation the kernel has.
+#[derive(Debug)]
+pub(super) struct Op {
+    pub(super) what: What,
+    pub(super) file: u32,
+    pub(super) span: Option<Span>,
+    /// Of the span, when the operation sends it: what must not change.
+    pub(super) checksum: u64,
+    /// It has been tried and had to wait.
+    pub(super) waited: bool,
+    /// Bytes of a zero-copy send that lie in a queue.
+    pub(super) held: usize,
+    /// When its last completion so far is seen. The next one is not seen earlier.
+    pub(super) seen_at: Instant,
+}
+
+impl Op {
+    pub(super) const fn new(what: What, file: u32, span: Option<Span>, checksum: u64) -> Self {
+        Self { what, file, span, checksum, waited: false, held: 0, seen_at: Instant::START }
+    }
+}
+
+/// What a completion says.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Said {
+    Done(Result<u32, Errno>),
+    Accepted(u32),
+    /// The accept has ended with this connection.
+    AcceptedLast(u32),
+    Taken(Result<u32, Errno>),
+    Released {
+        copied: bool,
+    },
+}
+
+/// A completion queue entry.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cqe {
+    pub(super) user_data: u64,
+    pub(super) said: Said,
+}
+
+/// Something that is going to happen.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Event {
+    /// Operations waiting on a file are tried.
+    Attempt(u32),
+    /// A client's connection reaches the listener.
+    Knock(PeerId),
+    /// A connection attempt of ours is answered.
+    Answered(OpId),
+    /// A connection attempt of ours is given up.
+    Unanswered(OpId),
+    /// What a far end has sent arrives.
+    Arrive(PeerId),
+    /// A far end reads.
+    Deliver(PeerId, u32),
+    /// A far end's RST arrives.
+    Break(PeerId),
+    /// A connection we have closed, of which so much had been delivered, is given up.
+    Orphan(PeerId, u64),
+    /// A completion is seen.
+    Seen(u32, Cqe),
+    /// A zero-copy send's memory is let go.
+    Release(OpId),
+    /// The test asked for it.
+    Wake,
+}
+
+#[derive(Debug)]
+pub(super) enum Kind {
+    Listener { address: SocketAddr, backlog: VecDeque<PeerId> },
+    Unconnected,
+    Socket(PeerId),
+    Pipe(PeerId),
+    Bell { count: u64 },
+}
+
+#[derive(Debug)]
+pub(super) struct File {
+    pub(super) kind: Kind,
+    /// Operations that wait, oldest first.
+    pub(super) waiting: Vec<OpId>,
+    attempt_due: bool,
+}
+
+pub(super) struct Host {
+    pub(super) now: Instant,
+    pub(super) random: Random,
+    pub(super) faults: Faults,
+    pub(super) queue_bytes: usize,
+    pub(super) files: BTreeMap<u32, File>,
+    pub(super) operations: BTreeMap<OpId, Op>,
+    pub(super) connections: BTreeMap<PeerId, Connection>,
+    pub(super) servers: BTreeMap<SocketAddr, Server>,
+    pub(super) dropped: Dropped,
+    /// Each driver's completions.
+    pub(super) seen: Vec<VecDeque<Cqe>>,
+    /// A hash of everything that has happened.
+    pub(super) digest: u64,
+    agenda: BTreeMap<(Instant, u64), Event>,
+    scheduled: u64,
+    files_opened: u32,
+    woken: bool,
+}
+
+impl Host {
+    pub(super) fn new(seed: u64, faults: Faults, queue_bytes: usize) -> Self {
+        Self {
+            now: Instant::START,
+            random: Random::new(seed),
+            faults,
+            queue_bytes,
+            files: BTreeMap::new(),
+            operations: BTreeMap::new(),
+            connections: BTreeMap::new(),
+            servers: BTreeMap::new(),
+            dropped: Dropped::default(),
+            seen: Vec::new(),
+            digest: seed,
+            agenda: BTreeMap::new(),
+            scheduled: 0,
+            files_opened: 0,
+            woken: false,
+        }
+    }
+
+    pub(super) fn schedule(&mut self, at: Instant, event: Event) {
+        self.scheduled += 1;
+        self.agenda.insert((at, self.scheduled), event);
+    }
+
+    pub(super) fn note(&mut self, words: [u64; 2]) {
+        self.digest = words.into_iter().fold(fold(self.digest, self.now.as_nanos()), fold);
+    }
+
+    /// Lets time pass until a driver has a completion, the test is to be woken, or the wait is over.
+    pub(super) fn turn(&mut self, driver: u32, wait: Duration) {
+        self.woken = false;
+        self.close_dropped();
+        let mut busy = TURN_TIME;
+        if self.random.happens(self.faults.stall) {
+            busy += self.random.time(self.faults.stall_max);
+        }
+        self.run_until(self.now + busy);
+        let limit = self.now + wait.min(WAIT_MAX);
+        let interrupted = self.random.happens(self.faults.interrupted);
+        while !interrupted && !self.woken && !self.has_seen(driver) {
+            if !self.run_next(limit) {
+                self.now = limit;
+                return;
+            }
+        }
+    }
+
+    /// Lets time pass without anybody looking.
+    pub(super) fn run_until(&mut self, limit: Instant) {
+        while self.run_next(limit) {}
+        self.now = limit;
+    }
+
+    fn has_seen(&self, driver: u32) -> bool {
+        !self.seen[driver as usize].is_empty()
+    }
+
+    fn run_next(&mut self, limit: Instant) -> bool {
+        let Some(next) = self.agenda.first_entry().filter(|next| next.key().0 <= limit) else {
+            return false;
+        };
+        let ((at, _), event) = next.remove_entry();
+        self.now = self.now.max(at);
+        match event {
+            Event::Attempt(number) => self.attempt_waiting(number),
+            Event::Knock(peer) => self.knock(peer),
+            Event::Answered(id) => self.answered(id),
+            Event::Unanswered(id) => self.finish(id, Err(Errno::TIMEDOUT)),
+            Event::Arrive(peer) => self.arrive(peer),
+            Event::Deliver(peer, generation) => self.deliver(peer, generation),
+            Event::Break(peer) => self.break_by_far(peer),
+            Event::Orphan(peer, delivered) => self.give_up_orphan(peer, delivered),
+            Event::Seen(driver, cqe) => self.see(driver, cqe),
+            Event::Release(id) => self.release(id),
+            Event::Wake => self.woken = true,
+        }
+        true
+    }
+
+    pub(super) fn see(&mut self, driver: u32, cqe: Cqe) {
+        let said = match cqe.said {
+            Said::Done(Ok(count)) => u64::from(count),
+            Said::Done(Err(errno)) => 1 << 32 | u64::from(errno.number().unsigned_abs()),
+            Said::Accepted(number) => 2 << 32 | u64::from(number),
+            Said::AcceptedLast(number) => 6 << 32 | u64::from(number),
+            Said::Taken(Ok(count)) => 3 << 32 | u64::from(count),
+            Said::Taken(Err(errno)) => 4 << 32 | u64::from(errno.number().unsigned_abs()),
+            Said::Released { copied } => 5 << 32 | u64::from(copied),
+        };
+        self.note([cqe.user_data, said]);
+        self.seen[driver as usize].push_back(cqe);
+    }
+
+    /// A driver is gone. Its memory goes with it, and what lies in queues is kept as a copy: it still arrives.
+    pub(super) fn forget(&mut self, driver: u32) {
+        for connection in self.connections.values_mut() {
+            connection.outgoing.copy_lent_by(driver);
+        }
+        self.operations.retain(|id, _| id.driver != driver);
+        for file in self.files.values_mut() {
+            file.waiting.retain(|id| id.driver != driver);
+        }
+        let mut unseen: Vec<Cqe> = self.seen[driver as usize].drain(..).collect();
+        self.agenda.retain(|_, event| match event {
+            Event::Seen(of, cqe) if *of == driver => {
+                unseen.push(*cqe);
+                false
+            }
+            Event::Seen(..)
+            | Event::Attempt(_)
+            | Event::Knock(_)
+            | Event::Answered(_)
+            | Event::Unanswered(_)
+            | Event::Arrive(_)
+            | Event::Deliver(..)
+            | Event::Break(_)
+            | Event::Orphan(..)
+            | Event::Release(_)
+            | Event::Wake => true,
+        });
+        for cqe in unseen {
+            match cqe.said {
+                Said::Accepted(number) | Said::AcceptedLast(number) => {
+                    self.close_file(number, Hangup::Finish);
+                }
+                Said::Done(_) | Said::Taken(_) | Said::Released { .. } => {}
+            }
+        }
+    }
+
+    pub(super) fn open_file(&mut self, kind: Kind) -> u32 {
+        // As in a process whose standard streams are open.
+        let number = 3 + self.files_opened;
+        self.files_opened += 1;
+        self.files.insert(number, File { kind, waiting: Vec::new(), attempt_due: false });
+        number
+    }
+
+    pub(super) fn close_dropped(&mut self) {
+        for number in self.dropped.take() {
+            self.close_file(number, Hangup::Finish);
+        }
+    }
+
+    /// Closes a file unless that has been done.
+    pub(super) fn close_file(&mut self, number: u32, how: Hangup) {
+        let Some(file) = self.files.remove(&number) else { return };
+        assert!(file.waiting.is_empty(), "file {number} has operations in flight: {:?}", file.waiting);
+        match file.kind {
+            Kind::Listener { backlog, .. } => {
+                for peer in backlog {
+                    self.break_by_near(peer);
+                }
+            }
+            Kind::Socket(peer) | Kind::Pipe(peer) => self.near_closed(peer, how),
+            Kind::Unconnected | Kind::Bell { .. } => {}
+        }
+    }
+
+    /// Something about a file has changed: what waits for it may go on.
+    pub(super) fn poke(&mut self, number: u32) {
+        let Some(file) = self.files.get_mut(&number) else { return };
+        if file.waiting.is_empty() || file.attempt_due {
+            return;
+        }
+        file.attempt_due = true;
+        let at = self.now + self.lateness();
+        self.schedule(at, Event::Attempt(number));
+    }
+
+    pub(super) fn lateness(&mut self) -> Duration {
+        if self.random.happens(self.faults.late) {
+            self.random.time(self.faults.late_max)
+        } else {
+            Duration::ZERO
+        }
+    }
+
+    fn attempt_waiting(&mut self, number: u32) {
+        let Some(file) = self.files.get_mut(&number) else { return };
+        file.attempt_due = false;
+        for id in file.waiting.clone() {
+            self.attempt(id);
+        }
+    }
+
+    pub(super) fn connection(&mut self, peer: PeerId) -> &mut Connection {
+        self.connections.get_mut(&peer).expect("connections are kept as long as the world")
+    }
+}
