@@ -6,6 +6,7 @@ pub mod clock;
 pub mod errno;
 pub mod kernel_bytes;
 pub mod limits;
+pub mod redact;
 
 pub use arena::{Arena, Key};
 pub use child_exit::ChildExit;

@@ -31,6 +31,11 @@ pub(super) fn decode(text: &str) -> Vec<u8> {
     decoded
 }
 
+/// Whether every `%` begins a valid escape.
+pub(super) fn is_valid(text: &str) -> bool {
+    text.match_indices('%').all(|(index, _)| escape(&text.as_bytes()[index..]).is_some())
+}
+
 /// Appends `byte` as `%XY`.
 pub(super) fn push_escape(out: &mut String, byte: u8) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
@@ -45,15 +50,16 @@ mod tests {
 
     #[test]
     fn only_valid_escapes_are_decoded() {
-        for (text, decoded) in [
-            ("a%20b", "a b"),
-            ("%2f%2F", "//"),
-            ("100%", "100%"),
-            ("%zz%4", "%zz%4"),
-            ("%%41", "%A"),
-            ("", ""),
+        for (text, decoded, valid) in [
+            ("a%20b", "a b", true),
+            ("%2f%2F", "//", true),
+            ("100%", "100%", false),
+            ("%zz%4", "%zz%4", false),
+            ("%%41", "%A", false),
+            ("", "", true),
         ] {
             assert_eq!(decode(text), decoded.as_bytes(), "{text}");
+            assert_eq!(is_valid(text), valid, "{text}");
         }
     }
 }
