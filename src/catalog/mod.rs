@@ -1,1 +1,3 @@
-//! Placeholder.
+//! What the playlists offer.
+
+pub mod m3u;
