@@ -1,9 +1,7 @@
 //! What operators see, under the names and in the notation that existing dashboards read.
 
 pub mod go_time;
-pub mod json;
 pub mod tuners;
 
 pub use go_time::Moment;
-pub use json::to_json;
 pub use tuners::TunerStatusSnapshot;

