@@ -27,6 +27,10 @@ use super::tuners::Tuners;
 pub(crate) const SWEEP_INTERVAL: Duration = Duration::from_millis(100);
 /// The longest a core sleeps: it must come round to show that it lives.
 const SLEEP_MAX: Duration = Duration::from_millis(500);
+/// How long completions may gather before a turn.
+const PATIENCE: Duration = Duration::from_millis(1);
+/// From this many connections on they gather.
+const MANY_CLIENTS: usize = 32;
 /// A listener that cannot accept (no descriptors left) is tried again after this long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -162,6 +166,8 @@ pub struct Core<D: Driver<Memory = Lent, Token = Token>> {
     pub(crate) timers: BinaryHeap<Reverse<(Instant, u64)>>,
     /// Connections in the order in which they were accepted, with the time by which they must have got somewhere.
     pub(crate) intake: VecDeque<(Instant, ClientKey)>,
+    /// Somebody new is being served: this turn does not wait for more to do.
+    pub(crate) in_haste: bool,
     accept_again: Option<Instant>,
     next_sweep: Instant,
     pub(crate) draining: Option<Instant>,
@@ -206,6 +212,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             lookups: BTreeMap::new(),
             timers: BinaryHeap::new(),
             intake: VecDeque::new(),
+            in_haste: false,
             accept_again: None,
             next_sweep: Instant::START,
             draining: None,
@@ -251,6 +258,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         self.retry_blocked_sources();
         self.flush();
         let wait = self.wait();
+        let patience = self.patience();
+        self.driver.set_patience(patience);
         self.driver.turn(wait)?;
         while let Some(completion) = self.driver.next() {
             self.dispatch(completion);
@@ -295,6 +304,12 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let deadlines = [timer, intake, tuners, self.accept_again, self.draining, sweep];
         let next = deadlines.into_iter().flatten().min().unwrap_or(self.now + SLEEP_MAX);
         (next - self.now).min(SLEEP_MAX)
+    }
+
+    /// With many viewers single completions are not worth a turn each; with somebody at the door each is.
+    fn patience(&mut self) -> Duration {
+        let in_haste = std::mem::take(&mut self.in_haste);
+        if in_haste || self.clients.count() < MANY_CLIENTS { Duration::ZERO } else { PATIENCE }
     }
 
     fn dispatch(&mut self, completion: Completion<Token, Lent, D::Descriptor>) {

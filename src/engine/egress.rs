@@ -118,6 +118,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     }
 
     fn send_preamble(&mut self, key: ClientKey) -> u64 {
+        self.in_haste = true;
         let Some(client) = self.clients.get_mut(key) else { return 0 };
         let socket = client.handle;
         let Some(viewer) = client.viewer_mut() else { return 0 };

@@ -48,6 +48,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     }
 
     fn receive_head(&mut self, key: ClientKey, bytes: usize) {
+        self.in_haste = true;
         let Some(client) = self.clients.get(key) else { return };
         let into = Lent::Heap(HeapBytes::zeroed(bytes));
         let receive = Operation::Receive { socket: client.handle, into };

@@ -187,6 +187,10 @@ pub trait Driver {
     /// Asks the kernel to end an operation early. Its completion still comes; it may even say success.
     fn cancel(&mut self, key: OpKey);
 
+    /// From now on a turn may let things gather for this long before it returns with fewer than a batch of them, if
+    /// the kernel can (Linux 6.12). Waking for every single notification of a zero-copy send costs more than it tells.
+    fn set_patience(&mut self, patience: Duration);
+
     /// Submits everything queued, and waits until something has happened or `wait` is over.
     ///
     /// # Errors

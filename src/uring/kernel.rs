@@ -25,6 +25,8 @@ use super::table::{InFlight, Kind, NOBODY, Stage, Table};
 /// How often [`KernelDriver`] waits for the kernel to let go before it leaks what is still lent.
 const DRAIN_WAITS_MAX: u32 = 50;
 const DRAIN_WAIT: Duration = Duration::from_millis(20);
+/// A patient turn returns early when so many completions are there.
+const BATCH: usize = 128;
 
 /// io_uring, for one thread: the one that made it.
 pub struct KernelDriver<T: Copy, M: KernelBytes> {
@@ -37,6 +39,7 @@ pub struct KernelDriver<T: Copy, M: KernelBytes> {
     reaped: Vec<Reaped>,
     reaped_next: usize,
     stale_completions: u64,
+    patience: Duration,
 }
 
 /// What the table keeps for an operation.
@@ -74,6 +77,7 @@ impl<T: Copy, M: KernelBytes> KernelDriver<T, M> {
             reaped: Vec::new(),
             reaped_next: 0,
             stale_completions: 0,
+            patience: Duration::ZERO,
         })
     }
 
@@ -291,13 +295,22 @@ impl<T: Copy, M: KernelBytes> Driver for KernelDriver<T, M> {
         }
     }
 
+    fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience;
+    }
+
     fn turn(&mut self, wait: Duration) -> Result<(), Errno> {
         debug_assert_eq!(self.reaped_next, self.reaped.len(), "completions are taken before the next turn");
         self.reaped.clear();
         self.reaped_next = 0;
         let timespec = types::Timespec::from(wait);
-        let arguments = types::SubmitArgs::new().timespec(&timespec);
-        match self.ring.submitter().submit_with_args(1, &arguments).map_err(Errno::from) {
+        let mut arguments = types::SubmitArgs::new().timespec(&timespec);
+        let mut wanted = 1;
+        if !self.patience.is_zero() && self.patience < wait && self.ring.params().is_feature_min_timeout() {
+            arguments = arguments.min_wait_usec(u32::try_from(self.patience.as_micros()).unwrap_or(u32::MAX));
+            wanted = BATCH;
+        }
+        match self.ring.submitter().submit_with_args(wanted, &arguments).map_err(Errno::from) {
             // Nothing happened in time, a signal came, or the completion queue is full: reap and go on.
             Ok(_) | Err(Errno::TIME | Errno::INTR | Errno::BUSY | Errno::AGAIN) => {}
             Err(error) => return Err(error),
