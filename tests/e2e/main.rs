@@ -9,4 +9,8 @@ mod tscheck;
 mod tsgen;
 
 mod answers;
+mod join;
+mod lifecycle;
+mod slow_control;
 mod sources;
+mod viewers;

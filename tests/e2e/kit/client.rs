@@ -124,6 +124,11 @@ impl Viewer {
         self.stream.local_addr().unwrap().port()
     }
 
+    /// Says that it will not ask any more, and goes on reading.
+    pub(crate) fn shutdown(&self) {
+        self.stream.shutdown(std::net::Shutdown::Write).unwrap();
+    }
+
     /// The next bytes, when some come within `limit`.
     pub(crate) fn read(&mut self, limit: Duration) -> io::Result<Vec<u8>> {
         if !self.first.is_empty() {

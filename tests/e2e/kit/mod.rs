@@ -7,7 +7,7 @@ mod upstream;
 mod wait;
 
 pub(crate) use client::{Answer, End, Viewer, exchange, judge};
-pub(crate) use daemon::Daemon;
+pub(crate) use daemon::{BINARY, Daemon, command, free_port};
 pub(crate) use process::{Process, children_of};
 pub(crate) use upstream::Upstream;
 pub(crate) use wait::{LONG, Stopwatch, until};

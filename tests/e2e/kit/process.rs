@@ -19,8 +19,17 @@ impl Process {
 
     /// Resident memory in KiB.
     pub(crate) fn resident_kib(self) -> u64 {
+        self.status_kib("VmRSS:")
+    }
+
+    /// The part of the resident memory that belongs to files in memory, as rings are.
+    pub(crate) fn resident_rings_kib(self) -> u64 {
+        self.status_kib("RssShmem:")
+    }
+
+    fn status_kib(self, name: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.0)).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
