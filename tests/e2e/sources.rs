@@ -93,6 +93,15 @@ fn a_body_in_chunks_is_joined() {
 }
 
 #[test]
+fn what_a_source_signals_reaches_the_viewer() {
+    let (mut daemon, upstream) = start(&[]);
+    daemon.channel("100", &[upstream.url("/marked/4000000/a")]);
+    let findings = judge(&daemon.open("/auto/v100").watch(Duration::from_millis(2500)));
+    // PAT, PMT, video and audio, twice.
+    assert_eq!((findings.signalled, findings.faults()), (8, 0), "{findings:?}");
+}
+
+#[test]
 fn five_redirects_are_followed_and_no_more() {
     let (mut daemon, upstream) = start(&IMPATIENT);
     daemon.channel("100", &[upstream.url("/redirect/5/4000000/a")]);

@@ -4,6 +4,7 @@
 //! /good/{bitrate}/…      a live stream            /missing/…      404
 //! /chunked/{bitrate}/…   the same in chunks       /page/…         a page with status 200
 //! /blind/{bitrate}/…     one without key frames   /silent/…       a head and nothing more
+//! /marked/{bitrate}/…    one that signals a discontinuity every second
 //! /redirect/{n}/…        n times on, then to /good/…
 //! /file/…                the bytes given for the path, as fast as their clock says, from the first request on
 //! ```
@@ -23,6 +24,14 @@ const PACE: Duration = Duration::from_millis(10);
 /// How often a connection on which nothing happens is looked at.
 const LOOK: Duration = Duration::from_millis(50);
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Type: video/mp2t\r\nConnection: close\r\n";
+
+/// How a live stream is sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    Plain,
+    InChunks,
+    Marked,
+}
 
 /// A recording and how fast it goes.
 struct Recording {
@@ -106,18 +115,22 @@ fn serve(mut stream: TcpStream, shared: &Shared) -> Option<()> {
     match kind {
         "good" => {
             stream.write_all(format!("{OK}\r\n").as_bytes()).ok()?;
-            play(&stream, shared, TsGen::new(Params::new(number?)), false)
+            play(&stream, shared, TsGen::new(Params::new(number?)), Manner::Plain)
+        }
+        "marked" => {
+            stream.write_all(format!("{OK}\r\n").as_bytes()).ok()?;
+            play(&stream, shared, TsGen::new(Params::new(number?)), Manner::Marked)
         }
         "chunked" => {
             stream.write_all(format!("{OK}Transfer-Encoding: chunked\r\n\r\n").as_bytes()).ok()?;
-            play(&stream, shared, TsGen::new(Params::new(number?)), true)
+            play(&stream, shared, TsGen::new(Params::new(number?)), Manner::InChunks)
         }
         "blind" => {
             stream.write_all(format!("{OK}\r\n").as_bytes()).ok()?;
             let mut generator = TsGen::new(Params { idr_every: 100_000, ..Params::new(number?) });
             // The one key frame goes by before anybody sees it.
             generator.fill(Duration::from_secs(2), &mut Vec::new());
-            play(&stream, shared, generator, false)
+            play(&stream, shared, generator, Manner::Plain)
         }
         "silent" => {
             stream.write_all(format!("{OK}\r\n").as_bytes()).ok()?;
@@ -161,12 +174,18 @@ fn answer(stream: &mut TcpStream, status: &str, headers: &str, body: &str) -> Op
 }
 
 /// Sends a stream at its own pace until the client goes or the provider ends.
-fn play(mut stream: &TcpStream, shared: &Shared, mut generator: TsGen, in_chunks: bool) -> Option<()> {
+fn play(mut stream: &TcpStream, shared: &Shared, mut generator: TsGen, manner: Manner) -> Option<()> {
+    let in_chunks = manner == Manner::InChunks;
     let watch = Stopwatch::start();
     let begin = generator.elapsed();
     let mut bytes = Vec::new();
+    let mut marked_at = Duration::ZERO;
     while !shared.ends.load(Ordering::Relaxed) {
         generator.fill(begin + watch.elapsed(), &mut bytes);
+        if manner == Manner::Marked && watch.elapsed() - marked_at >= Duration::from_secs(1) {
+            marked_at = watch.elapsed();
+            generator.signal_discontinuity();
+        }
         // Chunks of a size that no packet fits.
         for piece in bytes.chunks(if in_chunks { 1000 } else { usize::MAX }) {
             if in_chunks {
