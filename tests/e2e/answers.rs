@@ -94,6 +94,26 @@ fn two_viewers_share_one_connection_and_one_tuner() {
 }
 
 #[test]
+fn on_several_cores_a_channel_is_still_one_and_tuners_are_counted_together() {
+    let upstream = Upstream::start();
+    let mut daemon = Daemon::start(&[("CORES", "2"), ("TUNER_COUNT", "3")]);
+    for number in 0..4 {
+        daemon.channel(&format!("10{number}"), &[upstream.url(&format!("/good/2000000/{number}"))]);
+    }
+    // Which core accepts a connection is the kernel's choice: so many are on both.
+    let mut viewers: Vec<_> =
+        (0..24).map(|viewer| daemon.open(&format!("/auto/v10{}", viewer % 3))).collect();
+    for _ in 0..8 {
+        assert_refused(&daemon.get("/auto/v103"), 503, "805 All Tuners In Use", "no_tuners");
+    }
+    for viewer in &mut viewers {
+        let findings = judge(&viewer.watch(Duration::from_millis(200)));
+        assert!(findings.packets > 0 && findings.faults() == 0, "{findings:?}");
+    }
+    assert_eq!((upstream.requests_total(), daemon.tuners_in_use(), daemon.viewers().len()), (3, 3, 24));
+}
+
+#[test]
 fn what_is_no_channel_is_refused_with_an_empty_body() {
     let (mut daemon, upstream) = with_channel(&[]);
     assert_refused(&daemon.get("/auto/v999"), 404, "801 Unknown Channel", "channel_not_found");
