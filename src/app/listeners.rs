@@ -33,7 +33,7 @@ pub(crate) fn open(addresses: &[BindAddress], cores: u8) -> Result<Vec<Vec<Owned
     if !inherited.is_empty() {
         return shared(&inherited, cores);
     }
-    (0..cores).map(|_core| bind_all(addresses)).collect()
+    (0..cores).map(|core| bind_all(addresses, core == 0)).collect()
 }
 
 /// systemd's sockets cannot be had once per core: the cores share them.
@@ -46,7 +46,9 @@ fn shared(sockets: &[OwnedFd], cores: u8) -> Result<Vec<Vec<OwnedFd>>, Failure> 
     (0..cores).map(|_| sockets.iter().map(clone).collect()).collect()
 }
 
-fn bind_all(addresses: &[BindAddress]) -> Result<Vec<OwnedFd>, Failure> {
+/// Binds one core's listeners. Only the first core can tell whether the addresses are free: the others share them.
+fn bind_all(addresses: &[BindAddress], is_first: bool) -> Result<Vec<OwnedFd>, Failure> {
+    let first_of = |wanted: &[SocketAddr]| first_of(wanted, is_first);
     let mut listeners = Vec::new();
     for address in addresses {
         match *address {
@@ -60,7 +62,7 @@ fn bind_all(addresses: &[BindAddress]) -> Result<Vec<OwnedFd>, Failure> {
             BindAddress::Loopback { port } => {
                 listeners.push(first_of(&[SocketAddr::from((Ipv4Addr::LOCALHOST, port))])?);
                 // A host without IPv6 has no such address.
-                listeners.extend(listen_on(SocketAddr::from((Ipv6Addr::LOCALHOST, port))));
+                listeners.extend(listen_on(SocketAddr::from((Ipv6Addr::LOCALHOST, port)), is_first));
             }
             BindAddress::One(address) => listeners.push(first_of(&[address])?),
         }
@@ -69,10 +71,10 @@ fn bind_all(addresses: &[BindAddress]) -> Result<Vec<OwnedFd>, Failure> {
 }
 
 /// The first address this host has the family for.
-fn first_of(wanted: &[SocketAddr]) -> Result<OwnedFd, Failure> {
+fn first_of(wanted: &[SocketAddr], is_first: bool) -> Result<OwnedFd, Failure> {
     let mut failure = None;
     for &address in wanted {
-        match listen_on(address) {
+        match listen_on(address, is_first) {
             Ok(socket) => return Ok(socket),
             Err(error @ (nix::Error::EAFNOSUPPORT | nix::Error::EADDRNOTAVAIL)) => {
                 failure = Some(cannot_listen(address, error));
@@ -94,7 +96,18 @@ fn cannot_listen(address: SocketAddr, error: nix::Error) -> Failure {
     Failure::new(ExitCode::Bind, format!("cannot listen on {address}: {}{hint}", error.desc()))
 }
 
-fn listen_on(address: SocketAddr) -> Result<OwnedFd, nix::Error> {
+fn listen_on(address: SocketAddr, is_first: bool) -> Result<OwnedFd, nix::Error> {
+    if is_first {
+        // `ReusePort` would let a second tunerd of the same user in, and half of the viewers would be its.
+        bound(address, false)?;
+    }
+    let listener = bound(address, true)?;
+    set_options(&listener)?;
+    listen(&listener, Backlog::new(BACKLOG)?)?;
+    Ok(listener)
+}
+
+fn bound(address: SocketAddr, shared: bool) -> Result<OwnedFd, nix::Error> {
     let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let listener = socket(family, SockType::Stream, flags, SockProtocol::Tcp)?;
@@ -102,10 +115,8 @@ fn listen_on(address: SocketAddr) -> Result<OwnedFd, nix::Error> {
         setsockopt(&listener, sockopt::Ipv6V6Only, &false)?;
     }
     setsockopt(&listener, sockopt::ReuseAddr, &true)?;
-    setsockopt(&listener, sockopt::ReusePort, &true)?;
-    set_options(&listener)?;
+    setsockopt(&listener, sockopt::ReusePort, &shared)?;
     bind(listener.as_raw_fd(), &SockaddrStorage::from(address))?;
-    listen(&listener, Backlog::new(BACKLOG)?)?;
     Ok(listener)
 }
 

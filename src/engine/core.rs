@@ -397,6 +397,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let sessions: Vec<_> = self.sessions.iter().map(|(key, _)| key).collect();
         for session in sessions {
             self.session_event(session, session::Event::Drain);
+            // Those that were over already have viewers who get the rest.
+            self.end_viewers(session);
         }
         let reading: Vec<_> = self
             .clients

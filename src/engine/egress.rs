@@ -33,6 +33,8 @@ enum Next {
     },
     /// It fell out of the ring.
     Lagged,
+    /// It has been sent all there will ever be.
+    Over,
 }
 
 impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
@@ -86,6 +88,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             return Some(Next::Lagged);
         }
         let waiting = live.mark.saturating_sub(viewer.position);
+        if waiting == 0 && live.lingers_until.is_some() {
+            return Some(Next::Over);
+        }
         if waiting == 0 {
             live.caught_up.push(key);
             viewer.progress_at = self.now;
@@ -108,6 +113,10 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             None | Some(Next::Nothing) => 0,
             Some(Next::Lagged) => {
                 self.fell_behind(key);
+                0
+            }
+            Some(Next::Over) => {
+                self.leave(key, Hangup::Finish);
                 0
             }
             Some(Next::Preamble) => self.send_preamble(key),

@@ -35,6 +35,9 @@ pub(crate) struct LiveSession {
     /// The earliest timer that is set for this session.
     pub(crate) armed: Option<Instant>,
 
+    /// The session is over and without a tuner, and viewers get the rest of its stream until then.
+    pub(crate) lingers_until: Option<Instant>,
+
     pub(crate) started_at: Instant,
     pub(crate) next_viewer: u64,
     pub(crate) stats: SessionStats,
@@ -81,6 +84,7 @@ impl LiveSession {
             mark: 0,
             unmarked_since: None,
             armed: None,
+            lingers_until: None,
             started_at: now,
             next_viewer: 0,
             stats: SessionStats::default(),

@@ -15,6 +15,9 @@ use super::core::{Core, Token};
 use super::live::LiveSession;
 use super::port::{CoreId, SessionId, TunerMessage};
 
+/// How long viewers may take for the rest of a stream that is over: what a full ring holds of a usual channel.
+const LINGER_MAX: Duration = Duration::from_secs(10);
+
 impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     /// A client asks for a channel that lives here.
     pub(crate) fn join(&mut self, client: ClientKey, channel: &Arc<Channel>, duration: Option<Duration>) {
@@ -147,7 +150,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         }
     }
 
-    fn end_viewers(&mut self, session: SessionKey) {
+    pub(crate) fn end_viewers(&mut self, session: SessionKey) {
         let viewers: Vec<_> = self
             .clients
             .iter()
@@ -159,17 +162,16 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         }
     }
 
-    /// The session is over: its tuner is free from this moment.
+    /// The session is over: its tuner is free from this moment, and its channel may be tuned anew.
     fn finish(&mut self, session: SessionKey) {
         self.stop_source(session);
-        let Some(live) = self.sessions.remove(session) else { return };
+        self.refuse_waiting(session, Failure::SourcesFailed);
+        let linger_until = self.now + LINGER_MAX;
+        let Some(live) = self.sessions.get_mut(session) else { return };
         if self.by_channel.get(&live.channel.id) == Some(&session) {
             self.by_channel.remove(&live.channel.id);
         }
         self.by_id.remove(&live.id);
-        if let Some(tuner) = live.tuner {
-            self.tell_tuners(TunerMessage::Released { tuner });
-        }
         log::info!(
             "msg=\"shared stream session stopped\" session_id={} channel_id={} guide_number={} duration={:?}",
             live.id.0,
@@ -177,6 +179,22 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             live.channel.guide_number,
             self.now - live.started_at
         );
+        live.lingers_until = Some(linger_until);
+        live.advance_mark();
+        if let Some(tuner) = live.tuner.take() {
+            self.tell_tuners(TunerMessage::Released { tuner });
+        }
+        self.wake_viewers(session);
+        self.forget_if_over(session);
+    }
+
+    /// Forgets a session that is over and whose last viewer has gone.
+    pub(crate) fn forget_if_over(&mut self, session: SessionKey) {
+        let is_over = |live: &LiveSession| live.lingers_until.is_some() && live.stats.viewers_now == 0;
+        if !self.sessions.get(session).is_some_and(is_over) {
+            return;
+        }
+        let Some(live) = self.sessions.remove(session) else { return };
         if live.ring.registered().is_some() {
             self.retired_rings.push(live.ring);
         }

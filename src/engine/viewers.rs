@@ -76,12 +76,16 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         self.enqueue(key);
     }
 
-    /// A client leaves its session, or is made to.
+    /// A client leaves its session, or is made to. The session may be forgotten with it.
     pub(crate) fn leave(&mut self, key: ClientKey, how: Hangup) {
         let Some(client) = self.clients.remove(key) else { return };
         // What a zero-copy send left in the socket's queue would stay lent until an unknown peer acknowledges it,
-        // and the writer would wait for that.
-        let holds_ring = client.viewer().is_some_and(|viewer| viewer.zero_copy_lent > 0);
+        // and the writer would wait for that. When the stream is over there is no writer.
+        let is_written = |viewer: &Viewer| {
+            self.sessions.get(viewer.session).is_some_and(|live| live.lingers_until.is_none())
+        };
+        let holds_ring =
+            client.viewer().is_some_and(|viewer| viewer.zero_copy_lent > 0 && is_written(viewer));
         self.driver.close(client.handle, if holds_ring { Hangup::Reset } else { how });
         if let Some(session) = client.session() {
             self.uncount_viewer(session);
@@ -93,6 +97,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         if let Some(live) = self.sessions.get_mut(session) {
             live.stats.viewers_now = live.stats.viewers_now.saturating_sub(1);
         }
+        self.forget_if_over(session);
     }
 
     pub(crate) fn count_lagged(&mut self, key: ClientKey) {
@@ -140,6 +145,10 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             return Finding::Blocked;
         }
         let Some(live) = self.sessions.get(viewer.session) else { return Finding::Fine };
+        if let Some(until) = live.lingers_until {
+            // Nothing is written any more, so nobody can fall out of the ring.
+            return if until <= self.now { Finding::DurationOver } else { Finding::Fine };
+        }
         let margin = live.ring.capacity() / MARGIN_PART;
         if live.ring.head().saturating_sub(viewer.position) + margin > live.ring.capacity() {
             return Finding::Lagging;

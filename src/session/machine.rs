@@ -114,9 +114,9 @@ pub enum Action {
     Admit,
     /// Turn the waiting viewers away.
     Refuse(Failure),
-    /// End the streams of all viewers; what has been sent still arrives.
+    /// End the streams of all viewers now; what has been sent still arrives.
     EndViewers,
-    /// Give the tuner back and forget the session.
+    /// Give the tuner back. Viewers who are left get the rest of the stream, then the session is forgotten.
     Finish,
 }
 
@@ -305,8 +305,11 @@ impl Machine {
 
     fn source_lost(&mut self) -> Vec<Action> {
         match self.state {
-            State::Live => self.end(Action::StopSource),
-            State::Idle { .. } => self.end(Action::StopSource),
+            State::Live | State::Idle { .. } => {
+                self.state = State::Ended;
+                // Viewers are not ended: they get the rest of what came.
+                vec![Action::StopSource, Action::Finish]
+            }
             State::Ended => Vec::new(),
             State::AwaitingTuner | State::Starting { .. } => {
                 unreachable!("no source is selected in {:?}", self.state)
@@ -453,6 +456,13 @@ mod tests {
         assert_eq!(machine.handle(at(14), Event::Joined), [Action::TunerIdle(false), Action::Admit]);
         assert_eq!(machine.next_deadline(), None);
         assert_eq!(machine.handle(at(15), Event::Preempted), [], "a late preemption finds a viewer");
+    }
+
+    #[test]
+    fn when_the_source_is_lost_the_session_finishes_and_viewers_get_the_rest() {
+        let mut machine = live(PARAMS);
+        assert_eq!(machine.handle(at(10), Event::SourceLost), [Action::StopSource, Action::Finish]);
+        assert_eq!(machine.handle(at(11), Event::Left), []);
     }
 
     #[test]

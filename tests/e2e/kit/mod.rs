@@ -1,0 +1,13 @@
+//! What the tests work with: the program, its clients and its providers.
+
+mod client;
+mod daemon;
+mod process;
+mod upstream;
+mod wait;
+
+pub(crate) use client::{Answer, End, Viewer, exchange, judge};
+pub(crate) use daemon::{BINARY, Daemon, command, free_port};
+pub(crate) use process::{Process, children_of};
+pub(crate) use upstream::Upstream;
+pub(crate) use wait::{LONG, Stopwatch, until};

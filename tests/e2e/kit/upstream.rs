@@ -1,0 +1,228 @@
+//! A provider on this host. The first segment of a path says how it behaves, the rest is a name of the test's choice:
+//!
+//! ```text
+//! /good/{bitrate}/…      a live stream            /missing/…      404
+//! /chunked/{bitrate}/…   the same in chunks       /page/…         a page with status 200
+//! /blind/{bitrate}/…     one without key frames   /silent/…       a head and nothing more
+//! /marked/{bitrate}/…    one that signals a discontinuity every second
+//! /redirect/{n}/…        n times on, then to /good/…
+//! /file/…                the bytes given for the path, as fast as their clock says, from the first request on
+//! ```
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::wait::{LONG, Stopwatch};
+use crate::tsgen::{Params, TsGen};
+
+/// How often what the clock asks for is sent.
+const PACE: Duration = Duration::from_millis(10);
+/// How often a connection on which nothing happens is looked at.
+const LOOK: Duration = Duration::from_millis(50);
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Type: video/mp2t\r\nConnection: close\r\n";
+
+/// How a live stream is sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    Plain,
+    InChunks,
+    Marked,
+}
+
+/// A recording and how fast it goes.
+struct Recording {
+    bytes: Vec<u8>,
+    bytes_per_second: u64,
+}
+
+#[derive(Default)]
+struct Shared {
+    /// Request heads by path.
+    requests: Mutex<BTreeMap<String, Vec<String>>>,
+    recordings: Mutex<BTreeMap<String, Arc<Recording>>>,
+    ends: AtomicBool,
+}
+
+/// The provider, until it is dropped.
+pub(crate) struct Upstream {
+    port: u16,
+    shared: Arc<Shared>,
+}
+
+impl Upstream {
+    pub(crate) fn start() -> Upstream {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let shared = Arc::new(Shared::default());
+        let of_thread = Arc::clone(&shared);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let shared = Arc::clone(&of_thread);
+                if shared.ends.load(Ordering::Relaxed) {
+                    return;
+                }
+                // Ends with the connection; a client that goes away is no fault.
+                std::thread::spawn(move || serve(stream.ok()?, &shared));
+            }
+        });
+        Upstream { port, shared }
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Offers a recording under `path`.
+    pub(crate) fn offer(&self, path: &str, bytes: Vec<u8>, length: Duration) {
+        let bytes_per_second = bytes.len() as u64 * 1000 / u64::try_from(length.as_millis()).unwrap();
+        let recording = Arc::new(Recording { bytes, bytes_per_second });
+        self.shared.recordings.lock().unwrap().insert(path.to_owned(), recording);
+    }
+
+    /// The heads of all requests for `path` so far.
+    pub(crate) fn requests(&self, path: &str) -> Vec<String> {
+        self.shared.requests.lock().unwrap().get(path).cloned().unwrap_or_default()
+    }
+
+    /// Requests of any kind so far.
+    pub(crate) fn requests_total(&self) -> usize {
+        self.shared.requests.lock().unwrap().values().map(Vec::len).sum()
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.shared.ends.store(true, Ordering::Relaxed);
+        // The listener's thread looks at the flag when somebody comes.
+        let _refused = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
+    }
+}
+
+fn serve(mut stream: TcpStream, shared: &Shared) -> Option<()> {
+    let head = head(&mut stream)?;
+    let path = head.split(' ').nth(1)?.to_owned();
+    shared.requests.lock().unwrap().entry(path.clone()).or_default().push(head);
+    let (kind, rest) = path.strip_prefix('/')?.split_once('/')?;
+    let number = rest.split('/').next().and_then(|word| word.parse().ok());
+    match kind {
+        "good" => {
+            stream.write_all(format!("{OK}\r\n").as_bytes()).ok()?;
+            play(&stream, shared, TsGen::new(Params::new(number?)), Manner::Plain)
+        }
+        "marked" => {
+            stream.write_all(format!("{OK}\r\n").as_bytes()).ok()?;
+            play(&stream, shared, TsGen::new(Params::new(number?)), Manner::Marked)
+        }
+        "chunked" => {
+            stream.write_all(format!("{OK}Transfer-Encoding: chunked\r\n\r\n").as_bytes()).ok()?;
+            play(&stream, shared, TsGen::new(Params::new(number?)), Manner::InChunks)
+        }
+        "blind" => {
+            stream.write_all(format!("{OK}\r\n").as_bytes()).ok()?;
+            let mut generator = TsGen::new(Params { idr_every: 100_000, ..Params::new(number?) });
+            // The one key frame goes by before anybody sees it.
+            generator.fill(Duration::from_secs(2), &mut Vec::new());
+            play(&stream, shared, generator, Manner::Plain)
+        }
+        "silent" => {
+            stream.write_all(format!("{OK}\r\n").as_bytes()).ok()?;
+            hold(&mut stream, shared)
+        }
+        "redirect" => {
+            let rest = rest.split_once('/').map_or("", |(_, rest)| rest);
+            let next = match number? {
+                1 => format!("/good/{rest}"),
+                more => format!("/redirect/{}/{rest}", more - 1),
+            };
+            answer(&mut stream, "302 Found", &format!("Location: {next}\r\n"), "")
+        }
+        "page" => {
+            answer(&mut stream, "200 OK", "Content-Type: text/html\r\n", "<html><body>Expired</body></html>")
+        }
+        "file" => {
+            let recording = Arc::clone(shared.recordings.lock().unwrap().get(&path)?);
+            stream.write_all(format!("{OK}\r\n").as_bytes()).ok()?;
+            replay(&stream, shared, &recording)
+        }
+        _ => answer(&mut stream, "404 Not Found", "", "not here"),
+    }
+}
+
+fn head(stream: &mut TcpStream) -> Option<String> {
+    stream.set_read_timeout(Some(LONG)).ok()?;
+    let mut head = Vec::new();
+    let mut buffer = [0; 4096];
+    while !head.ends_with(b"\r\n\r\n") {
+        let count = stream.read(&mut buffer).ok().filter(|count| *count > 0)?;
+        head.extend_from_slice(&buffer[..count]);
+    }
+    String::from_utf8(head).ok()
+}
+
+fn answer(stream: &mut TcpStream, status: &str, headers: &str, body: &str) -> Option<()> {
+    let length = body.len();
+    let head = format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n");
+    stream.write_all(format!("{head}{body}").as_bytes()).ok()
+}
+
+/// Sends a stream at its own pace until the client goes or the provider ends.
+fn play(mut stream: &TcpStream, shared: &Shared, mut generator: TsGen, manner: Manner) -> Option<()> {
+    let in_chunks = manner == Manner::InChunks;
+    let watch = Stopwatch::start();
+    let begin = generator.elapsed();
+    let mut bytes = Vec::new();
+    let mut marked_at = Duration::ZERO;
+    while !shared.ends.load(Ordering::Relaxed) {
+        generator.fill(begin + watch.elapsed(), &mut bytes);
+        if manner == Manner::Marked && watch.elapsed() - marked_at >= Duration::from_secs(1) {
+            marked_at = watch.elapsed();
+            generator.signal_discontinuity();
+        }
+        // Chunks of a size that no packet fits.
+        for piece in bytes.chunks(if in_chunks { 1000 } else { usize::MAX }) {
+            if in_chunks {
+                stream.write_all(format!("{:x}\r\n", piece.len()).as_bytes()).ok()?;
+            }
+            stream.write_all(piece).ok()?;
+            if in_chunks {
+                stream.write_all(b"\r\n").ok()?;
+            }
+        }
+        bytes.clear();
+        std::thread::park_timeout(PACE);
+    }
+    None
+}
+
+/// Sends a recording at its own pace, once.
+fn replay(mut stream: &TcpStream, shared: &Shared, recording: &Recording) -> Option<()> {
+    let watch = Stopwatch::start();
+    let mut sent = 0;
+    while sent < recording.bytes.len() && !shared.ends.load(Ordering::Relaxed) {
+        let due = u128::from(recording.bytes_per_second) * watch.elapsed().as_micros() / 1_000_000;
+        let due = usize::try_from(due).unwrap().min(recording.bytes.len());
+        stream.write_all(&recording.bytes[sent..due]).ok()?;
+        sent = due;
+        std::thread::park_timeout(PACE);
+    }
+    Some(())
+}
+
+/// Keeps a connection until the client goes or the provider ends.
+fn hold(stream: &mut TcpStream, shared: &Shared) -> Option<()> {
+    stream.set_read_timeout(Some(LOOK)).ok()?;
+    while !shared.ends.load(Ordering::Relaxed) {
+        if stream.read(&mut [0; 16]).is_ok_and(|count| count == 0) {
+            return Some(());
+        }
+    }
+    None
+}

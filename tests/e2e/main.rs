@@ -1,0 +1,16 @@
+//! The program from outside: the binary is started with settings and a database of its own, a provider is played to it,
+//! and it is judged by what viewers, administrators and the service manager see.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod kit;
+#[path = "../support/tscheck.rs"]
+mod tscheck;
+#[path = "../support/tsgen.rs"]
+mod tsgen;
+
+mod answers;
+mod join;
+mod lifecycle;
+mod slow_control;
+mod sources;
+mod viewers;
