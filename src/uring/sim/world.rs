@@ -172,6 +172,12 @@ impl World {
         self.host().leave(peer, how);
     }
 
+    /// True when a far end has said that it sends no more.
+    #[must_use]
+    pub fn peer_has_closed(&self, peer: PeerId) -> bool {
+        self.host().connection(peer).fin_wanted
+    }
+
     /// What a far end has read since the last time.
     #[must_use]
     pub fn peer_received(&self, peer: PeerId) -> Vec<u8> {
