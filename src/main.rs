@@ -1,3 +1,7 @@
-//! The tunerd binary.
+//! The tunerd binary: settings in, exit code out.
 
-fn main() {}
+mod app;
+
+fn main() -> std::process::ExitCode {
+    app::main().into()
+}

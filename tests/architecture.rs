@@ -20,10 +20,12 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("catalog", &["store", "http", "tuner"]),
     ("control", &["engine", "status", "catalog", "store", "http", "source", "tuner", "session"]),
     ("config", &[]),
+    ("app", &[]),
 ];
 
 /// Files in which `unsafe` may be written.
-const MAY_BE_UNSAFE: &[&str] = &["src/ring/memory.rs", "src/uring/", "src/base/kernel_bytes.rs"];
+const MAY_BE_UNSAFE: &[&str] =
+    &["src/ring/memory.rs", "src/uring/", "src/base/kernel_bytes.rs", "src/base/inherited.rs"];
 
 /// Crates that one module alone may name.
 const ONLY_IN: &[(&str, &str)] =

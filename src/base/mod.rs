@@ -4,8 +4,10 @@ pub mod arena;
 pub mod child_exit;
 pub mod clock;
 pub mod errno;
+pub mod inherited;
 pub mod kernel_bytes;
 pub mod limits;
+pub mod redact;
 
 pub use arena::{Arena, Key};
 pub use child_exit::ChildExit;

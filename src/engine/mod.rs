@@ -1,12 +1,29 @@
 //! The only place where mechanism meets policy: a core's loop and what it exchanges with other threads.
 
+mod children;
+mod client;
+mod core;
+mod egress;
 pub mod heartbeat;
+mod ingest;
+mod intake;
+mod live;
 pub mod mailbox;
+mod opening;
+mod params;
+mod placement;
 pub mod port;
+mod report;
+mod sessions;
 pub mod snapshot;
+mod tuners;
+mod upstream;
+mod viewers;
 
+pub use self::core::{Core, Parts, Token};
 pub use heartbeat::Heartbeats;
 pub use mailbox::{Mailbox, MailboxFull, MailboxReader};
+pub use params::{Egress, Params, SlowPolicy, Sources, ZeroCopy};
 pub use port::{
     ControlPort, ControlRequest, CoreCommand, CoreId, HandedConnection, SessionId, Ticket, TunerMessage,
 };

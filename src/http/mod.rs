@@ -1,1 +1,19 @@
-//! Placeholder.
+//! HTTP/1.1 as pure functions over byte slices: what viewers and upstreams send is parsed here, what they
+//! get is written here. No sockets, no clock.
+
+pub mod chunked;
+mod percent;
+pub mod request;
+pub mod response;
+pub mod route;
+pub mod stream_answer;
+pub mod upstream;
+pub mod url;
+
+pub use chunked::{BodyDecoder, BodyError, Dechunker, Decoded};
+pub use request::{Method, Parsed, Request, RequestError, Version, parse};
+pub use response::{HDHR_JSON, HDHR_XML, Response, to_json};
+pub use route::{Route, stream_route};
+pub use stream_answer::{StreamError, stream_error, stream_head, stream_head_only};
+pub use upstream::{Framing, ResponseError, ResponseHead, ResponseStatus, parse_response, request_head};
+pub use url::{Scheme, Url, UrlError};

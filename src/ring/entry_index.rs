@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 /// A position at which decoding can begin, and what a viewer must be told first.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Entry<S> {
     /// The packet in which the picture begins.
     pub position: u64,
@@ -12,44 +12,34 @@ pub struct Entry<S> {
 }
 
 /// The entry points that are still in the ring, oldest first. Bounded: when full the oldest goes, which costs
-/// joiners some lag and nothing else. Entries are reused, so a busy index does not allocate.
+/// joiners some lag and nothing else.
 #[derive(Debug)]
 pub struct EntryIndex<S> {
     entries: VecDeque<Entry<S>>,
-    spare: Vec<Entry<S>>,
     limit: usize,
 }
 
-impl<S: Default> EntryIndex<S> {
+impl<S> EntryIndex<S> {
     /// An index of at most `limit` entry points.
     #[must_use]
     pub fn new(limit: usize) -> Self {
         assert!(limit > 0, "an index without room finds nothing");
-        Self { entries: VecDeque::new(), spare: Vec::new(), limit }
+        Self { entries: VecDeque::new(), limit }
     }
 
-    /// Notes an entry point behind all others; `fill` writes its state over that of a forgotten one.
-    pub fn push(&mut self, position: u64, fill: impl FnOnce(&mut S)) {
+    /// Notes an entry point behind all others.
+    pub fn push(&mut self, position: u64, state: S) {
         assert!(self.newest().is_none_or(|newest| newest.position < position), "entry points come in order");
         if self.entries.len() == self.limit {
-            self.forget_oldest();
+            self.entries.pop_front();
         }
-        let mut entry = self.spare.pop().unwrap_or_default();
-        entry.position = position;
-        fill(&mut entry.state);
-        self.entries.push_back(entry);
+        self.entries.push_back(Entry { position, state });
     }
 
     /// Forgets what has been overwritten.
     pub fn evict_below(&mut self, tail: u64) {
         while self.entries.front().is_some_and(|entry| entry.position < tail) {
-            self.forget_oldest();
-        }
-    }
-
-    fn forget_oldest(&mut self) {
-        if let Some(entry) = self.entries.pop_front() {
-            self.spare.push(entry);
+            self.entries.pop_front();
         }
     }
 
@@ -88,7 +78,7 @@ mod tests {
     fn index(positions: &[u64]) -> EntryIndex<u64> {
         let mut index = EntryIndex::new(8);
         for &position in positions {
-            index.push(position, |state| *state = position);
+            index.push(position, position);
         }
         index
     }
@@ -117,17 +107,5 @@ mod tests {
         let index = index(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
         assert_eq!(index.count(), 8);
         assert_eq!(index.oldest().unwrap().position, 3);
-    }
-
-    #[test]
-    fn a_reused_entry_carries_the_new_state() {
-        let mut index = index(&[100]);
-        index.evict_below(101);
-        index.push(200, |state| *state += 1);
-        assert_eq!(
-            index.newest().unwrap().state,
-            101,
-            "the state of a forgotten entry is written over, not made anew"
-        );
     }
 }

@@ -89,6 +89,12 @@ impl Ring {
         self.shared.registered.get()
     }
 
+    /// True while a reserved span has not come back.
+    #[must_use]
+    pub const fn is_reserved(&self) -> bool {
+        self.lent_end != self.filled
+    }
+
     /// True while anything of this ring is lent: a registration must not be withdrawn before.
     #[must_use]
     pub fn is_lent(&self) -> bool {

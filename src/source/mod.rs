@@ -1,1 +1,20 @@
-//! Placeholder.
+//! The policy of sources: how one is opened, read, judged and given up. Pure; the engine and control do the IO.
+//!
+//! * [`mode`]: which means open which address.
+//! * [`direct`]: an HTTP(S) client without a socket.
+//! * [`ffmpeg`]: the argument lists of the child, by what the installed ffmpeg knows.
+//! * [`sniff`]: what a body is when it is no transport stream.
+//! * [`startup`]: one attempt, from the first byte to the first picture.
+//! * [`error`]: what a failure means for everybody else.
+
+pub mod cutover;
+pub mod direct;
+pub mod error;
+pub mod ffmpeg;
+pub mod mode;
+pub mod scheme;
+pub mod sniff;
+pub mod startup;
+
+pub use error::{Kind, Origin, SourceError};
+pub use mode::{Mode, Opening, Remux, plan, plan_after};

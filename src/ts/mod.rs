@@ -1,1 +1,43 @@
-//! Placeholder.
+//! MPEG transport streams (ISO/IEC 13818-1): from bytes to aligned packets, and what can be told from them.
+//!
+//! ```text
+//! bytes ─▶ Aligner ─▶ packets ─▶ Inspector ─▶ EntryPoint { position, Snapshot } ─▶ write_join, write_skip
+//!                                    ├──▶ Programme (PAT, PMT), Inventory
+//!                                    └──▶ PacketCounts, the last PCR
+//! ```
+//!
+//! Pure: no clock, socket or log. Nothing here asks for memory per packet, and nothing that arrives makes it panic.
+
+mod clock_ref;
+mod codec;
+mod continuity;
+mod crc;
+mod entry_point;
+mod inspector;
+mod inventory;
+mod nal;
+mod null;
+mod packet;
+mod pcr_clock;
+mod pes;
+pub mod psi;
+mod skip;
+mod sync;
+#[cfg(test)]
+mod testing;
+
+pub use clock_ref::{Pcr, Pts};
+pub use codec::{Codec, CodecSet, Descriptor, Descriptors, StreamKind};
+pub use continuity::{Continuity, ContinuityTable};
+pub use crc::crc32;
+pub use entry_point::BARE_PICTURES_MAX;
+pub use inspector::{EntryPoint, Inspector, PacketCounts};
+pub use inventory::{ComponentState, Inventory, InventoryMethod};
+pub use null::NULL_PACKET;
+pub use packet::{
+    AdaptationField, ContinuityCounter, Packet, PacketBytes, PacketError, PacketMut, Pid, SYNC_BYTE,
+    discontinuity_packet,
+};
+pub use pcr_clock::PcrSample;
+pub use skip::{JOIN_BYTES_MAX, PidCounter, SKIP_BYTES_MAX, Snapshot, write_join, write_skip};
+pub use sync::{AlignCounts, Aligned, Aligner, UNDECIDED_BYTES_MAX};

@@ -1,0 +1,66 @@
+//! The measuring kit: an exact upstream, a raw sending loop to compare with, and a crowd of viewers.
+//!
+//! `scripts/bench` puts these together; each also works alone, see `--help`.
+#![expect(clippy::disallowed_methods, reason = "a bench measures time")]
+
+use clap::{Parser, Subcommand};
+
+mod ceiling;
+mod conn;
+mod crowd;
+mod doubled;
+mod figures;
+mod joins;
+mod leave;
+mod net;
+mod proc_stat;
+mod publish;
+#[path = "../../tests/support/tscheck.rs"]
+mod tscheck;
+#[path = "../../tests/support/tsgen.rs"]
+mod tsgen;
+mod upstream;
+mod viewers;
+
+#[derive(Parser)]
+#[command(name = "swarm", about = "Upstream, raw ceiling and viewers for measuring tunerd")]
+struct Cli {
+    /// What `cargo bench` adds; without meaning here.
+    #[arg(long, hide = true, global = true)]
+    bench: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve live MPEG-TS at an exact pace under /ch/{i}, and /playlist.m3u with all of them.
+    Upstream(upstream::Args),
+    /// Send without HTTP or index: what the kernel allows.
+    Ceiling(ceiling::Args),
+    /// Hold many viewers and measure them and the server.
+    Viewers(viewers::Args),
+    /// Open viewers at a steady rate, whatever the server does.
+    Joins(joins::Args),
+    /// How soon the server notices that a viewer has gone.
+    Leave(leave::Args),
+    /// Make a channel of every playlist item and print the stream URLs.
+    Publish(publish::Args),
+}
+
+fn main() -> Result<(), String> {
+    let outcome = match Cli::parse().command {
+        // `cargo bench` starts every bench without arguments.
+        None => {
+            println!("swarm: started by scripts/bench; see --help");
+            Ok(())
+        }
+        Some(Command::Upstream(args)) => upstream::run(&args),
+        Some(Command::Ceiling(args)) => ceiling::run(&args),
+        Some(Command::Viewers(args)) => viewers::run(&args),
+        Some(Command::Joins(args)) => joins::run(&args),
+        Some(Command::Leave(args)) => leave::run(&args),
+        Some(Command::Publish(args)) => publish::run(&args),
+    };
+    outcome.map_err(|error| error.to_string())
+}

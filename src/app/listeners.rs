@@ -1,0 +1,96 @@
+//! The sockets viewers connect to: bound here, one per core and address, or inherited from systemd.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockProtocol, SockType, SockaddrStorage, bind, listen, setsockopt,
+    socket, sockopt,
+};
+
+use tunerd::base::inherited;
+use tunerd::config::BindAddress;
+use tunerd::exit::ExitCode;
+
+use super::Failure;
+
+/// A peer that acknowledges nothing for this long is gone (milliseconds): a phone in a tunnel comes back sooner,
+/// one in airplane mode does not.
+const USER_TIMEOUT_MS: u32 = 8000;
+/// A peer to which nothing is being sent is asked whether it is there: after 4 s, then twice at 2 s.
+const KEEPALIVE_IDLE_SECONDS: u32 = 4;
+const KEEPALIVE_INTERVAL_SECONDS: u32 = 2;
+const KEEPALIVE_PROBES: u32 = 2;
+/// Connections that wait to be accepted: two seconds' worth of the fastest join rate measured.
+const BACKLOG: i32 = 4096;
+
+/// One list of listeners per core.
+pub(crate) fn open(addresses: &[BindAddress], cores: u8) -> Result<Vec<Vec<OwnedFd>>, Failure> {
+    let inherited =
+        inherited::listening_sockets().map_err(|error| Failure::because(ExitCode::Bind, &error))?;
+    if !inherited.is_empty() {
+        return shared(&inherited, cores);
+    }
+    (0..cores).map(|_core| addresses.iter().map(|address| bind_one(*address)).collect()).collect()
+}
+
+/// systemd's sockets cannot be had once per core: the cores share them.
+fn shared(sockets: &[OwnedFd], cores: u8) -> Result<Vec<Vec<OwnedFd>>, Failure> {
+    for socket in sockets {
+        set_options(socket).map_err(|error| Failure::because(ExitCode::Bind, &error))?;
+    }
+    let clone =
+        |socket: &OwnedFd| socket.try_clone().map_err(|error| Failure::because(ExitCode::Failure, &error));
+    (0..cores).map(|_| sockets.iter().map(clone).collect()).collect()
+}
+
+fn bind_one(address: BindAddress) -> Result<OwnedFd, Failure> {
+    let wanted = match address {
+        BindAddress::All { port } => SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)),
+        BindAddress::Loopback { port } => SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+        BindAddress::One(address) => address,
+    };
+    match (listen_on(wanted), address) {
+        (Ok(socket), _) => Ok(socket),
+        // A host without IPv6.
+        (Err(nix::Error::EAFNOSUPPORT | nix::Error::EADDRNOTAVAIL), BindAddress::All { port }) => {
+            let wanted = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+            listen_on(wanted).map_err(|error| cannot_listen(wanted, error))
+        }
+        (Err(error), _) => Err(cannot_listen(wanted, error)),
+    }
+}
+
+fn cannot_listen(address: SocketAddr, error: nix::Error) -> Failure {
+    let hint = match error {
+        nix::Error::EADDRINUSE => "; another program listens there",
+        nix::Error::EACCES => "; ports below 1024 need a privilege, or systemd's socket unit",
+        _other => "",
+    };
+    Failure::new(ExitCode::Bind, format!("cannot listen on {address}: {}{hint}", error.desc()))
+}
+
+fn listen_on(address: SocketAddr) -> Result<OwnedFd, nix::Error> {
+    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let listener = socket(family, SockType::Stream, flags, SockProtocol::Tcp)?;
+    if address.is_ipv6() {
+        setsockopt(&listener, sockopt::Ipv6V6Only, &false)?;
+    }
+    setsockopt(&listener, sockopt::ReuseAddr, &true)?;
+    setsockopt(&listener, sockopt::ReusePort, &true)?;
+    set_options(&listener)?;
+    bind(listener.as_raw_fd(), &SockaddrStorage::from(address))?;
+    listen(&listener, Backlog::new(BACKLOG)?)?;
+    Ok(listener)
+}
+
+/// What every accepted socket inherits.
+fn set_options(listener: &OwnedFd) -> Result<(), nix::Error> {
+    setsockopt(listener, sockopt::TcpNoDelay, &true)?;
+    setsockopt(listener, sockopt::KeepAlive, &true)?;
+    setsockopt(listener, sockopt::TcpKeepIdle, &KEEPALIVE_IDLE_SECONDS)?;
+    setsockopt(listener, sockopt::TcpKeepInterval, &KEEPALIVE_INTERVAL_SECONDS)?;
+    setsockopt(listener, sockopt::TcpKeepCount, &KEEPALIVE_PROBES)?;
+    setsockopt(listener, sockopt::TcpUserTimeout, &USER_TIMEOUT_MS)
+}

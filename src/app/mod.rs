@@ -1,0 +1,96 @@
+//! What the commands do: the one place that knows the settings and every module.
+
+mod check;
+mod demo;
+mod ffmpeg;
+mod listeners;
+mod params;
+mod run;
+mod start;
+
+use std::error::Error;
+use std::ffi::OsString;
+
+use tunerd::config::{Command, CommandLine, Loaded};
+use tunerd::exit::ExitCode;
+
+/// Why a command failed: the number to end with and the sentence to end on.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    code: ExitCode,
+    message: String,
+}
+
+impl Failure {
+    pub(crate) fn new(code: ExitCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+
+    /// An error and all that lies behind it.
+    pub(crate) fn because(code: ExitCode, error: &dyn Error) -> Self {
+        let mut message = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            message.push_str(": ");
+            message.push_str(&error.to_string());
+            cause = error.source();
+        }
+        Self { code, message }
+    }
+}
+
+pub(crate) fn main() -> ExitCode {
+    let line = match CommandLine::parse(std::env::args_os()) {
+        Ok(line) => line,
+        Err(error) => {
+            // Help and version are errors of the parser too; they go to standard output and end well.
+            let _unprintable = error.print();
+            return if error.exit_code() == 0 { ExitCode::Ok } else { ExitCode::Settings };
+        }
+    };
+    match execute(line) {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("tunerd: {}", failure.message);
+            failure.code
+        }
+    }
+}
+
+fn execute(line: CommandLine) -> Result<ExitCode, Failure> {
+    if let Command::Child { parent_pid, program } = &line.command {
+        let arguments = std::iter::once(OsString::from(parent_pid.to_string()))
+            .chain([OsString::from("--")])
+            .chain(program.iter().cloned());
+        let error = tunerd::control::exec_child(arguments);
+        return Err(Failure::because(ExitCode::Failure, &error));
+    }
+    let loaded = tunerd::config::load(&line, std::env::vars_os(), |path| std::fs::read_to_string(path))
+        .map_err(|problems| Failure::new(ExitCode::Settings, problems.to_string()))?;
+    match line.command {
+        Command::Run => run_service(loaded),
+        Command::Demo { check } => demo::demo(loaded, check),
+        Command::Check => check::check(&loaded),
+        Command::Child { .. } => unreachable!("handled above"),
+    }
+}
+
+fn run_service(loaded: Loaded) -> Result<ExitCode, Failure> {
+    start_logging(&loaded);
+    for warning in &loaded.warnings {
+        log::warn!("{warning}");
+    }
+    run::run(&loaded.settings, run::Catalog::Database)
+}
+
+pub(crate) fn start_logging(loaded: &Loaded) {
+    let mut builder = env_logger::Builder::new();
+    builder.filter_level(params::log_level(loaded.settings.log_level));
+    // The journal stamps each line itself.
+    if std::env::vars_os().any(|(name, _)| name == "JOURNAL_STREAM") {
+        builder.format_timestamp(None);
+    } else {
+        builder.format_timestamp_millis();
+    }
+    builder.init();
+}

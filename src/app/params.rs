@@ -1,0 +1,155 @@
+//! Settings become each module's parameters.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tunerd::config::{self, Count, Settings};
+use tunerd::engine::{self, Egress, SlowPolicy, Sources, ZeroCopy};
+use tunerd::exit::ExitCode;
+use tunerd::source::{self, direct, ffmpeg, startup};
+use tunerd::{control, session};
+
+use super::Failure;
+
+pub(crate) const fn log_level(level: config::LogLevel) -> log::LevelFilter {
+    match level {
+        config::LogLevel::Trace => log::LevelFilter::Trace,
+        config::LogLevel::Debug => log::LevelFilter::Debug,
+        config::LogLevel::Info => log::LevelFilter::Info,
+        config::LogLevel::Warn => log::LevelFilter::Warn,
+        config::LogLevel::Error => log::LevelFilter::Error,
+    }
+}
+
+/// How many cores: `auto` is one per processor this process may use.
+pub(crate) fn core_count(settings: &Settings) -> u8 {
+    match settings.engine.cores {
+        Count::Exactly(count) => count.max(1),
+        Count::Auto => std::thread::available_parallelism()
+            .map_or(1, |count| u8::try_from(count.get().min(64)).unwrap_or(64)),
+    }
+}
+
+/// What every core is told. `zero_copy` is whether this kernel can.
+pub(crate) fn engine(
+    settings: &Settings,
+    capabilities: ffmpeg::Capabilities,
+    zero_copy: bool,
+) -> Result<engine::Params, Failure> {
+    let stream = &settings.stream;
+    let tls = direct::tls_config(&[]).map_err(|error| Failure::because(ExitCode::Failure, &error))?;
+    let tuners = u16::try_from(settings.tuner.count).unwrap_or(u16::MAX);
+    Ok(engine::Params {
+        session: session::Params {
+            startup_timeout: stream.startup_timeout,
+            failover_total_timeout: stream.failover_total_timeout,
+            failovers_max: stream.max_failovers.unwrap_or(0),
+            idle_timeout: settings.session.idle_timeout,
+            viewers_max: settings.session.max_subscribers.unwrap_or(0),
+        },
+        egress: Egress {
+            bytes: settings.engine.egress_bytes as u64,
+            delay: settings.engine.egress_delay,
+            zero_copy: match settings.engine.zero_copy {
+                _ if !zero_copy => ZeroCopy::Never,
+                config::ZeroCopy::Auto => ZeroCopy::Auto,
+                config::ZeroCopy::Always => ZeroCopy::Always,
+                config::ZeroCopy::Never => ZeroCopy::Never,
+            },
+            max_blocked_write: settings.subscriber.max_blocked_write,
+            slow_policy: match settings.subscriber.slow_policy {
+                config::SlowClientPolicy::Disconnect => SlowPolicy::Disconnect,
+                config::SlowClientPolicy::Skip => SlowPolicy::Skip,
+            },
+            join_lag_bytes: settings.subscriber.join_lag_bytes as u64,
+        },
+        sources: Sources {
+            mode: match stream.mode {
+                config::StreamMode::Auto => source::Mode::Auto,
+                config::StreamMode::Direct => source::Mode::Direct,
+                config::StreamMode::FfmpegCopy => source::Mode::FfmpegCopy,
+                config::StreamMode::FfmpegTranscode => source::Mode::FfmpegTranscode,
+            },
+            direct: direct::Params {
+                user_agent: stream.user_agent.clone(),
+                connect_timeout: stream.connect_timeout,
+                header_timeout: stream.startup_timeout,
+                startup_timeout: stream.startup_timeout,
+                tls,
+            },
+            ffmpeg: ffmpeg_params(settings),
+            capabilities: Arc::new(capabilities),
+            ffmpeg_path: settings.ffmpeg.path.clone().into_os_string(),
+            startup: startup::Params {
+                timeout: stream.startup_timeout,
+                bytes_min: stream.min_probe_bytes as u64,
+                ..startup::Params::default()
+            },
+        },
+        chunk_bytes: settings.buffer.chunk_bytes as u64,
+        cores: core_count(settings),
+        tuners,
+        preempt_settle_delay: settings.tuner.settle_delay,
+    })
+}
+
+fn ffmpeg_params(settings: &Settings) -> ffmpeg::Params {
+    let from = &settings.ffmpeg;
+    let level = ffmpeg::LogLevel::named(from.log_level.as_str()).expect("both lists hold ffmpeg's words");
+    ffmpeg::Params {
+        log_level: level,
+        readrate: from.read_rate,
+        readrate_catchup: from.read_rate_catch_up,
+        initial_burst_seconds: from.initial_burst_seconds,
+        input_buffer_bytes: u32::try_from(from.input_buffer_bytes.unwrap_or(0)).unwrap_or(u32::MAX),
+        detection: ffmpeg::Detection { probe_bytes: from.probe_bytes, analyze: from.analyze_duration },
+        reconnect: from.reconnect.as_ref().map_or_else(
+            || ffmpeg::Reconnect {
+                enabled: false,
+                delay_max: Duration::ZERO,
+                retries_max: -1,
+                http_errors: String::new(),
+            },
+            |reconnect| ffmpeg::Reconnect {
+                enabled: true,
+                delay_max: reconnect.delay_max,
+                retries_max: reconnect
+                    .max_retries
+                    .map_or(-1, |count| i32::try_from(count).unwrap_or(i32::MAX)),
+                http_errors: reconnect.http_errors.clone().unwrap_or_default(),
+            },
+        ),
+        rw_timeout: from.rw_timeout.unwrap_or(Duration::ZERO),
+        copy_regenerate_timestamps: Some(from.copy_regenerate_timestamps),
+        discard_corrupt: from.discard_corrupt,
+        user_agent: settings.stream.user_agent.clone(),
+    }
+}
+
+/// What control is told.
+pub(crate) fn control(settings: &Settings, identity: control::Identity) -> control::Params {
+    control::Params {
+        identity,
+        lineup_max: settings.discovery.lineup_max.map(|count| count as usize),
+        guide_start: settings.catalog.guide_start,
+        admin: settings.admin.credentials.as_ref().map(|credentials| control::AdminAuth {
+            user: credentials.user.clone(),
+            password: credentials.password.expose().to_owned(),
+        }),
+        trusted_proxies: settings
+            .http
+            .trusted_proxies
+            .iter()
+            .map(|network| control::Network { address: network.address, prefix_bits: network.prefix_bits })
+            .collect(),
+        json_body_bytes_max: settings.admin.body_bytes_max,
+        request_timeout: settings.http.request_timeout,
+        playlist: settings
+            .catalog
+            .playlist_url
+            .as_ref()
+            .map(|url| control::PlaylistUrl(url.expose().to_owned())),
+        trampoline: PathBuf::from("/proc/self/exe"),
+    }
+}

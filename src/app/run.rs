@@ -1,0 +1,181 @@
+//! `tunerd run`: every thread is started, and ended, here.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tunerd::base::{Clock, Errno, Instant};
+use tunerd::config::Settings;
+use tunerd::control::{self, ControlError};
+use tunerd::engine::{self, ControlPort, Core, CoreId, Heartbeats, Mailbox, MailboxReader, Parts};
+use tunerd::exit::ExitCode;
+use tunerd::store::{Database, Store};
+use tunerd::tuner::Lineup;
+use tunerd::uring::KernelDriver;
+
+use super::{Failure, ffmpeg, listeners, params, start};
+
+/// Where the channels come from.
+pub(crate) enum Catalog {
+    /// From the database named in the settings.
+    Database,
+    /// From this one, which has been prepared.
+    Prepared(Database),
+}
+
+/// A core that has not come round for this long starves the watchdog.
+const HEARTBEAT_LIMIT: Duration = Duration::from_secs(3);
+
+/// Runs until a signal.
+pub(crate) fn run(settings: &Settings, catalog: Catalog) -> Result<ExitCode, Failure> {
+    control::block_signals().map_err(|error| Failure::because(ExitCode::Failure, &error))?;
+    start::raise_open_files_limit();
+    let clock = Clock::start();
+    let probe = start::kernel()?;
+    let capabilities = ffmpeg::detect(&settings.ffmpeg.path).unwrap_or_else(|| {
+        log::warn!(
+            "{} does not run; only sources that are MPEG-TS over HTTP can be read",
+            settings.ffmpeg.path.display()
+        );
+        tunerd::source::ffmpeg::Capabilities::default()
+    });
+    let engine = params::engine(settings, capabilities, probe.zero_copy)?;
+    let mut database = match catalog {
+        Catalog::Database => start::database(&settings.store.path)?,
+        Catalog::Prepared(database) => database,
+    };
+    let identity = start::identity(settings, &mut database, &clock)?;
+    let listeners = listeners::open(&settings.http.listen, engine.cores)?;
+    let store = Store::start(database).map_err(|error| Failure::because(ExitCode::Failure, &error))?;
+
+    let (port, inbox) = control::port();
+    let cores = Cores::start(&engine, listeners, &port, clock)?;
+    drop(port);
+    log::info!(
+        "listening on {}; {} core(s), {} tuner(s), kernel {}",
+        settings.http.listen.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+        engine.cores,
+        engine.tuners,
+        probe.kernel_release
+    );
+    let parts = control::Parts { inbox, mailboxes: cores.mailboxes.clone(), store, clock };
+    let ended = control::run(params::control(settings, identity), parts);
+    let drained = cores.join();
+    match (ended, drained) {
+        (Ok(()), Ok(true)) => Ok(ExitCode::Ok),
+        (Ok(()), Ok(false)) | (Err(ControlError::Interrupted), _) => Ok(ExitCode::Forced),
+        (Err(error), _) => Err(Failure::because(ExitCode::Failure, &error)),
+        (_, Err(failure)) => Err(failure),
+    }
+}
+
+struct Cores {
+    mailboxes: Vec<Mailbox>,
+    threads: Vec<JoinHandle<Result<bool, Errno>>>,
+}
+
+impl Cores {
+    fn start(
+        params: &engine::Params,
+        listeners: Vec<Vec<OwnedFd>>,
+        port: &(impl ControlPort + Clone + 'static),
+        clock: Clock,
+    ) -> Result<Self, Failure> {
+        let failed = |error: &dyn std::error::Error| Failure::because(ExitCode::Failure, error);
+        let mut mailboxes = Vec::new();
+        let mut readers = Vec::new();
+        for _core in 0..params.cores {
+            let (mailbox, reader) = Mailbox::new().map_err(|error| failed(&error))?;
+            mailboxes.push(mailbox);
+            readers.push(reader);
+        }
+        let heartbeats = Arc::new(Heartbeats::new(usize::from(params.cores)));
+        let mut threads = Vec::new();
+        for ((id, reader), listeners) in (0..params.cores).zip(readers).zip(listeners) {
+            let parts = Seed {
+                id: CoreId(id),
+                params: params.clone(),
+                control: Box::new(port.clone()),
+                reader,
+                cores: mailboxes.clone(),
+                listeners,
+                heartbeats: Arc::clone(&heartbeats),
+                clock,
+            };
+            let thread = std::thread::Builder::new().name(format!("core-{id}"));
+            threads.push(thread.spawn(move || parts.run()).map_err(|error| failed(&error))?);
+        }
+        Ok(Self { mailboxes, threads })
+    }
+
+    /// Waits for every core. True when each had drained in time.
+    fn join(self) -> Result<bool, Failure> {
+        let mut in_time = true;
+        for thread in self.threads {
+            match thread.join() {
+                Ok(Ok(drained)) => in_time &= drained,
+                Ok(Err(errno)) => {
+                    return Err(Failure::new(ExitCode::Failure, format!("a core could not go on: {errno}")));
+                }
+                Err(_panic) => unreachable!("a core that panics aborts the process"),
+            }
+        }
+        Ok(in_time)
+    }
+}
+
+/// What a core's thread grows from.
+struct Seed {
+    id: CoreId,
+    params: engine::Params,
+    control: Box<dyn ControlPort>,
+    reader: MailboxReader,
+    cores: Vec<Mailbox>,
+    listeners: Vec<OwnedFd>,
+    heartbeats: Arc<Heartbeats>,
+    clock: Clock,
+}
+
+/// The kernel holds addresses in a core's memory: unwinding would free it under the kernel's hands.
+struct AbortOnPanic;
+
+impl Drop for AbortOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            std::process::abort();
+        }
+    }
+}
+
+impl Seed {
+    fn run(self) -> Result<bool, Errno> {
+        let _guard = AbortOnPanic;
+        let bell = self.reader.bell_descriptor().map_err(Errno::from)?;
+        let parts = Parts {
+            id: self.id,
+            params: self.params,
+            control: self.control,
+            mailbox: self.reader,
+            bell: Some(bell),
+            cores: self.cores,
+            listeners: self.listeners,
+            lineup: Arc::new(Lineup::default()),
+        };
+        let mut core = Core::new(KernelDriver::new()?, parts)?;
+        let mut watchdog = (self.id == CoreId(0)).then(control::watchdog_feeder).flatten();
+        let (heartbeats, id) = (self.heartbeats, self.id);
+        let mut fed_at = Instant::START;
+        core.run(&self.clock, |now| {
+            heartbeats.beat(id, now);
+            if let Some((interval, feed)) = &mut watchdog
+                && now - fed_at >= *interval / 2
+                && heartbeats.all_within(now, HEARTBEAT_LIMIT)
+            {
+                fed_at = now;
+                feed();
+            }
+        })?;
+        Ok(core.is_empty())
+    }
+}

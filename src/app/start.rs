@@ -1,0 +1,83 @@
+//! The parts of a start that need the operating system: limits, the kernel's offer, the database, who we are.
+
+use std::path::Path;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use tunerd::base::{Clock, WallTime};
+use tunerd::config::{self, Settings};
+use tunerd::control::Identity;
+use tunerd::exit::ExitCode;
+use tunerd::store::{Database, OpenError};
+use tunerd::uring::{self, Probe};
+
+use super::Failure;
+
+const FRIENDLY_NAME_KEY: &str = "identity.friendly_name";
+const DEVICE_ID_KEY: &str = "identity.device_id";
+const DEVICE_AUTH_KEY: &str = "identity.device_auth";
+
+/// Raises the limit on open files as far as this process may: a viewer is a descriptor.
+pub(crate) fn raise_open_files_limit() {
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+        && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
+    {
+        log::debug!("the limit of {soft} open files stays: {error}");
+    }
+}
+
+/// What the kernel offers.
+pub(crate) fn kernel() -> Result<Probe, Failure> {
+    uring::probe().map_err(|error| Failure::because(ExitCode::Kernel, &error))
+}
+
+pub(crate) fn database(path: &Path) -> Result<Database, Failure> {
+    Database::open(path).map_err(|error: OpenError| Failure::because(ExitCode::Database, &error))
+}
+
+/// Who we are to clients: what was set now, else what was remembered, else something new. The result is remembered,
+/// so that clients find the same device after a restart.
+pub(crate) fn identity(
+    settings: &Settings,
+    database: &mut Database,
+    clock: &Clock,
+) -> Result<Identity, Failure> {
+    let failed = |error: tunerd::store::StoreError| Failure::because(ExitCode::Database, &error);
+    let mut remembered = |key: &str, now: Option<String>, new: &dyn Fn() -> String| {
+        let value = match now {
+            Some(value) => value,
+            None => database.setting(key)?.unwrap_or_else(new),
+        };
+        database.set_setting(key, &value)?;
+        Ok(value)
+    };
+    let discovery = &settings.discovery;
+    let seed = seed(clock.wall_at(clock.now()));
+    let friendly_name = remembered(FRIENDLY_NAME_KEY, discovery.friendly_name.clone(), &|| {
+        config::FRIENDLY_NAME_DEFAULT.to_owned()
+    })
+    .map_err(failed)?;
+    let device_id = remembered(DEVICE_ID_KEY, discovery.device_id.map(|id| format!("{id:08X}")), &|| {
+        format!("{:08X}", config::generate_device_id(u32::try_from(seed & 0xFFFF_FFFF).expect("32 bits")))
+    })
+    .map_err(failed)?;
+    let given_auth = discovery.device_auth.as_ref().map(|secret| secret.expose().to_owned());
+    let device_auth = remembered(DEVICE_AUTH_KEY, given_auth, &|| {
+        format!("{seed:016x}{:016x}", seed.rotate_left(29) ^ 0x9E37_79B9_7F4A_7C15)
+    })
+    .map_err(failed)?;
+    Ok(Identity { friendly_name, device_id, device_auth, tuner_count: settings.tuner.count as usize })
+}
+
+/// Something that differs from device to device: an identity is no secret, it only must not collide.
+fn seed(now: WallTime) -> u64 {
+    let machine = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
+    let random = std::fs::read_to_string("/proc/sys/kernel/random/uuid").unwrap_or_default();
+    machine
+        .bytes()
+        .chain(random.bytes())
+        .fold(now.unix_nanos() ^ u64::from(std::process::id()), |seed, byte| {
+            (seed ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
+        })
+}

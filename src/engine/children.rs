@@ -1,0 +1,122 @@
+//! Children that feed sources: control starts and reaps them, the core reads their pipes.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use crate::base::{ChildExit, Instant};
+use crate::ring::Lent;
+use crate::source::Remux;
+use crate::source::error::SourceError;
+use crate::source::ffmpeg;
+use crate::source::startup::Verdict;
+use crate::uring::{Driver, Hangup};
+
+use super::client::SessionKey;
+use super::core::{Core, Token};
+use super::port::{ControlRequest, Ticket};
+use super::upstream::{Io, SourceRun};
+
+/// A request to stop a child is repeated after this long without an answer.
+const STOP_REPEAT: Duration = Duration::from_secs(1);
+
+/// A child from the request to start it until it has been reaped.
+pub(crate) struct Child {
+    session: SessionKey,
+    run: u32,
+    /// When its end was last asked for.
+    stop_asked_at: Option<Instant>,
+}
+
+impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
+    pub(crate) fn start_ffmpeg(
+        &mut self,
+        session: SessionKey,
+        run: u32,
+        url: &str,
+        remux: Remux,
+    ) -> Result<Ticket, SourceError> {
+        let params = &self.params.sources.ffmpeg;
+        let wish = ffmpeg::Run { remux, detection: params.detection, timestamp_offset: Duration::ZERO };
+        let arguments = ffmpeg::arguments(url, &wish, params, &self.params.sources.capabilities)?;
+        let program = self.params.sources.ffmpeg_path.clone();
+        let arguments = arguments.into_iter().map(OsString::from).collect();
+        let ticket = self.ticket();
+        let core = self.id;
+        if self.control.request(ControlRequest::StartChild { core, ticket, program, arguments }).is_err() {
+            self.counters.queue_full += 1;
+            return Err(SourceError::spawn("too many requests are waiting for control"));
+        }
+        self.children.insert(ticket, Child { session, run, stop_asked_at: None });
+        Ok(ticket)
+    }
+
+    pub(crate) fn on_child_started(&mut self, ticket: Ticket, result: Result<D::Descriptor, String>) {
+        let Some(child) = self.children.get(&ticket) else { return };
+        let (session, run) = (child.session, child.run);
+        let pipe = match result {
+            Ok(pipe) => pipe,
+            Err(reason) => {
+                self.children.remove(&ticket);
+                if self.source_of(session, run).is_some() {
+                    self.source_failed(session, &SourceError::spawn(reason));
+                }
+                return;
+            }
+        };
+        if self.source_of(session, run).is_none() {
+            // Nobody wants it any more; its pipe closes here and its end has been asked for.
+            return;
+        }
+        let Ok(handle) = self.driver.adopt(pipe) else {
+            return self.source_failed(session, &SourceError::spawn("no file descriptor is left"));
+        };
+        match self.source_of(session, run).map(|source| &mut source.io) {
+            Some(Io::Child { pipe, .. }) => *pipe = Some(handle),
+            Some(Io::Direct { .. }) | None => return self.driver.close(handle, Hangup::Finish),
+        }
+        self.drive(session);
+    }
+
+    pub(crate) fn on_child_ended(&mut self, ticket: Ticket, exit: ChildExit, stderr_tail: &str) {
+        let Some(child) = self.children.remove(&ticket) else { return };
+        let Some(source) = self.source_of(child.session, child.run) else { return };
+        if source.selected_at.is_some() {
+            // The pipe may still hold what it wrote last; the end of the pipe is the end of the source.
+            log::warn!("ffmpeg ended ({exit}): {} {stderr_tail}", self.describe(child.session));
+            return;
+        }
+        let Io::Child { has_ended: true, .. } = source.io else { return };
+        let verdict = match source.startup.ended() {
+            Verdict::Failed(error) => Verdict::Failed(error.opening_ffmpeg(Some(exit), stderr_tail)),
+            settled @ (Verdict::KeepGoing | Verdict::Ready { .. }) => settled,
+        };
+        self.on_verdict(child.session, verdict);
+    }
+
+    fn source_of(&mut self, session: SessionKey, run: u32) -> Option<&mut SourceRun> {
+        self.sessions.get_mut(session)?.source.as_mut().filter(|source| source.run == run)
+    }
+
+    pub(crate) fn stop_child(&mut self, ticket: Ticket) {
+        let Some(child) = self.children.get_mut(&ticket) else { return };
+        child.stop_asked_at = Some(self.now);
+        if self.control.request(ControlRequest::StopChild { core: self.id, ticket }).is_err() {
+            // Asked again by the sweep.
+            self.counters.queue_full += 1;
+        }
+    }
+
+    /// Asks again for ends that have not come.
+    pub(crate) fn repeat_child_stops(&mut self) {
+        let now = self.now;
+        let overdue: Vec<_> = self
+            .children
+            .iter()
+            .filter(|(_, child)| child.stop_asked_at.is_some_and(|asked| now - asked >= STOP_REPEAT))
+            .map(|(ticket, _)| *ticket)
+            .collect();
+        for ticket in overdue {
+            self.stop_child(ticket);
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! A client's connection on a core: from its request to its last byte.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::base::{Instant, Key};
+use crate::uring::{Handle, OpKey};
+
+use super::live::LiveSession;
+
+pub(crate) type ClientKey = Key<Client>;
+pub(crate) type SessionKey = Key<LiveSession>;
+
+/// One connection.
+pub(crate) struct Client {
+    pub(crate) handle: Handle,
+    pub(crate) peer: SocketAddr,
+    pub(crate) local: SocketAddr,
+    pub(crate) accepted_at: Instant,
+    pub(crate) state: ClientState,
+}
+
+/// What a connection is doing.
+pub(crate) enum ClientState {
+    /// Its request head is being received; these bytes have come so far.
+    Reading(Vec<u8>),
+    /// It waits for its session's first picture.
+    Waiting { session: SessionKey, duration: Option<Duration> },
+    /// It watches.
+    Viewing(Viewer),
+    /// It is being told why not; then it is closed.
+    Replying,
+}
+
+/// A viewer: a position in its session's ring.
+pub(crate) struct Viewer {
+    pub(crate) session: SessionKey,
+    /// Its number within the session, from 1.
+    pub(crate) number: u64,
+    /// The next byte of the stream it is to be sent.
+    pub(crate) position: u64,
+    /// What it is to be sent before that: the response head and tables, or the signs of a skip.
+    pub(crate) preamble: Vec<u8>,
+    pub(crate) sending: Sending,
+    /// It is in the queue of those to be sent to.
+    pub(crate) is_queued: bool,
+    /// Zero-copy sends whose memory the kernel still holds.
+    pub(crate) zero_copy_lent: u8,
+    pub(crate) zero_copy: ZeroCopyState,
+    /// Where the oldest lent span begins; meaningful while something is lent.
+    pub(crate) lent_from: u64,
+    /// When its socket last took something, or had nothing to take.
+    pub(crate) progress_at: Instant,
+    pub(crate) joined_at: Instant,
+    /// When its wish for a limited duration is fulfilled.
+    pub(crate) until: Option<Instant>,
+    pub(crate) bytes_sent: u64,
+    /// It fell too far behind while a send was in flight, which is being cancelled: skip when it ends.
+    pub(crate) skip_wanted: bool,
+}
+
+/// Whether a viewer's socket has work to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Sending {
+    /// No send in flight.
+    Nothing,
+    /// The preamble is in flight.
+    Preamble(OpKey),
+    /// A span of the ring is in flight.
+    Stream { op: OpKey, zero_copy: bool },
+}
+
+/// Whether a viewer is sent to without copying.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ZeroCopyState {
+    Off,
+    /// On; so many notifications in a row have said that the kernel copied.
+    On {
+        copied_in_a_row: u8,
+    },
+}
+
+impl Client {
+    pub(crate) const fn viewer(&self) -> Option<&Viewer> {
+        match &self.state {
+            ClientState::Viewing(viewer) => Some(viewer),
+            ClientState::Reading(_) | ClientState::Waiting { .. } | ClientState::Replying => None,
+        }
+    }
+
+    pub(crate) const fn viewer_mut(&mut self) -> Option<&mut Viewer> {
+        match &mut self.state {
+            ClientState::Viewing(viewer) => Some(viewer),
+            ClientState::Reading(_) | ClientState::Waiting { .. } | ClientState::Replying => None,
+        }
+    }
+
+    /// The session it watches or waits for.
+    pub(crate) const fn session(&self) -> Option<SessionKey> {
+        match &self.state {
+            ClientState::Viewing(viewer) => Some(viewer.session),
+            ClientState::Waiting { session, .. } => Some(*session),
+            ClientState::Reading(_) | ClientState::Replying => None,
+        }
+    }
+}

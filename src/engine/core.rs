@@ -1,0 +1,430 @@
+//! A core's loop: reap everything that has happened, act, submit once.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::limits::{
+    CHANNELS_PER_CORE_MAX, CONNECTIONS_PER_CORE_MAX, MAILBOX_MESSAGES_MAX, REQUEST_HEAD_TIMEOUT,
+};
+use crate::base::{Arena, Clock, Errno, HeapBytes, Instant};
+use crate::ring::{Lent, Ring};
+use crate::session;
+use crate::tuner::{ChannelId, Lineup};
+use crate::uring::{Completion, Driver, Event, Handle, Hangup, Operation};
+
+use super::children::Child;
+use super::client::{Client, ClientKey, ClientState, SessionKey};
+use super::live::LiveSession;
+use super::mailbox::{Mailbox, MailboxReader};
+use super::params::Params;
+use super::port::{ControlPort, CoreCommand, CoreId, SessionId, Ticket, TunerMessage};
+use super::snapshot::CoreCounters;
+use super::tuners::Tuners;
+
+/// How often every viewer is looked at: blocked, out of the ring, or at the end of its wished duration.
+pub(crate) const SWEEP_INTERVAL: Duration = Duration::from_millis(100);
+/// The longest a core sleeps: it must come round to show that it lives.
+const SLEEP_MAX: Duration = Duration::from_millis(500);
+/// A listener that cannot accept (no descriptors left) is tried again after this long.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a core is told with a completion.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Token {
+    /// The mailbox's bell.
+    Bell,
+    /// A listener, by its place in the list.
+    Listener(u8),
+    /// A request head arrives.
+    RequestHead(ClientKeyBits),
+    /// A client has gone.
+    Hangup(ClientKeyBits),
+    /// An error reply is out.
+    Reply(ClientKeyBits),
+    /// A viewer's send.
+    Send(ClientKeyBits),
+    /// A source's socket or pipe.
+    Source {
+        /// The session.
+        session: SessionKeyBits,
+        /// Which of its runs.
+        run: u32,
+        /// What was being done.
+        step: SourceStep,
+    },
+}
+
+/// A client's key as it travels with an operation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ClientKeyBits(u64);
+/// A session's key as it travels with an operation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SessionKeyBits(u64);
+
+impl From<ClientKey> for ClientKeyBits {
+    fn from(key: ClientKey) -> Self {
+        Self(key.to_bits())
+    }
+}
+impl From<SessionKey> for SessionKeyBits {
+    fn from(key: SessionKey) -> Self {
+        Self(key.to_bits())
+    }
+}
+impl ClientKeyBits {
+    fn key(self) -> ClientKey {
+        ClientKey::from_bits(self.0)
+    }
+}
+impl SessionKeyBits {
+    fn key(self) -> SessionKey {
+        SessionKey::from_bits(self.0)
+    }
+}
+
+/// What a source's operation was for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SourceStep {
+    /// Connecting to the upstream.
+    Connect,
+    /// Sending the request.
+    Send,
+    /// Receiving into memory of the client's own: the response head, or TLS records.
+    ReceivePrivate,
+    /// Receiving or reading the stream into the ring.
+    Fill,
+}
+
+/// What a core needs from outside.
+pub struct Parts<F> {
+    /// Which core this is.
+    pub id: CoreId,
+    /// Settings.
+    pub params: Params,
+    /// The way to control.
+    pub control: Box<dyn ControlPort<F>>,
+    /// This core's mailbox.
+    pub mailbox: MailboxReader<F>,
+    /// The bell of that mailbox, when the driver can wait on it.
+    pub bell: Option<F>,
+    /// The mailboxes of all cores, this one's included.
+    pub cores: Vec<Mailbox<F>>,
+    /// Listening sockets.
+    pub listeners: Vec<F>,
+    /// The channels so far.
+    pub lineup: Arc<Lineup>,
+}
+
+/// One core.
+pub struct Core<D: Driver<Memory = Lent, Token = Token>> {
+    pub(crate) driver: D,
+    pub(crate) id: CoreId,
+    pub(crate) params: Params,
+    pub(crate) control: Box<dyn ControlPort<D::Descriptor>>,
+    mailbox: MailboxReader<D::Descriptor>,
+    bell: Option<Handle>,
+    pub(crate) cores: Vec<Mailbox<D::Descriptor>>,
+    listeners: Vec<Option<Handle>>,
+    pub(crate) lineup: Arc<Lineup>,
+
+    /// The time of this turn.
+    pub(crate) now: Instant,
+    pub(crate) clients: Arena<Client>,
+    pub(crate) sessions: Arena<LiveSession>,
+    /// The session of a channel that viewers may still join.
+    pub(crate) by_channel: BTreeMap<ChannelId, SessionKey>,
+    pub(crate) by_id: BTreeMap<SessionId, SessionKey>,
+    pub(crate) tuners: Option<Tuners>,
+    pub(crate) next_ticket: u64,
+    pub(crate) next_session: u64,
+
+    /// Viewers with a preamble to send: a first byte is worth more than a next one.
+    pub(crate) fresh: VecDeque<ClientKey>,
+    /// Viewers for whom something waits and who have no send in flight.
+    pub(crate) ready: VecDeque<ClientKey>,
+    /// Sessions whose source could not reserve memory last turn.
+    pub(crate) blocked_sources: Vec<SessionKey>,
+    /// Rings that are done with, but of which something is still lent.
+    pub(crate) retired_rings: Vec<Ring>,
+    /// Events of sessions that follow from what is being done.
+    pub(crate) session_events: VecDeque<(SessionKey, session::Event)>,
+    pub(crate) in_session_event: bool,
+    /// Messages about tuners that are on their way.
+    pub(crate) tuner_post: VecDeque<(CoreId, TunerMessage)>,
+    pub(crate) in_tuner_post: bool,
+    /// Children that were asked for and whose end has not been heard of.
+    pub(crate) children: BTreeMap<Ticket, Child>,
+    /// Names being looked up, by the question's ticket.
+    pub(crate) lookups: BTreeMap<Ticket, (SessionKey, u32)>,
+    /// Deadlines of sessions, some outdated: each is checked when it comes.
+    pub(crate) timers: BinaryHeap<Reverse<(Instant, u64)>>,
+    /// Connections in the order in which they were accepted, with the time by which they must have got somewhere.
+    pub(crate) intake: VecDeque<(Instant, ClientKey)>,
+    accept_again: Option<Instant>,
+    next_sweep: Instant,
+    pub(crate) draining: Option<Instant>,
+    pub(crate) counters: CoreCounters,
+}
+
+impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
+    /// A core that listens.
+    ///
+    /// # Errors
+    /// When the driver cannot take the listeners in.
+    pub fn new(driver: D, parts: Parts<D::Descriptor>) -> Result<Self, Errno> {
+        let first = parts.id == CoreId(0);
+        let tuners = first.then(|| Tuners::new(parts.params.tuners, parts.params.preempt_settle_delay));
+        let mut core = Self {
+            driver,
+            id: parts.id,
+            params: parts.params,
+            control: parts.control,
+            mailbox: parts.mailbox,
+            bell: None,
+            cores: parts.cores,
+            listeners: Vec::new(),
+            lineup: parts.lineup,
+            now: Instant::START,
+            clients: Arena::with_limit(CONNECTIONS_PER_CORE_MAX),
+            sessions: Arena::with_limit(CHANNELS_PER_CORE_MAX),
+            by_channel: BTreeMap::new(),
+            by_id: BTreeMap::new(),
+            tuners,
+            next_ticket: 0,
+            next_session: 0,
+            fresh: VecDeque::new(),
+            ready: VecDeque::new(),
+            blocked_sources: Vec::new(),
+            retired_rings: Vec::new(),
+            session_events: VecDeque::new(),
+            in_session_event: false,
+            tuner_post: VecDeque::new(),
+            in_tuner_post: false,
+            children: BTreeMap::new(),
+            lookups: BTreeMap::new(),
+            timers: BinaryHeap::new(),
+            intake: VecDeque::new(),
+            accept_again: None,
+            next_sweep: Instant::START,
+            draining: None,
+            counters: CoreCounters::default(),
+        };
+        if let Some(bell) = parts.bell {
+            let handle = core.driver.adopt(bell).map_err(|_full| Errno::MFILE)?;
+            core.bell = Some(handle);
+            core.listen_for_bell();
+        }
+        for listener in parts.listeners {
+            let handle = core.driver.adopt(listener).map_err(|_full| Errno::MFILE)?;
+            core.listeners.push(Some(handle));
+        }
+        core.accept_on_all();
+        Ok(core)
+    }
+
+    /// Runs until drained. `beat` is called each time the loop comes round, at least twice a second.
+    ///
+    /// # Errors
+    /// When the kernel refuses to go on.
+    pub fn run(&mut self, clock: &Clock, mut beat: impl FnMut(Instant)) -> Result<(), Errno> {
+        self.now = clock.now();
+        while !self.is_drained() {
+            let started = clock.now();
+            self.turn(started)?;
+            let ended = clock.now();
+            beat(ended);
+        }
+        Ok(())
+    }
+
+    /// One turn at `now`: acts on what is due, submits, waits for the next thing, and handles what has happened.
+    ///
+    /// # Errors
+    /// When the kernel refuses to go on.
+    pub fn turn(&mut self, now: Instant) -> Result<(), Errno> {
+        self.now = self.now.max(now);
+        self.counters.turns += 1;
+        self.read_mail();
+        self.expire();
+        self.retry_blocked_sources();
+        self.flush();
+        let wait = self.wait();
+        self.driver.turn(wait)?;
+        while let Some(completion) = self.driver.next() {
+            self.dispatch(completion);
+        }
+        Ok(())
+    }
+
+    /// True when everything has ended after [`CoreCommand::Drain`], or its deadline has come.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.draining.is_some_and(|deadline| self.now >= deadline || self.is_empty())
+    }
+
+    /// True when there is neither a connection nor a session.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.clients.count() == 0 && self.sessions.count() == 0
+    }
+
+    /// The driver, for tests that look behind the scenes.
+    pub const fn driver_mut(&mut self) -> &mut D {
+        &mut self.driver
+    }
+
+    /// Gives the driver back, once drained.
+    pub fn into_driver(mut self) -> D {
+        for handle in self.listeners.iter_mut().filter_map(Option::take).chain(self.bell.take()) {
+            self.driver.close(handle, Hangup::Finish);
+        }
+        self.driver
+    }
+
+    fn wait(&self) -> Duration {
+        if !self.fresh.is_empty() || !self.ready.is_empty() || !self.blocked_sources.is_empty() {
+            return Duration::ZERO;
+        }
+        let timer = self.timers.peek().map(|Reverse((at, _))| *at);
+        let intake = self.intake.front().map(|(at, _)| *at);
+        let tuners = self.tuners.as_ref().and_then(Tuners::next_deadline);
+        let is_idle = self.clients.count() == 0 && self.retired_rings.is_empty() && self.children.is_empty();
+        let sweep = (!is_idle).then_some(self.next_sweep);
+        let deadlines = [timer, intake, tuners, self.accept_again, self.draining, sweep];
+        let next = deadlines.into_iter().flatten().min().unwrap_or(self.now + SLEEP_MAX);
+        (next - self.now).min(SLEEP_MAX)
+    }
+
+    fn dispatch(&mut self, completion: Completion<Token, Lent, D::Descriptor>) {
+        match completion.token {
+            Token::Bell => self.listen_for_bell(),
+            Token::Listener(index) => self.on_listener(index, completion.event),
+            Token::RequestHead(bits) => self.on_request_head(bits.key(), completion.event),
+            Token::Hangup(bits) => self.on_hangup(bits.key()),
+            Token::Reply(bits) => self.on_reply(bits.key(), completion.event),
+            Token::Send(bits) => self.on_send(bits.key(), completion.event),
+            Token::Source { session, run, step } => {
+                self.on_source(session.key(), run, step, completion.event)
+            }
+        }
+    }
+
+    fn listen_for_bell(&mut self) {
+        let Some(file) = self.bell else { return };
+        let into = Lent::Heap(HeapBytes::zeroed(8));
+        if self.driver.push(Operation::Read { file, into }, Token::Bell).is_err() {
+            // The mail is read each turn all the same, and a core turns at least twice a second.
+            self.counters.queue_full += 1;
+        }
+    }
+
+    fn accept_on_all(&mut self) {
+        for (listener, index) in self.listeners.clone().into_iter().zip(0u8..) {
+            if let Some(listener) = listener {
+                self.accept_on(listener, index);
+            }
+        }
+    }
+
+    fn accept_on(&mut self, listener: Handle, index: u8) {
+        if self.draining.is_none()
+            && self.driver.push(Operation::Accept { listener }, Token::Listener(index)).is_err()
+        {
+            self.accept_again = Some(self.now + ACCEPT_PAUSE);
+        }
+    }
+
+    fn on_listener(&mut self, index: u8, event: Event<Lent, D::Descriptor>) {
+        match event {
+            Event::Accepted(socket) => self.on_connection(socket),
+            Event::Done { result, .. } => {
+                if result.is_err_and(|errno| errno != Errno::CANCELED && errno != Errno::INTR) {
+                    log::warn!("core {}: accepting is paused for {ACCEPT_PAUSE:?}: {result:?}", self.id.0);
+                    self.accept_again = Some(self.now + ACCEPT_PAUSE);
+                    return;
+                }
+                if let Some(Some(listener)) = self.listeners.get(usize::from(index)).copied() {
+                    self.accept_on(listener, index);
+                }
+            }
+            Event::Sent { .. } | Event::Released { .. } => unreachable!("a listener does not send"),
+        }
+    }
+
+    fn read_mail(&mut self) {
+        for _ in 0..MAILBOX_MESSAGES_MAX {
+            let Some(command) = self.mailbox.take() else { return };
+            match command {
+                CoreCommand::Viewer { connection, accepted_at } => {
+                    self.on_handed_viewer(connection, accepted_at)
+                }
+                CoreCommand::Lineup(lineup) => self.lineup = lineup,
+                CoreCommand::Resolved { ticket, result } => self.on_resolved(ticket, result),
+                CoreCommand::ChildStarted { ticket, result } => self.on_child_started(ticket, result),
+                CoreCommand::ChildEnded { ticket, exit, stderr_tail } => {
+                    self.on_child_ended(ticket, exit, &stderr_tail)
+                }
+                CoreCommand::Tuner(message) => self.on_tuner_message(message),
+                CoreCommand::Snapshot(reply) => reply(self.snapshot()),
+                CoreCommand::Drain { deadline } => self.drain(deadline),
+            }
+        }
+    }
+
+    fn drain(&mut self, deadline: Instant) {
+        if self.draining.is_some() {
+            return;
+        }
+        self.draining = Some(deadline);
+        for handle in self.listeners.iter_mut().filter_map(Option::take) {
+            self.driver.close(handle, Hangup::Finish);
+        }
+        let sessions: Vec<_> = self.sessions.iter().map(|(key, _)| key).collect();
+        for session in sessions {
+            self.session_event(session, session::Event::Drain);
+        }
+        let reading: Vec<_> = self
+            .clients
+            .iter()
+            .filter(|(_, client)| matches!(client.state, ClientState::Reading(_)))
+            .map(|(key, _)| key)
+            .collect();
+        for client in reading {
+            self.close_client(client);
+        }
+    }
+
+    fn expire(&mut self) {
+        while self.timers.peek().is_some_and(|Reverse((at, _))| *at <= self.now) {
+            let Some(Reverse((_, bits))) = self.timers.pop() else { break };
+            self.on_session_timer(SessionKey::from_bits(bits));
+        }
+        while self.intake.front().is_some_and(|(at, _)| *at <= self.now) {
+            let Some((_, client)) = self.intake.pop_front() else { break };
+            self.on_intake_timeout(client);
+        }
+        if self.accept_again.is_some_and(|at| at <= self.now) {
+            self.accept_again = None;
+            self.accept_on_all();
+        }
+        self.expire_tuners();
+        self.deliver_tuner_post();
+        if self.next_sweep <= self.now {
+            self.next_sweep = self.now + SWEEP_INTERVAL;
+            self.sweep();
+        }
+    }
+
+    /// A name for a question to control.
+    pub(crate) const fn ticket(&mut self) -> Ticket {
+        self.next_ticket += 1;
+        Ticket(self.next_ticket)
+    }
+
+    /// The time by which a connection accepted now must have got somewhere.
+    pub(crate) fn intake_deadline(&self) -> Instant {
+        self.now + REQUEST_HEAD_TIMEOUT
+    }
+}

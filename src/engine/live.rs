@@ -1,0 +1,109 @@
+//! A session as it lives on a core: its machine, its ring, its source and those who watch.
+
+use std::sync::Arc;
+
+use crate::base::Instant;
+use crate::base::limits::ENTRY_POINTS_MAX;
+use crate::ring::{EntryIndex, Ring};
+use crate::session::{self, Machine};
+use crate::ts::Snapshot;
+use crate::tuner::Channel;
+
+use super::client::ClientKey;
+use super::port::SessionId;
+use super::upstream::SourceRun;
+
+/// One session.
+pub(crate) struct LiveSession {
+    pub(crate) id: SessionId,
+    pub(crate) channel: Arc<Channel>,
+    pub(crate) machine: Machine,
+    pub(crate) tuner: Option<u16>,
+    pub(crate) ring: Ring,
+    pub(crate) entries: EntryIndex<Snapshot>,
+    pub(crate) source: Option<SourceRun>,
+    pub(crate) runs: u32,
+
+    /// Clients that wait for the first picture.
+    pub(crate) waiting: Vec<ClientKey>,
+    /// Viewers that have been sent everything up to the mark. Some may have left since.
+    pub(crate) caught_up: Vec<ClientKey>,
+    /// Viewers are sent what lies before this position; it follows the head in steps.
+    pub(crate) mark: u64,
+    /// When the first byte behind the mark was committed.
+    pub(crate) unmarked_since: Option<Instant>,
+    /// The earliest timer that is set for this session.
+    pub(crate) armed: Option<Instant>,
+
+    pub(crate) started_at: Instant,
+    pub(crate) next_viewer: u64,
+    pub(crate) stats: SessionStats,
+}
+
+/// What a session has counted.
+#[derive(Default)]
+pub(crate) struct SessionStats {
+    pub(crate) viewers_total: u64,
+    pub(crate) viewers_peak: u64,
+    pub(crate) viewers_now: u64,
+    pub(crate) bytes_read: u64,
+    pub(crate) chunks_pushed: u64,
+    pub(crate) last_byte_at: Option<Instant>,
+    pub(crate) last_push_at: Option<Instant>,
+    pub(crate) slow_skip_events: u64,
+    pub(crate) slow_skip_lag_bytes: u64,
+    pub(crate) write_timeouts: u64,
+    pub(crate) writer_pauses: u64,
+    pub(crate) source_selects: u64,
+}
+
+impl LiveSession {
+    /// A session for a channel; what is to be done first comes with it.
+    pub(crate) fn new(
+        id: SessionId,
+        channel: Arc<Channel>,
+        params: session::Params,
+        ring: Ring,
+        now: Instant,
+    ) -> (Self, Vec<session::Action>) {
+        let (machine, actions) = Machine::new(params, channel.sources.len());
+        let session = Self {
+            id,
+            channel,
+            machine,
+            tuner: None,
+            ring,
+            entries: EntryIndex::new(ENTRY_POINTS_MAX),
+            source: None,
+            runs: 0,
+            waiting: Vec::new(),
+            caught_up: Vec::new(),
+            mark: 0,
+            unmarked_since: None,
+            armed: None,
+            started_at: now,
+            next_viewer: 0,
+            stats: SessionStats::default(),
+        };
+        (session, actions)
+    }
+
+    /// Bytes have been committed: true when viewers are to be sent to now, otherwise a timer may be needed.
+    pub(crate) fn mark_committed(&mut self, now: Instant, egress_bytes: u64) -> bool {
+        let unmarked = self.ring.head() - self.mark;
+        if unmarked >= egress_bytes {
+            self.advance_mark();
+            return true;
+        }
+        if unmarked > 0 && self.unmarked_since.is_none() {
+            self.unmarked_since = Some(now);
+        }
+        false
+    }
+
+    /// Lets viewers have everything that is there.
+    pub(crate) fn advance_mark(&mut self) {
+        self.mark = self.ring.head();
+        self.unmarked_since = None;
+    }
+}

@@ -1,0 +1,189 @@
+//! A source's life around its bytes: opened, selected, ended, stopped.
+
+use crate::ring::Lent;
+use crate::session::Event as SessionEvent;
+use crate::source::direct::{Client, Want};
+use crate::source::error::{Kind, SourceError};
+use crate::source::startup::Startup;
+use crate::source::{Opening, mode};
+use crate::uring::{Driver, Hangup};
+
+use super::client::SessionKey;
+use super::core::{Core, Token};
+use super::ingest::Ingest;
+use super::upstream::{Io, SourceRun};
+
+impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
+    /// Begins the attempt that the session's machine has asked for.
+    pub(crate) fn start_source(&mut self, session: SessionKey, index: usize) {
+        self.register_ring(session);
+        let Some(live) = self.sessions.get(session) else { return };
+        let source = &live.channel.sources[index];
+        match mode::plan(self.params.sources.mode, &source.url) {
+            Ok(opening) => self.open(session, index, opening),
+            Err(error) => self.source_failed_to_start(session, index, &error),
+        }
+    }
+
+    fn register_ring(&mut self, session: SessionKey) {
+        let Some(live) = self.sessions.get_mut(session) else { return };
+        if live.ring.registered().is_some() {
+            return;
+        }
+        match self.driver.register_memory(&live.ring.mapping()) {
+            Ok(buffer) => live.ring.set_registered(Some(buffer)),
+            // Everything works without; only zero copy does not.
+            Err(errno) => log::warn!(
+                "the ring of channel {} is not registered, its viewers are sent to by copying: {errno}",
+                live.channel.guide_number
+            ),
+        }
+    }
+
+    fn open(&mut self, session: SessionKey, index: usize, opening: Opening) {
+        let Some(live) = self.sessions.get_mut(session) else { return };
+        live.runs += 1;
+        let run = live.runs;
+        let url = live.channel.sources[index].url.clone();
+        let io = match opening {
+            Opening::Direct => match Client::new(&url, self.params.sources.direct.clone(), self.now) {
+                Ok(client) => {
+                    Io::Direct { client: Box::new(client), socket: None, is_busy: false, spare: None }
+                }
+                Err(error) => return self.source_failed_to_start(session, index, &error),
+            },
+            Opening::Ffmpeg(remux) => match self.start_ffmpeg(session, run, &url, remux) {
+                Ok(ticket) => Io::Child { ticket, pipe: None, is_busy: false, has_ended: false },
+                Err(error) => return self.source_failed_to_start(session, index, &error),
+            },
+        };
+        let Some(live) = self.sessions.get_mut(session) else { return };
+        if !live.ring.is_reserved() {
+            live.ring.drop_pending();
+        }
+        let ingest = Ingest::new(live.ring.head(), matches!(opening, Opening::Direct));
+        let startup = Startup::new(self.params.sources.startup, self.now);
+        live.source =
+            Some(SourceRun { run, index, opening, io, ingest, startup, selected_at: None, startup_bytes: 0 });
+        self.drive(session);
+        self.arm(session);
+    }
+
+    /// The session's machine wants the source gone.
+    pub(crate) fn stop_source(&mut self, session: SessionKey) {
+        let Some(live) = self.sessions.get_mut(session) else { return };
+        let Some(source) = live.source.take() else { return };
+        let handle = match source.io {
+            Io::Direct { socket, .. } => socket,
+            Io::Child { ticket, pipe, .. } => {
+                self.stop_child(ticket);
+                pipe
+            }
+        };
+        if let Some(handle) = handle {
+            self.driver.close(handle, Hangup::Finish);
+        }
+    }
+
+    pub(crate) fn expire_source(&mut self, session: SessionKey) {
+        let Some(live) = self.sessions.get_mut(session) else { return };
+        let Some(source) = &mut live.source else { return };
+        if let Io::Direct { client, .. } = &mut source.io
+            && client.next_deadline().is_some_and(|deadline| deadline <= self.now)
+        {
+            client.expire(self.now);
+            self.drive_expired(session);
+        }
+        let Some(source) = self.sessions.get_mut(session).and_then(|live| live.source.as_mut()) else {
+            return;
+        };
+        if source.startup.next_deadline().is_some_and(|deadline| deadline <= self.now) {
+            let verdict = source.startup.expire(self.now);
+            self.on_verdict(session, verdict);
+        }
+    }
+
+    /// The client's time is up: whatever was in flight for it no longer matters.
+    fn drive_expired(&mut self, session: SessionKey) {
+        let Some(live) = self.sessions.get_mut(session) else { return };
+        let Some(SourceRun { io: Io::Direct { client, socket, is_busy, .. }, run, .. }) = &mut live.source
+        else {
+            return;
+        };
+        if matches!(client.want(), Want::Failed | Want::Finished) {
+            *is_busy = false;
+        } else if *is_busy && matches!(client.want(), Want::Connect(_)) {
+            // The next address: the old attempt's completion is an earlier run's from now on.
+            live.runs += 1;
+            *run = live.runs;
+            *is_busy = false;
+            if let Some(old) = socket.take() {
+                self.driver.close(old, Hangup::Finish);
+            }
+        }
+        self.drive(session);
+    }
+
+    /// The source has ended by itself.
+    pub(crate) fn source_ended(&mut self, session: SessionKey) {
+        let Some(source) = self.sessions.get_mut(session).and_then(|live| live.source.as_mut()) else {
+            return;
+        };
+        if source.selected_at.is_some() {
+            log::warn!("msg=\"shared session source ended\" {}", self.describe(session));
+            self.session_event(session, SessionEvent::SourceLost);
+            return;
+        }
+        match &mut source.io {
+            // Why it ended is known when it has been reaped; its end is certain and soon.
+            Io::Child { has_ended, ticket, .. } => {
+                *has_ended = true;
+                let ticket = *ticket;
+                self.stop_child(ticket);
+            }
+            Io::Direct { .. } => {
+                let verdict = match source.ingest.unsuitable_at_end() {
+                    Some(error) => source.startup.failed(error),
+                    None => source.startup.ended(),
+                };
+                self.on_verdict(session, verdict);
+            }
+        }
+    }
+
+    /// The source cannot go on.
+    pub(crate) fn source_failed(&mut self, session: SessionKey, error: &SourceError) {
+        let Some(source) = self.sessions.get(session).and_then(|live| live.source.as_ref()) else { return };
+        if source.selected_at.is_some() {
+            log::warn!(
+                "msg=\"shared session source lost\" {} reason=\"{}\"",
+                self.describe(session),
+                error.reason()
+            );
+            self.session_event(session, SessionEvent::SourceLost);
+            return;
+        }
+        let (index, opening) = (source.index, source.opening);
+        if let Some(other) = mode::plan_after(self.params.sources.mode, opening, error) {
+            self.stop_source(session);
+            self.open(session, index, other);
+            return;
+        }
+        self.source_failed_to_start(session, index, error);
+    }
+
+    pub(crate) fn source_failed_to_start(&mut self, session: SessionKey, index: usize, error: &SourceError) {
+        let Some(live) = self.sessions.get(session) else { return };
+        log::warn!(
+            "msg=\"shared session source failed to start\" guide_number={} source_id={} source_url={} reason=\"{}\"",
+            live.channel.guide_number,
+            live.channel.sources[index].id,
+            crate::base::redact::url(&live.channel.sources[index].url),
+            error.reason()
+        );
+        // Told apart for the viewer: nothing came at all, or something came and was no picture.
+        let came = live.source.as_ref().is_some_and(|source| source.ingest.bytes > 0);
+        let silent = came && matches!(error.kind(), Kind::Timeout | Kind::NoEntryPoint);
+        self.session_event(session, SessionEvent::SourceFailed { silent });
+    }
+}

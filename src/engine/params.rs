@@ -1,0 +1,92 @@
+//! What a core must know of the settings.
+
+use std::ffi::OsString;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::limits::{READ_BYTES_MAX, SEND_BYTES_MAX};
+use crate::session;
+use crate::source;
+
+/// When bytes are sent without copying.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ZeroCopy {
+    /// To peers that are not on this host, unless the kernel keeps copying for them.
+    Auto,
+    /// To everybody.
+    Always,
+    /// To nobody.
+    Never,
+}
+
+/// What happens to a viewer that falls out of the ring.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SlowPolicy {
+    /// It is disconnected.
+    Disconnect,
+    /// It goes on at the newest entry point, with the gap signalled.
+    Skip,
+}
+
+/// How viewers are served.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Egress {
+    /// A viewer is sent to when this much waits for it.
+    pub bytes: u64,
+    /// Or when the oldest waiting byte is this old.
+    pub delay: Duration,
+    /// Zero copy or not.
+    pub zero_copy: ZeroCopy,
+    /// A viewer whose socket takes nothing for this long is ended; `None` is never.
+    pub max_blocked_write: Option<Duration>,
+    /// What happens to one that falls out of the ring.
+    pub slow_policy: SlowPolicy,
+    /// How far behind the live edge a viewer starts, if there is an entry point.
+    pub join_lag_bytes: u64,
+}
+
+/// How sources are opened.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    /// Direct, through ffmpeg, or as the source demands.
+    pub mode: source::Mode,
+    /// The built-in HTTP client.
+    pub direct: source::direct::Params,
+    /// ffmpeg's arguments.
+    pub ffmpeg: source::ffmpeg::Params,
+    /// What the installed ffmpeg can do.
+    pub capabilities: Arc<source::ffmpeg::Capabilities>,
+    /// The program.
+    pub ffmpeg_path: OsString,
+    /// When a start has succeeded or failed.
+    pub startup: source::startup::Params,
+}
+
+/// Everything together.
+#[derive(Clone, Debug)]
+pub struct Params {
+    /// The life of a session.
+    pub session: session::Params,
+    /// How viewers are served.
+    pub egress: Egress,
+    /// How sources are opened.
+    pub sources: Sources,
+    /// Bytes of a chunk: the ring holds 16 of them beside the join lag.
+    pub chunk_bytes: u64,
+    /// How many cores there are.
+    pub cores: u8,
+    /// How many tuners there are.
+    pub tuners: u16,
+    /// A tuner that was taken from its session, or that would make the pool full again, rests for this long.
+    pub preempt_settle_delay: Duration,
+}
+
+impl Params {
+    /// The size of a channel's ring: what a joiner may want, 16 chunks for those who are a little slow, and
+    /// room for what is lent and being received.
+    #[must_use]
+    pub const fn ring_bytes(&self) -> u64 {
+        let slack = 2 * (SEND_BYTES_MAX + READ_BYTES_MAX) as u64;
+        self.egress.join_lag_bytes.saturating_add(16 * self.chunk_bytes).saturating_add(slack)
+    }
+}

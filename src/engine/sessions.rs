@@ -1,0 +1,228 @@
+//! Sessions: what their machines ask for is done here.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::http::StreamError;
+use crate::ring::{Lent, Ring};
+use crate::session::{Action, Event, Failure, State};
+use crate::tuner::Channel;
+use crate::uring::{Driver, Hangup};
+
+use super::client::{ClientKey, ClientState, SessionKey};
+use super::core::{Core, Token};
+use super::live::LiveSession;
+use super::port::{CoreId, SessionId, TunerMessage};
+
+impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
+    /// A client asks for a channel that lives here.
+    pub(crate) fn join(&mut self, client: ClientKey, channel: &Arc<Channel>, duration: Option<Duration>) {
+        if self.draining.is_some() {
+            return self.refuse(client, StreamError::Draining);
+        }
+        let existing = self.by_channel.get(&channel.id).copied();
+        let session = match existing.or_else(|| self.create(channel)) {
+            Some(session) => session,
+            None => return self.refuse(client, StreamError::ViewerLimit),
+        };
+        let Some(live) = self.sessions.get_mut(session) else {
+            unreachable!("the index names sessions that exist")
+        };
+        if *live.machine.state() == State::Ended {
+            // It ended while it was made: the channel has no sources.
+            self.finish(session);
+            return self.refuse(client, StreamError::NoSources);
+        }
+        if !live.machine.has_room() {
+            return self.refuse(client, StreamError::MaxSubscribers);
+        }
+        live.waiting.push(client);
+        live.stats.viewers_total += 1;
+        live.stats.viewers_now += 1;
+        live.stats.viewers_peak = live.stats.viewers_peak.max(live.stats.viewers_now);
+        let Some(waiting) = self.clients.get_mut(client) else {
+            unreachable!("a client joins while it is there")
+        };
+        waiting.state = ClientState::Waiting { session, duration };
+        self.watch_for_hangup(client);
+        self.session_event(session, Event::Joined);
+    }
+
+    fn create(&mut self, channel: &Arc<Channel>) -> Option<SessionKey> {
+        let bytes = usize::try_from(self.params.ring_bytes()).ok()?;
+        let ring = match Ring::new(bytes) {
+            Ok(ring) => ring,
+            Err(error) => {
+                log::error!(
+                    "channel {}: no memory for a ring of {bytes} bytes: {error}",
+                    channel.guide_number
+                );
+                return None;
+            }
+        };
+        let id = SessionId(self.next_session * u64::from(self.params.cores) + u64::from(self.id.0) + 1);
+        self.next_session += 1;
+        let (live, actions) = LiveSession::new(id, Arc::clone(channel), self.params.session, ring, self.now);
+        let session = self.sessions.insert(live).ok()?;
+        self.by_channel.insert(channel.id, session);
+        self.by_id.insert(id, session);
+        log::info!(
+            "msg=\"shared session created\" session_id={} channel_id={} guide_number={}",
+            id.0,
+            channel.id,
+            channel.guide_number
+        );
+        for action in actions {
+            if action == Action::AskForTuner {
+                self.perform(session, action);
+            }
+        }
+        Some(session)
+    }
+
+    /// Something has happened to a session. Events that follow from what it does are handled in order, after it.
+    pub(crate) fn session_event(&mut self, session: SessionKey, event: Event) {
+        self.session_events.push_back((session, event));
+        if self.in_session_event {
+            return;
+        }
+        self.in_session_event = true;
+        while let Some((session, event)) = self.session_events.pop_front() {
+            let Some(live) = self.sessions.get_mut(session) else { continue };
+            let actions = live.machine.handle(self.now, event);
+            for action in actions {
+                self.perform(session, action);
+            }
+            self.arm(session);
+        }
+        self.in_session_event = false;
+    }
+
+    fn perform(&mut self, session: SessionKey, action: Action) {
+        match action {
+            Action::AskForTuner => self.ask_for_tuner(session),
+            Action::TunerIdle(idle) => self.tell_idle(session, idle),
+            Action::StartSource(index) => self.start_source(session, index),
+            Action::StopSource => self.stop_source(session),
+            Action::Admit => self.admit(session),
+            Action::Refuse(failure) => self.refuse_waiting(session, failure),
+            Action::EndViewers => self.end_viewers(session),
+            Action::Finish => self.finish(session),
+        }
+    }
+
+    fn ask_for_tuner(&mut self, session: SessionKey) {
+        let Some(live) = self.sessions.get(session) else { return };
+        let guide_number = live.channel.guide_number.clone();
+        self.tell_tuners(TunerMessage::Request { core: self.id, session: live.id, guide_number });
+    }
+
+    fn tell_idle(&mut self, session: SessionKey, idle: bool) {
+        let Some(tuner) = self.sessions.get(session).and_then(|live| live.tuner) else { return };
+        self.tell_tuners(TunerMessage::Idle { tuner, idle });
+    }
+
+    /// A message for whoever counts the tuners.
+    pub(crate) fn tell_tuners(&mut self, message: TunerMessage) {
+        self.tuner_post.push_back((CoreId(0), message));
+        self.deliver_tuner_post();
+    }
+
+    fn refuse_waiting(&mut self, session: SessionKey, failure: Failure) {
+        let error = match failure {
+            Failure::NoTuners => StreamError::NoTuners,
+            Failure::NoSources => StreamError::NoSources,
+            Failure::SourcesFailed => StreamError::TuneFailed,
+            Failure::NoVideo => StreamError::NoVideo,
+            Failure::Draining => StreamError::Draining,
+        };
+        let Some(live) = self.sessions.get_mut(session) else { return };
+        for client in std::mem::take(&mut live.waiting) {
+            let waits = self.clients.get(client).is_some_and(|client| client.session() == Some(session));
+            if waits {
+                self.refuse(client, error);
+                self.uncount_viewer(session);
+            }
+        }
+    }
+
+    fn end_viewers(&mut self, session: SessionKey) {
+        let viewers: Vec<_> = self
+            .clients
+            .iter()
+            .filter(|(_, client)| client.session() == Some(session))
+            .map(|(key, _)| key)
+            .collect();
+        for viewer in viewers {
+            self.leave(viewer, Hangup::Finish);
+        }
+    }
+
+    /// The session is over: its tuner is free from this moment.
+    fn finish(&mut self, session: SessionKey) {
+        self.stop_source(session);
+        let Some(live) = self.sessions.remove(session) else { return };
+        if self.by_channel.get(&live.channel.id) == Some(&session) {
+            self.by_channel.remove(&live.channel.id);
+        }
+        self.by_id.remove(&live.id);
+        if let Some(tuner) = live.tuner {
+            self.tell_tuners(TunerMessage::Released { tuner });
+        }
+        log::info!(
+            "msg=\"shared stream session stopped\" session_id={} channel_id={} guide_number={} duration={:?}",
+            live.id.0,
+            live.channel.id,
+            live.channel.guide_number,
+            self.now - live.started_at
+        );
+        if live.ring.registered().is_some() {
+            self.retired_rings.push(live.ring);
+        }
+    }
+
+    /// Withdraws the registration of rings whose last lease has come back.
+    pub(crate) fn retire_rings(&mut self) {
+        let driver = &mut self.driver;
+        self.retired_rings.retain_mut(|ring| {
+            if ring.is_lent() {
+                return true;
+            }
+            if let Some(buffer) = ring.registered() {
+                driver.unregister_memory(buffer);
+                ring.set_registered(None);
+            }
+            false
+        });
+    }
+
+    /// Sees to it that a timer is set for whatever the session waits for next.
+    pub(crate) fn arm(&mut self, session: SessionKey) {
+        let Some(live) = self.sessions.get_mut(session) else { return };
+        let egress = live.unmarked_since.map(|since| since + self.params.egress.delay);
+        let source = live.source.as_ref().and_then(super::upstream::SourceRun::next_deadline);
+        let Some(next) = [live.machine.next_deadline(), egress, source].into_iter().flatten().min() else {
+            return;
+        };
+        if live.armed.is_none_or(|armed| next < armed) {
+            live.armed = Some(next);
+            self.timers.push(Reverse((next, session.to_bits())));
+        }
+    }
+
+    pub(crate) fn on_session_timer(&mut self, session: SessionKey) {
+        let Some(live) = self.sessions.get_mut(session) else { return };
+        live.armed = None;
+        if live.unmarked_since.is_some_and(|since| since + self.params.egress.delay <= self.now) {
+            live.advance_mark();
+            self.wake_viewers(session);
+        }
+        self.expire_source(session);
+        let due = self.sessions.get(session).and_then(|live| live.machine.next_deadline());
+        if due.is_some_and(|deadline| deadline <= self.now) {
+            self.session_event(session, Event::Deadline);
+        }
+        self.arm(session);
+    }
+}

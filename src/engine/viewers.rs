@@ -1,0 +1,217 @@
+//! Viewers: in, out, and looked after.
+
+use crate::http::stream_head;
+use crate::ring::Lent;
+use crate::session::Event;
+use crate::ts;
+use crate::uring::{Driver, Hangup};
+
+use super::client::{ClientKey, ClientState, Sending, SessionKey, Viewer, ZeroCopyState};
+use super::core::{Core, Token};
+use super::params::{SlowPolicy, ZeroCopy};
+
+/// A viewer whose distance to the writer has shrunk to this part of the ring is about to fall out of it.
+const MARGIN_PART: u64 = 16;
+
+/// What the sweep finds to do for a viewer.
+enum Finding {
+    Fine,
+    DurationOver,
+    Blocked,
+    Lagging,
+}
+
+impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
+    /// Lets those who wait for a session watch it.
+    pub(crate) fn admit(&mut self, session: SessionKey) {
+        let Some(live) = self.sessions.get_mut(session) else { return };
+        for client in std::mem::take(&mut live.waiting) {
+            self.admit_one(session, client);
+        }
+    }
+
+    fn admit_one(&mut self, session: SessionKey, key: ClientKey) {
+        let Some(client) = self.clients.get(key) else { return };
+        let ClientState::Waiting { session: waits_for, duration } = client.state else { return };
+        if waits_for != session {
+            return;
+        }
+        let zero_copy = match self.params.egress.zero_copy {
+            ZeroCopy::Always => ZeroCopyState::On { copied_in_a_row: 0 },
+            ZeroCopy::Auto if client.peer.ip() != client.local.ip() && !client.peer.ip().is_loopback() => {
+                ZeroCopyState::On { copied_in_a_row: 0 }
+            }
+            ZeroCopy::Auto | ZeroCopy::Never => ZeroCopyState::Off,
+        };
+        let until = self.duration_limit(duration);
+        let Some(live) = self.sessions.get_mut(session) else { return };
+        let Some(entry) = live.entries.for_lag(live.ring.head(), self.params.egress.join_lag_bytes) else {
+            unreachable!("a session admits viewers once it has an entry point, and its ring keeps the newest")
+        };
+        let mut preamble = Vec::with_capacity(1024);
+        stream_head(&mut preamble, live.tuner.unwrap_or_default());
+        ts::write_join(&entry.state, &mut preamble);
+        live.next_viewer += 1;
+        let viewer = Viewer {
+            session,
+            number: live.next_viewer,
+            position: entry.position,
+            preamble,
+            sending: Sending::Nothing,
+            is_queued: false,
+            zero_copy_lent: 0,
+            zero_copy,
+            lent_from: 0,
+            progress_at: self.now,
+            joined_at: self.now,
+            until,
+            bytes_sent: 0,
+            skip_wanted: false,
+        };
+        if live.mark < entry.position {
+            // A joiner at the live edge does not wait for the next step of the mark.
+            live.advance_mark();
+        }
+        if let Some(client) = self.clients.get_mut(key) {
+            client.state = ClientState::Viewing(viewer);
+        }
+        self.enqueue(key);
+    }
+
+    /// A client leaves its session, or is made to.
+    pub(crate) fn leave(&mut self, key: ClientKey, how: Hangup) {
+        let Some(client) = self.clients.remove(key) else { return };
+        // What a zero-copy send left in the socket's queue would stay lent until an unknown peer acknowledges it,
+        // and the writer would wait for that.
+        let holds_ring = client.viewer().is_some_and(|viewer| viewer.zero_copy_lent > 0);
+        self.driver.close(client.handle, if holds_ring { Hangup::Reset } else { how });
+        if let Some(session) = client.session() {
+            self.uncount_viewer(session);
+            self.session_event(session, Event::Left);
+        }
+    }
+
+    pub(crate) fn uncount_viewer(&mut self, session: SessionKey) {
+        if let Some(live) = self.sessions.get_mut(session) {
+            live.stats.viewers_now = live.stats.viewers_now.saturating_sub(1);
+        }
+    }
+
+    pub(crate) fn count_lagged(&mut self, key: ClientKey) {
+        let Some(client) = self.clients.get(key) else { return };
+        let Some(viewer) = client.viewer() else { return };
+        let Some(live) = self.sessions.get(viewer.session) else { return };
+        log::warn!(
+            "msg=\"stream subscriber disconnected due to lag\" guide_number={} subscriber_id={} client_addr={} \
+             lag_bytes={} duration={:?}",
+            live.channel.guide_number,
+            viewer.number,
+            client.peer,
+            live.ring.head() - viewer.position,
+            self.now - viewer.joined_at
+        );
+    }
+
+    /// Looks at every viewer: ten times a second is often enough for limits of whole seconds.
+    pub(crate) fn sweep(&mut self) {
+        let found: Vec<_> = self
+            .clients
+            .iter()
+            .filter_map(|(key, client)| client.viewer().map(|viewer| (key, self.look_at(viewer))))
+            .filter(|(_, finding)| !matches!(finding, Finding::Fine))
+            .collect();
+        for (key, finding) in found {
+            match finding {
+                Finding::Fine => {}
+                Finding::DurationOver => self.leave(key, Hangup::Finish),
+                Finding::Blocked => self.end_blocked(key),
+                Finding::Lagging => self.end_or_skip_lagging(key),
+            }
+        }
+        self.retire_rings();
+        self.repeat_child_stops();
+    }
+
+    fn look_at(&self, viewer: &Viewer) -> Finding {
+        if viewer.until.is_some_and(|until| until <= self.now) {
+            return Finding::DurationOver;
+        }
+        let blocked_for = self.now - viewer.progress_at;
+        let in_flight = viewer.sending != Sending::Nothing;
+        if in_flight && self.params.egress.max_blocked_write.is_some_and(|limit| blocked_for >= limit) {
+            return Finding::Blocked;
+        }
+        let Some(live) = self.sessions.get(viewer.session) else { return Finding::Fine };
+        let margin = live.ring.capacity() / MARGIN_PART;
+        if live.ring.head().saturating_sub(viewer.position) + margin > live.ring.capacity() {
+            return Finding::Lagging;
+        }
+        Finding::Fine
+    }
+
+    fn end_blocked(&mut self, key: ClientKey) {
+        let Some(client) = self.clients.get(key) else { return };
+        let Some(viewer) = client.viewer() else { return };
+        if let Some(live) = self.sessions.get_mut(viewer.session) {
+            live.stats.write_timeouts += 1;
+            log::warn!(
+                "msg=\"stream subscriber ended with error\" guide_number={} subscriber_id={} client_addr={} \
+                 close_reason=stream_write_error blocked={:?}",
+                live.channel.guide_number,
+                viewer.number,
+                client.peer,
+                self.now - viewer.progress_at
+            );
+        }
+        self.leave(key, Hangup::Reset);
+    }
+
+    fn end_or_skip_lagging(&mut self, key: ClientKey) {
+        let policy = self.params.egress.slow_policy;
+        let Some(viewer) = self.clients.get_mut(key).and_then(|client| client.viewer_mut()) else { return };
+        match (policy, viewer.sending) {
+            (SlowPolicy::Skip, Sending::Stream { op, .. }) => {
+                viewer.skip_wanted = true;
+                self.driver.cancel(op);
+            }
+            // What goes before the stream must arrive whole; the blocked-write limit bounds it.
+            (SlowPolicy::Skip, Sending::Preamble(_)) => {}
+            (SlowPolicy::Skip, Sending::Nothing) => {
+                viewer.skip_wanted = true;
+                self.enqueue(key);
+            }
+            (SlowPolicy::Disconnect, _) => {
+                self.count_lagged(key);
+                self.leave(key, Hangup::Reset);
+            }
+        }
+    }
+
+    /// The writer of a session cannot go on because spans that begin before `below` are lent: their holders are a
+    /// ring behind. Sends are cancelled; what lies in a socket's queue can only be had back by a reset.
+    pub(crate) fn free_spans(&mut self, session: SessionKey, below: u64) {
+        if let Some(live) = self.sessions.get_mut(session) {
+            live.stats.writer_pauses += 1;
+        }
+        let holders: Vec<_> = self
+            .clients
+            .iter()
+            .filter_map(|(key, client)| client.viewer().map(|viewer| (key, viewer)))
+            .filter(|(_, viewer)| viewer.session == session)
+            .filter_map(|(key, viewer)| match viewer.sending {
+                _ if viewer.zero_copy_lent > 0 && viewer.lent_from < below => Some((key, None)),
+                Sending::Stream { op, .. } if viewer.position < below => Some((key, Some(op))),
+                Sending::Stream { .. } | Sending::Preamble(_) | Sending::Nothing => None,
+            })
+            .collect();
+        for (key, op) in holders {
+            match op {
+                Some(op) => self.driver.cancel(op),
+                None => {
+                    self.count_lagged(key);
+                    self.leave(key, Hangup::Reset);
+                }
+            }
+        }
+    }
+}

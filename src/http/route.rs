@@ -1,0 +1,205 @@
+//! Which requests are for a stream.
+
+use super::percent;
+use super::request::{Method, Request};
+use super::stream_answer::StreamError;
+use std::time::Duration;
+
+/// What `/tuner<N>/` offers besides streams: the names of a tuner's variables, never guide numbers.
+const TUNER_VARIABLES: &[&str] = &[
+    "channel",
+    "channelmap",
+    "debug",
+    "filter",
+    "lockkey",
+    "plotsample",
+    "program",
+    "status",
+    "streaminfo",
+    "target",
+    "vchannel",
+    "vstatus",
+];
+
+/// Who answers a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Route {
+    /// The core that owns the channel.
+    Stream {
+        /// The channel's number as written, without the leading `v`.
+        guide_number: String,
+        /// Only the head is asked for: nothing is tuned.
+        head_only: bool,
+        /// The stream ends after this long.
+        duration: Option<Duration>,
+    },
+    /// A stream route, but no channel can be meant.
+    StreamError(StreamError),
+    /// A stream route, but neither `GET` nor `HEAD`.
+    MethodNotAllowed,
+    /// Everything else.
+    Control,
+}
+
+/// Decides by method, path and query. Unknown query parameters, `transcode` among them, change nothing.
+#[must_use]
+pub fn stream_route(request: &Request) -> Route {
+    let Some(segment) = stream_segment(request.raw_path()) else { return Route::Control };
+    let head_only = match request.method() {
+        Method::Get => false,
+        Method::Head => true,
+        Method::Post | Method::Put | Method::Patch | Method::Delete | Method::Options | Method::Other => {
+            return Route::MethodNotAllowed;
+        }
+    };
+    let decoded = percent::decode(segment);
+    match guide_number(&String::from_utf8_lossy(&decoded)) {
+        Some(guide_number) => {
+            Route::Stream { guide_number: guide_number.to_owned(), head_only, duration: duration(request) }
+        }
+        None => Route::StreamError(StreamError::GuideNumberMissing),
+    }
+}
+
+/// The segment that names a channel in `/auto/<segment>` and `/tuner<N>/<segment>`, still encoded.
+fn stream_segment(raw_path: &str) -> Option<&str> {
+    let (place, segment) = raw_path.strip_prefix('/')?.split_once('/')?;
+    let on_a_tuner =
+        place.strip_prefix("tuner").is_some_and(is_number) && !TUNER_VARIABLES.contains(&segment);
+    ((place == "auto" || on_a_tuner) && !segment.is_empty() && !segment.contains('/')).then_some(segment)
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Trims, and drops one leading `v` when something follows it. `None` when nothing is left.
+fn guide_number(segment: &str) -> Option<&str> {
+    let number = segment.trim();
+    match number.strip_prefix(['v', 'V']) {
+        Some(rest) if !rest.is_empty() => Some(rest.trim()),
+        Some(_) | None => Some(number).filter(|number| !number.is_empty()),
+    }
+}
+
+fn duration(request: &Request) -> Option<Duration> {
+    let (_, seconds) = request.query_pairs().find(|(name, _)| name == "duration")?;
+    let seconds = seconds.parse::<u32>().ok().filter(|seconds| *seconds > 0)?;
+    Some(Duration::from_secs(u64::from(seconds)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::request::{Parsed, parse};
+    use super::*;
+
+    fn route(method: &str, target: &str) -> Route {
+        match parse(format!("{method} {target} HTTP/1.1\r\n\r\n").as_bytes()) {
+            Ok(Parsed::Complete { request, .. }) => stream_route(&request),
+            other => panic!("{target}: {other:?}"),
+        }
+    }
+
+    fn stream(guide_number: &str) -> Route {
+        Route::Stream { guide_number: guide_number.to_owned(), head_only: false, duration: None }
+    }
+
+    #[test]
+    fn a_segment_becomes_a_guide_number() {
+        let missing = || Route::StreamError(StreamError::GuideNumberMissing);
+        for (segment, expected) in [
+            ("v101", stream("101")),
+            ("V101", stream("101")),
+            ("101", stream("101")),
+            ("%20v101%20", stream("101")),
+            ("v", stream("v")),
+            ("V", stream("V")),
+            ("vv101", stream("v101")),
+            ("v5.1", stream("5.1")),
+            ("v%20", stream("v")),
+            ("v%20101", stream("101")),
+            ("V101x", stream("101x")),
+            ("00101", stream("00101")),
+            ("%76101", stream("101")),
+            ("v1%2F2", stream("1/2")),
+            ("%20", missing()),
+            ("%09%20", missing()),
+        ] {
+            for place in ["auto", "tuner0", "tuner12"] {
+                assert_eq!(route("GET", &format!("/{place}/{segment}")), expected, "/{place}/{segment}");
+            }
+        }
+    }
+
+    #[test]
+    fn head_asks_for_the_head_only() {
+        assert_eq!(
+            route("HEAD", "/auto/v1"),
+            Route::Stream { guide_number: "1".to_owned(), head_only: true, duration: None }
+        );
+        assert_eq!(route("HEAD", "/auto/%20"), Route::StreamError(StreamError::GuideNumberMissing));
+    }
+
+    #[test]
+    fn other_methods_are_not_allowed_on_streams() {
+        for method in ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "SUBSCRIBE"] {
+            assert_eq!(route(method, "/auto/v1"), Route::MethodNotAllowed, "{method}");
+            assert_eq!(route(method, "/tuner0/v1"), Route::MethodNotAllowed, "{method}");
+            assert_eq!(route(method, "/lineup.post"), Route::Control, "{method}");
+        }
+    }
+
+    #[test]
+    fn everything_else_is_for_control() {
+        for target in [
+            "/",
+            "/auto",
+            "/auto/",
+            "/auto/a/b",
+            "/auto/v1/",
+            "//auto/v1",
+            "/Auto/v1",
+            "/autos/v1",
+            "/x/auto/v1",
+            "/tuner/v1",
+            "/tunerx/v1",
+            "/tuner-1/v1",
+            "/tuner0",
+            "/tuner0/",
+            "/tuner0/status",
+            "/tuner0/vstatus",
+            "/tuner1/streaminfo",
+            "/lineup.json",
+            "/status.json",
+            "/%61uto/v1",
+        ] {
+            assert_eq!(route("GET", target), Route::Control, "{target}");
+        }
+    }
+
+    #[test]
+    fn a_duration_is_a_positive_number_of_seconds_and_all_else_is_ignored() {
+        for (query, seconds) in [
+            ("duration=30", Some(30)),
+            ("transcode=heavy&duration=1&x", Some(1)),
+            ("duration=4294967295", Some(4_294_967_295)),
+            ("duration=4294967296", None),
+            ("duration=0", None),
+            ("duration=-5", None),
+            ("duration=1.5", None),
+            ("duration=", None),
+            ("duration=x&duration=5", None),
+            ("DURATION=5", None),
+            ("transcode=none", None),
+            ("?transcode=none", None),
+            ("", None),
+        ] {
+            let expected = Route::Stream {
+                guide_number: "1".to_owned(),
+                head_only: false,
+                duration: seconds.map(Duration::from_secs),
+            };
+            assert_eq!(route("GET", &format!("/auto/v1?{query}")), expected, "{query}");
+        }
+    }
+}

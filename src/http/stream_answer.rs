@@ -1,0 +1,322 @@
+//! What a viewer's request for a stream is answered with.
+
+use super::response::push_status_line;
+use std::io::Write;
+use std::time::Duration;
+
+/// When to come back after an answer that another viewer's leaving can mend.
+const RETRY_AFTER_BUSY: Duration = Duration::from_secs(5);
+/// When to come back after an answer that a restart can mend.
+const RETRY_AFTER_DRAINING: Duration = Duration::from_secs(10);
+
+/// The headers that success and failure share. Players in browsers need to read both.
+const COMMON_HEADERS: &str = "Server: HDHomeRun/1.0\r\n\
+     Connection: close\r\n\
+     Access-Control-Allow-Origin: *\r\n\
+     Cache-Control: no-cache, no-store\r\n";
+
+/// Why a viewer gets no stream. The body of the answer is empty: some clients do not look at the status and
+/// take any byte for the stream's first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum StreamError {
+    /// Streaming was never set up.
+    #[error("streaming is not configured")]
+    NotConfigured,
+    /// The path names no channel.
+    #[error("guide number required")]
+    GuideNumberMissing,
+    /// No channel has this guide number.
+    #[error("channel not found")]
+    ChannelNotFound,
+    /// The channel is switched off.
+    #[error("channel disabled")]
+    ChannelDisabled,
+    /// The lineup could not be read.
+    #[error("channel lookup failed")]
+    ChannelLookupFailed,
+    /// The channel failed too often lately to be tried again now.
+    #[error("channel tune backoff active")]
+    TuneBackoff {
+        /// Until it is tried again.
+        remaining: Duration,
+    },
+    /// Every tuner is in use.
+    #[error("all tuners busy")]
+    NoTuners,
+    /// The channel has as many viewers as it may.
+    #[error("session at max subscribers")]
+    MaxSubscribers,
+    /// The server has as many viewers as it may.
+    #[error("viewer limit reached")]
+    ViewerLimit,
+    /// The channel has no enabled source.
+    #[error("no enabled sources")]
+    NoSources,
+    /// The client gave up before the channel was ready.
+    #[error("request canceled")]
+    RequestCanceled,
+    /// No source could be started.
+    #[error("no sources available")]
+    TuneFailed,
+    /// A source was started but no picture came in time.
+    #[error("no video in time")]
+    NoVideo,
+    /// The server is about to stop.
+    #[error("server is draining")]
+    Draining,
+    /// Neither `GET` nor `HEAD`.
+    #[error("method not allowed")]
+    MethodNotAllowed,
+}
+
+impl StreamError {
+    /// The answer's status.
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::NotConfigured | Self::ChannelLookupFailed => 500,
+            Self::GuideNumberMissing => 400,
+            Self::ChannelNotFound | Self::ChannelDisabled => 404,
+            Self::MethodNotAllowed => 405,
+            Self::RequestCanceled => 408,
+            Self::TuneBackoff { .. }
+            | Self::NoTuners
+            | Self::MaxSubscribers
+            | Self::ViewerLimit
+            | Self::NoSources
+            | Self::TuneFailed
+            | Self::NoVideo
+            | Self::Draining => 503,
+        }
+    }
+
+    /// One word for logs, counters and the `X-Tunerd-Reason` header.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::NotConfigured => "not_configured",
+            Self::GuideNumberMissing => "missing_guide_number",
+            Self::ChannelNotFound => "channel_not_found",
+            Self::ChannelDisabled => "channel_disabled",
+            Self::ChannelLookupFailed => "channel_lookup_failed",
+            Self::TuneBackoff { .. } => "channel_tune_backoff",
+            Self::NoTuners => "no_tuners",
+            Self::MaxSubscribers => "max_subscribers",
+            Self::ViewerLimit => "viewer_limit",
+            Self::NoSources => "no_sources",
+            Self::RequestCanceled => "deadline",
+            Self::TuneFailed => "other",
+            Self::NoVideo => "no_video",
+            Self::Draining => "draining",
+            Self::MethodNotAllowed => "method_not_allowed",
+        }
+    }
+
+    /// The number and text by which HDHomeRun clients know the error.
+    #[must_use]
+    pub const fn hdhomerun_error(self) -> Option<&'static str> {
+        match self {
+            Self::GuideNumberMissing | Self::ChannelNotFound | Self::ChannelDisabled => {
+                Some("801 Unknown Channel")
+            }
+            Self::NotConfigured | Self::ChannelLookupFailed | Self::TuneBackoff { .. } | Self::Draining => {
+                Some("803 System Busy")
+            }
+            Self::NoTuners => Some("805 All Tuners In Use"),
+            Self::NoSources | Self::TuneFailed => Some("806 Tune Failed"),
+            Self::NoVideo => Some("807 No Video Data"),
+            Self::MaxSubscribers | Self::ViewerLimit => Some("809 Playback Connection Limit"),
+            Self::RequestCanceled | Self::MethodNotAllowed => None,
+        }
+    }
+
+    /// Whole seconds, at least one, until a second attempt may succeed; `None` when time alone mends nothing,
+    /// or it is not known whether it does.
+    #[must_use]
+    pub fn retry_after_secs(self) -> Option<u64> {
+        let wait = match self {
+            Self::TuneBackoff { remaining } => remaining,
+            Self::NoTuners | Self::MaxSubscribers | Self::ViewerLimit => RETRY_AFTER_BUSY,
+            Self::Draining => RETRY_AFTER_DRAINING,
+            Self::NotConfigured
+            | Self::GuideNumberMissing
+            | Self::ChannelNotFound
+            | Self::ChannelDisabled
+            | Self::ChannelLookupFailed
+            | Self::NoSources
+            | Self::RequestCanceled
+            | Self::TuneFailed
+            | Self::NoVideo
+            | Self::MethodNotAllowed => return None,
+        };
+        Some(wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1))
+    }
+}
+
+/// Appends the head of a stream that `tuner` serves. The body follows until the connection closes.
+pub fn stream_head(out: &mut Vec<u8>, tuner: u16) {
+    push_success(out);
+    push(out, format_args!("X-HDHomeRun-Resource: tuner{tuner}\r\n\r\n"));
+}
+
+/// Appends the answer to `HEAD` on a stream: no tuner is used for it, so none is named.
+pub fn stream_head_only(out: &mut Vec<u8>) {
+    push_success(out);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends the whole answer to a request that gets no stream.
+pub fn stream_error(out: &mut Vec<u8>, error: StreamError) {
+    push_status_line(out, error.status());
+    out.extend_from_slice(COMMON_HEADERS.as_bytes());
+    if let Some(text) = error.hdhomerun_error() {
+        push(out, format_args!("X-HDHomeRun-Error: {text}\r\n"));
+    }
+    push(out, format_args!("X-Tunerd-Reason: {}\r\n", error.reason()));
+    if let Some(seconds) = error.retry_after_secs() {
+        push(out, format_args!("Retry-After: {seconds}\r\n"));
+    }
+    if error == StreamError::MethodNotAllowed {
+        out.extend_from_slice(b"Allow: GET, HEAD\r\n");
+    }
+    out.extend_from_slice(b"Content-Length: 0\r\n\r\n");
+}
+
+fn push_success(out: &mut Vec<u8>) {
+    push_status_line(out, 200);
+    out.extend_from_slice(COMMON_HEADERS.as_bytes());
+    out.extend_from_slice(b"Content-Type: video/mp2t\r\n");
+}
+
+fn push(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+    out.write_fmt(text).expect("writing to memory does not fail");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = b"before".to_vec();
+        write(&mut out);
+        String::from_utf8(out).unwrap().strip_prefix("before").unwrap().to_owned()
+    }
+
+    #[test]
+    fn a_stream_begins_with_the_head_that_recorders_and_players_expect() {
+        assert_eq!(
+            written(|out| stream_head(out, 3)),
+            "HTTP/1.1 200 OK\r\nServer: HDHomeRun/1.0\r\nConnection: close\r\n\
+             Access-Control-Allow-Origin: *\r\nCache-Control: no-cache, no-store\r\n\
+             Content-Type: video/mp2t\r\nX-HDHomeRun-Resource: tuner3\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn head_is_answered_like_get_but_names_no_tuner() {
+        let get = written(|out| stream_head(out, 0));
+        assert_eq!(written(stream_head_only), get.replace("X-HDHomeRun-Resource: tuner0\r\n", ""));
+    }
+
+    #[test]
+    fn every_failure_has_its_status_number_reason_and_retry() {
+        let backoff = |millis| StreamError::TuneBackoff { remaining: Duration::from_millis(millis) };
+        for (error, status, number, reason, retry) in [
+            (
+                StreamError::NotConfigured,
+                "500 Internal Server Error",
+                Some("803 System Busy"),
+                "not_configured",
+                None,
+            ),
+            (
+                StreamError::GuideNumberMissing,
+                "400 Bad Request",
+                Some("801 Unknown Channel"),
+                "missing_guide_number",
+                None,
+            ),
+            (
+                StreamError::ChannelNotFound,
+                "404 Not Found",
+                Some("801 Unknown Channel"),
+                "channel_not_found",
+                None,
+            ),
+            (
+                StreamError::ChannelDisabled,
+                "404 Not Found",
+                Some("801 Unknown Channel"),
+                "channel_disabled",
+                None,
+            ),
+            (
+                StreamError::ChannelLookupFailed,
+                "500 Internal Server Error",
+                Some("803 System Busy"),
+                "channel_lookup_failed",
+                None,
+            ),
+            (
+                backoff(61_001),
+                "503 Service Unavailable",
+                Some("803 System Busy"),
+                "channel_tune_backoff",
+                Some(62),
+            ),
+            (
+                StreamError::NoTuners,
+                "503 Service Unavailable",
+                Some("805 All Tuners In Use"),
+                "no_tuners",
+                Some(5),
+            ),
+            (
+                StreamError::MaxSubscribers,
+                "503 Service Unavailable",
+                Some("809 Playback Connection Limit"),
+                "max_subscribers",
+                Some(5),
+            ),
+            (
+                StreamError::ViewerLimit,
+                "503 Service Unavailable",
+                Some("809 Playback Connection Limit"),
+                "viewer_limit",
+                Some(5),
+            ),
+            (StreamError::NoSources, "503 Service Unavailable", Some("806 Tune Failed"), "no_sources", None),
+            (StreamError::RequestCanceled, "408 Request Timeout", None, "deadline", None),
+            (StreamError::TuneFailed, "503 Service Unavailable", Some("806 Tune Failed"), "other", None),
+            (StreamError::NoVideo, "503 Service Unavailable", Some("807 No Video Data"), "no_video", None),
+            (StreamError::Draining, "503 Service Unavailable", Some("803 System Busy"), "draining", Some(10)),
+            (StreamError::MethodNotAllowed, "405 Method Not Allowed", None, "method_not_allowed", None),
+        ] {
+            let number = number.map_or(String::new(), |text| format!("X-HDHomeRun-Error: {text}\r\n"));
+            let retry = retry.map_or(String::new(), |seconds: u64| format!("Retry-After: {seconds}\r\n"));
+            let allow = if error == StreamError::MethodNotAllowed { "Allow: GET, HEAD\r\n" } else { "" };
+            assert_eq!(
+                written(|out| stream_error(out, error)),
+                format!(
+                    "HTTP/1.1 {status}\r\nServer: HDHomeRun/1.0\r\nConnection: close\r\n\
+                     Access-Control-Allow-Origin: *\r\nCache-Control: no-cache, no-store\r\n\
+                     {number}X-Tunerd-Reason: {reason}\r\n{retry}{allow}Content-Length: 0\r\n\r\n"
+                )
+            );
+        }
+    }
+
+    #[test]
+    fn a_backoff_is_rounded_up_to_whole_seconds() {
+        for (remaining, seconds) in [
+            (Duration::ZERO, 1),
+            (Duration::from_millis(1), 1),
+            (Duration::from_millis(1000), 1),
+            (Duration::from_millis(1001), 2),
+            (Duration::MAX, u64::MAX),
+        ] {
+            let error = StreamError::TuneBackoff { remaining };
+            assert_eq!(error.retry_after_secs(), Some(seconds), "{remaining:?}");
+        }
+    }
+}

@@ -1,0 +1,412 @@
+//! The URL of an upstream: what to connect to and what to ask for.
+
+use super::percent;
+use std::fmt;
+use std::net::Ipv6Addr;
+
+/// Why a text is not a URL that can be fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum UrlError {
+    /// Nothing but white space.
+    #[error("the URL is empty")]
+    Empty,
+    /// A control character, which could end a line of the request.
+    #[error("the URL holds a control character")]
+    ControlCharacter,
+    /// No `scheme://`, or one that is not HTTP.
+    #[error("the URL's scheme is not http or https")]
+    Scheme,
+    /// The host is missing or holds characters a host cannot have.
+    #[error("the URL's host is not valid")]
+    Host,
+    /// The port is not a number from 1 to 65535.
+    #[error("the URL's port is not valid")]
+    Port,
+}
+
+/// How the upstream is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// Plain HTTP.
+    Http,
+    /// HTTP over TLS.
+    Https,
+}
+
+impl Scheme {
+    /// Its name in lower case.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+
+    const fn default_port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+}
+
+/// A parsed URL. `Debug` shows no credentials, path or query: any of them may hold a secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Url {
+    scheme: Scheme,
+    /// As written, still percent-encoded.
+    userinfo: Option<String>,
+    /// Lower case, without brackets.
+    host: String,
+    port: Option<u16>,
+    /// Path and query as sent; begins with `/`.
+    target: String,
+}
+
+impl Url {
+    /// Parses an absolute URL. White space around it is ignored, a fragment is dropped.
+    ///
+    /// # Errors
+    /// When the text is not an `http` or `https` URL with a valid host and port.
+    pub fn parse(text: &str) -> Result<Self, UrlError> {
+        let text = clean(text)?;
+        if text.is_empty() {
+            return Err(UrlError::Empty);
+        }
+        let (scheme, rest) = text.split_once("://").ok_or(UrlError::Scheme)?;
+        let scheme = if scheme.eq_ignore_ascii_case("http") {
+            Scheme::Http
+        } else if scheme.eq_ignore_ascii_case("https") {
+            Scheme::Https
+        } else {
+            return Err(UrlError::Scheme);
+        };
+        let (authority, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        let (userinfo, place) = match authority.rsplit_once('@') {
+            Some((userinfo, place)) => (Some(userinfo).filter(|text| !text.is_empty()), place),
+            None => (None, authority),
+        };
+        let (host, port) = host_and_port(place)?;
+        let mut sent = String::with_capacity(target.len() + 1);
+        if !target.starts_with('/') {
+            sent.push('/');
+        }
+        push_encoded(&mut sent, target);
+        Ok(Self { scheme, userinfo: userinfo.map(str::to_owned), host, port, target: sent })
+    }
+
+    /// The URL that a redirect from here leads to. Credentials written in `location` are used; without
+    /// them this URL's own are kept for the same host and port only.
+    ///
+    /// # Errors
+    /// When `location` is neither a valid URL nor a valid reference.
+    pub fn join(&self, location: &str) -> Result<Self, UrlError> {
+        let location = clean(location)?;
+        if location.starts_with("//") {
+            return Ok(self.lend_credentials(Self::parse(&format!("{}:{location}", self.scheme.as_str()))?));
+        }
+        if has_scheme(location) {
+            return Ok(self.lend_credentials(Self::parse(location)?));
+        }
+        let path = self.target.split('?').next().unwrap_or("/");
+        let (new_path, new_query) = location.split_at(location.find('?').unwrap_or(location.len()));
+        let mut target = String::with_capacity(path.len() + location.len());
+        if location.is_empty() {
+            target.push_str(&self.target);
+        } else if new_path.is_empty() {
+            target.push_str(path);
+            push_encoded(&mut target, new_query);
+        } else {
+            let folder = if new_path.starts_with('/') { "" } else { &path[..=path.rfind('/').unwrap_or(0)] };
+            let merged = without_dot_segments(&format!("{folder}{new_path}"));
+            push_encoded(&mut target, &merged);
+            push_encoded(&mut target, new_query);
+        }
+        Ok(Self { target, ..self.clone() })
+    }
+
+    /// How the upstream is spoken to.
+    #[must_use]
+    pub const fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// The host in lower case, an IPv6 address without its brackets.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port as written, else the scheme's.
+    #[must_use]
+    pub fn port_or_default(&self) -> u16 {
+        self.port.unwrap_or(self.scheme.default_port())
+    }
+
+    /// Host and, unless it is the scheme's own, port: the value of the `Host` header.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        match self.port {
+            Some(port) if port != self.scheme.default_port() => format!("{host}:{port}"),
+            Some(_) | None => host,
+        }
+    }
+
+    /// Path and query as they are sent. Never empty, never with a character that could end the line.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// The value of the `Authorization` header when the URL names a user.
+    #[must_use]
+    pub fn basic_authorization(&self) -> Option<String> {
+        let userinfo = self.userinfo.as_deref()?;
+        let (user, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
+        let mut plain = percent::decode(user);
+        plain.push(b':');
+        plain.extend(percent::decode(password));
+        Some(format!("Basic {}", base64(&plain)))
+    }
+
+    fn lend_credentials(&self, mut other: Self) -> Self {
+        let same = self.host == other.host && self.port_or_default() == other.port_or_default();
+        if same && other.userinfo.is_none() {
+            other.userinfo.clone_from(&self.userinfo);
+        }
+        other
+    }
+}
+
+impl fmt::Debug for Url {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}://{}/…", self.scheme.as_str(), self.authority())
+    }
+}
+
+/// The text without surrounding white space and fragment.
+fn clean(text: &str) -> Result<&str, UrlError> {
+    let text = text.trim();
+    if text.chars().any(char::is_control) {
+        return Err(UrlError::ControlCharacter);
+    }
+    Ok(text.split('#').next().unwrap_or(""))
+}
+
+/// Whether a reference begins with `scheme:`.
+fn has_scheme(text: &str) -> bool {
+    let Some((scheme, _)) = text.split_once(':') else { return false };
+    scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
+}
+
+fn host_and_port(place: &str) -> Result<(String, Option<u16>), UrlError> {
+    let (host, port) = if let Some(bracketed) = place.strip_prefix('[') {
+        let (address, after) = bracketed.split_once(']').ok_or(UrlError::Host)?;
+        address.parse::<Ipv6Addr>().map_err(|_not_an_address| UrlError::Host)?;
+        let port = match after.strip_prefix(':') {
+            Some(port) => port,
+            None if after.is_empty() => "",
+            None => return Err(UrlError::Port),
+        };
+        (address, port)
+    } else {
+        let (host, port) = place.split_once(':').unwrap_or((place, ""));
+        let valid = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte);
+        if host.is_empty() || !host.bytes().all(valid) {
+            return Err(UrlError::Host);
+        }
+        (host, port)
+    };
+    let port = match port {
+        "" => None,
+        digits if digits.bytes().all(|byte| byte.is_ascii_digit()) => match digits.parse() {
+            Ok(0) | Err(_) => return Err(UrlError::Port),
+            Ok(port) => Some(port),
+        },
+        _ => return Err(UrlError::Port),
+    };
+    Ok((host.to_ascii_lowercase(), port))
+}
+
+/// Appends path or query with every byte encoded that a request line cannot hold. Escapes stay as they
+/// are, also invalid ones: the server that made the link knows what it meant.
+fn push_encoded(out: &mut String, text: &str) {
+    for byte in text.bytes() {
+        if byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            percent::push_escape(out, byte);
+        }
+    }
+}
+
+/// Resolves `.` and `..` in an absolute path.
+fn without_dot_segments(path: &str) -> String {
+    let mut kept: Vec<&str> = Vec::new();
+    for segment in path.split('/').skip(1) {
+        match segment {
+            "." => {}
+            ".." => drop(kept.pop()),
+            _ => kept.push(segment),
+        }
+    }
+    // A dot segment at the end names a folder.
+    if path.ends_with("/.") || path.ends_with("/..") {
+        kept.push("");
+    }
+    format!("/{}", kept.join("/"))
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for group in bytes.chunks(3) {
+        let mut padded = [0; 3];
+        padded[..group.len()].copy_from_slice(group);
+        let [a, b, c] = padded;
+        let sextets = [a >> 2, (a & 3) << 4 | b >> 4, (b & 15) << 2 | c >> 6, c & 63];
+        for (index, sextet) in sextets.into_iter().enumerate() {
+            text.push(if index <= group.len() { char::from(ALPHABET[usize::from(sextet)]) } else { '=' });
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_url_says_where_to_connect_and_what_to_ask_for() {
+        for (text, host, port, authority, target) in [
+            ("http://example.com", "example.com", 80, "example.com", "/"),
+            (" HTTP://EXAMPLE.com:80/A?b=C#frag ", "example.com", 80, "example.com", "/A?b=C"),
+            ("https://example.com:8443?x=1", "example.com", 8443, "example.com:8443", "/?x=1"),
+            ("http://[2001:DB8::1]:8080/x", "2001:db8::1", 8080, "[2001:db8::1]:8080", "/x"),
+            ("https://[::1]", "::1", 443, "[::1]", "/"),
+            ("http://host:/x", "host", 80, "host", "/x"),
+            ("http://u:p@ss@my_host/a b/ü|%zz", "my_host", 80, "my_host", "/a%20b/%C3%BC%7C%zz"),
+            ("http://host/x?u=http://y/z@q", "host", 80, "host", "/x?u=http://y/z@q"),
+        ] {
+            let url = Url::parse(text).unwrap();
+            assert_eq!(
+                (url.host(), url.port_or_default(), url.authority().as_str(), url.target()),
+                (host, port, authority, target),
+                "{text}"
+            );
+        }
+        assert_eq!(Url::parse("hTTpS://x").unwrap().scheme(), Scheme::Https);
+    }
+
+    #[test]
+    fn what_cannot_be_fetched_is_refused_with_the_reason() {
+        for (text, error) in [
+            ("", UrlError::Empty),
+            (" \t ", UrlError::Empty),
+            ("http://host/a\r\nHost: evil", UrlError::ControlCharacter),
+            ("http://host/\u{85}x", UrlError::ControlCharacter),
+            ("host/path", UrlError::Scheme),
+            ("rtsp://host/path", UrlError::Scheme),
+            ("http:/host/path", UrlError::Scheme),
+            ("http://", UrlError::Host),
+            ("http:///path", UrlError::Host),
+            ("http://user@/path", UrlError::Host),
+            ("http://ho st/", UrlError::Host),
+            ("http://h%20st/", UrlError::Host),
+            ("http://münchen/", UrlError::Host),
+            ("http://[::1/", UrlError::Host),
+            ("http://[nonsense]/", UrlError::Host),
+            ("http://[::1]x/", UrlError::Port),
+            ("http://host:0/", UrlError::Port),
+            ("http://host:65536/", UrlError::Port),
+            ("http://host:+80/", UrlError::Port),
+            ("http://a:b:c/", UrlError::Port),
+        ] {
+            assert_eq!(Url::parse(text).unwrap_err(), error, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn credentials_become_a_basic_authorization() {
+        for (text, value) in [
+            ("http://host/", None),
+            ("http://@host/", None),
+            ("http://Aladdin:open%20sesame@host/", Some("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==")),
+            ("http://user:p%40s:s@host/", Some("Basic dXNlcjpwQHM6cw==")),
+            ("http://user@host/", Some("Basic dXNlcjo=")),
+            ("http://a:bc@host/", Some("Basic YTpiYw==")),
+            ("http://a:b@host/", Some("Basic YTpi")),
+        ] {
+            assert_eq!(Url::parse(text).unwrap().basic_authorization().as_deref(), value, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_redirect_resolves_against_the_url_it_came_from() {
+        let base = Url::parse("http://host:8080/a/b/c?q=1").unwrap();
+        for (location, authority, target) in [
+            ("https://other/x?y", "other", "/x?y"),
+            ("//other:81/x", "other:81", "/x"),
+            ("/x/y?z", "host:8080", "/x/y?z"),
+            ("x y", "host:8080", "/a/b/x%20y"),
+            ("./x?u=http://z/../w", "host:8080", "/a/b/x?u=http://z/../w"),
+            ("../x", "host:8080", "/a/x"),
+            ("../../../../x/./y/..", "host:8080", "/x/"),
+            ("?z=2", "host:8080", "/a/b/c?z=2"),
+            ("#only", "host:8080", "/a/b/c?q=1"),
+            ("", "host:8080", "/a/b/c?q=1"),
+            ("/t:1/x", "host:8080", "/t:1/x"),
+        ] {
+            let url = base.join(location).unwrap();
+            assert_eq!((url.authority().as_str(), url.target()), (authority, target), "{location:?}");
+        }
+        assert_eq!(base.join("//other/x").unwrap().scheme(), Scheme::Http);
+        assert_eq!(base.join("rtsp://other/x").unwrap_err(), UrlError::Scheme);
+        assert_eq!(base.join("mailto:a@b").unwrap_err(), UrlError::Scheme);
+        assert_eq!(base.join("/x\r\ny").unwrap_err(), UrlError::ControlCharacter);
+    }
+
+    #[test]
+    fn credentials_follow_a_redirect_to_the_same_host_and_port_only() {
+        let base = Url::parse("http://u:p@host:8080/a").unwrap();
+        let own = base.basic_authorization();
+        for (location, expected) in [
+            ("/b", own.clone()),
+            ("http://HOST:8080/b", own.clone()),
+            ("//host:8080/b", own),
+            ("http://host/b", None),
+            ("http://other:8080/b", None),
+            ("http://x:y@other/b", Some("Basic eDp5".to_owned())),
+            ("http://x:y@host:8080/b", Some("Basic eDp5".to_owned())),
+        ] {
+            assert_eq!(base.join(location).unwrap().basic_authorization(), expected, "{location}");
+        }
+    }
+
+    #[test]
+    fn debug_output_holds_no_secret() {
+        let url = Url::parse("http://user:secret@host:8080/live/user/secret/1.ts?token=secret").unwrap();
+        assert_eq!(format!("{url:?}"), "http://host:8080/…");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics_and_no_target_can_end_the_request_line(text in "\\PC*", location in ".*") {
+            for candidate in [text.clone(), format!("http://host{text}"), format!("http://{text}")] {
+                if let Ok(url) = Url::parse(&candidate) {
+                    prop_assert!(url.target().starts_with('/'));
+                    prop_assert!(url.target().bytes().all(|byte| byte.is_ascii_graphic()));
+                    prop_assert!(url.authority().bytes().all(|byte| byte.is_ascii_graphic()));
+                }
+            }
+            if let Ok(url) = Url::parse("http://host/a/b").unwrap().join(&location) {
+                prop_assert!(url.target().starts_with('/'));
+                prop_assert!(url.target().bytes().all(|byte| byte.is_ascii_graphic()));
+            }
+        }
+    }
+}

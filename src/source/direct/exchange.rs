@@ -1,0 +1,213 @@
+//! One request on one connection: what goes out, what comes in, decrypted and decoded.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+
+use crate::base::limits::UPSTREAM_HEAD_BYTES_MAX;
+use crate::http::{
+    BodyDecoder, BodyError, Framing, ResponseHead, ResponseStatus, Scheme, Url, parse_response, request_head,
+};
+use crate::source::direct::RECEIVE_BYTES_MAX;
+use crate::source::direct::tls::Tls;
+use crate::source::error::{Kind, SourceError};
+
+/// What became of received or waiting bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct BodyPart {
+    /// Bytes of the body, now at the front of the memory that was given.
+    pub kept: usize,
+    /// The body is complete.
+    pub finished: bool,
+}
+
+/// How the bytes of a connection ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum End {
+    /// The body was complete, as far as can be known.
+    Complete,
+    /// More was promised.
+    CutShort,
+}
+
+pub(super) struct Exchange {
+    tls: Option<Tls>,
+    outgoing: Vec<u8>,
+    sent: usize,
+    /// The head, and then the beginning of the body that came with it.
+    inbox: Vec<u8>,
+    /// Bytes of the inbox that have been dealt with.
+    taken: usize,
+    /// Set when the head is complete.
+    body: Option<Body>,
+}
+
+/// The body and what is known of its end.
+struct Body {
+    decoder: BodyDecoder,
+    until_close: bool,
+    finished: bool,
+}
+
+impl Body {
+    fn new(framing: Framing) -> Result<Self, BodyError> {
+        let mut body = Self {
+            decoder: BodyDecoder::new(framing),
+            until_close: framing == Framing::UntilClose,
+            finished: false,
+        };
+        // An empty body is finished before its first byte.
+        body.decode(&mut [])?;
+        Ok(body)
+    }
+
+    fn decode(&mut self, bytes: &mut [u8]) -> Result<BodyPart, BodyError> {
+        let decoded = self.decoder.decode(bytes)?;
+        self.finished = decoded.finished;
+        Ok(BodyPart { kept: decoded.body_bytes, finished: decoded.finished })
+    }
+}
+
+impl Exchange {
+    pub(super) fn new(url: &Url, config: &Arc<ClientConfig>, user_agent: &str) -> Result<Self, SourceError> {
+        let agent = user_agent.trim();
+        let request = request_head(url, if agent.is_empty() { OWN_NAME } else { agent });
+        let mut exchange =
+            Self { tls: None, outgoing: Vec::new(), sent: 0, inbox: Vec::new(), taken: 0, body: None };
+        match url.scheme() {
+            Scheme::Http => exchange.outgoing = request,
+            Scheme::Https => {
+                let mut tls = Tls::new(config, url.host())?;
+                tls.write(&request);
+                tls.take_outgoing(&mut exchange.outgoing);
+                exchange.tls = Some(tls);
+            }
+        }
+        Ok(exchange)
+    }
+
+    pub(super) fn outgoing(&self) -> &[u8] {
+        &self.outgoing[self.sent..]
+    }
+
+    pub(super) fn sent(&mut self, count: usize) {
+        self.sent += count;
+        assert!(self.sent <= self.outgoing.len(), "no more is sent than was there");
+        if self.sent == self.outgoing.len() {
+            self.outgoing.clear();
+            self.sent = 0;
+        }
+    }
+
+    /// True while the peers are still agreeing on keys.
+    pub(super) fn is_handshaking(&self) -> bool {
+        self.tls.as_ref().is_some_and(Tls::is_handshaking)
+    }
+
+    /// True when what is received next is bytes of the body and nothing else, so that it may go where bodies go.
+    pub(super) const fn may_receive_in_place(&self) -> bool {
+        self.tls.is_none() && self.body.is_some()
+    }
+
+    /// Takes bytes from the socket.
+    pub(super) fn received(&mut self, bytes: &[u8]) -> Result<(), SourceError> {
+        assert!(bytes.len() <= RECEIVE_BYTES_MAX, "the private buffer holds {RECEIVE_BYTES_MAX} bytes");
+        match &mut self.tls {
+            Some(tls) => {
+                tls.received(bytes)?;
+                tls.take_outgoing(&mut self.outgoing);
+                // The head is collected here; plaintext of the body stays with the connection until it is taken.
+                while self.body.is_none() && tls.waiting() > 0 && self.inbox.len() < UPSTREAM_HEAD_BYTES_MAX {
+                    let (start, end) =
+                        (self.inbox.len(), UPSTREAM_HEAD_BYTES_MAX.min(self.inbox.len() + tls.waiting()));
+                    self.inbox.resize(end, 0);
+                    let count = tls.read(&mut self.inbox[start..])?;
+                    self.inbox.truncate(start + count);
+                }
+            }
+            None => self.inbox.extend_from_slice(bytes),
+        }
+        Ok(())
+    }
+
+    /// The response's head, once it is complete.
+    pub(super) fn head(&mut self) -> Result<Option<ResponseHead>, SourceError> {
+        assert!(self.body.is_none(), "a response has one head");
+        let protocol = |error: &dyn fmt::Display| SourceError::request(Kind::Protocol, error);
+        match parse_response(&self.inbox).map_err(|error| protocol(&error))? {
+            ResponseStatus::NeedMore => Ok(None),
+            ResponseStatus::Complete(head) => {
+                self.taken = head.head_bytes;
+                self.body = Some(Body::new(head.framing).map_err(|error| protocol(&error))?);
+                Ok(Some(head))
+            }
+        }
+    }
+
+    /// Bytes that can be taken; with the framing that will be removed from them.
+    pub(super) fn waiting(&self) -> usize {
+        match self.inbox.len() - self.taken {
+            0 => self.tls.as_ref().map_or(0, Tls::waiting),
+            with_the_head => with_the_head,
+        }
+    }
+
+    /// Copies bytes of the body that wait.
+    pub(super) fn take(&mut self, into: &mut [u8]) -> Result<BodyPart, SourceError> {
+        let mut part = BodyPart { kept: 0, finished: self.is_finished() };
+        while !part.finished && part.kept < into.len() && self.waiting() > 0 {
+            let free = &mut into[part.kept..];
+            let count = self.copy_waiting(free)?;
+            let next = self.decode_in_place(&mut free[..count])?;
+            part = BodyPart { kept: part.kept + next.kept, finished: next.finished };
+        }
+        Ok(part)
+    }
+
+    /// Removes the framing from bytes of the body, where they are.
+    pub(super) fn decode_in_place(&mut self, bytes: &mut [u8]) -> Result<BodyPart, SourceError> {
+        let body = self.body.as_mut().expect("a body follows its head");
+        body.decode(bytes).map_err(|error| SourceError::request(Kind::Protocol, error))
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        self.body.as_ref().is_some_and(|body| body.finished)
+    }
+
+    /// What it means that the peer closes the connection now, when nothing waits any more.
+    pub(super) fn end(&self) -> End {
+        let said_so = self.tls.as_ref().is_none_or(Tls::peer_closed);
+        match &self.body {
+            Some(body) if body.finished || (body.until_close && said_so) => End::Complete,
+            Some(_) | None => End::CutShort,
+        }
+    }
+
+    /// True when the peer said inside the encryption that it has sent everything.
+    pub(super) fn peer_closed(&self) -> bool {
+        self.tls.as_ref().is_some_and(Tls::peer_closed)
+    }
+
+    fn copy_waiting(&mut self, into: &mut [u8]) -> Result<usize, SourceError> {
+        let rest = &self.inbox[self.taken..];
+        if rest.is_empty() {
+            let tls = self.tls.as_mut().expect("bytes wait here or there");
+            let count = tls.read(into)?;
+            tls.take_outgoing(&mut self.outgoing);
+            return Ok(count);
+        }
+        let count = rest.len().min(into.len());
+        into[..count].copy_from_slice(&rest[..count]);
+        self.taken += count;
+        if self.taken == self.inbox.len() {
+            // A source may run for months; its head's memory need not.
+            self.inbox = Vec::new();
+            self.taken = 0;
+        }
+        Ok(count)
+    }
+}
+
+/// Sent when the settings name none: some providers refuse requests without.
+const OWN_NAME: &str = concat!("tunerd/", env!("CARGO_PKG_VERSION"));

@@ -1,0 +1,401 @@
+//! Why a source could not be started or was lost, and what follows from it.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::base::{ChildExit, redact};
+use crate::source::sniff::Body;
+
+/// What went wrong. Decisions are taken by this, not by texts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// The source's address or the mode asked for it makes no sense.
+    Unusable,
+    /// The stream mode does not exist.
+    UnsupportedMode,
+    /// The host's name has no address.
+    Unresolved,
+    /// No connection could be made, or it broke.
+    Connection,
+    /// The encrypted connection could not be established or was damaged.
+    Tls,
+    /// The upstream speaks something else than HTTP/1.x.
+    Protocol,
+    /// The redirects did not end, or led to where nobody can follow.
+    Redirect,
+    /// The upstream answered with this status.
+    Status(u16),
+    /// The body is something else than a transport stream.
+    NotTransportStream(Body),
+    /// The source ended before it had started.
+    Closed,
+    /// A time limit passed.
+    Timeout,
+    /// The stream lacks what a programme needs.
+    Inventory,
+    /// Nothing a decoder could start with was seen.
+    NoEntryPoint,
+    /// ffmpeg could not be run.
+    Spawn,
+}
+
+/// Whose fault it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Origin {
+    /// The provider, or the way to it.
+    Upstream,
+    /// The settings or the list of channels.
+    Setup,
+    /// This machine.
+    Host,
+}
+
+/// What was being opened when it failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Opened {
+    #[default]
+    Nothing,
+    Upstream,
+    Ffmpeg,
+}
+
+/// A failure of one source. No text in it holds credentials: they are redacted on the way in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SourceError {
+    kind: Kind,
+    origin: Origin,
+    opened: Opened,
+    text: Box<str>,
+    ffmpeg: Option<Box<str>>,
+    retry_after: Option<Duration>,
+}
+
+impl SourceError {
+    /// A failure with the text that says what happened.
+    #[must_use]
+    pub fn new(kind: Kind, text: &str) -> Self {
+        let origin = match kind {
+            Kind::Unusable | Kind::UnsupportedMode => Origin::Setup,
+            Kind::Spawn => Origin::Host,
+            Kind::Unresolved
+            | Kind::Connection
+            | Kind::Tls
+            | Kind::Protocol
+            | Kind::Redirect
+            | Kind::Status(_)
+            | Kind::NotTransportStream(_)
+            | Kind::Closed
+            | Kind::Timeout
+            | Kind::Inventory
+            | Kind::NoEntryPoint => Origin::Upstream,
+        };
+        let text = redact::text(text.trim()).into();
+        Self { kind, origin, opened: Opened::Nothing, text, ffmpeg: None, retry_after: None }
+    }
+
+    /// The request to an upstream failed in transport.
+    #[must_use]
+    pub fn request(kind: Kind, detail: impl fmt::Display) -> Self {
+        Self::new(kind, &format!("request upstream stream failed: {detail}"))
+    }
+
+    /// The mode is none of those that exist.
+    #[must_use]
+    pub fn unsupported_mode(mode: &str) -> Self {
+        Self::new(Kind::UnsupportedMode, &format!("unsupported stream mode {mode:?}"))
+    }
+
+    /// The upstream refused with a status; `preview` is the beginning of what it said.
+    #[must_use]
+    pub fn status(status: u16, preview: &str, retry_after: Option<Duration>) -> Self {
+        let preview = preview.trim();
+        let text = if preview.is_empty() {
+            format!("upstream returned status {status}")
+        } else {
+            format!("upstream returned status {status}: {preview}")
+        };
+        let error = Self::new(Kind::Status(status), &text);
+        Self { retry_after: retry_after.filter(|_| matches!(status, 429 | 503)), ..error }
+    }
+
+    /// ffmpeg could not be run.
+    #[must_use]
+    pub fn spawn(detail: impl fmt::Display) -> Self {
+        Self::new(Kind::Spawn, &format!("start ffmpeg: {detail}"))
+    }
+
+    /// The failure came while a direct upstream was being probed.
+    #[must_use]
+    pub fn opening_upstream(self) -> Self {
+        Self { opened: Opened::Upstream, ..self }
+    }
+
+    /// The failure came while ffmpeg was being probed. `exit` and `stderr` tell how it ended, when it ended by
+    /// itself: after a timeout we end it, and its words about that explain nothing.
+    #[must_use]
+    pub fn opening_ffmpeg(self, exit: Option<ChildExit>, stderr: &str) -> Self {
+        let own_end = exit.filter(|exit| !exit.is_clean() && self.kind != Kind::Timeout);
+        let ffmpeg = own_end.map(|exit| match redact::text(stderr.trim()) {
+            words if words.is_empty() => exit.to_string().into(),
+            words => format!("{exit}: {words}").into(),
+        });
+        Self { opened: Opened::Ffmpeg, ffmpeg, ..self }
+    }
+
+    /// What went wrong.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Whose fault it is.
+    #[must_use]
+    pub const fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// How long the upstream asked to be left alone.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    /// The text stored as the source's failure. A status said by ffmpeg outweighs what the probe saw of it.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        if status_in(&self.text).is_some() {
+            return self.text.to_string();
+        }
+        match self.status_code() {
+            Some(status) => format!("upstream returned status {status}"),
+            None if self.text.is_empty() => "startup failed".to_owned(),
+            None => self.text.to_string(),
+        }
+    }
+
+    /// The upstream's error status (400 to 599), whether it was told to us or to ffmpeg.
+    #[must_use]
+    pub fn status_code(&self) -> Option<u16> {
+        status_in(&self.text).or_else(|| self.ffmpeg.as_deref().and_then(status_in))
+    }
+
+    /// True when the provider says that too many streams are open: the provider is then left alone for a while.
+    #[must_use]
+    pub fn is_overlimit(&self) -> bool {
+        self.status_code() == Some(429)
+    }
+
+    /// The word recovery is told: `upstream_<code>` or `source_error`.
+    #[must_use]
+    pub fn recovery_reason(&self) -> String {
+        self.status_code().map_or_else(|| "source_error".to_owned(), |status| format!("upstream_{status}"))
+    }
+
+    /// The status class of a failed start: 500 when the settings are at fault, else 502.
+    #[must_use]
+    pub const fn http_class(&self) -> u16 {
+        match self.kind {
+            Kind::UnsupportedMode => 500,
+            Kind::Unusable
+            | Kind::Unresolved
+            | Kind::Connection
+            | Kind::Tls
+            | Kind::Protocol
+            | Kind::Redirect
+            | Kind::Status(_)
+            | Kind::NotTransportStream(_)
+            | Kind::Closed
+            | Kind::Timeout
+            | Kind::Inventory
+            | Kind::NoEntryPoint
+            | Kind::Spawn => 502,
+        }
+    }
+}
+
+impl fmt::Display for SourceError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.opened {
+            Opened::Nothing => {}
+            Opened::Upstream => formatter.write_str("open upstream stream: ")?,
+            Opened::Ffmpeg => formatter.write_str("open ffmpeg stream: ")?,
+        }
+        formatter.write_str(&self.text)?;
+        match &self.ffmpeg {
+            Some(ffmpeg) => write!(formatter, " (ffmpeg: {ffmpeg})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for SourceError {}
+
+/// The first HTTP error status a text speaks of.
+fn status_in(text: &str) -> Option<u16> {
+    let lower = text.to_ascii_lowercase();
+    lower
+        .char_indices()
+        .filter_map(|(at, _)| STATUS_WORDS.iter().find_map(|words| lower[at..].strip_prefix(words)))
+        .find_map(status_after)
+}
+
+/// White space, then a three-digit code of 400 to 599 that ends at a word's end.
+fn status_after(rest: &str) -> Option<u16> {
+    let digits = rest.trim_start();
+    if digits.len() == rest.len() {
+        return None;
+    }
+    let end = digits.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(digits.len());
+    let code = digits.get(..3).filter(|_| end == 3)?;
+    code.parse().ok().filter(|code| (400..=599).contains(code))
+}
+
+const STATUS_WORDS: &[&str] = &["upstream returned status", "http error", "server returned"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn closed() -> SourceError {
+        SourceError::new(Kind::Closed, "source closed before startup bytes were received")
+    }
+
+    #[test]
+    fn a_status_is_found_in_the_words_of_ffmpeg_and_of_upstreams() {
+        for (text, expected) in [
+            ("HTTP error 404 Not Found", Some(404)),
+            ("http ERROR 429", Some(429)),
+            ("Server returned 503 Service Unavailable", Some(503)),
+            ("upstream returned status 599: x", Some(599)),
+            ("upstream returned status\t401", Some(401)),
+            ("Server returned 5XX Server Error reply", None),
+            ("Server returned 4XX Client Error, but not one of 40{0,1,3,4}", None),
+            ("upstream returned status 304", None),
+            ("upstream returned status 600", None),
+            ("HTTP error 4040", None),
+            ("HTTP error 404x", None),
+            ("HTTP error 404_", None),
+            ("HTTP error404", None),
+            ("HTTP error", None),
+            ("HTTP error 99", None),
+            ("HTTP error 5XX then HTTP error 503", Some(503)),
+            ("İ HTTP error 404", Some(404)),
+            ("", None),
+        ] {
+            assert_eq!(status_in(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_reason_prefers_an_upstreams_status_over_what_the_probe_saw() {
+        let exit = Some(ChildExit::Code(1));
+        for (error, reason, code) in [
+            (
+                closed().opening_ffmpeg(exit, "HTTP error 404 Not Found"),
+                "upstream returned status 404",
+                Some(404),
+            ),
+            (
+                closed().opening_ffmpeg(exit, "Server returned 503 Service Unavailable"),
+                "upstream returned status 503",
+                Some(503),
+            ),
+            (
+                SourceError::status(404, " missing token\n", None),
+                "upstream returned status 404: missing token",
+                Some(404),
+            ),
+            (SourceError::status(304, "", None), "upstream returned status 304", None),
+            (
+                closed().opening_ffmpeg(Some(ChildExit::Code(8)), "Option not found"),
+                "source closed before startup bytes were received",
+                None,
+            ),
+            (SourceError::new(Kind::Closed, "  "), "startup failed", None),
+        ] {
+            assert_eq!(error.reason(), reason);
+            assert_eq!(error.status_code(), code, "{reason}");
+        }
+    }
+
+    #[test]
+    fn only_429_says_that_too_many_streams_are_open() {
+        for (status, overlimit, word) in [
+            (404, false, "upstream_404"),
+            (429, true, "upstream_429"),
+            (503, false, "upstream_503"),
+            (200, false, "source_error"),
+        ] {
+            let error = SourceError::status(status, "", None);
+            assert_eq!(error.is_overlimit(), overlimit, "{status}");
+            assert_eq!(error.recovery_reason(), word);
+        }
+        let told_to_ffmpeg =
+            closed().opening_ffmpeg(Some(ChildExit::Code(1)), "HTTP error 429 Too Many Requests");
+        assert!(told_to_ffmpeg.is_overlimit());
+        assert_eq!(closed().recovery_reason(), "source_error");
+    }
+
+    #[test]
+    fn the_end_of_ffmpeg_is_told_unless_we_ended_it_or_it_ended_well() {
+        let early = || SourceError::new(Kind::Closed, "source closed early after 3 of 10 startup bytes");
+        let timeout = || SourceError::new(Kind::Timeout, "startup timeout waiting for source bytes");
+        let start = "open ffmpeg stream: source closed before startup bytes were received";
+        for (error, expected) in [
+            (
+                closed().opening_ffmpeg(Some(ChildExit::Code(1)), "HTTP error 429 Too Many Requests\n"),
+                format!("{start} (ffmpeg: exit status 1: HTTP error 429 Too Many Requests)"),
+            ),
+            (closed().opening_ffmpeg(Some(ChildExit::Code(0)), "noise"), start.to_owned()),
+            (closed().opening_ffmpeg(None, ""), start.to_owned()),
+            (closed().opening_ffmpeg(Some(ChildExit::Signal(9)), ""), format!("{start} (ffmpeg: signal: killed)")),
+            (
+                early().opening_ffmpeg(Some(ChildExit::Code(1)), "bad"),
+                "open ffmpeg stream: source closed early after 3 of 10 startup bytes (ffmpeg: exit status 1: bad)"
+                    .to_owned(),
+            ),
+            (
+                timeout().opening_ffmpeg(Some(ChildExit::Signal(9)), "x"),
+                "open ffmpeg stream: startup timeout waiting for source bytes".to_owned(),
+            ),
+            (timeout().opening_upstream(), "open upstream stream: startup timeout waiting for source bytes".to_owned()),
+            (SourceError::spawn("No such file"), "start ffmpeg: No such file".to_owned()),
+        ] {
+            assert_eq!(error.to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn a_wish_to_be_left_alone_is_kept_for_429_and_503_alone() {
+        let wish = Some(Duration::from_secs(7));
+        for (status, kept) in [(429, wish), (503, wish), (404, None), (301, None)] {
+            assert_eq!(SourceError::status(status, "", wish).retry_after(), kept, "{status}");
+        }
+    }
+
+    #[test]
+    fn an_error_says_whose_fault_it_is() {
+        for (error, origin, class) in [
+            (SourceError::unsupported_mode("x"), Origin::Setup, 500),
+            (SourceError::spawn("x"), Origin::Host, 502),
+            (closed(), Origin::Upstream, 502),
+        ] {
+            assert_eq!((error.origin(), error.http_class()), (origin, class), "{error}");
+        }
+        assert_eq!(SourceError::unsupported_mode("a\"b").to_string(), "unsupported stream mode \"a\\\"b\"");
+    }
+
+    #[test]
+    fn no_text_carries_credentials() {
+        let url = "http://user:secret@host/live?token=hidden";
+        for error in [
+            SourceError::request(Kind::Connection, format!("connect {url}")),
+            SourceError::status(403, &format!("go to {url}"), None),
+            closed().opening_ffmpeg(Some(ChildExit::Code(1)), &format!("{url}: Invalid data")),
+        ] {
+            for text in [error.to_string(), error.reason(), format!("{error:?}")] {
+                assert!(!text.contains("secret") && !text.contains("hidden"), "{text}");
+            }
+        }
+    }
+}

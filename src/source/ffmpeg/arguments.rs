@@ -1,0 +1,421 @@
+//! The argument list of one run of ffmpeg.
+
+use std::time::Duration;
+
+use crate::source::error::SourceError;
+use crate::source::ffmpeg::capabilities::{Capabilities, Feature};
+use crate::source::ffmpeg::numbers::{decimal, micros_up, seconds_up, seconds_with_micros};
+use crate::source::ffmpeg::params::{Detection, Params};
+use crate::source::ffmpeg::pattern;
+use crate::source::mode::{Mode, Remux};
+use crate::source::scheme::Scheme;
+
+/// What one run of ffmpeg is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Run {
+    /// What to do with the streams.
+    pub remux: Remux,
+    /// How long to look at the input: [`Params::detection`], or longer in a second attempt.
+    pub detection: Detection,
+    /// What is added to all times of the output.
+    pub timestamp_offset: Duration,
+}
+
+/// The arguments for a source: each option is one that the installed ffmpeg knows and the source's protocol takes.
+///
+/// # Errors
+/// When the address is a `test:` address that asks for the impossible, or an encoder is missing.
+pub fn arguments(
+    url: &str,
+    run: &Run,
+    params: &Params,
+    capabilities: &Capabilities,
+) -> Result<Vec<String>, SourceError> {
+    let url = url.trim();
+    let scheme = Scheme::of(url);
+    if scheme == Scheme::Test {
+        return pattern::arguments(url, params.log_level.name(), capabilities);
+    }
+    if run.remux == Remux::Transcode && !capabilities.has(Feature::X264) {
+        return Err(SourceError::spawn("the installed ffmpeg cannot encode H.264 (libx264)"));
+    }
+    let mut list = List { arguments: Vec::new(), capabilities };
+    list.flags(&["-hide_banner", "-loglevel", params.log_level.name(), "-nostdin"]);
+    pacing(&mut list, params);
+    socket_buffer(&mut list, params, scheme);
+    let detection = run.detection.effective();
+    list.option("-probesize", detection.probe_bytes);
+    list.option("-analyzeduration", micros_up(detection.analyze));
+    reconnect(&mut list, params, scheme);
+    read_timeout(&mut list, params, scheme);
+    if scheme == Scheme::Rtsp && capabilities.has(Feature::RtspPreferTcp) {
+        // UDP is lost behind most home routers, and found out only after a timeout.
+        list.option("-rtsp_flags", "prefer_tcp");
+    }
+    let agent = params.user_agent.trim();
+    if scheme.is_http() && !agent.is_empty() && !agent.chars().any(char::is_control) {
+        list.known(Feature::UserAgent, "-user_agent", agent);
+    }
+    let flags = input_flags(run.remux, params);
+    if !flags.is_empty() {
+        list.option("-fflags", flags);
+    }
+    list.option("-i", url);
+    output(&mut list, run);
+    Ok(list.arguments)
+}
+
+/// The list while it grows.
+struct List<'a> {
+    arguments: Vec<String>,
+    capabilities: &'a Capabilities,
+}
+
+impl List<'_> {
+    fn flags(&mut self, flags: &[&str]) {
+        self.arguments.extend(flags.iter().map(|&flag| flag.to_owned()));
+    }
+
+    fn option(&mut self, name: &str, value: impl ToString) {
+        self.arguments.push(name.to_owned());
+        self.arguments.push(value.to_string());
+    }
+
+    /// An option that is left out where the installed ffmpeg does not know it.
+    fn known(&mut self, feature: Feature, name: &str, value: impl ToString) {
+        if self.capabilities.has(feature) {
+            self.option(name, value);
+        }
+    }
+}
+
+fn pacing(list: &mut List<'_>, params: &Params) {
+    let rate = if params.readrate.is_finite() && params.readrate > 0.0 { params.readrate } else { 1.0 };
+    if !list.capabilities.has(Feature::Readrate) {
+        // Before 5.0 there is real time or no pacing. A faster rate is better served by none.
+        if rate <= 1.0 {
+            list.flags(&["-re"]);
+        }
+        return;
+    }
+    let catchup = if params.readrate_catchup.is_finite() { params.readrate_catchup.max(rate) } else { rate };
+    list.option("-readrate", decimal(rate));
+    list.known(Feature::ReadrateCatchup, "-readrate_catchup", decimal(catchup));
+    list.known(Feature::ReadrateInitialBurst, "-readrate_initial_burst", params.initial_burst_seconds.max(1));
+}
+
+fn socket_buffer(list: &mut List<'_>, params: &Params, scheme: Scheme) {
+    let feature = match scheme {
+        Scheme::Udp => Feature::UdpBufferSize,
+        Scheme::Rtp => Feature::RtpBufferSize,
+        Scheme::Rtsp => Feature::RtspBufferSize,
+        Scheme::Http
+        | Scheme::Https
+        | Scheme::Rtmp
+        | Scheme::Srt
+        | Scheme::Tcp
+        | Scheme::Test
+        | Scheme::Other => return,
+    };
+    let bytes = params.input_buffer_bytes.min(INPUT_BUFFER_BYTES_MAX);
+    if bytes > 0 {
+        list.known(feature, "-buffer_size", bytes);
+    }
+}
+
+fn reconnect(list: &mut List<'_>, params: &Params, scheme: Scheme) {
+    let reconnect = params.reconnect.normalised(Mode::Auto);
+    if !scheme.is_http() || !reconnect.enabled {
+        return;
+    }
+    list.known(Feature::Reconnect, "-reconnect", 1);
+    list.known(Feature::ReconnectStreamed, "-reconnect_streamed", 1);
+    list.known(Feature::ReconnectAtEof, "-reconnect_at_eof", 1);
+    list.known(Feature::ReconnectOnNetworkError, "-reconnect_on_network_error", 1);
+    if !reconnect.http_errors.is_empty() {
+        list.known(Feature::ReconnectOnHttpError, "-reconnect_on_http_error", &reconnect.http_errors);
+    }
+    if reconnect.retries_max >= 0 {
+        list.known(Feature::ReconnectMaxRetries, "-reconnect_max_retries", reconnect.retries_max);
+    }
+    list.known(Feature::ReconnectDelayMax, "-reconnect_delay_max", seconds_up(reconnect.delay_max));
+}
+
+fn read_timeout(list: &mut List<'_>, params: &Params, scheme: Scheme) {
+    let micros = micros_up(params.rw_timeout).min(READ_TIMEOUT_MICROS_MAX);
+    if micros == 0 {
+        return;
+    }
+    match scheme {
+        Scheme::Http | Scheme::Https | Scheme::Udp | Scheme::Rtmp | Scheme::Srt | Scheme::Tcp => {
+            list.known(Feature::RwTimeout, "-rw_timeout", micros);
+        }
+        // RTSP has a name of its own for it, and had another one before 5.0, when `-timeout` meant to listen.
+        Scheme::Rtsp if list.capabilities.has(Feature::RtspStimeout) => list.option("-stimeout", micros),
+        Scheme::Rtsp => list.known(Feature::RtspTimeout, "-timeout", micros),
+        // RTP does not take it, and files never wait.
+        Scheme::Rtp | Scheme::Test | Scheme::Other => {}
+    }
+}
+
+fn input_flags(remux: Remux, params: &Params) -> String {
+    let copying = remux == Remux::Copy;
+    let regenerate = copying && params.copy_regenerate_timestamps.unwrap_or(true);
+    let mut flags = String::new();
+    if regenerate {
+        flags.push_str("+genpts");
+    }
+    if params.discard_corrupt {
+        flags.push_str("+discardcorrupt");
+    }
+    flags
+}
+
+fn output(list: &mut List<'_>, run: &Run) {
+    match run.remux {
+        Remux::Copy => list.flags(&["-c", "copy"]),
+        Remux::Transcode => {
+            list.flags(&["-map", "0:v:0?", "-map", "0:a:0?"]);
+            list.flags(&["-c:v", "libx264", "-preset", "veryfast", "-tune", "zerolatency"]);
+            list.flags(&["-c:a", "aac", "-ar", "48000", "-ac", "2"]);
+        }
+    }
+    if !run.timestamp_offset.is_zero() {
+        list.option("-output_ts_offset", seconds_with_micros(run.timestamp_offset));
+    }
+    list.flags(&["-f", "mpegts", "pipe:1"]);
+}
+
+/// 64 MiB, the setting's limit.
+const INPUT_BUFFER_BYTES_MAX: u32 = 64 * 1024 * 1024;
+/// A day. More overflows ffmpeg's own sums.
+const READ_TIMEOUT_MICROS_MAX: u64 = 86_400_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::ffmpeg::params::{LogLevel, Reconnect};
+
+    /// A build that knows everything.
+    const NEW: &str = "\
+Advanced per-file options:
+-readrate speed
+-readrate_initial_burst seconds
+-readrate_catchup speed
+
+URLContext AVOptions:
+  -rw_timeout <int64>
+
+http AVOptions:
+  -user_agent <string>
+  -reconnect <boolean>
+  -reconnect_at_eof <boolean>
+  -reconnect_on_network_error <boolean>
+  -reconnect_on_http_error <string>
+  -reconnect_streamed <boolean>
+  -reconnect_delay_max <int>
+  -reconnect_max_retries <int>
+
+udp AVOptions:
+  -buffer_size <int>
+
+RTP demuxer AVOptions:
+  -buffer_size <int>
+
+RTSP demuxer AVOptions:
+  -rtsp_flags <flags>
+     prefer_tcp
+  -timeout <int64> of socket I/O operations
+  -buffer_size <int>
+
+libx264 AVOptions:
+  -preset <string>
+";
+
+    fn capabilities(help: &str) -> Capabilities {
+        Capabilities::parse("ffmpeg version n", help)
+    }
+
+    fn run(remux: Remux) -> Run {
+        Run { remux, detection: Detection::default(), timestamp_offset: Duration::ZERO }
+    }
+
+    fn line_with(url: &str, run: &Run, params: &Params, help: &str) -> String {
+        arguments(url, run, params, &capabilities(help)).unwrap().join(" ")
+    }
+
+    fn line(url: &str, params: &Params) -> String {
+        line_with(url, &run(Remux::Copy), params, NEW)
+    }
+
+    #[test]
+    fn the_whole_list_has_its_order() {
+        let params =
+            Params { user_agent: "tv/1".to_owned(), input_buffer_bytes: 65_536, ..Params::default() };
+        assert_eq!(
+            line("http://h/1", &params),
+            "-hide_banner -loglevel warning -nostdin -readrate 1 -readrate_catchup 1.75 \
+             -readrate_initial_burst 10 -probesize 1000000 -analyzeduration 1500000 -reconnect 1 \
+             -reconnect_streamed 1 -reconnect_at_eof 1 -reconnect_on_network_error 1 -reconnect_max_retries 1 \
+             -reconnect_delay_max 3 -rw_timeout 3000000 -user_agent tv/1 -fflags +genpts+discardcorrupt \
+             -i http://h/1 -c copy -f mpegts pipe:1"
+        );
+        let recovery =
+            Run { timestamp_offset: Duration::from_nanos(90_001_234_600), ..run(Remux::Transcode) };
+        assert_eq!(
+            line_with("udp://@239.0.0.1:1", &recovery, &params, NEW),
+            "-hide_banner -loglevel warning -nostdin -readrate 1 -readrate_catchup 1.75 \
+             -readrate_initial_burst 10 -buffer_size 65536 -probesize 1000000 -analyzeduration 1500000 \
+             -rw_timeout 3000000 -fflags +discardcorrupt -i udp://@239.0.0.1:1 -map 0:v:0? -map 0:a:0? \
+             -c:v libx264 -preset veryfast -tune zerolatency -c:a aac -ar 48000 -ac 2 \
+             -output_ts_offset 90.001235 -f mpegts pipe:1"
+        );
+    }
+
+    #[test]
+    fn each_setting_has_its_rule() {
+        let params = Params::default;
+        let reconnect = |retries_max, millis, list: &str| Reconnect {
+            enabled: true,
+            delay_max: Duration::from_millis(millis),
+            retries_max,
+            http_errors: list.to_owned(),
+        };
+        for (params, present, absent) in [
+            (
+                Params { readrate: 1.25, readrate_catchup: 1.0, ..params() },
+                "-readrate 1.25 -readrate_catchup 1.25 ",
+                "1.75",
+            ),
+            (
+                Params { readrate: -2.0, readrate_catchup: f64::NAN, ..params() },
+                "-readrate 1 -readrate_catchup 1 ",
+                "-2",
+            ),
+            (Params { initial_burst_seconds: 0, ..params() }, "-readrate_initial_burst 1 ", "burst 0"),
+            (
+                Params {
+                    detection: Detection { probe_bytes: 5, analyze: Duration::from_millis(10) },
+                    ..params()
+                },
+                "-probesize 1000000",
+                "128000",
+            ),
+            (Params { rw_timeout: Duration::from_nanos(1500), ..params() }, "-rw_timeout 2 ", "3000000"),
+            (Params { rw_timeout: Duration::ZERO, ..params() }, "-i http", "-rw_timeout"),
+            (
+                Params { rw_timeout: Duration::MAX, ..params() },
+                "-rw_timeout 86400000000 ",
+                "18446744073709551615",
+            ),
+            (Params { discard_corrupt: false, ..params() }, "-fflags +genpts -i", "discard"),
+            (
+                Params { copy_regenerate_timestamps: Some(false), ..params() },
+                "-fflags +discardcorrupt -i",
+                "genpts",
+            ),
+            (
+                Params { copy_regenerate_timestamps: Some(false), discard_corrupt: false, ..params() },
+                "-i http",
+                "-fflags",
+            ),
+            (Params { user_agent: " ".to_owned(), ..params() }, "-i http", "-user_agent"),
+            (Params { user_agent: "a\r\nHost: b".to_owned(), ..params() }, "-i http", "-user_agent"),
+            (Params { log_level: LogLevel::Error, ..params() }, "-loglevel error ", "warning"),
+            (
+                Params { reconnect: reconnect(0, 1500, "404,429"), ..params() },
+                "-reconnect_on_http_error 404,429 -reconnect_max_retries 0 -reconnect_delay_max 2 ",
+                "delay_max 1 ",
+            ),
+            (
+                Params { reconnect: reconnect(-1, 0, ""), ..params() },
+                "-reconnect_on_network_error 1 -reconnect_delay_max 0 ",
+                "max_retries",
+            ),
+            (
+                Params { reconnect: Reconnect { enabled: false, ..reconnect(5, 5, "404") }, ..params() },
+                "-i http",
+                "-reconnect",
+            ),
+        ] {
+            let line = line("http://h/1", &params);
+            assert!(line.contains(present), "{present:?} in {line}");
+            assert!(!line.contains(absent), "{absent:?} not in {line}");
+        }
+    }
+
+    #[test]
+    fn a_run_brings_its_own_detection_and_offset() {
+        for (detection, offset, expected) in [
+            (
+                Detection { probe_bytes: 16_384, analyze: Duration::from_millis(100) },
+                0,
+                "-probesize 128000 -analyzeduration 1000000",
+            ),
+            (Detection { probe_bytes: 0, analyze: Duration::ZERO }, 400, "-output_ts_offset 0.000000 -f"),
+            (
+                Detection::default().relaxed(Duration::MAX).unwrap(),
+                0,
+                "-probesize 2000000 -analyzeduration 3000000",
+            ),
+        ] {
+            let run = Run { remux: Remux::Copy, detection, timestamp_offset: Duration::from_nanos(offset) };
+            let line = line_with("http://h/1", &run, &Params::default(), NEW);
+            assert!(line.contains(expected), "{expected} in {line}");
+        }
+    }
+
+    #[test]
+    fn an_option_is_given_only_to_protocols_that_take_it() {
+        let params =
+            Params { user_agent: "tv".to_owned(), input_buffer_bytes: u32::MAX, ..Params::default() };
+        for (url, expected) in [
+            ("http://h/1", &["-reconnect", "-rw_timeout", "-user_agent"][..]),
+            ("HTTPS://h/1", &["-reconnect", "-rw_timeout", "-user_agent"]),
+            ("udp://@239.0.0.1:1", &["-buffer_size", "-rw_timeout"]),
+            ("rtp://239.0.0.1:1", &["-buffer_size"]),
+            ("rtsp://h/1", &["-buffer_size", "-timeout", "-rtsp_flags"]),
+            ("rtmp://h/1", &["-rw_timeout"]),
+            ("srt://h:1", &["-rw_timeout"]),
+            ("tcp://h:1", &["-rw_timeout"]),
+            ("/srv/x.ts", &[]),
+            ("file:///srv/x.ts", &[]),
+        ] {
+            let list = arguments(url, &run(Remux::Copy), &params, &capabilities(NEW)).unwrap();
+            let special = [
+                "-buffer_size",
+                "-reconnect",
+                "-rw_timeout",
+                "-timeout",
+                "-stimeout",
+                "-rtsp_flags",
+                "-user_agent",
+            ];
+            let found: Vec<&str> =
+                list.iter().map(String::as_str).filter(|argument| special.contains(argument)).collect();
+            assert_eq!(found, expected, "{url}");
+            assert_eq!(list.contains(&"67108864".to_owned()), expected.contains(&"-buffer_size"), "{url}");
+        }
+    }
+
+    #[test]
+    fn an_option_the_build_lacks_is_left_out() {
+        let old = "URLContext AVOptions:\n  -rw_timeout\nhttp AVOptions:\n  -reconnect\n";
+        assert_eq!(
+            line_with("http://h/1", &run(Remux::Copy), &Params::default(), old),
+            "-hide_banner -loglevel warning -nostdin -re -probesize 1000000 -analyzeduration 1500000 -reconnect 1 \
+             -rw_timeout 3000000 -fflags +genpts+discardcorrupt -i http://h/1 -c copy -f mpegts pipe:1"
+        );
+        let fast = Params { readrate: 4.0, ..Params::default() };
+        assert!(!line_with("http://h/1", &run(Remux::Copy), &fast, old).contains("-re "));
+        let rtsp = "RTSP demuxer AVOptions:\n  -stimeout <int64>\n  -timeout <int> to wait for incoming\n";
+        assert!(
+            line_with("rtsp://h/1", &run(Remux::Copy), &Params::default(), rtsp)
+                .contains("-stimeout 3000000")
+        );
+        for (url, remux) in [("http://h/1", Remux::Transcode), ("test://pattern", Remux::Copy)] {
+            let error = arguments(url, &run(remux), &Params::default(), &capabilities(old)).unwrap_err();
+            assert_eq!(error.to_string(), "start ffmpeg: the installed ffmpeg cannot encode H.264 (libx264)");
+        }
+    }
+}

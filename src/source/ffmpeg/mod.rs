@@ -1,0 +1,17 @@
+//! Sources that ffmpeg reads: what the installed ffmpeg can do, what it is told, what it said when it ended.
+//!
+//! Builds differ (5.1 knows neither `-readrate_initial_burst` nor `-reconnect_max_retries`), and an option that
+//! no part of ffmpeg takes ends it before it reads a byte. So the installed one is asked once, and each source is
+//! given only what this build knows and its protocol takes.
+
+mod arguments;
+mod capabilities;
+mod numbers;
+mod params;
+mod pattern;
+mod stderr_tail;
+
+pub use arguments::{Run, arguments};
+pub use capabilities::{Capabilities, Feature};
+pub use params::{Detection, LogLevel, Params, Reconnect};
+pub use stderr_tail::StderrTail;

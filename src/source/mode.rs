@@ -1,0 +1,208 @@
+//! How a source is opened: by which mode, by which means.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::source::error::{Kind, SourceError};
+use crate::source::scheme::Scheme;
+
+/// The setting `STREAM_MODE`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Mode {
+    /// MPEG-TS over HTTP(S) directly, everything else through ffmpeg.
+    #[default]
+    Auto,
+    /// Our own HTTP client, no process.
+    Direct,
+    /// ffmpeg remuxes.
+    FfmpegCopy,
+    /// ffmpeg encodes.
+    FfmpegTranscode,
+}
+
+impl Mode {
+    /// The word for it in settings, logs and JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Direct => "direct",
+            Self::FfmpegCopy => "ffmpeg-copy",
+            Self::FfmpegTranscode => "ffmpeg-transcode",
+        }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+impl FromStr for Mode {
+    type Err = SourceError;
+
+    fn from_str(text: &str) -> Result<Self, SourceError> {
+        let word = text.trim();
+        [Self::Auto, Self::Direct, Self::FfmpegCopy, Self::FfmpegTranscode]
+            .into_iter()
+            .find(|mode| mode.name().eq_ignore_ascii_case(word))
+            .ok_or_else(|| SourceError::unsupported_mode(word))
+    }
+}
+
+/// What ffmpeg does with the streams it reads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Remux {
+    /// Passes them on as they are.
+    Copy,
+    /// Encodes them anew.
+    Transcode,
+}
+
+/// The means by which one start of a source is attempted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Opening {
+    /// [`crate::source::direct::Client`].
+    Direct,
+    /// A child with [`crate::source::ffmpeg::arguments`].
+    Ffmpeg(Remux),
+}
+
+impl Opening {
+    /// The word for it in the producer's name: a mode that leaves nothing open.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Direct => Mode::Direct.name(),
+            Self::Ffmpeg(Remux::Copy) => Mode::FfmpegCopy.name(),
+            Self::Ffmpeg(Remux::Transcode) => Mode::FfmpegTranscode.name(),
+        }
+    }
+}
+
+/// How a source is opened at first.
+///
+/// # Errors
+/// When the address is not one, or the mode cannot open such an address.
+pub fn plan(mode: Mode, url: &str) -> Result<Opening, SourceError> {
+    if url.trim().is_empty() {
+        return Err(SourceError::new(Kind::Unusable, "the source has no address"));
+    }
+    if url.chars().any(char::is_control) {
+        return Err(SourceError::new(Kind::Unusable, "the source's address holds a control character"));
+    }
+    let scheme = Scheme::of(url);
+    match mode {
+        // A playlist is known by its name before anything is asked for: providers count connections.
+        Mode::Auto if scheme.is_http() && !is_playlist(url) => Ok(Opening::Direct),
+        Mode::Auto | Mode::FfmpegCopy => Ok(Opening::Ffmpeg(Remux::Copy)),
+        Mode::FfmpegTranscode => Ok(Opening::Ffmpeg(Remux::Transcode)),
+        Mode::Direct if scheme.is_http() => Ok(Opening::Direct),
+        Mode::Direct => Err(SourceError::new(
+            Kind::Unusable,
+            &format!("stream mode direct opens http and https only, not {}", scheme.name()),
+        )),
+    }
+}
+
+/// How the source is opened next time, and from then on, when its body turned out to be media of another kind.
+#[must_use]
+pub fn plan_after(mode: Mode, opening: Opening, failure: &SourceError) -> Option<Opening> {
+    match (mode, opening, failure.kind()) {
+        // A page or an error in JSON is no media for ffmpeg either, and asking again costs a connection.
+        (Mode::Auto, Opening::Direct, Kind::NotTransportStream(body)) if body.may_be_media() => {
+            Some(Opening::Ffmpeg(Remux::Copy))
+        }
+        (
+            Mode::Auto | Mode::Direct | Mode::FfmpegCopy | Mode::FfmpegTranscode,
+            Opening::Direct | Opening::Ffmpeg(_),
+            _any_other_failure,
+        ) => None,
+    }
+}
+
+/// True when the path's ending names an HLS or DASH playlist.
+fn is_playlist(url: &str) -> bool {
+    let path = url.split(['?', '#']).next().unwrap_or("").to_ascii_lowercase();
+    [".m3u8", ".m3u", ".mpd"].iter().any(|ending| path.ends_with(ending))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::sniff::Body;
+
+    #[test]
+    fn modes_have_the_names_of_the_settings() {
+        for (text, expected) in [
+            ("auto", Mode::Auto),
+            (" Direct ", Mode::Direct),
+            ("FFMPEG-COPY", Mode::FfmpegCopy),
+            ("ffmpeg-transcode\n", Mode::FfmpegTranscode),
+        ] {
+            assert_eq!(text.parse(), Ok(expected), "{text}");
+            assert_eq!(expected.to_string(), text.trim().to_ascii_lowercase());
+        }
+        let wrong = "Copy".parse::<Mode>().unwrap_err();
+        assert_eq!(wrong.to_string(), "unsupported stream mode \"Copy\"");
+        assert_eq!(wrong.http_class(), 500);
+    }
+
+    #[test]
+    fn auto_reads_http_directly_and_everything_else_through_ffmpeg() {
+        let (direct, copy, transcode) =
+            (Opening::Direct, Opening::Ffmpeg(Remux::Copy), Opening::Ffmpeg(Remux::Transcode));
+        for (mode, url, expected) in [
+            (Mode::Auto, "http://h/1.ts", Some(direct)),
+            (Mode::Auto, "HTTPS://h/1", Some(direct)),
+            (Mode::Auto, "http://h/live/index.M3U8?token=1", Some(copy)),
+            (Mode::Auto, "http://h/live/manifest.mpd", Some(copy)),
+            (Mode::Auto, "http://h/live?file=a.m3u8", Some(direct)),
+            (Mode::Auto, "udp://@239.0.0.1:1234", Some(copy)),
+            (Mode::Auto, "test://pattern", Some(copy)),
+            (Mode::Auto, "/srv/x.ts", Some(copy)),
+            (Mode::Direct, "http://h/index.m3u8", Some(direct)),
+            (Mode::Direct, "udp://@239.0.0.1:1234", None),
+            (Mode::Direct, "test://pattern", None),
+            (Mode::FfmpegCopy, "http://h/1.ts", Some(copy)),
+            (Mode::FfmpegTranscode, "rtsp://h/1", Some(transcode)),
+            (Mode::Auto, "  ", None),
+            (Mode::Auto, "http://h/a\0b", None),
+        ] {
+            assert_eq!(plan(mode, url).ok(), expected, "{mode} {url:?}");
+        }
+        assert_eq!(
+            plan(Mode::Direct, "rtsp://u:p@h/1").unwrap_err().to_string(),
+            "stream mode direct opens http and https only, not rtsp"
+        );
+    }
+
+    #[test]
+    fn only_auto_turns_to_ffmpeg_and_only_for_what_may_be_media() {
+        let body = |body| SourceError::new(Kind::NotTransportStream(body), "x");
+        let copy = Some(Opening::Ffmpeg(Remux::Copy));
+        for (mode, opening, failure, expected) in [
+            (Mode::Auto, Opening::Direct, body(Body::Hls), copy),
+            (Mode::Auto, Opening::Direct, body(Body::Unknown), copy),
+            (Mode::Auto, Opening::Direct, body(Body::Html), None),
+            (Mode::Auto, Opening::Direct, body(Body::Json), None),
+            (Mode::Auto, Opening::Direct, SourceError::status(404, "", None), None),
+            (Mode::Auto, Opening::Ffmpeg(Remux::Copy), body(Body::Hls), None),
+            (Mode::Direct, Opening::Direct, body(Body::Hls), None),
+        ] {
+            assert_eq!(plan_after(mode, opening, &failure), expected, "{mode} {opening:?} {failure}");
+        }
+    }
+
+    #[test]
+    fn an_openings_name_is_a_mode() {
+        for (opening, name) in [
+            (Opening::Direct, "direct"),
+            (Opening::Ffmpeg(Remux::Copy), "ffmpeg-copy"),
+            (Opening::Ffmpeg(Remux::Transcode), "ffmpeg-transcode"),
+        ] {
+            assert_eq!(opening.name(), name);
+        }
+    }
+}

@@ -1,0 +1,412 @@
+//! One attempt to start a source: from the first byte to the point where viewers may have it.
+//!
+//! A source is ready when its programme is known (PAT and PMT complete) and, if it has video, when a picture was
+//! seen that a decoder can start with. What is found before that point is not shown to anybody.
+
+use std::time::Duration;
+
+use crate::base::Instant;
+use crate::source::error::{Kind, SourceError};
+
+/// The limits of one attempt.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Params {
+    /// `STARTUP_TIMEOUT`, or what is left of it.
+    pub timeout: Duration,
+    /// `MIN_PROBE_BYTES`: fewer bytes are no source. 0 acts as 1.
+    pub bytes_min: u64,
+    /// More bytes than this without a start are given up, even within the time.
+    pub bytes_max: u64,
+    /// Which programmes are taken.
+    pub inventory: Inventory,
+}
+
+impl Default for Params {
+    /// 12 s; five packets; 32 MiB, six seconds at 40 Mbit/s, the longest distance between entry points on air.
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(12),
+            bytes_min: 940,
+            bytes_max: 32 * 1024 * 1024,
+            inventory: Inventory::AsDeclared,
+        }
+    }
+}
+
+/// Which programmes are taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Inventory {
+    /// What the PMT declares: radio and cameras too.
+    AsDeclared,
+    /// Video with audio only. For the first look of ffmpeg, which may have been too short to find both.
+    VideoAndAudio,
+}
+
+/// The streams a complete PMT declares.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Programme {
+    /// Video streams.
+    pub video_streams: u32,
+    /// Audio streams.
+    pub audio_streams: u32,
+}
+
+impl Programme {
+    /// The word for it in status and errors.
+    #[must_use]
+    pub const fn component_state(self) -> &'static str {
+        match (self.video_streams > 0, self.audio_streams > 0) {
+            (true, true) => "video_audio",
+            (true, false) => "video_only",
+            (false, true) => "audio_only",
+            (false, false) => "undetected",
+        }
+    }
+}
+
+/// What has been seen of the source since it was opened. Positions count its bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Seen {
+    /// Bytes received.
+    pub bytes: u64,
+    /// Where the first packet begins, once packets are locked to.
+    pub first_packet: Option<u64>,
+    /// The programme, once PAT and PMT are complete.
+    pub programme: Option<Programme>,
+    /// Where a decoder can start.
+    pub entry_point: Option<u64>,
+}
+
+/// What follows from what was seen.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// Nothing yet.
+    KeepGoing,
+    /// The source has started; its bytes count from this position.
+    Ready {
+        /// Where viewers start.
+        from: u64,
+    },
+    /// The attempt is over.
+    Failed(SourceError),
+}
+
+/// One attempt.
+#[derive(Clone, Debug)]
+pub struct Startup {
+    params: Params,
+    state: State,
+}
+
+#[derive(Clone, Debug)]
+enum State {
+    Probing { deadline: Instant, seen: Seen },
+    Settled,
+}
+
+impl Startup {
+    /// An attempt that begins now.
+    #[must_use]
+    pub fn new(params: Params, now: Instant) -> Self {
+        let state = State::Probing { deadline: now + params.timeout, seen: Seen::default() };
+        Self { params, state }
+    }
+
+    /// When [`Startup::expire`] is to be called.
+    #[must_use]
+    pub const fn next_deadline(&self) -> Option<Instant> {
+        match &self.state {
+            State::Probing { deadline, .. } => Some(*deadline),
+            State::Settled => None,
+        }
+    }
+
+    /// More was seen. Bytes that complete a start at the deadline still count: the timer only ends what is missing.
+    pub fn observe(&mut self, seen: Seen) -> Verdict {
+        let State::Probing { seen: before, .. } = &mut self.state else { return Verdict::KeepGoing };
+        assert!(seen.bytes >= before.bytes, "a source does not take bytes back: {before:?} then {seen:?}");
+        *before = seen;
+        self.settle(judge(&self.params, &seen))
+    }
+
+    /// The source ended.
+    pub fn ended(&mut self) -> Verdict {
+        let State::Probing { seen, .. } = &self.state else { return Verdict::KeepGoing };
+        let failure = ended_early(&self.params, seen);
+        self.settle(Verdict::Failed(failure))
+    }
+
+    /// The source failed.
+    pub fn failed(&mut self, failure: SourceError) -> Verdict {
+        match &self.state {
+            State::Probing { .. } => self.settle(Verdict::Failed(failure)),
+            State::Settled => Verdict::KeepGoing,
+        }
+    }
+
+    /// Time passed.
+    pub fn expire(&mut self, now: Instant) -> Verdict {
+        match &self.state {
+            State::Probing { deadline, seen } if now >= *deadline => {
+                let what =
+                    if awaits_entry_point(seen) { "random-access source bytes" } else { "source bytes" };
+                let failure = SourceError::new(Kind::Timeout, &format!("startup timeout waiting for {what}"));
+                self.settle(Verdict::Failed(failure))
+            }
+            // A timer that was armed for a deadline since withdrawn may still fire.
+            State::Probing { .. } | State::Settled => Verdict::KeepGoing,
+        }
+    }
+
+    fn settle(&mut self, verdict: Verdict) -> Verdict {
+        match &verdict {
+            Verdict::KeepGoing => {}
+            Verdict::Ready { .. } | Verdict::Failed(_) => self.state = State::Settled,
+        }
+        verdict
+    }
+}
+
+fn judge(params: &Params, seen: &Seen) -> Verdict {
+    if let Some(programme) = seen.programme
+        && is_refused(params.inventory, programme)
+    {
+        return Verdict::Failed(missing_components(programme));
+    }
+    if let Some(from) = start(seen)
+        && seen.bytes >= params.bytes_min.max(1)
+        // An entry point that the bytes end at has no picture yet.
+        && seen.bytes > from
+    {
+        return Verdict::Ready { from };
+    }
+    if seen.bytes >= params.bytes_max {
+        return Verdict::Failed(nothing_found(seen));
+    }
+    Verdict::KeepGoing
+}
+
+/// A programme without video and audio is not refused yet: its next PMT may have them.
+const fn is_refused(inventory: Inventory, programme: Programme) -> bool {
+    match inventory {
+        Inventory::AsDeclared => false,
+        Inventory::VideoAndAudio => (programme.video_streams > 0) != (programme.audio_streams > 0),
+    }
+}
+
+/// Where the source may start, if it may: at a picture, or for radio at its first packet.
+fn start(seen: &Seen) -> Option<u64> {
+    let programme = seen.programme?;
+    match (programme.video_streams > 0, programme.audio_streams > 0) {
+        (true, _) => seen.entry_point,
+        (false, true) => seen.entry_point.or(seen.first_packet),
+        (false, false) => None,
+    }
+}
+
+fn awaits_entry_point(seen: &Seen) -> bool {
+    seen.programme.is_some_and(|programme| programme.video_streams > 0) && seen.entry_point.is_none()
+}
+
+fn missing_components(programme: Programme) -> SourceError {
+    let Programme { video_streams, audio_streams } = programme;
+    let state = programme.component_state();
+    let method = if state == "undetected" { "none" } else { "pmt" };
+    SourceError::new(
+        Kind::Inventory,
+        &format!(
+            "startup stream inventory missing required audio+video components \
+             (state={state} method={method} video_streams={video_streams} audio_streams={audio_streams})"
+        ),
+    )
+}
+
+fn ended_early(params: &Params, seen: &Seen) -> SourceError {
+    let (bytes, min) = (seen.bytes, params.bytes_min.max(1));
+    let text = if bytes == 0 {
+        "source closed before startup bytes were received".to_owned()
+    } else if bytes < min {
+        format!("source closed early after {bytes} of {min} startup bytes")
+    } else if awaits_entry_point(seen) {
+        format!("source closed before random-access startup bytes were received ({bytes} bytes)")
+    } else {
+        return missing_components(
+            seen.programme.unwrap_or(Programme { video_streams: 0, audio_streams: 0 }),
+        );
+    };
+    SourceError::new(Kind::Closed, &text)
+}
+
+fn nothing_found(seen: &Seen) -> SourceError {
+    let what = if awaits_entry_point(seen) {
+        "random-access marker was"
+    } else if seen.first_packet.is_some() {
+        "programme tables were"
+    } else {
+        "transport stream packets were"
+    };
+    SourceError::new(
+        Kind::NoEntryPoint,
+        &format!("startup {what} not observed in first {} bytes", seen.bytes),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const T0: Instant = Instant::START;
+    const TV: Programme = Programme { video_streams: 1, audio_streams: 1 };
+    const RADIO: Programme = Programme { video_streams: 0, audio_streams: 2 };
+    const CAMERA: Programme = Programme { video_streams: 1, audio_streams: 0 };
+    const DATA: Programme = Programme { video_streams: 0, audio_streams: 0 };
+
+    fn params() -> Params {
+        Params { bytes_max: 10_000, ..Params::default() }
+    }
+
+    fn seen(bytes: u64, programme: Option<Programme>, entry_point: Option<u64>) -> Seen {
+        Seen { bytes, first_packet: (bytes >= 188).then_some(0), programme, entry_point }
+    }
+
+    fn text(verdict: Verdict) -> String {
+        match verdict {
+            Verdict::Failed(failure) => failure.to_string(),
+            Verdict::KeepGoing => "keep going".to_owned(),
+            Verdict::Ready { from } => format!("ready from {from}"),
+        }
+    }
+
+    #[test]
+    fn a_source_is_ready_when_its_programme_is_known_and_its_video_can_start() {
+        for (seen, expected) in [
+            (seen(0, None, None), "keep going"),
+            (seen(5000, None, None), "keep going"),
+            // A picture before the tables that say what it is cannot be decoded.
+            (seen(5000, None, Some(188)), "keep going"),
+            (seen(5000, Some(TV), None), "keep going"),
+            (seen(5000, Some(TV), Some(1880)), "ready from 1880"),
+            (seen(939, Some(TV), Some(188)), "keep going"),
+            (seen(940, Some(TV), Some(188)), "ready from 188"),
+            (seen(1880, Some(TV), Some(1880)), "keep going"),
+            (seen(5000, Some(CAMERA), Some(376)), "ready from 376"),
+            (seen(5000, Some(CAMERA), None), "keep going"),
+            (seen(5000, Some(RADIO), None), "ready from 0"),
+            (seen(5000, Some(RADIO), Some(564)), "ready from 564"),
+            (seen(5000, Some(DATA), None), "keep going"),
+            (seen(5000, Some(DATA), Some(188)), "keep going"),
+        ] {
+            assert_eq!(text(Startup::new(params(), T0).observe(seen)), expected, "{seen:?}");
+        }
+    }
+
+    #[test]
+    fn fewer_bytes_than_one_are_never_enough() {
+        let mut startup = Startup::new(Params { bytes_min: 0, ..params() }, T0);
+        assert_eq!(text(startup.ended()), "source closed before startup bytes were received");
+    }
+
+    #[test]
+    fn the_first_look_of_ffmpeg_must_find_both() {
+        let inventory = Inventory::VideoAndAudio;
+        for (programme, entry, expected) in [
+            (TV, Some(0), "ready from 0"),
+            (
+                CAMERA,
+                Some(0),
+                "startup stream inventory missing required audio+video components \
+                 (state=video_only method=pmt video_streams=1 audio_streams=0)",
+            ),
+            (
+                RADIO,
+                None,
+                "startup stream inventory missing required audio+video components \
+                 (state=audio_only method=pmt video_streams=0 audio_streams=2)",
+            ),
+            (DATA, None, "keep going"),
+        ] {
+            let mut startup = Startup::new(Params { inventory, ..params() }, T0);
+            assert_eq!(text(startup.observe(seen(1880, Some(programme), entry))), expected);
+        }
+    }
+
+    #[test]
+    fn an_end_is_told_by_how_far_the_source_came() {
+        let undetected = "startup stream inventory missing required audio+video components \
+                          (state=undetected method=none video_streams=0 audio_streams=0)";
+        for (seen, expected) in [
+            (seen(0, None, None), "source closed before startup bytes were received"),
+            (seen(5, None, None), "source closed early after 5 of 940 startup bytes"),
+            (seen(939, Some(TV), None), "source closed early after 939 of 940 startup bytes"),
+            (seen(940, None, None), undetected),
+            (seen(1880, Some(DATA), None), undetected),
+            (
+                seen(1880, Some(TV), None),
+                "source closed before random-access startup bytes were received (1880 bytes)",
+            ),
+        ] {
+            let mut startup = Startup::new(params(), T0);
+            assert_eq!(startup.observe(seen), Verdict::KeepGoing);
+            assert_eq!(text(startup.ended()), expected);
+        }
+    }
+
+    #[test]
+    fn the_timeout_tells_what_was_missing() {
+        for (seen, expected) in [
+            (seen(0, None, None), "startup timeout waiting for source bytes"),
+            (seen(5000, None, None), "startup timeout waiting for source bytes"),
+            (seen(5000, Some(TV), None), "startup timeout waiting for random-access source bytes"),
+        ] {
+            let mut startup = Startup::new(params(), T0);
+            let deadline = T0 + params().timeout;
+            assert_eq!(startup.next_deadline(), Some(deadline));
+            assert_eq!(startup.observe(seen), Verdict::KeepGoing);
+            assert_eq!(startup.expire(Instant::from_millis(11_999)), Verdict::KeepGoing);
+            let verdict = startup.expire(deadline);
+            assert!(matches!(&verdict, Verdict::Failed(failure) if failure.kind() == Kind::Timeout));
+            assert_eq!(text(verdict), expected);
+            assert_eq!(startup.next_deadline(), None);
+        }
+    }
+
+    #[test]
+    fn too_many_bytes_without_a_start_are_given_up() {
+        let unlocked = Seen { bytes: 10_000, ..Seen::default() };
+        for (seen, expected) in [
+            (unlocked, "startup transport stream packets were not observed in first 10000 bytes"),
+            (seen(10_000, None, None), "startup programme tables were not observed in first 10000 bytes"),
+            (
+                seen(10_188, Some(TV), None),
+                "startup random-access marker was not observed in first 10188 bytes",
+            ),
+            (seen(9_999, Some(TV), None), "keep going"),
+            (seen(12_000, Some(TV), Some(9_400)), "ready from 9400"),
+        ] {
+            assert_eq!(text(Startup::new(params(), T0).observe(seen)), expected, "{seen:?}");
+        }
+    }
+
+    #[test]
+    fn a_budget_of_nothing_is_spent_at_once() {
+        let mut startup = Startup::new(Params { timeout: Duration::ZERO, ..params() }, T0);
+        assert_eq!(text(startup.expire(T0)), "startup timeout waiting for source bytes");
+    }
+
+    #[test]
+    fn nothing_changes_an_attempt_that_is_settled() {
+        let ready = || {
+            let mut startup = Startup::new(params(), T0);
+            assert_eq!(startup.observe(seen(5000, Some(TV), Some(0))), Verdict::Ready { from: 0 });
+            startup
+        };
+        assert_eq!(ready().observe(seen(6000, Some(TV), Some(0))), Verdict::KeepGoing);
+        assert_eq!(ready().ended(), Verdict::KeepGoing);
+        assert_eq!(ready().expire(Instant::from_millis(99_999)), Verdict::KeepGoing);
+        let failure = || SourceError::status(404, "", None);
+        assert_eq!(ready().failed(failure()), Verdict::KeepGoing);
+        let mut failed = Startup::new(params(), T0);
+        assert_eq!(failed.failed(failure()), Verdict::Failed(failure()));
+        assert_eq!(failed.observe(seen(5000, Some(TV), Some(0))), Verdict::KeepGoing);
+    }
+}
