@@ -21,6 +21,8 @@ fn setting(name: &str, otherwise: u64) -> u64 {
 fn no_fault_reaches_a_viewer_but_as_a_delay_a_signalled_gap_or_an_end() {
     let from = setting("SIM_FROM", 0);
     let seeds = setting("SIM_SEEDS", SEEDS);
+    // Of one seed, to see what led to a failure: RUST_LOG=info scripts/sim --from S --seeds 1
+    let _set_before = env_logger::builder().is_test(true).format_timestamp(None).try_init();
     let (mut failed, mut sum) = (Vec::new(), Tally::default());
     for seed in from..from + seeds {
         let wrong = match catch_unwind(|| run(seed)) {

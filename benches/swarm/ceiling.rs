@@ -170,17 +170,7 @@ impl<'args> Loop<'args> {
         let viewers: Vec<_> =
             sockets.iter().map(|_| Viewer { position: 0, granted: 0, busy: false }).collect();
         let alive = viewers.len();
-        Ok(Loop {
-            args,
-            uring,
-            memory,
-            viewers,
-            due: VecDeque::new(),
-            grants: 0,
-            alive,
-            sent: 0,
-            copied: 0,
-        })
+        Ok(Loop { args, uring, memory, viewers, due: VecDeque::new(), grants: 0, alive, sent: 0, copied: 0 })
     }
 
     /// Sends at the bitrate, counted from `start`, until the time has come or the last viewer has gone.

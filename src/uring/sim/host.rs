@@ -103,8 +103,6 @@ pub(super) enum Event {
     Seen(u32, Cqe),
     /// A zero-copy send's memory is let go.
     Release(OpId),
-    /// The test asked for it.
-    Wake,
 }
 
 #[derive(Debug)]
@@ -141,7 +139,8 @@ pub(super) struct Host {
     agenda: BTreeMap<(Instant, u64), Event>,
     scheduled: u64,
     files_opened: u32,
-    woken: bool,
+    /// No turn waits past this moment.
+    pub(super) wake_at: Option<Instant>,
 }
 
 impl Host {
@@ -161,7 +160,7 @@ impl Host {
             agenda: BTreeMap::new(),
             scheduled: 0,
             files_opened: 0,
-            woken: false,
+            wake_at: None,
         }
     }
 
@@ -177,7 +176,6 @@ impl Host {
     /// Lets time pass until a driver has a completion, the test is to be woken, or the wait is over. Any driver:
     /// the others run on the same time, and one that waits must not make them late.
     pub(super) fn turn(&mut self, wait: Duration) {
-        self.woken = false;
         self.close_dropped();
         let mut busy = TURN_TIME;
         if self.random.happens(self.faults.stall) {
@@ -185,8 +183,9 @@ impl Host {
         }
         self.run_until(self.now + busy);
         let limit = self.now + wait.min(WAIT_MAX);
+        let limit = self.wake_at.map_or(limit, |wake_at| limit.min(wake_at.max(self.now)));
         let interrupted = self.random.happens(self.faults.interrupted);
-        while !interrupted && !self.woken && !self.has_anything_to_say() {
+        while !interrupted && !self.has_anything_to_say() {
             if !self.run_next(limit) {
                 self.now = limit;
                 return;
@@ -221,7 +220,6 @@ impl Host {
             Event::Orphan(peer, delivered) => self.give_up_orphan(peer, delivered),
             Event::Seen(driver, cqe) => self.see(driver, cqe),
             Event::Release(id) => self.release(id),
-            Event::Wake => self.woken = true,
         }
         true
     }
@@ -264,8 +262,7 @@ impl Host {
             | Event::Deliver(..)
             | Event::Break(_)
             | Event::Orphan(..)
-            | Event::Release(_)
-            | Event::Wake => true,
+            | Event::Release(_) => true,
         });
         for cqe in unseen {
             match cqe.said {

@@ -222,7 +222,7 @@ impl Simulation {
         }
         self.upstreams.retain(|upstream| !upstream.is_over());
         if !self.is_healthy {
-            self.chaos();
+            self.disturb();
         }
         for viewer in &mut self.viewers {
             let peer = viewer.peer;
@@ -240,7 +240,7 @@ impl Simulation {
         Ok(())
     }
 
-    fn chaos(&mut self) {
+    fn disturb(&mut self) {
         if self.viewers.len() < VIEWERS_MAX && self.random.below(10) == 0 {
             let channels = self.channels.len() as u64;
             self.viewers.push(Viewer::new(&self.world, listener_address(), channels, &mut self.random));
@@ -268,6 +268,27 @@ impl Simulation {
             }
             _mostly => {}
         }
+    }
+
+    /// Whatever can go wrong does.
+    fn chaos(&mut self) -> Result<(), String> {
+        self.go_on(CHAOS)
+    }
+
+    /// Where and when it is, and what the cores say of themselves.
+    fn describe(&mut self) -> String {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        for index in 0..self.cores.len() {
+            let sender = sender.clone();
+            let reply = Box::new(move |snapshot| drop(sender.send(snapshot)));
+            self.outside.tell(CoreId(u8::try_from(index).unwrap()), CoreCommand::Snapshot(reply));
+        }
+        let turned = self.turn();
+        let mut text = format!("at {:?}, {turned:?}\n", self.world.now());
+        for snapshot in receiver.try_iter() {
+            text += &format!("{snapshot:?}\n");
+        }
+        text
     }
 
     /// Everything works from now on, and what is left of the chaos goes.
@@ -346,8 +367,9 @@ impl Simulation {
 /// Runs one seed.
 pub(crate) fn run(seed: u64) -> Result<Tally, String> {
     let mut simulation = Simulation::new(seed);
-    simulation.go_on(CHAOS)?;
-    simulation.heal()?;
-    simulation.check_pictures()?;
+    let shown = [Simulation::chaos, Simulation::heal, Simulation::check_pictures];
+    for phase in shown {
+        phase(&mut simulation).map_err(|wrong| format!("{wrong}\n{}", simulation.describe()))?;
+    }
     simulation.finish()
 }

@@ -140,12 +140,10 @@ impl Viewer {
         self.check_answer()
     }
 
-    /// It goes, unless it has gone.
+    /// It goes, however it has said good-bye before.
     pub(crate) fn go(&mut self, world: &World, how: Leave) {
-        if !self.has_left {
-            world.peer_close(self.peer, how);
-            self.has_left = true;
-        }
+        world.peer_close(self.peer, how);
+        self.has_left = true;
     }
 
     /// The answer is one that fits the question.
