@@ -1,50 +1,53 @@
 //! `tunerd check`: what was found on this machine, and what will be used.
 
+use std::io::Write;
+
 use tunerd::config::Loaded;
 use tunerd::exit::ExitCode;
-use tunerd::source::ffmpeg::Feature;
+use tunerd::source::ffmpeg::Capabilities;
+use tunerd::uring::Probe;
 
 use super::{Failure, ffmpeg, params, start};
 
 /// Prints what `run` would work with.
 pub(crate) fn check(loaded: &Loaded) -> Result<ExitCode, Failure> {
-    let settings = &loaded.settings;
-    for warning in &loaded.warnings {
-        println!("warning: {warning}");
-    }
     start::raise_open_files_limit();
     let probe = start::kernel()?;
-    let locked = probe
-        .locked_memory_limit
-        .map_or_else(|| "unlimited".to_owned(), |bytes| format!("{} KiB", bytes / 1024));
-    println!("kernel: Linux {}, io_uring has everything that is needed", probe.kernel_release);
-    let zero_copy =
-        if probe.zero_copy { "works and reports what it copied" } else { "is not used: it needs Linux 6.2" };
-    println!("zero-copy sends: {zero_copy} (ZERO_COPY={})", settings.engine.zero_copy.as_str());
-    println!("locked memory: {locked}; open files: {}", probe.open_files_limit);
-    println!("cores: {}", params::core_count(settings));
-    let engine = params::engine(settings, tunerd::source::ffmpeg::Capabilities::default(), probe.zero_copy)?;
-    println!("ring per channel: {} KiB", engine.ring_bytes() / 1024);
-    match ffmpeg::detect(&settings.ffmpeg.path) {
-        Some(found) => {
-            let missing: Vec<_> = Feature::ALL
-                .iter()
-                .filter(|feature| !found.has(**feature))
-                .map(|feature| feature.option())
-                .collect();
-            println!("ffmpeg: {} ({})", found.version(), settings.ffmpeg.path.display());
-            if !missing.is_empty() {
-                println!("ffmpeg options it does not have, and that are left out: {}", missing.join(" "));
-            }
-        }
-        None => println!(
-            "ffmpeg: {} does not run; only sources that are MPEG-TS over HTTP can be read",
-            settings.ffmpeg.path.display()
-        ),
-    }
-    println!("settings:");
-    for effective in &loaded.effective {
-        println!("  {effective}");
-    }
+    let found = ffmpeg::detect(&loaded.settings.ffmpeg.path);
+    let engine = params::engine(&loaded.settings, Capabilities::default(), probe.zero_copy)?;
+    let mut lines: Vec<_> = loaded.warnings.iter().map(|warning| format!("warning: {warning}")).collect();
+    lines.extend(kernel(&probe, loaded));
+    lines.push(format!("cores: {}", engine.cores));
+    lines.push(format!("ring per channel: {} KiB", engine.ring_bytes() / 1024));
+    lines.extend(ffmpeg_lines(found.as_ref(), loaded));
+    lines.push("settings:".to_owned());
+    lines.extend(loaded.effective.iter().map(|effective| format!("  {effective}")));
+    lines.push(String::new());
+    // Whoever reads only the first lines and goes has what it wanted.
+    let _closed = std::io::stdout().write_all(lines.join("\n").as_bytes());
     Ok(ExitCode::Ok)
+}
+
+fn kernel(probe: &Probe, loaded: &Loaded) -> [String; 3] {
+    let zero_copy = if probe.zero_copy { "work and report what was copied" } else { "are not used: they need Linux 6.2" };
+    let locked =
+        probe.locked_memory_limit.map_or_else(|| "unlimited".to_owned(), |bytes| format!("{} KiB", bytes / 1024));
+    [
+        format!("kernel: Linux {}; io_uring has everything that is needed", probe.kernel_release),
+        format!("zero-copy sends {zero_copy} (ZERO_COPY={})", loaded.settings.engine.zero_copy.as_str()),
+        format!("locked memory: {locked}; open files: {}", probe.open_files_limit),
+    ]
+}
+
+fn ffmpeg_lines(found: Option<&Capabilities>, loaded: &Loaded) -> Vec<String> {
+    let path = loaded.settings.ffmpeg.path.display();
+    let Some(found) = found else {
+        return vec![format!("ffmpeg: {path} does not run; only sources that are MPEG-TS over HTTP can be read")];
+    };
+    let missing: Vec<_> = found.missing().collect();
+    let mut lines = vec![format!("ffmpeg: {} ({path})", found.version())];
+    if !missing.is_empty() {
+        lines.push(format!("ffmpeg lacks, and is not asked for: {}", missing.join(" ")));
+    }
+    lines
 }

@@ -31,7 +31,7 @@ pub(crate) fn open(addresses: &[BindAddress], cores: u8) -> Result<Vec<Vec<Owned
     if !inherited.is_empty() {
         return shared(&inherited, cores);
     }
-    (0..cores).map(|_core| addresses.iter().map(|address| bind_one(*address)).collect()).collect()
+    (0..cores).map(|_core| bind_all(addresses)).collect()
 }
 
 /// systemd's sockets cannot be had once per core: the cores share them.
@@ -44,28 +44,50 @@ fn shared(sockets: &[OwnedFd], cores: u8) -> Result<Vec<Vec<OwnedFd>>, Failure> 
     (0..cores).map(|_| sockets.iter().map(clone).collect()).collect()
 }
 
-fn bind_one(address: BindAddress) -> Result<OwnedFd, Failure> {
-    let wanted = match address {
-        BindAddress::All { port } => SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)),
-        BindAddress::Loopback { port } => SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
-        BindAddress::One(address) => address,
-    };
-    match (listen_on(wanted), address) {
-        (Ok(socket), _) => Ok(socket),
-        // A host without IPv6.
-        (Err(nix::Error::EAFNOSUPPORT | nix::Error::EADDRNOTAVAIL), BindAddress::All { port }) => {
-            let wanted = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
-            listen_on(wanted).map_err(|error| cannot_listen(wanted, error))
+fn bind_all(addresses: &[BindAddress]) -> Result<Vec<OwnedFd>, Failure> {
+    let mut listeners = Vec::new();
+    for address in addresses {
+        match *address {
+            BindAddress::All { port } => {
+                let any = [
+                    SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)),
+                    SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)),
+                ];
+                listeners.push(first_of(&any)?);
+            }
+            BindAddress::Loopback { port } => {
+                listeners.push(first_of(&[SocketAddr::from((Ipv4Addr::LOCALHOST, port))])?);
+                // A host without IPv6 has no such address.
+                listeners.extend(listen_on(SocketAddr::from((Ipv6Addr::LOCALHOST, port))));
+            }
+            BindAddress::One(address) => listeners.push(first_of(&[address])?),
         }
-        (Err(error), _) => Err(cannot_listen(wanted, error)),
     }
+    Ok(listeners)
+}
+
+/// The first address this host has the family for.
+fn first_of(wanted: &[SocketAddr]) -> Result<OwnedFd, Failure> {
+    let mut failure = None;
+    for &address in wanted {
+        match listen_on(address) {
+            Ok(socket) => return Ok(socket),
+            Err(error @ (nix::Error::EAFNOSUPPORT | nix::Error::EADDRNOTAVAIL)) => {
+                failure = Some(cannot_listen(address, error));
+            }
+            Err(error) => return Err(cannot_listen(address, error)),
+        }
+    }
+    Err(failure.expect("there is at least one address"))
 }
 
 fn cannot_listen(address: SocketAddr, error: nix::Error) -> Failure {
-    let hint = match error {
-        nix::Error::EADDRINUSE => "; another program listens there",
-        nix::Error::EACCES => "; ports below 1024 need a privilege, or systemd's socket unit",
-        _other => "",
+    let hint = if error == nix::Error::EADDRINUSE {
+        "; another program listens there"
+    } else if error == nix::Error::EACCES {
+        "; ports below 1024 need a privilege, or systemd's socket unit"
+    } else {
+        ""
     };
     Failure::new(ExitCode::Bind, format!("cannot listen on {address}: {}{hint}", error.desc()))
 }

@@ -54,7 +54,7 @@ pub(crate) fn run(settings: &Settings, catalog: Catalog) -> Result<ExitCode, Fai
     drop(port);
     log::info!(
         "listening on {}; {} core(s), {} tuner(s), kernel {}",
-        settings.http.listen.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+        settings.http.listen.iter().map(|address| address.to_string()).collect::<Vec<_>>().join(" "),
         engine.cores,
         engine.tuners,
         probe.kernel_release

@@ -39,6 +39,16 @@ pub enum AddressError {
     BadNetwork,
 }
 
+impl std::fmt::Display for BindAddress {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::All { port } => write!(formatter, ":{port}"),
+            Self::Loopback { port } => write!(formatter, "localhost:{port}"),
+            Self::One(address) => address.fmt(formatter),
+        }
+    }
+}
+
 impl BindAddress {
     /// Reads `:port`, `localhost:port`, `a.b.c.d:port` or `[v6]:port`.
     ///

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::http::StreamError;
 use crate::ring::{Lent, Ring};
-use crate::session::{Action, Event, Failure, State};
+use crate::session::{Action, Event, Failure};
 use crate::tuner::Channel;
 use crate::uring::{Driver, Hangup};
 
@@ -21,19 +21,20 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         if self.draining.is_some() {
             return self.refuse(client, StreamError::Draining);
         }
+        if channel.sources.is_empty() {
+            return self.refuse(client, StreamError::NoSources);
+        }
         let existing = self.by_channel.get(&channel.id).copied();
-        let session = match existing.or_else(|| self.create(channel)) {
-            Some(session) => session,
-            None => return self.refuse(client, StreamError::ViewerLimit),
+        let (session, first_actions) = match existing {
+            Some(session) => (session, Vec::new()),
+            None => match self.create(channel) {
+                Some(created) => created,
+                None => return self.refuse(client, StreamError::ViewerLimit),
+            },
         };
         let Some(live) = self.sessions.get_mut(session) else {
             unreachable!("the index names sessions that exist")
         };
-        if *live.machine.state() == State::Ended {
-            // It ended while it was made: the channel has no sources.
-            self.finish(session);
-            return self.refuse(client, StreamError::NoSources);
-        }
         if !live.machine.has_room() {
             return self.refuse(client, StreamError::MaxSubscribers);
         }
@@ -47,9 +48,13 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         waiting.state = ClientState::Waiting { session, duration };
         self.watch_for_hangup(client);
         self.session_event(session, Event::Joined);
+        // Only now: a tuner may be granted on the spot, and one that comes for nobody is given back.
+        for action in first_actions {
+            self.perform(session, action);
+        }
     }
 
-    fn create(&mut self, channel: &Arc<Channel>) -> Option<SessionKey> {
+    fn create(&mut self, channel: &Arc<Channel>) -> Option<(SessionKey, Vec<Action>)> {
         let bytes = usize::try_from(self.params.ring_bytes()).ok()?;
         let ring = match Ring::new(bytes) {
             Ok(ring) => ring,
@@ -73,12 +78,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             channel.id,
             channel.guide_number
         );
-        for action in actions {
-            if action == Action::AskForTuner {
-                self.perform(session, action);
-            }
-        }
-        Some(session)
+        Some((session, actions))
     }
 
     /// Something has happened to a session. Events that follow from what it does are handled in order, after it.

@@ -16,7 +16,8 @@ fn digit(byte: u8) -> Option<u8> {
 }
 
 /// Decodes every valid escape and keeps the rest as it is.
-pub(super) fn decode(text: &str) -> Vec<u8> {
+#[must_use]
+pub fn decode(text: &str) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, tail)) = rest.split_first() {
@@ -37,7 +38,7 @@ pub(super) fn is_valid(text: &str) -> bool {
 }
 
 /// Appends `byte` as `%XY`.
-pub(super) fn push_escape(out: &mut String, byte: u8) {
+pub fn push_escape(out: &mut String, byte: u8) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     out.push('%');
     out.push(char::from(DIGITS[usize::from(byte >> 4)]));

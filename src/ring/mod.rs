@@ -5,11 +5,16 @@
 //! * The writer reserves a span, the kernel fills it, and what has been inspected becomes visible by
 //!   [`Ring::commit`]. Nothing is copied on the way.
 //! * The writer never touches a span on which a [`Lease`] is held: [`Ring::reserve`] says `Pinned` instead.
+//!
+//! For programs that have threads of their own there is [`ChunkRing`]: chunks are copied in, and whoever has
+//! read them keeps them for as long as it likes.
 
+pub mod chunk_ring;
 mod entry_index;
 mod memory;
 mod stream;
 
+pub use chunk_ring::ChunkRing;
 pub use entry_index::{Entry, EntryIndex};
 pub use memory::{Lease, Lent, RingMemory, WholeMapping, WriteSpan};
 pub use stream::{ReserveError, Ring};

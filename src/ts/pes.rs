@@ -161,17 +161,17 @@ mod tests {
             &[0, 0, 1, 0xBE, 0, 9, 0xFF, 0xFF, 0xFF, 0xFF],
             &[0, 0, 1, 0xE0, 0, 0, 0x00, 0, 0, 9],
         ] {
-            assert_eq!(read(&mut PesReader::new(), bytes, &[]), [], "{bytes:x?}");
+            assert!(read(&mut PesReader::new(), bytes, &[]).is_empty(), "{bytes:x?}");
         }
     }
 
     #[test]
     fn after_a_loss_nothing_comes_before_the_next_start() {
         let mut reader = PesReader::new();
-        assert_eq!(reader.payload(&[1, 2, 3]), []);
+        assert!(reader.payload(&[1, 2, 3]).is_empty());
         assert_eq!(read(&mut reader, &pes(0xE0, None, &[7]), &[]), [7]);
         reader.lose();
-        assert_eq!(reader.payload(&[1, 2, 3]), []);
+        assert!(reader.payload(&[1, 2, 3]).is_empty());
     }
 
     #[test]

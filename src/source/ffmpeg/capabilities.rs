@@ -49,8 +49,8 @@ pub enum Feature {
     X264,
 }
 
-/// What one ffmpeg can do.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// What one ffmpeg can do. The default is one that can do nothing: there is none.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Capabilities {
     version: String,
     features: BTreeSet<Feature>,
@@ -96,6 +96,11 @@ impl Capabilities {
     /// Everything it knows, in a fixed order, for the log.
     pub fn features(&self) -> impl Iterator<Item = Feature> {
         self.features.iter().copied()
+    }
+
+    /// The names of the options and encoders it does not know and that are therefore left out.
+    pub fn missing(&self) -> impl Iterator<Item = &'static str> {
+        TABLE.iter().filter(|entry| !self.has(entry.feature)).map(|entry| entry.name)
     }
 }
 

@@ -1,0 +1,188 @@
+//! Child processes whose standard output is a stream: started from control's own thread (the kernel ties a
+//! child's life to the thread that forked it), each in a process group of its own, watched until it is reaped.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{Child, ExitStatus};
+use std::rc::Rc;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use tokio::sync::{oneshot, watch};
+use tokio::time::{sleep, timeout};
+
+use crate::base::ChildExit;
+use crate::engine::{CoreCommand, CoreId, Ticket};
+
+use super::outbox::Outbox;
+use super::spawn::{Spawned, spawn};
+use super::stderr_tail::StderrTail;
+
+/// Children at the same time. Full: the start fails with that reason.
+const CHILDREN_MAX: usize = 512;
+/// From SIGTERM to SIGKILL.
+const STOP_GRACE: Duration = Duration::from_millis(500);
+/// How long standard error may stay open after the child has ended: a process outside the child's group may
+/// hold it for ever.
+const STDERR_DRAIN_TIMEOUT: Duration = Duration::from_millis(200);
+
+type Name = (CoreId, Ticket);
+
+/// The children that run.
+pub(super) struct Children {
+    trampoline: PathBuf,
+    outbox: Rc<Outbox>,
+    /// Each child's order to stop.
+    running: RefCell<BTreeMap<Name, watch::Sender<bool>>>,
+    count: watch::Sender<usize>,
+}
+
+impl Children {
+    /// `trampoline` is this program's own binary.
+    pub(super) fn new(trampoline: PathBuf, outbox: Rc<Outbox>) -> Self {
+        Self { trampoline, outbox, running: RefCell::default(), count: watch::Sender::new(0) }
+    }
+
+    /// Starts a child and tells the core how that went. Its end is told exactly once.
+    pub(super) fn start(self: &Rc<Self>, name: Name, program: &OsStr, arguments: &[OsString]) {
+        let (core, ticket) = name;
+        let result = match self.try_start(program, arguments, name) {
+            Ok((spawned, stop)) => {
+                let stdout = spawned.stdout;
+                let watcher = Rc::clone(self);
+                tokio_uring::spawn(async move {
+                    watcher.watch(name, spawned.process, spawned.stderr, spawned.ended, stop).await;
+                });
+                Ok(stdout)
+            }
+            Err(text) => Err(text),
+        };
+        self.outbox.send(core, CoreCommand::ChildStarted { ticket, result });
+    }
+
+    fn try_start(
+        &self,
+        program: &OsStr,
+        arguments: &[OsString],
+        name: Name,
+    ) -> Result<(Spawned, watch::Receiver<bool>), String> {
+        let failed = |reason: &str| format!("start {}: {reason}", program.to_string_lossy());
+        let mut running = self.running.borrow_mut();
+        if running.len() >= CHILDREN_MAX {
+            return Err(failed("too many children run"));
+        }
+        if running.contains_key(&name) {
+            return Err(failed("the ticket is in use"));
+        }
+        let spawned = spawn(&self.trampoline, program, arguments)?;
+        let (stop, stopped) = watch::channel(false);
+        running.insert(name, stop);
+        self.count.send_replace(running.len());
+        Ok((spawned, stopped))
+    }
+
+    /// Stops a child. One that has ended, or is being stopped, is left alone.
+    pub(super) fn stop(&self, name: Name) {
+        if let Some(stop) = self.running.borrow().get(&name) {
+            stop.send_replace(true);
+        }
+    }
+
+    /// Stops every child.
+    pub(super) fn stop_all(&self) {
+        for stop in self.running.borrow().values() {
+            stop.send_replace(true);
+        }
+    }
+
+    /// Returns when no child is left.
+    pub(super) async fn all_ended(&self) {
+        // The sender lives in `self`, so waiting cannot fail.
+        let mut count = self.count.subscribe();
+        let _none_left = count.wait_for(|count| *count == 0).await;
+    }
+
+    /// One child, from its start to its end.
+    async fn watch(
+        &self,
+        name: Name,
+        mut process: Child,
+        mut stderr: StderrTail,
+        ended: oneshot::Receiver<()>,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        let group = Pid::from_raw(i32::try_from(process.id()).expect("process numbers are small"));
+        let escalation = async {
+            if stop.wait_for(|stop| *stop).await.is_ok() {
+                signal_group(group, Signal::SIGTERM);
+                sleep(STOP_GRACE).await;
+                signal_group(group, Signal::SIGKILL);
+            }
+            std::future::pending::<()>().await;
+        };
+        let read_and_watch = async {
+            stderr.read_to_end().await;
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            _ended = ended => {}
+            () = escalation => {}
+            () = read_and_watch => {}
+        }
+        // The child is a zombie: its number, and with it the group's, cannot be anybody else's yet.
+        signal_group(group, Signal::SIGKILL);
+        let exit = exit_of(process.wait());
+        let _elapsed = timeout(STDERR_DRAIN_TIMEOUT, stderr.read_to_end()).await;
+        let stderr_tail = stderr.text();
+        let mut running = self.running.borrow_mut();
+        running.remove(&name);
+        let (core, ticket) = name;
+        self.outbox.send(core, CoreCommand::ChildEnded { ticket, exit, stderr_tail });
+        self.count.send_replace(running.len());
+    }
+}
+
+/// A group that is gone needs no signal.
+fn signal_group(group: Pid, signal: Signal) {
+    if let Err(errno) = killpg(group, signal)
+        && errno != nix::errno::Errno::ESRCH
+    {
+        log::warn!("send {signal} to the process group {group}: {errno}");
+    }
+}
+
+fn exit_of(status: std::io::Result<ExitStatus>) -> ChildExit {
+    match status {
+        Ok(status) => match (status.code(), status.signal()) {
+            (Some(code), _) => ChildExit::Code(code),
+            (None, Some(signal)) => ChildExit::Signal(signal),
+            (None, None) => ChildExit::Code(-1),
+        },
+        Err(error) => {
+            // Only when whoever started us ignores the ends of children, which is inherited.
+            log::error!("how a child ended is unknown: {error}");
+            ChildExit::Code(-1)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exit_is_a_code_or_a_signal() {
+        for (raw, exit) in [
+            (0, ChildExit::Code(0)),
+            (3 << 8, ChildExit::Code(3)),
+            (9, ChildExit::Signal(9)),
+            (15, ChildExit::Signal(15)),
+        ] {
+            assert_eq!(exit_of(Ok(ExitStatus::from_raw(raw))), exit);
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Getting a playlist from where it is. Blocks; has a thread of its own.
+
+use std::fs::File;
+use std::io::Read;
+use std::time::Duration;
+
+use crate::base::redact;
+use crate::http::{Url, percent};
+
+/// The longest playlist: several hundred thousand entries.
+const BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// From the look-up of the name to the last byte.
+const TIMEOUT: Duration = Duration::from_secs(30);
+const USER_AGENT: &str = concat!("tunerd/", env!("CARGO_PKG_VERSION"));
+
+/// Why there is no playlist. The texts hold no credentials.
+#[derive(thiserror::Error, Debug)]
+pub(super) enum FetchError {
+    #[error("the playlist's server answered with status {0}")]
+    Status(u16),
+    #[error("the playlist was not received: {0}")]
+    Network(String),
+    #[error("the playlist's file cannot be read: {0}")]
+    File(String),
+    #[error("the playlist is longer than {BYTES_MAX} bytes")]
+    TooLong,
+}
+
+/// The bytes of the playlist at an address of http, https or file, or at a path.
+pub(super) fn fetch(url: &str) -> Result<Vec<u8>, FetchError> {
+    let is = |scheme: &str| url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
+    if is("http://") || is("https://") {
+        fetch_http(url)
+    } else if is("file://") {
+        read_file(&percent::decode(&url["file://".len()..]))
+    } else {
+        read_file(url.as_bytes())
+    }
+}
+
+fn fetch_http(url: &str) -> Result<Vec<u8>, FetchError> {
+    let url = Url::parse(url).map_err(|error| FetchError::Network(error.to_string()))?;
+    let agent = ureq::Agent::config_builder()
+        .timeout_global(Some(TIMEOUT))
+        .user_agent(USER_AGENT)
+        .build()
+        .new_agent();
+    let mut request = agent.get(format!("{}://{}{}", url.scheme().as_str(), url.authority(), url.target()));
+    if let Some(credentials) = url.basic_authorization() {
+        request = request.header("Authorization", credentials);
+    }
+    let response = request.call().map_err(network)?;
+    let status = response.status().as_u16();
+    if !(200..300).contains(&status) {
+        return Err(FetchError::Status(status));
+    }
+    read_all(response.into_body().into_reader(), |error| {
+        FetchError::Network(redact::text(&error.to_string()))
+    })
+}
+
+fn network(error: ureq::Error) -> FetchError {
+    if let ureq::Error::StatusCode(status) = error {
+        FetchError::Status(status)
+    } else {
+        FetchError::Network(redact::text(&error.to_string()))
+    }
+}
+
+fn read_file(path: &[u8]) -> Result<Vec<u8>, FetchError> {
+    use std::os::unix::ffi::OsStrExt;
+    let path = std::path::Path::new(std::ffi::OsStr::from_bytes(path));
+    let failed = |error: std::io::Error| FetchError::File(error.to_string());
+    // A pipe could be waited on for ever.
+    if !std::fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(FetchError::File("it is not a regular file".to_owned()));
+    }
+    read_all(File::open(path).map_err(failed)?, failed)
+}
+
+/// Everything, or that it is too much.
+fn read_all(
+    from: impl Read,
+    failed: impl FnOnce(std::io::Error) -> FetchError,
+) -> Result<Vec<u8>, FetchError> {
+    let mut bytes = Vec::new();
+    match from.take(BYTES_MAX + 1).read_to_end(&mut bytes) {
+        Ok(count) if u64::try_from(count).is_ok_and(|count| count <= BYTES_MAX) => Ok(bytes),
+        Ok(_) => Err(FetchError::TooLong),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn files_are_read_by_path_and_by_address() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a b.m3u");
+        std::fs::write(&path, "#EXTM3U\n").unwrap();
+        let path = path.to_str().unwrap();
+        assert_eq!(fetch(path).unwrap(), b"#EXTM3U\n");
+        assert_eq!(fetch(&format!("file://{}", path.replace(' ', "%20"))).unwrap(), b"#EXTM3U\n");
+        assert!(matches!(fetch(folder.path().to_str().unwrap()), Err(FetchError::File(_))));
+        assert!(matches!(fetch("/no/such/file"), Err(FetchError::File(_))));
+    }
+
+    /// Serves one request and gives back its head.
+    fn serve_once(response: &'static str) -> (u16, std::thread::JoinHandle<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = std::thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            let mut lines = BufReader::new(&stream).lines();
+            let head: Vec<_> =
+                std::iter::from_fn(|| lines.next()?.ok()).take_while(|l| !l.is_empty()).collect();
+            (&stream).write_all(response.as_bytes()).unwrap();
+            head.join("\n").to_lowercase()
+        });
+        (port, server)
+    }
+
+    #[test]
+    fn a_server_is_asked_with_credentials_and_answers_with_the_text() {
+        let (port, server) =
+            serve_once("HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc");
+        assert_eq!(fetch(&format!("http://u:p%40ss@127.0.0.1:{port}/list?type=m3u")).unwrap(), b"abc");
+        let head = server.join().unwrap();
+        assert!(head.starts_with("get /list?type=m3u http/1.1"), "{head}");
+        assert!(head.contains("authorization: basic dtpwqhnz"), "{head}");
+        assert!(head.contains("user-agent: tunerd/"), "{head}");
+        assert!(head.contains("accept-encoding: gzip"), "{head}");
+    }
+
+    #[test]
+    fn other_statuses_and_no_server_are_errors_without_credentials() {
+        let (port, server) = serve_once("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
+        let url = format!("http://user:secret@127.0.0.1:{port}/");
+        assert!(matches!(fetch(&url), Err(FetchError::Status(403))));
+        server.join().unwrap();
+        let text = fetch(&url).unwrap_err().to_string();
+        assert!(!text.contains("secret"), "{text}");
+    }
+}

@@ -1,0 +1,143 @@
+//! What control is told when it is started.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::base::Clock;
+use crate::engine::Mailbox;
+use crate::store::Store;
+
+use super::port::Inbox;
+
+/// Settings.
+#[derive(Clone, Debug)]
+pub struct Params {
+    /// Who we are to clients.
+    pub identity: Identity,
+    /// Channels in a lineup at most.
+    pub lineup_max: Option<usize>,
+    /// The first guide number given to a channel that asks for none.
+    pub guide_start: u32,
+    /// Who may administer. Without it only this host may.
+    pub admin: Option<AdminAuth>,
+    /// Whose word about a client's address and scheme is taken.
+    pub trusted_proxies: Vec<Network>,
+    /// The longest body of an administrative request.
+    pub json_body_bytes_max: usize,
+    /// How long an answer may take, if there is a limit.
+    pub request_timeout: Option<Duration>,
+    /// Where the playlist is: an address of http or https, `file://`, or a path. May hold credentials.
+    pub playlist: Option<PlaylistUrl>,
+    /// This program's own binary, for starting children. `/proc/self/exe` stays right when the file is replaced.
+    pub trampoline: PathBuf,
+}
+
+/// What runs already and control works with.
+pub struct Parts {
+    /// Where the cores' requests come in. Its ports are the cores' alone.
+    pub inbox: Inbox,
+    /// The cores' mailboxes, in order.
+    pub mailboxes: Vec<Mailbox>,
+    /// The store. Control closes it.
+    pub store: Store,
+    /// The process's clock.
+    pub clock: Clock,
+}
+
+/// What `discover.json` says.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The name people see.
+    pub friendly_name: String,
+    /// Eight hexadecimal digits.
+    pub device_id: String,
+    /// An opaque word.
+    pub device_auth: String,
+    /// Tuners.
+    pub tuner_count: usize,
+}
+
+/// Name and password of the administrator.
+#[derive(Clone)]
+pub struct AdminAuth {
+    /// The name.
+    pub user: String,
+    /// The password.
+    pub password: String,
+}
+
+impl fmt::Debug for AdminAuth {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("AdminAuth").finish_non_exhaustive()
+    }
+}
+
+/// The address of a playlist.
+#[derive(Clone)]
+pub struct PlaylistUrl(pub String);
+
+impl fmt::Debug for PlaylistUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("PlaylistUrl(..)")
+    }
+}
+
+/// Addresses that begin with the same bits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Network {
+    /// An address of it.
+    pub address: IpAddr,
+    /// How many bits are the same.
+    pub prefix_bits: u8,
+}
+
+impl Network {
+    /// True when the address is one of them. IPv4 in IPv6 is IPv4.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.address.to_canonical(), address.to_canonical()) {
+            (IpAddr::V4(own), IpAddr::V4(other)) => {
+                let differ = own.to_bits() ^ other.to_bits();
+                differ.leading_zeros() >= u32::from(self.prefix_bits.min(32))
+            }
+            (IpAddr::V6(own), IpAddr::V6(other)) => {
+                let differ = own.to_bits() ^ other.to_bits();
+                differ.leading_zeros() >= u32::from(self.prefix_bits.min(128))
+            }
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_is_the_addresses_with_its_first_bits() {
+        for (network, bits, address, inside) in [
+            ("10.0.0.0", 8, "10.255.3.4", true),
+            ("10.0.0.0", 8, "11.0.0.1", false),
+            ("10.1.2.3", 32, "10.1.2.3", true),
+            ("10.1.2.3", 32, "10.1.2.2", false),
+            ("0.0.0.0", 0, "203.0.113.9", true),
+            ("0.0.0.0", 0, "2001:db8::1", false),
+            ("10.0.0.0", 8, "::ffff:10.0.0.1", true),
+            ("2001:db8::", 32, "2001:db8:ffff::1", true),
+            ("2001:db8::", 32, "2001:db9::1", false),
+            ("::1", 128, "::1", true),
+        ] {
+            let network = Network { address: network.parse().unwrap(), prefix_bits: bits };
+            assert_eq!(network.contains(address.parse().unwrap()), inside, "{network:?} {address}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_not_printed() {
+        let auth = AdminAuth { user: "root".to_owned(), password: "hunter2".to_owned() };
+        let url = PlaylistUrl("http://u:hunter2@h/".to_owned());
+        assert!(!format!("{auth:?} {url:?}").contains("hunter2"));
+    }
+}

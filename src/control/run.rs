@@ -1,0 +1,307 @@
+//! The control thread, from its start to the end of the drain.
+
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use sd_notify::NotifyState;
+use tokio::sync::mpsc::Receiver;
+use tokio::time::{sleep, timeout};
+
+use crate::engine::{ControlRequest, CoreCommand};
+
+use super::children::Children;
+use super::connection::Connections;
+use super::notify;
+use super::outbox::Outbox;
+use super::params::{Params, Parts};
+use super::playlist;
+use super::port::Inbox;
+use super::resolver::{Answer, Question, Resolver};
+use super::signals::Signals;
+use super::state::State;
+
+/// From the signal until the cores have returned. With the two below this is less than the ten seconds a
+/// stop may take.
+const CORES_DRAIN_TIMEOUT: Duration = Duration::from_secs(7);
+/// From then until the last child is reaped; SIGKILL comes after half a second.
+const CHILDREN_END_TIMEOUT: Duration = Duration::from_millis(1000);
+/// From then until the store has written everything.
+const STORE_CLOSE_TIMEOUT: Duration = Duration::from_millis(1500);
+
+/// Until the channels are read again after the store could not read them at the start.
+const LINEUP_RETRY_DELAY: Duration = Duration::from_secs(5);
+
+/// Why the control thread returned other than drained.
+#[derive(thiserror::Error, Debug)]
+pub enum ControlError {
+    /// The kernel refused the thread its ring, its signals or its helpers.
+    #[error("control cannot start")]
+    Start(#[source] io::Error),
+    /// A second signal came before the drain was over: whoever sent it does not want to wait for the cores.
+    #[error("stopped by a second signal")]
+    Interrupted,
+}
+
+/// Runs control on this thread until the process is to end and everything is drained, or until all cores
+/// have dropped their ports. Afterwards the store is closed and no child is left: what is not reaped in time
+/// dies with this thread.
+///
+/// # Errors
+/// When it cannot start, or when a second signal cut the drain short; then the process should end at once.
+pub fn run(params: Params, parts: Parts) -> Result<(), ControlError> {
+    // Not `tokio_uring::start`, which panics where this returns an error.
+    let runtime = tokio_uring::Runtime::new(&tokio_uring::builder()).map_err(ControlError::Start)?;
+    runtime.block_on(serve(params, parts))
+}
+
+/// The parts of control that take requests.
+struct Desk {
+    state: Rc<State>,
+    children: Rc<Children>,
+    connections: Connections,
+    resolver: Resolver,
+}
+
+impl Desk {
+    fn take(&self, request: ControlRequest) {
+        match request {
+            ControlRequest::Connection(handed) => self.connections.take(handed, &self.state),
+            ControlRequest::Resolve { core, ticket, host, port } => {
+                if let Err(answer) = self.resolver.ask(Question { core, ticket, host, port }) {
+                    pass_on(&self.state.outbox, answer);
+                }
+            }
+            ControlRequest::StartChild { core, ticket, program, arguments } => {
+                self.children.start((core, ticket), &program, &arguments);
+            }
+            ControlRequest::StopChild { core, ticket } => self.children.stop((core, ticket)),
+        }
+    }
+
+    /// Returns when no core can ask any more.
+    async fn take_all(&self, inbox: &mut Receiver<ControlRequest>) {
+        while let Some(request) = inbox.recv().await {
+            self.take(request);
+        }
+    }
+}
+
+fn pass_on(outbox: &Outbox, Answer { core, ticket, result }: Answer) {
+    outbox.send(core, CoreCommand::Resolved { ticket, result });
+}
+
+async fn serve(params: Params, parts: Parts) -> Result<(), ControlError> {
+    let Parts { inbox: Inbox(mut inbox), mailboxes, store, clock } = parts;
+    let signals = Signals::new().map_err(ControlError::Start)?;
+    let outbox = Rc::new(Outbox::new(mailboxes));
+    let (resolver, mut answers) = Resolver::start().map_err(ControlError::Start)?;
+    let children = Rc::new(Children::new(params.trampoline.clone(), Rc::clone(&outbox)));
+    if params.admin.is_none() {
+        log::info!("administration is open to this host only; set ADMIN_AUTH to user:password to open it");
+    }
+    let state = Rc::new(State::new(params, clock, store, Rc::clone(&outbox)));
+    let desk = Desk { state: Rc::clone(&state), children, connections: Connections::default(), resolver };
+
+    let of_deliveries = Rc::clone(&outbox);
+    tokio_uring::spawn(async move { of_deliveries.keep_delivering().await });
+    let of_answers = Rc::clone(&outbox);
+    tokio_uring::spawn(async move {
+        while let Some(answer) = answers.recv().await {
+            pass_on(&of_answers, answer);
+        }
+    });
+    tokio_uring::spawn(begin(Rc::clone(&state)));
+
+    let drained = tokio::select! {
+        () = desk.take_all(&mut inbox) => {
+            log::info!("all cores have returned");
+            Ok(())
+        }
+        signal = signals.next() => drain(&desk, &mut inbox, &signals, signal).await,
+    };
+    finish(&desk, &signals, drained).await
+}
+
+/// What is done once, while requests are already served.
+async fn begin(state: Rc<State>) {
+    let mut read = state.publish_lineup().await;
+    notify::tell(&[NotifyState::Ready, NotifyState::Status("serving")]);
+    while let Err(error) = read {
+        log::error!("the channels cannot be read: {error}");
+        sleep(LINEUP_RETRY_DELAY).await;
+        read = state.publish_lineup().await;
+    }
+    playlist::read_at_start(state).await;
+}
+
+/// Ends the cores, and goes on serving them until they have returned.
+async fn drain(
+    desk: &Desk,
+    inbox: &mut Receiver<ControlRequest>,
+    signals: &Signals,
+    signal: io::Result<Signal>,
+) -> Result<(), ControlError> {
+    match signal {
+        Ok(signal) => log::info!("{signal}: draining"),
+        Err(error) => log::error!("signals cannot be read any more, draining: {error}"),
+    }
+    notify::tell(&[NotifyState::Stopping, NotifyState::Status("draining")]);
+    let deadline = desk.state.clock.now() + CORES_DRAIN_TIMEOUT;
+    desk.state.outbox.send_all(|| CoreCommand::Drain { deadline });
+    tokio::select! {
+        () = desk.take_all(inbox) => Ok(()),
+        () = sleep(CORES_DRAIN_TIMEOUT) => {
+            log::warn!("a core has not returned in time");
+            Ok(())
+        }
+        _second = signals.next() => Err(ControlError::Interrupted),
+    }
+}
+
+/// Ends the children, then the store.
+async fn finish(
+    desk: &Desk,
+    signals: &Signals,
+    drained: Result<(), ControlError>,
+) -> Result<(), ControlError> {
+    let mut hurried = drained.is_err();
+    desk.children.stop_all();
+    if !hurried {
+        let ended = timeout(CHILDREN_END_TIMEOUT, desk.children.all_ended());
+        tokio::select! {
+            ended = ended => if ended.is_err() {
+                log::error!("a child did not end; the kernel kills it with this thread");
+            },
+            _second = signals.next() => hurried = true,
+        }
+    }
+    if hurried {
+        // What the store has committed is safe without closing it.
+        return Err(ControlError::Interrupted);
+    }
+    if let Err(error) = desk.state.store.close(STORE_CLOSE_TIMEOUT) {
+        log::warn!("{error}");
+    }
+    drained
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::thread::JoinHandle;
+
+    use nix::sys::signal::raise;
+
+    use super::*;
+    use crate::base::Clock;
+    use crate::control::port::{Port, port};
+    use crate::control::state::tests::params;
+    use crate::engine::{ControlPort, HandedConnection, Mailbox, MailboxReader};
+    use crate::store::{Database, Store};
+
+    type Control = JoinHandle<Result<(), ControlError>>;
+
+    /// Control on a thread to which these signals have been sent, and its only core.
+    fn start(pending: &'static [Signal]) -> (Control, Port, MailboxReader) {
+        let (port, inbox) = port();
+        let (mailbox, reader) = Mailbox::new().unwrap();
+        let control = std::thread::spawn(move || {
+            crate::control::block_signals().unwrap();
+            pending.iter().for_each(|signal| raise(*signal).unwrap());
+            let store = Store::start(Database::in_memory().unwrap()).unwrap();
+            run(params(), Parts { inbox, mailboxes: vec![mailbox], store, clock: Clock::start() })
+        });
+        (control, port, reader)
+    }
+
+    /// Waits until the core is told to end.
+    fn wait_for_drain(mailbox: &mut MailboxReader) {
+        let mut bell = std::fs::File::from(mailbox.bell_descriptor().unwrap());
+        loop {
+            match mailbox.take() {
+                Some(CoreCommand::Drain { .. }) => return,
+                Some(_) => {}
+                None => bell.read_exact(&mut [0; 8]).unwrap(),
+            }
+        }
+    }
+
+    #[test]
+    fn a_signal_drains_and_the_last_core_to_return_ends_it() {
+        let (control, port, mut mailbox) = start(&[Signal::SIGTERM]);
+        wait_for_drain(&mut mailbox);
+        assert!(!control.is_finished());
+        drop(port);
+        control.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn a_second_signal_ends_it_at_once() {
+        let (control, port, _mailbox) = start(&[Signal::SIGTERM, Signal::SIGINT]);
+        assert!(matches!(control.join().unwrap(), Err(ControlError::Interrupted)));
+        drop(port);
+    }
+
+    /// A client, and its connection as a core would hand it over.
+    fn connection(bytes: &[u8]) -> (TcpStream, ControlRequest) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (server, peer) = listener.accept().unwrap();
+        server.set_nonblocking(true).unwrap();
+        let handed = HandedConnection {
+            local: server.local_addr().unwrap(),
+            socket: server.into(),
+            bytes: bytes.to_vec(),
+            peer,
+        };
+        (client, ControlRequest::Connection(handed))
+    }
+
+    #[test]
+    fn a_handed_connection_is_served() {
+        let (control, port, _mailbox) = start(&[]);
+        let (mut client, handed) = connection(b"GET /healthz HTTP/1.1\r\n");
+        port.request(handed).unwrap();
+        client.write_all(b"Connection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert!(answer.ends_with(r#"{"status":"ok"}"#), "{answer}");
+        drop(port);
+        control.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn a_client_that_keeps_its_connection_does_not_hold_up_the_end() {
+        let (control, port, _mailbox) = start(&[]);
+        let (mut client, handed) = connection(b"GET /healthz HTTP/1.1\r\n\r\n");
+        port.request(handed).unwrap();
+        client.read_exact(&mut [0; 16]).unwrap();
+        drop(port);
+        control.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn a_name_is_looked_up_for_the_core_that_asks() {
+        let (control, port, mut mailbox) = start(&[]);
+        let ticket = crate::engine::Ticket(4);
+        let core = crate::engine::CoreId(0);
+        let request = ControlRequest::Resolve { core, ticket, host: "127.0.0.1".to_owned(), port: 80 };
+        port.request(request).unwrap();
+        let mut bell = std::fs::File::from(mailbox.bell_descriptor().unwrap());
+        let result = loop {
+            match mailbox.take() {
+                Some(CoreCommand::Resolved { ticket: answered, result }) if answered == ticket => {
+                    break result;
+                }
+                Some(_) => {}
+                None => bell.read_exact(&mut [0; 8]).unwrap(),
+            }
+        };
+        assert_eq!(result, Ok(vec!["127.0.0.1:80".parse().unwrap()]));
+        drop(port);
+        control.join().unwrap().unwrap();
+    }
+}

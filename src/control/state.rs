@@ -1,0 +1,163 @@
+//! What all of control's tasks share. One thread, so no locks.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use crate::base::{Clock, WallTime};
+use crate::catalog;
+use crate::engine::CoreCommand;
+use crate::engine::snapshot::CoreSnapshot;
+use crate::store::{ChannelRecord, Database, Store, StoreError};
+
+use super::outbox::Outbox;
+use super::params::Params;
+
+/// How long the cores may take to describe themselves.
+const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What all of control's tasks share.
+pub(super) struct State {
+    pub(super) params: Params,
+    pub(super) clock: Clock,
+    pub(super) store: Store,
+    pub(super) outbox: Rc<Outbox>,
+    /// The enabled channels in their order, as they were when the cores were last told.
+    pub(super) listed: RefCell<Rc<Vec<ChannelRecord>>>,
+    /// Readings of the channels asked for, and the newest that was published.
+    readings: Cell<(u64, u64)>,
+    /// Requests that ended in a panic.
+    pub(super) panics: Cell<u64>,
+    /// True while a playlist is being read.
+    pub(super) syncing: Cell<bool>,
+}
+
+impl State {
+    pub(super) fn new(params: Params, clock: Clock, store: Store, outbox: Rc<Outbox>) -> Self {
+        Self {
+            params,
+            clock,
+            store,
+            outbox,
+            listed: RefCell::default(),
+            readings: Cell::default(),
+            panics: Cell::new(0),
+            syncing: Cell::new(false),
+        }
+    }
+
+    /// Now, by the wall clock.
+    pub(super) fn wall_now(&self) -> WallTime {
+        self.clock.wall_at(self.clock.now())
+    }
+
+    /// Has the store do something, and waits for it without blocking the thread.
+    pub(super) async fn ask_store<R, E>(
+        &self,
+        job: impl FnOnce(&mut Database) -> Result<R, E> + Send + 'static,
+    ) -> Result<R, E>
+    where
+        R: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let (sender, answer) = oneshot::channel();
+        let send = move |result| {
+            // Nobody waits any more when the request has timed out; the job is done all the same.
+            let _unheard = sender.send(result);
+        };
+        self.store.submit(job, send).map_err(StoreError::from)?;
+        answer.await.expect("every job that is taken is answered")
+    }
+
+    /// Reads the channels again and tells the cores. To be called after each change of the catalog.
+    pub(super) async fn publish_lineup(&self) -> Result<(), StoreError> {
+        let (asked, published) = self.readings.get();
+        let own = asked + 1;
+        self.readings.set((own, published));
+        let channels = self.ask_store(|database| database.lineup()).await?;
+        // The store answers in order, but who is woken first is not said: an older reading must not win.
+        let (asked, published) = self.readings.get();
+        if own < published {
+            return Ok(());
+        }
+        self.readings.set((asked, own));
+        let lineup = catalog::lineup(&channels);
+        log::info!("{} channels are offered", lineup.count());
+        self.outbox.send_lineup(&Arc::new(lineup));
+        *self.listed.borrow_mut() = Rc::new(channels);
+        Ok(())
+    }
+
+    /// Has every core describe itself. `None` when one of them does not in time.
+    pub(super) async fn snapshots(&self) -> Option<Vec<CoreSnapshot>> {
+        let mut answers = Vec::new();
+        for core in 0..self.outbox.cores() {
+            let (sender, answer) = oneshot::channel();
+            let reply = Box::new(move |snapshot| {
+                // Nobody waits any more after the timeout.
+                let _unheard = sender.send(snapshot);
+            });
+            self.outbox.try_send(core, CoreCommand::Snapshot(reply)).ok()?;
+            answers.push(answer);
+        }
+        let all = async {
+            let mut snapshots = Vec::new();
+            for answer in answers {
+                snapshots.push(answer.await.ok()?);
+            }
+            Some(snapshots)
+        };
+        timeout(SNAPSHOT_TIMEOUT, all).await.ok().flatten()
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::control::params::Identity;
+    use crate::store::NewItem;
+
+    /// Params as `main` would give them, with one trap for secrets.
+    pub(in crate::control) fn params() -> Params {
+        Params {
+            identity: Identity {
+                friendly_name: "HDHR IPTV".to_owned(),
+                device_id: "1234abcd".to_owned(),
+                device_auth: "word".to_owned(),
+                tuner_count: 2,
+            },
+            lineup_max: None,
+            guide_start: 100,
+            admin: None,
+            trusted_proxies: Vec::new(),
+            json_body_bytes_max: 1024,
+            request_timeout: Some(Duration::from_secs(15)),
+            playlist: None,
+            trampoline: "/proc/self/exe".into(),
+        }
+    }
+
+    /// No cores, and a catalog with the items `a` and `b`.
+    pub(in crate::control) fn state() -> Rc<State> {
+        with(params(), Vec::new())
+    }
+
+    pub(in crate::control) fn with(params: Params, mailboxes: Vec<crate::engine::Mailbox>) -> Rc<State> {
+        let mut database = Database::in_memory().unwrap();
+        let items = ["a", "b"].map(|key| NewItem {
+            item_key: key.to_owned(),
+            name: format!("News {key}"),
+            group_name: "World".to_owned(),
+            stream_url: format!("http://user:hunter2@host/{key}.ts"),
+            attrs_json: "{}".to_owned(),
+            ..NewItem::default()
+        });
+        database.refresh_items(&items, WallTime::from_unix_nanos(1_000_000_000)).unwrap();
+        let store = Store::start(database).unwrap();
+        Rc::new(State::new(params, Clock::start(), store, Rc::new(Outbox::new(mailboxes))))
+    }
+}

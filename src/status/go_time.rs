@@ -1,0 +1,194 @@
+//! Times and durations in the notation that existing dashboards read: RFC 3339 with the fraction's trailing
+//! zeros removed, a zero time for "never", and durations such as `1m2.345s`.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+
+use crate::base::{Instant, WallTime};
+
+/// What stands for a time that never was. Fields that hold a time are never left out.
+const NEVER: &str = "0001-01-01T00:00:00Z";
+const NANOS_PER_MILLI: u64 = 1_000_000;
+const NANOS_PER_SECOND: u64 = 1_000_000_000;
+
+/// A time in JSON: UTC, to the millisecond, or the zero time.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct GoTime(Option<WallTime>);
+
+impl GoTime {
+    /// The zero time.
+    pub const NEVER: Self = Self(None);
+}
+
+impl Serialize for GoTime {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            None => serializer.serialize_str(NEVER),
+            Some(wall) => serializer.serialize_str(&rfc3339(wall)),
+        }
+    }
+}
+
+/// One moment by both clocks. All times of an answer are derived from one of these, so that their
+/// differences are exact.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// The moment by the monotonic clock.
+    pub at: Instant,
+    /// The same moment by the wall clock.
+    pub wall: WallTime,
+}
+
+impl Moment {
+    /// This moment.
+    #[must_use]
+    pub fn now(&self) -> GoTime {
+        self.time(self.at)
+    }
+
+    /// Another moment. Cut to milliseconds: the wall clock is asked anew for each answer, and finer digits
+    /// of a time that does not change would differ between two answers.
+    #[must_use]
+    pub fn time(&self, at: Instant) -> GoTime {
+        let nanos = self.wall.unix_nanos();
+        let nanos = if at > self.at {
+            nanos.saturating_add(at.as_nanos() - self.at.as_nanos())
+        } else {
+            nanos.saturating_sub(self.at.as_nanos() - at.as_nanos())
+        };
+        GoTime(Some(WallTime::from_unix_nanos(nanos - nanos % NANOS_PER_MILLI)))
+    }
+
+    /// Another moment, or the zero time.
+    #[must_use]
+    pub fn time_or_never(&self, at: Option<Instant>) -> GoTime {
+        at.map_or(GoTime::NEVER, |at| self.time(at))
+    }
+}
+
+/// `2026-03-01T20:15:00.5Z`.
+#[must_use]
+pub fn rfc3339(wall: WallTime) -> String {
+    let seconds = wall.unix_seconds();
+    let (year, month, day) = civil(seconds / 86_400);
+    let second_of_day = seconds % 86_400;
+    let mut text = format!(
+        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}",
+        second_of_day / 3600,
+        second_of_day / 60 % 60,
+        second_of_day % 60
+    );
+    push_fraction(&mut text, wall.unix_nanos() % NANOS_PER_SECOND, 9);
+    text.push('Z');
+    text
+}
+
+/// Year, month and day of a day counted from 1970-01-01, by the Gregorian calendar: eras of 400 years that
+/// begin on the first of March, so that the leap day is the last of its year.
+fn civil(day_of_epoch: u64) -> (u64, u64, u64) {
+    let day = day_of_epoch + 719_468;
+    let era = day / 146_097;
+    let day_of_era = day % 146_097;
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day_of_month = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    (era * 400 + year_of_era + u64::from(month <= 2), month, day_of_month)
+}
+
+/// `1h0m0s`, `1m2.345s`, `250ms`, `0s`.
+#[must_use]
+pub fn duration(duration: Duration) -> String {
+    let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+    let mut text = String::new();
+    let (unit_nanos, digits, unit) = match nanos {
+        0 => return "0s".to_owned(),
+        1..1_000 => (1, 0, "ns"),
+        1_000..1_000_000 => (1_000, 3, "µs"),
+        1_000_000..NANOS_PER_SECOND => (NANOS_PER_MILLI, 6, "ms"),
+        NANOS_PER_SECOND.. => (NANOS_PER_SECOND, 9, "s"),
+    };
+    let mut whole = nanos / unit_nanos;
+    if unit == "s" {
+        if whole >= 3600 {
+            text.push_str(&format!("{}h", whole / 3600));
+        }
+        if whole >= 60 {
+            text.push_str(&format!("{}m", whole / 60 % 60));
+        }
+        whole %= 60;
+    }
+    text.push_str(&whole.to_string());
+    push_fraction(&mut text, nanos % unit_nanos, digits);
+    text.push_str(unit);
+    text
+}
+
+/// Appends `.5` for half of ten to the power of `digits`, nothing for zero.
+fn push_fraction(text: &mut String, fraction: u64, digits: usize) {
+    if fraction > 0 {
+        let mut padded = String::new();
+        write!(padded, "{fraction:0digits$}").expect("a String takes everything");
+        text.push('.');
+        text.push_str(padded.trim_end_matches('0'));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_utc_without_trailing_zeros() {
+        for (nanos, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_400_000_000_000, "2000-02-29T00:00:00Z"),
+            (1_709_251_199_000_000_001, "2024-02-29T23:59:59.000000001Z"),
+            (1_709_251_200_000_000_000, "2024-03-01T00:00:00Z"),
+            (1_772_396_100_500_000_000, "2026-03-01T20:15:00.5Z"),
+            (1_772_395_200_100_412_000, "2026-03-01T20:00:00.100412Z"),
+            (4_102_444_799_999_999_999, "2099-12-31T23:59:59.999999999Z"),
+            (4_107_542_400_000_000_000, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(rfc3339(WallTime::from_unix_nanos(nanos)), text);
+        }
+    }
+
+    #[test]
+    fn durations_are_written_in_the_largest_unit_that_fits() {
+        for (nanos, text) in [
+            (0, "0s"),
+            (1, "1ns"),
+            (1_500, "1.5µs"),
+            (2_000_000, "2ms"),
+            (250_000_000, "250ms"),
+            (999_999_999, "999.999999ms"),
+            (4_500_000_000, "4.5s"),
+            (62_345_000_000, "1m2.345s"),
+            (290_500_000_000, "4m50.5s"),
+            (3_600_000_000_000, "1h0m0s"),
+            (90_061_000_000_001, "25h1m1.000000001s"),
+        ] {
+            assert_eq!(duration(Duration::from_nanos(nanos)), text);
+        }
+    }
+
+    #[test]
+    fn moments_are_counted_from_one_reading_of_the_wall_clock() {
+        let moment = Moment {
+            at: Instant::from_millis(60_000),
+            wall: WallTime::from_unix_nanos(1_772_396_100_000_400_000),
+        };
+        for (at, json) in [
+            (Some(Instant::from_millis(60_000)), r#""2026-03-01T20:15:00Z""#),
+            (Some(Instant::from_millis(59_500)), r#""2026-03-01T20:14:59.5Z""#),
+            (Some(Instant::from_millis(60_250)), r#""2026-03-01T20:15:00.25Z""#),
+            (None, r#""0001-01-01T00:00:00Z""#),
+        ] {
+            assert_eq!(serde_json::to_string(&moment.time_or_never(at)).unwrap(), json);
+        }
+    }
+}
