@@ -9,7 +9,7 @@ use tunerd::base::{ChildExit, Instant};
 use tunerd::engine::{ControlPort, ControlRequest, CoreCommand, CoreId, Mailbox, Ticket};
 use tunerd::uring::sim::{Chance, Leave, PeerId, Random, SimDescriptor, World};
 
-use super::upstream::Upstream;
+use super::upstream::{Runs, Upstream, source_address};
 
 /// Longest time control takes for anything.
 const ANSWER_TIME: Duration = Duration::from_millis(300);
@@ -39,11 +39,6 @@ impl ControlPort<SimDescriptor> for Port {
         queue.requests.push_back(request);
         Ok(())
     }
-}
-
-/// Where a source lives.
-pub(crate) fn source_address(source: i64) -> SocketAddr {
-    SocketAddr::from(([10, 9, 0, u8::try_from(source).unwrap()], 8080))
 }
 
 /// A child: whose it is, and the hand that writes its output.
@@ -97,7 +92,7 @@ impl Outside {
     }
 
     /// Does what has been asked, and hands out what is due. Children that were started come back as sources.
-    pub(crate) fn step(&mut self, world: &World, upstreams: &mut Vec<Upstream>, next_run: &mut u32) {
+    pub(crate) fn step(&mut self, world: &World, upstreams: &mut Vec<Upstream>, runs: &mut Runs) {
         let now = world.now();
         let requests = std::mem::take(&mut self.port.0.lock().unwrap().requests);
         for request in requests {
@@ -113,10 +108,8 @@ impl Outside {
                         Err("no such program".to_owned())
                     } else {
                         let (reader, writer) = world.pipe();
-                        let child =
-                            Upstream::child(world, writer, *next_run, self.is_healthy, &mut self.random);
+                        let child = Upstream::child(world, writer, runs, &mut self.random);
                         upstreams.push(child);
-                        *next_run += 1;
                         self.children.push((core, ticket, writer));
                         Ok(reader)
                     };

@@ -1,7 +1,8 @@
 //! A transport stream in which every packet can be recognised.
 //!
 //! Packet `index` of run `run` is a function of the two: a programme of H.264 video and audio at 1000 packets a
-//! second, with tables and a key picture every 64 packets. Each packet of a stream carries its run and index, and
+//! second, with tables every 64 packets, and a key picture
+//! behind them. Each packet of a stream carries its run and index, and
 //! the rest of it follows from these, so that one wrong byte is seen wherever it is.
 
 use std::time::Duration;
@@ -26,6 +27,14 @@ const KEY_PICTURE: &[u8] = &[0, 0, 1, 0x67, 1, 0x80, 0, 0, 1, 0x68, 1, 0x80, 0, 
 /// The beginning of a picture that needs others.
 const PICTURE: &[u8] = &[0, 0, 1, 0x41, 0x9A];
 
+/// In some runs a key picture is rare: they lie further apart than a small ring is long.
+const SPARSE_PERIODS: u64 = 96;
+
+/// True for runs with rare key pictures.
+pub(crate) const fn is_sparse(run: u32) -> bool {
+    run.is_multiple_of(8)
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Kind {
     Pat,
@@ -35,12 +44,13 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) fn of(index: u64) -> Self {
+    pub(crate) fn of(run: u32, index: u64) -> Self {
+        let is_key = !is_sparse(run) || (index / PERIOD).is_multiple_of(SPARSE_PERIODS);
         match index % PERIOD {
             0 => Self::Pat,
             1 => Self::Pmt,
             at if at % 8 == 7 => Self::Audio,
-            at => Self::Video { starts: at % 16 == 2, key: at == 2 },
+            at => Self::Video { starts: at % 16 == 2, key: at == 2 && is_key },
         }
     }
 
@@ -64,8 +74,8 @@ impl Kind {
 
 /// How many packets of a PID come before an index, which is what its continuity counter counts.
 fn count_before(index: u64) -> u64 {
-    let kind = Kind::of(index);
-    let in_period = |below: u64| (0..below).filter(|&at| Kind::of(at).pid() == kind.pid()).count() as u64;
+    let pid = Kind::of(1, index).pid();
+    let in_period = |below: u64| (0..below).filter(|&at| Kind::of(1, at).pid() == pid).count() as u64;
     (index / PERIOD) * in_period(PERIOD) + in_period(index % PERIOD)
 }
 
@@ -152,7 +162,7 @@ pub(crate) fn read_name(packet: &[u8; PACKET]) -> Option<(u32, u64)> {
 
 /// Packet `index` of run `run`.
 pub(crate) fn packet(run: u32, index: u64) -> [u8; PACKET] {
-    let kind = Kind::of(index);
+    let kind = Kind::of(run, index);
     let mut packet = [0xFF; PACKET];
     let [high, low] = kind.pid().to_be_bytes();
     packet[0] = 0x47;
@@ -227,6 +237,6 @@ fn the_stream_is_one_that_tunerd_can_start_with() {
     let video = packet(1, 2);
     assert_eq!(video[6..12], pcr_field(ticks(1, 2)));
     assert_eq!(&video[12..16], &[0, 0, 1, 0xE0]);
-    assert_eq!(time_fields(Kind::of(2))[1].start, 12 + 9);
+    assert_eq!(time_fields(Kind::of(1, 2))[1].start, 12 + 9);
     assert_eq!(packet(1, 7)[13..18], pts_field(ticks(1, 7) + 9000));
 }

@@ -15,8 +15,8 @@ use tunerd::tuner::{Channel, ChannelId, Lineup, Source, SourceId};
 use tunerd::uring::Driver;
 use tunerd::uring::sim::{Answer, End, Faults, Leave, Random, SimDriver, World};
 
-use super::outside::{Outside, source_address};
-use super::upstream::Upstream;
+use super::outside::Outside;
+use super::upstream::{Runs, SOURCES, Upstream, source_address};
 use super::viewer::Viewer;
 
 type SimCore = Core<SimDriver<Token, Lent>>;
@@ -33,8 +33,9 @@ const TUNE_TIME: Duration = Duration::from_secs(5);
 const STILL_MAX: Duration = Duration::from_secs(2);
 /// A core that is to end does so within this time.
 const DRAIN_TIME: Duration = Duration::from_secs(10);
+const PORT: u16 = 5004;
+const OTHER_PORT: u16 = 80;
 const VIEWERS_MAX: usize = 60;
-const SOURCES: i64 = 6;
 
 /// What a run has come to, for whoever wonders whether anything was tried.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -55,15 +56,14 @@ struct Simulation {
     tuners: u16,
     upstreams: Vec<Upstream>,
     flawed: BTreeSet<u32>,
-    next_run: u32,
+    runs: Runs,
     viewers: Vec<Viewer>,
-    is_healthy: bool,
     next_tick: Instant,
     tally: Tally,
 }
 
-fn listener_address() -> SocketAddr {
-    SocketAddr::from(([10, 0, 0, 1], 5004))
+fn listener_address(port: u16) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, 1], port))
 }
 
 fn channels(random: &mut Random) -> Vec<Channel> {
@@ -78,7 +78,7 @@ fn channels(random: &mut Random) -> Vec<Channel> {
 }
 
 fn source(random: &mut Random) -> Source {
-    let number = i64::try_from(random.between(1, u64::try_from(SOURCES).unwrap())).unwrap();
+    let number = i64::try_from(random.between(1, SOURCES)).unwrap();
     let url = match random.below(6) {
         0 => format!("udp://@239.0.0.{number}:5000"),
         1..=2 => format!("http://source{number}.example:8080/live"),
@@ -141,7 +141,7 @@ impl Simulation {
         let queue_bytes = random.bytes(16 * 1024, 512 * 1024);
         // A core that cannot take its listeners in does not start: that much luck it needs.
         let world = World::with_queues(random.bits(), Faults::default(), queue_bytes);
-        for number in 1..=SOURCES {
+        for number in 1..=i64::try_from(SOURCES).unwrap() {
             world.serve(source_address(number), Answer::Accept);
         }
         let core_count = u8::try_from(random.between(1, 3)).unwrap();
@@ -159,7 +159,7 @@ impl Simulation {
                 mailbox,
                 bell: None,
                 cores: mailboxes.clone(),
-                listeners: vec![world.listen(listener_address())],
+                listeners: [PORT, OTHER_PORT].map(|port| world.listen(listener_address(port))).into(),
                 lineup: Arc::clone(&lineup),
             };
             Core::new(SimDriver::new(&world), parts).unwrap()
@@ -175,9 +175,8 @@ impl Simulation {
             tuners,
             upstreams: Vec::new(),
             flawed: BTreeSet::new(),
-            next_run: 1,
+            runs: Runs::new(),
             viewers: Vec::new(),
-            is_healthy: false,
             next_tick: Instant::START,
             tally: Tally::default(),
         }
@@ -206,14 +205,13 @@ impl Simulation {
 
     /// Everything outside of the cores acts.
     fn tick(&mut self) -> Result<(), String> {
-        for number in 1..=SOURCES {
+        for number in 1..=i64::try_from(SOURCES).unwrap() {
             while let Some(peer) = self.world.take_arrival(source_address(number)) {
-                let run = self.next_run;
-                self.next_run += 1;
-                self.upstreams.push(Upstream::new(&self.world, peer, run, self.is_healthy, &mut self.random));
+                let upstream = Upstream::new(&self.world, peer, &mut self.runs, &mut self.random);
+                self.upstreams.push(upstream);
             }
         }
-        self.outside.step(&self.world, &mut self.upstreams, &mut self.next_run);
+        self.outside.step(&self.world, &mut self.upstreams, &mut self.runs);
         for upstream in &mut self.upstreams {
             upstream.step(&self.world);
             if upstream.is_flawed() {
@@ -221,7 +219,7 @@ impl Simulation {
             }
         }
         self.upstreams.retain(|upstream| !upstream.is_over());
-        if !self.is_healthy {
+        if !self.runs.is_healthy {
             self.disturb();
         }
         for viewer in &mut self.viewers {
@@ -243,7 +241,8 @@ impl Simulation {
     fn disturb(&mut self) {
         if self.viewers.len() < VIEWERS_MAX && self.random.below(10) == 0 {
             let channels = self.channels.len() as u64;
-            self.viewers.push(Viewer::new(&self.world, listener_address(), channels, &mut self.random));
+            let port = *self.random.pick(&[PORT, OTHER_PORT]);
+            self.viewers.push(Viewer::new(&self.world, listener_address(port), channels, &mut self.random));
             self.tally.viewers += 1;
         }
         let core = CoreId(u8::try_from(self.random.below(self.cores.len() as u64)).unwrap());
@@ -295,7 +294,7 @@ impl Simulation {
     fn heal(&mut self) -> Result<(), String> {
         self.world.set_faults(Faults::default());
         self.outside.heal();
-        self.is_healthy = true;
+        self.runs.is_healthy = true;
         for upstream in &mut self.upstreams {
             upstream.kill(&self.world);
         }
@@ -309,7 +308,12 @@ impl Simulation {
     fn check_pictures(&mut self) -> Result<(), String> {
         let channels = (self.channels.len() as u64).min(u64::from(self.tuners));
         for channel in 1..=channels {
-            self.viewers.push(Viewer::faithful(&self.world, listener_address(), channel, &mut self.random));
+            self.viewers.push(Viewer::faithful(
+                &self.world,
+                listener_address(PORT),
+                channel,
+                &mut self.random,
+            ));
         }
         self.go_on(TUNE_TIME)?;
         for _ in 0..8 {
@@ -358,7 +362,7 @@ impl Simulation {
             0 => {}
             left => return Err(format!("{left} descriptors were left open")),
         }
-        self.tally.runs = self.next_run - 1;
+        self.tally.runs = self.runs.count();
         self.tally.digest = self.world.digest();
         Ok(self.tally)
     }

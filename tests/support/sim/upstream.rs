@@ -1,16 +1,50 @@
 //! Sources: they answer as they like, stall, trickle, break off, and put garbage between packets.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tunerd::base::Instant;
 use tunerd::uring::sim::{Leave, PeerId, Random, World};
 
-use super::packets::{PACKETS_PER_SECOND, PERIOD, packet, packets_after};
+use super::packets::{PACKETS_PER_SECOND, PERIOD, is_sparse, packet, packets_after};
+
+/// Sources there are.
+pub(crate) const SOURCES: u64 = 6;
+
+/// Where a source lives.
+pub(crate) fn source_address(number: i64) -> SocketAddr {
+    SocketAddr::from(([10, 9, 0, u8::try_from(number).unwrap()], 8080))
+}
 
 /// A source does not run ahead of its reader by more than this.
 const UNSENT_MAX: usize = 256 * 1024;
 /// What a source that has just been asked has in stock.
 const STOCK_PACKETS: u64 = PACKETS_PER_SECOND;
+
+/// Numbers the runs.
+pub(crate) struct Runs {
+    last: u32,
+    /// Only such as can be tuned to at any time.
+    pub(crate) is_healthy: bool,
+}
+
+impl Runs {
+    pub(crate) const fn new() -> Self {
+        Self { last: 0, is_healthy: false }
+    }
+
+    pub(crate) const fn count(&self) -> u32 {
+        self.last
+    }
+
+    fn next(&mut self) -> u32 {
+        self.last += 1;
+        while self.is_healthy && is_sparse(self.last) {
+            self.last += 1;
+        }
+        self.last
+    }
+}
 
 /// What a source does once it has been asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,6 +55,8 @@ enum Manner {
     Trickles,
     /// It sends, but with bytes between packets that belong to nothing.
     Garbage,
+    /// It sends its reader to another source.
+    Redirects,
     /// It answers with a page.
     Html,
     /// It answers that there is nothing.
@@ -66,7 +102,8 @@ pub(crate) struct Upstream {
 
 impl Upstream {
     /// A source that has just been connected to. In a healthy world it does what it should.
-    pub(crate) fn new(world: &World, peer: PeerId, run: u32, is_healthy: bool, random: &mut Random) -> Self {
+    pub(crate) fn new(world: &World, peer: PeerId, runs: &mut Runs, random: &mut Random) -> Self {
+        let (run, is_healthy) = (runs.next(), runs.is_healthy);
         let mut random = random.split();
         let manner = match random.below(if is_healthy { 1 } else { 20 }) {
             1 => Manner::Trickles,
@@ -74,6 +111,7 @@ impl Upstream {
             4 => Manner::Html,
             5 => Manner::NotFound,
             6 => Manner::Silent,
+            7..=8 => Manner::Redirects,
             _mostly => Manner::Good,
         };
         let fate = match random.below(if is_healthy { 1 } else { 6 }) {
@@ -88,15 +126,9 @@ impl Upstream {
     }
 
     /// A child whose output is the stream from its first byte.
-    pub(crate) fn child(
-        world: &World,
-        peer: PeerId,
-        run: u32,
-        is_healthy: bool,
-        random: &mut Random,
-    ) -> Self {
-        let mut child = Self::new(world, peer, run, is_healthy, random);
-        if matches!(child.manner, Manner::Html | Manner::NotFound | Manner::Garbage) {
+    pub(crate) fn child(world: &World, peer: PeerId, runs: &mut Runs, random: &mut Random) -> Self {
+        let mut child = Self::new(world, peer, runs, random);
+        if matches!(child.manner, Manner::Html | Manner::NotFound | Manner::Garbage | Manner::Redirects) {
             child.manner = Manner::Silent;
         }
         child.begin(world, false);
@@ -154,6 +186,10 @@ impl Upstream {
             Manner::Html => {
                 "200 OK\r\nContent-Type: text/html\r\nContent-Length: 31\r\n\r\n\
                              <html><body>Sorry</body></html>"
+            }
+            Manner::Redirects => {
+                let to = source_address(i64::try_from(self.random.between(1, SOURCES)).unwrap());
+                &format!("302 Found\r\nLocation: http://{to}/elsewhere\r\nContent-Length: 0\r\n\r\n")
             }
             Manner::NotFound => "404 Not Found\r\nContent-Length: 0\r\n\r\n",
         };

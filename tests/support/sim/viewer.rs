@@ -86,6 +86,10 @@ impl Viewer {
             Asks::Nonsense => "\u{16}\u{3}\u{1} no request at all\r\n\r\n".to_owned(),
         };
         let mut request = request.into_bytes();
+        if asks == Asks::Stream && random.below(10) == 0 {
+            // What nobody asked for: closing with it unread resets the connection.
+            request.extend(b"and more");
+        }
         if asks == Asks::HalfARequest {
             request.truncate(random.bytes(0, request.len() - 1));
         }
