@@ -10,7 +10,7 @@ use std::panic::catch_unwind;
 use sim::run::{Tally, run};
 
 /// Seeds of the test suite. More are for `scripts/sim`.
-const SEEDS: u64 = 12;
+const SEEDS: u64 = 3;
 
 #[expect(clippy::disallowed_methods, reason = "the setting of a test run, not of the program")]
 fn setting(name: &str, otherwise: u64) -> u64 {

@@ -208,7 +208,7 @@ impl Checker {
         if follows {
             return Ok(());
         }
-        self.jumps += 1;
+        self.jumps += u64::from(self.may_jump);
         if self.may_jump || lossy {
             Ok(())
         } else {

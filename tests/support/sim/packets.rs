@@ -1,6 +1,6 @@
 //! A transport stream in which every packet can be recognised.
 //!
-//! Packet `index` of run `run` is a function of the two: a programme of H.264 video and audio at 1000 packets a
+//! Packet `index` of run `run` is a function of the two: a programme of H.264 video and audio at 2000 packets a
 //! second, with tables every 64 packets, and a key picture
 //! behind them. Each packet of a stream carries its run and index, and
 //! the rest of it follows from these, so that one wrong byte is seen wherever it is.
@@ -15,7 +15,7 @@ pub(crate) const VIDEO_PID: u16 = 0x100;
 pub(crate) const AUDIO_PID: u16 = 0x101;
 /// Packets from one key picture to the next.
 pub(crate) const PERIOD: u64 = 64;
-pub(crate) const PACKETS_PER_SECOND: u64 = 1000;
+pub(crate) const PACKETS_PER_SECOND: u64 = 2000;
 
 /// Bytes at a packet's end that say which one it is: 16 digits, eight of the run and eight of the index.
 const NAME: usize = 16;
@@ -28,7 +28,7 @@ const KEY_PICTURE: &[u8] = &[0, 0, 1, 0x67, 1, 0x80, 0, 0, 1, 0x68, 1, 0x80, 0, 
 const PICTURE: &[u8] = &[0, 0, 1, 0x41, 0x9A];
 
 /// In some runs a key picture is rare: they lie further apart than a small ring is long.
-const SPARSE_PERIODS: u64 = 96;
+const SPARSE_PERIODS: u64 = 128;
 
 /// True for runs with rare key pictures.
 pub(crate) const fn is_sparse(run: u32) -> bool {

@@ -19,7 +19,7 @@ pub(crate) fn source_address(number: i64) -> SocketAddr {
 /// A source does not run ahead of its reader by more than this.
 const UNSENT_MAX: usize = 256 * 1024;
 /// What a source that has just been asked has in stock.
-const STOCK_PACKETS: u64 = PACKETS_PER_SECOND;
+const STOCK_PACKETS: u64 = PACKETS_PER_SECOND / 2;
 
 /// Numbers the runs.
 pub(crate) struct Runs {
@@ -219,7 +219,7 @@ impl Upstream {
                 Fate::Ends(how) => return self.end(world, how),
             }
         }
-        let per_second = if self.manner == Manner::Trickles { 200 } else { 1 };
+        let per_second = if self.manner == Manner::Trickles { 400 } else { 1 };
         let due =
             sending.first + STOCK_PACKETS / per_second + packets_after(now - sending.since) / per_second;
         let mut bytes = Vec::new();

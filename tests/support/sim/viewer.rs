@@ -29,6 +29,17 @@ pub(crate) enum Asks {
     HalfARequest,
 }
 
+/// How a client goes about it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Habit {
+    /// It reads now fast, now slowly, and goes when it pleases.
+    Whimsical,
+    /// It reads as fast as it can and stays to the end.
+    Faithful,
+    /// It stops reading soon, for ever, and may say that it has gone.
+    Rude,
+}
+
 /// One client.
 pub(crate) struct Viewer {
     pub(crate) asks: Asks,
@@ -37,8 +48,7 @@ pub(crate) struct Viewer {
     request: Vec<u8>,
     changes_rate_at: Instant,
     leaves_at: Instant,
-    /// It reads as fast as it can and stays to the end.
-    is_faithful: bool,
+    habit: Habit,
     pub(crate) checker: Checker,
     has_left: bool,
     pub(crate) bytes: u64,
@@ -58,12 +68,17 @@ impl Viewer {
             _mostly => Asks::Stream,
         };
         let channel = random.between(1, channels);
-        Self::asking(world, listener, asks, channel, random, false)
+        Self::asking(world, listener, asks, channel, random, Habit::Whimsical)
     }
 
     /// A client that reads whatever comes and never goes.
     pub(crate) fn faithful(world: &World, listener: SocketAddr, channel: u64, random: &mut Random) -> Self {
-        Self::asking(world, listener, Asks::Stream, channel, random.split(), true)
+        Self::asking(world, listener, Asks::Stream, channel, random.split(), Habit::Faithful)
+    }
+
+    /// A client that takes a little, then nothing more, and holds on to its connection.
+    pub(crate) fn rude(world: &World, listener: SocketAddr, channel: u64, random: &mut Random) -> Self {
+        Self::asking(world, listener, Asks::Stream, channel, random.split(), Habit::Rude)
     }
 
     fn asking(
@@ -72,7 +87,7 @@ impl Viewer {
         asks: Asks,
         channel: u64,
         mut random: Random,
-        is_faithful: bool,
+        habit: Habit,
     ) -> Self {
         let version = if random.below(4) == 0 { "1.0" } else { "1.1" };
         let path = *random.pick(&["/auto/v", "/tuner0/v", "/tuner1/v"]);
@@ -94,15 +109,19 @@ impl Viewer {
             request.truncate(random.bytes(0, request.len() - 1));
         }
         let now = world.now();
-        let stay = if is_faithful { Duration::MAX } else { random.time(STAY_MAX) };
+        let (stay, steady) = match habit {
+            Habit::Whimsical => (random.time(STAY_MAX), random.time(STAY_MAX / 4)),
+            Habit::Faithful => (Duration::MAX, Duration::MAX),
+            Habit::Rude => (STAY_MAX / 10 + random.time(STAY_MAX), random.time(STAY_MAX / 10)),
+        };
         Self {
             asks,
             peer: world.connect_client(listener),
             request,
-            changes_rate_at: if is_faithful { now + Duration::MAX } else { now + random.time(STAY_MAX / 4) },
+            changes_rate_at: now + steady,
             leaves_at: now + stay,
             random,
-            is_faithful,
+            habit,
             checker: Checker::new(),
             has_left: false,
             bytes: 0,
@@ -128,17 +147,24 @@ impl Viewer {
             world.peer_send(self.peer, &std::mem::replace(&mut self.request, rest));
         }
         if now >= self.changes_rate_at {
-            self.changes_rate_at = now + self.random.time(STAY_MAX / 4);
-            let rate = match self.random.below(6) {
-                0 => Rate::Stopped,
-                1 => Rate::BytesPerSecond(self.random.between(1, 40_000)),
-                2 => Rate::BytesPerSecond(self.random.between(100_000, 1_000_000)),
-                _mostly => Rate::Unlimited,
+            self.changes_rate_at = now + self.random.time(STAY_MAX / 2);
+            let rate = match (self.habit, self.random.below(6)) {
+                (Habit::Rude, _) | (_, 0) => Rate::Stopped,
+                (_, 1) => Rate::BytesPerSecond(self.random.between(1, 100_000)),
+                // Slower than the stream by a little.
+                (_, 2..=3) => Rate::BytesPerSecond(self.random.between(100_000, 350_000)),
+                (_, _mostly) => Rate::Unlimited,
             };
             world.peer_set_read_rate(self.peer, rate);
         }
         if now >= self.leaves_at || world.peer_end(self.peer).is_some() {
-            let how = *self.random.pick(&[Leave::Close, Leave::Close, Leave::HalfClose, Leave::Reset]);
+            let how = match self.habit {
+                // Nobody can know that it does not even read any more.
+                Habit::Rude => Leave::HalfClose,
+                Habit::Whimsical | Habit::Faithful => {
+                    *self.random.pick(&[Leave::Close, Leave::Close, Leave::HalfClose, Leave::Reset])
+                }
+            };
             self.go(world, how);
         }
         self.check_answer()
@@ -176,21 +202,28 @@ impl Viewer {
         self.has_left && world.peer_end(self.peer).is_some()
     }
 
-    /// How the stream ended, if it did.
-    pub(crate) fn end(&self, world: &World) -> Option<End> {
-        world.peer_end(self.peer)
+    /// Our side has ended, if it could notice.
+    pub(crate) fn check_end(&self, world: &World) -> Result<(), String> {
+        match (self.habit, world.peer_end(self.peer)) {
+            // Zero copy may have had to be cut off.
+            (_, Some(End::Finished | End::Reset)) | (Habit::Rude, None) => Ok(()),
+            (Habit::Whimsical | Habit::Faithful, None) => Err("a viewer was left without an end".to_owned()),
+        }
     }
 
     /// A viewer that reads gets a picture, and it keeps moving. What is wrong, if it does not.
     pub(crate) fn check_picture(&self, world: &World, longest_wait: Duration) -> Result<(), String> {
-        assert!(self.is_faithful, "others may have themselves to thank for it");
+        if self.habit != Habit::Faithful {
+            // It may have itself to thank for it.
+            return Ok(());
+        }
         let silent = world.now() - self.last_byte_at;
         if self.checker.response() != Response::Stream || silent > longest_wait {
             return Err(format!(
                 "no picture: {:?}, {} bytes, the last {silent:?} ago, {:?}",
                 self.checker.response(),
                 self.bytes,
-                self.end(world)
+                world.peer_end(self.peer)
             ));
         }
         Ok(())
