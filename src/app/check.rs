@@ -29,9 +29,11 @@ pub(crate) fn check(loaded: &Loaded) -> Result<ExitCode, Failure> {
 }
 
 fn kernel(probe: &Probe, loaded: &Loaded) -> [String; 3] {
-    let zero_copy = if probe.zero_copy { "work and report what was copied" } else { "are not used: they need Linux 6.2" };
-    let locked =
-        probe.locked_memory_limit.map_or_else(|| "unlimited".to_owned(), |bytes| format!("{} KiB", bytes / 1024));
+    let zero_copy =
+        if probe.zero_copy { "work and report what was copied" } else { "are not used: they need Linux 6.2" };
+    let locked = probe
+        .locked_memory_limit
+        .map_or_else(|| "unlimited".to_owned(), |bytes| format!("{} KiB", bytes / 1024));
     [
         format!("kernel: Linux {}; io_uring has everything that is needed", probe.kernel_release),
         format!("zero-copy sends {zero_copy} (ZERO_COPY={})", loaded.settings.engine.zero_copy.as_str()),
@@ -42,7 +44,9 @@ fn kernel(probe: &Probe, loaded: &Loaded) -> [String; 3] {
 fn ffmpeg_lines(found: Option<&Capabilities>, loaded: &Loaded) -> Vec<String> {
     let path = loaded.settings.ffmpeg.path.display();
     let Some(found) = found else {
-        return vec![format!("ffmpeg: {path} does not run; only sources that are MPEG-TS over HTTP can be read")];
+        return vec![format!(
+            "ffmpeg: {path} does not run; only sources that are MPEG-TS over HTTP can be read"
+        )];
     };
     let missing: Vec<_> = found.missing().collect();
     let mut lines = vec![format!("ffmpeg: {} ({path})", found.version())];

@@ -1,14 +1,14 @@
 //! The sockets viewers connect to: bound here, one per core and address, or inherited from systemd.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockProtocol, SockType, SockaddrStorage, bind, listen, setsockopt,
     socket, sockopt,
 };
 
-use tunerd::base::inherited;
+use tunerd::base::sockets;
 use tunerd::config::BindAddress;
 use tunerd::exit::ExitCode;
 
@@ -21,13 +21,15 @@ const USER_TIMEOUT_MS: u32 = 8000;
 const KEEPALIVE_IDLE_SECONDS: u32 = 4;
 const KEEPALIVE_INTERVAL_SECONDS: u32 = 2;
 const KEEPALIVE_PROBES: u32 = 2;
+/// A viewer that stops reading is noticed when so much waits in its socket: a quarter of a second at 4 Mbit/s. What is
+/// on its way to the peer is not limited by this.
+const UNSENT_BYTES_MAX: u32 = 128 * 1024;
 /// Connections that wait to be accepted: two seconds' worth of the fastest join rate measured.
 const BACKLOG: i32 = 4096;
 
 /// One list of listeners per core.
 pub(crate) fn open(addresses: &[BindAddress], cores: u8) -> Result<Vec<Vec<OwnedFd>>, Failure> {
-    let inherited =
-        inherited::listening_sockets().map_err(|error| Failure::because(ExitCode::Bind, &error))?;
+    let inherited = sockets::inherited().map_err(|error| Failure::because(ExitCode::Bind, &error))?;
     if !inherited.is_empty() {
         return shared(&inherited, cores);
     }
@@ -114,5 +116,7 @@ fn set_options(listener: &OwnedFd) -> Result<(), nix::Error> {
     setsockopt(listener, sockopt::TcpKeepIdle, &KEEPALIVE_IDLE_SECONDS)?;
     setsockopt(listener, sockopt::TcpKeepInterval, &KEEPALIVE_INTERVAL_SECONDS)?;
     setsockopt(listener, sockopt::TcpKeepCount, &KEEPALIVE_PROBES)?;
-    setsockopt(listener, sockopt::TcpUserTimeout, &USER_TIMEOUT_MS)
+    setsockopt(listener, sockopt::TcpUserTimeout, &USER_TIMEOUT_MS)?;
+    sockets::set_unsent_limit(listener.as_fd(), UNSENT_BYTES_MAX)
+        .map_err(|error| nix::Error::from_raw(error.raw_os_error().unwrap_or(0)))
 }

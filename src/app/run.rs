@@ -46,11 +46,12 @@ pub(crate) fn run(settings: &Settings, catalog: Catalog) -> Result<ExitCode, Fai
         Catalog::Prepared(database) => database,
     };
     let identity = start::identity(settings, &mut database, &clock)?;
+    let lineup = Arc::new(start::lineup(&mut database)?);
     let listeners = listeners::open(&settings.http.listen, engine.cores)?;
     let store = Store::start(database).map_err(|error| Failure::because(ExitCode::Failure, &error))?;
 
     let (port, inbox) = control::port();
-    let cores = Cores::start(&engine, listeners, &port, clock)?;
+    let cores = Cores::start(&engine, listeners, &port, clock, &lineup)?;
     drop(port);
     log::info!(
         "listening on {}; {} core(s), {} tuner(s), kernel {}",
@@ -81,6 +82,7 @@ impl Cores {
         listeners: Vec<Vec<OwnedFd>>,
         port: &(impl ControlPort + Clone + 'static),
         clock: Clock,
+        lineup: &Arc<Lineup>,
     ) -> Result<Self, Failure> {
         let failed = |error: &dyn std::error::Error| Failure::because(ExitCode::Failure, error);
         let mut mailboxes = Vec::new();
@@ -100,6 +102,7 @@ impl Cores {
                 reader,
                 cores: mailboxes.clone(),
                 listeners,
+                lineup: Arc::clone(lineup),
                 heartbeats: Arc::clone(&heartbeats),
                 clock,
             };
@@ -133,6 +136,7 @@ struct Seed {
     reader: MailboxReader,
     cores: Vec<Mailbox>,
     listeners: Vec<OwnedFd>,
+    lineup: Arc<Lineup>,
     heartbeats: Arc<Heartbeats>,
     clock: Clock,
 }
@@ -160,7 +164,7 @@ impl Seed {
             bell: Some(bell),
             cores: self.cores,
             listeners: self.listeners,
-            lineup: Arc::new(Lineup::default()),
+            lineup: self.lineup,
         };
         let mut core = Core::new(KernelDriver::new()?, parts)?;
         let mut watchdog = (self.id == CoreId(0)).then(control::watchdog_feeder).flatten();

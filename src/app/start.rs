@@ -9,6 +9,7 @@ use tunerd::config::{self, Settings};
 use tunerd::control::Identity;
 use tunerd::exit::ExitCode;
 use tunerd::store::{Database, OpenError};
+use tunerd::tuner::Lineup;
 use tunerd::uring::{self, Probe};
 
 use super::Failure;
@@ -34,6 +35,12 @@ pub(crate) fn kernel() -> Result<Probe, Failure> {
 
 pub(crate) fn database(path: &Path) -> Result<Database, Failure> {
     Database::open(path).map_err(|error: OpenError| Failure::because(ExitCode::Database, &error))
+}
+
+/// The channels the database holds, so that the first request of all finds them.
+pub(crate) fn lineup(database: &mut Database) -> Result<Lineup, Failure> {
+    let channels = database.lineup().map_err(|error| Failure::because(ExitCode::Database, &error))?;
+    Ok(tunerd::catalog::lineup(&channels))
 }
 
 /// Who we are to clients: what was set now, else what was remembered, else something new. The result is remembered,

@@ -4,6 +4,8 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
 
+use super::blocks::Blocks;
+
 /// The address of a value in an [`Arena`]. A key whose value is gone finds nothing, even after the slot
 /// has been given to somebody else.
 pub struct Key<T> {
@@ -63,16 +65,16 @@ struct Slot<T> {
 
 /// A bounded slab of values with generation-checked keys.
 pub struct Arena<T> {
-    slots: Vec<Slot<T>>,
+    slots: Blocks<Slot<T>>,
     free: Vec<u32>,
     limit: u32,
 }
 
 impl<T> Arena<T> {
-    /// An empty arena that will hold at most `limit` values. It grows by doubling until then.
+    /// An empty arena that will hold at most `limit` values. It grows in small steps until then.
     #[must_use]
     pub const fn with_limit(limit: u32) -> Self {
-        Self { slots: Vec::new(), free: Vec::new(), limit }
+        Self { slots: Blocks::new(), free: Vec::new(), limit }
     }
 
     /// Stores a value, or gives it back when the arena is full.
@@ -81,7 +83,7 @@ impl<T> Arena<T> {
     /// The value itself, when `limit` values are stored already.
     pub fn insert(&mut self, value: T) -> Result<Key<T>, T> {
         if let Some(index) = self.free.pop() {
-            let slot = &mut self.slots[index as usize];
+            let slot = self.slots.get_mut(index as usize).expect("a free slot exists");
             debug_assert!(slot.value.is_none(), "a free slot is empty");
             slot.value = Some(value);
             return Ok(Key { index, generation: slot.generation, of: PhantomData });

@@ -1,15 +1,17 @@
 //! What every other module stands on: time, keys, bounds, memory the kernel may touch.
 
 pub mod arena;
+pub mod blocks;
 pub mod child_exit;
 pub mod clock;
 pub mod errno;
-pub mod inherited;
 pub mod kernel_bytes;
 pub mod limits;
 pub mod redact;
+pub mod sockets;
 
 pub use arena::{Arena, Key};
+pub use blocks::Blocks;
 pub use child_exit::ChildExit;
 pub use clock::{Clock, Instant, WallTime};
 pub use errno::Errno;

@@ -15,8 +15,8 @@ pub(crate) type SessionKey = Key<LiveSession>;
 pub(crate) struct Client {
     pub(crate) handle: Handle,
     pub(crate) peer: SocketAddr,
-    pub(crate) local: SocketAddr,
-    pub(crate) accepted_at: Instant,
+    /// The peer is on this host.
+    pub(crate) is_local: bool,
     pub(crate) state: ClientState,
 }
 
@@ -79,6 +79,9 @@ pub(crate) enum ZeroCopyState {
         copied_in_a_row: u8,
     },
 }
+
+// Memory per viewer is what this and two operations in flight take.
+const _: () = assert!(size_of::<Client>() <= 208);
 
 impl Client {
     pub(crate) const fn viewer(&self) -> Option<&Viewer> {

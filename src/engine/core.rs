@@ -357,9 +357,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         for _ in 0..MAILBOX_MESSAGES_MAX {
             let Some(command) = self.mailbox.take() else { return };
             match command {
-                CoreCommand::Viewer { connection, accepted_at } => {
-                    self.on_handed_viewer(connection, accepted_at)
-                }
+                CoreCommand::Viewer(connection) => self.on_handed_viewer(connection),
                 CoreCommand::Lineup(lineup) => self.lineup = lineup,
                 CoreCommand::Resolved { ticket, result } => self.on_resolved(ticket, result),
                 CoreCommand::ChildStarted { ticket, result } => self.on_child_started(ticket, result),

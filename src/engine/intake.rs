@@ -12,7 +12,7 @@ use crate::uring::{Driver, Event, Hangup, Operation};
 use super::client::{Client, ClientKey, ClientState};
 use super::core::{Core, Token};
 use super::placement;
-use super::port::{ControlRequest, CoreCommand, HandedConnection};
+use super::port::{ControlRequest, CoreCommand, CoreId, HandedConnection};
 
 /// The first receive of a request head: enough for every player known.
 const HEAD_FIRST_BYTES: usize = 2048;
@@ -20,21 +20,30 @@ const HEAD_FIRST_BYTES: usize = 2048;
 impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     pub(crate) fn on_connection(&mut self, socket: D::Descriptor) {
         self.counters.accepted += 1;
-        // Full: the connection is closed, which is all a peer can be told without a slot.
-        let Ok(handle) = self.driver.adopt(socket) else { return };
+        if let Some(key) = self.take_in(socket) {
+            self.receive_head(key, HEAD_FIRST_BYTES);
+        }
+    }
+
+    /// Gives a connection a place. Without one it is closed, which is all a peer can be told then.
+    fn take_in(&mut self, socket: D::Descriptor) -> Option<ClientKey> {
+        let handle = self.driver.adopt(socket).ok()?;
         let Ok((peer, local)) = self.driver.addresses(handle) else {
             self.driver.close(handle, Hangup::Finish);
-            return;
+            return None;
         };
-        let client =
-            Client { handle, peer, local, accepted_at: self.now, state: ClientState::Reading(Vec::new()) };
+        let is_local = peer.ip() == local.ip() || peer.ip().is_loopback();
+        let client = Client { handle, peer, is_local, state: ClientState::Reading(Vec::new()) };
         match self.clients.insert(client) {
             Ok(key) => {
                 let deadline = self.intake_deadline();
                 self.intake.push_back((deadline, key));
-                self.receive_head(key, HEAD_FIRST_BYTES);
+                Some(key)
             }
-            Err(client) => self.driver.close(client.handle, Hangup::Finish),
+            Err(client) => {
+                self.driver.close(client.handle, Hangup::Finish);
+                None
+            }
         }
     }
 
@@ -102,73 +111,50 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         }
     }
 
-    fn handed(
-        &mut self,
-        key: ClientKey,
-        bytes: Vec<u8>,
-    ) -> Option<(HandedConnection<D::Descriptor>, Instant)> {
+    fn handed(&mut self, key: ClientKey, bytes: Vec<u8>) -> Option<HandedConnection<D::Descriptor>> {
         let client = self.clients.remove(key)?;
+        let Ok((peer, local)) = self.driver.addresses(client.handle) else {
+            self.driver.close(client.handle, Hangup::Finish);
+            return None;
+        };
         let socket = self.driver.detach(client.handle);
-        Some((HandedConnection { socket, bytes, peer: client.peer, local: client.local }, client.accepted_at))
+        Some(HandedConnection { socket, bytes, peer, local })
     }
 
     fn hand_to_control(&mut self, key: ClientKey, bytes: Vec<u8>) {
-        let Some((connection, accepted_at)) = self.handed(key, bytes) else { return };
+        let Some(connection) = self.handed(key, bytes) else { return };
         self.counters.handed_to_control += 1;
         if let Err(refused) = self.control.request(ControlRequest::Connection(connection)) {
             let ControlRequest::Connection(connection) = *refused else {
                 unreachable!("a connection was offered")
             };
-            self.turn_away(connection, accepted_at);
+            self.turn_away(connection);
         }
     }
 
-    fn hand_to_core(&mut self, key: ClientKey, home: super::port::CoreId, bytes: Vec<u8>) {
-        let Some((connection, accepted_at)) = self.handed(key, bytes) else { return };
+    fn hand_to_core(&mut self, key: ClientKey, home: CoreId, bytes: Vec<u8>) {
+        let Some(connection) = self.handed(key, bytes) else { return };
         self.counters.handed_to_cores += 1;
         let mailbox = &self.cores[usize::from(home.0)];
-        if let Err(full) = mailbox.send(CoreCommand::Viewer { connection, accepted_at }) {
-            let CoreCommand::Viewer { connection, accepted_at } = full.0 else {
-                unreachable!("a viewer was sent")
-            };
-            self.turn_away(connection, accepted_at);
+        if let Err(full) = mailbox.send(CoreCommand::Viewer(connection)) {
+            let CoreCommand::Viewer(connection) = full.0 else { unreachable!("a viewer was sent") };
+            self.turn_away(connection);
         }
     }
 
     /// Another thread had no room for a connection: it gets 503 from here.
-    fn turn_away(&mut self, connection: HandedConnection<D::Descriptor>, accepted_at: Instant) {
+    fn turn_away(&mut self, connection: HandedConnection<D::Descriptor>) {
         self.counters.queue_full += 1;
-        let Ok(handle) = self.driver.adopt(connection.socket) else { return };
-        let state = ClientState::Reading(Vec::new());
-        let client = Client { handle, peer: connection.peer, local: connection.local, accepted_at, state };
-        match self.clients.insert(client) {
-            Ok(key) => self.refuse(key, StreamError::ViewerLimit),
-            Err(client) => self.driver.close(client.handle, Hangup::Finish),
+        if let Some(key) = self.take_in(connection.socket) {
+            self.refuse(key, StreamError::ViewerLimit);
         }
     }
 
     /// A stream request that another core has accepted for a channel that lives here.
-    pub(crate) fn on_handed_viewer(
-        &mut self,
-        connection: HandedConnection<D::Descriptor>,
-        accepted_at: Instant,
-    ) {
-        let Ok(handle) = self.driver.adopt(connection.socket) else { return };
-        let state = ClientState::Reading(connection.bytes);
-        let client = Client { handle, peer: connection.peer, local: connection.local, accepted_at, state };
-        let key = match self.clients.insert(client) {
-            Ok(key) => key,
-            Err(client) => return self.driver.close(client.handle, Hangup::Finish),
-        };
-        let deadline = self.intake_deadline();
-        self.intake.push_back((deadline, key));
-        let Some(ClientState::Reading(bytes)) = self.clients.get_mut(key).map(|client| &mut client.state)
-        else {
-            unreachable!("just made")
-        };
-        let bytes = std::mem::take(bytes);
-        match request::parse(&bytes) {
-            Ok(Parsed::Complete { request, .. }) => self.route(key, &request, bytes),
+    pub(crate) fn on_handed_viewer(&mut self, connection: HandedConnection<D::Descriptor>) {
+        let Some(key) = self.take_in(connection.socket) else { return };
+        match request::parse(&connection.bytes) {
+            Ok(Parsed::Complete { request, .. }) => self.route(key, &request, connection.bytes),
             Ok(Parsed::NeedMore) | Err(_) => unreachable!("the other core has parsed this head"),
         }
     }

@@ -63,8 +63,17 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         }
         let ingest = Ingest::new(live.ring.head(), matches!(opening, Opening::Direct));
         let startup = Startup::new(self.params.sources.startup, self.now);
-        live.source =
-            Some(SourceRun { run, index, opening, io, ingest, startup, selected_at: None, startup_bytes: 0 });
+        live.source = Some(SourceRun {
+            run,
+            index,
+            opening,
+            io,
+            ingest,
+            startup,
+            rests_until: None,
+            selected_at: None,
+            startup_bytes: 0,
+        });
         self.drive(session);
         self.arm(session);
     }

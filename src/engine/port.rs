@@ -75,13 +75,9 @@ pub enum ControlRequest<F = OwnedFd> {
 
 /// What a core is told, by control or by another core.
 pub enum CoreCommand<F = OwnedFd> {
-    /// A stream request accepted by another core, for a channel that lives here. Full: the sender answers 503.
-    Viewer {
-        /// The connection, with the request head in its bytes.
-        connection: HandedConnection<F>,
-        /// When it was accepted.
-        accepted_at: Instant,
-    },
+    /// A stream request accepted by another core, for a channel that lives here, with the request head in its
+    /// bytes. Full: the sender answers 503.
+    Viewer(HandedConnection<F>),
     /// The channels have changed.
     Lineup(Arc<Lineup>),
     /// The answer to [`ControlRequest::Resolve`]: addresses in the order to be tried, or why there are none.

@@ -219,6 +219,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             self.wake_viewers(session);
         }
         self.expire_source(session);
+        self.drive(session);
         let due = self.sessions.get(session).and_then(|live| live.machine.next_deadline());
         if due.is_some_and(|deadline| deadline <= self.now) {
             self.session_event(session, Event::Deadline);

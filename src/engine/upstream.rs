@@ -1,5 +1,7 @@
 //! A session's source: opened, driven, stopped.
 
+use std::time::Duration;
+
 use crate::base::limits::READ_BYTES_MAX;
 use crate::base::{Errno, HeapBytes, Instant};
 use crate::ring::{Lent, ReserveError, WriteSpan};
@@ -13,6 +15,10 @@ use super::core::{Core, SourceStep, Token};
 use super::ingest::Ingest;
 use super::port::{ControlRequest, Ticket};
 
+/// The longest rest between two reads of a source that gives little at a time: short beside the egress delay, long
+/// enough that fifty channels do not wake the core for every packet of their upstreams.
+const READ_REST_MAX: Duration = Duration::from_millis(25);
+
 /// One attempt at, and then the life of, one source.
 pub(crate) struct SourceRun {
     /// Which run of the session this is: completions of earlier ones are told apart by it.
@@ -23,6 +29,8 @@ pub(crate) struct SourceRun {
     pub(crate) io: Io,
     pub(crate) ingest: Ingest,
     pub(crate) startup: Startup,
+    /// More is not read before this: what comes meanwhile gathers in the kernel, and is then read at once.
+    pub(crate) rests_until: Option<Instant>,
     /// When it was selected; `None` while it is being started.
     pub(crate) selected_at: Option<Instant>,
     /// Bytes read until then.
@@ -43,7 +51,7 @@ impl SourceRun {
             Io::Direct { client, .. } => client.next_deadline(),
             Io::Child { .. } => None,
         };
-        [client, self.startup.next_deadline()].into_iter().flatten().min()
+        [client, self.startup.next_deadline(), self.rests_until].into_iter().flatten().min()
     }
 }
 
@@ -51,7 +59,13 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     /// Does what the source needs next, as far as that goes without waiting.
     pub(crate) fn drive(&mut self, session: SessionKey) {
         loop {
-            let Some(live) = self.sessions.get(session) else { return };
+            let Some(live) = self.sessions.get_mut(session) else { return };
+            if let Some(source) = &mut live.source {
+                if source.rests_until.is_some_and(|until| until > self.now) {
+                    return;
+                }
+                source.rests_until = None;
+            }
             let goes_on = match live.source.as_ref().map(|source| &source.io) {
                 None => false,
                 Some(Io::Direct { is_busy: true, .. } | Io::Child { is_busy: true, .. }) => false,
@@ -264,9 +278,12 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     fn filled(&mut self, session: SessionKey, span: WriteSpan, result: Result<u32, Errno>) {
         let Some(live) = self.sessions.get_mut(session) else { return };
         let count = result.map_or(0, |count| count as usize);
+        let rest = READ_REST_MAX.min(self.params.egress.delay / 4);
         let offset = usize::try_from(live.ring.pending_bytes()).expect("less than the ring");
         live.ring.received(span, count);
         let Some(source) = &mut live.source else { return };
+        let is_steady = source.selected_at.is_some() && count > 0 && count < READ_BYTES_MAX / 2;
+        source.rests_until = is_steady.then(|| self.now + rest);
         match (&mut source.io, result) {
             (Io::Direct { client, .. }, Ok(0)) => client.closed(),
             (Io::Direct { client, .. }, Err(errno)) => client.lost(errno),

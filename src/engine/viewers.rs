@@ -38,9 +38,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         }
         let zero_copy = match self.params.egress.zero_copy {
             ZeroCopy::Always => ZeroCopyState::On { copied_in_a_row: 0 },
-            ZeroCopy::Auto if client.peer.ip() != client.local.ip() && !client.peer.ip().is_loopback() => {
-                ZeroCopyState::On { copied_in_a_row: 0 }
-            }
+            ZeroCopy::Auto if !client.is_local => ZeroCopyState::On { copied_in_a_row: 0 },
             ZeroCopy::Auto | ZeroCopy::Never => ZeroCopyState::Off,
         };
         let until = self.duration_limit(duration);

@@ -1,5 +1,7 @@
 //! The operations in flight and what they own.
 
+use crate::base::Blocks;
+
 use super::driver::{Handle, OpKey};
 
 /// Where an operation stands.
@@ -36,7 +38,7 @@ struct Slot<T, M> {
 
 /// A slab of operations, addressed by the completion's `user_data`: index below, generation above.
 pub(super) struct Table<T, M> {
-    slots: Vec<Slot<T, M>>,
+    slots: Blocks<Slot<T, M>>,
     free: Vec<u32>,
     limit: u32,
 }
@@ -58,12 +60,12 @@ impl OpKey {
 
 impl<T, M> Table<T, M> {
     pub(super) const fn with_limit(limit: u32) -> Self {
-        Self { slots: Vec::new(), free: Vec::new(), limit }
+        Self { slots: Blocks::new(), free: Vec::new(), limit }
     }
 
     pub(super) fn insert(&mut self, op: InFlight<T, M>) -> Result<OpKey, InFlight<T, M>> {
         if let Some(index) = self.free.pop() {
-            let slot = &mut self.slots[index as usize];
+            let slot = self.slots.get_mut(index as usize).expect("a free slot exists");
             assert!(slot.op.is_none(), "a free slot owns nothing");
             slot.op = Some(op);
             return Ok(OpKey { index, generation: slot.generation });
@@ -104,7 +106,7 @@ impl<T, M> Table<T, M> {
     /// Gives up on everything still in the table without freeing it.
     #[expect(clippy::mem_forget, reason = "the kernel may still write there")]
     pub(super) fn leak(&mut self) {
-        for slot in &mut self.slots {
+        for slot in self.slots.iter_mut() {
             std::mem::forget(slot.op.take());
         }
     }
@@ -133,7 +135,7 @@ mod tests {
     fn no_key_is_ever_taken_for_nobody() {
         let mut table = Table::with_limit(1);
         table.insert(op(0)).ok().unwrap();
-        table.slots[0].generation = u32::MAX - 2;
+        table.slots.get_mut(0).unwrap().generation = u32::MAX - 2;
         let key = OpKey { index: 0, generation: u32::MAX - 2 };
         table.remove(key).unwrap();
         let next = table.insert(op(0)).ok().unwrap();

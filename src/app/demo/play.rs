@@ -40,6 +40,8 @@ pub(crate) fn play(
     guide_number: &str,
     database: Database,
 ) -> Result<ExitCode, Failure> {
+    // Before the viewer's thread: the signal it sends is for control alone.
+    tunerd::control::block_signals().map_err(|error| Failure::because(ExitCode::Failure, &error))?;
     let guide_number = guide_number.to_owned();
     let viewer = std::thread::Builder::new()
         .name("viewer".to_owned())
