@@ -315,7 +315,7 @@ impl<T: Copy, M: KernelBytes> Driver for SimDriver<T, M> {
                 Entry::CancelAll(number) => host.cancel_all(number),
             }
         }
-        host.turn(self.id, wait);
+        host.turn(wait);
         self.reaped = std::mem::take(&mut host.seen[self.id as usize]);
         Ok(())
     }

@@ -103,8 +103,6 @@ pub(super) enum Event {
     Seen(u32, Cqe),
     /// A zero-copy send's memory is let go.
     Release(OpId),
-    /// The test asked for it.
-    Wake,
 }
 
 #[derive(Debug)]
@@ -141,7 +139,8 @@ pub(super) struct Host {
     agenda: BTreeMap<(Instant, u64), Event>,
     scheduled: u64,
     files_opened: u32,
-    woken: bool,
+    /// No turn waits past this moment.
+    pub(super) wake_at: Option<Instant>,
 }
 
 impl Host {
@@ -161,7 +160,7 @@ impl Host {
             agenda: BTreeMap::new(),
             scheduled: 0,
             files_opened: 0,
-            woken: false,
+            wake_at: None,
         }
     }
 
@@ -174,9 +173,9 @@ impl Host {
         self.digest = words.into_iter().fold(fold(self.digest, self.now.as_nanos()), fold);
     }
 
-    /// Lets time pass until a driver has a completion, the test is to be woken, or the wait is over.
-    pub(super) fn turn(&mut self, driver: u32, wait: Duration) {
-        self.woken = false;
+    /// Lets time pass until a driver has a completion, the test is to be woken, or the wait is over. Any driver:
+    /// the others run on the same time, and one that waits must not make them late.
+    pub(super) fn turn(&mut self, wait: Duration) {
         self.close_dropped();
         let mut busy = TURN_TIME;
         if self.random.happens(self.faults.stall) {
@@ -184,8 +183,9 @@ impl Host {
         }
         self.run_until(self.now + busy);
         let limit = self.now + wait.min(WAIT_MAX);
+        let limit = self.wake_at.map_or(limit, |wake_at| limit.min(wake_at.max(self.now)));
         let interrupted = self.random.happens(self.faults.interrupted);
-        while !interrupted && !self.woken && !self.has_seen(driver) {
+        while !interrupted && !self.has_anything_to_say() {
             if !self.run_next(limit) {
                 self.now = limit;
                 return;
@@ -199,8 +199,8 @@ impl Host {
         self.now = limit;
     }
 
-    fn has_seen(&self, driver: u32) -> bool {
-        !self.seen[driver as usize].is_empty()
+    fn has_anything_to_say(&self) -> bool {
+        self.seen.iter().any(|completions| !completions.is_empty())
     }
 
     fn run_next(&mut self, limit: Instant) -> bool {
@@ -220,7 +220,6 @@ impl Host {
             Event::Orphan(peer, delivered) => self.give_up_orphan(peer, delivered),
             Event::Seen(driver, cqe) => self.see(driver, cqe),
             Event::Release(id) => self.release(id),
-            Event::Wake => self.woken = true,
         }
         true
     }
@@ -263,8 +262,7 @@ impl Host {
             | Event::Deliver(..)
             | Event::Break(_)
             | Event::Orphan(..)
-            | Event::Release(_)
-            | Event::Wake => true,
+            | Event::Release(_) => true,
         });
         for cqe in unseen {
             match cqe.said {

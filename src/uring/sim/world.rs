@@ -11,7 +11,7 @@ use crate::base::Instant;
 use super::connection::{End, Leave, PeerId, Rate};
 use super::descriptor::SimDescriptor;
 use super::faults::Faults;
-use super::host::{Event, Host, Kind};
+use super::host::{Host, Kind};
 use super::network::{Answer, Server};
 use super::random::Random;
 
@@ -65,11 +65,9 @@ impl World {
         host.run_until(limit);
     }
 
-    /// A turn of a driver that waits across this moment ends at it.
+    /// No driver's turn waits past this moment: the test has something to do then. Holds until it is set anew.
     pub fn wake_at(&self, at: Instant) {
-        let mut host = self.host();
-        let at = at.max(host.now);
-        host.schedule(at, Event::Wake);
+        self.host().wake_at = Some(at);
     }
 
     /// A sequence of the test's own, different in each world.
@@ -170,6 +168,12 @@ impl World {
     /// A far end goes.
     pub fn peer_close(&self, peer: PeerId, how: Leave) {
         self.host().leave(peer, how);
+    }
+
+    /// True when a far end has said that it sends no more.
+    #[must_use]
+    pub fn peer_has_closed(&self, peer: PeerId) -> bool {
+        self.host().connection(peer).fin_wanted
     }
 
     /// What a far end has read since the last time.

@@ -1,0 +1,9 @@
+//! The world around a simulated core: sources that misbehave, viewers that come and go, and checkers of what
+//! the viewers get. All of it is a function of a seed.
+
+mod checker;
+mod outside;
+mod packets;
+pub(crate) mod run;
+mod upstream;
+mod viewer;

@@ -1,0 +1,380 @@
+//! One seed: chaos, then health, then the end.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tunerd::base::Instant;
+use tunerd::engine::{
+    Core, CoreCommand, CoreId, Egress, Mailbox, Params, Parts, SlowPolicy, Sources, Token, ZeroCopy,
+};
+use tunerd::ring::Lent;
+use tunerd::source::{self, Mode};
+use tunerd::tuner::{Channel, ChannelId, Lineup, Source, SourceId};
+use tunerd::uring::Driver;
+use tunerd::uring::sim::{Answer, Faults, Leave, Random, SimDriver, World};
+
+use super::outside::Outside;
+use super::upstream::{Runs, SOURCES, Upstream, source_address};
+use super::viewer::Viewer;
+
+type SimCore = Core<SimDriver<Token, Lent>>;
+
+/// How often the outside acts.
+const TICK: Duration = Duration::from_millis(10);
+/// How long everything that can go wrong does.
+const CHAOS: Duration = Duration::from_secs(40);
+/// After which everything that chaos has left behind is over: idle sessions, blocked viewers, lost answers.
+const CALM: Duration = Duration::from_secs(30);
+/// In a healthy world a viewer has its picture after this long.
+const TUNE_TIME: Duration = Duration::from_secs(5);
+/// And then it never stands still for longer than this.
+const STILL_MAX: Duration = Duration::from_secs(2);
+/// A core that is to end does so within this time.
+const DRAIN_TIME: Duration = Duration::from_secs(10);
+const PORT: u16 = 5004;
+const OTHER_PORT: u16 = 80;
+const VIEWERS_MAX: usize = 40;
+
+/// What a run has come to, for whoever wonders whether anything was tried.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(crate) struct Tally {
+    pub(crate) viewers: u64,
+    pub(crate) packets: u64,
+    pub(crate) jumps: u64,
+    pub(crate) runs: u32,
+    pub(crate) digest: u64,
+}
+
+struct Simulation {
+    world: World,
+    random: Random,
+    cores: Vec<SimCore>,
+    outside: Outside,
+    channels: Vec<Channel>,
+    tuners: u16,
+    upstreams: Vec<Upstream>,
+    flawed: BTreeSet<u32>,
+    runs: Runs,
+    viewers: Vec<Viewer>,
+    next_tick: Instant,
+    tally: Tally,
+}
+
+fn listener_address(port: u16) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, 1], port))
+}
+
+fn channels(random: &mut Random) -> Vec<Channel> {
+    let count = i64::try_from(random.between(1, 5)).unwrap();
+    let channel = |id: i64, random: &mut Random| Channel {
+        id: ChannelId(id),
+        guide_number: id.to_string(),
+        name: format!("Channel {id}"),
+        sources: (0..random.between(1, 3)).map(|_| source(random)).collect(),
+    };
+    (1..=count).map(|id| channel(id, random)).collect()
+}
+
+fn source(random: &mut Random) -> Source {
+    let number = i64::try_from(random.between(1, SOURCES)).unwrap();
+    let url = match random.below(6) {
+        0 => format!("udp://@239.0.0.{number}:5000"),
+        1..=2 => format!("http://source{number}.example:8080/live"),
+        _mostly => format!("http://{}/live", source_address(number)),
+    };
+    Source { id: SourceId(number), item_key: format!("item{number}"), url }
+}
+
+fn params(random: &mut Random, cores: u8, tuners: u16) -> Params {
+    let seconds = Duration::from_secs;
+    let startup_timeout = seconds(random.between(2, 6));
+    Params {
+        session: tunerd::session::Params {
+            startup_timeout,
+            failover_total_timeout: seconds(random.between(4, 12)),
+            failovers_max: u32::try_from(random.below(3)).unwrap(),
+            idle_timeout: seconds(random.below(4)),
+            viewers_max: if random.below(4) == 0 { 5 } else { 0 },
+        },
+        egress: Egress {
+            bytes: random.between(1, 64 * 1024),
+            delay: Duration::from_millis(random.between(10, 300)),
+            zero_copy: *random.pick(&[ZeroCopy::Auto, ZeroCopy::Always, ZeroCopy::Never]),
+            max_blocked_write: if random.below(2) == 0 { None } else { Some(seconds(random.between(1, 8))) },
+            slow_policy: *random.pick(&[SlowPolicy::Disconnect, SlowPolicy::Skip]),
+            join_lag_bytes: random.below(400_000),
+        },
+        sources: Sources {
+            mode: Mode::Auto,
+            direct: source::direct::Params {
+                user_agent: String::new(),
+                connect_timeout: seconds(1),
+                header_timeout: seconds(2),
+                startup_timeout,
+                tls: source::direct::tls_config(&[]).unwrap(),
+            },
+            ffmpeg: source::ffmpeg::Params::default(),
+            capabilities: Arc::new(source::ffmpeg::Capabilities::parse("", "")),
+            ffmpeg_path: "ffmpeg".into(),
+            startup: source::startup::Params {
+                timeout: startup_timeout,
+                ..source::startup::Params::default()
+            },
+        },
+        chunk_bytes: random.between(1, 16) * 188 * 7,
+        cores,
+        tuners,
+        preempt_settle_delay: Duration::from_millis(random.below(500)),
+    }
+}
+
+impl Simulation {
+    fn new(seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let faults = match random.below(8) {
+            0 => Faults::default(),
+            1..=2 => Faults::harmless(&mut random),
+            _mostly => Faults::drawn(&mut random),
+        };
+        let queue_bytes = random.bytes(16 * 1024, 512 * 1024);
+        // A core that cannot take its listeners in does not start: that much luck it needs.
+        let world = World::with_queues(random.bits(), Faults::default(), queue_bytes);
+        for number in 1..=i64::try_from(SOURCES).unwrap() {
+            world.serve(source_address(number), Answer::Accept);
+        }
+        let core_count = u8::try_from(random.between(1, 3)).unwrap();
+        let tuners = u16::try_from(random.between(1, 4)).unwrap();
+        let channels = channels(&mut random);
+        let lineup = Arc::new(Lineup::new(channels.clone()));
+        let params = params(&mut random, core_count, tuners);
+        let (mailboxes, readers): (Vec<_>, Vec<_>) = (0..core_count).map(|_| Mailbox::new().unwrap()).unzip();
+        let outside = Outside::new(mailboxes.clone(), &mut random);
+        let cores = (0..core_count).zip(readers).map(|(index, mailbox)| {
+            let parts = Parts {
+                id: CoreId(index),
+                params: params.clone(),
+                control: Box::new(outside.port()),
+                mailbox,
+                bell: None,
+                cores: mailboxes.clone(),
+                listeners: [PORT, OTHER_PORT].map(|port| world.listen(listener_address(port))).into(),
+                lineup: Arc::clone(&lineup),
+            };
+            Core::new(SimDriver::new(&world), parts).unwrap()
+        });
+        let cores = cores.collect();
+        world.set_faults(faults);
+        Self {
+            world,
+            random,
+            cores,
+            outside,
+            channels,
+            tuners,
+            upstreams: Vec::new(),
+            flawed: BTreeSet::new(),
+            runs: Runs::new(),
+            viewers: Vec::new(),
+            next_tick: Instant::START,
+            tally: Tally::default(),
+        }
+    }
+
+    /// Lets a time pass.
+    fn go_on(&mut self, time: Duration) -> Result<(), String> {
+        let until = self.world.now() + time;
+        while self.world.now() < until {
+            self.turn()?;
+        }
+        Ok(())
+    }
+
+    fn turn(&mut self) -> Result<(), String> {
+        if self.world.now() >= self.next_tick {
+            self.tick()?;
+            self.next_tick = self.world.now() + TICK;
+            self.world.wake_at(self.next_tick);
+        }
+        for core in &mut self.cores {
+            core.turn(self.world.now()).map_err(|errno| format!("a core gives up: {errno}"))?;
+        }
+        Ok(())
+    }
+
+    /// Everything outside of the cores acts.
+    fn tick(&mut self) -> Result<(), String> {
+        for number in 1..=i64::try_from(SOURCES).unwrap() {
+            while let Some(peer) = self.world.take_arrival(source_address(number)) {
+                let upstream = Upstream::new(&self.world, peer, &mut self.runs, &mut self.random);
+                self.upstreams.push(upstream);
+            }
+        }
+        self.outside.step(&self.world, &mut self.upstreams, &mut self.runs);
+        for upstream in &mut self.upstreams {
+            upstream.step(&self.world);
+            if upstream.is_flawed() {
+                self.flawed.insert(upstream.run);
+            }
+        }
+        self.upstreams.retain(|upstream| !upstream.is_over());
+        if !self.runs.is_healthy {
+            self.disturb();
+        }
+        for viewer in &mut self.viewers {
+            let peer = viewer.peer;
+            viewer.step(&self.world, &self.flawed).map_err(|wrong| format!("{peer:?}: {wrong}"))?;
+        }
+        let (world, tally) = (&self.world, &mut self.tally);
+        self.viewers.retain(|viewer| {
+            let over = viewer.is_over(world);
+            if over {
+                tally.packets += viewer.checker.packets();
+                tally.jumps += viewer.checker.jumps();
+            }
+            !over
+        });
+        Ok(())
+    }
+
+    fn disturb(&mut self) {
+        if self.viewers.len() < VIEWERS_MAX && self.random.below(10) == 0 {
+            let channels = self.channels.len() as u64;
+            let port = *self.random.pick(&[PORT, OTHER_PORT]);
+            self.viewers.push(Viewer::new(&self.world, listener_address(port), channels, &mut self.random));
+            self.tally.viewers += 1;
+        }
+        let core = CoreId(u8::try_from(self.random.below(self.cores.len() as u64)).unwrap());
+        match self.random.below(2000) {
+            0..=4 => {
+                let reply = Box::new(|snapshot: tunerd::engine::snapshot::CoreSnapshot| {
+                    assert!(snapshot.sessions.iter().all(|session| session.id > 0));
+                });
+                self.outside.tell(core, CoreCommand::Snapshot(reply));
+            }
+            5 => {
+                // Another choice of sources for every channel, from now on.
+                for channel in &mut self.channels {
+                    channel.sources =
+                        (0..self.random.between(1, 3)).map(|_| source(&mut self.random)).collect();
+                }
+                let lineup = Arc::new(Lineup::new(self.channels.clone()));
+                for index in 0..self.cores.len() {
+                    let core = CoreId(u8::try_from(index).unwrap());
+                    self.outside.tell(core, CoreCommand::Lineup(Arc::clone(&lineup)));
+                }
+            }
+            _mostly => {}
+        }
+    }
+
+    /// Whatever can go wrong does.
+    fn chaos(&mut self) -> Result<(), String> {
+        self.go_on(CHAOS)
+    }
+
+    /// Where and when it is, and what the cores say of themselves.
+    fn describe(&mut self) -> String {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        for index in 0..self.cores.len() {
+            let sender = sender.clone();
+            let reply = Box::new(move |snapshot| drop(sender.send(snapshot)));
+            self.outside.tell(CoreId(u8::try_from(index).unwrap()), CoreCommand::Snapshot(reply));
+        }
+        let turned = self.turn();
+        let mut text = format!("at {:?}, {turned:?}\n", self.world.now());
+        for snapshot in receiver.try_iter() {
+            text += &format!("{snapshot:?}\n");
+        }
+        text
+    }
+
+    /// Everything works from now on, and what is left of the chaos goes.
+    fn heal(&mut self) -> Result<(), String> {
+        self.world.set_faults(Faults::default());
+        self.outside.heal();
+        self.runs.is_healthy = true;
+        for upstream in &mut self.upstreams {
+            upstream.kill(&self.world);
+        }
+        for viewer in &mut self.viewers {
+            viewer.go(&self.world, Leave::Reset);
+        }
+        self.go_on(CALM)
+    }
+
+    /// In a healthy world every channel that can have a tuner shows its picture, and it keeps moving, whatever
+    /// other viewers do.
+    fn check_pictures(&mut self) -> Result<(), String> {
+        let channels = (self.channels.len() as u64).min(u64::from(self.tuners));
+        for channel in 1..=channels {
+            self.viewers.push(Viewer::faithful(
+                &self.world,
+                listener_address(PORT),
+                channel,
+                &mut self.random,
+            ));
+        }
+        self.go_on(TUNE_TIME)?;
+        for _ in 0..10 {
+            let channel = self.random.between(1, channels);
+            self.viewers.push(Viewer::rude(&self.world, listener_address(PORT), channel, &mut self.random));
+            self.go_on(Duration::from_secs(1))?;
+            for viewer in &self.viewers {
+                viewer.check_picture(&self.world, STILL_MAX)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything ends in time, and nothing is left behind.
+    fn finish(mut self) -> Result<Tally, String> {
+        let deadline = self.world.now() + DRAIN_TIME;
+        for index in 0..self.cores.len() {
+            self.outside.tell(CoreId(u8::try_from(index).unwrap()), CoreCommand::Drain { deadline });
+        }
+        while !self.cores.iter().all(Core::is_drained) {
+            self.turn()?;
+        }
+        if self.world.now() >= deadline {
+            return Err("the cores were not drained in time".to_owned());
+        }
+        self.go_on(Duration::from_secs(2))?;
+        for viewer in &mut self.viewers {
+            viewer.check_end(&self.world)?;
+            viewer.go(&self.world, Leave::Reset);
+            self.tally.packets += viewer.checker.packets();
+        }
+        for core in self.cores {
+            let mut driver = core.into_driver();
+            for _ in 0..1000 {
+                if driver.in_flight() == 0 {
+                    break;
+                }
+                driver.turn(TICK).map_err(|errno| errno.to_string())?;
+                while driver.next().is_some() {}
+            }
+            driver.assert_quiet();
+        }
+        drop(self.outside);
+        self.world.pass(Duration::from_secs(1));
+        match self.world.open_files() {
+            0 => {}
+            left => return Err(format!("{left} descriptors were left open")),
+        }
+        self.tally.runs = self.runs.count();
+        self.tally.digest = self.world.digest();
+        Ok(self.tally)
+    }
+}
+
+/// Runs one seed.
+pub(crate) fn run(seed: u64) -> Result<Tally, String> {
+    let mut simulation = Simulation::new(seed);
+    let shown = [Simulation::chaos, Simulation::heal, Simulation::check_pictures];
+    for phase in shown {
+        phase(&mut simulation).map_err(|wrong| format!("{wrong}\n{}", simulation.describe()))?;
+    }
+    simulation.finish()
+}
