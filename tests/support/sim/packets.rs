@@ -206,12 +206,12 @@ pub(crate) fn packet(run: u32, index: u64) -> [u8; PACKET] {
     packet
 }
 
-/// Where the times of a packet are, which whoever joins streams may change.
-pub(crate) fn time_fields(kind: Kind) -> &'static [std::ops::Range<usize>] {
+/// True where the times of a packet are, which whoever joins streams may change.
+pub(crate) fn is_time(kind: Kind, at: usize) -> bool {
     match kind {
-        Kind::Video { starts: true, .. } => &[6..12, 21..26],
-        Kind::Audio => &[13..18],
-        Kind::Video { starts: false, .. } | Kind::Pat | Kind::Pmt => &[],
+        Kind::Video { starts: true, .. } => (6..12).contains(&at) || (21..26).contains(&at),
+        Kind::Audio => (13..18).contains(&at),
+        Kind::Video { starts: false, .. } | Kind::Pat | Kind::Pmt => false,
     }
 }
 
@@ -237,6 +237,6 @@ fn the_stream_is_one_that_tunerd_can_start_with() {
     let video = packet(1, 2);
     assert_eq!(video[6..12], pcr_field(ticks(1, 2)));
     assert_eq!(&video[12..16], &[0, 0, 1, 0xE0]);
-    assert_eq!(time_fields(Kind::of(1, 2))[1].start, 12 + 9);
+    assert_eq!(video[21..26], pts_field(ticks(1, 2) + 9000));
     assert_eq!(packet(1, 7)[13..18], pts_field(ticks(1, 7) + 9000));
 }
