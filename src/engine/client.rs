@@ -29,7 +29,7 @@ pub(crate) enum ClientState {
     /// It watches.
     Viewing(Viewer),
     /// It is being told why not; then it is closed.
-    Replying,
+    Replying { until: Instant },
 }
 
 /// A viewer: a position in its session's ring.
@@ -44,11 +44,9 @@ pub(crate) struct Viewer {
     pub(crate) sending: Sending,
     /// It is in the queue of those to be sent to.
     pub(crate) is_queued: bool,
-    /// Zero-copy sends whose memory the kernel still holds.
-    pub(crate) zero_copy_lent: u8,
+    /// Where the zero-copy sends begin whose bytes are taken and whose memory the kernel still holds.
+    pub(crate) held: Vec<u64>,
     pub(crate) zero_copy: ZeroCopyState,
-    /// Where the oldest lent span begins; meaningful while something is lent.
-    pub(crate) lent_from: u64,
     /// When its socket last took something, or had nothing to take.
     pub(crate) progress_at: Instant,
     pub(crate) joined_at: Instant,
@@ -87,14 +85,14 @@ impl Client {
     pub(crate) const fn viewer(&self) -> Option<&Viewer> {
         match &self.state {
             ClientState::Viewing(viewer) => Some(viewer),
-            ClientState::Reading(_) | ClientState::Waiting { .. } | ClientState::Replying => None,
+            ClientState::Reading(_) | ClientState::Waiting { .. } | ClientState::Replying { .. } => None,
         }
     }
 
     pub(crate) const fn viewer_mut(&mut self) -> Option<&mut Viewer> {
         match &mut self.state {
             ClientState::Viewing(viewer) => Some(viewer),
-            ClientState::Reading(_) | ClientState::Waiting { .. } | ClientState::Replying => None,
+            ClientState::Reading(_) | ClientState::Waiting { .. } | ClientState::Replying { .. } => None,
         }
     }
 
@@ -103,7 +101,7 @@ impl Client {
         match &self.state {
             ClientState::Viewing(viewer) => Some(viewer.session),
             ClientState::Waiting { session, .. } => Some(*session),
-            ClientState::Reading(_) | ClientState::Replying => None,
+            ClientState::Reading(_) | ClientState::Replying { .. } => None,
         }
     }
 }

@@ -101,6 +101,13 @@ pub enum SourceStep {
     Fill,
 }
 
+/// A listening socket.
+struct Listener {
+    handle: Handle,
+    /// Its accept is with the kernel.
+    is_accepting: bool,
+}
+
 /// What a core needs from outside.
 pub struct Parts<F> {
     /// Which core this is.
@@ -130,7 +137,8 @@ pub struct Core<D: Driver<Memory = Lent, Token = Token>> {
     mailbox: MailboxReader<D::Descriptor>,
     bell: Option<Handle>,
     pub(crate) cores: Vec<Mailbox<D::Descriptor>>,
-    listeners: Vec<Option<Handle>>,
+    /// Where connections come in; none once it drains.
+    listeners: Vec<Listener>,
     pub(crate) lineup: Arc<Lineup>,
 
     /// The time of this turn.
@@ -225,7 +233,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         }
         for listener in parts.listeners {
             let handle = core.driver.adopt(listener).map_err(|_full| Errno::MFILE)?;
-            core.listeners.push(Some(handle));
+            core.listeners.push(Listener { handle, is_accepting: false });
         }
         core.accept_on_all();
         Ok(core)
@@ -286,7 +294,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
 
     /// Gives the driver back, once drained.
     pub fn into_driver(mut self) -> D {
-        for handle in self.listeners.iter_mut().filter_map(Option::take).chain(self.bell.take()) {
+        let listeners = std::mem::take(&mut self.listeners).into_iter().map(|listener| listener.handle);
+        for handle in listeners.chain(self.bell.take()) {
             self.driver.close(handle, Hangup::Finish);
         }
         self.driver
@@ -335,19 +344,17 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         }
     }
 
+    /// Sees to it that every listener accepts.
     fn accept_on_all(&mut self) {
-        for (listener, index) in self.listeners.clone().into_iter().zip(0u8..) {
-            if let Some(listener) = listener {
-                self.accept_on(listener, index);
+        for (listener, index) in self.listeners.iter_mut().zip(0u8..) {
+            if listener.is_accepting {
+                continue;
             }
-        }
-    }
-
-    fn accept_on(&mut self, listener: Handle, index: u8) {
-        if self.draining.is_none()
-            && self.driver.push(Operation::Accept { listener }, Token::Listener(index)).is_err()
-        {
-            self.accept_again = Some(self.now + ACCEPT_PAUSE);
+            let accept = Operation::Accept { listener: listener.handle };
+            listener.is_accepting = self.driver.push(accept, Token::Listener(index)).is_ok();
+            if !listener.is_accepting {
+                self.accept_again = Some(self.now + ACCEPT_PAUSE);
+            }
         }
     }
 
@@ -355,14 +362,14 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         match event {
             Event::Accepted(socket) => self.on_connection(socket),
             Event::Done { result, .. } => {
+                let Some(listener) = self.listeners.get_mut(usize::from(index)) else { return };
+                listener.is_accepting = false;
                 if result.is_err_and(|errno| errno != Errno::CANCELED && errno != Errno::INTR) {
                     log::warn!("core {}: accepting is paused for {ACCEPT_PAUSE:?}: {result:?}", self.id.0);
                     self.accept_again = Some(self.now + ACCEPT_PAUSE);
                     return;
                 }
-                if let Some(Some(listener)) = self.listeners.get(usize::from(index)).copied() {
-                    self.accept_on(listener, index);
-                }
+                self.accept_on_all();
             }
             Event::Sent { .. } | Event::Released { .. } => unreachable!("a listener does not send"),
         }
@@ -391,8 +398,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             return;
         }
         self.draining = Some(deadline);
-        for handle in self.listeners.iter_mut().filter_map(Option::take) {
-            self.driver.close(handle, Hangup::Finish);
+        for listener in std::mem::take(&mut self.listeners) {
+            self.driver.close(listener.handle, Hangup::Finish);
         }
         let sessions: Vec<_> = self.sessions.iter().map(|(key, _)| key).collect();
         for session in sessions {

@@ -101,7 +101,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let zero_copy = matches!(viewer.zero_copy, ZeroCopyState::On { .. })
             && bytes >= ZERO_COPY_BYTES_MIN
             && is_near
-            && viewer.zero_copy_lent < ZERO_COPY_IN_FLIGHT_MAX
+            && viewer.held.len() < usize::from(ZERO_COPY_IN_FLIGHT_MAX)
             && live.ring.registered().is_some();
         let bytes = usize::try_from(bytes).expect("at most SEND_BYTES_MAX");
         Some(Next::Stream { position: viewer.position, bytes, zero_copy })
@@ -146,17 +146,11 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let Some(viewer) = client.viewer_mut() else { return 0 };
         let Some(live) = self.sessions.get(viewer.session) else { return 0 };
         let from = Lent::Lease(live.ring.lease(position, bytes));
-        if viewer.zero_copy_lent == 0 {
-            viewer.lent_from = position;
-        }
         let send = if zero_copy {
             Operation::SendZeroCopy { socket, from }
         } else {
             Operation::Send { socket, from }
         };
-        if zero_copy {
-            viewer.zero_copy_lent += 1;
-        }
         if let Some(op) = self.submit(key, send) {
             self.now_sending(key, Sending::Stream { op, zero_copy });
         }
@@ -189,13 +183,16 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         match event {
             Event::Sent { result } => {
                 self.counters.zero_copy_sends += 1;
+                viewer.held.push(viewer.position);
                 self.sent(key, result, None);
             }
             Event::Released { memory, copied } => {
                 self.counters.sends -= 1;
-                viewer.zero_copy_lent -= 1;
-                if let Lent::Lease(lease) = &memory {
-                    viewer.lent_from = lease.end();
+                // Not always the oldest: one that was cancelled comes back before those in the socket's queue.
+                if let Lent::Lease(lease) = &memory
+                    && let Some(at) = viewer.held.iter().position(|&held| held == lease.position())
+                {
+                    viewer.held.swap_remove(at);
                 }
                 if let ZeroCopyState::On { copied_in_a_row } = &mut viewer.zero_copy {
                     *copied_in_a_row = if copied { copied_in_a_row.saturating_add(1) } else { 0 };
@@ -206,10 +203,6 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                 }
             }
             Event::Done { result, memory } => {
-                if matches!(viewer.sending, Sending::Stream { zero_copy: true, .. }) {
-                    // A zero-copy send that failed before the kernel took anything has no notification.
-                    viewer.zero_copy_lent -= 1;
-                }
                 let preamble = match memory {
                     Some(Lent::Heap(bytes)) => Some(bytes.into_vec()),
                     Some(Lent::Lease(_) | Lent::Span(_)) | None => None,
@@ -248,6 +241,10 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             }
             Sending::Stream { .. } => viewer.position += count as u64,
             Sending::Nothing => unreachable!("a send that ended was in flight"),
+        }
+        if viewer.skip_wanted && viewer.preamble.is_empty() {
+            // At once: the writer waits for this span, and would take the rest of a torn packet with it.
+            return self.fell_behind(key);
         }
         self.enqueue(key);
     }

@@ -2,7 +2,7 @@
 
 use crate::base::limits::PACKET_BYTES;
 use crate::ring::Lent;
-use crate::session::Event as SessionEvent;
+use crate::session::{Event as SessionEvent, State};
 use crate::source::error::SourceError;
 use crate::source::sniff::{Body, Sniffer};
 use crate::source::startup::{Programme, Seen, Verdict};
@@ -114,7 +114,16 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             return self.source_failed(session, &error);
         }
         self.observe_startup(session);
+        self.admit_late(session);
         self.publish(session);
+    }
+
+    /// Lets those in who came while the ring held no entry point.
+    fn admit_late(&mut self, session: SessionKey) {
+        let Some(live) = self.sessions.get(session) else { return };
+        if *live.machine.state() == State::Live && !live.waiting.is_empty() {
+            self.admit(session);
+        }
     }
 
     fn observe_startup(&mut self, session: SessionKey) {

@@ -169,16 +169,16 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     }
 
     fn reply(&mut self, key: ClientKey, bytes: Vec<u8>) {
+        let until = self.intake_deadline();
         let Some(client) = self.clients.get_mut(key) else { return };
-        client.state = ClientState::Replying;
+        // A peer that reads nothing does not keep its place.
+        client.state = ClientState::Replying { until };
         let send = Operation::Send { socket: client.handle, from: Lent::Heap(HeapBytes::from_vec(bytes)) };
         if self.driver.push(send, Token::Reply(key.into())).is_err() {
             self.close_client(key);
             return;
         }
-        // A peer that reads nothing does not keep its place.
-        let deadline = self.intake_deadline();
-        self.intake.push_back((deadline, key));
+        self.intake.push_back((until, key));
     }
 
     pub(crate) fn on_reply(&mut self, key: ClientKey, event: Event<Lent, D::Descriptor>) {
@@ -198,9 +198,10 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     pub(crate) fn on_intake_timeout(&mut self, key: ClientKey) {
         let Some(client) = self.clients.get(key) else { return };
         match client.state {
-            ClientState::Reading(_) | ClientState::Replying => self.close_client(key),
+            ClientState::Reading(_) => self.close_client(key),
+            ClientState::Replying { until } if until <= self.now => self.close_client(key),
             // It has got somewhere; other limits hold there.
-            ClientState::Waiting { .. } | ClientState::Viewing(_) => {}
+            ClientState::Replying { .. } | ClientState::Waiting { .. } | ClientState::Viewing(_) => {}
         }
     }
 

@@ -1,5 +1,6 @@
 //! Viewers: in, out, and looked after.
 
+use crate::base::limits::READ_BYTES_MAX;
 use crate::http::stream_head;
 use crate::ring::Lent;
 use crate::session::Event;
@@ -25,6 +26,10 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     /// Lets those who wait for a session watch it.
     pub(crate) fn admit(&mut self, session: SessionKey) {
         let Some(live) = self.sessions.get_mut(session) else { return };
+        if live.entries.newest().is_none() {
+            // Key pictures lie further apart than the ring is long: who comes between two of them waits for the next.
+            return;
+        }
         for client in std::mem::take(&mut live.waiting) {
             self.admit_one(session, client);
         }
@@ -57,9 +62,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             preamble,
             sending: Sending::Nothing,
             is_queued: false,
-            zero_copy_lent: 0,
+            held: Vec::new(),
             zero_copy,
-            lent_from: 0,
             progress_at: self.now,
             joined_at: self.now,
             until,
@@ -84,8 +88,10 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let is_written = |viewer: &Viewer| {
             self.sessions.get(viewer.session).is_some_and(|live| live.lingers_until.is_none())
         };
-        let holds_ring =
-            client.viewer().is_some_and(|viewer| viewer.zero_copy_lent > 0 && is_written(viewer));
+        let holds = |viewer: &Viewer| {
+            !viewer.held.is_empty() || matches!(viewer.sending, Sending::Stream { zero_copy: true, .. })
+        };
+        let holds_ring = client.viewer().is_some_and(|viewer| holds(viewer) && is_written(viewer));
         self.driver.close(client.handle, if holds_ring { Hangup::Reset } else { how });
         if let Some(session) = client.session() {
             self.uncount_viewer(session);
@@ -149,7 +155,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             // Nothing is written any more, so nobody can fall out of the ring.
             return if until <= self.now { Finding::DurationOver } else { Finding::Fine };
         }
-        let margin = live.ring.capacity() / MARGIN_PART;
+        // The writer reserves a whole read ahead of what it receives.
+        let margin = (live.ring.capacity() / MARGIN_PART).max(2 * READ_BYTES_MAX as u64);
         if live.ring.head().saturating_sub(viewer.position) + margin > live.ring.capacity() {
             return Finding::Lagging;
         }
@@ -206,14 +213,21 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             .filter_map(|(key, client)| client.viewer().map(|viewer| (key, viewer)))
             .filter(|(_, viewer)| viewer.session == session)
             .filter_map(|(key, viewer)| match viewer.sending {
-                _ if viewer.zero_copy_lent > 0 && viewer.lent_from < below => Some((key, None)),
+                _ if viewer.held.iter().any(|&held| held < below) => Some((key, None)),
                 Sending::Stream { op, .. } if viewer.position < below => Some((key, Some(op))),
                 Sending::Stream { .. } | Sending::Preamble(_) | Sending::Nothing => None,
             })
             .collect();
         for (key, op) in holders {
             match op {
-                Some(op) => self.driver.cancel(op),
+                Some(op) => {
+                    if self.params.egress.slow_policy == SlowPolicy::Skip
+                        && let Some(viewer) = self.clients.get_mut(key).and_then(|client| client.viewer_mut())
+                    {
+                        viewer.skip_wanted = true;
+                    }
+                    self.driver.cancel(op);
+                }
                 None => {
                     self.count_lagged(key);
                     self.leave(key, Hangup::Reset);
