@@ -12,8 +12,9 @@ use crate::source::startup::Verdict;
 use crate::uring::{Driver, Hangup};
 
 use super::client::SessionKey;
-use super::core::{Core, Token};
+use super::core::Core;
 use super::port::{ControlRequest, Ticket};
+use super::token::Token;
 use super::upstream::{Io, SourceRun};
 
 /// A request to stop a child is repeated after this long without an answer.

@@ -11,8 +11,9 @@ use crate::ts;
 use crate::uring::{Driver, Event, Hangup, OpKey, Operation};
 
 use super::client::{ClientKey, Sending, SessionKey, ZeroCopyState};
-use super::core::{Core, Token};
+use super::core::Core;
 use super::params::SlowPolicy;
+use super::token::Token;
 
 /// Bytes a core hands to the kernel in one turn: about 3 ms of work, the time somebody new may have to wait.
 const BYTES_PER_TURN: u64 = 16 * 1024 * 1024;

@@ -10,7 +10,8 @@ use crate::ts::{Aligner, Inspector};
 use crate::uring::Driver;
 
 use super::client::SessionKey;
-use super::core::{Core, Token};
+use super::core::Core;
+use super::token::Token;
 use super::upstream::SourceRun;
 
 /// What is known of one run's bytes.

@@ -10,9 +10,10 @@ use crate::ring::Lent;
 use crate::uring::{Driver, Event, Hangup, Operation};
 
 use super::client::{Client, ClientKey, ClientState};
-use super::core::{Core, Token};
+use super::core::Core;
 use super::placement;
 use super::port::{ControlRequest, CoreCommand, CoreId, HandedConnection};
+use super::token::Token;
 
 /// The first receive of a request head: enough for every player known.
 const HEAD_FIRST_BYTES: usize = 2048;

@@ -16,14 +16,16 @@ pub mod port;
 mod report;
 mod sessions;
 pub mod snapshot;
+mod token;
 mod tuners;
 mod upstream;
 mod viewers;
 
-pub use self::core::{Core, Parts, Token};
+pub use self::core::{Core, Parts};
 pub use heartbeat::Heartbeats;
 pub use mailbox::{Mailbox, MailboxFull, MailboxReader};
 pub use params::{Egress, Params, SlowPolicy, Sources, ZeroCopy};
 pub use port::{
     ControlPort, ControlRequest, CoreCommand, CoreId, HandedConnection, SessionId, Ticket, TunerMessage,
 };
+pub use token::Token;

@@ -9,8 +9,9 @@ use crate::source::{Opening, mode};
 use crate::uring::{Driver, Hangup};
 
 use super::client::SessionKey;
-use super::core::{Core, Token};
+use super::core::Core;
 use super::ingest::Ingest;
+use super::token::Token;
 use super::upstream::{Io, SourceRun};
 
 impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {

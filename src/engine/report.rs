@@ -7,9 +7,10 @@ use crate::ring::Lent;
 use crate::session::State;
 use crate::uring::Driver;
 
-use super::core::{Core, Token};
+use super::core::Core;
 use super::live::LiveSession;
 use super::snapshot::{CoreSnapshot, SessionPhase, SessionSnapshot, SourceSnapshot, ViewerSnapshot};
+use super::token::Token;
 
 impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     pub(crate) fn snapshot(&self) -> CoreSnapshot {

@@ -11,9 +11,10 @@ use crate::tuner::Channel;
 use crate::uring::{Driver, Hangup};
 
 use super::client::{ClientKey, ClientState, SessionKey};
-use super::core::{Core, Token};
+use super::core::Core;
 use super::live::LiveSession;
 use super::port::{CoreId, SessionId, TunerMessage};
+use super::token::Token;
 
 /// How long viewers may take for the rest of a stream that is over: what a full ring holds of a usual channel.
 const LINGER_MAX: Duration = Duration::from_secs(10);

@@ -8,8 +8,9 @@ use crate::session::Event as SessionEvent;
 use crate::tuner::pool::{Action, Event, Kind, Pool};
 use crate::uring::Driver;
 
-use super::core::{Core, Token};
+use super::core::Core;
 use super::port::{CoreCommand, CoreId, SessionId, TunerMessage};
+use super::token::Token;
 
 /// Who holds a tuner.
 pub(crate) type Holder = (CoreId, SessionId);

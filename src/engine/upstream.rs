@@ -11,9 +11,10 @@ use crate::source::startup::Startup;
 use crate::uring::{Driver, Event, Handle, Hangup, Operation};
 
 use super::client::SessionKey;
-use super::core::{Core, SourceStep, Token};
+use super::core::Core;
 use super::ingest::Ingest;
 use super::port::{ControlRequest, Ticket};
+use super::token::{SourceStep, Token};
 
 /// The longest rest between two reads of a source that gives little at a time: short beside the egress delay, long
 /// enough that fifty channels do not wake the core for every packet of their upstreams.

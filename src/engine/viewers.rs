@@ -8,8 +8,9 @@ use crate::ts;
 use crate::uring::{Driver, Hangup};
 
 use super::client::{ClientKey, ClientState, Sending, SessionKey, Viewer, ZeroCopyState};
-use super::core::{Core, Token};
+use super::core::Core;
 use super::params::{SlowPolicy, ZeroCopy};
+use super::token::Token;
 
 /// A viewer whose distance to the writer has shrunk to this part of the ring is about to fall out of it.
 const MARGIN_PART: u64 = 16;
