@@ -123,7 +123,7 @@ pub fn plan_after(mode: Mode, opening: Opening, failure: &SourceError) -> Option
 }
 
 /// True when the path's ending names an HLS or DASH playlist.
-fn is_playlist(url: &str) -> bool {
+pub(super) fn is_playlist(url: &str) -> bool {
     let path = url.split(['?', '#']).next().unwrap_or("").to_ascii_lowercase();
     [".m3u8", ".m3u", ".mpd"].iter().any(|ending| path.ends_with(ending))
 }

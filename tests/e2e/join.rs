@@ -129,6 +129,43 @@ fn every_join_behind_the_live_edge_decodes_from_its_first_picture() {
 }
 
 #[test]
+fn a_playlist_of_segments_is_played_whether_its_name_says_so_or_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, list) = (folder.path().join("programme.ts"), folder.path().join("list.m3u8"));
+    fs::write(&source, programme()).unwrap();
+    let arguments = ["-v", "error", "-nostdin", "-i", source.to_str().unwrap(), "-c", "copy", "-f", "hls"];
+    run(
+        "ffmpeg",
+        &[&arguments[..], &["-hls_time", "2", "-hls_list_size", "0", list.to_str().unwrap()]].concat(),
+    );
+    let upstream = Upstream::start();
+    for entry in fs::read_dir(folder.path()).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let bytes = fs::read(&path).unwrap();
+        if name == "list.m3u8" {
+            upstream.offer_whole("/whole/channel", "application/vnd.apple.mpegurl", bytes.clone());
+            upstream.offer_whole("/whole/list.m3u8", "application/vnd.apple.mpegurl", bytes);
+        } else {
+            upstream.offer_whole(&format!("/whole/{name}"), "video/mp2t", bytes);
+        }
+    }
+    let mut daemon = Daemon::start(&[]);
+    daemon.channel("100", &[upstream.url("/whole/list.m3u8")]);
+    daemon.channel("200", &[upstream.url("/whole/channel")]);
+    for (path, asked) in [("/auto/v100", ("/whole/list.m3u8", 1)), ("/auto/v200", ("/whole/channel", 2))] {
+        let recording = daemon.open(path).watch(RECORDING);
+        let findings = judge(&recording);
+        assert!(findings.packets > 500 && findings.faults() == 0, "{path}: {findings:?}");
+        let file = folder.path().join("recording.ts");
+        fs::write(&file, without_torn_end(&recording)).unwrap();
+        assert_decodes(&file);
+        // What the name does not say, tunerd finds out by asking, and ffmpeg asks again.
+        assert_eq!(upstream.requests(asked.0).len(), asked.1, "{path}");
+    }
+}
+
+#[test]
 fn the_test_pattern_decodes_from_its_first_picture() {
     let mut daemon = Daemon::start(&[]);
     daemon.channel("100", &["test://pattern?bitrate=1000000&size=320x180&rate=25".to_owned()]);

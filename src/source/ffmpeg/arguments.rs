@@ -7,7 +7,7 @@ use crate::source::ffmpeg::capabilities::{Capabilities, Feature};
 use crate::source::ffmpeg::numbers::{decimal, micros_up, seconds_up, seconds_with_micros};
 use crate::source::ffmpeg::params::{Detection, Params};
 use crate::source::ffmpeg::pattern;
-use crate::source::mode::{Mode, Remux};
+use crate::source::mode::{self, Mode, Remux};
 use crate::source::scheme::Scheme;
 
 /// What one run of ffmpeg is asked for.
@@ -46,7 +46,7 @@ pub fn arguments(
     let detection = run.detection.effective();
     list.option("-probesize", detection.probe_bytes);
     list.option("-analyzeduration", micros_up(detection.analyze));
-    reconnect(&mut list, params, scheme);
+    reconnect(&mut list, params, scheme, url);
     read_timeout(&mut list, params, scheme);
     if scheme == Scheme::Rtsp && capabilities.has(Feature::RtspPreferTcp) {
         // UDP is lost behind most home routers, and found out only after a timeout.
@@ -123,14 +123,19 @@ fn socket_buffer(list: &mut List<'_>, params: &Params, scheme: Scheme) {
     }
 }
 
-fn reconnect(list: &mut List<'_>, params: &Params, scheme: Scheme) {
+fn reconnect(list: &mut List<'_>, params: &Params, scheme: Scheme, url: &str) {
     let reconnect = params.reconnect.normalised(Mode::Auto);
     if !scheme.is_http() || !reconnect.enabled {
         return;
     }
     list.known(Feature::Reconnect, "-reconnect", 1);
     list.known(Feature::ReconnectStreamed, "-reconnect_streamed", 1);
-    list.known(Feature::ReconnectAtEof, "-reconnect_at_eof", 1);
+    // Every playlist and every segment has an end, and ffmpeg would ask for what follows it a thousand times a second
+    // and never play. What is a playlist cannot always be told from its address, so the retries must be bounded too.
+    let is_bounded = reconnect.retries_max >= 0 && list.capabilities.has(Feature::ReconnectMaxRetries);
+    if is_bounded && !mode::is_playlist(url) {
+        list.known(Feature::ReconnectAtEof, "-reconnect_at_eof", 1);
+    }
     list.known(Feature::ReconnectOnNetworkError, "-reconnect_on_network_error", 1);
     if !reconnect.http_errors.is_empty() {
         list.known(Feature::ReconnectOnHttpError, "-reconnect_on_http_error", &reconnect.http_errors);
@@ -332,6 +337,7 @@ libx264 AVOptions:
                 "-reconnect_on_network_error 1 -reconnect_delay_max 0 ",
                 "max_retries",
             ),
+            (Params { reconnect: reconnect(-1, 0, ""), ..params() }, "-reconnect_streamed 1 ", "at_eof"),
             (
                 Params { reconnect: Reconnect { enabled: false, ..reconnect(5, 5, "404") }, ..params() },
                 "-i http",
@@ -341,6 +347,26 @@ libx264 AVOptions:
             let line = line("http://h/1", &params);
             assert!(line.contains(present), "{present:?} in {line}");
             assert!(!line.contains(absent), "{absent:?} not in {line}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_playlist_is_no_reason_to_connect_again() {
+        let old: String = NEW
+            .lines()
+            .filter(|line| !line.contains("reconnect_max_retries"))
+            .flat_map(|line| [line, "\n"])
+            .collect();
+        for (url, help, has_it) in [
+            ("http://h/1", NEW, true),
+            ("http://h/1.ts?x=.m3u8", NEW, true),
+            ("http://h/list.m3u8?token=1", NEW, false),
+            ("https://h/manifest.mpd", NEW, false),
+            ("http://h/1", old.as_str(), false),
+        ] {
+            let line = line_with(url, &run(Remux::Copy), &Params::default(), help);
+            assert_eq!(line.contains("-reconnect_at_eof"), has_it, "{line}");
+            assert!(line.contains("-reconnect_streamed 1"), "{line}");
         }
     }
 

@@ -6,6 +6,7 @@
 //! /blind/{bitrate}/…     one without key frames   /silent/…       a head and nothing more
 //! /marked/{bitrate}/…    one that signals a discontinuity every second
 //! /redirect/{n}/…        n times on, then to /good/…
+//! /whole/…               the bytes given for the path, at once and with the type given for them
 //! /file/…                the bytes given for the path, as fast as their clock says, from the first request on
 //! ```
 
@@ -44,6 +45,8 @@ struct Shared {
     /// Request heads by path.
     requests: Mutex<BTreeMap<String, Vec<String>>>,
     recordings: Mutex<BTreeMap<String, Arc<Recording>>>,
+    /// Type and bytes by path.
+    wholes: Mutex<BTreeMap<String, (&'static str, Vec<u8>)>>,
     ends: AtomicBool,
 }
 
@@ -85,6 +88,11 @@ impl Upstream {
         let bytes_per_second = bytes.len() as u64 * 1000 / u64::try_from(length.as_millis()).unwrap();
         let recording = Arc::new(Recording { bytes, bytes_per_second });
         self.shared.recordings.lock().unwrap().insert(path.to_owned(), recording);
+    }
+
+    /// Offers bytes under `path`.
+    pub(crate) fn offer_whole(&self, path: &str, kind: &'static str, bytes: Vec<u8>) {
+        self.shared.wholes.lock().unwrap().insert(path.to_owned(), (kind, bytes));
     }
 
     /// The heads of all requests for `path` so far.
@@ -146,6 +154,13 @@ fn serve(mut stream: TcpStream, shared: &Shared) -> Option<()> {
         }
         "page" => {
             answer(&mut stream, "200 OK", "Content-Type: text/html\r\n", "<html><body>Expired</body></html>")
+        }
+        "whole" => {
+            let (kind, bytes) = shared.wholes.lock().unwrap().get(&path)?.clone();
+            let head =
+                format!("HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n", bytes.len());
+            stream.write_all(head.as_bytes()).ok()?;
+            stream.write_all(&bytes).ok()
         }
         "file" => {
             let recording = Arc::clone(shared.recordings.lock().unwrap().get(&path)?);
