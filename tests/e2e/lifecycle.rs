@@ -80,6 +80,21 @@ fn what_is_killed_leaves_no_ffmpeg_and_a_sound_database() {
 }
 
 #[test]
+fn an_ffmpeg_that_dies_ends_its_viewers_in_order_and_the_channel_can_be_tuned_again() {
+    let (daemon, _upstream, [mut other, mut viewer]) = with_two_viewers();
+    let ffmpeg = only_child(&daemon);
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(i32::try_from(ffmpeg.0).unwrap()), Signal::SIGKILL)
+        .unwrap();
+    let (recording, end) = viewer.rest(SHORT);
+    assert_eq!((judge(&recording).faults(), end), (0, End::Finished));
+    until(SHORT, "its tuner is free", || (daemon.tuners_in_use() == 1).then_some(()));
+    let findings = judge(&daemon.open("/auto/v200").watch(Duration::from_secs(1)));
+    assert!(findings.packets > 100 && findings.faults() == 0, "{findings:?}");
+    assert_ne!(only_child(&daemon), ffmpeg);
+    assert_eq!(judge(&other.watch(Duration::from_millis(500))).faults(), 0);
+}
+
+#[test]
 fn two_hundred_tunes_leave_no_descriptor_child_or_memory() {
     const THREADS: usize = 4;
     let settings = [("SESSION_IDLE_TIMEOUT", "0"), ("TUNER_COUNT", "8"), ("PREEMPT_SETTLE_DELAY", "0")];
