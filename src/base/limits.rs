@@ -35,9 +35,9 @@ pub const COMPLETION_ENTRIES: u32 = 8192;
 pub const CONNECTIONS_PER_CORE_MAX: u32 = 32 * 1024;
 /// Operations in flight on a core: a viewer has a hang-up poll, one send, and up to
 /// [`ZERO_COPY_IN_FLIGHT_MAX`] sends whose notification is still to come.
-pub const OPERATIONS_PER_CORE_MAX: u32 = CONNECTIONS_PER_CORE_MAX * 8;
+pub const OPERATIONS_PER_CORE_MAX: u32 = CONNECTIONS_PER_CORE_MAX * (2 + ZERO_COPY_IN_FLIGHT_MAX as u32);
 /// Zero-copy sends of one viewer whose memory the kernel still holds.
-pub const ZERO_COPY_IN_FLIGHT_MAX: u8 = 4;
+pub const ZERO_COPY_IN_FLIGHT_MAX: u8 = 16;
 /// Channels live on one core.
 pub const CHANNELS_PER_CORE_MAX: u32 = 1024;
 /// Messages waiting for a core.
