@@ -3,5 +3,5 @@
 mod app;
 
 fn main() -> std::process::ExitCode {
-    app::main().into()
+    app::main()
 }

@@ -39,39 +39,46 @@ impl Failure {
     }
 }
 
-pub(crate) fn main() -> ExitCode {
+/// A program that could not be started, as shells say it.
+const NOT_STARTED: u8 = 127;
+
+pub(crate) fn main() -> std::process::ExitCode {
     let line = match CommandLine::parse(std::env::args_os()) {
         Ok(line) => line,
         Err(error) => {
             // Help and version are errors of the parser too; they go to standard output and end well.
             let _unprintable = error.print();
-            return if error.exit_code() == 0 { ExitCode::Ok } else { ExitCode::Settings };
+            return if error.exit_code() == 0 { ExitCode::Ok } else { ExitCode::Settings }.into();
         }
     };
+    if let Command::Child { parent_pid, program } = &line.command {
+        // What is printed here is read as if the child had said it: no name of ours before it.
+        eprintln!("{}", become_child(*parent_pid, program));
+        return NOT_STARTED.into();
+    }
     match execute(line) {
-        Ok(code) => code,
+        Ok(code) => code.into(),
         Err(failure) => {
             eprintln!("tunerd: {}", failure.message);
-            failure.code
+            failure.code.into()
         }
     }
 }
 
+/// Returns only when the program could not be started.
+fn become_child(parent_pid: u32, program: &[OsString]) -> tunerd::control::ExecError {
+    let arguments = [OsString::from(parent_pid.to_string()), OsString::from("--")];
+    tunerd::control::exec_child(arguments.into_iter().chain(program.iter().cloned()))
+}
+
 fn execute(line: CommandLine) -> Result<ExitCode, Failure> {
-    if let Command::Child { parent_pid, program } = &line.command {
-        let arguments = std::iter::once(OsString::from(parent_pid.to_string()))
-            .chain([OsString::from("--")])
-            .chain(program.iter().cloned());
-        let error = tunerd::control::exec_child(arguments);
-        return Err(Failure::because(ExitCode::Failure, &error));
-    }
     let loaded = tunerd::config::load(&line, std::env::vars_os(), |path| std::fs::read_to_string(path))
         .map_err(|problems| Failure::new(ExitCode::Settings, problems.to_string()))?;
     match line.command {
         Command::Run => run_service(loaded),
         Command::Demo { check } => demo::demo(loaded, check),
         Command::Check => check::check(&loaded),
-        Command::Child { .. } => unreachable!("handled above"),
+        Command::Child { .. } => unreachable!("a child reads no settings"),
     }
 }
 
