@@ -6,10 +6,10 @@
 //! Imports go downwards only (`tests/architecture.rs` holds the table):
 //!
 //! ```text
-//! base  <-  ts http ring uring store  <-  source session tuner  <-  engine  <-  status catalog control  <-  main
+//! base  <-  ts http ring uring store  <-  source session tuner  <-  engine  <-  status catalog control  <-  app, main
 //! ```
 //!
-//! `config` is imported by `main` alone: each module has its own `Params`.
+//! `config` is imported by `app` alone: each module has its own `Params`.
 
 pub mod base;
 pub mod catalog;

@@ -63,8 +63,8 @@ pub enum ControlRequest<F = OwnedFd> {
         /// Its arguments.
         arguments: Vec<OsString>,
     },
-    /// Stop a child: SIGTERM, then SIGKILL after 500 ms. Never lost: control also stops the children of
-    /// sessions it no longer hears of, and the core repeats the request until the child's end is reported.
+    /// Stop a child: SIGTERM, then SIGKILL after 500 ms. Full: the core repeats the request until the child's end
+    /// is reported.
     StopChild {
         /// The ticket it was started with.
         core: CoreId,
