@@ -6,7 +6,8 @@
 //! Imports go downwards only (`tests/architecture.rs` holds the table):
 //!
 //! ```text
-//! base  <-  ts http ring uring store  <-  source session tuner  <-  engine  <-  status catalog control  <-  app, main
+//! base  <-  ts http ring uring store health  <-  source tuner recovery  <-  session  <-  engine
+//!       <-  status catalog control  <-  app, main
 //! ```
 //!
 //! `config` is imported by `app` alone: each module has its own `Params`.
@@ -17,7 +18,9 @@ pub mod config;
 pub mod control;
 pub mod engine;
 pub mod exit;
+pub mod health;
 pub mod http;
+pub mod recovery;
 pub mod ring;
 pub mod session;
 pub mod source;
