@@ -42,7 +42,7 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 8_000_000)]
     bitrate: u64,
     /// Bytes per send.
-    #[arg(long, default_value_t = 65_536)]
+    #[arg(long, default_value_t = 65_048)]
     bytes: u32,
     /// Seconds of sending before the measured window.
     #[arg(long, default_value_t = 3)]

@@ -60,7 +60,7 @@ pub(crate) struct Args {
     #[arg(long, default_value = "viewers")]
     label: String,
     /// Bytes per send the server was set to, for the record.
-    #[arg(long, default_value_t = 65_536)]
+    #[arg(long, default_value_t = 65_048)]
     bytes_per_send: u64,
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tunerd::base::limits::PACKET_BYTES;
 use tunerd::config::{self, Count, Settings};
 use tunerd::engine::{self, Egress, SlowPolicy, Sources, ZeroCopy};
 use tunerd::exit::ExitCode;
@@ -49,7 +50,7 @@ pub(crate) fn engine(
             viewers_max: settings.session.max_subscribers.unwrap_or(0),
         },
         egress: Egress {
-            bytes: settings.engine.egress_bytes as u64,
+            bytes: whole_packets(settings.engine.egress_bytes),
             delay: settings.engine.egress_delay,
             zero_copy: match settings.engine.zero_copy {
                 _ if !zero_copy => ZeroCopy::Never,
@@ -125,6 +126,11 @@ fn ffmpeg_params(settings: &Settings) -> ffmpeg::Params {
         discard_corrupt: from.discard_corrupt,
         user_agent: settings.stream.user_agent.clone(),
     }
+}
+
+/// The whole packets in so many bytes.
+const fn whole_packets(bytes: usize) -> u64 {
+    (bytes - bytes % PACKET_BYTES) as u64
 }
 
 /// What control is told.

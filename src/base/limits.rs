@@ -22,6 +22,9 @@ pub const STDERR_TAIL_BYTES: usize = 8 * 1024;
 
 /// The most bytes in one send.
 pub const SEND_BYTES_MAX: usize = 256 * 1024;
+/// The most whole packets that the network stack takes as one unit (64 KiB less headers, in whole segments of
+/// 1448 bytes). A zero-copy send of one byte more costs nearly twice as much: it becomes two units.
+pub const SEGMENTED_BYTES: usize = 346 * PACKET_BYTES;
 /// The most bytes in one read from a source.
 pub const READ_BYTES_MAX: usize = 128 * 1024;
 /// Sends a core submits in one turn. At 64 KiB each this is 16 MiB, 2 to 3 ms of work: the time a new
@@ -54,3 +57,4 @@ pub const PSI_PACKETS_MAX: usize = 16;
 const _: () = assert!(SENDS_PER_TURN < SUBMISSION_ENTRIES as usize);
 const _: () = assert!(SUBMISSION_ENTRIES <= COMPLETION_ENTRIES);
 const _: () = assert!(REQUEST_HEAD_BYTES_MAX <= SEND_BYTES_MAX);
+const _: () = assert!(SEGMENTED_BYTES <= 45 * 1448 && 45 * 1448 + 1448 > 65_535 - 40);

@@ -4,7 +4,9 @@
 //! its session's list, the others wait in the core's queue, and each turn serves a bounded part of that queue. While a
 //! send is in flight more gathers by itself.
 
-use crate::base::limits::{PACKET_BYTES, SEND_BYTES_MAX, SENDS_PER_TURN, ZERO_COPY_IN_FLIGHT_MAX};
+use crate::base::limits::{
+    PACKET_BYTES, SEGMENTED_BYTES, SEND_BYTES_MAX, SENDS_PER_TURN, ZERO_COPY_IN_FLIGHT_MAX,
+};
 use crate::base::{Errno, HeapBytes};
 use crate::ring::Lent;
 use crate::ts;
@@ -104,6 +106,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             && is_near
             && viewer.held.len() < usize::from(ZERO_COPY_IN_FLIGHT_MAX)
             && live.ring.registered().is_some();
+        let bytes = if zero_copy { bytes.min(SEGMENTED_BYTES as u64) } else { bytes };
         let bytes = usize::try_from(bytes).expect("at most SEND_BYTES_MAX");
         Some(Next::Stream { position: viewer.position, bytes, zero_copy })
     }

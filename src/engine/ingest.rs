@@ -166,7 +166,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let Some(live) = self.sessions.get_mut(session) else { return };
         if live.mark_committed(self.now, self.params.egress.bytes) {
             self.wake_viewers(session);
-        } else if live.unmarked_since == Some(self.now) {
+        }
+        if self.sessions.get(session).is_some_and(|live| live.unmarked_since == Some(self.now)) {
             self.arm(session);
         }
     }

@@ -96,7 +96,9 @@ impl LiveSession {
     pub(crate) fn mark_committed(&mut self, now: Instant, egress_bytes: u64) -> bool {
         let unmarked = self.ring.head() - self.mark;
         if unmarked >= egress_bytes {
-            self.advance_mark();
+            // In whole steps: what a viewer is sent is then one step, and not one and a bit.
+            self.mark += unmarked - unmarked % egress_bytes;
+            self.unmarked_since = (self.mark < self.ring.head()).then_some(now);
             return true;
         }
         if unmarked > 0 && self.unmarked_since.is_none() {

@@ -218,9 +218,9 @@ pub(super) const ENGINE: Group = Group {
         Setting {
             env: "EGRESS_BYTES",
             flag: "egress-bytes",
-            default: "65536",
+            default: "65048",
             kind: EGRESS,
-            help: "Bytes that gather for a viewer before they are sent: the more per send, the less it costs.",
+            help: "Bytes that gather for a viewer before they are sent, in whole packets. The default is what the network stack takes as one unit.",
         },
         Setting {
             env: "EGRESS_DELAY",
