@@ -1,42 +1,49 @@
 //! From received bytes to visible packets: aligned, inspected, committed.
 
-use crate::base::limits::PACKET_BYTES;
+use crate::base::Instant;
+use crate::base::limits::{PACKET_BYTES, READ_BYTES_MAX};
 use crate::ring::Lent;
 use crate::session::{Event as SessionEvent, State};
 use crate::source::error::SourceError;
 use crate::source::sniff::{Body, Sniffer};
 use crate::source::startup::{Programme, Seen, Verdict};
-use crate::ts::{Aligner, Inspector};
+use crate::ts::{self, Aligned, Aligner, EntryPoint, Inspector};
 use crate::uring::Driver;
 
 use super::client::SessionKey;
 use super::core::Core;
+use super::live::LiveSession;
 use super::token::Token;
 use super::upstream::SourceRun;
 
-/// What is known of one run's bytes.
+/// What is known of one run's bytes. Positions count its whole packets' bytes, from its beginning.
 pub(crate) struct Ingest {
     /// Decides what the body is, until that is known. A child's output is never anything but a transport stream.
     sniffer: Option<Sniffer>,
     pub(crate) aligner: Aligner,
+    /// Sees the packets as the source sends them.
     pub(crate) inspector: Inspector,
-    /// The ring's head when the run began.
-    origin: u64,
+    /// Bytes received.
     pub(crate) bytes: u64,
-    pub(crate) bytes_committed: u64,
-    first_entry: Option<u64>,
+    /// Bytes of the whole packets among them.
+    aligned: u64,
+    /// Bytes of these that viewers may have, or that were dropped before the start.
+    released: u64,
+    start: u64,
+    first_entry: Option<EntryPoint>,
     unsuitable: Option<SourceError>,
 }
 
 impl Ingest {
-    pub(crate) fn new(origin: u64, sniff: bool) -> Self {
+    pub(crate) fn new(sniff: bool) -> Self {
         Self {
             sniffer: sniff.then(Sniffer::default),
             aligner: Aligner::new(),
             inspector: Inspector::new(),
-            origin,
             bytes: 0,
-            bytes_committed: 0,
+            aligned: 0,
+            released: 0,
+            start: 0,
             first_entry: None,
             unsuitable: None,
         }
@@ -49,19 +56,67 @@ impl Ingest {
         (!matches!(body, Body::TransportStream | Body::Empty)).then(|| sniffer.failure(body))
     }
 
-    /// Looks at the first bytes of a body. False when it is no transport stream.
-    fn sniff(&mut self, bytes: &[u8]) -> bool {
-        let Some(sniffer) = &mut self.sniffer else { return true };
-        match sniffer.push(bytes) {
-            None => true,
-            Some(Body::TransportStream) => {
-                self.sniffer = None;
-                true
+    /// Why the body cannot be used, once that is known.
+    pub(crate) const fn take_unsuitable(&mut self) -> Option<SourceError> {
+        self.unsuitable.take()
+    }
+
+    /// Looks at what has come: `bytes` are the undecided ones of before, then from `fresh` on the new ones.
+    pub(crate) fn take(&mut self, bytes: &mut [u8], fresh: usize) -> Aligned {
+        self.bytes += (bytes.len() - fresh) as u64;
+        self.sniff(&bytes[fresh..]);
+        let aligned = self.aligner.align(bytes);
+        let (packets, _) = bytes[..aligned.packets_bytes].as_chunks::<PACKET_BYTES>();
+        for (packet, position) in packets.iter().zip((self.aligned..).step_by(PACKET_BYTES)) {
+            self.inspector.packet(position, packet);
+            if let Some(entry) = self.inspector.take_entry_point() {
+                self.first_entry.get_or_insert(entry);
             }
+        }
+        self.aligned += aligned.packets_bytes as u64;
+        aligned
+    }
+
+    /// Whole packets that wait to be released.
+    pub(crate) const fn held(&self) -> u64 {
+        self.aligned - self.released
+    }
+
+    /// What a decoder is to be told before what begins at the first entry point.
+    fn prologue(&self) -> Vec<u8> {
+        let mut packets = Vec::new();
+        if let Some(entry) = &self.first_entry {
+            ts::write_join(&entry.snapshot, &mut packets);
+        }
+        packets
+    }
+
+    /// Bytes that viewers have been shown.
+    pub(crate) const fn shown(&self) -> u64 {
+        self.released - self.start
+    }
+
+    /// What lies before this position is never shown to anybody.
+    pub(crate) fn start_from(&mut self, position: u64) {
+        assert!(self.released <= position && position <= self.aligned, "a start lies in what was seen");
+        self.released = position;
+        self.start = position;
+    }
+
+    /// Releases what viewers may have of the first `at_hand` held bytes, and says how much that is.
+    pub(crate) const fn release(&mut self, at_hand: u64) -> u64 {
+        self.released += at_hand;
+        at_hand
+    }
+
+    fn sniff(&mut self, bytes: &[u8]) {
+        let Some(sniffer) = &mut self.sniffer else { return };
+        match sniffer.push(bytes) {
+            None => {}
+            Some(Body::TransportStream) => self.sniffer = None,
             Some(other) => {
                 self.unsuitable = Some(sniffer.failure(other));
                 self.sniffer = None;
-                false
             }
         }
     }
@@ -69,7 +124,7 @@ impl Ingest {
     fn seen(&self) -> Seen {
         Seen {
             bytes: self.bytes,
-            first_packet: (self.bytes_committed > 0).then_some(0),
+            first_packet: (self.aligned > 0).then_some(0),
             programme: self.inspector.programme().map(|_known| {
                 let inventory = self.inspector.inventory();
                 let count = |streams: usize| u32::try_from(streams).unwrap_or(u32::MAX);
@@ -78,45 +133,44 @@ impl Ingest {
                     audio_streams: count(inventory.audio_streams),
                 }
             }),
-            entry_point: self.first_entry.map(|position| position - self.origin),
+            entry_point: self.first_entry.as_ref().map(|entry| entry.position),
         }
     }
 }
 
 impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
-    /// `count` bytes of the stream lie behind the first `offset` pending ones; what lies behind them is forgotten.
+    /// `count` bytes of the stream have come into the ring, behind the first `offset` pending ones; what lies behind
+    /// them is forgotten.
     pub(crate) fn ingest(&mut self, session: SessionKey, offset: usize, count: usize) {
         let now = self.now;
         let Some(live) = self.sessions.get_mut(session) else { return };
         let Some(SourceRun { ingest, .. }) = &mut live.source else { return };
         live.stats.bytes_read += count as u64;
         live.stats.last_byte_at = Some(now);
-        ingest.bytes += count as u64;
-        let head = live.ring.head();
+        let held = usize::try_from(ingest.held()).expect("less than the ring");
         let pending = &mut live.ring.pending()[..offset + count];
-        let is_suitable = ingest.sniff(&pending[offset..]);
-        let aligned = ingest.aligner.align(pending);
-        let (packets, _) = pending[..aligned.packets_bytes].as_chunks::<PACKET_BYTES>();
-        for (packet, position) in packets.iter().zip((head..).step_by(PACKET_BYTES)) {
-            ingest.inspector.packet(position, packet);
-            if let Some(entry) = ingest.inspector.take_entry_point() {
-                ingest.first_entry.get_or_insert(entry.position);
-                live.entries.push(entry.position, entry.snapshot);
-            }
+        let aligned = ingest.take(&mut pending[held..], offset - held);
+        let unsuitable = ingest.take_unsuitable();
+        live.release(now, held + aligned.packets_bytes, aligned.rest_bytes);
+        if let Some(error) = unsuitable {
+            return self.source_failed(session, &error);
         }
-        live.ring.commit(aligned.packets_bytes, aligned.rest_bytes);
-        if aligned.packets_bytes > 0 {
-            ingest.bytes_committed += aligned.packets_bytes as u64;
-            live.stats.chunks_pushed += 1;
-            live.stats.last_push_at = Some(now);
-        }
-        if !is_suitable {
-            let error = ingest.unsuitable.take().expect("an unsuitable body says why");
+        self.admit_late(session);
+        self.publish(session);
+    }
+
+    /// Bytes of a stream that is not shown yet have come.
+    pub(crate) fn ingest_staged(&mut self, session: SessionKey, count: usize) {
+        let now = self.now;
+        let Some(live) = self.sessions.get_mut(session) else { return };
+        let Some(SourceRun { ingest, staging: Some(staging), .. }) = &mut live.source else { return };
+        live.stats.bytes_read += count as u64;
+        live.stats.last_byte_at = Some(now);
+        staging.look(ingest, count);
+        if let Some(error) = ingest.take_unsuitable() {
             return self.source_failed(session, &error);
         }
         self.observe_startup(session);
-        self.admit_late(session);
-        self.publish(session);
     }
 
     /// Lets those in who came while the ring held no entry point.
@@ -141,16 +195,21 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     pub(crate) fn on_verdict(&mut self, session: SessionKey, verdict: Verdict) {
         match verdict {
             Verdict::KeepGoing => {}
-            Verdict::Ready { .. } => self.source_ready(session),
+            Verdict::Ready { from } => self.source_ready(session, from),
             Verdict::Failed(error) => self.source_failed(session, &error),
         }
     }
 
-    fn source_ready(&mut self, session: SessionKey) {
+    fn source_ready(&mut self, session: SessionKey, from: u64) {
         let Some(live) = self.sessions.get_mut(session) else { return };
         let Some(source) = &mut live.source else { return };
         source.selected_at = Some(self.now);
         source.startup_bytes = source.ingest.bytes;
+        if let Some(staging) = &mut source.staging {
+            staging.start_from(from);
+            source.ingest.start_from(staging.position());
+            live.prologue = source.ingest.prologue();
+        }
         live.stats.source_selects += 1;
         let mode = source.opening.name();
         log::info!(
@@ -159,16 +218,101 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             self.sessions.get(session).map_or_else(Default::default, |live| self.now - live.started_at)
         );
         self.session_event(session, SessionEvent::SourceReady);
+        self.drive(session);
     }
 
     /// Lets the viewers know that there is more, if it is time.
-    fn publish(&mut self, session: SessionKey) {
+    pub(crate) fn publish(&mut self, session: SessionKey) {
         let Some(live) = self.sessions.get_mut(session) else { return };
         if live.mark_committed(self.now, self.params.egress.bytes) {
             self.wake_viewers(session);
         }
         if self.sessions.get(session).is_some_and(|live| live.unmarked_since == Some(self.now)) {
             self.arm(session);
+        }
+    }
+
+    /// Writes what comes before a run's first packet. True when nothing of it is left.
+    fn write_prologue(&mut self, session: SessionKey) -> bool {
+        let Some(live) = self.sessions.get_mut(session) else { return false };
+        let prologue = std::mem::take(&mut live.prologue);
+        if prologue.is_empty() || self.write(session, &prologue) {
+            return true;
+        }
+        if let Some(live) = self.sessions.get_mut(session) {
+            live.prologue = prologue;
+        }
+        false
+    }
+
+    /// Shows viewers packets of our own. False when there is no room yet.
+    pub(crate) fn write(&mut self, session: SessionKey, packets: &[u8]) -> bool {
+        let Some(span) = self.reserve(session, packets.len()) else { return false };
+        let Some(live) = self.sessions.get_mut(session) else { return false };
+        live.ring.received(span, packets.len());
+        assert_eq!(live.ring.pending_bytes(), packets.len() as u64, "our packets come between two sources");
+        live.ring.pending().copy_from_slice(packets);
+        live.look(packets.len());
+        live.ring.commit(packets.len(), 0);
+        true
+    }
+
+    /// Moves what was staged of a selected source into the ring. True when nothing of it is left.
+    pub(crate) fn pour(&mut self, session: SessionKey) -> bool {
+        if !self.write_prologue(session) {
+            return false;
+        }
+        loop {
+            let Some(live) = self.sessions.get_mut(session) else { return false };
+            let Some(source) = &mut live.source else { return false };
+            let Some(staging) = &mut source.staging else { return true };
+            let count = staging.left().min(READ_BYTES_MAX);
+            if count == 0 {
+                source.staging = None;
+                return true;
+            }
+            let Some(span) = self.reserve(session, count) else { return false };
+            let now = self.now;
+            let Some(live) = self.sessions.get_mut(session) else { return false };
+            let Some(SourceRun { ingest, staging: Some(staging), .. }) = &mut live.source else {
+                return false;
+            };
+            let offset = usize::try_from(live.ring.pending_bytes()).expect("less than the ring");
+            live.ring.received(span, count);
+            let pending = live.ring.pending();
+            staging.pour(&mut pending[offset..]);
+            let held = usize::try_from(ingest.held()).map_or(usize::MAX, |held| held).min(offset + count);
+            let packets = held - held % PACKET_BYTES;
+            live.release(now, packets, offset + count - packets);
+            self.admit_late(session);
+            self.publish(session);
+        }
+    }
+}
+
+impl LiveSession {
+    /// Commits what may be shown of the first `packets` pending bytes, which are whole packets; behind them and `rest`
+    /// more there is nothing.
+    pub(crate) fn release(&mut self, now: Instant, packets: usize, rest: usize) {
+        let Some(SourceRun { ingest, .. }) = &mut self.source else { return };
+        let bytes = usize::try_from(ingest.release(packets as u64)).expect("at most the packets at hand");
+        self.look(bytes);
+        self.ring.commit(bytes, packets - bytes + rest);
+        if bytes > 0 {
+            self.stats.chunks_pushed += 1;
+            self.stats.last_push_at = Some(now);
+        }
+    }
+
+    /// Notes where viewers can start in the next `bytes` to be committed.
+    fn look(&mut self, bytes: usize) {
+        let head = self.ring.head();
+        let (packets, _) = self.ring.pending()[..bytes].as_chunks::<PACKET_BYTES>();
+        for (packet, position) in packets.iter().zip((head..).step_by(PACKET_BYTES)) {
+            self.inspector.packet(position, packet);
+            if let Some(entry) = self.inspector.take_entry_point() {
+                self.entries.push(entry.position, entry.snapshot);
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::base::Instant;
 use crate::base::limits::ENTRY_POINTS_MAX;
 use crate::ring::{EntryIndex, Ring};
 use crate::session::{self, Machine};
-use crate::ts::Snapshot;
+use crate::ts::{Inspector, Snapshot};
 use crate::tuner::Channel;
 
 use super::client::ClientKey;
@@ -20,9 +20,13 @@ pub(crate) struct LiveSession {
     pub(crate) machine: Machine,
     pub(crate) tuner: Option<u16>,
     pub(crate) ring: Ring,
+    /// Sees the packets as viewers get them.
+    pub(crate) inspector: Inspector,
     pub(crate) entries: EntryIndex<Snapshot>,
     pub(crate) source: Option<SourceRun>,
     pub(crate) runs: u32,
+    /// What viewers get before the selected source's first packet.
+    pub(crate) prologue: Vec<u8>,
 
     /// Clients that wait for the first picture.
     pub(crate) waiting: Vec<ClientKey>,
@@ -76,9 +80,11 @@ impl LiveSession {
             machine,
             tuner: None,
             ring,
+            inspector: Inspector::new(),
             entries: EntryIndex::new(ENTRY_POINTS_MAX),
             source: None,
             runs: 0,
+            prologue: Vec::new(),
             waiting: Vec::new(),
             caught_up: Vec::new(),
             mark: 0,

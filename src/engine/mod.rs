@@ -16,6 +16,7 @@ pub mod port;
 mod report;
 mod sessions;
 pub mod snapshot;
+mod staging;
 mod token;
 mod tuners;
 mod upstream;

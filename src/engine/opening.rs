@@ -11,6 +11,7 @@ use crate::uring::{Driver, Hangup};
 use super::client::SessionKey;
 use super::core::Core;
 use super::ingest::Ingest;
+use super::staging::Staging;
 use super::token::Token;
 use super::upstream::{Io, SourceRun};
 
@@ -59,10 +60,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             },
         };
         let Some(live) = self.sessions.get_mut(session) else { return };
-        if !live.ring.is_reserved() {
-            live.ring.drop_pending();
-        }
-        let ingest = Ingest::new(live.ring.head(), matches!(opening, Opening::Direct));
+        let ingest = Ingest::new(matches!(opening, Opening::Direct));
         let startup = Startup::new(self.params.sources.startup, self.now);
         live.source = Some(SourceRun {
             run,
@@ -70,6 +68,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             opening,
             io,
             ingest,
+            staging: Some(Staging::default()),
             startup,
             rests_until: None,
             selected_at: None,
@@ -83,6 +82,10 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     pub(crate) fn stop_source(&mut self, session: SessionKey) {
         let Some(live) = self.sessions.get_mut(session) else { return };
         let Some(source) = live.source.take() else { return };
+        // What it has left half received is shown to nobody.
+        if !live.ring.is_reserved() {
+            live.ring.drop_pending();
+        }
         let handle = match source.io {
             Io::Direct { socket, .. } => socket,
             Io::Child { ticket, pipe, .. } => {

@@ -101,8 +101,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             video_streams: u32::try_from(inventory.video_streams).unwrap_or(u32::MAX),
             audio_streams: u32::try_from(inventory.audio_streams).unwrap_or(u32::MAX),
             component_state: inventory.component_state().as_str(),
-            bytes_since_select: run.ingest.bytes_committed,
-            bitrate_bps: run.ingest.bytes_committed.saturating_mul(8000) / elapsed_ms,
+            bytes_since_select: run.ingest.shown(),
+            bitrate_bps: run.ingest.shown().saturating_mul(8000) / elapsed_ms,
         })
     }
 }

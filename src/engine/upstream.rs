@@ -14,6 +14,7 @@ use super::client::SessionKey;
 use super::core::Core;
 use super::ingest::Ingest;
 use super::port::{ControlRequest, Ticket};
+use super::staging::Staging;
 use super::token::{SourceStep, Token};
 
 /// The longest rest between two reads of a source that gives little at a time: short beside the egress delay, long
@@ -29,6 +30,8 @@ pub(crate) struct SourceRun {
     pub(crate) opening: Opening,
     pub(crate) io: Io,
     pub(crate) ingest: Ingest,
+    /// What it has sent so far, while that is not in the ring.
+    pub(crate) staging: Option<Staging>,
     pub(crate) startup: Startup,
     /// More is not read before this: what comes meanwhile gathers in the kernel, and is then read at once.
     pub(crate) rests_until: Option<Instant>,
@@ -66,7 +69,11 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                     return;
                 }
                 source.rests_until = None;
+                if source.selected_at.is_some() && source.staging.is_some() && !self.pour(session) {
+                    return;
+                }
             }
+            let Some(live) = self.sessions.get_mut(session) else { return };
             let goes_on = match live.source.as_ref().map(|source| &source.io) {
                 None => false,
                 Some(Io::Direct { is_busy: true, .. } | Io::Child { is_busy: true, .. }) => false,
@@ -154,6 +161,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
 
     /// Copies body bytes that the client holds (behind the head, or decrypted) into the ring.
     fn take_body(&mut self, session: SessionKey) -> bool {
+        if let Some(goes_on) = self.stage_body(session) {
+            return goes_on;
+        }
         let Some(span) = self.reserve(session, READ_BYTES_MAX) else { return false };
         let Some(live) = self.sessions.get_mut(session) else { return false };
         let room = crate::base::KernelBytes::len(&span);
@@ -166,13 +176,37 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         true
     }
 
-    /// Lends the ring's next bytes to the kernel, to be filled by `operation`.
+    /// Takes body bytes that the client holds, when the stream is staged.
+    fn stage_body(&mut self, session: SessionKey) -> Option<bool> {
+        let live = self.sessions.get_mut(session)?;
+        let SourceRun { io: Io::Direct { client, .. }, staging: Some(staging), .. } = live.source.as_mut()?
+        else {
+            return None;
+        };
+        let mut room = staging.room();
+        let taken = client.take_body(room.as_mut_slice());
+        staging.push(&room.as_slice()[..taken]);
+        staging.keep(room);
+        self.ingest_staged(session, taken);
+        Some(true)
+    }
+
+    /// Lends the ring's next bytes to the kernel, to be filled by `operation`; while the stream is staged, memory of
+    /// its own.
     fn fill(&mut self, session: SessionKey, operation: impl FnOnce(Lent) -> Operation<Lent>) -> bool {
-        let Some(span) = self.reserve(session, READ_BYTES_MAX) else { return false };
+        let Some(live) = self.sessions.get_mut(session) else { return false };
+        let staged = live.source.as_mut().and_then(|source| source.staging.as_mut()).map(Staging::room);
+        let into = match staged {
+            Some(room) => Lent::Heap(room),
+            None => {
+                let Some(span) = self.reserve(session, READ_BYTES_MAX) else { return false };
+                Lent::Span(span)
+            }
+        };
         let Some(live) = self.sessions.get_mut(session) else { return false };
         let Some(source) = &mut live.source else { return false };
         let token = Token::Source { session: session.into(), run: source.run, step: SourceStep::Fill };
-        match self.driver.push(operation(Lent::Span(span)), token) {
+        match self.driver.push(operation(into), token) {
             Ok(_) => {
                 match &mut source.io {
                     Io::Direct { is_busy, .. } | Io::Child { is_busy, .. } => *is_busy = true,
@@ -180,7 +214,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                 true
             }
             Err(refused) => {
-                // No room for an operation: the span goes back and the source is tried again next turn.
+                // No room for an operation: the memory goes back and the source is tried again next turn.
                 if let Some(span) = span_of(refused.0) {
                     live.ring.received(span, 0);
                 }
@@ -191,7 +225,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         }
     }
 
-    fn reserve(&mut self, session: SessionKey, bytes: usize) -> Option<WriteSpan> {
+    pub(crate) fn reserve(&mut self, session: SessionKey, bytes: usize) -> Option<WriteSpan> {
         let live = self.sessions.get_mut(session)?;
         match live.ring.reserve(bytes) {
             Ok(span) => {
@@ -243,6 +277,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         }
         match (step, memory) {
             (SourceStep::Fill, Some(Lent::Span(span))) => self.filled(session, span, result),
+            (SourceStep::Fill, Some(Lent::Heap(bytes))) => self.filled_staged(session, bytes, result),
             (SourceStep::Connect | SourceStep::Send | SourceStep::ReceivePrivate, memory) => {
                 self.on_private_step(session, step, result, memory);
             }
@@ -295,6 +330,25 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             (Io::Child { .. }, Ok(0) | Err(_)) => self.source_ended(session),
             (Io::Child { .. }, Ok(_)) => self.ingest(session, offset, count),
         }
+    }
+
+    fn filled_staged(&mut self, session: SessionKey, mut memory: HeapBytes, result: Result<u32, Errno>) {
+        let Some(live) = self.sessions.get_mut(session) else { return };
+        let Some(SourceRun { io, staging: Some(staging), .. }) = &mut live.source else {
+            unreachable!("a stream is staged until all that was read is in the ring")
+        };
+        let count = match (io, result) {
+            (Io::Direct { client, .. }, Ok(0)) => return client.closed(),
+            (Io::Direct { client, .. }, Err(errno)) => return client.lost(errno),
+            (Io::Direct { client, .. }, Ok(count)) => {
+                client.body_in_place(&mut memory.as_mut_slice()[..count as usize]).kept
+            }
+            (Io::Child { .. }, Ok(0) | Err(_)) => return self.source_ended(session),
+            (Io::Child { .. }, Ok(count)) => count as usize,
+        };
+        staging.push(&memory.as_slice()[..count]);
+        staging.keep(memory);
+        self.ingest_staged(session, count);
     }
 
     fn look_up(&mut self, session: SessionKey, run: u32, host: String, port: u16) {
