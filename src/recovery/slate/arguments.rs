@@ -42,18 +42,16 @@ fn video(spec: &SlateSpec) -> Vec<String> {
     let gop = spec.rate.gop();
     let encoder = match spec.video {
         VideoCodec::H264 => format!(
-            "-c:v libx264 -preset veryfast -tune stillimage -profile:v high -x264-params \
+            "-c:v libx264 -preset veryfast -tune stillimage -profile:v high -sc_threshold 0 -x264-params \
              keyint={gop}:min-keyint={gop}:scenecut=0:open-gop=0:repeat-headers=1:aud=1"
         ),
         VideoCodec::Hevc => format!(
             "-c:v libx265 -preset veryfast -x265-params \
              keyint={gop}:min-keyint={gop}:scenecut=0:open-gop=0:bframes=0:repeat-headers=1:aud=1:log-level=error"
         ),
-        VideoCodec::Mpeg2 => "-c:v mpeg2video -q:v 4 -flags +cgop".to_owned(),
+        VideoCodec::Mpeg2 => "-c:v mpeg2video -q:v 4 -flags +cgop -sc_threshold 1000000000".to_owned(),
     };
-    words(&format!(
-        "-frames:v {gop} {encoder} -pix_fmt yuv420p -bf 0 -g {gop} -keyint_min {gop} -sc_threshold 0"
-    ))
+    words(&format!("-frames:v {gop} {encoder} -pix_fmt yuv420p -bf 0 -g {gop} -keyint_min {gop}"))
 }
 
 fn audio(audio: AudioSpec) -> Vec<String> {
