@@ -1,0 +1,232 @@
+//! What a slate is made of.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use crate::base::limits::PACKET_BYTES;
+use crate::ts::psi::{
+    PatProgramme, PmtStream, Programme, PsiTracker, SectionBuffer, packetise, pat_section, pmt_section,
+};
+use crate::ts::{Codec, ContinuityCounter, Packet, Pid};
+
+use super::demux::{self, SlateError};
+use super::frame_rate::FrameRate;
+use super::player::TABLES_PER_SECOND;
+
+/// Black, 1280x720 at 25 pictures per second, H.264 and AAC of 48 kHz stereo. Made by ffmpeg 5.1 with what
+/// [`super::ffmpeg_arguments`] says for that size, that rate and the text "Channel recovering...".
+const BUILT_IN: &[u8] = include_bytes!("builtin.ts");
+
+const PROGRAM_NUMBER: u16 = 1;
+pub(super) const PMT_PID: Pid = pid(0x1000);
+pub(super) const VIDEO_PID: Pid = pid(0x100);
+pub(super) const AUDIO_PID: Pid = pid(0x101);
+
+const fn pid(number: u16) -> Pid {
+    match Pid::new(number) {
+        Some(pid) => pid,
+        None => panic!("it has thirteen bits"),
+    }
+}
+
+/// One coded picture.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Picture {
+    /// The access unit.
+    pub bytes: Vec<u8>,
+    /// It is shown so many pictures after it is decoded.
+    pub delay: u64,
+    /// A decoder may start with it.
+    pub is_entry: bool,
+}
+
+/// A closed GOP.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Video {
+    /// What it is coded in.
+    pub codec: Codec,
+    /// The same as the PMT says it.
+    pub stream_type: u8,
+    /// What else the PMT says.
+    pub descriptors: Vec<u8>,
+    /// How fast.
+    pub rate: FrameRate,
+    /// The pictures in the order of decoding; the first is an entry point.
+    pub pictures: Vec<Picture>,
+}
+
+/// Silence.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sound {
+    /// What it is coded in.
+    pub codec: Codec,
+    /// The same as the PMT says it.
+    pub stream_type: u8,
+    /// What else the PMT says.
+    pub descriptors: Vec<u8>,
+    /// One frame, which needs no other.
+    pub frame: Vec<u8>,
+    /// Samples in it.
+    pub samples: u32,
+    /// Samples in a second.
+    pub sample_rate: u32,
+}
+
+/// A slate. See the module.
+pub struct Slate {
+    video: Video,
+    sound: Option<Sound>,
+    programme: Programme,
+    pat: SectionBuffer,
+    pmt: SectionBuffer,
+}
+
+impl Slate {
+    /// Takes apart a transport stream of one GOP, as ffmpeg makes it.
+    ///
+    /// # Errors
+    /// When it cannot be looped.
+    pub fn parse(bytes: &[u8]) -> Result<Self, SlateError> {
+        let (video, sound) = demux::demux(bytes)?;
+        Self::new(video, sound)
+    }
+
+    /// The slate that is always there: 1280x720, H.264 and AAC. Parsed once.
+    ///
+    /// # Errors
+    /// When it cannot be looped, which would be a fault of this program.
+    pub fn built_in() -> Result<Arc<Self>, SlateError> {
+        static PARSED: OnceLock<Result<Arc<Slate>, SlateError>> = OnceLock::new();
+        PARSED.get_or_init(|| Self::parse(BUILT_IN).map(Arc::new)).clone()
+    }
+
+    /// The same pictures without sound.
+    ///
+    /// # Errors
+    /// When it cannot be looped.
+    pub fn without_sound(&self) -> Result<Self, SlateError> {
+        Self::new(self.video.clone(), None)
+    }
+
+    pub(super) fn new(video: Video, sound: Option<Sound>) -> Result<Self, SlateError> {
+        let pat = pat_section(1, 0, &[PatProgramme { program_number: PROGRAM_NUMBER, pmt_pid: PMT_PID }]);
+        let streams = [
+            Some(PmtStream {
+                pid: VIDEO_PID,
+                stream_type: video.stream_type,
+                descriptors: &video.descriptors,
+            }),
+            sound.as_ref().map(|sound| PmtStream {
+                pid: AUDIO_PID,
+                stream_type: sound.stream_type,
+                descriptors: &sound.descriptors,
+            }),
+        ];
+        let pmt = pmt_section(PROGRAM_NUMBER, 0, Some(VIDEO_PID), &[], streams.into_iter().flatten());
+        let (Ok(pat), Ok(pmt)) = (pat, pmt) else { return Err(SlateError::Programme) };
+        let programme = read_programme(&pat, &pmt).ok_or(SlateError::Programme)?;
+        Ok(Self { video, sound, programme, pat, pmt })
+    }
+
+    /// The pictures.
+    #[must_use]
+    pub const fn video(&self) -> &Video {
+        &self.video
+    }
+
+    /// The silence, if it has any.
+    #[must_use]
+    pub const fn sound(&self) -> Option<&Sound> {
+        self.sound.as_ref()
+    }
+
+    /// The programme its packets belong to, on PIDs of its own.
+    #[must_use]
+    pub const fn programme(&self) -> &Programme {
+        &self.programme
+    }
+
+    pub(super) const fn pat(&self) -> &SectionBuffer {
+        &self.pat
+    }
+
+    pub(super) const fn pmt(&self) -> &SectionBuffer {
+        &self.pmt
+    }
+
+    /// What it comes to as packets: an estimate that is a little high.
+    #[must_use]
+    pub fn bytes_per_second(&self) -> u64 {
+        let packets = |bytes: usize| u64::try_from(bytes / (PACKET_BYTES - 4 - 8) + 2).unwrap_or(u64::MAX);
+        let count = u64::try_from(self.video.pictures.len()).unwrap_or(u64::MAX).max(1);
+        let of_gop: u64 = self.video.pictures.iter().map(|picture| packets(picture.bytes.len())).sum();
+        let rate = self.video.rate;
+        let of_video = of_gop * u64::from(rate.numerator) / (count * u64::from(rate.denominator));
+        let of_sound = self.sound.as_ref().map_or(0, |sound| {
+            packets(sound.frame.len()) * u64::from(sound.sample_rate) / u64::from(sound.samples.max(1))
+        });
+        let of_tables = 2 * TABLES_PER_SECOND;
+        (of_video + of_sound + of_tables) * PACKET_BYTES as u64
+    }
+}
+
+impl fmt::Debug for Slate {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Slate")
+            .field("video", &self.video.codec)
+            .field("rate", &self.video.rate)
+            .field("pictures", &self.video.pictures.len())
+            .field("sound", &self.sound.as_ref().map(|sound| (sound.codec, sound.sample_rate)))
+            .finish_non_exhaustive()
+    }
+}
+
+/// The programme as a reader of these tables would find it.
+fn read_programme(pat: &SectionBuffer, pmt: &SectionBuffer) -> Option<Programme> {
+    let mut tracker = PsiTracker::default();
+    for (section, pid) in [(pat, Pid::PAT), (pmt, PMT_PID)] {
+        packetise(section, pid, ContinuityCounter::default(), |bytes| {
+            if let Ok(packet) = Packet::parse(bytes) {
+                tracker.packet(packet, true);
+            }
+        });
+    }
+    tracker.programme().cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ts::StreamKind;
+
+    #[test]
+    fn the_built_in_slate_is_two_seconds_of_h264_with_silence() {
+        let slate = Slate::built_in().unwrap();
+        let (video, sound) = (slate.video(), slate.sound().unwrap());
+        assert_eq!(
+            (video.codec, video.rate.to_string().as_str(), video.pictures.len()),
+            (Codec::H264, "25", 50)
+        );
+        assert!(video.pictures[0].is_entry);
+        assert!(video.pictures[1..].iter().all(|picture| !picture.is_entry && picture.delay == 0));
+        assert_eq!((sound.codec, sound.samples, sound.sample_rate), (Codec::Aac, 1024, 48_000));
+        assert!(BUILT_IN.len() < 100 * 1024, "{} bytes", BUILT_IN.len());
+    }
+
+    #[test]
+    fn its_programme_is_that_of_its_own_pids() {
+        let slate = Slate::built_in().unwrap();
+        let programme = slate.programme();
+        assert_eq!(programme.pmt_pid, PMT_PID);
+        assert_eq!(programme.pmt.pcr_pid, Some(VIDEO_PID));
+        let streams: Vec<_> =
+            programme.pmt.streams().iter().map(|stream| (stream.pid, stream.codec)).collect();
+        assert_eq!(streams, [(VIDEO_PID, Codec::H264), (AUDIO_PID, Codec::Aac)]);
+
+        let mute = slate.without_sound().unwrap();
+        assert!(mute.sound().is_none());
+        assert!(mute.programme().pmt.first(StreamKind::Audio).is_none());
+        assert_eq!(mute.video(), slate.video());
+    }
+}
