@@ -5,6 +5,7 @@
 //! * [`ffmpeg`]: the argument lists of the child, by what the installed ffmpeg knows.
 //! * [`sniff`]: what a body is when it is no transport stream.
 //! * [`startup`]: one attempt, from the first byte to the first picture.
+//! * [`watch`]: whether a started source still delivers what viewers need.
 //! * [`error`]: what a failure means for everybody else.
 
 pub mod cutover;
@@ -15,6 +16,7 @@ pub mod mode;
 pub mod scheme;
 pub mod sniff;
 pub mod startup;
+pub mod watch;
 
 pub use error::{Kind, Origin, SourceError};
 pub use mode::{Mode, Opening, Remux, plan, plan_after};

@@ -1,0 +1,653 @@
+//! The watchdog of a running source: notices when what viewers need has stopped coming.
+//!
+//! A *cycle* is the time one started source is read. In it four things should keep moving:
+//!
+//! | stall | what stands still | measured in |
+//! |---|---|---|
+//! | [`StallKind::Silence`] | bytes | wall time |
+//! | [`StallKind::OnlyNull`] | packets of the programme, while null packets and tables go on | flow time |
+//! | [`StallKind::VideoSilent`] | packets of the programme's video | flow time |
+//! | [`StallKind::PcrFrozen`] | the programme's clock | flow time |
+//!
+//! *Flow time* is wall time in which bytes arrive: of a longer gap between two reads only a part counts. A source
+//! that delivers a burst every few seconds is silent between them and by that alone, so what a burst ends with
+//! must not look as if it had died. What has shown that it moves rarely (pictures of a radio programme, a clock
+//! every few seconds) is given twice the longest gap it has survived.
+//!
+//! Deadlines are exact: nothing here wants to be polled.
+
+use std::time::Duration;
+
+use crate::base::Instant;
+use crate::ts::{Inspector, Pcr, StreamKind};
+
+/// The most flow time that one gap between reads counts.
+const FLOW_GAP_MAX: Duration = Duration::from_secs(1);
+/// Something that has moved for this long without a gap as long as a stall is expected to go on.
+const STEADY_AFTER: Duration = Duration::from_millis(250);
+/// What has not moved steadily yet is given at least this long.
+const UNSTEADY_PATIENCE: Duration = Duration::from_secs(30);
+/// How long gaps are remembered: at least one of these, at most two.
+const GAP_MEMORY: Duration = Duration::from_secs(60);
+/// After viewers came back, a source that was silent meanwhile has this long to say something.
+const RESUME_GRACE: Duration = Duration::from_secs(1);
+/// A gap between reads that counts as a read pause.
+const READ_PAUSE_MIN: Duration = Duration::from_secs(1);
+
+/// The limits of a cycle.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Params {
+    /// `STALL_DETECT`. Zero turns the watchdog off.
+    pub stall_detect: Duration,
+    /// Whether more than silence is noticed.
+    pub content: bool,
+}
+
+/// How far a source's run has come. All are totals since it was opened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Progress {
+    /// Bytes that became packets viewers can have.
+    pub bytes: u64,
+    /// The programme's clock.
+    pub pcr: Option<Pcr>,
+    /// Packets of the programme's video.
+    pub video_packets: u64,
+    /// Packets of the programme; while it is unknown, or has neither video nor audio, all that are not null.
+    pub payload_packets: u64,
+    /// The programme has video.
+    pub has_video: bool,
+}
+
+impl Progress {
+    /// What an inspector has seen. `bytes` are those committed.
+    #[must_use]
+    pub fn of(inspector: &Inspector, bytes: u64) -> Self {
+        let counts = inspector.counts();
+        let has = |kind| inspector.programme().is_some_and(|programme| programme.pmt.first(kind).is_some());
+        let has_video = has(StreamKind::Video);
+        let payload_packets = if has_video || has(StreamKind::Audio) {
+            counts.video + counts.audio
+        } else {
+            counts.packets - counts.null - counts.transport_errors
+        };
+        Self {
+            bytes,
+            pcr: inspector.last_pcr().map(|sample| sample.pcr),
+            video_packets: counts.video,
+            payload_packets,
+            has_video,
+        }
+    }
+}
+
+/// What stands still.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StallKind {
+    /// Everything.
+    Silence,
+    /// The programme, while null packets or tables go on.
+    OnlyNull,
+    /// The pictures.
+    VideoSilent,
+    /// The clock.
+    PcrFrozen,
+}
+
+impl StallKind {
+    /// The word for it in logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Silence => "silence",
+            Self::OnlyNull => "only_null",
+            Self::VideoSilent => "video_silent",
+            Self::PcrFrozen => "pcr_frozen",
+        }
+    }
+}
+
+/// A source that viewers cannot use any more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Stall {
+    /// What stands still.
+    pub kind: StallKind,
+    /// When it moved last.
+    pub since: Instant,
+}
+
+/// How a read pause ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PauseEnd {
+    /// Bytes came.
+    Recovered,
+    /// The cycle ended.
+    PumpExit,
+    /// The session ended.
+    CtxCancel,
+}
+
+impl PauseEnd {
+    /// The value of the metrics' label `reason`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Recovered => "recovered",
+            Self::PumpExit => "pump_exit",
+            Self::CtxCancel => "ctx_cancel",
+        }
+    }
+}
+
+/// A second or more without a byte, while somebody watched.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ReadPause {
+    /// How it ended.
+    pub end: PauseEnd,
+    /// How long it was, from the last byte on.
+    pub length: Duration,
+}
+
+/// Watches one cycle.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    params: Params,
+    stalled: bool,
+    paused: bool,
+    resumed_at: Option<Instant>,
+    last_byte_at: Instant,
+    seen: Option<Progress>,
+    /// Flow time since the cycle began, at the last byte.
+    flow: Duration,
+    payload: Pulse,
+    video: Pulse,
+    pcr: Pulse,
+}
+
+impl Watch {
+    /// A cycle begins now. What was read before it neither causes a stall nor hides one.
+    #[must_use]
+    pub fn new(params: Params, now: Instant) -> Self {
+        let pulse = Pulse::new(Duration::ZERO, now);
+        Self {
+            params,
+            stalled: false,
+            paused: false,
+            resumed_at: None,
+            last_byte_at: now,
+            seen: None,
+            flow: Duration::ZERO,
+            payload: pulse,
+            video: pulse,
+            pcr: pulse,
+        }
+    }
+
+    /// More was read, or nothing was. Returns the read pause that it ended.
+    pub fn observe(&mut self, now: Instant, seen: &Progress) -> Option<ReadPause> {
+        let before = self.seen.replace(*seen).unwrap_or_default();
+        if seen.bytes == before.bytes {
+            return None;
+        }
+        let read_pause = self.read_pause(now, PauseEnd::Recovered);
+        self.flow += (now - self.last_byte_at).min(self.flow_gap_max());
+        self.last_byte_at = now;
+        let (flow, limit) = (self.flow, self.params.stall_detect);
+        if seen.payload_packets != before.payload_packets {
+            self.payload.moved(flow, now, limit);
+        }
+        if seen.has_video && !before.has_video {
+            self.video = Pulse::new(flow, now);
+        } else if seen.video_packets != before.video_packets {
+            self.video.moved(flow, now, limit);
+        }
+        if seen.pcr != before.pcr {
+            self.pcr.moved(flow, now, limit);
+        }
+        read_pause
+    }
+
+    /// When [`Watch::expire`] is to be called, unless something is observed before.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.deadlines().map(|(deadline, _stall)| deadline).min()
+    }
+
+    /// Time passed: the stall, if there is one. At most one in a cycle.
+    pub fn expire(&mut self, now: Instant) -> Option<Stall> {
+        if self.next_deadline().is_none_or(|deadline| now < deadline) {
+            return None;
+        }
+        // What has died together is told by its gravest sign, though the last packets of each may have come in
+        // another order.
+        let soon = now + self.flow_gap_max() / 2;
+        let stall = self.deadlines().find(|(deadline, _)| *deadline <= soon).map(|(_, stall)| stall);
+        self.stalled = true;
+        stall
+    }
+
+    /// Nobody watches, or somebody does again. Meanwhile nothing is a stall; a source that died meanwhile is
+    /// noticed a second after.
+    pub fn pause(&mut self, on: bool, now: Instant) {
+        if self.paused && !on {
+            self.resumed_at = Some(now);
+        }
+        self.paused = on;
+    }
+
+    /// The cycle, or the session, ends now: the read pause that ends with it.
+    #[must_use]
+    pub fn end(&self, now: Instant, end: PauseEnd) -> Option<ReadPause> {
+        self.read_pause(now, end)
+    }
+
+    fn read_pause(&self, now: Instant, end: PauseEnd) -> Option<ReadPause> {
+        let began = self.resumed_at.map_or(self.last_byte_at, |resumed| resumed.max(self.last_byte_at));
+        let length = now - began;
+        (!self.paused && length >= READ_PAUSE_MIN).then_some(ReadPause { end, length })
+    }
+
+    fn flow_gap_max(&self) -> Duration {
+        FLOW_GAP_MAX.min(self.params.stall_detect / 4)
+    }
+
+    /// What is a stall at which time, the gravest first.
+    fn deadlines(&self) -> impl Iterator<Item = (Instant, Stall)> {
+        let is_on = !self.params.stall_detect.is_zero() && !self.stalled && !self.paused;
+        let floor = self
+            .resumed_at
+            .map(|resumed| resumed + RESUME_GRACE.min(self.params.stall_detect))
+            .unwrap_or_default();
+        let silence = Some((
+            self.last_byte_at + self.params.stall_detect,
+            Stall { kind: StallKind::Silence, since: self.last_byte_at },
+        ));
+        let content = |kind, armed: bool, pulse: &Pulse| {
+            let at = self.content_deadline(pulse).filter(|_| armed && self.params.content)?;
+            Some((at, Stall { kind, since: pulse.moved_at }))
+        };
+        let seen = self.seen.unwrap_or_default();
+        [
+            silence,
+            content(StallKind::OnlyNull, seen.payload_packets > 0, &self.payload),
+            content(StallKind::VideoSilent, seen.has_video && seen.video_packets > 0, &self.video),
+            // A clock that never ran steadily is none.
+            content(StallKind::PcrFrozen, seen.pcr.is_some() && self.pcr.steady, &self.pcr),
+        ]
+        .into_iter()
+        .flatten()
+        .filter(move |_| is_on)
+        .map(move |(at, stall)| (at.max(floor), stall))
+    }
+
+    /// When the flow time since something moved reaches its limit; `None` when bytes must come before that.
+    fn content_deadline(&self, pulse: &Pulse) -> Option<Instant> {
+        let left = pulse.limit(self.params.stall_detect).saturating_sub(self.flow - pulse.moved_flow);
+        (left <= self.flow_gap_max()).then(|| self.last_byte_at + left)
+    }
+}
+
+/// Something that should keep moving. Durations are flow time.
+#[derive(Clone, Copy, Debug)]
+struct Pulse {
+    moved_at: Instant,
+    moved_flow: Duration,
+    /// Since when it has moved without a gap as long as a stall.
+    run_began: Duration,
+    steady: bool,
+    /// The longest gap since `gaps_began`, and of the time before.
+    longest_gaps: [Duration; 2],
+    gaps_began: Duration,
+}
+
+impl Pulse {
+    const fn new(flow: Duration, now: Instant) -> Self {
+        Self {
+            moved_at: now,
+            moved_flow: flow,
+            run_began: flow,
+            steady: false,
+            longest_gaps: [Duration::ZERO; 2],
+            gaps_began: flow,
+        }
+    }
+
+    fn moved(&mut self, flow: Duration, now: Instant, stall: Duration) {
+        let gap = flow - self.moved_flow;
+        if gap >= stall {
+            self.run_began = flow;
+        }
+        self.steady |= flow - self.run_began >= STEADY_AFTER;
+        if flow - self.gaps_began >= GAP_MEMORY {
+            self.longest_gaps = [Duration::ZERO, self.longest_gaps[0]];
+            self.gaps_began = flow;
+        }
+        self.longest_gaps[0] = self.longest_gaps[0].max(gap);
+        self.moved_at = now;
+        self.moved_flow = flow;
+    }
+
+    /// The flow time after which standing still is a stall.
+    fn limit(&self, stall: Duration) -> Duration {
+        let usual = self.longest_gaps[0].max(self.longest_gaps[1]) * 2;
+        let least = if self.steady { stall } else { UNSTEADY_PATIENCE.max(stall * 4) };
+        usual.max(least)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const STALL_MS: u64 = 4000;
+    const PARAMS: Params = Params { stall_detect: Duration::from_millis(STALL_MS), content: true };
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_millis(millis)
+    }
+
+    /// What a read brings.
+    #[derive(Clone, Copy, Debug)]
+    enum Read {
+        Nulls,
+        Audio,
+        /// Audio and the clock.
+        Radio,
+        Video,
+        /// Video, audio and the clock.
+        All,
+        /// Video and audio with the clock as it was.
+        Frozen,
+    }
+
+    /// A source that is read at given times, its watchdog's timer firing exactly when it is due.
+    struct Source {
+        watch: Watch,
+        progress: Progress,
+        stall: Option<(u64, Stall)>,
+        read_pauses: Vec<(u64, u128)>,
+    }
+
+    impl Source {
+        fn new(params: Params, has_video: bool) -> Self {
+            let progress = Progress { has_video, ..Progress::default() };
+            Self { watch: Watch::new(params, at(0)), progress, stall: None, read_pauses: Vec::new() }
+        }
+
+        fn wait(&mut self, until_ms: u64) {
+            if let Some(due) = self.watch.next_deadline().filter(|due| *due <= at(until_ms)) {
+                let stall = self.watch.expire(due).expect("a deadline is the time of a stall");
+                assert_eq!(self.stall, None, "at most one stall in a cycle");
+                self.stall = Some((due.as_millis(), stall));
+            }
+            assert_eq!(self.watch.expire(at(until_ms)), None, "nothing is due before its deadline");
+        }
+
+        fn read(&mut self, now_ms: u64, read: Read) {
+            self.wait(now_ms.saturating_sub(1));
+            let Progress { bytes, pcr, video_packets, payload_packets, .. } = &mut self.progress;
+            *bytes += 1880;
+            let (video, audio, clock) = match read {
+                Read::Nulls => (0, 0, false),
+                Read::Audio => (0, 1, false),
+                Read::Radio => (0, 1, true),
+                Read::Video => (6, 0, false),
+                Read::All => (6, 1, true),
+                Read::Frozen => (6, 1, false),
+            };
+            *video_packets += video;
+            *payload_packets += video + audio;
+            if clock {
+                // So near its end that it wraps in every test.
+                let start = Pcr::from_ticks(Pcr::MODULUS - 1000);
+                *pcr = Some(start.plus(i64::try_from(now_ms * 27_000).unwrap()));
+            }
+            let paused = self.watch.observe(at(now_ms), &self.progress);
+            self.read_pauses.extend(paused.map(|pause| (now_ms, pause.length.as_millis())));
+        }
+
+        /// Reads every 40 ms in a span.
+        fn flow(&mut self, from_ms: u64, to_ms: u64, read: Read) {
+            (from_ms..to_ms).step_by(40).for_each(|now| self.read(now, read));
+        }
+
+        fn stalled(mut self, until_ms: u64) -> Option<(StallKind, u64, u64)> {
+            self.wait(until_ms);
+            self.stall.map(|(due, stall)| (stall.kind, due, stall.since.as_millis()))
+        }
+    }
+
+    #[test]
+    fn silence_for_exactly_the_limit_is_a_stall() {
+        let mut watch = Watch::new(PARAMS, at(1000));
+        assert_eq!(watch.next_deadline(), Some(at(5000)), "a source that never delivers stalls too");
+        let seen = Progress { bytes: 188, ..Progress::default() };
+        assert_eq!(watch.observe(at(3000), &seen).map(|pause| pause.length), Some(Duration::from_secs(2)));
+        assert_eq!(watch.observe(at(6000), &seen), None, "nothing was read");
+        assert_eq!(watch.expire(at(6999)), None);
+        assert_eq!(watch.expire(at(7000)), Some(Stall { kind: StallKind::Silence, since: at(3000) }));
+        assert_eq!(watch.next_deadline(), None, "one stall in a cycle");
+        assert_eq!(watch.expire(at(99_999)), None);
+    }
+
+    #[test]
+    fn a_limit_of_zero_turns_the_watchdog_off() {
+        let mut source = Source::new(Params { stall_detect: Duration::ZERO, content: true }, true);
+        source.flow(0, 9000, Read::All);
+        source.flow(9000, 99_000, Read::Nulls);
+        assert_eq!(source.stalled(u64::MAX / 2_000_000), None);
+    }
+
+    #[test]
+    fn what_stands_still_while_bytes_flow_is_told_after_the_limit() {
+        for (has_video, before, after, expected) in [
+            (true, Read::All, Read::Nulls, StallKind::OnlyNull),
+            (true, Read::All, Read::Audio, StallKind::VideoSilent),
+            (true, Read::All, Read::Radio, StallKind::VideoSilent),
+            (true, Read::All, Read::Frozen, StallKind::PcrFrozen),
+            (false, Read::Radio, Read::Nulls, StallKind::OnlyNull),
+            (false, Read::Radio, Read::Audio, StallKind::PcrFrozen),
+        ] {
+            let mut source = Source::new(PARAMS, has_video);
+            source.flow(0, 1001, before);
+            source.flow(1040, 6000, after);
+            assert_eq!(source.stalled(6000), Some((expected, 5000, 1000)), "{before:?} then {after:?}");
+            let mut source = Source::new(Params { content: false, ..PARAMS }, has_video);
+            source.flow(0, 1001, before);
+            source.flow(1040, 20_000, after);
+            assert_eq!(source.stalled(20_000), None, "only silence is to be noticed");
+        }
+    }
+
+    #[test]
+    fn what_lives_without_a_part_is_no_stall() {
+        for (has_video, read) in [
+            (false, Read::Radio),
+            (false, Read::Audio),
+            (true, Read::All),
+            (true, Read::Video),
+            (true, Read::Frozen),
+            // Declared, but never sent.
+            (true, Read::Radio),
+            (true, Read::Nulls),
+        ] {
+            let mut source = Source::new(PARAMS, has_video);
+            source.flow(0, 120_000, read);
+            assert_eq!(source.stalled(120_000), None, "{read:?}, video declared: {has_video}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_came_once_or_never_ran_is_none() {
+        let mut source = Source::new(PARAMS, true);
+        source.read(0, Read::All);
+        source.flow(40, 60_000, Read::Frozen);
+        assert_eq!(source.stalled(60_000), None);
+    }
+
+    #[test]
+    fn slow_radio_and_slow_pictures_are_no_stall() {
+        for every_ms in [300, 1500, 3000, 3900] {
+            let mut radio = Source::new(PARAMS, false);
+            (0..100).for_each(|n| radio.read(n * every_ms, Read::Radio));
+            assert_eq!(radio.stalled(100 * every_ms), None, "radio every {every_ms} ms");
+        }
+        for every_ms in [1500, 3900, 5000, 10_000, 25_000] {
+            let mut source = Source::new(PARAMS, true);
+            for step in 0..10 {
+                source.flow(step * every_ms, step * every_ms + 120, Read::All);
+                source.flow(step * every_ms + 120, (step + 1) * every_ms, Read::Radio);
+            }
+            assert_eq!(source.stalled(10 * every_ms), None, "a picture every {every_ms} ms");
+        }
+    }
+
+    #[test]
+    fn a_source_of_bursts_is_judged_by_its_bursts() {
+        let burst = |source: &mut Source, from_ms: u64, read: Read| {
+            source.flow(from_ms, from_ms + 200, read);
+            source.read(from_ms + 220, Read::Audio);
+        };
+        let mut source = Source::new(PARAMS, true);
+        (0..50).for_each(|n| burst(&mut source, n * 4100, Read::All));
+        assert_eq!(source.stall, None);
+        // Its pictures stop: that needs more bursts to be sure of than a steady flow needs time.
+        (50..60).for_each(|n| burst(&mut source, n * 4100, Read::Radio));
+        let (kind, due, _) = source.stalled(60 * 4100).unwrap();
+        assert_eq!(kind, StallKind::VideoSilent);
+        assert!((52 * 4100..54 * 4100).contains(&due), "{due}");
+    }
+
+    #[test]
+    fn death_of_everything_is_told_as_silence_whatever_came_last() {
+        let mut source = Source::new(PARAMS, true);
+        source.flow(0, 2000, Read::All);
+        source.read(2040, Read::Audio);
+        source.read(2080, Read::Nulls);
+        assert_eq!(source.stalled(9000), Some((StallKind::Silence, 6080, 2080)));
+    }
+
+    #[test]
+    fn a_gap_once_survived_is_forgotten_after_two_minutes() {
+        let mut source = Source::new(PARAMS, true);
+        source.flow(0, 2000, Read::All);
+        source.flow(2000, 5000, Read::Radio);
+        source.flow(5000, 20_000, Read::All);
+        let mut late = Source { watch: source.watch.clone(), read_pauses: Vec::new(), ..source };
+        source.flow(20_000, 30_000, Read::Radio);
+        let (_, due, since) = source.stalled(30_000).unwrap();
+        assert!((6000..6200).contains(&(due - since)), "twice the gap: {due} {since}");
+        late.flow(20_000, 150_000, Read::All);
+        late.flow(150_000, 160_000, Read::Radio);
+        let (_, due, since) = late.stalled(160_000).unwrap();
+        assert_eq!(due - since, STALL_MS);
+    }
+
+    #[test]
+    fn pictures_that_come_later_are_waited_for_from_then_on() {
+        let mut source = Source::new(PARAMS, true);
+        source.flow(0, 2000, Read::All);
+        source.progress.has_video = false;
+        source.flow(2000, 60_000, Read::Radio);
+        source.progress.has_video = true;
+        source.flow(60_000, 61_000, Read::Radio);
+        source.flow(61_000, 62_000, Read::All);
+        source.flow(62_000, 70_000, Read::Radio);
+        assert_eq!(source.stalled(70_000), Some((StallKind::VideoSilent, 65_960, 61_960)));
+    }
+
+    #[test]
+    fn without_viewers_nothing_is_a_stall_and_death_is_noticed_soon_after() {
+        for (dead_from, back_at, expected) in [
+            // Dead long since: one second of grace.
+            (2000, 60_000, 61_000),
+            // Just silent: the rest of the limit.
+            (59_000, 60_000, 63_000),
+            (56_500, 60_000, 61_000),
+        ] {
+            let mut source = Source::new(PARAMS, true);
+            source.flow(0, 1000, Read::All);
+            source.watch.pause(true, at(1000));
+            source.watch.pause(true, at(1500));
+            source.flow(1000, dead_from, Read::All);
+            source.read(dead_from, Read::All);
+            source.wait(back_at);
+            assert_eq!(source.watch.next_deadline(), None);
+            source.watch.pause(false, at(back_at));
+            source.watch.pause(false, at(back_at + 500));
+            assert_eq!(source.stalled(99_000), Some((StallKind::Silence, expected, dead_from)));
+        }
+        let mut source = Source::new(PARAMS, true);
+        source.flow(0, 1000, Read::All);
+        source.watch.pause(true, at(1000));
+        source.flow(1000, 20_000, Read::Radio);
+        source.watch.pause(false, at(20_000));
+        source.flow(20_000, 30_000, Read::Radio);
+        assert_eq!(source.stalled(30_000), Some((StallKind::VideoSilent, 21_000, 960)));
+    }
+
+    #[test]
+    fn a_source_that_speaks_after_the_viewers_return_is_alive() {
+        let mut source = Source::new(PARAMS, true);
+        source.flow(0, 1000, Read::All);
+        source.watch.pause(true, at(1000));
+        source.watch.pause(false, at(60_000));
+        source.flow(60_900, 80_000, Read::All);
+        assert_eq!(source.stall, None);
+        assert_eq!(source.read_pauses, [], "a pause that nobody saw is none");
+    }
+
+    #[test]
+    fn gaps_of_a_second_are_read_pauses() {
+        let mut source = Source::new(PARAMS, true);
+        for now in [0, 999, 1999, 2500, 5500] {
+            source.read(now, Read::All);
+        }
+        assert_eq!(source.read_pauses, [(1999, 1000), (5500, 3000)]);
+        assert_eq!(source.watch.end(at(6499), PauseEnd::PumpExit), None);
+        for end in [PauseEnd::PumpExit, PauseEnd::CtxCancel] {
+            let pause = ReadPause { end, length: Duration::from_secs(1) };
+            assert_eq!(source.watch.end(at(6500), end), Some(pause));
+        }
+        source.watch.pause(true, at(6500));
+        assert_eq!(source.watch.end(at(9000), PauseEnd::CtxCancel), None);
+        source.watch.pause(false, at(9000));
+        let watched = source.watch.end(at(11_000), PauseEnd::PumpExit).unwrap();
+        assert_eq!(watched.length, Duration::from_secs(2), "from when somebody watched");
+    }
+
+    #[test]
+    fn the_words_are_those_of_logs_and_metrics() {
+        use StallKind::{OnlyNull, PcrFrozen, Silence, VideoSilent};
+        let kinds = [Silence, OnlyNull, VideoSilent, PcrFrozen].map(StallKind::as_str);
+        assert_eq!(kinds, ["silence", "only_null", "video_silent", "pcr_frozen"]);
+        let ends = [PauseEnd::Recovered, PauseEnd::PumpExit, PauseEnd::CtxCancel].map(PauseEnd::as_str);
+        assert_eq!(ends, ["recovered", "pump_exit", "ctx_cancel"]);
+    }
+
+    proptest! {
+        /// Each read of a burst may hold any part, but the burst as a whole holds all of them.
+        #[test]
+        fn no_source_of_bursts_closer_than_the_limit_is_ever_stalled(
+            stall_ms in 200u64..6000,
+            bursts in proptest::collection::vec((1u64..1000, proptest::collection::vec(0u64..40, 1..8)), 1..80),
+        ) {
+            let params = Params { stall_detect: Duration::from_millis(stall_ms), content: true };
+            let mut source = Source::new(params, true);
+            let mut now = 0;
+            for (gap, reads) in bursts {
+                // At most the limit less the burst itself.
+                let longest: u64 = reads.iter().sum();
+                now += (gap * stall_ms.saturating_sub(longest + 1) / 1000).max(1);
+                for (index, later) in reads.iter().enumerate() {
+                    now += later.min(&(stall_ms / 10));
+                    source.read(now, [Read::Audio, Read::Video, Read::Nulls][index % 3]);
+                }
+                source.read(now, Read::All);
+                source.read(now, Read::Audio);
+            }
+            prop_assert_eq!(source.stall, None);
+        }
+    }
+}
