@@ -48,6 +48,17 @@ pub(crate) fn engine(
             failovers_max: stream.max_failovers.unwrap_or(0),
             idle_timeout: settings.session.idle_timeout,
             viewers_max: settings.session.max_subscribers.unwrap_or(0),
+            stall_detect: settings.recovery.stall_detect,
+            stall_hard_deadline: settings.recovery.hard_deadline,
+            stall_policy: match settings.recovery.policy {
+                config::StallPolicy::FailoverSource => session::StallPolicy::FailoverSource,
+                config::StallPolicy::RestartSame => session::StallPolicy::RestartSame,
+                config::StallPolicy::CloseSession => session::StallPolicy::CloseSession,
+            },
+            stall_retries_max: settings.recovery.max_failovers_per_stall,
+            min_health: settings.recovery.min_health.unwrap_or(Duration::ZERO),
+            provider_cooldown: stream.overlimit_cooldown.unwrap_or(Duration::ZERO),
+            filler_enabled: settings.recovery.filler.is_some(),
         },
         egress: Egress {
             bytes: whole_packets(settings.engine.egress_bytes),

@@ -9,6 +9,7 @@ use crate::base::limits::{
     CHANNELS_PER_CORE_MAX, CONNECTIONS_PER_CORE_MAX, MAILBOX_MESSAGES_MAX, REQUEST_HEAD_TIMEOUT,
 };
 use crate::base::{Arena, Clock, Errno, HeapBytes, Instant};
+use crate::recovery::ProviderCooldowns;
 use crate::ring::{Lent, Ring};
 use crate::session;
 use crate::tuner::{ChannelId, Lineup};
@@ -83,6 +84,8 @@ pub struct Core<D: Driver<Memory = Lent, Token = Token>> {
     pub(crate) by_channel: BTreeMap<ChannelId, SessionKey>,
     pub(crate) by_id: BTreeMap<SessionId, SessionKey>,
     pub(crate) tuners: Option<Tuners>,
+    /// Providers that this core leaves alone.
+    pub(crate) providers: ProviderCooldowns,
     pub(crate) next_ticket: u64,
     pub(crate) next_session: u64,
 
@@ -127,6 +130,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let mut core = Self {
             driver,
             id: parts.id,
+            providers: ProviderCooldowns::new(parts.params.session.provider_cooldown),
             params: parts.params,
             control: parts.control,
             mailbox: parts.mailbox,

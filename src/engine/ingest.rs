@@ -176,7 +176,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     /// Lets those in who came while the ring held no entry point.
     fn admit_late(&mut self, session: SessionKey) {
         let Some(live) = self.sessions.get(session) else { return };
-        if *live.machine.state() == State::Live && !live.waiting.is_empty() {
+        let has_stream = matches!(live.machine.state(), State::Live | State::Recovering);
+        if has_stream && !live.waiting.is_empty() {
             self.admit(session);
         }
     }

@@ -73,7 +73,8 @@ impl LiveSession {
         ring: Ring,
         now: Instant,
     ) -> (Self, Vec<session::Action>) {
-        let (machine, actions) = Machine::new(params, channel.sources.len());
+        // Nothing makes filler yet, so it is not asked for.
+        let (machine, actions) = Machine::new(session::Params { filler_enabled: false, ..params });
         let session = Self {
             id,
             channel,

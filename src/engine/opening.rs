@@ -1,7 +1,7 @@
 //! A source's life around its bytes: opened, selected, ended, stopped.
 
 use crate::ring::Lent;
-use crate::session::Event as SessionEvent;
+use crate::session::{Event as SessionEvent, Lost};
 use crate::source::direct::{Client, Want};
 use crate::source::error::{Kind, SourceError};
 use crate::source::startup::Startup;
@@ -144,7 +144,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         };
         if source.selected_at.is_some() {
             log::warn!("msg=\"shared session source ended\" {}", self.describe(session));
-            self.session_event(session, SessionEvent::SourceLost);
+            self.session_event(session, SessionEvent::SourceLost { cause: Lost::Eof });
             return;
         }
         match &mut source.io {
@@ -173,7 +173,12 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                 self.describe(session),
                 error.reason()
             );
-            self.session_event(session, SessionEvent::SourceLost);
+            let cause = Lost::Error {
+                reason: error.reason(),
+                status: error.status_code(),
+                retry_after: error.retry_after(),
+            };
+            self.session_event(session, SessionEvent::SourceLost { cause });
             return;
         }
         let (index, opening) = (source.index, source.opening);
@@ -197,6 +202,14 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         // Told apart for the viewer: nothing came at all, or something came and was no picture.
         let came = live.source.as_ref().is_some_and(|source| source.ingest.bytes > 0);
         let silent = came && matches!(error.kind(), Kind::Timeout | Kind::NoEntryPoint);
-        self.session_event(session, SessionEvent::SourceFailed { silent });
+        self.session_event(
+            session,
+            SessionEvent::SourceFailed {
+                silent,
+                reason: error.reason(),
+                status: error.status_code(),
+                retry_after: error.retry_after(),
+            },
+        );
     }
 }

@@ -60,7 +60,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             guide_name: live.channel.name.clone(),
             phase: match live.machine.state() {
                 State::AwaitingTuner | State::Starting { .. } => SessionPhase::Starting,
-                State::Live => SessionPhase::Live,
+                State::Live | State::Recovering => SessionPhase::Live,
                 State::Idle { .. } => SessionPhase::Idle,
                 State::Ended => SessionPhase::Ending,
             },
@@ -94,7 +94,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             url: redact::url(&source.url),
             mode: run.opening.name(),
             selected_at,
-            select_reason: "initial_startup".to_owned(),
+            select_reason: live.machine.record().last_select_reason.clone().unwrap_or_default(),
             startup_bytes: run.startup_bytes,
             video_codecs: inventory.video_codecs.to_string(),
             audio_codecs: inventory.audio_codecs.to_string(),

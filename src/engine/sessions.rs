@@ -4,10 +4,12 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::base::Instant;
 use crate::http::StreamError;
+use crate::recovery::{ProviderCooldowns, ProviderScope};
 use crate::ring::{Lent, Ring};
-use crate::session::{Action, Event, Failure};
-use crate::tuner::Channel;
+use crate::session::{self, Action, Candidate, Event, Failure};
+use crate::tuner::{Channel, Source};
 use crate::uring::{Driver, Hangup};
 
 use super::client::{ClientKey, ClientState, SessionKey};
@@ -18,6 +20,40 @@ use super::token::Token;
 
 /// How long viewers may take for the rest of a stream that is over: what a full ring holds of a usual channel.
 const LINGER_MAX: Duration = Duration::from_secs(10);
+
+/// A session's sources, as its machine asks for them.
+struct ChannelSources<'a> {
+    channel: &'a Channel,
+    providers: &'a ProviderCooldowns,
+    now: Instant,
+    settle: Duration,
+}
+
+impl session::Sources for ChannelSources<'_> {
+    fn candidates(&mut self) -> Vec<Candidate> {
+        let sources = self.channel.sources.iter().enumerate();
+        let candidate = |(index, source): (usize, &Source)| {
+            let provider = ProviderScope::of(&source.url, source.id.0);
+            Candidate {
+                index,
+                id: source.id,
+                has_url: !source.url.trim().is_empty(),
+                cooling_until: None,
+                persisted_cooling_until: None,
+                fails: 0,
+                last_fail_at: 0,
+                priority: u32::try_from(index).unwrap_or(u32::MAX),
+                provider_free_at: self.providers.free_at(self.now, &provider),
+                provider,
+            }
+        };
+        sources.map(candidate).collect()
+    }
+
+    fn failover_settle(&mut self, _now: Instant) -> Duration {
+        self.settle
+    }
+}
 
 impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     /// A client asks for a channel that lives here.
@@ -93,8 +129,11 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         }
         self.in_session_event = true;
         while let Some((session, event)) = self.session_events.pop_front() {
+            let settle = self.failover_settle();
             let Some(live) = self.sessions.get_mut(session) else { continue };
-            let actions = live.machine.handle(self.now, event);
+            let mut sources =
+                ChannelSources { channel: &live.channel, providers: &self.providers, now: self.now, settle };
+            let actions = live.machine.handle(self.now, event, &mut sources);
             for action in actions {
                 self.perform(session, action);
             }
@@ -107,12 +146,30 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         match action {
             Action::AskForTuner => self.ask_for_tuner(session),
             Action::TunerIdle(idle) => self.tell_idle(session, idle),
-            Action::StartSource(index) => self.start_source(session, index),
+            Action::StartSource { index, .. } => self.start_source(session, index),
             Action::StopSource => self.stop_source(session),
             Action::Admit => self.admit(session),
             Action::Refuse(failure) => self.refuse_waiting(session, failure),
             Action::EndViewers => self.end_viewers(session),
             Action::Finish => self.finish(session),
+            Action::ArmProvider { scope, retry_after } => self.providers.arm(self.now, &scope, retry_after),
+            Action::ClearProvider { scope, since } => self.providers.clear(&scope, since),
+            Action::RecordFailure { .. } | Action::RecordSuccess { .. } | Action::Note(_) => {
+                log::debug!("{} {action:?}", self.describe(session));
+            }
+            Action::StartFiller | Action::StopFiller { .. } => {
+                unreachable!("sessions of this engine are told that there is no filler")
+            }
+        }
+    }
+
+    /// How long a session waits before it opens another stream in the place of one that is lost.
+    fn failover_settle(&self) -> Duration {
+        match &self.tuners {
+            Some(tuners) => tuners.pool.failover_settle(self.now),
+            // Only core 0 knows how full the pool is.
+            None if self.params.tuners > 1 => self.params.preempt_settle_delay,
+            None => Duration::ZERO,
         }
     }
 

@@ -1,7 +1,13 @@
 //! What keeps the picture moving when a source is lost. Pure: times come as arguments, bytes go to the caller.
 
+mod budget;
 mod filler;
 mod guardrail;
+mod penalty;
+mod provider;
 pub mod slate;
 
+pub use budget::{Budget, Exhausted, backoff, pacing};
 pub use filler::{Due, Filler, KeepaliveTotals, Mode, Params as FillerParams, Report as FillerReport};
+pub use penalty::{Penalties, Penalty};
+pub use provider::{ProviderCooldowns, ProviderScope, cooldown_with};

@@ -2,4 +2,7 @@
 
 mod machine;
 
-pub use machine::{Action, Event, Failure, Machine, Params, State};
+pub use machine::{
+    Action, Candidate, Event, Failure, Lost, Machine, Notice, Params, Record, Sources, StallPolicy, State,
+    Status, Terminal, TriggerError,
+};

@@ -97,6 +97,13 @@ fn params(random: &mut Random, cores: u8, tuners: u16) -> Params {
             failovers_max: u32::try_from(random.below(3)).unwrap(),
             idle_timeout: seconds(random.below(4)),
             viewers_max: if random.below(4) == 0 { 5 } else { 0 },
+            stall_detect: seconds(4),
+            stall_hard_deadline: seconds(10),
+            stall_policy: tunerd::session::StallPolicy::CloseSession,
+            stall_retries_max: 3,
+            min_health: seconds(20),
+            provider_cooldown: seconds(1),
+            filler_enabled: false,
         },
         egress: Egress {
             bytes: random.between(1, 64 * 1024),

@@ -1,0 +1,38 @@
+//! The life of a session, as a pure machine.
+//!
+//! ```text
+//! AwaitingTuner --granted--> Starting --ready--> Live <--joined/all left--> Idle
+//!       |                       |               ^  |                          |
+//!    refused             no source works   ready|  |lost, stalled, asked      | time is up, preempted,
+//!       |                       |               |  v                          | source lost
+//!       v                       v             Recovering                      v
+//!     Ended <-----------------------------------'-----------------------------'
+//!                                      nobody watches, no source works
+//! ```
+//!
+//! The engine asks, then does: every event gives back a list of [`Action`]s in the order in which they are to
+//! happen, and [`Machine::next_deadline`] says when to send [`Event::Deadline`].
+//!
+//! While a source is looked for, at the start and in recovery, the machine holds a [`search::Search`]: a list of
+//! candidates and a plan by which they are tried.
+
+mod actions;
+mod choose;
+mod cycle;
+mod drive;
+mod events;
+mod life;
+mod pass;
+mod record;
+mod retry;
+mod search;
+mod selected;
+mod turn;
+
+pub use actions::{Action, Failure, Notice};
+pub use events::{Candidate, Event, Lost, Params, Sources, StallPolicy, TriggerError};
+pub use life::{Machine, State};
+pub use record::{Record, Status, Terminal};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,5 @@
+//! The machine in virtual time.
+
+pub(super) mod harness;
+
+mod viewers;
