@@ -103,6 +103,7 @@ pub(crate) fn engine(
         cores: core_count(settings),
         tuners,
         preempt_settle_delay: settings.tuner.settle_delay,
+        health_drain_timeout: settings.session.health_drain_timeout,
     })
 }
 

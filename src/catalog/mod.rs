@@ -3,4 +3,4 @@
 pub mod m3u;
 pub mod sync;
 
-pub use sync::{lineup, new_items};
+pub use sync::{health_changes, lineup, new_items};

@@ -1,6 +1,7 @@
 //! The catalog between playlist, store and cores.
 
-use crate::store::{ChannelRecord, NewItem};
+use crate::health::{Health, Row, StoredProfile};
+use crate::store::{ChannelRecord, HealthChange, NewItem, SourceHealth, SourceProfile, SourceRecord};
 use crate::tuner::{Channel, ChannelId, Lineup, Source, SourceId};
 
 use super::m3u::{Item, Playlist};
@@ -37,14 +38,63 @@ fn channel(record: &ChannelRecord) -> Channel {
         id: ChannelId(record.channel_id),
         guide_number: record.guide_number.clone(),
         name: record.guide_name.clone(),
-        sources: usable
-            .map(|source| Source {
-                id: SourceId(source.source_id),
-                item_key: source.item_key.clone(),
-                url: source.stream_url.clone(),
-            })
-            .collect(),
+        sources: usable.map(source).collect(),
     }
+}
+
+fn source(record: &SourceRecord) -> Source {
+    let (health, profile) = (&record.health, &record.profile);
+    Source {
+        id: SourceId(record.source_id),
+        item_key: record.item_key.clone(),
+        url: record.stream_url.clone(),
+        priority: record.priority_index,
+        health: Health {
+            last_ok_at: health.last_ok_at,
+            last_fail_at: health.last_fail_at,
+            last_fail_reason: health.last_fail_reason.clone(),
+            success_count: health.success_count,
+            fail_count: u32::try_from(health.fail_count).unwrap_or(u32::MAX),
+            cooldown_until: health.cooldown_until,
+        },
+        profile: StoredProfile {
+            width: profile.width,
+            height: profile.height,
+            fps: profile.fps,
+            video_codec: profile.video_codec.clone(),
+            audio_codec: profile.audio_codec.clone(),
+            bitrate_bps: profile.bitrate_bps,
+            probed_at: record.last_probe_at,
+        },
+    }
+}
+
+/// What a core has learned of sources, as the store writes it.
+#[must_use]
+pub fn health_changes(rows: Vec<Row<SourceId>>) -> Vec<HealthChange> {
+    let change = |row: Row<SourceId>| HealthChange {
+        source_id: row.source.0,
+        health: row.health.map(|health| SourceHealth {
+            last_ok_at: health.last_ok_at,
+            last_fail_at: health.last_fail_at,
+            last_fail_reason: health.last_fail_reason,
+            success_count: health.success_count,
+            fail_count: u64::from(health.fail_count),
+            cooldown_until: health.cooldown_until,
+        }),
+        profile: row.profile.map(|profile| {
+            let columns = SourceProfile {
+                width: profile.width,
+                height: profile.height,
+                fps: profile.fps,
+                video_codec: profile.video_codec,
+                audio_codec: profile.audio_codec,
+                bitrate_bps: profile.bitrate_bps,
+            };
+            (profile.probed_at, columns)
+        }),
+    };
+    rows.into_iter().map(change).collect()
 }
 
 #[cfg(test)]
@@ -66,6 +116,43 @@ mod tests {
         assert!(item.item_key.starts_with("src:a.b:"));
         assert_eq!(item.attrs_json, r#"{"group-title":"G","tvg-id":"A.b","tvg-logo":"http://l/","x":"1"}"#);
         assert_eq!(item.tvg_logo, "http://l/");
+    }
+
+    #[test]
+    fn what_a_core_has_learned_comes_back_with_the_next_lineup() {
+        let now = WallTime::from_unix_nanos(1);
+        let item = NewItem {
+            item_key: "a".to_owned(),
+            stream_url: "http://h/a".to_owned(),
+            attrs_json: "{}".to_owned(),
+            ..NewItem::default()
+        };
+        let mut database = Database::in_memory().unwrap();
+        database.refresh_items(&[item], now).unwrap();
+        let new = NewChannel { item_key: "a".to_owned(), ..NewChannel::default() };
+        let source = SourceId(database.create_channel(&new, 100, now).unwrap().sources[0].source_id);
+        let health = Health {
+            last_ok_at: 1,
+            last_fail_at: 2,
+            last_fail_reason: "r".to_owned(),
+            success_count: 3,
+            fail_count: 4,
+            cooldown_until: 5,
+        };
+        let profile = StoredProfile {
+            width: 7,
+            height: 8,
+            fps: 29.97,
+            video_codec: "h264".to_owned(),
+            audio_codec: "aac".to_owned(),
+            bitrate_bps: 9,
+            probed_at: 6,
+        };
+        let row = Row { source, health: Some(health.clone()), profile: Some(profile.clone()) };
+        assert_eq!(database.write_health(&health_changes(vec![row])), Ok(Vec::new()));
+        let lineup = lineup(&database.lineup().unwrap());
+        let (_, offered) = lineup.source(source).unwrap();
+        assert_eq!((&offered.health, &offered.profile, offered.priority), (&health, &profile, 0));
     }
 
     #[test]

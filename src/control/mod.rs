@@ -9,6 +9,7 @@ mod call;
 mod children;
 mod connection;
 mod fetch;
+mod health;
 mod notify;
 mod outbox;
 mod params;

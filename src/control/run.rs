@@ -13,6 +13,7 @@ use crate::engine::{ControlRequest, CoreCommand};
 
 use super::children::Children;
 use super::connection::Connections;
+use super::health;
 use super::notify;
 use super::outbox::Outbox;
 use super::params::{Params, Parts};
@@ -77,6 +78,9 @@ impl Desk {
                 self.children.start((core, ticket), &program, &arguments);
             }
             ControlRequest::StopChild { core, ticket } => self.children.stop((core, ticket)),
+            ControlRequest::PersistHealth { core, seq, rows } => {
+                health::persist(&self.state, core, seq, rows);
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use crate::base::{Clock, WallTime};
 use crate::catalog;
 use crate::engine::CoreCommand;
 use crate::engine::snapshot::CoreSnapshot;
-use crate::store::{ChannelRecord, Database, Store, StoreError};
+use crate::store::{ChannelRecord, Database, Store, StoreBusy, StoreError};
 
 use super::outbox::Outbox;
 use super::params::Params;
@@ -64,13 +64,26 @@ impl State {
         R: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
+        let answer = self.tell_store(job).map_err(StoreError::from)?;
+        answer.await.expect("every job that is taken is answered")
+    }
+
+    /// Has the store do something, after everything it was asked before.
+    pub(super) fn tell_store<R, E>(
+        &self,
+        job: impl FnOnce(&mut Database) -> Result<R, E> + Send + 'static,
+    ) -> Result<oneshot::Receiver<Result<R, E>>, StoreBusy>
+    where
+        R: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
         let (sender, answer) = oneshot::channel();
         let send = move |result| {
             // Nobody waits any more when the request has timed out; the job is done all the same.
             let _unheard = sender.send(result);
         };
-        self.store.submit(job, send).map_err(StoreError::from)?;
-        answer.await.expect("every job that is taken is answered")
+        self.store.submit(job, send)?;
+        Ok(answer)
     }
 
     /// Reads the channels again and tells the cores. To be called after each change of the catalog.

@@ -17,6 +17,7 @@ use crate::uring::{Completion, Driver, Event, Handle, Hangup, Operation};
 
 use super::children::Child;
 use super::client::{Client, ClientKey, ClientState, SessionKey};
+use super::health::CoreHealth;
 use super::live::LiveSession;
 use super::mailbox::{Mailbox, MailboxReader};
 use super::params::Params;
@@ -116,6 +117,8 @@ pub struct Core<D: Driver<Memory = Lent, Token = Token>> {
     accept_again: Option<Instant>,
     next_sweep: Instant,
     pub(crate) draining: Option<Instant>,
+    /// What is known of the sources of the channels that live here.
+    pub(crate) health: CoreHealth,
     pub(crate) counters: CoreCounters,
 }
 
@@ -162,6 +165,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             accept_again: None,
             next_sweep: Instant::START,
             draining: None,
+            health: CoreHealth::new(),
             counters: CoreCounters::default(),
         };
         if let Some(bell) = parts.bell {
@@ -185,6 +189,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         self.now = clock.now();
         while !self.is_drained() {
             let started = clock.now();
+            self.health.read_wall(started, |at| clock.wall_at(at));
             self.turn(started)?;
             let ended = clock.now();
             beat(ended);
@@ -216,7 +221,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     /// True when everything has ended after [`CoreCommand::Drain`], or its deadline has come.
     #[must_use]
     pub fn is_drained(&self) -> bool {
-        self.draining.is_some_and(|deadline| self.now >= deadline || self.is_empty())
+        let is_done = self.is_empty() && self.health.is_over();
+        self.draining.is_some_and(|deadline| self.now >= deadline || is_done)
     }
 
     /// True when there is neither a connection nor a session.
@@ -248,7 +254,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let tuners = self.tuners.as_ref().and_then(Tuners::next_deadline);
         let is_idle = self.clients.count() == 0 && self.retired_rings.is_empty() && self.children.is_empty();
         let sweep = (!is_idle).then_some(self.next_sweep);
-        let deadlines = [timer, intake, tuners, self.accept_again, self.draining, sweep];
+        let health = self.health.next_deadline();
+        let deadlines = [timer, intake, tuners, self.accept_again, self.draining, sweep, health];
         let next = deadlines.into_iter().flatten().min().unwrap_or(self.now + SLEEP_MAX);
         (next - self.now).min(SLEEP_MAX)
     }
@@ -318,12 +325,14 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             let Some(command) = self.mailbox.take() else { return };
             match command {
                 CoreCommand::Viewer(connection) => self.on_handed_viewer(connection),
-                CoreCommand::Lineup(lineup) => self.lineup = lineup,
+                CoreCommand::Lineup(lineup) => self.on_lineup(lineup),
                 CoreCommand::Resolved { ticket, result } => self.on_resolved(ticket, result),
                 CoreCommand::ChildStarted { ticket, result } => self.on_child_started(ticket, result),
                 CoreCommand::ChildEnded { ticket, exit, stderr_tail } => {
                     self.on_child_ended(ticket, exit, &stderr_tail)
                 }
+                CoreCommand::HealthPersisted { seq, result } => self.on_health_persisted(seq, result),
+                CoreCommand::ClearHealth { channel } => self.on_clear_health(channel),
                 CoreCommand::Tuner(message) => self.on_tuner_message(message),
                 CoreCommand::Snapshot(reply) => reply(self.snapshot()),
                 CoreCommand::Drain { deadline } => self.drain(deadline),
@@ -371,6 +380,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         }
         self.expire_tuners();
         self.deliver_tuner_post();
+        self.flush_health();
         if self.next_sweep <= self.now {
             self.next_sweep = self.now + SWEEP_INTERVAL;
             self.sweep();

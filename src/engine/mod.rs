@@ -4,6 +4,7 @@ mod children;
 mod client;
 mod core;
 mod egress;
+mod health;
 pub mod heartbeat;
 mod ingest;
 mod intake;

@@ -7,7 +7,8 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use crate::base::{ChildExit, Instant};
-use crate::tuner::Lineup;
+use crate::health;
+use crate::tuner::{ChannelId, Lineup, SourceId};
 
 use super::snapshot::CoreSnapshot;
 
@@ -71,6 +72,15 @@ pub enum ControlRequest<F = OwnedFd> {
         /// The ticket it was started with.
         ticket: Ticket,
     },
+    /// Write what has become of sources. Full: the core keeps the rows and offers them again.
+    PersistHealth {
+        /// Who asks.
+        core: CoreId,
+        /// Comes back in [`CoreCommand::HealthPersisted`].
+        seq: u64,
+        /// At most [`health::BATCH_ROWS_MAX`].
+        rows: Vec<health::Row<SourceId>>,
+    },
 }
 
 /// What a core is told, by control or by another core.
@@ -103,6 +113,19 @@ pub enum CoreCommand<F = OwnedFd> {
         exit: ChildExit,
         /// The end of its standard error, redacted.
         stderr_tail: String,
+    },
+    /// The answer to [`ControlRequest::PersistHealth`]: the sources that the database does not have, or why nothing
+    /// was written.
+    HealthPersisted {
+        /// Of the rows.
+        seq: u64,
+        /// The answer.
+        result: Result<Vec<SourceId>, String>,
+    },
+    /// The health of this channel's sources, or of all, has been reset in the database.
+    ClearHealth {
+        /// The channel.
+        channel: Option<ChannelId>,
     },
     /// A tuner message between cores.
     Tuner(TunerMessage),

@@ -1,8 +1,17 @@
-//! How healthy a source is: what is known of its last starts, how long it is left alone after failures, and in
-//! which order the sources of a channel are tried. Pure: times are seconds since 1970, as the database has them.
+//! How healthy a source is: what is known of its last starts, how long it is left alone after failures, in which
+//! order the sources of a channel are tried, and what of all that is yet to be stored. Pure: times are arguments,
+//! and those that are stored are seconds since 1970, as the database has them.
 
+mod book;
 mod order;
+mod prober;
+mod profile;
+mod reason;
 mod row;
 
+pub use book::{BATCH_ROWS_MAX, Batch, Book, Counts, FLUSH_INTERVAL, News, Row, Totals};
 pub use order::{Ranked, order};
+pub use prober::{Action, Candidate, Event, Params, Prober};
+pub use profile::StoredProfile;
+pub use reason::{REASON_CHARS_MAX, failure_reason, stored_reason};
 pub use row::{Health, cooldown_after};

@@ -53,6 +53,15 @@ impl Health {
         true
     }
 
+    /// The wall clock has been set back to `now`: nothing has happened later than that, and nothing is left alone
+    /// for longer than its failures say.
+    pub(super) fn bring_back(&mut self, now: u64) {
+        self.last_ok_at = self.last_ok_at.min(now);
+        self.last_fail_at = self.last_fail_at.min(now);
+        let longest = now.saturating_add(cooldown_after(self.fail_count).as_secs());
+        self.cooldown_until = self.cooldown_until.min(longest);
+    }
+
     /// It has streamed well. False when that is older than its last failure and therefore changes nothing.
     pub fn mark_success(&mut self, at: u64) -> bool {
         if at > 0 && at < self.last_fail_at {

@@ -8,6 +8,7 @@
 
 mod channels;
 mod error;
+mod health;
 mod items;
 mod migrations;
 mod open;
@@ -23,6 +24,7 @@ pub use error::{ChannelError, CloseError, OpenError, StoreBusy, StoreError};
 pub use items::{GroupCount, ITEMS_PAGE_MAX, ItemFilter, ItemPage, RefreshOutcome};
 pub use open::Database;
 pub use records::{
-    ChannelChange, ChannelRecord, ItemRecord, NewChannel, NewItem, SourceHealth, SourceProfile, SourceRecord,
+    ChannelChange, ChannelRecord, HealthChange, ItemRecord, NewChannel, NewItem, SourceHealth, SourceProfile,
+    SourceRecord,
 };
 pub use thread::{Store, StoreCounts};

@@ -110,6 +110,16 @@ pub struct SourceProfile {
     pub bitrate_bps: u64,
 }
 
+/// What is to be written of a source; what is `None` stays.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HealthChange {
+    pub source_id: i64,
+    /// All six columns.
+    pub health: Option<SourceHealth>,
+    /// With the time at which it was read, in seconds since 1970. Zero forgets, whatever is stored.
+    pub profile: Option<(u64, SourceProfile)>,
+}
+
 // The records below print their keys alone: an URL or an attribute may hold a password.
 
 impl fmt::Debug for NewItem {

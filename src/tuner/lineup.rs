@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::health::{Health, StoredProfile};
+
 /// A channel's row in the database.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ChannelId(pub i64);
@@ -25,7 +27,7 @@ impl fmt::Display for SourceId {
 }
 
 /// One way to get a channel's stream.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Source {
     /// Its row.
     pub id: SourceId,
@@ -33,10 +35,16 @@ pub struct Source {
     pub item_key: String,
     /// Where it is read from. May hold credentials: never shown unredacted.
     pub url: String,
+    /// Its place by the operator's wish, 0 first.
+    pub priority: u32,
+    /// Its health as the database had it; a core that has used the source knows better.
+    pub health: Health,
+    /// What its stream is made of, as the database had it.
+    pub profile: StoredProfile,
 }
 
-/// A channel: a guide number and the sources that can serve it, best first.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// A channel: a guide number and the sources that can serve it, the operator's choice first.
+#[derive(Clone, PartialEq, Debug)]
 pub struct Channel {
     /// Its row.
     pub id: ChannelId,
@@ -44,7 +52,7 @@ pub struct Channel {
     pub guide_number: String,
     /// What the viewer reads.
     pub name: String,
-    /// Enabled sources in the order they are to be tried.
+    /// Enabled sources in the operator's order.
     pub sources: Vec<Source>,
 }
 
@@ -52,6 +60,8 @@ pub struct Channel {
 #[derive(Clone, Default, Debug)]
 pub struct Lineup {
     by_guide_number: BTreeMap<String, Arc<Channel>>,
+    /// The channel that has the source, and the source's place in it.
+    by_source: BTreeMap<SourceId, (Arc<Channel>, usize)>,
 }
 
 impl Lineup {
@@ -62,7 +72,25 @@ impl Lineup {
         for channel in channels {
             by_guide_number.entry(channel.guide_number.clone()).or_insert_with(|| Arc::new(channel));
         }
-        Self { by_guide_number }
+        let mut by_source = BTreeMap::new();
+        for channel in by_guide_number.values() {
+            for (place, source) in channel.sources.iter().enumerate() {
+                by_source.entry(source.id).or_insert_with(|| (Arc::clone(channel), place));
+            }
+        }
+        Self { by_guide_number, by_source }
+    }
+
+    /// All channels, by guide number.
+    pub fn channels(&self) -> impl Iterator<Item = &Arc<Channel>> {
+        self.by_guide_number.values()
+    }
+
+    /// A source of a channel that is offered, and the channel.
+    #[must_use]
+    pub fn source(&self, source: SourceId) -> Option<(&Arc<Channel>, &Source)> {
+        let (channel, place) = self.by_source.get(&source)?;
+        Some((channel, &channel.sources[*place]))
     }
 
     /// The channel with exactly this guide number.
@@ -97,6 +125,29 @@ mod tests {
         assert_eq!(lineup.find("5.1").unwrap().id, ChannelId(2));
         assert!(lineup.find("0100").is_none());
         assert!(lineup.find("").is_none());
+    }
+
+    #[test]
+    fn a_source_is_found_with_its_channel_while_that_is_offered() {
+        let source = |id| Source {
+            id: SourceId(id),
+            item_key: String::new(),
+            url: String::new(),
+            priority: 0,
+            health: Health::default(),
+            profile: StoredProfile::default(),
+        };
+        let with = |channel: Channel, sources: &[i64]| Channel {
+            sources: sources.iter().map(|id| source(*id)).collect(),
+            ..channel
+        };
+        let lineup = Lineup::new([
+            with(channel(1, "100"), &[11, 12]),
+            with(channel(2, "101"), &[21]),
+            with(channel(3, "100"), &[31]),
+        ]);
+        let found = |id| lineup.source(SourceId(id)).map(|(channel, source)| (channel.id.0, source.id.0));
+        assert_eq!((found(12), found(21), found(31)), (Some((1, 12)), Some((2, 21)), None));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What is answered under which path.
 
 mod channels;
+mod health;
 mod items;
 mod lineup;
 mod tuners;
@@ -30,6 +31,8 @@ enum Route {
     Channel(i64),
     Sources(i64),
     Source(i64, i64),
+    HealthClear(i64),
+    HealthClearAll,
     PlaylistSync,
     Tuners,
 }
@@ -49,6 +52,10 @@ impl Route {
             ["api", "channels"] => Self::Channels,
             ["api", "channels", channel] => Self::Channel(number(channel)?),
             ["api", "channels", channel, "sources"] => Self::Sources(number(channel)?),
+            ["api", "channels", "sources", "health", "clear"] => Self::HealthClearAll,
+            ["api", "channels", channel, "sources", "health", "clear"] => {
+                Self::HealthClear(number(channel).unwrap_or(NO_CHANNEL))
+            }
             ["api", "channels", channel, "sources", source] => {
                 Self::Source(number(channel)?, number(source)?)
             }
@@ -71,7 +78,9 @@ impl Route {
             Self::Channels | Self::Sources(_) => &[Method::Get, Method::Head, Method::Post],
             Self::Channel(_) => &[Method::Patch, Method::Delete],
             Self::Source(..) => &[Method::Delete],
-            Self::LineupPost | Self::PlaylistSync => &[Method::Post],
+            Self::LineupPost | Self::PlaylistSync | Self::HealthClear(_) | Self::HealthClearAll => {
+                &[Method::Post]
+            }
         }
     }
 }
@@ -88,6 +97,9 @@ fn name(method: Method) -> &'static str {
         Method::Other => "another",
     }
 }
+
+/// What is no channel's id, where a path with a wrong id is answered with 400.
+const NO_CHANNEL: i64 = 0;
 
 /// Digits alone: `+7` and `007` are other paths.
 fn number(text: &str) -> Option<i64> {
@@ -145,6 +157,8 @@ async fn serve(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
         (Route::Sources(channel), Method::Post) => channels::add_source(call, state, channel).await,
         (Route::Sources(channel), _) => channels::sources(state, channel).await,
         (Route::Source(channel, source), _) => channels::remove_source(state, channel, source).await,
+        (Route::HealthClear(channel), _) => health::clear(state, channel).await,
+        (Route::HealthClearAll, _) => health::clear_all(state).await,
         (Route::PlaylistSync, _) => Ok(playlist::run_job(state).await),
         (Route::Tuners, _) => tuners::status(state).await,
     }

@@ -9,6 +9,8 @@ use crate::control::params::PlaylistUrl;
 use crate::control::state::tests::{params, state, with};
 use crate::engine::snapshot::{CoreCounters, CoreSnapshot};
 use crate::engine::{CoreCommand, CoreId, Mailbox};
+use crate::store::{HealthChange, SourceHealth};
+use crate::tuner::{ChannelId, SourceId};
 
 async fn ask(state: &Rc<State>, method: &str, target: &str, body: &str) -> (u16, Value) {
     let response = answer(call(method, target, body), Rc::clone(state)).await;
@@ -34,6 +36,9 @@ fn paths_and_methods_that_are_not_served_are_told_apart() {
             ("GET", "/api/channels/007", 404, None),
             ("GET", "/api/channels/7", 405, Some("PATCH, DELETE")),
             ("GET", "/api/channels/7/sources/1", 405, Some("DELETE")),
+            ("GET", "/api/channels/7/sources/health/clear", 405, Some("POST")),
+            ("GET", "/api/channels/sources/health/clear", 405, Some("POST")),
+            ("POST", "/api/channels/sources/health/clear/x", 404, None),
             ("GET", "/lineup.post", 405, Some("POST")),
             ("POST", "/lineup.post?scan=start", 200, None),
             ("POST", "/lineup.post?scan=abort&source=Cable", 200, None),
@@ -155,6 +160,10 @@ fn changes_that_cannot_be_made_say_why() {
             ("GET", "/api/channels/99/sources", "", 404, "99"),
             ("POST", "/api/channels/1/sources", r#"{"item_key":"a"}"#, 409, "already"),
             ("DELETE", "/api/channels/1/sources/99", "", 404, "99"),
+            ("POST", "/api/channels/99/sources/health/clear", "", 404, "99"),
+            ("POST", "/api/channels/0/sources/health/clear", "", 400, "id"),
+            ("POST", "/api/channels/-1/sources/health/clear", "", 400, "id"),
+            ("POST", "/api/channels/x/sources/health/clear", "", 400, "id"),
             ("GET", "/api/items?limit=x", "", 400, "limit"),
             ("POST", "/api/admin/jobs/playlist-sync/run", "", 409, "PLAYLIST_URL"),
         ] {
@@ -247,5 +256,61 @@ fn a_core_that_does_not_answer_is_said_to_be_the_reason() {
         assert_eq!(ask(&state, "GET", "/api/admin/tuners", "").await.0, 503);
         let (status, answer) = ask(&self::state(), "GET", "/api/admin/tuners", "").await;
         assert_eq!((status, &answer["tuners"]), (200, &json!([])));
+    });
+}
+
+#[test]
+fn clearing_health_resets_the_database_first_and_then_tells_the_cores() {
+    tokio_uring::start(async {
+        let (mailbox, mut core) = Mailbox::new().unwrap();
+        let state = with(params(), vec![mailbox]);
+        for body in [r#"{"item_key":"a"}"#, r#"{"item_key":"b"}"#] {
+            assert_eq!(ask(&state, "POST", "/api/channels", body).await.0, 201);
+        }
+        assert_eq!(ask(&state, "POST", "/api/channels/1/sources", r#"{"item_key":"b"}"#).await.0, 201);
+        let fail = |source_id| HealthChange {
+            source_id,
+            health: Some(SourceHealth { fail_count: 2, last_fail_at: 5, ..SourceHealth::default() }),
+            profile: None,
+        };
+        let changes = [1, 2, 3].map(fail);
+        state.ask_store(move |database| database.write_health(&changes)).await.unwrap();
+        let fails = async || {
+            let (_, listed) = ask(&state, "GET", "/api/channels/1/sources", "").await;
+            let (_, other) = ask(&state, "GET", "/api/channels/2/sources", "").await;
+            let count = |sources: &Value, index: usize| sources["sources"][index]["fail_count"].clone();
+            [count(&listed, 0), count(&listed, 1), count(&other, 0)].map(|count| count.as_u64().unwrap())
+        };
+        assert_eq!(fails().await, [2, 2, 2]);
+        std::iter::from_fn(|| core.take()).for_each(drop);
+
+        let path = "/api/channels/1/sources/health/clear";
+        assert_eq!(ask(&state, "POST", path, "").await, (200, json!({"cleared": 2})));
+        assert_eq!(fails().await, [0, 0, 2]);
+        // A core that hears of the clear has read the cleared rows before.
+        let Some(CoreCommand::Lineup(lineup)) = core.take() else { panic!("told in another order") };
+        assert_eq!(lineup.source(SourceId(1)).unwrap().1.health.fail_count, 0);
+        assert!(matches!(core.take(), Some(CoreCommand::ClearHealth { channel: Some(ChannelId(1)) })));
+
+        let path = "/api/channels/sources/health/clear";
+        assert_eq!(ask(&state, "POST", path, "").await, (200, json!({"cleared": 3})));
+        assert_eq!(fails().await, [0, 0, 0]);
+        assert!(matches!(core.take(), Some(CoreCommand::Lineup(_))));
+        assert!(matches!(core.take(), Some(CoreCommand::ClearHealth { channel: None })));
+    });
+}
+
+#[test]
+fn health_that_cannot_be_reset_is_not_forgotten_by_the_cores_either() {
+    tokio_uring::start(async {
+        let (mailbox, mut core) = Mailbox::new().unwrap();
+        let state = with(params(), vec![mailbox]);
+        assert_eq!(ask(&state, "POST", "/api/channels", r#"{"item_key":"a"}"#).await.0, 201);
+        state.ask_store(|database| database.refuse_writes()).await.unwrap();
+        std::iter::from_fn(|| core.take()).for_each(drop);
+        for path in ["/api/channels/1/sources/health/clear", "/api/channels/sources/health/clear"] {
+            assert_eq!(ask(&state, "POST", path, "").await.0, 500, "{path}");
+        }
+        assert!(core.take().is_none());
     });
 }

@@ -115,6 +115,15 @@ impl Outside {
                     };
                     self.answer(now, core, CoreCommand::ChildStarted { ticket, result });
                 }
+                ControlRequest::PersistHealth { core, seq, rows } => {
+                    let result = match self.random.below(if self.is_healthy { 1 } else { 8 }) {
+                        0 => Ok(Vec::new()),
+                        1 => Ok(rows.into_iter().map(|row| row.source).collect()),
+                        2..=3 => Err("the disk is full".to_owned()),
+                        _mostly => Ok(Vec::new()),
+                    };
+                    self.answer(now, core, CoreCommand::HealthPersisted { seq, result });
+                }
                 ControlRequest::StopChild { core, ticket } => {
                     let mut children = self.children.iter();
                     if let Some((_, _, writer)) = children.find(|child| (child.0, child.1) == (core, ticket))

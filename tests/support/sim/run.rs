@@ -9,6 +9,7 @@ use tunerd::base::Instant;
 use tunerd::engine::{
     Core, CoreCommand, CoreId, Egress, Mailbox, Params, Parts, SlowPolicy, Sources, Token, ZeroCopy,
 };
+use tunerd::health::{Health, StoredProfile};
 use tunerd::ring::Lent;
 use tunerd::source::{self, Mode};
 use tunerd::tuner::{Channel, ChannelId, Lineup, Source, SourceId};
@@ -84,7 +85,14 @@ fn source(random: &mut Random) -> Source {
         1..=2 => format!("http://source{number}.example:8080/live"),
         _mostly => format!("http://{}/live", source_address(number)),
     };
-    Source { id: SourceId(number), item_key: format!("item{number}"), url }
+    Source {
+        id: SourceId(number),
+        item_key: format!("item{number}"),
+        url,
+        priority: 0,
+        health: Health::default(),
+        profile: StoredProfile::default(),
+    }
 }
 
 fn params(random: &mut Random, cores: u8, tuners: u16) -> Params {
@@ -134,6 +142,7 @@ fn params(random: &mut Random, cores: u8, tuners: u16) -> Params {
         cores,
         tuners,
         preempt_settle_delay: Duration::from_millis(random.below(500)),
+        health_drain_timeout: Duration::from_millis(250),
     }
 }
 
