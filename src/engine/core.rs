@@ -320,6 +320,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                 CoreCommand::ChildEnded { ticket, exit, stderr_tail } => {
                     self.on_child_ended(ticket, exit, &stderr_tail)
                 }
+                CoreCommand::SlateReady { ticket, result } => self.on_slate(ticket, result),
                 CoreCommand::Tuner(message) => self.on_tuner_message(message),
                 CoreCommand::Snapshot(reply) => reply(self.snapshot()),
                 CoreCommand::Drain { deadline } => self.drain(deadline),

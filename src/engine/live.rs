@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use crate::base::Instant;
 use crate::base::limits::ENTRY_POINTS_MAX;
+use crate::recovery::slate::Slate;
 use crate::ring::{EntryIndex, Ring};
 use crate::session::{self, Machine};
 use crate::ts::Snapshot;
 use crate::tuner::Channel;
 
 use super::client::ClientKey;
-use super::port::SessionId;
+use super::port::{SessionId, Ticket};
 use super::upstream::SourceRun;
 
 /// One session.
@@ -23,6 +24,10 @@ pub(crate) struct LiveSession {
     pub(crate) entries: EntryIndex<Snapshot>,
     pub(crate) source: Option<SourceRun>,
     pub(crate) runs: u32,
+    /// What is shown while there is no source, once control has it.
+    pub(crate) slate: Option<Arc<Slate>>,
+    /// The question for it that was asked last.
+    pub(crate) slate_question: Option<Ticket>,
 
     /// Clients that wait for the first picture.
     pub(crate) waiting: Vec<ClientKey>,
@@ -79,6 +84,8 @@ impl LiveSession {
             entries: EntryIndex::new(ENTRY_POINTS_MAX),
             source: None,
             runs: 0,
+            slate: None,
+            slate_question: None,
             waiting: Vec::new(),
             caught_up: Vec::new(),
             mark: 0,

@@ -15,6 +15,7 @@ mod placement;
 pub mod port;
 mod report;
 mod sessions;
+mod slates;
 pub mod snapshot;
 mod token;
 mod tuners;

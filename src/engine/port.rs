@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use crate::base::{ChildExit, Instant};
+use crate::recovery::slate::{Slate, SlateSpec};
 use crate::tuner::Lineup;
 
 use super::snapshot::CoreSnapshot;
@@ -71,6 +72,15 @@ pub enum ControlRequest<F = OwnedFd> {
         /// The ticket it was started with.
         ticket: Ticket,
     },
+    /// Have a slate ready for the channel of a session. Full: the session does without, as when none can be made.
+    PrepareSlate {
+        /// Who asks.
+        core: CoreId,
+        /// Comes back in [`CoreCommand::SlateReady`].
+        ticket: Ticket,
+        /// What it is to look like.
+        spec: SlateSpec,
+    },
 }
 
 /// What a core is told, by control or by another core.
@@ -103,6 +113,13 @@ pub enum CoreCommand<F = OwnedFd> {
         exit: ChildExit,
         /// The end of its standard error, redacted.
         stderr_tail: String,
+    },
+    /// The answer to [`ControlRequest::PrepareSlate`]: the slate, or why there is none.
+    SlateReady {
+        /// Of the question.
+        ticket: Ticket,
+        /// The answer.
+        result: Result<Arc<Slate>, String>,
     },
     /// A tuner message between cores.
     Tuner(TunerMessage),
