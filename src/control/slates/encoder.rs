@@ -75,11 +75,13 @@ impl Encoder {
             _stopped = stop.wait_for(|stop| *stop) => Err("the service is ending".to_owned()),
         };
         let (output, exit) = result.inspect_err(|_unfinished| signal_group(group, Signal::SIGKILL))?;
+        let program = self.program.to_string_lossy();
+        // First: a child whose output is not taken ends by that.
+        let output = output.map_err(|error| format!("read what {program} writes: {error}"))?;
         if exit != ChildExit::Code(0) {
-            let program = self.program.to_string_lossy();
             return Err(format!("{program} ended ({exit}){}", complaint(&stderr)));
         }
-        output.map_err(|error| format!("read what {} writes: {error}", self.program.to_string_lossy()))
+        Ok(output)
     }
 
     /// What viewers need goes first, where the system has the means.
