@@ -92,6 +92,8 @@ fn params() -> Params {
         json_body_bytes_max: 1024,
         request_timeout: None,
         playlist: None,
+        ffmpeg: "ffmpeg".into(),
+        slates: None,
         trampoline: BINARY.into(),
     }
 }

@@ -145,8 +145,12 @@ const fn whole_packets(bytes: usize) -> u64 {
     (bytes - bytes % PACKET_BYTES) as u64
 }
 
-/// What control is told.
-pub(crate) fn control(settings: &Settings, identity: control::Identity) -> control::Params {
+/// What control is told. `slates` is where slates are kept over a restart.
+pub(crate) fn control(
+    settings: &Settings,
+    identity: control::Identity,
+    slates: Option<PathBuf>,
+) -> control::Params {
     control::Params {
         identity,
         lineup_max: settings.discovery.lineup_max.map(|count| count as usize),
@@ -168,6 +172,8 @@ pub(crate) fn control(settings: &Settings, identity: control::Identity) -> contr
             .playlist_url
             .as_ref()
             .map(|url| control::PlaylistUrl(url.expose().to_owned())),
+        ffmpeg: settings.ffmpeg.path.clone().into_os_string(),
+        slates,
         trampoline: PathBuf::from("/proc/self/exe"),
     }
 }

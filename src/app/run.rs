@@ -24,6 +24,9 @@ pub(crate) enum Catalog {
     Prepared(Database),
 }
 
+/// Beside the database.
+const SLATES_FOLDER: &str = "slates";
+
 /// A core that has not come round for this long starves the watchdog.
 const HEARTBEAT_LIMIT: Duration = Duration::from_secs(3);
 
@@ -41,6 +44,11 @@ pub(crate) fn run(settings: &Settings, catalog: Catalog) -> Result<ExitCode, Fai
         tunerd::source::ffmpeg::Capabilities::default()
     });
     let engine = params::engine(settings, capabilities, probe.zero_copy)?;
+    // A catalog that is gone afterwards leaves nothing else behind.
+    let slates = match &catalog {
+        Catalog::Database => Some(settings.store.path.with_file_name(SLATES_FOLDER)),
+        Catalog::Prepared(_) => None,
+    };
     let mut database = match catalog {
         Catalog::Database => start::database(&settings.store.path)?,
         Catalog::Prepared(database) => database,
@@ -61,7 +69,7 @@ pub(crate) fn run(settings: &Settings, catalog: Catalog) -> Result<ExitCode, Fai
         probe.kernel_release
     );
     let parts = control::Parts { inbox, mailboxes: cores.mailboxes.clone(), store, clock };
-    let ended = control::run(params::control(settings, identity), parts);
+    let ended = control::run(params::control(settings, identity, slates), parts);
     let drained = cores.join();
     match (ended, drained) {
         (Ok(()), Ok(true)) => Ok(ExitCode::Ok),

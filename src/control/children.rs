@@ -147,7 +147,7 @@ impl Children {
 }
 
 /// A group that is gone needs no signal.
-fn signal_group(group: Pid, signal: Signal) {
+pub(super) fn signal_group(group: Pid, signal: Signal) {
     if let Err(errno) = killpg(group, signal)
         && errno != nix::errno::Errno::ESRCH
     {
@@ -155,7 +155,7 @@ fn signal_group(group: Pid, signal: Signal) {
     }
 }
 
-fn exit_of(status: std::io::Result<ExitStatus>) -> ChildExit {
+pub(super) fn exit_of(status: std::io::Result<ExitStatus>) -> ChildExit {
     match status {
         Ok(status) => match (status.code(), status.signal()) {
             (Some(code), _) => ChildExit::Code(code),

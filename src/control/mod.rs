@@ -19,6 +19,7 @@ mod resolver;
 mod routes;
 mod run;
 mod signals;
+mod slates;
 mod spawn;
 mod state;
 mod stderr_tail;

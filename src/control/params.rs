@@ -1,5 +1,6 @@
 //! What control is told when it is started.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -30,6 +31,10 @@ pub struct Params {
     pub request_timeout: Option<Duration>,
     /// Where the playlist is: an address of http or https, `file://`, or a path. May hold credentials.
     pub playlist: Option<PlaylistUrl>,
+    /// Encodes slates.
+    pub ffmpeg: OsString,
+    /// Where slates are kept over a restart. It is made when needed; `None` keeps them in memory only.
+    pub slates: Option<PathBuf>,
     /// This program's own binary, for starting children. `/proc/self/exe` stays right when the file is replaced.
     pub trampoline: PathBuf,
 }

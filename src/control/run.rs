@@ -21,6 +21,7 @@ use super::playlist;
 use super::port::Inbox;
 use super::resolver::{Answer, Question, Resolver};
 use super::signals::Signals;
+use super::slates::{Encoder, Slates};
 use super::state::State;
 
 /// From the signal until the cores have returned. With the two below this is less than the ten seconds a
@@ -61,6 +62,7 @@ pub fn run(params: Params, parts: Parts) -> Result<(), ControlError> {
 struct Desk {
     state: Rc<State>,
     children: Rc<Children>,
+    slates: Rc<Slates>,
     connections: Connections,
     resolver: Resolver,
 }
@@ -81,6 +83,7 @@ impl Desk {
             ControlRequest::PersistHealth { core, seq, rows } => {
                 health::persist(&self.state, core, seq, rows);
             }
+            ControlRequest::PrepareSlate { core, ticket, spec } => self.slates.prepare((core, ticket), spec),
         }
     }
 
@@ -102,11 +105,14 @@ async fn serve(params: Params, parts: Parts) -> Result<(), ControlError> {
     let outbox = Rc::new(Outbox::new(mailboxes));
     let (resolver, mut answers) = Resolver::start().map_err(ControlError::Start)?;
     let children = Rc::new(Children::new(params.trampoline.clone(), Rc::clone(&outbox)));
+    let encoder = Encoder::new(params.trampoline.clone(), params.ffmpeg.clone());
+    let slates = Rc::new(Slates::new(encoder, params.slates.clone(), Rc::clone(&outbox)));
     if params.admin.is_none() {
         log::info!("administration is open to this host only; set ADMIN_AUTH to user:password to open it");
     }
     let state = Rc::new(State::new(params, clock, store, Rc::clone(&outbox)));
-    let desk = Desk { state: Rc::clone(&state), children, connections: Connections::default(), resolver };
+    let connections = Connections::default();
+    let desk = Desk { state: Rc::clone(&state), children, slates, connections, resolver };
 
     let of_deliveries = Rc::clone(&outbox);
     tokio_uring::spawn(async move { of_deliveries.keep_delivering().await });
@@ -172,8 +178,12 @@ async fn finish(
 ) -> Result<(), ControlError> {
     let mut hurried = drained.is_err();
     desk.children.stop_all();
+    desk.slates.stop();
     if !hurried {
-        let ended = timeout(CHILDREN_END_TIMEOUT, desk.children.all_ended());
+        let ended = timeout(CHILDREN_END_TIMEOUT, async {
+            desk.children.all_ended().await;
+            desk.slates.ended().await;
+        });
         tokio::select! {
             ended = ended => if ended.is_err() {
                 log::error!("a child did not end; the kernel kills it with this thread");

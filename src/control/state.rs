@@ -150,6 +150,8 @@ pub(super) mod tests {
             json_body_bytes_max: 1024,
             request_timeout: Some(Duration::from_secs(15)),
             playlist: None,
+            ffmpeg: "ffmpeg".into(),
+            slates: None,
             trampoline: "/proc/self/exe".into(),
         }
     }

@@ -333,6 +333,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                 }
                 CoreCommand::HealthPersisted { seq, result } => self.on_health_persisted(seq, result),
                 CoreCommand::ClearHealth { channel } => self.on_clear_health(channel),
+                CoreCommand::SlateReady { ticket, result } => self.on_slate(ticket, result),
                 CoreCommand::Tuner(message) => self.on_tuner_message(message),
                 CoreCommand::Snapshot(reply) => reply(self.snapshot()),
                 CoreCommand::Drain { deadline } => self.drain(deadline),

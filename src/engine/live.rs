@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use crate::base::Instant;
 use crate::base::limits::ENTRY_POINTS_MAX;
+use crate::recovery::slate::Slate;
 use crate::ring::{EntryIndex, Ring};
 use crate::session::{self, Machine};
 use crate::ts::{Inspector, Snapshot};
 use crate::tuner::Channel;
 
 use super::client::ClientKey;
-use super::port::SessionId;
+use super::port::{SessionId, Ticket};
 use super::upstream::SourceRun;
 
 /// One session.
@@ -27,6 +28,10 @@ pub(crate) struct LiveSession {
     pub(crate) runs: u32,
     /// What viewers get before the selected source's first packet.
     pub(crate) prologue: Vec<u8>,
+    /// What is shown while there is no source, once control has it.
+    pub(crate) slate: Option<Arc<Slate>>,
+    /// The question for it that was asked last.
+    pub(crate) slate_question: Option<Ticket>,
 
     /// Clients that wait for the first picture.
     pub(crate) waiting: Vec<ClientKey>,
@@ -86,6 +91,8 @@ impl LiveSession {
             source: None,
             runs: 0,
             prologue: Vec::new(),
+            slate: None,
+            slate_question: None,
             waiting: Vec::new(),
             caught_up: Vec::new(),
             mark: 0,

@@ -16,6 +16,7 @@ mod placement;
 pub mod port;
 mod report;
 mod sessions;
+mod slates;
 pub mod snapshot;
 mod staging;
 mod token;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::base::{ChildExit, Instant};
 use crate::health;
 use crate::tuner::{ChannelId, Lineup, SourceId};
+use crate::recovery::slate::{Slate, SlateSpec};
 
 use super::snapshot::CoreSnapshot;
 
@@ -81,6 +82,15 @@ pub enum ControlRequest<F = OwnedFd> {
         /// At most [`health::BATCH_ROWS_MAX`].
         rows: Vec<health::Row<SourceId>>,
     },
+    /// Have a slate ready for the channel of a session. Full: the session does without, as when none can be made.
+    PrepareSlate {
+        /// Who asks.
+        core: CoreId,
+        /// Comes back in [`CoreCommand::SlateReady`].
+        ticket: Ticket,
+        /// What it is to look like.
+        spec: SlateSpec,
+    },
 }
 
 /// What a core is told, by control or by another core.
@@ -126,6 +136,13 @@ pub enum CoreCommand<F = OwnedFd> {
     ClearHealth {
         /// The channel.
         channel: Option<ChannelId>,
+    },
+    /// The answer to [`ControlRequest::PrepareSlate`]: the slate, or why there is none.
+    SlateReady {
+        /// Of the question.
+        ticket: Ticket,
+        /// The answer.
+        result: Result<Arc<Slate>, String>,
     },
     /// A tuner message between cores.
     Tuner(TunerMessage),

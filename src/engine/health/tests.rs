@@ -49,6 +49,13 @@ fn params() -> Params {
             failovers_max: 0,
             idle_timeout: second,
             viewers_max: 0,
+            stall_detect: second,
+            stall_hard_deadline: second,
+            stall_policy: crate::session::StallPolicy::CloseSession,
+            stall_retries_max: 0,
+            min_health: second,
+            provider_cooldown: Duration::ZERO,
+            filler_enabled: false,
         },
         egress: Egress {
             bytes: 1,

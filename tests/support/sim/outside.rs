@@ -124,6 +124,10 @@ impl Outside {
                     };
                     self.answer(now, core, CoreCommand::HealthPersisted { seq, result });
                 }
+                ControlRequest::PrepareSlate { core, ticket, .. } => {
+                    let result = Err("this host has no encoder".to_owned());
+                    self.answer(now, core, CoreCommand::SlateReady { ticket, result });
+                }
                 ControlRequest::StopChild { core, ticket } => {
                     let mut children = self.children.iter();
                     if let Some((_, _, writer)) = children.find(|child| (child.0, child.1) == (core, ticket))
