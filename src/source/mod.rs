@@ -4,6 +4,7 @@
 //! * [`direct`]: an HTTP(S) client without a socket.
 //! * [`ffmpeg`]: the argument lists of the child, by what the installed ffmpeg knows.
 //! * [`sniff`]: what a body is when it is no transport stream.
+//! * [`profile`]: what its pictures and sound are like.
 //! * [`startup`]: one attempt, from the first byte to the first picture.
 //! * [`watch`]: whether a started source still delivers what viewers need.
 //! * [`error`]: what a failure means for everybody else.
@@ -13,6 +14,7 @@ pub mod direct;
 pub mod error;
 pub mod ffmpeg;
 pub mod mode;
+pub mod profile;
 pub mod scheme;
 pub mod sniff;
 pub mod startup;

@@ -13,6 +13,7 @@ mod codec;
 mod continuity;
 mod crc;
 mod entry_point;
+pub mod es;
 mod inspector;
 mod inventory;
 mod nal;
@@ -33,11 +34,13 @@ pub use crc::crc32;
 pub use entry_point::BARE_PICTURES_MAX;
 pub use inspector::{EntryPoint, Inspector, PacketCounts};
 pub use inventory::{ComponentState, Inventory, InventoryMethod};
+pub(crate) use nal::{Piece, StartCodes};
 pub use null::NULL_PACKET;
 pub use packet::{
     AdaptationField, ContinuityCounter, Packet, PacketBytes, PacketError, PacketMut, Pid, SYNC_BYTE,
     discontinuity_packet,
 };
 pub use pcr_clock::PcrSample;
+pub(crate) use pes::PesReader;
 pub use skip::{JOIN_BYTES_MAX, PidCounter, SKIP_BYTES_MAX, Snapshot, write_join, write_skip};
 pub use sync::{AlignCounts, Aligned, Aligner, UNDECIDED_BYTES_MAX};

@@ -4,8 +4,8 @@ use crate::ts::clock_ref::Pts;
 
 /// Bytes up to the header's own length.
 const FIXED_BYTES: usize = 9;
-/// Those and a presentation time stamp.
-const HEADER_BYTES_KEPT: usize = FIXED_BYTES + Pts::FIELD_BYTES;
+/// Those and both time stamps.
+const HEADER_BYTES_KEPT: usize = FIXED_BYTES + 2 * Pts::FIELD_BYTES;
 
 /// Whether the PES packets of a stream id are video or audio, by the standard's ranges.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,17 +43,18 @@ pub(crate) struct PesReader {
     state: State,
     header: [u8; HEADER_BYTES_KEPT],
     pts: Option<Pts>,
+    dts: Option<Pts>,
 }
 
 impl PesReader {
     pub(crate) const fn new() -> Self {
-        Self { state: State::Idle, header: [0; HEADER_BYTES_KEPT], pts: None }
+        Self { state: State::Idle, header: [0; HEADER_BYTES_KEPT], pts: None, dts: None }
     }
 
     /// The next payload begins a PES packet.
     pub(crate) const fn start(&mut self) {
         self.state = State::Header { filled: 0 };
-        self.pts = None;
+        (self.pts, self.dts) = (None, None);
     }
 
     /// Bytes are missing: nothing can be used before the next start.
@@ -64,6 +65,11 @@ impl PesReader {
     /// The presentation time of the current PES packet, once its header has been read.
     pub(crate) const fn pts(&self) -> Option<Pts> {
         self.pts
+    }
+
+    /// Its decoding time: the presentation time, unless it has one of its own.
+    pub(crate) fn dts(&self) -> Option<Pts> {
+        self.dts.or(self.pts)
     }
 
     /// Whether the header of the current PES packet has been read and is sound.
@@ -101,8 +107,12 @@ impl PesReader {
         if wanted < self.header_bytes().min(HEADER_BYTES_KEPT) {
             return self.read_header(filled, later);
         }
-        if self.header[7] & 0x80 != 0 && filled == HEADER_BYTES_KEPT {
-            self.pts = self.header.last_chunk().and_then(Pts::from_field);
+        let times = &self.header[FIXED_BYTES..filled];
+        if self.header[7] & 0x80 != 0 {
+            self.pts = times.first_chunk().and_then(Pts::from_field);
+        }
+        if self.header[7] & 0xC0 == 0xC0 {
+            self.dts = times.get(Pts::FIELD_BYTES..).and_then(<[u8]>::first_chunk).and_then(Pts::from_field);
         }
         self.state = State::Skipping { left: self.header_bytes() - filled };
         later
@@ -145,12 +155,14 @@ mod tests {
     fn a_header_with_more_fields_than_are_read_is_skipped_whole() {
         let mut bytes = vec![0, 0, 1, 0xE0, 0, 0, 0x80, 0xC0, 40];
         bytes.extend([0x31, 0x00, 0x07, 0xD8, 0x61]);
-        bytes.extend([0xAA; 35]);
+        bytes.extend([0x11, 0x00, 0x05, 0xBF, 0x21]);
+        bytes.extend([0xAA; 30]);
         bytes.extend([1, 2, 3]);
         for at in 0..bytes.len() {
             let mut reader = PesReader::new();
             assert_eq!(read(&mut reader, &bytes, &[at]), [1, 2, 3], "cut at {at}");
             assert_eq!(reader.pts(), Some(Pts::from_ticks(126_000)));
+            assert_eq!(reader.dts(), Some(Pts::from_ticks(90_000)));
         }
     }
 
@@ -201,7 +213,7 @@ mod tests {
             let pts = ticks.map(Pts::from_ticks);
             let mut reader = PesReader::new();
             prop_assert_eq!(read(&mut reader, &pes(0xE0, pts, &data), &pieces), data);
-            prop_assert_eq!(reader.pts(), pts);
+            prop_assert_eq!((reader.pts(), reader.dts()), (pts, pts));
         }
     }
 }

@@ -1,0 +1,273 @@
+//! Reads the profile of a source from its packets.
+
+use crate::source::profile::bitrate::ClockRate;
+use crate::source::profile::cadence::Cadence;
+use crate::source::profile::headers::Headers;
+use crate::ts::es::{AUDIO_FRAME_BYTES_MAX, AudioFormat, Picture};
+use crate::ts::psi::{Pmt, Programme};
+use crate::ts::{
+    AdaptationField, Codec, ContinuityCounter, Packet, PacketBytes, PcrSample, PesReader, Pid, StreamKind,
+};
+
+/// Bytes of audio that are searched together: two of the longest frames.
+const AUDIO_BYTES_MAX: usize = 2 * AUDIO_FRAME_BYTES_MAX;
+/// Pieces of that size after which a stream without frames is given up.
+const AUDIO_PIECES_MAX: u32 = 16;
+
+/// What is known of a source. Zero and `None` are unknown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Profile {
+    /// Shown columns.
+    pub width: u32,
+    /// Shown lines.
+    pub height: u32,
+    /// Frames in `fps_den` seconds.
+    pub fps_num: u32,
+    /// Seconds of `fps_num` frames.
+    pub fps_den: u32,
+    /// Of the first video stream.
+    pub video_codec: Option<Codec>,
+    /// Of the first audio stream.
+    pub audio_codec: Option<Codec>,
+    /// Of the first audio stream; with spectral band replication that of its core.
+    pub sample_rate: u32,
+    /// Of the first audio stream.
+    pub channels: u32,
+    /// Of the whole source, by its own clock.
+    pub bitrate_bps: u64,
+}
+
+/// Looks at a source's packets until it knows what they carry. Takes 20 KiB at most.
+#[derive(Debug, Default)]
+pub struct ProfileScanner {
+    table: Option<(Pid, [u8; 4])>,
+    video: Option<Video>,
+    audio: Option<Audio>,
+    rate: ClockRate,
+}
+
+impl ProfileScanner {
+    /// A scanner that has seen nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Looks at a packet of the source. Once all is known this costs a comparison, except for the first packets of
+    /// key pictures: their size may change.
+    pub fn packet(&mut self, bytes: &PacketBytes, programme: &Programme) {
+        let table = programme.pmt.section_bytes().last_chunk().map(|crc| (programme.pmt_pid, *crc));
+        if self.table != table {
+            self.table = table;
+            self.follow(&programme.pmt);
+        }
+        let Ok(packet) = Packet::parse(bytes) else { return };
+        let pid = packet.pid();
+        if let Some(video) = self.video.as_mut().filter(|video| video.pid == pid) {
+            video.packet(packet);
+        } else if let Some(audio) = self.audio.as_mut().filter(|audio| audio.pid == pid) {
+            audio.packet(packet);
+        }
+    }
+
+    /// The programme's clock, after each read.
+    pub fn clock(&mut self, sample: Option<PcrSample>) {
+        if let Some(sample) = sample {
+            self.rate.observe(sample);
+        }
+    }
+
+    /// Nothing more will be learnt, though not everything may be known.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.table.is_some()
+            && self.video.as_ref().is_none_or(Video::is_settled)
+            && self.audio.as_ref().is_none_or(Audio::is_settled)
+    }
+
+    /// What is known by now.
+    #[must_use]
+    pub fn profile(&self) -> Profile {
+        let picture = self.video.as_ref().and_then(|video| video.picture);
+        let rate = self.video.as_ref().and_then(Video::rate);
+        let format = self.audio.as_ref().and_then(|audio| audio.format);
+        Profile {
+            width: picture.map_or(0, |picture| picture.width),
+            height: picture.map_or(0, |picture| picture.height),
+            fps_num: rate.map_or(0, |rate| rate.num),
+            fps_den: rate.map_or(0, |rate| rate.den),
+            video_codec: self.video.as_ref().map(|video| video.codec),
+            audio_codec: self.audio.as_ref().map(|audio| audio.codec),
+            sample_rate: format.map_or(0, |format| format.sample_rate),
+            channels: format.map_or(0, |format| format.channels),
+            bitrate_bps: self.rate.bits_per_second(),
+        }
+    }
+
+    /// The programme is another one, or made of something else. What stays as it was keeps its profile.
+    fn follow(&mut self, pmt: &Pmt) {
+        let video = pmt.first(StreamKind::Video).map(|stream| (stream.pid, stream.codec));
+        if self.video.as_ref().map(|video| (video.pid, video.codec)) != video {
+            self.video = video.map(|(pid, codec)| Video::new(pid, codec));
+        }
+        let audio = pmt.first(StreamKind::Audio).map(|stream| (stream.pid, stream.codec));
+        if self.audio.as_ref().map(|audio| (audio.pid, audio.codec)) != audio {
+            self.audio = audio.map(|(pid, codec)| Audio::new(pid, codec));
+        }
+    }
+}
+
+/// The packets of one PID that belong together.
+#[derive(Debug)]
+struct Link {
+    last: Option<ContinuityCounter>,
+    pes: PesReader,
+}
+
+/// What a packet adds to a stream.
+struct Arrival<'buf> {
+    bytes: &'buf [u8],
+    after_loss: bool,
+}
+
+impl Link {
+    const fn new() -> Self {
+        Self { last: None, pes: PesReader::new() }
+    }
+
+    /// `None` when the packet adds nothing.
+    fn packet<'buf>(&mut self, packet: Packet<'buf>) -> Option<Arrival<'buf>> {
+        if packet.transport_error_indicator() || packet.transport_scrambling_control() != 0 {
+            return None;
+        }
+        let payload = packet.payload()?;
+        let counter = packet.continuity_counter();
+        let before = self.last.replace(counter);
+        if before == Some(counter) {
+            return None;
+        }
+        let after_loss = before.is_some_and(|before| before.next() != counter);
+        if after_loss {
+            self.pes.lose();
+        }
+        if packet.payload_unit_start_indicator() {
+            self.pes.start();
+        }
+        Some(Arrival { bytes: self.pes.payload(payload), after_loss })
+    }
+}
+
+#[derive(Debug)]
+struct Video {
+    pid: Pid,
+    codec: Codec,
+    link: Link,
+    headers: Option<Headers>,
+    /// The PES packet whose times have not been read yet.
+    is_new: bool,
+    /// All was known, and a key picture passes that may be of another size.
+    is_key: bool,
+    picture: Option<Picture>,
+    cadence: Cadence,
+}
+
+impl Video {
+    fn new(pid: Pid, codec: Codec) -> Self {
+        Self {
+            pid,
+            codec,
+            link: Link::new(),
+            headers: Headers::new(codec),
+            is_new: false,
+            is_key: false,
+            picture: None,
+            cadence: Cadence::default(),
+        }
+    }
+
+    fn is_settled(&self) -> bool {
+        let has_rate = |picture: Picture| picture.rate.is_some() || self.cadence.is_done();
+        self.headers.is_none() || self.picture.is_some_and(has_rate)
+    }
+
+    fn rate(&self) -> Option<crate::ts::es::FrameRate> {
+        let picture = self.picture?;
+        picture.rate.or_else(|| self.cadence.rate(picture.may_be_fields))
+    }
+
+    fn packet(&mut self, packet: Packet<'_>) {
+        let starts = packet.payload_unit_start_indicator();
+        let is_settled = self.is_settled();
+        let Some(headers) = &mut self.headers else { return };
+        if is_settled && starts {
+            self.is_key = packet.adaptation_field().is_some_and(AdaptationField::random_access_indicator);
+            // What came since the last key picture was not looked at.
+            self.link = Link::new();
+            headers.lose();
+        }
+        if is_settled && !self.is_key {
+            return;
+        }
+        let Some(arrival) = self.link.packet(packet) else { return };
+        if arrival.after_loss {
+            headers.lose();
+            self.cadence.lose();
+        }
+        self.is_new |= starts;
+        if self.is_new && self.link.pes.in_data() {
+            self.is_new = false;
+            self.cadence.picture(self.link.pes.dts());
+        }
+        headers.feed(arrival.bytes);
+        if let Some(picture) = headers.take_picture() {
+            self.is_key = false;
+            if self.picture.is_some_and(|before| before != picture) {
+                self.cadence = Cadence::default();
+            }
+            self.picture = Some(picture);
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Audio {
+    pid: Pid,
+    codec: Codec,
+    link: Link,
+    bytes: Vec<u8>,
+    pieces: u32,
+    format: Option<AudioFormat>,
+}
+
+impl Audio {
+    const fn new(pid: Pid, codec: Codec) -> Self {
+        Self { pid, codec, link: Link::new(), bytes: Vec::new(), pieces: 0, format: None }
+    }
+
+    fn is_settled(&self) -> bool {
+        self.format.is_some() || self.pieces >= AUDIO_PIECES_MAX || !AudioFormat::is_readable(self.codec)
+    }
+
+    fn packet(&mut self, packet: Packet<'_>) {
+        if self.is_settled() {
+            return;
+        }
+        let Some(arrival) = self.link.packet(packet) else { return };
+        if arrival.after_loss {
+            self.bytes.clear();
+        }
+        self.bytes.extend_from_slice(arrival.bytes);
+        let is_full = self.bytes.len() >= AUDIO_BYTES_MAX;
+        // Frames mostly end with their PES packet.
+        if is_full || packet.payload_unit_start_indicator() {
+            self.format = AudioFormat::find(self.codec, &self.bytes);
+        }
+        if is_full {
+            self.pieces += 1;
+            self.bytes.drain(..AUDIO_FRAME_BYTES_MAX);
+        }
+        if self.is_settled() {
+            self.bytes = Vec::new();
+        }
+    }
+}
