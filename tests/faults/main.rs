@@ -1,0 +1,32 @@
+//! Providers go wrong in every way they do, and the picture keeps moving: the program from outside, judged by what its
+//! viewers get.
+//!
+//! ```text
+//! cargo test --test faults                                a choice of cases, in a minute
+//! FAULTS=all cargo test --test faults                     every mode, filler and fault, and the long ones
+//! FAULTS=direct/slate_av/silence cargo test --test faults cases by the beginning of their names
+//! ```
+//!
+//! What a viewer of a failing case got is kept in `target/tmp/faults`.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+#[path = "../e2e/kit/mod.rs"]
+#[expect(dead_code, unused_imports, reason = "the end-to-end tests need more of it")]
+mod kit;
+#[path = "../support/tscheck.rs"]
+#[expect(dead_code, reason = "the kit's provider and its judge of generated streams need it")]
+mod tscheck;
+#[path = "../support/tsgen.rs"]
+#[expect(dead_code, reason = "the kit's provider needs some of it")]
+mod tsgen;
+
+#[path = "../support/tsedit.rs"]
+mod tsedit;
+#[path = "../support/tsview.rs"]
+mod tsview;
+
+mod judge;
+mod matrix;
+mod provider;
+mod recorder;
+mod scenario;
