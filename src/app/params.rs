@@ -7,6 +7,7 @@ use std::time::Duration;
 use tunerd::config::{self, Count, Settings};
 use tunerd::engine::{self, Egress, SlowPolicy, Sources, ZeroCopy};
 use tunerd::exit::ExitCode;
+use tunerd::session::history;
 use tunerd::source::{self, direct, ffmpeg, startup};
 use tunerd::{control, session};
 
@@ -48,6 +49,11 @@ pub(crate) fn engine(
             idle_timeout: settings.session.idle_timeout,
             viewers_max: settings.session.max_subscribers.unwrap_or(0),
         },
+        history: history::Limits::new(
+            settings.session.history_limit,
+            settings.session.source_history_limit,
+            settings.session.subscriber_history_limit,
+        ),
         egress: Egress {
             bytes: settings.engine.egress_bytes as u64,
             delay: settings.engine.egress_delay,

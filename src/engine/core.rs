@@ -11,6 +11,7 @@ use crate::base::limits::{
 use crate::base::{Arena, Clock, Errno, HeapBytes, Instant};
 use crate::ring::{Lent, Ring};
 use crate::session;
+use crate::session::history::ClosedSessions;
 use crate::tuner::{ChannelId, Lineup};
 use crate::uring::{Completion, Driver, Event, Handle, Hangup, Operation};
 
@@ -83,6 +84,8 @@ pub struct Core<D: Driver<Memory = Lent, Token = Token>> {
     pub(crate) by_channel: BTreeMap<ChannelId, SessionKey>,
     pub(crate) by_id: BTreeMap<SessionId, SessionKey>,
     pub(crate) tuners: Option<Tuners>,
+    /// Sessions that have ended here.
+    pub(crate) closed: ClosedSessions,
     pub(crate) next_ticket: u64,
     pub(crate) next_session: u64,
 
@@ -127,6 +130,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let mut core = Self {
             driver,
             id: parts.id,
+            closed: ClosedSessions::new(parts.params.history.sessions),
             params: parts.params,
             control: parts.control,
             mailbox: parts.mailbox,
@@ -322,6 +326,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                 }
                 CoreCommand::Tuner(message) => self.on_tuner_message(message),
                 CoreCommand::Snapshot(reply) => reply(self.snapshot()),
+                CoreCommand::TriggerRecovery { channel, reason, reply } => {
+                    self.on_trigger(channel, &reason, reply)
+                }
                 CoreCommand::Drain { deadline } => self.drain(deadline),
             }
         }

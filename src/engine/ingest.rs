@@ -107,6 +107,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         live.ring.commit(aligned.packets_bytes, aligned.rest_bytes);
         if aligned.packets_bytes > 0 {
             ingest.bytes_committed += aligned.packets_bytes as u64;
+            live.stats.bytes_pushed += aligned.packets_bytes as u64;
             live.stats.chunks_pushed += 1;
             live.stats.last_push_at = Some(now);
         }
@@ -141,17 +142,17 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     pub(crate) fn on_verdict(&mut self, session: SessionKey, verdict: Verdict) {
         match verdict {
             Verdict::KeepGoing => {}
-            Verdict::Ready { .. } => self.source_ready(session),
+            Verdict::Ready { from } => self.source_ready(session, from),
             Verdict::Failed(error) => self.source_failed(session, &error),
         }
     }
 
-    fn source_ready(&mut self, session: SessionKey) {
+    fn source_ready(&mut self, session: SessionKey, from: u64) {
         let Some(live) = self.sessions.get_mut(session) else { return };
         let Some(source) = &mut live.source else { return };
         source.selected_at = Some(self.now);
-        source.startup_bytes = source.ingest.bytes;
-        live.stats.source_selects += 1;
+        self.note_selected(session, from);
+        let Some(source) = self.sessions.get(session).and_then(|live| live.source.as_ref()) else { return };
         let mode = source.opening.name();
         log::info!(
             "msg=\"shared session selected source\" {} producer={mode} startup={:?}",

@@ -17,6 +17,7 @@ mod report;
 mod sessions;
 pub mod snapshot;
 mod token;
+mod trigger;
 mod tuners;
 mod upstream;
 mod viewers;
@@ -25,7 +26,9 @@ pub use self::core::{Core, Parts};
 pub use heartbeat::Heartbeats;
 pub use mailbox::{Mailbox, MailboxFull, MailboxReader};
 pub use params::{Egress, Params, SlowPolicy, Sources, ZeroCopy};
+pub use placement::home;
 pub use port::{
     ControlPort, ControlRequest, CoreCommand, CoreId, HandedConnection, SessionId, Ticket, TunerMessage,
 };
 pub use token::Token;
+pub use trigger::{TriggerRefusal, TriggerReply, normalized_reason};

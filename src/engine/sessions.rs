@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::http::StreamError;
 use crate::ring::{Lent, Ring};
+use crate::session::history::CloseReason;
 use crate::session::{Action, Event, Failure};
 use crate::tuner::Channel;
 use crate::uring::{Driver, Hangup};
@@ -43,13 +44,12 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             return self.refuse(client, StreamError::MaxSubscribers);
         }
         live.waiting.push(client);
-        live.stats.viewers_total += 1;
         live.stats.viewers_now += 1;
-        live.stats.viewers_peak = live.stats.viewers_peak.max(live.stats.viewers_now);
+        let number = live.history.attach();
         let Some(waiting) = self.clients.get_mut(client) else {
             unreachable!("a client joins while it is there")
         };
-        waiting.state = ClientState::Waiting { session, duration };
+        waiting.state = ClientState::Waiting { session, duration, number, joined_at: self.now };
         self.watch_for_hangup(client);
         self.session_event(session, Event::Joined);
         // Only now: a tuner may be granted on the spot, and one that comes for nobody is given back.
@@ -72,7 +72,14 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         };
         let id = SessionId(self.next_session * u64::from(self.params.cores) + u64::from(self.id.0) + 1);
         self.next_session += 1;
-        let (live, actions) = LiveSession::new(id, Arc::clone(channel), self.params.session, ring, self.now);
+        let (live, actions) = LiveSession::new(
+            id,
+            Arc::clone(channel),
+            self.params.session,
+            self.params.history,
+            ring,
+            self.now,
+        );
         let session = self.sessions.insert(live).ok()?;
         self.by_channel.insert(channel.id, session);
         self.by_id.insert(id, session);
@@ -110,7 +117,12 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             Action::StartSource(index) => self.start_source(session, index),
             Action::StopSource => self.stop_source(session),
             Action::Admit => self.admit(session),
-            Action::Refuse(failure) => self.refuse_waiting(session, failure),
+            Action::Refuse(failure) => {
+                if let Some(live) = self.sessions.get_mut(session) {
+                    live.failure = Some(failure);
+                }
+                self.refuse_waiting(session, failure);
+            }
             Action::EndViewers => self.end_viewers(session),
             Action::Finish => self.finish(session),
         }
@@ -145,6 +157,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         for client in std::mem::take(&mut live.waiting) {
             let waits = self.clients.get(client).is_some_and(|client| client.session() == Some(session));
             if waits {
+                self.note_gone(client, CloseReason::SessionClosed);
                 self.refuse(client, error);
                 self.uncount_viewer(session);
             }
@@ -159,7 +172,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             .map(|(key, _)| key)
             .collect();
         for viewer in viewers {
-            self.leave(viewer, Hangup::Finish);
+            self.leave(viewer, Hangup::Finish, CloseReason::SessionClosed);
         }
     }
 
@@ -167,6 +180,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     fn finish(&mut self, session: SessionKey) {
         self.stop_source(session);
         self.refuse_waiting(session, Failure::SourcesFailed);
+        self.remember(session);
         let linger_until = self.now + LINGER_MAX;
         let Some(live) = self.sessions.get_mut(session) else { return };
         if self.by_channel.get(&live.channel.id) == Some(&session) {

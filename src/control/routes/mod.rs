@@ -3,6 +3,7 @@
 mod channels;
 mod items;
 mod lineup;
+mod recovery;
 mod tuners;
 
 use std::rc::Rc;
@@ -32,6 +33,7 @@ enum Route {
     Source(i64, i64),
     PlaylistSync,
     Tuners,
+    Recovery,
 }
 
 impl Route {
@@ -54,6 +56,7 @@ impl Route {
             }
             ["api", "admin", "jobs", "playlist-sync", "run"] => Self::PlaylistSync,
             ["api", "admin", "tuners"] => Self::Tuners,
+            ["api", "admin", "tuners", "recovery"] => Self::Recovery,
             _ => return None,
         })
     }
@@ -71,7 +74,7 @@ impl Route {
             Self::Channels | Self::Sources(_) => &[Method::Get, Method::Head, Method::Post],
             Self::Channel(_) => &[Method::Patch, Method::Delete],
             Self::Source(..) => &[Method::Delete],
-            Self::LineupPost | Self::PlaylistSync => &[Method::Post],
+            Self::LineupPost | Self::PlaylistSync | Self::Recovery => &[Method::Post],
         }
     }
 }
@@ -146,7 +149,8 @@ async fn serve(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
         (Route::Sources(channel), _) => channels::sources(state, channel).await,
         (Route::Source(channel, source), _) => channels::remove_source(state, channel, source).await,
         (Route::PlaylistSync, _) => Ok(playlist::run_job(state).await),
-        (Route::Tuners, _) => tuners::status(state).await,
+        (Route::Tuners, _) => tuners::status(call, state).await,
+        (Route::Recovery, _) => recovery::trigger(call, state).await,
     }
 }
 

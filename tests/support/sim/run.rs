@@ -10,6 +10,7 @@ use tunerd::engine::{
     Core, CoreCommand, CoreId, Egress, Mailbox, Params, Parts, SlowPolicy, Sources, Token, ZeroCopy,
 };
 use tunerd::ring::Lent;
+use tunerd::session::history::Limits;
 use tunerd::source::{self, Mode};
 use tunerd::tuner::{Channel, ChannelId, Lineup, Source, SourceId};
 use tunerd::uring::Driver;
@@ -98,6 +99,7 @@ fn params(random: &mut Random, cores: u8, tuners: u16) -> Params {
             idle_timeout: seconds(random.below(4)),
             viewers_max: if random.below(4) == 0 { 5 } else { 0 },
         },
+        history: Limits::new(2, 0, 0),
         egress: Egress {
             bytes: random.between(1, 64 * 1024),
             delay: Duration::from_millis(random.between(10, 300)),
@@ -249,7 +251,7 @@ impl Simulation {
         match self.random.below(2000) {
             0..=4 => {
                 let reply = Box::new(|snapshot: tunerd::engine::snapshot::CoreSnapshot| {
-                    assert!(snapshot.sessions.iter().all(|session| session.id > 0));
+                    assert!(snapshot.sessions.iter().all(|session| session.record.id > 0));
                 });
                 self.outside.tell(core, CoreCommand::Snapshot(reply));
             }
