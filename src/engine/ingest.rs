@@ -152,13 +152,6 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let Some(source) = &mut live.source else { return };
         source.selected_at = Some(self.now);
         self.note_selected(session, from);
-        let Some(source) = self.sessions.get(session).and_then(|live| live.source.as_ref()) else { return };
-        let mode = source.opening.name();
-        log::info!(
-            "msg=\"shared session selected source\" {} producer={mode} startup={:?}",
-            self.describe(session),
-            self.sessions.get(session).map_or_else(Default::default, |live| self.now - live.started_at)
-        );
         self.session_event(session, SessionEvent::SourceReady);
     }
 

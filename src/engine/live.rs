@@ -12,6 +12,7 @@ use crate::ts::Snapshot;
 use crate::tuner::Channel;
 
 use super::client::ClientKey;
+use super::events::{About, Coalesced};
 use super::port::SessionId;
 use super::snapshot::{HealthPersistSnapshot, RecoverySnapshot};
 use super::upstream::SourceRun;
@@ -51,6 +52,7 @@ pub(crate) struct LiveSession {
     pub(crate) recovery: RecoverySnapshot,
     pub(crate) health_persist: HealthPersistSnapshot,
     pub(crate) cutover_warning: CutoverWarning,
+    pub(crate) skip_log: Coalesced<()>,
     pub(crate) stats: SessionStats,
 }
 
@@ -101,9 +103,19 @@ impl LiveSession {
             recovery: RecoverySnapshot::default(),
             health_persist: HealthPersistSnapshot::default(),
             cutover_warning: CutoverWarning::default(),
+            skip_log: Coalesced::default(),
             stats: SessionStats::default(),
         };
         (session, actions)
+    }
+
+    /// Its name in log lines.
+    pub(crate) fn about(&self) -> About<'_> {
+        About {
+            session_id: self.id.0,
+            channel_id: self.channel.id.0,
+            guide_number: &self.channel.guide_number,
+        }
     }
 
     /// Bytes have been committed: true when viewers are to be sent to now, otherwise a timer may be needed.

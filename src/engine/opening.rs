@@ -10,6 +10,7 @@ use crate::uring::{Driver, Hangup};
 
 use super::client::SessionKey;
 use super::core::Core;
+use super::events;
 use super::ingest::Ingest;
 use super::token::Token;
 use super::upstream::{Io, SourceRun};
@@ -140,7 +141,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         };
         if source.selected_at.is_some() {
             self.note_error(session, "source ended".to_owned());
-            log::warn!("msg=\"shared session source ended\" {}", self.describe(session));
+            self.tell_lost(session, None);
             self.session_event(session, SessionEvent::SourceLost);
             return;
         }
@@ -166,11 +167,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let Some(source) = self.sessions.get(session).and_then(|live| live.source.as_ref()) else { return };
         if source.selected_at.is_some() {
             self.note_error(session, error.reason());
-            log::warn!(
-                "msg=\"shared session source lost\" {} reason=\"{}\"",
-                self.describe(session),
-                error.reason()
-            );
+            self.tell_lost(session, Some(&error.reason()));
             self.session_event(session, SessionEvent::SourceLost);
             return;
         }
@@ -185,13 +182,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
 
     pub(crate) fn source_failed_to_start(&mut self, session: SessionKey, index: usize, error: &SourceError) {
         let Some(live) = self.sessions.get(session) else { return };
-        log::warn!(
-            "msg=\"shared session source failed to start\" guide_number={} source_id={} source_url={} reason=\"{}\"",
-            live.channel.guide_number,
-            live.channel.sources[index].id,
-            crate::base::redact::url(&live.channel.sources[index].url),
-            error.reason()
-        );
+        let source = &live.channel.sources[index];
+        let url = crate::base::redact::url(&source.url);
+        log::warn!("{}", events::source_start_failed(live.about(), source.id.0, &url, &error.reason()));
         self.note_error(session, error.reason());
         let Some(live) = self.sessions.get(session) else { return };
         // Told apart for the viewer: nothing came at all, or something came and was no picture.

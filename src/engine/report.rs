@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use crate::base::{Arena, Instant, redact};
 use crate::ring::Lent;
 use crate::session::history::{
-    Ended, INITIAL_STARTUP, Outcome, Profile, SessionRecord, SourceFacts, StartupFacts,
+    Ended, INITIAL_STARTUP, Outcome, Profile, RESELECT_ALERT_THRESHOLD, SessionRecord, SourceFacts,
+    StartupFacts,
 };
 use crate::session::{Failure, State};
 use crate::source::cutover::Cutover;
@@ -13,6 +14,7 @@ use crate::uring::Driver;
 
 use super::client::{Client, ClientState, SessionKey};
 use super::core::Core;
+use super::events;
 use super::live::LiveSession;
 use super::snapshot::{
     CoreSnapshot, LeaseSnapshot, SessionPhase, SessionSnapshot, TunersSnapshot, ViewerSnapshot,
@@ -52,7 +54,22 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let facts = live.source_facts(run, from);
         live.error = None;
         live.stats.bytes_pushed_at_select = live.stats.bytes_pushed;
-        live.history.select(now, facts, INITIAL_STARTUP.to_owned());
+        let selected = live.history.select(now, facts, INITIAL_STARTUP.to_owned());
+        let Some(window) = live.history.current() else { return };
+        let about = live.about();
+        if live.history.selections().count == 1 {
+            log::info!("{}", events::session_ready(about, now - live.started_at));
+        }
+        log::info!("{}", events::source_selected(about, window, selected.same_source));
+        if selected.alert {
+            let threshold = RESELECT_ALERT_THRESHOLD;
+            log::warn!("{}", events::reselect_alert(about, window, selected.same_source, threshold));
+        }
+        let startup = &window.source.startup;
+        let cutover = Cutover::new(startup.raw_bytes, startup.trimmed_bytes, startup.cutover_offset);
+        if let Some(suppressed) = live.cutover_warning.due(now, cutover) {
+            log::warn!("{}", events::startup_cutover(live.about(), window, cutover, suppressed));
+        }
     }
 
     /// What a session ends with, unless another source is selected.
@@ -68,6 +85,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let now = self.now;
         let Some(live) = self.sessions.get_mut(session) else { return };
         let ended = Ended { at: now, outcome: live.outcome() };
+        let (level, line) = events::session_stopped(live.about(), &ended.outcome, now - live.started_at);
+        log::log!(level, "{line}");
         let subscribers = self.clients.iter().filter_map(|(_, client)| client.subscriber());
         live.history.end(now, subscribers.filter(|(of, _)| *of == session).map(|(_, viewer)| viewer));
         if live.tuner.is_some() {

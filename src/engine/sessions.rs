@@ -7,18 +7,37 @@ use std::time::Duration;
 use crate::http::StreamError;
 use crate::ring::{Lent, Ring};
 use crate::session::history::CloseReason;
-use crate::session::{Action, Event, Failure};
+use crate::session::{Action, Event, Failure, State};
 use crate::tuner::Channel;
 use crate::uring::{Driver, Hangup};
 
 use super::client::{ClientKey, ClientState, SessionKey};
 use super::core::Core;
+use super::events::{self, IdleCancel};
 use super::live::LiveSession;
 use super::port::{CoreId, SessionId, TunerMessage};
 use super::token::Token;
 
 /// How long viewers may take for the rest of a stream that is over: what a full ring holds of a usual channel.
 const LINGER_MAX: Duration = Duration::from_secs(10);
+
+/// Why a session without viewers has ended, if that is what has happened to it.
+fn idle_cancel(before: &State, event: Event, after: &State) -> Option<IdleCancel> {
+    let is_idle = matches!(before, State::Idle { .. });
+    if *after != State::Ended {
+        None
+    } else if event == Event::Left && matches!(before, State::Starting { .. }) {
+        Some(IdleCancel::NoSubscribersBeforeReady)
+    } else if event == Event::Left && *before == State::Live {
+        Some(IdleCancel::IdleTimeoutDisabled)
+    } else if event == Event::Deadline && is_idle {
+        Some(IdleCancel::IdleTimeout)
+    } else if event == Event::Preempted && is_idle {
+        Some(IdleCancel::IdlePreempted)
+    } else {
+        None
+    }
+}
 
 impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     /// A client asks for a channel that lives here.
@@ -50,6 +69,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             unreachable!("a client joins while it is there")
         };
         waiting.state = ClientState::Waiting { session, duration, number, joined_at: self.now };
+        self.tell_joined(session, client, existing.is_some());
         self.watch_for_hangup(client);
         self.session_event(session, Event::Joined);
         // Only now: a tuner may be granted on the spot, and one that comes for nobody is given back.
@@ -83,12 +103,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let session = self.sessions.insert(live).ok()?;
         self.by_channel.insert(channel.id, session);
         self.by_id.insert(id, session);
-        log::info!(
-            "msg=\"shared session created\" session_id={} channel_id={} guide_number={}",
-            id.0,
-            channel.id,
-            channel.guide_number
-        );
+        if let Some(live) = self.sessions.get(session) {
+            log::info!("{}", events::session_created(live.about()));
+        }
         Some((session, actions))
     }
 
@@ -101,7 +118,11 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         self.in_session_event = true;
         while let Some((session, event)) = self.session_events.pop_front() {
             let Some(live) = self.sessions.get_mut(session) else { continue };
+            let before = live.machine.state().clone();
             let actions = live.machine.handle(self.now, event);
+            if let Some(reason) = idle_cancel(&before, event, live.machine.state()) {
+                log::info!("{}", events::canceled_while_idle(live.about(), reason));
+            }
             for action in actions {
                 self.perform(session, action);
             }
@@ -187,13 +208,6 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             self.by_channel.remove(&live.channel.id);
         }
         self.by_id.remove(&live.id);
-        log::info!(
-            "msg=\"shared stream session stopped\" session_id={} channel_id={} guide_number={} duration={:?}",
-            live.id.0,
-            live.channel.id,
-            live.channel.guide_number,
-            self.now - live.started_at
-        );
         live.lingers_until = Some(linger_until);
         live.advance_mark();
         if let Some(tuner) = live.tuner.take() {
