@@ -10,7 +10,7 @@ use tunerd::engine::{self, Egress, SlowPolicy, Sources, ZeroCopy};
 use tunerd::exit::ExitCode;
 use tunerd::session::history;
 use tunerd::source::{self, direct, ffmpeg, startup};
-use tunerd::{control, session};
+use tunerd::{control, recovery, session};
 
 use super::Failure;
 
@@ -66,6 +66,18 @@ pub(crate) fn engine(
             settings.session.source_history_limit,
             settings.session.subscriber_history_limit,
         ),
+        filler: settings.recovery.filler.as_ref().map(|filler| engine::Filling {
+            filler: recovery::FillerParams {
+                mode: match filler.mode {
+                    config::FillerMode::Null => recovery::Mode::Null,
+                    config::FillerMode::Psi => recovery::Mode::Psi,
+                    config::FillerMode::SlateAv => recovery::Mode::SlateAv,
+                },
+                interval: filler.interval,
+                has_audio: filler.has_audio,
+            },
+            text: filler.text.clone(),
+        }),
         egress: Egress {
             bytes: whole_packets(settings.engine.egress_bytes),
             delay: settings.engine.egress_delay,

@@ -7,6 +7,7 @@ pub mod clock;
 pub mod errno;
 pub mod kernel_bytes;
 pub mod limits;
+pub mod logfmt;
 pub mod redact;
 pub mod sockets;
 

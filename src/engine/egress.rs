@@ -284,7 +284,6 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         if skipped {
             self.enqueue(key);
         } else {
-            self.count_lagged(key);
             self.leave(key, Hangup::Reset, CloseReason::SlowClientLagged);
         }
     }
@@ -309,11 +308,13 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             preamble.extend_from_slice(live.ring.bytes(viewer.position, rest));
         }
         ts::write_skip(&entry.state, &mut preamble);
-        live.stats.writes.skipped(entry.position - viewer.position, self.params.chunk_bytes);
+        let (session, missed) = (viewer.session, entry.position - viewer.position);
+        live.stats.writes.skipped(missed, self.params.chunk_bytes);
         viewer.position = entry.position;
         viewer.preamble = preamble;
         viewer.skip_wanted = false;
         viewer.progress_at = self.now;
+        self.tell_skipped(session, key, missed);
         true
     }
 }

@@ -75,7 +75,6 @@ impl CoreHealth {
 impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     /// A source of a channel that lives here has failed. The session helps to find a source that the lineup does not
     /// offer any more.
-    #[cfg_attr(not(test), expect(dead_code, reason = "sessions do not record their sources' health yet"))]
     pub(crate) fn health_failed(
         &mut self,
         source: SourceId,
@@ -90,7 +89,6 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     }
 
     /// A source of a channel that lives here has streamed well for long enough.
-    #[cfg_attr(not(test), expect(dead_code, reason = "sessions do not record their sources' health yet"))]
     pub(crate) fn health_ok(&mut self, source: SourceId, channel: ChannelId, session: Option<SessionKey>) {
         if self.learn(source, channel, session) {
             let wall = self.health.wall_at(self.now);
@@ -99,7 +97,6 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     }
 
     /// A source's stream has been looked at; a time of zero in the profile is now.
-    #[cfg_attr(not(test), expect(dead_code, reason = "sessions do not record their sources' profile yet"))]
     pub(crate) fn health_looked(
         &mut self,
         source: SourceId,
@@ -115,7 +112,6 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     }
 
     /// What is known of a source: from this core's memory, else from the database.
-    #[cfg_attr(not(test), expect(dead_code, reason = "sessions do not order their sources yet"))]
     pub(crate) fn health_of(&self, source: SourceId) -> Health {
         let known = self.health.book.health(source);
         known
@@ -125,7 +121,6 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     }
 
     /// What has become of the health that was to be stored.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the snapshot does not show it yet"))]
     pub(crate) const fn health_totals(&self) -> Totals {
         self.health.book.totals()
     }
@@ -153,6 +148,15 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         self.lineup = lineup;
         let lineup = &self.lineup;
         self.health.book.retain(|source| lineup.source(source).is_some());
+        for (_, live) in self.sessions.iter_mut() {
+            // Sources that were added or taken away count from the next recovery on.
+            if let Some(channel) = lineup.channels().find(|channel| channel.id == live.channel.id) {
+                live.channel = Arc::clone(channel);
+            } else {
+                let gone = Channel { sources: Vec::new(), ..Channel::clone(&live.channel) };
+                live.channel = Arc::new(gone);
+            }
+        }
     }
 
     /// The operator has reset health in the database.

@@ -2,16 +2,20 @@
 
 use crate::base::Instant;
 use crate::base::limits::{PACKET_BYTES, READ_BYTES_MAX};
+use crate::recovery::{Holdback, RunKind};
 use crate::ring::Lent;
 use crate::session::{Event as SessionEvent, State};
 use crate::source::error::SourceError;
+use crate::source::profile::ProfileScanner;
 use crate::source::sniff::{Body, Sniffer};
 use crate::source::startup::{Programme, Seen, Verdict};
+use crate::source::watch::{self, Progress, Watch};
 use crate::ts::{self, Aligned, Aligner, EntryPoint, Inspector};
 use crate::uring::Driver;
 
 use super::client::SessionKey;
 use super::core::Core;
+use super::filling::begin;
 use super::live::LiveSession;
 use super::token::Token;
 use super::upstream::SourceRun;
@@ -23,6 +27,10 @@ pub(crate) struct Ingest {
     pub(crate) aligner: Aligner,
     /// Sees the packets as the source sends them.
     pub(crate) inspector: Inspector,
+    /// Learns what the stream is made of.
+    pub(crate) scanner: ProfileScanner,
+    /// Once viewers are shown the stream: what of it is whole.
+    holdback: Option<Holdback>,
     /// Bytes received.
     pub(crate) bytes: u64,
     /// Bytes of the whole packets among them.
@@ -31,6 +39,8 @@ pub(crate) struct Ingest {
     released: u64,
     start: u64,
     first_entry: Option<EntryPoint>,
+    /// The end of the table that the holdback goes by.
+    held_table: Option<[u8; 4]>,
     unsuitable: Option<SourceError>,
 }
 
@@ -40,11 +50,14 @@ impl Ingest {
             sniffer: sniff.then(Sniffer::default),
             aligner: Aligner::new(),
             inspector: Inspector::new(),
+            scanner: ProfileScanner::new(),
+            holdback: None,
             bytes: 0,
             aligned: 0,
             released: 0,
             start: 0,
             first_entry: None,
+            held_table: None,
             unsuitable: None,
         }
     }
@@ -72,7 +85,15 @@ impl Ingest {
             if let Some(entry) = self.inspector.take_entry_point() {
                 self.first_entry.get_or_insert(entry);
             }
+            if let Some(programme) = self.inspector.programme() {
+                self.scanner.packet(packet, programme);
+            }
+            if let Some(holdback) = &mut self.holdback {
+                holdback.packet(packet);
+            }
         }
+        self.scanner.clock(self.inspector.last_pcr());
+        self.follow_programme();
         self.aligned += aligned.packets_bytes as u64;
         aligned
     }
@@ -91,22 +112,36 @@ impl Ingest {
         packets
     }
 
-    /// Bytes that viewers have been shown.
-    pub(crate) const fn shown(&self) -> u64 {
-        self.released - self.start
+    /// The holdback goes by the programme's table as it is now.
+    fn follow_programme(&mut self) {
+        let Some(holdback) = &mut self.holdback else { return };
+        let programme = self.inspector.programme();
+        let table = programme.and_then(|programme| programme.pmt.section_bytes().last_chunk().copied());
+        if table != self.held_table {
+            self.held_table = table;
+            holdback.set_programme(programme);
+        }
     }
 
-    /// What lies before this position is never shown to anybody.
-    pub(crate) fn start_from(&mut self, position: u64) {
+    /// What lies before this position is never shown to anybody. `packets` are those from there on. `at_once` is for a
+    /// session's first viewers: see [`Holdback::new`].
+    pub(crate) fn start_from(&mut self, position: u64, packets: &[u8], at_once: bool) {
         assert!(self.released <= position && position <= self.aligned, "a start lies in what was seen");
         self.released = position;
         self.start = position;
+        self.holdback = Some(Holdback::new(at_once));
+        self.follow_programme();
+        if let Some(holdback) = &mut self.holdback {
+            packets.as_chunks::<PACKET_BYTES>().0.iter().for_each(|packet| holdback.packet(packet));
+        }
     }
 
     /// Releases what viewers may have of the first `at_hand` held bytes, and says how much that is.
-    pub(crate) const fn release(&mut self, at_hand: u64) -> u64 {
-        self.released += at_hand;
-        at_hand
+    pub(crate) fn release(&mut self, at_hand: u64) -> u64 {
+        let whole = self.holdback.as_ref().map_or(0, |holdback| self.start + holdback.releasable());
+        let bytes = whole.saturating_sub(self.released).min(at_hand);
+        self.released += bytes;
+        bytes
     }
 
     fn sniff(&mut self, bytes: &[u8]) {
@@ -150,6 +185,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let held = usize::try_from(ingest.held()).expect("less than the ring");
         let pending = &mut live.ring.pending()[..offset + count];
         let aligned = ingest.take(&mut pending[held..], offset - held);
+        live.observe(now);
+        let Some(SourceRun { ingest, .. }) = &mut live.source else { return };
         let unsuitable = ingest.take_unsuitable();
         live.release(now, held + aligned.packets_bytes, aligned.rest_bytes);
         if let Some(error) = unsuitable {
@@ -174,7 +211,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     }
 
     /// Lets those in who came while the ring held no entry point.
-    fn admit_late(&mut self, session: SessionKey) {
+    pub(crate) fn admit_late(&mut self, session: SessionKey) {
         let Some(live) = self.sessions.get(session) else { return };
         let has_stream = matches!(live.machine.state(), State::Live | State::Recovering);
         if has_stream && !live.waiting.is_empty() {
@@ -205,19 +242,14 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let Some(live) = self.sessions.get_mut(session) else { return };
         let Some(source) = &mut live.source else { return };
         source.selected_at = Some(self.now);
+        let is_first = live.history.current().is_none();
         if let Some(staging) = &mut source.staging {
             staging.start_from(from);
-            source.ingest.start_from(staging.position());
-            live.prologue = source.ingest.prologue();
+            source.ingest.start_from(staging.position(), staging.packets(), is_first);
         }
+        let watch = watch::Params { stall_detect: self.params.session.stall_detect, content: true };
+        source.watch = Some(Watch::new(watch, self.now));
         self.note_selected(session, from);
-        let Some(source) = self.sessions.get(session).and_then(|live| live.source.as_ref()) else { return };
-        let mode = source.opening.name();
-        log::info!(
-            "msg=\"shared session selected source\" {} producer={mode} startup={:?}",
-            self.describe(session),
-            self.sessions.get(session).map_or_else(Default::default, |live| self.now - live.started_at)
-        );
         self.session_event(session, SessionEvent::SourceReady);
         self.drive(session);
     }
@@ -260,6 +292,13 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
 
     /// Moves what was staged of a selected source into the ring. True when nothing of it is left.
     pub(crate) fn pour(&mut self, session: SessionKey) -> bool {
+        let now = self.now;
+        let Some(live) = self.sessions.get_mut(session) else { return false };
+        if live.filling.is_some() {
+            // It is about to be stopped.
+            return false;
+        }
+        live.begin_run(now);
         if !self.write_prologue(session) {
             return false;
         }
@@ -297,12 +336,40 @@ impl LiveSession {
     pub(crate) fn release(&mut self, now: Instant, packets: usize, rest: usize) {
         let Some(SourceRun { ingest, .. }) = &mut self.source else { return };
         let bytes = usize::try_from(ingest.release(packets as u64)).expect("at most the packets at hand");
+        self.splice.restamp(now, &mut self.ring.pending()[..bytes]);
         self.look(bytes);
         self.ring.commit(bytes, packets - bytes + rest);
         if bytes > 0 {
+            self.stats.bytes_pushed += bytes as u64;
             self.stats.chunks_pushed += 1;
             self.stats.last_push_at = Some(now);
         }
+    }
+
+    /// The selected source takes over.
+    fn begin_run(&mut self, now: Instant) {
+        let Some(SourceRun { ingest, staging: Some(staging), has_begun, .. }) = &mut self.source else {
+            return;
+        };
+        if std::mem::replace(has_begun, true) {
+            return;
+        }
+        let Some(programme) = ingest.inspector.programme() else {
+            unreachable!("a source is selected once its programme is known")
+        };
+        let boundary = begin(now, &mut self.splice, RunKind::Live, programme, staging.packets());
+        if boundary.is_empty() {
+            self.prologue = ingest.prologue();
+        } else {
+            self.prologue.extend_from_slice(&boundary);
+            self.note_boundary("keepalive_to_live", "idr", "");
+        }
+    }
+
+    /// Tells the watchdog what has come.
+    fn observe(&mut self, now: Instant) {
+        let Some(SourceRun { ingest, watch: Some(watch), .. }) = &mut self.source else { return };
+        watch.observe(now, &Progress::of(&ingest.inspector, ingest.bytes));
     }
 
     /// Notes where viewers can start in the next `bytes` to be committed.

@@ -1,21 +1,29 @@
 //! A session as it lives on a core: its machine, its ring, its source and those who watch.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::base::Instant;
 use crate::base::limits::ENTRY_POINTS_MAX;
 use crate::recovery::slate::Slate;
+use crate::recovery::{FillerReport, Splice};
 use crate::ring::{EntryIndex, Ring};
+use crate::source::profile::Profile;
 use crate::ts::{Inspector, Snapshot};
 use crate::tuner::Channel;
 
 use super::client::ClientKey;
+use super::events::{About, Coalesced};
+use super::filling::Filling;
 use super::port::{SessionId, Ticket};
-use super::snapshot::{HealthPersistSnapshot, RecoverySnapshot};
+use super::snapshot::TransitionSnapshot;
 use super::upstream::SourceRun;
 use crate::session::history::{History, Limits, WriteCounters};
 use crate::session::{self, Failure, Machine};
 use crate::source::cutover::CutoverWarning;
+
+/// A stream that has not told its make-up after this long is taken for what is known by then.
+pub(crate) const PROFILE_WAIT: Duration = Duration::from_secs(5);
 
 /// One session.
 pub(crate) struct LiveSession {
@@ -33,8 +41,18 @@ pub(crate) struct LiveSession {
     pub(crate) prologue: Vec<u8>,
     /// What is shown while there is no source, once control has it.
     pub(crate) slate: Option<Arc<Slate>>,
-    /// The question for it that was asked last.
+    /// The question for it that was asked last, and what it asked for.
     pub(crate) slate_question: Option<Ticket>,
+    pub(crate) slate_key: Option<String>,
+    /// Makes one timeline of all that viewers get.
+    pub(crate) splice: Splice,
+    /// What viewers get while there is no source.
+    pub(crate) filling: Option<Filling>,
+    /// What the last filler came to.
+    pub(crate) keepalive: Option<FillerReport>,
+    pub(crate) transition: TransitionSnapshot,
+    /// What is known of the stream that was last shown.
+    pub(crate) stream: Option<Profile>,
 
     /// Clients that wait for the first picture.
     pub(crate) waiting: Vec<ClientKey>,
@@ -57,9 +75,8 @@ pub(crate) struct LiveSession {
     pub(crate) failure: Option<Failure>,
     /// What went wrong with the last source; redacted.
     pub(crate) error: Option<String>,
-    pub(crate) recovery: RecoverySnapshot,
-    pub(crate) health_persist: HealthPersistSnapshot,
     pub(crate) cutover_warning: CutoverWarning,
+    pub(crate) skip_log: Coalesced<()>,
     pub(crate) stats: SessionStats,
 }
 
@@ -87,8 +104,7 @@ impl LiveSession {
         ring: Ring,
         now: Instant,
     ) -> (Self, Vec<session::Action>) {
-        // Nothing makes filler yet, so it is not asked for.
-        let (machine, actions) = Machine::new(session::Params { filler_enabled: false, ..params });
+        let (machine, actions) = Machine::new(params);
         let session = Self {
             id,
             channel,
@@ -102,6 +118,12 @@ impl LiveSession {
             prologue: Vec::new(),
             slate: None,
             slate_question: None,
+            slate_key: None,
+            splice: Splice::new(),
+            filling: None,
+            keepalive: None,
+            transition: TransitionSnapshot::default(),
+            stream: None,
             waiting: Vec::new(),
             caught_up: Vec::new(),
             mark: 0,
@@ -112,12 +134,28 @@ impl LiveSession {
             history: History::new(limits),
             failure: None,
             error: None,
-            recovery: RecoverySnapshot::default(),
-            health_persist: HealthPersistSnapshot::default(),
             cutover_warning: CutoverWarning::default(),
+            skip_log: Coalesced::default(),
             stats: SessionStats::default(),
         };
         (session, actions)
+    }
+
+    /// Its name in log lines.
+    pub(crate) fn about(&self) -> About<'_> {
+        About {
+            session_id: self.id.0,
+            channel_id: self.channel.id.0,
+            guide_number: &self.channel.guide_number,
+        }
+    }
+
+    /// Whether somebody watches has changed, perhaps: a source that nobody watches may be silent.
+    pub(crate) fn watch_or_not(&mut self, now: Instant) {
+        let nobody = self.machine.viewers() == 0;
+        if let Some(watch) = self.source.as_mut().and_then(|source| source.watch.as_mut()) {
+            watch.pause(nobody, now);
+        }
     }
 
     /// Bytes have been committed: true when viewers are to be sent to now, otherwise a timer may be needed.

@@ -1,9 +1,12 @@
 //! The only place where mechanism meets policy: a core's loop and what it exchanges with other threads.
 
+mod candidates;
 mod children;
 mod client;
 mod core;
 mod egress;
+pub mod events;
+mod filling;
 mod health;
 pub mod heartbeat;
 mod ingest;
@@ -14,11 +17,13 @@ mod opening;
 mod params;
 mod placement;
 pub mod port;
+mod recovering;
 mod report;
 mod sessions;
 mod slates;
 pub mod snapshot;
 mod staging;
+mod tell;
 mod token;
 mod trigger;
 mod tuners;
@@ -28,10 +33,10 @@ mod viewers;
 pub use self::core::{Core, Parts};
 pub use heartbeat::Heartbeats;
 pub use mailbox::{Mailbox, MailboxFull, MailboxReader};
-pub use params::{Egress, Params, SlowPolicy, Sources, ZeroCopy};
+pub use params::{Egress, Filling, Params, SlowPolicy, Sources, ZeroCopy};
 pub use placement::home;
 pub use port::{
     ControlPort, ControlRequest, CoreCommand, CoreId, HandedConnection, SessionId, Ticket, TunerMessage,
 };
 pub use token::Token;
-pub use trigger::{TriggerRefusal, TriggerReply, normalized_reason};
+pub use trigger::{TriggerRefusal, TriggerReply};

@@ -1,29 +1,48 @@
 //! A source's life around its bytes: opened, selected, ended, stopped.
 
+use std::time::Duration;
+
 use crate::ring::Lent;
 use crate::session::{Event as SessionEvent, Lost};
 use crate::source::direct::{Client, Want};
 use crate::source::error::{Kind, SourceError};
-use crate::source::startup::Startup;
-use crate::source::{Opening, mode};
+use crate::source::startup::{self, Startup};
+use crate::source::watch::Stall;
+use crate::source::{Opening, direct, mode};
+use crate::tuner::Source;
 use crate::uring::{Driver, Hangup};
 
 use super::client::SessionKey;
 use super::core::Core;
+use super::events;
 use super::ingest::Ingest;
 use super::staging::Staging;
 use super::token::Token;
 use super::upstream::{Io, SourceRun};
 
+/// What is to be tried.
+struct Attempt {
+    source: Source,
+    selection_reason: String,
+    timeout: Duration,
+}
+
 impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     /// Begins the attempt that the session's machine has asked for.
-    pub(crate) fn start_source(&mut self, session: SessionKey, index: usize) {
+    pub(crate) fn start_source(
+        &mut self,
+        session: SessionKey,
+        index: usize,
+        selection_reason: String,
+        timeout: Duration,
+    ) {
         self.register_ring(session);
         let Some(live) = self.sessions.get(session) else { return };
-        let source = &live.channel.sources[index];
-        match mode::plan(self.params.sources.mode, &source.url) {
-            Ok(opening) => self.open(session, index, opening),
-            Err(error) => self.source_failed_to_start(session, index, &error),
+        let source = live.channel.sources[index].clone();
+        let attempt = Attempt { source, selection_reason, timeout };
+        match mode::plan(self.params.sources.mode, &attempt.source.url) {
+            Ok(opening) => self.open(session, attempt, opening),
+            Err(error) => self.source_failed_to_start(session, &attempt.source, &error),
         }
     }
 
@@ -42,34 +61,42 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         }
     }
 
-    fn open(&mut self, session: SessionKey, index: usize, opening: Opening) {
+    fn open(&mut self, session: SessionKey, attempt: Attempt, opening: Opening) {
         let Some(live) = self.sessions.get_mut(session) else { return };
         live.runs += 1;
         let run = live.runs;
-        let url = live.channel.sources[index].url.clone();
+        let url = attempt.source.url.clone();
+        let direct =
+            direct::Params { startup_timeout: attempt.timeout, ..self.params.sources.direct.clone() };
         let io = match opening {
-            Opening::Direct => match Client::new(&url, self.params.sources.direct.clone(), self.now) {
+            Opening::Direct => match Client::new(&url, direct, self.now) {
                 Ok(client) => {
                     Io::Direct { client: Box::new(client), socket: None, is_busy: false, spare: None }
                 }
-                Err(error) => return self.source_failed_to_start(session, index, &error),
+                Err(error) => return self.source_failed_to_start(session, &attempt.source, &error),
             },
             Opening::Ffmpeg(remux) => match self.start_ffmpeg(session, run, &url, remux) {
                 Ok(ticket) => Io::Child { ticket, pipe: None, is_busy: false, has_ended: false },
-                Err(error) => return self.source_failed_to_start(session, index, &error),
+                Err(error) => return self.source_failed_to_start(session, &attempt.source, &error),
             },
         };
         let Some(live) = self.sessions.get_mut(session) else { return };
         let ingest = Ingest::new(matches!(opening, Opening::Direct));
-        let startup = Startup::new(self.params.sources.startup, self.now);
+        let limits = startup::Params { timeout: attempt.timeout, ..self.params.sources.startup };
+        let startup = Startup::new(limits, self.now);
         live.source = Some(SourceRun {
             run,
-            index,
+            source: attempt.source,
+            selection_reason: attempt.selection_reason,
+            timeout: attempt.timeout,
             opening,
             io,
             ingest,
             staging: Some(Staging::default()),
             startup,
+            has_begun: false,
+            watch: None,
+            profile_used: false,
             rests_until: None,
             selected_at: None,
         });
@@ -111,7 +138,11 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         };
         if source.startup.next_deadline().is_some_and(|deadline| deadline <= self.now) {
             let verdict = source.startup.expire(self.now);
-            self.on_verdict(session, verdict);
+            return self.on_verdict(session, verdict);
+        }
+        let stall = source.watch.as_mut().and_then(|watch| watch.expire(self.now));
+        if let Some(stall) = stall {
+            self.source_stalled(session, &stall);
         }
     }
 
@@ -136,6 +167,16 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         self.drive(session);
     }
 
+    /// The source gives nothing that moves the picture.
+    fn source_stalled(&mut self, session: SessionKey, stall: &Stall) {
+        let what = stall.kind.as_str();
+        self.note_error(session, format!("stream pump stall detected: {what}"));
+        let Some(live) = self.sessions.get(session) else { return };
+        let line = live.about().line("shared session source stalled").field("stall_kind", what);
+        log::warn!("{}", line.field("since", format!("{:?}", self.now - stall.since)));
+        self.session_event(session, SessionEvent::Stalled { what });
+    }
+
     /// The source has ended by itself.
     pub(crate) fn source_ended(&mut self, session: SessionKey) {
         let Some(source) = self.sessions.get_mut(session).and_then(|live| live.source.as_mut()) else {
@@ -143,7 +184,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         };
         if source.selected_at.is_some() {
             self.note_error(session, "source ended".to_owned());
-            log::warn!("msg=\"shared session source ended\" {}", self.describe(session));
+            self.tell_lost(session, None);
             self.session_event(session, SessionEvent::SourceLost { cause: Lost::Eof });
             return;
         }
@@ -169,11 +210,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let Some(source) = self.sessions.get(session).and_then(|live| live.source.as_ref()) else { return };
         if source.selected_at.is_some() {
             self.note_error(session, error.reason());
-            log::warn!(
-                "msg=\"shared session source lost\" {} reason=\"{}\"",
-                self.describe(session),
-                error.reason()
-            );
+            self.tell_lost(session, Some(&error.reason()));
             let cause = Lost::Error {
                 reason: error.reason(),
                 status: error.status_code(),
@@ -182,24 +219,28 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             self.session_event(session, SessionEvent::SourceLost { cause });
             return;
         }
-        let (index, opening) = (source.index, source.opening);
-        if let Some(other) = mode::plan_after(self.params.sources.mode, opening, error) {
+        let attempt = Attempt {
+            source: source.source.clone(),
+            selection_reason: source.selection_reason.clone(),
+            timeout: source.timeout,
+        };
+        if let Some(other) = mode::plan_after(self.params.sources.mode, source.opening, error) {
             self.stop_source(session);
-            self.open(session, index, other);
+            self.open(session, attempt, other);
             return;
         }
-        self.source_failed_to_start(session, index, error);
+        self.source_failed_to_start(session, &attempt.source, error);
     }
 
-    pub(crate) fn source_failed_to_start(&mut self, session: SessionKey, index: usize, error: &SourceError) {
+    pub(crate) fn source_failed_to_start(
+        &mut self,
+        session: SessionKey,
+        source: &Source,
+        error: &SourceError,
+    ) {
         let Some(live) = self.sessions.get(session) else { return };
-        log::warn!(
-            "msg=\"shared session source failed to start\" guide_number={} source_id={} source_url={} reason=\"{}\"",
-            live.channel.guide_number,
-            live.channel.sources[index].id,
-            crate::base::redact::url(&live.channel.sources[index].url),
-            error.reason()
-        );
+        let url = crate::base::redact::url(&source.url);
+        log::warn!("{}", events::source_start_failed(live.about(), source.id.0, &url, &error.reason()));
         self.note_error(session, error.reason());
         let Some(live) = self.sessions.get(session) else { return };
         // Told apart for the viewer: nothing came at all, or something came and was no picture.

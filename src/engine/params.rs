@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::limits::{READ_BYTES_MAX, SEND_BYTES_MAX};
+use crate::recovery::{FillerParams, HELD_BYTES_MAX};
 use crate::session;
 use crate::session::history::Limits;
 use crate::source;
@@ -63,6 +64,15 @@ pub struct Sources {
     pub startup: source::startup::Params,
 }
 
+/// What viewers get while a session has no source.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Filling {
+    /// Which kind, and how often.
+    pub filler: FillerParams,
+    /// What the picture says.
+    pub text: String,
+}
+
 /// Everything together.
 #[derive(Clone, Debug)]
 pub struct Params {
@@ -74,6 +84,8 @@ pub struct Params {
     pub egress: Egress,
     /// How sources are opened.
     pub sources: Sources,
+    /// What viewers get while a session has no source; `None` is nothing.
+    pub filler: Option<Filling>,
     /// Bytes of a chunk: the ring holds 16 of them beside the join lag.
     pub chunk_bytes: u64,
     /// How many cores there are.
@@ -91,7 +103,7 @@ impl Params {
     /// room for what is lent and being received.
     #[must_use]
     pub const fn ring_bytes(&self) -> u64 {
-        let slack = 2 * (SEND_BYTES_MAX + READ_BYTES_MAX) as u64;
+        let slack = 2 * (SEND_BYTES_MAX + READ_BYTES_MAX) as u64 + HELD_BYTES_MAX;
         self.egress.join_lag_bytes.saturating_add(16 * self.chunk_bytes).saturating_add(slack)
     }
 }

@@ -3,19 +3,23 @@
 use std::collections::BTreeMap;
 
 use crate::base::{Arena, Instant, redact};
+use crate::health::Book;
 use crate::ring::Lent;
 use crate::session::history::{
-    Ended, INITIAL_STARTUP, Outcome, Profile, SessionRecord, SourceFacts, StartupFacts,
+    Ended, Outcome, Profile, RESELECT_ALERT_THRESHOLD, SessionRecord, SourceFacts, StartupFacts,
 };
-use crate::session::{Failure, State};
+use crate::session::{Failure, State, Status};
 use crate::source::cutover::Cutover;
+use crate::tuner::{ChannelId, SourceId};
 use crate::uring::Driver;
 
 use super::client::{Client, ClientState, SessionKey};
 use super::core::Core;
+use super::events;
 use super::live::LiveSession;
 use super::snapshot::{
-    CoreSnapshot, LeaseSnapshot, SessionPhase, SessionSnapshot, TunersSnapshot, ViewerSnapshot,
+    CoreSnapshot, HealthPersistSnapshot, LeaseSnapshot, RecoverySnapshot, SessionPhase, SessionSnapshot,
+    TunersSnapshot, ViewerSnapshot,
 };
 use super::token::Token;
 use super::tuners::Tuners;
@@ -29,7 +33,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             .iter()
             .map(|(key, live)| {
                 let viewers = viewers.remove(&key.to_bits()).unwrap_or_default();
-                session_snapshot(live, self.now, viewers)
+                session_snapshot(live, &self.health.book, self.now, viewers)
             })
             .collect();
         sessions.sort_by_key(|session| session.record.id);
@@ -50,9 +54,25 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let Some(live) = self.sessions.get_mut(session) else { return };
         let Some(run) = &live.source else { return };
         let facts = live.source_facts(run, from);
+        let reason = run.selection_reason.clone();
         live.error = None;
         live.stats.bytes_pushed_at_select = live.stats.bytes_pushed;
-        live.history.select(now, facts, INITIAL_STARTUP.to_owned());
+        let selected = live.history.select(now, facts, reason);
+        let Some(window) = live.history.current() else { return };
+        let about = live.about();
+        if live.history.selections().count == 1 {
+            log::info!("{}", events::session_ready(about, now - live.started_at));
+        }
+        log::info!("{}", events::source_selected(about, window, selected.same_source));
+        if selected.alert {
+            let threshold = RESELECT_ALERT_THRESHOLD;
+            log::warn!("{}", events::reselect_alert(about, window, selected.same_source, threshold));
+        }
+        let startup = &window.source.startup;
+        let cutover = Cutover::new(startup.raw_bytes, startup.trimmed_bytes, startup.cutover_offset);
+        if let Some(suppressed) = live.cutover_warning.due(now, cutover) {
+            log::warn!("{}", events::startup_cutover(live.about(), window, cutover, suppressed));
+        }
     }
 
     /// What a session ends with, unless another source is selected.
@@ -68,6 +88,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let now = self.now;
         let Some(live) = self.sessions.get_mut(session) else { return };
         let ended = Ended { at: now, outcome: live.outcome() };
+        let (level, line) = events::session_stopped(live.about(), &ended.outcome, now - live.started_at);
+        log::log!(level, "{line}");
         let subscribers = self.clients.iter().filter_map(|(_, client)| client.subscriber());
         live.history.end(now, subscribers.filter(|(of, _)| *of == session).map(|(_, viewer)| viewer));
         if live.tuner.is_some() {
@@ -123,7 +145,12 @@ fn copy_viewers(
     (viewers, connections)
 }
 
-fn session_snapshot(live: &LiveSession, now: Instant, mut viewers: Vec<ViewerSnapshot>) -> SessionSnapshot {
+fn session_snapshot(
+    live: &LiveSession,
+    health: &Book<SourceId, ChannelId>,
+    now: Instant,
+    mut viewers: Vec<ViewerSnapshot>,
+) -> SessionSnapshot {
     viewers.sort_by_key(|viewer| viewer.id);
     let stats = &live.stats;
     SessionSnapshot {
@@ -145,10 +172,27 @@ fn session_snapshot(live: &LiveSession, now: Instant, mut viewers: Vec<ViewerSna
         last_byte_at: stats.last_byte_at,
         last_push_at: stats.last_push_at,
         writer_pauses: stats.writer_pauses,
-        recovery: live.recovery.clone(),
-        health_persist: live.health_persist.clone(),
+        recovery: live.recovery_snapshot(now),
+        health_persist: health_persist(live, health),
         viewers,
     }
+}
+
+/// What became of the health of the session's sources on its way to the database.
+fn health_persist(live: &LiveSession, health: &Book<SourceId, ChannelId>) -> HealthPersistSnapshot {
+    let mut persist = HealthPersistSnapshot::default();
+    for source in &live.channel.sources {
+        let counts = health.counts(source.id);
+        persist.coalesced_total += counts.coalesced;
+        persist.dropped_total += counts.dropped;
+        if counts.coalesced > 0 {
+            persist.coalesced.insert(source.id, counts.coalesced);
+        }
+        if counts.dropped > 0 {
+            persist.dropped.insert(source.id, counts.dropped);
+        }
+    }
+    persist
 }
 
 fn record(live: &LiveSession, ended: Option<Ended>) -> SessionRecord {
@@ -164,8 +208,8 @@ fn record(live: &LiveSession, ended: Option<Ended>) -> SessionRecord {
         ended,
         viewers: live.history.counts(),
         writes: live.stats.writes,
-        recovery_cycles: live.recovery.cycle,
-        recovery_reason: live.recovery.reason.clone(),
+        recovery_cycles: u64::from(live.machine.record().recovery_cycle),
+        recovery_reason: live.machine.record().recovery_reason.clone().unwrap_or_default(),
         selections: live.history.selections().clone(),
         sources,
         sources_truncated,
@@ -176,23 +220,45 @@ fn record(live: &LiveSession, ended: Option<Ended>) -> SessionRecord {
 }
 
 impl LiveSession {
+    fn recovery_snapshot(&self, now: Instant) -> RecoverySnapshot {
+        let record = self.machine.record();
+        RecoverySnapshot {
+            stall_count: record.stall_count,
+            cycle: u64::from(record.recovery_cycle),
+            reason: record.recovery_reason.clone().unwrap_or_default(),
+            in_progress: self.machine.state() == State::Recovering,
+            transition: self.transition.clone(),
+            keepalive: self.keepalive_snapshot(now),
+        }
+    }
+
     /// How it ended, if it ends now.
     fn outcome(&self) -> Outcome {
-        let failed = |text: &str| Outcome::Failed(self.error.as_deref().unwrap_or(text).to_owned());
-        match (self.failure, &self.error) {
-            (Some(Failure::Draining), _) => Outcome::Canceled("canceled".to_owned()),
-            (Some(Failure::NoTuners), _) => failed("no tuners available"),
-            (Some(Failure::NoSources), _) => failed("channel has no enabled sources"),
-            (Some(Failure::SourcesFailed | Failure::NoVideo), _) => failed("all source attempts exhausted"),
-            (None, _) if self.history.current().is_none() => Outcome::Canceled("canceled".to_owned()),
-            (None, Some(error)) if self.history.connected() > 0 => Outcome::Failed(error.clone()),
-            (None, Some(_) | None) => Outcome::Completed,
+        if let Some(terminal) = self.machine.terminal() {
+            let error = if terminal.error.is_empty() { None } else { Some(redact::text(&terminal.error)) };
+            return match terminal.status {
+                Status::Completed => Outcome::Completed,
+                Status::Canceled => Outcome::Canceled(error.unwrap_or_else(|| "canceled".to_owned())),
+                Status::Error => Outcome::Failed(error.unwrap_or_else(|| self.failed_with())),
+            };
         }
+        Outcome::Completed
+    }
+
+    fn failed_with(&self) -> String {
+        let text = match self.failure {
+            Some(Failure::NoTuners) => "no tuners available",
+            Some(Failure::NoSources) => "channel has no enabled sources",
+            Some(Failure::SourcesFailed | Failure::NoVideo | Failure::Draining) | None => {
+                "all source attempts exhausted"
+            }
+        };
+        self.error.clone().unwrap_or_else(|| text.to_owned())
     }
 
     /// The source that has just shown its first picture, which begins at byte `from` of it.
     pub(crate) fn source_facts(&self, run: &SourceRun, from: u64) -> SourceFacts {
-        let source = &self.channel.sources[run.index];
+        let source = &run.source;
         let inventory = run.ingest.inspector.inventory();
         let raw = run.ingest.bytes;
         let cutover = Cutover::new(raw, raw.saturating_sub(from), from);

@@ -4,17 +4,18 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::Instant;
 use crate::http::StreamError;
-use crate::recovery::{ProviderCooldowns, ProviderScope};
 use crate::ring::{Lent, Ring};
 use crate::session::history::CloseReason;
-use crate::session::{self, Action, Candidate, Event, Failure};
-use crate::tuner::{Channel, Source};
+use crate::session::{Action, Event, Failure, State};
+use crate::tuner::Channel;
 use crate::uring::{Driver, Hangup};
 
+use super::candidates::Candidates;
 use super::client::{ClientKey, ClientState, SessionKey};
 use super::core::Core;
+use super::events::{self, IdleCancel};
+use super::filling::Filling;
 use super::live::LiveSession;
 use super::port::{CoreId, SessionId, TunerMessage};
 use super::token::Token;
@@ -22,37 +23,14 @@ use super::token::Token;
 /// How long viewers may take for the rest of a stream that is over: what a full ring holds of a usual channel.
 const LINGER_MAX: Duration = Duration::from_secs(10);
 
-/// A session's sources, as its machine asks for them.
-struct ChannelSources<'a> {
-    channel: &'a Channel,
-    providers: &'a ProviderCooldowns,
-    now: Instant,
-    settle: Duration,
-}
-
-impl session::Sources for ChannelSources<'_> {
-    fn candidates(&mut self) -> Vec<Candidate> {
-        let sources = self.channel.sources.iter().enumerate();
-        let candidate = |(index, source): (usize, &Source)| {
-            let provider = ProviderScope::of(&source.url, source.id.0);
-            Candidate {
-                index,
-                id: source.id,
-                has_url: !source.url.trim().is_empty(),
-                cooling_until: None,
-                persisted_cooling_until: None,
-                fails: 0,
-                last_fail_at: 0,
-                priority: u32::try_from(index).unwrap_or(u32::MAX),
-                provider_free_at: self.providers.free_at(self.now, &provider),
-                provider,
-            }
-        };
-        sources.map(candidate).collect()
-    }
-
-    fn failover_settle(&mut self, _now: Instant) -> Duration {
-        self.settle
+/// Why a session without viewers has ended, if that is what this event has done to it.
+const fn idle_cancel(before: State, event: &Event) -> Option<IdleCancel> {
+    match (event, before) {
+        (Event::Left, State::AwaitingTuner | State::Starting) => Some(IdleCancel::NoSubscribersBeforeReady),
+        (Event::Left, State::Live) => Some(IdleCancel::IdleTimeoutDisabled),
+        (Event::Deadline, State::Idle { .. }) => Some(IdleCancel::IdleTimeout),
+        (Event::Preempted, State::Idle { .. }) => Some(IdleCancel::IdlePreempted),
+        _other => None,
     }
 }
 
@@ -86,6 +64,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             unreachable!("a client joins while it is there")
         };
         waiting.state = ClientState::Waiting { session, duration, number, joined_at: self.now };
+        self.tell_joined(session, client, existing.is_some());
         self.watch_for_hangup(client);
         self.session_event(session, Event::Joined);
         // Only now: a tuner may be granted on the spot, and one that comes for nobody is given back.
@@ -119,41 +98,62 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let session = self.sessions.insert(live).ok()?;
         self.by_channel.insert(channel.id, session);
         self.by_id.insert(id, session);
-        log::info!(
-            "msg=\"shared session created\" session_id={} channel_id={} guide_number={}",
-            id.0,
-            channel.id,
-            channel.guide_number
-        );
+        if let Some(live) = self.sessions.get(session) {
+            log::info!("{}", events::session_created(live.about()));
+        }
         Some((session, actions))
     }
 
     /// Something has happened to a session. Events that follow from what it does are handled in order, after it.
     pub(crate) fn session_event(&mut self, session: SessionKey, event: Event) {
         self.session_events.push_back((session, event));
-        if self.in_session_event {
-            return;
+        if !self.in_session_event {
+            self.handle_session_events();
         }
+    }
+
+    fn handle_session_events(&mut self) {
         self.in_session_event = true;
         while let Some((session, event)) = self.session_events.pop_front() {
             let settle = self.failover_settle();
+            let wall = self.health.wall_at(self.now);
             let Some(live) = self.sessions.get_mut(session) else { continue };
-            let mut sources =
-                ChannelSources { channel: &live.channel, providers: &self.providers, now: self.now, settle };
+            let cancel = idle_cancel(live.machine.state(), &event);
+            let mut sources = Candidates {
+                channel: &live.channel,
+                health: &self.health.book,
+                providers: &self.providers,
+                now: self.now,
+                wall,
+                settle,
+            };
             let actions = live.machine.handle(self.now, event, &mut sources);
-            for action in actions {
-                self.perform(session, action);
+            if let Some(reason) = cancel
+                && live.machine.state() == State::Ended
+            {
+                log::info!("{}", events::canceled_while_idle(live.about(), reason));
             }
+            live.watch_or_not(self.now);
+            self.perform_all(session, actions);
             self.arm(session);
         }
         self.in_session_event = false;
     }
 
-    fn perform(&mut self, session: SessionKey, action: Action) {
+    /// Does what a machine has decided without an event, and then what follows from it.
+    pub(crate) fn perform_all_then(&mut self, session: SessionKey, actions: Vec<Action>) {
+        self.in_session_event = true;
+        self.perform_all(session, actions);
+        self.handle_session_events();
+    }
+
+    pub(crate) fn perform(&mut self, session: SessionKey, action: Action) {
         match action {
             Action::AskForTuner => self.ask_for_tuner(session),
             Action::TunerIdle(idle) => self.tell_idle(session, idle),
-            Action::StartSource { index, .. } => self.start_source(session, index),
+            Action::StartSource { index, selection_reason, timeout, in_recovery: _ } => {
+                self.start_source(session, index, selection_reason, timeout);
+            }
             Action::StopSource => self.stop_source(session),
             Action::Admit => self.admit(session),
             Action::Refuse(failure) => {
@@ -166,17 +166,20 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             Action::Finish => self.finish(session),
             Action::ArmProvider { scope, retry_after } => self.providers.arm(self.now, &scope, retry_after),
             Action::ClearProvider { scope, since } => self.providers.clear(&scope, since),
-            Action::RecordFailure { .. } | Action::RecordSuccess { .. } | Action::Note(_) => {
-                log::debug!("{} {action:?}", self.describe(session));
+            Action::RecordFailure { id, reason, persist } => {
+                if persist {
+                    self.record_failure(session, id, &reason);
+                }
             }
-            Action::StartFiller | Action::StopFiller { .. } => {
-                unreachable!("sessions of this engine are told that there is no filler")
-            }
+            Action::RecordSuccess { id } => self.record_success(session, id),
+            Action::Note(notice) => self.tell_notice(session, &notice),
+            Action::StartFiller => self.start_filler(session),
+            Action::StopFiller { .. } => self.stop_filler(session),
         }
     }
 
     /// How long a session waits before it opens another stream in the place of one that is lost.
-    fn failover_settle(&self) -> Duration {
+    pub(crate) fn failover_settle(&self) -> Duration {
         match &self.tuners {
             Some(tuners) => tuners.pool.failover_settle(self.now),
             // Only core 0 knows how full the pool is.
@@ -236,6 +239,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     /// The session is over: its tuner is free from this moment, and its channel may be tuned anew.
     fn finish(&mut self, session: SessionKey) {
         self.stop_source(session);
+        self.stop_filler(session);
         self.refuse_waiting(session, Failure::SourcesFailed);
         self.remember(session);
         let linger_until = self.now + LINGER_MAX;
@@ -244,13 +248,6 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             self.by_channel.remove(&live.channel.id);
         }
         self.by_id.remove(&live.id);
-        log::info!(
-            "msg=\"shared stream session stopped\" session_id={} channel_id={} guide_number={} duration={:?}",
-            live.id.0,
-            live.channel.id,
-            live.channel.guide_number,
-            self.now - live.started_at
-        );
         live.lingers_until = Some(linger_until);
         live.advance_mark();
         if let Some(tuner) = live.tuner.take() {
@@ -292,7 +289,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let Some(live) = self.sessions.get_mut(session) else { return };
         let egress = live.unmarked_since.map(|since| since + self.params.egress.delay);
         let source = live.source.as_ref().and_then(super::upstream::SourceRun::next_deadline);
-        let Some(next) = [live.machine.next_deadline(), egress, source].into_iter().flatten().min() else {
+        let filling = live.filling.as_ref().and_then(Filling::next_deadline);
+        let deadlines = [live.machine.next_deadline(), egress, source, filling];
+        let Some(next) = deadlines.into_iter().flatten().min() else {
             return;
         };
         if live.armed.is_none_or(|armed| next < armed) {
@@ -308,6 +307,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             live.advance_mark();
             self.wake_viewers(session);
         }
+        self.fill_in(session);
         self.expire_source(session);
         self.drive(session);
         let due = self.sessions.get(session).and_then(|live| live.machine.next_deadline());

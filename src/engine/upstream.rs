@@ -10,6 +10,9 @@ use crate::source::direct::{self, Client, Want};
 use crate::source::startup::Startup;
 use crate::uring::{Driver, Event, Handle, Hangup, Operation};
 
+use crate::source::watch::Watch;
+use crate::tuner::Source;
+
 use super::client::SessionKey;
 use super::core::Core;
 use super::ingest::Ingest;
@@ -25,14 +28,23 @@ const READ_REST_MAX: Duration = Duration::from_millis(25);
 pub(crate) struct SourceRun {
     /// Which run of the session this is: completions of earlier ones are told apart by it.
     pub(crate) run: u32,
-    /// The source's place in the channel's list.
-    pub(crate) index: usize,
+    pub(crate) source: Source,
+    /// `initial_startup` or `recovery_cycle_<n>:<reason>`.
+    pub(crate) selection_reason: String,
+    /// How long the attempt may take.
+    pub(crate) timeout: Duration,
     pub(crate) opening: Opening,
     pub(crate) io: Io,
     pub(crate) ingest: Ingest,
     /// What it has sent so far, while that is not in the ring.
     pub(crate) staging: Option<Staging>,
     pub(crate) startup: Startup,
+    /// Its first packet has been given its place in the session's timeline.
+    pub(crate) has_begun: bool,
+    /// Once it is selected: notices when it stalls.
+    pub(crate) watch: Option<Watch>,
+    /// What its stream is made of has been noted.
+    pub(crate) profile_used: bool,
     /// More is not read before this: what comes meanwhile gathers in the kernel, and is then read at once.
     pub(crate) rests_until: Option<Instant>,
     /// When it was selected; `None` while it is being started.
@@ -53,7 +65,8 @@ impl SourceRun {
             Io::Direct { client, .. } => client.next_deadline(),
             Io::Child { .. } => None,
         };
-        [client, self.startup.next_deadline(), self.rests_until].into_iter().flatten().min()
+        let watch = self.watch.as_ref().and_then(Watch::next_deadline);
+        [client, self.startup.next_deadline(), self.rests_until, watch].into_iter().flatten().min()
     }
 }
 
@@ -243,6 +256,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
 
     pub(crate) fn retry_blocked_sources(&mut self) {
         for session in std::mem::take(&mut self.blocked_sources) {
+            self.fill_in(session);
             self.drive(session);
         }
     }
@@ -265,6 +279,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                 live.ring.received(span, 0);
                 // What an earlier run left half received is no part of this one.
                 live.ring.drop_pending();
+                self.fill_in(session);
                 self.drive(session);
             }
             return;
@@ -373,7 +388,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     /// A session's name in log lines.
     pub(crate) fn describe(&self, session: SessionKey) -> String {
         let Some(live) = self.sessions.get(session) else { return String::new() };
-        let source = live.source.as_ref().map_or(0, |source| live.channel.sources[source.index].id.0);
+        let source = live.source.as_ref().map_or(0, |run| run.source.id.0);
         format!("guide_number={} source_id={source}", live.channel.guide_number)
     }
 }

@@ -80,6 +80,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         if let Some(client) = self.clients.get_mut(key) {
             client.state = ClientState::Viewing(viewer);
         }
+        self.tell_started(session, key);
         self.enqueue(key);
     }
 
@@ -108,9 +109,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let Some((session, viewer)) = self.clients.get(key).and_then(|client| client.subscriber()) else {
             return;
         };
-        if let Some(live) = self.sessions.get_mut(session) {
-            live.history.detach(SubscriberWindow { left: Some((self.now, reason)), ..viewer });
-        }
+        let Some(live) = self.sessions.get_mut(session) else { return };
+        live.history.detach(SubscriberWindow { left: Some((self.now, reason)), ..viewer });
+        self.tell_gone(session, key, reason);
     }
 
     pub(crate) fn uncount_viewer(&mut self, session: SessionKey) {
@@ -118,21 +119,6 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             live.stats.viewers_now = live.stats.viewers_now.saturating_sub(1);
         }
         self.forget_if_over(session);
-    }
-
-    pub(crate) fn count_lagged(&mut self, key: ClientKey) {
-        let Some(client) = self.clients.get(key) else { return };
-        let Some(viewer) = client.viewer() else { return };
-        let Some(live) = self.sessions.get(viewer.session) else { return };
-        log::warn!(
-            "msg=\"stream subscriber disconnected due to lag\" guide_number={} subscriber_id={} client_addr={} \
-             lag_bytes={} duration={:?}",
-            live.channel.guide_number,
-            viewer.number,
-            client.peer,
-            live.ring.head() - viewer.position,
-            self.now - viewer.joined_at
-        );
     }
 
     /// Looks at every viewer: ten times a second is often enough for limits of whole seconds.
@@ -153,6 +139,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         }
         self.retire_rings();
         self.repeat_child_stops();
+        self.use_profiles();
     }
 
     fn look_at(&self, viewer: &Viewer) -> Finding {
@@ -182,14 +169,6 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let Some(viewer) = client.viewer() else { return };
         if let Some(live) = self.sessions.get_mut(viewer.session) {
             live.stats.writes.deadline_timeouts += 1;
-            log::warn!(
-                "msg=\"stream subscriber ended with error\" guide_number={} subscriber_id={} client_addr={} \
-                 close_reason=stream_write_error blocked={:?}",
-                live.channel.guide_number,
-                viewer.number,
-                client.peer,
-                self.now - viewer.progress_at
-            );
         }
         self.leave(key, Hangup::Reset, CloseReason::StreamWriteError);
     }
@@ -209,7 +188,6 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                 self.enqueue(key);
             }
             (SlowPolicy::Disconnect, _) => {
-                self.count_lagged(key);
                 self.leave(key, Hangup::Reset, CloseReason::SlowClientLagged);
             }
         }
@@ -243,7 +221,6 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                     self.driver.cancel(op);
                 }
                 None => {
-                    self.count_lagged(key);
                     self.leave(key, Hangup::Reset, CloseReason::SlowClientLagged);
                 }
             }

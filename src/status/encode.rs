@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 
 use serde::{Serialize, Serializer};
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
 pub(super) fn is_zero<N: Default + PartialEq>(number: &N) -> bool {
     *number == N::default()
 }

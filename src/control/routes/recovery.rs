@@ -71,7 +71,6 @@ fn refused(refusal: TriggerRefusal) -> Response {
     let status = match refusal {
         TriggerRefusal::NotFound => 404,
         TriggerRefusal::AlreadyPending => 409,
-        TriggerRefusal::Unavailable => 503,
     };
     Response::text(status, &refusal.to_string())
 }
@@ -135,7 +134,6 @@ mod tests {
         for (refusal, status) in [
             (TriggerRefusal::NotFound, 404),
             (TriggerRefusal::AlreadyPending, 409),
-            (TriggerRefusal::Unavailable, 503),
         ] {
             let (answer, _) = triggered(r#"{"channel_id":42}"#, Err(refusal));
             assert_eq!(answer, (status, format!("{refusal}\n")));

@@ -79,6 +79,7 @@ fn params() -> Params {
             ffmpeg_path: "ffmpeg".into(),
             startup: source::startup::Params::default(),
         },
+        filler: None,
         chunk_bytes: 1316,
         history: crate::session::history::Limits::new(0, 0, 0),
         cores: 1,

@@ -17,6 +17,18 @@ pub enum StallPolicy {
     CloseSession,
 }
 
+impl StallPolicy {
+    /// Its word in settings and log lines.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::FailoverSource => "failover_source",
+            Self::RestartSame => "restart_same",
+            Self::CloseSession => "close_session",
+        }
+    }
+}
+
 /// What the machine must know of the settings.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Params {

@@ -13,7 +13,6 @@ use crate::engine::snapshot::{
     SessionPhase, SessionSnapshot, TransitionSnapshot, TunersSnapshot, ViewerSnapshot,
 };
 use crate::engine::{CoreId, SessionId};
-use crate::http::to_json;
 use crate::session::history::{
     CloseReason, ClosedSessions, ClosedSnapshot, Ended, Limits, Outcome, Profile, Selections, SessionRecord,
     SourceFacts, SourceWindow, StartupFacts, SubscriberWindow, ViewerCounts, WriteCounters,
@@ -31,7 +30,8 @@ pub(super) fn moment() -> Moment {
 }
 
 pub(super) fn shown(cores: &[CoreSnapshot]) -> String {
-    to_json(&TunerStatusSnapshot::new(cores, DrainWait::default(), moment()))
+    let answer = TunerStatusSnapshot::new(cores, DrainWait::default(), moment());
+    serde_json::to_string(&answer).unwrap()
 }
 
 pub(super) fn json(cores: &[CoreSnapshot]) -> Value {

@@ -115,6 +115,7 @@ fn params(random: &mut Random, cores: u8, tuners: u16) -> Params {
             filler_enabled: false,
         },
         history: Limits::new(2, 0, 0),
+        filler: None,
         egress: Egress {
             bytes: random.between(1, 64 * 1024),
             delay: Duration::from_millis(random.between(10, 300)),
