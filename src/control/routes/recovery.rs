@@ -131,10 +131,7 @@ mod tests {
 
     #[test]
     fn a_wish_that_cannot_be_fulfilled_says_why() {
-        for (refusal, status) in [
-            (TriggerRefusal::NotFound, 404),
-            (TriggerRefusal::AlreadyPending, 409),
-        ] {
+        for (refusal, status) in [(TriggerRefusal::NotFound, 404), (TriggerRefusal::AlreadyPending, 409)] {
             let (answer, _) = triggered(r#"{"channel_id":42}"#, Err(refusal));
             assert_eq!(answer, (status, format!("{refusal}\n")));
         }
