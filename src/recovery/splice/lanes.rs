@@ -2,7 +2,7 @@
 
 use crate::base::Instant;
 use crate::recovery::splice::lead::Lead;
-use crate::recovery::splice::stamps::{Histories, pts_ticks};
+use crate::recovery::splice::stamps::{Histories, STRANGER_TICKS, pts_ticks};
 use crate::recovery::splice::tracks::{Tracks, Written};
 use crate::ts::{Pcr, PesTimes, Pid, Pts, StreamKind};
 
@@ -214,9 +214,14 @@ impl Lanes {
                 let back = if reordered { JUMP_TICKS } else { SLIP_TICKS };
                 !(-back..=pts_ticks(now - came.at).saturating_add(JUMP_TICKS)).contains(&dts.since(came.dts))
             }
-            None => {
-                due.is_some_and(|due| !untouched && dts.plus(lane.offset).since(due).abs() > STRAY_TICKS_MAX)
-            }
+            None if untouched => false,
+            None => match (due, clock) {
+                (Some(due), _) => dts.plus(lane.offset).since(due).abs() > STRAY_TICKS_MAX,
+                (None, Some(clock)) => {
+                    !(-FOLLOW_TICKS_MAX..=STRAY_TICKS_MAX).contains(&dts.plus(lane.offset).since(clock))
+                }
+                (None, None) => false,
+            },
         };
         if lane.came.is_none_or(|came| jumped || dts.since(came.dts) >= 0) {
             lane.came = Some(Written { dts, at: now });
@@ -224,7 +229,8 @@ impl Lanes {
         let late = |offset: i64| last.map_or(1, |last| dts.plus(offset).since(last.dts));
         // Pictures are never left out: those behind refer to them.
         if jumped || (lane.overlap && lane.kind == StreamKind::Video && late(lane.offset) <= 0) {
-            self.reanchor(due.or(clock), clock, index, dts, last);
+            let due = due.or_else(|| clock.map(|clock| clock.plus(STRANGER_TICKS)));
+            self.reanchor(due, clock, index, dts, last);
         }
         let lane = &mut self.lanes[index];
         let ahead = late(lane.offset);

@@ -13,7 +13,7 @@ const PICTURE_TICKS_MAX: i64 = 7_200;
 /// All that a splice may add to the time that has really passed.
 const ADDED_TICKS_MAX: i64 = 9_000;
 /// What comes without a clock and like nothing before it is decoded this much later than it leaves.
-const STRANGER_TICKS: i64 = 27_000;
+pub(super) const STRANGER_TICKS: i64 = 27_000;
 /// A picture's time when nothing is known: 40 ms.
 const FRAME_TICKS: i64 = 3_600;
 /// What was written longer ago tells nothing about what comes now: times are compared modulo 26.5 hours.

@@ -88,7 +88,7 @@ fn legs() -> impl Strategy<Value = Leg> {
                 repeats,
                 silence,
                 burst,
-                moves,
+                moves: if millis < 400 { 0 } else { moves },
                 hasty,
             },
         )
