@@ -39,6 +39,15 @@ enum Rest {
 struct Open {
     start: u64,
     rest: Rest,
+    /// Packets of it are missing.
+    torn: bool,
+}
+
+/// A PES packet that misses packets and the packet behind it that tells: they are let go together.
+#[derive(Clone, Copy, Debug)]
+struct Tear {
+    from: u64,
+    until: u64,
 }
 
 #[derive(Debug)]
@@ -46,6 +55,7 @@ struct Lane {
     pid: Pid,
     video: bool,
     open: Option<Open>,
+    tear: Option<Tear>,
     counter: Option<ContinuityCounter>,
 }
 
@@ -90,7 +100,7 @@ impl Holdback {
             let known = before.iter().position(|lane| lane.pid == stream.pid);
             let lane = match known {
                 Some(index) => before.swap_remove(index),
-                None => Lane { pid: stream.pid, video: false, open: None, counter: None },
+                None => Lane { pid: stream.pid, video: false, open: None, tear: None, counter: None },
             };
             self.table[stream.pid.index()] = u8::try_from(self.lanes.len()).unwrap_or(NO_LANE);
             self.lanes.push(Lane { video: stream.kind() == StreamKind::Video, ..lane });
@@ -121,8 +131,10 @@ impl Holdback {
             }
             let index = usize::from(self.table[packet.pid().index()]);
             if let (Some(lane), Some(payload)) = (self.lanes.get_mut(index), packet.payload()) {
-                let repeated = lane.counter.replace(packet.continuity_counter()) == lane.counter;
-                if !repeated && lane.take(start, packet.payload_unit_start_indicator(), payload) && lane.video
+                let starts = packet.payload_unit_start_indicator();
+                if lane.follows(packet.continuity_counter())
+                    && lane.take(start, starts, payload)
+                    && lane.video
                 {
                     self.at_once = false;
                 }
@@ -165,13 +177,20 @@ impl Holdback {
 
     fn advance(&mut self) {
         let open = self.lanes.iter().filter_map(|lane| lane.open).map(|open| open.start).min();
-        let whole = open.unwrap_or(self.position);
+        let mut whole = open.unwrap_or(self.position);
+        // Stepping back before one tear may step into another, each at most once.
+        for _ in 0..self.lanes.len() {
+            let inside = |tear: &Tear| tear.from < whole && whole <= tear.until;
+            let Some(tear) = self.lanes.iter().filter_map(|lane| lane.tear).find(inside) else { break };
+            whole = tear.from;
+        }
         let too_much = self.position - whole > HELD_BYTES_MAX || self.held_ticks(whole) > HELD_TICKS_MAX;
         if self.at_once {
             self.releasable = self.position;
         } else if too_much {
             for lane in &mut self.lanes {
                 lane.open = None;
+                lane.tear = None;
             }
             self.samples.clear();
             self.releasable = self.position;
@@ -183,6 +202,15 @@ impl Holdback {
 }
 
 impl Lane {
+    /// False for a repetition.
+    fn follows(&mut self, counter: ContinuityCounter) -> bool {
+        let Some(last) = self.counter.replace(counter) else { return true };
+        if let Some(open) = &mut self.open {
+            open.torn |= counter != last && counter != last.next();
+        }
+        counter != last
+    }
+
     /// Takes a payload. True when a PES packet has ended, with this packet or before it.
     fn take(&mut self, position: u64, starts: bool, payload: &[u8]) -> bool {
         let bytes = u32::try_from(payload.len()).unwrap_or(u32::MAX);
@@ -195,7 +223,12 @@ impl Lane {
                 }
                 _ => Rest::Unknown,
             };
-            self.open = (rest != Rest::Bytes(0)).then_some(Open { start: position, rest });
+            if let Some(torn) = self.open.filter(|open| open.torn || open.rest != Rest::Unknown) {
+                let from =
+                    self.tear.filter(|tear| tear.until >= torn.start).map_or(torn.start, |tear| tear.from);
+                self.tear = Some(Tear { from, until: position });
+            }
+            self.open = (rest != Rest::Bytes(0)).then_some(Open { start: position, rest, torn: false });
             return ended || self.open.is_none();
         }
         let Some(Open { rest: Rest::Bytes(left), .. }) = &mut self.open else { return false };

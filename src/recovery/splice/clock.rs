@@ -41,6 +41,11 @@ impl SessionClock {
         self.written.map(|last| last.pcr.plus(pcr_ticks(now - last.at)))
     }
 
+    /// The run's own clock, advanced by the time since it came.
+    pub(super) fn source_at(&self, now: Instant) -> Option<Pcr> {
+        self.came.map(|last| last.pcr.plus(pcr_ticks(now - last.at)))
+    }
+
     /// Times the run's clock was found to be another one.
     pub(super) const fn reanchorings(&self) -> u64 {
         self.reanchorings

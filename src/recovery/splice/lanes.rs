@@ -2,9 +2,9 @@
 
 use crate::base::Instant;
 use crate::recovery::splice::lead::Lead;
-use crate::recovery::splice::stamps::{Histories, pts_ticks};
+use crate::recovery::splice::stamps::{Histories, STRANGER_TICKS, pts_ticks};
 use crate::recovery::splice::tracks::{Tracks, Written};
-use crate::ts::{PesTimes, Pid, Pts, StreamKind};
+use crate::ts::{Pcr, PesTimes, Pid, Pts, StreamKind};
 
 /// Times that advance by this more than the time that has passed are of another time base.
 const JUMP_TICKS: i64 = 90_000;
@@ -63,6 +63,16 @@ impl Lane {
     fn reordered(&self, times: PesTimes) -> bool {
         self.kind == StreamKind::Video && !self.has_dts && times.dts.is_none()
     }
+}
+
+/// When a packet leaves.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment {
+    pub(super) now: Instant,
+    /// The session's clock.
+    pub(super) clock: Option<Pts>,
+    /// The run's own clock.
+    pub(super) source: Option<Pcr>,
 }
 
 /// The streams of a run.
@@ -132,18 +142,18 @@ impl Lanes {
     /// What the times of a PES packet leave as; `None` when it may not leave.
     pub(super) fn stamp(
         &mut self,
-        now: Instant,
-        clock: Option<Pts>,
+        moment: Moment,
         tracks: &mut Tracks,
         index: usize,
         times: PesTimes,
     ) -> Option<PesTimes> {
+        let now = moment.now;
         if self.pending {
-            self.settle(now, clock, index, times);
+            self.settle(moment, index, times);
         }
         let out = match self.lanes[index].kind {
-            StreamKind::Video | StreamKind::Audio => self.stamp_av(now, clock, tracks, index, times)?,
-            StreamKind::Other => self.stamp_data(now, clock, tracks, index, times)?,
+            StreamKind::Video | StreamKind::Audio => self.stamp_av(moment, tracks, index, times)?,
+            StreamKind::Other => self.stamp_data(moment, tracks, index, times)?,
         };
         let lane = &mut self.lanes[index];
         lane.stamped = Some(out);
@@ -161,14 +171,16 @@ impl Lanes {
     }
 
     /// The first time stamp of a run whose beginning had none.
-    fn settle(&mut self, now: Instant, clock: Option<Pts>, index: usize, times: PesTimes) {
+    fn settle(&mut self, moment: Moment, index: usize, times: PesTimes) {
         let (video, audio) = match self.lanes[index].kind {
             StreamKind::Video => (Some(times), None),
             StreamKind::Audio => (None, Some(times)),
             StreamKind::Other => return,
         };
         self.pending = false;
-        let Some(offset) = self.histories.offset(now, &Lead { pcr: None, video, audio }, clock) else {
+        let Some(offset) =
+            self.histories.offset(moment.now, &Lead { pcr: moment.source, video, audio }, moment.clock)
+        else {
             return;
         };
         self.common = offset;
@@ -179,12 +191,12 @@ impl Lanes {
 
     fn stamp_av(
         &mut self,
-        now: Instant,
-        clock: Option<Pts>,
+        moment: Moment,
         tracks: &Tracks,
         index: usize,
         times: PesTimes,
     ) -> Option<PesTimes> {
+        let Moment { now, clock, .. } = moment;
         let dts = times.decoding();
         let track = tracks.get(self.lanes[index].track);
         let last = track.last.filter(|_| !stale(track.last, now));
@@ -195,14 +207,21 @@ impl Lanes {
         let due = last
             .map(|last| last.dts.plus(track.frame.unwrap_or(1).max(pts_ticks(now - last.at))))
             .or_else(|| self.histories.due(now, lane.kind));
+        // Two pictures of one time are the source's own doing.
+        let same = lane.came.is_some_and(|came| came.dts == dts);
         let jumped = match lane.came {
             Some(came) => {
                 let back = if reordered { JUMP_TICKS } else { SLIP_TICKS };
                 !(-back..=pts_ticks(now - came.at).saturating_add(JUMP_TICKS)).contains(&dts.since(came.dts))
             }
-            None => {
-                due.is_some_and(|due| !untouched && dts.plus(lane.offset).since(due).abs() > STRAY_TICKS_MAX)
-            }
+            None if untouched => false,
+            None => match (due, clock) {
+                (Some(due), _) => dts.plus(lane.offset).since(due).abs() > STRAY_TICKS_MAX,
+                (None, Some(clock)) => {
+                    !(-FOLLOW_TICKS_MAX..=STRAY_TICKS_MAX).contains(&dts.plus(lane.offset).since(clock))
+                }
+                (None, None) => false,
+            },
         };
         if lane.came.is_none_or(|came| jumped || dts.since(came.dts) >= 0) {
             lane.came = Some(Written { dts, at: now });
@@ -210,7 +229,8 @@ impl Lanes {
         let late = |offset: i64| last.map_or(1, |last| dts.plus(offset).since(last.dts));
         // Pictures are never left out: those behind refer to them.
         if jumped || (lane.overlap && lane.kind == StreamKind::Video && late(lane.offset) <= 0) {
-            self.reanchor(due.or(clock), clock, index, dts, last);
+            let due = due.or_else(|| clock.map(|clock| clock.plus(STRANGER_TICKS)));
+            self.reanchor(due, clock, index, dts, last);
         }
         let lane = &mut self.lanes[index];
         let ahead = late(lane.offset);
@@ -219,7 +239,7 @@ impl Lanes {
         }
         lane.overlap = false;
         let mut out = times.plus(lane.offset);
-        if ahead < 0 && !reordered {
+        if !reordered && (ahead < 0 || (ahead == 0 && !same)) {
             // Later than the last by as little as can be.
             let slipped = dts.plus(lane.offset + 1 - ahead);
             out.dts = out.dts.map(|_early| slipped);
@@ -269,14 +289,8 @@ impl Lanes {
     }
 
     /// Subtitles and data are rare: their own times tell nothing about the time base, they follow the others.
-    fn stamp_data(
-        &self,
-        now: Instant,
-        clock: Option<Pts>,
-        tracks: &Tracks,
-        index: usize,
-        times: PesTimes,
-    ) -> Option<PesTimes> {
+    fn stamp_data(&self, moment: Moment, tracks: &Tracks, index: usize, times: PesTimes) -> Option<PesTimes> {
+        let Moment { now, clock, .. } = moment;
         if self.untouched() {
             return Some(times);
         }

@@ -2,7 +2,7 @@
 
 use crate::base::Instant;
 use crate::recovery::splice::edit;
-use crate::recovery::splice::lanes::Unit;
+use crate::recovery::splice::lanes::{Moment, Unit};
 use crate::recovery::splice::routes::{Route, STANDARD};
 use crate::recovery::splice::session::Splice;
 use crate::ts::{
@@ -55,7 +55,7 @@ impl Splice {
         if verdict == Continuity::Duplicate && same {
             let passes = lane.unit == Unit::Passing && self.counters.may_repeat(out);
             if passes && starts {
-                self.start_unit(now, bytes, index);
+                self.repeat_unit(bytes, index);
             }
             if passes {
                 self.repeat(bytes, out)
@@ -178,13 +178,14 @@ impl Splice {
             PesStart::None
         };
         let clock = self.clock.at(now).map(Pcr::to_pts);
+        let moment = Moment { now, clock, source: self.clock.source_at(now) };
         let lane = self.lanes.get_mut(index);
         let passes = match start {
             PesStart::None => true,
             PesStart::Untimed => lane.unit != Unit::Dropping || !lane.overlaps(),
             PesStart::Cut => self.lanes.untouched() || strip_pes_times(&mut bytes[at..]),
             PesStart::Timed(times) => {
-                let out = self.lanes.stamp(now, clock, &mut self.tracks, index, times);
+                let out = self.lanes.stamp(moment, &mut self.tracks, index, times);
                 if let Some(out) = out.filter(|out| *out != times) {
                     write_pes_times(&mut bytes[at..], out);
                 }

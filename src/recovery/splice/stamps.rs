@@ -12,6 +12,8 @@ const LEAD_TICKS_MAX: i64 = 8_100;
 const PICTURE_TICKS_MAX: i64 = 7_200;
 /// All that a splice may add to the time that has really passed.
 const ADDED_TICKS_MAX: i64 = 9_000;
+/// What comes without a clock and like nothing before it is decoded this much later than it leaves.
+pub(super) const STRANGER_TICKS: i64 = 27_000;
 /// A picture's time when nothing is known: 40 ms.
 const FRAME_TICKS: i64 = 3_600;
 /// What was written longer ago tells nothing about what comes now: times are compared modulo 26.5 hours.
@@ -116,6 +118,10 @@ impl Histories {
         if let (Some(clock), Some(pcr)) = (clock, lead.pcr) {
             let left = first.plus(offset).since(clock);
             added = added.max((first.since(pcr.to_pts()) - left).min(LEAD_TICKS_MAX));
+            if let Some(audio) = lead.audio {
+                let late = clock.since(audio.decoding().plus(offset));
+                added = added.max(late.min(LEAD_TICKS_MAX));
+            }
         }
         if lead.video.is_some() && video.is_some() {
             // Frames of audio that come too early are left out, fewer of them when there is time.
@@ -136,7 +142,7 @@ impl Histories {
             return Some(clock.since(pcr.to_pts()));
         }
         let first = lead.video.or(lead.audio)?.decoding();
-        let due = clock.map(|clock| clock.plus(LEAD_TICKS_MAX));
+        let due = clock.map(|clock| clock.plus(STRANGER_TICKS));
         let due =
             due.or_else(|| self.due(now, StreamKind::Video)).or_else(|| self.due(now, StreamKind::Audio))?;
         Some(due.since(first))

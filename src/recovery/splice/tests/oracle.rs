@@ -29,6 +29,8 @@ struct Leg {
     burst: u64,
     /// The time base moves by this in the middle. A step ahead of less than a second is none.
     moves: i64,
+    /// It takes over with its first packet, before its first picture has come.
+    hasty: bool,
 }
 
 fn sources() -> impl Strategy<Value = Source> {
@@ -58,6 +60,10 @@ fn sources() -> impl Strategy<Value = Source> {
         })
 }
 
+fn moves() -> impl Strategy<Value = i64> {
+    prop_oneof![3 => Just(0_i64), 1 => -400_000..0_i64, 1 => 160_000..400_000_i64, 1 => Just(5_000_000_000)]
+}
+
 fn legs() -> impl Strategy<Value = Leg> {
     let every = || prop::option::weighted(0.4, 20..200_usize);
     (
@@ -69,20 +75,23 @@ fn legs() -> impl Strategy<Value = Leg> {
         every(),
         every(),
         1..60_u64,
-        prop_oneof![3 => Just(0_i64), 1 => -400_000..0_i64, 1 => 91_000..400_000_i64, 1 => Just(5_000_000_000)],
+        (moves(), any::<bool>()),
     )
-        .prop_map(|(source, filler, from, (millis, silence), torn, loss, repeats, burst, moves)| Leg {
-            source,
-            kind: if filler { RunKind::Filler } else { RunKind::Live },
-            from,
-            millis,
-            torn,
-            loss,
-            repeats,
-            silence,
-            burst,
-            moves,
-        })
+        .prop_map(
+            |(source, filler, from, (millis, silence), torn, loss, repeats, burst, (moves, hasty))| Leg {
+                source,
+                kind: if filler { RunKind::Filler } else { RunKind::Live },
+                from,
+                millis,
+                torn,
+                loss,
+                repeats,
+                silence,
+                burst,
+                moves: if millis < 400 { 0 } else { moves },
+                hasty,
+            },
+        )
 }
 
 /// What arrives of a leg.
@@ -135,11 +144,11 @@ fn play(legs: &[Leg]) -> (Checker, Splice) {
                 held.extend(packet);
             }
             let free = usize::try_from(holdback.releasable() - released).unwrap();
-            if free == 0 {
+            let lead = Lead::scan(&held, &programme);
+            if free == 0 || !(begun || leg.hasty || lead.video.is_some()) {
                 continue;
             }
             if !begun {
-                let lead = Lead::scan(&held, &programme);
                 let run = Run { kind: leg.kind, programme: &programme, lead };
                 let boundary = splice.begin(Instant::from_millis(at), &run);
                 assert_eq!(boundary.is_empty(), index == 0 || !splice.report.made);
@@ -161,7 +170,7 @@ fn play(legs: &[Leg]) -> (Checker, Splice) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(3000))]
 
     #[test]
     fn no_sequence_of_runs_breaks_the_timeline(legs in prop::collection::vec(legs(), 1..6)) {
