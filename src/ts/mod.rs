@@ -6,6 +6,8 @@
 //!                                    └──▶ PacketCounts, the last PCR
 //! ```
 //!
+//! [`es`] reads what headers of elementary streams tell of pictures and sound.
+//!
 //! Pure: no clock, socket or log. Nothing here asks for memory per packet, and nothing that arrives makes it panic.
 
 mod clock_ref;
@@ -25,7 +27,7 @@ pub mod psi;
 mod skip;
 mod sync;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use clock_ref::{Pcr, Pts};
 pub use codec::{Codec, CodecSet, Descriptor, Descriptors, StreamKind};
