@@ -25,9 +25,10 @@ fn run(program: &str, arguments: &[&str]) -> Output {
 fn encode(size: &str, rate: &str, encoders: &[&str]) -> Clip {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("clip.ts");
-    let pictures = format!("testsrc=size={size}:rate={rate}");
+    let pictures = format!("color=size=64x64:rate={rate}");
+    let scale = format!("scale={}", size.replace('x', ":"));
     let mut arguments = vec!["-v", "error", "-nostdin", "-f", "lavfi", "-i", &pictures];
-    arguments.extend(["-f", "lavfi", "-i", "anoisesrc=sample_rate=48000", "-t", "2"]);
+    arguments.extend(["-f", "lavfi", "-i", "anoisesrc=sample_rate=48000", "-t", "2", "-vf", &scale]);
     arguments.extend(encoders);
     arguments.extend(["-f", "mpegts", path.to_str().unwrap()]);
     let output = run("ffmpeg", &arguments);

@@ -26,6 +26,14 @@ impl Cutover {
         Self { raw, trimmed, offset: offset.min(dropped), dropped }
     }
 
+    /// The numbers of a start at a position among the bytes that became packets. Of `received` bytes `undecided`
+    /// still wait for the rest of their packet, and what is neither was no part of any.
+    #[must_use]
+    pub fn at_start(received: u64, packets: u64, undecided: u64, from: u64) -> Self {
+        let junk = received.saturating_sub(packets).saturating_sub(undecided);
+        Self::new(received, received.saturating_sub(junk).saturating_sub(from), junk.saturating_add(from))
+    }
+
     /// The dropped part of what was read in percent, rounded half up.
     #[must_use]
     pub fn percent(self) -> u64 {
@@ -79,6 +87,21 @@ mod tests {
             let cutover = Cutover::new(raw, trimmed, offset);
             let expected = Cutover { raw: raw_after, trimmed, offset: offset_after, dropped };
             assert_eq!((cutover, cutover.percent()), (expected, percent), "({raw}, {trimmed}, {offset})");
+        }
+    }
+
+    #[test]
+    fn a_start_is_counted_in_the_bytes_received() {
+        for ((received, packets, undecided, from), (raw, trimmed, offset)) in [
+            ((376, 376, 0, 188), (376, 188, 188)),
+            ((1880, 1880, 0, 0), (1880, 1880, 0)),
+            // Three bytes before the first packet, and a hundred of the next.
+            ((479, 376, 100, 188), (479, 288, 191)),
+            ((0, 0, 0, 0), (0, 0, 0)),
+            ((100, 200, 300, 400), (100, 0, 100)),
+        ] {
+            let expected = Cutover { raw, trimmed, offset, dropped: raw - trimmed };
+            assert_eq!(Cutover::at_start(received, packets, undecided, from), expected);
         }
     }
 

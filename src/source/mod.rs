@@ -6,6 +6,7 @@
 //! * [`sniff`]: what a body is when it is no transport stream.
 //! * [`profile`]: what its pictures and sound are like.
 //! * [`startup`]: one attempt, from the first byte to the first picture.
+//! * [`telemetry`]: what that attempt has shown.
 //! * [`watch`]: whether a started source still delivers what viewers need.
 //! * [`error`]: what a failure means for everybody else.
 
@@ -18,6 +19,7 @@ pub mod profile;
 pub mod scheme;
 pub mod sniff;
 pub mod startup;
+pub mod telemetry;
 pub mod watch;
 
 pub use error::{Kind, Origin, SourceError};

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::base::Instant;
 use crate::source::error::{Kind, SourceError};
+use crate::ts::ComponentState;
 
 /// The limits of one attempt.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -55,12 +56,7 @@ impl Programme {
     /// The word for it in status and errors.
     #[must_use]
     pub const fn component_state(self) -> &'static str {
-        match (self.video_streams > 0, self.audio_streams > 0) {
-            (true, true) => "video_audio",
-            (true, false) => "video_only",
-            (false, true) => "audio_only",
-            (false, false) => "undetected",
-        }
+        ComponentState::of(self.video_streams > 0, self.audio_streams > 0).as_str()
     }
 }
 

@@ -46,6 +46,17 @@ pub enum ComponentState {
 }
 
 impl ComponentState {
+    /// The state of a source that has, or has not, each kind.
+    #[must_use]
+    pub const fn of(has_video: bool, has_audio: bool) -> Self {
+        match (has_video, has_audio) {
+            (true, true) => Self::VideoAudio,
+            (true, false) => Self::VideoOnly,
+            (false, true) => Self::AudioOnly,
+            (false, false) => Self::Undetected,
+        }
+    }
+
     /// The name shown to operators.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -98,12 +109,7 @@ impl Inventory {
     /// Which kinds of components there are.
     #[must_use]
     pub const fn component_state(&self) -> ComponentState {
-        match (self.video_streams > 0, self.audio_streams > 0) {
-            (true, true) => ComponentState::VideoAudio,
-            (true, false) => ComponentState::VideoOnly,
-            (false, true) => ComponentState::AudioOnly,
-            (false, false) => ComponentState::Undetected,
-        }
+        ComponentState::of(self.video_streams > 0, self.audio_streams > 0)
     }
 }
 

@@ -6,6 +6,8 @@
 //!                                    └──▶ PacketCounts, the last PCR
 //! ```
 //!
+//! [`es`] reads what headers of elementary streams tell of pictures and sound.
+//!
 //! Pure: no clock, socket or log. Nothing here asks for memory per packet, and nothing that arrives makes it panic.
 
 mod clock_ref;

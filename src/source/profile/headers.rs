@@ -144,3 +144,80 @@ const fn is_header(family: Family, first: u8) -> bool {
         Family::Mpeg2 => matches!(first, 0xB3 | 0xB5),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 1280x720, 25 frames in a second.
+    const H264: &[u8] = &[
+        0, 0, 0, 1, 0x67, 0x64, 0x00, 0x1F, 0xAC, 0xD9, 0x40, 0x50, 0x05, 0xBB, 0x01, 0x10, 0x00, 0x00, 0x03,
+        0x00, 0x10, 0x00, 0x00, 0x03, 0x03, 0x20, 0xF1, 0x83, 0x19, 0x60, 0, 0, 1, 0x68,
+    ];
+    const SEQUENCE: &[u8] = &[0, 0, 1, 0xB3, 0x2D, 0x02, 0x40, 0x33, 0xFF, 0xFF, 0xE0];
+    const EXTENSION: &[u8] = &[0, 0, 1, 0xB5, 0x14, 0x82, 0x00, 0x01, 0x00, 0x00];
+    const PICTURE: &[u8] = &[0, 0, 1, 0x00, 0, 0x0F];
+
+    fn size(headers: &mut Headers) -> Option<(u32, u32, Option<u32>)> {
+        let picture = headers.take_picture()?;
+        Some((picture.width, picture.height, picture.rate.map(|rate| rate.num)))
+    }
+
+    #[test]
+    fn headers_are_found_however_they_are_cut() {
+        let mpeg2 = [SEQUENCE, EXTENSION, PICTURE].concat();
+        let mpeg1 = [SEQUENCE, PICTURE].concat();
+        for (codec, bytes, expected) in [
+            (Codec::H264, H264, (1280, 720, Some(25))),
+            (Codec::Mpeg2Video, &mpeg2, (720, 576, Some(25))),
+            (Codec::Mpeg1Video, &mpeg1, (720, 576, Some(25))),
+            (Codec::Mpeg2Video, &mpeg1, (720, 576, Some(25))),
+        ] {
+            for piece in [1, 2, 3, 7, 100] {
+                let mut headers = Headers::new(codec).unwrap();
+                bytes.chunks(piece).for_each(|part| headers.feed(part));
+                assert_eq!(size(&mut headers), Some(expected), "{codec:?} in pieces of {piece}");
+                assert_eq!(size(&mut headers), None, "told once");
+            }
+        }
+    }
+
+    #[test]
+    fn a_sequence_header_waits_for_its_extension() {
+        let mut headers = Headers::new(Codec::Mpeg2Video).unwrap();
+        headers.feed(SEQUENCE);
+        headers.feed(&[0, 0, 1, 0xB2]);
+        assert_eq!(size(&mut headers), None);
+        headers.feed(EXTENSION);
+        headers.feed(PICTURE);
+        assert!(headers.take_picture().is_some_and(|picture| picture.may_be_fields));
+    }
+
+    #[test]
+    fn a_loss_inside_a_header_drops_it() {
+        let mut headers = Headers::new(Codec::H264).unwrap();
+        headers.feed(&H264[..12]);
+        headers.lose();
+        headers.feed(&H264[12..]);
+        assert_eq!(size(&mut headers), None);
+        headers.feed(H264);
+        assert_eq!(size(&mut headers), Some((1280, 720, Some(25))));
+    }
+
+    #[test]
+    fn a_header_without_end_takes_no_more_memory_than_one() {
+        let mut headers = Headers::new(Codec::H264).unwrap();
+        headers.feed(&H264[..30]);
+        (0..100).for_each(|_| headers.feed(&[0x55; 1000]));
+        assert_eq!(headers.found.bytes.len(), UNIT_BYTES_MAX);
+        headers.feed(&[0, 0, 1]);
+        assert_eq!(size(&mut headers), Some((1280, 720, Some(25))));
+    }
+
+    #[test]
+    fn codecs_that_are_not_read_have_no_headers() {
+        for codec in [Codec::Av1, Codec::Vvc, Codec::Mpeg4Video, Codec::Vc1, Codec::Aac] {
+            assert!(Headers::new(codec).is_none(), "{codec:?}");
+        }
+    }
+}

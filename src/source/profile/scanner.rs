@@ -271,3 +271,177 @@ impl Audio {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use proptest::sample::Index;
+
+    use super::*;
+    use crate::ts::testing::{Fields, Stream, pes, pmt, programme};
+    use crate::ts::{Inspector, Pts};
+
+    /// 1280x720, 25 frames in a second.
+    const SPS: &[u8] = &[
+        0, 0, 0, 1, 0x67, 0x64, 0x00, 0x1F, 0xAC, 0xD9, 0x40, 0x50, 0x05, 0xBB, 0x01, 0x10, 0x00, 0x00, 0x03,
+        0x00, 0x10, 0x00, 0x00, 0x03, 0x03, 0x20, 0xF1, 0x83, 0x19, 0x60, 0, 0, 1, 0x68, 0xEB,
+    ];
+    /// The same without its usability information.
+    const BARE_SPS: &[u8] =
+        &[0, 0, 0, 1, 0x67, 0x42, 0x00, 0x1F, 0xD9, 0x40, 0x50, 0x05, 0xB2, 0, 0, 1, 0x68, 0xEB];
+    /// 48 kHz, stereo, sixteen bytes.
+    const ADTS: [u8; 16] =
+        [0xFF, 0xF1, 0x4C, 0x80, 0x02, 0x1F, 0xFC, 0x21, 0x00, 0x49, 0x90, 0x02, 0x19, 0x00, 0x23, 0x80];
+    const VIDEO: Fields = Fields { pid: 0x100, ..Fields::NONE };
+    const AUDIO: Fields = Fields { pid: 0x101, ..Fields::NONE };
+
+    fn scan(scanner: &mut ProfileScanner, inspector: &mut Inspector, stream: &Stream) {
+        for packet in &stream.packets {
+            inspector.packet(0, packet);
+            if let Some(programme) = inspector.programme() {
+                scanner.packet(packet, programme);
+            }
+        }
+    }
+
+    fn scanned(stream: &Stream) -> ProfileScanner {
+        let mut scanner = ProfileScanner::new();
+        scan(&mut scanner, &mut Inspector::new(), stream);
+        scanner
+    }
+
+    fn size(scanner: &ProfileScanner) -> (u32, u32, u32, u32) {
+        let Profile { width, height, fps_num, fps_den, .. } = scanner.profile();
+        (width, height, fps_num, fps_den)
+    }
+
+    #[test]
+    fn all_is_known_after_one_picture_and_two_frames() {
+        let mut stream = programme(&[0x1B, 0x0F]);
+        stream.push_pes(VIDEO, &pes(0xE0, None, SPS), 184);
+        stream.push_pes(AUDIO, &pes(0xC0, None, &ADTS), 184);
+        assert!(!scanned(&stream).is_complete());
+        stream.push_pes(AUDIO, &pes(0xC0, None, &ADTS), 184);
+        let scanner = scanned(&stream);
+        assert!(scanner.is_complete());
+        let expected = Profile {
+            width: 1280,
+            height: 720,
+            fps_num: 25,
+            fps_den: 1,
+            video_codec: Some(Codec::H264),
+            audio_codec: Some(Codec::Aac),
+            sample_rate: 48_000,
+            channels: 2,
+            bitrate_bps: 0,
+        };
+        assert_eq!(scanner.profile(), expected);
+        assert!(!ProfileScanner::new().is_complete(), "without a programme nothing is complete");
+    }
+
+    #[test]
+    fn the_times_of_pictures_tell_a_rate_that_no_header_tells() {
+        let mut stream = programme(&[0x1B]);
+        for picture in 0..31u64 {
+            assert!(!scanned(&stream).is_complete());
+            let pts = Some(Pts::from_ticks(picture * 3600));
+            stream.push_pes(VIDEO, &pes(0xE0, pts, if picture == 3 { BARE_SPS } else { &[9; 300] }), 184);
+        }
+        let scanner = scanned(&stream);
+        assert!(scanner.is_complete());
+        assert_eq!(size(&scanner), (1280, 720, 25, 1));
+    }
+
+    #[test]
+    fn what_cannot_be_read_does_not_keep_the_scanner_waiting() {
+        for stream_types in [&[0x10u8, 0x11][..], &[0x33], &[0x8A]] {
+            assert!(scanned(&programme(stream_types)).is_complete(), "{stream_types:x?}");
+        }
+    }
+
+    #[test]
+    fn audio_without_frames_is_given_up_and_takes_little_memory() {
+        let mut scanner = ProfileScanner::new();
+        let mut inspector = Inspector::new();
+        scan(&mut scanner, &mut inspector, &programme(&[0x0F]));
+        let mut stream = Stream::default();
+        stream.push_pes(VIDEO, &pes(0xC0, None, &[0x55; 20_000]), 184);
+        for _ in 0..20 {
+            scan(&mut scanner, &mut inspector, &stream);
+            assert!(scanner.audio.as_ref().unwrap().bytes.capacity() < 3 * AUDIO_BYTES_MAX);
+        }
+        assert!(scanner.is_complete());
+        let profile = scanner.profile();
+        assert_eq!((profile.audio_codec, profile.sample_rate), (Some(Codec::Aac), 0));
+    }
+
+    #[test]
+    fn a_new_table_keeps_what_is_known_of_streams_that_stay() {
+        let mut stream = programme(&[0x1B, 0x0F]);
+        stream.push_pes(VIDEO, &pes(0xE0, None, SPS), 184);
+        stream.push_section(0x1000, &pmt(1, &[0x1B, 0x81]));
+        let profile = scanned(&stream).profile();
+        assert_eq!((profile.width, profile.audio_codec), (1280, Some(Codec::Ac3)));
+        stream.push_section(0x1000, &pmt(2, &[0x24]));
+        let profile = scanned(&stream).profile();
+        assert_eq!((profile.width, profile.video_codec, profile.audio_codec), (0, Some(Codec::Hevc), None));
+    }
+
+    #[test]
+    fn key_pictures_are_looked_at_again_and_others_are_not() {
+        let mut stream = programme(&[0x1B]);
+        stream.push_pes(VIDEO, &pes(0xE0, None, SPS), 184);
+        assert_eq!(size(&scanned(&stream)), (1280, 720, 25, 1));
+        // 640x368 at 25 frames, first where no picture may begin, then where one does.
+        let mut small = SPS.to_vec();
+        small[11] = 0x28;
+        small.splice(12..14, [0x0B, 0xFE]);
+        let small_size = {
+            let mut alone = programme(&[0x1B]);
+            alone.push_pes(VIDEO, &pes(0xE0, None, &small), 184);
+            size(&scanned(&alone))
+        };
+        assert_ne!(small_size, (1280, 720, 25, 1));
+        stream.push_pes(VIDEO, &pes(0xE0, None, &small), 184);
+        assert_eq!(size(&scanned(&stream)), (1280, 720, 25, 1));
+        stream.push_pes(Fields { random_access: true, ..VIDEO }, &pes(0xE0, None, &small), 100);
+        assert_eq!(size(&scanned(&stream)), small_size);
+    }
+
+    #[test]
+    fn scrambled_repeated_and_damaged_packets_add_nothing() {
+        let mut stream = programme(&[0x1B]);
+        stream.push_pes(Fields { scrambling: 2, ..VIDEO }, &pes(0xE0, None, SPS), 184);
+        assert_eq!(size(&scanned(&stream)).0, 0);
+        let mut stream = programme(&[0x1B]);
+        stream.push_pes(VIDEO, &pes(0xE0, None, SPS), 20);
+        let repeated = stream.packets[3];
+        stream.packets.insert(3, repeated);
+        assert_eq!(size(&scanned(&stream)), (1280, 720, 25, 1));
+        stream.packets.remove(4);
+        stream.packets.remove(3);
+        assert_eq!(size(&scanned(&stream)).0, 0, "a part is missing");
+    }
+
+    proptest! {
+        #[test]
+        fn damage_of_any_kind_does_not_make_it_panic(
+            damage in proptest::collection::vec((any::<Index>(), any::<u8>()), 0..60),
+            stream_types in proptest::collection::vec(prop_oneof![Just(0x1Bu8), Just(0x24), Just(2), Just(0x0F), Just(0x81), Just(3)], 1..3),
+        ) {
+            let mut stream = programme(&stream_types);
+            for ticks in 0..20 {
+                let pts = Some(Pts::from_ticks(ticks * 3600));
+                stream.push_pes(Fields { random_access: true, ..VIDEO }, &pes(0xE0, pts, &[SPS, &[3; 400]].concat()), 120);
+                stream.push_pes(AUDIO, &pes(0xC0, pts, &ADTS.repeat(4)), 184);
+            }
+            for (at, byte) in damage {
+                let at = at.index(stream.packets.len() * 188);
+                stream.packets[at / 188][at % 188] = byte;
+            }
+            let profile = scanned(&stream).profile();
+            prop_assert_eq!(profile.width == 0, profile.height == 0);
+            prop_assert_eq!(profile.fps_num == 0, profile.fps_den == 0);
+        }
+    }
+}

@@ -80,6 +80,45 @@ impl<'buf> Bits<'buf> {
     }
 }
 
+/// Writes bits, for tests.
+#[cfg(test)]
+#[derive(Clone, Default)]
+pub(super) struct Writer {
+    bits: Vec<bool>,
+}
+
+#[cfg(test)]
+impl Writer {
+    pub(super) fn bits(&mut self, count: u32, value: u32) -> &mut Self {
+        self.bits.extend((0..count).rev().map(|bit| (value >> bit) & 1 == 1));
+        self
+    }
+
+    /// Numbers of Exp-Golomb.
+    pub(super) fn ue(&mut self, numbers: &[u32]) -> &mut Self {
+        for number in numbers {
+            let length = (number + 1).ilog2();
+            self.bits(length, 0).bits(length + 1, number + 1);
+        }
+        self
+    }
+
+    /// The bytes of a NAL unit, with emulation prevention and a stop bit.
+    pub(super) fn nal(&self) -> Vec<u8> {
+        let mut bits = self.bits.clone();
+        bits.push(true);
+        let mut bytes: Vec<u8> = Vec::new();
+        for octet in bits.chunks(8) {
+            let byte = (0..8).fold(0, |byte, bit| (byte << 1) | u8::from(octet.get(bit) == Some(&true)));
+            if byte <= 3 && bytes.ends_with(&[0, 0]) {
+                bytes.push(3);
+            }
+            bytes.push(byte);
+        }
+        bytes
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -132,3 +132,100 @@ pub(super) fn skip_appearance(bits: &mut Bits<'_>) -> Option<()> {
     }
     Some(())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::bits::Writer;
+    use super::*;
+
+    /// 1920x1080 in interlaced High profile with scaling lists, 30000/1001 frames, by x264.
+    const SPS: [u8; 25] = [
+        0x67, 0x64, 0x00, 0x28, 0xAC, 0xD9, 0x40, 0x78, 0x04, 0x4F, 0xDE, 0x02, 0x20, 0x00, 0x00, 0x7D, 0x20,
+        0x00, 0x1D, 0x4C, 0x03, 0xE2, 0xC5, 0xB2, 0xC0,
+    ];
+
+    /// Everything up to the size, in Baseline.
+    fn baseline(picture_order: &[u32]) -> Writer {
+        let mut writer = Writer::default();
+        writer.bits(32, 0x6742_001E).ue(&[0, 0]).ue(picture_order).ue(&[1]).bits(1, 0);
+        writer
+    }
+
+    /// Columns, lines and the rate.
+    type Size = (u32, u32, Option<(u32, u32)>);
+
+    fn size(picture: Option<Picture>) -> Option<Size> {
+        picture.map(|found| (found.width, found.height, found.rate.map(|rate| (rate.num, rate.den))))
+    }
+
+    #[test]
+    fn a_real_one_is_read() {
+        let picture = h264_sps(&SPS);
+        assert_eq!(size(picture), Some((1920, 1080, Some((30_000, 1001)))));
+        assert!(picture.unwrap().may_be_fields);
+    }
+
+    #[test]
+    fn a_damaged_end_costs_the_rate_alone() {
+        for kept in 0..SPS.len() {
+            let rate_from = 21;
+            let expected = match kept {
+                0..=10 => None,
+                _ if kept < rate_from => Some((1920, 1080, None)),
+                _ => Some((1920, 1080, Some((30_000, 1001)))),
+            };
+            assert_eq!(size(h264_sps(&SPS[..kept])), expected, "{kept} bytes");
+        }
+    }
+
+    #[test]
+    fn every_picture_order_and_cropping_is_understood() {
+        for picture_order in [&[0u32, 4][..], &[2]] {
+            let mut writer = baseline(picture_order);
+            // 40x23 macroblocks, progressive, 8 lines cut below, no usability information.
+            writer.ue(&[39, 22]).bits(3, 0b111).ue(&[0, 0, 0, 4]).bits(1, 0);
+            assert_eq!(size(h264_sps(&writer.nal())), Some((640, 360, None)), "{picture_order:?}");
+        }
+        let mut writer = Writer::default();
+        writer.bits(32, 0x6742_001E).ue(&[0, 0, 1]).bits(1, 0).ue(&[3, 4, 2, 5, 6, 1]).bits(1, 0);
+        writer.ue(&[39, 22]).bits(4, 0b1100);
+        assert_eq!(size(h264_sps(&writer.nal())), Some((640, 368, None)));
+    }
+
+    #[test]
+    fn scaling_lists_and_all_of_the_appearance_are_passed_over() {
+        let mut writer = Writer::default();
+        writer.bits(32, 0x6764_001E).ue(&[0, 1, 0, 0]).bits(2, 0b01);
+        // A list of sixteen that ends at once (a delta of -8), one of eight steps and then its end, six absent.
+        writer.bits(1, 1).ue(&[16]).bits(1, 1).ue(&[1; 8]).ue(&[32]).bits(6, 0);
+        writer.ue(&[0, 2, 1]).bits(1, 0).ue(&[39, 22]).bits(3, 0b110);
+        // Usability: 16:11 written out, overscan, colours, chroma, then 50 fields.
+        writer.bits(1, 1).bits(1, 1).bits(8, 255).bits(32, 0x0010_000B).bits(2, 0b11);
+        writer.bits(1, 1).bits(4, 5).bits(1, 1).bits(24, 0x01_0101).bits(1, 1).ue(&[1, 1]);
+        writer.bits(1, 1).bits(32, 1).bits(32, 50);
+        assert_eq!(size(h264_sps(&writer.nal())), Some((640, 368, Some((25, 1)))));
+    }
+
+    #[test]
+    fn impossible_sizes_are_refused() {
+        for (columns, rows, crop) in [(1057, 5, 0), (5, 1057, 0), (0, 0, 8), (0, 0, u32::MAX - 1)] {
+            let mut writer = baseline(&[2]);
+            writer.ue(&[columns, rows]).bits(3, 0b111).ue(&[crop, 0, 0, 0]).bits(1, 0);
+            assert_eq!(h264_sps(&writer.nal()), None, "{columns} {rows} {crop}");
+        }
+        assert_eq!(h264_sps(&[0x68, 0xCE, 0x80]), None, "another unit");
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
+            let unit = [&[0x67][..], &bytes].concat();
+            if let Some(picture) = h264_sps(&unit) {
+                prop_assert!(picture.width > 0 && picture.width <= 16_912);
+                prop_assert!(picture.height > 0 && picture.height <= 33_824);
+            }
+        }
+    }
+}

@@ -4,7 +4,7 @@ use super::bits::Bits;
 use super::h264::skip_appearance;
 use super::{FrameRate, Picture};
 
-/// Bytes of a NAL header.
+/// A NAL header.
 const HEADER_BITS: u32 = 16;
 /// Bits of a profile without its level.
 const PROFILE_BITS: u32 = 88;
@@ -190,4 +190,135 @@ fn skip_short_term_sets(bits: &mut Bits<'_>) -> Option<()> {
         };
     }
     Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::bits::Writer;
+    use super::*;
+
+    /// 640x360, 50 pictures, by x265.
+    const SPS: [u8; 41] = [
+        0x42, 0x01, 0x01, 0x01, 0x60, 0x00, 0x00, 0x03, 0x00, 0x90, 0x00, 0x00, 0x03, 0x00, 0x00, 0x03, 0x00,
+        0x5A, 0xA0, 0x05, 0x02, 0x01, 0x69, 0x65, 0x95, 0x9A, 0x49, 0x32, 0xBC, 0x05, 0xA0, 0x20, 0x00, 0x00,
+        0x03, 0x00, 0x20, 0x00, 0x00, 0x06, 0x41,
+    ];
+
+    /// Columns, lines and the rate.
+    type Size = (u32, u32, Option<(u32, u32)>);
+
+    fn size(picture: Option<Picture>) -> Option<Size> {
+        picture.map(|found| (found.width, found.height, found.rate.map(|rate| (rate.num, rate.den))))
+    }
+
+    /// Profile, tier and level, with sub-layers of which every other has its own.
+    fn profile(writer: &mut Writer, sub_layers: u32) {
+        (0..12).for_each(|_| {
+            writer.bits(8, 0x5A);
+        });
+        (0..sub_layers).for_each(|layer| {
+            writer.bits(2, if layer % 2 == 0 { 0b11 } else { 0 });
+        });
+        if sub_layers > 0 {
+            writer.bits((8 - sub_layers) * 2, 0);
+        }
+        (0..sub_layers).filter(|layer| layer % 2 == 0).for_each(|_| {
+            writer.bits(32, 1).bits(32, 2).bits(32, 3);
+        });
+    }
+
+    /// A parameter set with everything that may stand before the timing: 1920x1080 of 1920x1088.
+    fn full(sub_layers: u32, is_fields: bool) -> Writer {
+        let mut writer = Writer::default();
+        writer.bits(16, 33 << 9 | 1).bits(4, 0).bits(3, sub_layers).bits(1, 1);
+        profile(&mut writer, sub_layers);
+        writer.ue(&[0, 1, 1920, if is_fields { 544 } else { 1088 }]);
+        writer.bits(1, 1).ue(&[0, 0, 0, if is_fields { 2 } else { 4 }]).ue(&[2, 2, 4]).bits(1, 1);
+        (0..=sub_layers).for_each(|_| {
+            writer.ue(&[4, 2, 5]);
+        });
+        writer.ue(&[0, 3, 0, 3, 1, 1]);
+        // Scaling lists: predicted ones, and one of each size written out.
+        writer.bits(2, 0b11);
+        for (list, coefficients) in (0..20).zip([16; 6].into_iter().chain([64; 14])) {
+            let written = matches!(list, 0 | 6 | 12 | 18);
+            writer.bits(1, u32::from(written));
+            match written {
+                true => writer.ue(&vec![3; coefficients + usize::from(list >= 12)]),
+                false => writer.ue(&[0]),
+            };
+        }
+        // Asymmetric partitions, offsets, PCM.
+        writer.bits(3, 0b111).bits(8, 0x77).ue(&[0, 1]).bits(1, 0);
+        // Three short-term sets: two before and one after; predicted from that, one left out; one before.
+        writer.ue(&[3]).ue(&[2, 1, 0]).bits(1, 1).ue(&[1]).bits(1, 1).ue(&[0]).bits(1, 1);
+        writer.bits(2, 0b10).ue(&[0]).bits(5, 0b1_01_00).bits(1, 1).bits(1, 0).ue(&[1, 0, 0]).bits(1, 1);
+        // Two long-term pictures of eight bits.
+        writer.bits(1, 1).ue(&[2]).bits(18, 0x155).bits(2, 0b11);
+        // Usability: nothing of the appearance, then fields or not, no default window.
+        writer.bits(1, 1).bits(4, 0).bits(1, 0).bits(1, u32::from(is_fields)).bits(2, 0b11).ue(&[0, 0, 0, 0]);
+        writer.bits(1, 1).bits(32, 1001).bits(32, 60_000);
+        writer
+    }
+
+    #[test]
+    fn a_real_one_is_read() {
+        assert_eq!(size(hevc_sps(&SPS)), Some((640, 360, Some((50, 1)))));
+        for kept in [30, 35] {
+            assert_eq!(size(hevc_sps(&SPS[..kept])), Some((640, 360, None)), "a damaged end costs the rate");
+        }
+        assert_eq!(hevc_sps(&SPS[..20]), None);
+    }
+
+    #[test]
+    fn everything_before_the_timing_is_passed_over() {
+        for sub_layers in 0..=6 {
+            let found = size(hevc_sps(&full(sub_layers, false).nal()));
+            assert_eq!(found, Some((1920, 1080, Some((60_000, 1001)))), "{sub_layers} sub-layers");
+        }
+    }
+
+    #[test]
+    fn two_fields_are_a_frame() {
+        let found = hevc_sps(&full(0, true).nal());
+        assert_eq!(size(found), Some((1920, 1080, Some((30_000, 1001)))));
+        assert!(found.unwrap().may_be_fields);
+    }
+
+    #[test]
+    fn a_video_parameter_set_may_tell_the_rate() {
+        for sub_layers in [0, 2] {
+            for has_timing in [0, 1] {
+                let mut writer = Writer::default();
+                writer.bits(16, 32 << 9 | 1).bits(12, 0xC0).bits(3, sub_layers).bits(17, 0x1FFFF);
+                profile(&mut writer, sub_layers);
+                writer.bits(1, 0).ue(&[4, 2, 5]).bits(6, 1).ue(&[2]).bits(4, 0b1010);
+                writer.bits(1, has_timing).bits(32, 1).bits(32, 25);
+                let found = hevc_vps(&writer.nal()).map(|rate| (rate.num, rate.den));
+                assert_eq!(found, (has_timing == 1).then_some((25, 1)));
+            }
+        }
+        assert_eq!(hevc_vps(&SPS), None, "another unit");
+        assert_eq!(hevc_sps(&[0x40, 0x01, 0x0C]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..120), flips in proptest::collection::vec((0usize..400, 0u8..8), 0..4)) {
+            let mut damaged = full(1, false).nal();
+            for (at, bit) in flips {
+                let at = at % damaged.len();
+                damaged[at] ^= 1 << bit;
+            }
+            let sps = [&[0x42, 0x01][..], &bytes].concat();
+            let vps = [&[0x40, 0x01][..], &bytes].concat();
+            let rate = hevc_vps(&vps);
+            prop_assert!(rate.is_none_or(|rate| rate.num > 0 && rate.den > 0));
+            for picture in [hevc_sps(&sps), hevc_sps(&damaged)].into_iter().flatten() {
+                prop_assert!((1..=16_888).contains(&picture.width) && (1..=33_776).contains(&picture.height));
+            }
+        }
+    }
 }
