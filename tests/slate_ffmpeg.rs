@@ -4,11 +4,12 @@
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
-use tunerd::recovery::slate::{
-    Player, Profile, Slate, SlateSpec, ffmpeg_arguments, ffmpeg_arguments_without_text,
-};
-use tunerd::ts::{Codec, Pcr};
+use tunerd::base::Instant;
+use tunerd::recovery::slate::{Profile, Slate, SlateSpec, ffmpeg_arguments, ffmpeg_arguments_without_text};
+use tunerd::recovery::{Due, Filler, FillerParams, KeepaliveTotals, Mode};
+use tunerd::ts::Codec;
 
 fn run(program: &str, arguments: &[String], input: Vec<u8>) -> Output {
     let mut child = Command::new(program)
@@ -39,12 +40,19 @@ fn encode(spec: &SlateSpec) -> Arc<Slate> {
     Arc::new(Slate::parse(&output.stdout).unwrap_or_else(|error| panic!("{spec:?}: {error}")))
 }
 
+/// What the filler publishes in so many seconds, called whenever it wants to be.
 fn play(slate: Arc<Slate>, seconds: u64) -> Vec<u8> {
-    let mut player = Player::new(slate);
+    let params = FillerParams { mode: Mode::SlateAv, interval: Duration::from_millis(200), has_audio: true };
+    let start = Instant::from_millis(12_345);
+    let mut filler = Filler::start(start, params, Some(slate), None, KeepaliveTotals::default());
     let mut out = Vec::new();
-    while player.next_at() < seconds * Pcr::RATE {
-        player.play(&mut out);
+    while let Some(now) = filler.next_deadline().filter(|now| *now - start < Duration::from_secs(seconds)) {
+        let before = out.len();
+        assert_eq!(filler.due(now, &mut out), Due::Slate);
+        filler.published(now, u64::try_from(out.len() - before).unwrap());
     }
+    let report = filler.report(start);
+    assert_eq!((report.mode, report.guardrail_count), (Some(Mode::SlateAv), 0));
     out
 }
 
@@ -72,6 +80,18 @@ fn the_built_in_slate_is_decoded_without_a_word_and_whole() {
     let (pictures, ticks) = decoded(Slate::built_in().unwrap());
     assert_eq!(pictures, 250);
     assert!(ticks.abs_diff(480_000) <= 2048, "{ticks} samples");
+}
+
+#[test]
+fn the_built_in_slate_is_what_an_encoder_makes() {
+    let profile = Profile { frame_rate: 25.0, ..Profile::default() };
+    let (own, made) =
+        (Slate::built_in().unwrap(), encode(&SlateSpec::of(&profile, "Channel recovering...", true)));
+    let video = |slate: &Slate| (slate.video().codec, slate.video().rate, slate.video().pictures.len());
+    let sound = |slate: &Slate| slate.sound().map(|sound| (sound.codec, sound.samples, sound.sample_rate));
+    assert_eq!((video(&own), sound(&own)), (video(&made), sound(&made)));
+    // Fonts differ from host to host.
+    assert!(picture(own).iter().any(|pixel| *pixel > 180), "it says something");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use tunerd::base::limits::PACKET_BYTES;
 use tunerd::config::{self, Count, Settings};
 use tunerd::engine::{self, Egress, SlowPolicy, Sources, ZeroCopy};
 use tunerd::exit::ExitCode;
+use tunerd::session::history;
 use tunerd::source::{self, direct, ffmpeg, startup};
 use tunerd::{control, session};
 
@@ -60,6 +61,11 @@ pub(crate) fn engine(
             provider_cooldown: stream.overlimit_cooldown.unwrap_or(Duration::ZERO),
             filler_enabled: settings.recovery.filler.is_some(),
         },
+        history: history::Limits::new(
+            settings.session.history_limit,
+            settings.session.source_history_limit,
+            settings.session.subscriber_history_limit,
+        ),
         egress: Egress {
             bytes: whole_packets(settings.engine.egress_bytes),
             delay: settings.engine.egress_delay,

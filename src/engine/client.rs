@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::base::{Instant, Key};
+use crate::session::history::SubscriberWindow;
 use crate::uring::{Handle, OpKey};
 
 use super::live::LiveSession;
@@ -25,7 +26,7 @@ pub(crate) enum ClientState {
     /// Its request head is being received; these bytes have come so far.
     Reading(Vec<u8>),
     /// It waits for its session's first picture.
-    Waiting { session: SessionKey, duration: Option<Duration> },
+    Waiting { session: SessionKey, duration: Option<Duration>, number: u64, joined_at: Instant },
     /// It watches.
     Viewing(Viewer),
     /// It is being told why not; then it is closed.
@@ -65,7 +66,7 @@ pub(crate) enum Sending {
     /// The preamble is in flight.
     Preamble(OpKey),
     /// A span of the ring is in flight.
-    Stream { op: OpKey, zero_copy: bool },
+    Stream { op: OpKey, zero_copy: bool, bytes: u32 },
 }
 
 /// Whether a viewer is sent to without copying.
@@ -94,6 +95,16 @@ impl Client {
             ClientState::Viewing(viewer) => Some(viewer),
             ClientState::Reading(_) | ClientState::Waiting { .. } | ClientState::Replying { .. } => None,
         }
+    }
+
+    /// Its time with the session it watches or waits for, until now.
+    pub(crate) const fn subscriber(&self) -> Option<(SessionKey, SubscriberWindow)> {
+        let (session, id, connected_at) = match &self.state {
+            ClientState::Viewing(viewer) => (viewer.session, viewer.number, viewer.joined_at),
+            ClientState::Waiting { session, number, joined_at, .. } => (*session, *number, *joined_at),
+            ClientState::Reading(_) | ClientState::Replying { .. } => return None,
+        };
+        Some((session, SubscriberWindow { id, peer: self.peer, connected_at, left: None }))
     }
 
     /// The session it watches or waits for.

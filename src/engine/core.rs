@@ -12,6 +12,7 @@ use crate::base::{Arena, Clock, Errno, HeapBytes, Instant};
 use crate::recovery::ProviderCooldowns;
 use crate::ring::{Lent, Ring};
 use crate::session;
+use crate::session::history::ClosedSessions;
 use crate::tuner::{ChannelId, Lineup};
 use crate::uring::{Completion, Driver, Event, Handle, Hangup, Operation};
 
@@ -87,6 +88,8 @@ pub struct Core<D: Driver<Memory = Lent, Token = Token>> {
     pub(crate) tuners: Option<Tuners>,
     /// Providers that this core leaves alone.
     pub(crate) providers: ProviderCooldowns,
+    /// Sessions that have ended here.
+    pub(crate) closed: ClosedSessions,
     pub(crate) next_ticket: u64,
     pub(crate) next_session: u64,
 
@@ -134,6 +137,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             driver,
             id: parts.id,
             providers: ProviderCooldowns::new(parts.params.session.provider_cooldown),
+            closed: ClosedSessions::new(parts.params.history.sessions),
             params: parts.params,
             control: parts.control,
             mailbox: parts.mailbox,
@@ -336,6 +340,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                 CoreCommand::SlateReady { ticket, result } => self.on_slate(ticket, result),
                 CoreCommand::Tuner(message) => self.on_tuner_message(message),
                 CoreCommand::Snapshot(reply) => reply(self.snapshot()),
+                CoreCommand::TriggerRecovery { channel, reason, reply } => {
+                    self.on_trigger(channel, &reason, reply)
+                }
                 CoreCommand::Drain { deadline } => self.drain(deadline),
             }
         }

@@ -9,6 +9,7 @@ use crate::base::limits::{
 };
 use crate::base::{Errno, HeapBytes};
 use crate::ring::Lent;
+use crate::session::history::CloseReason;
 use crate::ts;
 use crate::uring::{Driver, Event, Hangup, OpKey, Operation};
 
@@ -120,7 +121,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                 0
             }
             Some(Next::Over) => {
-                self.leave(key, Hangup::Finish);
+                self.leave(key, Hangup::Finish, CloseReason::SessionClosed);
                 0
             }
             Some(Next::Preamble) => self.send_preamble(key),
@@ -156,7 +157,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             Operation::Send { socket, from }
         };
         if let Some(op) = self.submit(key, send) {
-            self.now_sending(key, Sending::Stream { op, zero_copy });
+            let bytes = u32::try_from(bytes).expect("at most SEND_BYTES_MAX");
+            self.now_sending(key, Sending::Stream { op, zero_copy, bytes });
         }
         bytes as u64
     }
@@ -166,7 +168,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             Ok(op) => Some(op),
             Err(_full) => {
                 self.counters.queue_full += 1;
-                self.leave(key, Hangup::Reset);
+                self.leave(key, Hangup::Reset, CloseReason::StreamWriteError);
                 None
             }
         }
@@ -229,8 +231,20 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                 viewer.zero_copy = ZeroCopyState::Off;
                 0
             }
-            Err(_gone) => return self.leave(key, Hangup::Reset),
+            Err(Errno::PIPE | Errno::CONNRESET) => {
+                return self.leave(key, Hangup::Reset, CloseReason::HttpContextCanceled);
+            }
+            Err(_broken) => return self.leave(key, Hangup::Reset, CloseReason::StreamWriteError),
         };
+        // Within the turn it was submitted in, a send has not waited.
+        let blocked = self.now - viewer.progress_at;
+        let is_short = matches!(was, Sending::Stream { bytes, .. } if (1..bytes as usize).contains(&count));
+        if (is_short || !blocked.is_zero())
+            && let Some(live) = self.sessions.get_mut(viewer.session)
+        {
+            live.stats.writes.blocked += blocked;
+            live.stats.writes.short_writes += u64::from(is_short);
+        }
         if count > 0 {
             viewer.progress_at = self.now;
         }
@@ -271,7 +285,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             self.enqueue(key);
         } else {
             self.count_lagged(key);
-            self.leave(key, Hangup::Reset);
+            self.leave(key, Hangup::Reset, CloseReason::SlowClientLagged);
         }
     }
 
@@ -295,8 +309,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             preamble.extend_from_slice(live.ring.bytes(viewer.position, rest));
         }
         ts::write_skip(&entry.state, &mut preamble);
-        live.stats.slow_skip_events += 1;
-        live.stats.slow_skip_lag_bytes += entry.position - viewer.position;
+        live.stats.writes.skipped(entry.position - viewer.position, self.params.chunk_bytes);
         viewer.position = entry.position;
         viewer.preamble = preamble;
         viewer.skip_wanted = false;

@@ -205,13 +205,13 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let Some(live) = self.sessions.get_mut(session) else { return };
         let Some(source) = &mut live.source else { return };
         source.selected_at = Some(self.now);
-        source.startup_bytes = source.ingest.bytes;
         if let Some(staging) = &mut source.staging {
             staging.start_from(from);
             source.ingest.start_from(staging.position());
             live.prologue = source.ingest.prologue();
         }
-        live.stats.source_selects += 1;
+        self.note_selected(session, from);
+        let Some(source) = self.sessions.get(session).and_then(|live| live.source.as_ref()) else { return };
         let mode = source.opening.name();
         log::info!(
             "msg=\"shared session selected source\" {} producer={mode} startup={:?}",

@@ -7,6 +7,7 @@ use crate::base::{HeapBytes, Instant};
 use crate::http::request::{self, Parsed, Request};
 use crate::http::{Response, Route, StreamError, stream_error, stream_head_only, stream_route};
 use crate::ring::Lent;
+use crate::session::history::CloseReason;
 use crate::uring::{Driver, Event, Hangup, Operation};
 
 use super::client::{Client, ClientKey, ClientState};
@@ -225,7 +226,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
 
     pub(crate) fn on_hangup(&mut self, key: ClientKey) {
         if self.clients.get(key).is_some() {
-            self.leave(key, Hangup::Reset);
+            self.leave(key, Hangup::Reset, CloseReason::HttpContextCanceled);
         }
     }
 

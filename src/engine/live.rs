@@ -6,13 +6,16 @@ use crate::base::Instant;
 use crate::base::limits::ENTRY_POINTS_MAX;
 use crate::recovery::slate::Slate;
 use crate::ring::{EntryIndex, Ring};
-use crate::session::{self, Machine};
 use crate::ts::{Inspector, Snapshot};
 use crate::tuner::Channel;
 
 use super::client::ClientKey;
 use super::port::{SessionId, Ticket};
+use super::snapshot::{HealthPersistSnapshot, RecoverySnapshot};
 use super::upstream::SourceRun;
+use crate::session::history::{History, Limits, WriteCounters};
+use crate::session::{self, Failure, Machine};
+use crate::source::cutover::CutoverWarning;
 
 /// One session.
 pub(crate) struct LiveSession {
@@ -48,25 +51,30 @@ pub(crate) struct LiveSession {
     pub(crate) lingers_until: Option<Instant>,
 
     pub(crate) started_at: Instant,
-    pub(crate) next_viewer: u64,
+    /// The sources and viewers it had.
+    pub(crate) history: History,
+    /// Why those who waited for the first picture were turned away.
+    pub(crate) failure: Option<Failure>,
+    /// What went wrong with the last source; redacted.
+    pub(crate) error: Option<String>,
+    pub(crate) recovery: RecoverySnapshot,
+    pub(crate) health_persist: HealthPersistSnapshot,
+    pub(crate) cutover_warning: CutoverWarning,
     pub(crate) stats: SessionStats,
 }
 
 /// What a session has counted.
 #[derive(Default)]
 pub(crate) struct SessionStats {
-    pub(crate) viewers_total: u64,
-    pub(crate) viewers_peak: u64,
     pub(crate) viewers_now: u64,
     pub(crate) bytes_read: u64,
+    pub(crate) bytes_pushed: u64,
+    pub(crate) bytes_pushed_at_select: u64,
     pub(crate) chunks_pushed: u64,
     pub(crate) last_byte_at: Option<Instant>,
     pub(crate) last_push_at: Option<Instant>,
-    pub(crate) slow_skip_events: u64,
-    pub(crate) slow_skip_lag_bytes: u64,
-    pub(crate) write_timeouts: u64,
+    pub(crate) writes: WriteCounters,
     pub(crate) writer_pauses: u64,
-    pub(crate) source_selects: u64,
 }
 
 impl LiveSession {
@@ -75,6 +83,7 @@ impl LiveSession {
         id: SessionId,
         channel: Arc<Channel>,
         params: session::Params,
+        limits: Limits,
         ring: Ring,
         now: Instant,
     ) -> (Self, Vec<session::Action>) {
@@ -100,7 +109,12 @@ impl LiveSession {
             armed: None,
             lingers_until: None,
             started_at: now,
-            next_viewer: 0,
+            history: History::new(limits),
+            failure: None,
+            error: None,
+            recovery: RecoverySnapshot::default(),
+            health_persist: HealthPersistSnapshot::default(),
+            cutover_warning: CutoverWarning::default(),
             stats: SessionStats::default(),
         };
         (session, actions)

@@ -20,6 +20,7 @@ mod slates;
 pub mod snapshot;
 mod staging;
 mod token;
+mod trigger;
 mod tuners;
 mod upstream;
 mod viewers;
@@ -28,7 +29,9 @@ pub use self::core::{Core, Parts};
 pub use heartbeat::Heartbeats;
 pub use mailbox::{Mailbox, MailboxFull, MailboxReader};
 pub use params::{Egress, Params, SlowPolicy, Sources, ZeroCopy};
+pub use placement::home;
 pub use port::{
     ControlPort, ControlRequest, CoreCommand, CoreId, HandedConnection, SessionId, Ticket, TunerMessage,
 };
 pub use token::Token;
+pub use trigger::{TriggerRefusal, TriggerReply, normalized_reason};

@@ -72,7 +72,6 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             startup,
             rests_until: None,
             selected_at: None,
-            startup_bytes: 0,
         });
         self.drive(session);
         self.arm(session);
@@ -143,6 +142,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             return;
         };
         if source.selected_at.is_some() {
+            self.note_error(session, "source ended".to_owned());
             log::warn!("msg=\"shared session source ended\" {}", self.describe(session));
             self.session_event(session, SessionEvent::SourceLost { cause: Lost::Eof });
             return;
@@ -168,6 +168,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     pub(crate) fn source_failed(&mut self, session: SessionKey, error: &SourceError) {
         let Some(source) = self.sessions.get(session).and_then(|live| live.source.as_ref()) else { return };
         if source.selected_at.is_some() {
+            self.note_error(session, error.reason());
             log::warn!(
                 "msg=\"shared session source lost\" {} reason=\"{}\"",
                 self.describe(session),
@@ -199,6 +200,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             crate::base::redact::url(&live.channel.sources[index].url),
             error.reason()
         );
+        self.note_error(session, error.reason());
+        let Some(live) = self.sessions.get(session) else { return };
         // Told apart for the viewer: nothing came at all, or something came and was no picture.
         let came = live.source.as_ref().is_some_and(|source| source.ingest.bytes > 0);
         let silent = came && matches!(error.kind(), Kind::Timeout | Kind::NoEntryPoint);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::base::limits::{READ_BYTES_MAX, SEND_BYTES_MAX};
 use crate::session;
+use crate::session::history::Limits;
 use crate::source;
 
 /// When bytes are sent without copying.
@@ -67,6 +68,8 @@ pub struct Sources {
 pub struct Params {
     /// The life of a session.
     pub session: session::Params,
+    /// What is remembered of sessions.
+    pub history: Limits,
     /// How viewers are served.
     pub egress: Egress,
     /// How sources are opened.

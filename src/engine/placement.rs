@@ -6,7 +6,11 @@ use super::port::CoreId;
 
 /// A channel's core: channels that follow each other in the database live on different cores, and every core
 /// finds the same answer without asking.
-pub(crate) fn home(channel: ChannelId, cores: u8) -> CoreId {
+///
+/// # Panics
+/// Never: the remainder is less than the number of cores.
+#[must_use]
+pub fn home(channel: ChannelId, cores: u8) -> CoreId {
     let index = channel.0.rem_euclid(i64::from(cores.max(1)));
     CoreId(u8::try_from(index).expect("less than the number of cores"))
 }

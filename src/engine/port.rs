@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use crate::base::{ChildExit, Instant};
 use crate::health;
-use crate::tuner::{ChannelId, Lineup, SourceId};
 use crate::recovery::slate::{Slate, SlateSpec};
+use crate::tuner::{ChannelId, Lineup, SourceId};
 
 use super::snapshot::CoreSnapshot;
+use super::trigger::TriggerReply;
 
 /// A core, counted from zero.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -148,6 +149,15 @@ pub enum CoreCommand<F = OwnedFd> {
     Tuner(TunerMessage),
     /// Describe everything that lives here; the reply runs on the core and must not block.
     Snapshot(Box<dyn FnOnce(CoreSnapshot) + Send>),
+    /// Get the channel's stream from another source, or from the same one anew, as after a stall.
+    TriggerRecovery {
+        /// The channel, which lives on this core if anywhere.
+        channel: ChannelId,
+        /// Why, for the status.
+        reason: String,
+        /// Told whether it is done.
+        reply: TriggerReply,
+    },
     /// End everything: new tunes get 503, viewers end cleanly, sources stop. The core's thread returns when
     /// nothing is left or at the deadline.
     Drain {

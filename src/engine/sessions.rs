@@ -8,6 +8,7 @@ use crate::base::Instant;
 use crate::http::StreamError;
 use crate::recovery::{ProviderCooldowns, ProviderScope};
 use crate::ring::{Lent, Ring};
+use crate::session::history::CloseReason;
 use crate::session::{self, Action, Candidate, Event, Failure};
 use crate::tuner::{Channel, Source};
 use crate::uring::{Driver, Hangup};
@@ -79,13 +80,12 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             return self.refuse(client, StreamError::MaxSubscribers);
         }
         live.waiting.push(client);
-        live.stats.viewers_total += 1;
         live.stats.viewers_now += 1;
-        live.stats.viewers_peak = live.stats.viewers_peak.max(live.stats.viewers_now);
+        let number = live.history.attach();
         let Some(waiting) = self.clients.get_mut(client) else {
             unreachable!("a client joins while it is there")
         };
-        waiting.state = ClientState::Waiting { session, duration };
+        waiting.state = ClientState::Waiting { session, duration, number, joined_at: self.now };
         self.watch_for_hangup(client);
         self.session_event(session, Event::Joined);
         // Only now: a tuner may be granted on the spot, and one that comes for nobody is given back.
@@ -108,7 +108,14 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         };
         let id = SessionId(self.next_session * u64::from(self.params.cores) + u64::from(self.id.0) + 1);
         self.next_session += 1;
-        let (live, actions) = LiveSession::new(id, Arc::clone(channel), self.params.session, ring, self.now);
+        let (live, actions) = LiveSession::new(
+            id,
+            Arc::clone(channel),
+            self.params.session,
+            self.params.history,
+            ring,
+            self.now,
+        );
         let session = self.sessions.insert(live).ok()?;
         self.by_channel.insert(channel.id, session);
         self.by_id.insert(id, session);
@@ -149,7 +156,12 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             Action::StartSource { index, .. } => self.start_source(session, index),
             Action::StopSource => self.stop_source(session),
             Action::Admit => self.admit(session),
-            Action::Refuse(failure) => self.refuse_waiting(session, failure),
+            Action::Refuse(failure) => {
+                if let Some(live) = self.sessions.get_mut(session) {
+                    live.failure = Some(failure);
+                }
+                self.refuse_waiting(session, failure);
+            }
             Action::EndViewers => self.end_viewers(session),
             Action::Finish => self.finish(session),
             Action::ArmProvider { scope, retry_after } => self.providers.arm(self.now, &scope, retry_after),
@@ -202,6 +214,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         for client in std::mem::take(&mut live.waiting) {
             let waits = self.clients.get(client).is_some_and(|client| client.session() == Some(session));
             if waits {
+                self.note_gone(client, CloseReason::SessionClosed);
                 self.refuse(client, error);
                 self.uncount_viewer(session);
             }
@@ -216,7 +229,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             .map(|(key, _)| key)
             .collect();
         for viewer in viewers {
-            self.leave(viewer, Hangup::Finish);
+            self.leave(viewer, Hangup::Finish, CloseReason::SessionClosed);
         }
     }
 
@@ -224,6 +237,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     fn finish(&mut self, session: SessionKey) {
         self.stop_source(session);
         self.refuse_waiting(session, Failure::SourcesFailed);
+        self.remember(session);
         let linger_until = self.now + LINGER_MAX;
         let Some(live) = self.sessions.get_mut(session) else { return };
         if self.by_channel.get(&live.channel.id) == Some(&session) {

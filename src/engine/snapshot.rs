@@ -1,12 +1,15 @@
 //! What a core shows of itself: plain copies, made on request, consistent per session.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::base::Instant;
-use crate::tuner::{ChannelId, SourceId};
+use crate::session::history::{ClosedSnapshot, SessionRecord};
+use crate::tuner::SourceId;
+use crate::tuner::pool::Kind;
 
-use super::port::CoreId;
+use super::port::{CoreId, SessionId};
 
 /// One viewer.
 #[derive(Clone, Debug)]
@@ -36,84 +39,133 @@ pub enum SessionPhase {
     Ending,
 }
 
+/// What fills a session's stream while it has no source.
+#[derive(Clone, PartialEq, Default, Debug)]
+pub struct KeepaliveSnapshot {
+    /// `null`, `psi` or `slate_av` while it runs.
+    pub mode: Option<&'static str>,
+    /// How often a lesser mode had to do, in this session.
+    pub fallback_count: u64,
+    /// Why, the last time: `<from mode>: <error>`.
+    pub fallback_reason: String,
+    /// When it was started, this time or the last.
+    pub started_at: Option<Instant>,
+    /// When it was stopped; `None` while it runs.
+    pub stopped_at: Option<Instant>,
+    /// Bytes since it was started.
+    pub bytes: u64,
+    /// Chunks since it was started.
+    pub chunks: u64,
+    /// Mean bytes per second at the last chunk.
+    pub rate: f64,
+    /// Bytes per second it should have.
+    pub expected_rate: f64,
+    /// Its rate in proportion to the source's; 0 when that is unknown.
+    pub multiplier: f64,
+    /// How often it was too fast since it was started.
+    pub guardrail_count: u64,
+    /// What was said about that.
+    pub guardrail_reason: String,
+}
+
+/// How the stream was led from one source to the next.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct TransitionSnapshot {
+    /// Of the last boundary: `disc`, `cc`, `pcr`, `psi_version`, `stitch`, `idr`, comma-separated.
+    pub signals_applied: String,
+    /// What could not be done there, comma-separated.
+    pub signal_skips: String,
+    /// How often that changed.
+    pub fallback_count: u64,
+    /// The last of it: `default: <skip>`.
+    pub fallback_reason: String,
+    /// The clock went on at the last boundary.
+    pub stitch_applied: bool,
+}
+
+/// How a session got over the loss of its source.
+#[derive(Clone, PartialEq, Default, Debug)]
+pub struct RecoverySnapshot {
+    /// Stalls, and recoveries that somebody asked for.
+    pub stall_count: u64,
+    /// Recoveries begun.
+    pub cycle: u64,
+    /// Why the last one was.
+    pub reason: String,
+    /// A recovery is going on.
+    pub in_progress: bool,
+    /// The boundaries.
+    pub transition: TransitionSnapshot,
+    /// What filled the gap.
+    pub keepalive: KeepaliveSnapshot,
+}
+
+/// Writes of sources' health that did not reach the database one by one.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct HealthPersistSnapshot {
+    /// Replaced by a newer one of the same source.
+    pub coalesced: BTreeMap<SourceId, u64>,
+    /// Lost.
+    pub dropped: BTreeMap<SourceId, u64>,
+    /// All that were replaced, cleared ones included.
+    pub coalesced_total: u64,
+    /// All that were lost, cleared ones included.
+    pub dropped_total: u64,
+}
+
 /// One session.
 #[derive(Clone, Debug)]
 pub struct SessionSnapshot {
-    /// Unique in the process, from 1.
-    pub id: u64,
-    /// Its tuner, once granted.
-    pub tuner: Option<u16>,
-    /// Its channel.
-    pub channel: ChannelId,
-    /// The channel's guide number.
-    pub guide_number: String,
-    /// The channel's name.
-    pub guide_name: String,
+    /// What will be remembered of it, as it is now.
+    pub record: SessionRecord,
     /// Where it is in its life.
     pub phase: SessionPhase,
-    /// When it was created.
-    pub started_at: Instant,
-    /// The selected source.
-    pub source: Option<SourceSnapshot>,
     /// Bytes read from upstream, over all sources.
     pub bytes_read: u64,
-    /// Bytes committed to the ring.
+    /// Bytes committed to the ring, over all sources.
     pub bytes_pushed: u64,
     /// Reads that ended in a commit.
     pub chunks_pushed: u64,
-    /// When the source last gave bytes.
+    /// Bits per second committed since the selection of the source.
+    pub bitrate_bps: u64,
+    /// When a source last gave bytes.
     pub last_byte_at: Option<Instant>,
-    /// When bytes were last committed.
+    /// When its bytes were last committed.
     pub last_push_at: Option<Instant>,
-    /// How often viewers were skipped forward.
-    pub slow_skip_events: u64,
-    /// Bytes they missed.
-    pub slow_skip_lag_bytes: u64,
-    /// Viewers ended because their socket took nothing for too long.
-    pub write_timeouts: u64,
     /// How often the writer had to wait a turn for a lent span.
     pub writer_pauses: u64,
-    /// Sources selected so far.
-    pub source_selects: u64,
-    /// The most viewers at once.
-    pub viewers_peak: u64,
-    /// Viewers that ever joined.
-    pub viewers_total: u64,
-    /// The viewers.
+    /// Its recoveries.
+    pub recovery: RecoverySnapshot,
+    /// Its sources' health on the way to the database.
+    pub health_persist: HealthPersistSnapshot,
+    /// The viewers, those included who wait for the first picture.
     pub viewers: Vec<ViewerSnapshot>,
 }
 
-/// The selected source of a session.
-#[derive(Clone, Debug)]
-pub struct SourceSnapshot {
-    /// Its row.
-    pub id: SourceId,
-    /// Its playlist item.
-    pub item_key: String,
-    /// Its address, redacted.
-    pub url: String,
-    /// `direct`, `ffmpeg-copy` or `ffmpeg-transcode`.
-    pub mode: &'static str,
-    /// When it was selected.
-    pub selected_at: Instant,
-    /// Why.
-    pub select_reason: String,
-    /// Bytes read until it was selected.
-    pub startup_bytes: u64,
-    /// Names of the video codecs, comma-separated.
-    pub video_codecs: String,
-    /// Names of the audio codecs, comma-separated.
-    pub audio_codecs: String,
-    /// Video streams.
-    pub video_streams: u32,
-    /// Audio streams.
-    pub audio_streams: u32,
-    /// `video_audio`, `video_only`, `audio_only` or `undetected`.
-    pub component_state: &'static str,
-    /// Bytes committed since selection.
-    pub bytes_since_select: u64,
-    /// Bits per second over the last seconds.
-    pub bitrate_bps: u64,
+/// A tuner that has been granted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LeaseSnapshot {
+    /// The tuner.
+    pub tuner: u16,
+    /// What for.
+    pub kind: Kind,
+    /// What the request called it: a guide number, or `probe:` and an item.
+    pub label: String,
+    /// Who has it.
+    pub session: SessionId,
+    /// Since when.
+    pub started_at: Instant,
+}
+
+/// The tuners, as the core knows that counts them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TunersSnapshot {
+    /// How many there are.
+    pub count: usize,
+    /// Those granted, and those that settle for somebody.
+    pub in_use: usize,
+    /// Those granted.
+    pub leases: Vec<LeaseSnapshot>,
 }
 
 /// Counters of one core.
@@ -156,10 +208,10 @@ pub struct CoreSnapshot {
     pub counters: CoreCounters,
     /// Its sessions, in creation order.
     pub sessions: Vec<SessionSnapshot>,
+    /// Sessions that have ended here.
+    pub closed: ClosedSnapshot,
     /// Connections that are not viewers.
     pub connections: usize,
-    /// Tuners leased, when this core counts them.
-    pub tuners_in_use: Option<usize>,
-    /// Tuners there are, when this core counts them.
-    pub tuner_count: Option<usize>,
+    /// The tuners, when this core counts them.
+    pub tuners: Option<TunersSnapshot>,
 }

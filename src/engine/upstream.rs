@@ -37,8 +37,6 @@ pub(crate) struct SourceRun {
     pub(crate) rests_until: Option<Instant>,
     /// When it was selected; `None` while it is being started.
     pub(crate) selected_at: Option<Instant>,
-    /// Bytes read until then.
-    pub(crate) startup_bytes: u64,
 }
 
 /// How bytes are had.

@@ -4,6 +4,7 @@ use crate::base::limits::READ_BYTES_MAX;
 use crate::http::stream_head;
 use crate::ring::Lent;
 use crate::session::Event;
+use crate::session::history::{CloseReason, SubscriberWindow};
 use crate::ts;
 use crate::uring::{Driver, Hangup};
 
@@ -38,7 +39,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
 
     fn admit_one(&mut self, session: SessionKey, key: ClientKey) {
         let Some(client) = self.clients.get(key) else { return };
-        let ClientState::Waiting { session: waits_for, duration } = client.state else { return };
+        let ClientState::Waiting { session: waits_for, duration, number, joined_at } = client.state else {
+            return;
+        };
         if waits_for != session {
             return;
         }
@@ -55,10 +58,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let mut preamble = Vec::with_capacity(1024);
         stream_head(&mut preamble, live.tuner.unwrap_or_default());
         ts::write_join(&entry.state, &mut preamble);
-        live.next_viewer += 1;
         let viewer = Viewer {
             session,
-            number: live.next_viewer,
+            number,
             position: entry.position,
             preamble,
             sending: Sending::Nothing,
@@ -66,7 +68,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             held: Vec::new(),
             zero_copy,
             progress_at: self.now,
-            joined_at: self.now,
+            joined_at,
             until,
             bytes_sent: 0,
             skip_wanted: false,
@@ -82,7 +84,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     }
 
     /// A client leaves its session, or is made to. The session may be forgotten with it.
-    pub(crate) fn leave(&mut self, key: ClientKey, how: Hangup) {
+    pub(crate) fn leave(&mut self, key: ClientKey, how: Hangup, reason: CloseReason) {
+        self.note_gone(key, reason);
         let Some(client) = self.clients.remove(key) else { return };
         // What a zero-copy send left in the socket's queue would stay lent until an unknown peer acknowledges it,
         // and the writer would wait for that. When the stream is over there is no writer.
@@ -97,6 +100,16 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         if let Some(session) = client.session() {
             self.uncount_viewer(session);
             self.session_event(session, Event::Left);
+        }
+    }
+
+    /// Writes into its session's history that a viewer goes.
+    pub(crate) fn note_gone(&mut self, key: ClientKey, reason: CloseReason) {
+        let Some((session, viewer)) = self.clients.get(key).and_then(|client| client.subscriber()) else {
+            return;
+        };
+        if let Some(live) = self.sessions.get_mut(session) {
+            live.history.detach(SubscriberWindow { left: Some((self.now, reason)), ..viewer });
         }
     }
 
@@ -133,7 +146,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         for (key, finding) in found {
             match finding {
                 Finding::Fine => {}
-                Finding::DurationOver => self.leave(key, Hangup::Finish),
+                Finding::DurationOver => self.leave(key, Hangup::Finish, CloseReason::SessionClosed),
                 Finding::Blocked => self.end_blocked(key),
                 Finding::Lagging => self.end_or_skip_lagging(key),
             }
@@ -168,7 +181,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let Some(client) = self.clients.get(key) else { return };
         let Some(viewer) = client.viewer() else { return };
         if let Some(live) = self.sessions.get_mut(viewer.session) {
-            live.stats.write_timeouts += 1;
+            live.stats.writes.deadline_timeouts += 1;
             log::warn!(
                 "msg=\"stream subscriber ended with error\" guide_number={} subscriber_id={} client_addr={} \
                  close_reason=stream_write_error blocked={:?}",
@@ -178,7 +191,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                 self.now - viewer.progress_at
             );
         }
-        self.leave(key, Hangup::Reset);
+        self.leave(key, Hangup::Reset, CloseReason::StreamWriteError);
     }
 
     fn end_or_skip_lagging(&mut self, key: ClientKey) {
@@ -197,7 +210,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             }
             (SlowPolicy::Disconnect, _) => {
                 self.count_lagged(key);
-                self.leave(key, Hangup::Reset);
+                self.leave(key, Hangup::Reset, CloseReason::SlowClientLagged);
             }
         }
     }
@@ -231,7 +244,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                 }
                 None => {
                     self.count_lagged(key);
-                    self.leave(key, Hangup::Reset);
+                    self.leave(key, Hangup::Reset, CloseReason::SlowClientLagged);
                 }
             }
         }

@@ -11,3 +11,8 @@ pub use budget::{Budget, Exhausted, backoff, pacing};
 pub use filler::{Due, Filler, KeepaliveTotals, Mode, Params as FillerParams, Report as FillerReport};
 pub use penalty::{Penalties, Penalty};
 pub use provider::{ProviderCooldowns, ProviderScope, cooldown_with};
+mod holdback;
+pub mod splice;
+
+pub use holdback::{HELD_BYTES_MAX, Holdback};
+pub use splice::{BoundaryReport, Lead, Run, RunKind, Splice, SpliceCounts};

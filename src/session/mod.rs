@@ -1,5 +1,6 @@
 //! A channel while somebody watches it: from the first viewer's request to the last one's leaving.
 
+pub mod history;
 mod machine;
 
 pub use machine::{

@@ -1,7 +1,16 @@
 //! What operators see, under the names and in the notation that existing dashboards read.
 
+mod churn;
+mod client_stream;
+mod encode;
 pub mod go_time;
+mod session_history;
+mod source;
+mod tuner_row;
 pub mod tuners;
 
 pub use go_time::Moment;
-pub use tuners::TunerStatusSnapshot;
+pub use tuners::{DrainWait, TunerStatusSnapshot};
+
+#[cfg(test)]
+mod tests;

@@ -21,11 +21,12 @@ mod null;
 mod packet;
 mod pcr_clock;
 mod pes;
+mod pes_times;
 pub mod psi;
 mod skip;
 mod sync;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use clock_ref::{Pcr, Pts};
 pub use codec::{Codec, CodecSet, Descriptor, Descriptors, StreamKind};
@@ -42,5 +43,6 @@ pub use packet::{
 };
 pub use pcr_clock::PcrSample;
 pub(crate) use pes::PesReader;
+pub use pes_times::{PesStart, PesTimes, strip_pes_times, write_pes_times};
 pub use skip::{JOIN_BYTES_MAX, PidCounter, SKIP_BYTES_MAX, Snapshot, write_join, write_skip};
 pub use sync::{AlignCounts, Aligned, Aligner, UNDECIDED_BYTES_MAX};

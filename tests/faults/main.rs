@@ -17,7 +17,6 @@ mod kit;
 #[expect(dead_code, reason = "the kit's provider and its judge of generated streams need it")]
 mod tscheck;
 #[path = "../support/tsgen.rs"]
-#[expect(dead_code, reason = "the kit's provider needs some of it")]
 mod tsgen;
 
 #[path = "../support/tsedit.rs"]
@@ -27,6 +26,10 @@ mod tsview;
 
 mod judge;
 mod matrix;
+mod outage;
 mod provider;
 mod recorder;
+mod recovery;
 mod scenario;
+mod secrets;
+mod tunes;

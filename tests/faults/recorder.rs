@@ -37,15 +37,13 @@ impl Recording {
     }
 }
 
-/// Watches `path` until `enough` or for `limit`. Times are told by `clock`.
+/// Watches until `enough` or for `limit`. Times are told by `clock`.
 pub(crate) fn record(
-    port: u16,
-    path: &str,
+    mut viewer: Viewer,
     clock: Stopwatch,
     limit: Duration,
     mut enough: impl FnMut(Duration) -> bool,
 ) -> Recording {
-    let mut viewer = Viewer::open(port, path);
     let opened = clock.elapsed();
     let mut recording = Recording { opened, ..Recording::default() };
     let mut look_at = opened;
@@ -79,7 +77,7 @@ pub(crate) fn record(
                     error.kind(),
                     ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
                 ) => {}
-            Err(error) => panic!("{path}: {error}"),
+            Err(error) => panic!("{error}"),
         }
     }
 }

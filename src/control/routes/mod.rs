@@ -4,6 +4,7 @@ mod channels;
 mod health;
 mod items;
 mod lineup;
+mod recovery;
 mod tuners;
 
 use std::rc::Rc;
@@ -35,6 +36,7 @@ enum Route {
     HealthClearAll,
     PlaylistSync,
     Tuners,
+    Recovery,
 }
 
 impl Route {
@@ -61,6 +63,7 @@ impl Route {
             }
             ["api", "admin", "jobs", "playlist-sync", "run"] => Self::PlaylistSync,
             ["api", "admin", "tuners"] => Self::Tuners,
+            ["api", "admin", "tuners", "recovery"] => Self::Recovery,
             _ => return None,
         })
     }
@@ -78,9 +81,11 @@ impl Route {
             Self::Channels | Self::Sources(_) => &[Method::Get, Method::Head, Method::Post],
             Self::Channel(_) => &[Method::Patch, Method::Delete],
             Self::Source(..) => &[Method::Delete],
-            Self::LineupPost | Self::PlaylistSync | Self::HealthClear(_) | Self::HealthClearAll => {
-                &[Method::Post]
-            }
+            Self::LineupPost
+            | Self::PlaylistSync
+            | Self::HealthClear(_)
+            | Self::HealthClearAll
+            | Self::Recovery => &[Method::Post],
         }
     }
 }
@@ -160,7 +165,8 @@ async fn serve(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
         (Route::HealthClear(channel), _) => health::clear(state, channel).await,
         (Route::HealthClearAll, _) => health::clear_all(state).await,
         (Route::PlaylistSync, _) => Ok(playlist::run_job(state).await),
-        (Route::Tuners, _) => tuners::status(state).await,
+        (Route::Tuners, _) => tuners::status(call, state).await,
+        (Route::Recovery, _) => recovery::trigger(call, state).await,
     }
 }
 

@@ -7,8 +7,9 @@ use crate::base::Instant;
 use crate::control::call::tests::{call, written};
 use crate::control::params::PlaylistUrl;
 use crate::control::state::tests::{params, state, with};
-use crate::engine::snapshot::{CoreCounters, CoreSnapshot};
+use crate::engine::snapshot::{CoreCounters, CoreSnapshot, TunersSnapshot};
 use crate::engine::{CoreCommand, CoreId, Mailbox};
+use crate::session::history::ClosedSnapshot;
 use crate::store::{HealthChange, SourceHealth};
 use crate::tuner::{ChannelId, SourceId};
 
@@ -235,8 +236,8 @@ fn every_core_describes_its_sessions() {
             counters: CoreCounters::default(),
             sessions: Vec::new(),
             connections: 0,
-            tuners_in_use: Some(1),
-            tuner_count: Some(3),
+            closed: ClosedSnapshot::default(),
+            tuners: Some(TunersSnapshot { count: 3, in_use: 1, leases: Vec::new() }),
         });
     });
     tokio_uring::start(async {

@@ -80,6 +80,7 @@ fn params() -> Params {
             startup: source::startup::Params::default(),
         },
         chunk_bytes: 1316,
+        history: crate::session::history::Limits::new(0, 0, 0),
         cores: 1,
         tuners: 1,
         preempt_settle_delay: Duration::ZERO,

@@ -13,8 +13,17 @@ use super::demux::{self, SlateError};
 use super::frame_rate::FrameRate;
 use super::player::TABLES_PER_SECOND;
 
-/// Black, 1280x720 at 25 pictures per second, H.264 and AAC of 48 kHz stereo. Made by ffmpeg 5.1 with what
-/// [`super::ffmpeg_arguments`] says for that size, that rate and the text "Channel recovering...".
+/// What [`super::ffmpeg_arguments`] makes with ffmpeg 5.1 for 1280x720, 25 pictures per second and 48 kHz stereo:
+///
+/// ```text
+/// ffmpeg -nostdin -f lavfi -i color=c=black:s=1280x720:r=25 -f lavfi -t 1 -i anullsrc=r=48000:cl=stereo
+///   -vf "drawtext=expansion=none:text='Channel recovering...':x=(w-text_w)/2:y=(h-text_h)/2:fontsize=42:
+///        fontcolor=white:box=1:boxcolor=black@0.45:boxborderw=12"
+///   -frames:v 50 -c:v libx264 -preset veryfast -tune stillimage -profile:v high -sc_threshold 0
+///   -x264-params keyint=50:min-keyint=50:scenecut=0:open-gop=0:repeat-headers=1:aud=1
+///   -pix_fmt yuv420p -bf 0 -g 50 -keyint_min 50 -c:a aac -b:a 96k -ar 48000 -ac 2
+///   -muxpreload 0 -muxdelay 0 -mpegts_flags +resend_headers -f mpegts src/recovery/slate/builtin.ts
+/// ```
 const BUILT_IN: &[u8] = include_bytes!("builtin.ts");
 
 const PROGRAM_NUMBER: u16 = 1;

@@ -17,11 +17,10 @@ pub(crate) struct Point {
     pub(crate) ticks: u64,
 }
 
-/// A make-up and the packet with which it began to hold.
+/// A make-up, and where it began to hold.
 #[derive(Clone, Debug)]
 pub(crate) struct MakeUp {
-    pub(crate) position: usize,
-    /// The PAT in front of it.
+    /// The PAT in front of its PMT.
     pub(crate) pat_position: usize,
     pub(crate) pmt: Pmt,
 }
@@ -201,6 +200,6 @@ impl Walker<'_> {
             );
         }
         self.pmt = pmt.clone();
-        self.walk.make_ups.push(MakeUp { position, pat_position: self.pat_position, pmt });
+        self.walk.make_ups.push(MakeUp { pat_position: self.pat_position, pmt });
     }
 }

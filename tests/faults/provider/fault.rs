@@ -88,7 +88,8 @@ impl Mangler {
                 }
             }
             Some(Fault::NoVideo) => {
-                if View(&packet).pid() == video_pid && !self.keep_pcr(&mut packet) {
+                let is_gone = View(&packet).pid() == video_pid && !self.keep_pcr(&mut packet);
+                if is_gone {
                     return;
                 }
             }

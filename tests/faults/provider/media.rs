@@ -141,7 +141,6 @@ pub(crate) struct Media {
     /// Every packet, and when it is due.
     pub(crate) packets: Vec<(Duration, Packet)>,
     pub(crate) video_pid: u16,
-    pub(crate) audio_pid: u16,
 }
 
 impl Media {
@@ -154,7 +153,7 @@ impl Media {
             cut_behind(&mut packets, pid);
         }
         cut_stuffing(&mut packets);
-        Media { packets: timed(&packets), video_pid, audio_pid }
+        Media { packets: timed(&packets), video_pid }
     }
 }
 
@@ -221,10 +220,10 @@ fn timed(packets: &[Packet]) -> Vec<(Duration, Packet)> {
     let mut timed = Vec::with_capacity(packets.len());
     for pair in marks.windows(2) {
         let ((from, begin), (to, end)) = (pair[0], pair[1]);
-        for index in from..to {
-            let share = u32::try_from(index - from).unwrap();
-            let step = (end - begin) / u32::try_from(to - from).unwrap();
-            timed.push((begin + step * share, packets[index]));
+        let mut due = begin;
+        for packet in &packets[from..to] {
+            timed.push((due, *packet));
+            due += (end - begin) / u32::try_from(to - from).unwrap();
         }
     }
     timed

@@ -5,6 +5,7 @@ mod fault;
 mod media;
 mod replay;
 mod serve;
+mod tests;
 
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
@@ -35,6 +36,8 @@ pub(crate) enum Refusal {
     TooMany,
     /// 200 with a page in HTML.
     Page,
+    /// No answer at all, and the connection stays.
+    Nothing,
 }
 
 /// What happens on one connection.
@@ -67,7 +70,7 @@ impl Plan {
         Plan { make, base: 0, script: script.to_vec(), headers: String::new(), body: "no".to_owned() }
     }
 
-    /// The first act that fails, if there is one.
+    /// What happens on a connection, by its number.
     pub(crate) fn act(&self, connection: usize) -> Act {
         self.script[connection.min(self.script.len() - 1)]
     }
@@ -132,6 +135,11 @@ impl Provider {
     /// The address of its stream.
     pub(crate) fn url(&self) -> String {
         format!("http://{}/live.ts", self.address)
+    }
+
+    /// The address of its stream with a user, a password and a query.
+    pub(crate) fn url_with(&self, credentials: &str, query: &str) -> String {
+        format!("http://{credentials}@{}/live.ts?{query}", self.address)
     }
 
     pub(crate) fn address(&self) -> SocketAddrV4 {

@@ -16,8 +16,7 @@ use crate::tsview::PACKET_BYTES;
 const PACE: Duration = Duration::from_millis(10);
 /// How often a connection on which nothing happens is looked at.
 const LOOK: Duration = Duration::from_millis(50);
-const PAGE: &str =
-    "<!DOCTYPE html><html><head><title>Expired</title></head><body>Your line has expired.</body></html>";
+const PAGE: &str = "<!DOCTYPE html><html><head><title>Expired</title></head><body>Your line has expired.";
 
 pub(super) fn serve(mut stream: TcpStream, shared: &Shared) -> Option<()> {
     let head = head(&mut stream)?;
@@ -83,7 +82,10 @@ impl Line<'_> {
             Refusal::TooMany => {
                 self.answer("429 Too Many Requests\r\nRetry-After: 2", "text/plain", Some(body))
             }
-            Refusal::Page => self.answer("200 OK", "text/html", Some(PAGE)),
+            Refusal::Page => {
+                self.answer("200 OK", "text/html", Some(&format!("{PAGE}<p>{body}</p></body></html>")))
+            }
+            Refusal::Nothing => self.hold(),
         }
     }
 

@@ -9,7 +9,7 @@ use super::cases::Case;
 use super::is_chosen;
 use super::leftovers::Baseline;
 use crate::judge::{Rules, Verdict, judge};
-use crate::kit::{Daemon, Stopwatch};
+use crate::kit::{Daemon, Stopwatch, Viewer};
 use crate::provider::{Plan, Provider};
 use crate::recorder::{Recording, record};
 
@@ -139,7 +139,7 @@ impl Group<'_> {
 
 impl Show {
     fn record(&self, port: u16, clock: Stopwatch) -> Recording {
-        record(port, &self.path, clock, LIMIT, |now| {
+        record(Viewer::open(port, &self.path), clock, LIMIT, |now| {
             let passed = |since: Option<Duration>, time| since.is_some_and(|since| now >= since + time);
             let is_backed_up = passed(self.backup.played(), AFTER_BACKUP);
             // Where nothing fails, what is to be seen is seen in the time that a fault takes.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::kit::{Daemon, LONG, children_of, until};
+use crate::kit::{Daemon, LONG, Stopwatch, children_of};
 use crate::provider::Provider;
 
 /// Descriptors that are made at the first use and kept, whatever the number of channels.
@@ -27,7 +27,7 @@ impl Baseline {
     ) -> Vec<String> {
         let mut providers: Vec<_> = providers.collect();
         let mut left = Vec::new();
-        let watch = crate::kit::Stopwatch::start();
+        let watch = Stopwatch::start();
         while watch.left_of(LONG).is_some() {
             left = self.seen(daemon);
             // A provider notices at its next write.
@@ -65,9 +65,4 @@ impl Baseline {
         }
         left
     }
-}
-
-/// Waits until the program has begun to play what it was asked for.
-pub(crate) fn wait_for_play(provider: &Provider) -> Duration {
-    until(LONG, "the provider plays", || provider.played())
 }

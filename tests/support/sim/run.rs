@@ -11,6 +11,7 @@ use tunerd::engine::{
 };
 use tunerd::health::{Health, StoredProfile};
 use tunerd::ring::Lent;
+use tunerd::session::history::Limits;
 use tunerd::source::{self, Mode};
 use tunerd::tuner::{Channel, ChannelId, Lineup, Source, SourceId};
 use tunerd::uring::Driver;
@@ -113,6 +114,7 @@ fn params(random: &mut Random, cores: u8, tuners: u16) -> Params {
             provider_cooldown: seconds(1),
             filler_enabled: false,
         },
+        history: Limits::new(2, 0, 0),
         egress: Egress {
             bytes: random.between(1, 64 * 1024),
             delay: Duration::from_millis(random.between(10, 300)),
@@ -265,7 +267,7 @@ impl Simulation {
         match self.random.below(2000) {
             0..=4 => {
                 let reply = Box::new(|snapshot: tunerd::engine::snapshot::CoreSnapshot| {
-                    assert!(snapshot.sessions.iter().all(|session| session.id > 0));
+                    assert!(snapshot.sessions.iter().all(|session| session.record.id > 0));
                 });
                 self.outside.tell(core, CoreCommand::Snapshot(reply));
             }

@@ -1,0 +1,209 @@
+//! Which bytes of a run may be shown: whole access units only, so that a source that dies in the middle of a picture
+//! leaves no torn one.
+
+use std::collections::VecDeque;
+
+use crate::base::limits::PACKET_BYTES;
+use crate::ts::psi::{Programme, STREAMS_MAX};
+use crate::ts::{AdaptationField, ContinuityCounter, Packet, PacketBytes, Pcr, Pid, StreamKind};
+
+/// The most bytes that are held back.
+pub const HELD_BYTES_MAX: u64 = 512 * 1024;
+/// The most time, by the source's clock, that is held back: half a second.
+const HELD_TICKS_MAX: i64 = 13_500_000;
+/// Samples of the clock closer together than this are left out.
+const SAMPLE_TICKS: i64 = 540_000;
+/// Samples that cover more than is ever held back.
+const SAMPLES_MAX: usize = 32;
+
+const _: () = assert!(HELD_TICKS_MAX / SAMPLE_TICKS < 30 && SAMPLES_MAX >= 32);
+
+/// Bytes of a PES packet up to and with its length.
+const PREFIX_BYTES: u32 = 6;
+
+/// Not a stream of the programme.
+const NO_LANE: u8 = 0xFF;
+const _: () = assert!(STREAMS_MAX < NO_LANE as usize);
+
+/// What is left of the current PES packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Rest {
+    /// This many bytes.
+    Bytes(u32),
+    /// It ends where the next one starts.
+    Unknown,
+}
+
+/// A PES packet that has not ended.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    start: u64,
+    rest: Rest,
+}
+
+#[derive(Debug)]
+struct Lane {
+    pid: Pid,
+    video: bool,
+    open: Option<Open>,
+    counter: Option<ContinuityCounter>,
+}
+
+/// Follows the packets of one run.
+pub struct Holdback {
+    table: Box<[u8; Pid::COUNT]>,
+    lanes: Vec<Lane>,
+    pcr_pid: Option<Pid>,
+    /// The end of the last packet.
+    position: u64,
+    releasable: u64,
+    /// Nothing is held back before the first picture is whole.
+    at_once: bool,
+    /// Position and clock, oldest first; the first one is not behind what is held back.
+    samples: VecDeque<(u64, Pcr)>,
+    last_pcr: Option<Pcr>,
+}
+
+impl Holdback {
+    /// For a run that begins. `at_once` says that nothing is to be held back before the first picture is whole: the first
+    /// viewer's first byte need not wait for a key picture.
+    #[must_use]
+    pub fn new(at_once: bool) -> Self {
+        Self {
+            table: Box::new([NO_LANE; Pid::COUNT]),
+            lanes: Vec::with_capacity(STREAMS_MAX),
+            pcr_pid: None,
+            position: 0,
+            releasable: 0,
+            at_once,
+            samples: VecDeque::with_capacity(SAMPLES_MAX),
+            last_pcr: None,
+        }
+    }
+
+    /// The run's programme is this from here on. Until one is known nothing is held back.
+    pub fn set_programme(&mut self, programme: Option<&Programme>) {
+        self.table.fill(NO_LANE);
+        let mut before = std::mem::take(&mut self.lanes);
+        let streams = programme.iter().flat_map(|programme| programme.pmt.streams());
+        for stream in streams.filter(|stream| stream.kind() != StreamKind::Other) {
+            let known = before.iter().position(|lane| lane.pid == stream.pid);
+            let lane = match known {
+                Some(index) => before.swap_remove(index),
+                None => Lane { pid: stream.pid, video: false, open: None, counter: None },
+            };
+            self.table[stream.pid.index()] = u8::try_from(self.lanes.len()).unwrap_or(NO_LANE);
+            self.lanes.push(Lane { video: stream.kind() == StreamKind::Video, ..lane });
+        }
+        let pcr_pid = programme.and_then(|programme| programme.pmt.pcr_pid);
+        if pcr_pid != self.pcr_pid {
+            self.pcr_pid = pcr_pid;
+            self.samples.clear();
+            self.last_pcr = None;
+        }
+        if programme.is_some() && !self.lanes.iter().any(|lane| lane.video) {
+            self.at_once = false;
+        }
+        self.advance();
+    }
+
+    /// Takes the run's next packet.
+    pub fn packet(&mut self, bytes: &PacketBytes) {
+        let start = self.position;
+        self.position += PACKET_BYTES as u64;
+        if let Ok(packet) = Packet::parse(bytes)
+            && !packet.transport_error_indicator()
+        {
+            if Some(packet.pid()) == self.pcr_pid
+                && let Some(pcr) = packet.adaptation_field().and_then(AdaptationField::pcr)
+            {
+                self.sample(start, pcr);
+            }
+            let index = usize::from(self.table[packet.pid().index()]);
+            if let (Some(lane), Some(payload)) = (self.lanes.get_mut(index), packet.payload()) {
+                let repeated = lane.counter.replace(packet.continuity_counter()) == lane.counter;
+                if !repeated && lane.take(start, packet.payload_unit_start_indicator(), payload) && lane.video
+                {
+                    self.at_once = false;
+                }
+            }
+        }
+        self.advance();
+    }
+
+    /// Bytes from the run's start that may be shown. Never less than before.
+    #[must_use]
+    pub const fn releasable(&self) -> u64 {
+        self.releasable
+    }
+
+    fn sample(&mut self, position: u64, pcr: Pcr) {
+        self.last_pcr = Some(pcr);
+        let far = self.samples.back().map(|(_, last)| pcr.since(*last));
+        // A clock that steps back or jumps is another one.
+        if far.is_some_and(|ticks| !(0..=HELD_TICKS_MAX).contains(&ticks)) {
+            self.samples.clear();
+        }
+        if self.samples.back().is_none_or(|(_, last)| pcr.since(*last) >= SAMPLE_TICKS) {
+            if self.samples.len() == SAMPLES_MAX {
+                self.samples.pop_front();
+            }
+            self.samples.push_back((position, pcr));
+        }
+    }
+
+    /// The time, by the source's clock, since a position.
+    fn held_ticks(&mut self, from: u64) -> i64 {
+        while self.samples.get(1).is_some_and(|(position, _)| *position <= from) {
+            self.samples.pop_front();
+        }
+        match (self.samples.front(), self.last_pcr) {
+            (Some((_, first)), Some(last)) => last.since(*first),
+            _ => 0,
+        }
+    }
+
+    fn advance(&mut self) {
+        let open = self.lanes.iter().filter_map(|lane| lane.open).map(|open| open.start).min();
+        let whole = open.unwrap_or(self.position);
+        let too_much = self.position - whole > HELD_BYTES_MAX || self.held_ticks(whole) > HELD_TICKS_MAX;
+        if self.at_once {
+            self.releasable = self.position;
+        } else if too_much {
+            for lane in &mut self.lanes {
+                lane.open = None;
+            }
+            self.samples.clear();
+            self.releasable = self.position;
+        } else {
+            // What was let go stays so: a unit may have begun before its stream was known.
+            self.releasable = self.releasable.max(whole);
+        }
+    }
+}
+
+impl Lane {
+    /// Takes a payload. True when a PES packet has ended, with this packet or before it.
+    fn take(&mut self, position: u64, starts: bool, payload: &[u8]) -> bool {
+        let bytes = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+        if starts {
+            let ended = self.open.is_some();
+            let rest = match payload {
+                [0, 0, 1, _, high, low, ..] if [*high, *low] != [0, 0] => {
+                    let whole = PREFIX_BYTES + u32::from(u16::from_be_bytes([*high, *low]));
+                    Rest::Bytes(whole.saturating_sub(bytes))
+                }
+                _ => Rest::Unknown,
+            };
+            self.open = (rest != Rest::Bytes(0)).then_some(Open { start: position, rest });
+            return ended || self.open.is_none();
+        }
+        let Some(Open { rest: Rest::Bytes(left), .. }) = &mut self.open else { return false };
+        *left = left.saturating_sub(bytes);
+        let ended = *left == 0;
+        if ended {
+            self.open = None;
+        }
+        ended
+    }
+}

@@ -1,0 +1,168 @@
+//! The programme's clock that leaves: it goes on whatever the clocks that come do.
+
+use std::time::Duration;
+
+use crate::base::Instant;
+use crate::ts::Pcr;
+
+/// A source's clock may run ahead of real time by this between two samples: what arrives comes in bursts.
+const AHEAD_TICKS_MAX: i64 = 27_000_000;
+/// The first sample of a run, and one behind a signalled discontinuity, may be this far ahead of real time.
+const FIRST_AHEAD_TICKS_MAX: i64 = 2_700_000;
+/// The first sample of a run follows that of its boundary after this.
+const STEP_TICKS: i64 = 27_000;
+
+/// 27 MHz ticks of a duration.
+pub(super) fn pcr_ticks(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos() * 27 / 1000).unwrap_or(i64::MAX)
+}
+
+#[derive(Clone, Copy)]
+struct Sample {
+    pcr: Pcr,
+    at: Instant,
+}
+
+/// The clock of a session.
+#[derive(Default)]
+pub(super) struct SessionClock {
+    /// The last one that left.
+    written: Option<Sample>,
+    /// The last one that came in this run.
+    came: Option<Sample>,
+    /// What is added to the run's clock.
+    offset: i64,
+    reanchorings: u64,
+}
+
+impl SessionClock {
+    /// The last one that left, advanced by the time since.
+    pub(super) fn at(&self, now: Instant) -> Option<Pcr> {
+        self.written.map(|last| last.pcr.plus(pcr_ticks(now - last.at)))
+    }
+
+    /// Times the run's clock was found to be another one.
+    pub(super) const fn reanchorings(&self) -> u64 {
+        self.reanchorings
+    }
+
+    /// A run begins. `first` is the beginning of its clock, `fallback` the offset to take when that or the
+    /// session's clock is unknown.
+    pub(super) fn begin(&mut self, now: Instant, first: Option<Pcr>, fallback: i64) {
+        self.came = None;
+        self.offset = match (self.at(now), first) {
+            (Some(due), Some(first)) => due.plus(STEP_TICKS).since(first),
+            _ => fallback,
+        };
+    }
+
+    /// A sample made here leaves.
+    pub(super) const fn write(&mut self, now: Instant, pcr: Pcr) {
+        self.written = Some(Sample { pcr, at: now });
+    }
+
+    /// What a sample of the run's clock leaves as.
+    pub(super) fn restamp(&mut self, now: Instant, pcr: Pcr, signalled: bool) -> Pcr {
+        let came = self.came.replace(Sample { pcr, at: now });
+        let fits = match (came, self.written) {
+            (Some(came), _) => {
+                let ahead = if signalled { FIRST_AHEAD_TICKS_MAX } else { AHEAD_TICKS_MAX };
+                let limit = pcr_ticks(now - came.at).saturating_add(ahead);
+                (0..=limit).contains(&pcr.since(came.pcr))
+            }
+            (None, Some(written)) => {
+                let limit = pcr_ticks(now - written.at).saturating_add(FIRST_AHEAD_TICKS_MAX);
+                (0..=limit).contains(&pcr.plus(self.offset).since(written.pcr))
+            }
+            (None, None) => true,
+        };
+        if !fits && let Some(due) = self.at(now) {
+            self.offset = due.since(pcr);
+            self.reanchorings += u64::from(came.is_some());
+        }
+        let out = pcr.plus(self.offset);
+        self.write(now, out);
+        out
+    }
+
+    /// What a clock on another PID than the programme's leaves as: the same clock, if it can be.
+    pub(super) fn restamp_foreign(&self, now: Instant, pcr: Pcr) -> Pcr {
+        let out = pcr.plus(self.offset);
+        let Some(written) = self.written else { return out };
+        let limit = pcr_ticks(now - written.at).saturating_add(AHEAD_TICKS_MAX);
+        if (0..=limit).contains(&out.since(written.pcr)) { out } else { self.at(now).unwrap_or(out) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pcr(millis: u64) -> Pcr {
+        Pcr::from_ticks(millis * 27_000)
+    }
+
+    #[test]
+    fn a_run_continues_the_clock_by_the_time_that_has_passed() {
+        let mut clock = SessionClock::default();
+        clock.begin(Instant::from_millis(0), Some(pcr(7)), 0);
+        assert_eq!(clock.restamp(Instant::from_millis(0), pcr(1000), false), pcr(1000));
+        assert_eq!(clock.at(Instant::from_millis(350)), Some(pcr(1350)));
+        clock.begin(Instant::from_millis(350), Some(pcr(50_000)), 0);
+        assert_eq!(clock.restamp(Instant::from_millis(350), pcr(50_000), false), pcr(1351));
+        assert_eq!(clock.restamp(Instant::from_millis(360), pcr(50_040), false), pcr(1391));
+        assert_eq!(clock.reanchorings(), 0);
+    }
+
+    #[test]
+    fn a_clock_that_breaks_inside_a_run_goes_on_by_elapsed_time() {
+        // (time, clock, signalled) -> what leaves
+        let table: &[(&str, [(u64, u64, bool); 3], u64)] = &[
+            ("an even one", [(0, 1000, false), (40, 1040, false), (80, 1080, false)], 1080),
+            ("a burst", [(0, 1000, false), (40, 1040, false), (40, 2040, false)], 2040),
+            ("a step back", [(0, 1000, false), (40, 1040, false), (80, 500, false)], 1080),
+            ("a jump", [(0, 1000, false), (40, 1040, false), (80, 2081, false)], 1080),
+            ("a silence", [(0, 1000, false), (40, 1040, false), (9040, 10_040, false)], 10_040),
+            ("a signalled step that is none", [(0, 1000, false), (40, 1040, false), (80, 1080, true)], 1080),
+            ("a signalled jump", [(0, 1000, false), (40, 1040, false), (80, 1500, true)], 1080),
+        ];
+        for (name, samples, expected) in table {
+            let mut clock = SessionClock::default();
+            clock.begin(Instant::START, None, 0);
+            let out = samples
+                .map(|(at, ticks, signalled)| clock.restamp(Instant::from_millis(at), pcr(ticks), signalled));
+            assert_eq!(out[2], pcr(*expected), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_wrap_is_no_step_back() {
+        let mut clock = SessionClock::default();
+        let before = Pcr::from_ticks(Pcr::MODULUS - 27_000);
+        assert_eq!(clock.restamp(Instant::START, before, false), before);
+        assert_eq!(clock.restamp(Instant::from_millis(2), pcr(1), false), pcr(1));
+        assert_eq!(clock.reanchorings(), 0);
+    }
+
+    #[test]
+    fn a_clock_nobody_announced_is_corrected_when_it_comes() {
+        let mut clock = SessionClock::default();
+        clock.restamp(Instant::START, pcr(1000), false);
+        for (fallback, expected) in [(-27_000_000, 1100), (27_000_000 * 5, 1100), (270_000, 1110)] {
+            let mut clock = SessionClock { written: clock.written, ..SessionClock::default() };
+            clock.begin(Instant::from_millis(100), None, fallback);
+            assert_eq!(clock.restamp(Instant::from_millis(100), pcr(1100), false), pcr(expected));
+        }
+    }
+
+    #[test]
+    fn a_second_clock_of_the_run_never_contradicts_the_first() {
+        let mut clock = SessionClock::default();
+        clock.begin(Instant::START, None, 27_000_000);
+        clock.restamp(Instant::START, pcr(1000), false);
+        let later = Instant::from_millis(50);
+        assert_eq!(clock.restamp_foreign(later, pcr(1030)), pcr(2030));
+        assert_eq!(clock.restamp_foreign(later, pcr(1)), pcr(2050));
+        assert_eq!(clock.restamp_foreign(later, pcr(90_000)), pcr(2050));
+    }
+}

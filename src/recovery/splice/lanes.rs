@@ -1,0 +1,297 @@
+//! The streams of the current run, and what becomes of the times of each.
+
+use crate::base::Instant;
+use crate::recovery::splice::lead::Lead;
+use crate::recovery::splice::stamps::{Histories, pts_ticks};
+use crate::recovery::splice::tracks::{Tracks, Written};
+use crate::ts::{PesTimes, Pid, Pts, StreamKind};
+
+/// Times that advance by this more than the time that has passed are of another time base.
+const JUMP_TICKS: i64 = 90_000;
+/// Times that step back by less are a slip; what is stamped so leaves with the last time.
+const SLIP_TICKS: i64 = 9_000;
+/// A stream follows the new time base of another when that takes it no further than this from where it was.
+const FOLLOW_TICKS_MAX: i64 = 45_000;
+/// A stream that begins further from where its like was is not of the time base it should be of.
+const STRAY_TICKS_MAX: i64 = 450_000;
+/// Data further from the clock is stamped with the clock.
+const DATA_TICKS_MAX: i64 = 5_400_000;
+/// Two decoding times further apart are a pause, not a frame.
+const FRAME_TICKS_MAX: i64 = 90_000;
+
+/// What is done with the packets of the current PES packet or section.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Unit {
+    /// None has begun in this run.
+    Awaited,
+    /// They leave.
+    Passing,
+    /// They do not.
+    Dropping,
+}
+
+/// One stream of the run.
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub(super) source: Pid,
+    pub(super) track: usize,
+    pub(super) kind: StreamKind,
+    pub(super) unit: Unit,
+    /// Packets are missing, and what leaves has not said so yet.
+    pub(super) gap: bool,
+    /// The last bytes of the last packet: a repetition has the same.
+    pub(super) tail: u64,
+    offset: i64,
+    /// The time base it is of; others have moved on when theirs is later.
+    base: u32,
+    /// Its times may still be those of what has left.
+    overlap: bool,
+    came: Option<Written>,
+    /// What the times of the current PES packet have left as.
+    pub(super) stamped: Option<PesTimes>,
+    /// Presentation and decoding times differ somewhere in the stream.
+    has_dts: bool,
+}
+
+impl Lane {
+    /// Whether the stream still waits for a time that has not left.
+    pub(super) const fn overlaps(&self) -> bool {
+        self.overlap
+    }
+
+    /// The order of its times is not that of decoding: pictures are reordered and only say when they are shown.
+    fn reordered(&self, times: PesTimes) -> bool {
+        self.kind == StreamKind::Video && !self.has_dts && times.dts.is_none()
+    }
+}
+
+/// The streams of a run.
+#[derive(Default)]
+pub(super) struct Lanes {
+    lanes: Vec<Lane>,
+    /// What is added to the times of the run.
+    common: i64,
+    base: u32,
+    /// The offset waits for the first time stamp.
+    pending: bool,
+    histories: Histories,
+    reanchorings: u64,
+}
+
+impl Lanes {
+    /// A run begins. Returns what is added to its times.
+    pub(super) fn begin(&mut self, now: Instant, lead: &Lead, clock: Option<Pts>) -> i64 {
+        self.lanes.clear();
+        self.base = 0;
+        let offset = self.histories.offset(now, lead, clock);
+        self.pending = offset.is_none() && (clock.is_some() || self.histories.any(now));
+        self.common = offset.unwrap_or(0);
+        self.common
+    }
+
+    /// Fits the streams to a programme: those that stay keep their state. `unit` is what new ones begin with.
+    pub(super) fn fit(&mut self, wanted: &[(Pid, usize, StreamKind)], unit: Unit) {
+        let mut lanes = Vec::with_capacity(wanted.len());
+        for (source, track, kind) in wanted {
+            let known = self.lanes.iter().position(|lane| (lane.source, lane.track) == (*source, *track));
+            lanes.push(match known {
+                Some(index) => self.lanes.swap_remove(index),
+                None => Lane {
+                    source: *source,
+                    track: *track,
+                    kind: *kind,
+                    unit,
+                    gap: false,
+                    tail: 0,
+                    offset: self.common,
+                    base: self.base,
+                    overlap: unit == Unit::Awaited,
+                    came: None,
+                    stamped: None,
+                    has_dts: false,
+                },
+            });
+        }
+        self.lanes = lanes;
+    }
+
+    pub(super) fn get_mut(&mut self, index: usize) -> &mut Lane {
+        &mut self.lanes[index]
+    }
+
+    /// Streams that were found to be of another time base.
+    pub(super) const fn reanchorings(&self) -> u64 {
+        self.reanchorings
+    }
+
+    /// The run's times leave as they are.
+    pub(super) const fn untouched(&self) -> bool {
+        self.common == 0 && self.base == 0
+    }
+
+    /// What the times of a PES packet leave as; `None` when it may not leave.
+    pub(super) fn stamp(
+        &mut self,
+        now: Instant,
+        clock: Option<Pts>,
+        tracks: &mut Tracks,
+        index: usize,
+        times: PesTimes,
+    ) -> Option<PesTimes> {
+        if self.pending {
+            self.settle(now, clock, index, times);
+        }
+        let out = match self.lanes[index].kind {
+            StreamKind::Video | StreamKind::Audio => self.stamp_av(now, clock, tracks, index, times)?,
+            StreamKind::Other => self.stamp_data(now, clock, tracks, index, times)?,
+        };
+        let lane = &mut self.lanes[index];
+        lane.stamped = Some(out);
+        let track = tracks.get_mut(lane.track);
+        let dts = out.decoding();
+        let advanced = track.last.map(|last| dts.since(last.dts));
+        if let Some(frame) = advanced.filter(|ticks| (1..=FRAME_TICKS_MAX).contains(ticks) && !lane.overlap) {
+            track.frame = Some(frame);
+        }
+        if advanced.is_none_or(|ticks| ticks >= 0) || stale(track.last, now) {
+            track.last = Some(Written { dts, at: now });
+        }
+        self.histories.write(now, lane.kind, out, track.frame);
+        Some(out)
+    }
+
+    /// The first time stamp of a run whose beginning had none.
+    fn settle(&mut self, now: Instant, clock: Option<Pts>, index: usize, times: PesTimes) {
+        let (video, audio) = match self.lanes[index].kind {
+            StreamKind::Video => (Some(times), None),
+            StreamKind::Audio => (None, Some(times)),
+            StreamKind::Other => return,
+        };
+        self.pending = false;
+        let Some(offset) = self.histories.offset(now, &Lead { pcr: None, video, audio }, clock) else {
+            return;
+        };
+        self.common = offset;
+        for lane in &mut self.lanes {
+            lane.offset = offset;
+        }
+    }
+
+    fn stamp_av(
+        &mut self,
+        now: Instant,
+        clock: Option<Pts>,
+        tracks: &Tracks,
+        index: usize,
+        times: PesTimes,
+    ) -> Option<PesTimes> {
+        let dts = times.decoding();
+        let track = tracks.get(self.lanes[index].track);
+        let last = track.last.filter(|_| !stale(track.last, now));
+        let untouched = self.untouched();
+        let lane = &mut self.lanes[index];
+        lane.has_dts |= times.dts.is_some();
+        let reordered = lane.reordered(times);
+        let due = last
+            .map(|last| last.dts.plus(track.frame.unwrap_or(1).max(pts_ticks(now - last.at))))
+            .or_else(|| self.histories.due(now, lane.kind));
+        let jumped = match lane.came {
+            Some(came) => {
+                let back = if reordered { JUMP_TICKS } else { SLIP_TICKS };
+                !(-back..=pts_ticks(now - came.at).saturating_add(JUMP_TICKS)).contains(&dts.since(came.dts))
+            }
+            None => {
+                due.is_some_and(|due| !untouched && dts.plus(lane.offset).since(due).abs() > STRAY_TICKS_MAX)
+            }
+        };
+        if lane.came.is_none_or(|came| jumped || dts.since(came.dts) >= 0) {
+            lane.came = Some(Written { dts, at: now });
+        }
+        let late = |offset: i64| last.map_or(1, |last| dts.plus(offset).since(last.dts));
+        // Pictures are never left out: those behind refer to them.
+        if jumped || (lane.overlap && lane.kind == StreamKind::Video && late(lane.offset) <= 0) {
+            self.reanchor(due.or(clock), clock, index, dts, last);
+        }
+        let lane = &mut self.lanes[index];
+        let ahead = late(lane.offset);
+        if lane.overlap && ahead <= 0 {
+            return None;
+        }
+        lane.overlap = false;
+        let mut out = times.plus(lane.offset);
+        if ahead < 0 && !reordered {
+            // Later than the last by as little as can be.
+            let slipped = dts.plus(lane.offset + 1 - ahead);
+            out.dts = out.dts.map(|_early| slipped);
+            if out.pts.since(slipped) < 0 {
+                out.pts = slipped;
+            }
+        }
+        Some(out)
+    }
+
+    /// A stream goes on where it was, in the time base that others have found before if that fits.
+    fn reanchor(
+        &mut self,
+        due: Option<Pts>,
+        clock: Option<Pts>,
+        index: usize,
+        dts: Pts,
+        last: Option<Written>,
+    ) {
+        let Some(mut due) = due else { return };
+        if let Some(clock) = clock.filter(|clock| clock.since(due) > 0) {
+            due = clock;
+        }
+        self.reanchorings += 1;
+        let own = due.since(dts);
+        let followed = dts.plus(self.common).since(due);
+        let lane = &mut self.lanes[index];
+        if lane.base != self.base && followed.abs() <= FOLLOW_TICKS_MAX {
+            let steps_back = last.is_some_and(|last| dts.plus(self.common).since(last.dts) <= 0);
+            lane.base = self.base;
+            if lane.kind != StreamKind::Video || !steps_back {
+                (lane.offset, lane.overlap) = (self.common, true);
+                return;
+            }
+            // Sound that has found the new base first follows the pictures.
+            for other in &mut self.lanes {
+                if other.base == self.base && other.kind != StreamKind::Video {
+                    (other.offset, other.overlap) = (own, true);
+                }
+            }
+        } else {
+            self.base += 1;
+        }
+        self.common = own;
+        let lane = &mut self.lanes[index];
+        (lane.offset, lane.base, lane.overlap) = (own, self.base, false);
+    }
+
+    /// Subtitles and data are rare: their own times tell nothing about the time base, they follow the others.
+    fn stamp_data(
+        &self,
+        now: Instant,
+        clock: Option<Pts>,
+        tracks: &Tracks,
+        index: usize,
+        times: PesTimes,
+    ) -> Option<PesTimes> {
+        if self.untouched() {
+            return Some(times);
+        }
+        let mut out = times.plus(self.common);
+        if let Some(clock) = clock.filter(|clock| out.decoding().since(*clock).abs() > DATA_TICKS_MAX) {
+            out = PesTimes { pts: clock, dts: out.dts.map(|_far| clock) };
+        }
+        let last = tracks.get(self.lanes[index].track).last;
+        let steps_back =
+            last.is_some_and(|last| !stale(Some(last), now) && out.decoding().since(last.dts) < 0);
+        (!steps_back).then_some(out)
+    }
+}
+
+/// Too long ago to be compared with.
+fn stale(last: Option<Written>, now: Instant) -> bool {
+    last.is_some_and(|last| (now - last.at).as_secs() > 6 * 3600)
+}

@@ -1,0 +1,57 @@
+//! What the beginning of a run says of its times.
+
+use crate::base::limits::PACKET_BYTES;
+use crate::ts::psi::Programme;
+use crate::ts::{AdaptationField, Packet, Pcr, PesStart, PesTimes, StreamKind};
+
+/// The first times in a run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Lead {
+    /// The programme's clock.
+    pub pcr: Option<Pcr>,
+    /// The earliest first PES packet of the video streams.
+    pub video: Option<PesTimes>,
+    /// The earliest first PES packet of the audio streams.
+    pub audio: Option<PesTimes>,
+}
+
+impl Lead {
+    /// Looks at the packets a run begins with. `programme` is the run's own.
+    #[must_use]
+    pub fn scan(packets: &[u8], programme: &Programme) -> Self {
+        let mut lead = Self::default();
+        // One bit for each stream of the table whose first PES packet has been seen.
+        let mut seen = 0_u32;
+        let streams = programme.pmt.streams();
+        for bytes in packets.as_chunks::<PACKET_BYTES>().0 {
+            let Ok(packet) = Packet::parse(bytes) else { continue };
+            if packet.transport_error_indicator() {
+                continue;
+            }
+            if lead.pcr.is_none() && Some(packet.pid()) == programme.pmt.pcr_pid {
+                lead.pcr = packet.adaptation_field().and_then(AdaptationField::pcr);
+            }
+            if !packet.payload_unit_start_indicator() || packet.transport_scrambling_control() != 0 {
+                continue;
+            }
+            let Some(index) = streams.iter().position(|stream| stream.pid == packet.pid()) else { continue };
+            let Some(PesStart::Timed(times)) = packet.payload().map(PesStart::read) else { continue };
+            if seen & (1 << index) == 0 {
+                seen |= 1 << index;
+                lead.saw(streams[index].kind(), times);
+            }
+        }
+        lead
+    }
+
+    fn saw(&mut self, kind: StreamKind, times: PesTimes) {
+        let first = match kind {
+            StreamKind::Video => &mut self.video,
+            StreamKind::Audio => &mut self.audio,
+            StreamKind::Other => return,
+        };
+        if first.is_none_or(|known| times.decoding().since(known.decoding()) < 0) {
+            *first = Some(times);
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! What becomes of each packet of a run.
+
+use crate::base::Instant;
+use crate::recovery::splice::edit;
+use crate::recovery::splice::lanes::Unit;
+use crate::recovery::splice::routes::{Route, STANDARD};
+use crate::recovery::splice::session::Splice;
+use crate::ts::{
+    AdaptationField, Continuity, Packet, PacketBytes, PacketMut, Pcr, PesStart, Pid, discontinuity_packet,
+    strip_pes_times, write_pes_times,
+};
+
+impl Splice {
+    pub(super) fn packet(&mut self, now: Instant, bytes: &mut PacketBytes) {
+        let sound = Packet::parse(bytes)
+            .ok()
+            .filter(|packet| !packet.transport_error_indicator() && edit::sound(*packet));
+        let Some(packet) = sound else {
+            edit::blank(bytes);
+            self.counts.damaged_packets += 1;
+            return;
+        };
+        let pid = packet.pid();
+        if pid == Pid::NULL {
+            return;
+        }
+        let verdict = self.came.check(packet);
+        match self.routes.of(pid) {
+            Route::Lane(index) => self.lane(now, bytes, usize::from(index), verdict),
+            Route::Pass => self.pass(bytes, pid, verdict),
+            Route::Pat => self.pat(bytes, verdict),
+            Route::Pmt => self.pmt(bytes, pid, verdict),
+            Route::Drop => {
+                edit::blank(bytes);
+                self.counts.unmapped_packets += 1;
+            }
+        }
+    }
+
+    /// A packet of the programme's streams.
+    fn lane(&mut self, now: Instant, bytes: &mut PacketBytes, index: usize, verdict: Continuity) {
+        let lane = self.lanes.get_mut(index);
+        let (source, out) = (lane.source, self.tracks.get(lane.track).pid);
+        self.restamp_clock(now, bytes, source);
+        let tail = edit::tail(bytes);
+        let (payload, starts) = header(bytes);
+        let lane = self.lanes.get_mut(index);
+        if !payload {
+            lane.gap |= verdict == Continuity::Gap && lane.unit == Unit::Passing;
+            self.leave(bytes, out);
+            return;
+        }
+        // The same counter with other bytes is not the same packet: fifteen are missing.
+        let same = std::mem::replace(&mut lane.tail, tail) == tail;
+        if verdict == Continuity::Duplicate && same {
+            let passes = lane.unit == Unit::Passing && self.counters.may_repeat(out);
+            if passes && starts {
+                self.start_unit(now, bytes, index);
+            }
+            if passes {
+                self.repeat(bytes, out)
+            } else {
+                self.withhold(bytes, source, out)
+            }
+            return;
+        }
+        let lost = matches!(verdict, Continuity::Gap | Continuity::Duplicate);
+        lane.gap |= lost && lane.unit == Unit::Passing;
+        if starts {
+            self.start_unit(now, bytes, index);
+        }
+        let lane = self.lanes.get_mut(index);
+        if lane.unit != Unit::Passing {
+            self.withhold(bytes, source, out);
+        } else if !std::mem::take(&mut lane.gap) {
+            self.leave(bytes, out);
+        } else if !self.signal(bytes, out) && starts {
+            // What follows has lost its header.
+            self.lanes.get_mut(index).unit = Unit::Dropping;
+        }
+    }
+
+    /// A packet that is none of the programme's.
+    fn pass(&mut self, bytes: &mut PacketBytes, pid: Pid, verdict: Continuity) {
+        let (payload, starts) = header(bytes);
+        if !payload {
+            self.leave(bytes, pid);
+            return;
+        }
+        if STANDARD.contains(&pid.get()) && self.si_awaited & (1 << (pid.get() - STANDARD.start())) != 0 {
+            if !starts {
+                edit::blank(bytes);
+                self.counters.withhold(pid);
+                return;
+            }
+            self.si_awaited &= !(1 << (pid.get() - STANDARD.start()));
+        }
+        match verdict {
+            Continuity::Fits | Continuity::Signalled => self.leave(bytes, pid),
+            Continuity::Duplicate if self.counters.may_repeat(pid) => self.repeat(bytes, pid),
+            Continuity::Duplicate => edit::blank(bytes),
+            Continuity::Gap => {
+                self.signal(bytes, pid);
+            }
+        }
+    }
+
+    fn pat(&mut self, bytes: &mut PacketBytes, verdict: Continuity) {
+        let (payload, starts) = header(bytes);
+        if verdict != Continuity::Duplicate {
+            self.read_pat(bytes, verdict);
+        }
+        if self.transparent {
+            self.pass_table(bytes, Pid::PAT, verdict);
+        } else if payload && starts && verdict != Continuity::Duplicate {
+            self.tables.write_pat(bytes, &mut self.counters);
+        } else {
+            edit::blank(bytes);
+        }
+    }
+
+    fn read_pat(&mut self, bytes: &PacketBytes, verdict: Continuity) {
+        let (Ok(packet), Some(source)) = (Packet::parse(bytes), &mut self.source) else { return };
+        let before = source.pmt_pid();
+        let Some(seen) = source.pat(packet, verdict == Continuity::Fits) else { return };
+        let pmt_pid = source.pmt_pid();
+        if self.transparent {
+            self.tables.pass_pat(&seen.section, seen.transport_stream_id, pmt_pid);
+        }
+        if pmt_pid != before {
+            self.routes.reset(before);
+            self.routes.set(pmt_pid, Route::Pmt);
+        }
+    }
+
+    fn pmt(&mut self, bytes: &mut PacketBytes, pid: Pid, verdict: Continuity) {
+        if verdict != Continuity::Duplicate
+            && let (Ok(packet), Some(source)) = (Packet::parse(bytes), &mut self.source)
+            && let Some(pmt) = source.pmt(packet, verdict == Continuity::Fits)
+        {
+            self.follow(&pmt, pid);
+            if !self.transparent {
+                self.tables.revise_pat(0);
+            }
+        }
+        let (payload, _) = header(bytes);
+        if self.transparent {
+            self.pass_table(bytes, pid, verdict);
+        } else if !payload
+            || verdict == Continuity::Duplicate
+            || !self.tables.write_pmt(bytes, &mut self.counters)
+        {
+            edit::blank(bytes);
+        }
+    }
+
+    /// A packet of a table that passes. A table is repeated: what is lost of it is not worth a signal.
+    fn pass_table(&mut self, bytes: &mut PacketBytes, pid: Pid, verdict: Continuity) {
+        let (payload, starts) = header(bytes);
+        match verdict {
+            Continuity::Fits | Continuity::Signalled => self.leave(bytes, pid),
+            Continuity::Gap if starts || !payload => self.leave(bytes, pid),
+            Continuity::Duplicate if self.counters.may_repeat(pid) => self.repeat(bytes, pid),
+            Continuity::Gap | Continuity::Duplicate => {
+                edit::blank(bytes);
+                self.counters.withhold(pid);
+            }
+        }
+    }
+
+    /// A PES packet or a section begins.
+    fn start_unit(&mut self, now: Instant, bytes: &mut PacketBytes, index: usize) {
+        let Ok(packet) = Packet::parse(bytes) else { return };
+        let Some(at) = packet.payload_at() else { return };
+        let start = if packet.transport_scrambling_control() == 0 {
+            PesStart::read(&bytes[at..])
+        } else {
+            PesStart::None
+        };
+        let clock = self.clock.at(now).map(Pcr::to_pts);
+        let lane = self.lanes.get_mut(index);
+        let passes = match start {
+            PesStart::None => true,
+            PesStart::Untimed => lane.unit != Unit::Dropping || !lane.overlaps(),
+            PesStart::Cut => self.lanes.untouched() || strip_pes_times(&mut bytes[at..]),
+            PesStart::Timed(times) => {
+                let out = self.lanes.stamp(now, clock, &mut self.tracks, index, times);
+                if let Some(out) = out.filter(|out| *out != times) {
+                    write_pes_times(&mut bytes[at..], out);
+                }
+                out.is_some()
+            }
+        };
+        self.counts.pes_dropped += u64::from(!passes);
+        self.lanes.get_mut(index).unit = if passes { Unit::Passing } else { Unit::Dropping };
+    }
+
+    /// The first packet of a PES packet comes again: it leaves with the same times.
+    fn repeat_unit(&mut self, bytes: &mut PacketBytes, index: usize) {
+        let Ok(packet) = Packet::parse(bytes) else { return };
+        let Some(at) = packet.payload_at().filter(|_| packet.transport_scrambling_control() == 0) else {
+            return;
+        };
+        match (PesStart::read(&bytes[at..]), self.lanes.get_mut(index).stamped) {
+            (PesStart::Timed(_), Some(out)) => write_pes_times(&mut bytes[at..], out),
+            (PesStart::Cut, _) if !self.lanes.untouched() => {
+                strip_pes_times(&mut bytes[at..]);
+            }
+            (PesStart::None | PesStart::Untimed | PesStart::Cut | PesStart::Timed(_), _) => {}
+        }
+    }
+
+    fn restamp_clock(&mut self, now: Instant, bytes: &mut PacketBytes, source: Pid) {
+        let Ok(mut packet) = PacketMut::parse(bytes) else { return };
+        let Some(field) = packet.view().adaptation_field() else { return };
+        let Some(pcr) = field.pcr() else { return };
+        let out = if self.source_pcr == Some(source) {
+            self.clock.restamp(now, pcr, field.discontinuity_indicator())
+        } else {
+            self.clock.restamp_foreign(now, pcr)
+        };
+        if out != pcr {
+            packet.set_pcr(out);
+        }
+    }
+
+    /// The packet leaves on a PID with the next counter.
+    fn leave(&mut self, bytes: &mut PacketBytes, out: Pid) {
+        let Ok(mut packet) = PacketMut::parse(bytes) else { return };
+        let counter = self.counters.count(out, packet.view());
+        packet.set_pid(out);
+        packet.set_continuity_counter(counter);
+    }
+
+    /// The repetition of a packet that has left.
+    fn repeat(&mut self, bytes: &mut PacketBytes, out: Pid) {
+        let Ok(mut packet) = PacketMut::parse(bytes) else { return };
+        packet.set_pid(out);
+        packet.set_continuity_counter(self.counters.repeat(out));
+    }
+
+    /// The packet leaves with a word about those missing before it. False when its payload had to make room for that.
+    fn signal(&mut self, bytes: &mut PacketBytes, out: Pid) -> bool {
+        self.counts.gaps_signalled += 1;
+        if PacketMut::parse(bytes).is_ok_and(|mut packet| packet.set_discontinuity(true)) {
+            self.leave(bytes, out);
+            return true;
+        }
+        *bytes = discontinuity_packet(out, self.counters.repeat(out), None);
+        self.counters.withhold(out);
+        false
+    }
+
+    /// The packet does not leave, but for the programme's clock in it.
+    fn withhold(&mut self, bytes: &mut PacketBytes, source: Pid, out: Pid) {
+        let has_clock = self.source_pcr == Some(source)
+            && Packet::parse(bytes)
+                .ok()
+                .and_then(Packet::adaptation_field)
+                .and_then(AdaptationField::pcr)
+                .is_some();
+        if has_clock {
+            edit::clock_alone(bytes, out, self.counters.repeat(out));
+        } else {
+            edit::blank(bytes);
+        }
+        self.counters.withhold(out);
+    }
+}
+
+/// Whether a packet has payload, and whether a unit starts in it.
+fn header(bytes: &PacketBytes) -> (bool, bool) {
+    Packet::parse(bytes)
+        .map_or((false, false), |packet| (packet.has_payload(), packet.payload_unit_start_indicator()))
+}

@@ -1,0 +1,80 @@
+//! What is done with each PID of the current run: one byte each, looked up for every packet.
+
+use crate::ts::Pid;
+use crate::ts::psi::STREAMS_MAX;
+
+/// What is done with the packets of a PID.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Route {
+    /// They are of this stream of the run.
+    Lane(u8),
+    /// They give way to the session's PAT.
+    Pat,
+    /// They give way to the session's PMT.
+    Pmt,
+    /// They leave on the same PID.
+    Pass,
+    /// They do not leave.
+    Drop,
+}
+
+/// The tables that every receiver knows the PIDs of: network, services, events, time.
+pub(super) const STANDARD: std::ops::RangeInclusive<u16> = 0x10..=0x1F;
+
+const PAT: u8 = 0xFC;
+const PMT: u8 = 0xFD;
+const PASS: u8 = 0xFE;
+const DROP: u8 = 0xFF;
+
+const _: () = assert!(STREAMS_MAX + 1 < PAT as usize);
+
+/// All of them.
+pub(super) struct Routes {
+    table: Box<[u8; Pid::COUNT]>,
+    strangers: Route,
+}
+
+impl Routes {
+    pub(super) fn new() -> Self {
+        Self { table: Box::new([PASS; Pid::COUNT]), strangers: Route::Pass }
+    }
+
+    /// Forgets everything. `strangers` is done with what is not of the programme.
+    pub(super) fn clear(&mut self, strangers: Route) {
+        self.table.fill(coded(strangers));
+        self.strangers = strangers;
+        for pid in STANDARD.filter_map(Pid::new) {
+            self.set(pid, Route::Pass);
+        }
+        self.set(Pid::PAT, Route::Pat);
+    }
+
+    pub(super) fn set(&mut self, pid: Pid, route: Route) {
+        self.table[pid.index()] = coded(route);
+    }
+
+    /// The PID is none of the programme's any more.
+    pub(super) fn reset(&mut self, pid: Pid) {
+        self.set(pid, if STANDARD.contains(&pid.get()) { Route::Pass } else { self.strangers });
+    }
+
+    pub(super) fn of(&self, pid: Pid) -> Route {
+        match self.table[pid.index()] {
+            PAT => Route::Pat,
+            PMT => Route::Pmt,
+            PASS => Route::Pass,
+            DROP => Route::Drop,
+            index => Route::Lane(index),
+        }
+    }
+}
+
+const fn coded(route: Route) -> u8 {
+    match route {
+        Route::Lane(index) => index,
+        Route::Pat => PAT,
+        Route::Pmt => PMT,
+        Route::Pass => PASS,
+        Route::Drop => DROP,
+    }
+}

@@ -1,0 +1,198 @@
+//! The splice itself: begins runs and re-stamps their packets.
+
+use crate::base::Instant;
+use crate::base::limits::PACKET_BYTES;
+use crate::recovery::splice::clock::SessionClock;
+use crate::recovery::splice::counters::OutCounters;
+use crate::recovery::splice::lanes::Lanes;
+use crate::recovery::splice::lead::Lead;
+use crate::recovery::splice::report::{BoundaryReport, SpliceCounts};
+use crate::recovery::splice::routes::Routes;
+use crate::recovery::splice::source::SourceTables;
+use crate::recovery::splice::tables::Tables;
+use crate::recovery::splice::tracks::Tracks;
+use crate::ts::psi::Programme;
+use crate::ts::{ContinuityTable, NULL_PACKET, PacketBytes, Pcr, Pid, discontinuity_packet};
+
+/// Who delivers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RunKind {
+    /// A source of the channel.
+    Live,
+    /// What is shown while there is none.
+    Filler,
+}
+
+/// What is known of a run when it begins.
+pub struct Run<'a> {
+    /// Who delivers.
+    pub kind: RunKind,
+    /// The run's programme by its own tables.
+    pub programme: &'a Programme,
+    /// The first times in it.
+    pub lead: Lead,
+}
+
+/// One session's timeline.
+pub struct Splice {
+    /// Something has left.
+    pub(super) started: bool,
+    /// The run is the first thing that leaves: what is not of its programme passes too.
+    pub(super) first_run: bool,
+    /// The run's tables pass as they are.
+    pub(super) transparent: bool,
+    pub(super) kind: RunKind,
+    /// A source of the channel has been shown.
+    pub(super) live_seen: bool,
+    /// The run's own PIDs are those of the session: it is the first of a source.
+    pub(super) canonical: bool,
+    pub(super) source: Option<SourceTables>,
+    /// The clock's PID in the source.
+    pub(super) source_pcr: Option<Pid>,
+    /// PIDs of the standards' tables on which no section has begun in this run, from the lowest bit on.
+    pub(super) si_awaited: u16,
+    pub(super) routes: Routes,
+    pub(super) tracks: Tracks,
+    pub(super) lanes: Lanes,
+    pub(super) tables: Tables,
+    pub(super) clock: SessionClock,
+    pub(super) came: ContinuityTable,
+    pub(super) counters: OutCounters,
+    pub(super) report: BoundaryReport,
+    pub(super) counts: SpliceCounts,
+}
+
+impl Default for Splice {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Splice {
+    /// The timeline of a session that has shown nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            started: false,
+            first_run: false,
+            transparent: false,
+            kind: RunKind::Live,
+            live_seen: false,
+            canonical: false,
+            source: None,
+            source_pcr: None,
+            si_awaited: 0,
+            routes: Routes::new(),
+            tracks: Tracks::default(),
+            lanes: Lanes::default(),
+            tables: Tables::new(),
+            clock: SessionClock::default(),
+            came: ContinuityTable::new(),
+            counters: OutCounters::new(),
+            report: BoundaryReport::default(),
+            counts: SpliceCounts::default(),
+        }
+    }
+
+    /// A run takes over. Returns the packets to be written before its first one: none when nothing has been written
+    /// in this session, else PAT, PMT and the clock that goes on.
+    pub fn begin(&mut self, now: Instant, run: &Run<'_>) -> Vec<u8> {
+        self.first_run = !self.started;
+        self.started = true;
+        self.kind = run.kind;
+        self.came = ContinuityTable::new();
+        let versions = self.tables.versions();
+        let known = self.clock.at(now);
+        let offset = self.lanes.begin(now, &run.lead, known.map(Pcr::to_pts));
+        self.clock.begin(now, run.lead.pcr, offset * 300);
+        self.take_programme(run.programme);
+        let clock = known.or_else(|| run.lead.pcr.map(|pcr| pcr.plus(offset * 300)));
+        if self.first_run { Vec::new() } else { self.boundary(now, versions, known.is_some(), clock) }
+    }
+
+    /// Nobody delivers any more, and what follows is no run: null packets, or PAT and PMT alone. Returns the boundary
+    /// to be written before.
+    pub fn pause(&mut self, now: Instant) -> Vec<u8> {
+        self.started = true;
+        let versions = self.tables.versions();
+        let known = self.clock.at(now);
+        let clock = known.or(Some(Pcr::from_ticks(0)));
+        self.boundary(now, versions, known.is_some(), clock)
+    }
+
+    /// Changes whole packets where they lie. What may not leave becomes a null packet.
+    ///
+    /// # Panics
+    /// When the bytes are not whole packets.
+    pub fn restamp(&mut self, now: Instant, packets: &mut [u8]) {
+        let (packets, rest) = packets.as_chunks_mut::<PACKET_BYTES>();
+        assert!(rest.is_empty(), "{} bytes are no packet", rest.len());
+        for packet in packets {
+            self.packet(now, packet);
+        }
+    }
+
+    /// PAT and PMT as they are now.
+    pub fn psi(&mut self) -> Vec<u8> {
+        self.started = true;
+        let mut out = Vec::new();
+        self.tables.write(false, &mut self.counters, &mut out);
+        out
+    }
+
+    /// A null packet.
+    #[must_use]
+    pub const fn null() -> PacketBytes {
+        NULL_PACKET
+    }
+
+    /// The session's clock now: the last one that left, advanced by the time since.
+    #[must_use]
+    pub fn clock(&self, now: Instant) -> Option<Pcr> {
+        self.clock.at(now)
+    }
+
+    /// What the last boundary has signalled.
+    #[must_use]
+    pub const fn boundary_report(&self) -> &BoundaryReport {
+        &self.report
+    }
+
+    /// The programme as viewers know it.
+    #[must_use]
+    pub fn programme(&self) -> Option<Programme> {
+        self.tables.programme()
+    }
+
+    /// What has been counted.
+    #[must_use]
+    pub const fn counts(&self) -> SpliceCounts {
+        let mut counts = self.counts;
+        counts.reanchorings = self.clock.reanchorings() + self.lanes.reanchorings();
+        counts
+    }
+
+    fn boundary(
+        &mut self,
+        now: Instant,
+        versions: (u8, Option<u8>),
+        stitch: bool,
+        clock: Option<Pcr>,
+    ) -> Vec<u8> {
+        let known_tables = self.tables.any();
+        let mut out = Vec::with_capacity(3 * PACKET_BYTES);
+        self.tables.write(true, &mut self.counters, &mut out);
+        let pcr = self.tables.pcr_pid().zip(clock);
+        if let Some((pid, pcr)) = pcr {
+            out.extend_from_slice(&discontinuity_packet(pid, self.counters.repeat(pid), Some(pcr)));
+            self.clock.write(now, pcr);
+        }
+        self.report = BoundaryReport {
+            made: true,
+            pcr: pcr.is_some(),
+            psi_version: known_tables && versions != self.tables.versions(),
+            stitch: stitch && pcr.is_some(),
+        };
+        out
+    }
+}

@@ -1,0 +1,86 @@
+//! The tables of the current run's source, as far as its programme is concerned.
+
+use crate::ts::psi::{Pat, Pmt, Programme, Section, SectionAssembler};
+use crate::ts::{Packet, Pid};
+
+/// Follows the PAT and the programme's PMT through a run.
+pub(super) struct SourceTables {
+    number: u16,
+    pmt_pid: Pid,
+    last: Vec<u8>,
+    pat: SectionAssembler,
+    pmt: SectionAssembler,
+}
+
+/// What a PAT section has said.
+pub(super) struct PatSeen {
+    /// The section.
+    pub(super) section: Vec<u8>,
+    /// The transport stream.
+    pub(super) transport_stream_id: u16,
+}
+
+impl SourceTables {
+    pub(super) fn new(programme: &Programme) -> Self {
+        Self {
+            number: programme.pmt.program_number,
+            pmt_pid: programme.pmt_pid,
+            last: programme.pmt.section_bytes().to_vec(),
+            pat: SectionAssembler::new(),
+            pmt: SectionAssembler::new(),
+        }
+    }
+
+    pub(super) const fn pmt_pid(&self) -> Pid {
+        self.pmt_pid
+    }
+
+    /// Takes a packet of the PAT's PID. Returns a section that lists the programme.
+    pub(super) fn pat(&mut self, packet: Packet<'_>, intact: bool) -> Option<PatSeen> {
+        let payload = packet.payload()?;
+        let (number, pmt_pid) = (&mut self.number, &mut self.pmt_pid);
+        let mut seen = None;
+        self.pat.feed(payload, packet.payload_unit_start_indicator(), intact, |bytes| {
+            let Ok(section) = Section::parse(bytes) else { return };
+            let Ok(pat) = Pat::parse(section) else { return };
+            if !section.current_next_indicator() {
+                return;
+            }
+            let listed = pat.programmes().find(|(listed, _)| listed == number);
+            // A source that renumbers its only programme still has that one.
+            let renumbered = || {
+                let mut all = pat.programmes();
+                all.next().filter(|_| section.last_section_number() == 0 && all.next().is_none())
+            };
+            let Some((listed, pid)) = listed.or_else(renumbered) else { return };
+            if pid.get() >= 0x10 && pid != Pid::NULL {
+                (*number, *pmt_pid) = (listed, pid);
+                let transport_stream_id = pat.transport_stream_id();
+                seen = Some(PatSeen { section: bytes.to_vec(), transport_stream_id });
+            }
+        });
+        seen
+    }
+
+    /// Takes a packet of the PMT's PID. Returns the programme's PMT when it is another one than before.
+    pub(super) fn pmt(&mut self, packet: Packet<'_>, intact: bool) -> Option<Pmt> {
+        let payload = packet.payload()?;
+        let (number, last) = (self.number, &mut self.last);
+        let mut changed = None;
+        self.pmt.feed(payload, packet.payload_unit_start_indicator(), intact, |bytes| {
+            if bytes == last.as_slice() {
+                return;
+            }
+            let Ok(section) = Section::parse(bytes) else { return };
+            if section.table_id_extension() != number || !section.current_next_indicator() {
+                return;
+            }
+            if let Ok(pmt) = Pmt::parse(section) {
+                last.clear();
+                last.extend_from_slice(bytes);
+                changed = Some(pmt);
+            }
+        });
+        changed
+    }
+}

@@ -1,0 +1,144 @@
+//! The time stamps that leave: what is added to those of a run so that nothing steps back.
+
+use std::time::Duration;
+
+use crate::base::Instant;
+use crate::recovery::splice::lead::Lead;
+use crate::ts::{PesTimes, Pts, StreamKind};
+
+/// A source with more time between arrival and decoding than is left gets up to this much of it back.
+const LEAD_TICKS_MAX: i64 = 8_100;
+/// The first picture is shown after the last one of before, if that costs no more than this.
+const PICTURE_TICKS_MAX: i64 = 7_200;
+/// All that a splice may add to the time that has really passed.
+const ADDED_TICKS_MAX: i64 = 9_000;
+/// A picture's time when nothing is known: 40 ms.
+const FRAME_TICKS: i64 = 3_600;
+/// What was written longer ago tells nothing about what comes now: times are compared modulo 26.5 hours.
+const HISTORY_MAX: Duration = Duration::from_secs(6 * 3600);
+
+/// 90 kHz ticks of a duration.
+pub(super) fn pts_ticks(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos() * 9 / 100_000).unwrap_or(i64::MAX)
+}
+
+/// What has left of one kind of stream.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct History {
+    /// The last decoding time.
+    dts: Pts,
+    /// When it left.
+    at: Instant,
+    /// The distance of the last two.
+    frame: i64,
+    /// The last presentation time so far.
+    top: Pts,
+}
+
+impl History {
+    /// The decoding time of what comes next if it comes now.
+    fn due(&self, now: Instant) -> Pts {
+        self.dts.plus(self.frame.max(pts_ticks(now - self.at)))
+    }
+}
+
+/// What has left of video and of audio.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Histories {
+    video: Option<History>,
+    audio: Option<History>,
+}
+
+impl Histories {
+    /// A PES packet leaves.
+    pub(super) fn write(&mut self, now: Instant, kind: StreamKind, times: PesTimes, frame: Option<i64>) {
+        let history = match kind {
+            StreamKind::Video => &mut self.video,
+            StreamKind::Audio => &mut self.audio,
+            StreamKind::Other => return,
+        };
+        let dts = times.decoding();
+        let fresh = History { dts, at: now, frame: frame.unwrap_or(FRAME_TICKS), top: times.pts };
+        let Some(known) = history.as_mut().filter(|known| now - known.at <= HISTORY_MAX) else {
+            *history = Some(fresh);
+            return;
+        };
+        if dts.since(known.dts) > 0 {
+            (known.dts, known.at) = (dts, now);
+            known.frame = frame.unwrap_or(known.frame);
+        }
+        if times.pts.since(known.top) > 0 {
+            known.top = times.pts;
+        }
+    }
+
+    /// The decoding time of the next packet of a kind if it comes now.
+    pub(super) fn due(&self, now: Instant, kind: StreamKind) -> Option<Pts> {
+        self.of(now, kind).map(|history| history.due(now))
+    }
+
+    /// Whether anything has left lately.
+    pub(super) fn any(&self, now: Instant) -> bool {
+        self.of(now, StreamKind::Video).or_else(|| self.of(now, StreamKind::Audio)).is_some()
+    }
+
+    fn of(&self, now: Instant, kind: StreamKind) -> Option<History> {
+        let history = match kind {
+            StreamKind::Video => self.video,
+            StreamKind::Audio => self.audio,
+            StreamKind::Other => None,
+        };
+        history.filter(|history| now - history.at <= HISTORY_MAX)
+    }
+
+    /// What is to be added to the times of a run that begins like this. `clock` is what the session's clock is now. `None` when
+    /// neither says anything.
+    pub(super) fn offset(&self, now: Instant, lead: &Lead, clock: Option<Pts>) -> Option<i64> {
+        let (video, audio) = (self.of(now, StreamKind::Video), self.of(now, StreamKind::Audio));
+        let (times, history) = match (lead.video.zip(video), lead.audio.zip(audio)) {
+            (Some(video), _) => video,
+            (None, Some(audio)) => audio,
+            (None, None) => return self.offset_of_strangers(now, lead, clock),
+        };
+        let first = times.decoding();
+        let due = history.due(now);
+        let (mut offset, due_passed) = (due.since(first), pts_ticks(now - history.at));
+        let room = (due_passed + ADDED_TICKS_MAX - history.frame.max(due_passed)).max(0);
+        let mut late = false;
+        if let Some(clock) = clock {
+            let behind = clock.since(first.plus(offset));
+            if behind > 0 {
+                offset += behind;
+                late = true;
+            }
+        }
+        let mut added = 0;
+        if let (Some(clock), Some(pcr)) = (clock, lead.pcr) {
+            let left = first.plus(offset).since(clock);
+            added = added.max((first.since(pcr.to_pts()) - left).min(LEAD_TICKS_MAX));
+        }
+        if lead.video.is_some() && video.is_some() {
+            // Frames of audio that come too early are left out, fewer of them when there is time.
+            if let (Some(times), Some(audio)) = (lead.audio, audio) {
+                let early = audio.due(now).since(times.decoding().plus(offset));
+                added = added.max(early.min(LEAD_TICKS_MAX));
+            }
+            let hidden = history.top.since(times.pts.plus(offset)) + 1;
+            added = added.max(hidden.min(PICTURE_TICKS_MAX));
+        }
+        Some(offset + if late { added } else { added.min(room) })
+    }
+
+    /// The run has only kinds of streams that have not been seen so far: its distance from the clock stays, or it follows
+    /// what else there was.
+    fn offset_of_strangers(&self, now: Instant, lead: &Lead, clock: Option<Pts>) -> Option<i64> {
+        if let (Some(clock), Some(pcr)) = (clock, lead.pcr) {
+            return Some(clock.since(pcr.to_pts()));
+        }
+        let first = lead.video.or(lead.audio)?.decoding();
+        let due = clock.map(|clock| clock.plus(LEAD_TICKS_MAX));
+        let due =
+            due.or_else(|| self.due(now, StreamKind::Video)).or_else(|| self.due(now, StreamKind::Audio))?;
+        Some(due.since(first))
+    }
+}

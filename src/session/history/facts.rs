@@ -1,0 +1,309 @@
+//! The facts that are remembered, as plain values.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::Instant;
+use crate::tuner::{ChannelId, SourceId};
+
+/// Sessions remembered when the settings do not say.
+const SESSIONS_DEFAULT: usize = 256;
+/// Sources, and viewers, remembered per session: never fewer.
+const PER_SESSION_MIN: usize = 16;
+/// Never more.
+const PER_SESSION_MAX: usize = 4096;
+
+/// How much is remembered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Ended sessions.
+    pub sessions: usize,
+    /// Sources of one session.
+    pub sources: usize,
+    /// Viewers of one session; those who watch are remembered in any case.
+    pub subscribers: usize,
+}
+
+impl Limits {
+    /// The limits that follow from the settings, where 0 stands for: no wish.
+    #[must_use]
+    pub fn new(sessions: usize, sources: usize, subscribers: usize) -> Self {
+        let sessions = if sessions > 0 { sessions } else { SESSIONS_DEFAULT };
+        let per_session = |wish: usize| {
+            let wish = if wish > 0 { wish } else { sessions };
+            wish.clamp(PER_SESSION_MIN, PER_SESSION_MAX)
+        };
+        Self { sessions, sources: per_session(sources), subscribers: per_session(subscribers) }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::new(0, 0, 0)
+    }
+}
+
+/// Why a viewer's stream ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CloseReason {
+    /// The viewer has hung up.
+    HttpContextCanceled,
+    /// It fell out of the ring.
+    SlowClientLagged,
+    /// Its socket took nothing for too long, or failed.
+    StreamWriteError,
+    /// The stream is over, or what the viewer wanted of it.
+    SessionClosed,
+}
+
+impl CloseReason {
+    /// The word in the status and in logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::HttpContextCanceled => "http_context_canceled",
+            Self::SlowClientLagged => "slow_client_lagged",
+            Self::StreamWriteError => "stream_write_error",
+            Self::SessionClosed => "session_closed",
+        }
+    }
+}
+
+/// One viewer's time with a session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SubscriberWindow {
+    /// Its number within the session, from 1.
+    pub id: u64,
+    /// Its address.
+    pub peer: SocketAddr,
+    /// When it came.
+    pub connected_at: Instant,
+    /// When it went, and why.
+    pub left: Option<(Instant, CloseReason)>,
+}
+
+/// What the start of a source has shown.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct StartupFacts {
+    /// Bytes read until it was selected.
+    pub raw_bytes: u64,
+    /// Bytes of these that viewers may have.
+    pub trimmed_bytes: u64,
+    /// Where those begin.
+    pub cutover_offset: u64,
+    /// Bytes that nobody gets.
+    pub dropped_bytes: u64,
+    /// The codec of the picture a decoder can start with; `None` when none was found.
+    pub random_access_codec: Option<String>,
+    /// `pmt`, `pes`, `none` or `persisted_profile`.
+    pub inventory_method: &'static str,
+    /// Video streams.
+    pub video_streams: u32,
+    /// Audio streams.
+    pub audio_streams: u32,
+    /// Their codecs, comma-separated.
+    pub video_codecs: String,
+    /// Their codecs, comma-separated.
+    pub audio_codecs: String,
+    /// `video_audio`, `video_only`, `audio_only` or `undetected`.
+    pub component_state: &'static str,
+    /// Why it was started a second time with a longer look, if it was.
+    pub relaxed_retry: Option<&'static str>,
+}
+
+/// What a source's stream looks like.
+#[derive(Clone, PartialEq, Default, Debug)]
+pub struct Profile {
+    /// Width and height of the picture; 0 is unknown.
+    pub resolution: (u32, u32),
+    /// Pictures per second; 0 is unknown.
+    pub frame_rate: f64,
+    /// The codec of the first video stream.
+    pub video_codec: String,
+    /// The codec of the first audio stream.
+    pub audio_codec: String,
+    /// Bits per second; 0 is unknown.
+    pub bitrate_bps: u64,
+}
+
+/// A source that was selected.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SourceFacts {
+    /// Its row.
+    pub id: SourceId,
+    /// Its playlist item.
+    pub item_key: String,
+    /// Its address, redacted.
+    pub url: String,
+    /// `direct`, `ffmpeg-copy` or `ffmpeg-transcode`.
+    pub mode: &'static str,
+    /// Its start.
+    pub startup: StartupFacts,
+    /// Its stream.
+    pub profile: Profile,
+}
+
+impl SourceFacts {
+    /// The name of what reads it.
+    #[must_use]
+    pub fn producer(&self) -> String {
+        let retried = if self.startup.relaxed_retry.is_some() { ":startup_retry_relaxed_probe" } else { "" };
+        format!("{}:source={}{retried}", self.mode, self.id)
+    }
+}
+
+/// One selection of a source, until the next.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SourceWindow {
+    /// The source.
+    pub source: SourceFacts,
+    /// When it was selected.
+    pub selected_at: Instant,
+    /// When another was, or the session ended.
+    pub deselected_at: Option<Instant>,
+    /// `initial_startup` or `recovery_cycle_<n>:<reason>`.
+    pub reason: String,
+}
+
+/// How often sources were selected.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Selections {
+    /// In all.
+    pub count: u64,
+    /// The same one again, in a row, until now.
+    pub same_source: u64,
+    /// The last time.
+    pub last_at: Option<Instant>,
+    /// Why.
+    pub last_reason: String,
+}
+
+/// How many viewers there were.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct ViewerCounts {
+    /// The most at once.
+    pub peak: u64,
+    /// Those who ever came.
+    pub total: u64,
+    /// Those of them who went.
+    pub completed: u64,
+}
+
+/// What slow viewers cost a session.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct WriteCounters {
+    /// How often viewers were skipped forward.
+    pub slow_skip_events: u64,
+    /// Chunks they missed.
+    pub slow_skip_lag_chunks: u64,
+    /// Bytes they missed.
+    pub slow_skip_lag_bytes: u64,
+    /// The chunks missed at the worst skip.
+    pub slow_skip_max_lag_chunks: u64,
+    /// Viewers ended because their socket took nothing for too long.
+    pub deadline_timeouts: u64,
+    /// Sends of which the socket took a part only.
+    pub short_writes: u64,
+    /// How long sends waited for room in sockets, added up.
+    pub blocked: Duration,
+}
+
+impl WriteCounters {
+    /// A viewer was moved forward by so many bytes.
+    pub fn skipped(&mut self, bytes: u64, chunk_bytes: u64) {
+        let chunks = bytes.div_ceil(chunk_bytes.max(1));
+        self.slow_skip_events += 1;
+        self.slow_skip_lag_bytes += bytes;
+        self.slow_skip_lag_chunks += chunks;
+        self.slow_skip_max_lag_chunks = self.slow_skip_max_lag_chunks.max(chunks);
+    }
+}
+
+/// How a session ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// Nobody wanted it any more.
+    Completed,
+    /// It was given up before it had a picture, or the program was stopped.
+    Canceled(String),
+    /// It could not go on.
+    Failed(String),
+}
+
+impl Outcome {
+    /// The word in the status.
+    #[must_use]
+    pub const fn status(&self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Canceled(_) => "canceled",
+            Self::Failed(_) => "error",
+        }
+    }
+
+    /// What went wrong; redacted.
+    #[must_use]
+    pub fn error(&self) -> Option<&str> {
+        match self {
+            Self::Completed => None,
+            Self::Canceled(error) | Self::Failed(error) => Some(error),
+        }
+    }
+}
+
+/// The end of a session.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Ended {
+    /// When.
+    pub at: Instant,
+    /// How.
+    pub outcome: Outcome,
+}
+
+/// A session as it is remembered.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SessionRecord {
+    /// Unique in the process, from 1.
+    pub id: u64,
+    /// Its channel.
+    pub channel: ChannelId,
+    /// The channel's guide number when the session was created.
+    pub guide_number: String,
+    /// The channel's name then.
+    pub guide_name: String,
+    /// Its tuner; `None` before it is granted.
+    pub tuner: Option<u16>,
+    /// When it was created.
+    pub opened_at: Instant,
+    /// How it ended; `None` while it goes on.
+    pub ended: Option<Ended>,
+    /// Its viewers.
+    pub viewers: ViewerCounts,
+    /// What the slow ones cost.
+    pub writes: WriteCounters,
+    /// Recoveries begun.
+    pub recovery_cycles: u64,
+    /// Why the last one was.
+    pub recovery_reason: String,
+    /// Selections of sources.
+    pub selections: Selections,
+    /// In the order of selection; the last one is open while the session goes on.
+    pub sources: Vec<Arc<SourceWindow>>,
+    /// Sources forgotten.
+    pub sources_truncated: u64,
+    /// In the order in which they came. Of a session that goes on only those who have gone.
+    pub subscribers: Vec<SubscriberWindow>,
+    /// Viewers forgotten.
+    pub subscribers_truncated: u64,
+    /// How much is remembered.
+    pub limits: Limits,
+}
+
+impl SessionRecord {
+    /// The source that is selected, or was when the session ended.
+    #[must_use]
+    pub fn source(&self) -> Option<&SourceWindow> {
+        self.sources.last().map(Arc::as_ref)
+    }
+}

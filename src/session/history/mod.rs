@@ -1,0 +1,18 @@
+//! What is remembered of a session: the sources it had, who watched it, and how it ended.
+//!
+//! What is current (the selected source, those who watch) is kept by whoever runs the session or in one
+//! place; only what is past gathers here, and that is bounded.
+
+mod closed;
+mod facts;
+mod timeline;
+
+pub use closed::{ClosedSessions, ClosedSnapshot, Merged, merge};
+pub use facts::{
+    CloseReason, Ended, Limits, Outcome, Profile, Selections, SessionRecord, SourceFacts, SourceWindow,
+    StartupFacts, SubscriberWindow, ViewerCounts, WriteCounters,
+};
+pub use timeline::{History, INITIAL_STARTUP, RESELECT_ALERT_THRESHOLD, Selected, recovery_selection};
+
+#[cfg(test)]
+mod tests;

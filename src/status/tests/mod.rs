@@ -1,0 +1,4 @@
+mod contract;
+mod fields;
+mod rows;
+mod world;

@@ -1,0 +1,245 @@
+//! Snapshots to be shown.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::super::{DrainWait, Moment, TunerStatusSnapshot};
+use crate::base::{Instant, WallTime};
+use crate::engine::snapshot::{
+    CoreCounters, CoreSnapshot, HealthPersistSnapshot, KeepaliveSnapshot, LeaseSnapshot, RecoverySnapshot,
+    SessionPhase, SessionSnapshot, TransitionSnapshot, TunersSnapshot, ViewerSnapshot,
+};
+use crate::engine::{CoreId, SessionId};
+use crate::http::to_json;
+use crate::session::history::{
+    CloseReason, ClosedSessions, ClosedSnapshot, Ended, Limits, Outcome, Profile, Selections, SessionRecord,
+    SourceFacts, SourceWindow, StartupFacts, SubscriberWindow, ViewerCounts, WriteCounters,
+};
+use crate::tuner::pool::Kind;
+use crate::tuner::{ChannelId, SourceId};
+
+pub(super) fn at(millis: u64) -> Instant {
+    Instant::from_millis(millis)
+}
+
+/// 20:15 of the day the clock was started at 20:00.
+pub(super) fn moment() -> Moment {
+    Moment { at: at(900_000), wall: WallTime::from_unix_nanos(1_772_396_100_000_000_000) }
+}
+
+pub(super) fn shown(cores: &[CoreSnapshot]) -> String {
+    to_json(&TunerStatusSnapshot::new(cores, DrainWait::default(), moment()))
+}
+
+pub(super) fn json(cores: &[CoreSnapshot]) -> Value {
+    serde_json::from_str(&shown(cores)).unwrap()
+}
+
+pub(super) fn peer(port: u16) -> SocketAddr {
+    SocketAddr::from(([192, 168, 1, 10], port))
+}
+
+pub(super) fn viewer(id: u64, joined_millis: u64) -> ViewerSnapshot {
+    let port = 40_000 + u16::try_from(id).unwrap();
+    ViewerSnapshot { id, peer: peer(port), joined_at: at(joined_millis), bytes_sent: 0, lag_bytes: 0 }
+}
+
+pub(super) fn gone(id: u64, reason: CloseReason) -> SubscriberWindow {
+    let left = Some((at(510_400), reason));
+    SubscriberWindow { id, peer: peer(51_512), connected_at: at(360_000), left }
+}
+
+/// A source whose start has shown everything there is to see.
+pub(super) fn source(id: i64) -> SourceFacts {
+    SourceFacts {
+        id: SourceId(id),
+        item_key: "src:news.one:5b1f0c2d9a7e".to_owned(),
+        url: "http://cdn-b.example:8080/live/news-one.ts".to_owned(),
+        mode: "ffmpeg-copy",
+        startup: StartupFacts {
+            raw_bytes: 188_000,
+            trimmed_bytes: 150_400,
+            cutover_offset: 37_600,
+            dropped_bytes: 37_600,
+            random_access_codec: Some("h264".to_owned()),
+            inventory_method: "pmt",
+            video_streams: 1,
+            audio_streams: 2,
+            video_codecs: "h264".to_owned(),
+            audio_codecs: "aac,ac3".to_owned(),
+            component_state: "video_audio",
+            relaxed_retry: Some("startup_detection_incomplete"),
+        },
+        profile: Profile {
+            resolution: (1280, 720),
+            frame_rate: 59.94,
+            video_codec: "h264".to_owned(),
+            audio_codec: "aac".to_owned(),
+            bitrate_bps: 4_500_000,
+        },
+    }
+}
+
+pub(super) fn window(id: i64, selected: u64, deselected: Option<u64>, reason: &str) -> Arc<SourceWindow> {
+    Arc::new(SourceWindow {
+        source: source(id),
+        selected_at: at(selected),
+        deselected_at: deselected.map(at),
+        reason: reason.to_owned(),
+    })
+}
+
+/// A session that has just been created.
+pub(super) fn session(id: u64, tuner: Option<u16>) -> SessionSnapshot {
+    SessionSnapshot {
+        record: SessionRecord {
+            id,
+            channel: ChannelId(42),
+            guide_number: "101".to_owned(),
+            guide_name: "News One".to_owned(),
+            tuner,
+            opened_at: at(100),
+            ended: None,
+            viewers: ViewerCounts::default(),
+            writes: WriteCounters::default(),
+            recovery_cycles: 0,
+            recovery_reason: String::new(),
+            selections: Selections::default(),
+            sources: Vec::new(),
+            sources_truncated: 0,
+            subscribers: Vec::new(),
+            subscribers_truncated: 0,
+            limits: Limits::default(),
+        },
+        phase: SessionPhase::Starting,
+        bytes_read: 0,
+        bytes_pushed: 0,
+        chunks_pushed: 0,
+        bitrate_bps: 0,
+        last_byte_at: None,
+        last_push_at: None,
+        writer_pauses: 0,
+        recovery: RecoverySnapshot::default(),
+        health_persist: HealthPersistSnapshot::default(),
+        viewers: Vec::new(),
+    }
+}
+
+/// A session that shows a picture to two viewers.
+pub(super) fn streaming(id: u64, tuner: u16) -> SessionSnapshot {
+    let mut live = session(id, Some(tuner));
+    live.phase = SessionPhase::Live;
+    live.viewers = vec![viewer(1, 100), viewer(3, 432_250)];
+    live.bytes_read = 492_310_400;
+    live.bytes_pushed = 492_247_296;
+    live.chunks_pushed = 9011;
+    live.bitrate_bps = 4_400_000;
+    live.last_byte_at = Some(at(899_980));
+    live.last_push_at = Some(at(899_981));
+    let record = &mut live.record;
+    record.viewers = ViewerCounts { peak: 3, total: 3, completed: 1 };
+    record.subscribers = vec![gone(2, CloseReason::HttpContextCanceled)];
+    record.writes.blocked = Duration::from_micros(1_840_211);
+    record.sources = vec![window(8, 609_500, None, "initial_startup")];
+    record.selections = Selections {
+        count: 1,
+        same_source: 0,
+        last_at: Some(at(609_500)),
+        last_reason: "initial_startup".to_owned(),
+    };
+    live
+}
+
+/// A session whose source is lost, with everything that can be said about it.
+pub(super) fn recovering(id: u64, tuner: u16) -> SessionSnapshot {
+    let mut live = streaming(id, tuner);
+    let record = &mut live.record;
+    record.recovery_cycles = 2;
+    record.recovery_reason = "stall".to_owned();
+    record.sources = vec![
+        window(8, 1_400, Some(609_500), "initial_startup"),
+        window(8, 609_500, None, "recovery_cycle_1:stall"),
+    ];
+    record.selections = Selections {
+        count: 5,
+        same_source: 3,
+        last_at: Some(at(609_500)),
+        last_reason: "recovery_cycle_1:stall".to_owned(),
+    };
+    record.sources_truncated = 3;
+    record.subscribers_truncated = 4;
+    live.recovery = RecoverySnapshot {
+        stall_count: 2,
+        cycle: 2,
+        reason: "stall".to_owned(),
+        in_progress: true,
+        transition: TransitionSnapshot {
+            signals_applied: "disc,cc,pcr,psi_version,stitch".to_owned(),
+            signal_skips: "idr_not_ready".to_owned(),
+            fallback_count: 2,
+            fallback_reason: "default: idr_not_ready".to_owned(),
+            stitch_applied: true,
+        },
+        keepalive: KeepaliveSnapshot {
+            mode: Some("psi"),
+            fallback_count: 1,
+            fallback_reason: "slate_av: ffmpeg ended".to_owned(),
+            started_at: Some(at(895_500)),
+            stopped_at: None,
+            bytes: 2_475_000,
+            chunks: 40,
+            rate: 550_000.0,
+            expected_rate: 500_000.0,
+            multiplier: 1.1,
+            guardrail_count: 1,
+            guardrail_reason: "too fast".to_owned(),
+        },
+    };
+    live.health_persist = HealthPersistSnapshot {
+        coalesced: [(SourceId(8), 2)].into(),
+        dropped: [(SourceId(7), 1), (SourceId(8), 3)].into(),
+        coalesced_total: 5,
+        dropped_total: 4,
+    };
+    live
+}
+
+/// A session that could not be started.
+pub(super) fn failed(id: u64, error: &str) -> SessionRecord {
+    let mut record = session(id, Some(1)).record;
+    record.ended = Some(Ended { at: at(3_300), outcome: Outcome::Failed(error.to_owned()) });
+    record.viewers = ViewerCounts { peak: 1, total: 1, completed: 1 };
+    record.subscribers = vec![gone(1, CloseReason::SessionClosed)];
+    record
+}
+
+pub(super) fn closed(limit: usize, records: impl IntoIterator<Item = SessionRecord>) -> ClosedSnapshot {
+    let mut closed = ClosedSessions::new(limit);
+    records.into_iter().for_each(|record| closed.push(record));
+    closed.snapshot()
+}
+
+pub(super) fn lease(tuner: u16, kind: Kind, label: &str, session: u64) -> LeaseSnapshot {
+    LeaseSnapshot { tuner, kind, label: label.to_owned(), session: SessionId(session), started_at: at(50) }
+}
+
+/// A core that counts the tuners.
+pub(super) fn first_core(leases: Vec<LeaseSnapshot>, sessions: Vec<SessionSnapshot>) -> CoreSnapshot {
+    let tuners = TunersSnapshot { count: 4, in_use: leases.len(), leases };
+    CoreSnapshot { tuners: Some(tuners), ..core(0, sessions) }
+}
+
+pub(super) fn core(number: u8, sessions: Vec<SessionSnapshot>) -> CoreSnapshot {
+    CoreSnapshot {
+        core: CoreId(number),
+        at: at(900_000),
+        counters: CoreCounters::default(),
+        sessions,
+        closed: closed(256, []),
+        connections: 0,
+        tuners: None,
+    }
+}
