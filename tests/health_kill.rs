@@ -56,7 +56,7 @@ fn write_until_killed(path: PathBuf) {
     let mut book: Book<SourceId, i64> = Book::new();
     for (source, success_count) in stored(&path) {
         let health = Health { success_count, ..Health::default() };
-        book.learn(SourceId(source), source, &health, &StoredProfile::default());
+        book.learn(Instant::START, 1, SourceId(source), source, &health, &StoredProfile::default());
     }
     let store = Store::start(Database::open(&path).unwrap()).unwrap();
     let mut now = Instant::START;

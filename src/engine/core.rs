@@ -388,11 +388,12 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         }
         self.expire_tuners();
         self.deliver_tuner_post();
-        self.flush_health();
         if self.next_sweep <= self.now {
             self.next_sweep = self.now + SWEEP_INTERVAL;
             self.sweep();
         }
+        // Last: whatever has ended just now may have been the last thing a drain waits for.
+        self.flush_health();
     }
 
     /// A name for a question to control.

@@ -1,22 +1,27 @@
 //! A core's book of its sources' health: fed by its sessions and probes, written by control in the background. No
 //! viewer ever waits for it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::{Instant, WallTime};
-use crate::health::{Book, Health, News, StoredProfile, Totals};
+use crate::health::{Book, Counts, Health, News, Ranked, StoredProfile, Totals, order};
 use crate::ring::Lent;
 use crate::tuner::{Channel, ChannelId, Lineup, Source, SourceId};
 use crate::uring::Driver;
 
 use super::client::SessionKey;
 use super::core::Core;
+use super::placement::home;
 use super::port::{ControlRequest, CoreId};
 use super::token::Token;
 
 /// How often the wall clock is looked at: it may be set while the program runs.
 const WALL_INTERVAL: Duration = Duration::from_secs(1);
+/// A clock that shows less than this, the beginning of 2025, has not been set yet: it says nothing about what is
+/// stored.
+const CLOCK_IS_SET: u64 = 1_735_689_600;
 
 /// What a core keeps for its book.
 pub(crate) struct CoreHealth {
@@ -48,6 +53,14 @@ impl CoreHealth {
         let (at, wall) = self.wall;
         let passed = u64::try_from((now - at).as_nanos()).unwrap_or(u64::MAX);
         WallTime::from_unix_nanos(wall.unix_nanos().saturating_add(passed)).unix_seconds()
+    }
+
+    /// When it is so many seconds since 1970; now, when that has passed.
+    #[cfg_attr(not(test), expect(dead_code, reason = "sessions do not order their sources yet"))]
+    pub(crate) fn instant_at(&self, now: Instant, wall: u64) -> Instant {
+        let (at, known) = self.wall;
+        let nanos = Duration::from_secs(wall).as_nanos().saturating_sub(u128::from(known.unix_nanos()));
+        now.max(at + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
     }
 
     /// Asks for the wall time once in a while.
@@ -120,6 +133,25 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             .unwrap_or_default()
     }
 
+    /// The places of a channel's sources in the order in which they are to be tried.
+    #[cfg_attr(not(test), expect(dead_code, reason = "sessions do not order their sources yet"))]
+    pub(crate) fn health_order(&self, channel: &Channel) -> Vec<Ranked<usize>> {
+        let ranked = |(place, source): (usize, &Source)| {
+            let health = self.health.book.health(source.id).unwrap_or(&source.health).clone();
+            Ranked { source: place, id: source.id.0, priority: source.priority, health }
+        };
+        let mut ranked: Vec<_> = channel.sources.iter().enumerate().map(ranked).collect();
+        order(self.health.wall_at(self.now), &mut ranked);
+        ranked
+    }
+
+    /// What has become of the events of a channel's sources since the start, where there were any.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the snapshot does not show it yet"))]
+    pub(crate) fn health_counts(&self, channel: &Channel) -> BTreeMap<SourceId, Counts> {
+        let counts = |source: &Source| (source.id, self.health.book.counts(source.id));
+        channel.sources.iter().map(counts).filter(|(_, counts)| *counts != Counts::default()).collect()
+    }
+
     /// What has become of the health that was to be stored.
     pub(crate) const fn health_totals(&self) -> Totals {
         self.health.book.totals()
@@ -139,7 +171,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             log::debug!("source {source} of channel {channel} is not known any more; its health is not kept");
             return false;
         };
-        self.health.book.learn(source, channel, &row.health, &row.profile);
+        let wall = self.health.wall_at(self.now);
+        self.health.book.learn(self.now, wall, source, channel, &row.health, &row.profile);
         true
     }
 
@@ -155,6 +188,17 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             } else {
                 let gone = Channel { sources: Vec::new(), ..Channel::clone(&live.channel) };
                 live.channel = Arc::new(gone);
+            }
+        }
+        // What a clock that was wrong has stored would keep sources from being tried for years.
+        let wall = self.health.wall_at(self.now);
+        if wall < CLOCK_IS_SET {
+            return;
+        }
+        for channel in lineup.channels().filter(|channel| home(channel.id, self.params.cores) == self.id) {
+            for source in channel.sources.iter().filter(|source| source.health.is_ahead_of(wall)) {
+                let (health, profile) = (&source.health, &source.profile);
+                self.health.book.learn(self.now, wall, source.id, channel.id, health, profile);
             }
         }
     }

@@ -13,9 +13,12 @@ use super::reason::stored_reason;
 use super::row::Health;
 use crate::base::Instant;
 
+mod answers;
 mod counts;
+mod entry;
 
 pub use counts::{Counts, News, Totals};
+use entry::{Columns, Entry};
 
 /// Rows are written at most this often, and an event waits no longer to be written while writing works.
 pub const FLUSH_INTERVAL: Duration = Duration::from_millis(250);
@@ -48,37 +51,6 @@ pub struct Batch<S> {
     pub rows: Vec<Row<S>>,
 }
 
-/// What of an entry is meant.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-struct Columns {
-    health: bool,
-    profile: bool,
-}
-
-impl Columns {
-    const fn any(self) -> bool {
-        self.health || self.profile
-    }
-
-    const fn and(self, other: Self) -> Self {
-        Self { health: self.health || other.health, profile: self.profile || other.profile }
-    }
-}
-
-struct Entry<C> {
-    channel: C,
-    health: Health,
-    profile: StoredProfile,
-    /// Neither stored nor on its way. With `is_queued` unset it was dropped.
-    unsaved: Columns,
-    /// On its way.
-    sent: Columns,
-    is_queued: bool,
-    /// Writes that have failed since the last event.
-    attempts: u32,
-    counts: Counts,
-}
-
 struct InFlight<S> {
     seq: u64,
     sources: Vec<S>,
@@ -100,6 +72,8 @@ pub struct Book<S, C> {
     /// The newest wall time seen.
     wall: u64,
     is_hurried: bool,
+    /// Batches that were not written, in a row.
+    failures: u32,
     is_failing: bool,
     news: Option<News>,
     totals: Totals,
@@ -123,6 +97,7 @@ impl<S: Copy + Ord, C: Copy + Eq> Book<S, C> {
             last_seq: 0,
             wall: 0,
             is_hurried: false,
+            failures: 0,
             is_failing: false,
             news: None,
             totals: Totals::new(),
@@ -130,24 +105,35 @@ impl<S: Copy + Ord, C: Copy + Eq> Book<S, C> {
     }
 
     /// Takes in what the database knew of a source, when the book does not know better.
-    pub fn learn(&mut self, source: S, channel: C, health: &Health, profile: &StoredProfile) {
-        let wall = self.wall;
-        self.entries.entry(source).or_insert_with(|| {
-            let mut health = health.clone();
-            if wall > 0 {
-                health.bring_back(wall);
-            }
-            Entry {
-                channel,
-                health,
-                profile: profile.clone(),
-                unsaved: Columns::default(),
-                sent: Columns::default(),
-                is_queued: false,
-                attempts: 0,
-                counts: Counts::default(),
-            }
-        });
+    pub fn learn(
+        &mut self,
+        now: Instant,
+        wall: u64,
+        source: S,
+        channel: C,
+        health: &Health,
+        profile: &StoredProfile,
+    ) {
+        let wall = self.read_wall(now, wall);
+        if self.knows(source) {
+            return;
+        }
+        let mut health = health.clone();
+        let unsaved = Columns { health: health.bring_back(wall), profile: false };
+        let entry = Entry {
+            channel,
+            health,
+            profile: profile.clone(),
+            unsaved,
+            sent: Columns::default(),
+            is_queued: false,
+            attempts: 0,
+            counts: Counts::default(),
+        };
+        self.entries.insert(source, entry);
+        if unsaved.any() {
+            self.enqueue(now, source);
+        }
     }
 
     /// True when the book knows the source better than the database.
@@ -170,7 +156,7 @@ impl<S: Copy + Ord, C: Copy + Eq> Book<S, C> {
 
     /// A source has failed, at `wall` seconds since 1970. False when it was never learned.
     pub fn fail(&mut self, now: Instant, wall: u64, source: S, reason: &str) -> bool {
-        let wall = self.read_wall(wall);
+        let wall = self.read_wall(now, wall);
         let reason = stored_reason(reason);
         self.change(now, source, Columns { health: true, profile: false }, |entry| {
             let applied = entry.health.mark_failure(&reason, wall);
@@ -180,7 +166,7 @@ impl<S: Copy + Ord, C: Copy + Eq> Book<S, C> {
 
     /// A source has streamed well. False when it was never learned.
     pub fn ok(&mut self, now: Instant, wall: u64, source: S) -> bool {
-        let wall = self.read_wall(wall);
+        let wall = self.read_wall(now, wall);
         self.change(now, source, Columns { health: true, profile: false }, |entry| {
             let applied = entry.health.mark_success(wall);
             debug_assert!(applied, "what happens is newer than what has happened");
@@ -216,7 +202,7 @@ impl<S: Copy + Ord, C: Copy + Eq> Book<S, C> {
 
     /// Forgets sources that are not offered any more, except what is still to be written of them.
     pub fn retain(&mut self, is_offered: impl Fn(S) -> bool) {
-        self.entries.retain(|source, entry| entry.is_queued || entry.sent.any() || is_offered(*source));
+        self.entries.retain(|source, entry| entry.is_pending() || is_offered(*source));
     }
 
     /// When [`Book::take_batch`] may have something to do.
@@ -250,28 +236,6 @@ impl<S: Copy + Ord, C: Copy + Eq> Book<S, C> {
         Some(Batch { seq, rows })
     }
 
-    /// A batch could not be handed over: its rows stay first in the queue, and nothing is counted.
-    pub fn refused(&mut self, now: Instant, seq: u64) {
-        let Some(in_flight) = self.in_flight.take_if(|in_flight| in_flight.seq == seq) else { return };
-        for source in in_flight.sources.into_iter().rev() {
-            let entry = self.entries.get_mut(&source).expect("what is on its way is not forgotten");
-            entry.unsaved = entry.unsaved.and(std::mem::take(&mut entry.sent));
-            entry.is_queued = true;
-            self.queue.push_front(source);
-        }
-        self.flush_at = now + RETRY_PAUSE;
-    }
-
-    /// A batch has been written, except for sources that the database does not have; or it has not, and why.
-    /// An answer that comes after [`Book::take_batch`] has stopped waiting for it says nothing.
-    pub fn persisted(&mut self, now: Instant, seq: u64, result: Result<Vec<S>, String>) {
-        let Some(in_flight) = self.in_flight.take_if(|in_flight| in_flight.seq == seq) else { return };
-        match result {
-            Ok(missing) => self.written(now, &in_flight.sources, &missing),
-            Err(reason) => self.not_written(now, &in_flight.sources, reason),
-        }
-    }
-
     /// From now on nothing waits for company, and what was dropped gets another chance.
     pub fn hurry(&mut self, now: Instant) {
         self.is_hurried = true;
@@ -283,25 +247,6 @@ impl<S: Copy + Ord, C: Copy + Eq> Book<S, C> {
     #[must_use]
     pub fn is_settled(&self) -> bool {
         self.in_flight.is_none() && self.queue.is_empty()
-    }
-
-    /// Drops what is not written yet, and says how many rows that are.
-    pub fn give_up(&mut self) -> u64 {
-        let in_flight = self.in_flight.take().map(|in_flight| in_flight.sources).unwrap_or_default();
-        let waiting = std::mem::take(&mut self.queue);
-        for source in in_flight {
-            let entry = self.entries.get_mut(&source).expect("what is on its way is not forgotten");
-            entry.unsaved = entry.unsaved.and(std::mem::take(&mut entry.sent));
-            if !entry.is_queued {
-                Self::drop_row(entry, &mut self.totals);
-            }
-        }
-        for source in waiting {
-            let entry = self.entries.get_mut(&source).expect("what waits is not forgotten");
-            entry.is_queued = false;
-            Self::drop_row(entry, &mut self.totals);
-        }
-        u64::try_from(self.entries.values().filter(|entry| entry.unsaved.any()).count()).unwrap_or(u64::MAX)
     }
 
     /// What has become of a source's events.
@@ -322,13 +267,19 @@ impl<S: Copy + Ord, C: Copy + Eq> Book<S, C> {
     }
 
     /// The wall clock may be set back at any time; what happens is nevertheless newer than what has happened.
-    fn read_wall(&mut self, wall: u64) -> u64 {
+    fn read_wall(&mut self, now: Instant, wall: u64) -> u64 {
         // Zero is never.
         let wall = wall.max(1);
-        if wall < self.wall || self.wall == 0 {
-            self.entries.values_mut().for_each(|entry| entry.health.bring_back(wall));
+        if std::mem::replace(&mut self.wall, wall) > wall {
+            let mut changed = Vec::new();
+            for (source, entry) in &mut self.entries {
+                if entry.health.bring_back(wall) {
+                    entry.unsaved.health = true;
+                    changed.push(*source);
+                }
+            }
+            changed.into_iter().for_each(|source| self.enqueue(now, source));
         }
-        self.wall = wall;
         wall
     }
 
@@ -347,7 +298,7 @@ impl<S: Copy + Ord, C: Copy + Eq> Book<S, C> {
         change(entry);
         entry.unsaved = entry.unsaved.and(columns);
         entry.attempts = 0;
-        if entry.is_queued || entry.sent.any() {
+        if entry.is_pending() {
             entry.counts.coalesced += 1;
             self.totals.coalesced += 1;
         }
@@ -377,53 +328,6 @@ impl<S: Copy + Ord, C: Copy + Eq> Book<S, C> {
         }
     }
 
-    fn written(&mut self, now: Instant, sources: &[S], missing: &[S]) {
-        for source in sources {
-            let entry = self.entries.get_mut(source).expect("what is on its way is not forgotten");
-            entry.sent = Columns::default();
-            entry.attempts = 0;
-            if missing.contains(source) {
-                Self::drop_row(entry, &mut self.totals);
-            } else {
-                self.totals.written += 1;
-            }
-        }
-        if std::mem::take(&mut self.is_failing) {
-            self.news = Some(News::WorksAgain);
-            self.requeue_dropped(now);
-        }
-    }
-
-    fn not_written(&mut self, now: Instant, sources: &[S], reason: String) {
-        let mut attempts = 0;
-        for source in sources {
-            let entry = self.entries.get_mut(source).expect("what is on its way is not forgotten");
-            entry.unsaved = entry.unsaved.and(std::mem::take(&mut entry.sent));
-            if entry.is_queued {
-                // Something has happened since: that is written, and this with it.
-                continue;
-            }
-            entry.attempts += 1;
-            if entry.attempts < ATTEMPTS_MAX {
-                attempts = attempts.max(entry.attempts);
-                entry.is_queued = true;
-                self.queue.push_back(*source);
-                continue;
-            }
-            Self::drop_row(entry, &mut self.totals);
-            if !std::mem::replace(&mut self.is_failing, true) {
-                self.news = Some(News::Failing { reason: reason.clone() });
-            }
-        }
-        self.flush_at = now + RETRY_PAUSE * attempts.max(1);
-    }
-
-    fn drop_row(entry: &mut Entry<C>, totals: &mut Totals) {
-        entry.attempts = 0;
-        entry.counts.dropped += 1;
-        totals.dropped += 1;
-    }
-
     /// What could not be written is in memory still.
     fn requeue_dropped(&mut self, now: Instant) {
         let dropped = |entry: &Entry<C>| entry.unsaved.any() && !entry.is_queued;
@@ -437,3 +341,6 @@ impl<S: Copy + Ord, C: Copy + Eq> Book<S, C> {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod story;

@@ -54,12 +54,24 @@ impl Health {
     }
 
     /// The wall clock has been set back to `now`: nothing has happened later than that, and nothing is left alone
-    /// for longer than its failures say.
-    pub(super) fn bring_back(&mut self, now: u64) {
+    /// for longer than its failures say. True when that changes anything.
+    pub(super) fn bring_back(&mut self, now: u64) -> bool {
+        let is_ahead = self.is_ahead_of(now);
         self.last_ok_at = self.last_ok_at.min(now);
         self.last_fail_at = self.last_fail_at.min(now);
-        let longest = now.saturating_add(cooldown_after(self.fail_count).as_secs());
-        self.cooldown_until = self.cooldown_until.min(longest);
+        self.cooldown_until = self.cooldown_until.min(self.cools_until(now));
+        is_ahead
+    }
+
+    /// True when something in it cannot have been written by a clock that shows `now`: the clock was wrong.
+    #[must_use]
+    pub fn is_ahead_of(&self, now: u64) -> bool {
+        self.last_ok_at > now || self.last_fail_at > now || self.cooldown_until > self.cools_until(now)
+    }
+
+    /// The longest that its failures let it cool.
+    fn cools_until(&self, now: u64) -> u64 {
+        now.saturating_add(cooldown_after(self.fail_count).as_secs())
     }
 
     /// It has streamed well. False when that is older than its last failure and therefore changes nothing.

@@ -285,3 +285,54 @@ fn without_a_clock_time_is_counted_from_the_start() {
     let health = CoreHealth::new();
     assert_eq!(health.wall_at(Instant::from_millis(12_345)), 12);
 }
+
+#[test]
+fn candidates_are_ordered_by_memory_and_by_the_database_where_memory_has_nothing() {
+    let mut bench = Bench::new();
+    let (Some(one), Some(two)) = (lineup().find("1").cloned(), lineup().find("2").cloned()) else {
+        panic!("both are there")
+    };
+    let mut both = (*one).clone();
+    both.sources.extend(two.sources.iter().cloned());
+    let places = |bench: &Bench| -> Vec<usize> {
+        bench.core.health_order(&both).iter().map(|ranked| ranked.source).collect()
+    };
+    assert_eq!(places(&bench), [1, 0], "the first has failed once, says the database");
+    bench.fail(21);
+    bench.fail(21);
+    assert_eq!(places(&bench), [0, 1], "the second has failed twice, says memory");
+    let counts = bench.core.health_counts(&both);
+    let coalesced: Vec<_> = counts.iter().map(|(source, counts)| (source.0, counts.coalesced)).collect();
+    assert_eq!(coalesced, [(21, 1)]);
+}
+
+#[test]
+fn a_wall_time_becomes_the_instant_at_which_it_comes() {
+    let bench = Bench::new();
+    let health = &bench.core.health;
+    // At 10 s it was second 5000.
+    for (now_ms, wall, expected_ms) in
+        [(10_000, 5030, 40_000), (20_000, 5030, 40_000), (50_000, 5030, 50_000)]
+    {
+        let now = Instant::from_millis(now_ms);
+        assert_eq!(health.instant_at(now, wall), Instant::from_millis(expected_ms), "{now_ms} {wall}");
+    }
+}
+
+#[test]
+fn a_row_of_a_clock_that_was_wrong_is_set_right_with_the_lineup_once_the_clock_is_set() {
+    let year = 365 * 86_400;
+    let wrong = CLOCK_IS_SET + 2 * year;
+    for (wall, expected) in [(CLOCK_IS_SET + year, CLOCK_IS_SET + year), (1000, wrong)] {
+        let mut bench = Bench::new();
+        bench.core.health.wall = (bench.now, WallTime::from_unix_nanos(wall * 1_000_000_000));
+        let mut channel = (**lineup().find("1").unwrap()).clone();
+        channel.sources[0].health =
+            Health { fail_count: 1, last_fail_at: wrong, cooldown_until: wrong + 10, ..Health::default() };
+        bench.tell(CoreCommand::Lineup(Arc::new(Lineup::new([channel]))));
+        let health = bench.core.health_of(SourceId(11));
+        assert_eq!((health.last_fail_at, health.cooldown_until), (expected, expected + 10));
+        bench.pass(250);
+        assert_eq!(bench.store_all(), usize::from(expected != wrong));
+    }
+}

@@ -11,7 +11,7 @@ fn at(millis: u64) -> Instant {
 fn book(count: i64) -> TestBook {
     let mut book = Book::new();
     for source in 1..=count {
-        book.learn(source, 7, &Health::default(), &StoredProfile::default());
+        book.learn(at(0), 100, source, 7, &Health::default(), &StoredProfile::default());
     }
     book
 }
@@ -50,10 +50,10 @@ fn what_the_database_says_is_taken_once_and_then_memory_wins() {
     let mut book: TestBook = Book::new();
     let row = Health { fail_count: 2, last_fail_at: 990, success_count: 5, ..Health::default() };
     assert!(!book.fail(at(0), 1000, 1, "refused"), "nobody has said what the database knows");
-    book.learn(1, 7, &row, &StoredProfile::default());
+    book.learn(at(0), 1000, 1, 7, &row, &StoredProfile::default());
     assert!(book.fail(at(0), 1000, 1, "refused"));
     assert_eq!((book.health(1).unwrap().fail_count, book.health(1).unwrap().cooldown_until), (3, 1120));
-    book.learn(1, 7, &row, &StoredProfile::default());
+    book.learn(at(0), 1000, 1, 7, &row, &StoredProfile::default());
     assert_eq!(book.health(1).unwrap().fail_count, 3);
     assert_eq!(fails(&book.take_batch(at(250)).unwrap()), [(1, 3)]);
 }
@@ -196,6 +196,21 @@ fn a_loss_is_counted_per_source_and_said_once_until_writing_works_again() {
 }
 
 #[test]
+fn a_disk_that_stays_full_is_told_of_although_a_source_always_has_news() {
+    let mut book = book(1);
+    book.fail(at(0), 100, 1, "refused");
+    let mut millis = 0;
+    for round in 1..=20 {
+        millis += 250;
+        let batch = book.take_batch(at(millis)).unwrap();
+        book.fail(at(millis), 100, 1, "refused");
+        broken(&mut book, millis, batch.seq);
+        assert_eq!(book.take_news().is_some(), round == 3, "{round}");
+    }
+    assert_eq!((book.totals().dropped, book.is_settled()), (0, false), "the next row holds it all");
+}
+
+#[test]
 fn a_source_that_the_database_does_not_have_is_dropped_at_once() {
     let mut book = book(2);
     book.fail(at(0), 100, 1, "refused");
@@ -225,7 +240,7 @@ fn an_answer_that_does_not_come_is_a_write_that_failed() {
 #[test]
 fn a_clear_forgets_a_channel_or_all_and_is_written_behind_what_was_on_its_way() {
     let mut book = book(2);
-    book.learn(3, 8, &Health::default(), &StoredProfile::default());
+    book.learn(at(0), 100, 3, 8, &Health::default(), &StoredProfile::default());
     for source in [1, 3] {
         book.fail(at(0), 100, source, "refused");
     }
@@ -278,10 +293,25 @@ fn a_wall_clock_that_is_set_back_hides_no_event_and_cools_nothing_for_years() {
     book.fail(at(1), year, 1, "refused");
     let failed = book.health(1).unwrap();
     assert_eq!((failed.fail_count, failed.last_fail_at, failed.cooldown_until), (1, year, year + 10));
-    let other = book.health(2).unwrap();
+    let other = book.health(2).unwrap().clone();
     assert_eq!((other.last_fail_at, other.cooldown_until), (year, year + 10));
     book.ok(at(2), year, 2);
     assert_eq!(book.health(2).unwrap().fail_count, 0);
+}
+
+#[test]
+fn what_a_wrong_clock_has_stored_is_set_right_and_stored_anew() {
+    let mut book: TestBook = Book::new();
+    let year = 365 * 86_400;
+    let cooling =
+        Health { fail_count: 2, last_fail_at: 2 * year, cooldown_until: 2 * year + 30, ..Health::default() };
+    let fine = Health { fail_count: 2, last_fail_at: year, cooldown_until: year + 30, ..Health::default() };
+    assert!(cooling.is_ahead_of(year) && !fine.is_ahead_of(year));
+    for (source, row) in [(1, &cooling), (2, &fine)] {
+        book.learn(at(0), year, source, 7, row, &StoredProfile::default());
+        assert_eq!(book.health(source), Some(&fine));
+    }
+    assert_eq!(fails(&book.take_batch(at(250)).unwrap()), [(1, 2)]);
 }
 
 #[test]
