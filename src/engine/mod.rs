@@ -18,6 +18,8 @@ mod report;
 mod sessions;
 pub mod snapshot;
 mod tell;
+#[cfg(test)]
+mod testing;
 mod token;
 mod trigger;
 mod tuners;

@@ -63,7 +63,35 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::channel;
+
     use super::*;
+    use crate::engine::testing::{SimCore, add_session, add_viewer, core};
+    use crate::session::Event;
+
+    fn trigger(core: &mut SimCore, channel_id: i64) -> Result<(), TriggerRefusal> {
+        let (sender, answer) = channel();
+        let reply = Box::new(move |result| sender.send(result).unwrap());
+        core.on_trigger(ChannelId(channel_id), "x", reply);
+        answer.recv().unwrap()
+    }
+
+    #[test]
+    fn only_a_session_that_shows_a_picture_to_somebody_can_recover() {
+        let (mut core, handle) = core();
+        assert_eq!(trigger(&mut core, 1), Err(TriggerRefusal::NotFound), "there is none");
+        let session = add_session(&mut core, 1);
+        add_viewer(&mut core, session, handle);
+        let mut after = |event| {
+            let now = core.now;
+            core.sessions.get_mut(session).unwrap().machine.handle(now, event);
+            trigger(&mut core, 1)
+        };
+        assert_eq!(after(Event::Joined), Err(TriggerRefusal::AlreadyPending), "it is being created");
+        assert_eq!(after(Event::TunerGranted), Err(TriggerRefusal::NotFound), "it has no picture yet");
+        assert_ne!(after(Event::SourceReady), Err(TriggerRefusal::NotFound));
+        assert_eq!(after(Event::Left), Err(TriggerRefusal::NotFound), "nobody watches");
+    }
 
     #[test]
     fn reasons_become_one_word() {
