@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::base::Instant;
 use crate::base::limits::ENTRY_POINTS_MAX;
 use crate::ring::{EntryIndex, Ring};
-use crate::session::history::{History, Limits, WriteCounters};
+use crate::session::history::{Ended, History, Limits, WriteCounters};
 use crate::session::{self, Failure, Machine};
 use crate::source::cutover::CutoverWarning;
 use crate::ts::Snapshot;
@@ -47,6 +47,8 @@ pub(crate) struct LiveSession {
     pub(crate) history: History,
     /// Why those who waited for the first picture were turned away.
     pub(crate) failure: Option<Failure>,
+    /// How it ended; viewers may still get the rest of its stream.
+    pub(crate) ended: Option<Ended>,
     /// What went wrong with the last source; redacted.
     pub(crate) error: Option<String>,
     pub(crate) recovery: RecoverySnapshot,
@@ -99,6 +101,7 @@ impl LiveSession {
             started_at: now,
             history: History::new(limits),
             failure: None,
+            ended: None,
             error: None,
             recovery: RecoverySnapshot::default(),
             health_persist: HealthPersistSnapshot::default(),

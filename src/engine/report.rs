@@ -88,9 +88,10 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let (level, line) = events::session_stopped(live.about(), &ended.outcome, now - live.started_at);
         log::log!(level, "{line}");
         let subscribers = self.clients.iter().filter_map(|(_, client)| client.subscriber());
+        live.ended = Some(ended);
         live.history.end(now, subscribers.filter(|(of, _)| *of == session).map(|(_, viewer)| viewer));
         if live.tuner.is_some() {
-            self.closed.push(record(live, Some(ended)));
+            self.closed.push(record(live));
         }
     }
 }
@@ -146,7 +147,7 @@ fn session_snapshot(live: &LiveSession, now: Instant, mut viewers: Vec<ViewerSna
     viewers.sort_by_key(|viewer| viewer.id);
     let stats = &live.stats;
     SessionSnapshot {
-        record: record(live, None),
+        record: record(live),
         phase: match live.machine.state() {
             State::AwaitingTuner | State::Starting { .. } => SessionPhase::Starting,
             State::Live => SessionPhase::Live,
@@ -170,7 +171,7 @@ fn session_snapshot(live: &LiveSession, now: Instant, mut viewers: Vec<ViewerSna
     }
 }
 
-fn record(live: &LiveSession, ended: Option<Ended>) -> SessionRecord {
+fn record(live: &LiveSession) -> SessionRecord {
     let (sources, sources_truncated) = live.history.sources();
     let (subscribers, subscribers_truncated) = live.history.gone();
     SessionRecord {
@@ -180,7 +181,7 @@ fn record(live: &LiveSession, ended: Option<Ended>) -> SessionRecord {
         guide_name: live.channel.name.clone(),
         tuner: live.tuner,
         opened_at: live.started_at,
-        ended,
+        ended: live.ended.clone(),
         viewers: live.history.counts(),
         writes: live.stats.writes,
         recovery_cycles: live.recovery.cycle,
