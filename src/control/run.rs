@@ -9,6 +9,7 @@ use sd_notify::NotifyState;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{sleep, timeout};
 
+use crate::base::logfmt::Line;
 use crate::engine::{ControlRequest, CoreCommand};
 
 use super::children::Children;
@@ -158,15 +159,27 @@ async fn drain(
         Err(error) => log::error!("signals cannot be read any more, draining: {error}"),
     }
     notify::tell(&[NotifyState::Stopping, NotifyState::Status("draining")]);
-    let deadline = desk.state.clock.now() + CORES_DRAIN_TIMEOUT;
+    let began = desk.state.clock.now();
+    let deadline = began + CORES_DRAIN_TIMEOUT;
     desk.state.outbox.send_all(|| CoreCommand::Drain { deadline });
-    tokio::select! {
-        () = desk.take_all(inbox) => Ok(()),
-        () = sleep(CORES_DRAIN_TIMEOUT) => {
-            log::warn!("a core has not returned in time");
-            Ok(())
-        }
-        _second = signals.next() => Err(ControlError::Interrupted),
+    let (is_drained, result) = tokio::select! {
+        () = desk.take_all(inbox) => (true, Ok(())),
+        () = sleep(CORES_DRAIN_TIMEOUT) => (false, Ok(())),
+        _second = signals.next() => (false, Err(ControlError::Interrupted)),
+    };
+    count_drain_wait(&desk.state, is_drained, desk.state.clock.now() - began);
+    result
+}
+
+fn count_drain_wait(state: &State, is_drained: bool, waited: Duration) {
+    state.drain_wait.set(state.drain_wait.get().and(is_drained, waited));
+    let line = |message: &str, result: &str| {
+        Line::new(message).field("drain_result", result).field("drain_wait_duration_us", waited.as_micros())
+    };
+    if is_drained {
+        log::info!("{}", line("stream drain wait completed", "ok"));
+    } else {
+        log::warn!("{}", line("stream drain wait failed", "error"));
     }
 }
 
@@ -241,6 +254,17 @@ mod tests {
                 None => bell.read_exact(&mut [0; 8]).unwrap(),
             }
         }
+    }
+
+    #[test]
+    fn waits_for_the_cores_are_counted_by_how_they_ended() {
+        let store = Store::start(Database::in_memory().unwrap()).unwrap();
+        let state = State::new(params(), Clock::start(), store, Rc::new(Outbox::new(Vec::new())));
+        for (is_drained, millis) in [(true, 3), (false, 7000), (true, 0)] {
+            count_drain_wait(&state, is_drained, Duration::from_millis(millis));
+        }
+        let counted = state.drain_wait.get();
+        assert_eq!((counted.ok, counted.error, counted.waited), (2, 1, Duration::from_millis(7003)));
     }
 
     #[test]

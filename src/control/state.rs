@@ -12,6 +12,7 @@ use crate::base::{Clock, WallTime};
 use crate::catalog;
 use crate::engine::CoreCommand;
 use crate::engine::snapshot::CoreSnapshot;
+use crate::status::DrainWait;
 use crate::store::{ChannelRecord, Database, Store, StoreBusy, StoreError};
 
 use super::outbox::Outbox;
@@ -30,6 +31,8 @@ pub(super) struct State {
     pub(super) listed: RefCell<Rc<Vec<ChannelRecord>>>,
     /// Readings of the channels asked for, and the newest that was published.
     readings: Cell<(u64, u64)>,
+    /// How often control waited for the cores to have no session left.
+    pub(super) drain_wait: Cell<DrainWait>,
     /// Requests that ended in a panic.
     pub(super) panics: Cell<u64>,
     /// True while a playlist is being read.
@@ -45,6 +48,7 @@ impl State {
             outbox,
             listed: RefCell::default(),
             readings: Cell::default(),
+            drain_wait: Cell::default(),
             panics: Cell::new(0),
             syncing: Cell::new(false),
         }

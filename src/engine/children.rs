@@ -83,7 +83,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let Some(source) = self.source_of(child.session, child.run) else { return };
         if source.selected_at.is_some() {
             // The pipe may still hold what it wrote last; the end of the pipe is the end of the source.
-            log::warn!("ffmpeg ended ({exit}): {} {stderr_tail}", self.describe(child.session));
+            self.tell_child_ended(child.session, exit, stderr_tail);
             return;
         }
         let Io::Child { has_ended: true, .. } = source.io else { return };

@@ -4,8 +4,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::base::Instant;
 use crate::base::logfmt::Line;
+use crate::base::{ChildExit, Instant};
 use crate::session::history::{CloseReason, Outcome, SourceWindow};
 use crate::source::cutover::Cutover;
 
@@ -67,7 +67,8 @@ pub struct Viewer {
 }
 
 impl About<'_> {
-    pub(crate) fn line(&self, message: &str) -> Line {
+    /// A line about the session.
+    pub fn line(&self, message: &str) -> Line {
         Line::new(message)
             .field("session_id", self.session_id)
             .field("channel_id", self.channel_id)
@@ -193,6 +194,15 @@ pub fn startup_cutover(about: About<'_>, window: &SourceWindow, cutover: Cutover
 pub fn source_lost(about: About<'_>, source_id: i64, reason: Option<&str>) -> Line {
     let message = if reason.is_some() { "shared session source lost" } else { "shared session source ended" };
     about.line(message).field("source_id", source_id).maybe("reason", reason)
+}
+
+/// The child that reads the selected source has ended. Its words are redacted.
+pub fn child_ended(about: About<'_>, source_id: i64, exit: ChildExit, words: &str) -> Line {
+    about
+        .line("shared session ffmpeg ended")
+        .field("source_id", source_id)
+        .field("exit", exit)
+        .unless_empty("stderr", words.trim_end())
 }
 
 /// A source could not be started. The address is redacted.

@@ -18,7 +18,7 @@ use super::filling::Filling;
 use super::port::{SessionId, Ticket};
 use super::snapshot::TransitionSnapshot;
 use super::upstream::SourceRun;
-use crate::session::history::{History, Limits, WriteCounters};
+use crate::session::history::{Ended, History, Limits, WriteCounters};
 use crate::session::{self, Failure, Machine};
 use crate::source::cutover::CutoverWarning;
 
@@ -73,6 +73,8 @@ pub(crate) struct LiveSession {
     pub(crate) history: History,
     /// Why those who waited for the first picture were turned away.
     pub(crate) failure: Option<Failure>,
+    /// How it ended; viewers may still get the rest of its stream.
+    pub(crate) ended: Option<Ended>,
     /// What went wrong with the last source; redacted.
     pub(crate) error: Option<String>,
     pub(crate) cutover_warning: CutoverWarning,
@@ -133,6 +135,7 @@ impl LiveSession {
             started_at: now,
             history: History::new(limits),
             failure: None,
+            ended: None,
             error: None,
             cutover_warning: CutoverWarning::default(),
             skip_log: Coalesced::default(),

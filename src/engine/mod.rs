@@ -24,6 +24,8 @@ mod slates;
 pub mod snapshot;
 mod staging;
 mod tell;
+#[cfg(test)]
+mod testing;
 mod token;
 mod trigger;
 mod tuners;

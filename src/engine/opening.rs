@@ -54,10 +54,10 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         match self.driver.register_memory(&live.ring.mapping()) {
             Ok(buffer) => live.ring.set_registered(Some(buffer)),
             // Everything works without; only zero copy does not.
-            Err(errno) => log::warn!(
-                "the ring of channel {} is not registered, its viewers are sent to by copying: {errno}",
-                live.channel.guide_number
-            ),
+            Err(errno) => {
+                let text = "ring is not registered, viewers are sent to by copying";
+                log::warn!("{}", live.about().line(text).field("error", errno));
+            }
         }
     }
 

@@ -91,9 +91,10 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let (level, line) = events::session_stopped(live.about(), &ended.outcome, now - live.started_at);
         log::log!(level, "{line}");
         let subscribers = self.clients.iter().filter_map(|(_, client)| client.subscriber());
+        live.ended = Some(ended);
         live.history.end(now, subscribers.filter(|(of, _)| *of == session).map(|(_, viewer)| viewer));
         if live.tuner.is_some() {
-            self.closed.push(record(live, Some(ended)));
+            self.closed.push(record(live));
         }
     }
 }
@@ -154,7 +155,7 @@ fn session_snapshot(
     viewers.sort_by_key(|viewer| viewer.id);
     let stats = &live.stats;
     SessionSnapshot {
-        record: record(live, None),
+        record: record(live),
         phase: match live.machine.state() {
             State::AwaitingTuner | State::Starting { .. } => SessionPhase::Starting,
             State::Live | State::Recovering => SessionPhase::Live,
@@ -195,7 +196,7 @@ fn health_persist(live: &LiveSession, health: &Book<SourceId, ChannelId>) -> Hea
     persist
 }
 
-fn record(live: &LiveSession, ended: Option<Ended>) -> SessionRecord {
+fn record(live: &LiveSession) -> SessionRecord {
     let (sources, sources_truncated) = live.history.sources();
     let (subscribers, subscribers_truncated) = live.history.gone();
     SessionRecord {
@@ -205,7 +206,7 @@ fn record(live: &LiveSession, ended: Option<Ended>) -> SessionRecord {
         guide_name: live.channel.name.clone(),
         tuner: live.tuner,
         opened_at: live.started_at,
-        ended,
+        ended: live.ended.clone(),
         viewers: live.history.counts(),
         writes: live.stats.writes,
         recovery_cycles: u64::from(live.machine.record().recovery_cycle),
@@ -290,5 +291,110 @@ impl LiveSession {
                 relaxed_retry: None,
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Clock;
+    use crate::engine::testing::{add_session, add_viewer, core};
+    use crate::session::history::CloseReason;
+    use crate::session::history::INITIAL_STARTUP;
+
+    #[test]
+    fn a_snapshot_holds_every_viewer_with_its_session() {
+        let (mut core, handle) = core();
+        let sessions = [add_session(&mut core, 1), add_session(&mut core, 2)];
+        for session in sessions.iter().cycle().take(5) {
+            add_viewer(&mut core, *session, handle);
+        }
+        let snapshot = core.snapshot();
+        let numbers: Vec<Vec<_>> = snapshot
+            .sessions
+            .iter()
+            .map(|session| session.viewers.iter().map(|viewer| viewer.id).collect())
+            .collect();
+        assert_eq!(numbers, [vec![1, 2, 3], vec![1, 2]]);
+        assert_eq!((snapshot.connections, snapshot.tuners.map(|tuners| tuners.count)), (0, Some(2)));
+    }
+
+    #[test]
+    fn an_ended_session_is_remembered_with_those_who_watched_and_only_if_it_had_a_tuner() {
+        let (mut core, handle) = core();
+        let session = add_session(&mut core, 1);
+        let viewers = [1, 2].map(|_| add_viewer(&mut core, session, handle));
+        core.note_gone(viewers[0], CloseReason::StreamWriteError);
+        core.clients.remove(viewers[0]);
+        core.sessions.get_mut(session).unwrap().tuner = Some(1);
+        core.now = Instant::from_millis(50);
+        core.remember(session);
+        core.note_gone(viewers[1], CloseReason::HttpContextCanceled);
+        let without_tuner = add_session(&mut core, 2);
+        core.remember(without_tuner);
+        let closed = core.snapshot().closed;
+        let [record] = closed.sessions.as_slice() else { panic!("{closed:?}") };
+        let outcome = Outcome::Canceled("canceled".to_owned());
+        assert_eq!(record.ended, Some(Ended { at: Instant::from_millis(50), outcome }));
+        assert_eq!((record.tuner, record.viewers.total, record.viewers.completed), (Some(1), 2, 2));
+        let reasons: Vec<_> = record.subscribers.iter().map(|viewer| viewer.left.unwrap().1).collect();
+        assert_eq!(reasons, [CloseReason::StreamWriteError, CloseReason::SessionClosed]);
+    }
+
+    #[test]
+    fn the_end_of_a_session_follows_from_what_it_went_through() {
+        let (mut core, _) = core();
+        let key = add_session(&mut core, 1);
+        let live = core.sessions.get_mut(key).unwrap();
+        let failed = |text: &str| Outcome::Failed(text.to_owned());
+        let canceled = Outcome::Canceled("canceled".to_owned());
+        assert_eq!(live.outcome(), canceled, "nobody waited for its picture");
+        for (failure, outcome) in [
+            (Failure::NoTuners, failed("no tuners available")),
+            (Failure::NoSources, failed("channel has no enabled sources")),
+            (Failure::NoVideo, failed("all source attempts exhausted")),
+            (Failure::SourcesFailed, failed("all source attempts exhausted")),
+            (Failure::Draining, canceled.clone()),
+        ] {
+            live.failure = Some(failure);
+            assert_eq!(live.outcome(), outcome);
+        }
+        live.error = Some("upstream returned status 404".to_owned());
+        live.failure = Some(Failure::SourcesFailed);
+        assert_eq!(live.outcome(), failed("upstream returned status 404"));
+        live.failure = None;
+        assert_eq!(live.outcome(), canceled);
+        live.history.select(Instant::START, facts(), INITIAL_STARTUP.to_owned());
+        assert_eq!(live.outcome(), Outcome::Completed, "the source was lost while nobody watched");
+        live.history.attach();
+        assert_eq!(live.outcome(), failed("upstream returned status 404"));
+        live.error = None;
+        assert_eq!(live.outcome(), Outcome::Completed);
+    }
+
+    fn facts() -> SourceFacts {
+        SourceFacts {
+            id: crate::tuner::SourceId(8),
+            item_key: String::new(),
+            url: String::new(),
+            mode: "direct",
+            startup: StartupFacts::default(),
+            profile: Profile::default(),
+        }
+    }
+
+    #[test]
+    fn five_thousand_viewers_are_copied_in_one_go() {
+        let (mut core, handle) = core();
+        let session = add_session(&mut core, 1);
+        for _ in 0..5000 {
+            add_viewer(&mut core, session, handle);
+        }
+        let clock = Clock::start();
+        let began = clock.now();
+        let snapshot = core.snapshot();
+        println!("5000 viewers were copied in {:?}", clock.now() - began);
+        assert_eq!(snapshot.sessions[0].viewers.len(), 5000);
+        assert!(snapshot.sessions[0].viewers.iter().all(|viewer| viewer.bytes_sent == viewer.id));
     }
 }

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::base::logfmt::Line;
 use crate::http::StreamError;
 use crate::ring::{Lent, Ring};
 use crate::session::history::CloseReason;
@@ -78,10 +79,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let ring = match Ring::new(bytes) {
             Ok(ring) => ring,
             Err(error) => {
-                log::error!(
-                    "channel {}: no memory for a ring of {bytes} bytes: {error}",
-                    channel.guide_number
-                );
+                let line = Line::new("no memory for a ring").field("guide_number", &channel.guide_number);
+                log::error!("{}", line.field("ring_bytes", bytes).field("error", error));
                 return None;
             }
         };

@@ -1,5 +1,6 @@
 //! What a core tells of its viewers in the log.
 
+use crate::base::ChildExit;
 use crate::ring::Lent;
 use crate::session::history::CloseReason;
 use crate::uring::Driver;
@@ -76,6 +77,13 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let Some(live) = self.sessions.get(session) else { return };
         let source = live.history.current().map_or(0, |window| window.source.id.0);
         log::warn!("{}", events::source_lost(live.about(), source, reason));
+    }
+
+    /// The child that reads the selected source has ended.
+    pub(crate) fn tell_child_ended(&self, session: SessionKey, exit: ChildExit, stderr_tail: &str) {
+        let Some(live) = self.sessions.get(session) else { return };
+        let source = live.history.current().map_or(0, |window| window.source.id.0);
+        log::warn!("{}", events::child_ended(live.about(), source, exit, stderr_tail));
     }
 
     /// A viewer that was too slow has been moved forward by `bytes`.

@@ -384,13 +384,6 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         self.drive(session);
         self.arm(session);
     }
-
-    /// A session's name in log lines.
-    pub(crate) fn describe(&self, session: SessionKey) -> String {
-        let Some(live) = self.sessions.get(session) else { return String::new() };
-        let source = live.source.as_ref().map_or(0, |run| run.source.id.0);
-        format!("guide_number={} source_id={source}", live.channel.guide_number)
-    }
 }
 
 fn span_of(operation: Operation<Lent>) -> Option<WriteSpan> {

@@ -48,6 +48,18 @@ pub struct DrainWait {
     pub waited: Duration,
 }
 
+impl DrainWait {
+    /// Somebody has waited.
+    #[must_use]
+    pub fn and(self, is_drained: bool, waited: Duration) -> Self {
+        Self {
+            ok: self.ok + u64::from(is_drained),
+            error: self.error + u64::from(!is_drained),
+            waited: self.waited + waited,
+        }
+    }
+}
+
 #[derive(Serialize, Debug)]
 struct DrainWaitTelemetry {
     ok: u64,

@@ -13,4 +13,5 @@ mod join;
 mod lifecycle;
 mod slow_control;
 mod sources;
+mod status;
 mod viewers;

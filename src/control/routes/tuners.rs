@@ -3,7 +3,7 @@
 use crate::control::call::{Call, refusal};
 use crate::control::state::State;
 use crate::http::{Response, to_json};
-use crate::status::{DrainWait, Moment, TunerStatusSnapshot};
+use crate::status::{Moment, TunerStatusSnapshot};
 
 /// All sessions of all cores.
 pub(super) async fn status(call: &Call, state: &State) -> Result<Response, Response> {
@@ -13,8 +13,7 @@ pub(super) async fn status(call: &Call, state: &State) -> Result<Response, Respo
     let Some(cores) = state.snapshots().await else {
         return Err(refusal(503, "a core did not answer in time").header("Retry-After", "1"));
     };
-    // Nobody waits for sessions here: the end of the program asks the cores themselves.
-    let body = to_json(&TunerStatusSnapshot::new(&cores, DrainWait::default(), moment)) + "\n";
+    let body = to_json(&TunerStatusSnapshot::new(&cores, state.drain_wait.get(), moment)) + "\n";
     Ok(Response::new(200).body("application/json", body))
 }
 

@@ -66,12 +66,17 @@ fn sessions_are_told_with_their_names() {
             "msg=\"shared session source lost\" NAME source_id=8 reason=\"connection reset\"",
         ),
         (
+            child_ended(ABOUT, 8, ChildExit::Signal(9), "one\ntwo\n"),
+            "msg=\"shared session ffmpeg ended\" NAME source_id=8 exit=\"EXIT\" stderr=\"one\\ntwo\"",
+        ),
+        (
             source_start_failed(ABOUT, 8, "http://host/8", "timeout"),
             "msg=\"shared session source failed to start\" NAME source_id=8 source_url=http://host/8 \
              reason=timeout",
         ),
     ] {
-        assert_eq!(line.to_string(), told.replace("NAME", NAME));
+        let exit = ChildExit::Signal(9).to_string();
+        assert_eq!(line.to_string(), told.replace("NAME", NAME).replace("EXIT", &exit));
     }
 }
 

@@ -91,7 +91,7 @@ fn of_many_selections_the_newest_stay_and_the_current_one_is_open() {
     let (sources, truncated) = history.sources();
     let ids: Vec<_> = sources.iter().map(|window| window.source.id.0).collect();
     assert_eq!((ids, truncated), (vec![4, 5, 6], 3));
-    assert_eq!(sources.iter().map(|window| window.deselected_at).last(), Some(None));
+    assert_eq!(sources[2].deselected_at, None);
     history.end(at(9), []);
     let (sources, truncated) = history.sources();
     assert_eq!((sources.len(), truncated), (3, 3));

@@ -313,3 +313,18 @@ fn addresses_of_sources_are_shown_as_the_core_has_redacted_them() {
     assert_eq!(window(1, 0, None, "").source.url, url);
     assert_eq!(viewer(1, 0).peer, peer(40_001));
 }
+
+#[test]
+fn five_thousand_viewers_are_written_once_each_in_three_lists() {
+    let mut busy = streaming(1, 0);
+    busy.viewers = (1..=5000).map(|id| viewer(id, id)).collect();
+    let cores = [first_core(client(1), vec![busy])];
+    let clock = crate::base::Clock::start();
+    let began = clock.now();
+    let answer = shown(&cores);
+    println!("{} bytes for 5000 viewers in {:?}", answer.len(), clock.now() - began);
+    for (field, count) in [("\"SubscriberID\":", 5000), ("\"client_addr\":", 10_001), ("\"tuner_id\":", 5002)]
+    {
+        assert_eq!(answer.matches(field).count(), count, "{field}");
+    }
+}

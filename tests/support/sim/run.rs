@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tunerd::base::Instant;
+use tunerd::engine::snapshot::CoreSnapshot;
 use tunerd::engine::{
     Core, CoreCommand, CoreId, Egress, Mailbox, Params, Parts, SlowPolicy, Sources, Token, ZeroCopy,
 };
@@ -149,6 +150,26 @@ fn params(random: &mut Random, cores: u8, tuners: u16) -> Params {
     }
 }
 
+/// What a core says of itself fits together at every moment.
+fn check_snapshot(snapshot: &CoreSnapshot) {
+    for session in &snapshot.sessions {
+        let (record, viewers) = (&session.record, session.record.viewers);
+        let is_over = record.ended.is_some();
+        let watching = if is_over { 0 } else { session.viewers.len() as u64 };
+        assert_eq!(viewers.total - viewers.completed, watching, "{session:?}");
+        assert!(viewers.peak >= watching && viewers.peak <= viewers.total, "{session:?}");
+        let open = record.sources.iter().filter(|source| source.deselected_at.is_none()).count();
+        assert_eq!(open, usize::from(!is_over && record.selections.count > 0), "{session:?}");
+    }
+    assert!(snapshot.closed.sessions.len() <= snapshot.closed.limit);
+    for closed in &snapshot.closed.sessions {
+        let ended = closed.ended.as_ref().unwrap();
+        assert!(closed.tuner.is_some() && closed.viewers.total == closed.viewers.completed, "{closed:?}");
+        assert!(closed.sources.iter().all(|source| source.deselected_at.is_some_and(|at| at <= ended.at)));
+        assert!(closed.subscribers.iter().all(|viewer| viewer.left.is_some_and(|(at, _)| at <= ended.at)));
+    }
+}
+
 impl Simulation {
     fn new(seed: u64) -> Self {
         let mut random = Random::new(seed);
@@ -267,9 +288,7 @@ impl Simulation {
         let core = CoreId(u8::try_from(self.random.below(self.cores.len() as u64)).unwrap());
         match self.random.below(2000) {
             0..=4 => {
-                let reply = Box::new(|snapshot: tunerd::engine::snapshot::CoreSnapshot| {
-                    assert!(snapshot.sessions.iter().all(|session| session.record.id > 0));
-                });
+                let reply = Box::new(|snapshot: CoreSnapshot| check_snapshot(&snapshot));
                 self.outside.tell(core, CoreCommand::Snapshot(reply));
             }
             5 => {

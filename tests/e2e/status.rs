@@ -1,0 +1,142 @@
+//! What administrators see: sessions, their past, and what becomes of a wish.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::kit::{Daemon, Upstream, until};
+
+const SHORT: Duration = Duration::from_secs(5);
+const NEVER: &str = "0001-01-01T00:00:00Z";
+
+/// The entries of the history that have ended, once there are as many.
+fn ended(daemon: &Daemon, count: usize) -> Vec<Value> {
+    until(SHORT, "the sessions have ended", || {
+        let answer = daemon.tuners();
+        let entries = answer["session_history"].as_array().cloned().unwrap_or_default();
+        let ended: Vec<_> = entries.into_iter().filter(|entry| entry["active"] == false).collect();
+        (ended.len() == count).then_some(ended)
+    })
+}
+
+#[test]
+fn a_session_is_seen_while_it_lasts_and_remembered_when_it_is_over() {
+    let upstream = Upstream::start();
+    let mut daemon = Daemon::start(&[("SESSION_IDLE_TIMEOUT", "0")]);
+    let shown = upstream.url("/good/4000000/a");
+    let secret = shown.replace("http://", "http://user:hunter2@") + "?token=hunter2";
+    let channel = daemon.channel("100", &[upstream.url("/missing/a"), secret]);
+    let mut viewer = daemon.open("/auto/v100");
+    viewer.watch(Duration::from_millis(300));
+
+    let answer = daemon.get("/api/admin/tuners");
+    let text = String::from_utf8(answer.body.clone()).unwrap();
+    assert!(text.ends_with("}\n") && !text.contains("hunter2"), "{text}");
+    let status = answer.json();
+    let (row, entry) = (&status["tuners"][0], &status["session_history"][0]);
+    for (value, expected) in [
+        (&row["state"], json!("active_subscribers")),
+        (&row["lease_client_addr"], json!("shared:100")),
+        (&row["channel_id"], json!(channel)),
+        (&row["source_stream_url"], json!(shown)),
+        (&row["source_startup_random_access_codec"], json!("h264")),
+        (&row["last_source_select_reason"], json!("initial_startup")),
+        (&row["subscribers"][0]["ClientAddr"], json!(viewer.address())),
+        (&status["client_streams"][0]["source_stream_url"], json!(shown)),
+        (&entry["active"], json!(true)),
+        (&entry["terminal_status"], Value::Null),
+        (&entry["sources"][0]["stream_url"], json!(shown)),
+        (&entry["sources"][0]["deselected_at"], json!(NEVER)),
+        (&entry["subscribers"][0]["subscriber_id"], json!(1)),
+        (&status["session_history_limit"], json!(256)),
+    ] {
+        assert_eq!(*value, expected, "{text}");
+    }
+    assert!(row["current_bitrate_bps"].as_u64().unwrap() > 1_000_000, "{text}");
+
+    drop(viewer);
+    let entry = &ended(&daemon, 1)[0];
+    for (value, expected) in [
+        (&entry["terminal_status"], json!("completed")),
+        (&entry["peak_subscribers"], json!(1)),
+        (&entry["completed_subscribers"], json!(1)),
+        (&entry["source_select_count"], json!(1)),
+        (&entry["subscribers"][0]["close_reason"], json!("http_context_canceled")),
+        (&entry["sources"][0]["deselected_at"], entry["closed_at"].clone()),
+    ] {
+        assert_eq!(*value, expected, "{entry}");
+    }
+    let log = daemon.log();
+    for event in [
+        "msg=\"shared session created\" session_id=1",
+        "msg=\"shared session entered active_subscribers\"",
+        "msg=\"shared session source failed to start\"",
+        "msg=\"shared session ready\"",
+        "msg=\"shared session selected source\"",
+        "msg=\"stream subscriber canceled\"",
+        "msg=\"shared session canceled while idle\" session_id=1",
+        "msg=\"shared stream session stopped\"",
+    ] {
+        assert!(log.contains(event), "{event}");
+    }
+    assert!(!log.contains("hunter2"));
+}
+
+#[test]
+fn of_sessions_that_could_not_start_the_newest_are_remembered_with_why() {
+    let upstream = Upstream::start();
+    let mut daemon = Daemon::start(&[("SESSION_HISTORY_LIMIT", "2"), ("PREEMPT_SETTLE_DELAY", "0")]);
+    daemon.channel("100", &[upstream.url("/missing/a")]);
+    for _ in 0..3 {
+        assert_eq!(daemon.get("/auto/v100").status, 503);
+    }
+    let entries = ended(&daemon, 2);
+    let status = daemon.tuners();
+    assert_eq!(status["session_history_truncated_count"], 1);
+    assert_eq!(daemon.tuners()["session_history"], status["session_history"], "a look changes nothing");
+    let opened: Vec<_> = entries.iter().map(|entry| entry["opened_at"].as_str().unwrap()).collect();
+    assert!(opened[0] >= opened[1], "{opened:?}");
+    for entry in entries {
+        assert_eq!((&entry["terminal_status"], &entry["sources"]), (&json!("error"), &Value::Null));
+        assert!(entry["terminal_error"].as_str().unwrap().contains("404"), "{entry}");
+        assert_eq!(entry["terminal_error"], entry["last_error"]);
+        assert_eq!(entry["subscribers"][0]["close_reason"], "session_closed");
+    }
+}
+
+#[test]
+fn who_waits_for_a_picture_is_a_subscriber_of_a_session_without_source() {
+    let upstream = Upstream::start();
+    let mut daemon = Daemon::start(&[("STARTUP_TIMEOUT", "20s")]);
+    daemon.channel("100", &[upstream.url("/silent/a")]);
+    let mut waiting = std::net::TcpStream::connect(("127.0.0.1", daemon.port())).unwrap();
+    std::io::Write::write_all(&mut waiting, b"GET /auto/v100 HTTP/1.1\r\n\r\n").unwrap();
+    let row = until(SHORT, "somebody waits", || {
+        let row = daemon.tuners()["tuners"][0].clone();
+        row["subscribers"].is_array().then_some(row)
+    });
+    assert_eq!((&row["state"], &row["source_id"]), (&json!("active_subscribers"), &Value::Null));
+    drop(waiting);
+    let entry = &ended(&daemon, 1)[0];
+    assert_eq!(entry["terminal_status"], "canceled", "{entry}");
+    assert_eq!(entry["subscribers"][0]["close_reason"], "http_context_canceled");
+    assert!(daemon.log().contains("reason=no_subscribers_before_ready"));
+}
+
+#[test]
+fn a_wish_for_a_channel_that_nobody_watches_is_refused_in_plain_text() {
+    let daemon = Daemon::start(&[("ADMIN_JSON_BODY_LIMIT_BYTES", "200")]);
+    let long = "x".repeat(300);
+    for (body, status) in [
+        (json!({"channel_id": 1}), 404),
+        (json!({"channel_id": 0}), 400),
+        (json!({"channel_id": 1, "why": "x"}), 400),
+        (json!({"channel_id": 1, "reason": long}), 413),
+    ] {
+        let answer = daemon.ask("POST", "/api/admin/tuners/recovery", &body.to_string());
+        assert_eq!(answer.status, status, "{body}");
+        if status != 413 {
+            assert_eq!(answer.header("Content-Type"), Some("text/plain; charset=utf-8"));
+        }
+    }
+}
