@@ -6,7 +6,7 @@ use crate::judge::{Rules, judge};
 use crate::kit::{Process, Stopwatch, Viewer, children_of, until};
 use crate::provider::{Act, Fault, Make, Plan, Provider, Refusal, When};
 use crate::recorder::{Recording, record};
-use crate::scenario::{Baseline, channel, is_chosen, start, write_down};
+use crate::scenario::{Baseline, channel, is_chosen, keep_log, start, write_down};
 
 const CHANNELS: usize = 20;
 /// Shorter than what a source may take to start, so that the outage is not over before.
@@ -36,12 +36,13 @@ fn observe(process: Process) -> (u64, usize) {
     (ticks(process) - before, children)
 }
 
-/// The longest time without a byte around a moment.
+/// The longest time without a byte around a moment; a stream that has ended has none for ever.
 fn gap_around(recording: &Recording, moment: Duration) -> Duration {
-    let times: Vec<_> = recording.reads.iter().map(|(at, _)| *at).collect();
-    let around =
-        times.windows(2).filter(|pair| pair[1] >= moment && pair[0] <= moment + Duration::from_secs(1));
-    around.map(|pair| pair[1] - pair[0]).max().unwrap_or(LIMIT)
+    let second = Duration::from_secs(1);
+    let is_near = |at: &Duration| *at + second >= moment && *at < moment + second;
+    let mut times: Vec<_> = recording.reads.iter().map(|(at, _)| *at).filter(is_near).collect();
+    times.push(if recording.end.is_some() { LIMIT } else { moment + second });
+    times.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).max().unwrap_or(LIMIT)
 }
 
 #[test]
@@ -67,10 +68,10 @@ fn twenty_channels_that_lose_their_sources_at_once_go_on_at_once_and_start_no_en
         let watching: Vec<_> = channels
             .iter()
             .map(|(_, backup, path)| {
-                let viewer = Viewer::open(daemon.port(), path);
+                let port = daemon.port();
                 let back = Duration::from_secs(3);
                 let enough = move |now| backup.played().is_some_and(|played| now > played + back);
-                scope.spawn(move || record(viewer, clock, LIMIT, enough))
+                scope.spawn(move || record(Viewer::open(port, path), clock, LIMIT, enough))
             })
             .collect();
         until(LIMIT, "all channels play", || {
@@ -109,5 +110,7 @@ fn twenty_channels_that_lose_their_sources_at_once_go_on_at_once_and_start_no_en
     }
     let verdict = judge(&recordings[0], &Rules::default(), &write_down("outage"));
     wrong.extend(verdict.lines());
+    keep_log("outage", &daemon, &wrong);
+    drop(daemon);
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
 }

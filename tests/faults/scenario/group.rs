@@ -70,6 +70,15 @@ pub(crate) fn write_down(name: &str) -> PathBuf {
     folder.join(name.replace('/', "-"))
 }
 
+/// Keeps the program's log when something is wrong.
+pub(crate) fn keep_log(name: &str, daemon: &Daemon, wrong: &[String]) {
+    if !wrong.is_empty() {
+        let path = write_down(name).with_extension("log");
+        fs::write(&path, daemon.log()).unwrap();
+        eprintln!("{name}: the program's log is {}", path.display());
+    }
+}
+
 /// A case while it is played.
 struct Show {
     name: String,
@@ -133,6 +142,7 @@ impl Group<'_> {
         });
         judged.sort();
         wrong.append(&mut judged);
+        keep_log(&format!("{mode}/{filler}"), &daemon, &wrong);
         wrong
     }
 }
