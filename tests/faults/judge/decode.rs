@@ -96,10 +96,13 @@ pub(super) fn decode(parts: &[Part], path: &Path) -> Decoded {
 
 /// Whether it went well, what was shown, and what was complained about.
 fn run(program: &str, arguments: &[&str]) -> (bool, String, String) {
-    let output =
-        Command::new(program).args(arguments).stdin(Stdio::null()).output().unwrap_or_else(|error| {
-            panic!("{program} cannot be started ({error}); scripts/prepare installs it")
-        });
+    // What is watched meanwhile comes first.
+    let output = Command::new("nice")
+        .args(["-n", "10", program])
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|error| panic!("{program} cannot be started: {error}"));
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.success(), text(&output.stdout), text(&output.stderr))
 }

@@ -4,7 +4,7 @@ mod cases;
 mod group;
 mod leftovers;
 
-pub(crate) use cases::{MINIMUM, changes, faults, troubles};
+pub(crate) use cases::{Case, MINIMUM, changes, faults, troubles};
 pub(crate) use group::{Group, STALL_DETECT, channel, keep_log, settings, start, write_down};
 pub(crate) use leftovers::Baseline;
 
