@@ -6,6 +6,7 @@
 mod clocks;
 mod decode;
 mod tests;
+mod vlc;
 mod walk;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use crate::recorder::Recording;
 use crate::tsview::{Kind, PACKET_BYTES, PTS_WRAP, ahead};
+pub(crate) use vlc::complaints as vlc_complaints;
 use walk::{Point, Walk};
 
 /// Findings of one kind after which further ones are only counted.
