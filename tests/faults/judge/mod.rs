@@ -3,6 +3,7 @@
 //! Everything is measured against the time of arrival: a clock may jump by as much as the viewer had to wait, and not by
 //! more. Nothing of the judged program is used.
 
+mod by_hand;
 mod clocks;
 mod decode;
 mod tests;
