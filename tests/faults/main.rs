@@ -24,12 +24,13 @@ mod tsedit;
 #[path = "../support/tsview.rs"]
 mod tsview;
 
+// Its one test is the longest, so it comes first.
+mod by_hand;
 mod judge;
 mod matrix;
 mod outage;
 mod provider;
 mod recorder;
-mod recovery;
 mod scenario;
 mod secrets;
 mod tunes;

@@ -3,9 +3,11 @@
 //! Everything is measured against the time of arrival: a clock may jump by as much as the viewer had to wait, and not by
 //! more. Nothing of the judged program is used.
 
+mod by_hand;
 mod clocks;
 mod decode;
 mod tests;
+mod vlc;
 mod walk;
 
 use std::fmt;
@@ -14,6 +16,7 @@ use std::time::Duration;
 
 use crate::recorder::Recording;
 use crate::tsview::{Kind, PACKET_BYTES, PTS_WRAP, ahead};
+pub(crate) use vlc::complaints as vlc_complaints;
 use walk::{Point, Walk};
 
 /// Findings of one kind after which further ones are only counted.

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::cases::Case;
-use super::is_chosen;
 use super::leftovers::Baseline;
-use crate::judge::{Rules, Verdict, judge};
+use super::{is_all, is_chosen};
+use crate::judge::{Rules, Verdict, judge, vlc_complaints};
 use crate::kit::{Daemon, Stopwatch, Viewer};
 use crate::provider::{Plan, Provider};
 use crate::recorder::{Recording, record};
@@ -68,6 +68,15 @@ pub(crate) fn write_down(name: &str) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("faults");
     fs::create_dir_all(&folder).unwrap();
     folder.join(name.replace('/', "-"))
+}
+
+/// Keeps the program's log when something is wrong.
+pub(crate) fn keep_log(name: &str, daemon: &Daemon, wrong: &[String]) {
+    if !wrong.is_empty() {
+        let path = write_down(name).with_extension("log");
+        fs::write(&path, daemon.log()).unwrap();
+        eprintln!("{name}: the program's log is {}", path.display());
+    }
 }
 
 /// A case while it is played.
@@ -133,6 +142,7 @@ impl Group<'_> {
         });
         judged.sort();
         wrong.append(&mut judged);
+        keep_log(&format!("{mode}/{filler}"), &daemon, &wrong);
         wrong
     }
 }
@@ -173,6 +183,9 @@ impl Show {
         if !codecs.is_empty() && verdict.codecs != codecs {
             wrong.push(format!("the codecs are {:?}, not {codecs:?}", verdict.codecs));
         }
+        if !codecs.is_empty() && is_all() {
+            wrong.extend(self.show_to_vlc(recording));
+        }
         self.tell(&verdict, wrong.len());
         for part in 0..verdict.codecs.len() {
             if wrong.is_empty() {
@@ -180,6 +193,20 @@ impl Show {
             }
         }
         wrong.into_iter().map(|line| format!("{}: {line}", self.name)).collect()
+    }
+
+    /// What another player says to a stream that changes its make-up.
+    fn show_to_vlc(&self, recording: &Recording) -> Vec<String> {
+        let path = write_down(&self.name).with_extension("ts");
+        fs::write(&path, &recording.bytes).unwrap();
+        let codecs = self.case.codecs.concat();
+        let pictures: Vec<_> = codecs.into_iter().filter(|codec| ["h264", "hevc"].contains(codec)).collect();
+        let complaints = vlc_complaints(&path, &pictures);
+        if complaints.is_none() {
+            eprintln!("{}: not shown to VLC, which is not installed", self.name);
+        }
+        fs::remove_file(path).unwrap();
+        complaints.unwrap_or_default()
     }
 
     fn tell(&self, verdict: &Verdict, wrong: usize) {

@@ -4,8 +4,8 @@ mod cases;
 mod group;
 mod leftovers;
 
-pub(crate) use cases::{MINIMUM, changes, faults, troubles};
-pub(crate) use group::{Group, STALL_DETECT, channel, settings, start, write_down};
+pub(crate) use cases::{Case, MINIMUM, changes, faults, troubles};
+pub(crate) use group::{Group, STALL_DETECT, channel, keep_log, settings, start, write_down};
 pub(crate) use leftovers::Baseline;
 
 /// Whether a case is to run: a choice of them by default, all of them, or those whose names begin as asked for.

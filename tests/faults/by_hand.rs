@@ -8,7 +8,7 @@ use crate::judge::{Rules, judge};
 use crate::kit::{LONG, Stopwatch, Viewer, until};
 use crate::provider::{Act, Fault, Make, Plan, Provider, Refusal, When};
 use crate::recorder::record;
-use crate::scenario::{Baseline, STALL_DETECT, channel, is_all, is_chosen, start, write_down};
+use crate::scenario::{Baseline, STALL_DETECT, channel, is_all, is_chosen, keep_log, start, write_down};
 
 /// How long each of primary, backup and primary again plays, the default and the long version.
 const PHASE: Duration = Duration::from_secs(16);
@@ -16,7 +16,7 @@ const LONG_PHASE: Duration = Duration::from_secs(55);
 
 #[test]
 fn from_the_primary_to_the_slate_to_the_backup_and_by_hand_to_the_primary() {
-    if !is_chosen("recovery", true) {
+    if !is_chosen("by-hand", true) {
         return;
     }
     let phase = if is_all() { LONG_PHASE } else { PHASE };
@@ -43,9 +43,9 @@ fn from_the_primary_to_the_slate_to_the_backup_and_by_hand_to_the_primary() {
         watching.join().unwrap()
     });
     let rules = Rules { silence: STALL_DETECT + Duration::from_secs(1), ..Rules::default() };
-    let verdict = judge(&recording, &rules, &write_down("recovery"));
+    let verdict = judge(&recording, &rules, &write_down("by-hand"));
     eprintln!(
-        "recovery: {:.1} s, plays for {:.1} s, at most {} ms without a byte, asked {}+{} times",
+        "by-hand: {:.1} s, plays for {:.1} s, at most {} ms without a byte, asked {}+{} times",
         verdict.wall.as_secs_f64(),
         verdict.plays.as_secs_f64(),
         verdict.longest_gap.0.as_millis(),
@@ -58,5 +58,7 @@ fn from_the_primary_to_the_slate_to_the_backup_and_by_hand_to_the_primary() {
     if asked != (2, 2) {
         wrong.push(format!("the providers were asked {asked:?} times"));
     }
+    keep_log("by-hand", &daemon, &wrong);
+    drop(daemon);
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
 }
