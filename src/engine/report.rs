@@ -59,7 +59,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             guide_number: live.channel.guide_number.clone(),
             guide_name: live.channel.name.clone(),
             phase: match live.machine.state() {
-                State::AwaitingTuner | State::Starting { .. } => SessionPhase::Starting,
+                State::AwaitingTuner | State::Starting => SessionPhase::Starting,
                 State::Live | State::Recovering => SessionPhase::Live,
                 State::Idle { .. } => SessionPhase::Idle,
                 State::Ended => SessionPhase::Ending,
