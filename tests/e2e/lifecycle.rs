@@ -23,7 +23,8 @@ const PATTERN: &str = "test://pattern?bitrate=1000000&size=320x180&rate=25";
 /// A program with a channel that is read directly and one that ffmpeg makes, and a viewer of each.
 fn with_two_viewers() -> (Daemon, Upstream, [crate::kit::Viewer; 2]) {
     let upstream = Upstream::start();
-    let mut daemon = Daemon::start(&[]);
+    // A source that is lost ends its session, so that its end can be looked at.
+    let mut daemon = Daemon::start(&[("STALL_POLICY", "close_session")]);
     daemon.channel("100", &[upstream.url("/good/4000000/a")]);
     daemon.channel("200", &[PATTERN.to_owned()]);
     let viewers = [daemon.open("/auto/v100"), daemon.open("/auto/v200")];

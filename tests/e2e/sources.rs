@@ -161,7 +161,8 @@ fn credentials_reach_the_provider_and_nobody_else() {
 
 #[test]
 fn when_a_stream_ends_every_viewer_gets_the_rest_of_it_and_the_tuner_is_free() {
-    let (mut daemon, upstream) = start(&[("TUNER_COUNT", "1"), ("SESSION_IDLE_TIMEOUT", "0")]);
+    let settings = [("TUNER_COUNT", "1"), ("SESSION_IDLE_TIMEOUT", "0"), ("STALL_POLICY", "close_session")];
+    let (mut daemon, upstream) = start(&settings);
     let mut bytes = Vec::new();
     let length = Duration::from_secs(2);
     crate::tsgen::TsGen::new(crate::tsgen::Params::new(30_000_000)).fill(length, &mut bytes);

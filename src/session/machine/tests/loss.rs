@@ -183,9 +183,12 @@ fn the_end_of_a_short_life_after_a_recovery_is_told_but_does_not_count() {
 
 #[test]
 fn a_providers_429_counts_whether_the_source_was_starting_or_running() {
-    for (first, counts) in
-        [(breaks(1000, Some(429)), true), ((Start::Fails(10, Some(429)), Life::Runs), true)]
-    {
+    for (first, counts) in [
+        (breaks(1000, Some(429)), true),
+        ((Start::Fails(10, Some(429)), Life::Runs), true),
+        (breaks(1000, Some(503)), false),
+        ((Start::Fails(10, Some(503)), Life::Runs), false),
+    ] {
         let mut world = World::watched(RESTART, &[(1, &[first, GOOD])]);
         world.run_to(1100);
         let armed = world.log.iter().any(|(_, action)| matches!(action, Action::ArmProvider { .. }));
