@@ -36,9 +36,9 @@ struct Later {
 }
 
 impl Pass {
-    /// A pass after an attempt that failed, if there was one.
-    pub(super) fn after(last: Option<Fault>) -> Self {
-        Self { tried: BTreeSet::new(), forced: None, has_begun: false, not_before: Instant::START, last }
+    /// A pass that begins then, after an attempt that failed if there was one.
+    pub(super) fn after(last: Option<Fault>, not_before: Instant) -> Self {
+        Self { tried: BTreeSet::new(), forced: None, has_begun: false, not_before, last }
     }
 
     pub(super) fn step(&mut self, look: &Look<'_>, candidates: &[Candidate], deadline: Instant) -> Step {

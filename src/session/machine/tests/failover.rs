@@ -126,6 +126,30 @@ fn a_limited_provider_does_not_keep_an_alternate_on_another_host_waiting() {
 }
 
 #[test]
+fn a_source_lost_to_its_providers_limit_is_replaced_by_one_on_another_host_after_the_settle_wait() {
+    let turned_away: Play = (Start::Ready(100), Life::Breaks(900, Some(429)));
+    let mut world = World::new(PARAMS, &[(1, &[turned_away]), (2, &[GOOD]), (3, &[GOOD])]);
+    let shared = candidate(1).provider;
+    world.source(2).candidate.provider = shared;
+    world.begin();
+    world.run_to(30_000);
+    assert_eq!((world.hits(2).len(), world.hits(3)), (0, &[3000][..]));
+}
+
+#[test]
+fn the_settle_wait_holds_for_whichever_source_is_started_first() {
+    // The only alternate's provider is limited, so the lost source is next; it too may still be counted.
+    let mut world = World::watched(PARAMS, &[(1, &[GOOD]), (2, &[GOOD])]);
+    world.run_to(1000);
+    world.shelf.providers.arm(at(1000), &candidate(2).provider, Some(Duration::from_secs(20)));
+    world.trigger("x").unwrap();
+    world.run_to(30_000);
+    assert_eq!((world.hits(1), world.hits(2).len()), (&[0, 3000][..], 0));
+    let failed = |notice: &Notice| matches!(notice, Notice::AlternateFailed { .. });
+    assert!(!world.notices().iter().any(failed), "what was not tried has not failed");
+}
+
+#[test]
 fn an_alternate_turned_away_with_429_makes_room_for_another_host_at_once() {
     let limited: Play = (Start::Fails(10, Some(429)), Life::Runs);
     let mut world = World::watched(PARAMS, &[(1, &[ENDS]), (2, &[limited]), (3, &[GOOD])]);
