@@ -122,35 +122,9 @@ pub fn subscriber_disconnected(
         .field("duration", format!("{duration:?}"))
 }
 
-/// Why a session without viewers ends.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum IdleCancel {
-    /// The last viewer left before there was a picture.
-    NoSubscribersBeforeReady,
-    /// Sessions do not outlive their last viewer.
-    IdleTimeoutDisabled,
-    /// Nobody came back in time.
-    IdleTimeout,
-    /// Another channel needs the tuner.
-    IdlePreempted,
-}
-
-impl IdleCancel {
-    /// The word in the log.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::NoSubscribersBeforeReady => "no_subscribers_before_ready",
-            Self::IdleTimeoutDisabled => "idle_timeout_disabled",
-            Self::IdleTimeout => "idle_timeout",
-            Self::IdlePreempted => "idle_preempted",
-        }
-    }
-}
-
 /// A session without viewers ends.
-pub fn canceled_while_idle(about: About<'_>, reason: IdleCancel) -> Line {
-    about.line("shared session canceled while idle").field("reason", reason.as_str())
+pub fn canceled_while_idle(about: About<'_>, reason: &str) -> Line {
+    about.line("shared session canceled while idle").field("reason", reason)
 }
 
 /// A source is the session's from now on.

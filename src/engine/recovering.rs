@@ -54,6 +54,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             Notice::IdleSkip { source, reason } => {
                 log::info!("{}", events::recovery_skipped(about, source.0, &redact::text(reason)));
             }
+            Notice::CanceledWhileIdle { reason } => {
+                log::info!("{}", events::canceled_while_idle(about, reason));
+            }
             Notice::SameSourceFallback { source, alternates, alternates_cooling } => {
                 let line = about
                     .line("shared session recovery restarts the same source")

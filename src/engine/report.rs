@@ -157,7 +157,7 @@ fn session_snapshot(
     SessionSnapshot {
         record: record(live),
         phase: match live.machine.state() {
-            State::AwaitingTuner | State::Starting { .. } => SessionPhase::Starting,
+            State::AwaitingTuner | State::Starting => SessionPhase::Starting,
             State::Live | State::Recovering => SessionPhase::Live,
             State::Idle { .. } => SessionPhase::Idle,
             State::Ended => SessionPhase::Ending,

@@ -8,14 +8,14 @@ use crate::base::logfmt::Line;
 use crate::http::StreamError;
 use crate::ring::{Lent, Ring};
 use crate::session::history::CloseReason;
-use crate::session::{Action, Event, Failure, State};
+use crate::session::{Action, Event, Failure};
 use crate::tuner::Channel;
 use crate::uring::{Driver, Hangup};
 
 use super::candidates::Candidates;
 use super::client::{ClientKey, ClientState, SessionKey};
 use super::core::Core;
-use super::events::{self, IdleCancel};
+use super::events;
 use super::filling::Filling;
 use super::live::LiveSession;
 use super::port::{CoreId, SessionId, TunerMessage};
@@ -23,17 +23,6 @@ use super::token::Token;
 
 /// How long viewers may take for the rest of a stream that is over: what a full ring holds of a usual channel.
 const LINGER_MAX: Duration = Duration::from_secs(10);
-
-/// Why a session without viewers has ended, if that is what this event has done to it.
-const fn idle_cancel(before: State, event: &Event) -> Option<IdleCancel> {
-    match (event, before) {
-        (Event::Left, State::AwaitingTuner | State::Starting) => Some(IdleCancel::NoSubscribersBeforeReady),
-        (Event::Left, State::Live) => Some(IdleCancel::IdleTimeoutDisabled),
-        (Event::Deadline, State::Idle { .. }) => Some(IdleCancel::IdleTimeout),
-        (Event::Preempted, State::Idle { .. }) => Some(IdleCancel::IdlePreempted),
-        _other => None,
-    }
-}
 
 impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     /// A client asks for a channel that lives here.
@@ -117,7 +106,6 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             let settle = self.failover_settle();
             let wall = self.health.wall_at(self.now);
             let Some(live) = self.sessions.get_mut(session) else { continue };
-            let cancel = idle_cancel(live.machine.state(), &event);
             let mut sources = Candidates {
                 channel: &live.channel,
                 health: &self.health.book,
@@ -127,11 +115,6 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                 settle,
             };
             let actions = live.machine.handle(self.now, event, &mut sources);
-            if let Some(reason) = cancel
-                && live.machine.state() == State::Ended
-            {
-                log::info!("{}", events::canceled_while_idle(live.about(), reason));
-            }
             live.watch_or_not(self.now);
             self.perform_all(session, actions);
             self.arm(session);

@@ -39,7 +39,7 @@ fn sessions_are_told_with_their_names() {
         ),
         (entered_active_subscribers(ABOUT), "msg=\"shared session entered active_subscribers\" NAME"),
         (
-            canceled_while_idle(ABOUT, IdleCancel::IdlePreempted),
+            canceled_while_idle(ABOUT, "idle_preempted"),
             "msg=\"shared session canceled while idle\" NAME reason=idle_preempted",
         ),
         (
@@ -216,18 +216,6 @@ fn the_end_of_a_session_is_a_warning_when_it_failed() {
         let (found, line) = session_stopped(ABOUT, &outcome, Duration::from_secs(2));
         assert_eq!(found, level);
         assert_eq!(line.to_string(), format!("msg=\"shared stream session {}", told.replace("NAME", NAME)));
-    }
-}
-
-#[test]
-fn the_words_for_an_idle_end_are_those_of_the_scripts() {
-    for (reason, word) in [
-        (IdleCancel::NoSubscribersBeforeReady, "no_subscribers_before_ready"),
-        (IdleCancel::IdleTimeoutDisabled, "idle_timeout_disabled"),
-        (IdleCancel::IdleTimeout, "idle_timeout"),
-        (IdleCancel::IdlePreempted, "idle_preempted"),
-    ] {
-        assert_eq!(reason.as_str(), word);
     }
 }
 

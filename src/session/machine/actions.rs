@@ -111,6 +111,11 @@ pub enum Notice {
         /// How it was lost.
         reason: String,
     },
+    /// The session ends because nobody watches.
+    CanceledWhileIdle {
+        /// `no_subscribers_before_ready`, `idle_timeout_disabled`, `idle_timeout` or `idle_preempted`.
+        reason: &'static str,
+    },
     /// No other source can be tried: the same one is.
     SameSourceFallback {
         /// The source.

@@ -86,7 +86,7 @@ fn restart(
     let limited = limited(candidates.clone(), look.params.failovers_max);
     let Some(current) = candidates.iter().find(|candidate| candidate.id == current) else {
         return Ok(Choice {
-            plan: Plan::Pass(Pass::after(None)),
+            plan: Plan::Pass(Pass::after(None, look.now)),
             candidates: limited,
             deadline,
             notice: None,
@@ -112,8 +112,11 @@ fn failover(
         candidates.iter().filter(|candidate| candidate.id != current && candidate.has_url).collect();
     let eligible: Vec<&Candidate> =
         alternates.iter().copied().filter(|candidate| !is_cooling(candidate)).collect();
-    let is_free =
-        |candidate: &&&Candidate| candidate.provider_free_at.is_none_or(|free_at| free_at <= look.now);
+    // By the list of this moment: the loss itself may have been its provider's 429.
+    let is_free = |candidate: &&&Candidate| {
+        let free_at = look.fresh(candidate.id).and_then(|fresh| fresh.provider_free_at);
+        free_at.is_none_or(|free_at| free_at <= look.now)
+    };
     let Some(alternate) = eligible.iter().find(is_free).or(eligible.first()) else {
         let (plan, notice) = match same_source {
             Some(source) => {
@@ -124,7 +127,7 @@ fn failover(
                 };
                 (same(look, &source, deadline), Some(notice))
             }
-            None => (Plan::Pass(Pass::after(None)), None),
+            None => (Plan::Pass(Pass::after(None, look.now)), None),
         };
         return Choice { plan, candidates, deadline, notice };
     };

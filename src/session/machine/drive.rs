@@ -34,7 +34,7 @@ impl Machine {
             started_at: turn.now,
             deadline: turn.now + total,
             candidates: at_startup(turn.list(), self.params.failovers_max),
-            plan: Plan::Pass(Pass::after(None)),
+            plan: Plan::Pass(Pass::after(None, turn.now)),
             attempt: None,
             waits_until: turn.now,
             any_silent: false,
@@ -68,10 +68,12 @@ impl Machine {
                         return self.search_over(turn, end);
                     }
                 }
-                Step::GiveWay { source, attempts, last } => {
+                Step::GiveWay { source, attempts, last, not_before } => {
                     let reason = last.as_ref().map_or_else(String::new, |last| last.text.clone());
-                    search.plan = Plan::Pass(Pass::after(last));
-                    turn.note(Notice::AlternateFailed { source, attempts, reason });
+                    search.plan = Plan::Pass(Pass::after(last, not_before));
+                    if attempts > 0 {
+                        turn.note(Notice::AlternateFailed { source, attempts, reason });
+                    }
                 }
                 Step::Unusable { id, provider } => {
                     let fault = Fault::text("source stream URL is empty");

@@ -6,12 +6,16 @@ use crate::base::Instant;
 use crate::recovery::{Budget, Penalties};
 use crate::tuner::SourceId;
 
-use super::actions::{Action, Failure};
+use super::actions::{Action, Failure, Notice};
 use super::events::{Event, Lost, Params, Sources};
 use super::record::{Record, Status, Terminal, TriggerLog};
 use super::search::{End, Fault, Search};
 use super::selected::Selected;
 use super::turn::Turn;
+
+/// Why sessions were canceled.
+const NO_VIEWERS: &str = "no viewers before the first picture";
+const DRAINING: &str = "the program is being stopped";
 
 /// Where a session is in its life.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -190,8 +194,14 @@ impl Machine {
             }
             // Nobody is left for whom another source could be found, and nothing is held against any.
             Stage::Searching(search) if search.is_recovery() => self.end(turn, Status::Completed, ""),
-            Stage::Live => self.end(turn, Status::Completed, ""),
-            Stage::Searching(_) => self.end(turn, Status::Canceled, "no viewers before the first picture"),
+            Stage::Live => {
+                turn.note(Notice::CanceledWhileIdle { reason: "idle_timeout_disabled" });
+                self.end(turn, Status::Completed, "");
+            }
+            Stage::Searching(_) => {
+                turn.note(Notice::CanceledWhileIdle { reason: "no_subscribers_before_ready" });
+                self.end(turn, Status::Canceled, NO_VIEWERS);
+            }
             // The tuner is on its way: it is given back when it comes.
             Stage::AwaitingTuner => {}
             // Viewers are ended by the session's own end.
@@ -204,7 +214,8 @@ impl Machine {
         match self.stage {
             Stage::AwaitingTuner if self.viewers > 0 => self.begin_startup(turn),
             Stage::AwaitingTuner => {
-                self.finish(turn, Status::Canceled, "no viewers before the first picture");
+                turn.note(Notice::CanceledWhileIdle { reason: "no_subscribers_before_ready" });
+                self.finish(turn, Status::Canceled, NO_VIEWERS);
             }
             Stage::Ended => turn.push(Action::Finish),
             Stage::Searching(_) | Stage::Live | Stage::Idle { .. } => {
@@ -229,7 +240,10 @@ impl Machine {
     fn deadline(&mut self, turn: &mut Turn<'_>) {
         match &self.stage {
             Stage::Searching(search) if search.next_deadline() <= turn.now => self.search_deadline(turn),
-            Stage::Idle { until } if *until <= turn.now => self.end(turn, Status::Completed, ""),
+            Stage::Idle { until } if *until <= turn.now => {
+                turn.note(Notice::CanceledWhileIdle { reason: "idle_timeout" });
+                self.end(turn, Status::Completed, "");
+            }
             // A deadline that has moved since the timer was set, or one that was met on the way in.
             Stage::Searching(_) | Stage::Idle { .. } | Stage::AwaitingTuner | Stage::Live | Stage::Ended => {}
         }
@@ -237,7 +251,10 @@ impl Machine {
 
     fn preempted(&mut self, turn: &mut Turn<'_>) {
         match self.stage {
-            Stage::Idle { .. } => self.end(turn, Status::Completed, ""),
+            Stage::Idle { .. } => {
+                turn.note(Notice::CanceledWhileIdle { reason: "idle_preempted" });
+                self.end(turn, Status::Completed, "");
+            }
             // Somebody came back meanwhile, or it is over anyway.
             Stage::AwaitingTuner | Stage::Searching(_) | Stage::Live | Stage::Ended => {}
         }
@@ -248,15 +265,15 @@ impl Machine {
             Stage::AwaitingTuner => {
                 // Finished when the pool answers.
                 turn.push(Action::Refuse(Failure::Draining));
-                self.conclude(Status::Canceled, "the program is being stopped");
+                self.conclude(Status::Canceled, DRAINING);
             }
             Stage::Searching(search) if search.is_recovery() => {
-                self.end(turn, Status::Canceled, "the program is being stopped");
+                self.end(turn, Status::Canceled, DRAINING);
             }
             Stage::Searching(_) => {
                 self.stop_source(turn);
                 turn.push(Action::Refuse(Failure::Draining));
-                self.finish(turn, Status::Canceled, "the program is being stopped");
+                self.finish(turn, Status::Canceled, DRAINING);
             }
             Stage::Live | Stage::Idle { .. } => self.end(turn, Status::Completed, ""),
             Stage::Ended => {}

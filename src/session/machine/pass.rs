@@ -27,20 +27,18 @@ pub(super) struct Pass {
 /// What a pass found that cannot be tried yet.
 #[derive(Default)]
 struct Later {
+    /// The first provider is free then.
     provider: Option<Instant>,
-    cooling: Option<Instant>,
-}
-
-impl Later {
-    fn sooner(known: &mut Option<Instant>, at: Instant) {
-        *known = Some(known.map_or(at, |known| known.min(at)));
-    }
+    /// Some were passed over because they cool.
+    is_cooling: bool,
+    /// The first of all that cool has cooled then.
+    cooled_at: Option<Instant>,
 }
 
 impl Pass {
-    /// A pass after an attempt that failed, if there was one.
-    pub(super) fn after(last: Option<Fault>) -> Self {
-        Self { tried: BTreeSet::new(), forced: None, has_begun: false, not_before: Instant::START, last }
+    /// A pass that begins then, after an attempt that failed if there was one.
+    pub(super) fn after(last: Option<Fault>, not_before: Instant) -> Self {
+        Self { tried: BTreeSet::new(), forced: None, has_begun: false, not_before, last }
     }
 
     pub(super) fn step(&mut self, look: &Look<'_>, candidates: &[Candidate], deadline: Instant) -> Step {
@@ -60,16 +58,11 @@ impl Pass {
             self.forced = forced(&entries);
         }
         let mut later = Later::default();
-        for (source, standing) in &entries {
-            if self.tried.contains(&source.id) {
-                continue;
-            }
+        for (source, standing) in entries.iter().filter(|(source, _)| !self.tried.contains(&source.id)) {
             match (standing.cooling_until, source.provider_free_at) {
-                (Some(until), _) if self.forced != Some(source.id) => {
-                    Later::sooner(&mut later.cooling, until)
-                }
+                (Some(_), _) if self.forced != Some(source.id) => later.is_cooling = true,
                 (_, Some(free_at)) if free_at > look.now && source.has_url => {
-                    Later::sooner(&mut later.provider, free_at);
+                    later.provider = later.provider.into_iter().chain([free_at]).min();
                 }
                 (Some(_) | None, Some(_) | None) => {
                     self.tried.insert(source.id);
@@ -80,12 +73,16 @@ impl Pass {
                 }
             }
         }
+        if later.is_cooling {
+            // Those that were tried and cool since then may be the first that can be tried again.
+            later.cooled_at = entries.iter().filter_map(|(_, standing)| standing.cooling_until).min();
+        }
         self.wait_or_end(look, &later, deadline)
     }
 
     /// Nothing can be tried at this moment.
     fn wait_or_end(&mut self, look: &Look<'_>, later: &Later, deadline: Instant) -> Step {
-        match (later.provider, later.cooling) {
+        match (later.provider, later.cooled_at) {
             (Some(free_at), cooling) => {
                 let at = cooling.map_or(free_at, |cooling| cooling.min(free_at));
                 if at >= deadline { self.over(LIMITED) } else { Step::Wait(at) }

@@ -35,7 +35,7 @@ impl Retry {
     pub(super) fn step(&mut self, look: &Look<'_>, candidates: &[Candidate]) -> Step {
         let Some(source) = look.fresh(self.id) else {
             // It was disabled meanwhile, and is not tried again whatever the policy.
-            return self.give_way();
+            return self.give_way(look);
         };
         if !source.has_url && self.then == Then::End {
             return Step::Over(End::NoSources);
@@ -51,7 +51,7 @@ impl Retry {
         }
         if free_at > ready_at && self.then == Then::Pass && self.another_is_ready(look, candidates) {
             // Its provider is being left alone, and another host could be asked meanwhile.
-            return self.give_way();
+            return self.give_way(look);
         }
         if at > look.now {
             return Step::Wait(at);
@@ -74,13 +74,15 @@ impl Retry {
         })
     }
 
-    fn give_way(&mut self) -> Step {
-        Step::GiveWay { source: self.id, attempts: self.attempts, last: self.last.take() }
+    fn give_way(&mut self, look: &Look<'_>) -> Step {
+        // The wait before the first attempt is for whichever source is started. Those between attempts are its own.
+        let not_before = if self.attempts == 0 { self.not_before } else { look.now };
+        Step::GiveWay { source: self.id, attempts: self.attempts, last: self.last.take(), not_before }
     }
 
     fn over(&mut self, look: &Look<'_>) -> Step {
         if self.then == Then::Pass {
-            return self.give_way();
+            return self.give_way(look);
         }
         let text = match &self.last {
             None => "recovery source attempts exhausted".to_owned(),

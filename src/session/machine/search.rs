@@ -89,6 +89,7 @@ pub(super) enum Step {
         source: SourceId,
         attempts: u32,
         last: Option<Fault>,
+        not_before: Instant,
     },
     Over(End),
 }

@@ -367,9 +367,9 @@ impl World {
 
     /// What was logged.
     pub(crate) fn notices(&self) -> Vec<Notice> {
-        let notice = |(_, action): &(u64, Action)| match action {
-            Action::Note(notice) => Some(notice.clone()),
-            _other => None,
+        let notice = |(_, action): &(u64, Action)| {
+            let Action::Note(notice) = action else { return None };
+            Some(notice.clone())
         };
         self.log.iter().filter_map(notice).collect()
     }
@@ -381,15 +381,11 @@ impl World {
 
     /// Why sources were selected or tried, in order.
     pub(crate) fn selection_reasons(&self) -> Vec<&str> {
-        let reason = |(_, action): &'_ (u64, Action)| matches!(action, Action::StartSource { .. });
-        self.log
-            .iter()
-            .filter(|entry| reason(entry))
-            .map(|(_, action)| match action {
-                Action::StartSource { selection_reason, .. } => selection_reason.as_str(),
-                other => unreachable!("{other:?}"),
-            })
-            .collect()
+        fn reason((_, action): &(u64, Action)) -> Option<&str> {
+            let Action::StartSource { selection_reason, .. } = action else { return None };
+            Some(selection_reason)
+        }
+        self.log.iter().filter_map(reason).collect()
     }
 
     pub(crate) fn recovery_reason(&self) -> Option<&str> {

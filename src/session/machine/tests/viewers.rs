@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::{Action, Event, Failure, Machine, Params, State};
+use super::super::{Action, Event, Failure, Machine, Notice, Params, State};
 use super::harness::{GOOD, Life, MS, PARAMS, Play, REFUSED, Start, World, at};
 
 const HANGS: Play = (Start::Hangs, Life::Runs);
@@ -136,6 +136,43 @@ fn no_grace_at_all_ends_the_session_with_its_last_viewer() {
     let mut world = live(Params { idle_timeout: Duration::ZERO, ..PARAMS });
     world.event(Event::Left);
     assert_eq!(asked(&world), [Action::StopSource, Action::EndViewers, Action::Finish]);
+}
+
+#[test]
+fn a_session_that_ends_because_nobody_watches_says_why() {
+    let reasons = |world: &World| -> Vec<&'static str> {
+        let reason = |notice| {
+            let Notice::CanceledWhileIdle { reason } = notice else { return None };
+            Some(reason)
+        };
+        world.notices().into_iter().filter_map(reason).collect()
+    };
+    let mut world = World::watched(PARAMS, &[(1, &[HANGS])]);
+    world.event(Event::Left);
+    assert_eq!(reasons(&world), ["no_subscribers_before_ready"]);
+
+    let mut world = live(Params { idle_timeout: Duration::ZERO, ..PARAMS });
+    world.event(Event::Left);
+    assert_eq!(reasons(&world), ["idle_timeout_disabled"]);
+
+    let mut world = live(PARAMS);
+    world.event(Event::Left);
+    world.run_to(60_000);
+    assert_eq!(reasons(&world), ["idle_timeout"]);
+
+    let mut world = live(PARAMS);
+    world.event(Event::Left);
+    world.event(Event::Preempted);
+    assert_eq!(reasons(&world), ["idle_preempted"]);
+
+    // Somebody came back and left again: the old time means nothing.
+    let mut world = live(PARAMS);
+    for event in [Event::Left, Event::Joined, Event::Preempted, Event::Left] {
+        world.run_to(world.now.as_millis() + 3000);
+        world.event(event);
+    }
+    world.run_to(17_000);
+    assert!(reasons(&world).is_empty() && !world.finished);
 }
 
 #[test]
