@@ -99,7 +99,13 @@ fn an_ffmpeg_that_dies_ends_its_viewers_in_order_and_the_channel_can_be_tuned_ag
 #[test]
 fn two_hundred_tunes_leave_no_descriptor_child_or_memory() {
     const THREADS: usize = 4;
-    let settings = [("SESSION_IDLE_TIMEOUT", "0"), ("TUNER_COUNT", "8"), ("PREEMPT_SETTLE_DELAY", "0")];
+    let settings = [
+        ("SESSION_IDLE_TIMEOUT", "0"),
+        ("TUNER_COUNT", "8"),
+        ("PREEMPT_SETTLE_DELAY", "0"),
+        // What is remembered, and shown each time somebody asks, is all there after the first cycles.
+        ("SESSION_HISTORY_LIMIT", "8"),
+    ];
     let upstream = Upstream::start();
     let mut daemon = Daemon::start(&settings);
     for number in 0..THREADS {
