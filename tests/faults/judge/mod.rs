@@ -35,6 +35,8 @@ pub(crate) struct Rules {
     pub(crate) batching: Duration,
     /// The longest time without a byte.
     pub(crate) silence: Duration,
+    /// The longest time without a newer PCR, picture or sound.
+    pub(crate) still: Duration,
     /// Whether the stream plays for as long as it took to come; not so when a filler has no picture.
     pub(crate) is_complete: bool,
     /// Whether it may end by itself.
@@ -47,6 +49,7 @@ impl Default for Rules {
             jump: Duration::from_millis(100),
             batching: Duration::from_millis(20),
             silence: Duration::from_secs(2),
+            still: Duration::from_secs(2),
             is_complete: true,
             may_end: false,
         }
@@ -170,8 +173,8 @@ pub(crate) fn judge(recording: &Recording, rules: &Rules, path: &Path) -> Verdic
     }));
     let (begin, end) = recording.span().unwrap_or_default();
     let wall = end - begin;
+    findings.extend(check_stills(recording, rules, &walk));
     if rules.is_complete {
-        findings.extend(check_stills(recording, rules, &walk));
         findings.extend(check_length(recording, &walk, wall, decoded.plays));
     }
     for finding in &mut findings {
@@ -217,14 +220,14 @@ fn check_stills(recording: &Recording, rules: &Rules, walk: &Walk) -> Vec<Findin
                 continue;
             }
             let still = last.map_or(Duration::ZERO, |last| point.arrived - last.arrived);
-            if still > rules.silence {
+            if still > rules.still {
                 let text = format!("{name} stood still for {} ms", still.as_millis());
                 findings.push(at_point(Wrong::Still, point, recording.opened, text));
             }
             last = Some(point);
         }
         let closing = last.map_or(recording.opened, |last| last.arrived);
-        if recording.closed.saturating_sub(closing) > rules.silence {
+        if recording.closed.saturating_sub(closing) > rules.still {
             let text = format!("{name} stands still at the end");
             findings.push(finding(recording, Wrong::Still, recording.bytes.len().saturating_sub(1), text));
         }

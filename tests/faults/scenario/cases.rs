@@ -38,7 +38,7 @@ fn makes(mode: &str) -> (Make, Make) {
 fn case(mode: &str, name: &'static str, script: &[Act]) -> Case {
     let (primary, backup) = makes(mode);
     // The backup's clock starts again while it plays.
-    let backup = Plan { base: PTS_WRAP - 20 * PTS_HZ, ..Plan::new(backup, &[Act::Play]) };
+    let backup = Plan { base: PTS_WRAP - 10 * PTS_HZ, ..Plan::new(backup, &[Act::Play]) };
     Case {
         name,
         primary: Plan::new(primary, script),
@@ -81,7 +81,7 @@ pub(crate) fn troubles(mode: &str) -> Vec<Case> {
         goes_on("garbage-once", Fault::GarbageOnce),
         goes_on("an-hour-later", Fault::Jump(hour)),
         goes_on("ten-seconds-earlier", Fault::Jump(-10 * i64::try_from(PTS_HZ).unwrap())),
-        Case { primary: Plan { base: PTS_WRAP - 12 * PTS_HZ, ..wrap.primary.clone() }, ..wrap },
+        Case { primary: Plan { base: PTS_WRAP - 7 * PTS_HZ, ..wrap.primary.clone() }, ..wrap },
         Case { silence: AT_ONCE, ..case(mode, "torn", &[after(Fault::Torn), Act::Play]) },
         case(mode, "only-nulls", &[after(Fault::OnlyNulls), Act::Play]),
         case(mode, "trickle", &[after(Fault::Trickle), Act::Play]),

@@ -21,6 +21,8 @@ const AFTER_BACKUP: Duration = Duration::from_secs(6);
 const AFTER_FAULT: Duration = Duration::from_secs(9);
 /// The longest recording.
 const LIMIT: Duration = Duration::from_secs(25);
+/// The longest outage, which a filler without pictures shows as it is.
+const OUTAGE: Duration = Duration::from_secs(6);
 /// Recordings are judged by as many threads.
 const JUDGES: usize = 2;
 
@@ -166,9 +168,11 @@ impl Show {
     /// What is wrong with it, each line with the case's name.
     fn judge(&self, mode: &str, filler: &str, recording: Option<&Recording>) -> Vec<String> {
         let Some(recording) = recording else { return vec![format!("{}: nobody could watch", self.name)] };
+        let is_complete = filler == "slate_av";
         let rules = Rules {
             silence: self.case.silence,
-            is_complete: filler == "slate_av",
+            still: if is_complete { STALL_DETECT + Duration::from_secs(1) } else { OUTAGE },
+            is_complete,
             // A pipe is emptied when it is full, and a child runs when it may.
             batching: Duration::from_millis(if mode == "direct" { 20 } else { 150 }),
             ..Rules::default()
