@@ -107,7 +107,7 @@ impl Splice {
         self.clock.begin(now, run.lead.pcr, offset * 300);
         self.take_programme(run.programme);
         let clock = known.or_else(|| run.lead.pcr.map(|pcr| pcr.plus(offset * 300)));
-        if self.first_run { Vec::new() } else { self.boundary(now, versions, known.is_some(), clock) }
+        if self.first_run { Vec::new() } else { self.write_boundary(now, versions, known.is_some(), clock) }
     }
 
     /// Nobody delivers any more, and what follows is no run: null packets, or PAT and PMT alone. Returns the boundary
@@ -117,7 +117,7 @@ impl Splice {
         let versions = self.tables.versions();
         let known = self.clock.at(now);
         let clock = known.or(Some(Pcr::from_ticks(0)));
-        self.boundary(now, versions, known.is_some(), clock)
+        self.write_boundary(now, versions, known.is_some(), clock)
     }
 
     /// Changes whole packets where they lie. What may not leave becomes a null packet.
@@ -154,7 +154,7 @@ impl Splice {
 
     /// What the last boundary has signalled.
     #[must_use]
-    pub const fn boundary_report(&self) -> &BoundaryReport {
+    pub const fn boundary(&self) -> &BoundaryReport {
         &self.report
     }
 
@@ -172,7 +172,7 @@ impl Splice {
         counts
     }
 
-    fn boundary(
+    fn write_boundary(
         &mut self,
         now: Instant,
         versions: (u8, Option<u8>),
