@@ -10,7 +10,7 @@ use crate::recovery::splice::report::{BoundaryReport, SpliceCounts};
 use crate::recovery::splice::routes::Routes;
 use crate::recovery::splice::source::SourceTables;
 use crate::recovery::splice::tables::Tables;
-use crate::recovery::splice::tracks::Tracks;
+use crate::recovery::splice::tracks::{Tracks, Wanted};
 use crate::ts::psi::Programme;
 use crate::ts::{ContinuityTable, NULL_PACKET, PacketBytes, Pcr, Pid, discontinuity_packet};
 
@@ -135,6 +135,7 @@ impl Splice {
     /// PAT and PMT as they are now.
     pub fn psi(&mut self) -> Vec<u8> {
         self.started = true;
+        self.imitate();
         let mut out = Vec::new();
         self.tables.write(false, &mut self.counters, &mut out);
         out
@@ -172,6 +173,14 @@ impl Splice {
         counts
     }
 
+    /// Before any programme is known there is one made up, and its PIDs are taken.
+    fn imitate(&mut self) {
+        for (number, carried) in self.tables.imitate() {
+            let own = Pid::new(*number).expect("the numbers fit");
+            self.tracks.assign(Wanted { carried: *carried, nth: 0, own }, &[], true, |_| true);
+        }
+    }
+
     fn write_boundary(
         &mut self,
         now: Instant,
@@ -180,6 +189,7 @@ impl Splice {
         clock: Option<Pcr>,
     ) -> Vec<u8> {
         let known_tables = self.tables.any();
+        self.imitate();
         let mut out = Vec::with_capacity(3 * PACKET_BYTES);
         self.tables.write(true, &mut self.counters, &mut out);
         let pcr = self.tables.pcr_pid().zip(clock);

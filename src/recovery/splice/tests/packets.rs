@@ -1,6 +1,9 @@
 //! Single packets: what leaves in the place of each.
 
+use proptest::prelude::*;
+
 use crate::base::Instant;
+use crate::recovery::holdback::Holdback;
 use crate::recovery::splice::tests::source::{Source, bytes};
 use crate::recovery::splice::{Lead, Run, RunKind, Splice, SpliceCounts};
 use crate::ts::testing::Fields;
@@ -169,4 +172,52 @@ fn a_source_that_changes_its_programme_is_followed_at_once() {
 
 fn bytes_of(source: &Source, from: u64, until: u64) -> Vec<PacketBytes> {
     bytes(&source.packets(from, until)).as_chunks().0.to_vec()
+}
+
+proptest! {
+    #[test]
+    fn no_packet_makes_it_panic_or_lose_its_place(
+        parts in prop::collection::vec(
+            (0..9_usize, any::<[u8; 3]>(), prop::collection::vec(any::<u8>(), 184), any::<bool>()),
+            0..60,
+        ),
+    ) {
+        const PIDS: [u16; 9] = [0, 0x11, 0x20, 0x200, 0x201, 0x1000, 0x100, 0x777, 0x1FFF];
+        let mut packets = bytes_of(&Source::other(), 0, 60);
+        for (pid, header, payload, pes) in parts {
+            let mut packet = [0x47; 188];
+            let [high, low] = PIDS[pid].to_be_bytes();
+            packet[1..4].copy_from_slice(&[(header[0] & 0xE0) | high, low, header[1]]);
+            packet[4..].copy_from_slice(&payload);
+            if pes {
+                // The beginning of a PES packet behind an adaptation field of any length that fits.
+                packet[1] |= 0x40;
+                packet[3] = (packet[3] & 0x0F) | 0x30;
+                let at = 5 + usize::from(header[2]) % 182;
+                packet[4] = u8::try_from(at - 5).unwrap();
+                let start = [0, 0, 1, 0xE0, 0, 0, 0x80];
+                let fits = start.len().min(188 - at);
+                packet[at..at + fits].copy_from_slice(&start[..fits]);
+            }
+            packets.push(packet);
+        }
+        for first in [Source::usual(), Source::other()] {
+            let mut splice = Splice::new();
+            begin(&mut splice, 0, &first);
+            let before = restamp(&mut splice, &packets);
+            begin(&mut splice, 50, &Source::other());
+            for left in [before, restamp(&mut splice, &packets)] {
+                prop_assert_eq!(left.len(), packets.len());
+                prop_assert!(left.iter().all(|packet| packet[0] == 0x47 && packet[1] & 0x80 == 0));
+            }
+            let mut holdback = Holdback::new(false);
+            holdback.set_programme(Some(&Source::other().programme()));
+            let mut released = 0;
+            for packet in &packets {
+                holdback.packet(packet);
+                prop_assert!(holdback.releasable() >= released);
+                released = holdback.releasable();
+            }
+        }
+    }
 }
