@@ -240,3 +240,115 @@ impl Lane {
         ended
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ts::psi::{Pmt, Section};
+    use crate::ts::testing::{Fields, Stream, pes, pmt};
+
+    const VIDEO: Fields = Fields { pid: 0x100, ..Fields::NONE };
+    const AUDIO: Fields = Fields { pid: 0x101, ..Fields::NONE };
+
+    fn programme(stream_types: &[u8]) -> Programme {
+        let section = pmt(0, stream_types);
+        Programme {
+            transport_stream_id: 1,
+            pat_version: 0,
+            pmt_pid: Pid::new(0x1000).unwrap(),
+            pmt: Pmt::parse(Section::parse(&section).unwrap()).unwrap(),
+        }
+    }
+
+    /// A PES packet that says how long it is.
+    fn bounded(data: usize) -> Vec<u8> {
+        let mut bytes = pes(0xC0, None, &vec![7; data]);
+        let length = u16::try_from(bytes.len() - 6).unwrap();
+        bytes[4..6].copy_from_slice(&length.to_be_bytes());
+        bytes
+    }
+
+    /// How many packets may be shown after each.
+    fn released(holdback: &mut Holdback, stream: &Stream) -> Vec<u64> {
+        stream
+            .packets
+            .iter()
+            .map(|packet| {
+                holdback.packet(packet);
+                holdback.releasable() / 188
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_picture_leaves_when_the_next_one_begins_and_sound_when_it_has_its_length() {
+        let mut stream = Stream::default();
+        stream.push_pes(VIDEO, &pes(0xE0, None, &[1; 300]), 184);
+        stream.push_pes(AUDIO, &bounded(300), 184);
+        stream.push_pes(VIDEO, &pes(0xE0, None, &[1; 10]), 184);
+        stream.push_pes(AUDIO, &bounded(300), 184);
+        stream.push_pes(VIDEO, &pes(0xE0, None, &[1; 10]), 184);
+        for (stream_types, at_once, expected) in [
+            (&[0x1B, 0x0F][..], false, [0, 0, 0, 0, 4, 4, 4, 7]),
+            (&[0x1B, 0x0F], true, [1, 2, 3, 4, 4, 4, 4, 7]),
+            (&[0x0F], true, [0, 0, 0, 0, 4, 4, 4, 7]),
+            (&[0x06, 0x0F], true, [1, 2, 2, 4, 5, 5, 7, 8]),
+            (&[0x06], false, [1, 2, 3, 4, 5, 6, 7, 8]),
+        ] {
+            let mut holdback = Holdback::new(at_once);
+            holdback.set_programme(Some(&programme(stream_types)));
+            assert_eq!(released(&mut holdback, &stream), expected, "{stream_types:x?}, at once: {at_once}");
+        }
+        assert_eq!(released(&mut Holdback::new(false), &stream), [1, 2, 3, 4, 5, 6, 7, 8], "no programme");
+    }
+
+    #[test]
+    fn a_torn_unit_leaves_together_with_the_packet_that_tells() {
+        let mut stream = Stream::default();
+        stream.push_pes(AUDIO, &bounded(300), 184);
+        stream.push_pes(AUDIO, &bounded(300), 184);
+        stream.push_pes(AUDIO, &bounded(300), 184);
+        stream.packets.remove(1);
+        let mut holdback = Holdback::new(false);
+        holdback.set_programme(Some(&programme(&[0x06, 0x0F])));
+        assert_eq!(released(&mut holdback, &stream), [0, 0, 3, 3, 5]);
+    }
+
+    #[test]
+    fn no_more_is_held_back_than_half_a_second_by_the_clock() {
+        let mut stream = Stream::default();
+        for tenths in 0..8 {
+            let pcr = Some(Pcr::from_ticks(Pcr::MODULUS - 2_700_000 + tenths * 2_700_000));
+            stream.push(Fields { unit_start: tenths == 0, pcr, ..VIDEO }, &[0, 0, 1, 0xE0, 0, 0, 9]);
+        }
+        let mut holdback = Holdback::new(false);
+        holdback.set_programme(Some(&programme(&[0x1B])));
+        assert_eq!(released(&mut holdback, &stream), [0, 0, 0, 0, 0, 0, 7, 8]);
+    }
+
+    #[test]
+    fn no_more_is_held_back_than_its_bytes() {
+        let mut stream = Stream::default();
+        stream.push_pes(VIDEO, &pes(0xE0, None, &vec![1; 600_000]), 184);
+        let mut holdback = Holdback::new(false);
+        holdback.set_programme(Some(&programme(&[0x1B])));
+        let released = released(&mut holdback, &stream);
+        let held = HELD_BYTES_MAX / 188;
+        for (packets, released) in (1..).zip(released) {
+            assert_eq!(released, if packets <= held { 0 } else { packets }, "after {packets} packets");
+        }
+    }
+
+    #[test]
+    fn what_was_let_go_is_not_taken_back() {
+        let mut stream = Stream::default();
+        stream.push_pes(VIDEO, &pes(0xE0, None, &[1; 500]), 184);
+        let mut holdback = Holdback::new(false);
+        holdback.packet(&stream.packets[0]);
+        holdback.set_programme(Some(&programme(&[0x1B])));
+        holdback.packet(&stream.packets[1]);
+        assert_eq!(holdback.releasable(), 2 * 188);
+        holdback.set_programme(None);
+        assert_eq!(holdback.releasable(), 2 * 188);
+    }
+}

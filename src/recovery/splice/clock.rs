@@ -122,7 +122,8 @@ mod tests {
     #[test]
     fn a_clock_that_breaks_inside_a_run_goes_on_by_elapsed_time() {
         // (time, clock, signalled) -> what leaves
-        let table: &[(&str, [(u64, u64, bool); 3], u64)] = &[
+        type Case = (&'static str, [(u64, u64, bool); 3], u64);
+        let table: &[Case] = &[
             ("an even one", [(0, 1000, false), (40, 1040, false), (80, 1080, false)], 1080),
             ("a burst", [(0, 1000, false), (40, 1040, false), (40, 2040, false)], 2040),
             ("a step back", [(0, 1000, false), (40, 1040, false), (80, 500, false)], 1080),

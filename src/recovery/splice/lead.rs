@@ -55,3 +55,25 @@ impl Lead {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recovery::splice::tests::source::{Es, Source, bytes};
+    use crate::ts::Pts;
+
+    #[test]
+    fn the_first_times_are_those_of_the_first_packets_of_each_kind() {
+        let mut source = Source { base: (1 << 33) - 1000, ..Source::usual() };
+        source.streams.push(Es { lead: 10_000, ..Es::audio(0x102, 0x0F) });
+        let packets = bytes(&source.packets(0, 200));
+        let lead = Lead::scan(&packets, &source.programme());
+        assert_eq!(lead.pcr, Some(Pcr::from_ticks(((1 << 33) - 1000) * 300)));
+        let ticks =
+            |times: Option<PesTimes>| times.map(|times| (times.pts.ticks(), times.decoding().ticks()));
+        assert_eq!(ticks(lead.video), Some((62_000 + 7_200, 62_000)));
+        assert_eq!(ticks(lead.audio), Some((9_000, 9_000)), "the earlier of two sound tracks");
+        assert_eq!(Lead::scan(&packets[..188 * 2], &source.programme()), Lead::default());
+        assert_eq!(lead.audio.map(PesTimes::decoding), Some(Pts::from_ticks(9_000)));
+    }
+}

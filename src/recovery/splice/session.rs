@@ -10,7 +10,7 @@ use crate::recovery::splice::report::{BoundaryReport, SpliceCounts};
 use crate::recovery::splice::routes::Routes;
 use crate::recovery::splice::source::SourceTables;
 use crate::recovery::splice::tables::Tables;
-use crate::recovery::splice::tracks::Tracks;
+use crate::recovery::splice::tracks::{Tracks, Wanted};
 use crate::ts::psi::Programme;
 use crate::ts::{ContinuityTable, NULL_PACKET, PacketBytes, Pcr, Pid, discontinuity_packet};
 
@@ -107,7 +107,7 @@ impl Splice {
         self.clock.begin(now, run.lead.pcr, offset * 300);
         self.take_programme(run.programme);
         let clock = known.or_else(|| run.lead.pcr.map(|pcr| pcr.plus(offset * 300)));
-        if self.first_run { Vec::new() } else { self.boundary(now, versions, known.is_some(), clock) }
+        if self.first_run { Vec::new() } else { self.write_boundary(now, versions, known.is_some(), clock) }
     }
 
     /// Nobody delivers any more, and what follows is no run: null packets, or PAT and PMT alone. Returns the boundary
@@ -117,7 +117,7 @@ impl Splice {
         let versions = self.tables.versions();
         let known = self.clock.at(now);
         let clock = known.or(Some(Pcr::from_ticks(0)));
-        self.boundary(now, versions, known.is_some(), clock)
+        self.write_boundary(now, versions, known.is_some(), clock)
     }
 
     /// Changes whole packets where they lie. What may not leave becomes a null packet.
@@ -135,6 +135,7 @@ impl Splice {
     /// PAT and PMT as they are now.
     pub fn psi(&mut self) -> Vec<u8> {
         self.started = true;
+        self.imitate();
         let mut out = Vec::new();
         self.tables.write(false, &mut self.counters, &mut out);
         out
@@ -154,7 +155,7 @@ impl Splice {
 
     /// What the last boundary has signalled.
     #[must_use]
-    pub const fn boundary_report(&self) -> &BoundaryReport {
+    pub const fn boundary(&self) -> &BoundaryReport {
         &self.report
     }
 
@@ -172,7 +173,15 @@ impl Splice {
         counts
     }
 
-    fn boundary(
+    /// Before any programme is known there is one made up, and its PIDs are taken.
+    fn imitate(&mut self) {
+        for (number, carried) in self.tables.imitate() {
+            let own = Pid::new(*number).expect("the numbers fit");
+            self.tracks.assign(Wanted { carried: *carried, nth: 0, own }, &[], true, |_| true);
+        }
+    }
+
+    fn write_boundary(
         &mut self,
         now: Instant,
         versions: (u8, Option<u8>),
@@ -180,6 +189,7 @@ impl Splice {
         clock: Option<Pcr>,
     ) -> Vec<u8> {
         let known_tables = self.tables.any();
+        self.imitate();
         let mut out = Vec::with_capacity(3 * PACKET_BYTES);
         self.tables.write(true, &mut self.counters, &mut out);
         let pcr = self.tables.pcr_pid().zip(clock);

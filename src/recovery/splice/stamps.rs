@@ -148,3 +148,110 @@ impl Histories {
         Some(due.since(first))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ts::Pcr;
+
+    const SECOND: Instant = Instant::from_millis(1000);
+
+    fn times(pts: u64, dts: u64) -> PesTimes {
+        PesTimes { pts: Pts::from_ticks(pts), dts: Some(Pts::from_ticks(dts)) }
+    }
+
+    /// Video was decoded last at 100 s and shown until 100.08 s, sound at 99.9 s; both left at one second.
+    fn known() -> Histories {
+        let mut histories = Histories::default();
+        histories.write(SECOND, StreamKind::Video, times(9_007_200, 9_000_000), Some(3600));
+        histories.write(SECOND, StreamKind::Audio, times(8_991_000, 8_991_000), Some(1920));
+        histories
+    }
+
+    fn lead(pcr: Option<u64>, video: Option<PesTimes>, audio: Option<PesTimes>) -> Lead {
+        Lead { pcr: pcr.map(|ticks| Pcr::from_ticks(ticks * 300)), video, audio }
+    }
+
+    #[test]
+    fn a_run_goes_on_where_the_last_one_was() {
+        let video = Some(times(57_200, 50_000));
+        let audio = |dts| Some(times(dts, dts));
+        // What it begins with, milliseconds since the last packet, the clock -> where the run's zero lands.
+        type Case = (&'static str, Lead, u64, Option<u64>, Option<i64>);
+        let table: Vec<Case> = vec![
+            ("a frame later", lead(None, video, None), 0, None, Some(9_003_600 - 50_000)),
+            ("after the time that has passed", lead(None, video, None), 500, None, Some(9_045_000 - 50_000)),
+            ("sound alone", lead(None, None, audio(50_000)), 500, None, Some(8_991_000 + 45_000 - 50_000)),
+            ("pictures before sound", lead(None, video, audio(50_000)), 500, None, Some(9_045_000 - 50_000)),
+            (
+                "sound that is a little early moves everything a little",
+                lead(None, video, audio(50_000 - 12_000)),
+                500,
+                None,
+                Some(9_045_000 - 50_000 + 3_000),
+            ),
+            (
+                "sound that is much too early is left out",
+                lead(None, video, audio(50_000 - 45_000)),
+                500,
+                None,
+                Some(9_045_000 - 50_000 + LEAD_TICKS_MAX),
+            ),
+            (
+                "the first picture is shown after the last",
+                lead(None, Some(times(50_000, 50_000)), None),
+                0,
+                None,
+                Some(9_007_201 - 50_000),
+            ),
+            (
+                "never decoded before it is sent",
+                lead(None, video, None),
+                0,
+                Some(9_100_000),
+                Some(9_100_000 - 50_000),
+            ),
+            (
+                "some of the source's own distance is given back",
+                lead(Some(10_000), video, None),
+                500,
+                Some(9_040_000),
+                Some(9_045_000 - 50_000 + LEAD_TICKS_MAX),
+            ),
+            (
+                "but no more than there was",
+                lead(Some(43_000), video, None),
+                500,
+                Some(9_040_000),
+                Some(9_045_000 - 50_000 + 2_000),
+            ),
+            ("nothing at all", lead(Some(5), None, None), 500, None, None),
+        ];
+        for (name, lead, passed, clock, expected) in table {
+            let now = Instant::from_millis(1000 + passed);
+            let offset = known().offset(now, &lead, clock.map(Pts::from_ticks));
+            assert_eq!(offset, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_kind_that_is_new_keeps_its_distance_from_the_clock() {
+        let mut histories = Histories::default();
+        let first = lead(Some(10_000), Some(times(57_200, 50_000)), None);
+        assert_eq!(histories.offset(SECOND, &first, None), None);
+        assert_eq!(histories.offset(SECOND, &first, Some(Pts::from_ticks(70_000))), Some(60_000));
+        histories.write(SECOND, StreamKind::Audio, times(900_000, 900_000), Some(1920));
+        let unclocked = lead(None, first.video, None);
+        assert_eq!(histories.offset(SECOND, &unclocked, None), Some(901_920 - 50_000));
+        let clock = Some(Pts::from_ticks(70_000));
+        assert_eq!(histories.offset(SECOND, &unclocked, clock), Some(70_000 + STRANGER_TICKS - 50_000));
+    }
+
+    #[test]
+    fn what_left_hours_ago_is_forgotten() {
+        let histories = known();
+        let later = Instant::from_millis(1000 + 7 * 3_600_000);
+        assert_eq!(histories.due(later, StreamKind::Video), None);
+        assert!(!histories.any(later));
+    }
+}

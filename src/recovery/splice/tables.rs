@@ -2,6 +2,7 @@
 
 use crate::base::limits::PACKET_BYTES;
 use crate::recovery::splice::counters::OutCounters;
+use crate::recovery::splice::tracks::Carried;
 use crate::ts::psi::{
     PatProgramme, Pmt, PmtStream, Programme, Section, SectionBuffer, pat_section, pmt_section,
 };
@@ -9,12 +10,17 @@ use crate::ts::{PacketBytes, Pid, SYNC_BYTE};
 
 /// The programme that is told before any is known: what a remuxing ffmpeg would make of a single H.264 stream.
 mod unknown {
+    use crate::recovery::splice::tracks::Carried;
+    use crate::ts::Codec;
+
     pub(super) const TRANSPORT_STREAM: u16 = 1;
     pub(super) const PROGRAMME: u16 = 1;
     pub(super) const PMT_PID: u16 = 0x1000;
     pub(super) const PCR_PID: u16 = 0x102;
     pub(super) const VIDEO_PID: u16 = 0x100;
     pub(super) const H264: u8 = 0x1B;
+    pub(super) const CARRIED: &[(u16, Carried)] =
+        &[(VIDEO_PID, Carried::Stream(H264, Codec::H264)), (PCR_PID, Carried::Clock)];
 }
 
 /// What the session is called.
@@ -176,10 +182,10 @@ impl Tables {
         }
     }
 
-    /// The programme of an unknown source, when nothing else is known.
-    fn imitate(&mut self) {
+    /// The programme of an unknown source, when nothing else is known: what its PIDs are said to carry.
+    pub(super) fn imitate(&mut self) -> &'static [(u16, Carried)] {
         if self.any() {
-            return;
+            return &[];
         }
         let pid = |number| Pid::new(number).expect("the numbers fit");
         let name = Name {
@@ -192,11 +198,11 @@ impl Tables {
         self.name = Some(name);
         self.revise_pat(0);
         self.adopt(parsed(&pmt.expect("one stream fits a section")));
+        unknown::CARRIED
     }
 
     /// PAT and PMT as they are now.
     pub(super) fn write(&mut self, signalled: bool, counters: &mut OutCounters, out: &mut Vec<u8>) {
-        self.imitate();
         self.rewind();
         let Some(pmt_pid) = self.pmt_pid() else { return };
         let pmt = self.pmt.as_ref().map_or(&[][..], Pmt::section_bytes);

@@ -31,6 +31,8 @@ struct Leg {
     moves: i64,
     /// It takes over with its first packet, before its first picture has come.
     hasty: bool,
+    /// Tables fill the silence behind it.
+    idle: bool,
 }
 
 fn sources() -> impl Strategy<Value = Source> {
@@ -75,21 +77,24 @@ fn legs() -> impl Strategy<Value = Leg> {
         every(),
         every(),
         1..60_u64,
-        (moves(), any::<bool>()),
+        (moves(), any::<bool>(), any::<bool>()),
     )
         .prop_map(
-            |(source, filler, from, (millis, silence), torn, loss, repeats, burst, (moves, hasty))| Leg {
-                source,
-                kind: if filler { RunKind::Filler } else { RunKind::Live },
-                from,
-                millis,
-                torn,
-                loss,
-                repeats,
-                silence,
-                burst,
-                moves: if millis < 400 { 0 } else { moves },
-                hasty,
+            |(source, filler, from, (millis, silence), torn, loss, repeats, burst, (moves, hasty, idle))| {
+                Leg {
+                    source,
+                    kind: if filler { RunKind::Filler } else { RunKind::Live },
+                    from,
+                    millis,
+                    torn,
+                    loss,
+                    repeats,
+                    silence,
+                    burst,
+                    moves: if millis < 400 { 0 } else { moves },
+                    hasty,
+                    idle,
+                }
             },
         )
 }
@@ -129,7 +134,7 @@ fn play(legs: &[Leg]) -> (Checker, Splice) {
     let mut checker = Checker::default();
     let mut splice = Splice::new();
     let mut now = 0;
-    for (index, leg) in legs.iter().enumerate() {
+    for leg in legs {
         let programme = leg.source.programme();
         let arrived = arrive(leg);
         let mut holdback = Holdback::new(false);
@@ -151,7 +156,7 @@ fn play(legs: &[Leg]) -> (Checker, Splice) {
             if !begun {
                 let run = Run { kind: leg.kind, programme: &programme, lead };
                 let boundary = splice.begin(Instant::from_millis(at), &run);
-                assert_eq!(boundary.is_empty(), index == 0 || !splice.report.made);
+                assert_eq!(boundary.is_empty(), !splice.report.made);
                 checker.feed(at, &boundary);
                 begun = true;
             }
@@ -163,14 +168,21 @@ fn play(legs: &[Leg]) -> (Checker, Splice) {
             assert!(whole.chunks(188).all(|packet| packet[0] == SYNC_BYTE));
             checker.feed(at, &whole);
         }
-        now += leg.millis + leg.silence;
+        now += leg.millis;
+        if leg.idle {
+            checker.feed(now, &splice.pause(Instant::from_millis(now)));
+            for later in (200..leg.silence).step_by(200) {
+                checker.feed(now + later, &splice.psi());
+            }
+        }
+        now += leg.silence;
     }
     checker.finish();
     (checker, splice)
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(3000))]
+    #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
     fn no_sequence_of_runs_breaks_the_timeline(legs in prop::collection::vec(legs(), 1..6)) {

@@ -6,25 +6,25 @@ use crate::ts::{PacketBytes, Pcr, Pid, Pts};
 
 /// One stream of a source.
 #[derive(Clone, Debug)]
-pub(super) struct Es {
-    pub(super) pid: u16,
-    pub(super) stream_type: u8,
+pub(in crate::recovery::splice) struct Es {
+    pub(in crate::recovery::splice) pid: u16,
+    pub(in crate::recovery::splice) stream_type: u8,
     /// 90 kHz between two PES packets.
-    pub(super) frame: u64,
+    pub(in crate::recovery::splice) frame: u64,
     /// 90 kHz from the clock to the decoding time.
-    pub(super) lead: u64,
+    pub(in crate::recovery::splice) lead: u64,
     /// Bytes of a PES packet, header left out.
-    pub(super) bytes: usize,
+    pub(in crate::recovery::splice) bytes: usize,
     /// Presentation and decoding times differ by turns.
-    pub(super) reorders: bool,
+    pub(in crate::recovery::splice) reorders: bool,
 }
 
 impl Es {
-    pub(super) fn video(pid: u16, stream_type: u8) -> Self {
+    pub(in crate::recovery::splice) fn video(pid: u16, stream_type: u8) -> Self {
         Self { pid, stream_type, frame: 3600, lead: 63_000, bytes: 900, reorders: true }
     }
 
-    pub(super) fn audio(pid: u16, stream_type: u8) -> Self {
+    pub(in crate::recovery::splice) fn audio(pid: u16, stream_type: u8) -> Self {
         Self { pid, stream_type, frame: 1920, lead: 45_000, bytes: 300, reorders: false }
     }
 
@@ -35,19 +35,19 @@ impl Es {
 
 /// A source: what it is made of and what time it begins at.
 #[derive(Clone, Debug)]
-pub(super) struct Source {
-    pub(super) number: u16,
-    pub(super) pmt_pid: u16,
-    pub(super) version: u8,
-    pub(super) pcr_pid: u16,
-    pub(super) streams: Vec<Es>,
+pub(in crate::recovery::splice) struct Source {
+    pub(in crate::recovery::splice) number: u16,
+    pub(in crate::recovery::splice) pmt_pid: u16,
+    pub(in crate::recovery::splice) version: u8,
+    pub(in crate::recovery::splice) pcr_pid: u16,
+    pub(in crate::recovery::splice) streams: Vec<Es>,
     /// The clock at its beginning, 90 kHz.
-    pub(super) base: u64,
+    pub(in crate::recovery::splice) base: u64,
 }
 
 impl Source {
     /// H.264 and AAC on the usual PIDs.
-    pub(super) fn usual() -> Self {
+    pub(in crate::recovery::splice) fn usual() -> Self {
         Self {
             number: 1,
             pmt_pid: 0x1000,
@@ -59,7 +59,7 @@ impl Source {
     }
 
     /// H.264 and AAC elsewhere, in another time base.
-    pub(super) fn other() -> Self {
+    pub(in crate::recovery::splice) fn other() -> Self {
         Self {
             number: 7,
             pmt_pid: 0x20,
@@ -70,12 +70,12 @@ impl Source {
         }
     }
 
-    pub(super) fn pat(&self) -> Vec<u8> {
+    pub(in crate::recovery::splice) fn pat(&self) -> Vec<u8> {
         let body = [self.number.to_be_bytes(), (0xE000 | self.pmt_pid).to_be_bytes()].concat();
         section(0, 1, self.version, &body)
     }
 
-    pub(super) fn pmt(&self) -> Vec<u8> {
+    pub(in crate::recovery::splice) fn pmt(&self) -> Vec<u8> {
         let mut body = (0xE000 | self.pcr_pid).to_be_bytes().to_vec();
         body.extend([0xF0, 0]);
         for stream in &self.streams {
@@ -87,7 +87,7 @@ impl Source {
         section(2, self.number, self.version, &body)
     }
 
-    pub(super) fn programme(&self) -> Programme {
+    pub(in crate::recovery::splice) fn programme(&self) -> Programme {
         let pmt = self.pmt();
         Programme {
             transport_stream_id: 1,
@@ -99,7 +99,7 @@ impl Source {
 
     /// The packets of a span of its time, in milliseconds, each with the millisecond it belongs to. The tables come every 100 ms, the
     /// clock with every packet that begins a picture, or every 20 ms on a PID of its own.
-    pub(super) fn packets(&self, from: u64, until: u64) -> Vec<(u64, PacketBytes)> {
+    pub(in crate::recovery::splice) fn packets(&self, from: u64, until: u64) -> Vec<(u64, PacketBytes)> {
         let mut stream = Stream::default();
         let mut times = Vec::new();
         for millis in from..until {
@@ -112,12 +112,12 @@ impl Source {
     fn push(&self, stream: &mut Stream, millis: u64, first: bool) {
         let clock = self.base + millis * 90;
         let pcr = Some(Pcr::from_ticks(clock * 300));
-        if first || millis % 100 == 0 {
+        if first || millis.is_multiple_of(100) {
             stream.push_section(0, &self.pat());
             stream.push_section(self.pmt_pid, &self.pmt());
         }
         let alone = !self.streams.iter().any(|es| es.pid == self.pcr_pid);
-        if alone && self.pcr_pid != 0x1FFF && (first || millis % 20 == 0) {
+        if alone && self.pcr_pid != 0x1FFF && (first || millis.is_multiple_of(20)) {
             stream.push(Fields { pid: self.pcr_pid, pcr, ..Fields::NONE }, &[]);
         }
         for es in &self.streams {
@@ -169,6 +169,6 @@ fn pes(es: &Es, pts: u64, dts: Option<u64>, frame: u64) -> Vec<u8> {
 }
 
 /// The bytes of packets.
-pub(super) fn bytes(packets: &[(u64, PacketBytes)]) -> Vec<u8> {
+pub(in crate::recovery::splice) fn bytes(packets: &[(u64, PacketBytes)]) -> Vec<u8> {
     packets.iter().flat_map(|(_, packet)| packet).copied().collect()
 }

@@ -1,0 +1,223 @@
+//! Single packets: what leaves in the place of each.
+
+use proptest::prelude::*;
+
+use crate::base::Instant;
+use crate::recovery::holdback::Holdback;
+use crate::recovery::splice::tests::source::{Source, bytes};
+use crate::recovery::splice::{Lead, Run, RunKind, Splice, SpliceCounts};
+use crate::ts::testing::Fields;
+use crate::ts::{NULL_PACKET, PacketBytes, Pcr};
+
+/// Begins a run of the usual source without a packet of it.
+fn begin(splice: &mut Splice, at: u64, source: &Source) {
+    let programme = source.programme();
+    let run = Run { kind: RunKind::Live, programme: &programme, lead: Lead::default() };
+    splice.begin(Instant::from_millis(at), &run);
+}
+
+fn restamp(splice: &mut Splice, packets: &[PacketBytes]) -> Vec<PacketBytes> {
+    let mut bytes = packets.concat();
+    splice.restamp(Instant::START, &mut bytes);
+    bytes.as_chunks().0.to_vec()
+}
+
+const VIDEO: Fields = Fields { pid: 0x100, ..Fields::NONE };
+
+/// A packet of video in the middle of a picture.
+fn video(counter: u8, data: u8) -> PacketBytes {
+    Fields { counter, ..VIDEO }.packet(&[data; 184])
+}
+
+/// The same with an adaptation field.
+fn with_field(counter: u8, discontinuity: bool) -> PacketBytes {
+    Fields { counter, discontinuity, random_access: true, ..VIDEO }.packet(&[9; 182])
+}
+
+/// A packet without payload that says that something is missing.
+fn hole(counter: u8) -> PacketBytes {
+    Fields { counter, discontinuity: true, no_payload: true, ..VIDEO }.packet(&[])
+}
+
+#[test]
+fn holes_are_signalled_in_place_and_counters_go_on() {
+    let changed = |mut packet: PacketBytes, counter: u8| {
+        packet[3] = (packet[3] & 0xF0) | counter;
+        packet
+    };
+    let error = Fields { counter: 5, transport_error: true, ..VIDEO }.packet(&[1; 184]);
+    let mut malformed = video(5, 1);
+    malformed[3] |= 0x20;
+    malformed[4] = 200;
+    let own_signal = with_field(9, true);
+    type Case = (&'static str, Vec<PacketBytes>, Vec<PacketBytes>);
+    let table: Vec<Case> = vec![
+        (
+            "an unbroken stream",
+            vec![video(14, 1), video(15, 2), video(0, 3)],
+            vec![video(14, 1), video(15, 2), video(0, 3)],
+        ),
+        (
+            "a hole with room for a word",
+            vec![video(4, 1), with_field(7, false), video(8, 3)],
+            vec![video(4, 1), with_field(5, true), video(6, 3)],
+        ),
+        (
+            "a hole without",
+            vec![video(4, 1), video(7, 2), video(8, 3)],
+            vec![video(4, 1), hole(4), video(5, 3)],
+        ),
+        (
+            "a repetition",
+            vec![video(4, 1), video(4, 1), video(5, 2)],
+            vec![video(4, 1), video(4, 1), video(5, 2)],
+        ),
+        (
+            "a repetition of what had to go",
+            vec![video(4, 1), video(7, 2), video(7, 2), video(8, 3)],
+            vec![video(4, 1), hole(4), NULL_PACKET, video(5, 3)],
+        ),
+        (
+            "fifteen missing packets",
+            vec![video(4, 1), video(4, 2), video(5, 3)],
+            vec![video(4, 1), hole(4), video(5, 3)],
+        ),
+        (
+            "the source's own word",
+            vec![video(4, 1), own_signal, video(10, 3)],
+            vec![video(4, 1), changed(own_signal, 5), video(6, 3)],
+        ),
+        (
+            "a transport error",
+            vec![video(4, 1), error, video(5, 3)],
+            vec![video(4, 1), NULL_PACKET, video(5, 3)],
+        ),
+        (
+            "a packet that cannot be read",
+            vec![video(4, 1), malformed, video(6, 3)],
+            vec![video(4, 1), NULL_PACKET, hole(4)],
+        ),
+    ];
+    for (name, packets, expected) in table {
+        let mut splice = Splice::new();
+        begin(&mut splice, 0, &Source::usual());
+        assert_eq!(restamp(&mut splice, &packets), expected, "{name}");
+    }
+}
+
+#[test]
+fn the_first_run_leaves_as_it_comes_with_whatever_else_is_in_it() {
+    let mut splice = Splice::new();
+    let source = Source::usual();
+    begin(&mut splice, 0, &source);
+    let mut packets: Vec<PacketBytes> =
+        source.packets(0, 500).into_iter().map(|(_, packet)| packet).collect();
+    let stranger = Fields { pid: 0x777, counter: 3, ..Fields::NONE }.packet(&[5; 184]);
+    let service = Fields { pid: 0x11, counter: 7, unit_start: true, ..Fields::NONE }.packet(&[0; 184]);
+    packets.extend([stranger, service, NULL_PACKET]);
+    assert_eq!(restamp(&mut splice, &packets), packets);
+    assert_eq!(splice.counts(), SpliceCounts::default());
+}
+
+#[test]
+fn a_later_run_lets_nothing_pass_but_its_programme_and_the_standards_tables() {
+    let mut splice = Splice::new();
+    begin(&mut splice, 0, &Source::usual());
+    let service = |counter, unit_start, data| {
+        Fields { pid: 0x11, counter, unit_start, ..Fields::NONE }.packet(&[data; 184])
+    };
+    restamp(&mut splice, &[service(7, true, 0)]);
+    begin(&mut splice, 10, &Source::other());
+    let stranger = Fields { pid: 0x777, ..Fields::NONE }.packet(&[5; 184]);
+    let middle = Fields { pid: 0x200, ..Fields::NONE }.packet(&[5; 184]);
+    let packets = [service(2, false, 1), service(3, true, 2), stranger, middle];
+    let expected = [NULL_PACKET, service(8, true, 2), NULL_PACKET, NULL_PACKET];
+    assert_eq!(restamp(&mut splice, &packets), expected);
+    assert_eq!(splice.counts().unmapped_packets, 1);
+}
+
+#[test]
+fn the_clock_in_a_packet_that_may_not_leave_does() {
+    let mut splice = Splice::new();
+    let source = Source::usual();
+    begin(&mut splice, 0, &source);
+    restamp(&mut splice, &source.packets(0, 50).into_iter().map(|(_, packet)| packet).collect::<Vec<_>>());
+    begin(&mut splice, 0, &source);
+    let pcr = Some(Pcr::from_ticks(90_000 * 300));
+    let middle = Fields { pcr, random_access: true, counter: 3, ..VIDEO }.packet(&[5; 100]);
+    let left = restamp(&mut splice, &[middle])[0];
+    assert_eq!((left[3] & 0xF0, left[4], left[5]), (0x20, 183, 0x10));
+    assert_eq!(Some(Pcr::from_field(left[6..12].try_into().unwrap())), splice.clock(Instant::START));
+    assert!(left[12..].iter().all(|byte| *byte == 0xFF));
+}
+
+#[test]
+fn a_source_that_changes_its_programme_is_followed_at_once() {
+    let mut splice = Splice::new();
+    begin(&mut splice, 0, &Source::usual());
+    restamp(&mut splice, &bytes_of(&Source::usual(), 0, 100));
+    begin(&mut splice, 100, &Source::other());
+    restamp(&mut splice, &bytes_of(&Source::other(), 0, 100));
+    // The second source gets a second sound track.
+    let mut more = Source { version: 6, ..Source::other() };
+    more.streams.push(crate::recovery::splice::tests::source::Es::audio(0x333, 0x0F));
+    let left = restamp(&mut splice, &bytes_of(&more, 200, 400));
+    let known = splice.programme().unwrap();
+    let pids: Vec<_> = known.pmt.streams().iter().map(|stream| stream.pid.get()).collect();
+    assert_eq!(pids, [0x101, 0x100, 0x333]);
+    let at = left.iter().position(|packet| packet[1..3] == [0x50, 0]).unwrap();
+    assert_eq!(left[at][5..5 + known.pmt.section_bytes().len()], *known.pmt.section_bytes());
+    assert!(left[at..].iter().any(|packet| packet[1..3] == [0x43, 0x33]));
+}
+
+fn bytes_of(source: &Source, from: u64, until: u64) -> Vec<PacketBytes> {
+    bytes(&source.packets(from, until)).as_chunks().0.to_vec()
+}
+
+proptest! {
+    #[test]
+    fn no_packet_makes_it_panic_or_lose_its_place(
+        parts in prop::collection::vec(
+            (0..9_usize, any::<[u8; 3]>(), prop::collection::vec(any::<u8>(), 184), any::<bool>()),
+            0..60,
+        ),
+    ) {
+        const PIDS: [u16; 9] = [0, 0x11, 0x20, 0x200, 0x201, 0x1000, 0x100, 0x777, 0x1FFF];
+        let mut packets = bytes_of(&Source::other(), 0, 60);
+        for (pid, header, payload, pes) in parts {
+            let mut packet = [0x47; 188];
+            let [high, low] = PIDS[pid].to_be_bytes();
+            packet[1..4].copy_from_slice(&[(header[0] & 0xE0) | high, low, header[1]]);
+            packet[4..].copy_from_slice(&payload);
+            if pes {
+                // The beginning of a PES packet behind an adaptation field of any length that fits.
+                packet[1] |= 0x40;
+                packet[3] = (packet[3] & 0x0F) | 0x30;
+                let at = 5 + usize::from(header[2]) % 182;
+                packet[4] = u8::try_from(at - 5).unwrap();
+                let start = [0, 0, 1, 0xE0, 0, 0, 0x80];
+                let fits = start.len().min(188 - at);
+                packet[at..at + fits].copy_from_slice(&start[..fits]);
+            }
+            packets.push(packet);
+        }
+        for first in [Source::usual(), Source::other()] {
+            let mut splice = Splice::new();
+            begin(&mut splice, 0, &first);
+            let before = restamp(&mut splice, &packets);
+            begin(&mut splice, 50, &Source::other());
+            for left in [before, restamp(&mut splice, &packets)] {
+                prop_assert_eq!(left.len(), packets.len());
+                prop_assert!(left.iter().all(|packet| packet[0] == 0x47 && packet[1] & 0x80 == 0));
+            }
+            let mut holdback = Holdback::new(false);
+            holdback.set_programme(Some(&Source::other().programme()));
+            let mut released = 0;
+            for packet in &packets {
+                holdback.packet(packet);
+                prop_assert!(holdback.releasable() >= released);
+                released = holdback.releasable();
+            }
+        }
+    }
+}
