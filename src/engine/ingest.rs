@@ -2,7 +2,7 @@
 
 use crate::base::Instant;
 use crate::base::limits::{PACKET_BYTES, READ_BYTES_MAX};
-use crate::recovery::{Holdback, RunKind};
+use crate::recovery::{Condemned, Holdback, RunKind};
 use crate::ring::Lent;
 use crate::session::{Event as SessionEvent, State};
 use crate::source::error::SourceError;
@@ -10,7 +10,7 @@ use crate::source::profile::ProfileScanner;
 use crate::source::sniff::{Body, Sniffer};
 use crate::source::startup::{Programme, Seen, Verdict};
 use crate::source::watch::{self, Progress, Watch};
-use crate::ts::{self, Aligned, Aligner, Codec, EntryPoint, Inspector};
+use crate::ts::{self, Aligned, Aligner, Codec, EntryPoint, Inspector, NULL_PACKET, Packet};
 use crate::uring::Driver;
 
 use super::client::SessionKey;
@@ -144,6 +144,28 @@ impl Ingest {
         if let Some(holdback) = &mut self.holdback {
             packets.as_chunks::<PACKET_BYTES>().0.iter().for_each(|packet| holdback.packet(packet));
         }
+    }
+
+    /// Turns into null packets what of the next bytes to be released nobody is to see.
+    pub(crate) fn censor(&mut self, bytes: &mut [u8]) {
+        let Some(holdback) = &mut self.holdback else { return };
+        if holdback.condemned().is_empty() {
+            return;
+        }
+        let first = self.released - bytes.len() as u64 - self.start;
+        let (packets, _) = bytes.as_chunks_mut::<PACKET_BYTES>();
+        for (packet, position) in packets.iter_mut().zip((first..).step_by(PACKET_BYTES)) {
+            let pid = Packet::parse(packet).ok().map(Packet::pid);
+            let is_condemned = |condemned: &Condemned| {
+                Some(condemned.pid) == pid
+                    && condemned.from <= position
+                    && condemned.until.is_none_or(|until| position < until)
+            };
+            if holdback.condemned().iter().any(is_condemned) {
+                *packet = NULL_PACKET;
+            }
+        }
+        holdback.shown(self.released - self.start);
     }
 
     /// Releases what viewers may have of the first `at_hand` held bytes, and says how much that is.
@@ -347,6 +369,7 @@ impl LiveSession {
     pub(crate) fn release(&mut self, now: Instant, packets: usize, rest: usize) {
         let Some(SourceRun { ingest, .. }) = &mut self.source else { return };
         let bytes = usize::try_from(ingest.release(packets as u64)).expect("at most the packets at hand");
+        ingest.censor(&mut self.ring.pending()[..bytes]);
         self.splice.restamp(now, &mut self.ring.pending()[..bytes]);
         self.look(bytes);
         self.ring.commit(bytes, packets - bytes + rest);

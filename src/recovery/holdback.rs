@@ -50,10 +50,54 @@ struct Tear {
     until: u64,
 }
 
+/// Packets that nobody is to see: what came of a PES packet whose rest does not come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Condemned {
+    /// Of this stream.
+    pub pid: Pid,
+    /// From this position of the run on.
+    pub from: u64,
+    /// Up to this position; `None` until the stream's next PES packet begins.
+    pub until: Option<u64>,
+}
+
+/// How regularly the PES packets of a stream begin, by the source's clock.
+#[derive(Clone, Copy, Default, Debug)]
+struct Cadence {
+    last: Option<Pcr>,
+    /// The longest of the latest distances; it wears off.
+    ticks: i64,
+    seen: u8,
+}
+
+/// Distances after which a stream is known.
+const CADENCE_SEEN_MIN: u8 = 8;
+/// A PES packet that lasts this many times as long as its stream's usual one is not going on.
+const STUCK_AFTER: i64 = 4;
+
+impl Cadence {
+    fn begins(&mut self, now: Option<Pcr>) {
+        let ticks = now.zip(self.last).map_or(0, |(now, last)| now.since(last));
+        self.last = now;
+        if (1..=HELD_TICKS_MAX).contains(&ticks) {
+            self.ticks = ticks.max(self.ticks - self.ticks / 16);
+            self.seen = self.seen.saturating_add(1);
+        }
+    }
+
+    /// True when what has been going on for this long does not go on.
+    fn is_stuck(self, ticks: i64) -> bool {
+        self.seen >= CADENCE_SEEN_MIN && ticks > self.ticks.saturating_mul(STUCK_AFTER)
+    }
+}
+
 #[derive(Debug)]
 struct Lane {
     pid: Pid,
     video: bool,
+    cadence: Cadence,
+    /// Where its last packet was.
+    last_at: u64,
     open: Option<Open>,
     tear: Option<Tear>,
     counter: Option<ContinuityCounter>,
@@ -72,6 +116,7 @@ pub struct Holdback {
     /// Position and clock, oldest first; the first one is not behind what is held back.
     samples: VecDeque<(u64, Pcr)>,
     last_pcr: Option<Pcr>,
+    condemned: Vec<Condemned>,
 }
 
 impl Holdback {
@@ -88,7 +133,19 @@ impl Holdback {
             at_once,
             samples: VecDeque::with_capacity(SAMPLES_MAX),
             last_pcr: None,
+            condemned: Vec::new(),
         }
+    }
+
+    /// What of the bytes that may be shown is not to be: by far the most time nothing.
+    #[must_use]
+    pub fn condemned(&self) -> &[Condemned] {
+        &self.condemned
+    }
+
+    /// What lies before this position has been shown.
+    pub fn shown(&mut self, position: u64) {
+        self.condemned.retain(|condemned| condemned.until.is_none_or(|until| until > position));
     }
 
     /// The run's programme is this from here on. Until one is known nothing is held back.
@@ -100,7 +157,15 @@ impl Holdback {
             let known = before.iter().position(|lane| lane.pid == stream.pid);
             let lane = match known {
                 Some(index) => before.swap_remove(index),
-                None => Lane { pid: stream.pid, video: false, open: None, tear: None, counter: None },
+                None => Lane {
+                    pid: stream.pid,
+                    video: false,
+                    cadence: Cadence::default(),
+                    last_at: self.position,
+                    open: None,
+                    tear: None,
+                    counter: None,
+                },
             };
             self.table[stream.pid.index()] = u8::try_from(self.lanes.len()).unwrap_or(NO_LANE);
             self.lanes.push(Lane { video: stream.kind() == StreamKind::Video, ..lane });
@@ -132,6 +197,15 @@ impl Holdback {
             let index = usize::from(self.table[packet.pid().index()]);
             if let (Some(lane), Some(payload)) = (self.lanes.get_mut(index), packet.payload()) {
                 let starts = packet.payload_unit_start_indicator();
+                lane.last_at = start;
+                if starts {
+                    lane.cadence.begins(self.last_pcr);
+                    for condemned in &mut self.condemned {
+                        if condemned.pid == lane.pid && condemned.until.is_none() {
+                            condemned.until = Some(start);
+                        }
+                    }
+                }
                 if lane.follows(packet.continuity_counter())
                     && lane.take(start, starts, payload)
                     && lane.video
@@ -188,7 +262,13 @@ impl Holdback {
         if self.at_once {
             self.releasable = self.position;
         } else if too_much {
+            let ticks = self.held_ticks(whole);
             for lane in &mut self.lanes {
+                let is_quiet = self.position - lane.last_at >= HELD_BYTES_MAX / 2;
+                if let Some(open) = lane.open.filter(|_| is_quiet || lane.cadence.is_stuck(ticks)) {
+                    self.condemned.retain(|condemned| condemned.pid != lane.pid || condemned.until.is_some());
+                    self.condemned.push(Condemned { pid: lane.pid, from: open.start, until: None });
+                }
                 lane.open = None;
                 lane.tear = None;
             }

@@ -39,9 +39,9 @@ pub struct PacketCounts {
     pub packets: u64,
     /// Without meaning.
     pub null: u64,
-    /// Of the programme's video streams.
+    /// Of the programme's video streams, with payload: a clock alone is no picture.
     pub video: u64,
-    /// Of the programme's audio streams.
+    /// Of the programme's audio streams, with payload.
     pub audio: u64,
     /// With the transport error indicator.
     pub transport_errors: u64,
@@ -135,8 +135,8 @@ impl Inspector {
             return;
         }
         match self.kinds.0[pid.index()] {
-            StreamKind::Video => self.counts.video += 1,
-            StreamKind::Audio => self.counts.audio += 1,
+            StreamKind::Video => self.counts.video += u64::from(packet.has_payload()),
+            StreamKind::Audio => self.counts.audio += u64::from(packet.has_payload()),
             StreamKind::Other => {}
         }
         let scrambled = packet.transport_scrambling_control() != 0;

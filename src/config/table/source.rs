@@ -95,9 +95,9 @@ pub(super) const FFMPEG: Group = Group {
         Setting {
             env: "FFMPEG_RECONNECT_ENABLED",
             flag: "ffmpeg-reconnect-enabled",
-            default: "true",
+            default: "false",
             kind: Kind::Switch,
-            help: "Whether ffmpeg reconnects by itself after a short loss.",
+            help: "Whether ffmpeg reconnects by itself after a loss, unseen. Otherwise the channel recovers at once, with filler and its other sources.",
         },
         Setting {
             env: "FFMPEG_RECONNECT_DELAY_MAX",

@@ -61,6 +61,13 @@ impl SessionClock {
         };
     }
 
+    /// The offset to take when the run's clock has not come, and nothing was known of it when the run began.
+    pub(super) const fn settle(&mut self, offset: i64) {
+        if self.came.is_none() {
+            self.offset = offset;
+        }
+    }
+
     /// A sample made here leaves.
     pub(super) const fn write(&mut self, now: Instant, pcr: Pcr) {
         self.written = Some(Sample { pcr, at: now });

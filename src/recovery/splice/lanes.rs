@@ -84,6 +84,8 @@ pub(super) struct Lanes {
     base: u32,
     /// The offset waits for the first time stamp.
     pending: bool,
+    /// What the first time stamp has told, if the clock does not know yet.
+    settled: Option<i64>,
     histories: Histories,
     reanchorings: u64,
 }
@@ -127,6 +129,11 @@ impl Lanes {
 
     pub(super) fn get_mut(&mut self, index: usize) -> &mut Lane {
         &mut self.lanes[index]
+    }
+
+    /// The offset that the first time stamp of the run has told, once.
+    pub(super) const fn take_settled(&mut self) -> Option<i64> {
+        self.settled.take()
     }
 
     /// Streams that were found to be of another time base.
@@ -184,6 +191,7 @@ impl Lanes {
             return;
         };
         self.common = offset;
+        self.settled = Some(offset);
         for lane in &mut self.lanes {
             lane.offset = offset;
         }
@@ -227,10 +235,12 @@ impl Lanes {
             lane.came = Some(Written { dts, at: now });
         }
         let late = |offset: i64| last.map_or(1, |last| dts.plus(offset).since(last.dts));
-        // Pictures are never left out: those behind refer to them.
-        if jumped || (lane.overlap && lane.kind == StreamKind::Video && late(lane.offset) <= 0) {
+        let unsent = clock.is_none_or(|clock| dts.plus(lane.offset).since(clock) >= 0);
+        if jumped {
             let due = due.or_else(|| clock.map(|clock| clock.plus(STRANGER_TICKS)));
             self.reanchor(due, clock, index, dts, last);
+        } else if lane.overlap && lane.kind == StreamKind::Video && (late(lane.offset) <= 0 || !unsent) {
+            self.delay(due, clock, index, dts);
         }
         let lane = &mut self.lanes[index];
         let ahead = late(lane.offset);
@@ -248,6 +258,20 @@ impl Lanes {
             }
         }
         Some(out)
+    }
+
+    /// The run's first picture comes too early. Pictures are never left out, because those behind refer to them: the whole
+    /// run is later.
+    fn delay(&mut self, due: Option<Pts>, clock: Option<Pts>, index: usize, dts: Pts) {
+        let later = due.into_iter().chain(clock).reduce(|a, b| if b.since(a) > 0 { b } else { a });
+        let Some(own) = later.map(|due| due.since(dts)) else { return };
+        let base = self.lanes[index].base;
+        for lane in self.lanes.iter_mut().filter(|lane| lane.base == base) {
+            (lane.offset, lane.overlap) = (own, true);
+        }
+        if base == self.base {
+            self.common = own;
+        }
     }
 
     /// A stream goes on where it was, in the time base that others have found before if that fits.

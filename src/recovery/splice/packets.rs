@@ -186,6 +186,9 @@ impl Splice {
             PesStart::Cut => self.lanes.untouched() || strip_pes_times(&mut bytes[at..]),
             PesStart::Timed(times) => {
                 let out = self.lanes.stamp(moment, &mut self.tracks, index, times);
+                if let Some(offset) = self.lanes.take_settled() {
+                    self.clock.settle(offset * 300);
+                }
                 if let Some(out) = out.filter(|out| *out != times) {
                     write_pes_times(&mut bytes[at..], out);
                 }
