@@ -313,7 +313,6 @@ mod tests {
     use crate::base::Clock;
     use crate::engine::testing::{add_session, add_viewer, core};
     use crate::session::history::CloseReason;
-    use crate::session::history::INITIAL_STARTUP;
 
     #[test]
     fn a_snapshot_holds_every_viewer_with_its_session() {
@@ -330,6 +329,19 @@ mod tests {
             .collect();
         assert_eq!(numbers, [vec![1, 2, 3], vec![1, 2]]);
         assert_eq!((snapshot.connections, snapshot.tuners.map(|tuners| tuners.count)), (0, Some(2)));
+    }
+
+    #[test]
+    fn the_bitrate_is_the_sources_of_the_last_seconds_and_filler_has_no_part_in_it() {
+        let (mut core, _) = core();
+        let session = add_session(&mut core, 1);
+        let live = core.sessions.get_mut(session).unwrap();
+        live.bitrate.add(Instant::from_millis(100), 500_000);
+        assert!(core.write(session, &[0x47; 188 * 100]), "there is room");
+        for (millis, expected) in [(2000, 2_000_000), (3200, 1_250_000), (5000, 0), (90_000, 0)] {
+            core.now = Instant::from_millis(millis);
+            assert_eq!(core.snapshot().sessions[0].bitrate_bps, expected, "{millis} ms");
+        }
     }
 
     #[test]
