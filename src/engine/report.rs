@@ -300,7 +300,6 @@ mod tests {
     use crate::base::Clock;
     use crate::engine::testing::{add_session, add_viewer, core};
     use crate::session::history::CloseReason;
-    use crate::session::history::INITIAL_STARTUP;
 
     #[test]
     fn a_snapshot_holds_every_viewer_with_its_session() {
