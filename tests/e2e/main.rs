@@ -9,8 +9,10 @@ mod tscheck;
 mod tsgen;
 
 mod answers;
+mod backoff;
 mod join;
 mod lifecycle;
+mod probes;
 mod slow_control;
 mod sources;
 mod status;
