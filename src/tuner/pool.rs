@@ -171,6 +171,10 @@ impl<H: Copy + Eq> Pool<H> {
         if claim.kind == Kind::Probe {
             return refused;
         }
+        let claim = match self.overtake(claim) {
+            Ok(overtaken) => return vec![overtaken],
+            Err(claim) => claim,
+        };
         self.give_up_on_spare(now);
         let mut actions = Vec::new();
         if self.coming() <= self.waiters.len() {
@@ -179,6 +183,20 @@ impl<H: Copy + Eq> Pool<H> {
         }
         self.waiters.push_back(Waiter { claim, deadline: now + self.patience() });
         actions
+    }
+
+    /// Whoever has viewers gets what settles for a probe.
+    fn overtake(&mut self, claim: Claim<H>) -> Result<Action<H>, Claim<H>> {
+        for slot in &mut self.slots {
+            match &mut slot.state {
+                State::Settling { claim: of_probe, .. } if of_probe.kind == Kind::Probe => {
+                    let holder = std::mem::replace(of_probe, claim).holder;
+                    return Ok(Action::Refuse { holder });
+                }
+                State::Settling { .. } | State::Free | State::Leased { .. } | State::Preempting { .. } => {}
+            }
+        }
+        Err(claim)
     }
 
     fn patience(&self) -> Duration {
@@ -455,6 +473,16 @@ mod tests {
         assert_eq!(ask(&mut pool, 5, 2), [preempt(1, 0)]);
         assert_eq!(release(&mut pool, 9, 0), [grant(2, 0)]);
         assert_eq!(pool.snapshot()[0].started_at, at(9));
+    }
+
+    #[test]
+    fn a_probe_that_waits_for_a_tuner_to_settle_yields_to_a_client() {
+        let mut pool = pool(1, 100);
+        ask(&mut pool, 0, 1);
+        release(&mut pool, 10, 0);
+        assert_eq!(probe(&mut pool, 20, 2), [], "its provider may still count the stream that has ended");
+        assert_eq!(ask(&mut pool, 30, 3), [refuse(2)]);
+        next(&mut pool, 110, &[grant(3, 0)]);
     }
 
     #[test]
