@@ -21,6 +21,7 @@ pub mod exit;
 pub mod health;
 pub mod http;
 pub mod recovery;
+pub mod reference;
 pub mod ring;
 pub mod session;
 pub mod source;
