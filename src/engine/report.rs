@@ -300,7 +300,6 @@ mod tests {
     use crate::base::Clock;
     use crate::engine::testing::{add_session, add_viewer, core};
     use crate::session::history::CloseReason;
-    use crate::session::history::INITIAL_STARTUP;
 
     #[test]
     fn a_snapshot_holds_every_viewer_with_its_session() {
@@ -334,7 +333,7 @@ mod tests {
         core.remember(without_tuner);
         let closed = core.snapshot().closed;
         let [record] = closed.sessions.as_slice() else { panic!("{closed:?}") };
-        let outcome = Outcome::Canceled("canceled".to_owned());
+        let outcome = Outcome::Completed;
         assert_eq!(record.ended, Some(Ended { at: Instant::from_millis(50), outcome }));
         assert_eq!((record.tuner, record.viewers.total, record.viewers.completed), (Some(1), 2, 2));
         let reasons: Vec<_> = record.subscribers.iter().map(|viewer| viewer.left.unwrap().1).collect();
@@ -342,45 +341,21 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_session_follows_from_what_it_went_through() {
+    fn a_session_that_failed_says_with_what() {
         let (mut core, _) = core();
         let key = add_session(&mut core, 1);
         let live = core.sessions.get_mut(key).unwrap();
-        let failed = |text: &str| Outcome::Failed(text.to_owned());
-        let canceled = Outcome::Canceled("canceled".to_owned());
-        assert_eq!(live.outcome(), canceled, "nobody waited for its picture");
-        for (failure, outcome) in [
-            (Failure::NoTuners, failed("no tuners available")),
-            (Failure::NoSources, failed("channel has no enabled sources")),
-            (Failure::NoVideo, failed("all source attempts exhausted")),
-            (Failure::SourcesFailed, failed("all source attempts exhausted")),
-            (Failure::Draining, canceled.clone()),
+        for (failure, text) in [
+            (Failure::NoTuners, "no tuners available"),
+            (Failure::NoSources, "channel has no enabled sources"),
+            (Failure::NoVideo, "all source attempts exhausted"),
+            (Failure::SourcesFailed, "all source attempts exhausted"),
         ] {
             live.failure = Some(failure);
-            assert_eq!(live.outcome(), outcome);
+            assert_eq!(live.failed_with(), text);
         }
         live.error = Some("upstream returned status 404".to_owned());
-        live.failure = Some(Failure::SourcesFailed);
-        assert_eq!(live.outcome(), failed("upstream returned status 404"));
-        live.failure = None;
-        assert_eq!(live.outcome(), canceled);
-        live.history.select(Instant::START, facts(), INITIAL_STARTUP.to_owned());
-        assert_eq!(live.outcome(), Outcome::Completed, "the source was lost while nobody watched");
-        live.history.attach();
-        assert_eq!(live.outcome(), failed("upstream returned status 404"));
-        live.error = None;
-        assert_eq!(live.outcome(), Outcome::Completed);
-    }
-
-    fn facts() -> SourceFacts {
-        SourceFacts {
-            id: crate::tuner::SourceId(8),
-            item_key: String::new(),
-            url: String::new(),
-            mode: "direct",
-            startup: StartupFacts::default(),
-            profile: Profile::default(),
-        }
+        assert_eq!(live.failed_with(), "upstream returned status 404");
     }
 
     #[test]

@@ -14,4 +14,5 @@ mod lifecycle;
 mod slow_control;
 mod sources;
 mod status;
+mod storage;
 mod viewers;
