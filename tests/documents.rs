@@ -2,6 +2,7 @@
 //! are there and have the defaults that are told.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -222,4 +223,33 @@ fn every_name_that_the_reference_exports_has_its_place() {
     once.sort_unstable();
     once.dedup();
     assert_eq!(once.len(), told.len(), "a name has one place");
+}
+
+#[test]
+fn the_readme_shows_settings_that_exist_with_their_defaults() {
+    let example = read("systemd/tunerd.env");
+    let settings: BTreeMap<&str, &str> = example
+        .lines()
+        .filter_map(|line| line.strip_prefix('#')?.split_once('='))
+        .filter(|(name, _)| {
+            name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_' || byte.is_ascii_digit())
+        })
+        .map(|(name, value)| (name, value.trim_matches('"')))
+        .collect();
+    let readme = read("README.md");
+    let (_, table) = readme.split_once("| Setting | Default | |\n").unwrap();
+    let mut shown = 0;
+    for row in table.lines().skip(1).map_while(cells) {
+        let [name, default, _what] = row[..] else { panic!("{row:?}") };
+        let name = quoted(name).next().unwrap();
+        assert_eq!(settings.get(name), Some(&default), "{name}");
+        shown += 1;
+    }
+    assert!(shown > 30, "{shown} settings were found");
+    for name in quoted(&readme).filter(|name| {
+        name.contains('_') && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')
+    }) {
+        let is_send = name == "SEND_ZC";
+        assert!(is_send || settings.contains_key(name), "{name} is no setting");
+    }
 }
