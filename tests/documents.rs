@@ -1,6 +1,5 @@
 //! What is written for readers is so: tests that are named exist, what the reference exported has its place, settings
 //! are there and have the defaults that are told.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeMap;
 use std::fs;
