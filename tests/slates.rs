@@ -92,7 +92,7 @@ fn a_slate_is_encoded_once_and_found_again_after_a_restart() {
     core.end();
     assert_eq!(fs::read_to_string(&log).unwrap().lines().count(), 2);
 
-    let mut core = Core::start(&no_encoder(), Some(slates));
+    let mut core = Core::start(no_encoder(), Some(slates));
     assert_eq!(core.slate(&spec(Codec::Hevc)).unwrap().video().codec, Codec::Hevc);
     assert!(core.slate(&spec(Codec::H264)).is_err());
     core.end();
@@ -107,7 +107,7 @@ fn a_damaged_file_is_made_again() {
     assert!(core.slate(&spec(Codec::H264)).is_ok());
     core.end();
     assert_ne!(fs::read(&file).unwrap(), [0x47; 1880]);
-    let mut core = Core::start(&no_encoder(), Some(folder.path().to_owned()));
+    let mut core = Core::start(no_encoder(), Some(folder.path().to_owned()));
     assert!(core.slate(&spec(Codec::H264)).is_ok());
     core.end();
 }
@@ -141,7 +141,7 @@ fn an_encoder_that_cannot_draw_text_draws_none() {
 #[test]
 fn what_is_wrong_with_the_encoder_is_said() {
     let folder = tempfile::tempdir().unwrap();
-    let mut core = Core::start(&no_encoder(), None);
+    let mut core = Core::start(no_encoder(), None);
     let reason = core.slate(&spec(Codec::H264)).unwrap_err();
     assert!(reason.starts_with("start /no/such/ffmpeg: "), "{reason}");
     core.end();
