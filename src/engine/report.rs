@@ -10,6 +10,8 @@ use crate::session::history::{
 };
 use crate::session::{Failure, State, Status};
 use crate::source::cutover::Cutover;
+use crate::source::profile::{BitrateMeter, StreamProfile};
+use crate::source::telemetry::Telemetry;
 use crate::tuner::{ChannelId, SourceId};
 use crate::uring::Driver;
 
@@ -17,6 +19,8 @@ use super::client::{Client, ClientState, SessionKey};
 use super::core::Core;
 use super::events;
 use super::live::LiveSession;
+use super::opening::Look;
+use super::profiles::stored_profile;
 use super::snapshot::{
     CoreSnapshot, HealthPersistSnapshot, LeaseSnapshot, RecoverySnapshot, SessionPhase, SessionSnapshot,
     TunersSnapshot, ViewerSnapshot,
@@ -53,10 +57,11 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let now = self.now;
         let Some(live) = self.sessions.get_mut(session) else { return };
         let Some(run) = &live.source else { return };
-        let facts = live.source_facts(run, from);
-        let reason = run.selection_reason.clone();
+        let stored = stored_profile(&self.health.book, &run.attempt.source);
+        let facts = source_facts(run, from, &stored);
+        let reason = run.attempt.selection_reason.clone();
         live.error = None;
-        live.stats.bytes_pushed_at_select = live.stats.bytes_pushed;
+        live.bitrate = BitrateMeter::new(now);
         let selected = live.history.select(now, facts, reason);
         let Some(window) = live.history.current() else { return };
         let about = live.about();
@@ -165,11 +170,7 @@ fn session_snapshot(
         bytes_read: stats.bytes_read,
         bytes_pushed: stats.bytes_pushed,
         chunks_pushed: stats.chunks_pushed,
-        bitrate_bps: live.history.current().map_or(0, |source| {
-            let elapsed_ms = u64::try_from((now - source.selected_at).as_millis()).unwrap_or(u64::MAX);
-            let pushed = stats.bytes_pushed.saturating_sub(stats.bytes_pushed_at_select);
-            pushed.saturating_mul(8000) / elapsed_ms.max(1)
-        }),
+        bitrate_bps: live.bitrate.clone().bits_per_second(now),
         last_byte_at: stats.last_byte_at,
         last_push_at: stats.last_push_at,
         writer_pauses: stats.writer_pauses,
@@ -256,42 +257,54 @@ impl LiveSession {
         };
         self.error.clone().unwrap_or_else(|| text.to_owned())
     }
+}
 
-    /// The source that has just shown its first picture, which begins at byte `from` of it.
-    pub(crate) fn source_facts(&self, run: &SourceRun, from: u64) -> SourceFacts {
-        let source = &run.source;
-        let inventory = run.ingest.inspector.inventory();
-        let raw = run.ingest.bytes;
-        let cutover = Cutover::new(raw, raw.saturating_sub(from), from);
-        let (video_codecs, audio_codecs) =
-            (inventory.video_codecs.to_string(), inventory.audio_codecs.to_string());
-        let first = |codecs: &str| codecs.split(',').next().unwrap_or_default().to_owned();
-        SourceFacts {
-            id: source.id,
-            item_key: source.item_key.clone(),
-            url: redact::url(&source.url),
-            mode: run.opening.name(),
-            profile: Profile {
-                video_codec: first(&video_codecs),
-                audio_codec: first(&audio_codecs),
-                ..Profile::default()
-            },
-            startup: StartupFacts {
-                raw_bytes: cutover.raw,
-                trimmed_bytes: cutover.trimmed,
-                cutover_offset: cutover.offset,
-                dropped_bytes: cutover.dropped,
-                random_access_codec: (inventory.video_streams > 0).then(|| first(&video_codecs)),
-                inventory_method: inventory.method.as_str(),
-                video_streams: u32::try_from(inventory.video_streams).unwrap_or(u32::MAX),
-                audio_streams: u32::try_from(inventory.audio_streams).unwrap_or(u32::MAX),
-                video_codecs,
-                audio_codecs,
-                component_state: inventory.component_state().as_str(),
-                relaxed_retry: None,
-            },
-        }
+/// The source that has just shown its first picture, which begins at byte `from` of its packets; `stored` is what
+/// was known of its stream before.
+fn source_facts(run: &SourceRun, from: u64, stored: &StreamProfile) -> SourceFacts {
+    let source = &run.attempt.source;
+    let start = telemetry(run, from, stored);
+    let first = |codecs: &str| codecs.split(',').next().unwrap_or_default().to_owned();
+    SourceFacts {
+        id: source.id,
+        item_key: source.item_key.clone(),
+        url: redact::url(&source.url),
+        mode: run.opening.name(),
+        profile: Profile {
+            video_codec: first(&start.video_codecs),
+            audio_codec: first(&start.audio_codecs),
+            ..Profile::default()
+        },
+        startup: StartupFacts {
+            raw_bytes: start.cutover.raw,
+            trimmed_bytes: start.cutover.trimmed,
+            cutover_offset: start.cutover.offset,
+            dropped_bytes: start.cutover.dropped,
+            random_access_codec: start.random_access_codec().map(str::to_owned),
+            inventory_method: start.method.as_str(),
+            video_streams: start.video_streams,
+            audio_streams: start.audio_streams,
+            component_state: start.component_state().as_str(),
+            relaxed_retry: start.relaxed_retry_reason(),
+            video_codecs: start.video_codecs,
+            audio_codecs: start.audio_codecs,
+        },
     }
+}
+
+/// What the start of a source has shown, which begins at byte `from` of its packets; `stored` is what was known of it
+/// before.
+fn telemetry(run: &SourceRun, from: u64, stored: &StreamProfile) -> Telemetry {
+    let undecided = run.staging.as_ref().map_or(0, |staging| staging.left() - staging.packets().len());
+    let cutover = Cutover::at_start(run.ingest.bytes, run.ingest.aligned(), undecided as u64, from);
+    let inventory = run.ingest.inspector.inventory();
+    Telemetry::new(
+        cutover,
+        &inventory,
+        run.ingest.entry_codec(),
+        matches!(run.attempt.look, Look::Relaxed(_)),
+    )
+    .enriched(stored)
 }
 
 #[cfg(test)]
@@ -316,6 +329,19 @@ mod tests {
             .collect();
         assert_eq!(numbers, [vec![1, 2, 3], vec![1, 2]]);
         assert_eq!((snapshot.connections, snapshot.tuners.map(|tuners| tuners.count)), (0, Some(2)));
+    }
+
+    #[test]
+    fn the_bitrate_is_the_sources_of_the_last_seconds_and_filler_has_no_part_in_it() {
+        let (mut core, _) = core();
+        let session = add_session(&mut core, 1);
+        let live = core.sessions.get_mut(session).unwrap();
+        live.bitrate.add(Instant::from_millis(100), 500_000);
+        assert!(core.write(session, &[0x47; 188 * 100]), "there is room");
+        for (millis, expected) in [(2000, 2_000_000), (3200, 1_250_000), (5000, 0), (90_000, 0)] {
+            core.now = Instant::from_millis(millis);
+            assert_eq!(core.snapshot().sessions[0].bitrate_bps, expected, "{millis} ms");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod tscheck;
 mod tsgen;
 
 mod answers;
+mod ffmpeg;
 mod join;
 mod lifecycle;
 mod slow_control;
