@@ -666,6 +666,20 @@ mod tests {
     }
 
     #[test]
+    fn a_tuner_that_comes_free_while_a_victim_refuses_is_had() {
+        for (freed, what) in [(1, "another tuner"), (0, "the victim's own")] {
+            let mut pool = pool(2, 0);
+            ask(&mut pool, 0, 1);
+            ask(&mut pool, 0, 2);
+            idle(&mut pool, 0, 0);
+            assert_eq!(ask(&mut pool, 1, 3), [preempt(1, 0)]);
+            assert_eq!(release(&mut pool, 2, freed), [grant(3, freed)], "{what}");
+            assert_eq!(pool.handle(at(3), Event::NotIdle { tuner: 0 }), [], "{what}");
+            assert_eq!((pool.in_use(), pool.next_deadline()), (2, None), "{what}");
+        }
+    }
+
+    #[test]
     fn a_victim_that_does_not_yield_costs_the_request_its_place_after_two_seconds_and_the_settle_time() {
         let mut pool = pool(1, 500);
         probe(&mut pool, 0, 1);
