@@ -36,7 +36,8 @@ impl ControlPort<SimDescriptor> for Nobody {
     }
 }
 
-fn params() -> Params {
+/// Everything that can be off is.
+pub(super) fn params() -> Params {
     let second = Duration::from_secs(1);
     Params {
         session: session::Params {

@@ -1,14 +1,12 @@
 use std::sync::Mutex;
 
 use super::*;
+use crate::engine::Parts;
 use crate::engine::mailbox::Mailbox;
 use crate::engine::port::{ControlPort, CoreCommand};
-use crate::engine::{Egress, Params, Parts, SlowPolicy, Sources, TuneBackoff, ZeroCopy};
+use crate::engine::testing::{SimCore, params};
 use crate::health::Row;
-use crate::source;
 use crate::uring::sim::{Faults, SimDescriptor, SimDriver, World};
-
-type SimCore = Core<SimDriver<Token, Lent>>;
 
 type Asked = Vec<(u64, Vec<Row<SourceId>>)>;
 
@@ -38,62 +36,6 @@ struct Bench {
     port: Port,
     mailbox: Mailbox<SimDescriptor>,
     now: Instant,
-}
-
-fn params() -> Params {
-    let second = Duration::from_secs(1);
-    Params {
-        session: crate::session::Params {
-            startup_timeout: second,
-            failover_total_timeout: second,
-            failovers_max: 0,
-            idle_timeout: second,
-            viewers_max: 0,
-            stall_detect: second,
-            stall_hard_deadline: second,
-            stall_policy: crate::session::StallPolicy::CloseSession,
-            stall_retries_max: 0,
-            min_health: second,
-            provider_cooldown: Duration::ZERO,
-            filler_enabled: false,
-        },
-        egress: Egress {
-            bytes: 1,
-            delay: second,
-            zero_copy: ZeroCopy::Never,
-            max_blocked_write: None,
-            slow_policy: SlowPolicy::Skip,
-            join_lag_bytes: 0,
-        },
-        sources: Sources {
-            mode: source::Mode::Auto,
-            direct: source::direct::Params {
-                user_agent: String::new(),
-                connect_timeout: second,
-                header_timeout: second,
-                startup_timeout: second,
-                tls: source::direct::tls_config(&[]).unwrap(),
-            },
-            ffmpeg: source::ffmpeg::Params::default(),
-            capabilities: Arc::new(source::ffmpeg::Capabilities::parse("", "")),
-            ffmpeg_path: "ffmpeg".into(),
-            ffprobe_path: "ffprobe".into(),
-            startup: source::startup::Params::default(),
-        },
-        filler: None,
-        tune_backoff: TuneBackoff { tunes_max: 0, interval: Duration::ZERO, cooldown: Duration::ZERO },
-        probes: crate::health::Params {
-            interval: Duration::ZERO,
-            timeout: second,
-            tune_delay: Duration::ZERO,
-        },
-        chunk_bytes: 1316,
-        history: crate::session::history::Limits::new(0, 0, 0),
-        cores: 1,
-        tuners: 1,
-        preempt_settle_delay: Duration::ZERO,
-        health_drain_timeout: Duration::from_millis(250),
-    }
 }
 
 /// Channel 1 with source 11, which has failed once, and channel 2 with source 21.
