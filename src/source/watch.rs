@@ -184,10 +184,11 @@ impl Watch {
 
     /// More was read, or nothing was. Returns the read pause that it ended.
     pub fn observe(&mut self, now: Instant, seen: &Progress) -> Option<ReadPause> {
-        let before = self.seen.replace(*seen).unwrap_or_default();
+        let before = self.seen.unwrap_or_default();
         if seen.bytes == before.bytes {
             return None;
         }
+        self.seen = Some(*seen);
         let read_pause = self.read_pause(now, PauseEnd::Recovered);
         self.flow += (now - self.last_byte_at).min(self.flow_gap_max());
         self.last_byte_at = now;
