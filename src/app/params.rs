@@ -111,6 +111,7 @@ pub(crate) fn engine(
             ffmpeg: ffmpeg_params(settings),
             capabilities: Arc::new(capabilities),
             ffmpeg_path: settings.ffmpeg.path.clone().into_os_string(),
+            ffprobe_path: settings.ffmpeg.ffprobe_path.clone().into_os_string(),
             startup: startup::Params {
                 timeout: stream.startup_timeout,
                 bytes_min: stream.min_probe_bytes as u64,

@@ -335,6 +335,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                 CoreCommand::ChildEnded { ticket, exit, stderr_tail } => {
                     self.on_child_ended(ticket, exit, &stderr_tail)
                 }
+                CoreCommand::Probed { ticket, exit, stdout, stderr } => {
+                    self.on_probed(ticket, exit, &stdout, &stderr);
+                }
                 CoreCommand::HealthPersisted { seq, result } => self.on_health_persisted(seq, result),
                 CoreCommand::ClearHealth { channel } => self.on_clear_health(channel),
                 CoreCommand::SlateReady { ticket, result } => self.on_slate(ticket, result),

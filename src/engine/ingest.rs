@@ -10,7 +10,7 @@ use crate::source::profile::ProfileScanner;
 use crate::source::sniff::{Body, Sniffer};
 use crate::source::startup::{Programme, Seen, Verdict};
 use crate::source::watch::{self, Progress, Watch};
-use crate::ts::{self, Aligned, Aligner, EntryPoint, Inspector, NULL_PACKET, Packet};
+use crate::ts::{self, Aligned, Aligner, Codec, EntryPoint, Inspector, NULL_PACKET, Packet};
 use crate::uring::Driver;
 
 use super::client::SessionKey;
@@ -96,6 +96,16 @@ impl Ingest {
         self.follow_programme();
         self.aligned += aligned.packets_bytes as u64;
         aligned
+    }
+
+    /// Bytes of whole packets so far.
+    pub(crate) const fn aligned(&self) -> u64 {
+        self.aligned
+    }
+
+    /// The codec of the stream in which the first entry point was found.
+    pub(crate) fn entry_codec(&self) -> Option<Codec> {
+        self.first_entry.as_ref().map(|entry| entry.codec)
     }
 
     /// Whole packets that wait to be released.
@@ -271,6 +281,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let watch = watch::Params { stall_detect: self.params.session.stall_detect, content: true };
         source.watch = Some(Watch::new(watch, self.now));
         self.note_selected(session, from);
+        self.schedule_probe(session);
         self.session_event(session, SessionEvent::SourceReady);
         self.drive(session);
     }
@@ -363,6 +374,7 @@ impl LiveSession {
         self.ring.commit(bytes, packets - bytes + rest);
         if bytes > 0 {
             self.stats.bytes_pushed += bytes as u64;
+            self.bitrate.add(now, bytes as u64);
             self.stats.chunks_pushed += 1;
             self.stats.last_push_at = Some(now);
         }

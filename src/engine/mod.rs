@@ -17,6 +17,7 @@ mod opening;
 mod params;
 mod placement;
 pub mod port;
+mod profiles;
 mod recovering;
 mod report;
 mod sessions;

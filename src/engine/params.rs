@@ -60,6 +60,8 @@ pub struct Sources {
     pub capabilities: Arc<source::ffmpeg::Capabilities>,
     /// The program.
     pub ffmpeg_path: OsString,
+    /// The program that is asked about streams whose packets do not tell what they are.
+    pub ffprobe_path: OsString,
     /// When a start has succeeded or failed.
     pub startup: source::startup::Params,
 }

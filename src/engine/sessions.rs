@@ -133,8 +133,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         match action {
             Action::AskForTuner => self.ask_for_tuner(session),
             Action::TunerIdle(idle) => self.tell_idle(session, idle),
-            Action::StartSource { index, selection_reason, timeout, in_recovery: _ } => {
-                self.start_source(session, index, selection_reason, timeout);
+            Action::StartSource { index, selection_reason, timeout, in_recovery } => {
+                self.start_source(session, index, selection_reason, in_recovery, timeout);
             }
             Action::StopSource => self.stop_source(session),
             Action::Admit => self.admit(session),
@@ -272,7 +272,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let egress = live.unmarked_since.map(|since| since + self.params.egress.delay);
         let source = live.source.as_ref().and_then(super::upstream::SourceRun::next_deadline);
         let filling = live.filling.as_ref().and_then(Filling::next_deadline);
-        let deadlines = [live.machine.next_deadline(), egress, source, filling];
+        let awaited = live.awaited.as_ref().map(|awaited| awaited.until);
+        let probing = live.probing.next_deadline();
+        let deadlines = [live.machine.next_deadline(), egress, source, filling, awaited, probing];
         let Some(next) = deadlines.into_iter().flatten().min() else {
             return;
         };
@@ -291,6 +293,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         }
         self.fill_in(session);
         self.expire_source(session);
+        self.ask_ffprobe_if_due(session);
         self.drive(session);
         let due = self.sessions.get(session).and_then(|live| live.machine.next_deadline());
         if due.is_some_and(|deadline| deadline <= self.now) {

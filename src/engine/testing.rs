@@ -74,6 +74,7 @@ fn params() -> Params {
             ffmpeg: source::ffmpeg::Params::default(),
             capabilities: Arc::new(source::ffmpeg::Capabilities::parse("", "")),
             ffmpeg_path: OsString::new(),
+            ffprobe_path: OsString::new(),
             startup: source::startup::Params::default(),
         },
         filler: None,

@@ -88,6 +88,12 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             TunerMessage::Released { tuner } => self.pool_event(Event::Release { tuner }),
             TunerMessage::Idle { tuner, idle } => self.pool_event(Event::Idle { tuner, idle }),
             TunerMessage::NotIdle { tuner } => self.pool_event(Event::NotIdle { tuner }),
+            TunerMessage::IsRoom { core, session } => {
+                let Some(tuners) = &self.tuners else { unreachable!("only core 0 is asked for tuners") };
+                let is_room = tuners.pool.in_use() < tuners.pool.capacity();
+                self.tuner_post.push_back((core, TunerMessage::Room { session, is_room }));
+            }
+            TunerMessage::Room { session, is_room } => self.on_room(session, is_room),
             TunerMessage::Granted { session, tuner } => self.on_granted(session, tuner),
             TunerMessage::Refused { session } => {
                 if let Some(&key) = self.by_id.get(&session) {

@@ -9,9 +9,11 @@ mod tscheck;
 mod tsgen;
 
 mod answers;
+mod ffmpeg;
 mod join;
 mod lifecycle;
 mod slow_control;
 mod sources;
 mod status;
+mod storage;
 mod viewers;

@@ -77,6 +77,7 @@ fn params() -> Params {
             ffmpeg: source::ffmpeg::Params::default(),
             capabilities: Arc::new(source::ffmpeg::Capabilities::parse("", "")),
             ffmpeg_path: "ffmpeg".into(),
+            ffprobe_path: "ffprobe".into(),
             startup: source::startup::Params::default(),
         },
         filler: None,

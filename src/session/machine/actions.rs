@@ -145,11 +145,4 @@ pub enum Notice {
         /// For how long.
         cooldown: Duration,
     },
-    /// The same source was selected again and again.
-    ReselectAlert {
-        /// The source.
-        source: SourceId,
-        /// How often in a row.
-        count: u32,
-    },
 }

@@ -137,6 +137,7 @@ fn params(random: &mut Random, cores: u8, tuners: u16) -> Params {
             ffmpeg: source::ffmpeg::Params::default(),
             capabilities: Arc::new(source::ffmpeg::Capabilities::parse("", "")),
             ffmpeg_path: "ffmpeg".into(),
+            ffprobe_path: "ffprobe".into(),
             startup: source::startup::Params {
                 timeout: startup_timeout,
                 ..source::startup::Params::default()
