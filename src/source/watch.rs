@@ -433,6 +433,22 @@ mod tests {
     }
 
     #[test]
+    fn what_makes_nothing_whole_is_silence_and_what_it_shows_counts_once_something_is() {
+        let mut watch = Watch::new(PARAMS, at(0));
+        let first = Progress { bytes: 188, video_packets: 1, payload_packets: 1, has_video: true, pcr: None };
+        watch.observe(at(0), &first);
+        for seconds in 1..4 {
+            let held = Progress { pcr: Some(Pcr::from_ticks(seconds)), video_packets: 1 + seconds, ..first };
+            watch.observe(at(seconds * 1000), &held);
+            assert_eq!(watch.next_deadline(), Some(at(4000)), "after {seconds} s");
+        }
+        let whole = Progress { bytes: 376, video_packets: 4, payload_packets: 4, ..first };
+        watch.observe(at(3500), &whole);
+        assert_eq!((watch.video.moved_at, watch.payload.moved_at), (at(3500), at(3500)));
+        assert_eq!(watch.next_deadline(), Some(at(7500)));
+    }
+
+    #[test]
     fn a_limit_of_zero_turns_the_watchdog_off() {
         let mut source = Source::new(Params { stall_detect: Duration::ZERO, content: true }, true);
         source.flow(0, 9000, Read::All);
