@@ -225,10 +225,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let held = usize::try_from(ingest.held()).expect("less than the ring");
         let pending = &mut live.ring.pending()[..offset + count];
         let aligned = ingest.take(&mut pending[held..], offset - held);
-        live.observe(now);
-        let Some(SourceRun { ingest, .. }) = &mut live.source else { return };
         let unsuitable = ingest.take_unsuitable();
         live.release(now, held + aligned.packets_bytes, aligned.rest_bytes);
+        live.observe(now);
         if let Some(error) = unsuitable {
             return self.source_failed(session, &error);
         }
@@ -432,10 +431,10 @@ impl LiveSession {
         }
     }
 
-    /// Tells the watchdog what has come.
+    /// Tells the watchdog what has come. What comes and makes nothing whole is as good as nothing to viewers.
     fn observe(&mut self, now: Instant) {
         let Some(SourceRun { ingest, watch: Some(watch), .. }) = &mut self.source else { return };
-        watch.observe(now, &Progress::of(&ingest.inspector, ingest.bytes));
+        watch.observe(now, &Progress::of(&ingest.inspector, ingest.released));
     }
 
     /// Notes where viewers can start in the next `bytes` to be committed.

@@ -148,8 +148,12 @@ impl Holdback {
         self.condemned.retain(|condemned| condemned.until.is_none_or(|until| until > position));
     }
 
-    /// The run's programme is this from here on. Until one is known nothing is held back.
+    /// The run's programme is this from here on. Until one is known nothing is held back; while none is known any more
+    /// the last one holds.
     pub fn set_programme(&mut self, programme: Option<&Programme>) {
+        if programme.is_none() && !self.lanes.is_empty() {
+            return;
+        }
         self.table.fill(NO_LANE);
         let mut before = std::mem::take(&mut self.lanes);
         let streams = programme.iter().flat_map(|programme| programme.pmt.streams());
@@ -169,6 +173,10 @@ impl Holdback {
             };
             self.table[stream.pid.index()] = u8::try_from(self.lanes.len()).unwrap_or(NO_LANE);
             self.lanes.push(Lane { video: stream.kind() == StreamKind::Video, ..lane });
+        }
+        // What is no stream any more does not go on in the middle of a picture.
+        for (pid, open) in before.iter().filter_map(|lane| Some((lane.pid, lane.open?))) {
+            self.condemn(pid, open.start);
         }
         let pcr_pid = programme.and_then(|programme| programme.pmt.pcr_pid);
         if pcr_pid != self.pcr_pid {
@@ -249,6 +257,11 @@ impl Holdback {
         }
     }
 
+    fn condemn(&mut self, pid: Pid, from: u64) {
+        self.condemned.retain(|condemned| condemned.pid != pid || condemned.until.is_some());
+        self.condemned.push(Condemned { pid, from, until: None });
+    }
+
     fn advance(&mut self) {
         let open = self.lanes.iter().filter_map(|lane| lane.open).map(|open| open.start).min();
         let mut whole = open.unwrap_or(self.position);
@@ -263,14 +276,17 @@ impl Holdback {
             self.releasable = self.position;
         } else if too_much {
             let ticks = self.held_ticks(whole);
+            let mut condemned = Vec::new();
             for lane in &mut self.lanes {
                 let is_quiet = self.position - lane.last_at >= HELD_BYTES_MAX / 2;
                 if let Some(open) = lane.open.filter(|_| is_quiet || lane.cadence.is_stuck(ticks)) {
-                    self.condemned.retain(|condemned| condemned.pid != lane.pid || condemned.until.is_some());
-                    self.condemned.push(Condemned { pid: lane.pid, from: open.start, until: None });
+                    condemned.push((lane.pid, open.start));
                 }
                 lane.open = None;
                 lane.tear = None;
+            }
+            for (pid, from) in condemned {
+                self.condemn(pid, from);
             }
             self.samples.clear();
             self.releasable = self.position;
@@ -430,5 +446,21 @@ mod tests {
         assert_eq!(holdback.releasable(), 2 * 188);
         holdback.set_programme(None);
         assert_eq!(holdback.releasable(), 2 * 188);
+    }
+
+    #[test]
+    fn a_picture_of_a_stream_that_is_gone_is_condemned_and_a_missing_table_says_nothing() {
+        let mut stream = Stream::default();
+        stream.push_pes(VIDEO, &pes(0xE0, None, &[1; 300]), 184);
+        stream.push_pes(VIDEO, &pes(0xE0, None, &[1; 300]), 184);
+        let mut holdback = Holdback::new(false);
+        holdback.set_programme(Some(&programme(&[0x1B, 0x0F])));
+        let shown = released(&mut holdback, &stream).pop().unwrap();
+        holdback.set_programme(None);
+        assert_eq!((holdback.releasable() / 188, holdback.condemned()), (shown, &[][..]));
+        holdback.set_programme(Some(&programme(&[])));
+        let condemned = Condemned { pid: Pid::new(0x100).unwrap(), from: shown * 188, until: None };
+        assert_eq!(holdback.condemned(), [condemned]);
+        assert_eq!(holdback.releasable(), holdback.position);
     }
 }

@@ -184,10 +184,11 @@ impl Watch {
 
     /// More was read, or nothing was. Returns the read pause that it ended.
     pub fn observe(&mut self, now: Instant, seen: &Progress) -> Option<ReadPause> {
-        let before = self.seen.replace(*seen).unwrap_or_default();
+        let before = self.seen.unwrap_or_default();
         if seen.bytes == before.bytes {
             return None;
         }
+        self.seen = Some(*seen);
         let read_pause = self.read_pause(now, PauseEnd::Recovered);
         self.flow += (now - self.last_byte_at).min(self.flow_gap_max());
         self.last_byte_at = now;
@@ -429,6 +430,22 @@ mod tests {
         assert_eq!(watch.expire(at(7000)), Some(Stall { kind: StallKind::Silence, since: at(3000) }));
         assert_eq!(watch.next_deadline(), None, "one stall in a cycle");
         assert_eq!(watch.expire(at(99_999)), None);
+    }
+
+    #[test]
+    fn what_makes_nothing_whole_is_silence_and_what_it_shows_counts_once_something_is() {
+        let mut watch = Watch::new(PARAMS, at(0));
+        let first = Progress { bytes: 188, video_packets: 1, payload_packets: 1, has_video: true, pcr: None };
+        watch.observe(at(0), &first);
+        for seconds in 1..4 {
+            let held = Progress { pcr: Some(Pcr::from_ticks(seconds)), video_packets: 1 + seconds, ..first };
+            watch.observe(at(seconds * 1000), &held);
+            assert_eq!(watch.next_deadline(), Some(at(4000)), "after {seconds} s");
+        }
+        let whole = Progress { bytes: 376, video_packets: 4, payload_packets: 4, ..first };
+        watch.observe(at(3500), &whole);
+        assert_eq!((watch.video.moved_at, watch.payload.moved_at), (at(3500), at(3500)));
+        assert_eq!(watch.next_deadline(), Some(at(7500)));
     }
 
     #[test]

@@ -128,7 +128,9 @@ impl Player {
         let unit = AccessUnit {
             pid: VIDEO_PID,
             stream_id: VIDEO_STREAM_ID,
-            pts: stamp(self.pictures + picture.delay),
+            // A picture later than needed: who plays it may have it shown later than the pictures before it, and decoded
+            // in time.
+            pts: stamp(self.pictures + picture.delay + 1),
             dts: stamp(self.pictures),
             pcr: Some(clock(at)),
             is_entry: picture.is_entry,
@@ -301,7 +303,8 @@ mod tests {
                 found.extend(inspector.take_entry_point().map(|entry| (entry.pts, entry.parameter_sets)));
             }
         }
-        let expected: Vec<_> = (0..10).map(|number| (Some(FIRST_DTS.plus(number * 180_000)), true)).collect();
+        let shown = |number: i64| FIRST_DTS.plus(number * 180_000 + 3600);
+        let expected: Vec<_> = (0..10).map(|number| (Some(shown(number)), true)).collect();
         assert_eq!(found, expected);
     }
 

@@ -46,6 +46,8 @@ pub(super) struct Lane {
     base: u32,
     /// Its times may still be those of what has left.
     overlap: bool,
+    /// It was not there when the run began, and may be of another time base.
+    joined: bool,
     came: Option<Written>,
     /// What the times of the current PES packet have left as.
     pub(super) stamped: Option<PesTimes>,
@@ -84,6 +86,10 @@ pub(super) struct Lanes {
     base: u32,
     /// The offset waits for the first time stamp.
     pending: bool,
+    /// The streams that the run began with are known.
+    fitted: bool,
+    /// The pictures come in the order in which they are shown: they are a filler's.
+    in_order: bool,
     /// What the first time stamp has told, if the clock does not know yet.
     settled: Option<i64>,
     histories: Histories,
@@ -91,9 +97,12 @@ pub(super) struct Lanes {
 }
 
 impl Lanes {
-    /// A run begins. Returns what is added to its times.
-    pub(super) fn begin(&mut self, now: Instant, lead: &Lead, clock: Option<Pts>) -> i64 {
+    /// A run begins, whose pictures come in the order in which they are shown or may not. Returns what is added to its
+    /// times.
+    pub(super) fn begin(&mut self, now: Instant, lead: &Lead, clock: Option<Pts>, in_order: bool) -> i64 {
         self.lanes.clear();
+        self.in_order = in_order;
+        self.fitted = false;
         self.base = 0;
         let offset = self.histories.offset(now, lead, clock);
         self.pending = offset.is_none() && (clock.is_some() || self.histories.any(now));
@@ -101,8 +110,11 @@ impl Lanes {
         self.common
     }
 
-    /// Fits the streams to a programme: those that stay keep their state. `unit` is what new ones begin with.
+    /// Fits the streams to a programme: those that stay keep their state. `unit` is what those begin with that the run
+    /// began with.
     pub(super) fn fit(&mut self, wanted: &[(Pid, usize, StreamKind)], unit: Unit) {
+        let joined = std::mem::replace(&mut self.fitted, true);
+        let unit = if joined { Unit::Awaited } else { unit };
         let mut lanes = Vec::with_capacity(wanted.len());
         for (source, track, kind) in wanted {
             let known = self.lanes.iter().position(|lane| (lane.source, lane.track) == (*source, *track));
@@ -117,7 +129,8 @@ impl Lanes {
                     tail: 0,
                     offset: self.common,
                     base: self.base,
-                    overlap: unit == Unit::Awaited,
+                    overlap: unit == Unit::Awaited && !(joined && self.untouched()),
+                    joined,
                     came: None,
                     stamped: None,
                     has_dts: false,
@@ -162,6 +175,7 @@ impl Lanes {
             StreamKind::Video | StreamKind::Audio => self.stamp_av(moment, tracks, index, times)?,
             StreamKind::Other => self.stamp_data(moment, tracks, index, times)?,
         };
+        let out = if self.in_order { self.behind(now, index, out) } else { out };
         let lane = &mut self.lanes[index];
         lane.stamped = Some(out);
         let track = tracks.get_mut(lane.track);
@@ -175,6 +189,16 @@ impl Lanes {
         }
         self.histories.write(now, lane.kind, out, track.frame);
         Some(out)
+    }
+
+    /// A picture is shown later than all before it. A source that is lost has often sent a picture that is shown after
+    /// others it has not sent any more.
+    fn behind(&self, now: Instant, index: usize, times: PesTimes) -> PesTimes {
+        let shown = self.histories.top(now).filter(|_| self.lanes[index].kind == StreamKind::Video);
+        match shown.filter(|top| times.dts.is_some() && times.pts.since(*top) <= 0) {
+            Some(top) => PesTimes { pts: top.plus(1), ..times },
+            None => times,
+        }
     }
 
     /// The first time stamp of a run whose beginning had none.
@@ -222,6 +246,9 @@ impl Lanes {
                 let back = if reordered { JUMP_TICKS } else { SLIP_TICKS };
                 !(-back..=pts_ticks(now - came.at).saturating_add(JUMP_TICKS)).contains(&dts.since(came.dts))
             }
+            None if lane.joined => due.or(clock).is_some_and(|due| {
+                !(-FOLLOW_TICKS_MAX..=JUMP_TICKS).contains(&dts.plus(lane.offset).since(due))
+            }),
             None if untouched => false,
             None => match (due, clock) {
                 (Some(due), _) => dts.plus(lane.offset).since(due).abs() > STRAY_TICKS_MAX,
@@ -235,11 +262,13 @@ impl Lanes {
             lane.came = Some(Written { dts, at: now });
         }
         let late = |offset: i64| last.map_or(1, |last| dts.plus(offset).since(last.dts));
-        let unsent = clock.is_none_or(|clock| dts.plus(lane.offset).since(clock) >= 0);
         if jumped {
             let due = due.or_else(|| clock.map(|clock| clock.plus(STRANGER_TICKS)));
             self.reanchor(due, clock, index, dts, last);
-        } else if lane.overlap && lane.kind == StreamKind::Video && (late(lane.offset) <= 0 || !unsent) {
+        }
+        let lane = &self.lanes[index];
+        let unsent = clock.is_none_or(|clock| dts.plus(lane.offset).since(clock) >= 0);
+        if lane.overlap && lane.kind == StreamKind::Video && (late(lane.offset) <= 0 || !unsent) {
             self.delay(due, clock, index, dts);
         }
         let lane = &mut self.lanes[index];

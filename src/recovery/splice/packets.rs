@@ -124,11 +124,17 @@ impl Splice {
         let before = source.pmt_pid();
         let Some(seen) = source.pat(packet, verdict == Continuity::Fits) else { return };
         let pmt_pid = source.pmt_pid();
+        // Receivers would not look at another table of the same version.
+        self.transparent &= !seen.contradicts;
         if self.transparent {
             self.tables.pass_pat(&seen.section, seen.transport_stream_id, pmt_pid);
         }
         if pmt_pid != before {
-            self.routes.reset(before);
+            if self.tables.pmt_pid() == Some(before) {
+                self.routes.set(before, Route::Drop);
+            } else {
+                self.routes.reset(before);
+            }
             self.routes.set(pmt_pid, Route::Pmt);
         }
     }

@@ -34,7 +34,8 @@ impl Splice {
         let (streams, pcr_pid) = self.fit(pmt, pmt_pid);
         let same = pmt.streams().iter().zip(&streams).all(|(stream, mapped)| *mapped == Some(stream.pid));
         let live = self.kind == RunKind::Live;
-        self.transparent &= same && pcr_pid == pmt.pcr_pid;
+        // Receivers would not look at another table of the same version.
+        self.transparent &= same && pcr_pid == pmt.pcr_pid && !self.tables.contradicts(pmt);
         if self.transparent {
             self.tables.pass_pmt(pmt, live);
         } else if live || !self.tables.keep_live(pmt, &streams, pcr_pid) {
@@ -45,6 +46,9 @@ impl Splice {
     /// Finds a PID for every stream and for the clock.
     fn fit(&mut self, pmt: &Pmt, pmt_pid: Pid) -> (Vec<Mapped>, Option<Pid>) {
         self.routes.clear(if self.first_run { Route::Pass } else { Route::Drop });
+        if let Some(own) = self.tables.pmt_pid() {
+            self.routes.set(own, Route::Drop);
+        }
         self.routes.set(pmt_pid, Route::Pmt);
         let mut fitted: Vec<Fitted> = Vec::with_capacity(pmt.streams().len() + 1);
         let mut streams = Vec::with_capacity(pmt.streams().len());

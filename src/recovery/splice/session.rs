@@ -103,7 +103,8 @@ impl Splice {
         self.came = ContinuityTable::new();
         let versions = self.tables.versions();
         let known = self.clock.at(now);
-        let offset = self.lanes.begin(now, &run.lead, known.map(Pcr::to_pts));
+        let in_order = run.kind == RunKind::Filler;
+        let offset = self.lanes.begin(now, &run.lead, known.map(Pcr::to_pts), in_order);
         self.clock.begin(now, run.lead.pcr, offset * 300);
         self.take_programme(run.programme);
         let clock = known.or_else(|| run.lead.pcr.map(|pcr| pcr.plus(offset * 300)));

@@ -8,6 +8,7 @@ pub(super) struct SourceTables {
     number: u16,
     pmt_pid: Pid,
     last: Vec<u8>,
+    last_pat: Vec<u8>,
     pat: SectionAssembler,
     pmt: SectionAssembler,
 }
@@ -18,6 +19,8 @@ pub(super) struct PatSeen {
     pub(super) section: Vec<u8>,
     /// The transport stream.
     pub(super) transport_stream_id: u16,
+    /// Its version is that of the one before, and what it says is not.
+    pub(super) contradicts: bool,
 }
 
 impl SourceTables {
@@ -26,6 +29,7 @@ impl SourceTables {
             number: programme.pmt.program_number,
             pmt_pid: programme.pmt_pid,
             last: programme.pmt.section_bytes().to_vec(),
+            last_pat: Vec::new(),
             pat: SectionAssembler::new(),
             pmt: SectionAssembler::new(),
         }
@@ -38,7 +42,7 @@ impl SourceTables {
     /// Takes a packet of the PAT's PID. Returns a section that lists the programme.
     pub(super) fn pat(&mut self, packet: Packet<'_>, intact: bool) -> Option<PatSeen> {
         let payload = packet.payload()?;
-        let (number, pmt_pid) = (&mut self.number, &mut self.pmt_pid);
+        let (number, pmt_pid, last) = (&mut self.number, &mut self.pmt_pid, &mut self.last_pat);
         let mut seen = None;
         self.pat.feed(payload, packet.payload_unit_start_indicator(), intact, |bytes| {
             let Ok(section) = Section::parse(bytes) else { return };
@@ -56,7 +60,10 @@ impl SourceTables {
             if pid.get() >= 0x10 && pid != Pid::NULL {
                 (*number, *pmt_pid) = (listed, pid);
                 let transport_stream_id = pat.transport_stream_id();
-                seen = Some(PatSeen { section: bytes.to_vec(), transport_stream_id });
+                let contradicts = is_of_same_version(last, bytes);
+                let section = bytes.to_vec();
+                last.clone_from(&section);
+                seen = Some(PatSeen { section, transport_stream_id, contradicts });
             }
         });
         seen
@@ -83,4 +90,11 @@ impl SourceTables {
         });
         changed
     }
+}
+
+/// Whether two sections differ and receivers need not notice, because their versions do not.
+pub(super) fn is_of_same_version(last: &[u8], section: &[u8]) -> bool {
+    /// Where the version is, and the section's number behind it.
+    const VERSION: std::ops::RangeInclusive<usize> = 5..=6;
+    last != section && last.get(VERSION).is_some_and(|version| section.get(VERSION) == Some(version))
 }

@@ -79,6 +79,11 @@ impl Histories {
         self.of(now, kind).map(|history| history.due(now))
     }
 
+    /// The last presentation time of all pictures so far.
+    pub(super) fn top(&self, now: Instant) -> Option<Pts> {
+        self.of(now, StreamKind::Video).map(|history| history.top)
+    }
+
     /// Whether anything has left lately.
     pub(super) fn any(&self, now: Instant) -> bool {
         self.of(now, StreamKind::Video).or_else(|| self.of(now, StreamKind::Audio)).is_some()

@@ -2,6 +2,7 @@
 
 use crate::base::limits::PACKET_BYTES;
 use crate::recovery::splice::counters::OutCounters;
+use crate::recovery::splice::source::is_of_same_version;
 use crate::recovery::splice::tracks::Carried;
 use crate::ts::psi::{
     PatProgramme, Pmt, PmtStream, Programme, Section, SectionBuffer, pat_section, pmt_section,
@@ -90,6 +91,11 @@ impl Tables {
             name.pmt_pid = pmt_pid;
         }
         self.cut();
+    }
+
+    /// Whether a PMT differs from the one that left last, and receivers need not notice.
+    pub(super) fn contradicts(&self, pmt: &Pmt) -> bool {
+        self.pmt.as_ref().is_some_and(|last| is_of_same_version(last.section_bytes(), pmt.section_bytes()))
     }
 
     /// A PMT leaves as the source has made it.

@@ -22,7 +22,8 @@ pub(super) struct Part {
 pub(super) struct Decoded {
     /// What the decoder complains about, and in which part.
     pub(super) complaints: Vec<(usize, String)>,
-    /// How long all parts together play.
+    /// How long all parts together play, each for as long as the longest of its streams: what is sent together of picture
+    /// and sound is not shown at one time, so that both together are longer.
     pub(super) plays: Duration,
     pub(super) codecs: Vec<Vec<String>>,
 }
@@ -74,19 +75,20 @@ pub(super) fn decode(parts: &[Part], path: &Path) -> Decoded {
         if !status {
             decoded.complaints.push((index, "it cannot be decoded".to_owned()));
         }
-        let entries = "format=duration:stream=codec_name";
+        let entries = "stream=duration,codec_name";
         let arguments = ["-v", "error", "-show_entries", entries, "-of", "default=noprint_wrappers=1", name];
         let (_, shown, _) = run("ffprobe", &arguments);
-        let mut codecs = Vec::new();
+        let (mut codecs, mut longest) = (Vec::new(), Duration::ZERO);
         for line in shown.lines() {
             match line.split_once('=') {
                 Some(("duration", seconds)) => {
-                    decoded.plays += Duration::from_secs_f64(seconds.parse().unwrap_or(0.0));
+                    longest = longest.max(Duration::from_secs_f64(seconds.parse().unwrap_or(0.0)));
                 }
                 Some(("codec_name", codec)) => codecs.push(codec.to_owned()),
                 Some(_) | None => {}
             }
         }
+        decoded.plays += longest;
         codecs.sort();
         codecs.dedup();
         decoded.codecs.push(codecs);

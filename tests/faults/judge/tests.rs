@@ -260,6 +260,17 @@ const DAMAGES: &[(&str, Damage, &[Wrong])] = &[
         &[Wrong::Length],
     ),
     (
+        "it plays for more than it took to come",
+        |recording| {
+            let opened = recording.opened;
+            for (at, _) in &mut recording.reads {
+                *at = opened + (*at - opened).mul_f64(0.85);
+            }
+            recording.closed = recording.reads.last().unwrap().0;
+        },
+        &[Wrong::Length],
+    ),
+    (
         "the PCR keeps its value",
         |recording| {
             let half = recording.bytes.len() / PACKET_BYTES / 2;
@@ -301,6 +312,18 @@ fn a_clock_may_jump_by_as_much_as_the_viewer_had_to_wait() {
     let is_clock = |wrong| matches!(wrong, Wrong::TimeJump | Wrong::PcrJump | Wrong::Length | Wrong::Silence);
     assert!(!explained.findings.iter().any(|finding| is_clock(finding.wrong)), "{:#?}", explained.lines());
     assert!(explained.longest_gap.0 >= Duration::from_millis(1500), "{:?}", explained.longest_gap);
+}
+
+#[test]
+fn sound_that_is_sent_behind_its_pictures_makes_nothing_longer() {
+    let mut recording = perfect(Make::Primary, 0, LENGTH);
+    for packet in packets(&mut recording) {
+        if View(packet).pid() == AUDIO {
+            shift_stamps(packet, PTS_WRAP - 400 * 90);
+        }
+    }
+    let verdict = verdict("behind", &recording);
+    assert!(!verdict.has(Wrong::Length), "{:#?}", verdict.lines());
 }
 
 #[test]

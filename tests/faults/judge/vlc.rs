@@ -7,9 +7,10 @@ use std::process::{Command, Stdio};
 const VLC: &str = "cvlc";
 const QUIET: &[&str] =
     &["-vv", "--no-color", "--intf", "dummy", "--vout", "dummy", "--aout", "dummy", "--play-and-exit", "-"];
-/// What it says when a viewer sees something. Pictures that are late are the machine's fault as often.
+/// What it says when a viewer sees something. Pictures that are late are the machine's fault as often. That the stream
+/// announces a discontinuity, as it has to, is not among it; that a counter does not follow is.
 const COMPLAINTS: &[&str] =
-    &["discontinuity", "clock gap", "picture skipped", "dropping frame", "buffer too late"];
+    &["discontinuity received", "clock gap", "picture skipped", "dropping frame", "buffer too late"];
 
 /// Plays a recording; `None` where there is no VLC. All of `codecs` must have been decoded.
 pub(crate) fn complaints(recording: &Path, codecs: &[&str]) -> Option<Vec<String>> {

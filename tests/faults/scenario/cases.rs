@@ -95,10 +95,14 @@ pub(crate) fn changes(mode: &str) -> Vec<Case> {
         Case { backup: Plan::new(make, &[Act::Play]), codecs, ..case }
     };
     let by_itself = case(mode, "becomes-hevc", &[after(Fault::Change(Make::Hevc)), Act::Play]);
+    // ffmpeg passes on what it has found at its start and nothing else, so that the source is silent then.
+    let is_followed = mode == "direct";
+    let becomes: &[&[&str]] =
+        if is_followed { &[&["aac", "h264"], &["aac", "hevc"]] } else { &[&["aac", "h264"]] };
     vec![
         to("to-hevc", Make::Hevc, &[&["aac", "h264"], &["aac", "hevc"]]),
         to("to-ac3", Make::Ac3, &[&["aac", "h264"], &["ac3", "h264"]]),
         to("to-fifty", Make::Fifty, &[&["aac", "h264"]]),
-        Case { needs_backup: false, codecs: &[&["aac", "h264"], &["aac", "hevc"]], ..by_itself },
+        Case { needs_backup: !is_followed, codecs: becomes, ..by_itself },
     ]
 }

@@ -1,9 +1,11 @@
 //! Times inside a run: what breaks in a source does not break what leaves.
 
 use crate::base::Instant;
+use crate::recovery::slate::{Player, Slate};
 use crate::recovery::splice::tests::checker::Checker;
 use crate::recovery::splice::tests::source::{Es, Source, bytes};
 use crate::recovery::splice::{Lead, Run, RunKind, Splice};
+use crate::ts::{Packet, PesStart};
 
 /// A run of parts of sources, one behind the other in real time, and what a receiver makes of it.
 fn play(splice: &mut Splice, checker: &mut Checker, from: u64, parts: &[(&Source, u64, u64)]) {
@@ -93,6 +95,105 @@ fn sound_whose_time_has_left_already_is_left_out_whole() {
     assert!((9..=15).contains(&dropped), "{dropped} frames of 21 ms for 0.3 s less what may be added");
     let steps = steps(&checker.decoded[&0x100]);
     assert!(steps.iter().all(|step| (3600..=3600 + 9000).contains(step)), "{steps:?}");
+}
+
+#[test]
+fn an_encoder_that_starts_anew_as_another_on_the_same_connection_is_a_new_version_at_the_same_time() {
+    let source = Source::usual();
+    // The same version, whatever changes: where the table is, where the streams are, what they are.
+    let video = |pid| Es::video(pid, 0x24);
+    let table = [
+        ("on other PIDs", 0x20, vec![video(0x200), Es::audio(0x201, 0x0F)]),
+        ("sound first", 0x1000, vec![Es::audio(0x201, 0x0F), video(0x200)]),
+        ("on the same PIDs", 0x1000, vec![video(0x100), Es::audio(0x101, 0x0F)]),
+        ("on the table's PID", 0x20, vec![video(0x1000), Es::audio(0x101, 0x0F)]),
+    ];
+    for (name, pmt_pid, streams) in table {
+        for base in [90_000, 90_000 * 3_000, (1 << 33) - 50_000] {
+            let pcr_pid = streams.iter().find(|es| es.stream_type == 0x24).map_or(0, |es| es.pid);
+            let other = Source { pmt_pid, pcr_pid, base, streams: streams.clone(), ..Source::usual() };
+            let (mut splice, mut checker) = (Splice::new(), Checker::default());
+            play(&mut splice, &mut checker, 0, &[(&source, 0, 1000), (&other, 0, 1000)]);
+            assert!(checker.faults.is_empty(), "{name}, {base}: {:#?}", checker.faults);
+            let versions: Vec<_> = checker.pmts.iter().map(|(version, _)| *version).collect();
+            assert_eq!(versions, [0, 1], "{name}, {base}");
+            let of = |stream_type: u8| {
+                let (pid, _) = checker.streams.iter().find(|(_, is)| **is == stream_type).unwrap();
+                checker.decoded[pid].last().unwrap()
+            };
+            let last = checker.decoded[&0x100].iter().take(25).next_back().unwrap();
+            let (video, sound) = (of(0x24), of(0x0F));
+            let passed = (video - last).rem_euclid(1 << 33);
+            assert!((85_000..=100_000).contains(&passed), "{name}, {base}: {passed} in a second");
+            let apart = (video - sound).rem_euclid(1 << 33);
+            assert!((14_400..=21_600).contains(&apart), "{name}, {base}: {apart}");
+        }
+    }
+}
+
+#[test]
+fn a_stream_that_joins_in_the_same_time_base_leaves_as_it_is() {
+    let source = Source::usual();
+    let mut more = source.clone();
+    more.version = 1;
+    more.streams.push(Es { lead: 20_000, ..Es::audio(0x102, 0x03) });
+    let (mut splice, mut checker) = (Splice::new(), Checker::default());
+    play(&mut splice, &mut checker, 0, &[(&source, 0, 1000), (&more, 1000, 2000)]);
+    assert!(checker.faults.is_empty(), "{:#?}", checker.faults);
+    assert_eq!(checker.pmts.iter().map(|(version, _)| *version).collect::<Vec<_>>(), [0, 1]);
+    assert_eq!(checker.decoded[&0x102].len(), 47);
+    assert_eq!(splice.counts().reanchorings, 0);
+}
+
+/// When the pictures among these packets are shown.
+fn shown(packets: &[u8]) -> Vec<i64> {
+    let mut shown = Vec::new();
+    for bytes in packets.as_chunks().0 {
+        let packet = Packet::parse(bytes).unwrap();
+        let payload = packet.payload().filter(|_| packet.payload_unit_start_indicator());
+        if packet.pid().get() == 0x100
+            && let Some(PesStart::Timed(times)) = payload.map(PesStart::read)
+        {
+            assert!(times.pts.since(times.decoding()) >= 0);
+            shown.push(i64::try_from(times.pts.ticks()).unwrap());
+        }
+    }
+    shown
+}
+
+#[test]
+fn a_slate_is_shown_behind_the_last_picture_that_a_lost_source_has_sent_too_early() {
+    let source = Source::usual();
+    for frame in 20..24 {
+        let lost_at = frame * 40 + 1;
+        let (mut splice, mut checker) = (Splice::new(), Checker::default());
+        play(&mut splice, &mut checker, 0, &[(&source, 0, lost_at)]);
+        let last = shown(&bytes(&source.packets(0, lost_at))).into_iter().max().unwrap();
+        let slate = Slate::built_in().unwrap();
+        let mut player = Player::new(slate.clone());
+        let (mut left, mut has_begun) = (Vec::new(), false);
+        while player.next_at() < 27_000_000 {
+            let now = Instant::from_millis(lost_at + player.next_at() / 27_000);
+            let mut packets = Vec::new();
+            while !has_begun && player.next_at() == 0 {
+                player.play(&mut packets);
+            }
+            if !std::mem::replace(&mut has_begun, true) {
+                let lead = Lead::scan(&packets, slate.programme());
+                let run = Run { kind: RunKind::Filler, programme: slate.programme(), lead };
+                left.extend(splice.begin(now, &run));
+            } else {
+                player.play(&mut packets);
+            }
+            splice.restamp(now, &mut packets);
+            left.extend(packets);
+        }
+        let shown = shown(&left);
+        assert_eq!(shown.len(), 25);
+        assert!(shown[0] > last, "{frame}: {} behind {last}", shown[0]);
+        assert!(shown.is_sorted_by(|a, b| a < b), "{frame}: {shown:?}");
+        assert!(steps(&shown[6..]).iter().all(|step| *step == 3600), "{frame}: {shown:?}");
+    }
 }
 
 #[test]
