@@ -2,6 +2,7 @@
 
 use crate::base::Instant;
 use crate::base::limits::{PACKET_BYTES, READ_BYTES_MAX};
+use crate::health::Event as ProbeEvent;
 use crate::recovery::{Condemned, Holdback, RunKind};
 use crate::ring::Lent;
 use crate::session::{Event as SessionEvent, State};
@@ -271,10 +272,16 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     }
 
     fn source_ready(&mut self, session: SessionKey, from: u64) {
+        if self.is_probe(session) {
+            return self.probe_event(ProbeEvent::Ready);
+        }
         let Some(live) = self.sessions.get_mut(session) else { return };
         let Some(source) = &mut live.source else { return };
         source.selected_at = Some(self.now);
         let is_first = live.history.current().is_none();
+        if is_first {
+            self.backoff.record_success(self.now, live.channel.id);
+        }
         if let Some(staging) = &mut source.staging {
             staging.start_from(from);
             source.ingest.start_from(staging.position(), staging.packets(), is_first);

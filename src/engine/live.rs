@@ -192,3 +192,38 @@ impl LiveSession {
         self.unmarked_since = None;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::testing::{add_session, core};
+
+    #[test]
+    fn viewers_are_sent_whole_steps_and_the_rest_when_it_is_old() {
+        const STEP: u64 = 188 * 3;
+        let (mut core, _) = core();
+        let session = add_session(&mut core, 1);
+        let live = core.sessions.get_mut(session).unwrap();
+        let mut write = |millis: u64, packets: usize| {
+            let bytes = packets * 188;
+            let span = live.ring.reserve(bytes).unwrap();
+            live.ring.received(span, bytes);
+            live.ring.commit(bytes, 0);
+            let is_due = live.mark_committed(Instant::from_millis(millis), STEP);
+            (is_due, live.mark, live.unmarked_since.map(Instant::as_millis))
+        };
+        for (millis, packets, expected) in [
+            (10, 1, (false, 0, Some(10))),
+            (20, 1, (false, 0, Some(10))),
+            (30, 5, (true, 2 * STEP, Some(30))),
+            (40, 2, (true, 3 * STEP, None)),
+            (50, 1, (false, 3 * STEP, Some(50))),
+        ] {
+            assert_eq!(write(millis, packets), expected, "at {millis} ms");
+        }
+        core.now = Instant::from_millis(150);
+        core.on_session_timer(session);
+        let live = core.sessions.get_mut(session).unwrap();
+        assert_eq!((live.mark, live.unmarked_since), (live.ring.head(), None));
+    }
+}

@@ -71,6 +71,18 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         self.register_ring(session);
         let Some(live) = self.sessions.get(session) else { return };
         let source = live.channel.sources[index].clone();
+        self.try_source(session, source, selection_reason, in_recovery, timeout);
+    }
+
+    /// Begins an attempt at a source.
+    pub(crate) fn try_source(
+        &mut self,
+        session: SessionKey,
+        source: Source,
+        selection_reason: String,
+        in_recovery: bool,
+        timeout: Duration,
+    ) {
         let deadline = self.now + timeout;
         let attempt = Attempt { source, selection_reason, in_recovery, deadline, look: Look::First };
         match mode::plan(self.params.sources.mode, &attempt.source.url) {
@@ -333,6 +345,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         source: &Source,
         error: &SourceError,
     ) {
+        if self.is_probe(session) {
+            return self.probe_failed(source, error);
+        }
         let Some(live) = self.sessions.get(session) else { return };
         let url = crate::base::redact::url(&source.url);
         log::warn!("{}", events::source_start_failed(live.about(), source.id.0, &url, &error.reason()));

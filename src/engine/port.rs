@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::base::{ChildExit, Instant};
 use crate::health;
 use crate::recovery::slate::{Slate, SlateSpec};
-use crate::tuner::{ChannelId, Lineup, SourceId};
+use crate::tuner::{ChannelId, Kind, Lineup, SourceId};
 
 use super::snapshot::CoreSnapshot;
 use super::trigger::TriggerReply;
@@ -191,14 +191,16 @@ pub enum CoreCommand<F = OwnedFd> {
 /// Tuners are counted by core 0; other cores ask it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum TunerMessage {
-    /// A session needs a tuner.
+    /// A session or a probe needs a tuner.
     Request {
         /// Where the session lives.
         core: CoreId,
         /// The session.
         session: SessionId,
-        /// Its channel's guide number, for the snapshot.
-        guide_number: String,
+        /// For the snapshot: its channel's guide number, or `probe:` and an item.
+        label: String,
+        /// Which of both it is.
+        kind: Kind,
     },
     /// The session has its tuner.
     Granted {

@@ -35,6 +35,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let mut sessions: Vec<_> = self
             .sessions
             .iter()
+            .filter(|(key, _)| !self.is_probe(*key))
             .map(|(key, live)| {
                 let viewers = viewers.remove(&key.to_bits()).unwrap_or_default();
                 session_snapshot(live, &self.health.book, self.now, viewers)

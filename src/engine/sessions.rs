@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::logfmt::Line;
+use crate::health::Event as ProbeEvent;
 use crate::http::StreamError;
 use crate::ring::{Lent, Ring};
 use crate::session::history::CloseReason;
 use crate::session::{Action, Event, Failure};
-use crate::tuner::Channel;
+use crate::tuner::{Channel, Kind};
 use crate::uring::{Driver, Hangup};
 
 use super::candidates::Candidates;
@@ -36,10 +37,18 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let existing = self.by_channel.get(&channel.id).copied();
         let (session, first_actions) = match existing {
             Some(session) => (session, Vec::new()),
-            None => match self.create(channel) {
-                Some(created) => created,
-                None => return self.refuse(client, StreamError::ViewerLimit),
-            },
+            None => {
+                if let Err(rejected) = self.backoff.allow(self.now, channel.id) {
+                    log::debug!("channel {}: {rejected}", channel.id);
+                    return self.refuse(client, StreamError::TuneBackoff { remaining: rejected.retry_after });
+                }
+                // Its provider need not stand two streams of it.
+                self.probe_event(ProbeEvent::Tuned(channel.id));
+                match self.create(channel) {
+                    Some(created) => created,
+                    None => return self.refuse(client, StreamError::ViewerLimit),
+                }
+            }
         };
         let Some(live) = self.sessions.get_mut(session) else {
             unreachable!("the index names sessions that exist")
@@ -73,8 +82,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                 return None;
             }
         };
-        let id = SessionId(self.next_session * u64::from(self.params.cores) + u64::from(self.id.0) + 1);
-        self.next_session += 1;
+        let id = self.session_id();
         let (live, actions) = LiveSession::new(
             id,
             Arc::clone(channel),
@@ -90,6 +98,13 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             log::info!("{}", events::session_created(live.about()));
         }
         Some((session, actions))
+    }
+
+    /// A name for a session.
+    pub(crate) fn session_id(&mut self) -> SessionId {
+        let id = SessionId(self.next_session * u64::from(self.params.cores) + u64::from(self.id.0) + 1);
+        self.next_session += 1;
+        id
     }
 
     /// Something has happened to a session. Events that follow from what it does are handled in order, after it.
@@ -141,6 +156,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             Action::Refuse(failure) => {
                 if let Some(live) = self.sessions.get_mut(session) {
                     live.failure = Some(failure);
+                    if failure.is_of_the_sources() {
+                        self.backoff.record_failure(self.now, live.channel.id);
+                    }
                 }
                 self.refuse_waiting(session, failure);
             }
@@ -172,8 +190,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
 
     fn ask_for_tuner(&mut self, session: SessionKey) {
         let Some(live) = self.sessions.get(session) else { return };
-        let guide_number = live.channel.guide_number.clone();
-        self.tell_tuners(TunerMessage::Request { core: self.id, session: live.id, guide_number });
+        let label = live.channel.guide_number.clone();
+        let (core, session) = (self.id, live.id);
+        self.tell_tuners(TunerMessage::Request { core, session, label, kind: Kind::Client });
     }
 
     fn tell_idle(&mut self, session: SessionKey, idle: bool) {
