@@ -262,6 +262,8 @@ fn ffprobe_is_asked_once_when_the_packets_do_not_tell_and_a_tuner_is_free() {
             NO_SLATE,
             ("FFPROBE_PATH", &*probe.name()),
             ("TUNER_COUNT", tuners),
+            // Nobody reads while the others are being opened.
+            ("SUBSCRIBER_MAX_BLOCKED_WRITE", "0"),
             ("SESSION_IDLE_TIMEOUT", "0"),
         ];
         let mut daemon = Daemon::start(&settings);
