@@ -177,6 +177,13 @@ impl Ingest {
         bytes
     }
 
+    /// Releases everything that is held.
+    pub(crate) const fn release_all(&mut self) -> u64 {
+        let held = self.held();
+        self.released += held;
+        held
+    }
+
     fn sniff(&mut self, bytes: &[u8]) {
         let Some(sniffer) = &mut self.sniffer else { return };
         match sniffer.push(bytes) {
@@ -376,16 +383,33 @@ impl LiveSession {
     pub(crate) fn release(&mut self, now: Instant, packets: usize, rest: usize) {
         let Some(SourceRun { ingest, .. }) = &mut self.source else { return };
         let bytes = usize::try_from(ingest.release(packets as u64)).expect("at most the packets at hand");
+        self.show(now, bytes, packets - bytes + rest);
+    }
+
+    /// Shows viewers the first `bytes` pending bytes, which have been released; behind them and `rest` more there is
+    /// nothing.
+    fn show(&mut self, now: Instant, bytes: usize, rest: usize) {
+        let Some(SourceRun { ingest, .. }) = &mut self.source else { return };
         ingest.censor(&mut self.ring.pending()[..bytes]);
         self.splice.restamp(now, &mut self.ring.pending()[..bytes]);
         self.look(bytes);
-        self.ring.commit(bytes, packets - bytes + rest);
+        self.ring.commit(bytes, rest);
         if bytes > 0 {
             self.stats.bytes_pushed += bytes as u64;
             self.bitrate.add(now, bytes as u64);
             self.stats.chunks_pushed += 1;
             self.stats.last_push_at = Some(now);
         }
+    }
+
+    /// Nothing follows: what was held back for the sake of what follows is shown.
+    pub(crate) fn show_rest(&mut self, now: Instant) {
+        let Some(SourceRun { ingest, staging: None, .. }) = &mut self.source else { return };
+        if self.ring.is_reserved() {
+            return;
+        }
+        let held = usize::try_from(ingest.release_all()).expect("less than the ring");
+        self.show(now, held, 0);
     }
 
     /// The selected source takes over.
