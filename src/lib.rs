@@ -3,6 +3,14 @@
 //! IPTV sources appear as an HDHomeRun tuner; each channel is read once from upstream into a ring of
 //! registered memory and sent from there to every viewer by a single-threaded io_uring core.
 //!
+//! A packet's way: [`source`] opens an upstream and watches it, [`ts`] finds packets and entry points, [`recovery`]
+//! shows whole pictures only and splices every source and every filler into one stream, [`ring`] keeps it, and
+//! [`engine`] sends it to viewers through [`uring`]. What happens next is decided by machines that take an event
+//! and the time: [`session`] for a channel's life, [`tuner`] for who may open one, [`health`] for which source to
+//! trust. [`store`] and [`control`] do, on threads of their own, what may take time.
+//!
+//! [`reference`](mod@reference) leads those who know the program whose place this one takes to what does its work here.
+//!
 //! Imports go downwards only (`tests/architecture.rs` holds the table):
 //!
 //! ```text
@@ -21,6 +29,7 @@ pub mod exit;
 pub mod health;
 pub mod http;
 pub mod recovery;
+pub mod reference;
 pub mod ring;
 pub mod session;
 pub mod source;

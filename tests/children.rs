@@ -1,48 +1,25 @@
 //! Child processes, from a core's request to their end, with real programs.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "support/control.rs"]
+mod control;
+
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
-use std::thread::JoinHandle;
 
-use tunerd::base::{ChildExit, Clock};
-use tunerd::control::{ControlError, Identity, Params, Parts, Port, port, run};
-use tunerd::engine::{ControlPort, ControlRequest, CoreCommand, CoreId, Mailbox, MailboxReader, Ticket};
-use tunerd::store::{Database, Store};
+use tunerd::base::ChildExit;
+use tunerd::engine::{ControlRequest, CoreCommand, CoreId, Ticket};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_tunerd");
+use control::{BINARY, Control};
 
-/// Control on a thread of its own, and the one core it serves.
-struct Core {
-    port: Port,
-    mailbox: MailboxReader,
-    bell: File,
-    control: JoinHandle<Result<(), ControlError>>,
-}
+/// A core that has children.
+struct Core(Control);
 
 impl Core {
     fn start() -> Self {
-        let (port, inbox) = port();
-        let (mailbox, reader) = Mailbox::new().unwrap();
-        let control = std::thread::spawn(move || {
-            let store = Store::start(Database::in_memory().unwrap()).unwrap();
-            run(params(), Parts { inbox, mailboxes: vec![mailbox], store, clock: Clock::start() })
-        });
-        let bell = File::from(reader.bell_descriptor().unwrap());
-        Self { port, mailbox: reader, bell, control }
-    }
-
-    /// The next message that is about a child.
-    fn next(&mut self) -> CoreCommand {
-        loop {
-            match self.mailbox.take() {
-                Some(CoreCommand::Lineup(_)) => {}
-                Some(message) => return message,
-                None => self.bell.read_exact(&mut [0; 8]).unwrap(),
-            }
-        }
+        Self(Control::start("ffmpeg", None))
     }
 
     fn start_child(&mut self, ticket: u64, program: &str, arguments: &[&str]) -> Result<File, String> {
@@ -52,8 +29,8 @@ impl Core {
             program: program.into(),
             arguments: arguments.iter().map(Into::into).collect(),
         };
-        self.port.request(request).unwrap();
-        let CoreCommand::ChildStarted { ticket: answered, result } = self.next() else {
+        self.0.request(request);
+        let CoreCommand::ChildStarted { ticket: answered, result } = self.0.next() else {
             panic!("another message than the answer");
         };
         assert_eq!(answered, Ticket(ticket));
@@ -66,35 +43,14 @@ impl Core {
     }
 
     fn stop(&self) {
-        self.port.request(ControlRequest::StopChild { core: CoreId(0), ticket: Ticket(1) }).unwrap();
+        self.0.request(ControlRequest::StopChild { core: CoreId(0), ticket: Ticket(1) });
     }
 
     fn end(&mut self) -> (ChildExit, String) {
-        let CoreCommand::ChildEnded { ticket: Ticket(1), exit, stderr_tail } = self.next() else {
+        let CoreCommand::ChildEnded { ticket: Ticket(1), exit, stderr_tail } = self.0.next() else {
             panic!("another message than the end");
         };
         (exit, stderr_tail)
-    }
-}
-
-fn params() -> Params {
-    Params {
-        identity: Identity {
-            friendly_name: String::new(),
-            device_id: String::new(),
-            device_auth: String::new(),
-            tuner_count: 1,
-        },
-        lineup_max: None,
-        guide_start: 100,
-        admin: None,
-        trusted_proxies: Vec::new(),
-        json_body_bytes_max: 1024,
-        request_timeout: None,
-        playlist: None,
-        ffmpeg: "ffmpeg".into(),
-        slates: None,
-        trampoline: BINARY.into(),
     }
 }
 
@@ -183,8 +139,7 @@ fn no_child_outlives_control() {
     let mut core = Core::start();
     let mut pipe = core.shell("trap '' TERM; echo ready; while :; do sleep 1000; done");
     wait_until_ready(&mut pipe);
-    drop(core.port);
-    core.control.join().unwrap().unwrap();
+    core.0.end();
     assert_eq!(rest(pipe), "");
 }
 

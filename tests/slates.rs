@@ -1,60 +1,43 @@
 //! Slates, from a core's request to the answer, with a real encoder and with poor ones.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::fs::{self, File};
-use std::io::Read;
+#[path = "support/control.rs"]
+mod control;
+
+use std::ffi::OsStr;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
 use tempfile::TempDir;
-use tunerd::base::Clock;
-use tunerd::control::{ControlError, Identity, Params, Parts, Port, port, run};
-use tunerd::engine::{ControlPort, ControlRequest, CoreCommand, CoreId, Mailbox, MailboxReader, Ticket};
+use tunerd::engine::{ControlRequest, CoreCommand, CoreId, Ticket};
 use tunerd::recovery::slate::{Profile, Slate, SlateSpec};
-use tunerd::store::{Database, Store};
 use tunerd::ts::Codec;
 
-const BINARY: &str = env!("CARGO_BIN_EXE_tunerd");
+use control::Control;
 
 type Answer = Result<Arc<Slate>, String>;
 
-/// Control on a thread of its own, and the one core it serves.
-struct Core {
-    port: Port,
-    mailbox: MailboxReader,
-    bell: File,
-    control: JoinHandle<Result<(), ControlError>>,
-}
+/// A core that wants slates.
+struct Core(Control);
 
 impl Core {
-    fn start(ffmpeg: &Path, slates: Option<PathBuf>) -> Self {
-        let (port, inbox) = port();
-        let (mailbox, reader) = Mailbox::new().unwrap();
-        let params = params(ffmpeg, slates);
-        let control = std::thread::spawn(move || {
-            let store = Store::start(Database::in_memory().unwrap()).unwrap();
-            run(params, Parts { inbox, mailboxes: vec![mailbox], store, clock: Clock::start() })
-        });
-        let bell = File::from(reader.bell_descriptor().unwrap());
-        Self { port, mailbox: reader, bell, control }
+    fn start(ffmpeg: impl AsRef<OsStr>, slates: Option<PathBuf>) -> Self {
+        Self(Control::start(ffmpeg.as_ref(), slates))
     }
 
     fn ask(&self, ticket: u64, spec: &SlateSpec) {
         let request =
             ControlRequest::PrepareSlate { core: CoreId(0), ticket: Ticket(ticket), spec: spec.clone() };
-        self.port.request(request).unwrap();
+        self.0.request(request);
     }
 
     fn answer(&mut self) -> (u64, Answer) {
-        loop {
-            match self.mailbox.take() {
-                Some(CoreCommand::SlateReady { ticket, result }) => return (ticket.0, result),
-                Some(_) => {}
-                None => self.bell.read_exact(&mut [0; 8]).unwrap(),
-            }
-        }
+        let CoreCommand::SlateReady { ticket, result } = self.0.next() else {
+            panic!("another message than the answer");
+        };
+        (ticket.0, result)
     }
 
     fn slate(&mut self, spec: &SlateSpec) -> Answer {
@@ -65,29 +48,7 @@ impl Core {
     }
 
     fn end(self) {
-        drop(self.port);
-        self.control.join().unwrap().unwrap();
-    }
-}
-
-fn params(ffmpeg: &Path, slates: Option<PathBuf>) -> Params {
-    Params {
-        identity: Identity {
-            friendly_name: String::new(),
-            device_id: String::new(),
-            device_auth: String::new(),
-            tuner_count: 1,
-        },
-        lineup_max: None,
-        guide_start: 100,
-        admin: None,
-        trusted_proxies: Vec::new(),
-        json_body_bytes_max: 1024,
-        request_timeout: None,
-        playlist: None,
-        ffmpeg: ffmpeg.into(),
-        slates,
-        trampoline: BINARY.into(),
+        self.0.end();
     }
 }
 
@@ -131,7 +92,7 @@ fn a_slate_is_encoded_once_and_found_again_after_a_restart() {
     core.end();
     assert_eq!(fs::read_to_string(&log).unwrap().lines().count(), 2);
 
-    let mut core = Core::start(&no_encoder(), Some(slates));
+    let mut core = Core::start(no_encoder(), Some(slates));
     assert_eq!(core.slate(&spec(Codec::Hevc)).unwrap().video().codec, Codec::Hevc);
     assert!(core.slate(&spec(Codec::H264)).is_err());
     core.end();
@@ -146,7 +107,7 @@ fn a_damaged_file_is_made_again() {
     assert!(core.slate(&spec(Codec::H264)).is_ok());
     core.end();
     assert_ne!(fs::read(&file).unwrap(), [0x47; 1880]);
-    let mut core = Core::start(&no_encoder(), Some(folder.path().to_owned()));
+    let mut core = Core::start(no_encoder(), Some(folder.path().to_owned()));
     assert!(core.slate(&spec(Codec::H264)).is_ok());
     core.end();
 }
@@ -180,7 +141,7 @@ fn an_encoder_that_cannot_draw_text_draws_none() {
 #[test]
 fn what_is_wrong_with_the_encoder_is_said() {
     let folder = tempfile::tempdir().unwrap();
-    let mut core = Core::start(&no_encoder(), None);
+    let mut core = Core::start(no_encoder(), None);
     let reason = core.slate(&spec(Codec::H264)).unwrap_err();
     assert!(reason.starts_with("start /no/such/ffmpeg: "), "{reason}");
     core.end();

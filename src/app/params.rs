@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use tunerd::base::limits::PACKET_BYTES;
 use tunerd::config::{self, Count, Settings};
-use tunerd::engine::{self, Egress, SlowPolicy, Sources, ZeroCopy};
+use tunerd::engine::{self, Egress, SlowPolicy, Sources, TuneBackoff, ZeroCopy};
 use tunerd::exit::ExitCode;
+use tunerd::health;
 use tunerd::session::history;
 use tunerd::source::{self, direct, ffmpeg, startup};
 use tunerd::{control, recovery, session};
@@ -111,17 +112,33 @@ pub(crate) fn engine(
             ffmpeg: ffmpeg_params(settings),
             capabilities: Arc::new(capabilities),
             ffmpeg_path: settings.ffmpeg.path.clone().into_os_string(),
+            ffprobe_path: settings.ffmpeg.ffprobe_path.clone().into_os_string(),
             startup: startup::Params {
                 timeout: stream.startup_timeout,
                 bytes_min: stream.min_probe_bytes as u64,
                 ..startup::Params::default()
             },
         },
+        tune_backoff: tune_backoff(settings),
+        probes: health::Params {
+            interval: settings.probe.interval.unwrap_or(Duration::ZERO),
+            timeout: settings.probe.timeout,
+            tune_delay: settings.probe.tune_delay,
+        },
         chunk_bytes: settings.buffer.chunk_bytes as u64,
         cores: core_count(settings),
         tuners,
         preempt_settle_delay: settings.tuner.settle_delay,
         health_drain_timeout: settings.session.health_drain_timeout,
+    })
+}
+
+fn tune_backoff(settings: &Settings) -> TuneBackoff {
+    let off = TuneBackoff { tunes_max: 0, interval: Duration::ZERO, cooldown: Duration::ZERO };
+    settings.tune_backoff.as_ref().map_or(off, |backoff| TuneBackoff {
+        tunes_max: backoff.max_tunes,
+        interval: backoff.interval,
+        cooldown: backoff.cooldown,
     })
 }
 

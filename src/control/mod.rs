@@ -6,6 +6,7 @@
 
 mod access;
 mod call;
+mod capture;
 mod children;
 mod connection;
 mod fetch;
@@ -15,6 +16,7 @@ mod outbox;
 mod params;
 mod playlist;
 mod port;
+mod probes;
 mod resolver;
 mod routes;
 mod run;

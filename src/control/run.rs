@@ -20,6 +20,7 @@ use super::outbox::Outbox;
 use super::params::{Params, Parts};
 use super::playlist;
 use super::port::Inbox;
+use super::probes::Probes;
 use super::resolver::{Answer, Question, Resolver};
 use super::signals::Signals;
 use super::slates::{Encoder, Slates};
@@ -63,6 +64,7 @@ pub fn run(params: Params, parts: Parts) -> Result<(), ControlError> {
 struct Desk {
     state: Rc<State>,
     children: Rc<Children>,
+    probes: Rc<Probes>,
     slates: Rc<Slates>,
     connections: Connections,
     resolver: Resolver,
@@ -80,7 +82,13 @@ impl Desk {
             ControlRequest::StartChild { core, ticket, program, arguments } => {
                 self.children.start((core, ticket), &program, &arguments);
             }
-            ControlRequest::StopChild { core, ticket } => self.children.stop((core, ticket)),
+            ControlRequest::Probe { core, ticket, program, arguments } => {
+                self.probes.start((core, ticket), program, arguments);
+            }
+            ControlRequest::StopChild { core, ticket } => {
+                self.children.stop((core, ticket));
+                self.probes.stop((core, ticket));
+            }
             ControlRequest::PersistHealth { core, seq, rows } => {
                 health::persist(&self.state, core, seq, rows);
             }
@@ -106,6 +114,7 @@ async fn serve(params: Params, parts: Parts) -> Result<(), ControlError> {
     let outbox = Rc::new(Outbox::new(mailboxes));
     let (resolver, mut answers) = Resolver::start().map_err(ControlError::Start)?;
     let children = Rc::new(Children::new(params.trampoline.clone(), Rc::clone(&outbox)));
+    let probes = Rc::new(Probes::new(params.trampoline.clone(), Rc::clone(&outbox)));
     let encoder = Encoder::new(params.trampoline.clone(), params.ffmpeg.clone());
     let slates = Rc::new(Slates::new(encoder, params.slates.clone(), Rc::clone(&outbox)));
     if params.admin.is_none() {
@@ -113,7 +122,7 @@ async fn serve(params: Params, parts: Parts) -> Result<(), ControlError> {
     }
     let state = Rc::new(State::new(params, clock, store, Rc::clone(&outbox)));
     let connections = Connections::default();
-    let desk = Desk { state: Rc::clone(&state), children, slates, connections, resolver };
+    let desk = Desk { state: Rc::clone(&state), children, probes, slates, connections, resolver };
 
     let of_deliveries = Rc::clone(&outbox);
     tokio_uring::spawn(async move { of_deliveries.keep_delivering().await });
@@ -191,10 +200,12 @@ async fn finish(
 ) -> Result<(), ControlError> {
     let mut hurried = drained.is_err();
     desk.children.stop_all();
+    desk.probes.stop_all();
     desk.slates.stop();
     if !hurried {
         let ended = timeout(CHILDREN_END_TIMEOUT, async {
             desk.children.all_ended().await;
+            desk.probes.ended().await;
             desk.slates.ended().await;
         });
         tokio::select! {

@@ -4,11 +4,13 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use crate::base::{ChildExit, Instant};
+use crate::recovery::ProviderScope;
 use crate::ring::Lent;
 use crate::source::Remux;
 use crate::source::error::SourceError;
-use crate::source::ffmpeg;
+use crate::source::ffmpeg::{self, Detection};
 use crate::source::startup::Verdict;
+use crate::tuner::Source;
 use crate::uring::{Driver, Hangup};
 
 use super::client::SessionKey;
@@ -24,6 +26,8 @@ const STOP_REPEAT: Duration = Duration::from_secs(1);
 pub(crate) struct Child {
     session: SessionKey,
     run: u32,
+    /// What it is connected to.
+    provider: ProviderScope,
     /// When its end was last asked for.
     stop_asked_at: Option<Instant>,
 }
@@ -33,12 +37,13 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         &mut self,
         session: SessionKey,
         run: u32,
-        url: &str,
+        source: &Source,
         remux: Remux,
+        detection: Detection,
     ) -> Result<Ticket, SourceError> {
         let params = &self.params.sources.ffmpeg;
-        let wish = ffmpeg::Run { remux, detection: params.detection, timestamp_offset: Duration::ZERO };
-        let arguments = ffmpeg::arguments(url, &wish, params, &self.params.sources.capabilities)?;
+        let wish = ffmpeg::Run { remux, detection, timestamp_offset: Duration::ZERO };
+        let arguments = ffmpeg::arguments(&source.url, &wish, params, &self.params.sources.capabilities)?;
         let program = self.params.sources.ffmpeg_path.clone();
         let arguments = arguments.into_iter().map(OsString::from).collect();
         let ticket = self.ticket();
@@ -47,7 +52,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             self.counters.queue_full += 1;
             return Err(SourceError::spawn("too many requests are waiting for control"));
         }
-        self.children.insert(ticket, Child { session, run, stop_asked_at: None });
+        let provider = ProviderScope::of(&source.url, source.id.0);
+        self.children.insert(ticket, Child { session, run, provider, stop_asked_at: None });
         Ok(ticket)
     }
 
@@ -58,6 +64,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             Ok(pipe) => pipe,
             Err(reason) => {
                 self.children.remove(&ticket);
+                self.open_awaited(session);
                 if self.source_of(session, run).is_some() {
                     self.source_failed(session, &SourceError::spawn(reason));
                 }
@@ -80,6 +87,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
 
     pub(crate) fn on_child_ended(&mut self, ticket: Ticket, exit: ChildExit, stderr_tail: &str) {
         let Some(child) = self.children.remove(&ticket) else { return };
+        self.open_awaited(child.session);
         let Some(source) = self.source_of(child.session, child.run) else { return };
         if source.selected_at.is_some() {
             // The pipe may still hold what it wrote last; the end of the pipe is the end of the source.
@@ -92,6 +100,13 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             settled @ (Verdict::KeepGoing | Verdict::Ready { .. }) => settled,
         };
         self.on_verdict(child.session, verdict);
+    }
+
+    /// True while a child of the session that is to end may still be connected to the provider of this source.
+    pub(crate) fn is_child_ending(&self, session: SessionKey, source: &Source) -> bool {
+        let provider = ProviderScope::of(&source.url, source.id.0);
+        let is_one = |child: &Child| child.session == session && child.provider == provider;
+        self.children.values().any(|child| child.stop_asked_at.is_some() && is_one(child))
     }
 
     fn source_of(&mut self, session: SessionKey, run: u32) -> Option<&mut SourceRun> {

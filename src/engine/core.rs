@@ -13,7 +13,7 @@ use crate::recovery::ProviderCooldowns;
 use crate::ring::{Lent, Ring};
 use crate::session;
 use crate::session::history::ClosedSessions;
-use crate::tuner::{ChannelId, Lineup};
+use crate::tuner::{Backoff, ChannelId, Lineup};
 use crate::uring::{Completion, Driver, Event, Handle, Hangup, Operation};
 
 use super::children::Child;
@@ -23,6 +23,7 @@ use super::live::LiveSession;
 use super::mailbox::{Mailbox, MailboxReader};
 use super::params::Params;
 use super::port::{ControlPort, CoreCommand, CoreId, SessionId, Ticket, TunerMessage};
+use super::probing::Probing;
 use super::snapshot::CoreCounters;
 use super::token::Token;
 use super::tuners::Tuners;
@@ -88,6 +89,10 @@ pub struct Core<D: Driver<Memory = Lent, Token = Token>> {
     pub(crate) tuners: Option<Tuners>,
     /// Providers that this core leaves alone.
     pub(crate) providers: ProviderCooldowns,
+    /// Channels that are refused for a while.
+    pub(crate) backoff: Backoff,
+    /// Sources that are tried in the background.
+    pub(crate) probing: Probing,
     /// Sessions that have ended here.
     pub(crate) closed: ClosedSessions,
     pub(crate) next_ticket: u64,
@@ -133,10 +138,13 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     pub fn new(driver: D, parts: Parts<D::Descriptor>) -> Result<Self, Errno> {
         let first = parts.id == CoreId(0);
         let tuners = first.then(|| Tuners::new(parts.params.tuners, parts.params.preempt_settle_delay));
+        let backoff = parts.params.tune_backoff;
         let mut core = Self {
             driver,
             id: parts.id,
             providers: ProviderCooldowns::new(parts.params.session.provider_cooldown),
+            backoff: Backoff::new(backoff.tunes_max, backoff.interval, backoff.cooldown),
+            probing: Probing::new(parts.params.probes),
             closed: ClosedSessions::new(parts.params.history.sessions),
             params: parts.params,
             control: parts.control,
@@ -250,7 +258,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     }
 
     fn wait(&self) -> Duration {
-        if !self.fresh.is_empty() || !self.ready.is_empty() || !self.blocked_sources.is_empty() {
+        let has_more = !self.fresh.is_empty() || !self.ready.is_empty() || !self.blocked_sources.is_empty();
+        if has_more || self.probing.is_looking() {
             return Duration::ZERO;
         }
         let timer = self.timers.peek().map(|Reverse((at, _))| *at);
@@ -259,7 +268,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let is_idle = self.clients.count() == 0 && self.retired_rings.is_empty() && self.children.is_empty();
         let sweep = (!is_idle).then_some(self.next_sweep);
         let health = self.health.next_deadline();
-        let deadlines = [timer, intake, tuners, self.accept_again, self.draining, sweep, health];
+        let probing = self.probing.next_deadline();
+        let deadlines = [timer, intake, tuners, self.accept_again, self.draining, sweep, health, probing];
         let next = deadlines.into_iter().flatten().min().unwrap_or(self.now + SLEEP_MAX);
         (next - self.now).min(SLEEP_MAX)
     }
@@ -335,6 +345,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                 CoreCommand::ChildEnded { ticket, exit, stderr_tail } => {
                     self.on_child_ended(ticket, exit, &stderr_tail)
                 }
+                CoreCommand::Probed { ticket, exit, stdout, stderr } => {
+                    self.on_probed(ticket, exit, &stdout, &stderr);
+                }
                 CoreCommand::HealthPersisted { seq, result } => self.on_health_persisted(seq, result),
                 CoreCommand::ClearHealth { channel } => self.on_clear_health(channel),
                 CoreCommand::SlateReady { ticket, result } => self.on_slate(ticket, result),
@@ -356,6 +369,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         for listener in std::mem::take(&mut self.listeners) {
             self.driver.close(listener.handle, Hangup::Finish);
         }
+        self.drain_probing();
         let sessions: Vec<_> = self.sessions.iter().map(|(key, _)| key).collect();
         for session in sessions {
             self.session_event(session, session::Event::Drain);
@@ -386,6 +400,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             self.accept_again = None;
             self.accept_on_all();
         }
+        self.expire_probing();
         self.expire_tuners();
         self.deliver_tuner_post();
         if self.next_sweep <= self.now {

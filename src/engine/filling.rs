@@ -276,3 +276,34 @@ impl LiveSession {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::testing::{add_session, core};
+
+    #[test]
+    fn a_boundary_says_what_it_signals_and_the_last_reason_why_it_could_not() {
+        let (mut core, _) = core();
+        let session = add_session(&mut core, 1);
+        let live = core.sessions.get_mut(session).unwrap();
+        for (millis, transition, applied, skipped, expected) in [
+            (
+                0,
+                "live_to_keepalive",
+                "",
+                "idr_keepalive_non_av",
+                ("disc,cc,pcr", "stitch_no_observed_pcr,idr_keepalive_non_av", false),
+            ),
+            (100, "keepalive_to_live", "idr", "", ("disc,cc,pcr,stitch,idr", "", true)),
+        ] {
+            live.splice.pause(Instant::from_millis(millis));
+            live.note_boundary(transition, applied, skipped);
+            let told = &live.transition;
+            let found = (told.signals_applied.as_str(), told.signal_skips.as_str(), told.stitch_applied);
+            assert_eq!(found, expected);
+            assert_eq!(told.fallback_reason, "default: stitch_no_observed_pcr");
+            assert_eq!(told.fallback_count, 1, "the second boundary has nothing to add");
+        }
+    }
+}

@@ -125,6 +125,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     }
 
     /// What is known of a source: from this core's memory, else from the database.
+    #[cfg_attr(not(test), expect(dead_code, reason = "only tests look at it"))]
     pub(crate) fn health_of(&self, source: SourceId) -> Health {
         let known = self.health.book.health(source);
         known
@@ -134,7 +135,6 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     }
 
     /// The places of a channel's sources in the order in which they are to be tried.
-    #[cfg_attr(not(test), expect(dead_code, reason = "sessions do not order their sources yet"))]
     pub(crate) fn health_order(&self, channel: &Channel) -> Vec<Ranked<usize>> {
         let ranked = |(place, source): (usize, &Source)| {
             let health = self.health.book.health(source.id).unwrap_or(&source.health).clone();
@@ -153,6 +153,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     }
 
     /// What has become of the health that was to be stored.
+    #[cfg_attr(not(test), expect(dead_code, reason = "only tests look at it"))]
     pub(crate) const fn health_totals(&self) -> Totals {
         self.health.book.totals()
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::base::Instant;
 use crate::base::limits::{PACKET_BYTES, READ_BYTES_MAX};
+use crate::health::Event as ProbeEvent;
 use crate::recovery::{Condemned, Holdback, RunKind};
 use crate::ring::Lent;
 use crate::session::{Event as SessionEvent, State};
@@ -12,7 +13,7 @@ use crate::source::profile::ProfileScanner;
 use crate::source::sniff::{Body, Sniffer};
 use crate::source::startup::{Programme, Seen, Verdict};
 use crate::source::watch::{self, Progress, Watch};
-use crate::ts::{self, Aligned, Aligner, EntryPoint, Inspector, NULL_PACKET, Packet};
+use crate::ts::{self, Aligned, Aligner, Codec, EntryPoint, Inspector, NULL_PACKET, Packet};
 use crate::uring::Driver;
 
 use super::client::SessionKey;
@@ -111,6 +112,16 @@ impl Ingest {
         aligned
     }
 
+    /// Bytes of whole packets so far.
+    pub(crate) const fn aligned(&self) -> u64 {
+        self.aligned
+    }
+
+    /// The codec of the stream in which the first entry point was found.
+    pub(crate) fn entry_codec(&self) -> Option<Codec> {
+        self.first_entry.as_ref().map(|entry| entry.codec)
+    }
+
     /// Whole packets that wait to be released.
     pub(crate) const fn held(&self) -> u64 {
         self.aligned - self.released
@@ -184,6 +195,13 @@ impl Ingest {
         let bytes = whole.saturating_sub(self.released).min(at_hand);
         self.released += bytes;
         bytes
+    }
+
+    /// Releases everything that is held.
+    pub(crate) const fn release_all(&mut self) -> u64 {
+        let held = self.held();
+        self.released += held;
+        held
     }
 
     fn sniff(&mut self, bytes: &[u8]) {
@@ -281,10 +299,16 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     }
 
     fn source_ready(&mut self, session: SessionKey, from: u64) {
+        if self.is_probe(session) {
+            return self.probe_event(ProbeEvent::Ready);
+        }
         let Some(live) = self.sessions.get_mut(session) else { return };
         let Some(source) = &mut live.source else { return };
         source.selected_at = Some(self.now);
         let is_first = live.history.current().is_none();
+        if is_first {
+            self.backoff.record_success(self.now, live.channel.id);
+        }
         if let Some(staging) = &mut source.staging {
             staging.start_from(from);
             source.ingest.start_from(staging.position(), staging.packets(), is_first);
@@ -292,6 +316,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let watch = watch::Params { stall_detect: self.params.session.stall_detect, content: true };
         source.watch = Some(Watch::new(watch, self.now));
         self.note_selected(session, from);
+        self.schedule_probe(session);
         self.session_event(session, SessionEvent::SourceReady);
         self.drive(session);
     }
@@ -379,15 +404,33 @@ impl LiveSession {
         let Some(SourceRun { ingest, .. }) = &mut self.source else { return };
         let bytes =
             usize::try_from(ingest.release(now, packets as u64)).expect("at most the packets at hand");
+        self.show(now, bytes, packets - bytes + rest);
+    }
+
+    /// Shows viewers the first `bytes` pending bytes, which have been released; behind them and `rest` more there is
+    /// nothing.
+    fn show(&mut self, now: Instant, bytes: usize, rest: usize) {
+        let Some(SourceRun { ingest, .. }) = &mut self.source else { return };
         ingest.censor(&mut self.ring.pending()[..bytes]);
         self.splice.restamp(now, &mut self.ring.pending()[..bytes]);
         self.look(bytes);
-        self.ring.commit(bytes, packets - bytes + rest);
+        self.ring.commit(bytes, rest);
         if bytes > 0 {
             self.stats.bytes_pushed += bytes as u64;
+            self.bitrate.add(now, bytes as u64);
             self.stats.chunks_pushed += 1;
             self.stats.last_push_at = Some(now);
         }
+    }
+
+    /// Nothing follows: what was held back for the sake of what follows is shown.
+    pub(crate) fn show_rest(&mut self, now: Instant) {
+        let Some(SourceRun { ingest, staging: None, .. }) = &mut self.source else { return };
+        if self.ring.is_reserved() {
+            return;
+        }
+        let held = usize::try_from(ingest.release_all()).expect("less than the ring");
+        self.show(now, held, 0);
     }
 
     /// The selected source takes over.

@@ -8,14 +8,16 @@ use crate::base::limits::ENTRY_POINTS_MAX;
 use crate::recovery::slate::Slate;
 use crate::recovery::{FillerReport, Splice};
 use crate::ring::{EntryIndex, Ring};
-use crate::source::profile::Profile;
+use crate::source::profile::{BitrateMeter, Profile};
 use crate::ts::{Inspector, Snapshot};
 use crate::tuner::Channel;
 
 use super::client::ClientKey;
 use super::events::{About, Coalesced};
 use super::filling::Filling;
+use super::opening::Awaited;
 use super::port::{SessionId, Ticket};
+use super::profiles::Probing;
 use super::snapshot::TransitionSnapshot;
 use super::upstream::SourceRun;
 use crate::session::history::{Ended, History, Limits, WriteCounters};
@@ -36,6 +38,10 @@ pub(crate) struct LiveSession {
     pub(crate) inspector: Inspector,
     pub(crate) entries: EntryIndex<Snapshot>,
     pub(crate) source: Option<SourceRun>,
+    /// The attempt at a source that has yet to begin.
+    pub(crate) awaited: Option<Awaited>,
+    /// When ffprobe is asked about the source.
+    pub(crate) probing: Probing,
     pub(crate) runs: u32,
     /// What viewers get before the selected source's first packet.
     pub(crate) prologue: Vec<u8>,
@@ -51,6 +57,8 @@ pub(crate) struct LiveSession {
     /// What the last filler came to.
     pub(crate) keepalive: Option<FillerReport>,
     pub(crate) transition: TransitionSnapshot,
+    /// How much comes of the selected source.
+    pub(crate) bitrate: BitrateMeter,
     /// What is known of the stream that was last shown.
     pub(crate) stream: Option<Profile>,
 
@@ -88,7 +96,6 @@ pub(crate) struct SessionStats {
     pub(crate) viewers_now: u64,
     pub(crate) bytes_read: u64,
     pub(crate) bytes_pushed: u64,
-    pub(crate) bytes_pushed_at_select: u64,
     pub(crate) chunks_pushed: u64,
     pub(crate) last_byte_at: Option<Instant>,
     pub(crate) last_push_at: Option<Instant>,
@@ -116,6 +123,8 @@ impl LiveSession {
             inspector: Inspector::new(),
             entries: EntryIndex::new(ENTRY_POINTS_MAX),
             source: None,
+            awaited: None,
+            probing: Probing::new(params),
             runs: 0,
             prologue: Vec::new(),
             slate: None,
@@ -125,6 +134,7 @@ impl LiveSession {
             filling: None,
             keepalive: None,
             transition: TransitionSnapshot::default(),
+            bitrate: BitrateMeter::new(now),
             stream: None,
             waiting: Vec::new(),
             caught_up: Vec::new(),
@@ -180,5 +190,40 @@ impl LiveSession {
     pub(crate) fn advance_mark(&mut self) {
         self.mark = self.ring.head();
         self.unmarked_since = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::testing::{add_session, core};
+
+    #[test]
+    fn viewers_are_sent_whole_steps_and_the_rest_when_it_is_old() {
+        const STEP: u64 = 188 * 3;
+        let (mut core, _) = core();
+        let session = add_session(&mut core, 1);
+        let live = core.sessions.get_mut(session).unwrap();
+        let mut write = |millis: u64, packets: usize| {
+            let bytes = packets * 188;
+            let span = live.ring.reserve(bytes).unwrap();
+            live.ring.received(span, bytes);
+            live.ring.commit(bytes, 0);
+            let is_due = live.mark_committed(Instant::from_millis(millis), STEP);
+            (is_due, live.mark, live.unmarked_since.map(Instant::as_millis))
+        };
+        for (millis, packets, expected) in [
+            (10, 1, (false, 0, Some(10))),
+            (20, 1, (false, 0, Some(10))),
+            (30, 5, (true, 2 * STEP, Some(30))),
+            (40, 2, (true, 3 * STEP, None)),
+            (50, 1, (false, 3 * STEP, Some(50))),
+        ] {
+            assert_eq!(write(millis, packets), expected, "at {millis} ms");
+        }
+        core.now = Instant::from_millis(150);
+        core.on_session_timer(session);
+        let live = core.sessions.get_mut(session).unwrap();
+        assert_eq!((live.mark, live.unmarked_since), (live.ring.head(), None));
     }
 }

@@ -17,6 +17,8 @@ mod opening;
 mod params;
 mod placement;
 pub mod port;
+mod probing;
+mod profiles;
 mod recovering;
 mod report;
 mod sessions;
@@ -35,7 +37,7 @@ mod viewers;
 pub use self::core::{Core, Parts};
 pub use heartbeat::Heartbeats;
 pub use mailbox::{Mailbox, MailboxFull, MailboxReader};
-pub use params::{Egress, Filling, Params, SlowPolicy, Sources, ZeroCopy};
+pub use params::{Egress, Filling, Params, SlowPolicy, Sources, TuneBackoff, ZeroCopy};
 pub use placement::home;
 pub use port::{
     ControlPort, ControlRequest, CoreCommand, CoreId, HandedConnection, SessionId, Ticket, TunerMessage,

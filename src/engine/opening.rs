@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
+use crate::base::Instant;
 use crate::ring::Lent;
 use crate::session::{Event as SessionEvent, Lost};
 use crate::source::direct::{Client, Want};
 use crate::source::error::{Kind, SourceError};
+use crate::source::ffmpeg::Detection;
 use crate::source::startup::{self, Startup};
+use crate::source::telemetry::component_hint;
 use crate::source::watch::Stall;
 use crate::source::{Opening, direct, mode};
+use crate::ts::ComponentState;
 use crate::tuner::Source;
 use crate::uring::{Driver, Hangup};
 
@@ -16,15 +20,42 @@ use super::client::SessionKey;
 use super::core::Core;
 use super::events;
 use super::ingest::Ingest;
+use super::profiles::stored_profile;
 use super::staging::Staging;
 use super::token::Token;
 use super::upstream::{Io, SourceRun};
 
+/// How long an attempt waits for a child of before that still reads from the same provider: the time from SIGTERM to
+/// SIGKILL, and what it takes to hear of it.
+const CHILD_END_WAIT: Duration = Duration::from_millis(750);
+
 /// What is to be tried.
-struct Attempt {
-    source: Source,
-    selection_reason: String,
-    timeout: Duration,
+#[derive(Clone)]
+pub(crate) struct Attempt {
+    pub(crate) source: Source,
+    /// `initial_startup` or `recovery_cycle_<n>:<reason>`.
+    pub(crate) selection_reason: String,
+    pub(crate) in_recovery: bool,
+    /// When it is given up.
+    pub(crate) deadline: Instant,
+    pub(crate) look: Look,
+}
+
+/// How long ffmpeg looks at a source before it starts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Look {
+    /// As configured.
+    First,
+    /// Longer, because the first look has not found everything.
+    Relaxed(Detection),
+}
+
+/// An attempt that begins when a child of the same provider has ended: providers count connections.
+pub(crate) struct Awaited {
+    attempt: Attempt,
+    opening: Opening,
+    /// Then it begins all the same.
+    pub(crate) until: Instant,
 }
 
 impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
@@ -34,12 +65,26 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         session: SessionKey,
         index: usize,
         selection_reason: String,
+        in_recovery: bool,
         timeout: Duration,
     ) {
         self.register_ring(session);
         let Some(live) = self.sessions.get(session) else { return };
         let source = live.channel.sources[index].clone();
-        let attempt = Attempt { source, selection_reason, timeout };
+        self.try_source(session, source, selection_reason, in_recovery, timeout);
+    }
+
+    /// Begins an attempt at a source.
+    pub(crate) fn try_source(
+        &mut self,
+        session: SessionKey,
+        source: Source,
+        selection_reason: String,
+        in_recovery: bool,
+        timeout: Duration,
+    ) {
+        let deadline = self.now + timeout;
+        let attempt = Attempt { source, selection_reason, in_recovery, deadline, look: Look::First };
         match mode::plan(self.params.sources.mode, &attempt.source.url) {
             Ok(opening) => self.open(session, attempt, opening),
             Err(error) => self.source_failed_to_start(session, &attempt.source, &error),
@@ -61,13 +106,60 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         }
     }
 
+    /// Opens a source, as soon as nothing else of the session is connected to its provider.
     fn open(&mut self, session: SessionKey, attempt: Attempt, opening: Opening) {
+        if !self.is_child_ending(session, &attempt.source) {
+            return self.open_now(session, attempt, opening);
+        }
+        let until = attempt.deadline.min(self.now + CHILD_END_WAIT);
+        if let Some(live) = self.sessions.get_mut(session) {
+            live.awaited = Some(Awaited { attempt, opening, until });
+        }
+        self.arm(session);
+    }
+
+    /// Begins the attempt that waits, if it need not wait any longer.
+    pub(crate) fn open_awaited(&mut self, session: SessionKey) {
+        let Some(live) = self.sessions.get(session) else { return };
+        let Some(awaited) = &live.awaited else { return };
+        if awaited.until > self.now && self.is_child_ending(session, &awaited.attempt.source) {
+            return;
+        }
+        let awaited = self.sessions.get_mut(session).and_then(|live| live.awaited.take());
+        if let Some(Awaited { attempt, opening, .. }) = awaited {
+            self.open_now(session, attempt, opening);
+        }
+    }
+
+    /// Which programmes are taken, and how long ffmpeg looks for them. A first look that may have been too short is
+    /// repeated, unless what it finds is all that the source had before.
+    fn terms_of(&self, attempt: &Attempt, opening: Opening) -> (startup::Inventory, Detection) {
+        let detection = self.params.sources.ffmpeg.detection;
+        let left = attempt.deadline - self.now;
+        match (opening, attempt.look) {
+            (Opening::Direct, _) => (startup::Inventory::AsDeclared, detection),
+            (Opening::Ffmpeg(_), Look::Relaxed(longer)) => (startup::Inventory::AsDeclared, longer),
+            (Opening::Ffmpeg(_), Look::First) => {
+                let stored = stored_profile(&self.health.book, &attempt.source);
+                let inventory = match component_hint(&stored) {
+                    ComponentState::VideoOnly | ComponentState::AudioOnly => startup::Inventory::AsDeclared,
+                    ComponentState::VideoAudio | ComponentState::Undetected => detection
+                        .relaxed(left)
+                        .map_or(startup::Inventory::AsDeclared, |_longer| startup::Inventory::VideoAndAudio),
+                };
+                (inventory, detection)
+            }
+        }
+    }
+
+    fn open_now(&mut self, session: SessionKey, attempt: Attempt, opening: Opening) {
+        let (inventory, detection) = self.terms_of(&attempt, opening);
+        let timeout = attempt.deadline - self.now;
         let Some(live) = self.sessions.get_mut(session) else { return };
         live.runs += 1;
         let run = live.runs;
         let url = attempt.source.url.clone();
-        let direct =
-            direct::Params { startup_timeout: attempt.timeout, ..self.params.sources.direct.clone() };
+        let direct = direct::Params { startup_timeout: timeout, ..self.params.sources.direct.clone() };
         let io = match opening {
             Opening::Direct => match Client::new(&url, direct, self.now) {
                 Ok(client) => {
@@ -75,20 +167,20 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                 }
                 Err(error) => return self.source_failed_to_start(session, &attempt.source, &error),
             },
-            Opening::Ffmpeg(remux) => match self.start_ffmpeg(session, run, &url, remux) {
-                Ok(ticket) => Io::Child { ticket, pipe: None, is_busy: false, has_ended: false },
-                Err(error) => return self.source_failed_to_start(session, &attempt.source, &error),
-            },
+            Opening::Ffmpeg(remux) => {
+                match self.start_ffmpeg(session, run, &attempt.source, remux, detection) {
+                    Ok(ticket) => Io::Child { ticket, pipe: None, is_busy: false, has_ended: false },
+                    Err(error) => return self.source_failed_to_start(session, &attempt.source, &error),
+                }
+            }
         };
         let Some(live) = self.sessions.get_mut(session) else { return };
         let ingest = Ingest::new(matches!(opening, Opening::Direct));
-        let limits = startup::Params { timeout: attempt.timeout, ..self.params.sources.startup };
+        let limits = startup::Params { timeout, inventory, ..self.params.sources.startup };
         let startup = Startup::new(limits, self.now);
         live.source = Some(SourceRun {
             run,
-            source: attempt.source,
-            selection_reason: attempt.selection_reason,
-            timeout: attempt.timeout,
+            attempt,
             opening,
             io,
             ingest,
@@ -106,7 +198,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
 
     /// The session's machine wants the source gone.
     pub(crate) fn stop_source(&mut self, session: SessionKey) {
+        self.cancel_probe(session);
         let Some(live) = self.sessions.get_mut(session) else { return };
+        live.awaited = None;
         let Some(source) = live.source.take() else { return };
         // What it has left half received is shown to nobody.
         if !live.ring.is_reserved() {
@@ -125,6 +219,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     }
 
     pub(crate) fn expire_source(&mut self, session: SessionKey) {
+        self.open_awaited(session);
         let Some(live) = self.sessions.get_mut(session) else { return };
         let Some(source) = &mut live.source else { return };
         if let Io::Direct { client, .. } = &mut source.io
@@ -219,17 +314,29 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             self.session_event(session, SessionEvent::SourceLost { cause });
             return;
         }
-        let attempt = Attempt {
-            source: source.source.clone(),
-            selection_reason: source.selection_reason.clone(),
-            timeout: source.timeout,
-        };
-        if let Some(other) = mode::plan_after(self.params.sources.mode, source.opening, error) {
+        let (attempt, opening) = (source.attempt.clone(), source.opening);
+        if let Some(other) = mode::plan_after(self.params.sources.mode, opening, error) {
             self.stop_source(session);
             self.open(session, attempt, other);
             return;
         }
+        if let Some(longer) = self.longer_look(&attempt, opening, error) {
+            let Some(live) = self.sessions.get(session) else { return };
+            let line = live.about().line("shared session source is looked at longer");
+            log::info!("{}", line.field("source_id", attempt.source.id.0).field("reason", error.reason()));
+            self.stop_source(session);
+            self.open(session, Attempt { look: Look::Relaxed(longer), ..attempt }, opening);
+            return;
+        }
         self.source_failed_to_start(session, &attempt.source, error);
+    }
+
+    /// The second look of ffmpeg at a source of which the first has not found everything.
+    fn longer_look(&self, attempt: &Attempt, opening: Opening, error: &SourceError) -> Option<Detection> {
+        let is_first = matches!(opening, Opening::Ffmpeg(_)) && attempt.look == Look::First;
+        let is_incomplete = is_first && error.kind() == Kind::Inventory;
+        let detection = self.params.sources.ffmpeg.detection;
+        is_incomplete.then(|| detection.relaxed(attempt.deadline - self.now)).flatten()
     }
 
     pub(crate) fn source_failed_to_start(
@@ -238,6 +345,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         source: &Source,
         error: &SourceError,
     ) {
+        if self.is_probe(session) {
+            return self.probe_failed(source, error);
+        }
         let Some(live) = self.sessions.get(session) else { return };
         let url = crate::base::redact::url(&source.url);
         log::warn!("{}", events::source_start_failed(live.about(), source.id.0, &url, &error.reason()));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::limits::{READ_BYTES_MAX, SEND_BYTES_MAX};
+use crate::health;
 use crate::recovery::{FillerParams, HELD_BYTES_MAX};
 use crate::session;
 use crate::session::history::Limits;
@@ -60,6 +61,8 @@ pub struct Sources {
     pub capabilities: Arc<source::ffmpeg::Capabilities>,
     /// The program.
     pub ffmpeg_path: OsString,
+    /// The program that is asked about streams whose packets do not tell what they are.
+    pub ffprobe_path: OsString,
     /// When a start has succeeded or failed.
     pub startup: source::startup::Params,
 }
@@ -71,6 +74,17 @@ pub struct Filling {
     pub filler: FillerParams,
     /// What the picture says.
     pub text: String,
+}
+
+/// When a channel that cannot be tuned is refused. Anything zero is never.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TuneBackoff {
+    /// After so many failed tunes
+    pub tunes_max: u32,
+    /// within this time,
+    pub interval: Duration,
+    /// for so long.
+    pub cooldown: Duration,
 }
 
 /// Everything together.
@@ -86,6 +100,10 @@ pub struct Params {
     pub sources: Sources,
     /// What viewers get while a session has no source; `None` is nothing.
     pub filler: Option<Filling>,
+    /// When a channel that cannot be tuned is refused.
+    pub tune_backoff: TuneBackoff,
+    /// How sources are tried in the background.
+    pub probes: health::Params,
     /// Bytes of a chunk: the ring holds 16 of them beside the join lag.
     pub chunk_bytes: u64,
     /// How many cores there are.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::base::{ChildExit, Instant};
 use crate::health;
 use crate::recovery::slate::{Slate, SlateSpec};
-use crate::tuner::{ChannelId, Lineup, SourceId};
+use crate::tuner::{ChannelId, Kind, Lineup, SourceId};
 
 use super::snapshot::CoreSnapshot;
 use super::trigger::TriggerReply;
@@ -66,8 +66,19 @@ pub enum ControlRequest<F = OwnedFd> {
         /// Its arguments.
         arguments: Vec<OsString>,
     },
+    /// Run a program to its end and say what it has written. Full: nothing is learnt.
+    Probe {
+        /// Who asks.
+        core: CoreId,
+        /// Comes back in [`CoreCommand::Probed`].
+        ticket: Ticket,
+        /// The program.
+        program: OsString,
+        /// Its arguments.
+        arguments: Vec<OsString>,
+    },
     /// Stop a child: SIGTERM, then SIGKILL after 500 ms. Full: the core repeats the request until the child's end
-    /// is reported.
+    /// is reported. A probe is killed at once, and has no answer.
     StopChild {
         /// The ticket it was started with.
         core: CoreId,
@@ -125,6 +136,17 @@ pub enum CoreCommand<F = OwnedFd> {
         /// The end of its standard error, redacted.
         stderr_tail: String,
     },
+    /// The answer to [`ControlRequest::Probe`].
+    Probed {
+        /// Of the question.
+        ticket: Ticket,
+        /// How it ended; `None` when it did not in time.
+        exit: Option<ChildExit>,
+        /// What it has written.
+        stdout: Vec<u8>,
+        /// What it complained of, redacted.
+        stderr: String,
+    },
     /// The answer to [`ControlRequest::PersistHealth`]: the sources that the database does not have, or why nothing
     /// was written.
     HealthPersisted {
@@ -169,14 +191,16 @@ pub enum CoreCommand<F = OwnedFd> {
 /// Tuners are counted by core 0; other cores ask it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum TunerMessage {
-    /// A session needs a tuner.
+    /// A session or a probe needs a tuner.
     Request {
         /// Where the session lives.
         core: CoreId,
         /// The session.
         session: SessionId,
-        /// Its channel's guide number, for the snapshot.
-        guide_number: String,
+        /// For the snapshot: its channel's guide number, or `probe:` and an item.
+        label: String,
+        /// Which of both it is.
+        kind: Kind,
     },
     /// The session has its tuner.
     Granted {
@@ -189,6 +213,20 @@ pub enum TunerMessage {
     Refused {
         /// The session.
         session: SessionId,
+    },
+    /// Whether a tuner is free, and so a connection more takes nothing from a viewer.
+    IsRoom {
+        /// Where the session lives that wants to know.
+        core: CoreId,
+        /// The session.
+        session: SessionId,
+    },
+    /// The answer to `IsRoom`.
+    Room {
+        /// The session.
+        session: SessionId,
+        /// The answer.
+        is_room: bool,
     },
     /// The session is done with its tuner.
     Released {

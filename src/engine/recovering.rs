@@ -1,11 +1,9 @@
 //! What sessions' machines decide about sources that were lost: recorded, told, and asked for by operators.
 
 use crate::base::redact;
-use crate::health::{StoredProfile, failure_reason};
+use crate::health::failure_reason;
 use crate::ring::Lent;
-use crate::session::history::Profile as HistoryProfile;
 use crate::session::{Action, Notice, TriggerError};
-use crate::source::profile::StreamProfile;
 use crate::tuner::SourceId;
 use crate::uring::Driver;
 
@@ -13,7 +11,6 @@ use super::candidates::Candidates;
 use super::client::SessionKey;
 use super::core::Core;
 use super::events::{self, RecoveryTriggered};
-use super::live::LiveSession;
 use super::token::Token;
 use super::trigger::TriggerRefusal;
 
@@ -85,12 +82,6 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                     .field("cooldown", format!("{cooldown:?}"));
                 log::info!("{line}");
             }
-            Notice::ReselectAlert { count, .. } => {
-                if let Some(window) = live.history.current() {
-                    let count = u64::from(*count);
-                    log::warn!("{}", events::reselect_alert(about, window, count, count));
-                }
-            }
         }
     }
 
@@ -125,58 +116,5 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         for action in actions {
             self.perform(session, action);
         }
-    }
-
-    /// What was learnt of the selected source's stream: kept, stored, and its slate made ready.
-    pub(crate) fn use_profiles(&mut self) {
-        let now = self.now;
-        let due: Vec<_> =
-            self.sessions.iter_mut().filter_map(|(key, live)| live.profile_due(now).then_some(key)).collect();
-        for session in due {
-            self.use_profile(session);
-        }
-    }
-
-    fn use_profile(&mut self, session: SessionKey) {
-        let Some(live) = self.sessions.get_mut(session) else { return };
-        let Some(run) = &mut live.source else { return };
-        run.profile_used = true;
-        let (source, channel) = (run.source.clone(), live.channel.id);
-        let profile = run.ingest.scanner.profile();
-        let known = StreamProfile::from(&profile);
-        if known.is_empty() {
-            return;
-        }
-        live.history.update(|facts| {
-            facts.profile = HistoryProfile {
-                resolution: (known.width, known.height),
-                frame_rate: known.fps,
-                video_codec: known.video_codec.clone(),
-                audio_codec: known.audio_codec.clone(),
-                bitrate_bps: known.bitrate_bps,
-            };
-        });
-        live.stream = Some(profile);
-        let stored = StoredProfile {
-            width: known.width,
-            height: known.height,
-            fps: known.fps,
-            video_codec: known.video_codec,
-            audio_codec: known.audio_codec,
-            bitrate_bps: known.bitrate_bps,
-            probed_at: 0,
-        };
-        self.health_looked(source.id, channel, Some(session), stored);
-        self.ask_for_slate(session);
-    }
-}
-
-impl LiveSession {
-    /// True once enough is known of the selected source's stream, or nothing more is waited for.
-    fn profile_due(&self, now: crate::base::Instant) -> bool {
-        let Some(run) = &self.source else { return false };
-        let Some(selected_at) = run.selected_at else { return false };
-        !run.profile_used
-            && (run.ingest.scanner.is_complete() || now - selected_at >= super::live::PROFILE_WAIT)
     }
 }

@@ -10,6 +10,8 @@ use crate::session::history::{
 };
 use crate::session::{Failure, State, Status};
 use crate::source::cutover::Cutover;
+use crate::source::profile::{BitrateMeter, StreamProfile};
+use crate::source::telemetry::Telemetry;
 use crate::tuner::{ChannelId, SourceId};
 use crate::uring::Driver;
 
@@ -17,6 +19,8 @@ use super::client::{Client, ClientState, SessionKey};
 use super::core::Core;
 use super::events;
 use super::live::LiveSession;
+use super::opening::Look;
+use super::profiles::stored_profile;
 use super::snapshot::{
     CoreSnapshot, HealthPersistSnapshot, LeaseSnapshot, RecoverySnapshot, SessionPhase, SessionSnapshot,
     TunersSnapshot, ViewerSnapshot,
@@ -31,6 +35,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let mut sessions: Vec<_> = self
             .sessions
             .iter()
+            .filter(|(key, _)| !self.is_probe(*key))
             .map(|(key, live)| {
                 let viewers = viewers.remove(&key.to_bits()).unwrap_or_default();
                 session_snapshot(live, &self.health.book, self.now, viewers)
@@ -53,10 +58,11 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let now = self.now;
         let Some(live) = self.sessions.get_mut(session) else { return };
         let Some(run) = &live.source else { return };
-        let facts = live.source_facts(run, from);
-        let reason = run.selection_reason.clone();
+        let stored = stored_profile(&self.health.book, &run.attempt.source);
+        let facts = source_facts(run, from, &stored);
+        let reason = run.attempt.selection_reason.clone();
         live.error = None;
-        live.stats.bytes_pushed_at_select = live.stats.bytes_pushed;
+        live.bitrate = BitrateMeter::new(now);
         let selected = live.history.select(now, facts, reason);
         let Some(window) = live.history.current() else { return };
         let about = live.about();
@@ -165,11 +171,7 @@ fn session_snapshot(
         bytes_read: stats.bytes_read,
         bytes_pushed: stats.bytes_pushed,
         chunks_pushed: stats.chunks_pushed,
-        bitrate_bps: live.history.current().map_or(0, |source| {
-            let elapsed_ms = u64::try_from((now - source.selected_at).as_millis()).unwrap_or(u64::MAX);
-            let pushed = stats.bytes_pushed.saturating_sub(stats.bytes_pushed_at_select);
-            pushed.saturating_mul(8000) / elapsed_ms.max(1)
-        }),
+        bitrate_bps: live.bitrate.clone().bits_per_second(now),
         last_byte_at: stats.last_byte_at,
         last_push_at: stats.last_push_at,
         writer_pauses: stats.writer_pauses,
@@ -256,42 +258,54 @@ impl LiveSession {
         };
         self.error.clone().unwrap_or_else(|| text.to_owned())
     }
+}
 
-    /// The source that has just shown its first picture, which begins at byte `from` of it.
-    pub(crate) fn source_facts(&self, run: &SourceRun, from: u64) -> SourceFacts {
-        let source = &run.source;
-        let inventory = run.ingest.inspector.inventory();
-        let raw = run.ingest.bytes;
-        let cutover = Cutover::new(raw, raw.saturating_sub(from), from);
-        let (video_codecs, audio_codecs) =
-            (inventory.video_codecs.to_string(), inventory.audio_codecs.to_string());
-        let first = |codecs: &str| codecs.split(',').next().unwrap_or_default().to_owned();
-        SourceFacts {
-            id: source.id,
-            item_key: source.item_key.clone(),
-            url: redact::url(&source.url),
-            mode: run.opening.name(),
-            profile: Profile {
-                video_codec: first(&video_codecs),
-                audio_codec: first(&audio_codecs),
-                ..Profile::default()
-            },
-            startup: StartupFacts {
-                raw_bytes: cutover.raw,
-                trimmed_bytes: cutover.trimmed,
-                cutover_offset: cutover.offset,
-                dropped_bytes: cutover.dropped,
-                random_access_codec: (inventory.video_streams > 0).then(|| first(&video_codecs)),
-                inventory_method: inventory.method.as_str(),
-                video_streams: u32::try_from(inventory.video_streams).unwrap_or(u32::MAX),
-                audio_streams: u32::try_from(inventory.audio_streams).unwrap_or(u32::MAX),
-                video_codecs,
-                audio_codecs,
-                component_state: inventory.component_state().as_str(),
-                relaxed_retry: None,
-            },
-        }
+/// The source that has just shown its first picture, which begins at byte `from` of its packets; `stored` is what
+/// was known of its stream before.
+fn source_facts(run: &SourceRun, from: u64, stored: &StreamProfile) -> SourceFacts {
+    let source = &run.attempt.source;
+    let start = telemetry(run, from, stored);
+    let first = |codecs: &str| codecs.split(',').next().unwrap_or_default().to_owned();
+    SourceFacts {
+        id: source.id,
+        item_key: source.item_key.clone(),
+        url: redact::url(&source.url),
+        mode: run.opening.name(),
+        profile: Profile {
+            video_codec: first(&start.video_codecs),
+            audio_codec: first(&start.audio_codecs),
+            ..Profile::default()
+        },
+        startup: StartupFacts {
+            raw_bytes: start.cutover.raw,
+            trimmed_bytes: start.cutover.trimmed,
+            cutover_offset: start.cutover.offset,
+            dropped_bytes: start.cutover.dropped,
+            random_access_codec: start.random_access_codec().map(str::to_owned),
+            inventory_method: start.method.as_str(),
+            video_streams: start.video_streams,
+            audio_streams: start.audio_streams,
+            component_state: start.component_state().as_str(),
+            relaxed_retry: start.relaxed_retry_reason(),
+            video_codecs: start.video_codecs,
+            audio_codecs: start.audio_codecs,
+        },
     }
+}
+
+/// What the start of a source has shown, which begins at byte `from` of its packets; `stored` is what was known of it
+/// before.
+fn telemetry(run: &SourceRun, from: u64, stored: &StreamProfile) -> Telemetry {
+    let undecided = run.staging.as_ref().map_or(0, |staging| staging.left() - staging.packets().len());
+    let cutover = Cutover::at_start(run.ingest.bytes, run.ingest.aligned(), undecided as u64, from);
+    let inventory = run.ingest.inspector.inventory();
+    Telemetry::new(
+        cutover,
+        &inventory,
+        run.ingest.entry_codec(),
+        matches!(run.attempt.look, Look::Relaxed(_)),
+    )
+    .enriched(stored)
 }
 
 #[cfg(test)]
@@ -300,7 +314,6 @@ mod tests {
     use crate::base::Clock;
     use crate::engine::testing::{add_session, add_viewer, core};
     use crate::session::history::CloseReason;
-    use crate::session::history::INITIAL_STARTUP;
 
     #[test]
     fn a_snapshot_holds_every_viewer_with_its_session() {
@@ -320,6 +333,19 @@ mod tests {
     }
 
     #[test]
+    fn the_bitrate_is_the_sources_of_the_last_seconds_and_filler_has_no_part_in_it() {
+        let (mut core, _) = core();
+        let session = add_session(&mut core, 1);
+        let live = core.sessions.get_mut(session).unwrap();
+        live.bitrate.add(Instant::from_millis(100), 500_000);
+        assert!(core.write(session, &[0x47; 188 * 100]), "there is room");
+        for (millis, expected) in [(2000, 2_000_000), (3200, 1_250_000), (5000, 0), (90_000, 0)] {
+            core.now = Instant::from_millis(millis);
+            assert_eq!(core.snapshot().sessions[0].bitrate_bps, expected, "{millis} ms");
+        }
+    }
+
+    #[test]
     fn an_ended_session_is_remembered_with_those_who_watched_and_only_if_it_had_a_tuner() {
         let (mut core, handle) = core();
         let session = add_session(&mut core, 1);
@@ -334,7 +360,7 @@ mod tests {
         core.remember(without_tuner);
         let closed = core.snapshot().closed;
         let [record] = closed.sessions.as_slice() else { panic!("{closed:?}") };
-        let outcome = Outcome::Canceled("canceled".to_owned());
+        let outcome = Outcome::Completed;
         assert_eq!(record.ended, Some(Ended { at: Instant::from_millis(50), outcome }));
         assert_eq!((record.tuner, record.viewers.total, record.viewers.completed), (Some(1), 2, 2));
         let reasons: Vec<_> = record.subscribers.iter().map(|viewer| viewer.left.unwrap().1).collect();
@@ -342,45 +368,21 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_session_follows_from_what_it_went_through() {
+    fn a_session_that_failed_says_with_what() {
         let (mut core, _) = core();
         let key = add_session(&mut core, 1);
         let live = core.sessions.get_mut(key).unwrap();
-        let failed = |text: &str| Outcome::Failed(text.to_owned());
-        let canceled = Outcome::Canceled("canceled".to_owned());
-        assert_eq!(live.outcome(), canceled, "nobody waited for its picture");
-        for (failure, outcome) in [
-            (Failure::NoTuners, failed("no tuners available")),
-            (Failure::NoSources, failed("channel has no enabled sources")),
-            (Failure::NoVideo, failed("all source attempts exhausted")),
-            (Failure::SourcesFailed, failed("all source attempts exhausted")),
-            (Failure::Draining, canceled.clone()),
+        for (failure, text) in [
+            (Failure::NoTuners, "no tuners available"),
+            (Failure::NoSources, "channel has no enabled sources"),
+            (Failure::NoVideo, "all source attempts exhausted"),
+            (Failure::SourcesFailed, "all source attempts exhausted"),
         ] {
             live.failure = Some(failure);
-            assert_eq!(live.outcome(), outcome);
+            assert_eq!(live.failed_with(), text);
         }
         live.error = Some("upstream returned status 404".to_owned());
-        live.failure = Some(Failure::SourcesFailed);
-        assert_eq!(live.outcome(), failed("upstream returned status 404"));
-        live.failure = None;
-        assert_eq!(live.outcome(), canceled);
-        live.history.select(Instant::START, facts(), INITIAL_STARTUP.to_owned());
-        assert_eq!(live.outcome(), Outcome::Completed, "the source was lost while nobody watched");
-        live.history.attach();
-        assert_eq!(live.outcome(), failed("upstream returned status 404"));
-        live.error = None;
-        assert_eq!(live.outcome(), Outcome::Completed);
-    }
-
-    fn facts() -> SourceFacts {
-        SourceFacts {
-            id: crate::tuner::SourceId(8),
-            item_key: String::new(),
-            url: String::new(),
-            mode: "direct",
-            startup: StartupFacts::default(),
-            profile: Profile::default(),
-        }
+        assert_eq!(live.failed_with(), "upstream returned status 404");
     }
 
     #[test]

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::logfmt::Line;
+use crate::health::Event as ProbeEvent;
 use crate::http::StreamError;
 use crate::ring::{Lent, Ring};
 use crate::session::history::CloseReason;
 use crate::session::{Action, Event, Failure};
-use crate::tuner::Channel;
+use crate::tuner::{Channel, Kind};
 use crate::uring::{Driver, Hangup};
 
 use super::candidates::Candidates;
@@ -36,10 +37,18 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let existing = self.by_channel.get(&channel.id).copied();
         let (session, first_actions) = match existing {
             Some(session) => (session, Vec::new()),
-            None => match self.create(channel) {
-                Some(created) => created,
-                None => return self.refuse(client, StreamError::ViewerLimit),
-            },
+            None => {
+                if let Err(rejected) = self.backoff.allow(self.now, channel.id) {
+                    log::debug!("channel {}: {rejected}", channel.id);
+                    return self.refuse(client, StreamError::TuneBackoff { remaining: rejected.retry_after });
+                }
+                // Its provider need not stand two streams of it.
+                self.probe_event(ProbeEvent::Tuned(channel.id));
+                match self.create(channel) {
+                    Some(created) => created,
+                    None => return self.refuse(client, StreamError::ViewerLimit),
+                }
+            }
         };
         let Some(live) = self.sessions.get_mut(session) else {
             unreachable!("the index names sessions that exist")
@@ -73,8 +82,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                 return None;
             }
         };
-        let id = SessionId(self.next_session * u64::from(self.params.cores) + u64::from(self.id.0) + 1);
-        self.next_session += 1;
+        let id = self.session_id();
         let (live, actions) = LiveSession::new(
             id,
             Arc::clone(channel),
@@ -90,6 +98,13 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             log::info!("{}", events::session_created(live.about()));
         }
         Some((session, actions))
+    }
+
+    /// A name for a session.
+    pub(crate) fn session_id(&mut self) -> SessionId {
+        let id = SessionId(self.next_session * u64::from(self.params.cores) + u64::from(self.id.0) + 1);
+        self.next_session += 1;
+        id
     }
 
     /// Something has happened to a session. Events that follow from what it does are handled in order, after it.
@@ -116,6 +131,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             };
             let actions = live.machine.handle(self.now, event, &mut sources);
             live.watch_or_not(self.now);
+            if actions.contains(&Action::Finish) {
+                live.show_rest(self.now);
+            }
             self.perform_all(session, actions);
             self.arm(session);
         }
@@ -133,14 +151,17 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         match action {
             Action::AskForTuner => self.ask_for_tuner(session),
             Action::TunerIdle(idle) => self.tell_idle(session, idle),
-            Action::StartSource { index, selection_reason, timeout, in_recovery: _ } => {
-                self.start_source(session, index, selection_reason, timeout);
+            Action::StartSource { index, selection_reason, timeout, in_recovery } => {
+                self.start_source(session, index, selection_reason, in_recovery, timeout);
             }
             Action::StopSource => self.stop_source(session),
             Action::Admit => self.admit(session),
             Action::Refuse(failure) => {
                 if let Some(live) = self.sessions.get_mut(session) {
                     live.failure = Some(failure);
+                    if failure.is_of_the_sources() {
+                        self.backoff.record_failure(self.now, live.channel.id);
+                    }
                 }
                 self.refuse_waiting(session, failure);
             }
@@ -172,8 +193,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
 
     fn ask_for_tuner(&mut self, session: SessionKey) {
         let Some(live) = self.sessions.get(session) else { return };
-        let guide_number = live.channel.guide_number.clone();
-        self.tell_tuners(TunerMessage::Request { core: self.id, session: live.id, guide_number });
+        let label = live.channel.guide_number.clone();
+        let (core, session) = (self.id, live.id);
+        self.tell_tuners(TunerMessage::Request { core, session, label, kind: Kind::Client });
     }
 
     fn tell_idle(&mut self, session: SessionKey, idle: bool) {
@@ -272,7 +294,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let egress = live.unmarked_since.map(|since| since + self.params.egress.delay);
         let source = live.source.as_ref().and_then(super::upstream::SourceRun::next_deadline);
         let filling = live.filling.as_ref().and_then(Filling::next_deadline);
-        let deadlines = [live.machine.next_deadline(), egress, source, filling];
+        let awaited = live.awaited.as_ref().map(|awaited| awaited.until);
+        let probing = live.probing.next_deadline();
+        let deadlines = [live.machine.next_deadline(), egress, source, filling, awaited, probing];
         let Some(next) = deadlines.into_iter().flatten().min() else {
             return;
         };
@@ -291,6 +315,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         }
         self.fill_in(session);
         self.expire_source(session);
+        self.ask_ffprobe_if_due(session);
         self.drive(session);
         let due = self.sessions.get(session).and_then(|live| live.machine.next_deadline());
         if due.is_some_and(|deadline| deadline <= self.now) {

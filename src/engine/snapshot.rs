@@ -126,7 +126,7 @@ pub struct SessionSnapshot {
     pub bytes_pushed: u64,
     /// Reads that ended in a commit.
     pub chunks_pushed: u64,
-    /// Bits per second committed since the selection of the source.
+    /// Bits per second of the selected source, over the last four seconds.
     pub bitrate_bps: u64,
     /// When a source last gave bytes.
     pub last_byte_at: Option<Instant>,

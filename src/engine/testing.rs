@@ -18,7 +18,7 @@ use super::client::{Client, ClientKey, ClientState, Sending, SessionKey, Viewer,
 use super::core::{Core, Parts};
 use super::live::LiveSession;
 use super::mailbox::Mailbox;
-use super::params::{Egress, Params, SlowPolicy, Sources, ZeroCopy};
+use super::params::{Egress, Params, SlowPolicy, Sources, TuneBackoff, ZeroCopy};
 use super::port::{ControlPort, ControlRequest, CoreId, SessionId};
 use super::token::Token;
 
@@ -74,10 +74,17 @@ fn params() -> Params {
             ffmpeg: source::ffmpeg::Params::default(),
             capabilities: Arc::new(source::ffmpeg::Capabilities::parse("", "")),
             ffmpeg_path: OsString::new(),
+            ffprobe_path: OsString::new(),
             startup: source::startup::Params::default(),
         },
         filler: None,
         health_drain_timeout: Duration::from_millis(250),
+        tune_backoff: TuneBackoff { tunes_max: 0, interval: Duration::ZERO, cooldown: Duration::ZERO },
+        probes: crate::health::Params {
+            interval: Duration::ZERO,
+            timeout: second,
+            tune_delay: Duration::ZERO,
+        },
         chunk_bytes: 65_536,
         cores: 1,
         tuners: 2,
@@ -87,7 +94,11 @@ fn params() -> Params {
 
 /// The only core, and a descriptor that stands for every client.
 pub(super) fn core() -> (SimCore, Handle) {
-    let world = World::new(1, Faults::default());
+    core_in(&World::new(1, Faults::default()))
+}
+
+/// The same in a world of the test's own.
+pub(super) fn core_in(world: &World) -> (SimCore, Handle) {
     let (mailbox, reader) = Mailbox::new().unwrap();
     let parts = Parts {
         id: CoreId(0),
@@ -99,7 +110,7 @@ pub(super) fn core() -> (SimCore, Handle) {
         listeners: Vec::new(),
         lineup: Arc::new(Lineup::default()),
     };
-    let mut core = Core::new(SimDriver::new(&world), parts).unwrap();
+    let mut core = Core::new(SimDriver::new(world), parts).unwrap();
     let (descriptor, _peer) = world.pipe();
     let Ok(handle) = core.driver.adopt(descriptor) else { panic!("there is room") };
     (core, handle)

@@ -88,7 +88,18 @@ mod tests {
         };
         assert_eq!(after(Event::Joined), Err(TriggerRefusal::AlreadyPending), "it is being created");
         assert_eq!(after(Event::TunerGranted), Err(TriggerRefusal::NotFound), "it has no picture yet");
-        assert_ne!(after(Event::SourceReady), Err(TriggerRefusal::NotFound));
-        assert_eq!(after(Event::Left), Err(TriggerRefusal::NotFound), "nobody watches");
+        assert_eq!(after(Event::SourceReady), Ok(()));
+    }
+
+    #[test]
+    fn a_session_that_nobody_watches_is_not_recovered() {
+        let (mut core, handle) = core();
+        let session = add_session(&mut core, 1);
+        add_viewer(&mut core, session, handle);
+        for event in [Event::Joined, Event::TunerGranted, Event::SourceReady, Event::Left] {
+            let now = core.now;
+            core.sessions.get_mut(session).unwrap().machine.handle(now, event, &mut OneSource);
+        }
+        assert_eq!(trigger(&mut core, 1), Err(TriggerRefusal::NotFound));
     }
 }

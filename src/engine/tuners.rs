@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use crate::base::Instant;
+use crate::health::Event as ProbeEvent;
 use crate::ring::Lent;
 use crate::session::Event as SessionEvent;
-use crate::tuner::pool::{Action, Event, Kind, Pool};
+use crate::tuner::pool::{Action, Event, Pool};
 use crate::uring::Driver;
 
 use super::core::Core;
@@ -78,20 +79,26 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
 
     pub(crate) fn on_tuner_message(&mut self, message: TunerMessage) {
         match message {
-            TunerMessage::Request { core, session, guide_number } => {
-                self.pool_event(Event::Request {
-                    holder: (core, session),
-                    label: guide_number,
-                    kind: Kind::Client,
-                });
+            TunerMessage::Request { core, session, label, kind } => {
+                self.pool_event(Event::Request { holder: (core, session), label, kind });
             }
             TunerMessage::Released { tuner } => self.pool_event(Event::Release { tuner }),
             TunerMessage::Idle { tuner, idle } => self.pool_event(Event::Idle { tuner, idle }),
             TunerMessage::NotIdle { tuner } => self.pool_event(Event::NotIdle { tuner }),
+            TunerMessage::IsRoom { core, session } => {
+                let Some(tuners) = &self.tuners else { unreachable!("only core 0 is asked for tuners") };
+                let is_room = tuners.pool.in_use() < tuners.pool.capacity();
+                self.tuner_post.push_back((core, TunerMessage::Room { session, is_room }));
+            }
+            TunerMessage::Room { session, is_room } => self.on_room(session, is_room),
             TunerMessage::Granted { session, tuner } => self.on_granted(session, tuner),
             TunerMessage::Refused { session } => {
                 if let Some(&key) = self.by_id.get(&session) {
-                    self.session_event(key, SessionEvent::TunerRefused);
+                    if self.is_probe(key) {
+                        self.probe_refused();
+                    } else {
+                        self.session_event(key, SessionEvent::TunerRefused);
+                    }
                 }
             }
             TunerMessage::Preempt { session, tuner } => self.on_preempt(session, tuner),
@@ -107,11 +114,17 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         if let Some(live) = self.sessions.get_mut(key) {
             live.tuner = Some(tuner);
         }
+        if self.is_probe(key) {
+            return self.probe_event(ProbeEvent::Leased);
+        }
         self.session_event(key, SessionEvent::TunerGranted);
     }
 
     fn on_preempt(&mut self, session: SessionId, tuner: u16) {
         let Some(&key) = self.by_id.get(&session) else { return };
+        if self.is_probe(key) {
+            return self.probe_event(ProbeEvent::Preempted);
+        }
         self.session_event(key, SessionEvent::Preempted);
         if self.by_id.contains_key(&session) {
             self.tuner_post.push_back((CoreId(0), TunerMessage::NotIdle { tuner }));

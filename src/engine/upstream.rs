@@ -11,11 +11,11 @@ use crate::source::startup::Startup;
 use crate::uring::{Driver, Event, Handle, Hangup, Operation};
 
 use crate::source::watch::Watch;
-use crate::tuner::Source;
 
 use super::client::SessionKey;
 use super::core::Core;
 use super::ingest::Ingest;
+use super::opening::Attempt;
 use super::port::{ControlRequest, Ticket};
 use super::staging::Staging;
 use super::token::{SourceStep, Token};
@@ -28,11 +28,8 @@ const READ_REST_MAX: Duration = Duration::from_millis(25);
 pub(crate) struct SourceRun {
     /// Which run of the session this is: completions of earlier ones are told apart by it.
     pub(crate) run: u32,
-    pub(crate) source: Source,
-    /// `initial_startup` or `recovery_cycle_<n>:<reason>`.
-    pub(crate) selection_reason: String,
-    /// How long the attempt may take.
-    pub(crate) timeout: Duration,
+    /// What is tried, or has succeeded.
+    pub(crate) attempt: Attempt,
     pub(crate) opening: Opening,
     pub(crate) io: Io,
     pub(crate) ingest: Ingest,

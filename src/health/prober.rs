@@ -82,7 +82,12 @@ pub enum Action<C, S> {
     /// Describe a channel's sources.
     Look(C),
     /// Ask for a tuner for a probe.
-    Lease(C),
+    Lease {
+        /// Of this channel,
+        channel: C,
+        /// to try this source.
+        source: S,
+    },
     /// Start the source, as a session would but without viewers.
     Start {
         /// Its channel.
@@ -241,7 +246,7 @@ impl<C: Copy + Eq, S: Copy + Eq> Prober<C, S> {
         match choose(wall, sources) {
             Some(source) if !is_tuned => {
                 self.state = State::Leasing { channel, source, is_wanted: true };
-                vec![Action::Lease(channel)]
+                vec![Action::Lease { channel, source }]
             }
             Some(_) | None => self.go_on(now),
         }

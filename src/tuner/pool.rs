@@ -171,6 +171,10 @@ impl<H: Copy + Eq> Pool<H> {
         if claim.kind == Kind::Probe {
             return refused;
         }
+        let claim = match self.overtake(claim) {
+            Ok(overtaken) => return vec![overtaken],
+            Err(claim) => claim,
+        };
         self.give_up_on_spare(now);
         let mut actions = Vec::new();
         if self.coming() <= self.waiters.len() {
@@ -179,6 +183,20 @@ impl<H: Copy + Eq> Pool<H> {
         }
         self.waiters.push_back(Waiter { claim, deadline: now + self.patience() });
         actions
+    }
+
+    /// Whoever has viewers gets what settles for a probe.
+    fn overtake(&mut self, claim: Claim<H>) -> Result<Action<H>, Claim<H>> {
+        for slot in &mut self.slots {
+            match &mut slot.state {
+                State::Settling { claim: of_probe, .. } if of_probe.kind == Kind::Probe => {
+                    let holder = std::mem::replace(of_probe, claim).holder;
+                    return Ok(Action::Refuse { holder });
+                }
+                State::Settling { .. } | State::Free | State::Leased { .. } | State::Preempting { .. } => {}
+            }
+        }
+        Err(claim)
     }
 
     fn patience(&self) -> Duration {
@@ -458,6 +476,16 @@ mod tests {
     }
 
     #[test]
+    fn a_probe_that_waits_for_a_tuner_to_settle_yields_to_a_client() {
+        let mut pool = pool(1, 100);
+        ask(&mut pool, 0, 1);
+        release(&mut pool, 10, 0);
+        assert_eq!(probe(&mut pool, 20, 2), [], "its provider may still count the stream that has ended");
+        assert_eq!(ask(&mut pool, 30, 3), [refuse(2)]);
+        next(&mut pool, 110, &[grant(3, 0)]);
+    }
+
+    #[test]
     fn an_idle_client_yields_to_the_next_one() {
         let mut pool = pool(1, 0);
         ask(&mut pool, 0, 1);
@@ -635,6 +663,20 @@ mod tests {
         assert_eq!(pool.handle(at(2), Event::Cancel { holder: 3 }), []);
         assert_eq!(pool.handle(at(3), Event::NotIdle { tuner: 0 }), []);
         assert_eq!(pool.snapshot().len(), 2);
+    }
+
+    #[test]
+    fn a_tuner_that_comes_free_while_a_victim_refuses_is_had() {
+        for (freed, what) in [(1, "another tuner"), (0, "the victim's own")] {
+            let mut pool = pool(2, 0);
+            ask(&mut pool, 0, 1);
+            ask(&mut pool, 0, 2);
+            idle(&mut pool, 0, 0);
+            assert_eq!(ask(&mut pool, 1, 3), [preempt(1, 0)]);
+            assert_eq!(release(&mut pool, 2, freed), [grant(3, freed)], "{what}");
+            assert_eq!(pool.handle(at(3), Event::NotIdle { tuner: 0 }), [], "{what}");
+            assert_eq!((pool.in_use(), pool.next_deadline()), (2, None), "{what}");
+        }
     }
 
     #[test]

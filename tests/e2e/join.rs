@@ -13,12 +13,12 @@ use crate::tsgen::PACKET_BYTES;
 const VIDEO_PID: u16 = 0x100;
 const AUDIO_PID: u16 = 0x101;
 /// Long enough for every recording.
-const PROGRAMME: Duration = Duration::from_secs(40);
+pub(crate) const PROGRAMME: Duration = Duration::from_secs(40);
 const RECORDING: Duration = Duration::from_millis(2500);
 /// No multiple of a picture's time or of the second between key frames.
 const STAGGER: Duration = Duration::from_millis(371);
 
-fn run(program: &str, arguments: &[&str]) -> (String, String) {
+pub(crate) fn run(program: &str, arguments: &[&str]) -> (String, String) {
     let output = Command::new(program).args(arguments).output().unwrap();
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{program} {arguments:?}: {}", text(&output.stderr));
@@ -26,7 +26,7 @@ fn run(program: &str, arguments: &[&str]) -> (String, String) {
 }
 
 /// H.264 with B pictures and a key frame every second, and AAC.
-fn programme() -> Vec<u8> {
+pub(crate) fn programme() -> Vec<u8> {
     static MADE: OnceLock<Vec<u8>> = OnceLock::new();
     let make = || {
         let folder = tempfile::tempdir().unwrap();

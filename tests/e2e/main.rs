@@ -9,9 +9,13 @@ mod tscheck;
 mod tsgen;
 
 mod answers;
+mod backoff;
+mod ffmpeg;
 mod join;
 mod lifecycle;
+mod probes;
 mod slow_control;
 mod sources;
 mod status;
+mod storage;
 mod viewers;

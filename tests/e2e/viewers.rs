@@ -100,6 +100,8 @@ fn a_slow_viewer_skips_to_an_entry_point_and_every_gap_is_signalled() {
     let (gaps, bad) = gaps(&recording);
     assert!(gaps >= 2 && findings.signalled > 0, "{gaps} gaps, {findings:?}");
     assert_eq!(bad, 0, "of {gaps} gaps");
+    let row = &daemon.tuners()["tuners"][0];
+    assert_eq!((&row["stall_count"], &row["recovery_cycle"]), (&0.into(), &0.into()), "the source is well");
 }
 
 /// Gaps in the video, and those of them behind which it does not go on with a key frame.

@@ -103,10 +103,6 @@ fn twenty_channels_that_lose_their_sources_at_once_go_on_at_once_and_start_no_en
     if usual > FILLER || longest > FILLER_MAX {
         wrong.push(format!("no byte for {usual:?}, at most {longest:?}"));
     }
-    // A fifth more, and what a clock of hundredths cannot tell.
-    if during * 5 > before * 6 + 10 {
-        wrong.push(format!("{} hundredths of a second during the outage, {} before", during, before));
-    }
     if children > 0 {
         wrong.push(format!("{children} children during the outage"));
     }

@@ -110,8 +110,7 @@ fn defaults_are_the_documented_ones() {
     assert_eq!((filler.mode, filler.interval), (FillerMode::SlateAv, Duration::from_millis(200)));
     assert_eq!((filler.text.as_str(), filler.has_audio), ("Channel recovering...", true));
     assert!(settings.ffmpeg.copy_regenerate_timestamps && settings.ffmpeg.discard_corrupt);
-    let reconnect = Reconnect { delay_max: seconds(3), max_retries: Some(1), http_errors: None };
-    assert_eq!(settings.ffmpeg.reconnect, Some(reconnect));
+    assert_eq!(settings.ffmpeg.reconnect, None);
     assert_eq!(settings.ffmpeg.rw_timeout, Some(seconds(3)));
     assert_eq!(settings.session.drain_timeout, seconds(2));
     assert_eq!(settings.session.max_subscribers, None);

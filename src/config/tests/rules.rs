@@ -111,9 +111,11 @@ fn ffmpeg_reconnects_as_told_and_never_in_direct_mode() {
     let reconnect = |flags: &str| with_flags(flags).unwrap().settings.ffmpeg.reconnect;
     assert_eq!(reconnect("--stream-mode direct --ffmpeg-reconnect-enabled=true"), None);
     assert_eq!(reconnect("--ffmpeg-reconnect-enabled=false"), None);
+    let as_documented = Reconnect { delay_max: seconds(3), max_retries: Some(1), http_errors: None };
+    assert_eq!(reconnect("--ffmpeg-reconnect-enabled=true"), Some(as_documented));
     assert_eq!(
         reconnect(
-            "--ffmpeg-reconnect-delay-max 0 --ffmpeg-reconnect-max-retries 0 --ffmpeg-reconnect-http-errors 404,5xx"
+            "--ffmpeg-reconnect-enabled=true --ffmpeg-reconnect-delay-max 0 --ffmpeg-reconnect-max-retries 0 --ffmpeg-reconnect-http-errors 404,5xx"
         ),
         Some(Reconnect {
             delay_max: seconds(0),
@@ -121,7 +123,10 @@ fn ffmpeg_reconnects_as_told_and_never_in_direct_mode() {
             http_errors: Some("404,5xx".to_owned())
         })
     );
-    assert_eq!(reconnect("--ffmpeg-reconnect-max-retries -1").unwrap().max_retries, None);
+    assert_eq!(
+        reconnect("--ffmpeg-reconnect-enabled=true --ffmpeg-reconnect-max-retries -1").unwrap().max_retries,
+        None
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@ use std::sync::Mutex;
 use super::*;
 use crate::engine::mailbox::Mailbox;
 use crate::engine::port::{ControlPort, CoreCommand};
-use crate::engine::{Egress, Params, Parts, SlowPolicy, Sources, ZeroCopy};
+use crate::engine::{Egress, Params, Parts, SlowPolicy, Sources, TuneBackoff, ZeroCopy};
 use crate::health::Row;
 use crate::source;
 use crate::uring::sim::{Faults, SimDescriptor, SimDriver, World};
@@ -77,9 +77,16 @@ fn params() -> Params {
             ffmpeg: source::ffmpeg::Params::default(),
             capabilities: Arc::new(source::ffmpeg::Capabilities::parse("", "")),
             ffmpeg_path: "ffmpeg".into(),
+            ffprobe_path: "ffprobe".into(),
             startup: source::startup::Params::default(),
         },
         filler: None,
+        tune_backoff: TuneBackoff { tunes_max: 0, interval: Duration::ZERO, cooldown: Duration::ZERO },
+        probes: crate::health::Params {
+            interval: Duration::ZERO,
+            timeout: second,
+            tune_delay: Duration::ZERO,
+        },
         chunk_bytes: 1316,
         history: crate::session::history::Limits::new(0, 0, 0),
         cores: 1,

@@ -41,6 +41,10 @@ fn nothing(is_tuned: bool) -> Event<i64, i64> {
     Event::Candidates { is_tuned, wall: WALL, sources: Vec::new() }
 }
 
+fn lease(channel: i64) -> Action<i64, i64> {
+    Action::Lease { channel, source: channel * 10 }
+}
+
 fn start(channel: i64) -> Action<i64, i64> {
     Action::Start { channel, source: channel * 10, timeout: Duration::from_secs(3) }
 }
@@ -49,7 +53,7 @@ fn start(channel: i64) -> Action<i64, i64> {
 fn probing() -> TestProber {
     let (mut prober, actions) = begun(&[1, 2]);
     assert_eq!(actions, [Action::Look(1)]);
-    assert_eq!(prober.handle(at(30_000), untried(1)), [Action::Lease(1)]);
+    assert_eq!(prober.handle(at(30_000), untried(1)), [lease(1)]);
     assert_eq!(prober.handle(at(30_000), Event::Leased), [start(1)]);
     prober
 }
@@ -218,7 +222,7 @@ fn passes(channels: &[i64], trial_ms: u64, count: usize) -> Vec<Vec<i64>> {
                 visited.last_mut().unwrap().push(channel);
                 todo.extend(prober.handle(at(now), untried(channel)));
             }
-            Action::Lease(_) => todo.extend(prober.handle(at(now), Event::Leased)),
+            Action::Lease { .. } => todo.extend(prober.handle(at(now), Event::Leased)),
             Action::Start { .. } => {
                 now += trial_ms;
                 todo.extend(prober.handle(at(now), Event::Ready));

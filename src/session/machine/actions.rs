@@ -21,6 +21,17 @@ pub enum Failure {
     Draining,
 }
 
+impl Failure {
+    /// True when the sources were tried and it is they that failed.
+    #[must_use]
+    pub const fn is_of_the_sources(self) -> bool {
+        match self {
+            Self::SourcesFailed | Self::NoVideo => true,
+            Self::NoTuners | Self::NoSources | Self::Draining => false,
+        }
+    }
+}
+
 /// What the engine is to do.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Action {
@@ -144,12 +155,5 @@ pub enum Notice {
         count: u32,
         /// For how long.
         cooldown: Duration,
-    },
-    /// The same source was selected again and again.
-    ReselectAlert {
-        /// The source.
-        source: SourceId,
-        /// How often in a row.
-        count: u32,
     },
 }

@@ -15,9 +15,6 @@ use super::search::{End, Fault, Look, Origin, Plan, Search, Step};
 use super::selected::Selected;
 use super::turn::Turn;
 
-/// Selections of the same source in a row after which somebody should look.
-const RESELECT_ALERT: u32 = 3;
-
 /// What a source that gave nothing in time is recorded with.
 const TIMED_OUT: &str = "startup timeout waiting for source bytes";
 
@@ -147,9 +144,6 @@ impl Machine {
             if is_same { record.same_source_reselect_count.saturating_add(1) } else { 0 };
         record.last_selected_at = Some(turn.now);
         record.last_select_reason = Some(reason.clone());
-        if record.same_source_reselect_count == RESELECT_ALERT {
-            turn.note(Notice::ReselectAlert { source: id, count: RESELECT_ALERT });
-        }
         let proven_at = Some(turn.now + self.params.min_health);
         self.selected = Some(Selected { id, provider, at: turn.now, reason, proven_at });
         self.prove(turn);

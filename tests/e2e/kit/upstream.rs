@@ -5,6 +5,7 @@
 //! /chunked/{bitrate}/…   the same in chunks       /page/…         a page with status 200
 //! /blind/{bitrate}/…     one without key frames   /silent/…       a head and nothing more
 //! /marked/{bitrate}/…    one that signals a discontinuity every second
+//! /limited/…             429
 //! /redirect/{n}/…        n times on, then to /good/…
 //! /whole/…               the bytes given for the path, at once and with the type given for them
 //! /file/…                the bytes given for the path, as fast as their clock says, from the first request on
@@ -167,6 +168,7 @@ fn serve(mut stream: TcpStream, shared: &Shared) -> Option<()> {
             stream.write_all(format!("{OK}\r\n").as_bytes()).ok()?;
             replay(&stream, shared, &recording)
         }
+        "limited" => answer(&mut stream, "429 Too Many Requests", "", "too many streams"),
         _ => answer(&mut stream, "404 Not Found", "", "not here"),
     }
 }

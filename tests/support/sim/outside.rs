@@ -14,6 +14,10 @@ use super::upstream::{Runs, Upstream, source_address};
 /// Longest time control takes for anything.
 const ANSWER_TIME: Duration = Duration::from_millis(300);
 
+/// What a probe that succeeds has written.
+const PROBED: &str =
+    r#"{"streams": [{"codec_type": "video", "codec_name": "h264", "width": 640, "height": 360}]}"#;
+
 type Command = CoreCommand<SimDescriptor>;
 
 struct Queue {
@@ -129,6 +133,15 @@ impl Outside {
                 ControlRequest::PrepareSlate { core, ticket, .. } => {
                     let result = Err("this host has no encoder".to_owned());
                     self.answer(now, core, CoreCommand::SlateReady { ticket, result });
+                }
+                ControlRequest::Probe { core, ticket, .. } => {
+                    let (exit, stdout) = match self.random.below(3) {
+                        0 => (None, Vec::new()),
+                        1 => (Some(ChildExit::Code(1)), Vec::new()),
+                        _else => (Some(ChildExit::Code(0)), PROBED.as_bytes().to_vec()),
+                    };
+                    let stderr = String::new();
+                    self.answer(now, core, CoreCommand::Probed { ticket, exit, stdout, stderr });
                 }
                 ControlRequest::StopChild { core, ticket } => {
                     let mut children = self.children.iter();

@@ -8,9 +8,10 @@ use std::time::Duration;
 use tunerd::base::Instant;
 use tunerd::engine::snapshot::CoreSnapshot;
 use tunerd::engine::{
-    Core, CoreCommand, CoreId, Egress, Mailbox, Params, Parts, SlowPolicy, Sources, Token, ZeroCopy,
+    Core, CoreCommand, CoreId, Egress, Mailbox, Params, Parts, SlowPolicy, Sources, Token, TuneBackoff,
+    ZeroCopy,
 };
-use tunerd::health::{Health, StoredProfile};
+use tunerd::health::{self, Health, StoredProfile};
 use tunerd::ring::Lent;
 use tunerd::session::history::Limits;
 use tunerd::source::{self, Mode};
@@ -137,10 +138,21 @@ pub(super) fn params(random: &mut Random, cores: u8, tuners: u16) -> Params {
             ffmpeg: source::ffmpeg::Params::default(),
             capabilities: Arc::new(source::ffmpeg::Capabilities::parse("", "")),
             ffmpeg_path: "ffmpeg".into(),
+            ffprobe_path: "ffprobe".into(),
             startup: source::startup::Params {
                 timeout: startup_timeout,
                 ..source::startup::Params::default()
             },
+        },
+        tune_backoff: TuneBackoff {
+            tunes_max: u32::try_from(random.below(4)).unwrap(),
+            interval: seconds(10),
+            cooldown: seconds(random.between(1, 5)),
+        },
+        probes: health::Params {
+            interval: seconds(*random.pick(&[0, 2, 20])),
+            timeout: seconds(random.between(1, 3)),
+            tune_delay: Duration::from_millis(random.below(1000)),
         },
         chunk_bytes: random.between(1, 16) * 188 * 7,
         cores,

@@ -198,6 +198,27 @@ fn a_tuner_that_comes_for_nobody_is_given_back() {
 }
 
 #[test]
+fn whoever_made_a_session_may_leave_it_to_who_came_second() {
+    // Before the tuner comes, and while the source starts.
+    for leaves_first in [true, false] {
+        let mut world = World::new(PARAMS, &[(1, &[(Start::Ready(500), Life::Runs)])]);
+        world.event(Event::Joined);
+        world.event(Event::Joined);
+        if leaves_first {
+            world.event(Event::Left);
+        }
+        world.event(Event::TunerGranted);
+        world.run_to(100);
+        if !leaves_first {
+            world.event(Event::Left);
+        }
+        world.run_to(1000);
+        assert_eq!(asked(&world), [Action::Admit]);
+        assert_eq!(world.machine.state(), State::Live);
+    }
+}
+
+#[test]
 fn without_a_tuner_viewers_are_told_so() {
     let mut world = World::new(PARAMS, &[(1, &[GOOD])]);
     world.event(Event::Joined);

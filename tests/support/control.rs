@@ -1,0 +1,77 @@
+//! Control on a thread of its own, and the one core it serves, which a test plays.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read;
+use std::path::PathBuf;
+use std::thread::JoinHandle;
+
+use tunerd::base::Clock;
+use tunerd::control::{ControlError, Identity, Params, Parts, Port, port, run};
+use tunerd::engine::{ControlPort, ControlRequest, CoreCommand, Mailbox, MailboxReader};
+use tunerd::store::{Database, Store};
+
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_tunerd");
+
+pub(crate) struct Control {
+    port: Port,
+    mailbox: MailboxReader,
+    bell: File,
+    thread: JoinHandle<Result<(), ControlError>>,
+}
+
+impl Control {
+    pub(crate) fn start(ffmpeg: impl Into<OsString>, slates: Option<PathBuf>) -> Self {
+        let (port, inbox) = port();
+        let (mailbox, reader) = Mailbox::new().unwrap();
+        let params = params(ffmpeg.into(), slates);
+        let thread = std::thread::spawn(move || {
+            let store = Store::start(Database::in_memory().unwrap()).unwrap();
+            run(params, Parts { inbox, mailboxes: vec![mailbox], store, clock: Clock::start() })
+        });
+        let bell = File::from(reader.bell_descriptor().unwrap());
+        Self { port, mailbox: reader, bell, thread }
+    }
+
+    pub(crate) fn request(&self, request: ControlRequest) {
+        self.port.request(request).unwrap();
+    }
+
+    /// The next message that is no lineup.
+    pub(crate) fn next(&mut self) -> CoreCommand {
+        loop {
+            match self.mailbox.take() {
+                Some(CoreCommand::Lineup(_)) => {}
+                Some(message) => return message,
+                None => self.bell.read_exact(&mut [0; 8]).unwrap(),
+            }
+        }
+    }
+
+    /// The core ends, and control with it.
+    pub(crate) fn end(self) {
+        drop(self.port);
+        self.thread.join().unwrap().unwrap();
+    }
+}
+
+fn params(ffmpeg: OsString, slates: Option<PathBuf>) -> Params {
+    Params {
+        identity: Identity {
+            friendly_name: String::new(),
+            device_id: String::new(),
+            device_auth: String::new(),
+            tuner_count: 1,
+        },
+        lineup_max: None,
+        guide_start: 100,
+        admin: None,
+        trusted_proxies: Vec::new(),
+        json_body_bytes_max: 1024,
+        request_timeout: None,
+        playlist: None,
+        ffmpeg,
+        slates,
+        trampoline: BINARY.into(),
+    }
+}
