@@ -4,9 +4,13 @@
 
 #[path = "support/sim/mod.rs"]
 mod sim;
+#[expect(dead_code, reason = "other judges read more of a stream")]
+#[path = "support/tsview.rs"]
+mod tsview;
 
 use std::panic::catch_unwind;
 
+use sim::recovery;
 use sim::run::{Tally, run};
 
 /// Seeds of the test suite. More are for `scripts/sim`.
@@ -17,20 +21,20 @@ fn setting(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).map_or(otherwise, |text| text.parse().unwrap())
 }
 
-#[test]
-fn no_fault_reaches_a_viewer_but_as_a_delay_a_signalled_gap_or_an_end() {
+/// Runs the seeds asked for. Each that fails is named, with the way to see it again.
+fn seeds<T>(
+    run: impl Fn(u64) -> Result<T, String> + std::panic::RefUnwindSafe,
+    mut count: impl FnMut(T),
+) -> (u64, u64) {
     let from = setting("SIM_FROM", 0);
     let seeds = setting("SIM_SEEDS", SEEDS);
     // Of one seed, to see what led to a failure: RUST_LOG=info scripts/sim --from S --seeds 1
     let _set_before = env_logger::builder().is_test(true).format_timestamp(None).try_init();
-    let (mut failed, mut sum) = (Vec::new(), Tally::default());
+    let mut failed = Vec::new();
     for seed in from..from + seeds {
         let wrong = match catch_unwind(|| run(seed)) {
-            Ok(Ok(tally)) => {
-                sum.viewers += tally.viewers;
-                sum.packets += tally.packets;
-                sum.jumps += tally.jumps;
-                sum.runs += tally.runs;
+            Ok(Ok(done)) => {
+                count(done);
                 continue;
             }
             Ok(Err(wrong)) => wrong,
@@ -39,12 +43,43 @@ fn no_fault_reaches_a_viewer_but_as_a_delay_a_signalled_gap_or_an_end() {
         eprintln!("seed {seed}: {wrong}\nagain with: scripts/sim --from {seed} --seeds 1");
         failed.push(seed);
     }
-    println!("{seeds} seeds from {from}: {sum:?}");
     assert!(failed.is_empty(), "{} of {seeds} seeds failed: {failed:?}", failed.len());
+    (from, seeds)
+}
+
+#[test]
+fn no_fault_reaches_a_viewer_but_as_a_delay_a_signalled_gap_or_an_end() {
+    let mut sum = Tally::default();
+    let (from, seeds) = seeds(run, |tally| {
+        sum.viewers += tally.viewers;
+        sum.packets += tally.packets;
+        sum.jumps += tally.jumps;
+        sum.runs += tally.runs;
+    });
+    println!("{seeds} seeds from {from}: {sum:?}");
     assert!(sum.packets > 1000 * seeds, "the viewers have seen too little: {sum:?}");
+}
+
+#[test]
+fn whatever_sources_do_viewers_have_one_sound_stream_and_the_picture_comes_back() {
+    let mut sum = recovery::Sum::default();
+    let is_strict = setting("SIM_STRICT", 0) > 0;
+    let (from, seeds) = seeds(
+        |seed| recovery::run(seed, is_strict),
+        |story| {
+            sum.seconds += story.seconds;
+            sum.runs += story.runs;
+            sum.visits += story.visits;
+            sum.packets += story.packets;
+            sum.live_packets += story.live_packets;
+        },
+    );
+    println!("{seeds} seeds of recovery from {from}: {sum:?}");
+    assert!(sum.live_packets > 1000 * seeds, "the viewers have seen too little: {sum:?}");
 }
 
 #[test]
 fn one_seed_is_one_story() {
     assert_eq!(run(1), run(1));
+    assert_eq!(recovery::run(1, false), recovery::run(1, false));
 }

@@ -1,5 +1,7 @@
 //! From received bytes to visible packets: aligned, inspected, committed.
 
+use std::time::Duration;
+
 use crate::base::Instant;
 use crate::base::limits::{PACKET_BYTES, READ_BYTES_MAX};
 use crate::health::Event as ProbeEvent;
@@ -21,6 +23,11 @@ use super::live::LiveSession;
 use super::token::Token;
 use super::upstream::SourceRun;
 
+/// While bytes come no more is held back than this: sound does not wait for pictures that have stopped.
+const HELD_TIME_MAX: Duration = Duration::from_millis(500);
+/// Between two bursts of a source nothing comes, and nothing is late: of a longer gap only this counts.
+const FLOW_GAP_MAX: Duration = Duration::from_millis(200);
+
 /// What is known of one run's bytes. Positions count its whole packets' bytes, from its beginning.
 pub(crate) struct Ingest {
     /// Decides what the body is, until that is known. A child's output is never anything but a transport stream.
@@ -40,6 +47,10 @@ pub(crate) struct Ingest {
     released: u64,
     start: u64,
     first_entry: Option<EntryPoint>,
+    /// When something was released last, or could have been.
+    looked_at: Option<Instant>,
+    /// How long nothing has been released although more came.
+    held_for: Duration,
     /// The end of the table that the holdback goes by.
     held_table: Option<[u8; 4]>,
     unsuitable: Option<SourceError>,
@@ -53,6 +64,8 @@ impl Ingest {
             inspector: Inspector::new(),
             scanner: ProfileScanner::new(),
             holdback: None,
+            looked_at: None,
+            held_for: Duration::ZERO,
             bytes: 0,
             aligned: 0,
             released: 0,
@@ -170,8 +183,15 @@ impl Ingest {
     }
 
     /// Releases what viewers may have of the first `at_hand` held bytes, and says how much that is.
-    pub(crate) fn release(&mut self, at_hand: u64) -> u64 {
-        let whole = self.holdback.as_ref().map_or(0, |holdback| self.start + holdback.releasable());
+    pub(crate) fn release(&mut self, now: Instant, at_hand: u64) -> u64 {
+        let Some(holdback) = &mut self.holdback else { return 0 };
+        let flow = self.looked_at.replace(now).map_or(Duration::ZERO, |at| (now - at).min(FLOW_GAP_MAX));
+        let waits = self.start + holdback.releasable() <= self.released && self.aligned > self.released;
+        self.held_for = if waits { self.held_for + flow } else { Duration::ZERO };
+        if self.held_for > HELD_TIME_MAX {
+            holdback.let_go();
+        }
+        let whole = self.start + holdback.releasable();
         let bytes = whole.saturating_sub(self.released).min(at_hand);
         self.released += bytes;
         bytes
@@ -381,7 +401,8 @@ impl LiveSession {
     /// more there is nothing.
     pub(crate) fn release(&mut self, now: Instant, packets: usize, rest: usize) {
         let Some(SourceRun { ingest, .. }) = &mut self.source else { return };
-        let bytes = usize::try_from(ingest.release(packets as u64)).expect("at most the packets at hand");
+        let bytes =
+            usize::try_from(ingest.release(now, packets as u64)).expect("at most the packets at hand");
         self.show(now, bytes, packets - bytes + rest);
     }
 
@@ -425,6 +446,8 @@ impl LiveSession {
         let boundary = begin(now, &mut self.splice, RunKind::Live, programme, staging.packets());
         if boundary.is_empty() {
             self.prologue = ingest.prologue();
+            // Their counters are counted on from, also when the source's own next tables are lost.
+            self.splice.restamp(now, &mut self.prologue);
         } else {
             self.prologue.extend_from_slice(&boundary);
             self.note_boundary("keepalive_to_live", "idr", "");

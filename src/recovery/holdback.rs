@@ -231,6 +231,16 @@ impl Holdback {
         self.releasable
     }
 
+    /// What is held back has been for too long in real time, which the source's clock does not tell when it comes with
+    /// the stream that is missing.
+    pub fn let_go(&mut self) {
+        for lane in &mut self.lanes {
+            (lane.open, lane.tear) = (None, None);
+        }
+        self.samples.clear();
+        self.releasable = self.position;
+    }
+
     fn sample(&mut self, position: u64, pcr: Pcr) {
         self.last_pcr = Some(pcr);
         let far = self.samples.back().map(|(_, last)| pcr.since(*last));
@@ -420,6 +430,22 @@ mod tests {
         let mut holdback = Holdback::new(false);
         holdback.set_programme(Some(&programme(&[0x1B])));
         assert_eq!(released(&mut holdback, &stream), [0, 0, 0, 0, 0, 0, 7, 8]);
+    }
+
+    #[test]
+    fn what_is_let_go_may_be_shown_with_all_that_follows_until_the_next_picture() {
+        let mut stream = Stream::default();
+        stream.push_pes(VIDEO, &pes(0xE0, None, &[1; 300]), 184);
+        stream.push_pes(AUDIO, &bounded(10), 184);
+        let mut holdback = Holdback::new(false);
+        holdback.set_programme(Some(&programme(&[0x1B, 0x0F])));
+        assert_eq!(released(&mut holdback, &stream), [0, 0, 0]);
+        holdback.let_go();
+        assert_eq!(holdback.releasable(), 3 * 188);
+        let mut rest = Stream::default();
+        rest.push_pes(AUDIO, &bounded(10), 184);
+        rest.push_pes(VIDEO, &pes(0xE0, None, &[1; 10]), 184);
+        assert_eq!(released(&mut holdback, &rest), [4, 4]);
     }
 
     #[test]

@@ -23,6 +23,13 @@ struct Sample {
     at: Instant,
 }
 
+impl Sample {
+    /// A clock that stands still is as old as when it last moved: the time it has missed is not lost.
+    fn new(before: Option<Self>, now: Instant, pcr: Pcr) -> Self {
+        before.filter(|before| before.pcr == pcr).unwrap_or(Self { pcr, at: now })
+    }
+}
+
 /// The clock of a session.
 #[derive(Default)]
 pub(super) struct SessionClock {
@@ -69,13 +76,14 @@ impl SessionClock {
     }
 
     /// A sample made here leaves.
-    pub(super) const fn write(&mut self, now: Instant, pcr: Pcr) {
-        self.written = Some(Sample { pcr, at: now });
+    pub(super) fn write(&mut self, now: Instant, pcr: Pcr) {
+        self.written = Some(Sample::new(self.written, now, pcr));
     }
 
     /// What a sample of the run's clock leaves as.
     pub(super) fn restamp(&mut self, now: Instant, pcr: Pcr, signalled: bool) -> Pcr {
-        let came = self.came.replace(Sample { pcr, at: now });
+        let came = self.came;
+        self.came = Some(Sample::new(came, now, pcr));
         let fits = match (came, self.written) {
             (Some(came), _) => {
                 let ahead = if signalled { FIRST_AHEAD_TICKS_MAX } else { AHEAD_TICKS_MAX };
@@ -146,6 +154,17 @@ mod tests {
                 .map(|(at, ticks, signalled)| clock.restamp(Instant::from_millis(at), pcr(ticks), signalled));
             assert_eq!(out[2], pcr(*expected), "{name}");
         }
+    }
+
+    #[test]
+    fn the_time_for_which_a_clock_stood_still_is_not_lost() {
+        let mut clock = SessionClock::default();
+        for at in 0..16 {
+            clock.restamp(Instant::from_millis(at * 1000), pcr(5000), false);
+        }
+        assert_eq!(clock.at(Instant::from_millis(16_000)), Some(pcr(21_000)));
+        let out = clock.restamp(Instant::from_millis(16_000), pcr(21_000), false);
+        assert_eq!((out, clock.reanchorings()), (pcr(21_000), 0));
     }
 
     #[test]

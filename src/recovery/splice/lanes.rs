@@ -67,6 +67,14 @@ impl Lane {
     }
 }
 
+/// Others have found a new time base, and a step that may be the order of pictures is theirs: this is clearly nearer to what
+/// is due with their offset than with its own.
+fn is_nearer(dts: Pts, common: i64, own: i64, due: Option<Pts>) -> bool {
+    let Some(due) = due else { return false };
+    let far = |offset: i64| dts.plus(offset).since(due).abs();
+    far(common) <= FOLLOW_TICKS_MAX && far(own) - far(common) > SLIP_TICKS
+}
+
 /// When a packet leaves.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Moment {
@@ -242,6 +250,7 @@ impl Lanes {
         // Two pictures of one time are the source's own doing.
         let same = lane.came.is_some_and(|came| came.dts == dts);
         let jumped = match lane.came {
+            Some(_) if lane.base != self.base && is_nearer(dts, self.common, lane.offset, due) => true,
             Some(came) => {
                 let back = if reordered { JUMP_TICKS } else { SLIP_TICKS };
                 !(-back..=pts_ticks(now - came.at).saturating_add(JUMP_TICKS)).contains(&dts.since(came.dts))

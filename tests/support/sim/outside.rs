@@ -119,6 +119,8 @@ impl Outside {
                     };
                     self.answer(now, core, CoreCommand::ChildStarted { ticket, result });
                 }
+                // The answer is lost.
+                ControlRequest::PersistHealth { .. } if !self.is_healthy && self.random.below(30) == 0 => {}
                 ControlRequest::PersistHealth { core, seq, rows } => {
                     let result = match self.random.below(if self.is_healthy { 1 } else { 8 }) {
                         0 => Ok(Vec::new()),

@@ -80,11 +80,11 @@ fn count_before(index: u64) -> u64 {
 }
 
 /// A section in the long form, with its CRC.
-fn section(table_id: u8, body: &[u8]) -> Vec<u8> {
+pub(crate) fn section(table_id: u8, version: u8, body: &[u8]) -> Vec<u8> {
     let length = u16::try_from(body.len() + 9).unwrap();
     let mut bytes = vec![table_id];
     bytes.extend((0xB000 | length).to_be_bytes());
-    bytes.extend([0, 1, 0xC1, 0, 0]);
+    bytes.extend([0, 1, 0xC1 | version << 1, 0, 0]);
     bytes.extend(body);
     let crc = crc32(&bytes);
     bytes.extend(crc.to_be_bytes());
@@ -105,7 +105,7 @@ pub(crate) fn crc32(bytes: &[u8]) -> u32 {
 
 fn pat() -> Vec<u8> {
     let [high, low] = (0xE000 | PMT_PID).to_be_bytes();
-    section(0, &[0, 1, high, low])
+    section(0, 0, &[0, 1, high, low])
 }
 
 fn pmt() -> Vec<u8> {
@@ -114,7 +114,7 @@ fn pmt() -> Vec<u8> {
     let mut body = vec![video_high, video_low, 0xF0, 0];
     body.extend([0x1B, video_high, video_low, 0xF0, 0]);
     body.extend([0x0F, audio_high, audio_low, 0xF0, 0]);
-    section(2, &body)
+    section(2, 0, &body)
 }
 
 /// The time of a packet in units of 90 kHz, from a beginning of the run's own that may be close to the wrap.
@@ -123,7 +123,7 @@ fn ticks(run: u32, index: u64) -> u64 {
     (base + index * 90_000 / PACKETS_PER_SECOND) % (1 << 33)
 }
 
-fn pcr_field(ticks: u64) -> [u8; 6] {
+pub(crate) fn pcr_field(ticks: u64) -> [u8; 6] {
     let [_, _, field @ ..] = (ticks << 15 | 0x7E00).to_be_bytes();
     field
 }

@@ -66,7 +66,7 @@ struct Simulation {
     tally: Tally,
 }
 
-fn listener_address(port: u16) -> SocketAddr {
+pub(super) fn listener_address(port: u16) -> SocketAddr {
     SocketAddr::from(([10, 0, 0, 1], port))
 }
 
@@ -98,7 +98,7 @@ fn source(random: &mut Random) -> Source {
     }
 }
 
-fn params(random: &mut Random, cores: u8, tuners: u16) -> Params {
+pub(super) fn params(random: &mut Random, cores: u8, tuners: u16) -> Params {
     let seconds = Duration::from_secs;
     let startup_timeout = seconds(random.between(2, 6));
     Params {
@@ -163,7 +163,7 @@ fn params(random: &mut Random, cores: u8, tuners: u16) -> Params {
 }
 
 /// What a core says of itself fits together at every moment.
-fn check_snapshot(snapshot: &CoreSnapshot) {
+pub(super) fn check_snapshot(snapshot: &CoreSnapshot) {
     for session in &snapshot.sessions {
         let (record, viewers) = (&session.record, session.record.viewers);
         let is_over = record.ended.is_some();

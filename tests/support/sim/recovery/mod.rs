@@ -1,0 +1,9 @@
+//! Channels whose sources fail in every way there is, and viewers who are to notice as little of it as possible.
+
+mod feed;
+mod origin;
+mod story;
+mod watcher;
+mod witness;
+
+pub(crate) use story::{Sum, run};

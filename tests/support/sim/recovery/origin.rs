@@ -1,0 +1,246 @@
+//! Sources' servers: what they answer, and what becomes of a stream that has begun.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tunerd::base::Instant;
+use tunerd::uring::sim::{Leave, PeerId, Random, World};
+
+use super::feed::{Feed, Flaw, RATE};
+
+/// A source does not run ahead of its reader by more than this.
+const UNSENT_MAX: usize = 512 * 1024;
+const FRAME_TIME: Duration = Duration::from_millis(1000 / RATE);
+/// A source that trickles sends a picture in so many pictures' time.
+const TRICKLE: u32 = 12;
+
+/// What the servers share.
+pub(crate) struct Climate {
+    pub(crate) is_healthy: bool,
+    /// Somebody trickled last then: nobody can be blamed for gaps.
+    pub(crate) trickled_at: Option<Instant>,
+    runs: u32,
+    /// No watchdog: what stands still would do so for ever.
+    pub(crate) is_unwatched: bool,
+}
+
+impl Climate {
+    pub(crate) const fn new(is_unwatched: bool) -> Self {
+        Self { is_healthy: false, trickled_at: None, runs: 0, is_unwatched }
+    }
+
+    pub(crate) const fn runs(&self) -> u32 {
+        self.runs
+    }
+}
+
+enum Phase {
+    Asked(Vec<u8>),
+    Sends,
+    Over,
+}
+
+/// One connection to a source.
+pub(crate) struct Stream {
+    pub(crate) peer: PeerId,
+    phase: Phase,
+    random: Random,
+    feed: Feed,
+    next_at: Instant,
+    fault_at: Instant,
+    /// It sends nothing, or little, until then.
+    stalls_until: Option<Instant>,
+    trickles_until: Option<Instant>,
+    flawed_until: Option<Instant>,
+}
+
+impl Stream {
+    pub(crate) fn new(world: &World, peer: PeerId, climate: &mut Climate, random: &mut Random) -> Self {
+        climate.runs += 1;
+        let mut random = random.split();
+        let gop = if !climate.is_healthy && random.below(8) == 0 { 300 } else { 3 * random.between(2, 12) };
+        let feed = Feed::new(climate.runs, gop, &mut random);
+        let now = world.now();
+        let fault_at = now + random.time(Duration::from_secs(25));
+        Self {
+            peer,
+            phase: Phase::Asked(Vec::new()),
+            feed,
+            next_at: now,
+            fault_at,
+            random,
+            stalls_until: None,
+            trickles_until: None,
+            flawed_until: None,
+        }
+    }
+
+    pub(crate) const fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Over)
+    }
+
+    pub(crate) fn step(&mut self, world: &World, climate: &mut Climate) {
+        if world.peer_end(self.peer).is_some() || world.peer_has_closed(self.peer) {
+            self.leave(world, Leave::Close);
+        }
+        match &mut self.phase {
+            Phase::Over => {}
+            Phase::Asked(request) => {
+                request.extend(world.peer_received(self.peer));
+                if request.windows(4).any(|bytes| bytes == b"\r\n\r\n") {
+                    self.answer(world, climate);
+                }
+            }
+            Phase::Sends => self.send(world, climate),
+        }
+    }
+
+    fn leave(&mut self, world: &World, how: Leave) {
+        if !world.peer_has_closed(self.peer) {
+            world.peer_close(self.peer, how);
+        }
+        self.phase = Phase::Over;
+    }
+
+    fn answer(&mut self, world: &World, climate: &Climate) {
+        let pause = self.random.between(1, 4);
+        let refusal = match self.random.below(if climate.is_healthy { 1 } else { 24 }) {
+            1 => "404 Not Found\r\nContent-Length: 0\r\n\r\n",
+            2 => "429 Too Many Requests\r\nContent-Length: 0\r\n\r\n",
+            3 => &format!("429 Too Many Requests\r\nRetry-After: {pause}\r\nContent-Length: 0\r\n\r\n"),
+            4 => "500 Internal Server Error\r\nContent-Length: 0\r\n\r\n",
+            5 => {
+                "200 OK\r\nContent-Type: text/html\r\nContent-Length: 31\r\n\r\n<html><body>Sorry</body></html>"
+            }
+            6 => {
+                // It never answers.
+                self.phase = Phase::Asked(Vec::new());
+                return;
+            }
+            7 => return self.leave(world, Leave::Reset),
+            _mostly => {
+                let head = "HTTP/1.1 200 OK\r\nContent-Type: video/mp2t\r\nConnection: close\r\n\r\n";
+                world.peer_send(self.peer, head.as_bytes());
+                self.phase = Phase::Sends;
+                // Some have half a second in stock.
+                self.next_at = world.now();
+                let stock = self.random.below(12);
+                let bytes = self.pictures(stock);
+                world.peer_send(self.peer, &bytes);
+                return;
+            }
+        };
+        world.peer_send(self.peer, format!("HTTP/1.1 {refusal}").as_bytes());
+        self.leave(world, Leave::Close);
+    }
+
+    fn pictures(&mut self, count: u64) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        (0..count).for_each(|_| self.feed.next(&mut bytes));
+        bytes
+    }
+
+    fn send(&mut self, world: &World, climate: &mut Climate) {
+        let now = world.now();
+        if climate.is_healthy {
+            self.trickles_until = None;
+            if climate.is_unwatched {
+                (self.stalls_until, self.flawed_until) = (None, None);
+                self.feed.flaw = Flaw::None;
+            }
+        } else if now >= self.fault_at {
+            self.fault_at = now + self.random.time(Duration::from_secs(25));
+            self.go_wrong(world);
+            if self.is_over() {
+                return;
+            }
+        }
+        if self.flawed_until.is_some_and(|until| until <= now) {
+            self.flawed_until = None;
+            self.feed.flaw = Flaw::None;
+        }
+        if self.trickles_until.is_some_and(|until| until <= now) {
+            self.trickles_until = None;
+        }
+        if self.stalls_until.take_if(|until| *until <= now).is_some() {
+            self.next_at = now;
+        }
+        if self.stalls_until.is_some() {
+            return;
+        }
+        let mut bytes = Vec::new();
+        while self.next_at <= now {
+            self.next_at += FRAME_TIME;
+            if self.trickles_until.is_some() {
+                self.next_at += FRAME_TIME * TRICKLE;
+                climate.trickled_at = Some(now);
+            }
+            if world.peer_unsent(self.peer) + bytes.len() < UNSENT_MAX {
+                self.feed.next(&mut bytes);
+            }
+        }
+        if !bytes.is_empty() {
+            world.peer_send(self.peer, &bytes);
+        }
+    }
+
+    fn go_wrong(&mut self, world: &World) {
+        let now = world.now();
+        let random = &mut self.random;
+        let until = match random.below(3) {
+            0 => now + Duration::from_secs(3600),
+            _mostly => now + random.time(Duration::from_secs(15)),
+        };
+        let hours = Duration::from_secs(random.below(20 * 3600));
+        let ticks = u64::try_from(hours.as_millis()).unwrap() * 90;
+        let fault = random.below(14);
+        log::info!("run {} suffers fault {fault} at {now:?}, until {until:?}", self.feed.run);
+        match fault {
+            0..=1 => self.stalls_until = Some(until),
+            2 => self.trickles_until = Some(now + random.time(Duration::from_secs(8))),
+            3 => self.leave_torn(world, Leave::Close),
+            4 => self.leave_torn(world, Leave::Reset),
+            5 => {
+                let garbage = random.bytes(1, 500);
+                let garbage: Vec<u8> =
+                    (0..garbage).map(|_| u8::try_from(random.below(0x40)).unwrap()).collect();
+                world.peer_send(self.peer, &garbage);
+            }
+            6 => self.spoil(Flaw::FrozenClock, until),
+            7 => self.spoil(Flaw::NoPictures, until),
+            8 => self.spoil(Flaw::OnlyNull, until),
+            9 => self.feed.jump(true, ticks),
+            10 => self.feed.jump(false, ticks),
+            11 => {
+                // A little, as a restarted encoder does.
+                let ticks = random.below(90_000 * 3);
+                let forward = random.below(2) == 0;
+                self.feed.jump(forward, ticks);
+            }
+            12 => self.feed.change(random),
+            _some => {
+                // A hole, by exactly what a lost packet is.
+                let mut lost = Vec::new();
+                (0..random.between(1, 10)).for_each(|_| self.feed.next(&mut lost));
+            }
+        }
+    }
+
+    fn spoil(&mut self, flaw: Flaw, until: Instant) {
+        self.feed.spoil(flaw);
+        self.flawed_until = Some(until);
+    }
+
+    /// Ends, in the middle of a packet as likely as not.
+    fn leave_torn(&mut self, world: &World, how: Leave) {
+        let bytes = self.pictures(1);
+        let cut = self.random.bytes(0, bytes.len());
+        world.peer_send(self.peer, &bytes[..cut]);
+        self.leave(world, how);
+    }
+}
+
+/// Where a source lives.
+pub(crate) fn address(number: i64) -> SocketAddr {
+    SocketAddr::from(([10, 9, 0, u8::try_from(number).unwrap()], 8080))
+}

@@ -1,0 +1,386 @@
+//! One seed: channels whose sources fail, then health, then the end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tunerd::base::Instant;
+use tunerd::engine::snapshot::CoreSnapshot;
+use tunerd::engine::{Core, CoreCommand, CoreId, Filling, Mailbox, Params, Parts, SlowPolicy, Token};
+use tunerd::recovery::{FillerParams, Mode as FillerMode};
+use tunerd::ring::Lent;
+use tunerd::session::StallPolicy;
+use tunerd::source::Mode;
+use tunerd::tuner::{Channel, ChannelId, Lineup, Source, SourceId};
+use tunerd::uring::Driver;
+use tunerd::uring::sim::{Answer, Faults, Leave, Random, SimDriver, World};
+
+use super::super::outside::Outside;
+use super::super::run::{check_snapshot, listener_address, params};
+use super::super::upstream::Runs;
+use super::origin::{Climate, Stream, address};
+use super::watcher::{Promise, Watcher};
+
+type SimCore = Core<SimDriver<Token, Lent>>;
+
+const TICK: Duration = Duration::from_millis(20);
+const CHAOS_MAX: Duration = Duration::from_secs(60);
+/// After which every channel shows its picture: watchdogs, deadlines, cooldowns and viewers that come again are
+/// all shorter.
+const CALM: Duration = Duration::from_secs(75);
+/// A picture that moves has moved within this time.
+const STILL_MAX: Duration = Duration::from_secs(3);
+/// Pictures that have moved for so long are as well as they will be.
+const MOVING_SECONDS: u32 = 6;
+/// Idle sessions and sessions that are over linger for less.
+const REST: Duration = Duration::from_secs(12);
+const DRAIN_TIME: Duration = Duration::from_secs(10);
+const PORT: u16 = 5004;
+const SOURCES_PER_CHANNEL: i64 = 4;
+
+/// What stories have come to.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(crate) struct Sum {
+    pub(crate) seconds: u64,
+    pub(crate) runs: u64,
+    pub(crate) visits: u64,
+    pub(crate) packets: u64,
+    pub(crate) live_packets: u64,
+    pub(crate) digest: u64,
+}
+
+struct Story {
+    world: World,
+    random: Random,
+    cores: Vec<SimCore>,
+    outside: Outside,
+    runs: Runs,
+    channels: Vec<Channel>,
+    climate: Climate,
+    streams: Vec<Stream>,
+    watchers: Vec<Watcher>,
+    next_tick: Instant,
+    chaos: Duration,
+}
+
+fn source(channel: i64, place: i64, random: &mut Random) -> Source {
+    let number = (channel - 1) * SOURCES_PER_CHANNEL + place;
+    // Some share their provider.
+    let host = if random.below(4) == 0 { (channel - 1) * SOURCES_PER_CHANNEL + 1 } else { number };
+    Source {
+        id: SourceId(number),
+        item_key: format!("item{number}"),
+        url: format!("http://{}/live/{number}", address(host)),
+        priority: u32::try_from(place).unwrap(),
+        health: tunerd::health::Health::default(),
+        profile: tunerd::health::StoredProfile::default(),
+    }
+}
+
+fn channel(id: i64, random: &mut Random) -> Channel {
+    let sources = i64::try_from(random.between(1, 4)).unwrap();
+    Channel {
+        id: ChannelId(id),
+        guide_number: id.to_string(),
+        name: format!("Channel {id}"),
+        sources: (1..=sources).map(|place| source(id, place, random)).collect(),
+    }
+}
+
+fn recovering(random: &mut Random, cores: u8, tuners: u16) -> Params {
+    let mut params = params(random, cores, tuners);
+    let millis = Duration::from_millis;
+    let session = &mut params.session;
+    session.viewers_max = 0;
+    session.stall_detect = *random.pick(&[millis(500), millis(1000), millis(2000), millis(4000), millis(0)]);
+    session.stall_hard_deadline = millis(random.between(4_000, 16_000));
+    session.stall_policy = *random.pick(&[
+        StallPolicy::FailoverSource,
+        StallPolicy::FailoverSource,
+        StallPolicy::RestartSame,
+        StallPolicy::CloseSession,
+    ]);
+    session.stall_retries_max = u32::try_from(random.below(5)).unwrap();
+    session.min_health = millis(random.below(8_000));
+    session.provider_cooldown = millis(random.below(3_000));
+    params.filler = (random.below(5) > 0).then(|| Filling {
+        filler: FillerParams {
+            mode: *random.pick(&[
+                FillerMode::Null,
+                FillerMode::Psi,
+                FillerMode::SlateAv,
+                FillerMode::SlateAv,
+            ]),
+            interval: millis(random.between(20, 400)),
+            has_audio: random.below(3) > 0,
+        },
+        text: "One moment".to_owned(),
+    });
+    session.filler_enabled = params.filler.is_some();
+    params.egress.delay = millis(random.between(10, 200));
+    params.sources.mode = Mode::Direct;
+    if random.below(2) == 0 {
+        params.egress.slow_policy = SlowPolicy::Skip;
+    }
+    params
+}
+
+impl Story {
+    fn new(seed: u64, is_strict: bool) -> Self {
+        let mut random = Random::new(seed ^ 0x5EC0_4E12_7A11_0000);
+        let world = World::with_queues(random.bits(), Faults::default(), random.bytes(64 * 1024, 512 * 1024));
+        let core_count = u8::try_from(random.between(1, 2)).unwrap();
+        let channel_count = i64::try_from(random.between(1, 3)).unwrap();
+        let channels: Vec<_> = (1..=channel_count).map(|id| channel(id, &mut random)).collect();
+        (1..=channel_count * SOURCES_PER_CHANNEL).for_each(|n| world.serve(address(n), Answer::Accept));
+        let tuners = u16::try_from(channel_count).unwrap() + u16::try_from(random.below(2)).unwrap();
+        let params = recovering(&mut random, core_count, tuners);
+        let stall_detect = params.session.stall_detect;
+        let is_watched = !stall_detect.is_zero() && params.filler.is_some();
+        let promise =
+            Promise { gap_max: is_watched.then(|| stall_detect + Duration::from_secs(1)), is_strict };
+        let (mailboxes, readers): (Vec<_>, Vec<_>) = (0..core_count).map(|_| Mailbox::new().unwrap()).unzip();
+        let outside = Outside::new(mailboxes.clone(), &mut random);
+        let lineup = Arc::new(Lineup::new(channels.clone()));
+        let cores = (0..core_count).zip(readers).map(|(index, mailbox)| {
+            let parts = Parts {
+                id: CoreId(index),
+                params: params.clone(),
+                control: Box::new(outside.port()),
+                mailbox,
+                bell: None,
+                cores: mailboxes.clone(),
+                listeners: [world.listen(listener_address(PORT))].into(),
+                lineup: Arc::clone(&lineup),
+            };
+            Core::new(SimDriver::new(&world), parts).unwrap()
+        });
+        let cores = cores.collect();
+        if random.below(2) == 0 {
+            world.set_faults(Faults::harmless(&mut random));
+        }
+        let mut watchers = Vec::new();
+        for id in 1..=channel_count.unsigned_abs() {
+            watchers.push(Watcher::new(&world, listener_address(PORT), id, false, promise, &mut random));
+            for _ in 0..random.below(3) {
+                watchers.push(Watcher::new(&world, listener_address(PORT), id, true, promise, &mut random));
+            }
+        }
+        let chaos = Duration::from_secs(10) + random.time(CHAOS_MAX - Duration::from_secs(10));
+        Self {
+            climate: Climate::new(stall_detect.is_zero()),
+            world,
+            random,
+            cores,
+            outside,
+            runs: Runs::new(),
+            channels,
+            streams: Vec::new(),
+            watchers,
+            next_tick: Instant::START,
+            chaos,
+        }
+    }
+
+    fn go_on(&mut self, time: Duration) -> Result<(), String> {
+        let until = self.world.now() + time;
+        while self.world.now() < until {
+            self.turn()?;
+        }
+        Ok(())
+    }
+
+    fn turn(&mut self) -> Result<(), String> {
+        if self.world.now() >= self.next_tick {
+            self.tick()?;
+            self.next_tick = self.world.now() + TICK;
+            self.world.wake_at(self.next_tick);
+        }
+        for core in &mut self.cores {
+            core.turn(self.world.now()).map_err(|errno| format!("a core gives up: {errno}"))?;
+        }
+        Ok(())
+    }
+
+    fn addresses(&self) -> i64 {
+        i64::try_from(self.channels.len()).unwrap() * SOURCES_PER_CHANNEL
+    }
+
+    fn tick(&mut self) -> Result<(), String> {
+        for number in 1..=self.addresses() {
+            while let Some(peer) = self.world.take_arrival(address(number)) {
+                self.streams.push(Stream::new(&self.world, peer, &mut self.climate, &mut self.random));
+            }
+        }
+        self.outside.step(&self.world, &mut Vec::new(), &mut self.runs);
+        for stream in &mut self.streams {
+            stream.step(&self.world, &mut self.climate);
+        }
+        self.streams.retain(|stream| !stream.is_over());
+        if !self.climate.is_healthy {
+            self.disturb();
+        }
+        for watcher in &mut self.watchers {
+            watcher
+                .step(&self.world, self.climate.trickled_at)
+                .map_err(|wrong| format!("a viewer of channel {}: {wrong}", watcher.channel))?;
+        }
+        Ok(())
+    }
+
+    fn tell_all(&self, command: impl Fn() -> CoreCommand<tunerd::uring::sim::SimDescriptor>) {
+        for index in 0..self.cores.len() {
+            self.outside.tell(CoreId(u8::try_from(index).unwrap()), command());
+        }
+    }
+
+    fn new_lineup(&self, channels: &[Channel]) {
+        let lineup = Arc::new(Lineup::new(channels.to_vec()));
+        self.tell_all(|| CoreCommand::Lineup(Arc::clone(&lineup)));
+    }
+
+    fn disturb(&mut self) {
+        let channel = self.random.below(self.channels.len() as u64);
+        let id = ChannelId(i64::try_from(channel).unwrap() + 1);
+        match self.random.below(4000) {
+            0..=5 => self.tell_all(|| CoreCommand::Snapshot(Box::new(|snapshot| check_snapshot(&snapshot)))),
+            6..=9 => {
+                let mut channels = self.channels.clone();
+                for channel in &mut channels {
+                    channel.sources.retain(|_| self.random.below(3) > 0);
+                    let by = self.random.bytes(0, channel.sources.len());
+                    channel.sources.rotate_left(by);
+                }
+                self.new_lineup(&channels);
+            }
+            10..=12 => self.new_lineup(&self.channels),
+            13..=22 => self.tell_all(|| CoreCommand::TriggerRecovery {
+                channel: id,
+                reason: "somebody asked".to_owned(),
+                reply: Box::new(|_answer| {}),
+            }),
+            23..=26 => {
+                let channel = (self.random.below(2) == 0).then_some(id);
+                self.tell_all(|| CoreCommand::ClearHealth { channel });
+            }
+            27..=40 => {
+                let number = i64::try_from(self.random.between(1, self.addresses().unsigned_abs())).unwrap();
+                let answer = match self.random.below(3) {
+                    0 => Answer::Refuse,
+                    1 => Answer::Silent,
+                    _mostly => Answer::Accept,
+                };
+                self.world.serve(address(number), answer);
+            }
+            _mostly => {}
+        }
+    }
+
+    /// What the cores say of themselves.
+    fn snapshots(&mut self) -> Result<Vec<CoreSnapshot>, String> {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        self.tell_all(|| {
+            let sender = sender.clone();
+            CoreCommand::Snapshot(Box::new(move |snapshot| drop(sender.send(snapshot))))
+        });
+        self.turn()?;
+        self.turn()?;
+        Ok(receiver.try_iter().collect())
+    }
+
+    fn chaos(&mut self) -> Result<(), String> {
+        self.go_on(self.chaos)
+    }
+
+    /// Every channel has sources that are well, and shows them.
+    fn health(&mut self) -> Result<(), String> {
+        self.world.set_faults(Faults::default());
+        self.outside.heal();
+        self.climate.is_healthy = true;
+        (1..=self.addresses()).for_each(|number| self.world.serve(address(number), Answer::Accept));
+        self.new_lineup(&self.channels);
+        let until = self.world.now() + CALM;
+        let mut moving = 0;
+        while moving < MOVING_SECONDS {
+            self.go_on(Duration::from_secs(1))?;
+            let now = self.world.now();
+            let still = |watcher: &Watcher| watcher.live_at.is_none_or(|at| now - at > STILL_MAX);
+            let standing = self.watchers.iter().find(|watcher| !watcher.is_fickle && still(watcher));
+            moving = if standing.is_none() { moving + 1 } else { 0 };
+            if let Some(watcher) = standing.filter(|_| now > until) {
+                let (channel, last) = (watcher.channel, watcher.live_at.map(|at| now - at));
+                return Err(format!(
+                    "channel {channel} shows nothing live: {last:?} ago, health since {CALM:?}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// When nobody watches any more nothing is kept.
+    fn rest(&mut self) -> Result<(), String> {
+        self.watchers.iter_mut().for_each(|watcher| watcher.go(&self.world, Leave::Reset));
+        self.go_on(REST)?;
+        for snapshot in self.snapshots()? {
+            if !snapshot.sessions.is_empty()
+                || snapshot.tuners.as_ref().is_some_and(|tuners| tuners.in_use > 0)
+            {
+                return Err("sessions or tuners are kept for nobody".to_owned());
+            }
+        }
+        match self.streams.len() {
+            0 => Ok(()),
+            left => Err(format!("{left} sources are read for nobody")),
+        }
+    }
+
+    fn finish(mut self) -> Result<Sum, String> {
+        let deadline = self.world.now() + DRAIN_TIME;
+        self.tell_all(|| CoreCommand::Drain { deadline });
+        while !self.cores.iter().all(Core::is_drained) {
+            self.turn()?;
+        }
+        if self.world.now() >= deadline {
+            return Err("the cores were not drained in time".to_owned());
+        }
+        self.go_on(Duration::from_secs(2))?;
+        for core in self.cores {
+            let mut driver = core.into_driver();
+            for _ in 0..1000 {
+                if driver.in_flight() == 0 {
+                    break;
+                }
+                driver.turn(TICK).map_err(|errno| errno.to_string())?;
+                while driver.next().is_some() {}
+            }
+            driver.assert_quiet();
+        }
+        drop(self.outside);
+        self.world.pass(Duration::from_secs(1));
+        match self.world.open_files() {
+            0 => {}
+            left => return Err(format!("{left} descriptors were left open")),
+        }
+        let seconds = (self.world.now() - Instant::START).as_secs();
+        let (runs, digest) = (u64::from(self.climate.runs()), self.world.digest());
+        let mut sum = Sum { seconds, runs, digest, ..Sum::default() };
+        for watcher in &self.watchers {
+            sum.visits += watcher.visits;
+            sum.packets += watcher.packets;
+            sum.live_packets += watcher.live_packets;
+        }
+        Ok(sum)
+    }
+}
+
+/// Tells the story of a seed.
+pub(crate) fn run(seed: u64, is_strict: bool) -> Result<Sum, String> {
+    let mut story = Story::new(seed, is_strict);
+    for phase in [Story::chaos, Story::health, Story::rest] {
+        phase(&mut story).map_err(|wrong| {
+            let now = story.world.now();
+            let snapshots = story.snapshots();
+            format!("at {now:?}: {wrong}\n{snapshots:?}")
+        })?;
+    }
+    story.finish()
+}

@@ -1,0 +1,209 @@
+//! What a viewer is entitled to whatever happens to sources: one sound transport stream on one timeline.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use tunerd::base::Instant;
+
+use crate::tsview::{
+    Assembler, NULL_PID, PACKET_BYTES, PCR_WRAP, PTS_WRAP, Packet, Pmt, Section, View, ahead, read_pat,
+};
+
+use super::feed::read_mark;
+
+/// A clock may run ahead of real time by this between two samples: 100 ms, and what a source sends at once.
+const CLOCK_AHEAD_MAX: Duration = Duration::from_millis(1_100);
+/// Decoding times are never further behind the clock or before it.
+const DECODE_MIN: i64 = -90_000 * 2;
+const DECODE_MAX: i64 = 90_000 * 12;
+/// Pictures that only say when they are shown may be in another order than that of showing: a step back by less cannot be
+/// told from that.
+const REORDER_MAX: i64 = 90_000;
+/// Pictures and sound that sources send together are this close for a viewer too, and come before they are due: but for
+/// a moment.
+const APART_MAX: i64 = 27_000;
+/// Packets that are told of when something is wrong with the next.
+const TRAIL: usize = 40;
+const MOMENT_PICTURES: u32 = 50;
+
+/// One viewer's view of packets.
+#[derive(Default)]
+pub(crate) struct Witness {
+    packets: u64,
+    /// Distances between the clock, pictures and sound are looked at too.
+    pub(crate) is_strict: bool,
+    /// The connection takes everything at once: times tell something.
+    pub(crate) is_prompt: bool,
+    counters: BTreeMap<u16, u8>,
+    tables: BTreeMap<u16, Assembler>,
+    pmt_pid: Option<u16>,
+    pmt: Option<Pmt>,
+    /// The last clock and since when it has been that; what a viewer begins with is of unknown age.
+    pcr: Option<(u64, Option<Instant>)>,
+    decoded: BTreeMap<u16, u64>,
+    sound: Option<u64>,
+    /// Pictures in a row that were far from their sound, or late.
+    apart: u32,
+    late: u32,
+    /// The latest packets: PID, counter, signal, clock, decoding time.
+    trail: VecDeque<(u16, u8, bool, Option<u64>, Option<u64>)>,
+    unread: Vec<u8>,
+    live: Option<(u32, u32)>,
+    pub(crate) live_at: Option<Instant>,
+    pub(crate) live_packets: u64,
+}
+
+impl Witness {
+    pub(crate) fn packets(&self) -> u64 {
+        self.packets
+    }
+
+    pub(crate) fn feed(&mut self, now: Instant, bytes: &[u8]) -> Result<(), String> {
+        self.unread.extend_from_slice(bytes);
+        let unread = std::mem::take(&mut self.unread);
+        let (packets, rest) = unread.as_chunks::<PACKET_BYTES>();
+        for packet in packets {
+            self.packet(now, packet).map_err(|wrong| {
+                let Self { packets, live, trail, .. } = &*self;
+                let prompt = if self.is_prompt { "prompt" } else { "slow" };
+                format!("{prompt}, packet {packets}, last live {live:?}: {wrong}\n{packet:02x?}\nbefore: {trail:x?}")
+            })?;
+            self.packets += 1;
+            let view = View(packet);
+            let decoded = view.pes().and_then(|pes| pes.decoded_at());
+            self.trail.truncate(TRAIL - 1);
+            self.trail.push_front((view.pid(), view.counter(), view.signals(), view.pcr(), decoded));
+        }
+        self.unread = rest.to_vec();
+        Ok(())
+    }
+
+    fn packet(&mut self, now: Instant, packet: &Packet) -> Result<(), String> {
+        let view = View(packet);
+        if !view.is_in_sync() {
+            return Err("no sync byte".to_owned());
+        }
+        let pid = view.pid();
+        if self.packets == 0 && pid != 0 {
+            return Err(format!("the stream begins with PID {pid:#x}, not with a PAT"));
+        }
+        if pid == NULL_PID {
+            return Ok(());
+        }
+        self.continuity(pid, view)?;
+        if pid == 0 || Some(pid) == self.pmt_pid {
+            return self.table(pid, view);
+        }
+        self.belongs(pid)?;
+        if let Some(pcr) = view.pcr() {
+            self.clock(now, pcr)?;
+        }
+        let pes = view.pes();
+        if let Some((decoded, pes)) = pes.and_then(|pes| Some((pes.decoded_at()?, pes))) {
+            let may_step = if pes.id & 0xF0 == 0xE0 && pes.dts.is_none() { REORDER_MAX } else { 0 };
+            self.decoding(now, pid, decoded, may_step)?;
+            if pes.id & 0xF0 == 0xE0 && read_mark(packet).is_some() {
+                self.together(decoded)?;
+            } else if pes.id & 0xF0 == 0xC0 {
+                self.sound = Some(decoded);
+            }
+        }
+        if let Some((run, picture)) = read_mark(packet) {
+            if let Some((last_run, last)) = self.live
+                && (run < last_run || run == last_run && picture < last)
+            {
+                return Err(format!("picture {picture} of run {run} comes after {last} of run {last_run}"));
+            }
+            self.live = Some((run, picture));
+            self.live_at = Some(now);
+            self.live_packets += 1;
+        }
+        Ok(())
+    }
+
+    fn continuity(&mut self, pid: u16, view: View<'_>) -> Result<(), String> {
+        let counter = view.counter();
+        let Some(last) = self.counters.insert(pid, counter) else { return Ok(()) };
+        let expected = if view.has_payload() { (last + 1) % 16 } else { last };
+        if counter != expected && !view.signals() {
+            return Err(format!("PID {pid:#x} counts {counter} after {last}, and nothing was signalled"));
+        }
+        Ok(())
+    }
+
+    fn table(&mut self, pid: u16, view: View<'_>) -> Result<(), String> {
+        for section in self.tables.entry(pid).or_default().feed(view) {
+            let Section::Whole(section) = section else { return Err("a table with a wrong CRC".to_owned()) };
+            match section.first() {
+                Some(0) => self.pmt_pid = Some(read_pat(&section).ok_or("a PAT without a programme")?),
+                Some(2) => self.pmt = Some(Pmt::read(&section).ok_or("a PMT that cannot be read")?),
+                other => return Err(format!("a table {other:?}")),
+            }
+        }
+        Ok(())
+    }
+
+    fn belongs(&self, pid: u16) -> Result<(), String> {
+        let pmt = self.pmt.as_ref().ok_or_else(|| format!("PID {pid:#x} before a PMT"))?;
+        if pmt.pcr_pid == pid || pmt.streams.iter().any(|stream| stream.pid == pid) {
+            return Ok(());
+        }
+        Err(format!("PID {pid:#x} is not in {pmt:x?}"))
+    }
+
+    fn clock(&mut self, now: Instant, pcr: u64) -> Result<(), String> {
+        let Some((last, at)) = self.pcr else {
+            self.pcr = Some((pcr, None));
+            return Ok(());
+        };
+        // One that stood still may make up for it.
+        self.pcr = Some((pcr, if pcr == last { at } else { Some(now) }));
+        let moved = ahead(last, pcr, PCR_WRAP);
+        if moved < 0 {
+            return Err(format!("the clock steps back by {} ms", -moved / 27_000));
+        }
+        let Some(at) = at else { return Ok(()) };
+        let passed = i64::try_from(((now - at) + CLOCK_AHEAD_MAX).as_micros()).unwrap() * 27;
+        if self.is_prompt && moved > passed {
+            let passed = now - at;
+            return Err(format!("the clock moves by {} ms in {passed:?}", moved / 27_000));
+        }
+        Ok(())
+    }
+
+    /// A source's picture.
+    fn together(&mut self, decoded: u64) -> Result<(), String> {
+        if !self.is_strict {
+            return Ok(());
+        }
+        let apart = self.sound.map_or(0, |sound| ahead(sound, decoded, PTS_WRAP));
+        self.apart = if apart.abs() > APART_MAX { self.apart + 1 } else { 0 };
+        let early = self.pcr.map_or(0, |(clock, _)| ahead(clock / 300, decoded, PTS_WRAP));
+        self.late = if early < 0 { self.late + 1 } else { 0 };
+        if self.apart > MOMENT_PICTURES {
+            return Err(format!("pictures stay {} ms from their sound", apart / 90));
+        }
+        if self.late > MOMENT_PICTURES {
+            return Err(format!("pictures stay {} ms behind the clock", -early / 90));
+        }
+        Ok(())
+    }
+
+    fn decoding(&mut self, now: Instant, pid: u16, decoded: u64, may_step: i64) -> Result<(), String> {
+        if let Some(last) = self.decoded.insert(pid, decoded)
+            && ahead(last, decoded, PTS_WRAP) < -may_step
+        {
+            return Err(format!(
+                "PID {pid:#x} is decoded {} ms before the last one",
+                -ahead(last, decoded, PTS_WRAP) / 90
+            ));
+        }
+        let moves = |at: Option<Instant>| at.is_some_and(|at| now - at < CLOCK_AHEAD_MAX);
+        let Some((clock, _)) = self.pcr.filter(|(_, at)| self.is_strict && moves(*at)) else { return Ok(()) };
+        let distance = ahead(clock / 300, decoded, PTS_WRAP);
+        if !(DECODE_MIN..=DECODE_MAX).contains(&distance) {
+            return Err(format!("PID {pid:#x} is decoded {} ms from the clock", distance / 90));
+        }
+        Ok(())
+    }
+}
