@@ -234,8 +234,23 @@ impl Holdback {
     /// What is held back has been for too long in real time, which the source's clock does not tell when it comes with
     /// the stream that is missing.
     pub fn let_go(&mut self) {
+        self.hold_nothing(HELD_TICKS_MAX);
+    }
+
+    /// Everything may be shown but what does not go on: what has been held for `ticks`, longer than its stream usually
+    /// needs, or behind which much else has come.
+    fn hold_nothing(&mut self, ticks: i64) {
+        let mut condemned = Vec::new();
         for lane in &mut self.lanes {
-            (lane.open, lane.tear) = (None, None);
+            let is_quiet = self.position - lane.last_at >= HELD_BYTES_MAX / 2;
+            if let Some(open) = lane.open.filter(|_| is_quiet || lane.cadence.is_stuck(ticks)) {
+                condemned.push((lane.pid, open.start));
+            }
+            lane.open = None;
+            lane.tear = None;
+        }
+        for (pid, from) in condemned {
+            self.condemn(pid, from);
         }
         self.samples.clear();
         self.releasable = self.position;
@@ -286,20 +301,7 @@ impl Holdback {
             self.releasable = self.position;
         } else if too_much {
             let ticks = self.held_ticks(whole);
-            let mut condemned = Vec::new();
-            for lane in &mut self.lanes {
-                let is_quiet = self.position - lane.last_at >= HELD_BYTES_MAX / 2;
-                if let Some(open) = lane.open.filter(|_| is_quiet || lane.cadence.is_stuck(ticks)) {
-                    condemned.push((lane.pid, open.start));
-                }
-                lane.open = None;
-                lane.tear = None;
-            }
-            for (pid, from) in condemned {
-                self.condemn(pid, from);
-            }
-            self.samples.clear();
-            self.releasable = self.position;
+            self.hold_nothing(ticks);
         } else {
             // What was let go stays so: a unit may have begun before its stream was known.
             self.releasable = self.releasable.max(whole);

@@ -77,18 +77,26 @@ impl SessionClock {
 
     /// A sample made here leaves.
     pub(super) fn write(&mut self, now: Instant, pcr: Pcr) {
-        self.written = Some(Sample::new(self.written, now, pcr));
+        self.written = Some(Sample { pcr, at: now });
     }
 
     /// What a sample of the run's clock leaves as.
     pub(super) fn restamp(&mut self, now: Instant, pcr: Pcr, signalled: bool) -> Pcr {
         let came = self.came;
         self.came = Some(Sample::new(came, now, pcr));
+        if came.is_some_and(|came| came.pcr == pcr && came.at < now)
+            && let Some(due) = self.at(now)
+        {
+            // It stands still, and what viewers go by does not.
+            self.write(now, due);
+            return due;
+        }
         let fits = match (came, self.written) {
             (Some(came), _) => {
                 let ahead = if signalled { FIRST_AHEAD_TICKS_MAX } else { AHEAD_TICKS_MAX };
                 let limit = pcr_ticks(now - came.at).saturating_add(ahead);
-                (0..=limit).contains(&pcr.since(came.pcr))
+                let steps_back = |written: Sample| pcr.plus(self.offset).since(written.pcr) < 0;
+                (0..=limit).contains(&pcr.since(came.pcr)) && !self.written.is_some_and(steps_back)
             }
             (None, Some(written)) => {
                 let limit = pcr_ticks(now - written.at).saturating_add(FIRST_AHEAD_TICKS_MAX);
@@ -165,6 +173,22 @@ mod tests {
         assert_eq!(clock.at(Instant::from_millis(16_000)), Some(pcr(21_000)));
         let out = clock.restamp(Instant::from_millis(16_000), pcr(21_000), false);
         assert_eq!((out, clock.reanchorings()), (pcr(21_000), 0));
+    }
+
+    #[test]
+    fn a_clock_that_stands_still_leaves_moving_and_goes_on_from_there() {
+        let mut clock = SessionClock::default();
+        let steps = [
+            (0, 5000, 5000),
+            (40, 5040, 5040),
+            (80, 5040, 5080),
+            (80, 5040, 5080),
+            (120, 5040, 5120),
+            (160, 5080, 5160),
+        ];
+        for (at, came, left) in steps {
+            assert_eq!(clock.restamp(Instant::from_millis(at), pcr(came), false), pcr(left), "at {at} ms");
+        }
     }
 
     #[test]
