@@ -5,21 +5,19 @@ use std::time::Duration;
 use crate::base::Instant;
 use crate::base::limits::{PACKET_BYTES, READ_BYTES_MAX};
 use crate::health::Event as ProbeEvent;
-use crate::recovery::{Condemned, Holdback, RunKind};
+use crate::recovery::{Condemned, Holdback};
 use crate::ring::Lent;
 use crate::session::{Event as SessionEvent, State};
 use crate::source::error::SourceError;
 use crate::source::profile::ProfileScanner;
 use crate::source::sniff::{Body, Sniffer};
 use crate::source::startup::{Programme, Seen, Verdict};
-use crate::source::watch::{self, Progress, Watch};
+use crate::source::watch::{self, Watch};
 use crate::ts::{self, Aligned, Aligner, Codec, EntryPoint, Inspector, NULL_PACKET, Packet};
 use crate::uring::Driver;
 
 use super::client::SessionKey;
 use super::core::Core;
-use super::filling::begin;
-use super::live::LiveSession;
 use super::token::Token;
 use super::upstream::SourceRun;
 
@@ -128,7 +126,7 @@ impl Ingest {
     }
 
     /// What a decoder is to be told before what begins at the first entry point.
-    fn prologue(&self) -> Vec<u8> {
+    pub(crate) fn prologue(&self) -> Vec<u8> {
         let mut packets = Vec::new();
         if let Some(entry) = &self.first_entry {
             ts::write_join(&entry.snapshot, &mut packets);
@@ -195,6 +193,11 @@ impl Ingest {
         let bytes = whole.saturating_sub(self.released).min(at_hand);
         self.released += bytes;
         bytes
+    }
+
+    /// Bytes that viewers may have, or that were dropped before the start.
+    pub(crate) const fn released(&self) -> u64 {
+        self.released
     }
 
     /// Releases everything that is held.
@@ -392,83 +395,6 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             live.release(now, packets, offset + count - packets);
             self.admit_late(session);
             self.publish(session);
-        }
-    }
-}
-
-impl LiveSession {
-    /// Commits what may be shown of the first `packets` pending bytes, which are whole packets; behind them and `rest`
-    /// more there is nothing.
-    pub(crate) fn release(&mut self, now: Instant, packets: usize, rest: usize) {
-        let Some(SourceRun { ingest, .. }) = &mut self.source else { return };
-        let bytes =
-            usize::try_from(ingest.release(now, packets as u64)).expect("at most the packets at hand");
-        self.show(now, bytes, packets - bytes + rest);
-    }
-
-    /// Shows viewers the first `bytes` pending bytes, which have been released; behind them and `rest` more there is
-    /// nothing.
-    fn show(&mut self, now: Instant, bytes: usize, rest: usize) {
-        let Some(SourceRun { ingest, .. }) = &mut self.source else { return };
-        ingest.censor(&mut self.ring.pending()[..bytes]);
-        self.splice.restamp(now, &mut self.ring.pending()[..bytes]);
-        self.look(bytes);
-        self.ring.commit(bytes, rest);
-        if bytes > 0 {
-            self.stats.bytes_pushed += bytes as u64;
-            self.bitrate.add(now, bytes as u64);
-            self.stats.chunks_pushed += 1;
-            self.stats.last_push_at = Some(now);
-        }
-    }
-
-    /// Nothing follows: what was held back for the sake of what follows is shown.
-    pub(crate) fn show_rest(&mut self, now: Instant) {
-        let Some(SourceRun { ingest, staging: None, .. }) = &mut self.source else { return };
-        if self.ring.is_reserved() {
-            return;
-        }
-        let held = usize::try_from(ingest.release_all()).expect("less than the ring");
-        self.show(now, held, 0);
-    }
-
-    /// The selected source takes over.
-    fn begin_run(&mut self, now: Instant) {
-        let Some(SourceRun { ingest, staging: Some(staging), has_begun, .. }) = &mut self.source else {
-            return;
-        };
-        if std::mem::replace(has_begun, true) {
-            return;
-        }
-        let Some(programme) = ingest.inspector.programme() else {
-            unreachable!("a source is selected once its programme is known")
-        };
-        let boundary = begin(now, &mut self.splice, RunKind::Live, programme, staging.packets());
-        if boundary.is_empty() {
-            self.prologue = ingest.prologue();
-            // Their counters are counted on from, also when the source's own next tables are lost.
-            self.splice.restamp(now, &mut self.prologue);
-        } else {
-            self.prologue.extend_from_slice(&boundary);
-            self.note_boundary("keepalive_to_live", "idr", "");
-        }
-    }
-
-    /// Tells the watchdog what has come. What comes and makes nothing whole is as good as nothing to viewers.
-    fn observe(&mut self, now: Instant) {
-        let Some(SourceRun { ingest, watch: Some(watch), .. }) = &mut self.source else { return };
-        watch.observe(now, &Progress::of(&ingest.inspector, ingest.released));
-    }
-
-    /// Notes where viewers can start in the next `bytes` to be committed.
-    fn look(&mut self, bytes: usize) {
-        let head = self.ring.head();
-        let (packets, _) = self.ring.pending()[..bytes].as_chunks::<PACKET_BYTES>();
-        for (packet, position) in packets.iter().zip((head..).step_by(PACKET_BYTES)) {
-            self.inspector.packet(position, packet);
-            if let Some(entry) = self.inspector.take_entry_point() {
-                self.entries.push(entry.position, entry.snapshot);
-            }
         }
     }
 }

@@ -22,6 +22,7 @@ mod profiles;
 mod recovering;
 mod report;
 mod sessions;
+mod showing;
 mod slates;
 pub mod snapshot;
 mod staging;

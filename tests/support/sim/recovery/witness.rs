@@ -26,6 +26,9 @@ const APART_MAX: i64 = 27_000;
 const TRAIL: usize = 40;
 const MOMENT_PICTURES: u32 = 50;
 
+/// PID, counter, signal, clock, decoding time.
+type Trace = (u16, u8, bool, Option<u64>, Option<u64>);
+
 /// One viewer's view of packets.
 #[derive(Default)]
 pub(crate) struct Witness {
@@ -45,8 +48,8 @@ pub(crate) struct Witness {
     /// Pictures in a row that were far from their sound, or late.
     apart: u32,
     late: u32,
-    /// The latest packets: PID, counter, signal, clock, decoding time.
-    trail: VecDeque<(u16, u8, bool, Option<u64>, Option<u64>)>,
+    /// The latest packets, the last one first.
+    trail: VecDeque<Trace>,
     unread: Vec<u8>,
     live: Option<(u32, u32)>,
     pub(crate) live_at: Option<Instant>,

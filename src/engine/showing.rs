@@ -1,0 +1,87 @@
+//! What is released becomes visible: on the session's one timeline, with the places where viewers can start.
+
+use crate::base::Instant;
+use crate::base::limits::PACKET_BYTES;
+use crate::recovery::RunKind;
+use crate::source::watch::Progress;
+
+use super::filling::begin;
+use super::live::LiveSession;
+use super::upstream::SourceRun;
+
+impl LiveSession {
+    /// Commits what may be shown of the first `packets` pending bytes, which are whole packets; behind them and `rest`
+    /// more there is nothing.
+    pub(crate) fn release(&mut self, now: Instant, packets: usize, rest: usize) {
+        let Some(SourceRun { ingest, .. }) = &mut self.source else { return };
+        let bytes =
+            usize::try_from(ingest.release(now, packets as u64)).expect("at most the packets at hand");
+        self.show(now, bytes, packets - bytes + rest);
+    }
+
+    /// Shows viewers the first `bytes` pending bytes, which have been released; behind them and `rest` more there is
+    /// nothing.
+    fn show(&mut self, now: Instant, bytes: usize, rest: usize) {
+        let Some(SourceRun { ingest, .. }) = &mut self.source else { return };
+        ingest.censor(&mut self.ring.pending()[..bytes]);
+        self.splice.restamp(now, &mut self.ring.pending()[..bytes]);
+        self.look(bytes);
+        self.ring.commit(bytes, rest);
+        if bytes > 0 {
+            self.stats.bytes_pushed += bytes as u64;
+            self.bitrate.add(now, bytes as u64);
+            self.stats.chunks_pushed += 1;
+            self.stats.last_push_at = Some(now);
+        }
+    }
+
+    /// Nothing follows: what was held back for the sake of what follows is shown.
+    pub(crate) fn show_rest(&mut self, now: Instant) {
+        let Some(SourceRun { ingest, staging: None, .. }) = &mut self.source else { return };
+        if self.ring.is_reserved() {
+            return;
+        }
+        let held = usize::try_from(ingest.release_all()).expect("less than the ring");
+        self.show(now, held, 0);
+    }
+
+    /// The selected source takes over.
+    pub(crate) fn begin_run(&mut self, now: Instant) {
+        let Some(SourceRun { ingest, staging: Some(staging), has_begun, .. }) = &mut self.source else {
+            return;
+        };
+        if std::mem::replace(has_begun, true) {
+            return;
+        }
+        let Some(programme) = ingest.inspector.programme() else {
+            unreachable!("a source is selected once its programme is known")
+        };
+        let boundary = begin(now, &mut self.splice, RunKind::Live, programme, staging.packets());
+        if boundary.is_empty() {
+            self.prologue = ingest.prologue();
+            // Their counters are counted on from, also when the source's own next tables are lost.
+            self.splice.restamp(now, &mut self.prologue);
+        } else {
+            self.prologue.extend_from_slice(&boundary);
+            self.note_boundary("keepalive_to_live", "idr", "");
+        }
+    }
+
+    /// Tells the watchdog what has come. What comes and makes nothing whole is as good as nothing to viewers.
+    pub(crate) fn observe(&mut self, now: Instant) {
+        let Some(SourceRun { ingest, watch: Some(watch), .. }) = &mut self.source else { return };
+        watch.observe(now, &Progress::of(&ingest.inspector, ingest.released()));
+    }
+
+    /// Notes where viewers can start in the next `bytes` to be committed.
+    pub(crate) fn look(&mut self, bytes: usize) {
+        let head = self.ring.head();
+        let (packets, _) = self.ring.pending()[..bytes].as_chunks::<PACKET_BYTES>();
+        for (packet, position) in packets.iter().zip((head..).step_by(PACKET_BYTES)) {
+            self.inspector.packet(position, packet);
+            if let Some(entry) = self.inspector.take_entry_point() {
+                self.entries.push(entry.position, entry.snapshot);
+            }
+        }
+    }
+}
