@@ -103,6 +103,18 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         }
     }
 
+    /// Shows viewers packets of our own. False when there is no room yet.
+    pub(crate) fn write(&mut self, session: SessionKey, packets: &[u8]) -> bool {
+        let Some(span) = self.reserve(session, packets.len()) else { return false };
+        let Some(live) = self.sessions.get_mut(session) else { return false };
+        live.ring.received(span, packets.len());
+        assert_eq!(live.ring.pending_bytes(), packets.len() as u64, "our packets come between two sources");
+        live.ring.pending().copy_from_slice(packets);
+        live.look(packets.len());
+        live.ring.commit(packets.len(), 0);
+        true
+    }
+
     /// Has a slate made that looks like what the selected source shows.
     pub(crate) fn ask_for_slate(&mut self, session: SessionKey) {
         let Some(params) = &self.params.filler else { return };

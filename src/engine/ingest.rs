@@ -347,18 +347,6 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         false
     }
 
-    /// Shows viewers packets of our own. False when there is no room yet.
-    pub(crate) fn write(&mut self, session: SessionKey, packets: &[u8]) -> bool {
-        let Some(span) = self.reserve(session, packets.len()) else { return false };
-        let Some(live) = self.sessions.get_mut(session) else { return false };
-        live.ring.received(span, packets.len());
-        assert_eq!(live.ring.pending_bytes(), packets.len() as u64, "our packets come between two sources");
-        live.ring.pending().copy_from_slice(packets);
-        live.look(packets.len());
-        live.ring.commit(packets.len(), 0);
-        true
-    }
-
     /// Moves what was staged of a selected source into the ring. True when nothing of it is left.
     pub(crate) fn pour(&mut self, session: SessionKey) -> bool {
         let now = self.now;
