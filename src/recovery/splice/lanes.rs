@@ -16,6 +16,8 @@ const FOLLOW_TICKS_MAX: i64 = 45_000;
 const STRAY_TICKS_MAX: i64 = 450_000;
 /// Data further from the clock is stamped with the clock.
 const DATA_TICKS_MAX: i64 = 5_400_000;
+/// A filler's sound leaves at least this long before its time.
+const SOUND_LEAD_TICKS: i64 = 13_500;
 /// Two decoding times further apart are a pause, not a frame.
 const FRAME_TICKS_MAX: i64 = 90_000;
 
@@ -98,6 +100,8 @@ pub(super) struct Lanes {
     fitted: bool,
     /// The pictures come in the order in which they are shown: they are a filler's.
     in_order: bool,
+    /// What is added to the times of a filler's sound, where that is not what is added to its pictures.
+    sound: Option<i64>,
     /// What the first time stamp has told, if the clock does not know yet.
     settled: Option<i64>,
     histories: Histories,
@@ -115,7 +119,17 @@ impl Lanes {
         let offset = self.histories.offset(now, lead, clock);
         self.pending = offset.is_none() && (clock.is_some() || self.histories.any(now));
         self.common = offset.unwrap_or(0);
+        self.sound = self.sound_of_filler(now, lead, clock).filter(|_| in_order && offset.is_some());
         self.common
+    }
+
+    /// A filler's silence belongs to none of its pictures: it begins where the sound has ended, which is often behind the
+    /// pictures, so that nothing is missing between.
+    fn sound_of_filler(&self, now: Instant, lead: &Lead, clock: Option<Pts>) -> Option<i64> {
+        let soonest = clock?.plus(SOUND_LEAD_TICKS);
+        let due = self.histories.due(now, StreamKind::Audio)?;
+        let due = if soonest.since(due) > 0 { soonest } else { due };
+        Some(due.since(lead.audio?.decoding()).min(self.common))
     }
 
     /// Fits the streams to a programme: those that stay keep their state. `unit` is what those begin with that the run
@@ -135,7 +149,10 @@ impl Lanes {
                     unit,
                     gap: false,
                     tail: 0,
-                    offset: self.common,
+                    offset: match self.sound {
+                        Some(sound) if *kind == StreamKind::Audio && !joined => sound,
+                        Some(_) | None => self.common,
+                    },
                     base: self.base,
                     overlap: unit == Unit::Awaited && !(joined && self.untouched()),
                     joined,
