@@ -21,6 +21,9 @@ const _: () = assert!(HELD_TICKS_MAX / SAMPLE_TICKS < 30 && SAMPLES_MAX >= 32);
 /// Bytes of a PES packet up to and with its length.
 const PREFIX_BYTES: u32 = 6;
 
+/// So many whole units wait for one that does not come before they are let go.
+const WHOLE_UNITS_MIN: u32 = 4;
+
 /// Not a stream of the programme.
 const NO_LANE: u8 = 0xFF;
 const _: () = assert!(STREAMS_MAX < NO_LANE as usize);
@@ -117,6 +120,8 @@ pub struct Holdback {
     samples: VecDeque<(u64, Pcr)>,
     last_pcr: Option<Pcr>,
     condemned: Vec<Condemned>,
+    /// PES packets that have come whole since something could last be shown.
+    whole_units: u32,
 }
 
 impl Holdback {
@@ -134,6 +139,7 @@ impl Holdback {
             samples: VecDeque::with_capacity(SAMPLES_MAX),
             last_pcr: None,
             condemned: Vec::new(),
+            whole_units: 0,
         }
     }
 
@@ -214,11 +220,11 @@ impl Holdback {
                         }
                     }
                 }
-                if lane.follows(packet.continuity_counter())
-                    && lane.take(start, starts, payload)
-                    && lane.video
-                {
-                    self.at_once = false;
+                if lane.follows(packet.continuity_counter()) {
+                    let is_torn = lane.open.is_some_and(|open| open.torn);
+                    let has_ended = lane.take(start, starts, payload);
+                    self.whole_units += u32::from(has_ended && !is_torn);
+                    self.at_once &= !(has_ended && lane.video);
                 }
             }
         }
@@ -232,9 +238,11 @@ impl Holdback {
     }
 
     /// What is held back has been for too long in real time, which the source's clock does not tell when it comes with
-    /// the stream that is missing.
+    /// the stream that is missing. Where nothing else is whole either, nobody waits for anything.
     pub fn let_go(&mut self) {
-        self.hold_nothing(HELD_TICKS_MAX);
+        if self.whole_units >= WHOLE_UNITS_MIN {
+            self.hold_nothing(HELD_TICKS_MAX);
+        }
     }
 
     /// Everything may be shown but what does not go on: what has been held for `ticks`, longer than its stream usually
@@ -254,6 +262,7 @@ impl Holdback {
         }
         self.samples.clear();
         self.releasable = self.position;
+        self.whole_units = 0;
     }
 
     fn sample(&mut self, position: u64, pcr: Pcr) {
@@ -304,7 +313,10 @@ impl Holdback {
             self.hold_nothing(ticks);
         } else {
             // What was let go stays so: a unit may have begun before its stream was known.
-            self.releasable = self.releasable.max(whole);
+            if whole > self.releasable {
+                self.releasable = whole;
+                self.whole_units = 0;
+            }
         }
     }
 }
@@ -438,16 +450,30 @@ mod tests {
     fn what_is_let_go_may_be_shown_with_all_that_follows_until_the_next_picture() {
         let mut stream = Stream::default();
         stream.push_pes(VIDEO, &pes(0xE0, None, &[1; 300]), 184);
+        for _ in 0..WHOLE_UNITS_MIN {
+            stream.push_pes(AUDIO, &bounded(10), 184);
+        }
+        let mut holdback = Holdback::new(false);
+        holdback.set_programme(Some(&programme(&[0x1B, 0x0F])));
+        assert_eq!(released(&mut holdback, &stream), [0; 6]);
+        holdback.let_go();
+        assert_eq!(holdback.releasable(), 6 * 188);
+        stream.packets.clear();
+        stream.push_pes(AUDIO, &bounded(10), 184);
+        stream.push_pes(VIDEO, &pes(0xE0, None, &[1; 10]), 184);
+        assert_eq!(released(&mut holdback, &stream), [7, 7]);
+    }
+
+    #[test]
+    fn where_nothing_becomes_whole_nothing_is_let_go() {
+        let mut stream = Stream::default();
+        stream.push_pes(VIDEO, &pes(0xE0, None, &[1; 300]), 184);
         stream.push_pes(AUDIO, &bounded(10), 184);
         let mut holdback = Holdback::new(false);
         holdback.set_programme(Some(&programme(&[0x1B, 0x0F])));
         assert_eq!(released(&mut holdback, &stream), [0, 0, 0]);
         holdback.let_go();
-        assert_eq!(holdback.releasable(), 3 * 188);
-        let mut rest = Stream::default();
-        rest.push_pes(AUDIO, &bounded(10), 184);
-        rest.push_pes(VIDEO, &pes(0xE0, None, &[1; 10]), 184);
-        assert_eq!(released(&mut holdback, &rest), [4, 4]);
+        assert_eq!(holdback.releasable(), 0);
     }
 
     #[test]
