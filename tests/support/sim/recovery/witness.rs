@@ -11,6 +11,8 @@ use crate::tsview::{
 
 use super::feed::read_mark;
 
+/// What a viewer gets within this time of its first clock was there before it came.
+const STOCK_TIME: Duration = Duration::from_millis(100);
 /// A clock may run ahead of real time by this between two samples: 100 ms, and what a source sends at once.
 const CLOCK_AHEAD_MAX: Duration = Duration::from_millis(1_100);
 /// Decoding times are never further behind the clock or before it.
@@ -43,6 +45,8 @@ pub(crate) struct Witness {
     pmt: Option<Pmt>,
     /// The last clock and since when it has been that; what a viewer begins with is of unknown age.
     pcr: Option<(u64, Option<Instant>)>,
+    /// When the first clock came.
+    began: Instant,
     decoded: BTreeMap<u16, u64>,
     sound: Option<u64>,
     /// Pictures in a row that were far from their sound, or late.
@@ -157,10 +161,14 @@ impl Witness {
     fn clock(&mut self, now: Instant, pcr: u64) -> Result<(), String> {
         let Some((last, at)) = self.pcr else {
             self.pcr = Some((pcr, None));
+            self.began = now;
             return Ok(());
         };
+        // What a viewer is given when it joins is as old as the stock of the ring, and that may be older than a filler
+        // without a clock.
+        let is_stock = now - self.began < STOCK_TIME;
         // One that stood still may make up for it.
-        self.pcr = Some((pcr, if pcr == last { at } else { Some(now) }));
+        self.pcr = Some((pcr, if pcr == last { at } else { (!is_stock).then_some(now) }));
         let moved = ahead(last, pcr, PCR_WRAP);
         if moved < 0 {
             return Err(format!("the clock steps back by {} ms", -moved / 27_000));
