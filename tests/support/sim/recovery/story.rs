@@ -31,6 +31,8 @@ const CALM: Duration = Duration::from_secs(75);
 const STILL_MAX: Duration = Duration::from_secs(3);
 /// Pictures that have moved for so long are as well as they will be.
 const MOVING_SECONDS: u32 = 6;
+/// How long the end of a connection may be on its way.
+const CLOSING: Duration = Duration::from_millis(500);
 /// Idle sessions and sessions that are over linger for less.
 const REST: Duration = Duration::from_secs(12);
 const DRAIN_TIME: Duration = Duration::from_secs(10);
@@ -320,6 +322,15 @@ impl Story {
     fn rest(&mut self) -> Result<(), String> {
         self.watchers.iter_mut().for_each(|watcher| watcher.go(&self.world, Leave::Reset));
         self.go_on(REST)?;
+        if let Err(kept) = self.nothing_is_kept() {
+            // A source that was looked at until just now: its connection is on its way out.
+            self.go_on(CLOSING)?;
+            return self.nothing_is_kept().map_err(|still| format!("{kept}, then {still}"));
+        }
+        Ok(())
+    }
+
+    fn nothing_is_kept(&mut self) -> Result<(), String> {
         let mut probes = 0;
         for snapshot in self.snapshots()? {
             let leases = snapshot.tuners.iter().flat_map(|tuners| &tuners.leases);
