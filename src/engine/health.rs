@@ -1,12 +1,15 @@
 //! A core's book of its sources' health: fed by its sessions and probes, written by control in the background. No
 //! viewer ever waits for it.
 
+#[cfg(test)]
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::{Instant, WallTime};
-use crate::health::{Book, Counts, Health, News, Ranked, StoredProfile, Totals, order};
+use crate::health::{Book, News, Ranked, StoredProfile, order};
+#[cfg(test)]
+use crate::health::{Counts, Health, Totals};
 use crate::ring::Lent;
 use crate::tuner::{Channel, ChannelId, Lineup, Source, SourceId};
 use crate::uring::Driver;
@@ -53,14 +56,6 @@ impl CoreHealth {
         let (at, wall) = self.wall;
         let passed = u64::try_from((now - at).as_nanos()).unwrap_or(u64::MAX);
         WallTime::from_unix_nanos(wall.unix_nanos().saturating_add(passed)).unix_seconds()
-    }
-
-    /// When it is so many seconds since 1970; now, when that has passed.
-    #[cfg_attr(not(test), expect(dead_code, reason = "sessions do not order their sources yet"))]
-    pub(crate) fn instant_at(&self, now: Instant, wall: u64) -> Instant {
-        let (at, known) = self.wall;
-        let nanos = Duration::from_secs(wall).as_nanos().saturating_sub(u128::from(known.unix_nanos()));
-        now.max(at + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
     }
 
     /// Asks for the wall time once in a while.
@@ -125,7 +120,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     }
 
     /// What is known of a source: from this core's memory, else from the database.
-    #[cfg_attr(not(test), expect(dead_code, reason = "only tests look at it"))]
+    #[cfg(test)]
     pub(crate) fn health_of(&self, source: SourceId) -> Health {
         let known = self.health.book.health(source);
         known
@@ -146,14 +141,14 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     }
 
     /// What has become of the events of a channel's sources since the start, where there were any.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the snapshot does not show it yet"))]
+    #[cfg(test)]
     pub(crate) fn health_counts(&self, channel: &Channel) -> BTreeMap<SourceId, Counts> {
         let counts = |source: &Source| (source.id, self.health.book.counts(source.id));
         channel.sources.iter().map(counts).filter(|(_, counts)| *counts != Counts::default()).collect()
     }
 
     /// What has become of the health that was to be stored.
-    #[cfg_attr(not(test), expect(dead_code, reason = "only tests look at it"))]
+    #[cfg(test)]
     pub(crate) const fn health_totals(&self) -> Totals {
         self.health.book.totals()
     }

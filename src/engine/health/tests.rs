@@ -256,19 +256,6 @@ fn candidates_are_ordered_by_memory_and_by_the_database_where_memory_has_nothing
 }
 
 #[test]
-fn a_wall_time_becomes_the_instant_at_which_it_comes() {
-    let bench = Bench::new();
-    let health = &bench.core.health;
-    // At 10 s it was second 5000.
-    for (now_ms, wall, expected_ms) in
-        [(10_000, 5030, 40_000), (20_000, 5030, 40_000), (50_000, 5030, 50_000)]
-    {
-        let now = Instant::from_millis(now_ms);
-        assert_eq!(health.instant_at(now, wall), Instant::from_millis(expected_ms), "{now_ms} {wall}");
-    }
-}
-
-#[test]
 fn a_row_of_a_clock_that_was_wrong_is_set_right_with_the_lineup_once_the_clock_is_set() {
     let year = 365 * 86_400;
     let wrong = CLOCK_IS_SET + 2 * year;
