@@ -316,6 +316,9 @@ impl<T: Copy, M: KernelBytes> Driver for KernelDriver<T, M> {
             Err(error) => return Err(error),
         }
         self.reaped.extend(self.ring.completion().map(|entry| Reaped::from_entry(&entry)));
+        for reaped in &self.reaped {
+            self.table.touch(OpKey::from_user_data(reaped.user_data));
+        }
         Ok(())
     }
 
