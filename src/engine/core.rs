@@ -387,10 +387,10 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         }
     }
 
-    fn expire(&mut self) {
+    pub(crate) fn expire(&mut self) {
         while self.timers.peek().is_some_and(|Reverse((at, _))| *at <= self.now) {
-            let Some(Reverse((_, bits))) = self.timers.pop() else { break };
-            self.on_session_timer(SessionKey::from_bits(bits));
+            let Some(Reverse((at, bits))) = self.timers.pop() else { break };
+            self.on_session_timer(SessionKey::from_bits(bits), at);
         }
         while self.intake.front().is_some_and(|(at, _)| *at <= self.now) {
             let Some((_, client)) = self.intake.pop_front() else { break };

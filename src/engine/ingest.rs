@@ -152,6 +152,7 @@ impl Ingest {
         self.released = position;
         self.start = position;
         self.holdback = Some(Holdback::new(at_once));
+        self.inspector.stop_searching();
         self.follow_programme();
         if let Some(holdback) = &mut self.holdback {
             packets.as_chunks::<PACKET_BYTES>().0.iter().for_each(|packet| holdback.packet(packet));

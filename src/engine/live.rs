@@ -70,8 +70,9 @@ pub(crate) struct LiveSession {
     pub(crate) mark: u64,
     /// When the first byte behind the mark was committed.
     pub(crate) unmarked_since: Option<Instant>,
-    /// The earliest timer that is set for this session.
-    pub(crate) armed: Option<Instant>,
+    /// The timers that are set for this session, the earliest last. A later one is not taken back: when its time comes
+    /// it sets the next, so there are never more than kinds of deadlines.
+    pub(crate) armed: Vec<Instant>,
 
     /// The session is over and without a tuner, and viewers get the rest of its stream until then.
     pub(crate) lingers_until: Option<Instant>,
@@ -140,7 +141,7 @@ impl LiveSession {
             caught_up: Vec::new(),
             mark: 0,
             unmarked_since: None,
-            armed: None,
+            armed: Vec::new(),
             lingers_until: None,
             started_at: now,
             history: History::new(limits),
@@ -221,9 +222,28 @@ mod tests {
         ] {
             assert_eq!(write(millis, packets), expected, "at {millis} ms");
         }
+        core.arm(session);
         core.now = Instant::from_millis(150);
-        core.on_session_timer(session);
+        core.expire();
         let live = core.sessions.get_mut(session).unwrap();
         assert_eq!((live.mark, live.unmarked_since), (live.ring.head(), None));
+    }
+    #[test]
+    fn timers_do_not_multiply() {
+        let (mut core, _) = core();
+        let session = add_session(&mut core, 1);
+        let mut most = 0;
+        for _ in 0..1000 {
+            let live = core.sessions.get_mut(session).unwrap();
+            live.probing.schedule.select(core.now, 1, "http://source.example/", false, false);
+            live.unmarked_since = None;
+            core.arm(session);
+            core.sessions.get_mut(session).unwrap().unmarked_since = Some(core.now);
+            core.arm(session);
+            core.now += core.params.egress.delay;
+            core.expire();
+            most = most.max(core.timers.len());
+        }
+        assert!(most <= 3, "{most} timers of one session");
     }
 }

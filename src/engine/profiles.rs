@@ -18,7 +18,7 @@ use super::token::Token;
 
 /// A session's questions to ffprobe.
 pub(crate) struct Probing {
-    schedule: Schedule,
+    pub(super) schedule: Schedule,
     /// The probe for which a place at the provider is asked for.
     asked: Option<u64>,
     /// The probe that runs.

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::base::Instant;
 use crate::base::logfmt::Line;
 use crate::health::Event as ProbeEvent;
 use crate::http::StreamError;
@@ -300,15 +301,17 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let Some(next) = deadlines.into_iter().flatten().min() else {
             return;
         };
-        if live.armed.is_none_or(|armed| next < armed) {
-            live.armed = Some(next);
+        if live.armed.last().is_none_or(|armed| next < *armed) {
+            live.armed.push(next);
             self.timers.push(Reverse((next, session.to_bits())));
         }
     }
 
-    pub(crate) fn on_session_timer(&mut self, session: SessionKey) {
+    /// The timer set for `at` has run out.
+    pub(crate) fn on_session_timer(&mut self, session: SessionKey, at: Instant) {
         let Some(live) = self.sessions.get_mut(session) else { return };
-        live.armed = None;
+        let set = live.armed.pop();
+        debug_assert_eq!(set, Some(at), "the earliest timer of a session runs out first");
         if live.unmarked_since.is_some_and(|since| since + self.params.egress.delay <= self.now) {
             live.advance_mark();
             self.wake_viewers(session);

@@ -87,6 +87,8 @@ pub struct Inspector {
     clock: PcrClock,
     pcr_pid: Option<Pid>,
     watch: Option<Watch>,
+    /// Entry points are searched.
+    searches: bool,
     sightings: PesSightings,
     entry_point: Option<EntryPoint>,
     last_entry_pts: Option<Pts>,
@@ -110,6 +112,7 @@ impl Inspector {
             clock: PcrClock::default(),
             pcr_pid: None,
             watch: None,
+            searches: true,
             sightings: PesSightings::default(),
             entry_point: None,
             last_entry_pts: None,
@@ -177,6 +180,12 @@ impl Inspector {
     /// Takes the entry point that the last packet completed. One that is not taken gives way to the next.
     pub const fn take_entry_point(&mut self) -> Option<EntryPoint> {
         self.entry_point.take()
+    }
+
+    /// Entry points are of no interest from here on.
+    pub fn stop_searching(&mut self) {
+        self.searches = false;
+        self.watch = None;
     }
 
     /// The chosen programme, once its PMT is known.
@@ -277,6 +286,9 @@ impl Inspector {
         if pcr_pid != self.pcr_pid {
             self.pcr_pid = pcr_pid;
             self.clock = PcrClock::default();
+        }
+        if !self.searches {
+            return;
         }
         let stream =
             pmt.and_then(|pmt| pmt.first(StreamKind::Video).or_else(|| pmt.first(StreamKind::Audio)));
@@ -391,6 +403,19 @@ mod tests {
         scrambled.push_pes(fields, &pes(0xE0, pts(0), &[PARAMETERS, IDR].concat()), 184);
         let (inspector, found) = inspect(&scrambled.packets);
         assert_eq!((found.len(), inspector.counts().scrambled), (0, 1));
+    }
+
+    #[test]
+    fn what_is_not_searched_is_not_found_and_everything_else_is() {
+        let mut stream = programme(&[0x1B]);
+        let mut inspector = Inspector::new();
+        inspector.stop_searching();
+        stream.push_pes(VIDEO, &pes(0xE0, pts(0), &[PARAMETERS, IDR].concat()), 184);
+        for packet in &stream.packets {
+            inspector.packet(0, packet);
+            assert!(inspector.take_entry_point().is_none());
+        }
+        assert_eq!((inspector.counts().video, inspector.programme().is_some()), (1, true));
     }
 
     #[test]
