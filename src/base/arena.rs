@@ -108,6 +108,11 @@ impl<T> Arena<T> {
         Some(value)
     }
 
+    /// Begins to fetch a value that will be wanted soon.
+    pub fn touch(&self, key: Key<T>) {
+        std::hint::black_box(self.slots.get(key.index as usize).map(|slot| slot.generation));
+    }
+
     /// The value of a key.
     #[must_use]
     pub fn get(&self, key: Key<T>) -> Option<&T> {

@@ -25,6 +25,8 @@ const ZERO_COPY_BYTES_MIN: u64 = 16 * 1024;
 /// After so many notifications in a row that say "copied" the viewer is sent to by copying.
 const COPIED_IN_A_ROW_MAX: u8 = 8;
 const PACKET: u64 = PACKET_BYTES as u64;
+/// How many sends ahead a viewer is fetched into the cache.
+const TOUCH_AHEAD: usize = 4;
 
 /// What a viewer is to be sent next.
 enum Next {
@@ -50,6 +52,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                 return;
             }
             let Some(key) = self.fresh.pop_front().or_else(|| self.ready.pop_front()) else { return };
+            if let Some(&ahead) = self.ready.get(TOUCH_AHEAD) {
+                self.clients.touch(ahead);
+            }
             let sent = self.send_next(key);
             bytes_left = bytes_left.saturating_sub(sent);
         }

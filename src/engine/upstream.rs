@@ -22,7 +22,7 @@ use super::token::{SourceStep, Token};
 
 /// The longest rest between two reads of a source that gives little at a time: short beside the egress delay, long
 /// enough that fifty channels do not wake the core for every packet of their upstreams.
-const READ_REST_MAX: Duration = Duration::from_millis(25);
+const READ_REST_MAX: Duration = Duration::from_millis(50);
 
 /// One attempt at, and then the life of, one source.
 pub(crate) struct SourceRun {
@@ -324,7 +324,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     fn filled(&mut self, session: SessionKey, span: WriteSpan, result: Result<u32, Errno>) {
         let Some(live) = self.sessions.get_mut(session) else { return };
         let count = result.map_or(0, |count| count as usize);
-        let rest = READ_REST_MAX.min(self.params.egress.delay / 4);
+        let rest = READ_REST_MAX.min(self.params.egress.delay / 2);
         let offset = usize::try_from(live.ring.pending_bytes()).expect("less than the ring");
         live.ring.received(span, count);
         let Some(source) = &mut live.source else { return };
