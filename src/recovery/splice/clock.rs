@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use crate::base::Instant;
-use crate::ts::Pcr;
+use crate::ts::{Pcr, Pts};
 
 /// A source's clock may run ahead of real time by this between two samples: what arrives comes in bursts.
 const AHEAD_TICKS_MAX: i64 = 27_000_000;
-/// The first sample of a run, and one behind a signalled discontinuity, may be this far ahead of real time.
+/// The first sample of a run, one behind a signalled discontinuity, and one of a clock that stands still may be this far
+/// ahead of real time.
 const FIRST_AHEAD_TICKS_MAX: i64 = 2_700_000;
 /// The first sample of a run follows that of its boundary after this.
 const STEP_TICKS: i64 = 27_000;
@@ -37,6 +38,8 @@ pub(super) struct SessionClock {
     written: Option<Sample>,
     /// The last one that came in this run.
     came: Option<Sample>,
+    /// What left when the run's clock last moved, and how far the streams were then.
+    moved: Option<(Sample, Option<Pts>)>,
     /// What is added to the run's clock.
     offset: i64,
     reanchorings: u64,
@@ -80,14 +83,13 @@ impl SessionClock {
         self.written = Some(Sample { pcr, at: now });
     }
 
-    /// What a sample of the run's clock leaves as.
-    pub(super) fn restamp(&mut self, now: Instant, pcr: Pcr, signalled: bool) -> Pcr {
+    /// What a sample of the run's clock leaves as. `reached` is the last decoding time that has left.
+    pub(super) fn restamp(&mut self, now: Instant, pcr: Pcr, signalled: bool, reached: Option<Pts>) -> Pcr {
         let came = self.came;
         self.came = Some(Sample::new(came, now, pcr));
         if came.is_some_and(|came| came.pcr == pcr && came.at < now)
-            && let Some(due) = self.at(now)
+            && let Some(due) = self.standing(now, reached)
         {
-            // It stands still, and what viewers go by does not.
             self.write(now, due);
             return due;
         }
@@ -110,7 +112,19 @@ impl SessionClock {
         }
         let out = pcr.plus(self.offset);
         self.write(now, out);
+        self.moved = Some((Sample { pcr: out, at: now }, reached));
         out
+    }
+
+    /// What leaves of a clock that stands still: what viewers go by does not stand, but it waits for pictures and sound,
+    /// which would come too late for it ever after.
+    fn standing(&self, now: Instant, reached: Option<Pts>) -> Option<Pcr> {
+        let (written, (last, before)) = (self.written?, self.moved?);
+        let passed = pcr_ticks(now - last.at);
+        let streams = reached.zip(before).map(|(reached, before)| reached.since(before) * 300);
+        let due = last.pcr.plus(streams.map_or(passed, |streams| streams.clamp(0, passed)));
+        let step = pcr_ticks(now - written.at).saturating_add(FIRST_AHEAD_TICKS_MAX);
+        Some(written.pcr.plus(due.since(written.pcr).clamp(0, step)))
     }
 
     /// What a clock on another PID than the programme's leaves as: the same clock, if it can be.
@@ -134,11 +148,11 @@ mod tests {
     fn a_run_continues_the_clock_by_the_time_that_has_passed() {
         let mut clock = SessionClock::default();
         clock.begin(Instant::from_millis(0), Some(pcr(7)), 0);
-        assert_eq!(clock.restamp(Instant::from_millis(0), pcr(1000), false), pcr(1000));
+        assert_eq!(clock.restamp(Instant::from_millis(0), pcr(1000), false, None), pcr(1000));
         assert_eq!(clock.at(Instant::from_millis(350)), Some(pcr(1350)));
         clock.begin(Instant::from_millis(350), Some(pcr(50_000)), 0);
-        assert_eq!(clock.restamp(Instant::from_millis(350), pcr(50_000), false), pcr(1351));
-        assert_eq!(clock.restamp(Instant::from_millis(360), pcr(50_040), false), pcr(1391));
+        assert_eq!(clock.restamp(Instant::from_millis(350), pcr(50_000), false, None), pcr(1351));
+        assert_eq!(clock.restamp(Instant::from_millis(360), pcr(50_040), false, None), pcr(1391));
         assert_eq!(clock.reanchorings(), 0);
     }
 
@@ -158,8 +172,9 @@ mod tests {
         for (name, samples, expected) in table {
             let mut clock = SessionClock::default();
             clock.begin(Instant::START, None, 0);
-            let out = samples
-                .map(|(at, ticks, signalled)| clock.restamp(Instant::from_millis(at), pcr(ticks), signalled));
+            let out = samples.map(|(at, ticks, signalled)| {
+                clock.restamp(Instant::from_millis(at), pcr(ticks), signalled, None)
+            });
             assert_eq!(out[2], pcr(*expected), "{name}");
         }
     }
@@ -168,10 +183,10 @@ mod tests {
     fn the_time_for_which_a_clock_stood_still_is_not_lost() {
         let mut clock = SessionClock::default();
         for at in 0..16 {
-            clock.restamp(Instant::from_millis(at * 1000), pcr(5000), false);
+            clock.restamp(Instant::from_millis(at * 1000), pcr(5000), false, None);
         }
         assert_eq!(clock.at(Instant::from_millis(16_000)), Some(pcr(21_000)));
-        let out = clock.restamp(Instant::from_millis(16_000), pcr(21_000), false);
+        let out = clock.restamp(Instant::from_millis(16_000), pcr(21_000), false, None);
         assert_eq!((out, clock.reanchorings()), (pcr(21_000), 0));
     }
 
@@ -187,7 +202,35 @@ mod tests {
             (160, 5080, 5160),
         ];
         for (at, came, left) in steps {
-            assert_eq!(clock.restamp(Instant::from_millis(at), pcr(came), false), pcr(left), "at {at} ms");
+            assert_eq!(
+                clock.restamp(Instant::from_millis(at), pcr(came), false, None),
+                pcr(left),
+                "at {at} ms"
+            );
+        }
+    }
+
+    #[test]
+    fn a_clock_that_stands_still_waits_for_pictures_and_sound() {
+        // Milliseconds since the clock stands, how far the streams have come since -> how far the clock has.
+        let steps = [
+            (40, 40, 40),
+            (560, 40, 40),
+            (600, 120, 120),
+            (640, 1500, 260),
+            (700, 660, 420),
+            (800, 640, 620),
+            (840, 600, 620),
+            (8000, 680, 680),
+            (8040, 4000, 820),
+            (8080, 4040, 960),
+        ];
+        let mut clock = SessionClock::default();
+        let at = |millis: u64| Some(Pts::from_ticks((9_000 + millis) * 90));
+        clock.restamp(Instant::START, pcr(5000), false, at(0));
+        for (passed, streams, left) in steps {
+            let out = clock.restamp(Instant::from_millis(passed), pcr(5000), false, at(streams));
+            assert_eq!(out, pcr(5000 + left), "after {passed} ms");
         }
     }
 
@@ -195,19 +238,19 @@ mod tests {
     fn the_wrap_is_no_step_back() {
         let mut clock = SessionClock::default();
         let before = Pcr::from_ticks(Pcr::MODULUS - 27_000);
-        assert_eq!(clock.restamp(Instant::START, before, false), before);
-        assert_eq!(clock.restamp(Instant::from_millis(2), pcr(1), false), pcr(1));
+        assert_eq!(clock.restamp(Instant::START, before, false, None), before);
+        assert_eq!(clock.restamp(Instant::from_millis(2), pcr(1), false, None), pcr(1));
         assert_eq!(clock.reanchorings(), 0);
     }
 
     #[test]
     fn a_clock_nobody_announced_is_corrected_when_it_comes() {
         let mut clock = SessionClock::default();
-        clock.restamp(Instant::START, pcr(1000), false);
+        clock.restamp(Instant::START, pcr(1000), false, None);
         for (fallback, expected) in [(-27_000_000, 1100), (27_000_000 * 5, 1100), (270_000, 1110)] {
             let mut clock = SessionClock { written: clock.written, ..SessionClock::default() };
             clock.begin(Instant::from_millis(100), None, fallback);
-            assert_eq!(clock.restamp(Instant::from_millis(100), pcr(1100), false), pcr(expected));
+            assert_eq!(clock.restamp(Instant::from_millis(100), pcr(1100), false, None), pcr(expected));
         }
     }
 
@@ -215,7 +258,7 @@ mod tests {
     fn a_second_clock_of_the_run_never_contradicts_the_first() {
         let mut clock = SessionClock::default();
         clock.begin(Instant::START, None, 27_000_000);
-        clock.restamp(Instant::START, pcr(1000), false);
+        clock.restamp(Instant::START, pcr(1000), false, None);
         let later = Instant::from_millis(50);
         assert_eq!(clock.restamp_foreign(later, pcr(1030)), pcr(2030));
         assert_eq!(clock.restamp_foreign(later, pcr(1)), pcr(2050));

@@ -179,6 +179,11 @@ impl Lanes {
         self.reanchorings
     }
 
+    /// What has left so far.
+    pub(super) const fn histories(&self) -> &Histories {
+        &self.histories
+    }
+
     /// The run's times leave as they are.
     pub(super) const fn untouched(&self) -> bool {
         self.common == 0 && self.base == 0
@@ -262,6 +267,7 @@ impl Lanes {
         lane.has_dts |= times.dts.is_some();
         let reordered = lane.reordered(times);
         let due = last
+            .filter(|last| !self.histories.outlives(lane.kind, last.at))
             .map(|last| last.dts.plus(track.frame.unwrap_or(1).max(pts_ticks(now - last.at))))
             .or_else(|| self.histories.due(now, lane.kind));
         // Two pictures of one time are the source's own doing.
@@ -273,7 +279,10 @@ impl Lanes {
                 !(-back..=pts_ticks(now - came.at).saturating_add(JUMP_TICKS)).contains(&dts.since(came.dts))
             }
             None if lane.joined => due.or(clock).is_some_and(|due| {
-                !(-FOLLOW_TICKS_MAX..=JUMP_TICKS).contains(&dts.plus(lane.offset).since(due))
+                // A source that stood still goes on where it was, not where it would be.
+                let soonest = self.histories.last(now, lane.kind).unwrap_or(due);
+                let out = dts.plus(lane.offset);
+                out.since(soonest) < -FOLLOW_TICKS_MAX || out.since(due) > JUMP_TICKS
             }),
             None if untouched => false,
             None => match (due, clock) {

@@ -225,7 +225,8 @@ impl Splice {
         let Some(field) = packet.view().adaptation_field() else { return };
         let Some(pcr) = field.pcr() else { return };
         let out = if self.source_pcr == Some(source) {
-            self.clock.restamp(now, pcr, field.discontinuity_indicator())
+            let reached = self.lanes.histories().reached(now);
+            self.clock.restamp(now, pcr, field.discontinuity_indicator(), reached)
         } else {
             self.clock.restamp_foreign(now, pcr)
         };

@@ -117,7 +117,9 @@ impl Splice {
         self.started = true;
         let versions = self.tables.versions();
         let known = self.clock.at(now);
-        let clock = known.or(Some(Pcr::from_ticks(0)));
+        // Viewers may have pictures and sound without a clock so far.
+        let made_up = || self.lanes.histories().clock(now).map(|time| Pcr::from_ticks(time.ticks() * 300));
+        let clock = known.or_else(made_up).or(Some(Pcr::from_ticks(0)));
         self.write_boundary(now, versions, known.is_some(), clock)
     }
 

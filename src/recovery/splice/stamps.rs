@@ -16,6 +16,8 @@ const ADDED_TICKS_MAX: i64 = 9_000;
 pub(super) const STRANGER_TICKS: i64 = 27_000;
 /// A picture's time when nothing is known: 40 ms.
 const FRAME_TICKS: i64 = 3_600;
+/// A PID that has rested for longer than this is no measure of what is due.
+const REST_MAX: Duration = Duration::from_secs(1);
 /// What was written longer ago tells nothing about what comes now: times are compared modulo 26.5 hours.
 const HISTORY_MAX: Duration = Duration::from_secs(6 * 3600);
 
@@ -79,9 +81,34 @@ impl Histories {
         self.of(now, kind).map(|history| history.due(now))
     }
 
+    /// Whether its like has gone on for long after a PID rested at `since`. Its times then tell when the next is due, and not
+    /// those of the PID: a source may have gone slower than time meanwhile.
+    pub(super) fn outlives(&self, kind: StreamKind, since: Instant) -> bool {
+        self.of(since, kind).is_some_and(|history| history.at - since > REST_MAX)
+    }
+
     /// The last presentation time of all pictures so far.
     pub(super) fn top(&self, now: Instant) -> Option<Pts> {
         self.of(now, StreamKind::Video).map(|history| history.top)
+    }
+
+    /// The last decoding time of all that has left lately.
+    pub(super) fn reached(&self, now: Instant) -> Option<Pts> {
+        let times =
+            [StreamKind::Video, StreamKind::Audio].map(|kind| self.of(now, kind).map(|last| last.dts));
+        times.into_iter().flatten().reduce(|a, b| if b.since(a) > 0 { b } else { a })
+    }
+
+    /// The last decoding time of a kind.
+    pub(super) fn last(&self, now: Instant, kind: StreamKind) -> Option<Pts> {
+        self.of(now, kind).map(|history| history.dts)
+    }
+
+    /// The clock of what has left without one: what comes next would be as early as any stranger.
+    pub(super) fn clock(&self, now: Instant) -> Option<Pts> {
+        let due = [StreamKind::Video, StreamKind::Audio].map(|kind| self.due(now, kind));
+        let soonest = due.into_iter().flatten().reduce(|a, b| if b.since(a) < 0 { b } else { a })?;
+        Some(soonest.plus(-STRANGER_TICKS))
     }
 
     /// Whether anything has left lately.
@@ -250,6 +277,17 @@ mod tests {
         assert_eq!(histories.offset(SECOND, &unclocked, None), Some(901_920 - 50_000));
         let clock = Some(Pts::from_ticks(70_000));
         assert_eq!(histories.offset(SECOND, &unclocked, clock), Some(70_000 + STRANGER_TICKS - 50_000));
+    }
+
+    #[test]
+    fn a_clock_nobody_has_sent_is_a_moment_before_what_comes_next() {
+        assert_eq!(Histories::default().clock(SECOND), None);
+        // Sound is due first.
+        let clock = known().clock(Instant::from_millis(1500));
+        assert_eq!(clock, Some(Pts::from_ticks(8_991_000 + 45_000 - 27_000)));
+        let mut pictures = Histories::default();
+        pictures.write(SECOND, StreamKind::Video, times(9_007_200, 9_000_000), Some(3600));
+        assert_eq!(pictures.clock(SECOND), Some(Pts::from_ticks(9_003_600 - 27_000)));
     }
 
     #[test]

@@ -70,6 +70,25 @@ fn the_clock_of_a_boundary_is_the_last_one_advanced_by_its_age() {
 }
 
 #[test]
+fn a_session_that_has_had_no_clock_gets_one_from_what_has_left() {
+    let mut splice = Splice::new();
+    let source = Source { pcr_pid: 0x150, ..Source::usual() };
+    let mut packets = source.packets(0, 101);
+    packets.retain(|(_, packet)| packet[1..3] != [1, 0x50]);
+    let mut packets = bytes(&packets);
+    let programme = source.programme();
+    let lead = Lead::scan(&packets, &programme);
+    splice.begin(Instant::START, &Run { kind: RunKind::Live, programme: &programme, lead });
+    splice.restamp(Instant::START, &mut packets);
+    let boundary = splice.pause(Instant::from_millis(500));
+    let clock = packet(&boundary, 2).adaptation_field().and_then(AdaptationField::pcr);
+    // The last sound at 4 frames and half a second later, less 0.3 s.
+    let sound = 90_000 + 45_000 + 4 * 1920 + 45_000;
+    assert_eq!(clock, Some(Pcr::from_ticks((sound - 27_000) * 300)));
+    assert_eq!(words(&splice), ("disc,cc,pcr".into(), "stitch_no_observed_pcr".into()));
+}
+
+#[test]
 fn a_boundary_repeats_the_sessions_own_tables_and_its_counters_go_on() {
     let mut splice = Splice::new();
     let source = Source::usual();

@@ -145,6 +145,71 @@ fn a_stream_that_joins_in_the_same_time_base_leaves_as_it_is() {
     assert_eq!(splice.counts().reanchorings, 0);
 }
 
+/// A part of a source that takes `pace` times as long as it should.
+fn trickle(
+    splice: &mut Splice,
+    checker: &mut Checker,
+    from: u64,
+    pace: u64,
+    source: &Source,
+    span: (u64, u64),
+) {
+    for (at, mut packet) in source.packets(span.0, span.1) {
+        let now = from + (at - span.0) * pace;
+        splice.restamp(Instant::from_millis(now), &mut packet);
+        checker.feed(now, &packet);
+    }
+}
+
+/// How long the last picture of one PID is decoded after the last sound of another.
+fn apart(checker: &Checker, video: u16, sound: u16) -> i64 {
+    let last = |pid| *checker.decoded[&pid].last().unwrap();
+    (last(video) - last(sound) + (1 << 32)).rem_euclid(1 << 33) - (1 << 32)
+}
+
+#[test]
+fn a_pid_that_has_rested_goes_on_with_the_others_also_when_the_session_was_slower_than_time() {
+    let usual = Source::usual();
+    // One of the two has a PID of its own meanwhile, and the other rests.
+    let table = [
+        ("pictures", vec![Es::video(0x100, 0x24), Es::audio(0x101, 0x0F)]),
+        ("sound", vec![Es::video(0x100, 0x1B), Es::audio(0x101, 0x03)]),
+        ("both", vec![Es::video(0x100, 0x24), Es::audio(0x101, 0x03)]),
+    ];
+    for (name, streams) in table {
+        let other = Source { streams, base: 700_000, ..Source::usual() };
+        let (mut splice, mut checker) = (Splice::new(), Checker::default());
+        play(&mut splice, &mut checker, 0, &[(&usual, 0, 1000)]);
+        let programme = other.programme();
+        let lead = Lead::scan(&bytes(&other.packets(0, 2000)), &programme);
+        let run = Run { kind: RunKind::Live, programme: &programme, lead };
+        checker.feed(1000, &splice.begin(Instant::from_millis(1000), &run));
+        trickle(&mut splice, &mut checker, 1000, 8, &other, (0, 2000));
+        play(&mut splice, &mut checker, 17_000, &[(&usual, 0, 1000)]);
+        assert!(checker.faults.is_empty(), "{name}: {:#?}", checker.faults);
+        let apart = apart(&checker, 0x100, 0x101);
+        assert!((14_400..=21_600).contains(&apart), "{name}: {apart}");
+        assert_eq!(splice.counts().reanchorings, 0, "{name}");
+    }
+}
+
+#[test]
+fn a_stream_that_joins_a_source_that_stood_still_goes_on_where_that_was() {
+    let source = Source::usual();
+    let hevc = Source {
+        version: 1,
+        streams: vec![Es::video(0x110, 0x24), Es::audio(0x101, 0x0F)],
+        pcr_pid: 0x110,
+        ..Source::usual()
+    };
+    let (mut splice, mut checker) = (Splice::new(), Checker::default());
+    play(&mut splice, &mut checker, 0, &[(&source, 0, 1000)]);
+    trickle(&mut splice, &mut checker, 9000, 1, &hevc, (1000, 2000));
+    let apart = apart(&checker, 0x110, 0x101);
+    assert!((14_400..=21_600).contains(&apart), "{apart}");
+    assert_eq!(splice.counts().reanchorings, 0);
+}
+
 /// When the pictures among these packets are shown.
 fn shown(packets: &[u8]) -> Vec<i64> {
     let mut shown = Vec::new();
