@@ -96,9 +96,12 @@ impl SessionClock {
         let fits = match (came, self.written) {
             (Some(came), _) => {
                 let ahead = if signalled { FIRST_AHEAD_TICKS_MAX } else { AHEAD_TICKS_MAX };
-                let limit = pcr_ticks(now - came.at).saturating_add(ahead);
-                let steps_back = |written: Sample| pcr.plus(self.offset).since(written.pcr) < 0;
-                (0..=limit).contains(&pcr.since(came.pcr)) && !self.written.is_some_and(steps_back)
+                let within = |from: Sample, to: Pcr| {
+                    let limit = pcr_ticks(now - from.at).saturating_add(ahead);
+                    (0..=limit).contains(&to.since(from.pcr))
+                };
+                let out = pcr.plus(self.offset);
+                within(came, pcr) && self.written.is_none_or(|written| within(written, out))
             }
             (None, Some(written)) => {
                 let limit = pcr_ticks(now - written.at).saturating_add(FIRST_AHEAD_TICKS_MAX);
@@ -232,6 +235,9 @@ mod tests {
             let out = clock.restamp(Instant::from_millis(passed), pcr(5000), false, at(streams));
             assert_eq!(out, pcr(5000 + left), "after {passed} ms");
         }
+        // It moves again, and the streams have left out what it has not.
+        let out = clock.restamp(Instant::from_millis(8120), pcr(9120), false, at(4080));
+        assert_eq!((out, clock.reanchorings()), (pcr(6000), 1));
     }
 
     #[test]
