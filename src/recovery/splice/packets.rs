@@ -28,6 +28,7 @@ impl Splice {
         match self.routes.of(pid) {
             Route::Lane(index) => self.lane(now, bytes, usize::from(index), verdict),
             Route::Pass => self.pass(bytes, pid, verdict),
+            Route::Stranger => self.stranger(bytes, pid, verdict),
             Route::Pat => self.pat(bytes, verdict),
             Route::Pmt => self.pmt(bytes, pid, verdict),
             Route::Drop => {
@@ -80,6 +81,19 @@ impl Splice {
         }
     }
 
+    /// A packet that no table lists. Tables and data come in sections, and who wants them finds them without the PMT. Pictures
+    /// and sound of no programme are for nobody: the source has another make-up than its last PMT says.
+    fn stranger(&mut self, bytes: &mut PacketBytes, pid: Pid, verdict: Continuity) {
+        if begins_section(bytes) {
+            self.routes.set(pid, Route::Pass);
+        } else if self.alone {
+            edit::blank(bytes);
+            self.counts.unmapped_packets += 1;
+            return;
+        }
+        self.pass(bytes, pid, verdict);
+    }
+
     /// A packet that is none of the programme's.
     fn pass(&mut self, bytes: &mut PacketBytes, pid: Pid, verdict: Continuity) {
         let (payload, starts) = header(bytes);
@@ -124,6 +138,7 @@ impl Splice {
         let before = source.pmt_pid();
         let Some(seen) = source.pat(packet, verdict == Continuity::Fits) else { return };
         let pmt_pid = source.pmt_pid();
+        self.alone = seen.alone;
         // Receivers would not look at another table of the same version.
         self.transparent &= !seen.contradicts;
         if self.transparent {
@@ -277,6 +292,15 @@ impl Splice {
         }
         self.counters.withhold(out);
     }
+}
+
+/// Whether a section begins in a packet, and no PES packet.
+fn begins_section(bytes: &PacketBytes) -> bool {
+    Packet::parse(bytes).is_ok_and(|packet| {
+        packet.payload_unit_start_indicator()
+            && packet.transport_scrambling_control() == 0
+            && packet.payload().is_some_and(|payload| !payload.starts_with(&[0, 0, 1]))
+    })
 }
 
 /// Whether a packet has payload, and whether a unit starts in it.

@@ -23,6 +23,7 @@ impl Splice {
             self.tables.call(programme);
         }
         self.transparent = self.first_run;
+        self.alone = true;
         self.si_awaited = if self.first_run { 0 } else { u16::MAX };
         self.follow(&programme.pmt, programme.pmt_pid);
         self.tables.revise_pat(programme.pat_version);
@@ -45,7 +46,7 @@ impl Splice {
 
     /// Finds a PID for every stream and for the clock.
     fn fit(&mut self, pmt: &Pmt, pmt_pid: Pid) -> (Vec<Mapped>, Option<Pid>) {
-        self.routes.clear(if self.first_run { Route::Pass } else { Route::Drop });
+        self.routes.clear(if self.first_run { Route::Stranger } else { Route::Drop });
         if let Some(own) = self.tables.pmt_pid() {
             self.routes.set(own, Route::Drop);
         }
@@ -95,7 +96,7 @@ impl Splice {
         };
         let out = self.tracks.get(track).pid;
         // A first run's other packets pass, but not on a PID that has become a stream's.
-        if out != own && self.routes.of(out) == Route::Pass {
+        if out != own && matches!(self.routes.of(out), Route::Pass | Route::Stranger) {
             self.routes.set(out, Route::Drop);
         }
         fitted.push((own, track, kind));

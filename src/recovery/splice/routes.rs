@@ -14,6 +14,8 @@ pub(super) enum Route {
     Pmt,
     /// They leave on the same PID.
     Pass,
+    /// No table lists them, and no section has begun among them.
+    Stranger,
     /// They do not leave.
     Drop,
 }
@@ -21,12 +23,13 @@ pub(super) enum Route {
 /// The tables that every receiver knows the PIDs of: network, services, events, time.
 pub(super) const STANDARD: std::ops::RangeInclusive<u16> = 0x10..=0x1F;
 
+const STRANGER: u8 = 0xFB;
 const PAT: u8 = 0xFC;
 const PMT: u8 = 0xFD;
 const PASS: u8 = 0xFE;
 const DROP: u8 = 0xFF;
 
-const _: () = assert!(STREAMS_MAX + 1 < PAT as usize);
+const _: () = assert!(STREAMS_MAX + 1 < STRANGER as usize);
 
 /// All of them.
 pub(super) struct Routes {
@@ -60,6 +63,7 @@ impl Routes {
 
     pub(super) fn of(&self, pid: Pid) -> Route {
         match self.table[pid.index()] {
+            STRANGER => Route::Stranger,
             PAT => Route::Pat,
             PMT => Route::Pmt,
             PASS => Route::Pass,
@@ -72,6 +76,7 @@ impl Routes {
 const fn coded(route: Route) -> u8 {
     match route {
         Route::Lane(index) => index,
+        Route::Stranger => STRANGER,
         Route::Pat => PAT,
         Route::Pmt => PMT,
         Route::Pass => PASS,

@@ -37,7 +37,7 @@ pub struct Run<'a> {
 pub struct Splice {
     /// Something has left.
     pub(super) started: bool,
-    /// The run is the first thing that leaves: what is not of its programme passes too.
+    /// The run is the first thing that leaves: tables and data that are not of its programme pass too.
     pub(super) first_run: bool,
     /// The run's tables pass as they are.
     pub(super) transparent: bool,
@@ -49,6 +49,8 @@ pub struct Splice {
     pub(super) source: Option<SourceTables>,
     /// The clock's PID in the source.
     pub(super) source_pcr: Option<Pid>,
+    /// The run's PAT lists no other programme.
+    pub(super) alone: bool,
     /// PIDs of the standards' tables on which no section has begun in this run, from the lowest bit on.
     pub(super) si_awaited: u16,
     pub(super) routes: Routes,
@@ -81,6 +83,7 @@ impl Splice {
             canonical: false,
             source: None,
             source_pcr: None,
+            alone: true,
             si_awaited: 0,
             routes: Routes::new(),
             tracks: Tracks::default(),

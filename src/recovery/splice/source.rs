@@ -19,6 +19,8 @@ pub(super) struct PatSeen {
     pub(super) section: Vec<u8>,
     /// The transport stream.
     pub(super) transport_stream_id: u16,
+    /// It lists no other programme.
+    pub(super) alone: bool,
     /// Its version is that of the one before, and what it says is not.
     pub(super) contradicts: bool,
 }
@@ -51,11 +53,9 @@ impl SourceTables {
                 return;
             }
             let listed = pat.programmes().find(|(listed, _)| listed == number);
+            let alone = section.last_section_number() == 0 && pat.programmes().nth(1).is_none();
             // A source that renumbers its only programme still has that one.
-            let renumbered = || {
-                let mut all = pat.programmes();
-                all.next().filter(|_| section.last_section_number() == 0 && all.next().is_none())
-            };
+            let renumbered = || pat.programmes().next().filter(|_| alone);
             let Some((listed, pid)) = listed.or_else(renumbered) else { return };
             if pid.get() >= 0x10 && pid != Pid::NULL {
                 (*number, *pmt_pid) = (listed, pid);
@@ -63,7 +63,7 @@ impl SourceTables {
                 let contradicts = is_of_same_version(last, bytes);
                 let section = bytes.to_vec();
                 last.clone_from(&section);
-                seen = Some(PatSeen { section, transport_stream_id, contradicts });
+                seen = Some(PatSeen { section, transport_stream_id, alone, contradicts });
             }
         });
         seen

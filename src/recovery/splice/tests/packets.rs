@@ -112,11 +112,58 @@ fn the_first_run_leaves_as_it_comes_with_whatever_else_is_in_it() {
     begin(&mut splice, 0, &source);
     let mut packets: Vec<PacketBytes> =
         source.packets(0, 500).into_iter().map(|(_, packet)| packet).collect();
-    let stranger = Fields { pid: 0x777, counter: 3, ..Fields::NONE }.packet(&[5; 184]);
+    let data = Fields { pid: 0x777, counter: 3, unit_start: true, ..Fields::NONE }.packet(&[0; 184]);
+    let more_data = Fields { pid: 0x777, counter: 4, ..Fields::NONE }.packet(&[5; 184]);
     let service = Fields { pid: 0x11, counter: 7, unit_start: true, ..Fields::NONE }.packet(&[0; 184]);
-    packets.extend([stranger, service, NULL_PACKET]);
+    packets.extend([data, more_data, service, NULL_PACKET]);
     assert_eq!(restamp(&mut splice, &packets), packets);
     assert_eq!(splice.counts(), SpliceCounts::default());
+}
+
+#[test]
+fn streams_that_no_table_of_a_first_run_lists_do_not_leave_unless_they_may_be_of_another_programme() {
+    let stranger = |counter, unit_start, data: &[u8]| {
+        Fields { pid: 0x777, counter, unit_start, ..Fields::NONE }.packet(data)
+    };
+    let mut pes = [5; 184];
+    pes[..4].copy_from_slice(&[0, 0, 1, 0xE0]);
+    let pcr = Some(Pcr::from_ticks(5));
+    let clock = Fields { pid: 0x778, pcr, no_payload: true, ..Fields::NONE }.packet(&[]);
+    let packets = [stranger(3, true, &pes), stranger(4, false, &[5; 184]), clock];
+    let source = Source::usual();
+    let others = crate::ts::testing::section(0, 1, 1, &[0, 1, 0xF0, 0, 0, 2, 0xE5, 0]);
+    let mut both = crate::ts::testing::Stream::default();
+    both.push_section(0, &others);
+    for (name, pat, passes) in
+        [("one programme", bytes_of(&source, 0, 1), false), ("two programmes", both.packets, true)]
+    {
+        let mut splice = Splice::new();
+        begin(&mut splice, 0, &source);
+        restamp(&mut splice, &pat);
+        let expected = if passes { packets } else { [NULL_PACKET; 3] };
+        assert_eq!(restamp(&mut splice, &packets), expected, "{name}");
+        assert_eq!(splice.counts().unmapped_packets, if passes { 0 } else { 3 }, "{name}");
+    }
+}
+
+#[test]
+fn what_comes_before_the_table_that_lists_it_does_not_leave() {
+    let mut splice = Splice::new();
+    let source = Source::usual();
+    begin(&mut splice, 0, &source);
+    restamp(&mut splice, &bytes_of(&source, 0, 100));
+    let pids = |left: &[PacketBytes]| -> std::collections::BTreeSet<u16> {
+        left.iter().map(|packet| u16::from_be_bytes([packet[1] & 0x1F, packet[2]])).collect()
+    };
+    let mut moved = Source { version: 1, pcr_pid: 0x300, ..Source::usual() };
+    (moved.streams[0].pid, moved.streams[1].pid) = (0x300, 0x301);
+    let (tables, others): (Vec<_>, Vec<_>) =
+        bytes_of(&moved, 100, 200).into_iter().partition(|packet| [0, 0x10].contains(&(packet[1] & 0x1F)));
+    assert_eq!(pids(&restamp(&mut splice, &others)), [0x1FFF].into());
+    let tables = restamp(&mut splice, &tables);
+    assert_eq!(pids(&tables), [0, 0x1000].into());
+    let left = restamp(&mut splice, &bytes_of(&moved, 200, 300));
+    assert_eq!(pids(&left), [0, 0x300, 0x301, 0x1000].into());
 }
 
 #[test]

@@ -13,8 +13,6 @@ use super::feed::read_mark;
 
 /// What a viewer gets within this time of its first clock was there before it came.
 const STOCK_TIME: Duration = Duration::from_millis(100);
-/// For no longer than this comes what no table lists.
-const UNLISTED_MAX: Duration = Duration::from_secs(1);
 /// A clock may run ahead of real time by this between two samples: 100 ms, and what a source sends at once.
 const CLOCK_AHEAD_MAX: Duration = Duration::from_millis(1_100);
 /// Decoding times are never further behind the clock or before it.
@@ -49,8 +47,6 @@ pub(crate) struct Witness {
     pcr: Option<(u64, Option<Instant>)>,
     /// When the first clock came.
     began: Instant,
-    /// Streams that no table lists, and since when they come.
-    unlisted: BTreeMap<u16, Instant>,
     decoded: BTreeMap<u16, u64>,
     sound: Option<u64>,
     /// Pictures in a row that were far from their sound, or late.
@@ -105,9 +101,7 @@ impl Witness {
         if pid == 0 || Some(pid) == self.pmt_pid {
             return self.table(pid, view);
         }
-        if !self.belongs(now, pid)? {
-            return Ok(());
-        }
+        self.belongs(pid)?;
         if let Some(pcr) = view.pcr() {
             self.clock(now, pcr)?;
         }
@@ -156,19 +150,13 @@ impl Witness {
         Ok(())
     }
 
-    /// Players pass over what no table lists. A source whose table changes has such packets around the change, also
-    /// when the table itself was lost on the way, but no stream stays unlisted.
-    fn belongs(&mut self, now: Instant, pid: u16) -> Result<bool, String> {
+    /// Sources here have nothing but their programme: all that comes is listed.
+    fn belongs(&self, pid: u16) -> Result<(), String> {
         let pmt = self.pmt.as_ref().ok_or_else(|| format!("PID {pid:#x} before a PMT"))?;
         if pmt.pcr_pid == pid || pmt.streams.iter().any(|stream| stream.pid == pid) {
-            self.unlisted.remove(&pid);
-            return Ok(true);
+            return Ok(());
         }
-        let since = *self.unlisted.entry(pid).or_insert(now);
-        if now - since > UNLISTED_MAX {
-            return Err(format!("PID {pid:#x} is not in {pmt:x?}"));
-        }
-        Ok(false)
+        Err(format!("PID {pid:#x} is not in {pmt:x?}"))
     }
 
     fn clock(&mut self, now: Instant, pcr: u64) -> Result<(), String> {
