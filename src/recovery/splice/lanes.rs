@@ -262,9 +262,8 @@ impl Lanes {
         let dts = times.decoding();
         let track = tracks.get(self.lanes[index].track);
         let last = track.last.filter(|_| !stale(track.last, now));
-        let untouched = self.untouched();
-        let lane = &mut self.lanes[index];
-        lane.has_dts |= times.dts.is_some();
+        self.lanes[index].has_dts |= times.dts.is_some();
+        let lane = &self.lanes[index];
         let reordered = lane.reordered(times);
         let due = last
             .filter(|last| !self.histories.outlives(lane.kind, last.at))
@@ -278,21 +277,9 @@ impl Lanes {
                 let back = if reordered { JUMP_TICKS } else { SLIP_TICKS };
                 !(-back..=pts_ticks(now - came.at).saturating_add(JUMP_TICKS)).contains(&dts.since(came.dts))
             }
-            None if lane.joined => due.or(clock).is_some_and(|due| {
-                // A source that stood still goes on where it was, not where it would be.
-                let soonest = self.histories.last(now, lane.kind).unwrap_or(due);
-                let out = dts.plus(lane.offset);
-                out.since(soonest) < -FOLLOW_TICKS_MAX || out.since(due) > JUMP_TICKS
-            }),
-            None if untouched => false,
-            None => match (due, clock) {
-                (Some(due), _) => dts.plus(lane.offset).since(due).abs() > STRAY_TICKS_MAX,
-                (None, Some(clock)) => {
-                    !(-FOLLOW_TICKS_MAX..=STRAY_TICKS_MAX).contains(&dts.plus(lane.offset).since(clock))
-                }
-                (None, None) => false,
-            },
+            None => self.strays(now, lane, dts.plus(lane.offset), due, clock),
         };
+        let lane = &mut self.lanes[index];
         if lane.came.is_none_or(|came| jumped || dts.since(came.dts) >= 0) {
             lane.came = Some(Written { dts, at: now });
         }
@@ -322,6 +309,31 @@ impl Lanes {
             }
         }
         Some(out)
+    }
+
+    /// The first time of a stream in a run, which would leave as `out`, is of another time base than it should be of.
+    fn strays(&self, now: Instant, lane: &Lane, out: Pts, due: Option<Pts>, clock: Option<Pts>) -> bool {
+        let (back, ahead) = if lane.joined {
+            // The last of its like may have been held back for long: what else has left tells as much.
+            let reached = self.histories.reached(now);
+            if reached.is_some_and(|reached| out.since(reached).abs() <= FOLLOW_TICKS_MAX) {
+                return false;
+            }
+            (FOLLOW_TICKS_MAX, JUMP_TICKS)
+        } else if self.untouched() {
+            return false;
+        } else {
+            (STRAY_TICKS_MAX, STRAY_TICKS_MAX)
+        };
+        match (due, clock) {
+            (Some(due), _) => {
+                // A source that stood still goes on where it was, not where it would be.
+                let soonest = self.histories.last(now, lane.kind).unwrap_or(due);
+                out.since(soonest) < -back || out.since(due) > ahead
+            }
+            (None, Some(clock)) => !(-FOLLOW_TICKS_MAX..=ahead).contains(&out.since(clock)),
+            (None, None) => false,
+        }
     }
 
     /// The run's first picture comes too early. Pictures are never left out, because those behind refer to them: the whole

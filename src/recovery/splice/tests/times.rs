@@ -194,18 +194,50 @@ fn a_pid_that_has_rested_goes_on_with_the_others_also_when_the_session_was_slowe
 }
 
 #[test]
-fn a_stream_that_joins_a_source_that_stood_still_goes_on_where_that_was() {
-    let source = Source::usual();
-    let hevc = Source {
-        version: 1,
-        streams: vec![Es::video(0x110, 0x24), Es::audio(0x101, 0x0F)],
-        pcr_pid: 0x110,
-        ..Source::usual()
-    };
+fn what_follows_a_source_that_stood_still_goes_on_where_that_was() {
+    let usual = Source::usual();
+    let streams = vec![Es::video(0x110, 0x24), Es::audio(0x101, 0x0F)];
+    let other = Source { version: 1, streams, pcr_pid: 0x110, ..Source::usual() };
+    // Another stream of the same run.
     let (mut splice, mut checker) = (Splice::new(), Checker::default());
-    play(&mut splice, &mut checker, 0, &[(&source, 0, 1000)]);
-    trickle(&mut splice, &mut checker, 9000, 1, &hevc, (1000, 2000));
-    let apart = apart(&checker, 0x110, 0x101);
+    play(&mut splice, &mut checker, 0, &[(&usual, 0, 1000)]);
+    trickle(&mut splice, &mut checker, 9000, 1, &other, (1000, 2000));
+    let joined = apart(&checker, 0x110, 0x101);
+    assert!((14_400..=21_600).contains(&joined), "{joined}");
+    assert_eq!(splice.counts().reanchorings, 0);
+    // The first packets of a run, long after it has taken over.
+    let (mut splice, mut checker) = (Splice::new(), Checker::default());
+    play(&mut splice, &mut checker, 0, &[(&usual, 0, 1000)]);
+    let programme = usual.programme();
+    let lead = Lead::scan(&bytes(&usual.packets(0, 1000)), &programme);
+    checker.feed(
+        1000,
+        &splice.begin(Instant::from_millis(1000), &Run { kind: RunKind::Live, programme: &programme, lead }),
+    );
+    trickle(&mut splice, &mut checker, 14_000, 1, &usual, (0, 1000));
+    let begun = apart(&checker, 0x100, 0x101);
+    assert!((14_400..=21_600).contains(&begun), "{begun}");
+    assert_eq!(splice.counts().reanchorings, 0);
+}
+
+#[test]
+fn a_stream_that_joins_goes_with_the_others_when_the_last_of_its_like_was_held_back() {
+    let usual = Source::usual();
+    let streams = vec![Es::video(0x100, 0x1B), Es::audio(0x102, 0x03)];
+    let other = Source { version: 1, streams, ..Source::usual() };
+    let (mut splice, mut checker) = (Splice::new(), Checker::default());
+    let mut packets = usual.packets(0, 1000);
+    let last_sound = packets.iter().rposition(|(_, packet)| packet[1..3] == [0x41, 1]).unwrap();
+    let held: Vec<_> = packets.split_off(last_sound);
+    let programme = usual.programme();
+    let run = Run { kind: RunKind::Live, programme: &programme, lead: Lead::default() };
+    checker.feed(0, &splice.begin(Instant::START, &run));
+    for (at, mut packet) in packets.into_iter().chain(held.into_iter().map(|(_, packet)| (9000, packet))) {
+        splice.restamp(Instant::from_millis(at), &mut packet);
+        checker.feed(at, &packet);
+    }
+    trickle(&mut splice, &mut checker, 9000, 1, &other, (9000, 10_000));
+    let apart = apart(&checker, 0x100, 0x102);
     assert!((14_400..=21_600).contains(&apart), "{apart}");
     assert_eq!(splice.counts().reanchorings, 0);
 }
