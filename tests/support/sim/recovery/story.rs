@@ -31,8 +31,9 @@ const CALM: Duration = Duration::from_secs(75);
 const STILL_MAX: Duration = Duration::from_secs(3);
 /// Pictures that have moved for so long are as well as they will be.
 const MOVING_SECONDS: u32 = 6;
-/// How long the end of a connection may be on its way.
-const CLOSING: Duration = Duration::from_millis(500);
+/// How long the end of a connection may be on its way: the core closes it when it lets go of the tuner, and its server looks
+/// every tick, which may be just before.
+const CLOSING: Duration = TICK.saturating_mul(2);
 /// Idle sessions and sessions that are over linger for less.
 const REST: Duration = Duration::from_secs(12);
 const DRAIN_TIME: Duration = Duration::from_secs(10);
