@@ -15,13 +15,28 @@ const PHASE: Duration = Duration::from_secs(16);
 const LONG_PHASE: Duration = Duration::from_secs(55);
 
 #[test]
-fn from_the_primary_to_the_slate_to_the_backup_and_by_hand_to_the_primary() {
-    if !is_chosen("by-hand", true) {
+fn a_direct_evening_goes_from_the_primary_to_the_slate_to_the_backup_and_by_hand_to_the_primary() {
+    play("direct");
+}
+
+#[test]
+fn a_copied_evening_goes_from_the_primary_to_the_slate_to_the_backup_and_by_hand_to_the_primary() {
+    play("ffmpeg-copy");
+}
+
+#[test]
+fn a_transcoded_evening_goes_from_the_primary_to_the_slate_to_the_backup_and_by_hand_to_the_primary() {
+    play("ffmpeg-transcode");
+}
+
+fn play(mode: &str) {
+    let name = &format!("by-hand/{mode}");
+    if !is_chosen(name, true) {
         return;
     }
     let phase = if is_all() { LONG_PHASE } else { PHASE };
     let clock = Stopwatch::start();
-    let mut daemon = start("direct", "slate_av");
+    let mut daemon = start(mode, "slate_av");
     let lost = [Act::Fail(When::After(phase), Fault::Silence), Act::Play];
     let primary = Provider::start(clock, Plan::new(Make::Primary, &lost));
     // The slate is shown for as long as a source may take to start.
@@ -43,9 +58,9 @@ fn from_the_primary_to_the_slate_to_the_backup_and_by_hand_to_the_primary() {
         watching.join().unwrap()
     });
     let rules = Rules { silence: STALL_DETECT + Duration::from_secs(1), ..Rules::default() };
-    let verdict = judge(&recording, &rules, &write_down("by-hand"));
+    let verdict = judge(&recording, &rules, &write_down(name));
     eprintln!(
-        "by-hand: {:.1} s, plays for {:.1} s, at most {} ms without a byte, asked {}+{} times",
+        "{name}: {:.1} s, plays for {:.1} s, at most {} ms without a byte, asked {}+{} times",
         verdict.wall.as_secs_f64(),
         verdict.plays.as_secs_f64(),
         verdict.longest_gap.0.as_millis(),
@@ -58,7 +73,7 @@ fn from_the_primary_to_the_slate_to_the_backup_and_by_hand_to_the_primary() {
     if asked != (2, 2) {
         wrong.push(format!("the providers were asked {asked:?} times"));
     }
-    keep_log("by-hand", &daemon, &wrong);
+    keep_log(name, &daemon, &wrong);
     drop(daemon);
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
 }

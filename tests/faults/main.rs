@@ -24,7 +24,7 @@ mod tsedit;
 #[path = "../support/tsview.rs"]
 mod tsview;
 
-// Its one test is the longest, so it comes first.
+// Its tests are the longest, so they come first.
 mod by_hand;
 mod judge;
 mod matrix;
