@@ -10,7 +10,7 @@ use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
 
 use tunerd::base::ChildExit;
-use tunerd::engine::{ControlRequest, CoreCommand, CoreId, Ticket};
+use tunerd::engine::{ChildOwner, ControlRequest, CoreCommand, CoreId, Ticket};
 
 use control::{BINARY, Control};
 
@@ -28,6 +28,7 @@ impl Core {
             ticket: Ticket(ticket),
             program: program.into(),
             arguments: arguments.iter().map(Into::into).collect(),
+            owner: ChildOwner { channel_id: 1, source_id: 1 },
         };
         self.0.request(request);
         let CoreCommand::ChildStarted { ticket: answered, result } = self.0.next() else {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tunerd::base::limits::PACKET_BYTES;
-use tunerd::config::{self, Count, Settings};
+use tunerd::config::{self, Count, Settings, StderrLogLevel};
 use tunerd::engine::{self, Egress, SlowPolicy, Sources, TuneBackoff, ZeroCopy};
 use tunerd::exit::ExitCode;
 use tunerd::health;
@@ -209,6 +209,14 @@ pub(crate) fn control(
             .map(|url| control::PlaylistUrl(url.expose().to_owned())),
         ffmpeg: settings.ffmpeg.path.clone().into_os_string(),
         slates,
+        passthrough: settings.ffmpeg.stderr_log_level.map(|level| control::Passthrough {
+            level: match level {
+                StderrLogLevel::Debug => log::Level::Debug,
+                StderrLogLevel::Info => log::Level::Info,
+                StderrLogLevel::Warn => log::Level::Warn,
+            },
+            line_bytes_max: settings.ffmpeg.stderr_line_bytes_max,
+        }),
         trampoline: PathBuf::from("/proc/self/exe"),
     }
 }

@@ -370,7 +370,8 @@ fn value_bytes(text: &str, whole_line: bool) -> usize {
     line.find(|character| character == '&' || is_boundary(character)).unwrap_or(line.len())
 }
 
-fn truncate(text: &mut String, bytes_max: usize) {
+/// Cuts a text to at most so many bytes, between two characters.
+pub fn truncate(text: &mut String, bytes_max: usize) {
     let mut end = bytes_max.min(text.len());
     while !text.is_char_boundary(end) {
         end -= 1;

@@ -97,7 +97,8 @@ impl Capture {
         let leash = Leash { group, is_reaped: Rc::default() };
         let exit = self.reap(process, ended, Rc::clone(&leash.is_reaped));
         let work = async {
-            let (output, ()) = tokio::join!(read(stdout, limits.output_bytes), stderr.read_to_end());
+            let (output, ()) =
+                tokio::join!(read(stdout, limits.output_bytes), stderr.read_to_end(|_said| ()));
             (output, exit.await.unwrap_or(ChildExit::Code(-1)))
         };
         let done = tokio::select! {

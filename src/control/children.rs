@@ -15,10 +15,12 @@ use nix::unistd::Pid;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep, timeout};
 
-use crate::base::ChildExit;
-use crate::engine::{CoreCommand, CoreId, Ticket};
+use crate::base::{ChildExit, Clock};
+use crate::engine::{ChildOwner, CoreCommand, CoreId, Ticket};
 
 use super::outbox::Outbox;
+use super::params::Params;
+use super::said::{Passthrough, Said};
 use super::spawn::{Spawned, spawn};
 use super::stderr_tail::StderrTail;
 
@@ -32,9 +34,20 @@ const STDERR_DRAIN_TIMEOUT: Duration = Duration::from_millis(200);
 
 type Name = (CoreId, Ticket);
 
+/// A child that runs.
+struct Watched {
+    process: Child,
+    stderr: StderrTail,
+    ended: oneshot::Receiver<()>,
+    /// Where what it says goes, if that is logged.
+    said: Option<(log::Level, Said)>,
+}
+
 /// The children that run.
 pub(super) struct Children {
     trampoline: PathBuf,
+    passthrough: Option<Passthrough>,
+    clock: Clock,
     outbox: Rc<Outbox>,
     /// Each child's order to stop.
     running: RefCell<BTreeMap<Name, watch::Sender<bool>>>,
@@ -42,20 +55,36 @@ pub(super) struct Children {
 }
 
 impl Children {
-    /// `trampoline` is this program's own binary.
-    pub(super) fn new(trampoline: PathBuf, outbox: Rc<Outbox>) -> Self {
-        Self { trampoline, outbox, running: RefCell::default(), count: watch::Sender::new(0) }
+    pub(super) fn new(params: &Params, outbox: Rc<Outbox>, clock: Clock) -> Self {
+        let (trampoline, passthrough) = (params.trampoline.clone(), params.passthrough);
+        Self {
+            trampoline,
+            passthrough,
+            clock,
+            outbox,
+            running: RefCell::default(),
+            count: watch::Sender::new(0),
+        }
     }
 
     /// Starts a child and tells the core how that went. Its end is told exactly once.
-    pub(super) fn start(self: &Rc<Self>, name: Name, program: &OsStr, arguments: &[OsString]) {
+    pub(super) fn start(
+        self: &Rc<Self>,
+        name: Name,
+        program: &OsStr,
+        arguments: &[OsString],
+        owner: ChildOwner,
+    ) {
         let (core, ticket) = name;
         let result = match self.try_start(program, arguments, name) {
             Ok((spawned, stop)) => {
-                let stdout = spawned.stdout;
+                let Spawned { process, stdout, stderr, ended } = spawned;
                 let watcher = Rc::clone(self);
+                let said =
+                    self.passthrough.map(|passthrough| (passthrough.level, Said::new(owner, passthrough)));
+                let child = Watched { process, stderr, ended, said };
                 tokio_uring::spawn(async move {
-                    watcher.watch(name, spawned.process, spawned.stderr, spawned.ended, stop).await;
+                    watcher.watch(name, child, stop).await;
                 });
                 Ok(stdout)
             }
@@ -107,14 +136,14 @@ impl Children {
     }
 
     /// One child, from its start to its end.
-    async fn watch(
-        &self,
-        name: Name,
-        mut process: Child,
-        mut stderr: StderrTail,
-        ended: oneshot::Receiver<()>,
-        mut stop: watch::Receiver<bool>,
-    ) {
+    async fn watch(&self, name: Name, child: Watched, mut stop: watch::Receiver<bool>) {
+        let Watched { mut process, mut stderr, ended, mut said } = child;
+        let clock = self.clock;
+        let mut hear = |bytes: &[u8]| {
+            if let Some((level, said)) = &mut said {
+                said.push(clock.now(), bytes, |line| log::log!(*level, "{line}"));
+            }
+        };
         let group = Pid::from_raw(i32::try_from(process.id()).expect("process numbers are small"));
         let escalation = async {
             if stop.wait_for(|stop| *stop).await.is_ok() {
@@ -125,7 +154,7 @@ impl Children {
             std::future::pending::<()>().await;
         };
         let read_and_watch = async {
-            stderr.read_to_end().await;
+            stderr.read_to_end(&mut hear).await;
             std::future::pending::<()>().await;
         };
         tokio::select! {
@@ -136,7 +165,10 @@ impl Children {
         // The child is a zombie: its number, and with it the group's, cannot be anybody else's yet.
         signal_group(group, Signal::SIGKILL);
         let exit = exit_of(process.wait());
-        let _elapsed = timeout(STDERR_DRAIN_TIMEOUT, stderr.read_to_end()).await;
+        let _elapsed = timeout(STDERR_DRAIN_TIMEOUT, stderr.read_to_end(&mut hear)).await;
+        if let Some((level, said)) = &mut said {
+            said.end(clock.now(), |line| log::log!(*level, "{line}"));
+        }
         let stderr_tail = stderr.text();
         let mut running = self.running.borrow_mut();
         running.remove(&name);

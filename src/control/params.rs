@@ -11,6 +11,7 @@ use crate::engine::Mailbox;
 use crate::store::Store;
 
 use super::port::Inbox;
+use super::said::Passthrough;
 
 /// Settings.
 #[derive(Clone, Debug)]
@@ -35,6 +36,8 @@ pub struct Params {
     pub ffmpeg: OsString,
     /// Where slates are kept over a restart. It is made when needed; `None` keeps them in memory only.
     pub slates: Option<PathBuf>,
+    /// Whether and how what children say is logged.
+    pub passthrough: Option<Passthrough>,
     /// This program's own binary, for starting children. `/proc/self/exe` stays right when the file is replaced.
     pub trampoline: PathBuf,
 }

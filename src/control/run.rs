@@ -79,8 +79,8 @@ impl Desk {
                     pass_on(&self.state.outbox, answer);
                 }
             }
-            ControlRequest::StartChild { core, ticket, program, arguments } => {
-                self.children.start((core, ticket), &program, &arguments);
+            ControlRequest::StartChild { core, ticket, program, arguments, owner } => {
+                self.children.start((core, ticket), &program, &arguments, owner);
             }
             ControlRequest::Probe { core, ticket, program, arguments } => {
                 self.probes.start((core, ticket), program, arguments);
@@ -113,7 +113,7 @@ async fn serve(params: Params, parts: Parts) -> Result<(), ControlError> {
     let signals = Signals::new().map_err(ControlError::Start)?;
     let outbox = Rc::new(Outbox::new(mailboxes));
     let (resolver, mut answers) = Resolver::start().map_err(ControlError::Start)?;
-    let children = Rc::new(Children::new(params.trampoline.clone(), Rc::clone(&outbox)));
+    let children = Rc::new(Children::new(&params, Rc::clone(&outbox), clock));
     let probes = Rc::new(Probes::new(params.trampoline.clone(), Rc::clone(&outbox)));
     let encoder = Encoder::new(params.trampoline.clone(), params.ffmpeg.clone());
     let slates = Rc::new(Slates::new(encoder, params.slates.clone(), Rc::clone(&outbox)));

@@ -156,6 +156,7 @@ pub(super) mod tests {
             playlist: None,
             ffmpeg: "ffmpeg".into(),
             slates: None,
+            passthrough: None,
             trampoline: "/proc/self/exe".into(),
         }
     }

@@ -23,13 +23,16 @@ impl StderrTail {
         Ok(Self { pipe: Receiver::from_owned_fd(pipe)?, kept: Tail::default() })
     }
 
-    /// Returns when nobody can write any more. What was read stays when this is dropped half-way.
-    pub(super) async fn read_to_end(&mut self) {
+    /// Returns when nobody can write any more. What was read stays when this is dropped half-way. `said` gets each piece.
+    pub(super) async fn read_to_end(&mut self, mut said: impl FnMut(&[u8])) {
         let mut buffer = [0; READ_BYTES];
         loop {
             match self.pipe.try_read(&mut buffer) {
                 Ok(0) => return,
-                Ok(count) => self.kept.push(&buffer[..count]),
+                Ok(count) => {
+                    self.kept.push(&buffer[..count]);
+                    said(&buffer[..count]);
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     if self.pipe.readable().await.is_err() {
                         return;

@@ -15,7 +15,7 @@ use crate::uring::{Driver, Hangup};
 
 use super::client::SessionKey;
 use super::core::Core;
-use super::port::{ControlRequest, Ticket};
+use super::port::{ChildOwner, ControlRequest, Ticket};
 use super::token::Token;
 use super::upstream::{Io, SourceRun};
 
@@ -48,7 +48,10 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let arguments = arguments.into_iter().map(OsString::from).collect();
         let ticket = self.ticket();
         let core = self.id;
-        if self.control.request(ControlRequest::StartChild { core, ticket, program, arguments }).is_err() {
+        let channel_id = self.sessions.get(session).map_or(0, |live| live.channel.id.0);
+        let owner = ChildOwner { channel_id, source_id: source.id.0 };
+        let request = ControlRequest::StartChild { core, ticket, program, arguments, owner };
+        if self.control.request(request).is_err() {
             self.counters.queue_full += 1;
             return Err(SourceError::spawn("too many requests are waiting for control"));
         }

@@ -41,7 +41,8 @@ pub use mailbox::{Mailbox, MailboxFull, MailboxReader};
 pub use params::{Egress, Filling, Params, SlowPolicy, Sources, TuneBackoff, ZeroCopy};
 pub use placement::home;
 pub use port::{
-    ControlPort, ControlRequest, CoreCommand, CoreId, HandedConnection, SessionId, Ticket, TunerMessage,
+    ChildOwner, ControlPort, ControlRequest, CoreCommand, CoreId, HandedConnection, SessionId, Ticket,
+    TunerMessage,
 };
 pub use token::Token;
 pub use trigger::{TriggerRefusal, TriggerReply};

@@ -39,6 +39,15 @@ pub struct HandedConnection<F = OwnedFd> {
     pub local: SocketAddr,
 }
 
+/// For whom a child runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ChildOwner {
+    /// The channel.
+    pub channel_id: i64,
+    /// The source it reads.
+    pub source_id: i64,
+}
+
 /// What a core asks of control.
 #[derive(Debug)]
 pub enum ControlRequest<F = OwnedFd> {
@@ -65,6 +74,8 @@ pub enum ControlRequest<F = OwnedFd> {
         program: OsString,
         /// Its arguments.
         arguments: Vec<OsString>,
+        /// For whom it runs: what it says is logged with that.
+        owner: ChildOwner,
     },
     /// Run a program to its end and say what it has written. Full: nothing is learnt.
     Probe {
