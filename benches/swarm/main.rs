@@ -13,6 +13,7 @@ mod figures;
 mod joins;
 mod leave;
 mod net;
+mod poll;
 mod proc_stat;
 mod publish;
 #[path = "../../tests/support/tscheck.rs"]
@@ -44,6 +45,8 @@ enum Command {
     Joins(joins::Args),
     /// How soon the server notices that a viewer has gone.
     Leave(leave::Args),
+    /// Ask for a status again and again.
+    Poll(poll::Args),
     /// Make a channel of every playlist item and print the stream URLs.
     Publish(publish::Args),
 }
@@ -60,6 +63,7 @@ fn main() -> Result<(), String> {
         Some(Command::Viewers(args)) => viewers::run(&args),
         Some(Command::Joins(args)) => joins::run(&args),
         Some(Command::Leave(args)) => leave::run(&args),
+        Some(Command::Poll(args)) => poll::run(&args),
         Some(Command::Publish(args)) => publish::run(&args),
     };
     outcome.map_err(|error| error.to_string())

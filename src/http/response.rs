@@ -8,6 +8,9 @@ pub const HDHR_JSON: &str = "application/json; charset=\"utf-8\"";
 /// The type of XML where HDHomeRun and UPnP clients ask.
 pub const HDHR_XML: &str = "text/xml; charset=\"utf-8\"";
 
+/// More than the heads of these answers have; a longer one is only slower.
+const HEAD_BYTES_USUAL: usize = 1024;
+
 /// An answer whose body is whole. Its length is always stated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
@@ -85,6 +88,8 @@ impl Response {
     #[must_use = "the connection is to be closed unless it is kept"]
     pub fn write_to(&self, out: &mut Vec<u8>, request: &Request) -> bool {
         let kept = !self.closes && request.keeps_alive();
+        // Growing by doubling would move a long body several times.
+        out.reserve(self.body.len() + HEAD_BYTES_USUAL);
         self.write(out, kept, request.method() == Method::Head);
         kept
     }
@@ -121,16 +126,39 @@ impl Response {
 pub fn to_json<T: serde::Serialize + ?Sized>(value: &T) -> String {
     let plain = serde_json::to_string(value).expect("our own types have text keys and infallible fields");
     // Outside of strings JSON has none of these characters.
-    let mut escaped = String::with_capacity(plain.len());
-    for character in plain.chars() {
-        match character {
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
+    let Some(first) = plain.as_bytes().chunks(BLOCK_BYTES).position(has_candidate) else {
+        return plain;
+    };
+    let mut escaped = String::with_capacity(plain.len() + plain.len() / 16);
+    let mut copied = 0;
+    let blocks = plain.as_bytes().chunks(BLOCK_BYTES).enumerate().skip(first);
+    for (number, block) in blocks.filter(|(_, block)| has_candidate(block)) {
+        let candidates = block.iter().enumerate().filter(|(_, byte)| is_candidate(**byte));
+        for at in candidates.map(|(index, _)| number * BLOCK_BYTES + index) {
+            let character = plain[at..].chars().next().expect("a candidate begins a character");
+            if matches!(character, '<' | '>' | '&' | '\u{2028}' | '\u{2029}') {
+                escaped.push_str(&plain[copied..at]);
                 escaped.push_str(&format!("\\u{:04x}", u32::from(character)));
+                copied = at + character.len_utf8();
             }
-            _ => escaped.push(character),
         }
     }
+    escaped.push_str(&plain[copied..]);
     escaped
+}
+
+/// Looked at in one go, without a branch per byte: answers of megabytes hold next to nothing to escape.
+const BLOCK_BYTES: usize = 64;
+
+fn has_candidate(block: &[u8]) -> bool {
+    block.iter().fold(false, |found, byte| found | is_candidate(*byte))
+}
+
+/// The first byte of a character that may have to be escaped. The separators begin with 0xe2, which is never
+/// inside of a character.
+const fn is_candidate(byte: u8) -> bool {
+    // Not short-circuiting, so that many bytes are compared at once.
+    (byte == b'<') | (byte == b'>') | (byte == b'&') | (byte == 0xe2)
 }
 
 /// Appends the status line.
@@ -268,5 +296,23 @@ mod tests {
     fn json_is_safe_inside_a_page() {
         let value = BTreeMap::from([("a<b>", "x&y\u{2028}\u{2029}\"ü")]);
         assert_eq!(to_json(&value), r#"{"a\u003cb\u003e":"x\u0026y\u2028\u2029\"ü"}"#);
+    }
+
+    #[test]
+    fn json_is_escaped_wherever_in_a_long_text_it_must_be() {
+        for before in 0..200 {
+            for (character, escaped) in [
+                ("<", "\\u003c"),
+                ("&&", "\\u0026\\u0026"),
+                ("\u{2028}", "\\u2028"),
+                ("\u{2029}>", "\\u2029\\u003e"),
+                ("\u{20ac}", "\u{20ac}"),
+                ("\u{e2}", "\u{e2}"),
+            ] {
+                let (before, after) = ("a".repeat(before), "\u{20ac}".repeat(60));
+                let text = format!("{before}{character}{after}");
+                assert_eq!(to_json(&text), format!("\"{before}{escaped}{after}\""));
+            }
+        }
     }
 }

@@ -1,12 +1,12 @@
 //! A viewer with what it watches.
 
-use std::net::SocketAddr;
+use std::rc::Rc;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::engine::snapshot::{SessionSnapshot, ViewerSnapshot};
 
-use super::encode::{address, is_zero};
+use super::encode::{Address, address, is_zero};
 use super::go_time::{GoTime, Moment};
 use super::source::{SourceIdentity, Stream};
 
@@ -23,11 +23,21 @@ pub(super) struct ClientStreamStatus<'a> {
     guide_name: &'a str,
     #[serde(flatten)]
     source: SourceIdentity<'a>,
-    #[serde(flatten)]
-    stream: Stream<'a>,
+    #[serde(flatten, serialize_with = "shared")]
+    stream: Rc<Stream<'a>>,
     subscriber_id: u64,
-    client_addr: SocketAddr,
+    client_addr: Address,
     connected_at: GoTime,
+}
+
+fn shared<S: Serializer>(stream: &Rc<Stream<'_>>, serializer: S) -> Result<S::Ok, S::Error> {
+    stream.as_ref().serialize(serializer)
+}
+
+/// What is known of a session's stream; the same for all of its viewers.
+pub(super) fn stream_of(session: &SessionSnapshot) -> Rc<Stream<'_>> {
+    let source = session.record.source();
+    Rc::new(source.map(|source| Stream::new(source, session.bitrate_bps)).unwrap_or_default())
 }
 
 impl<'a> ClientStreamStatus<'a> {
@@ -35,6 +45,7 @@ impl<'a> ClientStreamStatus<'a> {
         tuner: u16,
         kind: &'static str,
         session: &'a SessionSnapshot,
+        stream: Rc<Stream<'a>>,
         viewer: &ViewerSnapshot,
         moment: Moment,
     ) -> Self {
@@ -47,7 +58,7 @@ impl<'a> ClientStreamStatus<'a> {
             guide_number: &record.guide_number,
             guide_name: &record.guide_name,
             source: source.map(SourceIdentity::new).unwrap_or_default(),
-            stream: source.map(|source| Stream::new(source, session.bitrate_bps)).unwrap_or_default(),
+            stream,
             subscriber_id: viewer.id,
             client_addr: address(viewer.peer),
             connected_at: moment.time(viewer.joined_at),

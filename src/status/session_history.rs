@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::engine::snapshot::ViewerSnapshot;
 use crate::session::history::{SessionRecord, SubscriberWindow, WriteCounters};
 
-use super::encode::{address, is_zero};
+use super::encode::{Address, address, is_zero};
 use super::go_time::{GoTime, Moment};
 use super::source::SourceHistory;
 
@@ -75,7 +75,7 @@ pub(super) struct Writes {
 #[derive(Serialize, Debug)]
 struct SubscriberHistory {
     subscriber_id: u64,
-    client_addr: std::net::SocketAddr,
+    client_addr: Address,
     connected_at: GoTime,
     closed_at: GoTime,
     #[serde(skip_serializing_if = "str::is_empty")]

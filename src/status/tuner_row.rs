@@ -1,7 +1,6 @@
 //! A tuner that is in use, with the session that has it.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 
 use serde::Serialize;
 
@@ -11,7 +10,7 @@ use crate::engine::snapshot::{
 use crate::tuner::SourceId;
 use crate::tuner::pool::Kind;
 
-use super::encode::{address, float, is_zero};
+use super::encode::{Address, address, float, is_zero};
 use super::go_time::{GoTime, Moment, duration};
 use super::session_history::Writes;
 use super::source::{SourceIdentity, SourceStartup, Stream};
@@ -161,7 +160,7 @@ struct Health<'a> {
 struct SubscriberStats {
     #[serde(rename = "SubscriberID")]
     subscriber_id: u64,
-    client_addr: SocketAddr,
+    client_addr: Address,
     started_at: GoTime,
 }
 

@@ -2,6 +2,7 @@
 //! existing dashboards; fields that describe what cannot happen here stay and are zero.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -11,7 +12,7 @@ use crate::session::history;
 use crate::tuner::pool::Kind;
 
 use super::churn::ChurnSummary;
-use super::client_stream::ClientStreamStatus;
+use super::client_stream::{ClientStreamStatus, stream_of};
 use super::encode::is_zero;
 use super::go_time::{GoTime, Moment};
 use super::session_history::SharedSessionHistory;
@@ -155,13 +156,16 @@ fn client_streams<'a>(rows: &[Row<'a>], moment: Moment) -> Vec<ClientStreamStatu
     let mut viewers: Vec<_> = rows
         .iter()
         .filter_map(|row| Some((row, row.session?)))
-        .flat_map(|(row, session)| session.viewers.iter().map(move |viewer| (row, session, viewer)))
+        .map(|(row, session)| (row, session, stream_of(session)))
+        .flat_map(|(row, session, stream)| {
+            session.viewers.iter().map(move |viewer| (row, session, Rc::clone(&stream), viewer))
+        })
         .collect();
-    viewers.sort_by_key(|(row, _, viewer)| (row.tuner, viewer.joined_at, viewer.id));
+    viewers.sort_by_key(|(row, _, _, viewer)| (row.tuner, viewer.joined_at, viewer.id));
     viewers
         .into_iter()
-        .map(|(row, session, viewer)| {
-            ClientStreamStatus::new(row.tuner, kind_name(row.kind), session, viewer, moment)
+        .map(|(row, session, stream, viewer)| {
+            ClientStreamStatus::new(row.tuner, kind_name(row.kind), session, stream, viewer, moment)
         })
         .collect()
 }
