@@ -207,6 +207,7 @@ pub(crate) fn control(
             .playlist_url
             .as_ref()
             .map(|url| control::PlaylistUrl(url.expose().to_owned())),
+        user_agent: settings.stream.user_agent.clone(),
         ffmpeg: settings.ffmpeg.path.clone().into_os_string(),
         slates,
         passthrough: settings.ffmpeg.stderr_log_level.map(|level| control::Passthrough {

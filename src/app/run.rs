@@ -69,14 +69,13 @@ pub(crate) fn run(settings: &Settings, catalog: Catalog) -> Result<ExitCode, Fai
         probe.kernel_release
     );
     let parts = control::Parts { inbox, mailboxes: cores.mailboxes.clone(), store, clock };
-    let ended = control::run(params::control(settings, identity, slates), parts);
-    let drained = cores.join();
-    match (ended, drained) {
-        (Ok(()), Ok(true)) => Ok(ExitCode::Ok),
-        (Ok(()), Ok(false)) | (Err(ControlError::Interrupted), _) => Ok(ExitCode::Forced),
-        (Err(error), _) => Err(Failure::because(ExitCode::Failure, &error)),
-        (_, Err(failure)) => Err(failure),
+    match control::run(params::control(settings, identity, slates), parts) {
+        Ok(()) => {}
+        // Whoever sent a second signal does not wait for the cores, and without control nobody asks them to drain.
+        Err(ControlError::Interrupted) => return Ok(ExitCode::Forced),
+        Err(error) => return Err(Failure::because(ExitCode::Failure, &error)),
     }
+    if cores.join()? { Ok(ExitCode::Ok) } else { Ok(ExitCode::Forced) }
 }
 
 struct Cores {

@@ -7,6 +7,8 @@
 /// The most bytes of one redacted URL.
 const URL_BYTES_MAX: usize = 8 * 1024;
 /// The most bytes of a redacted text.
+/// Longer URLs are hidden whole.
+const SHOWN_URL_BYTES_MAX: usize = 64 * 1024;
 const TEXT_BYTES_MAX: usize = 64 * 1024;
 /// What stands where a secret was.
 const HIDDEN: &str = "***";
@@ -46,6 +48,10 @@ const SECRET_HEADERS: &[&str] =
 #[must_use]
 pub fn url(text: &str) -> String {
     let text = text.trim();
+    // Looked at by cores: no work for what no server takes. Cut in the middle it could show what is hidden whole.
+    if text.len() > SHOWN_URL_BYTES_MAX {
+        return HIDDEN.to_owned();
+    }
     let bare = text.split(['#', '?']).next().unwrap_or("");
     let mut out = String::with_capacity(bare.len());
     let (scheme, rest) = split_scheme(bare);
@@ -146,10 +152,7 @@ fn is_cut_userinfo(has_scheme: bool, authority: &str, path: &str, dropped: &str)
     if path.contains('@') {
         let segments: Vec<&str> = path.split('/').collect();
         let hidden = credential_segments(&segments);
-        return segments
-            .iter()
-            .enumerate()
-            .any(|(index, text)| text.contains('@') && !hidden.contains(&index));
+        return segments.iter().enumerate().any(|(index, text)| text.contains('@') && !hidden[index]);
     }
     dropped.contains('@') && (has_bad_port(authority) || has_scheme && path.is_empty())
 }
@@ -164,27 +167,29 @@ fn has_bad_port(authority: &str) -> bool {
     !digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Indices of the segments that are a user and a password: behind `live` and its like, and before a stream's
+/// Which segments are a user and a password: behind `live` and its like, and before a stream's
 /// number.
-fn credential_segments(segments: &[&str]) -> Vec<usize> {
+fn credential_segments(segments: &[&str]) -> Vec<bool> {
     let named: Vec<(usize, &str)> = segments
         .iter()
         .enumerate()
         .map(|(index, segment)| (index, segment.split(';').next().unwrap_or("")))
         .filter(|(_, segment)| !segment.is_empty())
         .collect();
-    let mut hidden = Vec::new();
+    let mut hidden = vec![false; segments.len()];
     for (at, (_, segment)) in named.iter().enumerate() {
         if let [user, password, _stream, ..] = &named[at + 1..]
             && CREDENTIALS_FOLLOW.iter().any(|keyword| keyword.eq_ignore_ascii_case(segment))
         {
-            hidden.extend([user.0, password.0]);
+            hidden[user.0] = true;
+            hidden[password.0] = true;
         }
     }
     if let [.., user, password, (_, stream)] = named.as_slice()
         && is_stream_number(stream)
     {
-        hidden.extend([user.0, password.0]);
+        hidden[user.0] = true;
+        hidden[password.0] = true;
     }
     hidden
 }
@@ -208,7 +213,7 @@ fn push_path(out: &mut String, path: &str, has_userinfo: bool) {
         // A second URL may follow in the same text, with a userinfo of its own.
         let holds_userinfo =
             has_userinfo && shown.split_once(':').is_some_and(|(_, after)| after.contains('@'));
-        if hidden.contains(&index) || holds_userinfo {
+        if hidden[index] || holds_userinfo {
             out.push_str(HIDDEN);
         } else {
             let (name, value) = shown.split_once('=').map_or((shown, false), |(name, _)| (name, true));
@@ -453,6 +458,15 @@ mod tests {
         ] {
             assert_eq!(url(input), output, "row {row}: {input}");
         }
+    }
+
+    #[test]
+    fn what_is_too_long_to_be_looked_at_is_hidden_whole() {
+        let long = format!("http://h/{}user/secret/1.ts", "live/".repeat(SHOWN_URL_BYTES_MAX));
+        assert_eq!(url(&long), HIDDEN);
+        assert_eq!(text(&format!("open {long}: failed")), format!("open {HIDDEN}: failed"));
+        let shorter = format!("http://h/{}user/secret/1.ts", "live/".repeat(3000));
+        assert!(!url(&shorter).contains("secret"));
     }
 
     #[test]

@@ -14,6 +14,12 @@ pub use keys::{channel_key, item_key};
 
 /// Lines longer than this are left out, and end the entry they may have belonged to.
 pub const LINE_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Addresses longer than this are left out with their entries: no request could carry them.
+pub const URL_BYTES_MAX: usize = 8 * 1024;
+/// Attributes of an entry behind this many are left out, and so are those longer than [`ATTRIBUTE_BYTES_MAX`].
+pub const ATTRIBUTES_MAX: usize = 64;
+/// The longest name or value of an attribute.
+pub const ATTRIBUTE_BYTES_MAX: usize = 4 * 1024;
 /// Entries behind this many are left out.
 pub const ENTRIES_MAX: usize = 200_000;
 
@@ -56,6 +62,8 @@ pub struct Playlist {
     pub items: Vec<Item>,
     /// Lines longer than [`LINE_BYTES_MAX`].
     pub long_lines: u64,
+    /// Entries whose address is longer than [`URL_BYTES_MAX`].
+    pub long_urls: u64,
     /// Entries behind the first [`ENTRIES_MAX`].
     pub excess_entries: u64,
     /// Entries that end without an address.
@@ -139,6 +147,10 @@ impl Reader {
             self.playlist.urls_without_entry += 1;
             return;
         };
+        if url.len() > URL_BYTES_MAX {
+            self.playlist.long_urls += 1;
+            return;
+        }
         if self.playlist.items.len() == self.entries_max {
             self.playlist.excess_entries += 1;
             return;
@@ -170,7 +182,9 @@ fn name(line: &str) -> &str {
 fn attributes(line: &str) -> BTreeMap<String, String> {
     let mut attributes = BTreeMap::new();
     let mut rest = line;
-    while let Some((before, after)) = rest.split_once("=\"") {
+    while attributes.len() < ATTRIBUTES_MAX
+        && let Some((before, after)) = rest.split_once("=\"")
+    {
         let key_bytes = before
             .bytes()
             .rev()
@@ -182,7 +196,9 @@ fn attributes(line: &str) -> BTreeMap<String, String> {
         }
         let Some((value, behind)) = after.split_once('"') else { break };
         let key = before[before.len() - key_bytes..].to_ascii_lowercase();
-        attributes.insert(key, value.trim().to_owned());
+        if key.len() <= ATTRIBUTE_BYTES_MAX && value.len() <= ATTRIBUTE_BYTES_MAX {
+            attributes.insert(key, value.trim().to_owned());
+        }
         rest = behind;
     }
     attributes
@@ -335,8 +351,8 @@ mod tests {
     #[test]
     fn the_longest_line_is_two_mebibytes() {
         for (bytes, expected) in [(LINE_BYTES_MAX, 1), (LINE_BYTES_MAX + 1, 0)] {
-            let url = "u".repeat(bytes);
-            let playlist = parse(format!("#EXTINF:-1,n\n{url}\n").as_bytes());
+            let line = format!("#EXTINF:-1,{}", "n".repeat(bytes - "#EXTINF:-1,".len()));
+            let playlist = parse(format!("{line}\nhttp://h/p\n").as_bytes());
             assert_eq!(playlist.items.len(), expected, "{bytes} bytes");
         }
     }
@@ -347,6 +363,17 @@ mod tests {
         let playlist = parse_within(text.as_bytes(), 100, 3);
         assert_eq!((playlist.items.len(), playlist.excess_entries), (3, 2));
         assert_eq!(playlist.urls_without_entry, 0);
+    }
+
+    #[test]
+    fn what_no_request_could_carry_is_left_out_and_attributes_have_a_bound() {
+        let address = format!("http://h/{}", "p".repeat(URL_BYTES_MAX));
+        let playlist = parse(format!("#EXTINF:-1,n\n{address}\n#EXTINF:-1,n\nhttp://h/p\n").as_bytes());
+        assert_eq!((playlist.items.len(), playlist.long_urls), (1, 1));
+        let many: String = (0..100).map(|n| format!("a{n}=\"\" ")).collect();
+        let long = format!("b=\"{}\" c=\"d\"", "x".repeat(ATTRIBUTE_BYTES_MAX + 1));
+        assert_eq!(only(&format!("#EXTINF:-1 {many},n\nhttp://h/p\n")).attrs.len(), ATTRIBUTES_MAX);
+        assert_eq!(only(&format!("#EXTINF:-1 {long},n\nhttp://h/p\n")).attrs.keys().next().unwrap(), "c");
     }
 
     #[test]

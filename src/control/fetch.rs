@@ -11,7 +11,8 @@ use crate::http::{Url, percent};
 const BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// From the look-up of the name to the last byte.
 const TIMEOUT: Duration = Duration::from_secs(30);
-const USER_AGENT: &str = concat!("tunerd/", env!("CARGO_PKG_VERSION"));
+/// Who asks, unless it is said otherwise.
+const OWN_NAME: &str = concat!("tunerd/", env!("CARGO_PKG_VERSION"));
 
 /// Why there is no playlist. The texts hold no credentials.
 #[derive(thiserror::Error, Debug)]
@@ -27,10 +28,10 @@ pub(super) enum FetchError {
 }
 
 /// The bytes of the playlist at an address of http, https or file, or at a path.
-pub(super) fn fetch(url: &str) -> Result<Vec<u8>, FetchError> {
+pub(super) fn fetch(url: &str, user_agent: &str) -> Result<Vec<u8>, FetchError> {
     let is = |scheme: &str| url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
     if is("http://") || is("https://") {
-        fetch_http(url)
+        fetch_http(url, user_agent)
     } else if is("file://") {
         read_file(&percent::decode(&url["file://".len()..]))
     } else {
@@ -38,11 +39,12 @@ pub(super) fn fetch(url: &str) -> Result<Vec<u8>, FetchError> {
     }
 }
 
-fn fetch_http(url: &str) -> Result<Vec<u8>, FetchError> {
+fn fetch_http(url: &str, user_agent: &str) -> Result<Vec<u8>, FetchError> {
     let url = Url::parse(url).map_err(|error| FetchError::Network(error.to_string()))?;
+    let user_agent = Some(user_agent.trim()).filter(|agent| !agent.is_empty()).unwrap_or(OWN_NAME);
     let agent = ureq::Agent::config_builder()
         .timeout_global(Some(TIMEOUT))
-        .user_agent(USER_AGENT)
+        .user_agent(user_agent)
         .build()
         .new_agent();
     let mut request = agent.get(format!("{}://{}{}", url.scheme().as_str(), url.authority(), url.target()));
@@ -104,10 +106,10 @@ mod tests {
         let path = folder.path().join("a b.m3u");
         std::fs::write(&path, "#EXTM3U\n").unwrap();
         let path = path.to_str().unwrap();
-        assert_eq!(fetch(path).unwrap(), b"#EXTM3U\n");
-        assert_eq!(fetch(&format!("file://{}", path.replace(' ', "%20"))).unwrap(), b"#EXTM3U\n");
-        assert!(matches!(fetch(folder.path().to_str().unwrap()), Err(FetchError::File(_))));
-        assert!(matches!(fetch("/no/such/file"), Err(FetchError::File(_))));
+        assert_eq!(fetch(path, "tv/1").unwrap(), b"#EXTM3U\n");
+        assert_eq!(fetch(&format!("file://{}", path.replace(' ', "%20")), "tv/1").unwrap(), b"#EXTM3U\n");
+        assert!(matches!(fetch(folder.path().to_str().unwrap(), "tv/1"), Err(FetchError::File(_))));
+        assert!(matches!(fetch("/no/such/file", "tv/1"), Err(FetchError::File(_))));
     }
 
     /// Serves one request and gives back its head.
@@ -129,11 +131,14 @@ mod tests {
     fn a_server_is_asked_with_credentials_and_answers_with_the_text() {
         let (port, server) =
             serve_once("HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc");
-        assert_eq!(fetch(&format!("http://u:p%40ss@127.0.0.1:{port}/list?type=m3u")).unwrap(), b"abc");
+        assert_eq!(
+            fetch(&format!("http://u:p%40ss@127.0.0.1:{port}/list?type=m3u"), "tv/1").unwrap(),
+            b"abc"
+        );
         let head = server.join().unwrap();
         assert!(head.starts_with("get /list?type=m3u http/1.1"), "{head}");
         assert!(head.contains("authorization: basic dtpwqhnz"), "{head}");
-        assert!(head.contains("user-agent: tunerd/"), "{head}");
+        assert!(head.contains("user-agent: tv/1"), "{head}");
         assert!(head.contains("accept-encoding: gzip"), "{head}");
     }
 
@@ -141,9 +146,9 @@ mod tests {
     fn other_statuses_and_no_server_are_errors_without_credentials() {
         let (port, server) = serve_once("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
         let url = format!("http://user:secret@127.0.0.1:{port}/");
-        assert!(matches!(fetch(&url), Err(FetchError::Status(403))));
+        assert!(matches!(fetch(&url, "tv/1"), Err(FetchError::Status(403))));
         server.join().unwrap();
-        let text = fetch(&url).unwrap_err().to_string();
+        let text = fetch(&url, "tv/1").unwrap_err().to_string();
         assert!(!text.contains("secret"), "{text}");
     }
 }

@@ -32,6 +32,8 @@ pub struct Params {
     pub request_timeout: Option<Duration>,
     /// Where the playlist is: an address of http or https, `file://`, or a path. May hold credentials.
     pub playlist: Option<PlaylistUrl>,
+    /// Who we are to the playlist's server. Empty: ourselves.
+    pub user_agent: String,
     /// Encodes slates.
     pub ffmpeg: OsString,
     /// Where slates are kept over a restart. It is made when needed; `None` keeps them in memory only.

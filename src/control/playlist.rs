@@ -93,7 +93,7 @@ async fn run(state: &State) -> Result<Counts, SyncError> {
         return Err(SyncError::Running);
     }
     let _running = Running(state);
-    let items = read(url.0).await?;
+    let items = read(url.0, state.params.user_agent.clone()).await?;
     let now = state.wall_now();
     let outcome = state
         .ask_store(move |database| database.refresh_items(&items, now))
@@ -117,10 +117,10 @@ async fn run(state: &State) -> Result<Counts, SyncError> {
 }
 
 /// Fetches and parses on a thread of its own: both take long, and fetching blocks.
-async fn read(url: String) -> Result<Vec<NewItem>, SyncError> {
+async fn read(url: String, user_agent: String) -> Result<Vec<NewItem>, SyncError> {
     let (sender, answer) = oneshot::channel();
     let work = move || {
-        let items = fetch::fetch(&url).map(|text| {
+        let items = fetch::fetch(&url, &user_agent).map(|text| {
             let playlist = catalog::m3u::parse(&text);
             report_left_out(&playlist);
             catalog::new_items(playlist)
@@ -142,16 +142,17 @@ fn report_left_out(playlist: &catalog::m3u::Playlist) {
     let catalog::m3u::Playlist {
         items: _,
         long_lines,
+        long_urls,
         excess_entries,
         entries_without_url,
         urls_without_entry,
         latin1_lines,
     } = playlist;
-    if long_lines + excess_entries + entries_without_url + urls_without_entry + latin1_lines > 0 {
+    if long_lines + long_urls + excess_entries + entries_without_url + urls_without_entry + latin1_lines > 0 {
         log::warn!(
             "left out of the playlist: {entries_without_url} entries without an address, \
              {urls_without_entry} addresses without an entry, {excess_entries} entries above the limit, \
-             {long_lines} lines that are too long; {latin1_lines} lines were read as Latin-1"
+             {long_lines} lines and {long_urls} addresses that are too long; {latin1_lines} lines were read as Latin-1"
         );
     }
 }

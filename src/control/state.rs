@@ -156,6 +156,7 @@ pub(super) mod tests {
             playlist: None,
             ffmpeg: "ffmpeg".into(),
             slates: None,
+            user_agent: String::new(),
             passthrough: None,
             trampoline: "/proc/self/exe".into(),
         }

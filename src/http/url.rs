@@ -4,6 +4,9 @@ use super::percent;
 use std::fmt;
 use std::net::Ipv6Addr;
 
+/// The longest URL, as it is sent: what servers and caches commonly take.
+pub const URL_BYTES_MAX: usize = 8 * 1024;
+
 /// Why a text is not a URL that can be fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
@@ -19,6 +22,9 @@ pub enum UrlError {
     /// The host is missing or holds characters a host cannot have.
     #[error("the URL's host is not valid")]
     Host,
+    /// Longer than [`URL_BYTES_MAX`] once encoded.
+    #[error("the URL is longer than {URL_BYTES_MAX} bytes")]
+    TooLong,
     /// The port is not a number from 1 to 65535.
     #[error("the URL's port is not valid")]
     Port,
@@ -93,7 +99,15 @@ impl Url {
             sent.push('/');
         }
         push_encoded(&mut sent, target);
-        Ok(Self { scheme, userinfo: userinfo.map(str::to_owned), host, port, target: sent })
+        Self { scheme, userinfo: userinfo.map(str::to_owned), host, port, target: sent }.bounded()
+    }
+
+    fn bounded(self) -> Result<Self, UrlError> {
+        let userinfo = self.userinfo.as_ref().map_or(0, String::len);
+        if userinfo + self.host.len() + self.target.len() > URL_BYTES_MAX {
+            return Err(UrlError::TooLong);
+        }
+        Ok(self)
     }
 
     /// The URL that a redirect from here leads to. Credentials written in `location` are used; without
@@ -123,7 +137,7 @@ impl Url {
             push_encoded(&mut target, &merged);
             push_encoded(&mut target, new_query);
         }
-        Ok(Self { target, ..self.clone() })
+        Self { target, ..self.clone() }.bounded()
     }
 
     /// How the upstream is spoken to.
@@ -345,6 +359,18 @@ mod tests {
         ] {
             assert_eq!(Url::parse(text).unwrap().basic_authorization().as_deref(), value, "{text}");
         }
+    }
+
+    #[test]
+    fn what_no_server_takes_is_no_url() {
+        let path = format!("/{}", "a".repeat(URL_BYTES_MAX - 2));
+        assert!(Url::parse(&format!("http://h{path}")).is_ok());
+        for text in [format!("http://h{path}a"), format!("http://h/{}", "\"".repeat(URL_BYTES_MAX / 3 + 1))] {
+            assert_eq!(Url::parse(&text), Err(UrlError::TooLong));
+        }
+        let from = Url::parse("https://host/x").unwrap();
+        assert_eq!(from.join(&format!("{path}a123")), Err(UrlError::TooLong));
+        assert_eq!(from.join(&format!("https://h/{}", "\"".repeat(22_000))), Err(UrlError::TooLong));
     }
 
     #[test]

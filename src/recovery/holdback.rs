@@ -182,7 +182,8 @@ impl Holdback {
         }
         // What is no stream any more does not go on in the middle of a picture.
         for (pid, open) in before.iter().filter_map(|lane| Some((lane.pid, lane.open?))) {
-            self.condemn(pid, open.start);
+            let until = Some(self.position);
+            self.condemned.push(Condemned { pid, from: open.start, until });
         }
         let pcr_pid = programme.and_then(|programme| programme.pmt.pcr_pid);
         if pcr_pid != self.pcr_pid {
@@ -513,8 +514,11 @@ mod tests {
         holdback.set_programme(None);
         assert_eq!((holdback.releasable() / 188, holdback.condemned()), (shown, &[][..]));
         holdback.set_programme(Some(&programme(&[])));
-        let condemned = Condemned { pid: Pid::new(0x100).unwrap(), from: shown * 188, until: None };
+        let condemned =
+            Condemned { pid: Pid::new(0x100).unwrap(), from: shown * 188, until: Some(holdback.position) };
         assert_eq!(holdback.condemned(), [condemned]);
+        holdback.shown(holdback.position);
+        assert_eq!(holdback.condemned(), []);
         assert_eq!(holdback.releasable(), holdback.position);
     }
 }

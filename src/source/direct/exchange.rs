@@ -79,7 +79,7 @@ impl Exchange {
             Scheme::Http => exchange.outgoing = request,
             Scheme::Https => {
                 let mut tls = Tls::new(config, url.host())?;
-                tls.write(&request);
+                tls.write(&request)?;
                 tls.take_outgoing(&mut exchange.outgoing);
                 exchange.tls = Some(tls);
             }

@@ -52,9 +52,10 @@ impl Tls {
     }
 
     /// Takes plaintext to be sent: at once, or when the handshake is done.
-    pub(super) fn write(&mut self, plaintext: &[u8]) {
+    pub(super) fn write(&mut self, plaintext: &[u8]) -> Result<(), SourceError> {
         // rustls keeps at most 64 KiB before the handshake is done; a request's head is shorter, and is all we send.
-        self.connection.writer().write_all(plaintext).expect("a head fits the buffer of rustls");
+        let taken = self.connection.writer().write_all(plaintext);
+        taken.map_err(|_full| SourceError::request(Kind::Tls, "TLS: the request is too long"))
     }
 
     /// Appends what is to be sent.

@@ -39,18 +39,24 @@ pub enum ProbeError {
     NoStreams,
 }
 
-/// The arguments for an address.
+/// The arguments for an address, which is told who asks.
 ///
 /// # Errors
 /// When there is no address.
-pub fn arguments(url: &str) -> Result<Vec<String>, ProbeError> {
+pub fn arguments(url: &str, user_agent: &str) -> Result<Vec<String>, ProbeError> {
     let url = url.trim();
     if url.is_empty() {
         return Err(ProbeError::NoUrl);
     }
     let fixed = ["-v", "error", "-of", "json", "-show_streams", "-show_format"];
     let limits = ["-analyzeduration", "1500000", "-probesize", "1000000"];
-    Ok(fixed.into_iter().chain(limits).chain([url]).map(str::to_owned).collect())
+    let is_http = url.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http"));
+    let agent = user_agent.trim();
+    // A line break in it would be a header of its own.
+    let agent =
+        (is_http && !agent.is_empty() && !agent.contains(char::is_control)).then_some(["-user_agent", agent]);
+    let agent = agent.into_iter().flatten();
+    Ok(fixed.into_iter().chain(limits).chain(agent).chain([url]).map(str::to_owned).collect())
 }
 
 /// The profile that a run of ffprobe has found. `exit` is `None` when its time was over.
@@ -253,12 +259,20 @@ mod tests {
 
     #[test]
     fn the_command_is_complete() {
-        let line = arguments(" http://h/a.ts ").unwrap().join(" ");
+        let line = arguments(" http://h/a.ts ", "").unwrap().join(" ");
         assert_eq!(
             line,
             "-v error -of json -show_streams -show_format -analyzeduration 1500000 -probesize 1000000 http://h/a.ts"
         );
-        assert_eq!(arguments("  ").unwrap_err().to_string(), "stream URL is required");
+        for (url, agent, expected) in [
+            ("http://h/a.ts", " tv/1 ", true),
+            ("rtsp://h/a", "tv/1", false),
+            ("http://h/a.ts", "tv\r\nHost: b", false),
+        ] {
+            let told = arguments(url, agent).unwrap().windows(2).any(|pair| pair == ["-user_agent", "tv/1"]);
+            assert_eq!(told, expected, "{url} {agent:?}");
+        }
+        assert_eq!(arguments("  ", "").unwrap_err().to_string(), "stream URL is required");
     }
 
     #[test]
