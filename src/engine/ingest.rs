@@ -382,6 +382,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             let held = usize::try_from(ingest.held()).map_or(usize::MAX, |held| held).min(offset + count);
             let packets = held - held % PACKET_BYTES;
             live.release(now, packets, offset + count - packets);
+            // Else the first bytes after it, whatever they are, would pass for what this was.
+            live.observe(now);
             self.admit_late(session);
             self.publish(session);
         }
