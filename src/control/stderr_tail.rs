@@ -32,6 +32,8 @@ impl StderrTail {
                 Ok(count) => {
                     self.kept.push(&buffer[..count]);
                     said(&buffer[..count]);
+                    // A child that says more than is read must not keep this thread from everybody else.
+                    tokio::task::yield_now().await;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     if self.pipe.readable().await.is_err() {

@@ -97,11 +97,12 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             self.tell_child_ended(child.session, exit, stderr_tail);
             return;
         }
-        let Io::Child { has_ended: true, .. } = source.io else { return };
-        let verdict = match source.startup.ended() {
-            Verdict::Failed(error) => Verdict::Failed(error.opening_ffmpeg(Some(exit), stderr_tail)),
-            settled @ (Verdict::KeepGoing | Verdict::Ready { .. }) => settled,
-        };
+        if let Io::Child { has_ended: false, .. } = source.io {
+            // The rest of its pipe comes first.
+            source.child_end = Some((exit, stderr_tail.into()));
+            return;
+        }
+        let verdict = child_verdict(source, exit, stderr_tail);
         self.on_verdict(child.session, verdict);
     }
 
@@ -137,5 +138,13 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         for ticket in overdue {
             self.stop_child(ticket);
         }
+    }
+}
+
+/// What becomes of a start whose child has ended and said everything.
+pub(crate) fn child_verdict(source: &mut SourceRun, exit: ChildExit, stderr_tail: &str) -> Verdict {
+    match source.startup.ended() {
+        Verdict::Failed(error) => Verdict::Failed(error.opening_ffmpeg(Some(exit), stderr_tail)),
+        settled @ (Verdict::KeepGoing | Verdict::Ready { .. }) => settled,
     }
 }

@@ -38,6 +38,8 @@ const PATIENCE: Duration = Duration::from_millis(1);
 const MANY_CLIENTS: usize = 32;
 /// A listener that cannot accept (no descriptors left) is tried again after this long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// A writer that waits for lent spans looks again after this.
+const BLOCKED_RETRY: Duration = Duration::from_millis(2);
 
 /// A listening socket.
 struct Listener {
@@ -258,7 +260,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     }
 
     fn wait(&self) -> Duration {
-        let has_more = !self.fresh.is_empty() || !self.ready.is_empty() || !self.blocked_sources.is_empty();
+        let has_more = !self.fresh.is_empty() || !self.ready.is_empty();
         if has_more || self.probing.is_looking() {
             return Duration::ZERO;
         }
@@ -269,7 +271,10 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let sweep = (!is_idle).then_some(self.next_sweep);
         let health = self.health.next_deadline();
         let probing = self.probing.next_deadline();
-        let deadlines = [timer, intake, tuners, self.accept_again, self.draining, sweep, health, probing];
+        // The completion that frees the span wakes the core before that.
+        let blocked = (!self.blocked_sources.is_empty()).then_some(self.now + BLOCKED_RETRY);
+        let deadlines =
+            [timer, intake, tuners, self.accept_again, self.draining, sweep, health, probing, blocked];
         let next = deadlines.into_iter().flatten().min().unwrap_or(self.now + SLEEP_MAX);
         (next - self.now).min(SLEEP_MAX)
     }

@@ -16,6 +16,7 @@ use crate::ts::ComponentState;
 use crate::tuner::Source;
 use crate::uring::{Driver, Hangup};
 
+use super::children::child_verdict;
 use super::client::SessionKey;
 use super::core::Core;
 use super::events;
@@ -190,6 +191,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             watch: None,
             profile_used: false,
             rests_until: None,
+            child_end: None,
             selected_at: None,
         });
         self.drive(session);
@@ -288,7 +290,13 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             Io::Child { has_ended, ticket, .. } => {
                 *has_ended = true;
                 let ticket = *ticket;
-                self.stop_child(ticket);
+                match source.child_end.take() {
+                    Some((exit, stderr_tail)) => {
+                        let verdict = child_verdict(source, exit, &stderr_tail);
+                        self.on_verdict(session, verdict);
+                    }
+                    None => self.stop_child(ticket),
+                }
             }
             Io::Direct { .. } => {
                 let verdict = match source.ingest.unsuitable_at_end() {

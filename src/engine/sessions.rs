@@ -26,6 +26,9 @@ use super::token::Token;
 /// How long viewers may take for the rest of a stream that is over: what a full ring holds of a usual channel.
 const LINGER_MAX: Duration = Duration::from_secs(10);
 
+/// What was due and could not be done is tried again after this.
+const OVERDUE_PAUSE: Duration = Duration::from_millis(1);
+
 impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     /// A client asks for a channel that lives here.
     pub(crate) fn join(&mut self, client: ClientKey, channel: &Arc<Channel>, duration: Option<Duration>) {
@@ -301,6 +304,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let Some(next) = deadlines.into_iter().flatten().min() else {
             return;
         };
+        // What is overdue waits for something that only a turn can bring, a span that is lent for instance.
+        let next = if next > self.now { next } else { self.now + OVERDUE_PAUSE };
         if live.armed.last().is_none_or(|armed| next < *armed) {
             live.armed.push(next);
             self.timers.push(Reverse((next, session.to_bits())));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::base::limits::READ_BYTES_MAX;
-use crate::base::{Errno, HeapBytes, Instant};
+use crate::base::{ChildExit, Errno, HeapBytes, Instant};
 use crate::ring::{Lent, ReserveError, WriteSpan};
 use crate::source::Opening;
 use crate::source::direct::{self, Client, Want};
@@ -44,6 +44,8 @@ pub(crate) struct SourceRun {
     pub(crate) profile_used: bool,
     /// More is not read before this: what comes meanwhile gathers in the kernel, and is then read at once.
     pub(crate) rests_until: Option<Instant>,
+    /// How a child has ended whose pipe is not empty yet, and what it said last.
+    pub(crate) child_end: Option<(ChildExit, Box<str>)>,
     /// When it was selected; `None` while it is being started.
     pub(crate) selected_at: Option<Instant>,
 }
@@ -227,7 +229,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                     live.ring.received(span, 0);
                 }
                 self.counters.queue_full += 1;
-                self.blocked_sources.push(session);
+                self.block(session);
                 false
             }
         }
@@ -243,11 +245,18 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             }
             Err(ReserveError::Pinned { below }) => {
                 self.free_spans(session, below);
-                self.blocked_sources.push(session);
+                self.block(session);
                 None
             }
             // An earlier run's span is still with the kernel; its return drives the source on.
             Err(ReserveError::Lent) => None,
+        }
+    }
+
+    /// A session's writer waits for spans that are lent.
+    fn block(&mut self, session: SessionKey) {
+        if !self.blocked_sources.contains(&session) {
+            self.blocked_sources.push(session);
         }
     }
 
