@@ -126,32 +126,36 @@ impl Response {
 pub fn to_json<T: serde::Serialize + ?Sized>(value: &T) -> String {
     let plain = serde_json::to_string(value).expect("our own types have text keys and infallible fields");
     // Outside of strings JSON has none of these characters.
-    let Some(first) = plain.as_bytes().chunks(BLOCK_BYTES).position(has_candidate) else {
-        return plain;
-    };
-    let mut escaped = String::with_capacity(plain.len() + plain.len() / 16);
+    let (blocks, rest) = plain.as_bytes().as_chunks();
+    let rest_at = plain.len() - rest.len();
+    let suspects = blocks.iter().enumerate().filter(|(_, block)| has_candidate(block));
+    let suspects = suspects.flat_map(|(number, _)| number * BLOCK_BYTES..(number + 1) * BLOCK_BYTES);
+    let mut escaped = String::new();
     let mut copied = 0;
-    let blocks = plain.as_bytes().chunks(BLOCK_BYTES).enumerate().skip(first);
-    for (number, block) in blocks.filter(|(_, block)| has_candidate(block)) {
-        let candidates = block.iter().enumerate().filter(|(_, byte)| is_candidate(**byte));
-        for at in candidates.map(|(index, _)| number * BLOCK_BYTES + index) {
-            let character = plain[at..].chars().next().expect("a candidate begins a character");
-            if matches!(character, '<' | '>' | '&' | '\u{2028}' | '\u{2029}') {
-                escaped.push_str(&plain[copied..at]);
-                escaped.push_str(&format!("\\u{:04x}", u32::from(character)));
-                copied = at + character.len_utf8();
+    for at in suspects.chain(rest_at..plain.len()).filter(|at| is_candidate(plain.as_bytes()[*at])) {
+        let character = plain[at..].chars().next().expect("a candidate begins a character");
+        if matches!(character, '<' | '>' | '&' | '\u{2028}' | '\u{2029}') {
+            if copied == 0 {
+                escaped.reserve(plain.len() + plain.len() / 16);
             }
+            escaped.push_str(&plain[copied..at]);
+            escaped.push_str(&format!("\\u{:04x}", u32::from(character)));
+            copied = at + character.len_utf8();
         }
+    }
+    if copied == 0 {
+        return plain;
     }
     escaped.push_str(&plain[copied..]);
     escaped
 }
 
-/// Looked at in one go, without a branch per byte: answers of megabytes hold next to nothing to escape.
+/// Looked at in one go: answers of megabytes hold next to nothing to escape.
 const BLOCK_BYTES: usize = 64;
 
-fn has_candidate(block: &[u8]) -> bool {
-    block.iter().fold(false, |found, byte| found | is_candidate(*byte))
+/// A known length and no branch per byte, so that many bytes are compared at once.
+fn has_candidate(block: &[u8; BLOCK_BYTES]) -> bool {
+    block.iter().fold(0, |found, byte| found | u8::from(is_candidate(*byte))) != 0
 }
 
 /// The first byte of a character that may have to be escaped. The separators begin with 0xe2, which is never
