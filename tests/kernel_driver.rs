@@ -8,12 +8,20 @@ use std::time::Duration;
 
 use tunerd::base::{Errno, HeapBytes};
 use tunerd::ring::{Lent, Ring};
-use tunerd::uring::{Completion, Driver, Event, Handle, Hangup, KernelDriver, Operation};
+use tunerd::uring::{Completion, Driver, Event, Files, Handle, Hangup, KernelDriver, Operation, probe};
 
 type Kernel = KernelDriver<u32, Lent>;
 type Done = Completion<u32, Lent, OwnedFd>;
 
 const LONG: Duration = Duration::from_secs(5);
+
+/// Runs a test on each kind of driver that this kernel is good for.
+fn with_each_kind(test: impl Fn(Kernel)) {
+    test(Kernel::new(Files::Plain).unwrap());
+    if probe().unwrap().files == Files::Registered {
+        test(Kernel::new(Files::Registered).unwrap());
+    }
+}
 
 fn pair() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -55,147 +63,169 @@ fn expected(position: usize, bytes: usize) -> Vec<u8> {
 
 #[test]
 fn a_span_of_the_ring_arrives_at_the_peer_and_the_lease_comes_back() {
-    let mut driver = Kernel::new().unwrap();
-    let (server, mut client) = pair();
-    let socket = adopt(&mut driver, server);
-    let ring = filled_ring(16);
-    driver.push(Operation::Send { socket, from: Lent::Lease(ring.lease(188, 1880)) }, 7).unwrap();
-    let done = wait(&mut driver);
-    assert_eq!(done.token, 7);
-    let Event::Done { result: Ok(1880), memory: Some(Lent::Lease(lease)) } = done.event else {
-        panic!("{done:?}")
-    };
-    assert_eq!(lease.position(), 188);
-    let mut got = vec![0; 1880];
-    client.read_exact(&mut got).unwrap();
-    assert_eq!(got, expected(188, 1880));
+    with_each_kind(|mut driver| {
+        let (server, mut client) = pair();
+        let socket = adopt(&mut driver, server);
+        let ring = filled_ring(16);
+        driver.push(Operation::Send { socket, from: Lent::Lease(ring.lease(188, 1880)) }, 7).unwrap();
+        let done = wait(&mut driver);
+        assert_eq!(done.token, 7);
+        let Event::Done { result: Ok(1880), memory: Some(Lent::Lease(lease)) } = done.event else {
+            panic!("{done:?}")
+        };
+        assert_eq!(lease.position(), 188);
+        let mut got = vec![0; 1880];
+        client.read_exact(&mut got).unwrap();
+        assert_eq!(got, expected(188, 1880));
+    });
 }
 
 #[test]
 fn a_zero_copy_send_gives_the_memory_back_only_with_its_notification() {
-    let mut driver = Kernel::new().unwrap();
-    let (server, mut client) = pair();
-    let socket = adopt(&mut driver, server);
-    let mut ring = filled_ring(64);
-    let buffer = driver.register_memory(&ring.mapping()).unwrap();
-    ring.set_registered(Some(buffer));
-    driver.push(Operation::SendZeroCopy { socket, from: Lent::Lease(ring.lease(0, 37_600)) }, 1).unwrap();
-    let first = wait(&mut driver);
-    let Event::Sent { result: Ok(taken) } = first.event else { panic!("{first:?}") };
-    assert!(ring.is_lent(), "the kernel still reads");
-    let mut got = vec![0; taken as usize];
-    client.read_exact(&mut got).unwrap();
-    assert_eq!(got, expected(0, taken as usize));
-    let second = wait(&mut driver);
-    let Event::Released { copied, .. } = second.event else { panic!("{second:?}") };
-    assert!(copied, "loopback copies on receive");
-    drop(second.event);
-    assert!(!ring.is_lent());
-    ring.set_registered(None);
-    driver.unregister_memory(buffer);
-    assert_eq!(driver.register_memory(&ring.mapping()), Ok(buffer), "a withdrawn index is used again");
+    with_each_kind(|mut driver| {
+        let (server, mut client) = pair();
+        let socket = adopt(&mut driver, server);
+        let mut ring = filled_ring(64);
+        let buffer = driver.register_memory(&ring.mapping()).unwrap();
+        ring.set_registered(Some(buffer));
+        driver.push(Operation::SendZeroCopy { socket, from: Lent::Lease(ring.lease(0, 37_600)) }, 1).unwrap();
+        let first = wait(&mut driver);
+        let Event::Sent { result: Ok(taken) } = first.event else { panic!("{first:?}") };
+        assert!(ring.is_lent(), "the kernel still reads");
+        let mut got = vec![0; taken as usize];
+        client.read_exact(&mut got).unwrap();
+        assert_eq!(got, expected(0, taken as usize));
+        let second = wait(&mut driver);
+        let Event::Released { copied, .. } = second.event else { panic!("{second:?}") };
+        assert!(copied, "loopback copies on receive");
+        drop(second.event);
+        assert!(!ring.is_lent());
+        ring.set_registered(None);
+        driver.unregister_memory(buffer);
+        assert_eq!(driver.register_memory(&ring.mapping()), Ok(buffer), "a withdrawn index is used again");
+    });
 }
 
 #[test]
 fn a_pipe_is_read_across_the_rings_seam_into_registered_memory() {
-    let mut driver = Kernel::new().unwrap();
-    let (reader, writer) = std::io::pipe().unwrap();
-    let file = driver.adopt(OwnedFd::from(reader)).unwrap();
-    let mut ring = Ring::new(4096).unwrap();
-    let buffer = driver.register_memory(&ring.mapping()).unwrap();
-    ring.set_registered(Some(buffer));
-    let mut writer = std::fs::File::from(OwnedFd::from(writer));
-    for round in 0..8u8 {
-        writer.write_all(&vec![round; 1880]).unwrap();
-        let span = ring.reserve(1880).unwrap();
-        driver.push(Operation::Read { file, into: Lent::Span(span) }, 0).unwrap();
-        let done = wait(&mut driver);
-        let Event::Done { result: Ok(1880), memory: Some(Lent::Span(span)) } = done.event else {
-            panic!("{done:?}")
-        };
-        ring.received(span, 1880);
-        ring.commit(1880, 0);
-        assert!(ring.bytes(ring.head() - 1880, 1880).iter().all(|&byte| byte == round));
-    }
+    with_each_kind(|mut driver| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let file = driver.adopt(OwnedFd::from(reader)).unwrap();
+        let mut ring = Ring::new(4096).unwrap();
+        let buffer = driver.register_memory(&ring.mapping()).unwrap();
+        ring.set_registered(Some(buffer));
+        let mut writer = std::fs::File::from(OwnedFd::from(writer));
+        for round in 0..8u8 {
+            writer.write_all(&vec![round; 1880]).unwrap();
+            let span = ring.reserve(1880).unwrap();
+            driver.push(Operation::Read { file, into: Lent::Span(span) }, 0).unwrap();
+            let done = wait(&mut driver);
+            let Event::Done { result: Ok(1880), memory: Some(Lent::Span(span)) } = done.event else {
+                panic!("{done:?}")
+            };
+            ring.received(span, 1880);
+            ring.commit(1880, 0);
+            assert!(ring.bytes(ring.head() - 1880, 1880).iter().all(|&byte| byte == round));
+        }
+    });
 }
 
 #[test]
 fn closing_ends_what_is_in_flight_and_what_it_owned_comes_back() {
-    let mut driver = Kernel::new().unwrap();
-    let (server, mut client) = pair();
-    let socket = adopt(&mut driver, server);
-    driver.push(Operation::Receive { socket, into: Lent::Heap(HeapBytes::zeroed(64)) }, 1).unwrap();
-    driver.push(Operation::AwaitHangup { socket }, 2).unwrap();
-    driver.turn(Duration::ZERO).unwrap();
-    assert!(driver.next().is_none());
-    driver.close(socket, Hangup::Finish);
-    let mut tokens = [wait(&mut driver), wait(&mut driver)].map(|done| {
-        let Event::Done { result, .. } = done.event else { panic!("{done:?}") };
-        assert_eq!(result, Err(Errno::CANCELED));
-        done.token
+    with_each_kind(|mut driver| {
+        let (server, mut client) = pair();
+        let socket = adopt(&mut driver, server);
+        driver.push(Operation::Receive { socket, into: Lent::Heap(HeapBytes::zeroed(64)) }, 1).unwrap();
+        driver.push(Operation::AwaitHangup { socket }, 2).unwrap();
+        driver.turn(Duration::ZERO).unwrap();
+        assert!(driver.next().is_none());
+        driver.close(socket, Hangup::Finish);
+        let mut tokens = [wait(&mut driver), wait(&mut driver)].map(|done| {
+            let Event::Done { result, .. } = done.event else { panic!("{done:?}") };
+            assert_eq!(result, Err(Errno::CANCELED));
+            done.token
+        });
+        tokens.sort_unstable();
+        assert_eq!(tokens, [1, 2]);
+        assert_eq!((driver.in_flight(), driver.open_count()), (0, 0));
+        assert_eq!(client.read(&mut [0; 8]).unwrap(), 0, "the peer sees the end");
     });
-    tokens.sort_unstable();
-    assert_eq!(tokens, [1, 2]);
-    assert_eq!((driver.in_flight(), driver.open_count()), (0, 0));
-    assert_eq!(client.read(&mut [0; 8]).unwrap(), 0, "the peer sees the end");
+}
+
+#[test]
+fn a_connection_ends_although_an_older_one_is_still_watched() {
+    with_each_kind(|mut driver| {
+        let (stays, _peer) = pair();
+        let (goes, mut client) = pair();
+        let (stays, goes) = (adopt(&mut driver, stays), adopt(&mut driver, goes));
+        driver.push(Operation::AwaitHangup { socket: stays }, 1).unwrap();
+        driver.push(Operation::AwaitHangup { socket: goes }, 2).unwrap();
+        driver.turn(Duration::ZERO).unwrap();
+        driver.close(goes, Hangup::Finish);
+        assert_eq!(wait(&mut driver).token, 2);
+        client.set_read_timeout(Some(LONG)).unwrap();
+        assert_eq!(client.read(&mut [0; 8]).unwrap(), 0, "the peer sees the end");
+    });
 }
 
 #[test]
 fn a_reset_frees_memory_that_lies_in_the_sockets_queue() {
-    let mut driver = Kernel::new().unwrap();
-    let (server, client) = pair();
-    let socket = adopt(&mut driver, server);
-    let mut ring = filled_ring(2048);
-    let buffer = driver.register_memory(&ring.mapping()).unwrap();
-    ring.set_registered(Some(buffer));
-    // The client reads nothing: some of this stays in the queues of both sockets.
-    let mut held = 0;
-    for _ in 0..64 {
-        driver
-            .push(Operation::SendZeroCopy { socket, from: Lent::Lease(ring.lease(0, 188 * 1024)) }, 0)
-            .unwrap();
-        driver.turn(Duration::from_millis(20)).unwrap();
-        while let Some(done) = driver.next() {
-            match done.event {
-                Event::Sent { .. } => held += 1,
-                Event::Released { .. } => held -= 1,
-                Event::Done { .. } | Event::Accepted(_) => panic!("{done:?}"),
+    with_each_kind(|mut driver| {
+        let (server, client) = pair();
+        let socket = adopt(&mut driver, server);
+        let mut ring = filled_ring(2048);
+        let buffer = driver.register_memory(&ring.mapping()).unwrap();
+        ring.set_registered(Some(buffer));
+        // The client reads nothing: some of this stays in the queues of both sockets.
+        let mut held = 0;
+        for _ in 0..64 {
+            driver
+                .push(Operation::SendZeroCopy { socket, from: Lent::Lease(ring.lease(0, 188 * 1024)) }, 0)
+                .unwrap();
+            driver.turn(Duration::from_millis(20)).unwrap();
+            while let Some(done) = driver.next() {
+                match done.event {
+                    Event::Sent { .. } => held += 1,
+                    Event::Released { .. } => held -= 1,
+                    Event::Done { .. } | Event::Accepted(_) => panic!("{done:?}"),
+                }
             }
         }
-    }
-    assert!(held > 0 && ring.is_lent(), "{held} sends are held by the queue");
-    driver.close(socket, Hangup::Reset);
-    for _ in 0..100 {
-        if driver.in_flight() == 0 {
-            break;
+        assert!(held > 0 && ring.is_lent(), "{held} sends are held by the queue");
+        driver.close(socket, Hangup::Reset);
+        for _ in 0..100 {
+            if driver.in_flight() == 0 {
+                break;
+            }
+            driver.turn(Duration::from_millis(50)).unwrap();
+            while driver.next().is_some() {}
         }
-        driver.turn(Duration::from_millis(50)).unwrap();
-        while driver.next().is_some() {}
-    }
-    assert_eq!(driver.in_flight(), 0);
-    assert!(!ring.is_lent());
-    drop(client);
+        assert_eq!(driver.in_flight(), 0);
+        assert!(!ring.is_lent());
+        drop(client);
+    });
 }
 
 #[test]
 fn many_connections_are_accepted_by_one_operation() {
-    let mut driver = Kernel::new().unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let handle = driver.adopt(OwnedFd::from(listener)).unwrap();
-    let key = driver.push(Operation::Accept { listener: handle }, 3).unwrap();
-    for _ in 0..3 {
-        let client = TcpStream::connect(address).unwrap();
+    with_each_kind(|mut driver| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let handle = driver.adopt(OwnedFd::from(listener)).unwrap();
+        let key = driver.push(Operation::Accept { listener: handle }, 3).unwrap();
+        for _ in 0..3 {
+            let client = TcpStream::connect(address).unwrap();
+            let done = wait(&mut driver);
+            let Event::Accepted(socket) = done.event else { panic!("{done:?}") };
+            let socket = driver.adopt(socket).unwrap();
+            let (peer, local) = driver.addresses(socket).unwrap();
+            assert_eq!((peer, local), (client.local_addr().unwrap(), address));
+            driver.close(socket, Hangup::Finish);
+        }
+        driver.cancel(key);
         let done = wait(&mut driver);
-        let Event::Accepted(socket) = done.event else { panic!("{done:?}") };
-        let socket = driver.adopt(socket).unwrap();
-        let (peer, local) = driver.addresses(socket).unwrap();
-        assert_eq!((peer, local), (client.local_addr().unwrap(), address));
-        driver.close(socket, Hangup::Finish);
-    }
-    driver.cancel(key);
-    let done = wait(&mut driver);
-    assert!(matches!(done.event, Event::Done { result: Err(Errno::CANCELED), .. }), "{done:?}");
+        assert!(matches!(done.event, Event::Done { result: Err(Errno::CANCELED), .. }), "{done:?}");
+    });
 }
 
 fn connect(driver: &mut Kernel, address: SocketAddr) -> Result<u32, Errno> {
@@ -209,34 +239,35 @@ fn connect(driver: &mut Kernel, address: SocketAddr) -> Result<u32, Errno> {
 
 #[test]
 fn a_refused_connection_says_so() {
-    let mut driver = Kernel::new().unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    assert_eq!(connect(&mut driver, address), Ok(0));
-    drop(listener);
-    assert_eq!(connect(&mut driver, address), Err(Errno::CONNREFUSED));
+    with_each_kind(|mut driver| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        assert_eq!(connect(&mut driver, address), Ok(0));
+        drop(listener);
+        assert_eq!(connect(&mut driver, address), Err(Errno::CONNREFUSED));
+    });
 }
 
 #[test]
 fn a_hangup_is_told_while_the_stream_flows() {
-    let mut driver = Kernel::new().unwrap();
-    let (server, client) = pair();
-    let socket = adopt(&mut driver, server);
-    driver.push(Operation::AwaitHangup { socket }, 9).unwrap();
-    driver.turn(Duration::ZERO).unwrap();
-    assert!(driver.next().is_none());
-    (&client).write_all(b"a stray byte is no hang-up").unwrap();
-    driver.turn(Duration::from_millis(20)).unwrap();
-    assert!(driver.next().is_none());
-    client.shutdown(Shutdown::Write).unwrap();
-    assert_eq!(wait(&mut driver).token, 9);
+    with_each_kind(|mut driver| {
+        let (server, client) = pair();
+        let socket = adopt(&mut driver, server);
+        driver.push(Operation::AwaitHangup { socket }, 9).unwrap();
+        driver.turn(Duration::ZERO).unwrap();
+        assert!(driver.next().is_none());
+        (&client).write_all(b"a stray byte is no hang-up").unwrap();
+        driver.turn(Duration::from_millis(20)).unwrap();
+        assert!(driver.next().is_none());
+        client.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(wait(&mut driver).token, 9);
+    });
 }
 
 #[test]
 fn a_driver_dropped_with_operations_in_flight_lets_go_of_everything() {
-    let ring = filled_ring(2048);
-    {
-        let mut driver = Kernel::new().unwrap();
+    with_each_kind(|mut driver| {
+        let ring = filled_ring(2048);
         let (server, client) = pair();
         let socket = adopt(&mut driver, server);
         for _ in 0..8 {
@@ -246,6 +277,6 @@ fn a_driver_dropped_with_operations_in_flight_lets_go_of_everything() {
         assert!(ring.is_lent());
         drop(driver);
         drop(client);
-    }
-    assert!(!ring.is_lent(), "every lease came back");
+        assert!(!ring.is_lent(), "every lease came back");
+    });
 }

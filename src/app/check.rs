@@ -5,7 +5,7 @@ use std::io::Write;
 use tunerd::config::Loaded;
 use tunerd::exit::ExitCode;
 use tunerd::source::ffmpeg::Capabilities;
-use tunerd::uring::Probe;
+use tunerd::uring::{Files, Probe};
 
 use super::{Failure, ffmpeg, params, start};
 
@@ -28,15 +28,20 @@ pub(crate) fn check(loaded: &Loaded) -> Result<ExitCode, Failure> {
     Ok(ExitCode::Ok)
 }
 
-fn kernel(probe: &Probe, loaded: &Loaded) -> [String; 3] {
+fn kernel(probe: &Probe, loaded: &Loaded) -> [String; 4] {
     let zero_copy =
         if probe.zero_copy { "work and report what was copied" } else { "are not used: they need Linux 6.2" };
+    let files = match probe.files {
+        Files::Registered => "are registered with io_uring",
+        Files::Plain => "are not registered with io_uring: before Linux 6.13 it lets them go too late",
+    };
     let locked = probe
         .locked_memory_limit
         .map_or_else(|| "unlimited".to_owned(), |bytes| format!("{} KiB", bytes / 1024));
     [
         format!("kernel: Linux {}; io_uring has everything that is needed", probe.kernel_release),
         format!("zero-copy sends {zero_copy} (ZERO_COPY={})", loaded.settings.engine.zero_copy.as_str()),
+        format!("sockets {files}"),
         format!("locked memory: {locked}; open files: {}", probe.open_files_limit),
     ]
 }

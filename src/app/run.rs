@@ -12,7 +12,7 @@ use tunerd::engine::{self, ControlPort, Core, CoreId, Heartbeats, Mailbox, Mailb
 use tunerd::exit::ExitCode;
 use tunerd::store::{Database, Store};
 use tunerd::tuner::Lineup;
-use tunerd::uring::KernelDriver;
+use tunerd::uring::{Files, KernelDriver};
 
 use super::{Failure, ffmpeg, listeners, params, start};
 
@@ -59,7 +59,7 @@ pub(crate) fn run(settings: &Settings, catalog: Catalog) -> Result<ExitCode, Fai
     let store = Store::start(database).map_err(|error| Failure::because(ExitCode::Failure, &error))?;
 
     let (port, inbox) = control::port();
-    let cores = Cores::start(&engine, listeners, &port, clock, &lineup)?;
+    let cores = Cores::start(&engine, probe.files, listeners, &port, clock, &lineup)?;
     drop(port);
     log::info!(
         "listening on {}; {} core(s), {} tuner(s), kernel {}",
@@ -86,6 +86,7 @@ struct Cores {
 impl Cores {
     fn start(
         params: &engine::Params,
+        files: Files,
         listeners: Vec<Vec<OwnedFd>>,
         port: &(impl ControlPort + Clone + 'static),
         clock: Clock,
@@ -104,6 +105,7 @@ impl Cores {
         for ((id, reader), listeners) in (0..params.cores).zip(readers).zip(listeners) {
             let parts = Seed {
                 id: CoreId(id),
+                files,
                 params: params.clone(),
                 control: Box::new(port.clone()),
                 reader,
@@ -138,6 +140,7 @@ impl Cores {
 /// What a core's thread grows from.
 struct Seed {
     id: CoreId,
+    files: Files,
     params: engine::Params,
     control: Box<dyn ControlPort>,
     reader: MailboxReader,
@@ -173,7 +176,7 @@ impl Seed {
             listeners: self.listeners,
             lineup: self.lineup,
         };
-        let mut core = Core::new(KernelDriver::new()?, parts)?;
+        let mut core = Core::new(KernelDriver::new(self.files)?, parts)?;
         let mut watchdog = (self.id == CoreId(0)).then(control::watchdog_feeder).flatten();
         let (heartbeats, id) = (self.heartbeats, self.id);
         let mut fed_at = Instant::START;

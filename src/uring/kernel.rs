@@ -19,7 +19,7 @@ use crate::base::{Errno, KernelBytes};
 
 use super::driver::{Completion, Driver, Event, Handle, Hangup, OpKey, Operation, Refused};
 use super::slots::{Closed, Slots};
-use super::submit::{self, NOTIF_USAGE_ZC_COPIED, Reaped};
+use super::submit::{self, NOTIF_USAGE_ZC_COPIED, Reaped, Target};
 use super::table::{InFlight, Kind, NOBODY, Stage, Table};
 
 /// How often [`KernelDriver`] waits for the kernel to let go before it leaks what is still lent.
@@ -28,6 +28,17 @@ const DRAIN_WAIT: Duration = Duration::from_millis(20);
 /// A patient turn returns early when so many completions are there.
 const BATCH: usize = 128;
 
+/// How the kernel is told which descriptor an operation is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Files {
+    /// By a slot of the io_uring's table, which saves looking the number up for each operation.
+    Registered,
+    /// By the process's number. Before Linux 6.13 what is taken out of the table is let go in the order of the
+    /// operations that use the table: a viewer that stays would keep every connection open that was closed
+    /// after it came.
+    Plain,
+}
+
 /// io_uring, for one thread: the one that made it.
 pub struct KernelDriver<T: Copy, M: KernelBytes> {
     // Dropped in this order: the ring first, so that the kernel is gone before the memory it was lent. `Drop`
@@ -35,6 +46,7 @@ pub struct KernelDriver<T: Copy, M: KernelBytes> {
     ring: IoUring,
     table: Table<T, Owned<M>>,
     slots: Slots<OwnedFd>,
+    files: Files,
     buffers_free: Vec<u16>,
     reaped: Vec<Reaped>,
     reaped_next: usize,
@@ -49,11 +61,11 @@ enum Owned<M> {
 }
 
 impl<T: Copy, M: KernelBytes> KernelDriver<T, M> {
-    /// Sets up an io_uring for this thread.
+    /// Sets up an io_uring for this thread. What `files` should be [`super::probe`] tells.
     ///
     /// # Errors
     /// The kernel's reason; [`super::probe`] finds the words for it.
-    pub fn new() -> Result<Self, Errno> {
+    pub fn new(files: Files) -> Result<Self, Errno> {
         let ring = IoUring::builder()
             .setup_single_issuer()
             .setup_defer_taskrun()
@@ -63,16 +75,19 @@ impl<T: Copy, M: KernelBytes> KernelDriver<T, M> {
             .build(SUBMISSION_ENTRIES)
             .map_err(Errno::from)?;
         let submitter = ring.submitter();
-        let files = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE)
+        let slots = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE)
             .map_or(CONNECTIONS_PER_CORE_MAX, |(soft, _hard)| u32::try_from(soft).unwrap_or(u32::MAX))
             .min(CONNECTIONS_PER_CORE_MAX);
-        submitter.register_files_sparse(files).map_err(Errno::from)?;
+        if files == Files::Registered {
+            submitter.register_files_sparse(slots).map_err(Errno::from)?;
+        }
         submitter.register_buffers_sparse(CHANNELS_PER_CORE_MAX).map_err(Errno::from)?;
         let buffers = u16::try_from(CHANNELS_PER_CORE_MAX).expect("a buffer index is 16 bits");
         Ok(Self {
             ring,
             table: Table::with_limit(OPERATIONS_PER_CORE_MAX),
-            slots: Slots::with_limit(files),
+            slots: Slots::with_limit(slots),
+            files,
             buffers_free: (0..buffers).rev().collect(),
             reaped: Vec::new(),
             reaped_next: 0,
@@ -111,7 +126,18 @@ impl<T: Copy, M: KernelBytes> KernelDriver<T, M> {
         }
     }
 
+    /// What the kernel knows a handle by.
+    fn target(&self, handle: Handle) -> Target {
+        match self.files {
+            Files::Registered => Target::Registered(handle.0),
+            Files::Plain => Target::Plain(self.slots.descriptor(handle).as_raw_fd()),
+        }
+    }
+
     fn update_slot(&self, handle: Handle, descriptor: RawFd) -> Result<(), Errno> {
+        if self.files == Files::Plain {
+            return Ok(());
+        }
         self.ring.submitter().register_files_update(handle.0, &[descriptor]).map(drop).map_err(Errno::from)
     }
 
@@ -211,7 +237,7 @@ impl<T: Copy, M: KernelBytes> Driver for KernelDriver<T, M> {
     fn close(&mut self, handle: Handle, how: Hangup) {
         match self.slots.close(handle, how) {
             Closed::Now(descriptor) => self.close_now(handle, &descriptor, how),
-            Closed::AfterCancel => self.queue(&submit::cancel_all(handle).user_data(NOBODY)),
+            Closed::AfterCancel => self.queue(&submit::cancel_all(self.target(handle)).user_data(NOBODY)),
         }
     }
 
@@ -271,7 +297,8 @@ impl<T: Copy, M: KernelBytes> Driver for KernelDriver<T, M> {
         if self.table.is_full() {
             return Err(Refused(operation));
         }
-        let (entry, handle, kind) = submit::entry(&operation, address.as_deref());
+        let (handle, kind) = submit::subject(&operation);
+        let entry = submit::entry(&operation, self.target(handle), address.as_deref());
         let memory = match operation {
             Operation::Receive { into: memory, .. }
             | Operation::Read { into: memory, .. }

@@ -13,5 +13,5 @@ mod submit;
 mod table;
 
 pub use driver::{Completion, Driver, Event, Handle, Hangup, OpKey, Operation, Refused};
-pub use kernel::KernelDriver;
+pub use kernel::{Files, KernelDriver};
 pub use probe::{Missing, Probe, ProbeError, probe};

@@ -7,6 +7,8 @@ use thiserror::Error;
 
 use crate::base::Errno;
 
+use super::kernel::Files;
+
 /// What was found.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Probe {
@@ -14,6 +16,8 @@ pub struct Probe {
     pub kernel_release: String,
     /// Zero-copy sends from registered memory work and say whether they copied.
     pub zero_copy: bool,
+    /// How descriptors are to be named here.
+    pub files: Files,
     /// The limit on locked memory in bytes, `None` when there is none.
     pub locked_memory_limit: Option<u64>,
     /// The limit on open files.
@@ -142,6 +146,7 @@ pub fn probe() -> Result<Probe, ProbeError> {
     }
     Ok(Probe {
         zero_copy: reports_zero_copy_usage(&release),
+        files: if lets_go_at_once(&release) { Files::Registered } else { Files::Plain },
         kernel_release: release,
         locked_memory_limit: limit(nix::sys::resource::Resource::RLIMIT_MEMLOCK),
         open_files_limit: limit(nix::sys::resource::Resource::RLIMIT_NOFILE).unwrap_or(u64::MAX),
@@ -160,9 +165,18 @@ fn kernel_release() -> String {
 
 /// `IORING_SEND_ZC_REPORT_USAGE` came with 6.2 and has no probe of its own: an older kernel refuses the flag.
 fn reports_zero_copy_usage(release: &str) -> bool {
+    is_at_least(release, (6, 2))
+}
+
+/// Registered files have counts of their own since 6.13, and nothing to ask for them by; see [`Files::Plain`].
+fn lets_go_at_once(release: &str) -> bool {
+    is_at_least(release, (6, 13))
+}
+
+fn is_at_least(release: &str, wanted: (u32, u32)) -> bool {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|part| part.parse::<u32>().ok());
     match (numbers.next(), numbers.next()) {
-        (Some(major), Some(minor)) => (major, minor) >= (6, 2),
+        (Some(major), Some(minor)) => (major, minor) >= wanted,
         _unknown => false,
     }
 }
@@ -214,16 +228,22 @@ mod tests {
     }
 
     #[test]
-    fn usage_reports_came_with_6_2() {
-        for (release, expected) in [
-            ("6.1.0-18-amd64", false),
-            ("6.2.0", true),
-            ("6.18.44-x", true),
-            ("5.15.0", false),
-            ("7.0", true),
-            ("?", false),
+    fn what_has_no_probe_goes_by_the_release() {
+        for (release, zero_copy, at_once) in [
+            ("6.1.0-18-amd64", false, false),
+            ("6.2.0", true, false),
+            ("6.12.100+deb12-amd64", true, false),
+            ("6.13-rc1", true, true),
+            ("6.18.44-x", true, true),
+            ("5.15.0", false, false),
+            ("7.0", true, true),
+            ("?", false, false),
         ] {
-            assert_eq!(reports_zero_copy_usage(release), expected, "{release}");
+            assert_eq!(
+                (reports_zero_copy_usage(release), lets_go_at_once(release)),
+                (zero_copy, at_once),
+                "{release}"
+            );
         }
     }
 

@@ -46,11 +46,11 @@ impl<D> Slots<D> {
         }
     }
 
-    /// The descriptor of an open handle.
+    /// The descriptor of a handle that is open or closing.
     pub(super) fn descriptor(&self, handle: Handle) -> &D {
         match &self.slots[handle.0 as usize] {
-            Slot::Open { descriptor, .. } => descriptor,
-            Slot::Free | Slot::Closing { .. } => unreachable!("{handle:?} is not open"),
+            Slot::Open { descriptor, .. } | Slot::Closing { descriptor, .. } => descriptor,
+            Slot::Free => unreachable!("{handle:?} is not open"),
         }
     }
 

@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "the kernel is handed addresses")]
 
 use std::net::SocketAddr;
+use std::os::fd::RawFd;
 
 use io_uring::{cqueue, opcode, squeue, types};
 use nix::sys::socket::{SockaddrLike, SockaddrStorage};
@@ -23,67 +24,92 @@ fn length(memory: &impl KernelBytes) -> u32 {
     u32::try_from(memory.len()).expect("an operation moves less than 4 GiB")
 }
 
-const fn fixed(handle: Handle) -> types::Fixed {
-    types::Fixed(handle.0)
+/// What an entry names its descriptor by.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Target {
+    /// A slot of the io_uring's own table.
+    Registered(u32),
+    /// A number of the process.
+    Plain(RawFd),
 }
 
-/// The entry of an operation, and what its completion will look like. `address` is the connect address in
-/// memory that does not move; the caller keeps it as long as the operation.
+/// An entry built for either kind of name; the two are different types to the operations' builders.
+macro_rules! on {
+    ($target:expr, |$descriptor:ident| $entry:expr) => {
+        match $target {
+            Target::Registered(slot) => {
+                let $descriptor = types::Fixed(slot);
+                $entry
+            }
+            Target::Plain(number) => {
+                let $descriptor = types::Fd(number);
+                $entry
+            }
+        }
+    };
+}
+
+/// The handle an operation is about, and what its completion will look like.
+pub(super) const fn subject<M>(operation: &Operation<M>) -> (Handle, Kind) {
+    match operation {
+        Operation::Accept { listener } => (*listener, Kind::Accept),
+        Operation::AwaitReadable { file } => (*file, Kind::Poll),
+        Operation::AwaitHangup { socket } => (*socket, Kind::Poll),
+        Operation::Read { file, .. } => (*file, Kind::Transfer),
+        Operation::Receive { socket, .. } | Operation::Send { socket, .. } => (*socket, Kind::Transfer),
+        Operation::SendZeroCopy { socket, .. } => (*socket, Kind::ZeroCopy),
+        Operation::Connect { socket, .. } => (*socket, Kind::Connect),
+    }
+}
+
+/// The entry of an operation. `target` is what its handle stands for. `address` is the connect address in memory
+/// that does not move; the caller keeps it as long as the operation.
 pub(super) fn entry<M: KernelBytes>(
     operation: &Operation<M>,
+    target: Target,
     address: Option<&SockaddrStorage>,
-) -> (squeue::Entry, Handle, Kind) {
+) -> squeue::Entry {
     match operation {
-        Operation::Accept { listener } => {
+        Operation::Accept { .. } => {
             let flags = nix::libc::SOCK_CLOEXEC | nix::libc::SOCK_NONBLOCK;
-            (opcode::AcceptMulti::new(fixed(*listener)).flags(flags).build(), *listener, Kind::Accept)
+            on!(target, |listener| opcode::AcceptMulti::new(listener).flags(flags).build())
         }
-        Operation::AwaitReadable { file } => (poll(*file, nix::libc::POLLIN), *file, Kind::Poll),
-        Operation::AwaitHangup { socket } => (poll(*socket, nix::libc::POLLRDHUP), *socket, Kind::Poll),
-        Operation::Receive { socket, into } => {
-            (opcode::Recv::new(fixed(*socket), into.address(), length(into)).build(), *socket, Kind::Transfer)
+        Operation::AwaitReadable { .. } => poll(target, nix::libc::POLLIN),
+        Operation::AwaitHangup { .. } => poll(target, nix::libc::POLLRDHUP),
+        Operation::Receive { into, .. } => {
+            on!(target, |socket| opcode::Recv::new(socket, into.address(), length(into)).build())
         }
-        Operation::Read { file, into } => {
-            let entry = match into.registered_buffer() {
-                Some(buffer) => {
-                    opcode::ReadFixed::new(fixed(*file), into.address(), length(into), buffer).build()
-                }
-                None => opcode::Read::new(fixed(*file), into.address(), length(into)).build(),
-            };
-            (entry, *file, Kind::Transfer)
-        }
-        Operation::Send { socket, from } => {
-            let entry =
-                opcode::Send::new(fixed(*socket), from.address(), length(from)).flags(MSG_NOSIGNAL).build();
-            (entry, *socket, Kind::Transfer)
-        }
-        Operation::SendZeroCopy { socket, from } => {
-            let entry = opcode::SendZc::new(fixed(*socket), from.address(), length(from))
+        Operation::Read { into, .. } => on!(target, |file| match into.registered_buffer() {
+            Some(buffer) => opcode::ReadFixed::new(file, into.address(), length(into), buffer).build(),
+            None => opcode::Read::new(file, into.address(), length(into)).build(),
+        }),
+        Operation::Send { from, .. } => on!(target, |socket| {
+            opcode::Send::new(socket, from.address(), length(from)).flags(MSG_NOSIGNAL).build()
+        }),
+        Operation::SendZeroCopy { from, .. } => on!(target, |socket| {
+            opcode::SendZc::new(socket, from.address(), length(from))
                 .buf_index(from.registered_buffer())
                 .zc_flags(SEND_ZC_REPORT_USAGE)
                 .flags(MSG_NOSIGNAL)
-                .build();
-            (entry, *socket, Kind::ZeroCopy)
-        }
-        Operation::Connect { socket, .. } => {
+                .build()
+        }),
+        Operation::Connect { .. } => {
             let address = address.expect("a connect comes with its address");
-            (
-                opcode::Connect::new(fixed(*socket), address.as_ptr().cast(), address.len()).build(),
-                *socket,
-                Kind::Connect,
-            )
+            on!(target, |socket| {
+                opcode::Connect::new(socket, address.as_ptr().cast(), address.len()).build()
+            })
         }
     }
 }
 
-fn poll(handle: Handle, events: i16) -> squeue::Entry {
+fn poll(target: Target, events: i16) -> squeue::Entry {
     let events = u32::try_from(i32::from(events)).expect("poll events are positive");
-    opcode::PollAdd::new(fixed(handle), events).build()
+    on!(target, |file| opcode::PollAdd::new(file, events).build())
 }
 
-/// The entry that ends every operation on a handle.
-pub(super) fn cancel_all(handle: Handle) -> squeue::Entry {
-    opcode::AsyncCancel2::new(types::CancelBuilder::fd(fixed(handle)).all()).build()
+/// The entry that ends every operation on a descriptor.
+pub(super) fn cancel_all(target: Target) -> squeue::Entry {
+    on!(target, |descriptor| opcode::AsyncCancel2::new(types::CancelBuilder::fd(descriptor).all()).build())
 }
 
 /// The entry that ends one operation.
