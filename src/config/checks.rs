@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::address::BindAddress;
 use super::device_id::{device_id_is_valid_hdhomerun, generate_device_id};
 use super::raw::Origin;
-use super::reader::Reader;
+use super::reader::{Reader, known};
 use super::resolve::{ANALYZE_DURATION_MIN, PROBE_BYTES_MIN};
 use super::settings::Settings;
 
@@ -16,6 +16,7 @@ pub(super) fn check(reader: &mut Reader<'_>, settings: &Settings) {
     check_raised(reader, settings);
     check_identity(reader, settings);
     check_refresh(reader);
+    check_effect(reader);
 }
 
 fn check_what_cannot_work(reader: &mut Reader<'_>, settings: &Settings) {
@@ -191,4 +192,23 @@ fn overlap(one: BindAddress, other: BindAddress) -> bool {
 
 fn is_every_v4(address: SocketAddr) -> bool {
     address.is_ipv4() && address.ip().is_unspecified()
+}
+
+/// Who asks for something that is not there yet is told, and not left to wait for it. The defaults
+/// stand in files that were written for others, and what turns a thing off that is not there is obeyed.
+const ABSENT: &[(&str, &str)] = &[
+    ("PLAYLIST_SOURCES", ""),
+    ("REFRESH_SCHEDULE", ""),
+    ("REFRESH_INTERVAL", "0"),
+    ("RATE_LIMIT_RPS", "0"),
+    ("ENABLE_METRICS", "false"),
+];
+
+fn check_effect(reader: &mut Reader<'_>) {
+    for (env, nothing) in ABSENT {
+        let is_off = reader.is_typed(env, nothing) || reader.is_typed(env, known(env).default);
+        if !is_off {
+            reader.doubt(format!("{} has no effect in this version", reader.name(env)));
+        }
+    }
 }

@@ -136,6 +136,11 @@ impl<'raw> Reader<'raw> {
         self.raw.value(known(env)).0
     }
 
+    /// A setting's name as it was given.
+    pub(super) fn name(&self, env: &str) -> String {
+        self.raw.name(known(env))
+    }
+
     /// A setting's name as it was given, and its value, for a sentence about several.
     pub(super) fn describe(&self, env: &str) -> String {
         let setting = known(env);
@@ -152,6 +157,6 @@ impl<'raw> Reader<'raw> {
     }
 }
 
-fn known(env: &str) -> &'static Setting {
+pub(super) fn known(env: &str) -> &'static Setting {
     find(env).unwrap_or_else(|| unreachable!("{env} is not in the table"))
 }
