@@ -4,6 +4,7 @@ mod check;
 mod demo;
 mod ffmpeg;
 mod listeners;
+mod log_queue;
 mod params;
 mod run;
 mod start;
@@ -11,6 +12,7 @@ mod start;
 use std::error::Error;
 use std::ffi::OsString;
 
+use env_logger::Target;
 use tunerd::config::{Command, CommandLine, Loaded};
 use tunerd::exit::ExitCode;
 
@@ -56,7 +58,9 @@ pub(crate) fn main() -> std::process::ExitCode {
         eprintln!("{}", become_child(*parent_pid, program));
         return NOT_STARTED.into();
     }
-    match execute(line) {
+    let ended = execute(line);
+    log_queue::flush();
+    match ended {
         Ok(code) => code.into(),
         Err(failure) => {
             eprintln!("tunerd: {}", failure.message);
@@ -98,6 +102,11 @@ pub(crate) fn start_logging(loaded: &Loaded) {
         builder.format_timestamp(None);
     } else {
         builder.format_timestamp_millis();
+    }
+    match log_queue::start() {
+        Ok(queue) => _ = builder.target(Target::Pipe(Box::new(queue))),
+        // Without a thread to spare, lines are written where they arise.
+        Err(_no_thread) => {}
     }
     builder.init();
 }

@@ -14,7 +14,7 @@ use tunerd::store::{Database, Store};
 use tunerd::tuner::Lineup;
 use tunerd::uring::{Files, KernelDriver};
 
-use super::{Failure, ffmpeg, listeners, params, start};
+use super::{Failure, ffmpeg, listeners, log_queue, params, start};
 
 /// Where the channels come from.
 pub(crate) enum Catalog {
@@ -157,6 +157,7 @@ struct AbortOnPanic;
 impl Drop for AbortOnPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
+            log_queue::flush();
             std::process::abort();
         }
     }
