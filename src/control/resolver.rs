@@ -1,9 +1,9 @@
 //! Names are looked up on threads of their own: the system's resolver blocks, for half a minute when no
 //! server answers, and a name that cannot be found must not delay the others.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc;
 
@@ -11,7 +11,7 @@ use crate::engine::{CoreId, Ticket};
 
 /// Lookups at the same time.
 const THREADS: usize = 4;
-/// Lookups that wait for a thread. Full: the asker is told so at once.
+/// Askers that wait for an answer. Full: the next one is told so at once.
 const QUEUE_MAX: usize = 256;
 /// Addresses of one answer; the rest is cut.
 const ADDRESSES_MAX: usize = 16;
@@ -33,45 +33,100 @@ pub(super) struct Answer {
 
 /// The way to the resolver's threads. They end when it is dropped, each after its present lookup.
 pub(super) struct Resolver {
-    questions: SyncSender<Question>,
+    desk: Arc<Desk>,
+}
+
+/// A host and a port.
+type Name = (String, u16);
+
+/// What askers and threads share.
+#[derive(Default)]
+struct Desk {
+    open: Mutex<Open>,
+    /// A name waits, or the end has come.
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Open {
+    /// Names no thread has taken yet, each once.
+    waiting: VecDeque<Name>,
+    /// Who wants to know, until the answer is there: whoever asks meanwhile gets the same.
+    askers: BTreeMap<Name, Vec<(CoreId, Ticket)>>,
+    is_over: bool,
+}
+
+impl Desk {
+    fn open(&self) -> MutexGuard<'_, Open> {
+        // Nothing panics while the lock is held.
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next name to look up; `None` at the end.
+    fn next(&self) -> Option<Name> {
+        let mut open = self.open();
+        loop {
+            if open.is_over {
+                return None;
+            }
+            if let Some(name) = open.waiting.pop_front() {
+                return Some(name);
+            }
+            open = self.changed.wait(open).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Those who asked for a name, from now on served.
+    fn askers(&self, name: &Name) -> Vec<(CoreId, Ticket)> {
+        self.open().askers.remove(name).unwrap_or_default()
+    }
 }
 
 impl Resolver {
     /// Starts the threads. Answers come out of the receiver.
     pub(super) fn start() -> Result<(Self, mpsc::Receiver<Answer>), std::io::Error> {
-        let (questions, waiting) = sync_channel(QUEUE_MAX);
-        let waiting = Arc::new(Mutex::new(waiting));
+        // Made first: when a thread cannot be started, its drop ends those that were.
+        let resolver = Self { desk: Arc::default() };
         let (answers, receiver) = mpsc::channel(QUEUE_MAX);
         for _ in 0..THREADS {
-            let (waiting, answers) = (Arc::clone(&waiting), answers.clone());
-            std::thread::Builder::new()
-                .name("resolver".to_owned())
-                .spawn(move || serve(&waiting, &answers))?;
+            let (desk, answers) = (Arc::clone(&resolver.desk), answers.clone());
+            std::thread::Builder::new().name("resolver".to_owned()).spawn(move || serve(&desk, &answers))?;
         }
-        Ok((Self { questions }, receiver))
+        Ok((resolver, receiver))
     }
 
     /// Asks. Gives the answer at once when the queue is full.
-    pub(super) fn ask(&self, question: Question) -> Result<(), Answer> {
-        self.questions.try_send(question).map_err(|error| {
-            let (TrySendError::Full(question) | TrySendError::Disconnected(question)) = error;
-            Answer {
-                core: question.core,
-                ticket: question.ticket,
-                result: Err(format!("look up {}: too many names wait to be looked up", question.host)),
-            }
-        })
+    pub(super) fn ask(&self, Question { core, ticket, host, port }: Question) -> Result<(), Answer> {
+        let mut open = self.desk.open();
+        if open.askers.values().map(Vec::len).sum::<usize>() >= QUEUE_MAX {
+            let text = format!("look up {host}: too many names wait to be looked up");
+            return Err(Answer { core, ticket, result: Err(text) });
+        }
+        let name = (host, port);
+        let askers = open.askers.entry(name.clone()).or_default();
+        askers.push((core, ticket));
+        if askers.len() == 1 {
+            open.waiting.push_back(name);
+            self.desk.changed.notify_one();
+        }
+        Ok(())
     }
 }
 
-fn serve(waiting: &Mutex<Receiver<Question>>, answers: &mpsc::Sender<Answer>) {
-    loop {
-        // Nothing panics while the lock is held; a poisoned lock still guards a whole receiver.
-        let question = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(Question { core, ticket, host, port }) = question else { return };
-        let answer = Answer { core, ticket, result: look_up(&host, port) };
-        if answers.blocking_send(answer).is_err() {
-            return;
+impl Drop for Resolver {
+    fn drop(&mut self) {
+        self.desk.open().is_over = true;
+        self.desk.changed.notify_all();
+    }
+}
+
+fn serve(desk: &Desk, answers: &mpsc::Sender<Answer>) {
+    while let Some(name) = desk.next() {
+        let result = look_up(&name.0, name.1);
+        for (core, ticket) in desk.askers(&name) {
+            if answers.blocking_send(Answer { core, ticket, result: result.clone() }).is_err() {
+                return;
+            }
         }
     }
 }
@@ -123,12 +178,37 @@ mod tests {
         assert!(answer.result.is_ok());
     }
 
+    fn ask(resolver: &Resolver, ticket: u64, host: &str) -> Result<(), Answer> {
+        resolver.ask(Question { core: CoreId(0), ticket: Ticket(ticket), host: host.to_owned(), port: 1 })
+    }
+
     #[test]
     fn a_full_queue_answers_at_once() {
-        let (questions, _nobody_takes) = sync_channel(0);
-        let resolver = Resolver { questions };
-        let question = Question { core: CoreId(0), ticket: Ticket(1), host: "a".to_owned(), port: 1 };
-        let answer = resolver.ask(question).unwrap_err();
+        let resolver = Resolver { desk: Arc::default() };
+        for ticket in 0..QUEUE_MAX {
+            assert!(ask(&resolver, ticket.try_into().unwrap(), "a").is_ok());
+        }
+        let answer = ask(&resolver, 0, "a").unwrap_err();
         assert_eq!(answer.result.unwrap_err(), "look up a: too many names wait to be looked up");
+    }
+
+    #[test]
+    fn whoever_asks_for_the_same_name_shares_one_lookup() {
+        let resolver = Resolver { desk: Arc::default() };
+        for (ticket, host) in [(1, "dead.example"), (2, "dead.example"), (3, "b"), (4, "dead.example")] {
+            assert!(ask(&resolver, ticket, host).is_ok());
+        }
+        let desk = &resolver.desk;
+        let dead = desk.next().unwrap();
+        assert!(ask(&resolver, 5, "dead.example").is_ok(), "while it is being looked up");
+        assert_eq!(desk.next().unwrap().0, "b");
+        assert_eq!(desk.askers(&dead).len(), 4);
+        assert!(desk.open().waiting.is_empty());
+        assert!(ask(&resolver, 6, "dead.example").is_ok());
+        assert_eq!(desk.next(), Some(dead), "what comes after the answer is looked up anew");
+        drop(ask(&resolver, 7, "c"));
+        let desk = Arc::clone(desk);
+        drop(resolver);
+        assert_eq!(desk.next(), None);
     }
 }
