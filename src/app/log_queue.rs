@@ -31,6 +31,8 @@ pub(crate) struct Queue {
 /// # Errors
 /// When there can be no other thread.
 pub(crate) fn start() -> io::Result<Queue> {
+    // A thread that was there before they are blocked would take them, and end the program without a drain.
+    tunerd::control::block_signals()?;
     let (messages, received) = sync_channel(LINES_MAX);
     std::thread::Builder::new().name("log".to_owned()).spawn(move || write_all(&received, io::stderr()))?;
     // The first one stays: a process has one log.

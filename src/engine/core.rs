@@ -76,6 +76,8 @@ pub struct Core<D: Driver<Memory = Lent, Token = Token>> {
     pub(crate) control: Box<dyn ControlPort<D::Descriptor>>,
     mailbox: MailboxReader<D::Descriptor>,
     bell: Option<Handle>,
+    /// A read of the bell is under way.
+    hears_bell: bool,
     pub(crate) cores: Vec<Mailbox<D::Descriptor>>,
     /// Where connections come in; none once it drains.
     listeners: Vec<Listener>,
@@ -152,6 +154,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             control: parts.control,
             mailbox: parts.mailbox,
             bell: None,
+            hears_bell: false,
             cores: parts.cores,
             listeners: Vec::new(),
             lineup: parts.lineup,
@@ -185,7 +188,6 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         if let Some(bell) = parts.bell {
             let handle = core.driver.adopt(bell).map_err(|_full| Errno::MFILE)?;
             core.bell = Some(handle);
-            core.listen_for_bell();
         }
         for listener in parts.listeners {
             let handle = core.driver.adopt(listener).map_err(|_full| Errno::MFILE)?;
@@ -222,6 +224,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         self.expire();
         self.retry_blocked_sources();
         self.flush();
+        self.listen_for_bell();
         let wait = self.wait();
         let patience = self.patience();
         self.driver.set_patience(patience);
@@ -287,7 +290,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
 
     fn dispatch(&mut self, completion: Completion<Token, Lent, D::Descriptor>) {
         match completion.token {
-            Token::Bell => self.listen_for_bell(),
+            Token::Bell => self.hears_bell = false,
             Token::Listener(index) => self.on_listener(index, completion.event),
             Token::RequestHead(bits) => self.on_request_head(bits.key(), completion.event),
             Token::Hangup(bits) => self.on_hangup(bits.key()),
@@ -299,11 +302,13 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         }
     }
 
+    /// Sees to it that mail wakes the core. What is refused is tried again a turn later; the mail is read each
+    /// turn all the same.
     fn listen_for_bell(&mut self) {
-        let Some(file) = self.bell else { return };
+        let Some(file) = self.bell.filter(|_| !self.hears_bell) else { return };
         let into = Lent::Heap(HeapBytes::zeroed(8));
-        if self.driver.push(Operation::Read { file, into }, Token::Bell).is_err() {
-            // The mail is read each turn all the same, and a core turns at least twice a second.
+        self.hears_bell = self.driver.push(Operation::Read { file, into }, Token::Bell).is_ok();
+        if !self.hears_bell {
             self.counters.queue_full += 1;
         }
     }
