@@ -199,7 +199,7 @@ impl Story {
             self.world.wake_at(self.next_tick);
         }
         for core in &mut self.cores {
-            core.turn(self.world.now()).map_err(|errno| format!("a core gives up: {errno}"))?;
+            core.turn_by(|| self.world.now()).map_err(|errno| format!("a core gives up: {errno}"))?;
         }
         Ok(())
     }
