@@ -239,6 +239,7 @@ impl Ingest {
                 }
             }),
             entry_point: self.first_entry.as_ref().map(|entry| entry.position),
+            is_scrambled: self.inspector.is_scrambled(),
         }
     }
 }

@@ -35,6 +35,8 @@ pub enum Kind {
     Inventory,
     /// Nothing a decoder could start with was seen.
     NoEntryPoint,
+    /// What is there can be read by nobody without its key.
+    Scrambled,
     /// ffmpeg could not be run.
     Spawn,
 }
@@ -87,7 +89,8 @@ impl SourceError {
             | Kind::Closed
             | Kind::Timeout
             | Kind::Inventory
-            | Kind::NoEntryPoint => Origin::Upstream,
+            | Kind::NoEntryPoint
+            | Kind::Scrambled => Origin::Upstream,
         };
         let text = redact::text(text.trim()).into();
         Self { kind, origin, opened: Opened::Nothing, text, ffmpeg: None, retry_after: None }
@@ -208,6 +211,7 @@ impl SourceError {
             | Kind::Timeout
             | Kind::Inventory
             | Kind::NoEntryPoint
+            | Kind::Scrambled
             | Kind::Spawn => 502,
         }
     }

@@ -9,7 +9,7 @@
 //! |---|---|
 //! | [`StallKind::Silence`] | bytes |
 //! | [`StallKind::OnlyNull`] | clear packets of the programme, while null packets and tables go on |
-//! | [`StallKind::Scrambled`] | the same, or those of video, while scrambled ones come in their place |
+//! | [`StallKind::Scrambled`] | any of these since scrambled packets have come in their place |
 //! | [`StallKind::VideoSilent`] | pictures: clear packets of video whose time was not there before |
 //! | [`StallKind::AudioSilent`] | the sound of a programme without pictures, in the same sense |
 //! | [`StallKind::PcrFrozen`] | every time there is: the programme's clock, and those of pictures and sound |
@@ -45,6 +45,8 @@ const UNSTEADY_PATIENCE: Duration = Duration::from_secs(30);
 const SECOND_PICTURE_PATIENCE: Duration = Duration::from_secs(10);
 /// Fewer pictures than this are the cover of a radio programme.
 const PICTURES_MIN: u64 = 3;
+/// Fewer pictures than this do not show how often they come.
+const STEADY_PICTURES_MIN: u64 = 10;
 /// How long gaps are remembered: at least one of these, at most two.
 const GAP_MEMORY: Duration = Duration::from_secs(60);
 /// After viewers came back, a source that was silent meanwhile has this long to say something.
@@ -278,14 +280,13 @@ impl Watch {
             self.audio.moved(flow, now, limit, audio);
         }
         let has_times = seen.media.video.is_some() || seen.media.audio.is_some();
-        let further = if has_times { video.max(audio) } else { clock };
-        if seen.pcr != before.pcr || !further.is_zero() {
-            self.times.moved(flow, now, limit, further);
+        if seen.pcr != before.pcr || !video.is_zero() || !audio.is_zero() {
+            self.times.moved(flow, now, limit, if has_times { Duration::ZERO } else { clock });
+            self.times.last_until(self.video.supply.max(self.audio.supply));
         }
         if seen.payload_packets != before.payload_packets {
             self.payload.moved(flow, now, limit, Duration::ZERO);
-            let supply = if has_times { self.video.supply.max(self.audio.supply) } else { self.times.supply };
-            self.payload.supply = self.payload.supply.max(supply);
+            self.payload.last_until(self.video.supply.max(self.audio.supply).max(self.times.supply));
         }
         if seen.video_packets != before.video_packets {
             self.video_packet_at = now;
@@ -356,20 +357,29 @@ impl Watch {
             let is_scrambled = self.scrambled_at.is_some_and(|at| at > pulse.moved_at);
             if is_scrambled { StallKind::Scrambled } else { kind }
         };
+        // What has been scrambled from its first packet on need not have run to be missed.
+        let is_unread = seen.payload_packets == 0 && seen.scrambled_packets > 0;
+        let payload = Pulse { steady: self.payload.steady || is_unread, ..self.payload };
         let has_pictures = seen.has_video && seen.video_packets > 0;
-        let has_video = has_pictures && (self.video.steady || seen.pictures >= PICTURES_MIN);
+        let has_video = has_pictures && seen.pictures >= PICTURES_MIN;
+        let is_steady = self.video.steady && seen.pictures >= STEADY_PICTURES_MIN;
+        let moving = Pulse { steady: is_steady, ..self.video };
         // A clock that never ran steadily is none.
         let times = content(StallKind::PcrFrozen, self.times.steady, &self.times);
-        let video = content(instead(StallKind::VideoSilent, &self.video), has_video, &self.video);
+        let video = content(instead(StallKind::VideoSilent, &moving), has_video, &moving);
         // Pictures that are sent again and again stand still because time does, not the other way round.
         let repeats = self.video_packet_at > self.video.moved_at;
         let [graver, other] = if repeats { [times, video] } else { [video, times] };
         [
-            Some(self.silence(&seen)),
-            content(instead(StallKind::OnlyNull, &self.payload), seen.payload_packets > 0, &self.payload),
+            Some(self.silence(&seen, instead(StallKind::Silence, &payload))),
+            content(instead(StallKind::OnlyNull, &payload), is_unread || seen.payload_packets > 0, &payload),
             graver,
             other,
-            content(StallKind::AudioSilent, !has_pictures && seen.audio_news > 0, &self.audio),
+            content(
+                instead(StallKind::AudioSilent, &self.audio),
+                !has_pictures && seen.audio_news > 0,
+                &self.audio,
+            ),
         ]
         .into_iter()
         .flatten()
@@ -377,11 +387,11 @@ impl Watch {
         .map(move |(at, stall)| (at.max(floor), stall))
     }
 
-    fn silence(&self, seen: &Progress) -> (Instant, Stall) {
+    fn silence(&self, seen: &Progress, kind: StallKind) -> (Instant, Stall) {
         let since = self.last_byte_at.max(self.payload.supply);
         let limit = self.params.stall_detect;
         let limit = if seen.awaits_second_picture() { limit.max(SECOND_PICTURE_PATIENCE) } else { limit };
-        (since + limit, Stall { kind: StallKind::Silence, since })
+        (since + limit, Stall { kind, since })
     }
 
     /// When the time that something has stood still reaches its limit; `None` when bytes must come before that.
@@ -450,6 +460,11 @@ impl Pulse {
         self.supply = (self.supply.max(now) + received).min(now + SUPPLY_MAX);
     }
 
+    /// It is there as long as something else is.
+    fn last_until(&mut self, supply: Instant) {
+        self.supply = self.supply.max(supply);
+    }
+
     /// How long it may stand still.
     fn limit(&self, stall: Duration) -> Duration {
         let usual = self.longest_gaps[0].max(self.longest_gaps[1]) * 2;
@@ -458,6 +473,8 @@ impl Pulse {
     }
 }
 
+#[cfg(test)]
+mod sources;
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

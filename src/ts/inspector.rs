@@ -20,6 +20,9 @@ use crate::ts::skip::Snapshot;
 /// of them should reach back as far as the ring. 0.25 s.
 const ENTRY_GAP_TICKS: i64 = 22_500;
 
+/// Scrambled packets of a programme, without a clear one that could be shown, that make it a scrambled one.
+const SCRAMBLED_MIN: u64 = 8;
+
 /// A place where a viewer may start.
 #[derive(Clone, Debug)]
 pub struct EntryPoint {
@@ -47,7 +50,7 @@ pub struct PacketCounts {
     pub video: u64,
     /// Of the programme's audio streams, clear and with payload.
     pub audio: u64,
-    /// Of the programme's video and audio streams, scrambled.
+    /// Of the programme's video and audio streams, scrambled, be it the packet or what is in it.
     pub unreadable: u64,
     /// Those of video that bring something new: not again a time that was shown before.
     pub video_news: u64,
@@ -90,6 +93,8 @@ struct Times {
     clock: MediaClock,
     /// The PES packet that began last has a time that was there before.
     repeats: bool,
+    /// It is scrambled itself, in clear packets.
+    is_scrambled: bool,
 }
 
 impl Times {
@@ -98,13 +103,19 @@ impl Times {
         if packet.payload_unit_start_indicator()
             && let Some(payload) = packet.payload()
         {
+            self.is_scrambled = is_scrambled(payload);
             self.repeats = match PesStart::read(payload) {
                 PesStart::Timed(times) => !self.clock.at(times.decoding()),
                 PesStart::None | PesStart::Untimed | PesStart::Cut => false,
             };
         }
-        !self.repeats
+        !self.repeats && !self.is_scrambled
     }
+}
+
+/// What the PES header at the beginning of a payload says of the rest.
+fn is_scrambled(payload: &[u8]) -> bool {
+    matches!(payload, [0, 0, 1, _, _, _, flags, ..] if flags & 0xC0 == 0x80 && flags & 0x30 != 0)
 }
 
 /// The kind of each PID of the programme.
@@ -272,6 +283,15 @@ impl Inspector {
         self.clock.last()
     }
 
+    /// There is a programme, and nothing of what it should show can be read.
+    #[must_use]
+    pub fn is_scrambled(&self) -> bool {
+        let Some(programme) = self.psi.programme() else { return false };
+        let has_video = programme.pmt.first(StreamKind::Video).is_some();
+        let clear = if has_video { self.counts.video_news } else { self.counts.audio_news };
+        clear == 0 && self.counts.unreadable >= SCRAMBLED_MIN
+    }
+
     /// How much programme has been seen.
     #[must_use]
     pub fn media(&self) -> MediaSeen {
@@ -306,10 +326,15 @@ impl Inspector {
     fn note_times(&mut self, kind: StreamKind, packet: Packet<'_>) {
         match kind {
             StreamKind::Video => {
-                self.counts.pictures += u64::from(packet.payload_unit_start_indicator());
                 self.counts.video_news += u64::from(self.video.packet(packet));
+                self.counts.unreadable += u64::from(self.video.is_scrambled);
+                let begins = packet.payload_unit_start_indicator() && !self.video.is_scrambled;
+                self.counts.pictures += u64::from(begins);
             }
-            StreamKind::Audio => self.counts.audio_news += u64::from(self.audio.packet(packet)),
+            StreamKind::Audio => {
+                self.counts.audio_news += u64::from(self.audio.packet(packet));
+                self.counts.unreadable += u64::from(self.audio.is_scrambled);
+            }
             StreamKind::Other => {}
         }
     }
