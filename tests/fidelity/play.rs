@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::compare::{Report, Rules, Wrong, compare};
 use crate::decode::decode;
 use crate::kit::{Daemon, LONG, Stopwatch, Viewer};
+use crate::made::Made;
 use crate::recorder::{Recording, record};
 use crate::stream::packets;
 use crate::upstream::{Manner, Paced, Upstream};
@@ -26,6 +27,13 @@ pub(crate) struct Item {
     pub(crate) bytes: Vec<u8>,
     pub(crate) manner: Manner,
     pub(crate) programme: Option<u16>,
+}
+
+impl From<Made> for Item {
+    fn from(made: Made) -> Item {
+        let Made { name, bytes, programme } = made;
+        Item { name: name.to_owned(), bytes, manner: Manner::default(), programme }
+    }
 }
 
 /// What came of it.
