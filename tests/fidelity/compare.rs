@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::stream::{Lane, MakeUp, Parts, Programme, Unit, packets, parts, programmes};
-use crate::tsview::{NULL_PID, PCR_WRAP, PTS_WRAP, Packet, ahead};
+use crate::tsview::{NULL_PID, PCR_WRAP, PTS_WRAP, Packet, View, ahead};
 
 /// Distances stay what they are up to this, in milliseconds.
 const DISTANCE_MS: f64 = 1.0;
@@ -165,10 +165,11 @@ fn check_programme(report: &mut Report, sent: &Parts, came: &Parts) {
     if before.number != after.number {
         report.wrong(Wrong::Table, format!("programme {} became {}", before.number, after.number));
     }
-    let make_ups = |programme: &Programme| -> Vec<MakeUp> {
-        programme.make_ups.iter().map(|(_, make_up)| make_up.clone()).collect()
-    };
-    let (before, after) = (make_ups(before), make_ups(after));
+    // Where the source takes other PIDs for what is the same in kind, the first ones stay.
+    let name = |pid: u16| sent.names.get(&pid).copied().unwrap_or(pid);
+    let mut before: Vec<MakeUp> = before.make_ups.iter().map(|(_, make_up)| make_up.renamed(name)).collect();
+    before.dedup();
+    let after: Vec<MakeUp> = after.make_ups.iter().map(|(_, make_up)| make_up.clone()).collect();
     // The recording may begin behind a change.
     if !before.ends_with(&after) {
         report.wrong(Wrong::Table, format!("the PMT says {after:x?}, the source's {before:x?}"));
@@ -317,12 +318,23 @@ impl Comparison<'_> {
     /// How many units of a stream must have come when the source falls silent or ends.
     ///
     /// The last one may go on as long as nothing says that it has ended. While the connection stays, what was sent behind
-    /// the beginning of such a unit of any stream waits for it.
+    /// the beginning of such a unit of any stream waits for it, and so does what has begun before and ends behind it.
     fn needed(&self, lane: &Lane) -> usize {
-        let last_of = |lane: &Lane| lane.units.last().filter(|unit| !unit.is_whole).map(|unit| unit.packet);
-        let torn =
-            if self.rules.ends { last_of(lane) } else { self.sent.lanes.iter().filter_map(last_of).min() };
-        lane.units.partition_point(|unit| torn.is_none_or(|torn| unit.packet < torn))
+        let open = |lane: &Lane| lane.units.last().filter(|unit| !unit.is_whole).map(|unit| unit.packet);
+        if self.rules.ends {
+            return lane.units.partition_point(|unit| open(lane).is_none_or(|torn| unit.packet < torn));
+        }
+        let mut torn = self.sent.lanes.iter().filter_map(open).min();
+        loop {
+            let waits = |unit: &&Unit| unit.packets.last().zip(torn).is_some_and(|(last, torn)| *last > torn);
+            let waiting = self.sent.lanes.iter().flat_map(|lane| &lane.units).filter(waits);
+            let earlier =
+                waiting.map(|unit| unit.packet).min().filter(|begin| torn.is_none_or(|torn| *begin < torn));
+            match earlier {
+                Some(earlier) => torn = Some(earlier),
+                None => return lane.units.partition_point(|unit| torn.is_none_or(|torn| unit.packet < torn)),
+            }
+        }
     }
 
     /// What the source itself has damaged need not come, nor what is torn where the file begins again.
@@ -402,9 +414,8 @@ impl Comparison<'_> {
             keep(&mut sent, &lane.units[first.0..=last.0]);
             keep(&mut came, &other.units[first.1..=last.1]);
         }
-        let tables = |programme: &Programme| [0, programme.pmt_pid];
-        report.expected = written(source, &sent, tables(&self.sent.programme), self.sent, report.start.0);
-        report.got = written(recording, &came, tables(&self.came.programme), self.came, 0);
+        report.expected = written(source, &sent, self.sent, report.start.0);
+        report.got = written(recording, &came, self.came, 0);
     }
 }
 
@@ -414,13 +425,12 @@ fn keep(kept: &mut [bool], units: &[Unit]) {
     }
 }
 
-/// The packets that are kept, with the tables and clocks between them. The last tables before `start` come first.
-fn written(packets: &[Packet], kept: &[bool], tables: [u16; 2], parts: &Parts, start: usize) -> Vec<u8> {
-    use crate::tsview::View;
+/// The packets that are kept, with the clocks between them. The last tables before `start` come first.
+fn written(packets: &[Packet], kept: &[bool], parts: &Parts, start: usize) -> Vec<u8> {
     let first = kept.iter().position(|kept| *kept).unwrap_or(0).min(start);
     let last = kept.iter().rposition(|kept| *kept).unwrap_or(0);
     let mut bytes = Vec::new();
-    for table in tables {
+    for table in [0, parts.programme.pmt_pid] {
         let begins = |packet: &&Packet| View(packet).pid() == table && View(packet).starts();
         let before = packets[..first].iter().rfind(begins).or_else(|| packets.iter().find(begins));
         bytes.extend_from_slice(before.map_or(&[][..], |packet| &packet[..]));
@@ -428,10 +438,13 @@ fn written(packets: &[Packet], kept: &[bool], tables: [u16; 2], parts: &Parts, s
     let clocks: Vec<u16> = parts.programme.make_ups.iter().map(|(_, make_up)| make_up.pcr_pid).collect();
     for (index, packet) in packets.iter().enumerate().take(last + 1).skip(first) {
         let view = View(packet);
-        let is_table = tables.contains(&view.pid());
         let is_clock = clocks.contains(&view.pid()) && view.pcr().is_some() && !view.has_payload();
-        if kept[index] || is_table || is_clock {
-            bytes.extend_from_slice(packet);
+        if kept[index] || is_clock {
+            let mut packet = *packet;
+            let [high, low] = parts.names.get(&view.pid()).copied().unwrap_or(view.pid()).to_be_bytes();
+            packet[1] = packet[1] & 0xE0 | high;
+            packet[2] = low;
+            bytes.extend_from_slice(&packet);
         }
     }
     bytes

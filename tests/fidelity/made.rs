@@ -12,7 +12,7 @@ use crate::tsview::PTS_WRAP;
 
 const PICTURE: &str = "testsrc2=size=320x180:rate=25";
 const INTERLACED: &str = "testsrc2=size=320x192:rate=50,interlace";
-const HISSING: &str = "testsrc2=size=320x180:rate=25,noise=alls=20:allf=t";
+const HISSING: &str = "testsrc2=size=480x270:rate=25,noise=alls=60";
 const SOUND: &str = "sine=frequency=440:sample_rate=48000";
 const SECOND_SOUND: &str = "sine=frequency=880:sample_rate=48000";
 const SECONDS: u64 = 9;
@@ -204,7 +204,7 @@ fn by_ffmpeg() -> Vec<Made> {
             x(
                 &[HISSING, SOUND],
                 &format!(
-                    "{X264} -g 50 -b:v 900k -maxrate 900k -bufsize 1800k -c:a aac -b:a 64k -muxrate 1150k"
+                    "{X264} -g 50 -b:v 800k -maxrate 800k -bufsize 1600k -x264-params ipratio=4 -c:a aac -b:a 64k -muxrate 1000k"
                 ),
             ),
         ),
@@ -304,7 +304,13 @@ fn by_hand() -> Vec<Made> {
             "sound_of_a_second_at_once",
             mux(&with_sound(plain(50), |track| track.joined(1000, 0)), &usual()),
         ),
-        made("counter_jumps_at_units", mux(&plain_in_order(), &Params { jump_every: Some(23), ..usual() })),
+        made(
+            "counter_jumps_at_units",
+            mux(
+                &with_sound(plain_in_order(), |track| track.joined(216, 200)),
+                &Params { jump_every: Some(5), ..usual() },
+            ),
+        ),
         made("clock_every_100_ms", mux(&plain(50), &clock(Clock::Every(ms(100))))),
         made("clock_every_second", mux(&plain(50), &clock(Clock::Every(ms(1000))))),
         made("clock_at_key_pictures", mux(&plain(100), &clock(Clock::AtKeys))),
@@ -313,6 +319,7 @@ fn by_hand() -> Vec<Made> {
             mux(&plain(50), &Params { rate: Some(1_200_000), ..clock(Clock::Alone(0x1F0, ms(35))) }),
         ),
         made("pts_only", mux(&without_dts(plain_in_order()), &usual())),
+        made("pts_only_out_of_order", mux(&without_dts(plain(50)), &usual())),
         made("clocks_wrap", mux(&plain(25), &Params { base: PTS_WRAP - 4 * PTS_HZ, ..usual() })),
         made("small_units", mux(&with_sound(cut_video(plain(25), 700), |track| track.cut(150)), &usual())),
         made("joint_sound_longer", joint(4000, 4800, false)),

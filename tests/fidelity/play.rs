@@ -73,7 +73,7 @@ impl Outcome {
 pub(crate) fn settings(mode: &str) -> Vec<(&str, &str)> {
     vec![
         ("STREAM_MODE", mode),
-        ("STALL_DETECT", "4s"),
+        ("STALL_DETECT", "3s"),
         ("SESSION_IDLE_TIMEOUT", "500ms"),
         ("TUNER_COUNT", "64"),
         ("PREEMPT_SETTLE_DELAY", "0"),
@@ -100,6 +100,7 @@ pub(crate) fn play(items: Vec<Item>, settings: &[(&str, &str)]) -> Vec<Outcome> 
             .map(|watching| watching.join().unwrap_or_else(|_| Err("it did not answer".to_owned())))
             .collect()
     });
+    let played = clock.elapsed();
     let heard: Vec<_> = shows.iter().zip(&recordings).collect();
     let next = AtomicUsize::new(0);
     let mut outcomes: Vec<_> = std::thread::scope(|scope| {
@@ -114,6 +115,7 @@ pub(crate) fn play(items: Vec<Item>, settings: &[(&str, &str)]) -> Vec<Outcome> 
         let judges: Vec<_> = (0..JUDGES).map(|_| scope.spawn(judge)).collect();
         judges.into_iter().flat_map(|judge| judge.join().unwrap()).collect()
     });
+    eprintln!("{} played in {:?}, judged by {:?}", shows.len(), played, clock.elapsed());
     outcomes.sort_by_key(|(index, _)| *index);
     if outcomes.iter().any(|(_, outcome)| !outcome.is_right()) {
         let path = folder().join("log");

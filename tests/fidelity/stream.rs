@@ -60,6 +60,16 @@ pub(crate) struct Listed {
 }
 
 impl MakeUp {
+    /// The same with other PIDs.
+    pub(crate) fn renamed(&self, name: impl Fn(u16) -> u16) -> MakeUp {
+        let streams = self.streams.iter().map(|stream| Listed { pid: name(stream.pid), ..stream.clone() });
+        MakeUp {
+            pcr_pid: name(self.pcr_pid),
+            descriptors: self.descriptors.clone(),
+            streams: streams.collect(),
+        }
+    }
+
     fn read(section: &[u8]) -> Option<MakeUp> {
         let word = |at: usize| Some(u16::from_be_bytes([*section.get(at)?, *section.get(at + 1)?]));
         let pcr_pid = word(8)? & 0x1FFF;
@@ -84,6 +94,32 @@ pub(crate) struct Programme {
     pub(crate) pmt_pid: u16,
     /// Each different from the one before, with the packet in which it ended.
     pub(crate) make_ups: Vec<(usize, MakeUp)>,
+}
+
+impl Programme {
+    /// The PID that each stream has had from the beginning: another one by the same description, in its place, is it.
+    pub(crate) fn names(&self) -> BTreeMap<u16, u16> {
+        let mut names: BTreeMap<u16, u16> = BTreeMap::new();
+        for (index, (_, make_up)) in self.make_ups.iter().enumerate() {
+            let mut taken: BTreeSet<u16> =
+                make_up.streams.iter().filter_map(|stream| names.get(&stream.pid).copied()).collect();
+            for stream in &make_up.streams {
+                if names.contains_key(&stream.pid) {
+                    continue;
+                }
+                let is_it = |old: &&Listed| {
+                    (old.number, &old.descriptors) == (stream.number, &stream.descriptors)
+                        && names.get(&old.pid).is_some_and(|name| !taken.contains(name))
+                };
+                let before = index.checked_sub(1).map(|before| &self.make_ups[before].1.streams);
+                let old = before.and_then(|streams| streams.iter().find(is_it));
+                let name = old.map_or(stream.pid, |old| names[&old.pid]);
+                taken.insert(name);
+                names.insert(stream.pid, name);
+            }
+        }
+        names
+    }
 }
 
 /// All programmes that PATs name and PMTs describe, in their order.
@@ -170,6 +206,8 @@ pub(crate) struct Lane {
 #[derive(Clone, Debug)]
 pub(crate) struct Parts {
     pub(crate) programme: Programme,
+    /// The first PID of the stream that is on a PID.
+    pub(crate) names: BTreeMap<u16, u16>,
     pub(crate) lanes: Vec<Lane>,
     /// In ticks of 27 MHz, with the packet.
     pub(crate) pcrs: Vec<(usize, u64)>,
@@ -280,10 +318,11 @@ impl Unit {
 
 /// Takes a programme apart.
 pub(crate) fn parts(packets: &[Packet], programme: &Programme) -> Parts {
+    let names = programme.names();
     let mut open: Vec<Open> = Vec::new();
     for (_, make_up) in &programme.make_ups {
         for listed in &make_up.streams {
-            if !open.iter().any(|known| known.lane.pid == listed.pid) {
+            if names[&listed.pid] == listed.pid && !open.iter().any(|known| known.lane.pid == listed.pid) {
                 let lane = Lane { pid: listed.pid, number: listed.number, units: Vec::new(), orphans: 0 };
                 open.push(Open { lane, unit: None, sections: None });
             }
@@ -292,6 +331,7 @@ pub(crate) fn parts(packets: &[Packet], programme: &Programme) -> Parts {
     let pcr_pids: BTreeSet<u16> = programme.make_ups.iter().map(|(_, make_up)| make_up.pcr_pid).collect();
     let mut parts = Parts {
         programme: programme.clone(),
+        names,
         lanes: Vec::new(),
         pcrs: Vec::new(),
         breaks: Vec::new(),
@@ -321,7 +361,8 @@ pub(crate) fn parts(packets: &[Packet], programme: &Programme) -> Parts {
         if let Follow::Broken(before) = follow {
             parts.breaks.push((index, pid, before, view.counter()));
         }
-        let Some(stream) = open.iter_mut().find(|stream| stream.lane.pid == pid) else { continue };
+        let name = parts.names.get(&pid);
+        let Some(stream) = open.iter_mut().find(|stream| Some(&stream.lane.pid) == name) else { continue };
         if view.has_payload() {
             place += 1;
             let is_broken = matches!(follow, Follow::Broken(_)) && !view.starts();
