@@ -355,11 +355,11 @@ impl Watch {
         };
         // What has been scrambled from its first packet on need not have run to be missed.
         let is_unread = seen.payload_packets == 0 && seen.scrambled_packets > 0;
-        let payload = Pulse { steady: self.payload.steady || is_unread, ..self.payload };
+        let payload = self.payload.steady_if(self.payload.steady || is_unread);
         let has_pictures = seen.has_video && seen.video_packets > 0;
         let has_video = has_pictures && seen.pictures >= PICTURES_MIN;
         let is_steady = self.video.steady && seen.pictures >= STEADY_PICTURES_MIN;
-        let moving = Pulse { steady: is_steady, ..self.video };
+        let moving = self.video.steady_if(is_steady);
         // A clock that never ran steadily is none.
         let times = content(StallKind::PcrFrozen, self.times.steady, &self.times);
         let video = content(instead(StallKind::VideoSilent, &moving), has_video, &moving);

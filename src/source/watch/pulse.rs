@@ -71,6 +71,11 @@ impl Pulse {
         self.supply = (self.supply.max(now) + received).min(now + SUPPLY_MAX);
     }
 
+    /// The same for somebody who knows better whether it moves steadily.
+    pub(super) const fn steady_if(self, steady: bool) -> Self {
+        Self { steady, ..self }
+    }
+
     /// It is there as long as something else is.
     pub(super) fn last_until(&mut self, supply: Instant) {
         self.supply = self.supply.max(supply);
