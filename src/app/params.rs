@@ -10,7 +10,7 @@ use tunerd::engine::{self, Egress, SlowPolicy, Sources, TuneBackoff, ZeroCopy};
 use tunerd::exit::ExitCode;
 use tunerd::health;
 use tunerd::session::history;
-use tunerd::source::{self, direct, ffmpeg, startup};
+use tunerd::source::{self, direct, ffmpeg, pace, startup};
 use tunerd::{control, recovery, session};
 
 use super::Failure;
@@ -113,6 +113,11 @@ pub(crate) fn engine(
             capabilities: Arc::new(capabilities),
             ffmpeg_path: settings.ffmpeg.path.clone().into_os_string(),
             ffprobe_path: settings.ffmpeg.ffprobe_path.clone().into_os_string(),
+            pace: pace::Params {
+                rate: settings.ffmpeg.read_rate,
+                catch_up: settings.ffmpeg.read_rate_catch_up,
+                burst: Duration::from_secs(u64::from(settings.ffmpeg.initial_burst_seconds)),
+            },
             startup: startup::Params {
                 timeout: stream.startup_timeout,
                 bytes_min: stream.min_probe_bytes as u64,

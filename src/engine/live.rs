@@ -7,9 +7,9 @@ use crate::base::Instant;
 use crate::base::limits::ENTRY_POINTS_MAX;
 use crate::recovery::slate::Slate;
 use crate::recovery::{FillerReport, Splice};
-use crate::ring::{EntryIndex, Ring};
+use crate::ring::{EntryIndex, PaceLine, Ring};
 use crate::source::profile::{BitrateMeter, Profile};
-use crate::ts::{Inspector, Snapshot};
+use crate::ts::{Elapsed, Inspector, Snapshot};
 use crate::tuner::Channel;
 
 use super::client::ClientKey;
@@ -37,6 +37,12 @@ pub(crate) struct LiveSession {
     /// Sees the packets as viewers get them.
     pub(crate) inspector: Inspector,
     pub(crate) entries: EntryIndex<Snapshot>,
+    /// How much of the programme viewers have been shown.
+    pub(crate) shown: Elapsed,
+    /// Where in the ring that was, and what is promised to those who watch.
+    pub(crate) pace_line: PaceLine,
+    /// Somebody has left to whom something was promised.
+    pub(crate) promises_changed: bool,
     pub(crate) source: Option<SourceRun>,
     /// The attempt at a source that has yet to begin.
     pub(crate) awaited: Option<Awaited>,
@@ -115,6 +121,7 @@ impl LiveSession {
         now: Instant,
     ) -> (Self, Vec<session::Action>) {
         let (machine, actions) = Machine::new(params);
+        let pace_line = PaceLine::new(ring.capacity());
         let session = Self {
             id,
             channel,
@@ -123,6 +130,9 @@ impl LiveSession {
             ring,
             inspector: Inspector::new(),
             entries: EntryIndex::new(ENTRY_POINTS_MAX),
+            shown: Elapsed::default(),
+            pace_line,
+            promises_changed: false,
             source: None,
             awaited: None,
             probing: Probing::new(params),

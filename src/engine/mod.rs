@@ -14,6 +14,7 @@ mod intake;
 mod live;
 pub mod mailbox;
 mod opening;
+mod pacing;
 mod params;
 mod placement;
 pub mod port;

@@ -92,7 +92,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         }
     }
 
-    fn register_ring(&mut self, session: SessionKey) {
+    pub(crate) fn register_ring(&mut self, session: SessionKey) {
         let Some(live) = self.sessions.get_mut(session) else { return };
         if live.ring.registered().is_some() {
             return;
@@ -176,7 +176,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             }
         };
         let Some(live) = self.sessions.get_mut(session) else { return };
-        let ingest = Ingest::new(matches!(opening, Opening::Direct));
+        let ingest = Ingest::new(matches!(opening, Opening::Direct), self.params.sources.pace);
         let limits = startup::Params { timeout, inventory, ..self.params.sources.startup };
         let startup = Startup::new(limits, self.now);
         live.source = Some(SourceRun {

@@ -63,6 +63,8 @@ pub struct Sources {
     pub ffmpeg_path: OsString,
     /// The program that is asked about streams whose packets do not tell what they are.
     pub ffprobe_path: OsString,
+    /// How far ahead of viewers they are read.
+    pub pace: source::pace::Params,
     /// When a start has succeeded or failed.
     pub startup: source::startup::Params,
 }

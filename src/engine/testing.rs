@@ -76,6 +76,7 @@ pub(super) fn params() -> Params {
             capabilities: Arc::new(source::ffmpeg::Capabilities::parse("", "")),
             ffmpeg_path: OsString::new(),
             ffprobe_path: OsString::new(),
+            pace: source::pace::Params { rate: 1.0, catch_up: 1.75, burst: second * 10 },
             startup: source::startup::Params::default(),
         },
         filler: None,
@@ -146,6 +147,8 @@ pub(super) fn add_session(core: &mut SimCore, channel: i64) -> SessionKey {
 /// Adds somebody who watches it.
 pub(super) fn add_viewer(core: &mut SimCore, session: SessionKey, handle: Handle) -> ClientKey {
     let number = core.sessions.get_mut(session).unwrap().history.attach();
+    let now = core.now;
+    let promised = core.sessions.get_mut(session).unwrap().pace_line.promise(now, 0);
     let viewer = Viewer {
         session,
         number,
@@ -157,6 +160,7 @@ pub(super) fn add_viewer(core: &mut SimCore, session: SessionKey, handle: Handle
         zero_copy: ZeroCopyState::Off,
         progress_at: Instant::START,
         joined_at: Instant::START,
+        promised,
         until: None,
         bytes_sent: number,
         skip_wanted: false,
