@@ -157,3 +157,80 @@ impl PaceLine {
 const fn step(capacity: u64) -> u64 {
     capacity / (MARKS_MAX as u64 / 2) + 1
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_millis(millis)
+    }
+
+    /// A programme of 1000 bytes a millisecond that has come so many seconds far.
+    fn line(seconds: u32) -> PaceLine {
+        let mut line = PaceLine::new(1 << 23);
+        for millis in 0..=seconds * 1000 {
+            line.note(u64::from(millis) * 1000, Duration::from_millis(u64::from(millis)));
+        }
+        line
+    }
+
+    fn free_at(line: &PaceLine, floor: u64) -> Option<u64> {
+        line.free_at(floor).map(Instant::as_millis)
+    }
+
+    #[test]
+    fn what_a_viewer_has_not_had_time_to_take_is_not_free() {
+        let mut line = line(20);
+        assert_eq!(line.free_at(5_000_000), None, "nobody is there");
+        line.promise(at(100_000), 14_000_000);
+        assert_eq!(line.free_at(0), None, "nothing is overwritten");
+        let late = 100_000 + 1000 + 300;
+        let free = free_at(&line, 15_000_000).unwrap();
+        assert!((late..late + 40).contains(&free), "the second from 14 to 15 takes a second: {free}");
+        line.promise(at(200_000), 19_000_000);
+        assert!(free_at(&line, 15_000_000).unwrap() > 195_000, "whoever is furthest behind counts");
+    }
+
+    #[test]
+    fn promises_end_with_those_who_had_them() {
+        let mut line = line(20);
+        let first = line.promise(at(100_000), 4_000_000);
+        let second = line.promise(at(100_000), 19_000_000);
+        assert!(first > second);
+        line.forget_promises();
+        line.promise_again(second);
+        line.promises_kept();
+        let free = free_at(&line, 19_000_000).unwrap();
+        assert!((100_300..100_340).contains(&free), "{free}");
+        line.forget_promises();
+        line.promises_kept();
+        assert_eq!(line.free_at(19_000_000), None);
+    }
+
+    #[test]
+    fn whoever_had_to_wait_for_the_writer_goes_on_from_there() {
+        let mut line = line(20);
+        line.starve(at(1_000_000));
+        assert_eq!(line.free_at(10_000_000), None, "nobody waits");
+        line.promise(at(100_000), 19_000_000);
+        line.starve(at(108_000));
+        let free = free_at(&line, 20_000_000).unwrap();
+        assert!((108_300..108_340).contains(&free), "{free}");
+    }
+
+    #[test]
+    fn it_remembers_what_the_ring_holds_and_not_much_more() {
+        let mut line = line(3600);
+        assert!(line.marks.len() <= MARKS_MAX);
+        line.evict_below(3_599_000_000);
+        assert_eq!(line.time_since(3_599_500_000).as_millis() / 10, 50);
+        let bytes = line.bytes_in(SECOND);
+        assert!(bytes.abs_diff(1_000_000) < 5000, "{bytes}");
+        line.promise(at(10_000_000), 3_599_500_000);
+        let free = free_at(&line, 3_599_600_000).unwrap();
+        assert!((10_000_400..10_000_440).contains(&free), "{free}");
+    }
+}

@@ -27,6 +27,8 @@ const STEP: Duration = Duration::from_millis(200);
 const REST_MAX: Duration = Duration::from_millis(500);
 /// What one read may have brought too much. More is a mistake about the time in it, and is forgotten.
 const DEBT_MAX: Duration = Duration::from_secs(1);
+/// What is read at once while its rate is not known: a few seconds of radio at most.
+const UNKNOWN_READ_BYTES: usize = READ_BYTES_MAX / 4;
 /// The least that is read at once.
 const READ_BYTES_MIN: usize = 7 * PACKET_BYTES;
 
@@ -131,7 +133,7 @@ impl Pacer {
     #[must_use]
     pub fn room(&self) -> usize {
         let (Some(pace), Some(rate)) = (self.pace, self.elapsed.bytes_per_second()) else {
-            return READ_BYTES_MAX;
+            return UNKNOWN_READ_BYTES;
         };
         let seconds = pace.credit.max(STEP.as_secs_f64());
         let step = Duration::from_secs_f64(seconds).as_millis() * u128::from(rate) / 1000;
@@ -142,5 +144,130 @@ impl Pacer {
     #[must_use]
     pub fn behind(&self) -> Duration {
         self.pace.map_or(Duration::ZERO, |pace| Duration::from_secs_f64((-pace.lead).max(0.0)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ts::elapsed_tests::Pictures;
+
+    const PARAMS: Params = Params { rate: 1.0, catch_up: 1.75, burst: Duration::from_secs(10) };
+    const PICTURE_MS: u64 = 40;
+
+    /// A source that has more than is read of it, and somebody who reads.
+    struct Reader {
+        pacer: Pacer,
+        pictures: Pictures,
+        now: u64,
+        /// Pictures read since the first.
+        read: u64,
+        longest_rest: u64,
+    }
+
+    impl Reader {
+        fn new(pictures: Pictures, params: Params) -> Self {
+            let mut pacer = Pacer::new(params);
+            pacer.follow(Some(&Pictures::programme()));
+            let mut reader = Self { pacer, pictures, now: 0, read: 0, longest_rest: 0 };
+            reader.picture();
+            reader.pacer.first_picture();
+            reader.pacer.begin(Instant::from_millis(0));
+            reader
+        }
+
+        fn picture(&mut self) {
+            self.pictures.next().iter().for_each(|packet| self.pacer.packet(packet));
+            self.read += 1;
+        }
+
+        /// Reads whatever may be read until then, of a source that has `left` more pictures.
+        fn read_to(&mut self, until_ms: u64, mut left: u64) {
+            while self.now < until_ms {
+                match self.pacer.rests_until(Instant::from_millis(self.now)) {
+                    Some(until) => {
+                        let until = until.as_millis().max(self.now + 1);
+                        self.longest_rest = self.longest_rest.max(until - self.now);
+                        self.now = until;
+                    }
+                    None if left == 0 => self.now += 10,
+                    None => {
+                        let bytes = self.pictures.packets_each * PACKET_BYTES;
+                        let pictures = (self.pacer.room() / bytes).max(1) as u64;
+                        for _ in 0..pictures.min(left) {
+                            self.picture();
+                        }
+                        left -= pictures.min(left);
+                    }
+                }
+            }
+        }
+
+        fn read_ms(&self) -> u64 {
+            self.read * PICTURE_MS
+        }
+    }
+
+    #[test]
+    fn a_film_is_read_a_burst_ahead_and_then_at_its_own_rate() {
+        for (packets_each, clock_every, has_stamps) in
+            [(3, 1, true), (10, 0, true), (10, 125, true), (1000, 1, true), (1000, 1, false), (1000, 50, true)]
+        {
+            let pictures = Pictures { packets_each, clock_every, has_stamps, ..Pictures::USUAL };
+            let mut reader = Reader::new(pictures, PARAMS);
+            for second in 0..600 {
+                reader.read_to(second * 1000 + 1, u64::MAX);
+                let ahead = reader.read_ms().saturating_sub(reader.now);
+                assert!((9000..=11_000).contains(&ahead), "{ahead} ms ahead after {second} s of {packets_each}");
+            }
+            assert!(reader.longest_rest <= 500, "{} ms", reader.longest_rest);
+        }
+    }
+
+    #[test]
+    fn a_loop_neither_stops_the_reading_nor_gives_credit() {
+        let mut reader = Reader::new(Pictures::USUAL, PARAMS);
+        for turn in 1..200 {
+            reader.read_to(turn * 3000, u64::MAX);
+            reader.pictures.number = if turn % 3 == 0 { 1_000_000 } else { 0 };
+            let ahead = reader.read_ms().saturating_sub(reader.now);
+            let lost = turn * 2 * PICTURE_MS;
+            assert!(ahead <= 10_500 + lost && ahead >= 8000, "{ahead} ms ahead after {turn} jumps");
+        }
+    }
+
+    #[test]
+    fn what_a_late_source_owes_is_read_faster_and_no_more_than_the_burst_at_once() {
+        let mut reader = Reader::new(Pictures::USUAL, PARAMS);
+        // It has nothing for a minute; then all of it at once.
+        reader.read_to(60_000, 0);
+        reader.read_to(60_010, u64::MAX);
+        assert!(reader.read_ms() <= 10_500, "the burst: {} ms", reader.read_ms());
+        reader.read_to(64_000, u64::MAX);
+        let hurried = reader.read_ms() - 10_000;
+        assert!(hurried <= 8000, "not faster than allowed: {hurried} ms in 4 s");
+        let before = reader.read_ms();
+        reader.read_to(164_000, u64::MAX);
+        let hundred = reader.read_ms() - before;
+        assert!(hundred <= 120_000, "it has caught up with ten seconds at most: {hundred} ms in 100 s");
+    }
+
+    #[test]
+    fn a_live_source_is_never_held_up_though_its_clock_is_a_little_fast() {
+        let mut reader = Reader::new(Pictures::USUAL, PARAMS);
+        for picture in 0..25 * 3600 * 2_u64 {
+            reader.now = picture * PICTURE_MS * 9999 / 10_000;
+            assert_eq!(reader.pacer.rests_until(Instant::from_millis(reader.now)), None, "at {} ms", reader.now);
+            reader.picture();
+        }
+    }
+
+    #[test]
+    fn odd_settings_act_as_their_help_says() {
+        let odd = Params { rate: f64::NAN, catch_up: 0.5, burst: Duration::ZERO };
+        assert_eq!(
+            odd.effective(),
+            Params { rate: 1.0, catch_up: 1.0, burst: Duration::from_secs(1) }
+        );
     }
 }

@@ -12,11 +12,13 @@ use crate::ts::psi::Programme;
 const SECOND: i64 = 27_000_000;
 /// 27 MHz ticks in one of 90 kHz.
 const PTS_TICK: i64 = 300;
-/// Two samples of the clock follow one another within this, if nothing else says how far apart they are. Encoders
-/// that send it with key pictures only send one every ten seconds at most.
+/// The first two samples of the clock follow one another within this, if nothing else says how far apart they are.
+/// Encoders that send it with key pictures only send one every ten seconds at most.
 const PCR_STEP_MAX: i64 = 15 * SECOND;
 /// Beyond what time stamps say the clock goes on by no more than this.
 const PCR_SLACK: i64 = SECOND;
+/// Without time stamps, by no more than so many times its widest step so far.
+const PCR_STEP_TIMES: i64 = 3;
 /// Two time stamps of one stream follow one another within this.
 const PTS_STEP_MAX: i64 = 5 * SECOND;
 /// Time stamps step back by less than this only because pictures are not sent in the order in which they are shown.
@@ -37,6 +39,8 @@ pub struct Elapsed {
     /// The stream whose time stamps are read.
     timed_pid: Option<Pid>,
     pcr: Option<Pcr>,
+    /// The widest step of the clock.
+    pcr_step: Option<i64>,
     pts: Option<Pts>,
     /// Ticks up to the last sample of the clock.
     at_pcr: i64,
@@ -107,10 +111,15 @@ impl Elapsed {
             // A clock that stands still tells nothing.
             return;
         }
-        let most = if self.is_timed { self.since_pcr + PCR_SLACK } else { PCR_STEP_MAX };
+        let most = match self.pcr_step {
+            _ if self.is_timed => self.since_pcr + PCR_SLACK,
+            Some(step) => (step * PCR_STEP_TIMES).clamp(PCR_SLACK, PCR_STEP_MAX),
+            None => PCR_STEP_MAX,
+        };
         if !(0..=most).contains(&ticks) {
             return self.rebase(Some(pcr));
         }
+        self.pcr_step = self.pcr_step.max(Some(ticks));
         self.at_pcr += ticks;
         self.since_pcr = 0;
         self.is_timed = false;
@@ -182,5 +191,125 @@ impl Elapsed {
     pub fn time(&self) -> Duration {
         let nanos = u128::from(self.ticks().unsigned_abs()) * 1000 / 27;
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::ts::psi::{Pmt, Section};
+    use crate::ts::testing::{Fields, pes, pmt};
+
+    /// 90 kHz ticks of a picture.
+    const PICTURE: u64 = 3600;
+
+    /// Pictures of 40 ms, one after the other.
+    #[derive(Clone, Debug)]
+    pub(crate) struct Pictures {
+        pub(crate) packets_each: usize,
+        /// The clock comes with every so many pictures; zero is never.
+        pub(crate) clock_every: u64,
+        pub(crate) has_stamps: bool,
+        /// Its place in time, in pictures, and what the clock says there.
+        pub(crate) number: u64,
+        pub(crate) base: u64,
+    }
+
+    impl Pictures {
+        pub(crate) const USUAL: Self =
+            Self { packets_each: 10, clock_every: 1, has_stamps: true, number: 0, base: 90_000 };
+
+        pub(crate) fn programme() -> Programme {
+            let section = pmt(0, &[0x1B]);
+            Programme {
+                transport_stream_id: 1,
+                pat_version: 0,
+                pmt_pid: Pid::new(0x1000).unwrap(),
+                pmt: Pmt::parse(Section::parse(&section).unwrap()).unwrap(),
+            }
+        }
+
+        /// The packets of the next picture.
+        pub(crate) fn next(&mut self) -> Vec<PacketBytes> {
+            let ticks = (self.base + self.number * PICTURE) % (1 << 33);
+            let has_clock = self.clock_every > 0 && self.number.is_multiple_of(self.clock_every);
+            let pcr = has_clock.then(|| Pcr::from_ticks(ticks * 300));
+            let pts = self.has_stamps.then(|| Pts::from_ticks((ticks + 9000) % (1 << 33)));
+            self.number += 1;
+            let first = Fields { pid: 0x100, unit_start: true, pcr, ..Fields::NONE };
+            let rest = Fields { pid: 0x100, ..Fields::NONE };
+            let mut packets = vec![first.packet(&pes(0xE0, pts, &[7; 100]))];
+            packets.resize(self.packets_each, rest.packet(&[7; 184]));
+            packets
+        }
+    }
+
+    fn elapsed() -> Elapsed {
+        let mut elapsed = Elapsed::default();
+        elapsed.follow(Some(&Pictures::programme()));
+        elapsed
+    }
+
+    fn play(elapsed: &mut Elapsed, pictures: &mut Pictures, count: u64) -> u64 {
+        for _ in 0..count {
+            pictures.next().iter().for_each(|packet| elapsed.packet(packet));
+        }
+        u64::try_from(elapsed.time().as_millis()).unwrap()
+    }
+
+    #[test]
+    fn time_goes_on_by_the_clock_by_stamps_or_by_both() {
+        for (clock_every, has_stamps) in [(1, true), (1, false), (0, true), (125, true), (25, false), (3, true)] {
+            let mut pictures = Pictures { clock_every, has_stamps, ..Pictures::USUAL };
+            let mut elapsed = elapsed();
+            let time = play(&mut elapsed, &mut pictures, 501);
+            let least = if has_stamps { 19_900 } else { 19_000 };
+            assert!((least..=20_000).contains(&time), "every {clock_every}, {has_stamps}: {time} ms");
+            let rate = elapsed.bytes_per_second().unwrap();
+            assert!(rate.abs_diff(47_000) < 1000, "every {clock_every}, {has_stamps}: {rate}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_wraps_goes_on() {
+        let mut pictures = Pictures { base: (1 << 33) - 100 * PICTURE, ..Pictures::USUAL };
+        assert_eq!(play(&mut elapsed(), &mut pictures, 201), 8000);
+    }
+
+    #[test]
+    fn a_jump_counts_as_nothing_in_either_direction() {
+        for jump in [-1_000_000_i64, -250, -75, 75, 250, 1_000_000] {
+            let mut pictures = Pictures { number: 2_000_000, ..Pictures::USUAL };
+            let mut elapsed = elapsed();
+            play(&mut elapsed, &mut pictures, 101);
+            pictures.number = pictures.number.saturating_add_signed(jump);
+            let time = play(&mut elapsed, &mut pictures, 100);
+            assert!(time.abs_diff(8000) <= 80, "{jump}: {time} ms");
+        }
+    }
+
+    #[test]
+    fn where_the_clock_stops_bytes_tell_the_time() {
+        let mut pictures = Pictures::USUAL;
+        let mut elapsed = elapsed();
+        play(&mut elapsed, &mut pictures, 101);
+        (pictures.clock_every, pictures.has_stamps) = (0, false);
+        let time = play(&mut elapsed, &mut pictures, 250);
+        assert!(time.abs_diff(4000 + 9000) < 100, "all but a second of the ten: {time} ms");
+    }
+
+    #[test]
+    fn damaged_packets_and_those_of_others_tell_nothing() {
+        let mut elapsed = elapsed();
+        let mut pictures = Pictures::USUAL;
+        for _ in 0..50 {
+            for mut packet in pictures.next() {
+                packet[1] |= 0x80;
+                elapsed.packet(&packet);
+                packet[1] = 0x42;
+                elapsed.packet(&packet);
+            }
+        }
+        assert_eq!((elapsed.time(), elapsed.bytes_per_second()), (Duration::ZERO, None));
     }
 }

@@ -36,6 +36,8 @@ pub use codec::{Codec, CodecSet, Descriptor, Descriptors, StreamKind};
 pub use continuity::{Continuity, ContinuityTable};
 pub use crc::crc32;
 pub use elapsed::Elapsed;
+#[cfg(test)]
+pub(crate) use elapsed::tests as elapsed_tests;
 pub use entry_point::BARE_PICTURES_MAX;
 pub use inspector::{EntryPoint, Inspector, PacketCounts};
 pub use inventory::{ComponentState, Inventory, InventoryMethod};
