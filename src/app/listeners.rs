@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockProtocol, SockType, SockaddrStorage, bind, listen, setsockopt,
+    AddressFamily, Backlog, SockFlag, SockProtocol, SockType, SockaddrStorage, bind, getsockname, listen, setsockopt,
     socket, sockopt,
 };
 
@@ -34,6 +34,17 @@ pub(crate) fn open(addresses: &[BindAddress], cores: u8) -> Result<Vec<Vec<Owned
         return shared(&inherited, cores);
     }
     (0..cores).map(|core| bind_all(addresses, core == 0)).collect()
+}
+
+/// Where they listen. What is no Internet socket is left out.
+pub(crate) fn addresses(listeners: &[Vec<OwnedFd>]) -> Vec<SocketAddr> {
+    let address = |socket: &OwnedFd| {
+        let storage: SockaddrStorage = getsockname(socket.as_raw_fd()).ok()?;
+        let v4 = storage.as_sockaddr_in().map(|inet| SocketAddr::from((inet.ip(), inet.port())));
+        let v6 = storage.as_sockaddr_in6().map(|inet| SocketAddr::from((inet.ip(), inet.port())));
+        v4.or(v6)
+    };
+    listeners.iter().flatten().filter_map(address).collect()
 }
 
 /// systemd's sockets cannot be had once per core: the cores share them.

@@ -104,6 +104,7 @@ pub(crate) fn engine(
             },
             direct: direct::Params {
                 user_agent: stream.user_agent.clone(),
+                via: None,
                 connect_timeout: stream.connect_timeout,
                 header_timeout: stream.startup_timeout,
                 startup_timeout: stream.startup_timeout,
@@ -130,6 +131,7 @@ pub(crate) fn engine(
             timeout: settings.probe.timeout,
             tune_delay: settings.probe.tune_delay,
         },
+        own: engine::Own::default(),
         chunk_bytes: settings.buffer.chunk_bytes as u64,
         cores: core_count(settings),
         tuners,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::base::Instant;
 use crate::base::limits::ENTRY_POINTS_MAX;
+use crate::http::Via;
 use crate::recovery::slate::Slate;
 use crate::recovery::{FillerReport, Splice};
 use crate::ring::{EntryIndex, PaceLine, Ring};
@@ -92,6 +93,10 @@ pub(crate) struct LiveSession {
     pub(crate) ended: Option<Ended>,
     /// What went wrong with the last source; redacted.
     pub(crate) error: Option<String>,
+    /// The last source that did not start was this server itself.
+    pub(crate) met_itself: bool,
+    /// Viewers that are tunerds, or that were sent by some, and which.
+    pub(crate) restreamers: Vec<(ClientKey, Via)>,
     pub(crate) cutover_warning: CutoverWarning,
     pub(crate) skip_log: Coalesced<()>,
     pub(crate) stats: SessionStats,
@@ -158,6 +163,8 @@ impl LiveSession {
             failure: None,
             ended: None,
             error: None,
+            met_itself: false,
+            restreamers: Vec::new(),
             cutover_warning: CutoverWarning::default(),
             skip_log: Coalesced::default(),
             stats: SessionStats::default(),

@@ -156,11 +156,16 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     fn open_now(&mut self, session: SessionKey, attempt: Attempt, opening: Opening) {
         let (inventory, detection) = self.terms_of(&attempt, opening);
         let timeout = attempt.deadline - self.now;
+        let url = attempt.source.url.clone();
+        if let Some(address) = self.own_address_in(&url) {
+            let error = SourceError::own_server(address);
+            return self.source_failed_to_start(session, &attempt.source, &error);
+        }
+        let via = self.via(session);
+        let direct = direct::Params { startup_timeout: timeout, via, ..self.params.sources.direct.clone() };
         let Some(live) = self.sessions.get_mut(session) else { return };
         live.runs += 1;
         let run = live.runs;
-        let url = attempt.source.url.clone();
-        let direct = direct::Params { startup_timeout: timeout, ..self.params.sources.direct.clone() };
         let io = match opening {
             Opening::Direct => match Client::new(&url, direct, self.now) {
                 Ok(client) => {
@@ -360,7 +365,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let url = crate::base::redact::url(&source.url);
         log::warn!("{}", events::source_start_failed(live.about(), source.id.0, &url, &error.reason()));
         self.note_error(session, error.reason());
-        let Some(live) = self.sessions.get(session) else { return };
+        let Some(live) = self.sessions.get_mut(session) else { return };
+        live.met_itself = error.is_loop();
         // Told apart for the viewer: nothing came at all, or something came and was no picture.
         let came = live.source.as_ref().is_some_and(|source| source.ingest.bytes > 0);
         let silent = came && matches!(error.kind(), Kind::Timeout | Kind::NoEntryPoint);

@@ -61,8 +61,10 @@ impl LiveSession {
         let room = self.ring.capacity().saturating_sub(taken + self.ring.pending_bytes());
         // A little less than the lag that is wished for is not worth a larger ring.
         (lag - lag / 4 + span > room).then(|| {
-            let needed = lag + span + taken + self.ring.pending_bytes();
-            needed / 16 * GROWTH_SIXTEENTHS
+            let needed = (lag + span + taken + self.ring.pending_bytes()) / 16 * GROWTH_SIXTEENTHS;
+            // How far away the next one is can only be guessed.
+            let guessed = if since_last > self.entries.widest() { self.ring.capacity() / 2 * 3 } else { 0 };
+            needed.max(guessed)
         })
     }
 }

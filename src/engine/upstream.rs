@@ -7,6 +7,7 @@ use crate::base::{ChildExit, Errno, HeapBytes, Instant};
 use crate::ring::{Lent, ReserveError, WriteSpan};
 use crate::source::Opening;
 use crate::source::direct::{self, Client, Want};
+use crate::source::error::SourceError;
 use crate::source::startup::Startup;
 use crate::uring::{Driver, Event, Handle, Hangup, Operation};
 
@@ -122,6 +123,10 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                 return false;
             }
             Want::Connect(address) => {
+                if super::own::is_own(&self.params.own, address) {
+                    client.refuse(SourceError::own_server(address));
+                    return true;
+                }
                 if let Some(old) = socket.take() {
                     self.driver.close(old, Hangup::Finish);
                 }

@@ -99,6 +99,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let holds_ring = client.viewer().is_some_and(|viewer| holds(viewer) && is_written(viewer));
         self.driver.close(client.handle, if holds_ring { Hangup::Reset } else { how });
         if let Some(session) = client.session() {
+            self.forget_restreamer(session, key);
             self.uncount_viewer(session);
             self.session_event(session, Event::Left);
         }

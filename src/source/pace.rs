@@ -43,6 +43,12 @@ pub struct Params {
     pub burst: Duration,
 }
 
+impl Default for Params {
+    fn default() -> Self {
+        Self { rate: 1.0, catch_up: 1.75, burst: Duration::from_secs(10) }
+    }
+}
+
 impl Params {
     fn effective(self) -> Self {
         let or_one = |rate: f64| if rate.is_finite() && rate > 0.0 { rate } else { 1.0 };
@@ -152,7 +158,6 @@ mod tests {
     use super::*;
     use crate::ts::elapsed_tests::Pictures;
 
-    const PARAMS: Params = Params { rate: 1.0, catch_up: 1.75, burst: Duration::from_secs(10) };
     const PICTURE_MS: u64 = 40;
 
     /// A source that has more than is read of it, and somebody who reads.
@@ -214,7 +219,7 @@ mod tests {
             [(3, 1, true), (10, 0, true), (10, 125, true), (1000, 1, true), (1000, 1, false), (1000, 50, true)]
         {
             let pictures = Pictures { packets_each, clock_every, has_stamps, ..Pictures::USUAL };
-            let mut reader = Reader::new(pictures, PARAMS);
+            let mut reader = Reader::new(pictures, Params::default());
             for second in 0..600 {
                 reader.read_to(second * 1000 + 1, u64::MAX);
                 let ahead = reader.read_ms().saturating_sub(reader.now);
@@ -226,7 +231,7 @@ mod tests {
 
     #[test]
     fn a_loop_neither_stops_the_reading_nor_gives_credit() {
-        let mut reader = Reader::new(Pictures::USUAL, PARAMS);
+        let mut reader = Reader::new(Pictures::USUAL, Params::default());
         for turn in 1..200 {
             reader.read_to(turn * 3000, u64::MAX);
             reader.pictures.number = if turn % 3 == 0 { 1_000_000 } else { 0 };
@@ -238,7 +243,7 @@ mod tests {
 
     #[test]
     fn what_a_late_source_owes_is_read_faster_and_no_more_than_the_burst_at_once() {
-        let mut reader = Reader::new(Pictures::USUAL, PARAMS);
+        let mut reader = Reader::new(Pictures::USUAL, Params::default());
         // It has nothing for a minute; then all of it at once.
         reader.read_to(60_000, 0);
         reader.read_to(60_010, u64::MAX);
@@ -254,7 +259,7 @@ mod tests {
 
     #[test]
     fn a_live_source_is_never_held_up_though_its_clock_is_a_little_fast() {
-        let mut reader = Reader::new(Pictures::USUAL, PARAMS);
+        let mut reader = Reader::new(Pictures::USUAL, Params::default());
         for picture in 0..25 * 3600 * 2_u64 {
             reader.now = picture * PICTURE_MS * 9999 / 10_000;
             assert_eq!(reader.pacer.rests_until(Instant::from_millis(reader.now)), None, "at {} ms", reader.now);

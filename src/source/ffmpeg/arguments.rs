@@ -11,7 +11,7 @@ use crate::source::mode::{self, Mode, Remux};
 use crate::source::scheme::Scheme;
 
 /// What one run of ffmpeg is asked for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Run {
     /// What to do with the streams.
     pub remux: Remux,
@@ -19,6 +19,8 @@ pub struct Run {
     pub detection: Detection,
     /// What is added to all times of the output.
     pub timestamp_offset: Duration,
+    /// The value of the `Via` header of its requests.
+    pub via: Option<String>,
 }
 
 /// The arguments for a source: each option is one that the installed ffmpeg knows and the source's protocol takes.
@@ -55,6 +57,9 @@ pub fn arguments(
     let agent = params.user_agent.trim();
     if scheme.is_http() && !agent.is_empty() && !agent.chars().any(char::is_control) {
         list.known(Feature::UserAgent, "-user_agent", agent);
+    }
+    if let Some(via) = run.via.as_ref().filter(|_| scheme.is_http()) {
+        list.option("-headers", format!("Via: {via}\r\n"));
     }
     let flags = input_flags(run.remux, params);
     if !flags.is_empty() {
@@ -242,7 +247,7 @@ libx264 AVOptions:
     }
 
     fn run(remux: Remux) -> Run {
-        Run { remux, detection: Detection::default(), timestamp_offset: Duration::ZERO }
+        Run { remux, detection: Detection::default(), timestamp_offset: Duration::ZERO, via: None }
     }
 
     fn line_with(url: &str, run: &Run, params: &Params, help: &str) -> String {
@@ -385,7 +390,7 @@ libx264 AVOptions:
                 "-probesize 2000000 -analyzeduration 3000000",
             ),
         ] {
-            let run = Run { remux: Remux::Copy, detection, timestamp_offset: Duration::from_nanos(offset) };
+            let run = Run { remux: Remux::Copy, detection, timestamp_offset: Duration::from_nanos(offset), via: None };
             let line = line_with("http://h/1", &run, &Params::default(), NEW);
             assert!(line.contains(expected), "{expected} in {line}");
         }
