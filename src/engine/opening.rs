@@ -139,6 +139,18 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let left = attempt.deadline - self.now;
         match (opening, attempt.look) {
             (Opening::Direct, _) => (startup::Inventory::AsDeclared, detection),
+            (Opening::Ffmpeg(remux), Look::First) if mode::may_be_quick(remux, &attempt.source.url) => {
+                let stored = stored_profile(&self.health.book, &attempt.source);
+                let quick = detection.quick(stored.bitrate_bps);
+                let is_known = matches!(
+                    component_hint(&stored),
+                    ComponentState::VideoOnly | ComponentState::AudioOnly
+                );
+                let is_all = is_known || detection.after_quick(left).is_none();
+                let inventory =
+                    if is_all { startup::Inventory::AsDeclared } else { startup::Inventory::VideoAndAudio };
+                (inventory, quick)
+            }
             (Opening::Ffmpeg(_), Look::Relaxed(longer)) => (startup::Inventory::AsDeclared, longer),
             (Opening::Ffmpeg(_), Look::First) => {
                 let stored = stored_profile(&self.health.book, &attempt.source);
@@ -148,7 +160,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                         .relaxed(left)
                         .map_or(startup::Inventory::AsDeclared, |_longer| startup::Inventory::VideoAndAudio),
                 };
-                (inventory, detection)
+                (inventory, detection.effective())
             }
         }
     }
@@ -347,9 +359,16 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     /// The second look of ffmpeg at a source of which the first has not found everything.
     fn longer_look(&self, attempt: &Attempt, opening: Opening, error: &SourceError) -> Option<Detection> {
         let is_first = matches!(opening, Opening::Ffmpeg(_)) && attempt.look == Look::First;
-        let is_incomplete = is_first && error.kind() == Kind::Inventory;
         let detection = self.params.sources.ffmpeg.detection;
-        is_incomplete.then(|| detection.relaxed(attempt.deadline - self.now)).flatten()
+        let left = attempt.deadline - self.now;
+        match opening {
+            Opening::Ffmpeg(remux) if is_first && mode::may_be_quick(remux, &attempt.source.url) => {
+                let is_incomplete = error.kind() == Kind::Inventory || error.lacks_parameters();
+                is_incomplete.then(|| detection.after_quick(left)).flatten()
+            }
+            Opening::Ffmpeg(_) if is_first && error.kind() == Kind::Inventory => detection.relaxed(left),
+            Opening::Ffmpeg(_) | Opening::Direct => None,
+        }
     }
 
     pub(crate) fn source_failed_to_start(

@@ -163,6 +163,13 @@ impl SourceError {
         Self { opened: Opened::Ffmpeg, ffmpeg, ..self }
     }
 
+    /// True when ffmpeg has given up because it had not looked at its input for long enough.
+    #[must_use]
+    pub fn lacks_parameters(&self) -> bool {
+        let words = self.ffmpeg.as_deref().unwrap_or_default();
+        PARAMETER_WORDS.iter().any(|word| words.contains(word))
+    }
+
     /// What went wrong.
     #[must_use]
     pub const fn kind(&self) -> Kind {
@@ -271,6 +278,10 @@ fn status_after(rest: &str) -> Option<u16> {
     let code = digits.get(..3).filter(|_| end == 3)?;
     code.parse().ok().filter(|code| (400..=599).contains(code))
 }
+
+/// What ffmpeg says about streams of which it has not seen enough.
+const PARAMETER_WORDS: &[&str] =
+    &["codec parameters", "sample rate not set", "dimensions not set", "Could not write header"];
 
 const STATUS_WORDS: &[&str] = &["upstream returned status", "http error", "server returned"];
 

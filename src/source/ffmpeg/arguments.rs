@@ -15,7 +15,7 @@ use crate::source::scheme::Scheme;
 pub struct Run {
     /// What to do with the streams.
     pub remux: Remux,
-    /// How long to look at the input: [`Params::detection`], or longer in a second attempt.
+    /// How long to look at the input: what [`Params::detection`] makes of an attempt.
     pub detection: Detection,
     /// What is added to all times of the output.
     pub timestamp_offset: Duration,
@@ -45,9 +45,8 @@ pub fn arguments(
     list.flags(&["-hide_banner", "-loglevel", params.log_level.name(), "-nostdin"]);
     pacing(&mut list, params);
     socket_buffer(&mut list, params, scheme);
-    let detection = run.detection.effective();
-    list.option("-probesize", detection.probe_bytes);
-    list.option("-analyzeduration", micros_up(detection.analyze));
+    list.option("-probesize", run.detection.probe_bytes);
+    list.option("-analyzeduration", micros_up(run.detection.analyze));
     reconnect(&mut list, params, scheme, url);
     read_timeout(&mut list, params, scheme);
     if scheme == Scheme::Rtsp && capabilities.has(Feature::RtspPreferTcp) {
@@ -379,11 +378,12 @@ libx264 AVOptions:
     fn a_run_brings_its_own_detection_and_offset() {
         for (detection, offset, expected) in [
             (
-                Detection { probe_bytes: 16_384, analyze: Duration::from_millis(100) },
+                Detection { probe_bytes: 16_384, analyze: Duration::from_millis(100) }.effective(),
                 0,
                 "-probesize 128000 -analyzeduration 1000000",
             ),
             (Detection { probe_bytes: 0, analyze: Duration::ZERO }, 400, "-output_ts_offset 0.000000 -f"),
+            (Detection::default().quick(0), 0, "-probesize 200000 -analyzeduration 400000"),
             (
                 Detection::default().relaxed(Duration::MAX).unwrap(),
                 0,
