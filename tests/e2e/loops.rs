@@ -58,9 +58,10 @@ fn a_source_that_is_this_very_server_is_refused_by_its_address() {
         let words = "the source is this very server";
         assert_refused(&daemon, "100", words);
         assert_refused(&daemon, "300", words);
-        let sources = daemon.get(&format!("/api/channels/{other}/sources")).json();
-        let reason = sources.to_string();
-        assert!(reason.contains(words), "the source's health: {reason}");
+        until(LONG, "the source's health tells", || {
+            let sources = daemon.get(&format!("/api/channels/{other}/sources")).json();
+            sources["sources"][0]["last_fail_reason"].as_str().is_some_and(|reason| reason.contains(words)).then_some(())
+        });
         assert_eq!(daemon.tuners_in_use(), 0);
     }
     assert_eq!(upstream.requests_total(), 0, "nothing was asked for");
