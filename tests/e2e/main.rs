@@ -13,6 +13,7 @@ mod backoff;
 mod ffmpeg;
 mod join;
 mod lifecycle;
+mod loops;
 mod probes;
 mod slow_control;
 mod sources;
