@@ -253,7 +253,7 @@ impl Simulation {
             self.world.wake_at(self.next_tick);
         }
         for core in &mut self.cores {
-            core.turn(self.world.now()).map_err(|errno| format!("a core gives up: {errno}"))?;
+            core.turn_by(|| self.world.now()).map_err(|errno| format!("a core gives up: {errno}"))?;
         }
         Ok(())
     }
