@@ -14,6 +14,7 @@ mod clock_ref;
 mod codec;
 mod continuity;
 mod crc;
+mod elapsed;
 mod entry_point;
 pub mod es;
 mod inspector;
@@ -35,6 +36,9 @@ pub use clock_ref::{Pcr, Pts};
 pub use codec::{Codec, CodecSet, Descriptor, Descriptors, StreamKind};
 pub use continuity::{Continuity, ContinuityTable};
 pub use crc::crc32;
+pub use elapsed::Elapsed;
+#[cfg(test)]
+pub(crate) use elapsed::tests as elapsed_tests;
 pub use entry_point::BARE_PICTURES_MAX;
 pub use inspector::{EntryPoint, Inspector, MediaSeen, PacketCounts};
 pub use inventory::{ComponentState, Inventory, InventoryMethod};
