@@ -106,6 +106,11 @@ impl SessionClock {
         self.came.filter(|_| self.bearing != Bearing::Known).map(|last| last.pcr)
     }
 
+    /// Whether the run's clock has come to the newest time base of the stamps.
+    pub(super) fn is_there(&self) -> bool {
+        !self.behind && self.bearing == Bearing::Known
+    }
+
     /// Times the run's clock was found to be another one.
     pub(super) const fn reanchorings(&self) -> u64 {
         self.reanchorings

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use crate::base::Instant;
 use crate::recovery::splice::lead::Lead;
-use crate::recovery::splice::stamps::{ClockNow, Histories, STRANGER_TICKS, pts_ticks};
+use crate::recovery::splice::stamps::{ClockNow, Histories, STRANGER_TICKS, further, pts_ticks};
 use crate::recovery::splice::tracks::{Tracks, Written};
+use crate::ts::psi::STREAMS_MAX;
 use crate::ts::{AdaptationField, Packet, PacketBytes, Pcr, PesStart, PesTimes, Pid, Pts, StreamKind};
 
 /// Times that advance by this more than the time that has passed are of another time base.
@@ -25,6 +26,10 @@ const HOLE_TICKS_MAX: i64 = 18_000;
 const HOLE_FRAMES_MAX: i64 = 4;
 /// The streams of a time base begin, and those of another end, no further apart than this together.
 const APART_TICKS_MAX: i64 = 720_000;
+/// The time from the clock to a stream changes by no more than this from one time base to the next of a source.
+const LEAD_TICKS_MAX: i64 = 9_000;
+/// When sound is first, the pictures are sent later by what they are sent earlier otherwise, if that is no more than this.
+const BETWEEN_TICKS_MAX: i64 = 45_000;
 /// The streams of one time base are no further apart than this at any time.
 const LEVEL_TICKS_MAX: i64 = 360_000;
 /// A stream that joins is of the same time base when it begins no further than this from where its like was.
@@ -39,6 +44,9 @@ const DATA_NEAR_TICKS: i64 = 900_000;
 const SOUND_LEAD_TICKS: i64 = 13_500;
 /// How long sound lasts is guessed from its bytes: it may begin earlier than what came before it is thought to end by this.
 const SOUND_SLACK_TICKS: i64 = 900;
+
+/// Streams of a run: those of its programme, and its clock.
+const LANES_MAX: usize = STREAMS_MAX + 1;
 
 /// What is done with the packets of the current PES packet or section.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -100,6 +108,8 @@ pub(super) struct Moment {
     pub(super) source: Option<Pcr>,
     /// The run's own clock, when it is of a time base that the streams have not come to.
     pub(super) stray: Option<Pcr>,
+    /// The run's own clock has come to the newest time base.
+    pub(super) is_there: bool,
 }
 
 /// A PES packet that begins.
@@ -480,16 +490,21 @@ impl Lanes {
         let step = times.decoding().since(came.dts);
         let fits = self.fits(moment, lane, times, frame);
         let hole = (step - frame).abs();
-        let is_hole = hole > HOLE_TICKS_MAX.max(HOLE_FRAMES_MAX * frame);
+        let is_hole = is_hole(step, frame);
         // Where another time base is known, or the clock tells of one: how far it is from what is due of that.
         let jump = if lane.base == self.base {
             self.jump.map(|(ticks, _)| ticks)
         } else {
-            Some(lane.offset - self.common)
+            Some(further(self.common, lane.offset))
         };
-        let other = jump.map(|jump| (step - frame - jump).abs());
+        let other = jump.map(|jump| further(jump, step - frame).abs());
         let is_other = other.is_some_and(|other| other <= APART_TICKS_MAX);
         let there = if lane.base == self.base { Place::Fresh } else { Place::Newest };
+        if lane.base != self.base
+            && let Some(place) = self.place_by_clock(moment, lane, times.decoding(), fits)
+        {
+            return place;
+        }
         match (fits, is_hole, is_other) {
             (true, false, _) => Place::Own,
             // One that others have come to is as good a reason for a hole as any.
@@ -498,6 +513,25 @@ impl Lanes {
             (true, true, _) => Place::Own,
             (false, _, true) => there,
             (false, _, false) => Place::Fresh,
+        }
+    }
+
+    /// Which of two time bases a PES packet is of by the time from the clock to it, where that tells.
+    fn place_by_clock(&self, moment: Moment, lane: &Lane, dts: Pts, fits: bool) -> Option<Place> {
+        let usual = match lane.kind {
+            StreamKind::Video => self.video_lead,
+            StreamKind::Audio | StreamKind::Other => self.audio_lead,
+        }?;
+        let clock = moment.source.filter(|_| moment.stray.is_none() && moment.is_there)?;
+        let lead = dts.since(clock.to_pts());
+        let newest = (lead - usual).abs();
+        let own = (lead + further(self.common, lane.offset) - usual).abs();
+        if newest <= LEAD_TICKS_MAX && own > 2 * LEAD_TICKS_MAX {
+            Some(Place::Newest)
+        } else if own <= LEAD_TICKS_MAX && newest > 2 * LEAD_TICKS_MAX && fits {
+            Some(Place::Own)
+        } else {
+            None
         }
     }
 
@@ -604,6 +638,10 @@ impl Lanes {
         }
         // One bit for each stream whose first PES packet of it has been seen.
         let mut seen = 1_u64 << index;
+        let mut came = [None::<Pts>; LANES_MAX];
+        for (came, lane) in came.iter_mut().zip(&self.lanes) {
+            *came = lane.came.map(|came| came.dts);
+        }
         for bytes in begun.rest {
             let Ok(packet) = Packet::parse(bytes) else { continue };
             if packet.transport_error_indicator() {
@@ -627,8 +665,15 @@ impl Lanes {
             if at == index && kind == StreamKind::Video {
                 lead.shows(times.pts);
             }
+            if seen & (1 << at) != 0 {
+                continue;
+            }
+            // What goes on where its stream was is still of before.
             let frame = tracks.get(lane.track).cadence.lasts(lane.kind).unwrap_or(1);
-            if seen & (1 << at) == 0 && !self.fits(moment, lane, times, frame) {
+            let step = came[at].map(|came| times.decoding().since(came));
+            if step.is_some_and(|step| !is_hole(step, frame)) {
+                came[at] = Some(times.decoding());
+            } else {
                 seen |= 1 << at;
                 lead.saw(lane.kind, times);
             }
@@ -638,7 +683,7 @@ impl Lanes {
             |first: PesTimes, ticks: i64| PesTimes { pts: first.decoding().plus(ticks), dts: None };
         // What is sent later has less time left, and when the two begin together it is sound mostly.
         let between = self.video_lead.zip(self.audio_lead).map(|(video, audio)| video - audio);
-        let between = between.filter(|ticks| ticks.abs() <= LEVEL_TICKS_MAX);
+        let between = between.filter(|ticks| ticks.abs() <= BETWEEN_TICKS_MAX);
         let apart = self.apart;
         match (lead.video, lead.audio) {
             (Some(video), None) if has(StreamKind::Audio) => {
@@ -669,6 +714,11 @@ impl Lanes {
             last.is_some_and(|last| !stale(Some(last), now) && out.decoding().since(last.dts) < 0);
         (!steps_back).then_some(out)
     }
+}
+
+/// Whether a step of a stream whose frames last so long is more than one of them, and something is missing or of another time.
+fn is_hole(step: i64, frame: i64) -> bool {
+    (step - frame).abs() > HOLE_TICKS_MAX.max(HOLE_FRAMES_MAX * frame)
 }
 
 /// Too long ago to be compared with.

@@ -248,7 +248,7 @@ impl Histories {
 }
 
 /// How much further than `from` an offset leads. What is added to times counts modulo their range, as they do.
-fn further(from: i64, offset: i64) -> i64 {
+pub(super) fn further(from: i64, offset: i64) -> i64 {
     const RANGE: i64 = Pts::MODULUS.cast_signed();
     (offset - from + RANGE / 2).rem_euclid(RANGE) - RANGE / 2
 }

@@ -13,6 +13,7 @@ impl Splice {
             clock: self.clock_now(now),
             source: self.clock.source_at(now),
             stray: self.clock.stray(),
+            is_there: self.clock.is_there(),
         }
     }
 
