@@ -349,7 +349,7 @@ impl Lanes {
     /// A filler's pictures are shown behind all before them. A source that is lost has often sent a picture that is shown after
     /// others it has not sent any more.
     fn behind(&mut self, now: Instant, index: usize, times: PesTimes) -> PesTimes {
-        if self.lanes[index].kind != StreamKind::Video || times.dts.is_none() {
+        if self.lanes[index].kind != StreamKind::Video {
             return times;
         }
         let shown = self.histories.shown(now);
