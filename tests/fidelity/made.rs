@@ -133,7 +133,7 @@ fn with_data() -> Vec<Track> {
 }
 
 /// Two recordings one behind the other, the second's clock far behind the first's; each as long as told, in ms.
-fn joint(pictures_ms: u64, sound_ms: u64, is_counted: bool) -> Vec<u8> {
+pub(crate) fn joint(pictures_ms: u64, sound_ms: u64, is_counted: bool) -> Vec<u8> {
     let tracks = plain(25);
     let cut = |track: Track| {
         let length = if track.id.is_some_and(|id| id & 0xE0 == 0xC0) { sound_ms } else { pictures_ms };
@@ -267,74 +267,86 @@ fn by_ffmpeg() -> Vec<Made> {
     ]
 }
 
-/// What the multiplexer here makes.
-fn by_hand() -> Vec<Made> {
-    let usual = Params::default;
-    let ms = Duration::from_millis;
-    let clock = |clock: Clock| Params { clock, ..usual() };
-    let slow = |track: Track| track.joined(600, 600);
-    let cut_video = |tracks: Vec<Track>, bytes: usize| -> Vec<Track> {
-        tracks
-            .into_iter()
-            .map(|track| if track.id == Some(0xE0) { track.cut(bytes) } else { track })
-            .collect()
-    };
-    let without_dts = |mut tracks: Vec<Track>| {
-        tracks.iter_mut().flat_map(|track| &mut track.pieces).for_each(|piece| piece.dts = None);
-        tracks
-    };
-    vec![
-        made("data_beside", mux(&with_data(), &usual())),
-        made("data_beside_cbr", mux(&with_data(), &Params { rate: Some(1_500_000), ..usual() })),
-        made(
-            "sound_over_600_ms_cbr",
-            mux(
-                &with_sound(plain_in_order(), slow),
-                &Params { rate: Some(1_500_000), lead_ms: 1000, ..usual() },
-            ),
-        ),
-        made(
-            "sound_over_1200_ms",
-            mux(
-                &with_sound(plain(50), |track| track.joined(1200, 1150)),
-                &Params { lead_ms: 1500, ..usual() },
-            ),
-        ),
-        made(
-            "sound_of_a_second_at_once",
-            mux(&with_sound(plain(50), |track| track.joined(1000, 0)), &usual()),
-        ),
-        made(
-            "counter_jumps_at_units",
-            mux(
-                &with_sound(plain_in_order(), |track| track.joined(216, 200)),
-                &Params { jump_every: Some(5), ..usual() },
-            ),
-        ),
-        made("clock_every_100_ms", mux(&plain(50), &clock(Clock::Every(ms(100))))),
-        made("clock_every_second", mux(&plain(50), &clock(Clock::Every(ms(1000))))),
-        made("clock_at_key_pictures", mux(&plain(100), &clock(Clock::AtKeys))),
-        made(
-            "clock_on_its_own_pid",
-            mux(&plain(50), &Params { rate: Some(1_200_000), ..clock(Clock::Alone(0x1F0, ms(35))) }),
-        ),
-        made("pts_only", mux(&without_dts(plain_in_order()), &usual())),
-        made("pts_only_out_of_order", mux(&without_dts(plain(50)), &usual())),
-        made("clocks_wrap", mux(&plain(25), &Params { base: PTS_WRAP - 4 * PTS_HZ, ..usual() })),
-        made("small_units", mux(&with_sound(cut_video(plain(25), 700), |track| track.cut(150)), &usual())),
-        made("joint_sound_longer", joint(4000, 4800, false)),
-        made("joint_sound_shorter", joint(4800, 4000, true)),
-        made("other_pids_in_a_break", other_pids()),
-        made("two_programmes", two_programmes(false)),
-        Made { programme: Some(2), ..made("two_programmes_first_scrambled", two_programmes(true)) },
-    ]
+type Make = fn() -> Vec<u8>;
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
 }
 
-/// All of them.
-pub(crate) fn all() -> Vec<Made> {
+fn usual() -> Params {
+    Params::default()
+}
+
+fn with_clock(clock: Clock) -> Params {
+    Params { clock, ..usual() }
+}
+
+fn without_dts(mut tracks: Vec<Track>) -> Vec<Track> {
+    tracks.iter_mut().flat_map(|track| &mut track.pieces).for_each(|piece| piece.dts = None);
+    tracks
+}
+
+fn small_units() -> Vec<Track> {
+    let cut = |track: Track| if track.id == Some(0xE0) { track.cut(700) } else { track.cut(150) };
+    plain(25).into_iter().map(cut).collect()
+}
+
+/// What the multiplexer here makes.
+const BY_HAND: &[(&str, Make)] = &[
+    ("data_beside", || mux(&with_data(), &usual())),
+    ("data_beside_cbr", || mux(&with_data(), &Params { rate: Some(1_500_000), ..usual() })),
+    ("sound_over_600_ms_cbr", || {
+        let sound = |track: Track| track.joined(600, 600);
+        mux(&with_sound(plain_in_order(), sound), &Params { rate: Some(1_500_000), lead_ms: 1000, ..usual() })
+    }),
+    ("sound_over_1200_ms", || {
+        let sound = |track: Track| track.joined(1200, 1150);
+        mux(&with_sound(plain(50), sound), &Params { lead_ms: 1500, ..usual() })
+    }),
+    ("sound_of_a_second_at_once", || mux(&with_sound(plain(50), |track| track.joined(1000, 0)), &usual())),
+    ("counter_jumps_at_units", || {
+        let sound = |track: Track| track.joined(216, 200);
+        mux(&with_sound(plain_in_order(), sound), &Params { jump_every: Some(5), ..usual() })
+    }),
+    ("clock_every_100_ms", || mux(&plain(50), &with_clock(Clock::Every(ms(100))))),
+    ("clock_every_second", || mux(&plain(50), &with_clock(Clock::Every(ms(1000))))),
+    ("clock_at_key_pictures", || mux(&plain(100), &with_clock(Clock::AtKeys))),
+    ("clock_on_its_own_pid", || {
+        mux(&plain(50), &Params { rate: Some(1_200_000), ..with_clock(Clock::Alone(0x1F0, ms(35))) })
+    }),
+    ("pts_only", || mux(&without_dts(plain_in_order()), &usual())),
+    ("pts_only_out_of_order", || mux(&without_dts(plain(50)), &usual())),
+    ("clocks_wrap", || mux(&plain(25), &Params { base: PTS_WRAP - 4 * PTS_HZ, ..usual() })),
+    ("small_units", || mux(&small_units(), &usual())),
+    ("joint_sound_longer", || joint(4000, 4800, false)),
+    ("joint_sound_shorter", || joint(4800, 4000, true)),
+    ("other_pids_in_a_break", other_pids),
+    ("two_programmes", || two_programmes(false)),
+    ("two_programmes_first_scrambled", || two_programmes(true)),
+];
+
+/// The programme that is to come, where it is not the first.
+fn programme(name: &str) -> Option<u16> {
+    (name == "two_programmes_first_scrambled").then_some(2)
+}
+
+/// The stream of this name.
+pub(crate) fn by_hand(name: &str) -> Vec<u8> {
+    BY_HAND.iter().find(|(of, _)| *of == name).expect("there is one of this name").1()
+}
+
+/// All of them whose names hold a word.
+pub(crate) fn all(word: &str) -> Vec<Made> {
     // Encoding takes a second each at the first time.
-    let hand = std::thread::spawn(by_hand);
-    let mut all = by_ffmpeg();
+    let word = word.to_owned();
+    let of_hand = word.clone();
+    let hand = std::thread::spawn(move || {
+        let chosen = BY_HAND.iter().filter(|(name, _)| name.contains(&of_hand));
+        chosen
+            .map(|(name, make)| Made { name, bytes: make(), programme: programme(name) })
+            .collect::<Vec<_>>()
+    });
+    let mut all: Vec<_> = by_ffmpeg().into_iter().filter(|made| made.name.contains(&word)).collect();
     all.extend(hand.join().unwrap());
     all
 }
