@@ -135,8 +135,8 @@ pub(crate) fn compare(source: &[u8], recording: &[u8], rules: Rules) -> Report {
         report.wrong(Wrong::Nothing, format!("not a programme of the source: {}", got.number));
         return report;
     };
-    let sent = parts(&source.packets, wanted);
-    let came = parts(&recording.packets, got);
+    let sent = parts(&source.packets, wanted, rules.round);
+    let came = parts(&recording.packets, got, None);
     if !rules.ends {
         check_programme(&mut report, &sent, &came);
     }

@@ -65,7 +65,7 @@ fn tracks(bytes: &[u8]) -> Vec<Track> {
     let found = packets(bytes).packets;
     let programme = programmes(&found).remove(0);
     let make_up = programme.make_ups[0].1.clone();
-    let parts = parts(&found, &programme);
+    let parts = parts(&found, &programme, None);
     let first =
         |lane: &crate::stream::Lane| lane.units.iter().filter_map(crate::stream::Unit::decoded_at).min();
     let zero = parts.lanes.iter().filter_map(first).min().unwrap();

@@ -316,8 +316,8 @@ impl Unit {
     }
 }
 
-/// Takes a programme apart.
-pub(crate) fn parts(packets: &[Packet], programme: &Programme) -> Parts {
+/// Takes a programme apart. Where a file is played several times, one behind the other, `round` is its number of packets.
+pub(crate) fn parts(packets: &[Packet], programme: &Programme, round: Option<usize>) -> Parts {
     let names = programme.names();
     let mut open: Vec<Open> = Vec::new();
     for (_, make_up) in &programme.make_ups {
@@ -375,7 +375,7 @@ pub(crate) fn parts(packets: &[Packet], programme: &Programme) -> Parts {
         stream.close(false);
         parts.lanes.push(stream.lane);
     }
-    parts.tell_clocks(&places);
+    parts.tell_clocks(&places, round);
     parts
 }
 
@@ -408,11 +408,12 @@ fn follow(counters: &mut BTreeMap<u16, Counter>, view: View<'_>) -> Follow {
 
 impl Parts {
     /// Tells each unit where the clock stood, and which setting of it its times belong to.
-    fn tell_clocks(&mut self, places: &[u32]) {
+    fn tell_clocks(&mut self, places: &[u32], round: Option<usize>) {
+        let round_of = |packet: usize| round.map_or(0, |round| packet / round);
         let mut runs = vec![0_usize];
         for pair in self.pcrs.windows(2) {
             let step = ahead(pair[0].1, pair[1].1, PCR_WRAP);
-            let is_anew = !(0..=RUN_STEP_27M).contains(&step);
+            let is_anew = !(0..=RUN_STEP_27M).contains(&step) || round_of(pair[0].0) != round_of(pair[1].0);
             runs.push(runs[runs.len() - 1] + usize::from(is_anew));
         }
         for lane in &mut self.lanes {
@@ -432,9 +433,11 @@ impl Parts {
                         let since = u64::try_from(since).expect("within one run the clock goes forward");
                         (run, Some((begin + since) % PCR_WRAP))
                     }
-                    (Some(((_, begin), run)), Some(((_, end), run_after))) => {
+                    (Some(((from, begin), run)), Some(((to, end), run_after))) => {
+                        let is_of = |mark: usize| round.is_some() && round_of(mark) == round_of(unit.packet);
                         let far = |pcr: u64| unit.decoded_at().map(|at| ahead(pcr / 300, at, PTS_WRAP).abs());
-                        (if far(begin) <= far(end) { run } else { run_after }, None)
+                        let is_before = is_of(from) || !is_of(to) && far(begin) <= far(end);
+                        (if is_before { run } else { run_after }, None)
                     }
                 };
             }

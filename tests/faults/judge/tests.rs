@@ -339,7 +339,7 @@ fn sound_far_from_its_clock_is_found_and_so_is_sound_behind_it() {
     let good = perfect(Make::Primary, 0, LENGTH);
     let rules = Rules { leads: Some(Make::Primary.media().leads), ..Rules::default() };
     assert_eq!(leads(&good, &rules), []);
-    for (rules, moved_ms) in [(rules, 150), (rules, -150), (Rules::default(), 150), (Rules::default(), -900)]
+    for (rules, moved_ms) in [(rules, 250), (rules, -250), (Rules::default(), 250), (Rules::default(), -900)]
     {
         let mut recording = good.clone();
         let half = recording.bytes.len() / PACKET_BYTES / 2;
