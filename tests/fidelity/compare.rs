@@ -26,6 +26,8 @@ pub(crate) struct Rules {
     pub(crate) round: Option<usize>,
     /// Behind the source something else may follow.
     pub(crate) ends: bool,
+    /// The source begins with an entry point, and the recording has to begin there.
+    pub(crate) from_start: bool,
 }
 
 /// What can be wrong.
@@ -217,6 +219,9 @@ impl Comparison<'_> {
         let shift = start.and_then(|(_, _, sent, came)| Some(ahead(sent?, came?, PTS_WRAP)));
         if let Some((packet, unit, ..)) = start {
             report.start = (packet, unit);
+            if self.rules.from_start && unit > 0 {
+                report.wrong(Wrong::Missing, format!("the first {unit} units of the first stream"));
+            }
         } else {
             report.wrong(Wrong::Nothing, "nothing of its first stream is in the source".to_owned());
         }

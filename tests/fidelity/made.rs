@@ -22,10 +22,12 @@ const X264_B: &str = "-c:v libx264 -preset superfast -pix_fmt yuv420p -bf 2";
 
 /// A stream, by a name that says what is special.
 pub(crate) struct Made {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     pub(crate) bytes: Vec<u8>,
     /// Where the programme is another than the first.
     pub(crate) programme: Option<u16>,
+    /// How many times it is played, one behind the other.
+    pub(crate) rounds: u32,
 }
 
 /// Encodes by ffmpeg, once: what it has made is kept.
@@ -188,8 +190,8 @@ fn two_programmes(gone: bool) -> Vec<u8> {
     bytes
 }
 
-fn made(name: &'static str, bytes: Vec<u8>) -> Made {
-    Made { name, bytes, programme: None }
+fn made(name: &str, bytes: Vec<u8>) -> Made {
+    Made { name: name.to_owned(), bytes, programme: None, rounds: 1 }
 }
 
 /// What ffmpeg makes by itself.
@@ -265,6 +267,34 @@ fn by_ffmpeg() -> Vec<Made> {
         made("packets_of_204_bytes", with_parity(&x(both, &format!("{X264_B} -g 50 -b:v 500k -c:a aac")))),
         made("packets_of_192_bytes", with_times(&x(both, &format!("{X264_B} -g 50 -b:v 500k -c:a aac")))),
     ]
+}
+
+/// Short ones that begin again and again, as a provider plays them that loops a clip: at each joint counters jump, times
+/// step back, and sound and pictures do not end together.
+fn looped() -> Vec<Made> {
+    let inputs: &[&str] = &[PICTURE, SOUND];
+    let x264 = format!("{X264_B} -g 50 -b:v 400k");
+    let until = |ms: u64| format!("-t {}.{:03}", ms / 1000, ms % 1000);
+    let clips = [
+        ("loop_h264_aac", format!("{x264} -c:a aac {}", until(3000))),
+        (
+            "loop_h264_mp2_cbr",
+            format!("{x264} -maxrate 500k -bufsize 500k -c:a mp2 -muxrate 1200k {}", until(3100)),
+        ),
+        ("loop_h264_small_sound", format!("{x264} -c:a aac -pes_payload_size 0 {}", until(2700))),
+        (
+            "loop_hevc_ac3",
+            format!(
+                "-c:v libx265 -preset ultrafast -x265-params keyint=50:bframes=2:log-level=none -b:v 400k -c:a ac3 {}",
+                until(3000)
+            ),
+        ),
+        ("loop_mpeg2_mp2", format!("-c:v mpeg2video -g 12 -bf 2 -b:v 700k -c:a mp2 {}", until(3000))),
+    ];
+    clips
+        .into_iter()
+        .map(|(name, arguments)| Made { rounds: 3, ..made(name, encoded(inputs, &arguments)) })
+        .collect()
 }
 
 type Make = fn() -> Vec<u8>;
@@ -343,10 +373,11 @@ pub(crate) fn all(word: &str) -> Vec<Made> {
     let hand = std::thread::spawn(move || {
         let chosen = BY_HAND.iter().filter(|(name, _)| name.contains(&of_hand));
         chosen
-            .map(|(name, make)| Made { name, bytes: make(), programme: programme(name) })
+            .map(|(name, make)| Made { programme: programme(name), ..made(name, make()) })
             .collect::<Vec<_>>()
     });
     let mut all: Vec<_> = by_ffmpeg().into_iter().filter(|made| made.name.contains(&word)).collect();
     all.extend(hand.join().unwrap());
+    all.extend(looped().into_iter().filter(|made| made.name.contains(&*word)));
     all
 }
