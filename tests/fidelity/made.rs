@@ -91,6 +91,12 @@ fn plain_in_order() -> Vec<Track> {
     tracks(&encoded(&[PICTURE, SOUND], &arguments))
 }
 
+/// Key pictures at once, after a second, and then after five.
+fn rare_keys() -> Vec<Track> {
+    let arguments = format!("{X264_B} -g 250 -force_key_frames 0,1,6 -b:v 500k -c:a aac -pes_payload_size 0");
+    tracks(&encoded(&[PICTURE, SOUND], &arguments))
+}
+
 fn with_sound(tracks: Vec<Track>, change: impl Fn(Track) -> Track) -> Vec<Track> {
     let is_sound = |track: &Track| track.id.is_some_and(|id| id & 0xE0 == 0xC0);
     tracks.into_iter().map(|track| if is_sound(&track) { change(track) } else { track }).collect()
@@ -340,7 +346,7 @@ const BY_HAND: &[(&str, Make)] = &[
     }),
     ("clock_every_100_ms", || mux(&plain(50), &with_clock(Clock::Every(ms(100))))),
     ("clock_every_second", || mux(&plain(50), &with_clock(Clock::Every(ms(1000))))),
-    ("clock_at_key_pictures", || mux(&plain(100), &with_clock(Clock::AtKeys))),
+    ("clock_at_key_pictures", || mux(&rare_keys(), &with_clock(Clock::AtKeys))),
     ("clock_on_its_own_pid", || {
         mux(&plain(50), &Params { rate: Some(1_200_000), ..with_clock(Clock::Alone(0x1F0, ms(35))) })
     }),

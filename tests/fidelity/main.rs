@@ -8,6 +8,7 @@
 //! FIDELITY_MODE=ffmpeg-copy …                                   in another mode
 //! FIDELITY_PROGRAMME=2 …                                        the programme that is to come
 //! FIDELITY_END=close …                                          the connection ends with the file; if not it stays, silent
+//! FIDELITY_KEEP=1 …                                             recordings are kept in any case
 //! ```
 //!
 //! What belongs to a stream that did not come through is kept in `target/tmp/fidelity`.

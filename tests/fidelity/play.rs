@@ -133,6 +133,11 @@ pub(crate) fn play(items: Vec<Item>, settings: &[(&str, &str)]) -> Vec<Outcome> 
     outcomes.into_iter().map(|(_, outcome)| outcome).collect()
 }
 
+/// Whether recordings are kept that are right.
+fn keeps() -> bool {
+    crate::asked("FIDELITY_KEEP").is_some()
+}
+
 /// Where recordings are kept.
 pub(crate) fn folder() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("fidelity");
@@ -202,7 +207,7 @@ impl Show {
                     report.wrong(Wrong::Session, format!("the stream ended: {end:?}"));
                 }
                 decode(&mut report, &path);
-                if !report.findings.is_empty() {
+                if !report.findings.is_empty() || keeps() {
                     fs::write(path.with_extension("recording.ts"), &recording.bytes).unwrap();
                     fs::write(path.with_extension("source.ts"), &source).unwrap();
                 }

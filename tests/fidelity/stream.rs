@@ -433,13 +433,14 @@ impl Parts {
                         let since = u64::try_from(since).expect("within one run the clock goes forward");
                         (run, Some((begin + since) % PCR_WRAP))
                     }
-                    (Some(((from, begin), run)), Some(((to, end), run_after))) => {
-                        let is_of = |mark: usize| round.is_some() && round_of(mark) == round_of(unit.packet);
+                    (Some(((_, begin), run)), Some(((_, end), run_after))) => {
                         let far = |pcr: u64| unit.decoded_at().map(|at| ahead(pcr / 300, at, PTS_WRAP).abs());
-                        let is_before = is_of(from) || !is_of(to) && far(begin) <= far(end);
-                        (if is_before { run } else { run_after }, None)
+                        (if far(begin) <= far(end) { run } else { run_after }, None)
                     }
                 };
+                if round.is_some() {
+                    unit.run = round_of(unit.packet);
+                }
             }
         }
     }

@@ -342,9 +342,9 @@ fn sound_far_from_its_clock_is_found_and_so_is_sound_behind_it() {
     for (rules, moved_ms) in [(rules, 250), (rules, -250), (Rules::default(), 250), (Rules::default(), -900)]
     {
         let mut recording = good.clone();
-        let half = recording.bytes.len() / PACKET_BYTES / 2;
-        for packet in packets(&mut recording)[half..].iter_mut().filter(|packet| View(packet).pid() == AUDIO)
-        {
+        let last_quarter = recording.bytes.len() / PACKET_BYTES / 4 * 3;
+        let packets = &mut packets(&mut recording)[last_quarter..];
+        for packet in packets.iter_mut().filter(|packet| View(packet).pid() == AUDIO) {
             shift_stamps(packet, PTS_WRAP.wrapping_add_signed(moved_ms * 90));
         }
         let found = leads(&recording, &rules);
