@@ -416,16 +416,23 @@ impl Comparison<'_> {
         for (lane, pairs) in self.sent.lanes.iter().zip(pairs) {
             let (Some(first), Some(last)) = (pairs.first(), pairs.last()) else { continue };
             let Some(other) = self.lane_of(lane.pid) else { continue };
-            keep(&mut sent, &lane.units[first.0..=last.0]);
-            keep(&mut came, &other.units[first.1..=last.1]);
+            // What is damaged and did not come says nothing about what did.
+            let has_come = |index: usize| pairs.binary_search_by_key(&index, |pair| pair.0).is_ok();
+            let needed = |index: &usize| has_come(*index) || !self.may_miss(lane, *index);
+            keep(&mut sent, (first.0..=last.0).filter(needed).map(|index| &lane.units[index]));
+            // Nor does what came of it.
+            let is_damaged = lane.units[first.0..=last.0].iter().any(|unit| unit.is_damaged);
+            let was_sent = |index: usize| pairs.binary_search_by_key(&index, |pair| pair.1).is_ok();
+            let counts = |index: &usize| !is_damaged || was_sent(*index);
+            keep(&mut came, (first.1..=last.1).filter(counts).map(|index| &other.units[index]));
         }
         report.expected = written(source, &sent, self.sent, report.start.0);
         report.got = written(recording, &came, self.came, 0);
     }
 }
 
-fn keep(kept: &mut [bool], units: &[Unit]) {
-    for packet in units.iter().flat_map(|unit| &unit.packets) {
+fn keep<'a>(kept: &mut [bool], units: impl Iterator<Item = &'a Unit>) {
+    for packet in units.flat_map(|unit| &unit.packets) {
         kept[*packet] = true;
     }
 }

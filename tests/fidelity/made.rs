@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::mux::{Clock, Params, Piece, Track, mux, recount, section, side_by_side, with_parity, with_times};
 use crate::stream::{packets, parts, programmes};
-use crate::tsview::PTS_WRAP;
+use crate::tsview::{PACKET_BYTES, PTS_WRAP, View};
 
 const PICTURE: &str = "testsrc2=size=320x180:rate=25";
 const INTERLACED: &str = "testsrc2=size=320x192:rate=50,interlace";
@@ -182,7 +182,7 @@ fn two_programmes(gone: bool) -> Vec<u8> {
     // One PAT names both.
     let both = [&[0xC1, 0, 0, 0, 1, 0xF0, 0x00][..], &[0, 2, 0xF0, 0x10]].concat();
     let both = section(0, 1, &both);
-    for packet in bytes.as_chunks_mut::<188>().0 {
+    for packet in bytes.as_chunks_mut::<PACKET_BYTES>().0 {
         if packet[1] & 0x1F == 0 && packet[2] == 0 {
             packet[5..5 + both.len()].copy_from_slice(&both);
         }
@@ -322,6 +322,37 @@ fn without_dts(mut tracks: Vec<Track>) -> Vec<Track> {
     tracks
 }
 
+/// Pictures that are as large as in ultra high definition, by filler that decoders leave out.
+fn heavy(key_bytes: usize, other_bytes: usize) -> Vec<Track> {
+    let mut tracks = plain(50);
+    for piece in &mut tracks[0].pieces {
+        let bytes = if piece.is_key { key_bytes } else { other_bytes };
+        if bytes > 0 {
+            piece.body.extend_from_slice(&[0, 0, 1, 0x0C]);
+            piece.body.resize(piece.body.len() + bytes, 0xFF);
+            piece.body.push(0x80);
+        }
+    }
+    tracks
+}
+
+/// Packets are lost on the way: one of every so many of a PID, never the first of a unit.
+fn lossy(bytes: &[u8], every: usize) -> Vec<u8> {
+    let mut left = 0;
+    let mut kept = Vec::with_capacity(bytes.len());
+    for packet in bytes.as_chunks::<PACKET_BYTES>().0 {
+        let view = View(packet);
+        left += 1;
+        let may_go = [0x100, 0x101].contains(&view.pid()) && !view.starts() && view.pcr().is_none();
+        if left >= every && may_go {
+            left = 0;
+        } else {
+            kept.extend_from_slice(packet);
+        }
+    }
+    kept
+}
+
 fn small_units() -> Vec<Track> {
     let cut = |track: Track| if track.id == Some(0xE0) { track.cut(700) } else { track.cut(150) };
     plain(25).into_iter().map(cut).collect()
@@ -341,8 +372,9 @@ const BY_HAND: &[(&str, Make)] = &[
     }),
     ("sound_of_a_second_at_once", || mux(&with_sound(plain(50), |track| track.joined(1000, 0)), &usual())),
     ("counter_jumps_at_units", || {
-        let sound = |track: Track| track.joined(216, 200);
-        mux(&with_sound(plain_in_order(), sound), &Params { jump_every: Some(5), ..usual() })
+        let sound = |track: Track| track.joined(216, 215);
+        let rate = Some(1_500_000);
+        mux(&with_sound(plain_in_order(), sound), &Params { jump_every: Some(5), rate, ..usual() })
     }),
     ("clock_every_100_ms", || mux(&plain(50), &with_clock(Clock::Every(ms(100))))),
     ("clock_every_second", || mux(&plain(50), &with_clock(Clock::Every(ms(1000))))),
@@ -354,6 +386,15 @@ const BY_HAND: &[(&str, Make)] = &[
     ("pts_only_out_of_order", || mux(&without_dts(plain(50)), &usual())),
     ("clocks_wrap", || mux(&plain(25), &Params { base: PTS_WRAP - 4 * PTS_HZ, ..usual() })),
     ("small_units", || mux(&small_units(), &usual())),
+    ("key_pictures_of_a_megabyte", || {
+        mux(&heavy(1_200_000, 0), &Params { rate: Some(12_000_000), lead_ms: 1500, ..usual() })
+    }),
+    ("heavy_pictures_and_long_sound", || {
+        let sound = |track: Track| track.joined(216, 210).until(6000);
+        let tracks: Vec<_> = heavy(400_000, 50_000).into_iter().map(|track| track.until(6000)).collect();
+        mux(&with_sound(tracks, sound), &Params { rate: Some(16_000_000), lead_ms: 1000, ..usual() })
+    }),
+    ("packets_are_lost", || lossy(&mux(&plain(25), &usual()), 700)),
     ("joint_sound_longer", || joint(4000, 4800, false)),
     ("joint_sound_shorter", || joint(4800, 4000, true)),
     ("other_pids_in_a_break", other_pids),

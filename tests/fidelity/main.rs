@@ -62,6 +62,10 @@ const UNMENDED: &[&str] = &[
     "loop_h264_aac",
     "loop_h264_mp2_cbr",
     "loop_h264_small_sound",
+    "loop_hevc_ac3",
+    "clock_at_key_pictures",
+    "key_pictures_of_a_megabyte",
+    "heavy_pictures_and_long_sound",
     "loop_mpeg2_mp2",
 ];
 
