@@ -7,6 +7,9 @@ use crate::tsview::{NULL_PID, PCR_WRAP, PTS_WRAP, Packet, View, ahead};
 
 /// Distances stay what they are up to this, in milliseconds.
 const DISTANCE_MS: f64 = 1.0;
+/// The same for the clock of a stream of which something is lost on the way: where nothing was sent in a packet's place,
+/// what is between two marks of the clock is told less well.
+const LOSSY_CLOCK_MS: f64 = 20.0;
 /// How many units are looked at to find the place where a recording begins.
 const LOOK_AHEAD: usize = 8;
 /// How many units may be missing in one piece and the rest still be found.
@@ -354,6 +357,8 @@ impl Comparison<'_> {
 
     fn check_times(&self, pairs: &[Vec<Pair>], report: &mut Report) {
         let main = self.main_lane().map(|lane| lane.pid);
+        let is_lossy = self.sent.lanes.iter().flat_map(|lane| &lane.units).any(|unit| unit.is_damaged);
+        let clock_limit = if is_lossy { LOSSY_CLOCK_MS } else { DISTANCE_MS };
         let mut references: Vec<Option<i64>> = Vec::new();
         let by_lane = || self.sent.lanes.iter().zip(pairs);
         // The main stream tells how far each run was moved.
@@ -397,7 +402,7 @@ impl Comparison<'_> {
                 if let (Some(before), Some(after), false) = (far(unit), far(other), self.rules.ends) {
                     let off = millis(after - before, 27_000);
                     report.clock_ms = larger(report.clock_ms, off);
-                    if off.abs() > DISTANCE_MS {
+                    if off.abs() > clock_limit {
                         let own = millis(before, 27_000);
                         report.wrong(
                             Wrong::Clock,

@@ -347,7 +347,9 @@ pub(crate) fn parts(packets: &[Packet], programme: &Programme, round: Option<usi
         let view = View(packet);
         let pid = view.pid();
         *parts.counts.entry(pid).or_default() += 1;
-        if pid == NULL_PID {
+        // What a receiver knows to be wrong has not come.
+        let is_marked = packet[1] & 0x80 != 0;
+        if pid == NULL_PID || is_marked {
             continue;
         }
         parts.signals += usize::from(view.signals());
@@ -356,7 +358,8 @@ pub(crate) fn parts(packets: &[Packet], programme: &Programme, round: Option<usi
             continue;
         }
         if let Some(pcr) = view.pcr().filter(|_| pcr_pids.contains(&pid)) {
-            parts.pcrs.push((index, pcr));
+            // The extension may be more than it can be.
+            parts.pcrs.push((index, pcr % PCR_WRAP));
         }
         if let Follow::Broken(before) = follow {
             parts.breaks.push((index, pid, before, view.counter()));
@@ -367,8 +370,7 @@ pub(crate) fn parts(packets: &[Packet], programme: &Programme, round: Option<usi
             place += 1;
             let is_broken = matches!(follow, Follow::Broken(_)) && !view.starts();
             let is_scrambled = packet[3] & 0xC0 != 0;
-            let is_marked = packet[1] & 0x80 != 0;
-            stream.feed(index, view, is_broken || is_scrambled || is_marked);
+            stream.feed(index, view, is_broken || is_scrambled);
         }
     }
     for mut stream in open {
