@@ -1,8 +1,10 @@
 //! Channels whose sources fail in every way there is, and viewers who are to notice as little of it as possible.
 
 mod feed;
+mod mark;
 mod origin;
 mod story;
+mod truth;
 mod watcher;
 mod witness;
 

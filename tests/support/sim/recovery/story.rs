@@ -128,7 +128,7 @@ fn recovering(random: &mut Random, cores: u8, tuners: u16) -> Params {
 }
 
 impl Story {
-    fn new(seed: u64, is_strict: bool) -> Self {
+    fn new(seed: u64) -> Self {
         let mut random = Random::new(seed ^ 0x5EC0_4E12_7A11_0000);
         let world = World::with_queues(random.bits(), Faults::default(), random.bytes(64 * 1024, 512 * 1024));
         let core_count = u8::try_from(random.between(1, 2)).unwrap();
@@ -139,8 +139,10 @@ impl Story {
         let params = recovering(&mut random, core_count, tuners);
         let stall_detect = params.session.stall_detect;
         let is_watched = !stall_detect.is_zero() && params.filler.is_some();
-        let promise =
-            Promise { gap_max: is_watched.then(|| stall_detect + Duration::from_secs(1)), is_strict };
+        let promise = Promise {
+            gap_max: is_watched.then(|| stall_detect + Duration::from_secs(1)),
+            skips: params.egress.slow_policy == SlowPolicy::Skip,
+        };
         let (mailboxes, readers): (Vec<_>, Vec<_>) = (0..core_count).map(|_| Mailbox::new().unwrap()).unzip();
         let outside = Outside::new(mailboxes.clone(), &mut random);
         let lineup = Arc::new(Lineup::new(channels.clone()));
@@ -388,8 +390,8 @@ impl Story {
 }
 
 /// Tells the story of a seed.
-pub(crate) fn run(seed: u64, is_strict: bool) -> Result<Sum, String> {
-    let mut story = Story::new(seed, is_strict);
+pub(crate) fn run(seed: u64) -> Result<Sum, String> {
+    let mut story = Story::new(seed);
     for phase in [Story::chaos, Story::health, Story::rest] {
         phase(&mut story).map_err(|wrong| {
             let now = story.world.now();

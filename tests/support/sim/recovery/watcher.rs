@@ -13,8 +13,8 @@ use super::witness::Witness;
 pub(crate) struct Promise {
     /// While the connection lasts something comes at least this often.
     pub(crate) gap_max: Option<Duration>,
-    /// Clock, pictures and sound keep their distances.
-    pub(crate) is_strict: bool,
+    /// Whoever reads too slowly is moved forward.
+    pub(crate) skips: bool,
 }
 
 struct Visit {
@@ -106,7 +106,7 @@ impl Watcher {
         }
         let mut witness = Witness::default();
         witness.is_prompt = !self.is_fickle;
-        witness.is_strict = self.promise.is_strict;
+        witness.may_miss = self.is_fickle && self.promise.skips;
         let now = world.now();
         self.leaves_at = now + self.random.time(Duration::from_secs(20));
         self.visits += 1;
