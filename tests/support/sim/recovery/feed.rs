@@ -100,6 +100,30 @@ impl Shape {
         shape
     }
 
+    /// Of a programme of some kbit/s up to a few Mbit/s, whose key pictures may lie far apart.
+    pub(crate) fn paced(random: &mut Random) -> Self {
+        let gop = *random.pick(&[12, 12, 24, 48, 99, 150, 249]);
+        let mut shape = Self::drawn(gop, 4, random);
+        shape.picture_packets = *random.pick(&[1, 4, 8, 16, 32, 64]);
+        let times = if shape.is_smooth { 12 } else { 8 };
+        shape.key_packets = shape.picture_packets * random.between(1, times) + 3;
+        shape.is_clock_rare &= gop <= 48;
+        shape.lead = shape.lead.max(20_000 + shape.delay_pictures_max() * FRAME);
+        shape
+    }
+
+    /// Bytes of a second, on the whole.
+    pub(crate) fn bytes_per_second(&self) -> u64 {
+        let tables = |at: u64| 2 * u64::from(at % self.gop == 1 || at.is_multiple_of(4));
+        let pictures = 4 * self.gop;
+        let tables: u64 = (0..pictures).map(tables).sum();
+        let video = 4 * ((self.gop - 1) * self.picture_packets + self.key_packets);
+        let sound = (pictures * self.sound_packets).div_ceil(self.sound_every);
+        // A clock in packets of its own, whether it is or not.
+        let packets = tables + video + sound + pictures;
+        (packets * RATE * PACKET as u64).div_ceil(pictures)
+    }
+
     /// Packets of pictures in a picture's time, on the whole: rounded up, so that none is left over.
     pub(crate) fn smooth_packets(&self) -> u64 {
         ((self.gop - 1) * self.picture_packets + self.key_packets).div_ceil(self.gop)

@@ -3,9 +3,11 @@
 mod feed;
 mod mark;
 mod origin;
+mod pace;
 mod story;
 mod truth;
 mod watcher;
 mod witness;
 
+pub(crate) use pace::run as run_paced;
 pub(crate) use story::{Sum, run};

@@ -47,6 +47,8 @@ enum Phase {
 pub(crate) struct Stream {
     pub(crate) peer: PeerId,
     phase: Phase,
+    /// Whose source it is.
+    channel: Option<u64>,
     random: Random,
     feed: Feed,
     next_at: Instant,
@@ -69,6 +71,7 @@ impl Stream {
         Self {
             peer,
             phase: Phase::Asked(Vec::new()),
+            channel: None,
             feed,
             next_at: now,
             fault_at,
@@ -77,6 +80,17 @@ impl Stream {
             trickles_until: None,
             flawed_until: None,
         }
+    }
+
+    /// It sends, to whoever watches a channel.
+    pub(crate) fn is_of(&self, channel: u64) -> bool {
+        self.channel == Some(channel) && matches!(self.phase, Phase::Sends)
+    }
+
+    /// What it does now may end it.
+    pub(crate) fn is_ill(&self) -> bool {
+        [self.stalls_until, self.trickles_until, self.flawed_until].iter().any(Option::is_some)
+            || !matches!(self.phase, Phase::Sends)
     }
 
     pub(crate) const fn is_over(&self) -> bool {
@@ -92,6 +106,7 @@ impl Stream {
             Phase::Asked(request) => {
                 request.extend(world.peer_received(self.peer));
                 if request.windows(4).any(|bytes| bytes == b"\r\n\r\n") {
+                    self.channel = channel_of(request);
                     self.answer(world, climate);
                 }
             }
@@ -258,4 +273,14 @@ impl Stream {
 /// Where a source lives.
 pub(crate) fn address(number: i64) -> SocketAddr {
     SocketAddr::from(([10, 9, 0, u8::try_from(number).unwrap()], 8080))
+}
+
+/// Sources of a channel, which are numbered in a row.
+pub(crate) const SOURCES_PER_CHANNEL: i64 = 4;
+
+/// Whose source is asked for: `GET /live/7 HTTP/1.1`.
+fn channel_of(request: &[u8]) -> Option<u64> {
+    let request = String::from_utf8_lossy(request);
+    let number: u64 = request.split(['/', ' ']).nth(3)?.parse().ok()?;
+    Some(number.checked_sub(1)? / SOURCES_PER_CHANNEL.unsigned_abs() + 1)
 }

@@ -12,13 +12,14 @@ use tunerd::session::StallPolicy;
 use tunerd::source::Mode;
 use tunerd::tuner::{Channel, ChannelId, Kind, Lineup, Source, SourceId};
 use tunerd::uring::Driver;
-use tunerd::uring::sim::{Answer, Faults, Leave, Random, SimDriver, World};
+use tunerd::uring::sim::{Answer, Faults, Leave, PeerId, Random, SimDriver, World};
 
 use super::super::outside::Outside;
 use super::super::run::{check_snapshot, listener_address, params};
 use super::super::upstream::Runs;
-use super::origin::{Climate, Stream, address};
-use super::watcher::{Promise, Watcher};
+use super::origin::{Climate, SOURCES_PER_CHANNEL, Stream, address};
+use super::watcher::{Habit, Promise, Watcher};
+use super::witness::CLOCK_AHEAD_MAX;
 
 type SimCore = Core<SimDriver<Token, Lent>>;
 
@@ -38,7 +39,6 @@ const CLOSING: Duration = TICK.saturating_mul(2);
 const REST: Duration = Duration::from_secs(12);
 const DRAIN_TIME: Duration = Duration::from_secs(10);
 const PORT: u16 = 5004;
-const SOURCES_PER_CHANNEL: i64 = 4;
 
 /// What stories have come to.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -51,6 +51,16 @@ pub(crate) struct Sum {
     pub(crate) digest: u64,
 }
 
+impl Sum {
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.seconds += other.seconds;
+        self.runs += other.runs;
+        self.visits += other.visits;
+        self.packets += other.packets;
+        self.live_packets += other.live_packets;
+    }
+}
+
 struct Story {
     world: World,
     random: Random,
@@ -61,6 +71,8 @@ struct Story {
     climate: Climate,
     streams: Vec<Stream>,
     watchers: Vec<Watcher>,
+    /// Viewers whose stream has been ended, and what was read for their channel then.
+    ended: Vec<(Instant, u64, Vec<PeerId>)>,
     next_tick: Instant,
     chaos: Duration,
 }
@@ -141,6 +153,8 @@ impl Story {
         let is_watched = !stall_detect.is_zero() && params.filler.is_some();
         let promise = Promise {
             gap_max: is_watched.then(|| stall_detect + Duration::from_secs(1)),
+            lasts: false,
+            clock_ahead_max: CLOCK_AHEAD_MAX,
             skips: params.egress.slow_policy == SlowPolicy::Skip,
         };
         let (mailboxes, readers): (Vec<_>, Vec<_>) = (0..core_count).map(|_| Mailbox::new().unwrap()).unzip();
@@ -165,9 +179,9 @@ impl Story {
         }
         let mut watchers = Vec::new();
         for id in 1..=channel_count.unsigned_abs() {
-            watchers.push(Watcher::new(&world, listener_address(PORT), id, false, promise, &mut random));
+            watchers.push(Watcher::new(&world, listener_address(PORT), id, Habit::Prompt, promise, &mut random));
             for _ in 0..random.below(3) {
-                watchers.push(Watcher::new(&world, listener_address(PORT), id, true, promise, &mut random));
+                watchers.push(Watcher::new(&world, listener_address(PORT), id, Habit::Fickle, promise, &mut random));
             }
         }
         let chaos = Duration::from_secs(10) + random.time(CHAOS_MAX - Duration::from_secs(10));
@@ -181,6 +195,7 @@ impl Story {
             channels,
             streams: Vec::new(),
             watchers,
+            ended: Vec::new(),
             next_tick: Instant::START,
             chaos,
         }
@@ -228,6 +243,24 @@ impl Story {
             watcher
                 .step(&self.world, self.climate.trickled_at)
                 .map_err(|wrong| format!("a viewer of channel {}: {wrong}", watcher.channel))?;
+        }
+        self.nobody_ends_alone()
+    }
+
+    /// Nobody who takes what comes is sent away while the channel's source goes on being read.
+    fn nobody_ends_alone(&mut self) -> Result<(), String> {
+        let now = self.world.now();
+        for watcher in &self.watchers {
+            if watcher.ended_at == Some(now) && !watcher.is_fickle() {
+                let streams = self.streams.iter().filter(|stream| stream.is_of(watcher.channel));
+                self.ended.push((now, watcher.channel, streams.map(|stream| stream.peer).collect()));
+            }
+        }
+        let is_old = |ended: &mut (Instant, u64, Vec<PeerId>)| now - ended.0 > CLOSING;
+        for (at, channel, peers) in self.ended.extract_if(.., is_old) {
+            if self.streams.iter().any(|stream| peers.contains(&stream.peer)) {
+                return Err(format!("ended: a viewer of channel {channel}, alone, at {at:?}"));
+            }
         }
         Ok(())
     }
@@ -309,10 +342,16 @@ impl Story {
             self.go_on(Duration::from_secs(1))?;
             let now = self.world.now();
             let still = |watcher: &Watcher| watcher.live_at.is_none_or(|at| now - at > STILL_MAX);
-            let standing = self.watchers.iter().find(|watcher| !watcher.is_fickle && still(watcher));
+            let standing = self.watchers.iter().find(|watcher| !watcher.is_fickle() && still(watcher));
+            let standing = standing.map(|watcher| (watcher.channel, watcher.live_at.map(|at| now - at)));
             moving = if standing.is_none() { moving + 1 } else { 0 };
-            if let Some(watcher) = standing.filter(|_| now > until) {
-                let (channel, last) = (watcher.channel, watcher.live_at.map(|at| now - at));
+            if moving == 1 && !self.streams.iter().any(Stream::is_ill) {
+                // Whoever sees the picture now sees it until it goes.
+                for watcher in self.watchers.iter_mut().filter(|watcher| !watcher.is_fickle()) {
+                    watcher.promise(Promise { lasts: true, ..watcher.promised() });
+                }
+            }
+            if let Some((channel, last)) = standing.filter(|_| now > until) {
                 return Err(format!(
                     "channel {channel} shows nothing live: {last:?} ago, health since {CALM:?}"
                 ));

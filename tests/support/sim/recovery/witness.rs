@@ -17,7 +17,7 @@ use super::truth::Truth;
 /// six times.
 const STOCK_TIME: Duration = Duration::from_millis(120);
 /// A clock may run ahead of real time by this between two samples: 100 ms, and what a source sends at once.
-const CLOCK_AHEAD_MAX: Duration = Duration::from_millis(1_100);
+pub(super) const CLOCK_AHEAD_MAX: Duration = Duration::from_millis(1_100);
 /// Decoding times are never further behind the clock or before it.
 const DECODE_MIN: i64 = -90_000 * 2;
 const DECODE_MAX: i64 = 90_000 * 12;
@@ -36,6 +36,8 @@ pub(crate) struct Witness {
     packets: u64,
     /// It may be moved forward: it reads too slowly, and that is what is to happen then.
     pub(crate) may_miss: bool,
+    /// See [`CLOCK_AHEAD_MAX`].
+    pub(crate) clock_ahead_max: Duration,
     /// The connection takes everything at once: times tell something.
     pub(crate) is_prompt: bool,
     counters: BTreeMap<u16, u8>,
@@ -179,7 +181,7 @@ impl Witness {
             return Err(format!("the clock steps back by {} ms", -moved / 27_000));
         }
         let Some(at) = at else { return Ok(()) };
-        let passed = i64::try_from(((now - at) + CLOCK_AHEAD_MAX).as_micros()).unwrap() * 27;
+        let passed = i64::try_from(((now - at) + self.clock_ahead_max).as_micros()).unwrap() * 27;
         if self.is_prompt && moved > passed {
             let passed = now - at;
             return Err(format!("the clock moves by {} ms in {passed:?}", moved / 27_000));
