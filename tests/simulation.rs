@@ -43,8 +43,11 @@ fn seeds<T: Send>(
             scope.spawn(move || {
                 let seeds = || Some(next.fetch_add(1, Ordering::Relaxed)).filter(|seed| *seed < from + seeds);
                 for seed in std::iter::from_fn(seeds) {
-                    let result = catch_unwind(|| run(seed));
-                    sender.send((seed, result.unwrap_or_else(|_| Err("a panic, see above".to_owned())))).unwrap();
+                    let result = catch_unwind(|| run(seed)).unwrap_or_else(|panic| {
+                        let words = panic.downcast_ref::<String>().map_or("see above", String::as_str);
+                        Err(format!("a panic: {words}"))
+                    });
+                    sender.send((seed, result)).unwrap();
                 }
             });
         }

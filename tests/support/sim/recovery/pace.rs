@@ -419,6 +419,7 @@ impl Pace {
         while !self.core.is_drained() {
             self.turn()?;
         }
+        self.go_on(Duration::from_secs(2))?;
         let seconds = (self.world.now() - Instant::START).as_secs();
         let mut sum = Sum { seconds, runs: u64::from(self.runs), digest: self.world.digest(), ..Sum::default() };
         for viewer in &self.viewers {
