@@ -37,8 +37,9 @@ const DRAIN_TIME: Duration = Duration::from_secs(20);
 const LINE_BYTES: usize = 512 * 1024;
 /// Batches come at least so often.
 const BATCH_MAX: Duration = Duration::from_secs(6);
-/// How far ahead sources are read, at most: the burst of the settings, one read, and what a clock that comes seldom hides.
-const AHEAD_MAX: Duration = Duration::from_secs(10);
+/// How far ahead of their first key picture sources are read, at most: the burst of the settings, one read, and what a
+/// clock that comes seldom hides.
+const AHEAD_MAX: Duration = Duration::from_secs(8);
 /// A process stands still for so long.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
@@ -164,7 +165,8 @@ impl Provider {
     fn check_ahead(&self, now: Instant) -> Result<(), String> {
         let read = FRAME_TIME * u32::try_from(self.received_pictures).unwrap();
         let ahead = read.saturating_sub(now - self.began);
-        if ahead > AHEAD_MAX { Err(format!("ahead: the source is read {ahead:?} ahead")) } else { Ok(()) }
+        let group = FRAME_TIME * u32::try_from(self.feed.shape.gop).unwrap();
+        if ahead > AHEAD_MAX + group { Err(format!("ahead: the source is read {ahead:?} ahead")) } else { Ok(()) }
     }
 }
 
@@ -266,11 +268,12 @@ impl Pace {
         let triggers_at = (random.below(3) == 0).then(|| sometime(&mut random));
         let pauses_at = (random.below(3) == 0).then(|| sometime(&mut random));
         let promise = Promise {
-            gap_max: Some(BATCH_MAX + Duration::from_secs(2)),
+            // Another source begins with its next key picture.
+            gap_max: Some(BATCH_MAX + Duration::from_secs(2) + group),
             lasts: true,
             skips,
             // A stock is read as fast as it may be.
-            clock_ahead_max: AHEAD_MAX + Duration::from_secs(1),
+            clock_ahead_max: AHEAD_MAX + group,
         };
         let rate = shape.bytes_per_second();
         let mut viewers = Vec::new();
