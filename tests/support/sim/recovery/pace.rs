@@ -267,6 +267,7 @@ impl Pace {
         let sometime = |random: &mut Random| Instant::START + random.time(watched);
         let triggers_at = (random.below(3) == 0).then(|| sometime(&mut random));
         let pauses_at = (random.below(3) == 0).then(|| sometime(&mut random));
+        let group = FRAME_TIME * u32::try_from(shape.gop).unwrap();
         let promise = Promise {
             // Another source begins with its next key picture.
             gap_max: Some(BATCH_MAX + Duration::from_secs(2) + group),
