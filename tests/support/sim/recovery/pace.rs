@@ -37,9 +37,11 @@ const DRAIN_TIME: Duration = Duration::from_secs(20);
 const LINE_BYTES: usize = 512 * 1024;
 /// Batches come at least so often.
 const BATCH_MAX: Duration = Duration::from_secs(6);
-/// How far ahead of their first key picture sources are read, at most: the burst of the settings, one read, and what a
-/// clock that comes seldom hides.
-const AHEAD_MAX: Duration = Duration::from_secs(8);
+/// How far ahead of their first key picture sources are read, at most: the burst of the settings, what a clock that comes
+/// seldom hides,
+const AHEAD_MAX: Duration = Duration::from_secs(6);
+/// and what is read before their rate is known.
+const AHEAD_BYTES_MAX: u64 = 64 * 1024;
 /// A process stands still for so long.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
@@ -165,9 +167,13 @@ impl Provider {
     fn check_ahead(&self, now: Instant) -> Result<(), String> {
         let read = FRAME_TIME * u32::try_from(self.received_pictures).unwrap();
         let ahead = read.saturating_sub(now - self.began);
-        let group = FRAME_TIME * u32::try_from(self.feed.shape.gop).unwrap();
-        if ahead > AHEAD_MAX + group { Err(format!("ahead: the source is read {ahead:?} ahead")) } else { Ok(()) }
+        if ahead > ahead_max(&self.feed.shape) { Err(format!("ahead: the source is read {ahead:?} ahead")) } else { Ok(()) }
     }
+}
+
+fn ahead_max(shape: &Shape) -> Duration {
+    let group = FRAME_TIME * u32::try_from(shape.gop).unwrap();
+    AHEAD_MAX + 2 * group + Duration::from_millis(1000 * AHEAD_BYTES_MAX / shape.bytes_per_second())
 }
 
 struct Pace {
@@ -274,7 +280,7 @@ impl Pace {
             lasts: true,
             skips,
             // A stock is read as fast as it may be.
-            clock_ahead_max: AHEAD_MAX + group,
+            clock_ahead_max: ahead_max(&shape),
         };
         let rate = shape.bytes_per_second();
         let mut viewers = Vec::new();
