@@ -169,7 +169,7 @@ impl Stream {
             }
         } else if now >= self.fault_at {
             self.fault_at = now + self.random.time(Duration::from_secs(25));
-            self.go_wrong(world);
+            self.go_wrong(world, climate);
             if self.is_over() {
                 return;
             }
@@ -206,7 +206,7 @@ impl Stream {
         }
     }
 
-    fn go_wrong(&mut self, world: &World) {
+    fn go_wrong(&mut self, world: &World, climate: &mut Climate) {
         let now = world.now();
         let random = &mut self.random;
         let until = match random.below(3) {
@@ -246,6 +246,8 @@ impl Stream {
             14 => {
                 let pictures = self.feed.joint(&mut bytes, random.below(76), random);
                 self.next_at += FRAME_TIME * u32::try_from(pictures).unwrap();
+                // Nothing comes while its sound plays on.
+                climate.trickled_at = Some(now);
             }
             15 => self.feed.end_sound_early(random.below(76)),
             // A hole, by exactly what lost packets are.

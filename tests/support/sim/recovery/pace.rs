@@ -271,7 +271,9 @@ impl Pace {
         world.set_faults(gentle(&mut random));
         let watched = TIME_MIN + random.time(TIME_MAX - TIME_MIN);
         let sometime = |random: &mut Random| Instant::START + random.time(watched);
-        let triggers_at = (random.below(3) == 0).then(|| sometime(&mut random));
+        // Another source is found in time only if it does not take longer than an attempt to show a key picture.
+        let is_quick = shape.gop <= 4 * RATE;
+        let triggers_at = (random.below(2) == 0).then(|| sometime(&mut random)).filter(|_| is_quick);
         let pauses_at = (random.below(3) == 0).then(|| sometime(&mut random));
         let group = FRAME_TIME * u32::try_from(shape.gop).unwrap();
         let promise = Promise {

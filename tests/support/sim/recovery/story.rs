@@ -30,6 +30,8 @@ const CHAOS_MAX: Duration = Duration::from_secs(60);
 const CALM: Duration = Duration::from_secs(75);
 /// A picture that moves has moved within this time.
 const STILL_MAX: Duration = Duration::from_secs(3);
+/// What a source delivers at once lasts for so long, its lead and long sound included.
+const STOCK_TIME: Duration = Duration::from_millis(1500);
 /// Pictures that have moved for so long are as well as they will be.
 const MOVING_SECONDS: u32 = 6;
 /// How long the end of a connection may be on its way: the core closes it when it lets go of the tuner, and its server looks
@@ -152,7 +154,8 @@ impl Story {
         let stall_detect = params.session.stall_detect;
         let is_watched = !stall_detect.is_zero() && params.filler.is_some();
         let promise = Promise {
-            gap_max: is_watched.then(|| stall_detect + Duration::from_secs(1)),
+            // A source stands still when what it has delivered runs out.
+            gap_max: is_watched.then(|| stall_detect + STOCK_TIME + Duration::from_secs(1)),
             lasts: false,
             clock_ahead_max: CLOCK_AHEAD_MAX,
             skips: params.egress.slow_policy == SlowPolicy::Skip,
