@@ -338,7 +338,7 @@ impl Pace {
             self.next_tick = self.world.now() + TICK;
             self.world.wake_at(self.next_tick);
         }
-        self.core.turn(self.world.now()).map_err(|errno| format!("the core gives up: {errno}"))
+        self.core.turn_by(|| self.world.now()).map_err(|errno| format!("the core gives up: {errno}"))
     }
 
     /// The process does not run. Everybody else does, and what it does not read waits.
