@@ -320,10 +320,11 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         if self.is_probe(session) {
             return self.probe_event(ProbeEvent::Ready);
         }
+        let clock_now = self.clock_now();
         let Some(live) = self.sessions.get_mut(session) else { return };
         let Some(source) = &mut live.source else { return };
         source.selected_at = Some(self.now);
-        source.ingest.pacer.begin(self.now);
+        source.ingest.pacer.begin(clock_now);
         let is_first = live.history.current().is_none();
         if is_first {
             self.backoff.record_success(self.now, live.channel.id);
