@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockProtocol, SockType, SockaddrStorage, bind, listen, setsockopt,
+    AddressFamily, Backlog, SockFlag, SockProtocol, SockType, SockaddrStorage, bind, getsockname, listen, setsockopt,
     socket, sockopt,
 };
 
@@ -57,6 +57,17 @@ fn user_timeout_ms(max_blocked_write: Option<Duration>) -> u32 {
         let timeout = limit.saturating_add(USER_TIMEOUT_MARGIN).max(USER_TIMEOUT_MIN);
         u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX)
     })
+}
+
+/// Where they listen. What is no Internet socket is left out.
+pub(crate) fn addresses(listeners: &[Vec<OwnedFd>]) -> Vec<SocketAddr> {
+    let address = |socket: &OwnedFd| {
+        let storage: SockaddrStorage = getsockname(socket.as_raw_fd()).ok()?;
+        let v4 = storage.as_sockaddr_in().map(|inet| SocketAddr::from((inet.ip(), inet.port())));
+        let v6 = storage.as_sockaddr_in6().map(|inet| SocketAddr::from((inet.ip(), inet.port())));
+        v4.or(v6)
+    };
+    listeners.iter().flatten().filter_map(address).collect()
 }
 
 /// systemd's sockets cannot be had once per core: the cores share them.

@@ -8,6 +8,7 @@ pub mod route;
 pub mod stream_answer;
 pub mod upstream;
 pub mod url;
+pub mod via;
 
 pub use chunked::{BodyDecoder, BodyError, Dechunker, Decoded};
 pub use request::{Method, Parsed, Request, RequestError, Version, parse};
@@ -16,3 +17,4 @@ pub use route::{Route, stream_route};
 pub use stream_answer::{StreamError, stream_error, stream_head, stream_head_only};
 pub use upstream::{Framing, ResponseError, ResponseHead, ResponseStatus, parse_response, request_head};
 pub use url::{Scheme, Url, UrlError};
+pub use via::Via;

@@ -228,6 +228,12 @@ impl Request {
         values(&self.headers, name).next()
     }
 
+    /// All values of a header, trimmed. `name` may be in any case.
+    pub fn headers(&self, name: &'static str) -> impl Iterator<Item = &str> {
+        let named = move |(known, _): &&(String, String)| known.eq_ignore_ascii_case(name);
+        self.headers.iter().filter(named).map(|(_, value)| value.as_str())
+    }
+
     /// Whether the client means to send another request on this connection.
     #[must_use]
     pub fn keeps_alive(&self) -> bool {

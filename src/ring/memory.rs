@@ -11,6 +11,7 @@ use std::rc::Rc;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 
+use crate::base::limits::LEASE_ROUNDING_BYTES;
 use crate::base::{HeapBytes, KernelBytes};
 
 const PAGE_BYTES: usize = 4096;
@@ -102,7 +103,7 @@ pub(super) struct Shared {
 }
 
 /// Bytes per pin counter: the granularity at which the writer sees leases.
-pub(super) const SEGMENT_BYTES: u64 = 64 * 1024;
+pub(super) const SEGMENT_BYTES: u64 = LEASE_ROUNDING_BYTES;
 
 impl Shared {
     pub(super) fn pin(&self, position: u64) -> &Cell<u32> {
