@@ -59,7 +59,7 @@ impl Session {
     fn play(&mut self, kind: RunKind, bytes: &[u8], packets: usize) {
         let (programme, clocks) = inspect(bytes);
         let first = clocks.iter().flatten().next().copied().unwrap();
-        let mut holdback = Holdback::new(self.shown.is_empty());
+        let mut holdback = Holdback::new(self.shown.is_empty(), tunerd::recovery::HELD_BYTES_MAX);
         holdback.set_programme(Some(&programme));
         let lead = Lead::scan(bytes, &programme);
         let start = self.millis;

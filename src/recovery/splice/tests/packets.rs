@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use crate::base::Instant;
-use crate::recovery::holdback::Holdback;
+use crate::recovery::holdback::{HELD_BYTES_MAX, Holdback};
 use crate::recovery::splice::tests::source::{Source, bytes};
 use crate::recovery::splice::{Lead, Run, RunKind, Splice, SpliceCounts};
 use crate::ts::testing::Fields;
@@ -257,7 +257,7 @@ proptest! {
                 prop_assert_eq!(left.len(), packets.len());
                 prop_assert!(left.iter().all(|packet| packet[0] == 0x47 && packet[1] & 0x80 == 0));
             }
-            let mut holdback = Holdback::new(false);
+            let mut holdback = Holdback::new(false, HELD_BYTES_MAX);
             holdback.set_programme(Some(&Source::other().programme()));
             let mut released = 0;
             for packet in &packets {
