@@ -55,6 +55,7 @@ impl LiveSession {
             unreachable!("a source is selected once its programme is known")
         };
         let boundary = begin(now, &mut self.splice, RunKind::Live, programme, staging.packets());
+        self.splice.counts_by(ingest.inspector.counting_habits());
         if boundary.is_empty() {
             self.prologue = ingest.prologue();
             // Their counters are counted on from, also when the source's own next tables are lost.
