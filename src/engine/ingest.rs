@@ -13,7 +13,7 @@ use crate::source::profile::ProfileScanner;
 use crate::source::sniff::{Body, Sniffer};
 use crate::source::startup::{Programme, Seen, Verdict};
 use crate::source::watch::{self, Watch};
-use crate::ts::{self, Aligned, Aligner, Codec, EntryPoint, Inspector, NULL_PACKET, Packet};
+use crate::ts::{self, Aligned, Aligner, Codec, EntryPoint, Grade, Inspector, NULL_PACKET, Packet};
 use crate::uring::Driver;
 
 use super::client::SessionKey;
@@ -45,6 +45,9 @@ pub(crate) struct Ingest {
     released: u64,
     start: u64,
     first_entry: Option<EntryPoint>,
+    /// Where a decoder may start, as long as there is nothing better: the first and the last place of the best grade.
+    fallback: Option<EntryPoint>,
+    last_fallback: Option<EntryPoint>,
     /// When something was released last, or could have been.
     looked_at: Option<Instant>,
     /// How long nothing has been released although more came.
@@ -55,11 +58,12 @@ pub(crate) struct Ingest {
 }
 
 impl Ingest {
-    pub(crate) fn new(sniff: bool) -> Self {
+    /// `program` is the number of the only programme that is taken, if there is one.
+    pub(crate) fn new(sniff: bool, program: Option<u16>) -> Self {
         Self {
             sniffer: sniff.then(Sniffer::default),
             aligner: Aligner::new(),
-            inspector: Inspector::new(),
+            inspector: Inspector::for_start(program),
             scanner: ProfileScanner::new(),
             holdback: None,
             looked_at: None,
@@ -69,6 +73,8 @@ impl Ingest {
             released: 0,
             start: 0,
             first_entry: None,
+            fallback: None,
+            last_fallback: None,
             held_table: None,
             unsuitable: None,
         }
@@ -95,7 +101,7 @@ impl Ingest {
         for (packet, position) in packets.iter().zip((self.aligned..).step_by(PACKET_BYTES)) {
             self.inspector.packet(position, packet);
             if let Some(entry) = self.inspector.take_entry_point() {
-                self.first_entry.get_or_insert(entry);
+                self.note_entry(entry);
             }
             if let Some(programme) = self.inspector.programme() {
                 self.scanner.packet(packet, programme);
@@ -105,9 +111,45 @@ impl Ingest {
             }
         }
         self.scanner.clock(self.inspector.last_pcr());
+        self.judge_programme();
         self.follow_programme();
         self.aligned += aligned.packets_bytes as u64;
         aligned
+    }
+
+    fn note_entry(&mut self, entry: EntryPoint) {
+        if entry.grade == Grade::Certain {
+            self.first_entry.get_or_insert(entry);
+            return;
+        }
+        let best = self.fallback.as_ref().map(|known| known.grade);
+        // Sound is what there is while no picture comes.
+        if best.is_none_or(|best| entry.grade > best) {
+            self.fallback = Some(entry);
+            self.last_fallback = None;
+        } else if best == Some(entry.grade) {
+            self.last_fallback = Some(entry);
+        }
+    }
+
+    /// What lies before a position of the run is not at hand any more.
+    pub(crate) fn forget_before(&mut self, position: u64) {
+        let is_at_hand = |entry: &EntryPoint| entry.position >= position;
+        if self.holdback.is_none() && !self.fallback.as_ref().is_some_and(is_at_hand) {
+            self.fallback = self.last_fallback.take().filter(is_at_hand);
+        }
+    }
+
+    /// A programme that nobody can see, or that is not there, need not be waited for.
+    fn judge_programme(&mut self) {
+        if self.holdback.is_some() || self.unsuitable.is_some() {
+            return;
+        }
+        if let Some((number, present)) = self.inspector.absent() {
+            self.unsuitable = Some(SourceError::no_programme(number, &present));
+        } else if self.inspector.is_scrambled() {
+            self.unsuitable = Some(SourceError::scrambled());
+        }
     }
 
     /// Bytes of whole packets so far.
@@ -117,7 +159,17 @@ impl Ingest {
 
     /// The codec of the stream in which the first entry point was found.
     pub(crate) fn entry_codec(&self) -> Option<Codec> {
-        self.first_entry.as_ref().map(|entry| entry.codec)
+        self.start_entry().map(|entry| entry.codec)
+    }
+
+    /// The place where the run starts, or would.
+    fn start_entry(&self) -> Option<&EntryPoint> {
+        self.first_entry.as_ref().or(self.fallback.as_ref())
+    }
+
+    /// How good the place is where the run has started.
+    pub(crate) fn start_grade(&self) -> Grade {
+        self.start_entry().map_or(Grade::Certain, |entry| entry.grade)
     }
 
     /// Whole packets that wait to be released.
@@ -128,7 +180,7 @@ impl Ingest {
     /// What a decoder is to be told before what begins at the first entry point.
     pub(crate) fn prologue(&self) -> Vec<u8> {
         let mut packets = Vec::new();
-        if let Some(entry) = &self.first_entry {
+        if let Some(entry) = self.start_entry() {
             ts::write_join(&entry.snapshot, &mut packets);
         }
         packets
@@ -233,6 +285,11 @@ impl Ingest {
                 }
             }),
             entry_point: self.first_entry.as_ref().map(|entry| entry.position),
+            fallback: self
+                .fallback
+                .as_ref()
+                .filter(|entry| entry.grade > Grade::Sound || self.inspector.counts().video == 0)
+                .map(|entry| (entry.grade, entry.position)),
         }
     }
 }
@@ -287,7 +344,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             return;
         };
         if source.selected_at.is_none() {
-            let verdict = source.startup.observe(source.ingest.seen());
+            let verdict = source.startup.observe(self.now, source.ingest.seen());
             self.on_verdict(session, verdict);
         }
     }
@@ -296,7 +353,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     pub(crate) fn on_verdict(&mut self, session: SessionKey, verdict: Verdict) {
         match verdict {
             Verdict::KeepGoing => {}
-            Verdict::Ready { from } => self.source_ready(session, from),
+            Verdict::Ready { from, .. } => self.source_ready(session, from),
             Verdict::Failed(error) => self.source_failed(session, &error),
         }
     }

@@ -176,7 +176,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             }
         };
         let Some(live) = self.sessions.get_mut(session) else { return };
-        let ingest = Ingest::new(matches!(opening, Opening::Direct));
+        let ingest = Ingest::new(matches!(opening, Opening::Direct), attempt.source.program);
         let limits = startup::Params { timeout, inventory, ..self.params.sources.startup };
         let startup = Startup::new(limits, self.now);
         live.source = Some(SourceRun {

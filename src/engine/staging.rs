@@ -50,6 +50,7 @@ impl Staging {
         if self.bytes.len() > STAGED_BYTES_MAX {
             let excess = (self.bytes.len() - STAGED_BYTES_MAX / 2).next_multiple_of(PACKET_BYTES);
             self.drop_front(excess.min(self.packets_bytes));
+            ingest.forget_before(self.position);
         }
     }
 

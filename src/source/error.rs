@@ -6,6 +6,9 @@ use std::time::Duration;
 use crate::base::{ChildExit, redact};
 use crate::source::sniff::Body;
 
+/// Programmes that a failure lists.
+const LISTED_MAX: usize = 16;
+
 /// What went wrong. Decisions are taken by this, not by texts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
@@ -35,6 +38,10 @@ pub enum Kind {
     Inventory,
     /// Nothing a decoder could start with was seen.
     NoEntryPoint,
+    /// Nobody can see the programme without a key.
+    Scrambled,
+    /// The programme that was asked for is not in the stream.
+    NoProgramme,
     /// ffmpeg could not be run.
     Spawn,
 }
@@ -75,7 +82,7 @@ impl SourceError {
     #[must_use]
     pub fn new(kind: Kind, text: &str) -> Self {
         let origin = match kind {
-            Kind::Unusable | Kind::UnsupportedMode => Origin::Setup,
+            Kind::Unusable | Kind::UnsupportedMode | Kind::NoProgramme => Origin::Setup,
             Kind::Spawn => Origin::Host,
             Kind::Unresolved
             | Kind::Connection
@@ -87,7 +94,8 @@ impl SourceError {
             | Kind::Closed
             | Kind::Timeout
             | Kind::Inventory
-            | Kind::NoEntryPoint => Origin::Upstream,
+            | Kind::NoEntryPoint
+            | Kind::Scrambled => Origin::Upstream,
         };
         let text = redact::text(text.trim()).into();
         Self { kind, origin, opened: Opened::Nothing, text, ffmpeg: None, retry_after: None }
@@ -97,6 +105,29 @@ impl SourceError {
     #[must_use]
     pub fn request(kind: Kind, detail: impl fmt::Display) -> Self {
         Self::new(kind, &format!("request upstream stream failed: {detail}"))
+    }
+
+    /// Every programme of the stream that might be shown is scrambled.
+    #[must_use]
+    pub fn scrambled() -> Self {
+        Self::new(Kind::Scrambled, "the programme is scrambled")
+    }
+
+    /// The stream has other programmes than the one that the source is set to.
+    #[must_use]
+    pub fn no_programme(number: u16, present: &[u16]) -> Self {
+        let mut text = format!("programme {number} is not in the stream, which has ");
+        match present {
+            [] => text.push_str("none"),
+            present => {
+                let listed: Vec<String> = present.iter().take(LISTED_MAX).map(u16::to_string).collect();
+                text.push_str(&listed.join(", "));
+                if present.len() > LISTED_MAX {
+                    text.push_str(", and others");
+                }
+            }
+        }
+        Self::new(Kind::NoProgramme, &text)
     }
 
     /// The mode is none of those that exist.
@@ -208,6 +239,8 @@ impl SourceError {
             | Kind::Timeout
             | Kind::Inventory
             | Kind::NoEntryPoint
+            | Kind::Scrambled
+            | Kind::NoProgramme
             | Kind::Spawn => 502,
         }
     }

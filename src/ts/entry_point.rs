@@ -1,22 +1,77 @@
 //! Where decoding can begin, told by the codec that the PMT names.
 //!
-//! | codec | entry point |
+//! | codec | certain |
 //! |---|---|
 //! | H.264 | SPS and PPS, then an IDR picture or one announced by a recovery point SEI (open GOP, intra refresh) |
-//! | HEVC | VPS, SPS and PPS, then an IRAP picture (IDR, CRA, BLA) |
+//! | HEVC | VPS, SPS and PPS, then an IRAP picture (IDR, CRA, BLA) or a recovery point |
+//! | VVC | SPS and PPS, then an IDR, CRA or GDR picture |
 //! | MPEG-1, MPEG-2 | sequence header, then an I picture |
 //! | MPEG-4 part 2 | VOL header, then an I-VOP |
-//! | other video | the random access indicator of the packet in which a PES packet starts |
-//! | audio alone | every PES packet |
+//! | AVS, AVS2, AVS3 | sequence header, then an intra picture |
+//! | VC-1 | sequence header and entry point header, then a frame |
+//! | AV1 | sequence header, then a key frame |
+//! | VVC, AVS, VC-1, AV1, other video | the random access indicator of the packet in which a PES packet starts |
+//! | audio alone, pictures that never need others | every PES packet |
 //!
 //! Parameter sets and picture must be of one access unit. Streams that never repeat the sets with their key
 //! pictures, but have shown them once, are given up on only after [`BARE_PICTURES_MAX`] such pictures.
+//!
+//! Many streams never have what is certain, and decoders show them all the same. What they begin with is told by a
+//! lower [`Grade`], and it is for others to say how long something better is waited for.
+
+use std::time::Duration;
 
 use crate::ts::codec::Codec;
+use crate::ts::es::h264_slice_start;
 use crate::ts::nal::{Piece, StartCodes};
+use crate::ts::obu::{Obu, ObuReader};
 
 /// Key pictures without parameter sets that are passed over before one is accepted.
 pub const BARE_PICTURES_MAX: u32 = 3;
+
+/// How good a place is to begin. The better, the greater.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Grade {
+    /// Sound begins; the pictures that the PMT lists do not come.
+    Sound,
+    /// A picture begins behind its parameter sets, but it is none that does without others.
+    Possible,
+    /// A picture begins, of which nothing can be told.
+    Blind,
+    /// A picture begins that the stream calls a random access point, or that does without others.
+    Probable,
+    /// A picture begins that the codec's standard lets decoders begin with.
+    Certain,
+}
+
+impl Grade {
+    /// All of them, in order.
+    pub const ALL: [Self; 5] = [Self::Sound, Self::Possible, Self::Blind, Self::Probable, Self::Certain];
+
+    /// How long a start waits for something better.
+    ///
+    /// Key pictures are up to ten seconds apart on air, so a picture that needs others is the last resort. The
+    /// random access indicator and intra pictures come as often as key pictures would.
+    #[must_use]
+    pub const fn patience(self) -> Duration {
+        match self {
+            Self::Certain => Duration::ZERO,
+            Self::Probable | Self::Blind => Duration::from_secs(2),
+            Self::Sound => Duration::from_secs(5),
+            Self::Possible => Duration::from_secs(10),
+        }
+    }
+
+    /// The same for one more place in a stream that has been shown already: a picture that may need others is
+    /// taken only where nothing better can be on its way.
+    #[must_use]
+    pub(crate) const fn patience_within(self) -> Duration {
+        match self {
+            Self::Certain | Self::Probable | Self::Sound | Self::Possible => self.patience(),
+            Self::Blind => Self::Possible.patience(),
+        }
+    }
+}
 
 /// The parameter sets, or headers, in front of a picture. One bit each.
 type Sets = u8;
@@ -27,29 +82,108 @@ const VIDEO: Sets = 4;
 /// An entry point was passed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Found {
+    /// How good it is.
+    pub(crate) grade: Grade,
     /// Everything a decoder needs is in the access unit.
     pub(crate) parameter_sets: bool,
+}
+
+impl Found {
+    const fn complete(grade: Grade) -> Self {
+        Self { grade, parameter_sets: true }
+    }
+}
+
+/// The better one; of equals the first.
+fn better(a: Option<Found>, b: Option<Found>) -> Option<Found> {
+    match (a, b) {
+        (Some(first), Some(second)) if second.grade > first.grade => b,
+        (None, found) => found,
+        (Some(_), _) => a,
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Family {
     H264,
     Hevc,
+    Vvc,
     Mpeg2,
     Mpeg4,
-    /// The random access indicator decides.
+    Avs,
+    Vc1,
+    Av1,
+    /// The random access indicator decides; nothing else is known.
     Indicator,
     /// Every PES packet will do.
     AnyStart,
 }
 
 impl Family {
+    const fn of(codec: Codec) -> Self {
+        match codec {
+            Codec::H264 => Self::H264,
+            Codec::Hevc => Self::Hevc,
+            Codec::Vvc => Self::Vvc,
+            Codec::Mpeg1Video | Codec::Mpeg2Video => Self::Mpeg2,
+            Codec::Mpeg4Video => Self::Mpeg4,
+            Codec::Avs | Codec::Avs2 | Codec::Avs3 => Self::Avs,
+            Codec::Vc1 => Self::Vc1,
+            Codec::Av1 => Self::Av1,
+            Codec::Dirac | Codec::Evc => Self::Indicator,
+            Codec::Jpeg2000
+            | Codec::JpegXs
+            | Codec::Aac
+            | Codec::AacLatm
+            | Codec::Ac3
+            | Codec::Ac4
+            | Codec::Dts
+            | Codec::Eac3
+            | Codec::Lpcm
+            | Codec::Mpeg1Audio
+            | Codec::Mpeg2Audio
+            | Codec::MpegH
+            | Codec::Opus
+            | Codec::Other
+            | Codec::S302m
+            | Codec::Subtitle
+            | Codec::Teletext
+            | Codec::TrueHd => Self::AnyStart,
+        }
+    }
+
     const fn needed(self) -> Sets {
         match self {
-            Self::H264 => SEQUENCE | PICTURE,
+            Self::H264 | Self::Vvc | Self::Vc1 => SEQUENCE | PICTURE,
             Self::Hevc => VIDEO | SEQUENCE | PICTURE,
-            Self::Mpeg2 | Self::Mpeg4 => SEQUENCE,
+            Self::Mpeg2 | Self::Mpeg4 | Self::Avs | Self::Av1 => SEQUENCE,
             Self::Indicator | Self::AnyStart => 0,
+        }
+    }
+
+    /// The random access indicator is all that is asked for. Of the other codecs many streams set it on every
+    /// intra picture, or on every PES packet.
+    const fn trusts_indicator(self) -> bool {
+        match self {
+            Self::Vvc | Self::Avs | Self::Vc1 | Self::Av1 | Self::Indicator => true,
+            Self::H264 | Self::Hevc | Self::Mpeg2 | Self::Mpeg4 | Self::AnyStart => false,
+        }
+    }
+
+    /// What a picture is that needs others, behind its headers.
+    const fn dependent(self) -> Grade {
+        match self {
+            // Sequence headers come before I pictures, except in streams that have none: intra slices in P pictures.
+            Self::Mpeg2 => Grade::Probable,
+            Self::H264
+            | Self::Hevc
+            | Self::Vvc
+            | Self::Mpeg4
+            | Self::Avs
+            | Self::Vc1
+            | Self::Av1
+            | Self::Indicator
+            | Self::AnyStart => Grade::Possible,
         }
     }
 }
@@ -62,20 +196,46 @@ enum Unit {
     /// Something that comes before the picture of an access unit.
     Leading,
     /// The first or a further slice of a picture.
-    Slice { key: bool },
+    Slice(Slice),
     /// Of no interest.
     Other,
 }
+
+/// What a slice says of its picture.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Slice {
+    /// It is one to begin with.
+    Key,
+    /// No slice of it needs other pictures.
+    Intra,
+    /// This slice does not need other pictures.
+    IntraSlice,
+    /// It needs others.
+    Dependent,
+}
+
+/// Bytes of an H.264 slice header that hold its first two numbers: each is at most 31 bits long, with a zero bit for
+/// each of its own, and every third byte may be for emulation prevention.
+const SLICE_START_BYTES: usize = 24;
 
 /// Where the search is inside the current unit. Most of a stream is passed over in `Ignored`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Inside {
     Ignored,
     Header,
+    /// In the second byte of a header.
+    HeaderEnd {
+        first: u8,
+    },
     /// `zeros` counts those just passed: a 3 behind two of them is not part of the payload.
     Sei {
         sei: Sei,
         zeros: u8,
+    },
+    /// Behind the header of an H.264 slice.
+    SliceHeader {
+        bytes: [u8; SLICE_START_BYTES],
+        filled: usize,
     },
     /// Behind an MPEG-2 picture start code: the picture type is in the second byte.
     PictureHeader {
@@ -85,7 +245,7 @@ enum Inside {
     VopHeader,
 }
 
-/// Inside an H.264 SEI unit: a list of (type, size, payload).
+/// Inside an SEI unit: a list of (type, size, payload).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Sei {
     Type { sum: u32 },
@@ -93,7 +253,9 @@ enum Sei {
     Payload { left: u32 },
 }
 
-/// The payload type of a recovery point.
+const SEI_BEGINS: Inside = Inside::Sei { sei: Sei::Type { sum: 0 }, zeros: 0 };
+
+/// The payload type of a recovery point, in H.264 as in HEVC.
 const RECOVERY_POINT: u32 = 6;
 
 /// The access unit that is passing.
@@ -103,6 +265,8 @@ struct AccessUnit {
     recovery_point: bool,
     /// Its picture has begun: what decides has been seen.
     decided: bool,
+    /// Its slices so far do without other pictures, and there may be more of them.
+    intra_so_far: bool,
 }
 
 /// Searches one elementary stream.
@@ -110,44 +274,20 @@ struct AccessUnit {
 pub(crate) struct EntryDetector {
     family: Family,
     codes: StartCodes,
+    obus: ObuReader,
     parser: Parser,
-    /// The packet with the current start had the random access indicator.
-    indicated: bool,
-    /// The current PES packet was announced already.
+    /// The current PES packet was looked at already.
     announced: bool,
 }
 
 impl EntryDetector {
     pub(crate) fn new(codec: Codec) -> Self {
-        let family = match codec {
-            Codec::H264 => Family::H264,
-            Codec::Hevc => Family::Hevc,
-            Codec::Mpeg1Video | Codec::Mpeg2Video => Family::Mpeg2,
-            Codec::Mpeg4Video => Family::Mpeg4,
-            Codec::Av1 | Codec::Avs | Codec::Avs2 | Codec::Avs3 | Codec::Vc1 | Codec::Vvc => {
-                Family::Indicator
-            }
-            Codec::Aac
-            | Codec::AacLatm
-            | Codec::Ac3
-            | Codec::Ac4
-            | Codec::Dts
-            | Codec::Eac3
-            | Codec::Lpcm
-            | Codec::Mpeg1Audio
-            | Codec::Mpeg2Audio
-            | Codec::Opus
-            | Codec::Other
-            | Codec::S302m
-            | Codec::Subtitle
-            | Codec::Teletext
-            | Codec::TrueHd => Family::AnyStart,
-        };
+        let family = Family::of(codec);
         Self {
             family,
             codes: StartCodes::default(),
+            obus: ObuReader::default(),
             parser: Parser::new(family),
-            indicated: false,
             announced: true,
         }
     }
@@ -158,10 +298,17 @@ impl EntryDetector {
         !self.parser.access_unit.decided && self.parser.access_unit.sets != 0
     }
 
+    /// The current PES packet has ended: what only its end could tell.
+    pub(crate) fn end(&mut self) -> Option<Found> {
+        self.parser.end_access_unit()
+    }
+
     /// A PES packet starts, in a packet with or without the random access indicator.
     pub(crate) fn start(&mut self, random_access_indicator: bool) {
-        self.indicated = random_access_indicator;
+        // An access unit cut in two is announced where it begins.
+        self.parser.indicated = random_access_indicator || (self.parser.indicated && self.in_access_unit());
         self.announced = false;
+        self.obus.start();
         if self.parser.access_unit.decided {
             self.parser.access_unit = AccessUnit::default();
         }
@@ -170,25 +317,43 @@ impl EntryDetector {
     /// Bytes are missing: what was begun will not be completed.
     pub(crate) fn lose(&mut self) {
         self.codes.reset();
+        self.obus.lose();
         self.parser.inside = Inside::Ignored;
         self.parser.access_unit = AccessUnit::default();
     }
 
-    /// Takes bytes of the elementary stream, from behind a sound PES header.
+    /// Takes bytes of the elementary stream, from behind a sound PES header. The best of what they end.
     pub(crate) fn feed(&mut self, bytes: &[u8]) -> Option<Found> {
         let announced = std::mem::replace(&mut self.announced, true);
+        let announcement = if announced { None } else { self.announcement() };
+        let parser = &mut self.parser;
+        let mut found = announcement;
         match self.family {
-            Family::Indicator => (!announced && self.indicated).then_some(Found { parameter_sets: true }),
-            Family::AnyStart => (!announced).then_some(Found { parameter_sets: true }),
-            Family::H264 | Family::Hevc | Family::Mpeg2 | Family::Mpeg4 => {
-                let parser = &mut self.parser;
-                let mut found = None;
-                self.codes.feed(bytes, |piece| match piece {
-                    Piece::Start => parser.inside = Inside::Header,
-                    Piece::Unit(bytes) => found = found.or(parser.inside_unit(bytes)),
-                });
-                found
-            }
+            Family::Indicator | Family::AnyStart => {}
+            Family::Av1 => self.obus.feed(bytes, |obu| found = better(found, parser.obu(obu))),
+            Family::H264
+            | Family::Hevc
+            | Family::Vvc
+            | Family::Mpeg2
+            | Family::Mpeg4
+            | Family::Avs
+            | Family::Vc1 => self.codes.feed(bytes, |piece| match piece {
+                Piece::Start => parser.inside = Inside::Header,
+                Piece::Unit(bytes) => found = better(found, parser.inside_unit(bytes)),
+            }),
+        }
+        found
+    }
+
+    /// What the start of a PES packet alone tells.
+    fn announcement(&self) -> Option<Found> {
+        let needed = self.family.needed();
+        if self.family == Family::AnyStart || (self.family.trusts_indicator() && self.parser.indicated) {
+            Some(Found::complete(Grade::Certain))
+        } else if self.family.trusts_indicator() && (needed == 0 || self.parser.known & needed != needed) {
+            Some(Found::complete(Grade::Blind))
+        } else {
+            None
         }
     }
 }
@@ -198,6 +363,8 @@ struct Parser {
     family: Family,
     inside: Inside,
     access_unit: AccessUnit,
+    /// The packet in which the access unit starts had the random access indicator.
+    indicated: bool,
     /// Every set that was ever seen.
     known: Sets,
     /// Key pictures without sets since the last one with them.
@@ -210,6 +377,7 @@ impl Parser {
             family,
             inside: Inside::Ignored,
             access_unit: AccessUnit::default(),
+            indicated: false,
             known: 0,
             bare_pictures: 0,
         }
@@ -218,10 +386,15 @@ impl Parser {
     fn inside_unit(&mut self, bytes: &[u8]) -> Option<Found> {
         let mut found = None;
         for byte in bytes {
-            let unit = match self.inside {
+            let unit = match &mut self.inside {
                 Inside::Ignored => break,
                 Inside::Header => self.header(*byte),
+                Inside::HeaderEnd { first } => {
+                    let first = *first;
+                    self.header_end(first, *byte)
+                }
                 Inside::Sei { sei, zeros } => {
+                    let (sei, zeros) = (*sei, *zeros);
                     self.inside = match (zeros, *byte) {
                         (2, 3) => Inside::Sei { sei, zeros: 0 },
                         (_, 0) => Inside::Sei { sei: self.sei(sei, 0), zeros: (zeros + 1).min(2) },
@@ -229,18 +402,35 @@ impl Parser {
                     };
                     continue;
                 }
+                Inside::SliceHeader { bytes, filled } => {
+                    bytes[*filled] = *byte;
+                    *filled += 1;
+                    match (h264_slice_start(&bytes[..*filled]), *filled < SLICE_START_BYTES) {
+                        (Some(slice_type), _) => {
+                            self.inside = Inside::Ignored;
+                            Unit::Slice(h264_slice(slice_type))
+                        }
+                        (None, true) => continue,
+                        (None, false) => {
+                            self.inside = Inside::Ignored;
+                            Unit::Slice(Slice::Dependent)
+                        }
+                    }
+                }
                 Inside::PictureHeader { byte: 0 } => {
                     self.inside = Inside::PictureHeader { byte: 1 };
                     continue;
                 }
-                Inside::PictureHeader { .. } => Unit::Slice { key: (byte >> 3) & 0x07 == 1 },
-                Inside::VopHeader => Unit::Slice { key: byte >> 6 == 0 },
+                Inside::PictureHeader { .. } => {
+                    self.inside = Inside::Ignored;
+                    Unit::Slice(key_if((byte >> 3) & 0x07 == 1))
+                }
+                Inside::VopHeader => {
+                    self.inside = Inside::Ignored;
+                    Unit::Slice(key_if(byte >> 6 == 0))
+                }
             };
-            if matches!(self.inside, Inside::PictureHeader { .. } | Inside::VopHeader) && unit != Unit::Other
-            {
-                self.inside = Inside::Ignored;
-            }
-            found = found.or(self.take(unit));
+            found = better(found, self.take(unit));
         }
         found
     }
@@ -249,27 +439,24 @@ impl Parser {
     fn header(&mut self, byte: u8) -> Unit {
         self.inside = Inside::Ignored;
         match self.family {
-            Family::H264 => match byte & 0x1F {
-                1..=4 => Unit::Slice { key: self.access_unit.recovery_point },
-                5 => Unit::Slice { key: true },
-                6 => {
-                    self.inside = Inside::Sei { sei: Sei::Type { sum: 0 }, zeros: 0 };
-                    Unit::Leading
-                }
-                7 => Unit::Sets(SEQUENCE),
-                8 => Unit::Sets(PICTURE),
-                9 | 14..=18 => Unit::Leading,
-                _ => Unit::Other,
-            },
+            Family::H264 => self.h264_header(byte),
             Family::Hevc => match (byte >> 1) & 0x3F {
-                16..=21 => Unit::Slice { key: true },
-                0..=31 => Unit::Slice { key: false },
+                16..=21 => Unit::Slice(Slice::Key),
+                0..=31 => Unit::Slice(key_if(self.access_unit.recovery_point)),
                 32 => Unit::Sets(VIDEO),
                 33 => Unit::Sets(SEQUENCE),
                 34 => Unit::Sets(PICTURE),
-                35 | 39 => Unit::Leading,
+                35 => Unit::Leading,
+                39 => {
+                    self.inside = Inside::HeaderEnd { first: byte };
+                    Unit::Leading
+                }
                 _ => Unit::Other,
             },
+            Family::Vvc => {
+                self.inside = Inside::HeaderEnd { first: byte };
+                Unit::Other
+            }
             Family::Mpeg2 => match byte {
                 0x00 => {
                     self.inside = Inside::PictureHeader { byte: 0 };
@@ -288,7 +475,59 @@ impl Parser {
                 }
                 _ => Unit::Other,
             },
-            Family::Indicator | Family::AnyStart => Unit::Other,
+            Family::Avs => match byte {
+                0xB0 => Unit::Sets(SEQUENCE),
+                0xB3 => Unit::Slice(Slice::Key),
+                0xB6 => Unit::Slice(Slice::Dependent),
+                _ => Unit::Other,
+            },
+            Family::Vc1 => match byte {
+                0x0F => Unit::Sets(SEQUENCE),
+                0x0E => Unit::Sets(PICTURE),
+                0x0D => Unit::Slice(key_if(self.access_unit.sets & PICTURE != 0)),
+                _ => Unit::Other,
+            },
+            Family::Av1 | Family::Indicator | Family::AnyStart => Unit::Other,
+        }
+    }
+
+    fn h264_header(&mut self, byte: u8) -> Unit {
+        match byte & 0x1F {
+            1..=4 if self.access_unit.recovery_point => Unit::Slice(Slice::Key),
+            // What a slice needs is asked only where it matters: the first of its header's numbers say it.
+            1 | 2 if self.access_unit.sets & self.family.needed() == self.family.needed() => {
+                self.inside = Inside::SliceHeader { bytes: [0; SLICE_START_BYTES], filled: 0 };
+                Unit::Other
+            }
+            1..=4 => Unit::Slice(Slice::Dependent),
+            5 => Unit::Slice(Slice::Key),
+            6 => {
+                self.inside = SEI_BEGINS;
+                Unit::Leading
+            }
+            7 => Unit::Sets(SEQUENCE),
+            8 => Unit::Sets(PICTURE),
+            9 | 14..=18 => Unit::Leading,
+            _ => Unit::Other,
+        }
+    }
+
+    /// The second byte of a header of two.
+    fn header_end(&mut self, first: u8, byte: u8) -> Unit {
+        self.inside = Inside::Ignored;
+        if self.family == Family::Hevc {
+            assert!((first >> 1) & 0x3F == 39, "only messages are looked into");
+            self.inside = SEI_BEGINS;
+            return Unit::Other;
+        }
+        match byte >> 3 {
+            // IDR with and without leading pictures, CRA, gradual decoding refresh.
+            7..=10 => Unit::Slice(Slice::Key),
+            0..=11 => Unit::Slice(Slice::Dependent),
+            15 => Unit::Sets(SEQUENCE),
+            16 => Unit::Sets(PICTURE),
+            12..=14 | 17 | 19 | 20 | 23 => Unit::Leading,
+            _ => Unit::Other,
         }
     }
 
@@ -312,43 +551,93 @@ impl Parser {
         }
     }
 
+    fn obu(&mut self, obu: Obu) -> Option<Found> {
+        self.take(match obu {
+            Obu::TemporalDelimiter => Unit::Leading,
+            Obu::SequenceHeader => Unit::Sets(SEQUENCE),
+            Obu::Frame { key } => Unit::Slice(key_if(key)),
+        })
+    }
+
     fn take(&mut self, unit: Unit) -> Option<Found> {
         match unit {
             Unit::Other => None,
-            Unit::Leading => {
-                self.begin_access_unit();
-                None
-            }
+            Unit::Leading => self.begin_access_unit(),
             Unit::Sets(sets) => {
-                self.begin_access_unit();
+                let found = self.begin_access_unit();
                 self.access_unit.sets |= sets;
                 self.known |= sets;
+                found
+            }
+            Unit::Slice(slice) => {
+                let first = !std::mem::replace(&mut self.access_unit.decided, true);
+                if first {
+                    self.first_slice(slice)
+                } else if slice != Slice::IntraSlice && std::mem::take(&mut self.access_unit.intra_so_far) {
+                    self.picture(self.family.dependent())
+                } else {
+                    None
+                }
+            }
+        }
+    }
+
+    fn first_slice(&mut self, slice: Slice) -> Option<Found> {
+        let indicated = std::mem::take(&mut self.indicated);
+        match slice {
+            Slice::Key => self.picture(Grade::Certain),
+            Slice::Intra => self.picture(Grade::Probable),
+            Slice::IntraSlice | Slice::Dependent if indicated => self.picture(Grade::Probable),
+            Slice::IntraSlice => {
+                self.access_unit.intra_so_far = true;
                 None
             }
-            Unit::Slice { key } => {
-                let first = !std::mem::replace(&mut self.access_unit.decided, true);
-                if first && key { self.key_picture() } else { None }
-            }
+            Slice::Dependent => self.picture(self.family.dependent()),
         }
     }
 
-    fn begin_access_unit(&mut self) {
-        if self.access_unit.decided {
-            self.access_unit = AccessUnit::default();
+    fn begin_access_unit(&mut self) -> Option<Found> {
+        if !self.access_unit.decided {
+            return None;
         }
+        let found = self.end_access_unit();
+        self.access_unit = AccessUnit::default();
+        found
     }
 
-    fn key_picture(&mut self) -> Option<Found> {
+    /// No more slices of the picture come.
+    fn end_access_unit(&mut self) -> Option<Found> {
+        let intra = std::mem::take(&mut self.access_unit.intra_so_far);
+        if intra { self.picture(Grade::Probable) } else { None }
+    }
+
+    /// It is known how good the picture is to begin with.
+    fn picture(&mut self, grade: Grade) -> Option<Found> {
         let needed = self.family.needed();
         if self.access_unit.sets & needed == needed {
-            self.bare_pictures = 0;
-            return Some(Found { parameter_sets: true });
+            if grade == Grade::Certain {
+                self.bare_pictures = 0;
+            }
+            return Some(Found::complete(grade));
         }
-        if self.known & needed != needed {
+        if self.known & needed != needed || grade < Grade::Probable {
             return None;
         }
         self.bare_pictures = self.bare_pictures.saturating_add(1);
-        (self.bare_pictures > BARE_PICTURES_MAX).then_some(Found { parameter_sets: false })
+        (self.bare_pictures > BARE_PICTURES_MAX).then_some(Found { grade, parameter_sets: false })
+    }
+}
+
+const fn key_if(key: bool) -> Slice {
+    if key { Slice::Key } else { Slice::Dependent }
+}
+
+/// From 5 on the type is that of all slices of the picture (ITU-T H.264, table 7-6).
+const fn h264_slice(slice_type: u32) -> Slice {
+    match slice_type {
+        2 | 4 => Slice::IntraSlice,
+        7 | 9 => Slice::Intra,
+        _ => Slice::Dependent,
     }
 }
 

@@ -1,24 +1,38 @@
 //! Looks at every packet of one source run and remembers what others need to know about it.
 
+use std::time::Duration;
+
 use crate::base::limits::PACKET_BYTES;
-use crate::ts::clock_ref::Pts;
+use crate::ts::clock_ref::{Pcr, Pts};
 use crate::ts::codec::{Codec, StreamKind};
 use crate::ts::continuity::{Continuity, ContinuityTable};
-use crate::ts::entry_point::EntryDetector;
+use crate::ts::entry_point::{EntryDetector, Found, Grade};
 use crate::ts::inventory::{Inventory, PesSightings};
 use crate::ts::packet::{AdaptationField, Packet, PacketBytes, Pid};
 use crate::ts::pcr_clock::{PcrClock, PcrSample};
 use crate::ts::pes::{PesReader, kind_of_start};
-use crate::ts::psi::{Programme, PsiTracker, TablePackets};
+use crate::ts::pes_times::PesStart;
+use crate::ts::psi::{Programme, PsiTracker, TablePackets, Unfit};
 use crate::ts::skip::Snapshot;
 
 /// Entry points closer together than this are left out: audio has one in every PES packet, and a ring's index
 /// of them should reach back as far as the ring. 0.25 s.
 const ENTRY_GAP_TICKS: i64 = 22_500;
 
+/// Scrambled packets of a programme, without a clear PES packet before or between, that make it a scrambled one.
+const SCRAMBLED_MIN: u32 = 8;
+/// Packets of other PIDs after which a programme of which none has come is passed over for another one: 0.4 s of the
+/// largest multiplex.
+const MISSING_AFTER: u32 = 10_000;
+
+/// A stream that has no times: so many lesser places to begin are passed over for a better one instead.
+const PASSED_OVER_MAX: u32 = 50;
+
 /// A place where a viewer may start.
 #[derive(Clone, Debug)]
 pub struct EntryPoint {
+    /// How good it is.
+    pub grade: Grade,
     /// The position of the packet in which the access unit's PES packet starts.
     pub position: u64,
     /// The codec of the stream it was found in.
@@ -68,6 +82,24 @@ struct Kinds(Box<[StreamKind; Pid::COUNT]>);
 struct Candidate {
     position: u64,
     snapshot: Snapshot,
+    /// The best that was said of it.
+    reported: Option<Grade>,
+}
+
+/// Which places are reported as entry points.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Accepts {
+    /// All: somebody else decides.
+    All,
+    /// What is as good as this, and what is not when nothing better comes.
+    From(Grade),
+}
+
+/// How long nothing better than a grade has come.
+#[derive(Clone, Copy, Default)]
+struct Wait {
+    since: Option<Pts>,
+    passed_over: u32,
 }
 
 /// The stream in which entry points are searched.
@@ -77,6 +109,26 @@ struct Watch {
     pes: PesReader,
     detector: EntryDetector,
     candidate: Option<Candidate>,
+    /// One for each grade.
+    waits: [Wait; Grade::ALL.len()],
+}
+
+/// Whether the chosen programme's packets come, and clear. Asked until it is known.
+#[derive(Clone, Copy, Default)]
+struct Fitness {
+    is_known: bool,
+    scrambled: u32,
+    others: u32,
+}
+
+/// Sound beside pictures that may not come.
+struct Sound {
+    pid: Pid,
+    codec: Codec,
+    /// The first sound since the last picture.
+    since: Option<Pts>,
+    /// A picture came.
+    has_pictures: bool,
 }
 
 /// Looks at packets. One per source run; memory is asked for only when the tables of the stream change.
@@ -87,11 +139,16 @@ pub struct Inspector {
     clock: PcrClock,
     pcr_pid: Option<Pid>,
     watch: Option<Watch>,
+    sound: Option<Sound>,
     /// Entry points are searched.
     searches: bool,
+    accepts: Accepts,
+    /// Programmes that cannot be shown are passed over for others.
+    chooses: bool,
+    fitness: Fitness,
     sightings: PesSightings,
     entry_point: Option<EntryPoint>,
-    last_entry_pts: Option<Pts>,
+    last_entry: Option<(Pts, Grade)>,
     counts: PacketCounts,
 }
 
@@ -112,12 +169,41 @@ impl Inspector {
             clock: PcrClock::default(),
             pcr_pid: None,
             watch: None,
+            sound: None,
             searches: true,
+            accepts: Accepts::From(Grade::Certain),
+            chooses: false,
+            fitness: Fitness::default(),
             sightings: PesSightings::default(),
             entry_point: None,
-            last_entry_pts: None,
+            last_entry: None,
             counts: PacketCounts::default(),
         }
+    }
+
+    /// An inspector that reports every place at which a picture or, without pictures, sound begins: whoever starts a
+    /// source knows the time, and how long better ones are waited for. `number` is the only programme it looks for, if
+    /// one is given; else it passes over those that are scrambled.
+    #[must_use]
+    pub fn for_start(number: Option<u16>) -> Self {
+        Self { accepts: Accepts::All, chooses: true, psi: PsiTracker::wanting(number), ..Self::new() }
+    }
+
+    /// Every programme there is, or the one that was asked for, is scrambled.
+    #[must_use]
+    pub fn is_scrambled(&self) -> bool {
+        self.chooses && self.psi.is_scrambled()
+    }
+
+    /// The programme that was asked for and is not in the stream, and those that are.
+    #[must_use]
+    pub fn absent(&self) -> Option<(u16, Vec<u16>)> {
+        self.psi.absent()
+    }
+
+    /// What begins next has been found good enough to begin with, and is an entry point until better ones come.
+    pub fn accept_from(&mut self, grade: Grade) {
+        self.accepts = Accepts::From(grade);
     }
 
     /// Looks at the packet at a position. Positions only grow.
@@ -160,13 +246,23 @@ impl Inspector {
         if Some(pid) == self.pcr_pid {
             self.observe_pcr(position, packet);
         }
+        if self.chooses && !self.fitness.is_known && self.psi.programme().is_some() {
+            self.look_whether_fit(packet, scrambled);
+        }
         if scrambled {
             return;
         }
         if self.watch.as_ref().is_some_and(|watch| watch.pid == pid) {
             self.watched(position, packet, intact);
+        } else if self.sound.as_ref().is_some_and(|sound| sound.pid == pid) {
+            self.sounded(position, packet);
         } else if self.psi.handles(pid) {
             if self.psi.packet(packet, intact) {
+                self.follow_programme();
+            }
+        } else if self.psi.is_unlisted_map(packet) {
+            self.psi.take_unlisted(packet);
+            if self.psi.handles(pid) && self.psi.packet(packet, intact) {
                 self.follow_programme();
             }
         } else if self.psi.programme().is_none()
@@ -185,7 +281,9 @@ impl Inspector {
     /// Entry points are of no interest from here on.
     pub fn stop_searching(&mut self) {
         self.searches = false;
+        self.chooses = false;
         self.watch = None;
+        self.sound = None;
     }
 
     /// The chosen programme, once its PMT is known.
@@ -227,6 +325,41 @@ impl Inspector {
         self.psi.errors()
     }
 
+    /// Looks whether the chosen programme can be shown, and gives it up when it cannot. Its pictures decide, or its sound when
+    /// it has none.
+    fn look_whether_fit(&mut self, packet: Packet<'_>, scrambled: bool) {
+        let Some(programme) = self.psi.programme() else { return };
+        let main = [StreamKind::Video, StreamKind::Audio, StreamKind::Other]
+            .into_iter()
+            .find(|kind| programme.pmt.first(*kind).is_some());
+        let is_listed = programme.pmt.streams().iter().any(|stream| stream.pid == packet.pid());
+        let is_main = is_listed && main == Some(self.kinds.0[packet.pid().index()]);
+        let Some(payload) = packet.payload() else { return };
+        let fitness = &mut self.fitness;
+        if !is_main {
+            fitness.others += u32::from(!is_listed);
+        } else if scrambled {
+            fitness.scrambled += 1;
+        } else if packet.payload_unit_start_indicator() {
+            match payload {
+                // Scrambled below the packets.
+                [0, 0, 1, _, _, _, flags, ..] if flags & 0xC0 == 0x80 && flags & 0x30 != 0 => {
+                    fitness.scrambled += 1;
+                }
+                _ => fitness.is_known = true,
+            }
+        }
+        let unfit = if fitness.scrambled >= SCRAMBLED_MIN {
+            Unfit::Scrambled
+        } else if !programme.alone && fitness.scrambled == 0 && fitness.others >= MISSING_AFTER {
+            Unfit::Missing
+        } else {
+            return;
+        };
+        self.psi.reject(unfit);
+        self.follow_programme();
+    }
+
     fn observe_pcr(&mut self, position: u64, packet: Packet<'_>) {
         let Some(field) = packet.adaptation_field() else { return };
         if let Some(pcr) = field.pcr() {
@@ -243,40 +376,114 @@ impl Inspector {
         }
         let Some(payload) = packet.payload() else { return };
         if packet.payload_unit_start_indicator() {
+            let ended = watch.detector.end();
+            if let Some(found) = ended {
+                self.found(found);
+            }
+            self.pictures_begin();
+            let Some(watch) = &mut self.watch else { return };
             if !(watch.candidate.is_some() && watch.detector.in_access_unit()) {
                 let pcr = self.clock.at(position);
                 let snapshot = Snapshot::before(packet, &self.psi, &self.continuity, pcr);
-                watch.candidate = snapshot.map(|snapshot| Candidate { position, snapshot });
+                watch.candidate =
+                    snapshot.map(|snapshot| Candidate { position, snapshot, reported: None });
             }
             watch.pes.start();
             let field = packet.adaptation_field();
             watch.detector.start(field.is_some_and(AdaptationField::random_access_indicator));
         }
+        let Some(watch) = &mut self.watch else { return };
         let stream = watch.pes.payload(payload);
         if !watch.pes.in_data() {
             return;
         }
-        let Some(found) = watch.detector.feed(stream) else { return };
-        let Some(candidate) = watch.candidate.take() else { return };
-        let pts = watch.pes.pts();
-        if let (Some(pts), Some(last)) = (pts, self.last_entry_pts) {
-            // Time that steps back is a new timeline, not a short distance.
-            if (0..ENTRY_GAP_TICKS).contains(&pts.since(last)) {
-                return;
-            }
+        if let Some(found) = watch.detector.feed(stream) {
+            self.found(found);
         }
-        self.last_entry_pts = pts;
-        self.entry_point = Some(EntryPoint {
+    }
+
+    /// The watched stream has a place to begin with.
+    fn found(&mut self, found: Found) {
+        let Some(watch) = &mut self.watch else { return };
+        let Some(candidate) = &mut watch.candidate else { return };
+        if candidate.reported.is_some_and(|grade| grade >= found.grade) {
+            return;
+        }
+        let pts = watch.pes.pts();
+        let time = pts.or_else(|| candidate.snapshot.pcr().map(Pcr::to_pts));
+        if !accepts(self.accepts, &mut watch.waits, found.grade, time) {
+            return;
+        }
+        candidate.reported = Some(found.grade);
+        let entry = EntryPoint {
+            grade: found.grade,
             position: candidate.position,
             codec: watch.codec,
             pts,
             parameter_sets: found.parameter_sets,
-            snapshot: candidate.snapshot,
+            snapshot: candidate.snapshot.clone(),
+        };
+        if let Accepts::From(floor) = &mut self.accepts {
+            *floor = (*floor).max(found.grade);
+        }
+        self.report(entry);
+    }
+
+    fn report(&mut self, entry: EntryPoint) {
+        if let (Some(pts), Some((last, grade))) = (entry.pts, self.last_entry) {
+            // Time that steps back is a new timeline, not a short distance.
+            if entry.grade <= grade && (0..ENTRY_GAP_TICKS).contains(&pts.since(last)) {
+                return;
+            }
+        }
+        self.last_entry = entry.pts.map(|pts| (pts, entry.grade));
+        self.entry_point = Some(entry);
+    }
+
+    /// A PES packet of pictures begins: sound alone is no longer what there is.
+    fn pictures_begin(&mut self) {
+        let Some(sound) = &mut self.sound else { return };
+        (sound.has_pictures, sound.since) = (true, None);
+        if let Accepts::From(floor) = &mut self.accepts {
+            *floor = (*floor).max(Grade::Possible);
+        }
+    }
+
+    /// A packet of the sound beside pictures.
+    fn sounded(&mut self, position: u64, packet: Packet<'_>) {
+        let Some(sound) = &mut self.sound else { return };
+        let Some(payload) = packet.payload().filter(|_| packet.payload_unit_start_indicator()) else { return };
+        let PesStart::Timed(times) = PesStart::read(payload) else { return };
+        let alone_for = times.pts.since(*sound.since.get_or_insert(times.pts));
+        let is_accepted = match self.accepts {
+            Accepts::All => !sound.has_pictures,
+            Accepts::From(Grade::Sound) => true,
+            Accepts::From(Grade::Possible | Grade::Blind | Grade::Probable | Grade::Certain) => {
+                alone_for >= ticks(Grade::Sound.patience_within())
+            }
+        };
+        if alone_for < 0 {
+            sound.since = Some(times.pts);
+        }
+        if !is_accepted {
+            return;
+        }
+        let codec = sound.codec;
+        let pcr = self.clock.at(position);
+        let Some(snapshot) = Snapshot::before(packet, &self.psi, &self.continuity, pcr) else { return };
+        self.report(EntryPoint {
+            grade: Grade::Sound,
+            position,
+            codec,
+            pts: Some(times.pts),
+            parameter_sets: true,
+            snapshot,
         });
     }
 
     /// The programme is another one, or made of something else.
     fn follow_programme(&mut self) {
+        self.fitness = Fitness::default();
         self.kinds.0.fill(StreamKind::Other);
         let pmt = self.psi.programme().map(|programme| &programme.pmt);
         for stream in pmt.iter().flat_map(|pmt| pmt.streams()) {
@@ -290,9 +497,18 @@ impl Inspector {
         if !self.searches {
             return;
         }
-        let stream =
-            pmt.and_then(|pmt| pmt.first(StreamKind::Video).or_else(|| pmt.first(StreamKind::Audio)));
-        let Some(stream) = stream else {
+        let (video, audio) =
+            (pmt.and_then(|pmt| pmt.first(StreamKind::Video)), pmt.and_then(|pmt| pmt.first(StreamKind::Audio)));
+        let sound = video.and(audio);
+        if sound.map(|stream| stream.pid) != self.sound.as_ref().map(|sound| sound.pid) {
+            self.sound = sound.map(|stream| Sound {
+                pid: stream.pid,
+                codec: stream.codec,
+                since: None,
+                has_pictures: false,
+            });
+        }
+        let Some(stream) = video.or(audio) else {
             self.watch = None;
             return;
         };
@@ -303,8 +519,43 @@ impl Inspector {
                 pes: PesReader::new(),
                 detector: EntryDetector::new(stream.codec),
                 candidate: None,
+                waits: [Wait::default(); Grade::ALL.len()],
             });
         }
+    }
+}
+
+fn ticks(time: Duration) -> i64 {
+    i64::try_from(time.as_millis() * 90).unwrap_or(i64::MAX)
+}
+
+/// Whether a place of this grade is an entry point, given what came before. `time` is the stream's.
+fn accepts(accepts: Accepts, waits: &mut [Wait; Grade::ALL.len()], grade: Grade, time: Option<Pts>) -> bool {
+    let Accepts::From(floor) = accepts else { return true };
+    for (wait, waiting) in waits.iter_mut().zip(Grade::ALL) {
+        if waiting < grade {
+            // What these waited for has come.
+            *wait = Wait { since: time, passed_over: 0 };
+        }
+    }
+    if grade >= floor {
+        return true;
+    }
+    let own = Grade::ALL.iter().position(|known| *known == grade).expect("all grades are listed");
+    let wait = &mut waits[own];
+    wait.passed_over += 1;
+    match (time, wait.since) {
+        // Time that steps back says nothing about how long it has been.
+        (Some(time), Some(since)) if time.since(since) < 0 => {
+            wait.since = Some(time);
+            false
+        }
+        (Some(time), Some(since)) => time.since(since) >= ticks(grade.patience_within()),
+        (time, None) => {
+            wait.since = time;
+            time.is_none() && wait.passed_over > PASSED_OVER_MAX
+        }
+        (None, Some(_)) => false,
     }
 }
 
