@@ -92,14 +92,26 @@ impl Ingest {
         self.unsuitable.take()
     }
 
-    /// Looks at what has come: `bytes` are the undecided ones of before, then from `fresh` on the new ones.
+    /// Looks at what has come: `bytes` are the undecided ones of before, then from `fresh` on the new ones. Packets of other
+    /// programmes than the chosen one go no further: viewers of a whole multiplex would get mostly null packets.
     pub(crate) fn take(&mut self, bytes: &mut [u8], fresh: usize) -> Aligned {
         self.bytes += (bytes.len() - fresh) as u64;
         self.sniff(&bytes[fresh..]);
-        let aligned = self.aligner.align(bytes);
-        let (packets, _) = bytes[..aligned.packets_bytes].as_chunks::<PACKET_BYTES>();
-        for (packet, position) in packets.iter().zip((self.aligned..).step_by(PACKET_BYTES)) {
+        let came = self.aligner.align(bytes);
+        let (packets, _) = bytes[..came.packets_bytes].as_chunks_mut::<PACKET_BYTES>();
+        let mut kept = 0;
+        for index in 0..packets.len() {
+            let packet = &packets[index];
+            let position = self.aligned + (kept * PACKET_BYTES) as u64;
             self.inspector.packet(position, packet);
+            if self.inspector.is_foreign(packet) {
+                continue;
+            }
+            if kept < index {
+                packets[kept] = packets[index];
+            }
+            let packet = &packets[kept];
+            kept += 1;
             if let Some(entry) = self.inspector.take_entry_point() {
                 self.note_entry(entry);
             }
@@ -109,6 +121,11 @@ impl Ingest {
             if let Some(holdback) = &mut self.holdback {
                 holdback.packet(packet);
             }
+        }
+        let aligned = Aligned { packets_bytes: kept * PACKET_BYTES, ..came };
+        if aligned.packets_bytes < came.packets_bytes {
+            let rest = came.packets_bytes..came.packets_bytes + came.rest_bytes;
+            bytes.copy_within(rest, aligned.packets_bytes);
         }
         self.scanner.clock(self.inspector.last_pcr());
         self.judge_programme();

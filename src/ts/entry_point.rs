@@ -647,8 +647,11 @@ mod tests {
 
     use super::*;
 
-    const COMPLETE: Option<Found> = Some(Found { parameter_sets: true });
-    const BARE: Option<Found> = Some(Found { parameter_sets: false });
+    const COMPLETE: Option<Found> = Some(Found::complete(Grade::Certain));
+    const PROBABLE: Option<Found> = Some(Found::complete(Grade::Probable));
+    const POSSIBLE: Option<Found> = Some(Found::complete(Grade::Possible));
+    const BLIND: Option<Found> = Some(Found::complete(Grade::Blind));
+    const BARE: Option<Found> = Some(Found { grade: Grade::Certain, parameter_sets: false });
 
     /// Units with start codes in front of them.
     fn stream(units: &[&[u8]]) -> Vec<u8> {
@@ -671,6 +674,11 @@ mod tests {
     const PPS: &[u8] = &[0x68, 0xCE, 0x80];
     const IDR: &[u8] = &[0x65, 0x88, 0x80];
     const INTER: &[u8] = &[0x41, 0x9A, 0x80];
+    /// Types 7 and 2, the latter for the first and a later macroblock; and a P slice for a later macroblock.
+    const ALL_INTRA: &[u8] = &[0x41, 0x88, 0x80];
+    const INTRA: &[u8] = &[0x41, 0xB0, 0x80];
+    const INTRA_2: &[u8] = &[0x41, 0x2B, 0x80];
+    const INTER_2: &[u8] = &[0x41, 0x28, 0x80, 0x80];
     const AUD: &[u8] = &[0x09, 0xF0];
     const RECOVERY: &[u8] = &[0x06, 6, 1, 0xC4, 0x80];
 
@@ -690,12 +698,17 @@ mod tests {
                 &[AUD, SPS, PPS, &[0x06, 5, 4, 0, 0, 3, 1, 9, 6, 1, 0xC4, 0x80], INTER],
                 COMPLETE,
             ),
-            ("a message that only contains a 6", &[AUD, SPS, PPS, &[0x06, 5, 2, 6, 1, 0x80], INTER], None),
+            ("a message that only contains a 6", &[AUD, SPS, PPS, &[0x06, 5, 2, 6, 1, 0x80], INTER], POSSIBLE),
             ("an IDR alone", &[AUD, IDR], None),
             ("no PPS", &[AUD, SPS, IDR], None),
             ("sets behind the picture", &[AUD, IDR, SPS, PPS], None),
-            ("sets and another picture", &[AUD, SPS, PPS, INTER], None),
-            ("sets of another access unit", &[SPS, PPS, INTER, AUD, IDR], None),
+            ("sets and another picture", &[AUD, SPS, PPS, INTER], POSSIBLE),
+            ("sets and slices that are all intra", &[AUD, SPS, PPS, ALL_INTRA], PROBABLE),
+            ("sets and an intra slice that may not be the last", &[AUD, SPS, PPS, INTRA], None),
+            ("sets and nothing but intra slices", &[AUD, SPS, PPS, INTRA, INTRA_2, AUD, INTER], PROBABLE),
+            ("sets and an intra slice among others", &[AUD, SPS, PPS, INTRA, INTER_2], POSSIBLE),
+            ("intra slices without sets", &[AUD, INTRA, AUD, ALL_INTRA], None),
+            ("sets of another access unit", &[SPS, PPS, INTER, AUD, IDR], POSSIBLE),
             ("the second access unit of a PES packet", &[AUD, INTER, AUD, SPS, PPS, IDR], COMPLETE),
         ];
         for (name, units, expected) in table {
@@ -738,7 +751,7 @@ mod tests {
         for kind in 0..=31u8 {
             let slice = [kind << 1, 1, 0x80];
             let units: &[&[u8]] = &[&[0x46, 1], &[0x40, 1], &[0x42, 1], &[0x44, 1], &[0x4E, 1], &slice];
-            let expected = if (16..=21).contains(&kind) { COMPLETE } else { None };
+            let expected = if (16..=21).contains(&kind) { COMPLETE } else { POSSIBLE };
             assert_eq!(found(Codec::Hevc, &[units]), [expected], "NAL type {kind}");
         }
         let without_vps: &[&[u8]] = &[&[0x42, 1], &[0x44, 1], &[0x26, 1, 0x80]];
@@ -766,7 +779,8 @@ mod tests {
         let table: &[(&[&[u8]], Option<Found>)] = &[
             (&[SEQUENCE_HEADER, &[0xB5, 0x14], GOP, I, SLICE], COMPLETE),
             (&[SEQUENCE_HEADER, I, SLICE], COMPLETE),
-            (&[SEQUENCE_HEADER, P, SLICE], None),
+            // Streams that refresh their pictures slice by slice have no others.
+            (&[SEQUENCE_HEADER, P, SLICE], PROBABLE),
             (&[GOP, I, SLICE], None),
             (&[P, SLICE, SEQUENCE_HEADER, GOP, I], COMPLETE),
         ];
@@ -783,17 +797,99 @@ mod tests {
         const I: &[u8] = &[0xB6, 0x10];
         const P: &[u8] = &[0xB6, 0x50];
         assert_eq!(found(Codec::Mpeg4Video, &[&[&[0xB0, 1], &[0xB5, 9], &[0], VOL, I]]), [COMPLETE]);
-        assert_eq!(found(Codec::Mpeg4Video, &[&[VOL, P], &[I]]), [None, None]);
+        assert_eq!(found(Codec::Mpeg4Video, &[&[VOL, P], &[I]]), [POSSIBLE, None]);
     }
 
     #[test]
-    fn other_video_enters_where_the_indicator_says_so() {
-        let mut detector = EntryDetector::new(Codec::Av1);
-        for (indicator, expected) in [(true, COMPLETE), (false, None), (true, COMPLETE)] {
-            detector.start(indicator);
-            assert_eq!(detector.feed(&[1, 2, 3]), expected);
-            assert_eq!(detector.feed(&[1, 2, 3]), None);
+    fn an_intra_picture_that_only_its_end_tells_is_found_at_the_end_of_its_pes_packet() {
+        let mut detector = EntryDetector::new(Codec::H264);
+        detector.start(false);
+        assert_eq!(detector.feed(&stream(&[SPS, PPS, INTRA, INTRA_2])), None);
+        assert_eq!(detector.end(), PROBABLE);
+        detector.start(false);
+        assert_eq!(detector.feed(&stream(&[INTER])), None);
+        assert_eq!(detector.end(), None);
+    }
+
+    #[test]
+    fn the_indicator_makes_a_picture_behind_its_sets_a_probable_one() {
+        let hevc: &[&[u8]] = &[&[0x40, 1], &[0x42, 1], &[0x44, 1], &[0x02, 1, 0x80]];
+        let mpeg4: &[&[u8]] = &[&[0x20, 8], &[0xB6, 0x50]];
+        let table: &[(Codec, &[&[u8]], Option<Found>)] = &[
+            (Codec::H264, &[AUD, SPS, PPS, INTER], PROBABLE),
+            (Codec::H264, &[AUD, SPS, PPS, IDR], COMPLETE),
+            (Codec::H264, &[AUD, INTER], None),
+            (Codec::Hevc, hevc, PROBABLE),
+            (Codec::Mpeg4Video, mpeg4, PROBABLE),
+        ];
+        for (codec, units, expected) in table {
+            let mut detector = EntryDetector::new(*codec);
+            detector.start(true);
+            assert_eq!(detector.feed(&stream(units)), *expected, "{codec:?} {units:x?}");
         }
+        let mut detector = EntryDetector::new(Codec::H264);
+        detector.start(true);
+        assert_eq!(detector.feed(&stream(&[AUD, SPS, PPS])), None);
+        detector.start(false);
+        assert_eq!(detector.feed(&stream(&[INTER])), PROBABLE, "it is the access unit's, not the packet's");
+    }
+
+    #[test]
+    fn a_gradual_refresh_enters_at_its_recovery_points() {
+        let hevc: &[&[u8]] = &[&[0x40, 1], &[0x42, 1], &[0x44, 1], &[0x4E, 1, 6, 1, 0xC0], &[0x02, 1, 0x80]];
+        assert_eq!(found(Codec::Hevc, &[hevc]), [COMPLETE]);
+        // Ten pictures later the picture is whole.
+        let h264: &[&[u8]] = &[AUD, SPS, PPS, &[0x06, 6, 1, 0x16, 0x80], INTER];
+        assert_eq!(found(Codec::H264, &[h264]), [COMPLETE]);
+    }
+
+    #[test]
+    fn vvc_enters_at_idr_cra_and_gdr_pictures_with_their_sets() {
+        for kind in 0..=11u8 {
+            let slice = [0, (kind << 3) | 1, 0x80];
+            let units: &[&[u8]] = &[&[0, 0xA1], &[0, 0x79], &[0, 0x81], &[0, 0x99], &slice];
+            let expected = if (7..=10).contains(&kind) { COMPLETE } else { POSSIBLE };
+            let mut detector = EntryDetector::new(Codec::Vvc);
+            assert_eq!(detector.feed(&stream(&[&[0, 0x79], &[0, 0x81]])), None);
+            detector.start(false);
+            assert_eq!(detector.feed(&stream(units)), expected, "NAL type {kind}");
+        }
+    }
+
+    #[test]
+    fn avs_vc1_and_av1_enter_at_what_their_headers_announce() {
+        let table: &[(Codec, &[u8], Option<Found>)] = &[
+            (Codec::Avs, &[0, 0, 1, 0xB0, 0x20, 0, 0, 1, 0xB3, 0, 0], COMPLETE),
+            (Codec::Avs2, &[0, 0, 1, 0xB0, 0x20, 0, 0, 1, 0xB6, 0, 0], POSSIBLE),
+            (Codec::Avs3, &[0, 0, 1, 0xB3, 0, 0], None),
+            (Codec::Vc1, &[0, 0, 1, 0x0F, 0xC0, 0, 0, 1, 0x0E, 0x40, 0, 0, 1, 0x0D, 9], COMPLETE),
+            (Codec::Vc1, &[0, 0, 1, 0x0D, 9], None),
+            (Codec::Av1, &[0x12, 0, 0x0A, 1, 9, 0x32, 2, 0x10, 9], COMPLETE),
+            (Codec::Av1, &[0x12, 0, 0x32, 2, 0x30, 9], None),
+        ];
+        for (codec, bytes, expected) in table {
+            let mut detector = EntryDetector::new(*codec);
+            detector.parser.known = Family::of(*codec).needed();
+            detector.start(false);
+            assert_eq!(detector.feed(bytes), *expected, "{codec:?} {bytes:x?}");
+        }
+    }
+
+    #[test]
+    fn other_video_enters_where_the_indicator_says_so_and_else_blindly() {
+        for codec in [Codec::Dirac, Codec::Evc, Codec::Av1, Codec::Vvc, Codec::Vc1] {
+            let mut detector = EntryDetector::new(codec);
+            for (indicator, expected) in [(true, COMPLETE), (false, BLIND), (true, COMPLETE)] {
+                detector.start(indicator);
+                assert_eq!(detector.feed(&[9, 2, 3]), expected, "{codec:?}");
+                assert_eq!(detector.feed(&[9, 2, 3]), None);
+            }
+        }
+    }
+
+    #[test]
+    fn pictures_that_never_need_others_are_all_entry_points() {
+        assert_eq!(found(Codec::JpegXs, &[&[&[1]], &[&[2]]]), [COMPLETE; 2]);
     }
 
     #[test]

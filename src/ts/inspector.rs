@@ -75,8 +75,11 @@ impl PacketCounts {
     }
 }
 
-/// The kind of each PID of the programme.
-struct Kinds(Box<[StreamKind; Pid::COUNT]>);
+/// The kind of each PID of the programme; `None` for those that are not of it.
+struct Kinds(Box<[Option<StreamKind>; Pid::COUNT]>);
+
+/// The tables that every receiver knows the PIDs of, those of programmes left out.
+const STANDARD: std::ops::RangeInclusive<u16> = 0x10..=0x1F;
 
 /// The start of a PES packet that may turn out to be an entry point.
 struct Candidate {
@@ -165,7 +168,7 @@ impl Inspector {
         Self {
             continuity: ContinuityTable::new(),
             psi: PsiTracker::default(),
-            kinds: Kinds(Box::new([StreamKind::Other; Pid::COUNT])),
+            kinds: Kinds(Box::new([None; Pid::COUNT])),
             clock: PcrClock::default(),
             pcr_pid: None,
             watch: None,
@@ -224,9 +227,9 @@ impl Inspector {
             return;
         }
         match self.kinds.0[pid.index()] {
-            StreamKind::Video => self.counts.video += u64::from(packet.has_payload()),
-            StreamKind::Audio => self.counts.audio += u64::from(packet.has_payload()),
-            StreamKind::Other => {}
+            Some(StreamKind::Video) => self.counts.video += u64::from(packet.has_payload()),
+            Some(StreamKind::Audio) => self.counts.audio += u64::from(packet.has_payload()),
+            Some(StreamKind::Other) | None => {}
         }
         let scrambled = packet.transport_scrambling_control() != 0;
         self.counts.scrambled += u64::from(scrambled);
@@ -271,6 +274,20 @@ impl Inspector {
         {
             self.sightings.saw(pid, kind);
         }
+    }
+
+    /// Whether a packet is none of the chosen programme, nor of what all programmes have in common, in a stream that has
+    /// others. Before a programme is chosen none is foreign.
+    #[must_use]
+    pub fn is_foreign(&self, bytes: &PacketBytes) -> bool {
+        let Some(programme) = self.programme().filter(|programme| !programme.alone) else { return false };
+        let Ok(packet) = Packet::parse(bytes) else { return false };
+        let pid = packet.pid();
+        let is_common = pid == Pid::PAT || STANDARD.contains(&pid.get());
+        !is_common
+            && pid != programme.pmt_pid
+            && Some(pid) != self.pcr_pid
+            && self.kinds.0[pid.index()].is_none()
     }
 
     /// Takes the entry point that the last packet completed. One that is not taken gives way to the next.
@@ -332,12 +349,11 @@ impl Inspector {
         let main = [StreamKind::Video, StreamKind::Audio, StreamKind::Other]
             .into_iter()
             .find(|kind| programme.pmt.first(*kind).is_some());
-        let is_listed = programme.pmt.streams().iter().any(|stream| stream.pid == packet.pid());
-        let is_main = is_listed && main == Some(self.kinds.0[packet.pid().index()]);
+        let kind = self.kinds.0[packet.pid().index()];
         let Some(payload) = packet.payload() else { return };
         let fitness = &mut self.fitness;
-        if !is_main {
-            fitness.others += u32::from(!is_listed);
+        if kind.is_none() || kind != main {
+            fitness.others += u32::from(kind.is_none());
         } else if scrambled {
             fitness.scrambled += 1;
         } else if packet.payload_unit_start_indicator() {
@@ -484,10 +500,10 @@ impl Inspector {
     /// The programme is another one, or made of something else.
     fn follow_programme(&mut self) {
         self.fitness = Fitness::default();
-        self.kinds.0.fill(StreamKind::Other);
+        self.kinds.0.fill(None);
         let pmt = self.psi.programme().map(|programme| &programme.pmt);
         for stream in pmt.iter().flat_map(|pmt| pmt.streams()) {
-            self.kinds.0[stream.pid.index()] = stream.kind();
+            self.kinds.0[stream.pid.index()] = Some(stream.kind());
         }
         let pcr_pid = pmt.and_then(|pmt| pmt.pcr_pid);
         if pcr_pid != self.pcr_pid {
