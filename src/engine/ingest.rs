@@ -55,13 +55,15 @@ pub(crate) struct Ingest {
     /// The end of the table that the holdback goes by.
     held_table: Option<[u8; 4]>,
     unsuitable: Option<SourceError>,
+    /// The text that came instead of a stream, if it may be a list.
+    list: Option<Vec<u8>>,
 }
 
 impl Ingest {
     /// `program` is the number of the only programme that is taken, if there is one.
-    pub(crate) fn new(sniff: bool, program: Option<u16>) -> Self {
+    pub(crate) fn new(sniffer: Option<Sniffer>, program: Option<u16>) -> Self {
         Self {
-            sniffer: sniff.then(Sniffer::default),
+            sniffer,
             aligner: Aligner::new(),
             inspector: Inspector::for_start(program),
             scanner: ProfileScanner::new(),
@@ -77,6 +79,7 @@ impl Ingest {
             last_fallback: None,
             held_table: None,
             unsuitable: None,
+            list: None,
         }
     }
 
@@ -84,7 +87,24 @@ impl Ingest {
     pub(crate) fn unsuitable_at_end(&mut self) -> Option<SourceError> {
         let sniffer = self.sniffer.as_mut()?;
         let body = sniffer.end();
-        (!matches!(body, Body::TransportStream | Body::Empty)).then(|| sniffer.failure(body))
+        if sniffer.is_suitable(body) || body == Body::Empty {
+            return None;
+        }
+        let failure = sniffer.failure(body);
+        self.keep_list(body);
+        Some(failure)
+    }
+
+    fn keep_list(&mut self, body: Body) {
+        let sniffer = self.sniffer.take();
+        if matches!(body, Body::List | Body::Text) {
+            self.list = sniffer.map(Sniffer::into_text);
+        }
+    }
+
+    /// The text that came instead of a stream, if it may be a list.
+    pub(crate) const fn take_list(&mut self) -> Option<Vec<u8>> {
+        self.list.take()
     }
 
     /// Why the body cannot be used, once that is known.
@@ -167,6 +187,11 @@ impl Ingest {
         } else if self.inspector.is_scrambled() {
             self.unsuitable = Some(SourceError::scrambled());
         }
+    }
+
+    /// Viewers are shown the stream: nothing of it is forgotten any more.
+    pub(crate) const fn has_started(&self) -> bool {
+        self.holdback.is_some()
     }
 
     /// Bytes of whole packets so far.
@@ -281,10 +306,10 @@ impl Ingest {
         let Some(sniffer) = &mut self.sniffer else { return };
         match sniffer.push(bytes) {
             None => {}
-            Some(Body::TransportStream) => self.sniffer = None,
+            Some(body) if sniffer.is_suitable(body) => self.sniffer = None,
             Some(other) => {
                 self.unsuitable = Some(sniffer.failure(other));
-                self.sniffer = None;
+                self.keep_list(other);
             }
         }
     }
@@ -440,6 +465,10 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             let Some(staging) = &mut source.staging else { return true };
             let count = staging.left().min(READ_BYTES_MAX);
             if count == 0 {
+                // A start that time alone has decided finds a read on its way, and what it brings belongs here.
+                if source.io.is_busy() {
+                    return false;
+                }
                 source.staging = None;
                 return true;
             }

@@ -4,6 +4,7 @@
 //! * [`direct`]: an HTTP(S) client without a socket.
 //! * [`ffmpeg`]: the argument lists of the child, by what the installed ffmpeg knows.
 //! * [`sniff`]: what a body is when it is no transport stream.
+//! * [`list`]: which streams a list names.
 //! * [`profile`]: what its pictures and sound are like.
 //! * [`startup`]: one attempt, from the first byte to the first picture.
 //! * [`telemetry`]: what that attempt has shown.
@@ -14,6 +15,7 @@ pub mod cutover;
 pub mod direct;
 pub mod error;
 pub mod ffmpeg;
+pub mod list;
 pub mod mode;
 pub mod profile;
 pub mod scheme;

@@ -152,8 +152,8 @@ impl Startup {
     pub fn ended(&mut self) -> Verdict {
         let State::Probing { seen, .. } = &self.state else { return Verdict::KeepGoing };
         // Nothing better comes any more.
-        let verdict = fall_back(&self.params, seen)
-            .unwrap_or_else(|| Verdict::Failed(ended_early(&self.params, seen)));
+        let verdict =
+            fall_back(&self.params, seen).unwrap_or_else(|| Verdict::Failed(ended_early(&self.params, seen)));
         self.settle(verdict)
     }
 
@@ -177,7 +177,9 @@ impl Startup {
                     // A fallback alone is not enough, so more is waited for.
                     None => Verdict::KeepGoing,
                 };
-                if let (true, Verdict::KeepGoing, State::Probing { patience, .. }) = (is_due, &verdict, &mut self.state) {
+                if let (true, Verdict::KeepGoing, State::Probing { patience, .. }) =
+                    (is_due, &verdict, &mut self.state)
+                {
                     *patience = patience.map(|(grade, _)| (grade, now + RETRY_AFTER));
                 }
                 self.settle(verdict)
@@ -443,7 +445,10 @@ mod tests {
     fn nothing_changes_an_attempt_that_is_settled() {
         let ready = || {
             let mut startup = Startup::new(params(), T0);
-            assert_eq!(startup.observe(T0, seen(5000, Some(TV), Some(0))), Verdict::Ready { from: 0, grade: Grade::Certain });
+            assert_eq!(
+                startup.observe(T0, seen(5000, Some(TV), Some(0))),
+                Verdict::Ready { from: 0, grade: Grade::Certain }
+            );
             startup
         };
         assert_eq!(ready().observe(T0, seen(6000, Some(TV), Some(0))), Verdict::KeepGoing);
@@ -482,10 +487,18 @@ mod tests {
         let better = Seen { entry_point: Some(3760), ..with(Grade::Probable, 188) };
         type Case = (&'static str, Vec<(u64, Seen)>, (u64, &'static str));
         let table: Vec<Case> = vec![
-            ("said to be a random access point", vec![(500, with(Grade::Probable, 188))], (2500, "ready from 188")),
+            (
+                "said to be a random access point",
+                vec![(500, with(Grade::Probable, 188))],
+                (2500, "ready from 188"),
+            ),
             ("of a codec nobody knows", vec![(0, with(Grade::Blind, 188))], (2000, "ready from 188")),
             ("sound alone", vec![(0, with(Grade::Sound, 188))], (5000, "ready from 188")),
-            ("a picture that needs others", vec![(0, with(Grade::Possible, 188))], (10_000, "ready from 188")),
+            (
+                "a picture that needs others",
+                vec![(0, with(Grade::Possible, 188))],
+                (10_000, "ready from 188"),
+            ),
             ("in the last moment", vec![(11_000, with(Grade::Possible, 188))], (12_000, "ready from 188")),
             (
                 "a key picture in time",

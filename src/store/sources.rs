@@ -141,9 +141,7 @@ impl Database {
 /// Refuses the number that no programme has.
 pub(super) fn check_program(program: Option<u16>) -> Result<(), ChannelError> {
     match program {
-        Some(0) => {
-            Err(ChannelError::Invalid { field: "program", value: "0".to_owned(), allowed: "1 to 65535" })
-        }
+        Some(0) => Err(ChannelError::no_program_number("0")),
         None | Some(_) => Ok(()),
     }
 }
@@ -155,7 +153,8 @@ pub(super) fn insert(
     item_key: &str,
     program: Option<u16>,
 ) -> rusqlite::Result<i64> {
-    let sql = "INSERT INTO channel_sources (channel_id, item_key, program, priority_index) VALUES (?1, ?2, ?3,
+    let sql =
+        "INSERT INTO channel_sources (channel_id, item_key, program, priority_index) VALUES (?1, ?2, ?3,
         (SELECT coalesce(max(priority_index), -1) + 1 FROM channel_sources WHERE channel_id = ?1))";
     connection.prepare_cached(sql)?.execute(params![channel_id, item_key, program])?;
     Ok(connection.last_insert_rowid())

@@ -401,8 +401,7 @@ impl Inspector {
             if !(watch.candidate.is_some() && watch.detector.in_access_unit()) {
                 let pcr = self.clock.at(position);
                 let snapshot = Snapshot::before(packet, &self.psi, &self.continuity, pcr);
-                watch.candidate =
-                    snapshot.map(|snapshot| Candidate { position, snapshot, reported: None });
+                watch.candidate = snapshot.map(|snapshot| Candidate { position, snapshot, reported: None });
             }
             watch.pes.start();
             let field = packet.adaptation_field();
@@ -468,7 +467,9 @@ impl Inspector {
     /// A packet of the sound beside pictures.
     fn sounded(&mut self, position: u64, packet: Packet<'_>) {
         let Some(sound) = &mut self.sound else { return };
-        let Some(payload) = packet.payload().filter(|_| packet.payload_unit_start_indicator()) else { return };
+        let Some(payload) = packet.payload().filter(|_| packet.payload_unit_start_indicator()) else {
+            return;
+        };
         let PesStart::Timed(times) = PesStart::read(payload) else { return };
         let alone_for = times.pts.since(*sound.since.get_or_insert(times.pts));
         let is_accepted = match self.accepts {
@@ -513,8 +514,10 @@ impl Inspector {
         if !self.searches {
             return;
         }
-        let (video, audio) =
-            (pmt.and_then(|pmt| pmt.first(StreamKind::Video)), pmt.and_then(|pmt| pmt.first(StreamKind::Audio)));
+        let (video, audio) = (
+            pmt.and_then(|pmt| pmt.first(StreamKind::Video)),
+            pmt.and_then(|pmt| pmt.first(StreamKind::Audio)),
+        );
         let sound = video.and(audio);
         if sound.map(|stream| stream.pid) != self.sound.as_ref().map(|sound| sound.pid) {
             self.sound = sound.map(|stream| Sound {
@@ -584,7 +587,7 @@ mod tests {
     use crate::ts::clock_ref::Pcr;
     use crate::ts::null::NULL_PACKET;
     use crate::ts::skip::{SKIP_BYTES_MAX, write_skip};
-    use crate::ts::testing::{Fields, Stream, pes, programme};
+    use crate::ts::testing::{Fields, Stream, pes, programme, section};
 
     const VIDEO: Fields = Fields { pid: 0x100, ..Fields::NONE };
     const AUDIO: Fields = Fields { pid: 0x101, ..Fields::NONE };
@@ -785,6 +788,233 @@ mod tests {
         stream.push_pes(VIDEO, &pes(0xE0, pts(90_000), &hevc), 184);
         let found: Vec<_> = inspect(&stream.packets).1.iter().map(|entry| (entry.codec, entry.pts)).collect();
         assert_eq!(found, [(Codec::Hevc, pts(90_000))]);
+    }
+
+    /// What an inspector that is to start a source finds.
+    fn inspect_for_start(number: Option<u16>, packets: &[PacketBytes]) -> (Inspector, Vec<EntryPoint>) {
+        let mut inspector = Inspector::for_start(number);
+        let mut found = Vec::new();
+        for (packet, index) in packets.iter().zip(0u64..) {
+            inspector.packet(index * 188, packet);
+            found.extend(inspector.take_entry_point());
+        }
+        (inspector, found)
+    }
+
+    /// The tables of programmes 1, 2, … of video and sound, the maps on PIDs 0x20, 0x21, …, the streams on 0x110 and 0x111,
+    /// 0x120 and 0x121, …
+    fn push_tables(stream: &mut Stream, programmes: u8) {
+        let listed = (1..=programmes).flat_map(|number| [0, number, 0xE0, 0x1F + number]);
+        stream.push_section(0, &section(0, 1, 0, &listed.collect::<Vec<_>>()));
+        for number in 1..=programmes {
+            let at = number * 16;
+            let body = [0xE1, at, 0xF0, 0, 0x1B, 0xE1, at, 0xF0, 0, 0x0F, 0xE1, at + 1, 0xF0, 0];
+            stream.push_section(0x1F + u16::from(number), &section(2, u16::from(number), 0, &body));
+        }
+    }
+
+    /// Tables, and pictures of both programmes that are scrambled, or not.
+    fn multiplex(scrambled: &[bool]) -> Stream {
+        let mut stream = Stream::default();
+        for ticks in 0..30 {
+            push_tables(&mut stream, u8::try_from(scrambled.len()).unwrap());
+            for (pid, scrambled) in (0x110..).step_by(16).zip(scrambled) {
+                let fields = Fields { pid, scrambling: 2 * u8::from(*scrambled), ..Fields::NONE };
+                stream.push_pes(fields, &pes(0xE0, pts(ticks * 90_000), &[PARAMETERS, IDR].concat()), 184);
+            }
+        }
+        stream
+    }
+
+    #[test]
+    fn the_first_clear_programme_is_chosen_or_the_one_that_was_asked_for() {
+        for (scrambled, wanted, expected) in [
+            (&[false, false][..], None, Some(1)),
+            (&[true, false], None, Some(2)),
+            (&[true, true, false], None, Some(3)),
+            (&[true, true], None, None),
+            (&[true], None, None),
+            (&[false, false], Some(2), Some(2)),
+            (&[true, false], Some(2), Some(2)),
+            (&[false, true], Some(2), None),
+        ] {
+            let (inspector, found) = inspect_for_start(wanted, &multiplex(scrambled).packets);
+            let chosen = inspector.programme().map(|programme| programme.pmt.program_number);
+            assert_eq!(chosen, expected, "{scrambled:?} {wanted:?}");
+            assert_eq!(found.is_empty(), expected.is_none(), "{scrambled:?} {wanted:?}");
+            assert_eq!(inspector.is_scrambled(), expected.is_none(), "{scrambled:?} {wanted:?}");
+        }
+    }
+
+    #[test]
+    fn a_programme_that_is_not_there_is_told_with_those_that_are() {
+        let stream = multiplex(&[false, false, false]);
+        let (inspector, found) = inspect_for_start(Some(7), &stream.packets);
+        assert_eq!((inspector.absent(), found.len()), (Some((7, vec![1, 2, 3])), 0));
+        assert_eq!(inspect_for_start(Some(3), &stream.packets).0.absent(), None);
+        assert_eq!(inspect_for_start(None, &stream.packets).0.absent(), None);
+    }
+
+    #[test]
+    fn what_is_scrambled_below_the_packets_is_scrambled() {
+        let mut stream = programme(&[0x1B, 0x0F]);
+        let mut scrambled = pes(0xE0, pts(0), &[PARAMETERS, IDR].concat());
+        scrambled[6] |= 0x20;
+        for _ in 0..SCRAMBLED_MIN {
+            stream.push_pes(VIDEO, &scrambled, 184);
+        }
+        assert!(inspect_for_start(None, &stream.packets).0.is_scrambled());
+    }
+
+    #[test]
+    fn scrambled_sound_beside_clear_pictures_and_a_programme_that_is_scrambled_later_are_no_reason() {
+        let mut stream = programme(&[0x1B, 0x0F]);
+        for _ in 0..20 {
+            stream.push(Fields { scrambling: 3, ..AUDIO }, &[1; 184]);
+        }
+        stream.push_pes(VIDEO, &pes(0xE0, pts(0), &[PARAMETERS, IDR].concat()), 184);
+        for _ in 0..20 {
+            stream.push(Fields { scrambling: 3, ..VIDEO }, &[1; 184]);
+        }
+        let (inspector, found) = inspect_for_start(None, &stream.packets);
+        assert_eq!((inspector.is_scrambled(), found.len()), (false, 1));
+    }
+
+    #[test]
+    fn a_programme_of_which_nothing_comes_gives_way_to_one_of_which_something_does() {
+        let mut stream = Stream::default();
+        push_tables(&mut stream, 2);
+        for _ in 0..=MISSING_AFTER {
+            stream.push(Fields { pid: 0x121, ..Fields::NONE }, &[1; 184]);
+        }
+        push_tables(&mut stream, 2);
+        stream.push_pes(Fields { pid: 0x120, ..VIDEO }, &pes(0xE0, pts(0), &[PARAMETERS, IDR].concat()), 184);
+        let (inspector, found) = inspect_for_start(None, &stream.packets);
+        assert_eq!(inspector.programme().unwrap().pmt.program_number, 2);
+        assert_eq!((found.len(), inspector.is_scrambled()), (1, false));
+    }
+
+    #[test]
+    fn what_is_of_other_programmes_is_foreign_and_the_pat_that_is_kept_lists_one() {
+        let stream = multiplex(&[true, false]);
+        let (inspector, found) = inspect_for_start(None, &stream.packets);
+        let is_foreign = |pid| inspector.is_foreign(&Fields { pid, ..Fields::NONE }.packet(&[1; 184]));
+        for pid in [0x20, 0x110, 0x111, 0x300, 0x1FFF] {
+            assert!(is_foreign(pid), "{pid:#x}");
+        }
+        for pid in [0, 0x11, 0x21, 0x120, 0x121] {
+            assert!(!is_foreign(pid), "{pid:#x}");
+        }
+        let kept: Vec<_> = inspector.psi_packets().copied().collect();
+        assert_eq!(kept[0][7], 13, "one programme");
+        assert_eq!(kept[0][13..17], [0, 2, 0xE0, 0x21]);
+        let mut skip = Vec::new();
+        write_skip(&found[0].snapshot, &mut skip);
+        assert!(skip.windows(4).any(|window| window == [0, 2, 0xE0, 0x21]));
+        assert!(!skip.windows(4).any(|window| window == [0, 1, 0xE0, 0x20]));
+        let (alone, _) = inspect_for_start(None, &programme(&[0x1B]).packets);
+        assert!(!alone.is_foreign(&Fields { pid: 0x300, ..Fields::NONE }.packet(&[1; 184])));
+    }
+
+    #[test]
+    fn a_programme_without_a_pat_that_lists_it_is_found_by_its_map() {
+        for network in [true, false] {
+            let mut stream = Stream::default();
+            for ticks in 0..3 {
+                if network {
+                    stream.push_section(0, &section(0, 1, 0, &[0, 0, 0xE0, 0x10]));
+                }
+                stream.push_section(0x1000, &crate::ts::testing::pmt(0, &[0x1B]));
+                stream.push_pes(VIDEO, &pes(0xE0, pts(ticks * 90_000), &[PARAMETERS, IDR].concat()), 184);
+            }
+            let (inspector, found) = inspect_for_start(None, &stream.packets);
+            assert_eq!(inspector.programme().unwrap().pmt.program_number, 1);
+            assert_eq!(found.len(), 3);
+            // Nobody else tells viewers where the map is.
+            assert_eq!(inspector.psi_packets().next().unwrap()[13..17], [0, 1, 0xF0, 0]);
+        }
+    }
+
+    #[test]
+    fn tables_may_come_late_change_early_and_be_damaged() {
+        let picture = pes(0xE0, pts(0), &[PARAMETERS, IDR].concat());
+        let mut damaged = crate::ts::testing::pmt(0, &[0x24]);
+        damaged[12] ^= 1;
+        let mut stream = Stream::default();
+        stream.push_pes(VIDEO, &picture, 184);
+        stream.push_section(0, &section(0x00, 1, 0, &[0, 0, 0xE0, 0x10, 0, 1, 0xF0, 0x00]));
+        stream.push_section(0x1000, &damaged);
+        stream.push_section(0x1000, &crate::ts::testing::pmt(0, &[0x1B]));
+        stream.push_section(0x1000, &crate::ts::testing::pmt(1, &[0x1B, 0x0F]));
+        let start = stream.position();
+        stream.push_pes(VIDEO, &picture, 184);
+        let (inspector, found) = inspect_for_start(None, &stream.packets);
+        assert_eq!(found.iter().map(|entry| entry.position).collect::<Vec<_>>(), [start]);
+        assert_eq!((inspector.inventory().audio_streams, inspector.psi_errors()), (1, 1));
+    }
+
+    /// A slice that is intra as all of its picture, without an IDR anywhere.
+    const INTRA: &[u8] = &[0, 0, 1, 0x41, 0x88, 0x80];
+
+    #[test]
+    fn a_start_is_told_of_every_place_and_how_good_it_is() {
+        let mut stream = programme(&[0x1B]);
+        let fields = Fields { random_access: true, ..VIDEO };
+        stream.push_pes(VIDEO, &pes(0xE0, pts(0), &[PARAMETERS, &[0, 0, 1, 0x41, 0x9A, 0x80]].concat()), 184);
+        stream.push_pes(fields, &pes(0xE0, pts(90_000), &[PARAMETERS, &INTER[6..]].concat()), 184);
+        stream.push_pes(VIDEO, &pes(0xE0, pts(180_000), &[PARAMETERS, INTRA].concat()), 184);
+        stream.push_pes(VIDEO, &pes(0xE0, pts(270_000), &[PARAMETERS, IDR].concat()), 184);
+        let grades = |found: Vec<EntryPoint>| found.iter().map(|entry| entry.grade).collect::<Vec<_>>();
+        let expected = [Grade::Possible, Grade::Probable, Grade::Probable, Grade::Certain];
+        assert_eq!(grades(inspect_for_start(None, &stream.packets).1), expected);
+        assert_eq!(grades(inspect(&stream.packets).1), [Grade::Certain]);
+    }
+
+    #[test]
+    fn a_stream_that_has_nothing_better_has_entry_points_for_all_that() {
+        let mut stream = programme(&[0x1B]);
+        for half_second in 0..20 {
+            // One key picture, and from then on none.
+            let slice = if half_second == 2 { IDR } else { INTRA };
+            let data = [PARAMETERS, slice].concat();
+            stream.push_pes(VIDEO, &pes(0xE0, pts(half_second * 45_000), &data), 184);
+        }
+        let times = |found: &[EntryPoint]| -> Vec<u64> {
+            found.iter().map(|entry| entry.pts.unwrap().ticks() / 45_000).collect()
+        };
+        // Two seconds after the last better one, or the first of all.
+        assert_eq!(times(&inspect(&stream.packets).1), [&[2][..], &(6..20).collect::<Vec<_>>()].concat());
+        // A stream that has started with such a picture goes on with them until a better one comes.
+        let mut inspector = Inspector::new();
+        inspector.accept_from(Grade::Probable);
+        let mut found = Vec::new();
+        for (packet, index) in stream.packets.iter().zip(0u64..) {
+            inspector.packet(index * 188, packet);
+            found.extend(inspector.take_entry_point());
+        }
+        assert_eq!(times(&found), [&[0, 1, 2][..], &(6..20).collect::<Vec<_>>()].concat());
+    }
+
+    #[test]
+    fn sound_is_where_to_begin_while_the_pictures_that_are_listed_do_not_come() {
+        let mut stream = programme(&[0x1B, 0x0F]);
+        for tenth in 0..100 {
+            stream.push_pes(AUDIO, &pes(0xC0, pts(tenth * 9000), &[0xFF; 100]), 184);
+        }
+        let sound_ends = stream.position();
+        stream.push_pes(VIDEO, &pes(0xE0, pts(900_000), &[PARAMETERS, IDR].concat()), 184);
+        for tenth in 101..110 {
+            stream.push_pes(AUDIO, &pes(0xC0, pts(tenth * 9000), &[0xFF; 100]), 184);
+        }
+        let (inspector, found) = inspect_for_start(None, &stream.packets);
+        assert_eq!((found[0].grade, found[0].codec, found[0].pts), (Grade::Sound, Codec::Aac, pts(0)));
+        assert_eq!(inspector.inventory().component_state().as_str(), "video_audio");
+        assert!(found.iter().all(|entry| entry.grade == Grade::Certain || entry.position < sound_ends));
+        assert_eq!(found.last().unwrap().grade, Grade::Certain);
+        // Viewers of a stream that has not begun that way have them after five seconds without a picture.
+        let (_, later) = inspect(&stream.packets);
+        assert_eq!((later[0].grade, later[0].pts), (Grade::Sound, pts(450_000)));
+        assert_eq!(later.last().unwrap().grade, Grade::Certain);
     }
 
     proptest! {

@@ -198,7 +198,8 @@ mod tests {
 
     #[test]
     fn the_frame_behind_another_is_found_behind_its_size() {
-        let bytes = [&[0x12, 0, 0x32, 0xC8, 0x01, 0x30][..], &[7; 199], &[0x0A, 1, 9, 0x32, 1, 0x10]].concat();
+        let bytes =
+            [&[0x12, 0, 0x32, 0xC8, 0x01, 0x30][..], &[7; 199], &[0x0A, 1, 9, 0x32, 1, 0x10]].concat();
         let expected = [INTER[0], INTER[1], KEY[1], KEY[2]];
         assert_eq!(read(&bytes, &[3, 50]), expected);
     }

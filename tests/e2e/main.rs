@@ -16,6 +16,7 @@ mod lifecycle;
 mod probes;
 mod slow_control;
 mod sources;
+mod starts;
 mod status;
 mod storage;
 mod viewers;

@@ -18,7 +18,7 @@ struct NewChannelBody {
     item_key: String,
     guide_number: Option<String>,
     guide_name: Option<String>,
-    program: Option<u16>,
+    program: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -33,7 +33,7 @@ struct ChannelChangeBody {
 #[serde(deny_unknown_fields)]
 struct NewSourceBody {
     item_key: String,
-    program: Option<u16>,
+    program: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -41,7 +41,7 @@ struct NewSourceBody {
 struct SourceChangeBody {
     /// `null` is the first programme that can be shown.
     #[serde(deserialize_with = "Option::deserialize")]
-    program: Option<u16>,
+    program: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -159,7 +159,7 @@ pub(super) async fn list(state: &State) -> Result<Response, Response> {
 pub(super) async fn create(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
     let NewChannelBody { item_key, guide_number, guide_name, program } = call.json()?;
     let (now, guide_start) = (state.wall_now(), state.params.guide_start);
-    let new = NewChannel { item_key, guide_number, guide_name, program };
+    let new = NewChannel { item_key, guide_number, guide_name, program: program_number(program)? };
     let channel = state
         .ask_store(move |database| database.create_channel(&new, guide_start, now))
         .await
@@ -204,6 +204,7 @@ pub(super) async fn sources(state: &State, channel: i64) -> Result<Response, Res
 /// `POST /api/channels/{id}/sources`.
 pub(super) async fn add_source(call: &Call, state: &Rc<State>, channel: i64) -> Result<Response, Response> {
     let NewSourceBody { item_key, program } = call.json()?;
+    let program = program_number(program)?;
     let now = state.wall_now();
     let source = state
         .ask_store::<_, ChannelError>(move |database| database.add_source(channel, &item_key, program, now))
@@ -221,6 +222,7 @@ pub(super) async fn change_source(
     source: i64,
 ) -> Result<Response, Response> {
     let SourceChangeBody { program } = call.json()?;
+    let program = program_number(program)?;
     let now = state.wall_now();
     let source = state
         .ask_store::<_, ChannelError>(move |database| {
@@ -245,6 +247,12 @@ pub(super) async fn remove_source(
         .map_err(|error| channel_refusal(&error))?;
     publish(state).await?;
     Ok(Response::new(204))
+}
+
+/// The number of a programme, if it is one.
+fn program_number(asked: Option<u64>) -> Result<Option<u16>, Response> {
+    let refused = |asked: u64| ChannelError::no_program_number(&asked.to_string());
+    asked.map(|asked| u16::try_from(asked).map_err(|_too_large| channel_refusal(&refused(asked)))).transpose()
 }
 
 /// The change is made; when the cores cannot be told, that is what is answered.

@@ -105,6 +105,14 @@ fn a_channel_lives_from_its_creation_to_its_end() {
         let sources = format!("{path}/sources");
         let (status, source) = ask(&state, "POST", &sources, r#"{"item_key":"b"}"#).await;
         assert_eq!((status, &source["stream_url"]), (201, &json!("http://host/b.ts")));
+        assert_eq!(source["program"], json!(null));
+        let program = || lineup().find("5.1").unwrap().sources.last().unwrap().program;
+        let path_of_source = format!("{sources}/{}", source["source_id"]);
+        for (body, expected) in [(r#"{"program":8810}"#, Some(8810)), (r#"{"program":null}"#, None)] {
+            let (status, changed) = ask(&state, "PATCH", &path_of_source, body).await;
+            assert_eq!((status, &changed["program"]), (200, &json!(expected)));
+            assert_eq!(program(), expected);
+        }
         let urls: Vec<_> =
             lineup().find("5.1").unwrap().sources.iter().map(|source| source.url.clone()).collect();
         assert_eq!(urls, ["http://user:hunter2@host/a.ts", "http://user:hunter2@host/b.ts"]);
@@ -163,7 +171,7 @@ fn changes_that_cannot_be_made_say_why() {
             ("DELETE", "/api/channels/1/sources/99", "", 404, "99"),
             ("PATCH", "/api/channels/1/sources/99", r#"{"program":1}"#, 404, "99"),
             ("PATCH", "/api/channels/1/sources/1", r#"{"program":0}"#, 400, "1 to 65535"),
-            ("PATCH", "/api/channels/1/sources/1", r#"{"program":65536}"#, 400, "65535"),
+            ("PATCH", "/api/channels/1/sources/1", r#"{"program":65536}"#, 400, "1 to 65535"),
             ("PATCH", "/api/channels/1/sources/1", "{}", 400, "program"),
             ("POST", "/api/channels/1/sources", r#"{"item_key":"b","program":0}"#, 400, "1 to 65535"),
             ("POST", "/api/channels/99/sources/health/clear", "", 404, "99"),

@@ -320,7 +320,8 @@ impl Selection {
         let is_wanted = |entry: &&Entry| self.wanted.is_none_or(|wanted| wanted == entry.number);
         let never_come = |known: &Rejected| known.sightings >= REJECTED_SIGHTINGS;
         !self.rejected.is_empty()
-            && (self.entries.iter().filter(is_wanted).all(is_rejected) || self.rejected.iter().all(never_come))
+            && (self.entries.iter().filter(is_wanted).all(is_rejected)
+                || self.rejected.iter().all(never_come))
     }
 
     /// Looks whether the chosen programme is still where it was.

@@ -132,7 +132,10 @@ fn nothing_that_may_be_of_another_programme_leaves_and_the_pat_lists_one() {
     let packets = [stranger(3, true, &pes), stranger(4, false, &[5; 184]), clock];
     // Data in sections, which the only programme may have without listing them.
     let mut table = crate::ts::testing::Stream::default();
-    table.push_section(0x779, &crate::ts::testing::section(2, 2, 0, &[0xE7, 0x77, 0xF0, 0, 0x1B, 0xE7, 0x77, 0xF0, 0]));
+    table.push_section(
+        0x779,
+        &crate::ts::testing::section(2, 2, 0, &[0xE7, 0x77, 0xF0, 0, 0x1B, 0xE7, 0x77, 0xF0, 0]),
+    );
     let source = Source::usual();
     let others = crate::ts::testing::section(0, 1, 1, &[0, 1, 0xF0, 0, 0, 2, 0xE7, 0x79]);
     let mut both = crate::ts::testing::Stream::default();
