@@ -207,9 +207,9 @@ enum Slice {
     /// It is one to begin with.
     Key,
     /// No slice of it needs other pictures.
-    Intra,
+    AllIntra,
     /// This slice does not need other pictures.
-    IntraSlice,
+    Intra,
     /// It needs others.
     Dependent,
 }
@@ -573,7 +573,7 @@ impl Parser {
                 let first = !std::mem::replace(&mut self.access_unit.decided, true);
                 if first {
                     self.first_slice(slice)
-                } else if slice != Slice::IntraSlice && std::mem::take(&mut self.access_unit.intra_so_far) {
+                } else if slice != Slice::Intra && std::mem::take(&mut self.access_unit.intra_so_far) {
                     self.picture(self.family.dependent())
                 } else {
                     None
@@ -586,9 +586,9 @@ impl Parser {
         let indicated = std::mem::take(&mut self.indicated);
         match slice {
             Slice::Key => self.picture(Grade::Certain),
-            Slice::Intra => self.picture(Grade::Probable),
-            Slice::IntraSlice | Slice::Dependent if indicated => self.picture(Grade::Probable),
-            Slice::IntraSlice => {
+            Slice::AllIntra => self.picture(Grade::Probable),
+            Slice::Intra | Slice::Dependent if indicated => self.picture(Grade::Probable),
+            Slice::Intra => {
                 self.access_unit.intra_so_far = true;
                 None
             }
@@ -635,8 +635,8 @@ const fn key_if(key: bool) -> Slice {
 /// From 5 on the type is that of all slices of the picture (ITU-T H.264, table 7-6).
 const fn h264_slice(slice_type: u32) -> Slice {
     match slice_type {
-        2 | 4 => Slice::IntraSlice,
-        7 | 9 => Slice::Intra,
+        2 | 4 => Slice::Intra,
+        7 | 9 => Slice::AllIntra,
         _ => Slice::Dependent,
     }
 }
@@ -817,14 +817,15 @@ mod tests {
 
     #[test]
     fn the_indicator_makes_a_picture_behind_its_sets_a_probable_one() {
-        let hevc: &[&[u8]] = &[&[0x40, 1], &[0x42, 1], &[0x44, 1], &[0x02, 1, 0x80]];
-        let mpeg4: &[&[u8]] = &[&[0x20, 8], &[0xB6, 0x50]];
-        let table: &[(Codec, &[&[u8]], Option<Found>)] = &[
+        const HEVC: &[&[u8]] = &[&[0x40, 1], &[0x42, 1], &[0x44, 1], &[0x02, 1, 0x80]];
+        const MPEG4: &[&[u8]] = &[&[0x20, 8], &[0xB6, 0x50]];
+        type Case = (Codec, &'static [&'static [u8]], Option<Found>);
+        let table: &[Case] = &[
             (Codec::H264, &[AUD, SPS, PPS, INTER], PROBABLE),
             (Codec::H264, &[AUD, SPS, PPS, IDR], COMPLETE),
             (Codec::H264, &[AUD, INTER], None),
-            (Codec::Hevc, hevc, PROBABLE),
-            (Codec::Mpeg4Video, mpeg4, PROBABLE),
+            (Codec::Hevc, HEVC, PROBABLE),
+            (Codec::Mpeg4Video, MPEG4, PROBABLE),
         ];
         for (codec, units, expected) in table {
             let mut detector = EntryDetector::new(*codec);

@@ -106,7 +106,7 @@ fn a_channel_lives_from_its_creation_to_its_end() {
         let (status, source) = ask(&state, "POST", &sources, r#"{"item_key":"b"}"#).await;
         assert_eq!((status, &source["stream_url"]), (201, &json!("http://host/b.ts")));
         assert_eq!(source["program"], json!(null));
-        let program = || lineup().find("5.1").unwrap().sources.last().unwrap().program;
+        let mut program = || lineup().find("5.1").unwrap().sources.last().unwrap().program;
         let path_of_source = format!("{sources}/{}", source["source_id"]);
         for (body, expected) in [(r#"{"program":8810}"#, Some(8810)), (r#"{"program":null}"#, None)] {
             let (status, changed) = ask(&state, "PATCH", &path_of_source, body).await;
