@@ -59,6 +59,7 @@ fn run(remux: Remux) -> Run {
         timestamp_offset: Duration::from_millis(1500),
         sound: None,
         program: None,
+        via: None,
     }
 }
 

@@ -50,6 +50,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             timestamp_offset: Duration::ZERO,
             sound: *sound,
             program: source.program,
+            via: self.via(session),
         };
         let arguments = ffmpeg::arguments(address, &wish, params, &self.params.sources.capabilities)?;
         let program = self.params.sources.ffmpeg_path.clone();

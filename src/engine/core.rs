@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::base::limits::{
     CHANNELS_PER_CORE_MAX, CONNECTIONS_PER_CORE_MAX, MAILBOX_MESSAGES_MAX, REQUEST_HEAD_TIMEOUT,
 };
-use crate::base::{Arena, Clock, Errno, HeapBytes, Instant};
+use crate::base::{Arena, Clock, Errno, HeapBytes, Instant, OwnTime};
 use crate::recovery::ProviderCooldowns;
 use crate::ring::{Lent, Ring};
 use crate::session;
@@ -83,8 +83,9 @@ pub struct Core<D: Driver<Memory = Lent, Token = Token>> {
     listeners: Vec<Listener>,
     pub(crate) lineup: Arc<Lineup>,
 
-    /// The time of this turn.
+    /// The time of this turn, by which all are judged. It stands still while the core cannot run.
     pub(crate) now: Instant,
+    pub(crate) time: OwnTime,
     pub(crate) clients: Arena<Client>,
     pub(crate) sessions: Arena<LiveSession>,
     /// The session of a channel that viewers may still join.
@@ -159,6 +160,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             listeners: Vec::new(),
             lineup: parts.lineup,
             now: Instant::START,
+            time: OwnTime::default(),
             clients: Arena::with_limit(CONNECTIONS_PER_CORE_MAX),
             sessions: Arena::with_limit(CHANNELS_PER_CORE_MAX),
             by_channel: BTreeMap::new(),
@@ -202,37 +204,67 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     /// # Errors
     /// When the kernel refuses to go on.
     pub fn run(&mut self, clock: &Clock, mut beat: impl FnMut(Instant)) -> Result<(), Errno> {
-        self.now = clock.now();
+        let started = clock.now();
+        self.time = OwnTime::starting(started);
+        self.now = started;
         while !self.is_drained() {
-            let started = clock.now();
-            self.health.read_wall(started, |at| clock.wall_at(at));
-            self.turn(started)?;
-            let ended = clock.now();
-            beat(ended);
+            self.health.read_wall(self.now, |_own| clock.wall_at(clock.now()));
+            self.turn_by(|| clock.now())?;
+            beat(clock.now());
         }
         Ok(())
     }
 
-    /// One turn at `now`: acts on what is due, submits, waits for the next thing, and handles what has happened.
+    /// One turn by a clock: what took longer than it was meant to is lost time, and nobody is judged by it.
+    ///
+    /// # Errors
+    /// When the kernel refuses to go on.
+    pub fn turn_by(&mut self, clock: impl Fn() -> Instant) -> Result<(), Errno> {
+        self.read_clock(&clock, Duration::ZERO);
+        self.act();
+        let wait = self.wait();
+        // What acting took is counted apart from the wait.
+        self.read_clock(&clock, Duration::ZERO);
+        self.driver.turn(wait)?;
+        // What happened while the core waited, or could not run, happened before anything is due.
+        self.read_clock(&clock, wait);
+        self.dispatch_all();
+        Ok(())
+    }
+
+    /// One turn at a time of the caller's own, which passes as the caller likes: acts on what is due, submits, waits
+    /// for the next thing, and handles what has happened.
     ///
     /// # Errors
     /// When the kernel refuses to go on.
     pub fn turn(&mut self, now: Instant) -> Result<(), Errno> {
         self.now = self.now.max(now);
+        self.act();
+        let wait = self.wait();
+        self.driver.turn(wait)?;
+        self.dispatch_all();
+        Ok(())
+    }
+
+    fn read_clock(&mut self, clock: &impl Fn() -> Instant, asked: Duration) {
+        self.now = self.now.max(self.time.read(clock(), asked));
+    }
+
+    fn act(&mut self) {
         self.counters.turns += 1;
         self.read_mail();
         self.expire();
         self.retry_blocked_sources();
         self.flush();
         self.listen_for_bell();
-        let wait = self.wait();
         let patience = self.patience();
         self.driver.set_patience(patience);
-        self.driver.turn(wait)?;
+    }
+
+    fn dispatch_all(&mut self) {
         while let Some(completion) = self.driver.next() {
             self.dispatch(completion);
         }
-        Ok(())
     }
 
     /// True when everything has ended after [`CoreCommand::Drain`], or its deadline has come.
@@ -366,7 +398,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                 CoreCommand::TriggerRecovery { channel, reason, reply } => {
                     self.on_trigger(channel, &reason, reply)
                 }
-                CoreCommand::Drain { deadline } => self.drain(deadline),
+                CoreCommand::Drain { deadline } => self.drain(self.time.of(deadline)),
             }
         }
     }

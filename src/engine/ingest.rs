@@ -9,11 +9,14 @@ use crate::recovery::{Condemned, Holdback};
 use crate::ring::Lent;
 use crate::session::{Event as SessionEvent, State};
 use crate::source::error::SourceError;
+use crate::source::pace::{self, Pacer};
 use crate::source::profile::ProfileScanner;
 use crate::source::sniff::{Body, Sniffer};
 use crate::source::startup::{Programme, Seen, Verdict};
 use crate::source::watch::{self, Watch};
-use crate::ts::{self, Aligned, Aligner, Codec, EntryPoint, Grade, Inspector, NULL_PACKET, Packet};
+use crate::ts::{
+    self, Aligned, Aligner, Codec, EntryPoint, Grade, Inspector, MediaSeen, NULL_PACKET, Packet,
+};
 use crate::uring::Driver;
 
 use super::client::SessionKey;
@@ -33,6 +36,8 @@ pub(crate) struct Ingest {
     pub(crate) aligner: Aligner,
     /// Sees the packets as the source sends them.
     pub(crate) inspector: Inspector,
+    /// Says when more of it is to be read.
+    pub(crate) pacer: Pacer,
     /// Learns what the stream is made of.
     pub(crate) scanner: ProfileScanner,
     /// Once viewers are shown the stream: what of it is whole.
@@ -45,9 +50,12 @@ pub(crate) struct Ingest {
     released: u64,
     start: u64,
     first_entry: Option<EntryPoint>,
-    /// Where a decoder may start, as long as there is nothing better: the first and the last place of the best grade.
-    fallback: Option<EntryPoint>,
-    last_fallback: Option<EntryPoint>,
+    /// Where a decoder may start, as long as there is nothing better: the first and the last place of the best grade, each
+    /// with the programme that lies before it.
+    fallback: Option<(EntryPoint, MediaSeen)>,
+    last_fallback: Option<(EntryPoint, MediaSeen)>,
+    /// The programme that lies before the first entry point.
+    media_before: MediaSeen,
     /// When something was released last, or could have been.
     looked_at: Option<Instant>,
     /// How long nothing has been released although more came.
@@ -61,11 +69,12 @@ pub(crate) struct Ingest {
 
 impl Ingest {
     /// `program` is the number of the only programme that is taken, if there is one.
-    pub(crate) fn new(sniffer: Option<Sniffer>, program: Option<u16>) -> Self {
+    pub(crate) fn new(sniffer: Option<Sniffer>, program: Option<u16>, pace: pace::Params) -> Self {
         Self {
             sniffer,
             aligner: Aligner::new(),
             inspector: Inspector::for_start(program),
+            pacer: Pacer::new(pace),
             scanner: ProfileScanner::new(),
             holdback: None,
             looked_at: None,
@@ -77,6 +86,7 @@ impl Ingest {
             first_entry: None,
             fallback: None,
             last_fallback: None,
+            media_before: MediaSeen::default(),
             held_table: None,
             unsuitable: None,
             list: None,
@@ -124,6 +134,7 @@ impl Ingest {
             let packet = &packets[index];
             let position = self.aligned + (kept * PACKET_BYTES) as u64;
             self.inspector.packet(position, packet);
+            self.pacer.packet(packet);
             if self.inspector.is_foreign(packet) {
                 continue;
             }
@@ -147,6 +158,7 @@ impl Ingest {
             let rest = came.packets_bytes..came.packets_bytes + came.rest_bytes;
             bytes.copy_within(rest, aligned.packets_bytes);
         }
+        self.pacer.follow(self.inspector.programme());
         self.scanner.clock(self.inspector.last_pcr());
         self.judge_programme();
         self.follow_programme();
@@ -155,23 +167,37 @@ impl Ingest {
     }
 
     fn note_entry(&mut self, entry: EntryPoint) {
+        if entry.grade >= Grade::Blind {
+            self.pacer.first_picture();
+        }
+        let before = self.inspector.media();
         if entry.grade == Grade::Certain {
-            self.first_entry.get_or_insert(entry);
+            if self.first_entry.is_none() {
+                self.first_entry = Some(entry);
+                self.media_before = before;
+            }
             return;
         }
-        let best = self.fallback.as_ref().map(|known| known.grade);
-        // Sound is what there is while no picture comes.
+        let best = self.fallback.as_ref().map(|(known, _)| known.grade);
         if best.is_none_or(|best| entry.grade > best) {
-            self.fallback = Some(entry);
+            self.fallback = Some((entry, before));
             self.last_fallback = None;
         } else if best == Some(entry.grade) {
-            self.last_fallback = Some(entry);
+            self.last_fallback = Some((entry, before));
+        }
+    }
+
+    /// The programme that lies before the place where the run starts.
+    pub(crate) fn media_before(&self) -> MediaSeen {
+        match (&self.first_entry, &self.fallback) {
+            (None, Some((_, before))) => *before,
+            (Some(_), _) | (None, None) => self.media_before,
         }
     }
 
     /// What lies before a position of the run is not at hand any more.
     pub(crate) fn forget_before(&mut self, position: u64) {
-        let is_at_hand = |entry: &EntryPoint| entry.position >= position;
+        let is_at_hand = |(entry, _): &(EntryPoint, MediaSeen)| entry.position >= position;
         if self.holdback.is_none() && !self.fallback.as_ref().is_some_and(is_at_hand) {
             self.fallback = self.last_fallback.take().filter(is_at_hand);
         }
@@ -184,8 +210,6 @@ impl Ingest {
         }
         if let Some((number, present)) = self.inspector.absent() {
             self.unsuitable = Some(SourceError::no_programme(number, &present));
-        } else if self.inspector.is_scrambled() {
-            self.unsuitable = Some(SourceError::scrambled());
         }
     }
 
@@ -206,7 +230,7 @@ impl Ingest {
 
     /// The place where the run starts, or would.
     fn start_entry(&self) -> Option<&EntryPoint> {
-        self.first_entry.as_ref().or(self.fallback.as_ref())
+        self.first_entry.as_ref().or(self.fallback.as_ref().map(|(entry, _)| entry))
     }
 
     /// How good the place is where the run has started.
@@ -330,8 +354,9 @@ impl Ingest {
             fallback: self
                 .fallback
                 .as_ref()
-                .filter(|entry| entry.grade > Grade::Sound || self.inspector.counts().video == 0)
-                .map(|entry| (entry.grade, entry.position)),
+                .map(|(entry, _)| (entry.grade, entry.position))
+                .filter(|(grade, _)| *grade > Grade::Sound || self.inspector.counts().video == 0),
+            is_scrambled: self.inspector.is_scrambled(),
         }
     }
 }
@@ -351,6 +376,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let unsuitable = ingest.take_unsuitable();
         live.release(now, held + aligned.packets_bytes, aligned.rest_bytes);
         live.observe(now);
+        self.fit_ring(session);
         if let Some(error) = unsuitable {
             return self.source_failed(session, &error);
         }
@@ -407,6 +433,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let Some(live) = self.sessions.get_mut(session) else { return };
         let Some(source) = &mut live.source else { return };
         source.selected_at = Some(self.now);
+        source.ingest.pacer.begin(self.now);
         let is_first = live.history.current().is_none();
         if is_first {
             self.backoff.record_success(self.now, live.channel.id);
@@ -416,7 +443,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             source.ingest.start_from(staging.position(), staging.packets(), is_first);
         }
         let watch = watch::Params { stall_detect: self.params.session.stall_detect, content: true };
-        source.watch = Some(Watch::new(watch, self.now));
+        source.watch = Some(Watch::new(watch, self.now).after(source.ingest.media_before()));
         self.note_selected(session, from);
         self.schedule_probe(session);
         self.session_event(session, SessionEvent::SourceReady);
@@ -471,6 +498,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                 }
                 source.staging = None;
                 return true;
+            }
+            if self.is_too_early(session, count) {
+                return false;
             }
             let Some(span) = self.reserve(session, count) else { return false };
             let now = self.now;

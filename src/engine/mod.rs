@@ -14,6 +14,8 @@ mod intake;
 mod live;
 pub mod mailbox;
 mod opening;
+mod own;
+mod pacing;
 mod params;
 mod placement;
 pub mod port;
@@ -38,7 +40,7 @@ mod viewers;
 pub use self::core::{Core, Parts};
 pub use heartbeat::Heartbeats;
 pub use mailbox::{Mailbox, MailboxFull, MailboxReader};
-pub use params::{Egress, Filling, Params, SlowPolicy, Sources, TuneBackoff, ZeroCopy};
+pub use params::{Egress, Filling, Own, Params, SlowPolicy, Sources, TuneBackoff, ZeroCopy};
 pub use placement::home;
 pub use port::{
     ChildOwner, ControlPort, ControlRequest, CoreCommand, CoreId, HandedConnection, SessionId, Ticket,

@@ -169,7 +169,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         log::info!("{}", line.field("source_id", attempt.source.id.0).field("stream_url", url));
     }
 
-    fn register_ring(&mut self, session: SessionKey) {
+    pub(crate) fn register_ring(&mut self, session: SessionKey) {
         let Some(live) = self.sessions.get_mut(session) else { return };
         if live.ring.registered().is_some() {
             return;
@@ -217,6 +217,16 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         match (opening, attempt.look) {
             (Opening::Ffmpeg(_), _) if attempt.sound.is_some() => (startup::Inventory::AsDeclared, detection),
             (Opening::Direct, _) => (startup::Inventory::AsDeclared, detection),
+            (Opening::Ffmpeg(remux), Look::First) if mode::may_be_quick(remux, &attempt.address) => {
+                let stored = stored_profile(&self.health.book, &attempt.source);
+                let quick = detection.quick(stored.bitrate_bps);
+                let is_known =
+                    matches!(component_hint(&stored), ComponentState::VideoOnly | ComponentState::AudioOnly);
+                let is_all = is_known || detection.after_quick(left).is_none();
+                let inventory =
+                    if is_all { startup::Inventory::AsDeclared } else { startup::Inventory::VideoAndAudio };
+                (inventory, quick)
+            }
             (Opening::Ffmpeg(_), Look::Relaxed(longer)) => (startup::Inventory::AsDeclared, longer),
             (Opening::Ffmpeg(_), Look::First) => {
                 let stored = stored_profile(&self.health.book, &attempt.source);
@@ -226,7 +236,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                         .relaxed(left)
                         .map_or(startup::Inventory::AsDeclared, |_longer| startup::Inventory::VideoAndAudio),
                 };
-                (inventory, detection)
+                (inventory, detection.effective())
             }
         }
     }
@@ -234,11 +244,16 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     fn open_now(&mut self, session: SessionKey, attempt: Attempt, opening: Opening) {
         let (inventory, detection) = self.terms_of(&attempt, opening);
         let timeout = attempt.stream_deadline(self.now) - self.now;
+        let url = attempt.address.clone();
+        if let Some(address) = self.own_address_in(&url) {
+            let error = SourceError::own_server(address);
+            return self.stream_failed_to_start(session, attempt, &error);
+        }
+        let via = self.via(session);
+        let direct = direct::Params { startup_timeout: timeout, via, ..self.params.sources.direct.clone() };
         let Some(live) = self.sessions.get_mut(session) else { return };
         live.runs += 1;
         let run = live.runs;
-        let url = attempt.address.clone();
-        let direct = direct::Params { startup_timeout: timeout, ..self.params.sources.direct.clone() };
         let io = match opening {
             Opening::Direct => match Client::new(&url, direct, self.now) {
                 Ok(client) => {
@@ -252,15 +267,16 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             },
         };
         let Some(live) = self.sessions.get_mut(session) else { return };
+        let pace = self.params.sources.pace;
         let ingest = match (opening, self.params.sources.mode) {
             (Opening::Direct, Mode::Auto | Mode::Direct) => {
-                Ingest::new(Some(Sniffer::default()), attempt.source.program)
+                Ingest::new(Some(Sniffer::default()), attempt.source.program, pace)
             }
             (Opening::Direct, Mode::FfmpegCopy | Mode::FfmpegTranscode) => {
-                Ingest::new(Some(Sniffer::for_lists()), None)
+                Ingest::new(Some(Sniffer::for_lists()), None, pace)
             }
             // ffmpeg has chosen the programme, and numbers it anew.
-            (Opening::Ffmpeg(_), _) => Ingest::new(None, None),
+            (Opening::Ffmpeg(_), _) => Ingest::new(None, None, pace),
         };
         let limits = startup::Params { timeout, inventory, ..self.params.sources.startup };
         let startup = Startup::new(limits, self.now);
@@ -440,9 +456,16 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     /// The second look of ffmpeg at a source of which the first has not found everything.
     fn longer_look(&self, attempt: &Attempt, opening: Opening, error: &SourceError) -> Option<Detection> {
         let is_first = matches!(opening, Opening::Ffmpeg(_)) && attempt.look == Look::First;
-        let is_incomplete = is_first && error.kind() == Kind::Inventory;
         let detection = self.params.sources.ffmpeg.detection;
-        is_incomplete.then(|| detection.relaxed(attempt.deadline - self.now)).flatten()
+        let left = attempt.deadline - self.now;
+        match opening {
+            Opening::Ffmpeg(remux) if is_first && mode::may_be_quick(remux, &attempt.source.url) => {
+                let is_incomplete = error.kind() == Kind::Inventory || error.lacks_parameters();
+                is_incomplete.then(|| detection.after_quick(left)).flatten()
+            }
+            Opening::Ffmpeg(_) if is_first && error.kind() == Kind::Inventory => detection.relaxed(left),
+            Opening::Ffmpeg(_) | Opening::Direct => None,
+        }
     }
 
     pub(crate) fn source_failed_to_start(
@@ -458,7 +481,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let url = crate::base::redact::url(&source.url);
         log::warn!("{}", events::source_start_failed(live.about(), source.id.0, &url, &error.reason()));
         self.note_error(session, error.reason());
-        let Some(live) = self.sessions.get(session) else { return };
+        let Some(live) = self.sessions.get_mut(session) else { return };
+        live.met_itself = error.is_loop();
         // Told apart for the viewer: nothing came at all, or something came and was no picture.
         let came = live.source.as_ref().is_some_and(|source| source.ingest.bytes > 0);
         let silent = came && matches!(error.kind(), Kind::Timeout | Kind::NoEntryPoint);

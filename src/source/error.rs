@@ -14,6 +14,8 @@ const LISTED_MAX: usize = 16;
 pub enum Kind {
     /// The source's address or the mode asked for it makes no sense.
     Unusable,
+    /// The source is this very server.
+    OwnServer,
     /// The stream mode does not exist.
     UnsupportedMode,
     /// The host's name has no address.
@@ -38,7 +40,7 @@ pub enum Kind {
     Inventory,
     /// Nothing a decoder could start with was seen.
     NoEntryPoint,
-    /// Nobody can see the programme without a key.
+    /// What is there can be read by nobody without its key.
     Scrambled,
     /// The programme that was asked for is not in the stream.
     NoProgramme,
@@ -56,6 +58,9 @@ pub enum Origin {
     /// This machine.
     Host,
 }
+
+/// The status of a request that comes back to a server it has passed.
+const LOOP_DETECTED: u16 = 508;
 
 /// What was being opened when it failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -82,7 +87,7 @@ impl SourceError {
     #[must_use]
     pub fn new(kind: Kind, text: &str) -> Self {
         let origin = match kind {
-            Kind::Unusable | Kind::UnsupportedMode | Kind::NoProgramme => Origin::Setup,
+            Kind::Unusable | Kind::OwnServer | Kind::UnsupportedMode | Kind::NoProgramme => Origin::Setup,
             Kind::Spawn => Origin::Host,
             Kind::Unresolved
             | Kind::Connection
@@ -107,12 +112,6 @@ impl SourceError {
         Self::new(kind, &format!("request upstream stream failed: {detail}"))
     }
 
-    /// Every programme of the stream that might be shown is scrambled.
-    #[must_use]
-    pub fn scrambled() -> Self {
-        Self::new(Kind::Scrambled, "the programme is scrambled")
-    }
-
     /// The stream has other programmes than the one that the source is set to.
     #[must_use]
     pub fn no_programme(number: u16, present: &[u16]) -> Self {
@@ -130,6 +129,19 @@ impl SourceError {
         Self::new(Kind::NoProgramme, &text)
     }
 
+    /// The source is this very server, and what it gives would go round for ever.
+    #[must_use]
+    pub fn own_server(address: impl fmt::Display) -> Self {
+        let text = format!("the source is this very server: it listens on {address} itself");
+        Self::new(Kind::OwnServer, &text)
+    }
+
+    /// True when the stream would have gone round: the source is this very server, or leads back to it.
+    #[must_use]
+    pub fn is_loop(&self) -> bool {
+        self.kind == Kind::OwnServer || self.status_code() == Some(LOOP_DETECTED)
+    }
+
     /// The mode is none of those that exist.
     #[must_use]
     pub fn unsupported_mode(mode: &str) -> Self {
@@ -139,7 +151,10 @@ impl SourceError {
     /// The upstream refused with a status; `preview` is the beginning of what it said.
     #[must_use]
     pub fn status(status: u16, preview: &str, retry_after: Option<Duration>) -> Self {
-        let preview = preview.trim();
+        let preview = match preview.trim() {
+            "" if status == LOOP_DETECTED => "loop detected: the source leads back to this server",
+            said => said,
+        };
         let text = if preview.is_empty() {
             format!("upstream returned status {status}")
         } else {
@@ -171,6 +186,13 @@ impl SourceError {
             words => format!("{exit}: {words}").into(),
         });
         Self { opened: Opened::Ffmpeg, ffmpeg, ..self }
+    }
+
+    /// True when ffmpeg has given up because it had not looked at its input for long enough.
+    #[must_use]
+    pub fn lacks_parameters(&self) -> bool {
+        let words = self.ffmpeg.as_deref().unwrap_or_default();
+        PARAMETER_WORDS.iter().any(|word| words.contains(word))
     }
 
     /// What went wrong.
@@ -228,6 +250,7 @@ impl SourceError {
         match self.kind {
             Kind::UnsupportedMode => 500,
             Kind::Unusable
+            | Kind::OwnServer
             | Kind::Unresolved
             | Kind::Connection
             | Kind::Tls
@@ -282,6 +305,10 @@ fn status_after(rest: &str) -> Option<u16> {
     let code = digits.get(..3).filter(|_| end == 3)?;
     code.parse().ok().filter(|code| (400..=599).contains(code))
 }
+
+/// What ffmpeg says about streams of which it has not seen enough.
+const PARAMETER_WORDS: &[&str] =
+    &["codec parameters", "sample rate not set", "dimensions not set", "Could not write header"];
 
 const STATUS_WORDS: &[&str] = &["upstream returned status", "http error", "server returned"];
 

@@ -6,6 +6,7 @@
 //! * [`sniff`]: what a body is when it is no transport stream.
 //! * [`list`]: which streams a list names.
 //! * [`profile`]: what its pictures and sound are like.
+//! * [`pace`]: how far ahead of viewers it is read.
 //! * [`startup`]: one attempt, from the first byte to the first picture.
 //! * [`telemetry`]: what that attempt has shown.
 //! * [`watch`]: whether a started source still delivers what viewers need.
@@ -17,6 +18,7 @@ pub mod error;
 pub mod ffmpeg;
 pub mod list;
 pub mod mode;
+pub mod pace;
 pub mod profile;
 pub mod scheme;
 pub mod sniff;

@@ -182,9 +182,10 @@ fn of_several_programmes_one_leaves_the_first_that_is_clear_or_the_one_that_is_s
 
     set(&daemon, channel, 7);
     daemon.channel("103", &[upstream.url("/file/none")]);
-    for (number, reason) in
-        [("102", "programme 7 is not in the stream, which has 11, 12"), ("103", "the programme is scrambled")]
-    {
+    for (number, reason) in [
+        ("102", "programme 7 is not in the stream, which has 11, 12"),
+        ("103", "startup stream is scrambled"),
+    ] {
         let watch = Stopwatch::start();
         // A session that has just ended may still be there.
         let answer = crate::kit::until(LONG, "it is refused", || {

@@ -12,11 +12,11 @@ use crate::source::scheme::Scheme;
 use crate::source::sniff::Sound;
 
 /// What one run of ffmpeg is asked for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Run {
     /// What to do with the streams.
     pub remux: Remux,
-    /// How long to look at the input: [`Params::detection`], or longer in a second attempt.
+    /// How long to look at the input: what [`Params::detection`] makes of an attempt.
     pub detection: Detection,
     /// What is added to all times of the output.
     pub timestamp_offset: Duration,
@@ -24,6 +24,8 @@ pub struct Run {
     pub sound: Option<Sound>,
     /// The only programme of the input that is taken.
     pub program: Option<u16>,
+    /// The value of the `Via` header of its requests.
+    pub via: Option<String>,
 }
 
 /// The arguments for a source: each option is one that the installed ffmpeg knows and the source's protocol takes.
@@ -49,7 +51,7 @@ pub fn arguments(
     pacing(&mut list, params);
     socket_buffer(&mut list, params, scheme);
     let (probe_bytes, analyze) = match run.sound {
-        None => (run.detection.effective().probe_bytes, run.detection.effective().analyze),
+        None => (run.detection.probe_bytes, run.detection.analyze),
         Some(_) => (SOUND_PROBE_BYTES, SOUND_ANALYZE),
     };
     list.option("-probesize", probe_bytes);
@@ -63,6 +65,9 @@ pub fn arguments(
     let agent = params.user_agent.trim();
     if scheme.is_http() && !agent.is_empty() && !agent.chars().any(char::is_control) {
         list.known(Feature::UserAgent, "-user_agent", agent);
+    }
+    if let Some(via) = run.via.as_ref().filter(|_| scheme.is_http()) {
+        list.option("-headers", format!("Via: {via}\r\n"));
     }
     let flags = input_flags(run.remux, params);
     if !flags.is_empty() {
@@ -282,6 +287,7 @@ libx264 AVOptions:
             timestamp_offset: Duration::ZERO,
             sound: None,
             program: None,
+            via: None,
         }
     }
 
@@ -414,11 +420,12 @@ libx264 AVOptions:
     fn a_run_brings_its_own_detection_and_offset() {
         for (detection, offset, expected) in [
             (
-                Detection { probe_bytes: 16_384, analyze: Duration::from_millis(100) },
+                Detection { probe_bytes: 16_384, analyze: Duration::from_millis(100) }.effective(),
                 0,
                 "-probesize 128000 -analyzeduration 1000000",
             ),
             (Detection { probe_bytes: 0, analyze: Duration::ZERO }, 400, "-output_ts_offset 0.000000 -f"),
+            (Detection::default().quick(0), 0, "-probesize 200000 -analyzeduration 400000"),
             (
                 Detection::default().relaxed(Duration::MAX).unwrap(),
                 0,

@@ -37,6 +37,8 @@ const CLOSING: Duration = TICK.saturating_mul(2);
 /// Idle sessions and sessions that are over linger for less.
 const REST: Duration = Duration::from_secs(12);
 const DRAIN_TIME: Duration = Duration::from_secs(10);
+/// A stop is at most two seconds longer than this, and so long after it everything is as before.
+const STOPPED_MAX: Duration = Duration::from_secs(8);
 const PORT: u16 = 5004;
 const SOURCES_PER_CHANNEL: i64 = 4;
 
@@ -50,6 +52,9 @@ pub(crate) struct Sum {
     pub(crate) live_packets: u64,
     pub(crate) digest: u64,
 }
+
+/// Sessions with their recoveries, and visits of those who stay.
+type GoingOn = (Vec<(u64, u64)>, Vec<u64>);
 
 struct Story {
     world: World,
@@ -200,7 +205,7 @@ impl Story {
             self.world.wake_at(self.next_tick);
         }
         for core in &mut self.cores {
-            core.turn(self.world.now()).map_err(|errno| format!("a core gives up: {errno}"))?;
+            core.turn_by(|| self.world.now()).map_err(|errno| format!("a core gives up: {errno}"))?;
         }
         Ok(())
     }
@@ -320,6 +325,29 @@ impl Story {
         Ok(())
     }
 
+    /// The process is stopped for a while, and its sources go on: nobody is blamed for that, and nobody thrown out.
+    fn stopped(&mut self) -> Result<(), String> {
+        let before = self.going_on()?;
+        let until = self.world.now() + Duration::from_secs(2) + self.random.time(STOPPED_MAX);
+        while self.world.now() < until {
+            self.climate.trickled_at = Some(self.world.now());
+            self.tick()?;
+            self.world.pass(TICK);
+        }
+        self.go_on(STOPPED_MAX)?;
+        let after = self.going_on()?;
+        if before == after { Ok(()) } else { Err(format!("a stop changed {before:?} to {after:?}")) }
+    }
+
+    /// The sessions of those who stay, with their recoveries, and how often these viewers have come.
+    fn going_on(&mut self) -> Result<GoingOn, String> {
+        let snapshots = self.snapshots()?;
+        let sessions = snapshots.iter().flat_map(|snapshot| &snapshot.sessions);
+        let sessions = sessions.map(|session| (session.record.id, session.record.recovery_cycles)).collect();
+        let faithful = self.watchers.iter().filter(|watcher| !watcher.is_fickle);
+        Ok((sessions, faithful.map(|watcher| watcher.visits).collect()))
+    }
+
     /// When nobody watches any more nothing is kept.
     fn rest(&mut self) -> Result<(), String> {
         self.watchers.iter_mut().for_each(|watcher| watcher.go(&self.world, Leave::Reset));
@@ -391,7 +419,7 @@ impl Story {
 /// Tells the story of a seed.
 pub(crate) fn run(seed: u64, is_strict: bool) -> Result<Sum, String> {
     let mut story = Story::new(seed, is_strict);
-    for phase in [Story::chaos, Story::health, Story::rest] {
+    for phase in [Story::chaos, Story::health, Story::stopped, Story::rest] {
         phase(&mut story).map_err(|wrong| {
             let now = story.world.now();
             let snapshots = story.snapshots();
