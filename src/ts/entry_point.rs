@@ -130,7 +130,7 @@ impl Family {
             Codec::Avs | Codec::Avs2 | Codec::Avs3 => Self::Avs,
             Codec::Vc1 => Self::Vc1,
             Codec::Av1 => Self::Av1,
-            Codec::Dirac | Codec::Evc => Self::Indicator,
+            Codec::Dirac | Codec::Evc | Codec::Other => Self::Indicator,
             Codec::Jpeg2000
             | Codec::JpegXs
             | Codec::Aac
@@ -144,7 +144,6 @@ impl Family {
             | Codec::Mpeg2Audio
             | Codec::MpegH
             | Codec::Opus
-            | Codec::Other
             | Codec::S302m
             | Codec::Subtitle
             | Codec::Teletext

@@ -11,7 +11,7 @@ use crate::ts::inventory::{Inventory, PesSightings};
 use crate::ts::media_clock::MediaClock;
 use crate::ts::packet::{AdaptationField, Packet, PacketBytes, Pid};
 use crate::ts::pcr_clock::{PcrClock, PcrSample};
-use crate::ts::pes::{PesReader, kind_of_start};
+use crate::ts::pes::{PesKind, PesReader, kind_of_start};
 use crate::ts::pes_times::PesStart;
 use crate::ts::psi::{Programme, PsiTracker, TablePackets, Unfit};
 use crate::ts::skip::Snapshot;
@@ -175,6 +175,19 @@ struct Fitness {
     others: u32,
 }
 
+impl Watch {
+    fn new(pid: Pid, codec: Codec) -> Self {
+        Self {
+            pid,
+            codec,
+            pes: PesReader::new(),
+            detector: EntryDetector::new(codec),
+            candidate: None,
+            waits: [Wait::default(); Grade::ALL.len()],
+        }
+    }
+}
+
 /// Sound beside pictures that may not come.
 struct Sound {
     pid: Pid,
@@ -315,6 +328,9 @@ impl Inspector {
             self.watched(position, packet, intact);
         } else if self.sound.as_ref().is_some_and(|sound| sound.pid == pid) {
             self.sounded(position, packet);
+        } else if self.watch.is_none() && kind == Some(StreamKind::Other) && self.may_be_media(packet) {
+            self.watch = Some(Watch::new(pid, Codec::Other));
+            self.watched(position, packet, intact);
         } else if self.psi.handles(pid) {
             if self.psi.packet(packet, intact) {
                 self.follow_programme();
@@ -478,6 +494,19 @@ impl Inspector {
         }
     }
 
+    /// Whether a stream of a programme without known pictures or sound has either, by the PES packet that begins: its table
+    /// names a codec that nobody here knows, or none.
+    fn may_be_media(&self, packet: Packet<'_>) -> bool {
+        let Some(payload) = packet.payload().filter(|_| packet.payload_unit_start_indicator()) else {
+            return false;
+        };
+        let streams = self.programme().map_or(&[][..], |programme| programme.pmt.streams());
+        self.searches
+            && kind_of_start(payload).is_some_and(|kind| kind != PesKind::Other)
+            && streams.iter().all(|stream| stream.kind() == StreamKind::Other)
+            && streams.iter().any(|stream| stream.pid == packet.pid() && stream.codec == Codec::Other)
+    }
+
     /// A packet of the stream in which entry points are searched.
     fn watched(&mut self, position: u64, packet: Packet<'_>, intact: bool) {
         let Some(watch) = &mut self.watch else { return };
@@ -627,14 +656,7 @@ impl Inspector {
             return;
         };
         if self.watch.as_ref().is_none_or(|watch| (watch.pid, watch.codec) != (stream.pid, stream.codec)) {
-            self.watch = Some(Watch {
-                pid: stream.pid,
-                codec: stream.codec,
-                pes: PesReader::new(),
-                detector: EntryDetector::new(stream.codec),
-                candidate: None,
-                waits: [Wait::default(); Grade::ALL.len()],
-            });
+            self.watch = Some(Watch::new(stream.pid, stream.codec));
         }
     }
 }
@@ -1050,6 +1072,20 @@ mod tests {
         let (inspector, found) = inspect_for_start(None, &stream.packets);
         assert_eq!(found.iter().map(|entry| entry.position).collect::<Vec<_>>(), [start]);
         assert_eq!((inspector.inventory().audio_streams, inspector.psi_errors()), (1, 1));
+    }
+
+    #[test]
+    fn a_programme_of_streams_that_nobody_knows_may_be_begun_with_blindly() {
+        for (stream_id, expected) in [(0xE0, Some(Grade::Blind)), (0xC0, Some(Grade::Blind)), (0xBD, None)] {
+            let mut stream = Stream::default();
+            for ticks in 0..8 {
+                stream.push_section(0, &section(0x00, 1, 0, &[0, 1, 0xF0, 0x00]));
+                stream.push_section(0x1000, &crate::ts::testing::pmt(0, &[0x06, 0x99]));
+                stream.push_pes(VIDEO, &pes(stream_id, pts(ticks * 90_000), &[7; 300]), 184);
+            }
+            let (_, found) = inspect_for_start(None, &stream.packets);
+            assert_eq!(found.last().map(|entry| entry.grade), expected, "{stream_id:#x}");
+        }
     }
 
     /// A slice that is intra as all of its picture, without an IDR anywhere.

@@ -105,6 +105,9 @@ fn a_channel_lives_from_its_creation_to_its_end() {
         let sources = format!("{path}/sources");
         let (status, source) = ask(&state, "POST", &sources, r#"{"item_key":"b"}"#).await;
         assert_eq!((status, &source["stream_url"]), (201, &json!("http://host/b.ts")));
+        let urls: Vec<_> =
+            lineup().find("5.1").unwrap().sources.iter().map(|source| source.url.clone()).collect();
+        assert_eq!(urls, ["http://user:hunter2@host/a.ts", "http://user:hunter2@host/b.ts"]);
         assert_eq!(source["program"], json!(null));
         let mut program = || lineup().find("5.1").unwrap().sources.last().unwrap().program;
         let path_of_source = format!("{sources}/{}", source["source_id"]);
@@ -113,9 +116,6 @@ fn a_channel_lives_from_its_creation_to_its_end() {
             assert_eq!((status, &changed["program"]), (200, &json!(expected)));
             assert_eq!(program(), expected);
         }
-        let urls: Vec<_> =
-            lineup().find("5.1").unwrap().sources.iter().map(|source| source.url.clone()).collect();
-        assert_eq!(urls, ["http://user:hunter2@host/a.ts", "http://user:hunter2@host/b.ts"]);
         let (status, listed) = ask(&state, "GET", &sources, "").await;
         assert_eq!(
             (status, &listed["total"], &listed["sources"][1]["item_key"]),
