@@ -54,6 +54,7 @@ impl LiveSession {
         let Some(programme) = ingest.inspector.programme() else {
             unreachable!("a source is selected once its programme is known")
         };
+        self.inspector.accept_from(ingest.start_grade());
         let boundary = begin(now, &mut self.splice, RunKind::Live, programme, staging.packets());
         self.splice.counts_by(ingest.inspector.counting_habits());
         if boundary.is_empty() {

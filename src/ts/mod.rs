@@ -22,6 +22,7 @@ mod inventory;
 mod media_clock;
 mod nal;
 mod null;
+mod obu;
 mod packet;
 mod pcr_clock;
 mod pes;
@@ -40,7 +41,7 @@ pub use crc::crc32;
 pub use elapsed::Elapsed;
 #[cfg(test)]
 pub(crate) use elapsed::tests as elapsed_tests;
-pub use entry_point::BARE_PICTURES_MAX;
+pub use entry_point::{BARE_PICTURES_MAX, Grade};
 pub use inspector::{EntryPoint, Inspector, MediaSeen, PacketCounts};
 pub use inventory::{ComponentState, Inventory, InventoryMethod};
 pub(crate) use nal::{Piece, StartCodes};

@@ -137,12 +137,10 @@ impl Splice {
     fn stranger(&mut self, bytes: &mut PacketBytes, pid: Pid, verdict: Continuity) {
         if begins_section(bytes) {
             self.routes.set(pid, Route::Pass);
-        } else if self.alone {
-            edit::blank(bytes);
-            self.counts.unmapped_packets += 1;
-            return;
+            return self.pass(bytes, pid, verdict);
         }
-        self.pass(bytes, pid, verdict);
+        edit::blank(bytes);
+        self.counts.unmapped_packets += 1;
     }
 
     /// A packet that is none of the programme's.
@@ -192,9 +190,13 @@ impl Splice {
         let before = source.pmt_pid();
         let Some(seen) = source.pat(packet, verdict == Continuity::Fits) else { return };
         let pmt_pid = source.pmt_pid();
+        if self.alone && !seen.alone {
+            // What passed because nobody else could own it may be another programme's from here on.
+            self.routes.expel();
+        }
         self.alone = seen.alone;
-        // Receivers would not look at another table of the same version.
-        self.transparent &= !seen.contradicts;
+        // Receivers would not look at another table of the same version, and are told of no other programme.
+        self.transparent &= !seen.contradicts && seen.alone;
         if self.transparent {
             self.tables.pass_pat(&seen.section, seen.transport_stream_id, pmt_pid);
         }

@@ -62,7 +62,7 @@ pub struct Splice {
     pub(super) source: Option<SourceTables>,
     /// The clock's PID in the source.
     pub(super) source_pcr: Option<Pid>,
-    /// The run's PAT lists no other programme.
+    /// The run's PAT lists its programme and no other.
     pub(super) alone: bool,
     /// PIDs of the standards' tables on which no section has begun in this run, from the lowest bit on.
     pub(super) si_awaited: u16,

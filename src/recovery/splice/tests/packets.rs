@@ -226,7 +226,7 @@ fn the_first_run_leaves_as_it_comes_with_whatever_else_is_in_it() {
 }
 
 #[test]
-fn streams_that_no_table_of_a_first_run_lists_do_not_leave_unless_they_may_be_of_another_programme() {
+fn nothing_that_may_be_of_another_programme_leaves_and_the_pat_lists_one() {
     let stranger = |counter, unit_start, data: &[u8]| {
         Fields { pid: 0x777, counter, unit_start, ..Fields::NONE }.packet(data)
     };
@@ -235,19 +235,39 @@ fn streams_that_no_table_of_a_first_run_lists_do_not_leave_unless_they_may_be_of
     let pcr = Some(Pcr::from_ticks(5));
     let clock = Fields { pid: 0x778, pcr, no_payload: true, ..Fields::NONE }.packet(&[]);
     let packets = [stranger(3, true, &pes), stranger(4, false, &[5; 184]), clock];
+    // Data in sections, which the only programme may have without listing them.
+    let mut table = crate::ts::testing::Stream::default();
+    table.push_section(
+        0x779,
+        &crate::ts::testing::section(2, 2, 0, &[0xE7, 0x77, 0xF0, 0, 0x1B, 0xE7, 0x77, 0xF0, 0]),
+    );
     let source = Source::usual();
-    let others = crate::ts::testing::section(0, 1, 1, &[0, 1, 0xF0, 0, 0, 2, 0xE5, 0]);
+    let others = crate::ts::testing::section(0, 1, 1, &[0, 1, 0xF0, 0, 0, 2, 0xE7, 0x79]);
     let mut both = crate::ts::testing::Stream::default();
     both.push_section(0, &others);
-    for (name, pat, passes) in
-        [("one programme", bytes_of(&source, 0, 1), false), ("two programmes", both.packets, true)]
-    {
+    let one = bytes_of(&source, 0, 1);
+    for (name, alone, pat, passes) in [
+        ("one programme", true, &one, true),
+        ("two programmes", false, &both.packets, false),
+        ("two programmes of a sudden", true, &both.packets, false),
+    ] {
         let mut splice = Splice::new();
-        begin(&mut splice, 0, &source);
-        restamp(&mut splice, &pat);
-        let expected = if passes { packets } else { [NULL_PACKET; 3] };
-        assert_eq!(restamp(&mut splice, &packets), expected, "{name}");
-        assert_eq!(splice.counts().unmapped_packets, if passes { 0 } else { 3 }, "{name}");
+        let mut programme = source.programme();
+        programme.alone = alone;
+        let run = Run { kind: RunKind::Live, programme: &programme, lead: Lead::default() };
+        splice.begin(Instant::START, &run);
+        if alone {
+            assert_eq!(restamp(&mut splice, &table.packets), table.packets, "{name}");
+        }
+        let mut left = restamp(&mut splice, pat);
+        left.truncate(1);
+        assert_eq!(left[0][13..17], one[0][13..17], "{name}: the first programme is listed");
+        assert_eq!(left[0][7], 13, "{name}: and nothing else");
+        assert_eq!(restamp(&mut splice, &packets), [NULL_PACKET; 3], "{name}");
+        let mut again = table.packets.clone();
+        again[0][3] = (again[0][3] & 0xF0) | 1;
+        let expected = if passes { again.clone() } else { vec![NULL_PACKET] };
+        assert_eq!(restamp(&mut splice, &again), expected, "{name}");
     }
 }
 
