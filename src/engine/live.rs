@@ -42,6 +42,8 @@ pub(crate) struct LiveSession {
     pub(crate) shown: Elapsed,
     /// Where in the ring that was, and what is promised to those who watch.
     pub(crate) pace_line: PaceLine,
+    /// What is written from one look at viewers to the next.
+    pub(crate) swept_bytes: u64,
     /// Somebody has left to whom something was promised.
     pub(crate) promises_changed: bool,
     pub(crate) source: Option<SourceRun>,
@@ -137,6 +139,7 @@ impl LiveSession {
             entries: EntryIndex::new(ENTRY_POINTS_MAX),
             shown: Elapsed::default(),
             pace_line,
+            swept_bytes: 0,
             promises_changed: false,
             source: None,
             awaited: None,

@@ -9,7 +9,6 @@ use crate::uring::{Driver, Hangup};
 
 use super::client::{ClientKey, ClientState, Sending, SessionKey, Viewer, ZeroCopyState};
 use super::core::Core;
-use super::pacing::SWEPT_BYTES;
 use super::params::{SlowPolicy, ZeroCopy};
 use super::token::Token;
 
@@ -159,7 +158,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             // Nothing is written any more, so nobody can fall out of the ring.
             return if until <= self.now { Finding::DurationOver } else { Finding::Fine };
         }
-        if live.ring.filled().saturating_sub(viewer.position) + SWEPT_BYTES > live.ring.capacity() {
+        if live.ring.filled().saturating_sub(viewer.position) + live.swept_bytes() > live.ring.capacity() {
             return Finding::Lagging;
         }
         Finding::Fine
