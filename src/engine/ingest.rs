@@ -14,7 +14,7 @@ use crate::source::profile::ProfileScanner;
 use crate::source::sniff::{Body, Sniffer};
 use crate::source::startup::{Programme, Seen, Verdict};
 use crate::source::watch::{self, Watch};
-use crate::ts::{self, Aligned, Aligner, Codec, EntryPoint, Inspector, NULL_PACKET, Packet};
+use crate::ts::{self, Aligned, Aligner, Codec, EntryPoint, Inspector, MediaSeen, NULL_PACKET, Packet};
 use crate::uring::Driver;
 
 use super::client::SessionKey;
@@ -48,6 +48,8 @@ pub(crate) struct Ingest {
     released: u64,
     start: u64,
     first_entry: Option<EntryPoint>,
+    /// The programme that lies before it.
+    media_before: MediaSeen,
     /// When something was released last, or could have been.
     looked_at: Option<Instant>,
     /// How long nothing has been released although more came.
@@ -73,6 +75,7 @@ impl Ingest {
             released: 0,
             start: 0,
             first_entry: None,
+            media_before: MediaSeen::default(),
             held_table: None,
             unsuitable: None,
         }
@@ -100,8 +103,11 @@ impl Ingest {
             self.inspector.packet(position, packet);
             self.pacer.packet(packet);
             if let Some(entry) = self.inspector.take_entry_point() {
-                self.first_entry.get_or_insert(entry);
                 self.pacer.first_picture();
+                if self.first_entry.is_none() {
+                    self.first_entry = Some(entry);
+                    self.media_before = self.inspector.media();
+                }
             }
             if let Some(programme) = self.inspector.programme() {
                 self.scanner.packet(packet, programme);
@@ -240,6 +246,7 @@ impl Ingest {
                 }
             }),
             entry_point: self.first_entry.as_ref().map(|entry| entry.position),
+            is_scrambled: self.inspector.is_scrambled(),
         }
     }
 }
@@ -326,7 +333,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             source.ingest.start_from(staging.position(), staging.packets(), is_first);
         }
         let watch = watch::Params { stall_detect: self.params.session.stall_detect, content: true };
-        source.watch = Some(Watch::new(watch, self.now));
+        source.watch = Some(Watch::new(watch, self.now).after(source.ingest.media_before));
         self.note_selected(session, from);
         self.schedule_probe(session);
         self.session_event(session, SessionEvent::SourceReady);

@@ -37,6 +37,8 @@ pub enum Kind {
     Inventory,
     /// Nothing a decoder could start with was seen.
     NoEntryPoint,
+    /// What is there can be read by nobody without its key.
+    Scrambled,
     /// ffmpeg could not be run.
     Spawn,
 }
@@ -92,7 +94,8 @@ impl SourceError {
             | Kind::Closed
             | Kind::Timeout
             | Kind::Inventory
-            | Kind::NoEntryPoint => Origin::Upstream,
+            | Kind::NoEntryPoint
+            | Kind::Scrambled => Origin::Upstream,
         };
         let text = redact::text(text.trim()).into();
         Self { kind, origin, opened: Opened::Nothing, text, ffmpeg: None, retry_after: None }
@@ -237,6 +240,7 @@ impl SourceError {
             | Kind::Timeout
             | Kind::Inventory
             | Kind::NoEntryPoint
+            | Kind::Scrambled
             | Kind::Spawn => 502,
         }
     }

@@ -48,6 +48,13 @@ impl Moment {
         self.time(self.at)
     }
 
+    /// This moment by the own time of a core that has lost so much.
+    #[must_use]
+    pub fn of_core(self, lost: Duration) -> Self {
+        let lost = u64::try_from(lost.as_nanos()).unwrap_or(u64::MAX);
+        Self { at: Instant::from_nanos(self.at.as_nanos().saturating_sub(lost)), ..self }
+    }
+
     /// Another moment. Cut to milliseconds: the wall clock is asked anew for each answer, and finer digits
     /// of a time that does not change would differ between two answers.
     #[must_use]

@@ -3,7 +3,7 @@
 //! ```text
 //! bytes ─▶ Aligner ─▶ packets ─▶ Inspector ─▶ EntryPoint { position, Snapshot } ─▶ write_join, write_skip
 //!                                    ├──▶ Programme (PAT, PMT), Inventory
-//!                                    └──▶ PacketCounts, the last PCR
+//!                                    └──▶ PacketCounts, MediaSeen, the last PCR
 //! ```
 //!
 //! [`es`] reads what headers of elementary streams tell of pictures and sound.
@@ -19,6 +19,7 @@ mod entry_point;
 pub mod es;
 mod inspector;
 mod inventory;
+mod media_clock;
 mod nal;
 mod null;
 mod packet;
@@ -39,7 +40,7 @@ pub use elapsed::Elapsed;
 #[cfg(test)]
 pub(crate) use elapsed::tests as elapsed_tests;
 pub use entry_point::BARE_PICTURES_MAX;
-pub use inspector::{EntryPoint, Inspector, PacketCounts};
+pub use inspector::{EntryPoint, Inspector, MediaSeen, PacketCounts};
 pub use inventory::{ComponentState, Inventory, InventoryMethod};
 pub(crate) use nal::{Piece, StartCodes};
 pub use null::NULL_PACKET;
@@ -49,6 +50,6 @@ pub use packet::{
 };
 pub use pcr_clock::PcrSample;
 pub(crate) use pes::PesReader;
-pub use pes_times::{PesStart, PesTimes, strip_pes_times, write_pes_times};
+pub use pes_times::{PesStart, PesTimes, pes_bytes, strip_pes_times, write_pes_times};
 pub use skip::{JOIN_BYTES_MAX, PidCounter, SKIP_BYTES_MAX, Snapshot, write_join, write_skip};
 pub use sync::{AlignCounts, Aligned, Aligner, UNDECIDED_BYTES_MAX};

@@ -14,6 +14,7 @@ mod ffmpeg;
 mod join;
 mod lifecycle;
 mod loops;
+mod pauses;
 mod probes;
 mod slow_control;
 mod sources;
