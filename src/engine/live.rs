@@ -44,6 +44,8 @@ pub(crate) struct LiveSession {
     pub(crate) pace_line: PaceLine,
     /// What is written from one look at viewers to the next.
     pub(crate) swept_bytes: u64,
+    /// Whoever takes the programme at its own rate may take nothing for so long.
+    pub(crate) patience: Duration,
     /// Somebody has left to whom something was promised.
     pub(crate) promises_changed: bool,
     pub(crate) source: Option<SourceRun>,
@@ -140,6 +142,7 @@ impl LiveSession {
             shown: Elapsed::default(),
             pace_line,
             swept_bytes: 0,
+            patience: Duration::ZERO,
             promises_changed: false,
             source: None,
             awaited: None,

@@ -28,6 +28,11 @@ use super::upstream::{Io, SourceRun};
 const SWEPT_BYTES_MIN: u64 = 2 * READ_BYTES_MAX as u64;
 /// A viewer has more than its position says, by a send in flight; and leases are known to the writer by the segment.
 const UNSEEN_BYTES: u64 = SEND_BYTES_MAX as u64 + LEASE_ROUNDING_BYTES;
+/// A viewer's socket takes more when so much has gone: half of what may wait in it unsent, and what its peer may have
+/// room for before it says so.
+const SOCKET_STEP_BYTES: u64 = 192 * 1024;
+/// The most patience with a viewer whose programme is slow.
+const PATIENCE_MAX: Duration = Duration::from_secs(60);
 /// The longest rest for the sake of viewers: then it is looked again.
 const REST_MAX: Duration = Duration::from_millis(250);
 /// A source that is behind by more than this, and has waited for as long because the ring is small, gets a larger one.
@@ -168,6 +173,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         for (_, live) in self.sessions.iter_mut() {
             live.pace_line.starve(now);
             live.swept_bytes = live.pace_line.bytes_in(SWEEP_INTERVAL + SWEEP_INTERVAL / 2);
+            live.patience = live.pace_line.time_of(SOCKET_STEP_BYTES).min(PATIENCE_MAX);
             if live.promises_changed {
                 live.pace_line.forget_promises();
                 has_changed = true;
