@@ -42,6 +42,10 @@ pub(crate) struct LiveSession {
     pub(crate) shown: Elapsed,
     /// Where in the ring that was, and what is promised to those who watch.
     pub(crate) pace_line: PaceLine,
+    /// What is written from one look at viewers to the next.
+    pub(crate) swept_bytes: u64,
+    /// Whoever takes the programme at its own rate may take nothing for so long.
+    pub(crate) patience: Duration,
     /// Somebody has left to whom something was promised.
     pub(crate) promises_changed: bool,
     pub(crate) source: Option<SourceRun>,
@@ -137,6 +141,8 @@ impl LiveSession {
             entries: EntryIndex::new(ENTRY_POINTS_MAX),
             shown: Elapsed::default(),
             pace_line,
+            swept_bytes: 0,
+            patience: Duration::ZERO,
             promises_changed: false,
             source: None,
             awaited: None,

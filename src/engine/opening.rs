@@ -292,6 +292,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             watch: None,
             profile_used: false,
             rests_until: None,
+            waited: Duration::ZERO,
             child_end: None,
             selected_at: None,
         });

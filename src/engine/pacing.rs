@@ -18,18 +18,24 @@ use crate::ts::Snapshot;
 use crate::uring::Driver;
 
 use super::client::SessionKey;
-use super::core::Core;
+use super::core::{Core, SWEEP_INTERVAL};
 use super::live::LiveSession;
 use super::token::Token;
 use super::upstream::{Io, SourceRun};
 
-/// A viewer that is nearer to the writer than this is about to fall out of the ring.
-pub(crate) const SWEPT_BYTES: u64 = 2 * READ_BYTES_MAX as u64;
+/// A viewer that is nearer to the writer than this, or than it writes from one look at viewers to the next, is about to
+/// fall out of the ring.
+const SWEPT_BYTES_MIN: u64 = 2 * READ_BYTES_MAX as u64;
 /// A viewer has more than its position says, by a send in flight; and leases are known to the writer by the segment.
-const UNSEEN_BYTES: u64 = SWEPT_BYTES + SEND_BYTES_MAX as u64 + LEASE_ROUNDING_BYTES;
+const UNSEEN_BYTES: u64 = SEND_BYTES_MAX as u64 + LEASE_ROUNDING_BYTES;
+/// A viewer's socket takes more when so much has gone: half of what may wait in it unsent, and what its peer may have
+/// room for before it says so.
+const SOCKET_STEP_BYTES: u64 = 192 * 1024;
+/// The most patience with a viewer whose programme is slow.
+const PATIENCE_MAX: Duration = Duration::from_secs(60);
 /// The longest rest for the sake of viewers: then it is looked again.
 const REST_MAX: Duration = Duration::from_millis(250);
-/// A source that has to wait for longer than this because the ring is small gets a larger one.
+/// A source that is behind by more than this, and has waited for as long because the ring is small, gets a larger one.
 const BEHIND_MAX: Duration = Duration::from_secs(1);
 /// A stream without an entry point for longer than this has none that a ring could be made to hold.
 const ENTRY_GAP_MAX: Duration = Duration::from_secs(12);
@@ -37,16 +43,25 @@ const ENTRY_GAP_MAX: Duration = Duration::from_secs(12);
 const GROWTH_SIXTEENTHS: u64 = 17;
 
 impl LiveSession {
+    /// Of the oldest bytes of the ring, so many are as good as gone.
+    pub(crate) const fn swept_bytes(&self) -> u64 {
+        if self.swept_bytes > SWEPT_BYTES_MIN { self.swept_bytes } else { SWEPT_BYTES_MIN }
+    }
+
+    /// Bytes of the ring that viewers cannot have.
+    fn taken_bytes(&self) -> u64 {
+        READ_BYTES_MAX as u64 + self.swept_bytes() + UNSEEN_BYTES + self.pace_line.lateness_bytes()
+    }
+
     /// Where somebody who comes now starts.
     pub(crate) fn start_of_joiner(&self, lag: u64) -> Option<&Entry<Snapshot>> {
-        let taken = READ_BYTES_MAX as u64 + UNSEEN_BYTES + self.pace_line.lateness_bytes();
-        let safe = (self.ring.filled() + taken).saturating_sub(self.ring.capacity());
+        let safe = (self.ring.filled() + self.taken_bytes()).saturating_sub(self.ring.capacity());
         self.entries.for_lag(self.ring.head(), lag, safe)
     }
 
     /// When `bytes` more may be written.
     fn free_at(&self, bytes: usize) -> Option<Instant> {
-        let end = self.ring.filled() + bytes as u64 + UNSEEN_BYTES;
+        let end = self.ring.filled() + bytes as u64 + self.swept_bytes() + UNSEEN_BYTES;
         self.pace_line.free_at(end.saturating_sub(self.ring.capacity()))
     }
 
@@ -57,7 +72,7 @@ impl LiveSession {
             if is_far { 0 } else { self.ring.head() - last }
         });
         let span = self.entries.widest().max(since_last);
-        let taken = READ_BYTES_MAX as u64 + UNSEEN_BYTES + self.pace_line.lateness_bytes();
+        let taken = self.taken_bytes();
         let room = self.ring.capacity().saturating_sub(taken + self.ring.pending_bytes());
         // A little less than the lag that is wished for is not worth a larger ring.
         (lag - lag / 4 + span > room).then(|| {
@@ -98,14 +113,19 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let Some(live) = self.sessions.get_mut(session) else { return false };
         let Some(free_at) = live.free_at(bytes).filter(|free_at| *free_at > now) else { return false };
         let Some(source) = &mut live.source else { return false };
-        let is_behind = source.ingest.pacer.behind() > BEHIND_MAX;
-        if is_behind && self.enlarge(session, |live| live.ring.capacity() / 16 * (GROWTH_SIXTEENTHS + 3)) {
-            return false;
+        let is_behind = source.ingest.pacer.behind() > BEHIND_MAX && source.waited > BEHIND_MAX;
+        if is_behind {
+            source.waited = Duration::ZERO;
+            if self.enlarge(session, |live| live.ring.capacity() / 16 * (GROWTH_SIXTEENTHS + 3)) {
+                return false;
+            }
         }
         let Some(source) = self.sessions.get_mut(session).and_then(|live| live.source.as_mut()) else {
             return false;
         };
-        source.rests_until = Some(self.time.of(free_at.min(now + REST_MAX)));
+        let rest = (free_at - now).min(REST_MAX);
+        source.rests_until = Some(self.time.of(now + rest));
+        source.waited += rest;
         self.arm(session);
         true
     }
@@ -152,6 +172,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let mut has_changed = false;
         for (_, live) in self.sessions.iter_mut() {
             live.pace_line.starve(now);
+            live.swept_bytes = live.pace_line.bytes_in(SWEEP_INTERVAL + SWEEP_INTERVAL / 2);
+            live.patience = live.pace_line.time_of(SOCKET_STEP_BYTES).min(PATIENCE_MAX);
             if live.promises_changed {
                 live.pace_line.forget_promises();
                 has_changed = true;

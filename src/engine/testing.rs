@@ -173,3 +173,16 @@ pub(super) fn add_viewer(core: &mut SimCore, session: SessionKey, handle: Handle
     let Ok(key) = core.clients.insert(client) else { panic!("there is room") };
     key
 }
+
+/// A channel without sources.
+pub(super) struct NoSources;
+
+impl session::Sources for NoSources {
+    fn candidates(&mut self) -> Vec<session::Candidate> {
+        Vec::new()
+    }
+
+    fn failover_settle(&mut self, _now: Instant) -> Duration {
+        Duration::ZERO
+    }
+}

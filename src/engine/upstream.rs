@@ -45,6 +45,8 @@ pub(crate) struct SourceRun {
     pub(crate) profile_used: bool,
     /// More is not read before this: what comes meanwhile gathers in the kernel, and is then read at once.
     pub(crate) rests_until: Option<Instant>,
+    /// How long it had to wait for viewers since it last had nothing more to give.
+    pub(crate) waited: Duration,
     /// How a child has ended whose pipe is not empty yet, and what it said last.
     pub(crate) child_end: Option<(ChildExit, Box<str>)>,
     /// When it was selected; `None` while it is being started.
@@ -355,9 +357,13 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let Some(live) = self.sessions.get_mut(session) else { return };
         let count = result.map_or(0, |count| count as usize);
         let rest = READ_REST_MAX.min(self.params.egress.delay / 2);
+        let is_all = count < crate::base::KernelBytes::len(&span);
         let offset = usize::try_from(live.ring.pending_bytes()).expect("less than the ring");
         live.ring.received(span, count);
         let Some(source) = &mut live.source else { return };
+        if is_all {
+            source.waited = Duration::ZERO;
+        }
         let is_steady = source.selected_at.is_some() && count > 0 && count < READ_BYTES_MAX / 2;
         source.rests_until = is_steady.then(|| self.now + rest);
         match (&mut source.io, result) {

@@ -1,5 +1,7 @@
 //! Viewers: in, out, and looked after.
 
+use std::time::Duration;
+
 use crate::http::stream_head;
 use crate::ring::Lent;
 use crate::session::Event;
@@ -9,7 +11,6 @@ use crate::uring::{Driver, Hangup};
 
 use super::client::{ClientKey, ClientState, Sending, SessionKey, Viewer, ZeroCopyState};
 use super::core::Core;
-use super::pacing::SWEPT_BYTES;
 use super::params::{SlowPolicy, ZeroCopy};
 use super::token::Token;
 
@@ -150,17 +151,18 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         if viewer.until.is_some_and(|until| until <= self.now) {
             return Finding::DurationOver;
         }
+        let Some(live) = self.sessions.get(viewer.session) else { return Finding::Fine };
         let blocked_for = self.now - viewer.progress_at;
         let in_flight = viewer.sending != Sending::Nothing;
-        if in_flight && self.params.egress.max_blocked_write.is_some_and(|limit| blocked_for >= limit) {
+        let is_over = |limit: Duration| blocked_for >= limit.max(live.patience);
+        if in_flight && self.params.egress.max_blocked_write.is_some_and(is_over) {
             return Finding::Blocked;
         }
-        let Some(live) = self.sessions.get(viewer.session) else { return Finding::Fine };
         if let Some(until) = live.lingers_until {
             // Nothing is written any more, so nobody can fall out of the ring.
             return if until <= self.now { Finding::DurationOver } else { Finding::Fine };
         }
-        if live.ring.filled().saturating_sub(viewer.position) + SWEPT_BYTES > live.ring.capacity() {
+        if live.ring.filled().saturating_sub(viewer.position) + live.swept_bytes() > live.ring.capacity() {
             return Finding::Lagging;
         }
         Finding::Fine
@@ -225,6 +227,38 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                 None => {
                     self.leave(key, Hangup::Reset, CloseReason::SlowClientLagged);
                 }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Instant;
+    use crate::engine::testing::{add_session, add_viewer, core};
+    use crate::uring::Operation;
+
+    #[test]
+    fn patience_with_a_blocked_viewer_follows_the_rate_of_its_programme() {
+        // 64 kbit/s, of which a socket's step lasts for 24 s; and 8 Mbit/s.
+        for (bytes_per_second, goes_after) in [(8000, 25), (1_000_000, 2)] {
+            let (mut core, handle) = core();
+            core.params.egress.max_blocked_write = Some(Duration::from_secs(2));
+            let session = add_session(&mut core, 1);
+            let key = add_viewer(&mut core, session, handle);
+            let poll = Operation::AwaitHangup { socket: handle };
+            let Ok(op) = core.driver.push(poll, Token::Send(key.into())) else { panic!("there is room") };
+            core.clients.get_mut(key).unwrap().viewer_mut().unwrap().sending = Sending::Preamble(op);
+            let live = core.sessions.get_mut(session).unwrap();
+            live.machine.handle(Instant::START, Event::Joined, &mut crate::engine::testing::NoSources);
+            live.pace_line.note(0, Duration::ZERO);
+            live.pace_line.note(bytes_per_second, Duration::from_secs(1));
+            for second in 1..goes_after + 2 {
+                core.now = Instant::from_millis(second * 1000);
+                core.sweep();
+                let is_there = core.clients.get(key).is_some();
+                assert_eq!(is_there, second < goes_after, "{bytes_per_second} B/s after {second} s");
             }
         }
     }

@@ -97,6 +97,18 @@ impl PaceLine {
         u64::try_from(u128::from(last.0 - first.0) * time.as_nanos() / media).unwrap_or(u64::MAX)
     }
 
+    /// How long so many bytes last, by what is in the ring.
+    #[must_use]
+    pub fn time_of(&self, bytes: u64) -> Duration {
+        let Some(first) = self.marks.front() else { return Duration::ZERO };
+        let (known, media) = (self.newest.0 - first.0, self.newest.1.saturating_sub(first.1));
+        if known == 0 {
+            return Duration::ZERO;
+        }
+        let nanos = media.as_nanos() * u128::from(bytes) / u128::from(known);
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+
     /// The room that a viewer's lateness takes.
     #[must_use]
     pub fn lateness_bytes(&self) -> u64 {
@@ -235,6 +247,7 @@ mod tests {
         assert_eq!(line.time_since(3_599_500_000).as_millis() / 10, 50);
         let bytes = line.bytes_in(SECOND);
         assert!(bytes.abs_diff(1_000_000) < 5000, "{bytes}");
+        assert!(line.time_of(bytes).as_millis().abs_diff(1000) < 5);
         line.promise(at(10_000_000), 3_599_500_000);
         let free = free_at(&line, 3_599_600_000).unwrap();
         assert!((10_000_400..10_000_440).contains(&free), "{free}");

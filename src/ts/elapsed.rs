@@ -27,8 +27,13 @@ const PTS_REORDERED_MAX: i64 = 2 * SECOND;
 const RATE_AFTER: i64 = SECOND / 2;
 /// From time to time what is known of the rate is worth half: it follows the stream.
 const RATE_HALVED_AFTER: i64 = 8 * SECOND;
-/// Without a sign of time for this long at the known rate, bytes tell it.
+/// Without a sign of time for this long at the known rate, bytes tell it,
 const SILENT_AFTER: i64 = SECOND;
+/// but not before there were more of them than the largest pictures have: one key picture behind quiet ones has as many
+/// bytes as the seconds before it.
+const SILENT_BYTES_MIN: u64 = 8 * 1024 * 1024;
+/// Nor before there were so many times as many as have stood together so far.
+const SILENT_TIMES_WIDEST: u64 = 2;
 
 /// Adds up the time in a stream: by the programme's clock, between its samples by the time stamps of one stream, and
 /// by bytes where there is neither. A clock that jumps (a loop, an advertisement, a wrap) is a new one: the
@@ -52,6 +57,8 @@ pub struct Elapsed {
     most: i64,
     /// Bytes since time went on last.
     silent_bytes: u64,
+    /// The most that there have been.
+    silent_bytes_widest: u64,
     /// Bytes and ticks from which the rate is known.
     measured: (u64, i64),
 }
@@ -160,6 +167,7 @@ impl Elapsed {
         }
         self.most = now.max(self.ticks());
         let (bytes, known) = &mut self.measured;
+        self.silent_bytes_widest = self.silent_bytes_widest.max(self.silent_bytes);
         *bytes += std::mem::take(&mut self.silent_bytes);
         *known += ticks;
         if *known > RATE_HALVED_AFTER {
@@ -179,7 +187,8 @@ impl Elapsed {
     }
 
     fn ticks(&self) -> i64 {
-        let silent = self.bytes_per_second().map_or(0, |rate| {
+        let widest = SILENT_BYTES_MIN.max(self.silent_bytes_widest.saturating_mul(SILENT_TIMES_WIDEST));
+        let silent = self.bytes_per_second().filter(|_| self.silent_bytes > widest).map_or(0, |rate| {
             let ticks = u128::from(self.silent_bytes) * u128::from(SECOND.unsigned_abs()) / u128::from(rate);
             i64::try_from(ticks).unwrap_or(i64::MAX).saturating_sub(SILENT_AFTER).max(0)
         });
@@ -293,12 +302,30 @@ pub(crate) mod tests {
 
     #[test]
     fn where_the_clock_stops_bytes_tell_the_time() {
-        let mut pictures = Pictures::USUAL;
+        let mut pictures = Pictures { packets_each: 500, ..Pictures::USUAL };
         let mut elapsed = elapsed();
         play(&mut elapsed, &mut pictures, 101);
         (pictures.clock_every, pictures.has_stamps) = (0, false);
-        let time = play(&mut elapsed, &mut pictures, 250);
+        assert_eq!(play(&mut elapsed, &mut pictures, 80), 4000, "it may be one large picture");
+        let time = play(&mut elapsed, &mut pictures, 170);
         assert!(time.abs_diff(4000 + 9000) < 100, "all but a second of the ten: {time} ms");
+    }
+
+    #[test]
+    fn a_key_picture_is_no_time_however_quiet_the_others_are() {
+        for key_bytes in [1_700_000, 7_400_000] {
+            let mut pictures = Pictures { packets_each: 2, ..Pictures::USUAL };
+            let mut elapsed = elapsed();
+            for group in 0..20 {
+                pictures.packets_each = key_bytes / PACKET_BYTES;
+                let before = elapsed.time();
+                play(&mut elapsed, &mut pictures, 1);
+                pictures.packets_each = 2;
+                play(&mut elapsed, &mut pictures, 49);
+                let passed = elapsed.time() - before;
+                assert!(passed <= Duration::from_secs(2), "group {group} of {key_bytes}: {passed:?}");
+            }
+        }
     }
 
     #[test]

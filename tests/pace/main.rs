@@ -85,7 +85,7 @@ fn play(case: &Case) -> Vec<String> {
     }
     let log = daemon.log();
     let told = |word: &str| log.lines().filter(|line| line.contains(word)).count();
-    let grown = log.lines().filter(|line| line.contains("ring is enlarged")).last();
+    let grown = log.lines().rfind(|line| line.contains("ring is enlarged"));
     let grown = grown.and_then(|line| line.split("to_bytes=").nth(1)).unwrap_or("-");
     let longest = reports.iter().map(|report| report.first_byte).max().unwrap();
     eprintln!(
@@ -124,7 +124,7 @@ fn play_all(cases: &[Case]) {
 }
 
 fn is_all() -> bool {
-    std::env::var("PACE").is_ok_and(|value| value == "all")
+    std::env::var_os("PACE").is_some_and(|value| value == "all")
 }
 
 const SECOND: Duration = Duration::from_secs(1);
