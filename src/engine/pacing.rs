@@ -10,8 +10,8 @@
 
 use std::time::Duration;
 
-use crate::base::limits::{LEASE_ROUNDING_BYTES, READ_BYTES_MAX, RING_GROWTH_BYTES_MAX, SEND_BYTES_MAX};
 use crate::base::Instant;
+use crate::base::limits::{LEASE_ROUNDING_BYTES, READ_BYTES_MAX, RING_GROWTH_BYTES_MAX, SEND_BYTES_MAX};
 use crate::ring::{Entry, Lent};
 use crate::source::direct::Want;
 use crate::ts::Snapshot;
@@ -125,7 +125,10 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         if bytes <= live.ring.capacity() || live.ring.is_reserved() {
             return false;
         }
-        let ring = match usize::try_from(bytes).map_err(|_| nix::Error::ENOMEM).and_then(|bytes| live.ring.enlarged(bytes)) {
+        let ring = match usize::try_from(bytes)
+            .map_err(|_| nix::Error::ENOMEM)
+            .and_then(|bytes| live.ring.enlarged(bytes))
+        {
             Ok(ring) => ring,
             Err(error) => {
                 log::warn!("{}", live.about().line("no memory for a larger ring").field("error", error));
