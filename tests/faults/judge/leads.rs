@@ -8,8 +8,6 @@ use crate::tsview::{Kind, PCR_WRAP, PTS_WRAP, Packet, Pmt, View, ahead};
 
 /// How much further than in the source, or less, it may be.
 const OFF: i64 = 100 * 90;
-/// What a recording shows by itself is read off its beginning.
-const BEGINNING: Duration = Duration::from_secs(3);
 /// Two PCRs further apart than they may be do not tell what time it was in between: something was waited for. It was no
 /// earlier than the first of them.
 const PCRS_APART: u64 = 27_000 * 100;
@@ -87,19 +85,16 @@ fn lead(pcrs: &[Point], point: &Point) -> Option<i64> {
 pub(super) fn check(walk: &Walk, rules: &Rules) -> Vec<Finding> {
     let mut findings = Vec::new();
     for kind in [Kind::Video, Kind::Audio] {
-        let shown = walk.shown_of(kind);
-        let begun = shown.partition_point(|point| point.arrived < walk.opened + BEGINNING);
-        let own = range(&walk.pcrs, &shown[..begun]);
-        let Some(allowed) = rules.leads.map_or(own, |leads| leads.of_kind(kind)) else { continue };
-        for point in &shown {
+        // Where nothing is known of the sources, nothing is shown before its clock all the same.
+        let usual = rules.leads.and_then(|leads| leads.of_kind(kind));
+        for point in &walk.shown_of(kind) {
             let Some(lead) = lead(&walk.pcrs, point) else { continue };
-            if lead < 0 || lead < allowed.least - OFF || lead > allowed.most + OFF {
-                let text = format!(
-                    "{kind:?} is shown {} ms after its clock; {} to {} ms is usual",
-                    lead / 90,
-                    allowed.least / 90,
-                    allowed.most / 90
-                );
+            let is_off = usual.is_some_and(|usual| lead < usual.least - OFF || lead > usual.most + OFF);
+            if lead < 0 || is_off {
+                let of_source = usual.map_or(String::new(), |usual| {
+                    format!("; {} to {} ms is usual", usual.least / 90, usual.most / 90)
+                });
+                let text = format!("{kind:?} is shown {} ms after its clock{of_source}", lead / 90);
                 findings.push(at_point(Wrong::Lead, point, walk.opened, text));
             }
         }

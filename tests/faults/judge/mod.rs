@@ -43,7 +43,7 @@ pub(crate) struct Rules {
     pub(crate) is_complete: bool,
     /// Whether it may end by itself.
     pub(crate) may_end: bool,
-    /// How far PTS are ahead of the PCR in what the sources send; where nothing is known of them the beginning tells.
+    /// How far PTS are ahead of the PCR in what the sources send, where that is known.
     pub(crate) leads: Option<Leads>,
     /// Whether all pictures come at one rate.
     pub(crate) has_one_rate: bool,
@@ -172,9 +172,8 @@ pub(crate) fn judge(recording: &Recording, rules: &Rules, path: &Path) -> Verdic
     let mut walk = walk::walk(recording);
     let mut findings = std::mem::take(&mut walk.findings);
     findings.extend(clocks::check(&walk, rules));
-    if is_strict() {
-        findings.extend(leads::check(&walk, rules));
-    }
+    let rules_of_leads = Rules { leads: rules.leads.filter(|_| is_strict()), ..*rules };
+    findings.extend(leads::check(&walk, &rules_of_leads));
     findings.extend(check_end(recording, rules, &walk));
     let (longest_gap, silence) = check_silence(recording, rules);
     findings.extend(silence);

@@ -339,8 +339,7 @@ fn sound_far_from_its_clock_is_found_and_so_is_sound_behind_it() {
     let good = perfect(Make::Primary, 0, LENGTH);
     let rules = Rules { leads: Some(Make::Primary.media().leads), ..Rules::default() };
     assert_eq!(leads(&good, &rules), []);
-    for (rules, moved_ms) in [(rules, 250), (rules, -250), (Rules::default(), 250), (Rules::default(), -900)]
-    {
+    for (rules, moved_ms) in [(rules, 250), (rules, -250), (Rules::default(), -900)] {
         let mut recording = good.clone();
         let last_quarter = recording.bytes.len() / PACKET_BYTES / 4 * 3;
         let packets = &mut packets(&mut recording)[last_quarter..];
