@@ -2,16 +2,17 @@
 
 use crate::base::Instant;
 use crate::recovery::splice::edit;
-use crate::recovery::splice::lanes::{Moment, Unit};
+use crate::recovery::splice::lanes::{Begun, Unit};
 use crate::recovery::splice::routes::{Route, STANDARD};
 use crate::recovery::splice::session::Splice;
 use crate::ts::{
-    AdaptationField, Continuity, Packet, PacketBytes, PacketMut, Pcr, PesStart, Pid, discontinuity_packet,
-    strip_pes_times, write_pes_times,
+    AdaptationField, Continuity, Packet, PacketBytes, PacketMut, PesStart, Pid, discontinuity_packet,
+    pes_bytes, strip_pes_times, write_pes_times,
 };
 
 impl Splice {
-    pub(super) fn packet(&mut self, now: Instant, bytes: &mut PacketBytes) {
+    /// Changes a packet. `rest` are those behind it that have come too.
+    pub(super) fn packet(&mut self, now: Instant, bytes: &mut PacketBytes, rest: &[PacketBytes]) {
         let sound = Packet::parse(bytes)
             .ok()
             .filter(|packet| !packet.transport_error_indicator() && edit::sound(*packet));
@@ -26,7 +27,13 @@ impl Splice {
         }
         let verdict = self.came.check(packet);
         match self.routes.of(pid) {
-            Route::Lane(index) => self.lane(now, bytes, usize::from(index), verdict),
+            Route::Lane(index) => {
+                let has_clock = self.take_clock(now, bytes, pid);
+                self.lane(now, bytes, usize::from(index), verdict, rest);
+                if has_clock {
+                    self.restamp_clock(now, bytes, pid);
+                }
+            }
             Route::Pass => self.pass(bytes, pid, verdict),
             Route::Stranger => self.stranger(bytes, pid, verdict),
             Route::Pat => self.pat(bytes, verdict),
@@ -39,10 +46,16 @@ impl Splice {
     }
 
     /// A packet of the programme's streams.
-    fn lane(&mut self, now: Instant, bytes: &mut PacketBytes, index: usize, verdict: Continuity) {
+    fn lane(
+        &mut self,
+        now: Instant,
+        bytes: &mut PacketBytes,
+        index: usize,
+        verdict: Continuity,
+        rest: &[PacketBytes],
+    ) {
         let lane = self.lanes.get_mut(index);
         let (source, out) = (lane.source, self.tracks.get(lane.track).pid);
-        self.restamp_clock(now, bytes, source);
         let tail = edit::tail(bytes);
         let (payload, starts) = header(bytes);
         let lane = self.lanes.get_mut(index);
@@ -68,7 +81,7 @@ impl Splice {
         let lost = matches!(verdict, Continuity::Gap | Continuity::Duplicate);
         lane.gap |= lost && lane.unit == Unit::Passing;
         if starts {
-            self.start_unit(now, bytes, index);
+            self.start_unit(now, bytes, index, rest);
         }
         let lane = self.lanes.get_mut(index);
         if lane.unit != Unit::Passing {
@@ -190,7 +203,7 @@ impl Splice {
     }
 
     /// A PES packet or a section begins.
-    fn start_unit(&mut self, now: Instant, bytes: &mut PacketBytes, index: usize) {
+    fn start_unit(&mut self, now: Instant, bytes: &mut PacketBytes, index: usize, rest: &[PacketBytes]) {
         let Ok(packet) = Packet::parse(bytes) else { return };
         let Some(at) = packet.payload_at() else { return };
         let start = if packet.transport_scrambling_control() == 0 {
@@ -198,18 +211,17 @@ impl Splice {
         } else {
             PesStart::None
         };
-        let clock = self.clock.at(now).map(Pcr::to_pts);
-        let moment = Moment { now, clock, source: self.clock.source_at(now) };
+        let moment = self.moment(now);
         let lane = self.lanes.get_mut(index);
         let passes = match start {
             PesStart::None => true,
             PesStart::Untimed => lane.unit != Unit::Dropping || !lane.overlaps(),
             PesStart::Cut => self.lanes.untouched() || strip_pes_times(&mut bytes[at..]),
             PesStart::Timed(times) => {
-                let out = self.lanes.stamp(moment, &mut self.tracks, index, times);
-                if let Some(offset) = self.lanes.take_settled() {
-                    self.clock.settle(offset * 300);
-                }
+                let bytes_of_unit = pes_bytes(&bytes[at..]);
+                let begun = Begun { times, bytes: bytes_of_unit, rest, pcr_pid: self.source_pcr };
+                let out = self.lanes.stamp(moment, &mut self.tracks, index, begun);
+                self.move_clock();
                 if let Some(out) = out.filter(|out| *out != times) {
                     write_pes_times(&mut bytes[at..], out);
                 }
@@ -232,21 +244,6 @@ impl Splice {
                 strip_pes_times(&mut bytes[at..]);
             }
             (PesStart::None | PesStart::Untimed | PesStart::Cut | PesStart::Timed(_), _) => {}
-        }
-    }
-
-    fn restamp_clock(&mut self, now: Instant, bytes: &mut PacketBytes, source: Pid) {
-        let Ok(mut packet) = PacketMut::parse(bytes) else { return };
-        let Some(field) = packet.view().adaptation_field() else { return };
-        let Some(pcr) = field.pcr() else { return };
-        let out = if self.source_pcr == Some(source) {
-            let reached = self.lanes.histories().reached(now);
-            self.clock.restamp(now, pcr, field.discontinuity_indicator(), reached)
-        } else {
-            self.clock.restamp_foreign(now, pcr)
-        };
-        if out != pcr {
-            packet.set_pcr(out);
         }
     }
 
