@@ -13,7 +13,7 @@ const APART_MAX: i64 = 90;
 /// From the clock to a unit's time: within a tenth of a second of what the source had.
 const CLOCK_APART_MAX: i64 = 9_000;
 /// Pictures are half a picture's time from each other, at least.
-const CLOSE: i64 = FRAME as i64 / 2;
+const CLOSE: i64 = FRAME.cast_signed() / 2;
 /// Pictures whose times may lie around that of the next: more than are ever shown in another order.
 const TIMES: usize = 32;
 /// Time bases that are remembered.
@@ -138,7 +138,9 @@ impl Truth {
             }
             // Who joins may come into the middle of it.
             Of::Sound if mark.part > 0 && !self.is_continuous => Ok(()),
-            Of::Sound if mark.part > 0 => Err(format!("entry: sound begins in the middle of a unit, {mark:?}")),
+            Of::Sound if mark.part > 0 => {
+                Err(format!("entry: sound begins in the middle of a unit, {mark:?}"))
+            }
             Of::Sound => match self.companion {
                 Some(companion) if mark.unit > companion && !mark.excuses(companion) => {
                     Err(format!("lost: sound begins with {} instead of {companion}, {mark:?}", mark.unit))
