@@ -74,9 +74,14 @@ impl Kind {
 
 /// How many packets of a PID come before an index, which is what its continuity counter counts.
 fn count_before(index: u64) -> u64 {
-    let pid = Kind::of(1, index).pid();
-    let in_period = |below: u64| (0..below).filter(|&at| Kind::of(1, at).pid() == pid).count() as u64;
-    (index / PERIOD) * in_period(PERIOD) + in_period(index % PERIOD)
+    let (period, at) = (index / PERIOD, index % PERIOD);
+    // One in eight is sound, from the eighth on, and two are tables.
+    let sounds = PERIOD / 8;
+    match Kind::of(1, index) {
+        Kind::Pat | Kind::Pmt => period,
+        Kind::Audio => period * sounds + at / 8,
+        Kind::Video { .. } => period * (PERIOD - sounds - 2) + at - at / 8 - 2,
+    }
 }
 
 /// A section in the long form, with its CRC.
@@ -218,6 +223,16 @@ pub(crate) fn is_time(kind: Kind, at: usize) -> bool {
 /// How many packets a run has after a time.
 pub(crate) fn packets_after(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap() * PACKETS_PER_SECOND / 1_000_000
+}
+
+#[test]
+fn packets_of_a_pid_are_counted_without_a_gap() {
+    let mut counts = std::collections::BTreeMap::new();
+    for index in 0..3 * PERIOD {
+        let count = counts.entry(Kind::of(1, index).pid()).or_insert(0);
+        assert_eq!(count_before(index), *count, "packet {index}");
+        *count += 1;
+    }
 }
 
 #[test]

@@ -143,7 +143,7 @@ impl Provider {
         let Some(next_at) = &mut self.next_at else { return 0 };
         let mut due = 0;
         while *next_at <= now {
-            *next_at = *next_at + every;
+            *next_at += every;
             due += 1;
         }
         due

@@ -13,7 +13,7 @@ const APART_MAX: i64 = 90;
 /// From the clock to a unit's time: within a tenth of a second of what the source had.
 const CLOCK_APART_MAX: i64 = 9_000;
 /// Pictures are half a picture's time from each other, at least.
-const CLOSE: i64 = FRAME as i64 / 2;
+const CLOSE: i64 = FRAME.cast_signed() / 2;
 /// Pictures whose times may lie around that of the next: more than are ever shown in another order.
 const TIMES: usize = 32;
 /// Time bases that are remembered.
