@@ -100,6 +100,7 @@ fn start_with(params: Params, bytes: &[u8]) -> Result<Telemetry, String> {
                 audio_streams: count(inventory.audio_streams),
             }),
             entry_point: entry.map(|(position, _)| position),
+            is_scrambled: inspector.is_scrambled(),
         });
         match verdict {
             Verdict::KeepGoing => {}

@@ -2,9 +2,10 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::Duration;
 
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockProtocol, SockType, SockaddrStorage, bind, listen, setsockopt,
+    AddressFamily, Backlog, SockFlag, SockProtocol, SockType, SockaddrStorage, bind, getsockname, listen, setsockopt,
     socket, sockopt,
 };
 
@@ -14,9 +15,11 @@ use tunerd::exit::ExitCode;
 
 use super::Failure;
 
-/// A peer that acknowledges nothing for this long is gone (milliseconds): a phone in a tunnel comes back sooner,
-/// one in airplane mode does not.
-const USER_TIMEOUT_MS: u32 = 8000;
+/// A peer that acknowledges nothing for this long is gone: a phone in a tunnel comes back sooner, one in airplane mode
+/// does not.
+const USER_TIMEOUT_MIN: Duration = Duration::from_secs(8);
+/// Our own limit on blocked writes comes first, so that it is us who say why a viewer has ended.
+const USER_TIMEOUT_MARGIN: Duration = Duration::from_secs(2);
 /// A peer to which nothing is being sent is asked whether it is there: after 4 s, then twice at 2 s.
 const KEEPALIVE_IDLE_SECONDS: u32 = 4;
 const KEEPALIVE_INTERVAL_SECONDS: u32 = 2;
@@ -27,13 +30,44 @@ const UNSENT_BYTES_MAX: u32 = 128 * 1024;
 /// Connections that wait to be accepted: two seconds' worth of the fastest join rate measured.
 const BACKLOG: i32 = 4096;
 
-/// One list of listeners per core.
-pub(crate) fn open(addresses: &[BindAddress], cores: u8) -> Result<Vec<Vec<OwnedFd>>, Failure> {
+/// One list of listeners per core. A viewer may take nothing for `max_blocked_write`; `None` is for ever.
+pub(crate) fn open(
+    addresses: &[BindAddress],
+    cores: u8,
+    max_blocked_write: Option<Duration>,
+) -> Result<Vec<Vec<OwnedFd>>, Failure> {
     let inherited = sockets::inherited().map_err(|error| Failure::because(ExitCode::Bind, &error))?;
-    if !inherited.is_empty() {
-        return shared(&inherited, cores);
+    let listeners: Vec<Vec<OwnedFd>> = if inherited.is_empty() {
+        (0..cores).map(|core| bind_all(addresses, core == 0)).collect::<Result<_, _>>()?
+    } else {
+        shared(&inherited, cores)?
+    };
+    let user_timeout_ms = user_timeout_ms(max_blocked_write);
+    for listener in listeners.iter().flatten() {
+        setsockopt(listener, sockopt::TcpUserTimeout, &user_timeout_ms)
+            .map_err(|error| Failure::because(ExitCode::Bind, &error))?;
     }
-    (0..cores).map(|core| bind_all(addresses, core == 0)).collect()
+    Ok(listeners)
+}
+
+/// What every accepted socket inherits as `TCP_USER_TIMEOUT`. It also ends a peer that acknowledges but takes nothing, so
+/// that it must not come before our own limit; 0 leaves it to the system's retransmissions.
+fn user_timeout_ms(max_blocked_write: Option<Duration>) -> u32 {
+    max_blocked_write.map_or(0, |limit| {
+        let timeout = limit.saturating_add(USER_TIMEOUT_MARGIN).max(USER_TIMEOUT_MIN);
+        u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX)
+    })
+}
+
+/// Where they listen. What is no Internet socket is left out.
+pub(crate) fn addresses(listeners: &[Vec<OwnedFd>]) -> Vec<SocketAddr> {
+    let address = |socket: &OwnedFd| {
+        let storage: SockaddrStorage = getsockname(socket.as_raw_fd()).ok()?;
+        let v4 = storage.as_sockaddr_in().map(|inet| SocketAddr::from((inet.ip(), inet.port())));
+        let v6 = storage.as_sockaddr_in6().map(|inet| SocketAddr::from((inet.ip(), inet.port())));
+        v4.or(v6)
+    };
+    listeners.iter().flatten().filter_map(address).collect()
 }
 
 /// systemd's sockets cannot be had once per core: the cores share them.
@@ -127,7 +161,24 @@ fn set_options(listener: &OwnedFd) -> Result<(), nix::Error> {
     setsockopt(listener, sockopt::TcpKeepIdle, &KEEPALIVE_IDLE_SECONDS)?;
     setsockopt(listener, sockopt::TcpKeepInterval, &KEEPALIVE_INTERVAL_SECONDS)?;
     setsockopt(listener, sockopt::TcpKeepCount, &KEEPALIVE_PROBES)?;
-    setsockopt(listener, sockopt::TcpUserTimeout, &USER_TIMEOUT_MS)?;
     sockets::set_unsent_limit(listener.as_fd(), UNSENT_BYTES_MAX)
         .map_err(|error| nix::Error::from_raw(error.raw_os_error().unwrap_or(0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_ends_nobody_before_the_limit_on_blocked_writes() {
+        for (limit_seconds, expected_ms) in
+            [(None, 0), (Some(1), 8_000), (Some(6), 8_000), (Some(60), 62_000), (Some(u64::MAX), u32::MAX)]
+        {
+            assert_eq!(
+                user_timeout_ms(limit_seconds.map(Duration::from_secs)),
+                expected_ms,
+                "{limit_seconds:?}"
+            );
+        }
+    }
 }

@@ -10,7 +10,7 @@ use tunerd::engine::{self, Egress, SlowPolicy, Sources, TuneBackoff, ZeroCopy};
 use tunerd::exit::ExitCode;
 use tunerd::health;
 use tunerd::session::history;
-use tunerd::source::{self, direct, ffmpeg, startup};
+use tunerd::source::{self, direct, ffmpeg, pace, startup};
 use tunerd::{control, recovery, session};
 
 use super::Failure;
@@ -104,6 +104,7 @@ pub(crate) fn engine(
             },
             direct: direct::Params {
                 user_agent: stream.user_agent.clone(),
+                via: None,
                 connect_timeout: stream.connect_timeout,
                 header_timeout: stream.startup_timeout,
                 startup_timeout: stream.startup_timeout,
@@ -113,6 +114,11 @@ pub(crate) fn engine(
             capabilities: Arc::new(capabilities),
             ffmpeg_path: settings.ffmpeg.path.clone().into_os_string(),
             ffprobe_path: settings.ffmpeg.ffprobe_path.clone().into_os_string(),
+            pace: pace::Params {
+                rate: settings.ffmpeg.read_rate,
+                catch_up: settings.ffmpeg.read_rate_catch_up,
+                burst: Duration::from_secs(u64::from(settings.ffmpeg.initial_burst_seconds)),
+            },
             startup: startup::Params {
                 timeout: stream.startup_timeout,
                 bytes_min: stream.min_probe_bytes as u64,
@@ -125,6 +131,7 @@ pub(crate) fn engine(
             timeout: settings.probe.timeout,
             tune_delay: settings.probe.tune_delay,
         },
+        own: engine::Own::default(),
         chunk_bytes: settings.buffer.chunk_bytes as u64,
         cores: core_count(settings),
         tuners,

@@ -43,7 +43,7 @@ pub(crate) fn run(settings: &Settings, catalog: Catalog) -> Result<ExitCode, Fai
         );
         tunerd::source::ffmpeg::Capabilities::default()
     });
-    let engine = params::engine(settings, capabilities, probe.zero_copy)?;
+    let mut engine = params::engine(settings, capabilities, probe.zero_copy)?;
     // A catalog that is gone afterwards leaves nothing else behind.
     let slates = match &catalog {
         Catalog::Database => Some(settings.store.path.with_file_name(SLATES_FOLDER)),
@@ -55,7 +55,8 @@ pub(crate) fn run(settings: &Settings, catalog: Catalog) -> Result<ExitCode, Fai
     };
     let identity = start::identity(settings, &mut database, &clock)?;
     let lineup = Arc::new(start::lineup(&mut database)?);
-    let listeners = listeners::open(&settings.http.listen, engine.cores)?;
+    let listeners = listeners::open(&settings.http.listen, engine.cores, engine.egress.max_blocked_write)?;
+    engine.own = engine::Own { name: start::own_name(&clock), listens: listeners::addresses(&listeners) };
     let store = Store::start(database).map_err(|error| Failure::because(ExitCode::Failure, &error))?;
 
     let (port, inbox) = control::port();

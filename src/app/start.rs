@@ -77,6 +77,11 @@ pub(crate) fn identity(
     Ok(Identity { friendly_name, device_id, device_auth, tuner_count: settings.tuner.count as usize })
 }
 
+/// How this process is called in `Via`: as no other is, on this machine or elsewhere.
+pub(crate) fn own_name(clock: &Clock) -> String {
+    format!("tunerd-{:016x}", seed(clock.wall_at(clock.now())))
+}
+
 /// Something that differs from device to device: an identity is no secret, it only must not collide.
 fn seed(now: WallTime) -> u64 {
     let machine = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();

@@ -76,6 +76,49 @@ impl fmt::Debug for Instant {
     }
 }
 
+/// A turn that took this much longer than it was meant to has come late: neither work nor the scheduler of a machine
+/// that keeps up takes so long.
+const LATE_MIN: Duration = Duration::from_millis(100);
+
+/// The time of one thread that judges others by theirs: it stands still while the thread cannot run.
+///
+/// A process that is stopped, a machine that sleeps or is overloaded loses time, and in it nobody could be heard.
+/// Judged by the clock of the wall every source would have been silent and every viewer blocked; by this one nothing
+/// has happened. The thread says how long it wanted to wait; whatever passes beyond that, and a little, is lost.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OwnTime {
+    read_at: Instant,
+    lost: Duration,
+}
+
+impl OwnTime {
+    /// A thread that begins now.
+    #[must_use]
+    pub const fn starting(now: Instant) -> Self {
+        Self { read_at: now, lost: Duration::ZERO }
+    }
+
+    /// The thread's time when the clock shows `now`; since the last reading it wanted to wait for `asked` at most.
+    pub fn read(&mut self, now: Instant, asked: Duration) -> Instant {
+        let passed = now - self.read_at;
+        self.lost += passed.saturating_sub(asked.saturating_add(LATE_MIN));
+        self.read_at = self.read_at.max(now);
+        self.of(self.read_at)
+    }
+
+    /// The thread's time that belongs to a moment by the clock.
+    #[must_use]
+    pub fn of(&self, clock: Instant) -> Instant {
+        Instant(clock.0.saturating_sub(u64::try_from(self.lost.as_nanos()).unwrap_or(u64::MAX)))
+    }
+
+    /// How long it has stood still so far.
+    #[must_use]
+    pub const fn lost(&self) -> Duration {
+        self.lost
+    }
+}
+
 /// Wall-clock time: nanoseconds since 1970-01-01 UTC. For logs, JSON and the database, never for deadlines.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct WallTime(u64);
@@ -143,6 +186,39 @@ mod tests {
         let late = Instant::from_millis(9);
         assert_eq!(late - early, Duration::from_millis(4));
         assert_eq!(early - late, Duration::ZERO);
+    }
+
+    #[test]
+    fn a_thread_that_cannot_run_has_a_time_that_stands_still() {
+        let millis = Duration::from_millis;
+        let mut time = OwnTime::starting(Instant::from_millis(1000));
+        for (now, asked, own) in [
+            (1000, 0, 1000),
+            // It worked, and then waited as long as it wanted to, or shorter.
+            (1003, 0, 1003),
+            (1503, 500, 1503),
+            (1510, 500, 1510),
+            // A little late is no loss.
+            (1610, 0, 1610),
+            (2200, 500, 2200),
+            // Stopped for seven seconds in a wait of half a second.
+            (9700, 500, 2800),
+            (9701, 0, 2801),
+            // Overloaded: each turn takes a second.
+            (10_701, 0, 2901),
+            (11_701, 0, 3001),
+            // The clock does not go back, nor does this.
+            (11_000, 0, 3001),
+            (11_801, 0, 3101),
+        ] {
+            assert_eq!(
+                time.read(Instant::from_millis(now), millis(asked)),
+                Instant::from_millis(own),
+                "{now}"
+            );
+        }
+        assert_eq!(time.lost(), millis(8700));
+        assert_eq!(time.of(Instant::from_millis(12_000)), Instant::from_millis(3300));
     }
 
     #[test]

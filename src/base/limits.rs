@@ -27,6 +27,10 @@ pub const SEND_BYTES_MAX: usize = 256 * 1024;
 pub const SEGMENTED_BYTES: usize = 346 * PACKET_BYTES;
 /// The most bytes in one read from a source.
 pub const READ_BYTES_MAX: usize = 128 * 1024;
+/// The writer of a ring knows of what is lent by parts of this size.
+pub const LEASE_ROUNDING_BYTES: u64 = 64 * 1024;
+/// A ring grows by so much at most, for streams whose entry points lie far apart: ten seconds at 50 Mbit/s.
+pub const RING_GROWTH_BYTES_MAX: u64 = 80 * 1024 * 1024;
 /// Sends a core submits in one turn. At 64 KiB each this is 16 MiB, 2 to 3 ms of work: the time a new
 /// connection or a source's bytes may have to wait.
 pub const SENDS_PER_TURN: usize = 256;

@@ -14,6 +14,6 @@ pub mod sockets;
 pub use arena::{Arena, Key};
 pub use blocks::Blocks;
 pub use child_exit::ChildExit;
-pub use clock::{Clock, Instant, WallTime};
+pub use clock::{Clock, Instant, OwnTime, WallTime};
 pub use errno::Errno;
 pub use kernel_bytes::{HeapBytes, KernelBytes};

@@ -2,6 +2,7 @@
 //! socket option.
 #![expect(unsafe_code, reason = "a number becomes an owner; an option is set by its number")]
 
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// The listening sockets of systemd's socket units, in their order; none when there are no such units. To be called
@@ -33,4 +34,18 @@ pub fn set_unsent_limit(socket: BorrowedFd<'_>, bytes: u32) -> std::io::Result<(
         nix::libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const bytes).cast(), length)
     };
     if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+}
+
+/// True when an address is one of this host's.
+#[must_use]
+pub fn is_of_this_host(address: IpAddr) -> bool {
+    if address.is_loopback() {
+        return true;
+    }
+    let Ok(interfaces) = nix::ifaddrs::getifaddrs() else { return false };
+    interfaces.filter_map(|interface| interface.address).any(|storage| {
+        let v4 = storage.as_sockaddr_in().map(|inet| IpAddr::from(inet.ip()));
+        let v6 = storage.as_sockaddr_in6().map(|inet| IpAddr::from(inet.ip()));
+        v4.or(v6) == Some(address)
+    })
 }

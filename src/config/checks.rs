@@ -8,6 +8,7 @@ use super::raw::Origin;
 use super::reader::{Reader, known};
 use super::resolve::{ANALYZE_DURATION_MIN, PROBE_BYTES_MIN};
 use super::settings::Settings;
+use super::table::UNUSED;
 
 /// Compares settings that are right one by one. What cannot work is a problem, what hardly works a warning.
 pub(super) fn check(reader: &mut Reader<'_>, settings: &Settings) {
@@ -194,21 +195,13 @@ fn is_every_v4(address: SocketAddr) -> bool {
     address.is_ipv4() && address.ip().is_unspecified()
 }
 
-/// Who asks for something that is not there yet is told, and not left to wait for it. The defaults
-/// stand in files that were written for others, and what turns a thing off that is not there is obeyed.
-const ABSENT: &[(&str, &str)] = &[
-    ("PLAYLIST_SOURCES", ""),
-    ("REFRESH_SCHEDULE", ""),
-    ("REFRESH_INTERVAL", "0"),
-    ("RATE_LIMIT_RPS", "0"),
-    ("ENABLE_METRICS", "false"),
-];
-
+/// Who asks for something that has no effect is told, and not left to wait for it. The defaults stand in files that were
+/// written for others, and what turns a thing off that is not there is obeyed.
 fn check_effect(reader: &mut Reader<'_>) {
-    for (env, nothing) in ABSENT {
-        let is_off = reader.is_typed(env, nothing) || reader.is_typed(env, known(env).default);
-        if !is_off {
-            reader.doubt(format!("{} has no effect in this version", reader.name(env)));
+    for unused in UNUSED {
+        let asks_for = |value: &str| reader.is_typed(unused.env, value);
+        if !asks_for(unused.off) && !asks_for(known(unused.env).default) {
+            reader.doubt(format!("{} {}", reader.name(unused.env), unused.effect));
         }
     }
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Arg, ArgAction, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::setting::{Kind, Setting};
-use super::table::{GROUPS, settings};
+use super::table::{GROUPS, settings, unused};
 
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Subcommand)]
@@ -89,12 +89,17 @@ fn command() -> clap::Command {
     Arguments::command().args(flags)
 }
 
-fn flag(setting: &'static Setting) -> Arg {
+fn help(setting: &Setting) -> String {
     let default = if setting.default.is_empty() { "nothing" } else { setting.default };
+    let effect = unused(setting.env).map(|unused| format!(" It {}.", unused.effect)).unwrap_or_default();
+    format!("{}{effect}\nDefault: {default}. Allowed: {}.", setting.help, setting.kind)
+}
+
+fn flag(setting: &'static Setting) -> Arg {
     let flag = Arg::new(setting.flag)
         .long(setting.flag)
         .value_name(setting.env)
-        .help(format!("{}\nDefault: {default}. Allowed: {}.", setting.help, setting.kind))
+        .help(help(setting))
         .action(ArgAction::Append)
         .global(true)
         .allow_negative_numbers(true)

@@ -42,7 +42,7 @@ pub use load::{Loaded, load};
 pub use playlist::PlaylistSource;
 pub use problem::{Problem, Problems, Warning};
 pub use raw::{Effective, Origin};
-pub use schedule::{Calendar, Schedule, ScheduleError, Timing};
+pub use schedule::{Schedule, ScheduleError, Timing};
 pub use secret::Secret;
 pub use setting::{Group, Kind, Setting};
 pub use settings::*;

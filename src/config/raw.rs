@@ -9,7 +9,7 @@ use super::cli::CommandLine;
 use super::file::parse_file;
 use super::problem::{Problem, Warning};
 use super::setting::Setting;
-use super::table::{WITHOUT_EFFECT, find, settings};
+use super::table::{WITHOUT_EFFECT, find, settings, unused};
 use super::typo::meant_by;
 
 /// Where a value comes from. A later one beats an earlier one.
@@ -136,7 +136,8 @@ pub struct Effective {
 impl fmt::Display for Effective {
     /// `STALL_DETECT=4s (default)`
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}={} ({})", self.env, self.value, self.origin)
+        write!(formatter, "{}={} ({})", self.env, self.value, self.origin)?;
+        unused(self.env).map_or(Ok(()), |unused| write!(formatter, " {}", unused.effect))
     }
 }
 

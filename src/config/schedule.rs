@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use croner::Cron;
+use croner::parser::{CronParser, Seconds, Year};
 use thiserror::Error;
 
 use super::duration::parse_duration;
@@ -20,38 +22,16 @@ pub struct Schedule {
 pub enum Timing {
     /// `@every 90m`: so long after the last time.
     Every(Duration),
-    /// At the moments whose fields all match.
-    Calendar(Calendar),
-}
-
-/// The moments that match, each field as a set of bits: bit `n` stands for the value `n`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Calendar {
-    /// 0 to 59.
-    pub seconds: u64,
-    /// 0 to 59.
-    pub minutes: u64,
-    /// 0 to 23.
-    pub hours: u64,
-    /// Days of the month, 1 to 31.
-    pub days: u64,
-    /// 1 to 12.
-    pub months: u64,
-    /// 0 (Sunday) to 6.
-    pub weekdays: u64,
-    /// Both kinds of day are restricted; then either is enough, else both must match. This is cron's rule.
-    pub either_day: bool,
+    /// At the moments whose fields all match. Where both kinds of day are restricted, either is enough: this is cron's rule.
+    Calendar(Box<Cron>),
 }
 
 /// Why a text is not a schedule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ScheduleError {
-    /// Neither five nor six fields.
-    #[error("has neither five nor six fields")]
-    FieldCount,
-    /// A field that cannot be read or is out of range.
-    #[error("has a {0} field that is not cron's")]
-    Field(&'static str),
+    /// Not a cron expression; says which part is wrong.
+    #[error("is not a cron expression of five or six fields: {0}")]
+    Calendar(String),
     /// An `@word` that is not known.
     #[error("has an unknown descriptor")]
     Descriptor,
@@ -62,28 +42,6 @@ pub enum ScheduleError {
     #[error("does not divide an hour or a day into whole minutes, so no schedule expresses it")]
     Interval,
 }
-
-/// A field: its name, its range, and names for its values.
-struct Field {
-    name: &'static str,
-    min: u32,
-    max: u32,
-    words: &'static [&'static str],
-}
-
-const SECOND: Field = Field { name: "second", min: 0, max: 59, words: &[] };
-const MINUTE: Field = Field { name: "minute", min: 0, max: 59, words: &[] };
-const HOUR: Field = Field { name: "hour", min: 0, max: 23, words: &[] };
-const DAY: Field = Field { name: "day-of-month", min: 1, max: 31, words: &[] };
-const MONTH: Field = Field {
-    name: "month",
-    min: 1,
-    max: 12,
-    words: &["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"],
-};
-/// Sunday may also be 7.
-const WEEKDAY: Field =
-    Field { name: "day-of-week", min: 0, max: 7, words: &["sun", "mon", "tue", "wed", "thu", "fri", "sat"] };
 
 impl Schedule {
     /// Reads `minute hour day month weekday`, the same with seconds in front, `@hourly` and its like, or
@@ -100,9 +58,9 @@ impl Schedule {
             }
             Timing::Every(duration)
         } else if text.starts_with('@') {
-            Timing::Calendar(Calendar::parse(expand(text).ok_or(ScheduleError::Descriptor)?)?)
+            calendar(expand(text).ok_or(ScheduleError::Descriptor)?)?
         } else {
-            Timing::Calendar(Calendar::parse(text)?)
+            calendar(text)?
         };
         Ok(Self { text: text.to_owned(), timing })
     }
@@ -141,118 +99,74 @@ fn expand(descriptor: &str) -> Option<&'static str> {
     })
 }
 
-impl Calendar {
-    fn parse(text: &str) -> Result<Self, ScheduleError> {
-        let fields: Vec<&str> = text.split_ascii_whitespace().collect();
-        let (second, fields) = match fields.as_slice() {
-            [second, fields @ ..] if fields.len() == 5 => (*second, fields),
-            fields => ("0", fields),
-        };
-        let &[minute, hour, day, month, weekday] = fields else {
-            return Err(ScheduleError::FieldCount);
-        };
-        let weekdays = WEEKDAY.parse(weekday)?;
-        let is_open = |field: &str| field.starts_with(['*', '?']);
-        Ok(Self {
-            seconds: SECOND.parse(second)?,
-            minutes: MINUTE.parse(minute)?,
-            hours: HOUR.parse(hour)?,
-            days: DAY.parse(day)?,
-            months: MONTH.parse(month)?,
-            weekdays: (weekdays | weekdays >> 7) & 0x7F,
-            either_day: !is_open(day) && !is_open(weekday),
-        })
-    }
-}
-
-impl Field {
-    fn parse(&self, text: &str) -> Result<u64, ScheduleError> {
-        let bits = text.split(',').try_fold(0, |bits, part| Some(bits | self.parse_part(part)?));
-        bits.ok_or(ScheduleError::Field(self.name))
-    }
-
-    /// `*`, `?`, `5`, `5-9`, and each with a step, `/2`.
-    fn parse_part(&self, part: &str) -> Option<u64> {
-        let (range, step) = match part.split_once('/') {
-            Some((range, step)) => (range, Some(digits(step).filter(|step| *step > 0)?)),
-            None => (part, None),
-        };
-        let (first, last) = if range == "*" || range == "?" {
-            // Sunday is 0 here: 7 is only another way to type it.
-            (self.min, if self.max == 7 { 6 } else { self.max })
-        } else if let Some((first, last)) = range.split_once('-') {
-            (self.value(first)?, self.value(last)?)
-        } else {
-            let first = self.value(range)?;
-            (first, if step.is_some() { self.max } else { first })
-        };
-        if first > last {
-            return None;
-        }
-        let step = usize::try_from(step.unwrap_or(1)).ok()?;
-        Some((first..=last).step_by(step).fold(0, |bits, value| bits | 1 << value))
-    }
-
-    fn value(&self, text: &str) -> Option<u32> {
-        let value = match self.words.iter().position(|word| text.eq_ignore_ascii_case(word)) {
-            Some(index) => u32::try_from(index).ok()? + self.min,
-            None => digits(text)?,
-        };
-        (self.min..=self.max).contains(&value).then_some(value)
-    }
-}
-
-/// A number of digits alone: `parse` would also take a sign.
-fn digits(text: &str) -> Option<u32> {
-    if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
+fn calendar(text: &str) -> Result<Timing, ScheduleError> {
+    // `5/15` (from 5 on, every 15) is what the reference takes too.
+    let parser =
+        CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).sloppy_ranges(true).build();
+    let cron = parser.parse(text).map_err(|error| ScheduleError::Calendar(error.to_string()))?;
+    Ok(Timing::Calendar(Box::new(cron)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn calendar(text: &str) -> Calendar {
-        match Schedule::parse(text).unwrap().timing {
-            Timing::Calendar(calendar) => calendar,
-            Timing::Every(every) => panic!("{text} is every {every:?}"),
+    /// The next moments after 2026-03-01T20:15:00Z, a Sunday.
+    fn next(text: &str, count: usize) -> Vec<String> {
+        let Timing::Calendar(cron) = Schedule::parse(text).unwrap().timing else {
+            panic!("{text} is no calendar")
+        };
+        let after =
+            "2026-03-01T20:15:00Z".parse::<jiff::Timestamp>().unwrap().to_zoned(jiff::tz::TimeZone::UTC);
+        cron.iter_after(after)
+            .take(count)
+            .map(|moment| moment.strftime("%m-%dT%H:%M:%S").to_string())
+            .collect()
+    }
+
+    #[test]
+    fn a_calendar_names_its_moments() {
+        for (text, expected) in [
+            ("15 3 * * *", &["03-02T03:15:00", "03-03T03:15:00"][..]),
+            ("30 */20 22 * * *", &["03-01T22:00:30", "03-01T22:20:30", "03-01T22:40:30"]),
+            ("0 1-5/2,22 * * *", &["03-01T22:00:00", "03-02T01:00:00", "03-02T03:00:00"]),
+            ("0 0 1 apr,Jun *", &["04-01T00:00:00", "06-01T00:00:00"]),
+            ("0 0 * * 7", &["03-08T00:00:00"]),
+            ("0 0 * * fri-7", &["03-06T00:00:00", "03-07T00:00:00", "03-08T00:00:00"]),
+            ("50/5 * * * *", &["03-01T20:50:00", "03-01T20:55:00", "03-01T21:50:00"]),
+            ("0 0 ? * ?", &["03-02T00:00:00", "03-03T00:00:00"]),
+            // Either kind of day.
+            ("0 0 3 * wed", &["03-03T00:00:00", "03-04T00:00:00"]),
+            ("@midnight", &["03-02T00:00:00"]),
+            ("@hourly", &["03-01T21:00:00"]),
+            ("@weekly", &["03-08T00:00:00"]),
+        ] {
+            assert_eq!(next(text, expected.len()), expected, "{text}");
         }
     }
 
     #[test]
-    fn fields_are_sets() {
-        let daily = calendar("15 3 * * *");
-        assert_eq!((daily.seconds, daily.minutes, daily.hours), (1, 1 << 15, 1 << 3));
-        assert_eq!((daily.days, daily.months, daily.weekdays), (0xFFFF_FFFE, 0x1FFE, 0x7F));
-        assert!(!daily.either_day);
-
-        let odd = calendar("30 */20 1-5/2,22 1 jan,Mar fri-7");
-        assert_eq!((odd.seconds, odd.minutes), (1 << 30, 1 | 1 << 20 | 1 << 40));
-        assert_eq!(odd.hours, 1 << 1 | 1 << 3 | 1 << 5 | 1 << 22);
-        assert_eq!((odd.days, odd.months), (1 << 1, 1 << 1 | 1 << 3));
-        assert_eq!(odd.weekdays, 1 << 5 | 1 << 6 | 1, "Friday, Saturday, and Sunday typed as 7");
-        assert!(odd.either_day);
-        assert_eq!(calendar("50/5 * * * *").minutes, 1 << 50 | 1 << 55);
-        assert_eq!(calendar("0 0 ? * ?"), calendar("@daily"));
-    }
-
-    #[test]
     fn what_is_not_a_schedule_says_why() {
+        for text in [
+            "not-a-cron",
+            "* * * *",
+            "* * * * * * *",
+            "60 * * * *",
+            "* 24 * * *",
+            "* * 0 * *",
+            "* * * 13 *",
+            "* * * * 8",
+            "60 * * * * *",
+            "*/0 * * * *",
+            "9-5 * * * *",
+            "+5 * * * *",
+            "5-/2 * * * *",
+            "*/99999999999 * * * *",
+            "",
+        ] {
+            assert!(matches!(Schedule::parse(text), Err(ScheduleError::Calendar(_))), "{text}");
+        }
         for (text, error) in [
-            ("not-a-cron", ScheduleError::FieldCount),
-            ("* * * *", ScheduleError::FieldCount),
-            ("* * * * * * *", ScheduleError::FieldCount),
-            ("60 * * * *", ScheduleError::Field("minute")),
-            ("* 24 * * *", ScheduleError::Field("hour")),
-            ("* * 0 * *", ScheduleError::Field("day-of-month")),
-            ("* * * 13 *", ScheduleError::Field("month")),
-            ("* * * * 8", ScheduleError::Field("day-of-week")),
-            ("60 * * * * *", ScheduleError::Field("second")),
-            ("*/0 * * * *", ScheduleError::Field("minute")),
-            ("9-5 * * * *", ScheduleError::Field("minute")),
-            ("+5 * * * *", ScheduleError::Field("minute")),
-            ("1,,2 * * * *", ScheduleError::Field("minute")),
-            ("5-/2 * * * *", ScheduleError::Field("minute")),
-            ("*/99999999999 * * * *", ScheduleError::Field("minute")),
             ("@fortnightly", ScheduleError::Descriptor),
             ("@every soon", ScheduleError::Every),
             ("@every 10ms", ScheduleError::Every),

@@ -2,7 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::http::{Method, Response, base64};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+use crate::http::{Method, Response};
 
 use super::call::{Call, refusal};
 use super::params::{AdminAuth, Network};
@@ -15,7 +18,7 @@ pub(super) fn admin(call: &Call, auth: Option<&AdminAuth>, trusted: &[Network]) 
     match auth {
         Some(auth) => {
             let expected = format!("{}:{}", auth.user, auth.password);
-            let expected = base64(expected.as_bytes());
+            let expected = BASE64.encode(&expected);
             let given = call.header("authorization").and_then(|value| {
                 let (scheme, credentials) = value.split_once(' ')?;
                 scheme.eq_ignore_ascii_case("basic").then(|| credentials.trim())
@@ -108,7 +111,7 @@ mod tests {
     fn with_a_password_only_the_password_opens() {
         let auth = AdminAuth { user: "admin".to_owned(), password: "s:cret".to_owned() };
         let status = |scheme: &str, credentials: &str| {
-            let header = format!("Authorization: {scheme} {}\r\n", base64(credentials.as_bytes()));
+            let header = format!("Authorization: {scheme} {}\r\n", BASE64.encode(credentials));
             admin(&with("GET", &header), Some(&auth), &[]).map_err(|refused| refused.status())
         };
         assert_eq!(status("Basic", "admin:s:cret"), Ok(()));

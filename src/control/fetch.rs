@@ -4,8 +4,10 @@ use std::fs::File;
 use std::io::Read;
 use std::time::Duration;
 
+use percent_encoding::percent_decode_str;
+
 use crate::base::redact;
-use crate::http::{Url, percent};
+use crate::http::Url;
 
 /// The longest playlist: several hundred thousand entries.
 const BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -33,7 +35,7 @@ pub(super) fn fetch(url: &str, user_agent: &str) -> Result<Vec<u8>, FetchError> 
     if is("http://") || is("https://") {
         fetch_http(url, user_agent)
     } else if is("file://") {
-        read_file(&percent::decode(&url["file://".len()..]))
+        read_file(&percent_decode_str(&url["file://".len()..]).collect::<Vec<_>>())
     } else {
         read_file(url.as_bytes())
     }

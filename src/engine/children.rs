@@ -42,7 +42,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         detection: Detection,
     ) -> Result<Ticket, SourceError> {
         let params = &self.params.sources.ffmpeg;
-        let wish = ffmpeg::Run { remux, detection, timestamp_offset: Duration::ZERO };
+        let wish = ffmpeg::Run { remux, detection, timestamp_offset: Duration::ZERO, via: self.via(session) };
         let arguments = ffmpeg::arguments(&source.url, &wish, params, &self.params.sources.capabilities)?;
         let program = self.params.sources.ffmpeg_path.clone();
         let arguments = arguments.into_iter().map(OsString::from).collect();

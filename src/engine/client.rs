@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::base::{Instant, Key};
+use crate::ring::Offset;
 use crate::session::history::SubscriberWindow;
 use crate::uring::{Handle, OpKey};
 
@@ -51,6 +52,8 @@ pub(crate) struct Viewer {
     /// When its socket last took something, or had nothing to take.
     pub(crate) progress_at: Instant,
     pub(crate) joined_at: Instant,
+    /// At which pace it may take what it gets.
+    pub(crate) promised: Offset,
     /// When its wish for a limited duration is fulfilled.
     pub(crate) until: Option<Instant>,
     pub(crate) bytes_sent: u64,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::base::limits::{
     CHANNELS_PER_CORE_MAX, CONNECTIONS_PER_CORE_MAX, MAILBOX_MESSAGES_MAX, REQUEST_HEAD_TIMEOUT,
 };
-use crate::base::{Arena, Clock, Errno, HeapBytes, Instant};
+use crate::base::{Arena, Errno, HeapBytes, Instant, OwnTime};
 use crate::recovery::ProviderCooldowns;
 use crate::ring::{Lent, Ring};
 use crate::session;
@@ -83,8 +83,9 @@ pub struct Core<D: Driver<Memory = Lent, Token = Token>> {
     listeners: Vec<Listener>,
     pub(crate) lineup: Arc<Lineup>,
 
-    /// The time of this turn.
+    /// The time of this turn, by which all are judged. It stands still while the core cannot run.
     pub(crate) now: Instant,
+    pub(crate) time: OwnTime,
     pub(crate) clients: Arena<Client>,
     pub(crate) sessions: Arena<LiveSession>,
     /// The session of a channel that viewers may still join.
@@ -159,6 +160,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             listeners: Vec::new(),
             lineup: parts.lineup,
             now: Instant::START,
+            time: OwnTime::default(),
             clients: Arena::with_limit(CONNECTIONS_PER_CORE_MAX),
             sessions: Arena::with_limit(CHANNELS_PER_CORE_MAX),
             by_channel: BTreeMap::new(),
@@ -197,44 +199,6 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         Ok(core)
     }
 
-    /// Runs until drained. `beat` is called each time the loop comes round, at least twice a second.
-    ///
-    /// # Errors
-    /// When the kernel refuses to go on.
-    pub fn run(&mut self, clock: &Clock, mut beat: impl FnMut(Instant)) -> Result<(), Errno> {
-        self.now = clock.now();
-        while !self.is_drained() {
-            let started = clock.now();
-            self.health.read_wall(started, |at| clock.wall_at(at));
-            self.turn(started)?;
-            let ended = clock.now();
-            beat(ended);
-        }
-        Ok(())
-    }
-
-    /// One turn at `now`: acts on what is due, submits, waits for the next thing, and handles what has happened.
-    ///
-    /// # Errors
-    /// When the kernel refuses to go on.
-    pub fn turn(&mut self, now: Instant) -> Result<(), Errno> {
-        self.now = self.now.max(now);
-        self.counters.turns += 1;
-        self.read_mail();
-        self.expire();
-        self.retry_blocked_sources();
-        self.flush();
-        self.listen_for_bell();
-        let wait = self.wait();
-        let patience = self.patience();
-        self.driver.set_patience(patience);
-        self.driver.turn(wait)?;
-        while let Some(completion) = self.driver.next() {
-            self.dispatch(completion);
-        }
-        Ok(())
-    }
-
     /// True when everything has ended after [`CoreCommand::Drain`], or its deadline has come.
     #[must_use]
     pub fn is_drained(&self) -> bool {
@@ -262,7 +226,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         self.driver
     }
 
-    fn wait(&self) -> Duration {
+    pub(super) fn wait(&self) -> Duration {
         let has_more = !self.fresh.is_empty() || !self.ready.is_empty();
         if has_more || self.probing.is_looking() {
             return Duration::ZERO;
@@ -283,12 +247,12 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     }
 
     /// With many viewers single completions are not worth a turn each; with somebody at the door each is.
-    fn patience(&mut self) -> Duration {
+    pub(super) fn patience(&mut self) -> Duration {
         let in_haste = std::mem::take(&mut self.in_haste);
         if in_haste || self.clients.count() < MANY_CLIENTS { Duration::ZERO } else { PATIENCE }
     }
 
-    fn dispatch(&mut self, completion: Completion<Token, Lent, D::Descriptor>) {
+    pub(super) fn dispatch(&mut self, completion: Completion<Token, Lent, D::Descriptor>) {
         match completion.token {
             Token::Bell => self.hears_bell = false,
             Token::Listener(index) => self.on_listener(index, completion.event),
@@ -304,7 +268,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
 
     /// Sees to it that mail wakes the core. What is refused is tried again a turn later; the mail is read each
     /// turn all the same.
-    fn listen_for_bell(&mut self) {
+    pub(super) fn listen_for_bell(&mut self) {
         let Some(file) = self.bell.filter(|_| !self.hears_bell) else { return };
         let into = Lent::Heap(HeapBytes::zeroed(8));
         self.hears_bell = self.driver.push(Operation::Read { file, into }, Token::Bell).is_ok();
@@ -344,7 +308,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         }
     }
 
-    fn read_mail(&mut self) {
+    pub(super) fn read_mail(&mut self) {
         for _ in 0..MAILBOX_MESSAGES_MAX {
             let Some(command) = self.mailbox.take() else { return };
             match command {
@@ -366,7 +330,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                 CoreCommand::TriggerRecovery { channel, reason, reply } => {
                     self.on_trigger(channel, &reason, reply)
                 }
-                CoreCommand::Drain { deadline } => self.drain(deadline),
+                CoreCommand::Drain { deadline } => self.drain(self.time.of(deadline)),
             }
         }
     }

@@ -316,6 +316,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let (session, missed) = (viewer.session, entry.position - viewer.position);
         live.stats.writes.skipped(missed, self.params.chunk_bytes);
         viewer.position = entry.position;
+        viewer.promised = live.pace_line.promise(self.now, entry.position);
         viewer.preamble = preamble;
         viewer.skip_wanted = false;
         viewer.progress_at = self.now;

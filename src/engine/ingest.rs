@@ -9,11 +9,12 @@ use crate::recovery::{Condemned, Holdback};
 use crate::ring::Lent;
 use crate::session::{Event as SessionEvent, State};
 use crate::source::error::SourceError;
+use crate::source::pace::{self, Pacer};
 use crate::source::profile::ProfileScanner;
 use crate::source::sniff::{Body, Sniffer};
 use crate::source::startup::{Programme, Seen, Verdict};
 use crate::source::watch::{self, Watch};
-use crate::ts::{self, Aligned, Aligner, Codec, EntryPoint, Inspector, NULL_PACKET, Packet};
+use crate::ts::{self, Aligned, Aligner, Codec, EntryPoint, Inspector, MediaSeen, NULL_PACKET, Packet};
 use crate::uring::Driver;
 
 use super::client::SessionKey;
@@ -33,6 +34,8 @@ pub(crate) struct Ingest {
     pub(crate) aligner: Aligner,
     /// Sees the packets as the source sends them.
     pub(crate) inspector: Inspector,
+    /// Says when more of it is to be read.
+    pub(crate) pacer: Pacer,
     /// Learns what the stream is made of.
     pub(crate) scanner: ProfileScanner,
     /// Once viewers are shown the stream: what of it is whole.
@@ -45,6 +48,8 @@ pub(crate) struct Ingest {
     released: u64,
     start: u64,
     first_entry: Option<EntryPoint>,
+    /// The programme that lies before it.
+    media_before: MediaSeen,
     /// When something was released last, or could have been.
     looked_at: Option<Instant>,
     /// How long nothing has been released although more came.
@@ -55,11 +60,12 @@ pub(crate) struct Ingest {
 }
 
 impl Ingest {
-    pub(crate) fn new(sniff: bool) -> Self {
+    pub(crate) fn new(sniff: bool, pace: pace::Params) -> Self {
         Self {
             sniffer: sniff.then(Sniffer::default),
             aligner: Aligner::new(),
             inspector: Inspector::new(),
+            pacer: Pacer::new(pace),
             scanner: ProfileScanner::new(),
             holdback: None,
             looked_at: None,
@@ -69,6 +75,7 @@ impl Ingest {
             released: 0,
             start: 0,
             first_entry: None,
+            media_before: MediaSeen::default(),
             held_table: None,
             unsuitable: None,
         }
@@ -94,8 +101,13 @@ impl Ingest {
         let (packets, _) = bytes[..aligned.packets_bytes].as_chunks::<PACKET_BYTES>();
         for (packet, position) in packets.iter().zip((self.aligned..).step_by(PACKET_BYTES)) {
             self.inspector.packet(position, packet);
+            self.pacer.packet(packet);
             if let Some(entry) = self.inspector.take_entry_point() {
-                self.first_entry.get_or_insert(entry);
+                self.pacer.first_picture();
+                if self.first_entry.is_none() {
+                    self.first_entry = Some(entry);
+                    self.media_before = self.inspector.media();
+                }
             }
             if let Some(programme) = self.inspector.programme() {
                 self.scanner.packet(packet, programme);
@@ -104,6 +116,7 @@ impl Ingest {
                 holdback.packet(packet);
             }
         }
+        self.pacer.follow(self.inspector.programme());
         self.scanner.clock(self.inspector.last_pcr());
         self.follow_programme();
         self.aligned += aligned.packets_bytes as u64;
@@ -233,6 +246,7 @@ impl Ingest {
                 }
             }),
             entry_point: self.first_entry.as_ref().map(|entry| entry.position),
+            is_scrambled: self.inspector.is_scrambled(),
         }
     }
 }
@@ -252,6 +266,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let unsuitable = ingest.take_unsuitable();
         live.release(now, held + aligned.packets_bytes, aligned.rest_bytes);
         live.observe(now);
+        self.fit_ring(session);
         if let Some(error) = unsuitable {
             return self.source_failed(session, &error);
         }
@@ -308,6 +323,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let Some(live) = self.sessions.get_mut(session) else { return };
         let Some(source) = &mut live.source else { return };
         source.selected_at = Some(self.now);
+        source.ingest.pacer.begin(self.now);
         let is_first = live.history.current().is_none();
         if is_first {
             self.backoff.record_success(self.now, live.channel.id);
@@ -317,7 +333,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             source.ingest.start_from(staging.position(), staging.packets(), is_first);
         }
         let watch = watch::Params { stall_detect: self.params.session.stall_detect, content: true };
-        source.watch = Some(Watch::new(watch, self.now));
+        source.watch = Some(Watch::new(watch, self.now).after(source.ingest.media_before));
         self.note_selected(session, from);
         self.schedule_probe(session);
         self.session_event(session, SessionEvent::SourceReady);
@@ -368,6 +384,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             if count == 0 {
                 source.staging = None;
                 return true;
+            }
+            if self.is_too_early(session, count) {
+                return false;
             }
             let Some(span) = self.reserve(session, count) else { return false };
             let now = self.now;

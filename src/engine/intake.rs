@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::base::limits::REQUEST_HEAD_BYTES_MAX;
 use crate::base::{HeapBytes, Instant};
 use crate::http::request::{self, Parsed, Request};
-use crate::http::{Response, Route, StreamError, stream_error, stream_head_only, stream_route};
+use crate::http::{Response, Route, StreamError, stream_error, stream_head_only, stream_route, Via};
 use crate::ring::Lent;
 use crate::session::history::CloseReason;
 use crate::uring::{Driver, Event, Hangup, Operation};
@@ -104,9 +104,14 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                     stream_head_only(&mut reply);
                     return self.reply(key, reply);
                 }
+                let via = Via::of(request);
+                if via.names(&self.params.own.name) {
+                    log::warn!("channel {guide_number}: a request of this very server has come back to it; refused");
+                    return self.refuse(key, StreamError::RequestLoop);
+                }
                 let home = placement::home(channel.id, self.params.cores);
                 if home == self.id {
-                    self.join(key, &channel, duration);
+                    self.join(key, &channel, duration, via);
                 } else {
                     self.hand_to_core(key, home, bytes);
                 }

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use crate::base::Instant;
 use crate::base::limits::ENTRY_POINTS_MAX;
+use crate::http::Via;
 use crate::recovery::slate::Slate;
 use crate::recovery::{FillerReport, Splice};
-use crate::ring::{EntryIndex, Ring};
+use crate::ring::{EntryIndex, PaceLine, Ring};
 use crate::source::profile::{BitrateMeter, Profile};
-use crate::ts::{Inspector, Snapshot};
+use crate::ts::{Elapsed, Inspector, Snapshot};
 use crate::tuner::Channel;
 
 use super::client::ClientKey;
@@ -37,6 +38,12 @@ pub(crate) struct LiveSession {
     /// Sees the packets as viewers get them.
     pub(crate) inspector: Inspector,
     pub(crate) entries: EntryIndex<Snapshot>,
+    /// How much of the programme viewers have been shown.
+    pub(crate) shown: Elapsed,
+    /// Where in the ring that was, and what is promised to those who watch.
+    pub(crate) pace_line: PaceLine,
+    /// Somebody has left to whom something was promised.
+    pub(crate) promises_changed: bool,
     pub(crate) source: Option<SourceRun>,
     /// The attempt at a source that has yet to begin.
     pub(crate) awaited: Option<Awaited>,
@@ -86,6 +93,10 @@ pub(crate) struct LiveSession {
     pub(crate) ended: Option<Ended>,
     /// What went wrong with the last source; redacted.
     pub(crate) error: Option<String>,
+    /// The last source that did not start was this server itself.
+    pub(crate) met_itself: bool,
+    /// Viewers that are tunerds, or that were sent by some, and which.
+    pub(crate) restreamers: Vec<(ClientKey, Via)>,
     pub(crate) cutover_warning: CutoverWarning,
     pub(crate) skip_log: Coalesced<()>,
     pub(crate) stats: SessionStats,
@@ -115,6 +126,7 @@ impl LiveSession {
         now: Instant,
     ) -> (Self, Vec<session::Action>) {
         let (machine, actions) = Machine::new(params);
+        let pace_line = PaceLine::new(ring.capacity());
         let session = Self {
             id,
             channel,
@@ -123,6 +135,9 @@ impl LiveSession {
             ring,
             inspector: Inspector::new(),
             entries: EntryIndex::new(ENTRY_POINTS_MAX),
+            shown: Elapsed::default(),
+            pace_line,
+            promises_changed: false,
             source: None,
             awaited: None,
             probing: Probing::new(params),
@@ -148,6 +163,8 @@ impl LiveSession {
             failure: None,
             ended: None,
             error: None,
+            met_itself: false,
+            restreamers: Vec::new(),
             cutover_warning: CutoverWarning::default(),
             skip_log: Coalesced::default(),
             stats: SessionStats::default(),

@@ -13,7 +13,9 @@ mod ingest;
 mod intake;
 mod live;
 pub mod mailbox;
+mod own;
 mod opening;
+mod pacing;
 mod params;
 mod placement;
 pub mod port;
@@ -32,13 +34,14 @@ mod testing;
 mod token;
 mod trigger;
 mod tuners;
+mod turn;
 mod upstream;
 mod viewers;
 
 pub use self::core::{Core, Parts};
 pub use heartbeat::Heartbeats;
 pub use mailbox::{Mailbox, MailboxFull, MailboxReader};
-pub use params::{Egress, Filling, Params, SlowPolicy, Sources, TuneBackoff, ZeroCopy};
+pub use params::{Own, Egress, Filling, Params, SlowPolicy, Sources, TuneBackoff, ZeroCopy};
 pub use placement::home;
 pub use port::{
     ChildOwner, ControlPort, ControlRequest, CoreCommand, CoreId, HandedConnection, SessionId, Ticket,

@@ -92,7 +92,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         }
     }
 
-    fn register_ring(&mut self, session: SessionKey) {
+    pub(crate) fn register_ring(&mut self, session: SessionKey) {
         let Some(live) = self.sessions.get_mut(session) else { return };
         if live.ring.registered().is_some() {
             return;
@@ -139,6 +139,18 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let left = attempt.deadline - self.now;
         match (opening, attempt.look) {
             (Opening::Direct, _) => (startup::Inventory::AsDeclared, detection),
+            (Opening::Ffmpeg(remux), Look::First) if mode::may_be_quick(remux, &attempt.source.url) => {
+                let stored = stored_profile(&self.health.book, &attempt.source);
+                let quick = detection.quick(stored.bitrate_bps);
+                let is_known = matches!(
+                    component_hint(&stored),
+                    ComponentState::VideoOnly | ComponentState::AudioOnly
+                );
+                let is_all = is_known || detection.after_quick(left).is_none();
+                let inventory =
+                    if is_all { startup::Inventory::AsDeclared } else { startup::Inventory::VideoAndAudio };
+                (inventory, quick)
+            }
             (Opening::Ffmpeg(_), Look::Relaxed(longer)) => (startup::Inventory::AsDeclared, longer),
             (Opening::Ffmpeg(_), Look::First) => {
                 let stored = stored_profile(&self.health.book, &attempt.source);
@@ -148,7 +160,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                         .relaxed(left)
                         .map_or(startup::Inventory::AsDeclared, |_longer| startup::Inventory::VideoAndAudio),
                 };
-                (inventory, detection)
+                (inventory, detection.effective())
             }
         }
     }
@@ -156,11 +168,16 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     fn open_now(&mut self, session: SessionKey, attempt: Attempt, opening: Opening) {
         let (inventory, detection) = self.terms_of(&attempt, opening);
         let timeout = attempt.deadline - self.now;
+        let url = attempt.source.url.clone();
+        if let Some(address) = self.own_address_in(&url) {
+            let error = SourceError::own_server(address);
+            return self.source_failed_to_start(session, &attempt.source, &error);
+        }
+        let via = self.via(session);
+        let direct = direct::Params { startup_timeout: timeout, via, ..self.params.sources.direct.clone() };
         let Some(live) = self.sessions.get_mut(session) else { return };
         live.runs += 1;
         let run = live.runs;
-        let url = attempt.source.url.clone();
-        let direct = direct::Params { startup_timeout: timeout, ..self.params.sources.direct.clone() };
         let io = match opening {
             Opening::Direct => match Client::new(&url, direct, self.now) {
                 Ok(client) => {
@@ -176,7 +193,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             }
         };
         let Some(live) = self.sessions.get_mut(session) else { return };
-        let ingest = Ingest::new(matches!(opening, Opening::Direct));
+        let ingest = Ingest::new(matches!(opening, Opening::Direct), self.params.sources.pace);
         let limits = startup::Params { timeout, inventory, ..self.params.sources.startup };
         let startup = Startup::new(limits, self.now);
         live.source = Some(SourceRun {
@@ -342,9 +359,16 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     /// The second look of ffmpeg at a source of which the first has not found everything.
     fn longer_look(&self, attempt: &Attempt, opening: Opening, error: &SourceError) -> Option<Detection> {
         let is_first = matches!(opening, Opening::Ffmpeg(_)) && attempt.look == Look::First;
-        let is_incomplete = is_first && error.kind() == Kind::Inventory;
         let detection = self.params.sources.ffmpeg.detection;
-        is_incomplete.then(|| detection.relaxed(attempt.deadline - self.now)).flatten()
+        let left = attempt.deadline - self.now;
+        match opening {
+            Opening::Ffmpeg(remux) if is_first && mode::may_be_quick(remux, &attempt.source.url) => {
+                let is_incomplete = error.kind() == Kind::Inventory || error.lacks_parameters();
+                is_incomplete.then(|| detection.after_quick(left)).flatten()
+            }
+            Opening::Ffmpeg(_) if is_first && error.kind() == Kind::Inventory => detection.relaxed(left),
+            Opening::Ffmpeg(_) | Opening::Direct => None,
+        }
     }
 
     pub(crate) fn source_failed_to_start(
@@ -360,7 +384,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let url = crate::base::redact::url(&source.url);
         log::warn!("{}", events::source_start_failed(live.about(), source.id.0, &url, &error.reason()));
         self.note_error(session, error.reason());
-        let Some(live) = self.sessions.get(session) else { return };
+        let Some(live) = self.sessions.get_mut(session) else { return };
+        live.met_itself = error.is_loop();
         // Told apart for the viewer: nothing came at all, or something came and was no picture.
         let came = live.source.as_ref().is_some_and(|source| source.ingest.bytes > 0);
         let silent = came && matches!(error.kind(), Kind::Timeout | Kind::NoEntryPoint);

@@ -1,6 +1,7 @@
 //! What a core must know of the settings.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,6 +64,8 @@ pub struct Sources {
     pub ffmpeg_path: OsString,
     /// The program that is asked about streams whose packets do not tell what they are.
     pub ffprobe_path: OsString,
+    /// How far ahead of viewers they are read.
+    pub pace: source::pace::Params,
     /// When a start has succeeded or failed.
     pub startup: source::startup::Params,
 }
@@ -87,6 +90,15 @@ pub struct TuneBackoff {
     pub cooldown: Duration,
 }
 
+/// What this server is to others.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Own {
+    /// Its name in `Via` headers; no other has it. Empty is none.
+    pub name: String,
+    /// Where it listens.
+    pub listens: Vec<SocketAddr>,
+}
+
 /// Everything together.
 #[derive(Clone, Debug)]
 pub struct Params {
@@ -106,6 +118,8 @@ pub struct Params {
     pub probes: health::Params,
     /// Bytes of a chunk: the ring holds 16 of them beside the join lag.
     pub chunk_bytes: u64,
+    /// How this server is known to itself when it meets itself as a source.
+    pub own: Own,
     /// How many cores there are.
     pub cores: u8,
     /// How many tuners there are.

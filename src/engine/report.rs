@@ -1,6 +1,7 @@
 //! A core's snapshot of itself, and what it remembers of sessions.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::base::{Arena, Instant, redact};
 use crate::health::Book;
@@ -38,7 +39,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             .filter(|(key, _)| !self.is_probe(*key))
             .map(|(key, live)| {
                 let viewers = viewers.remove(&key.to_bits()).unwrap_or_default();
-                session_snapshot(live, &self.health.book, self.now, viewers)
+                session_snapshot(live, &self.health.book, self.now, self.time.lost(), viewers)
             })
             .collect();
         sessions.sort_by_key(|session| session.record.id);
@@ -49,7 +50,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             sessions,
             closed: self.closed.snapshot(),
             connections,
-            tuners: self.tuners.as_ref().map(Tuners::snapshot),
+            tuners: self.tuners.as_ref().map(|tuners| tuners.snapshot(self.time.lost())),
         }
     }
 
@@ -100,19 +101,19 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         live.ended = Some(ended);
         live.history.end(now, subscribers.filter(|(of, _)| *of == session).map(|(_, viewer)| viewer));
         if live.tuner.is_some() {
-            self.closed.push(record(live));
+            self.closed.push(record(live, self.time.lost()));
         }
     }
 }
 
 impl Tuners {
-    fn snapshot(&self) -> TunersSnapshot {
+    fn snapshot(&self, lost: Duration) -> TunersSnapshot {
         let lease = |lease: crate::tuner::pool::Lease<super::tuners::Holder>| LeaseSnapshot {
             tuner: lease.tuner,
             kind: lease.kind,
             label: lease.label,
             session: lease.holder.1,
-            started_at: lease.started_at,
+            started_at: lease.started_at + lost,
         };
         TunersSnapshot {
             count: self.pool.capacity(),
@@ -156,12 +157,13 @@ fn session_snapshot(
     live: &LiveSession,
     health: &Book<SourceId, ChannelId>,
     now: Instant,
+    lost: Duration,
     mut viewers: Vec<ViewerSnapshot>,
 ) -> SessionSnapshot {
     viewers.sort_by_key(|viewer| viewer.id);
     let stats = &live.stats;
     SessionSnapshot {
-        record: record(live),
+        record: record(live, lost),
         phase: match live.machine.state() {
             State::AwaitingTuner | State::Starting => SessionPhase::Starting,
             State::Live | State::Recovering => SessionPhase::Live,
@@ -198,7 +200,7 @@ fn health_persist(live: &LiveSession, health: &Book<SourceId, ChannelId>) -> Hea
     persist
 }
 
-fn record(live: &LiveSession) -> SessionRecord {
+fn record(live: &LiveSession, lost: Duration) -> SessionRecord {
     let (sources, sources_truncated) = live.history.sources();
     let (subscribers, subscribers_truncated) = live.history.gone();
     SessionRecord {
@@ -207,6 +209,7 @@ fn record(live: &LiveSession) -> SessionRecord {
         guide_number: live.channel.guide_number.clone(),
         guide_name: live.channel.name.clone(),
         tuner: live.tuner,
+        lost,
         opened_at: live.started_at,
         ended: live.ended.clone(),
         viewers: live.history.counts(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::base::Instant;
 use crate::base::logfmt::Line;
 use crate::health::Event as ProbeEvent;
-use crate::http::StreamError;
+use crate::http::{StreamError, Via};
 use crate::ring::{Lent, Ring};
 use crate::session::history::CloseReason;
 use crate::session::{Action, Event, Failure};
@@ -31,7 +31,13 @@ const OVERDUE_PAUSE: Duration = Duration::from_millis(1);
 
 impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     /// A client asks for a channel that lives here.
-    pub(crate) fn join(&mut self, client: ClientKey, channel: &Arc<Channel>, duration: Option<Duration>) {
+    pub(crate) fn join(
+        &mut self,
+        client: ClientKey,
+        channel: &Arc<Channel>,
+        duration: Option<Duration>,
+        via: Via,
+    ) {
         if self.draining.is_some() {
             return self.refuse(client, StreamError::Draining);
         }
@@ -59,6 +65,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         };
         if !live.machine.has_room() {
             return self.refuse(client, StreamError::MaxSubscribers);
+        }
+        if !via.is_empty() {
+            live.restreamers.push((client, via));
         }
         live.waiting.push(client);
         live.stats.viewers_now += 1;
@@ -217,6 +226,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let error = match failure {
             Failure::NoTuners => StreamError::NoTuners,
             Failure::NoSources => StreamError::NoSources,
+            Failure::SourcesFailed if self.met_itself(session) => StreamError::SourceLoop,
             Failure::SourcesFailed => StreamError::TuneFailed,
             Failure::NoVideo => StreamError::NoVideo,
             Failure::Draining => StreamError::Draining,
@@ -225,6 +235,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         for client in std::mem::take(&mut live.waiting) {
             let waits = self.clients.get(client).is_some_and(|client| client.session() == Some(session));
             if waits {
+                self.forget_restreamer(session, client);
                 self.note_gone(client, CloseReason::SessionClosed);
                 self.refuse(client, error);
                 self.uncount_viewer(session);

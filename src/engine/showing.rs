@@ -77,11 +77,19 @@ impl LiveSession {
     pub(crate) fn look(&mut self, bytes: usize) {
         let head = self.ring.head();
         let (packets, _) = self.ring.pending()[..bytes].as_chunks::<PACKET_BYTES>();
+        let mut next_note = self.pace_line.next_note();
+        self.shown.follow(self.inspector.programme());
         for (packet, position) in packets.iter().zip((head..).step_by(PACKET_BYTES)) {
             self.inspector.packet(position, packet);
+            self.shown.packet(packet);
+            if position >= next_note {
+                self.pace_line.note(position, self.shown.time());
+                next_note = self.pace_line.next_note();
+            }
             if let Some(entry) = self.inspector.take_entry_point() {
                 self.entries.push(entry.position, entry.snapshot);
             }
         }
+        self.pace_line.note(head + bytes as u64, self.shown.time());
     }
 }

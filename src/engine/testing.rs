@@ -67,6 +67,7 @@ pub(super) fn params() -> Params {
             mode: source::Mode::Auto,
             direct: source::direct::Params {
                 user_agent: String::new(),
+                via: None,
                 connect_timeout: second,
                 header_timeout: second,
                 startup_timeout: second,
@@ -76,6 +77,7 @@ pub(super) fn params() -> Params {
             capabilities: Arc::new(source::ffmpeg::Capabilities::parse("", "")),
             ffmpeg_path: OsString::new(),
             ffprobe_path: OsString::new(),
+            pace: source::pace::Params::default(),
             startup: source::startup::Params::default(),
         },
         filler: None,
@@ -86,6 +88,7 @@ pub(super) fn params() -> Params {
             timeout: second,
             tune_delay: Duration::ZERO,
         },
+        own: super::params::Own::default(),
         chunk_bytes: 65_536,
         cores: 1,
         tuners: 2,
@@ -146,6 +149,8 @@ pub(super) fn add_session(core: &mut SimCore, channel: i64) -> SessionKey {
 /// Adds somebody who watches it.
 pub(super) fn add_viewer(core: &mut SimCore, session: SessionKey, handle: Handle) -> ClientKey {
     let number = core.sessions.get_mut(session).unwrap().history.attach();
+    let now = core.now;
+    let promised = core.sessions.get_mut(session).unwrap().pace_line.promise(now, 0);
     let viewer = Viewer {
         session,
         number,
@@ -157,6 +162,7 @@ pub(super) fn add_viewer(core: &mut SimCore, session: SessionKey, handle: Handle
         zero_copy: ZeroCopyState::Off,
         progress_at: Instant::START,
         joined_at: Instant::START,
+        promised,
         until: None,
         bytes_sent: number,
         skip_wanted: false,

@@ -7,6 +7,7 @@ use crate::base::{ChildExit, Errno, HeapBytes, Instant};
 use crate::ring::{Lent, ReserveError, WriteSpan};
 use crate::source::Opening;
 use crate::source::direct::{self, Client, Want};
+use crate::source::error::SourceError;
 use crate::source::startup::Startup;
 use crate::uring::{Driver, Event, Handle, Hangup, Operation};
 
@@ -90,6 +91,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                 Some(Io::Child { pipe: None, .. } | Io::Child { has_ended: true, .. }) => false,
                 Some(Io::Child { pipe: Some(pipe), .. }) => {
                     let pipe = *pipe;
+                    if self.is_paused(session) {
+                        return;
+                    }
                     self.fill(session, |into| Operation::Read { file: pipe, into })
                 }
                 Some(Io::Direct { .. }) => self.drive_direct(session),
@@ -102,6 +106,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
 
     /// One step of the HTTP client. True when it may have another.
     fn drive_direct(&mut self, session: SessionKey) -> bool {
+        if self.is_paused(session) {
+            return false;
+        }
         let Some(live) = self.sessions.get_mut(session) else { return false };
         let Some(SourceRun { run, io: Io::Direct { client, socket, is_busy, spare }, .. }) = &mut live.source
         else {
@@ -116,6 +123,10 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                 return false;
             }
             Want::Connect(address) => {
+                if super::own::is_own(&self.params.own, address) {
+                    client.refuse(SourceError::own_server(address));
+                    return true;
+                }
                 if let Some(old) = socket.take() {
                     self.driver.close(old, Hangup::Finish);
                 }
@@ -174,7 +185,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         if let Some(goes_on) = self.stage_body(session) {
             return goes_on;
         }
-        let Some(span) = self.reserve(session, READ_BYTES_MAX) else { return false };
+        let Some(span) = self.reserve(session, self.room(session)) else { return false };
         let Some(live) = self.sessions.get_mut(session) else { return false };
         let room = crate::base::KernelBytes::len(&span);
         let before = live.ring.pending_bytes();
@@ -209,7 +220,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let into = match staged {
             Some(room) => Lent::Heap(room),
             None => {
-                let Some(span) = self.reserve(session, READ_BYTES_MAX) else { return false };
+                let Some(span) = self.reserve(session, self.room(session)) else { return false };
                 Lent::Span(span)
             }
         };
@@ -241,6 +252,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             Ok(span) => {
                 let tail = live.ring.tail();
                 live.entries.evict_below(tail);
+                live.pace_line.evict_below(tail);
                 Some(span)
             }
             Err(ReserveError::Pinned { below }) => {

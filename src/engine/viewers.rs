@@ -1,6 +1,5 @@
 //! Viewers: in, out, and looked after.
 
-use crate::base::limits::READ_BYTES_MAX;
 use crate::http::stream_head;
 use crate::ring::Lent;
 use crate::session::Event;
@@ -10,11 +9,9 @@ use crate::uring::{Driver, Hangup};
 
 use super::client::{ClientKey, ClientState, Sending, SessionKey, Viewer, ZeroCopyState};
 use super::core::Core;
+use super::pacing::SWEPT_BYTES;
 use super::params::{SlowPolicy, ZeroCopy};
 use super::token::Token;
-
-/// A viewer whose distance to the writer has shrunk to this part of the ring is about to fall out of it.
-const MARGIN_PART: u64 = 16;
 
 /// What the sweep finds to do for a viewer.
 enum Finding {
@@ -28,7 +25,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     /// Lets those who wait for a session watch it.
     pub(crate) fn admit(&mut self, session: SessionKey) {
         let Some(live) = self.sessions.get_mut(session) else { return };
-        if live.entries.newest().is_none() {
+        if live.start_of_joiner(self.params.egress.join_lag_bytes).is_none() {
             // Key pictures lie further apart than the ring is long: who comes between two of them waits for the next.
             return;
         }
@@ -52,16 +49,18 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         };
         let until = self.duration_limit(duration);
         let Some(live) = self.sessions.get_mut(session) else { return };
-        let Some(entry) = live.entries.for_lag(live.ring.head(), self.params.egress.join_lag_bytes) else {
+        let Some(entry) = live.start_of_joiner(self.params.egress.join_lag_bytes) else {
             unreachable!("a session admits viewers once it has an entry point, and its ring keeps the newest")
         };
         let mut preamble = Vec::with_capacity(1024);
         stream_head(&mut preamble, live.tuner.unwrap_or_default());
         ts::write_join(&entry.state, &mut preamble);
+        let position = entry.position;
+        let promised = live.pace_line.promise(self.now, position);
         let viewer = Viewer {
             session,
             number,
-            position: entry.position,
+            position,
             preamble,
             sending: Sending::Nothing,
             is_queued: false,
@@ -69,11 +68,12 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             zero_copy,
             progress_at: self.now,
             joined_at,
+            promised,
             until,
             bytes_sent: 0,
             skip_wanted: false,
         };
-        if live.mark < entry.position {
+        if live.mark < position {
             // A joiner at the live edge does not wait for the next step of the mark.
             live.advance_mark();
         }
@@ -99,6 +99,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let holds_ring = client.viewer().is_some_and(|viewer| holds(viewer) && is_written(viewer));
         self.driver.close(client.handle, if holds_ring { Hangup::Reset } else { how });
         if let Some(session) = client.session() {
+            self.forget_restreamer(session, key);
             self.uncount_viewer(session);
             self.session_event(session, Event::Left);
         }
@@ -117,12 +118,14 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     pub(crate) fn uncount_viewer(&mut self, session: SessionKey) {
         if let Some(live) = self.sessions.get_mut(session) {
             live.stats.viewers_now = live.stats.viewers_now.saturating_sub(1);
+            live.promises_changed = true;
         }
         self.forget_if_over(session);
     }
 
     /// Looks at every viewer: ten times a second is often enough for limits of whole seconds.
     pub(crate) fn sweep(&mut self) {
+        self.keep_promises();
         let found: Vec<_> = self
             .clients
             .iter()
@@ -156,9 +159,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             // Nothing is written any more, so nobody can fall out of the ring.
             return if until <= self.now { Finding::DurationOver } else { Finding::Fine };
         }
-        // The writer reserves a whole read ahead of what it receives.
-        let margin = (live.ring.capacity() / MARGIN_PART).max(2 * READ_BYTES_MAX as u64);
-        if live.ring.head().saturating_sub(viewer.position) + margin > live.ring.capacity() {
+        if live.ring.filled().saturating_sub(viewer.position) + SWEPT_BYTES > live.ring.capacity() {
             return Finding::Lagging;
         }
         Finding::Fine

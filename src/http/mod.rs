@@ -2,13 +2,13 @@
 //! get is written here. No sockets, no clock.
 
 pub mod chunked;
-pub mod percent;
 pub mod request;
 pub mod response;
 pub mod route;
 pub mod stream_answer;
 pub mod upstream;
 pub mod url;
+pub mod via;
 
 pub use chunked::{BodyDecoder, BodyError, Dechunker, Decoded};
 pub use request::{Method, Parsed, Request, RequestError, Version, parse};
@@ -16,4 +16,5 @@ pub use response::{HDHR_JSON, HDHR_XML, Response, to_json};
 pub use route::{Route, stream_route};
 pub use stream_answer::{StreamError, stream_error, stream_head, stream_head_only};
 pub use upstream::{Framing, ResponseError, ResponseHead, ResponseStatus, parse_response, request_head};
-pub use url::{Scheme, Url, UrlError, base64};
+pub use url::{Scheme, Url, UrlError};
+pub use via::Via;

@@ -1,6 +1,7 @@
 //! The head of a viewer's or administrator's request.
 
-use super::percent;
+use percent_encoding::percent_decode_str;
+
 use crate::base::limits::{HEADERS_MAX, REQUEST_HEAD_BYTES_MAX};
 
 /// What a request asks to be done.
@@ -160,10 +161,10 @@ impl Request {
         // The host in the target outweighs the header (RFC 9112, 3.2.2).
         let host = authority.or(single(&headers, "host")?.filter(|host| !host.is_empty())).map(str::to_owned);
         let raw_path = target.split('?').next().unwrap_or("");
-        if !percent::is_valid(raw_path) {
+        if !has_only_valid_escapes(raw_path) {
             return Err(RequestError::Malformed);
         }
-        let path = String::from_utf8_lossy(&percent::decode(raw_path)).into_owned();
+        let path = percent_decode_str(raw_path).decode_utf8_lossy().into_owned();
         let target = target.to_owned();
         let (content_length, is_chunked) = body_framing(version, &headers)?;
         Ok(Self { method, version, target, path, host, headers, content_length, is_chunked })
@@ -208,7 +209,7 @@ impl Request {
     /// The decoded names and values of the query, in order. A name without `=` has an empty value.
     pub fn query_pairs(&self) -> impl Iterator<Item = (String, String)> + '_ {
         let decoded =
-            |text: &str| String::from_utf8_lossy(&percent::decode(&text.replace('+', " "))).into_owned();
+            |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
         self.query().unwrap_or("").split('&').filter(|pair| !pair.is_empty()).map(move |pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             (decoded(name), decoded(value))
@@ -225,6 +226,12 @@ impl Request {
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         values(&self.headers, name).next()
+    }
+
+    /// All values of a header, trimmed. `name` may be in any case.
+    pub fn headers(&self, name: &'static str) -> impl Iterator<Item = &str> {
+        let named = move |(known, _): &&(String, String)| known.eq_ignore_ascii_case(name);
+        self.headers.iter().filter(named).map(|(_, value)| value.as_str())
     }
 
     /// Whether the client means to send another request on this connection.
@@ -304,6 +311,13 @@ fn body_framing(version: Version, headers: &[(String, String)]) -> Result<(Optio
     }
 }
 
+/// Whether every `%` begins two hexadecimal digits.
+fn has_only_valid_escapes(text: &str) -> bool {
+    text.split('%').skip(1).all(|behind| {
+        behind.as_bytes().first_chunk::<2>().is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -316,6 +330,21 @@ mod tests {
                 request
             }
             other => panic!("{head:?}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_percent_sign_begins_an_escape() {
+        for (text, valid) in [
+            ("a%20b", true),
+            ("%2f%2F", true),
+            ("100%", false),
+            ("%zz%41", false),
+            ("%%41", false),
+            ("%4", false),
+            ("", true),
+        ] {
+            assert_eq!(has_only_valid_escapes(text), valid, "{text}");
         }
     }
 

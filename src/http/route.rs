@@ -1,6 +1,7 @@
 //! Which requests are for a stream.
 
-use super::percent;
+use percent_encoding::percent_decode_str;
+
 use super::request::{Method, Request};
 use super::stream_answer::StreamError;
 use std::time::Duration;
@@ -52,8 +53,7 @@ pub fn stream_route(request: &Request) -> Route {
             return Route::MethodNotAllowed;
         }
     };
-    let decoded = percent::decode(segment);
-    match guide_number(&String::from_utf8_lossy(&decoded)) {
+    match guide_number(&percent_decode_str(segment).decode_utf8_lossy()) {
         Some(guide_number) => {
             Route::Stream { guide_number: guide_number.to_owned(), head_only, duration: duration(request) }
         }

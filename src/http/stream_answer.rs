@@ -61,6 +61,12 @@ pub enum StreamError {
     /// A source was started but no picture came in time.
     #[error("no video in time")]
     NoVideo,
+    /// The sources lead back to this server.
+    #[error("the channel's source is this very server")]
+    SourceLoop,
+    /// The request was sent out by this server, which would be its own source.
+    #[error("the request comes from this very server")]
+    RequestLoop,
     /// The server is about to stop.
     #[error("server is draining")]
     Draining,
@@ -79,6 +85,7 @@ impl StreamError {
             Self::ChannelNotFound | Self::ChannelDisabled => 404,
             Self::MethodNotAllowed => 405,
             Self::RequestCanceled => 408,
+            Self::RequestLoop => 508,
             Self::TuneBackoff { .. }
             | Self::NoTuners
             | Self::MaxSubscribers
@@ -86,6 +93,7 @@ impl StreamError {
             | Self::NoSources
             | Self::TuneFailed
             | Self::NoVideo
+            | Self::SourceLoop
             | Self::Draining => 503,
         }
     }
@@ -107,6 +115,8 @@ impl StreamError {
             Self::RequestCanceled => "deadline",
             Self::TuneFailed => "other",
             Self::NoVideo => "no_video",
+            Self::SourceLoop => "source_loop",
+            Self::RequestLoop => "request_loop",
             Self::Draining => "draining",
             Self::MethodNotAllowed => "method_not_allowed",
         }
@@ -123,7 +133,9 @@ impl StreamError {
                 Some("803 System Busy")
             }
             Self::NoTuners => Some("805 All Tuners In Use"),
-            Self::NoSources | Self::TuneFailed => Some("806 Tune Failed"),
+            Self::NoSources | Self::TuneFailed | Self::SourceLoop | Self::RequestLoop => {
+                Some("806 Tune Failed")
+            }
             Self::NoVideo => Some("807 No Video Data"),
             Self::MaxSubscribers | Self::ViewerLimit => Some("809 Playback Connection Limit"),
             Self::RequestCanceled | Self::MethodNotAllowed => None,
@@ -147,6 +159,8 @@ impl StreamError {
             | Self::RequestCanceled
             | Self::TuneFailed
             | Self::NoVideo
+            | Self::SourceLoop
+            | Self::RequestLoop
             | Self::MethodNotAllowed => return None,
         };
         Some(wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1))

@@ -1,8 +1,11 @@
 //! The URL of an upstream: what to connect to and what to ask for.
 
-use super::percent;
 use std::fmt;
 use std::net::Ipv6Addr;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
 /// The longest URL, as it is sent: what servers and caches commonly take.
 pub const URL_BYTES_MAX: usize = 8 * 1024;
@@ -179,10 +182,10 @@ impl Url {
     pub fn basic_authorization(&self) -> Option<String> {
         let userinfo = self.userinfo.as_deref()?;
         let (user, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
-        let mut plain = percent::decode(user);
+        let mut plain: Vec<u8> = percent_decode_str(user).collect();
         plain.push(b':');
-        plain.extend(percent::decode(password));
-        Some(format!("Basic {}", base64(&plain)))
+        plain.extend(percent_decode_str(password));
+        Some(format!("Basic {}", BASE64.encode(&plain)))
     }
 
     fn lend_credentials(&self, mut other: Self) -> Self {
@@ -248,13 +251,18 @@ fn host_and_port(place: &str) -> Result<(String, Option<u16>), UrlError> {
 /// Appends path or query with every byte encoded that a request line cannot hold. Escapes stay as they
 /// are, also invalid ones: the server that made the link knows what it meant.
 fn push_encoded(out: &mut String, text: &str) {
-    for byte in text.bytes() {
-        if byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            percent::push_escape(out, byte);
-        }
-    }
+    const UNSENDABLE: &AsciiSet = &CONTROLS
+        .add(b' ')
+        .add(b'"')
+        .add(b'<')
+        .add(b'>')
+        .add(b'\\')
+        .add(b'^')
+        .add(b'`')
+        .add(b'{')
+        .add(b'|')
+        .add(b'}');
+    out.extend(utf8_percent_encode(text, UNSENDABLE));
 }
 
 /// Resolves `.` and `..` in an absolute path.
@@ -272,23 +280,6 @@ fn without_dot_segments(path: &str) -> String {
         kept.push("");
     }
     format!("/{}", kept.join("/"))
-}
-
-/// As RFC 4648 says, with padding.
-#[must_use]
-pub fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for group in bytes.chunks(3) {
-        let mut padded = [0; 3];
-        padded[..group.len()].copy_from_slice(group);
-        let [a, b, c] = padded;
-        let sextets = [a >> 2, (a & 3) << 4 | b >> 4, (b & 15) << 2 | c >> 6, c & 63];
-        for (index, sextet) in sextets.into_iter().enumerate() {
-            text.push(if index <= group.len() { char::from(ALPHABET[usize::from(sextet)]) } else { '=' });
-        }
-    }
-    text
 }
 
 #[cfg(test)]

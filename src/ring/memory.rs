@@ -1,20 +1,17 @@
-//! The doubled mapping, and the ways in which parts of it are lent out: to the kernel, for reading and for
-//! writing, and to other threads.
+//! The doubled mapping, and the ways in which parts of it are lent to the kernel: for reading and for writing.
 #![expect(unsafe_code, reason = "a mapping that Rust's types cannot describe")]
 
 use std::cell::Cell;
-use std::collections::VecDeque;
 use std::ffi::c_void;
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::NonNull;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 
+use crate::base::limits::LEASE_ROUNDING_BYTES;
 use crate::base::{HeapBytes, KernelBytes};
 
 const PAGE_BYTES: usize = 4096;
@@ -77,30 +74,19 @@ impl RingMemory {
         unsafe { self.base.as_ptr().add(offset) }
     }
 
-    /// The bytes of a span. The caller sees to it that nobody writes them meanwhile: see [`super::Ring`] and
-    /// [`SpanArena`].
+    /// The bytes of a span. The caller sees to it that nobody writes them meanwhile: see [`super::Ring`].
     pub(super) fn read(&self, position: u64, bytes: usize) -> &[u8] {
         let address = self.address(position, bytes);
         // SAFETY: the span is mapped for as long as `self` lives; `Ring` hands out only committed spans here,
-        // and it lends for writing only what lies outside them (`Ring::reserve` advances the tail first); a
-        // `Span` asks for its own bytes alone, and `SpanArena` writes nowhere that a held one lies.
+        // and it lends for writing only what lies outside them (`Ring::reserve` advances the tail first).
         unsafe { std::slice::from_raw_parts(address, bytes) }
     }
 }
 
-// SAFETY: a mapping belongs to the process and not to the thread that made it, and `new` leaves nothing of it
-// behind in that thread.
-unsafe impl Send for RingMemory {}
-
-// SAFETY: `&RingMemory` gives the capacity to everybody, and bytes to this module's siblings only. Of those
-// `Shared` is not `Sync` and stays on one thread; `SpanArena` writes through `&mut` of itself, into spans to
-// which no `Span` refers, and readers reach bytes through a `Span` only.
-unsafe impl Sync for RingMemory {}
-
 impl Drop for RingMemory {
     fn drop(&mut self) {
-        // SAFETY: the doubled mapping was made in `new` and is unmapped once; leases, write spans
-        // and spans hold an `Rc` or `Arc` of this value, so none is left when this runs.
+        // SAFETY: the doubled mapping was made in `new` and is unmapped once; leases and write spans hold
+        // an `Rc` of this value, so none is left when this runs.
         let unmapped = unsafe { munmap(self.base.cast::<c_void>(), self.capacity * 2) };
         debug_assert!(unmapped.is_ok(), "a mapping of ours can be unmapped");
     }
@@ -117,7 +103,7 @@ pub(super) struct Shared {
 }
 
 /// Bytes per pin counter: the granularity at which the writer sees leases.
-pub(super) const SEGMENT_BYTES: u64 = 64 * 1024;
+pub(super) const SEGMENT_BYTES: u64 = LEASE_ROUNDING_BYTES;
 
 impl Shared {
     pub(super) fn pin(&self, position: u64) -> &Cell<u32> {
@@ -272,194 +258,5 @@ unsafe impl KernelBytes for Lent {
             Self::Span(span) => span.registered_buffer(),
             Self::Heap(bytes) => bytes.registered_buffer(),
         }
-    }
-}
-
-/// Bytes in a [`SpanArena`]. They do not change while anybody but the arena holds this.
-#[derive(Debug)]
-pub(super) struct Span {
-    memory: Arc<RingMemory>,
-    position: u64,
-    bytes: usize,
-    given_up: AtomicBool,
-}
-
-impl Span {
-    pub(super) fn bytes(&self) -> &[u8] {
-        self.memory.read(self.position, self.bytes)
-    }
-
-    /// Whoever holds it still may go on for long: the arena is not to wait for it.
-    pub(super) fn give_up(&self) {
-        // Only the writer acts on it, and it is the writer who says so.
-        self.given_up.store(true, Ordering::Relaxed);
-    }
-}
-
-/// A doubled mapping from which spans are lent to any thread, one behind the other, round and round.
-///
-/// A span is free again when nobody but the arena holds it. One that has been given up and is held still is
-/// stepped over; one that is neither free nor given up ends the search.
-#[derive(Debug)]
-pub(super) struct SpanArena {
-    memory: Arc<RingMemory>,
-    /// Where the next span begins, if nothing is in the way there.
-    head: u64,
-    /// What is lent, in the order in which the head will meet it. Each lies, once and without touching
-    /// another, in the `capacity` bytes before the head. A span that is stepped over moves one round on,
-    /// which is the same place in memory.
-    lent: VecDeque<(u64, Arc<Span>)>,
-    /// So many spans at most, free ones the head has not met again included: short ones would otherwise take
-    /// more memory to be known than they have bytes.
-    spans_max: usize,
-}
-
-/// Spans that one call steps over at most; the next call goes on from there.
-const STEPS_MAX: usize = 64;
-
-impl SpanArena {
-    /// An arena of at least `bytes` in at most `spans_max` spans.
-    pub(super) fn new(bytes: usize, spans_max: usize) -> Result<Self, nix::Error> {
-        let memory = Arc::new(RingMemory::new(bytes)?);
-        Ok(Self { memory, head: 0, lent: VecDeque::new(), spans_max })
-    }
-
-    pub(super) fn capacity(&self) -> usize {
-        self.memory.capacity
-    }
-
-    /// Copies `bytes` into a span of their own; nothing when there is no room for them now.
-    pub(super) fn copy_in(&mut self, bytes: &[u8]) -> Option<Arc<Span>> {
-        if bytes.len() > self.memory.capacity {
-            return None;
-        }
-        self.make_room(bytes.len() as u64)?;
-        let position = self.head;
-        let address = self.memory.address(position, bytes.len());
-        // SAFETY: `address` gives the whole span, and `make_room` has seen to it that no span that anybody
-        // holds overlaps it (its check of the last holder acquires what that holder did). `&mut self` keeps
-        // other writers out. `bytes` may lie in this very mapping, but then in a span that somebody holds.
-        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), address, bytes.len()) };
-        self.head += bytes.len() as u64;
-        let memory = Arc::clone(&self.memory);
-        let span = Arc::new(Span { memory, position, bytes: bytes.len(), given_up: AtomicBool::new(false) });
-        self.lent.push_back((position, Arc::clone(&span)));
-        Some(span)
-    }
-
-    /// Moves the head to where `bytes` are free.
-    fn make_room(&mut self, bytes: u64) -> Option<()> {
-        let capacity = self.memory.capacity as u64;
-        let mut steps = 0;
-        while let Some((start, mut span)) = self.lent.pop_front() {
-            if self.head + bytes <= start + capacity && self.lent.len() + 1 < self.spans_max {
-                self.lent.push_front((start, span));
-                return Some(());
-            }
-            // Nobody else holds it, and nobody can any more.
-            if Arc::get_mut(&mut span).is_some() {
-                continue;
-            }
-            if steps == STEPS_MAX || !span.given_up.load(Ordering::Relaxed) {
-                self.lent.push_front((start, span));
-                return None;
-            }
-            steps += 1;
-            self.head = start + capacity + span.bytes as u64;
-            self.lent.push_back((start + capacity, span));
-        }
-        Some(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PAGE: usize = PAGE_BYTES;
-
-    fn arena() -> SpanArena {
-        SpanArena::new(4 * PAGE, 1000).unwrap()
-    }
-
-    fn is_all(span: &Span, fill: u8) -> bool {
-        span.bytes().iter().all(|&byte| byte == fill)
-    }
-
-    #[test]
-    fn a_span_that_nobody_holds_is_used_again() {
-        let mut arena = arena();
-        for round in 0..100u8 {
-            let span = arena.copy_in(&[round; 3000]).unwrap();
-            assert!(is_all(&span, round) && span.bytes().len() == 3000);
-        }
-        assert!(arena.lent.len() <= 6);
-    }
-
-    #[test]
-    fn the_arena_can_be_filled_to_its_last_byte_and_not_beyond() {
-        let mut arena = arena();
-        let held: Vec<_> = (0..4).map(|fill| arena.copy_in(&[fill; PAGE]).unwrap()).collect();
-        assert!(arena.copy_in(&[9]).is_none());
-        assert!((0..4).zip(&held).all(|(fill, span)| is_all(span, fill)));
-        drop(held);
-        assert!(arena.copy_in(&[9; 4 * PAGE]).is_some_and(|span| is_all(&span, 9)));
-        assert!(arena.copy_in(&[9; 4 * PAGE + 1]).is_none());
-    }
-
-    #[test]
-    fn a_span_across_the_seam_is_whole() {
-        let mut arena = arena();
-        drop(arena.copy_in(&[0; 4 * PAGE - 10]).unwrap());
-        let across = arena.copy_in(&[7; 20]).unwrap();
-        let behind = arena.copy_in(&[8; 20]).unwrap();
-        assert!(is_all(&across, 7) && is_all(&behind, 8));
-    }
-
-    #[test]
-    fn a_span_given_up_and_held_is_stepped_over_round_after_round() {
-        let mut arena = arena();
-        let held = arena.copy_in(&[1; 1000]).unwrap();
-        held.give_up();
-        for round in 0..200u8 {
-            let span = arena.copy_in(&[round; 3000]).expect("there is room beside it");
-            assert!(is_all(&span, round) && is_all(&held, 1));
-        }
-        drop(held);
-        assert!(arena.copy_in(&[3; 4 * PAGE]).is_some(), "its room comes back");
-    }
-
-    #[test]
-    fn when_everything_is_held_the_search_ends_and_goes_on_next_time() {
-        let mut arena = arena();
-        let held: Vec<_> = (0..STEPS_MAX * 2).map(|_| arena.copy_in(&[1; 128]).unwrap()).collect();
-        held.iter().for_each(|span| span.give_up());
-        assert!(arena.copy_in(&[2; 128]).is_none());
-        let mut held = held.into_iter();
-        let (one, last) = (held.nth(STEPS_MAX - 1).unwrap(), held.next_back().unwrap());
-        drop(held);
-        assert!(arena.copy_in(&[2; 128]).is_some());
-        assert!(is_all(&one, 1) && is_all(&last, 1));
-    }
-
-    #[test]
-    fn there_are_never_more_spans_than_allowed_and_held_ones_do_not_stop_the_others() {
-        let mut arena = SpanArena::new(4 * PAGE, 10).unwrap();
-        let held = arena.copy_in(&[1]).unwrap();
-        held.give_up();
-        for round in 0..200u8 {
-            assert!(arena.copy_in(&[round]).is_some_and(|span| is_all(&span, round)));
-            assert!(arena.lent.len() <= 10 && is_all(&held, 1));
-        }
-        let all: Vec<_> = std::iter::from_fn(|| arena.copy_in(&[2])).take(100).collect();
-        assert_eq!(all.len(), 9, "one is held from before");
-    }
-
-    #[test]
-    fn a_span_outlives_its_arena() {
-        let mut arena = arena();
-        let span = arena.copy_in(&[5; 100]).unwrap();
-        drop(arena);
-        assert!(is_all(&span, 5));
     }
 }

@@ -12,9 +12,11 @@
 pub mod chunk_ring;
 mod entry_index;
 mod memory;
+mod pace_line;
 mod stream;
 
 pub use chunk_ring::ChunkRing;
 pub use entry_index::{Entry, EntryIndex};
 pub use memory::{Lease, Lent, RingMemory, WholeMapping, WriteSpan};
+pub use pace_line::{Offset, PaceLine};
 pub use stream::{ReserveError, Ring};

@@ -48,6 +48,22 @@ impl Ring {
         Ok(Self { shared, tail: 0, head: 0, filled: 0, lent_end: 0 })
     }
 
+    /// A larger ring with the same bytes at the same positions. What has been lent of this one stays where it is.
+    ///
+    /// # Errors
+    /// When the process is out of memory, address space or file descriptors.
+    pub fn enlarged(&self, bytes: usize) -> Result<Self, nix::Error> {
+        assert!(!self.is_reserved(), "nothing is being received while the ring grows");
+        let mut ring = Self::new(bytes)?;
+        assert!(ring.capacity() >= self.capacity(), "a ring does not shrink");
+        (ring.tail, ring.head, ring.filled, ring.lent_end) =
+            (self.tail, self.head, self.filled, self.lent_end);
+        let kept = usize::try_from(self.filled - self.tail).expect("at most the ring");
+        pending_mut(&mut ring.shared, self.tail, kept)
+            .copy_from_slice(self.shared.memory.read(self.tail, kept));
+        Ok(ring)
+    }
+
     /// The ring's size.
     #[must_use]
     pub fn capacity(&self) -> u64 {
@@ -64,6 +80,12 @@ impl Ring {
     #[must_use]
     pub const fn head(&self) -> u64 {
         self.head
+    }
+
+    /// The end of what has been received.
+    #[must_use]
+    pub const fn filled(&self) -> u64 {
+        self.filled
     }
 
     /// Bytes received but not yet committed.
@@ -266,6 +288,28 @@ mod tests {
             write(&mut ring, 10, 1).unwrap();
         }
         let _lease = ring.lease(0, PACKET_BYTES);
+    }
+
+    #[test]
+    fn a_larger_ring_goes_on_where_the_smaller_one_was() {
+        let mut small = Ring::new(16 * PAGE).unwrap();
+        for fill in 0..1000 {
+            write(&mut small, 3, u8::try_from(fill % 251).unwrap()).unwrap();
+        }
+        let span = small.reserve(100).unwrap();
+        small.received(span, 100);
+        let lease = small.lease(small.tail(), 3 * PACKET_BYTES);
+        let mut large = small.enlarged(20 * PAGE).unwrap();
+        assert_eq!((large.tail(), large.head(), large.pending_bytes()), (small.tail(), small.head(), 100));
+        assert_eq!(large.pending(), small.pending());
+        let kept = usize::try_from(small.head() - small.tail()).unwrap();
+        assert_eq!(large.bytes(large.tail(), kept), small.bytes(small.tail(), kept));
+        drop(small);
+        let (tail, before) = (large.tail(), lease.bytes().to_vec());
+        write(&mut large, 20, 9).unwrap();
+        assert_eq!(large.tail(), tail, "there is more room");
+        write(&mut large, 100, 9).unwrap();
+        assert!(large.tail() > tail && lease.bytes() == before, "what was lent of the smaller one is its own");
     }
 
     #[test]

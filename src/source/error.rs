@@ -11,6 +11,8 @@ use crate::source::sniff::Body;
 pub enum Kind {
     /// The source's address or the mode asked for it makes no sense.
     Unusable,
+    /// The source is this very server.
+    OwnServer,
     /// The stream mode does not exist.
     UnsupportedMode,
     /// The host's name has no address.
@@ -35,6 +37,8 @@ pub enum Kind {
     Inventory,
     /// Nothing a decoder could start with was seen.
     NoEntryPoint,
+    /// What is there can be read by nobody without its key.
+    Scrambled,
     /// ffmpeg could not be run.
     Spawn,
 }
@@ -49,6 +53,9 @@ pub enum Origin {
     /// This machine.
     Host,
 }
+
+/// The status of a request that comes back to a server it has passed.
+const LOOP_DETECTED: u16 = 508;
 
 /// What was being opened when it failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -75,7 +82,7 @@ impl SourceError {
     #[must_use]
     pub fn new(kind: Kind, text: &str) -> Self {
         let origin = match kind {
-            Kind::Unusable | Kind::UnsupportedMode => Origin::Setup,
+            Kind::Unusable | Kind::OwnServer | Kind::UnsupportedMode => Origin::Setup,
             Kind::Spawn => Origin::Host,
             Kind::Unresolved
             | Kind::Connection
@@ -87,7 +94,8 @@ impl SourceError {
             | Kind::Closed
             | Kind::Timeout
             | Kind::Inventory
-            | Kind::NoEntryPoint => Origin::Upstream,
+            | Kind::NoEntryPoint
+            | Kind::Scrambled => Origin::Upstream,
         };
         let text = redact::text(text.trim()).into();
         Self { kind, origin, opened: Opened::Nothing, text, ffmpeg: None, retry_after: None }
@@ -99,6 +107,19 @@ impl SourceError {
         Self::new(kind, &format!("request upstream stream failed: {detail}"))
     }
 
+    /// The source is this very server, and what it gives would go round for ever.
+    #[must_use]
+    pub fn own_server(address: impl fmt::Display) -> Self {
+        let text = format!("the source is this very server: it listens on {address} itself");
+        Self::new(Kind::OwnServer, &text)
+    }
+
+    /// True when the stream would have gone round: the source is this very server, or leads back to it.
+    #[must_use]
+    pub fn is_loop(&self) -> bool {
+        self.kind == Kind::OwnServer || self.status_code() == Some(LOOP_DETECTED)
+    }
+
     /// The mode is none of those that exist.
     #[must_use]
     pub fn unsupported_mode(mode: &str) -> Self {
@@ -108,7 +129,10 @@ impl SourceError {
     /// The upstream refused with a status; `preview` is the beginning of what it said.
     #[must_use]
     pub fn status(status: u16, preview: &str, retry_after: Option<Duration>) -> Self {
-        let preview = preview.trim();
+        let preview = match preview.trim() {
+            "" if status == LOOP_DETECTED => "loop detected: the source leads back to this server",
+            said => said,
+        };
         let text = if preview.is_empty() {
             format!("upstream returned status {status}")
         } else {
@@ -140,6 +164,13 @@ impl SourceError {
             words => format!("{exit}: {words}").into(),
         });
         Self { opened: Opened::Ffmpeg, ffmpeg, ..self }
+    }
+
+    /// True when ffmpeg has given up because it had not looked at its input for long enough.
+    #[must_use]
+    pub fn lacks_parameters(&self) -> bool {
+        let words = self.ffmpeg.as_deref().unwrap_or_default();
+        PARAMETER_WORDS.iter().any(|word| words.contains(word))
     }
 
     /// What went wrong.
@@ -197,6 +228,7 @@ impl SourceError {
         match self.kind {
             Kind::UnsupportedMode => 500,
             Kind::Unusable
+            | Kind::OwnServer
             | Kind::Unresolved
             | Kind::Connection
             | Kind::Tls
@@ -208,6 +240,7 @@ impl SourceError {
             | Kind::Timeout
             | Kind::Inventory
             | Kind::NoEntryPoint
+            | Kind::Scrambled
             | Kind::Spawn => 502,
         }
     }
@@ -249,6 +282,10 @@ fn status_after(rest: &str) -> Option<u16> {
     let code = digits.get(..3).filter(|_| end == 3)?;
     code.parse().ok().filter(|code| (400..=599).contains(code))
 }
+
+/// What ffmpeg says about streams of which it has not seen enough.
+const PARAMETER_WORDS: &[&str] =
+    &["codec parameters", "sample rate not set", "dimensions not set", "Could not write header"];
 
 const STATUS_WORDS: &[&str] = &["upstream returned status", "http error", "server returned"];
 

@@ -5,6 +5,7 @@
 //! * [`ffmpeg`]: the argument lists of the child, by what the installed ffmpeg knows.
 //! * [`sniff`]: what a body is when it is no transport stream.
 //! * [`profile`]: what its pictures and sound are like.
+//! * [`pace`]: how far ahead of viewers it is read.
 //! * [`startup`]: one attempt, from the first byte to the first picture.
 //! * [`telemetry`]: what that attempt has shown.
 //! * [`watch`]: whether a started source still delivers what viewers need.
@@ -15,6 +16,7 @@ pub mod direct;
 pub mod error;
 pub mod ffmpeg;
 pub mod mode;
+pub mod pace;
 pub mod profile;
 pub mod scheme;
 pub mod sniff;

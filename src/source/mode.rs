@@ -122,6 +122,18 @@ pub fn plan_after(mode: Mode, opening: Opening, failure: &SourceError) -> Option
     }
 }
 
+/// True when ffmpeg need not look at a source for long: what is copied from a transport stream needs no more than the
+/// tables. A playlist is none, and what it names is not known.
+#[must_use]
+pub fn may_be_quick(remux: Remux, url: &str) -> bool {
+    let is_stream = match Scheme::of(url.trim()) {
+        Scheme::Http | Scheme::Https => !is_playlist(url),
+        Scheme::Udp | Scheme::Rtp | Scheme::Srt | Scheme::Tcp => true,
+        Scheme::Rtsp | Scheme::Rtmp | Scheme::Test | Scheme::Other => false,
+    };
+    remux == Remux::Copy && is_stream
+}
+
 /// True when the path's ending names an HLS or DASH playlist.
 pub(super) fn is_playlist(url: &str) -> bool {
     let path = url.split(['?', '#']).next().unwrap_or("").to_ascii_lowercase();
@@ -192,6 +204,20 @@ mod tests {
             (Mode::Direct, Opening::Direct, body(Body::Hls), None),
         ] {
             assert_eq!(plan_after(mode, opening, &failure), expected, "{mode} {opening:?} {failure}");
+        }
+    }
+
+    #[test]
+    fn what_is_copied_from_a_stream_is_looked_at_quickly() {
+        for (remux, url, expected) in [
+            (Remux::Copy, "http://h/1.ts", true),
+            (Remux::Copy, "udp://@239.0.0.1:1234", true),
+            (Remux::Copy, "http://h/index.m3u8?x", false),
+            (Remux::Copy, "rtsp://h/1", false),
+            (Remux::Copy, "test://pattern", false),
+            (Remux::Transcode, "http://h/1.ts", false),
+        ] {
+            assert_eq!(may_be_quick(remux, url), expected, "{remux:?} {url}");
         }
     }
 

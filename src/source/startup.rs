@@ -71,6 +71,8 @@ pub struct Seen {
     pub programme: Option<Programme>,
     /// Where a decoder can start.
     pub entry_point: Option<u64>,
+    /// All that there is to show is scrambled.
+    pub is_scrambled: bool,
 }
 
 /// What follows from what was seen.
@@ -169,6 +171,9 @@ fn judge(params: &Params, seen: &Seen) -> Verdict {
     {
         return Verdict::Failed(missing_components(programme));
     }
+    if seen.is_scrambled {
+        return Verdict::Failed(scrambled());
+    }
     if let Some(from) = start(seen)
         && seen.bytes >= params.bytes_min.max(1)
         // An entry point that the bytes end at has no picture yet.
@@ -233,6 +238,10 @@ fn ended_early(params: &Params, seen: &Seen) -> SourceError {
     SourceError::new(Kind::Closed, &text)
 }
 
+fn scrambled() -> SourceError {
+    SourceError::new(Kind::Scrambled, "startup stream is scrambled: it has no clear pictures or sound")
+}
+
 fn nothing_found(seen: &Seen) -> SourceError {
     let what = if awaits_entry_point(seen) {
         "random-access marker was"
@@ -262,7 +271,7 @@ mod tests {
     }
 
     fn seen(bytes: u64, programme: Option<Programme>, entry_point: Option<u64>) -> Seen {
-        Seen { bytes, first_packet: (bytes >= 188).then_some(0), programme, entry_point }
+        Seen { bytes, first_packet: (bytes >= 188).then_some(0), programme, entry_point, is_scrambled: false }
     }
 
     fn text(verdict: Verdict) -> String {
@@ -380,6 +389,17 @@ mod tests {
             (seen(12_000, Some(TV), Some(9_400)), "ready from 9400"),
         ] {
             assert_eq!(text(Startup::new(params(), T0).observe(seen)), expected, "{seen:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_scrambled_fails_at_once_and_says_so() {
+        for programme in [TV, RADIO, CAMERA] {
+            let mut startup = Startup::new(params(), T0);
+            assert_eq!(startup.observe(seen(1880, None, None)), Verdict::KeepGoing);
+            let verdict = startup.observe(Seen { is_scrambled: true, ..seen(3760, Some(programme), None) });
+            assert!(matches!(&verdict, Verdict::Failed(failure) if failure.kind() == Kind::Scrambled));
+            assert_eq!(text(verdict), "startup stream is scrambled: it has no clear pictures or sound");
         }
     }
 

@@ -1,34 +1,50 @@
 //! The watchdog of a running source: notices when what viewers need has stopped coming.
 //!
-//! A *cycle* is the time one started source is read. In it four things should keep moving:
+//! A stall is the end of programme, not of bytes. What was delivered lasts as long as its own times say: a source
+//! that sends six seconds of programme every six seconds is silent most of the time and well. So each thing that
+//! should keep moving has a *supply*, the moment at which what was delivered of it runs out, and stands still from
+//! then on.
 //!
-//! | stall | what stands still | measured in |
-//! |---|---|---|
-//! | [`StallKind::Silence`] | bytes | wall time |
-//! | [`StallKind::OnlyNull`] | packets of the programme, while null packets and tables go on | flow time |
-//! | [`StallKind::VideoSilent`] | packets of the programme's video | flow time |
-//! | [`StallKind::PcrFrozen`] | the programme's clock | flow time |
+//! | stall | what stands still |
+//! |---|---|
+//! | [`StallKind::Silence`] | bytes |
+//! | [`StallKind::OnlyNull`] | clear packets of the programme, while null packets and tables go on |
+//! | [`StallKind::Scrambled`] | any of these since scrambled packets have come in their place |
+//! | [`StallKind::VideoSilent`] | pictures: clear packets of video whose time was not there before |
+//! | [`StallKind::AudioSilent`] | the sound of a programme without pictures, in the same sense |
+//! | [`StallKind::PcrFrozen`] | every time there is: the programme's clock, and those of pictures and sound |
 //!
-//! *Flow time* is wall time in which bytes arrive: of a longer gap between two reads only a part counts. A source
-//! that delivers a burst every few seconds is silent between them and by that alone, so what a burst ends with
-//! must not look as if it had died. What has shown that it moves rarely (pictures of a radio programme, a clock
-//! every few seconds) is given twice the longest gap it has survived.
+//! The supply of a thing ends at `max(supply, now) + programme received`, where the programme received is what
+//! [`Inspector::media`] has added since the last read: times of pictures for pictures, of sound for sound, of
+//! whichever is further for the rest, and the clock where nothing else has a time. It never ends later than
+//! half a minute from now, and of a thousandth nothing is counted, so that neither a clock that is a little fast nor
+//! a burst of hours ago delays what is to be noticed now.
+//!
+//! What stands still counts while other programme is being shown or bytes come; of a longer time only a part does:
+//! what the last read before a silence ends with must not look as if it had died. What has shown that it moves
+//! rarely (pictures of a radio programme, a clock every few seconds) is given twice the longest gap it has survived.
 //!
 //! Deadlines are exact: nothing here wants to be polled.
+
+mod pulse;
 
 use std::time::Duration;
 
 use crate::base::Instant;
-use crate::ts::{Inspector, Pcr, StreamKind};
+use crate::ts::{Inspector, MediaSeen, Pcr, StreamKind};
 
-/// The most flow time that one gap between reads counts.
+use pulse::Pulse;
+
+/// One part of so many of the programme received is not counted.
+const LEAK_PARTS: u32 = 1000;
+/// Of a time in which no bytes come and nothing delivered is left no more than this counts for one thing alone.
 const FLOW_GAP_MAX: Duration = Duration::from_secs(1);
-/// Something that has moved for this long without a gap as long as a stall is expected to go on.
-const STEADY_AFTER: Duration = Duration::from_millis(250);
-/// What has not moved steadily yet is given at least this long.
-const UNSTEADY_PATIENCE: Duration = Duration::from_secs(30);
-/// How long gaps are remembered: at least one of these, at most two.
-const GAP_MEMORY: Duration = Duration::from_secs(60);
+/// A camera without sound that has shown one picture so far may take this long for the next.
+const SECOND_PICTURE_PATIENCE: Duration = Duration::from_secs(10);
+/// Fewer pictures than this are the cover of a radio programme.
+const PICTURES_MIN: u64 = 3;
+/// Fewer pictures than this do not show how often they come.
+const STEADY_PICTURES_MIN: u64 = 10;
 /// After viewers came back, a source that was silent meanwhile has this long to say something.
 const RESUME_GRACE: Duration = Duration::from_secs(1);
 /// A gap between reads that counts as a read pause.
@@ -50,12 +66,24 @@ pub struct Progress {
     pub bytes: u64,
     /// The programme's clock.
     pub pcr: Option<Pcr>,
-    /// Packets of the programme's video.
+    /// How much programme there was.
+    pub media: MediaSeen,
+    /// Clear packets of the programme's video.
     pub video_packets: u64,
-    /// Packets of the programme; while it is unknown, or has neither video nor audio, all that are not null.
+    /// Those of them that bring something new.
+    pub video_news: u64,
+    /// Pictures that began.
+    pub pictures: u64,
+    /// Clear packets of the programme's audio that bring something new.
+    pub audio_news: u64,
+    /// Clear packets of the programme; while it is unknown, or has neither video nor audio, all that are not null.
     pub payload_packets: u64,
+    /// Scrambled packets of the programme.
+    pub scrambled_packets: u64,
     /// The programme has video.
     pub has_video: bool,
+    /// The programme has audio.
+    pub has_audio: bool,
 }
 
 impl Progress {
@@ -64,19 +92,30 @@ impl Progress {
     pub fn of(inspector: &Inspector, bytes: u64) -> Self {
         let counts = inspector.counts();
         let has = |kind| inspector.programme().is_some_and(|programme| programme.pmt.first(kind).is_some());
-        let has_video = has(StreamKind::Video);
-        let payload_packets = if has_video || has(StreamKind::Audio) {
+        let (has_video, has_audio) = (has(StreamKind::Video), has(StreamKind::Audio));
+        let payload_packets = if has_video || has_audio {
             counts.video + counts.audio
         } else {
-            counts.packets - counts.null - counts.transport_errors
+            counts.packets - counts.null - counts.transport_errors - counts.scrambled
         };
         Self {
             bytes,
             pcr: inspector.last_pcr().map(|sample| sample.pcr),
+            media: inspector.media(),
             video_packets: counts.video,
+            video_news: counts.video_news,
+            pictures: counts.pictures,
+            audio_news: counts.audio_news,
             payload_packets,
+            scrambled_packets: counts.unreadable,
             has_video,
+            has_audio,
         }
+    }
+
+    /// One picture has come, and there is no sound that would come in between.
+    const fn awaits_second_picture(&self) -> bool {
+        self.has_video && !self.has_audio && self.pictures == 1
     }
 }
 
@@ -87,9 +126,13 @@ pub enum StallKind {
     Silence,
     /// The programme, while null packets or tables go on.
     OnlyNull,
+    /// The programme, or its pictures, while scrambled packets come.
+    Scrambled,
     /// The pictures.
     VideoSilent,
-    /// The clock.
+    /// The sound of a programme without pictures.
+    AudioSilent,
+    /// All times.
     PcrFrozen,
 }
 
@@ -100,7 +143,9 @@ impl StallKind {
         match self {
             Self::Silence => "silence",
             Self::OnlyNull => "only_null",
+            Self::Scrambled => "scrambled",
             Self::VideoSilent => "video_silent",
+            Self::AudioSilent => "audio_silent",
             Self::PcrFrozen => "pcr_frozen",
         }
     }
@@ -111,7 +156,7 @@ impl StallKind {
 pub struct Stall {
     /// What stands still.
     pub kind: StallKind,
-    /// When it moved last.
+    /// When what had been delivered of it ran out.
     pub since: Instant,
 }
 
@@ -156,11 +201,18 @@ pub struct Watch {
     resumed_at: Option<Instant>,
     last_byte_at: Instant,
     seen: Option<Progress>,
-    /// Flow time since the cycle began, at the last byte.
+    /// What was there when the cycle began.
+    media_before: MediaSeen,
+    /// Time in which bytes came since the cycle began, at the last byte: of a gap between two reads a part.
     flow: Duration,
     payload: Pulse,
     video: Pulse,
-    pcr: Pulse,
+    audio: Pulse,
+    times: Pulse,
+    /// When a clear packet of video came last, with something new or without.
+    video_packet_at: Instant,
+    /// When a scrambled packet of the programme came last.
+    scrambled_at: Option<Instant>,
 }
 
 impl Watch {
@@ -175,34 +227,68 @@ impl Watch {
             resumed_at: None,
             last_byte_at: now,
             seen: None,
+            media_before: MediaSeen::default(),
             flow: Duration::ZERO,
             payload: pulse,
             video: pulse,
-            pcr: pulse,
+            audio: pulse,
+            times: pulse,
+            video_packet_at: now,
+            scrambled_at: None,
         }
+    }
+
+    /// Viewers are not shown the programme that had been seen by then.
+    #[must_use]
+    pub fn after(self, media_before: MediaSeen) -> Self {
+        Self { media_before, ..self }
     }
 
     /// More was read, or nothing was. Returns the read pause that it ended.
     pub fn observe(&mut self, now: Instant, seen: &Progress) -> Option<ReadPause> {
-        let before = self.seen.unwrap_or_default();
+        let (before, media_before) = match &self.seen {
+            Some(before) => (*before, before.media),
+            None => (Progress::default(), self.media_before),
+        };
         if seen.bytes == before.bytes {
             return None;
         }
         self.seen = Some(*seen);
         let read_pause = self.read_pause(now, PauseEnd::Recovered);
-        self.flow += (now - self.last_byte_at).min(self.flow_gap_max());
-        self.last_byte_at = now;
-        let (flow, limit) = (self.flow, self.params.stall_detect);
-        if seen.payload_packets != before.payload_packets {
-            self.payload.moved(flow, now, limit);
+        let (last_byte_at, supply, gap_max) = (self.last_byte_at, self.payload.supply, self.flow_gap_max());
+        self.flow += (now - last_byte_at).min(gap_max);
+        for pulse in [&mut self.payload, &mut self.video, &mut self.audio, &mut self.times] {
+            pulse.wait(last_byte_at, supply, now, gap_max);
         }
+        self.last_byte_at = now;
+
+        let (flow, limit) = (self.flow, self.params.stall_detect);
+        let video = received(seen.media.video, media_before.video);
+        let audio = received(seen.media.audio, media_before.audio);
+        let clock = received(seen.media.clock, media_before.clock);
         if seen.has_video && !before.has_video {
             self.video = Pulse::new(flow, now);
-        } else if seen.video_packets != before.video_packets {
-            self.video.moved(flow, now, limit);
         }
-        if seen.pcr != before.pcr {
-            self.pcr.moved(flow, now, limit);
+        if seen.video_news != before.video_news {
+            self.video.moved(flow, now, limit, video);
+        }
+        if seen.audio_news != before.audio_news {
+            self.audio.moved(flow, now, limit, audio);
+        }
+        let has_times = seen.media.video.is_some() || seen.media.audio.is_some();
+        if seen.pcr != before.pcr || !video.is_zero() || !audio.is_zero() {
+            self.times.moved(flow, now, limit, if has_times { Duration::ZERO } else { clock });
+            self.times.last_until(self.video.supply.max(self.audio.supply));
+        }
+        if seen.payload_packets != before.payload_packets {
+            self.payload.moved(flow, now, limit, Duration::ZERO);
+            self.payload.last_until(self.video.supply.max(self.audio.supply).max(self.times.supply));
+        }
+        if seen.video_packets != before.video_packets {
+            self.video_packet_at = now;
+        }
+        if seen.scrambled_packets != before.scrambled_packets {
+            self.scrambled_at = Some(now);
         }
         read_pause
     }
@@ -258,21 +344,38 @@ impl Watch {
             .resumed_at
             .map(|resumed| resumed + RESUME_GRACE.min(self.params.stall_detect))
             .unwrap_or_default();
-        let silence = Some((
-            self.last_byte_at + self.params.stall_detect,
-            Stall { kind: StallKind::Silence, since: self.last_byte_at },
-        ));
+        let seen = self.seen.unwrap_or_default();
         let content = |kind, armed: bool, pulse: &Pulse| {
             let at = self.content_deadline(pulse).filter(|_| armed && self.params.content)?;
-            Some((at, Stall { kind, since: pulse.moved_at }))
+            Some((at, Stall { kind, since: pulse.supply }))
         };
-        let seen = self.seen.unwrap_or_default();
+        let instead = |kind, pulse: &Pulse| {
+            let is_scrambled = self.scrambled_at.is_some_and(|at| at > pulse.moved_at);
+            if is_scrambled { StallKind::Scrambled } else { kind }
+        };
+        // What has been scrambled from its first packet on need not have run to be missed.
+        let is_unread = seen.payload_packets == 0 && seen.scrambled_packets > 0;
+        let payload = self.payload.steady_if(self.payload.steady || is_unread);
+        let has_pictures = seen.has_video && seen.video_packets > 0;
+        let has_video = has_pictures && seen.pictures >= PICTURES_MIN;
+        let is_steady = self.video.steady && seen.pictures >= STEADY_PICTURES_MIN;
+        let moving = self.video.steady_if(is_steady);
+        // A clock that never ran steadily is none.
+        let times = content(StallKind::PcrFrozen, self.times.steady, &self.times);
+        let video = content(instead(StallKind::VideoSilent, &moving), has_video, &moving);
+        // Pictures that are sent again and again stand still because time does, not the other way round.
+        let repeats = self.video_packet_at > self.video.moved_at;
+        let [graver, other] = if repeats { [times, video] } else { [video, times] };
         [
-            silence,
-            content(StallKind::OnlyNull, seen.payload_packets > 0, &self.payload),
-            content(StallKind::VideoSilent, seen.has_video && seen.video_packets > 0, &self.video),
-            // A clock that never ran steadily is none.
-            content(StallKind::PcrFrozen, seen.pcr.is_some() && self.pcr.steady, &self.pcr),
+            Some(self.silence(&seen, instead(StallKind::Silence, &payload))),
+            content(instead(StallKind::OnlyNull, &payload), is_unread || seen.payload_packets > 0, &payload),
+            graver,
+            other,
+            content(
+                instead(StallKind::AudioSilent, &self.audio),
+                !has_pictures && seen.audio_news > 0,
+                &self.audio,
+            ),
         ]
         .into_iter()
         .flatten()
@@ -280,61 +383,29 @@ impl Watch {
         .map(move |(at, stall)| (at.max(floor), stall))
     }
 
-    /// When the flow time since something moved reaches its limit; `None` when bytes must come before that.
+    fn silence(&self, seen: &Progress, kind: StallKind) -> (Instant, Stall) {
+        let since = self.last_byte_at.max(self.payload.supply);
+        let limit = self.params.stall_detect;
+        let limit = if seen.awaits_second_picture() { limit.max(SECOND_PICTURE_PATIENCE) } else { limit };
+        (since + limit, Stall { kind, since })
+    }
+
+    /// When the time that something has stood still reaches its limit; `None` when bytes must come before that.
     fn content_deadline(&self, pulse: &Pulse) -> Option<Instant> {
-        let left = pulse.limit(self.params.stall_detect).saturating_sub(self.flow - pulse.moved_flow);
-        (left <= self.flow_gap_max()).then(|| self.last_byte_at + left)
+        let left = pulse.limit(self.params.stall_detect).saturating_sub(pulse.stood);
+        let at = self.last_byte_at.max(pulse.supply) + left;
+        (at <= self.last_byte_at.max(self.payload.supply) + self.flow_gap_max()).then_some(at)
     }
 }
 
-/// Something that should keep moving. Durations are flow time.
-#[derive(Clone, Copy, Debug)]
-struct Pulse {
-    moved_at: Instant,
-    moved_flow: Duration,
-    /// Since when it has moved without a gap as long as a stall.
-    run_began: Duration,
-    steady: bool,
-    /// The longest gap since `gaps_began`, and of the time before.
-    longest_gaps: [Duration; 2],
-    gaps_began: Duration,
+/// The programme that came between two looks.
+fn received(now: Option<Duration>, before: Option<Duration>) -> Duration {
+    let received = now.unwrap_or_default().saturating_sub(before.unwrap_or_default());
+    received - received / LEAK_PARTS
 }
 
-impl Pulse {
-    const fn new(flow: Duration, now: Instant) -> Self {
-        Self {
-            moved_at: now,
-            moved_flow: flow,
-            run_began: flow,
-            steady: false,
-            longest_gaps: [Duration::ZERO; 2],
-            gaps_began: flow,
-        }
-    }
-
-    fn moved(&mut self, flow: Duration, now: Instant, stall: Duration) {
-        let gap = flow - self.moved_flow;
-        if gap >= stall {
-            self.run_began = flow;
-        }
-        self.steady |= flow - self.run_began >= STEADY_AFTER;
-        if flow - self.gaps_began >= GAP_MEMORY {
-            self.longest_gaps = [Duration::ZERO, self.longest_gaps[0]];
-            self.gaps_began = flow;
-        }
-        self.longest_gaps[0] = self.longest_gaps[0].max(gap);
-        self.moved_at = now;
-        self.moved_flow = flow;
-    }
-
-    /// The flow time after which standing still is a stall.
-    fn limit(&self, stall: Duration) -> Duration {
-        let usual = self.longest_gaps[0].max(self.longest_gaps[1]) * 2;
-        let least = if self.steady { stall } else { UNSTEADY_PATIENCE.max(stall * 4) };
-        usual.max(least)
-    }
-}
-
+#[cfg(test)]
+mod sources;
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -387,7 +458,9 @@ mod tests {
 
         fn read(&mut self, now_ms: u64, read: Read) {
             self.wait(now_ms.saturating_sub(1));
-            let Progress { bytes, pcr, video_packets, payload_packets, .. } = &mut self.progress;
+            let Progress {
+                bytes, pcr, video_packets, video_news, audio_news, pictures, payload_packets, ..
+            } = &mut self.progress;
             *bytes += 1880;
             let (video, audio, clock) = match read {
                 Read::Nulls => (0, 0, false),
@@ -399,6 +472,9 @@ mod tests {
             };
             *video_packets += video;
             *payload_packets += video + audio;
+            *video_news += video;
+            *audio_news += audio;
+            *pictures += video / 6;
             if clock {
                 // So near its end that it wraps in every test.
                 let start = Pcr::from_ticks(Pcr::MODULUS - 1000);
@@ -435,14 +511,21 @@ mod tests {
     #[test]
     fn what_makes_nothing_whole_is_silence_and_what_it_shows_counts_once_something_is() {
         let mut watch = Watch::new(PARAMS, at(0));
-        let first = Progress { bytes: 188, video_packets: 1, payload_packets: 1, has_video: true, pcr: None };
+        let first = Progress {
+            bytes: 188,
+            video_packets: 1,
+            video_news: 1,
+            payload_packets: 1,
+            has_video: true,
+            ..Progress::default()
+        };
         watch.observe(at(0), &first);
         for seconds in 1..4 {
-            let held = Progress { pcr: Some(Pcr::from_ticks(seconds)), video_packets: 1 + seconds, ..first };
+            let held = Progress { pcr: Some(Pcr::from_ticks(seconds)), video_news: 1 + seconds, ..first };
             watch.observe(at(seconds * 1000), &held);
             assert_eq!(watch.next_deadline(), Some(at(4000)), "after {seconds} s");
         }
-        let whole = Progress { bytes: 376, video_packets: 4, payload_packets: 4, ..first };
+        let whole = Progress { bytes: 376, video_news: 4, payload_packets: 4, ..first };
         watch.observe(at(3500), &whole);
         assert_eq!((watch.video.moved_at, watch.payload.moved_at), (at(3500), at(3500)));
         assert_eq!(watch.next_deadline(), Some(at(7500)));
@@ -636,9 +719,11 @@ mod tests {
 
     #[test]
     fn the_words_are_those_of_logs_and_metrics() {
-        use StallKind::{OnlyNull, PcrFrozen, Silence, VideoSilent};
-        let kinds = [Silence, OnlyNull, VideoSilent, PcrFrozen].map(StallKind::as_str);
-        assert_eq!(kinds, ["silence", "only_null", "video_silent", "pcr_frozen"]);
+        use StallKind::{AudioSilent, OnlyNull, PcrFrozen, Scrambled, Silence, VideoSilent};
+        let kinds =
+            [Silence, OnlyNull, VideoSilent, PcrFrozen, Scrambled, AudioSilent].map(StallKind::as_str);
+        let words = ["silence", "only_null", "video_silent", "pcr_frozen", "scrambled", "audio_silent"];
+        assert_eq!(kinds, words);
         let ends = [PauseEnd::Recovered, PauseEnd::PumpExit, PauseEnd::CtxCancel].map(PauseEnd::as_str);
         assert_eq!(ends, ["recovered", "pump_exit", "ctx_cancel"]);
     }

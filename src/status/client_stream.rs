@@ -50,6 +50,7 @@ impl<'a> ClientStreamStatus<'a> {
         moment: Moment,
     ) -> Self {
         let record = &session.record;
+        let moment = moment.of_core(record.lost);
         let source = record.source();
         Self {
             tuner_id: tuner,

@@ -44,21 +44,21 @@ impl Serialize for Address {
 }
 
 /// A short text without an allocation.
-pub(super) struct Line {
+struct Line {
     bytes: [u8; Self::BYTES_MAX],
     length: usize,
 }
 
 impl Line {
-    /// The longest is a time to the nanosecond with a year of four digits.
-    const BYTES_MAX: usize = 32;
+    /// The longest is an IPv4 address with its port.
+    const BYTES_MAX: usize = 24;
 
-    pub(super) const fn new() -> Self {
+    const fn new() -> Self {
         Self { bytes: [0; Self::BYTES_MAX], length: 0 }
     }
 
     /// Appends an ASCII character.
-    pub(super) fn push(&mut self, byte: u8) {
+    fn push(&mut self, byte: u8) {
         self.bytes[self.length] = byte;
         self.length += 1;
     }
@@ -70,7 +70,7 @@ impl Line {
     }
 
     /// Appends the last `digits` digits of a number.
-    pub(super) fn push_digits(&mut self, mut number: u32, digits: usize) {
+    fn push_digits(&mut self, mut number: u32, digits: usize) {
         for place in self.bytes[self.length..self.length + digits].iter_mut().rev() {
             *place = b'0' + u8::try_from(number % 10).expect("a digit");
             number /= 10;
@@ -78,14 +78,7 @@ impl Line {
         self.length += digits;
     }
 
-    /// Takes zeros from the end.
-    pub(super) fn trim_zeros(&mut self) {
-        while self.length > 0 && self.bytes[self.length - 1] == b'0' {
-            self.length -= 1;
-        }
-    }
-
-    pub(super) fn as_str(&self) -> &str {
+    fn as_str(&self) -> &str {
         std::str::from_utf8(&self.bytes[..self.length]).expect("only ASCII is appended")
     }
 }

@@ -3,11 +3,10 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
 use crate::base::{Instant, WallTime};
-
-use super::encode::Line;
 
 /// What stands for a time that never was. Fields that hold a time are never left out.
 const NEVER: &str = "0001-01-01T00:00:00Z";
@@ -27,7 +26,7 @@ impl Serialize for GoTime {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0 {
             None => serializer.serialize_str(NEVER),
-            Some(wall) => serializer.serialize_str(rfc3339_line(wall).as_str()),
+            Some(wall) => serializer.collect_str(&timestamp(wall)),
         }
     }
 }
@@ -47,6 +46,13 @@ impl Moment {
     #[must_use]
     pub fn now(&self) -> GoTime {
         self.time(self.at)
+    }
+
+    /// This moment by the own time of a core that has lost so much.
+    #[must_use]
+    pub fn of_core(self, lost: Duration) -> Self {
+        let lost = u64::try_from(lost.as_nanos()).unwrap_or(u64::MAX);
+        Self { at: Instant::from_nanos(self.at.as_nanos().saturating_sub(lost)), ..self }
     }
 
     /// Another moment. Cut to milliseconds: the wall clock is asked anew for each answer, and finer digits
@@ -72,51 +78,11 @@ impl Moment {
 /// `2026-03-01T20:15:00.5Z`.
 #[must_use]
 pub fn rfc3339(wall: WallTime) -> String {
-    rfc3339_line(wall).as_str().to_owned()
+    timestamp(wall).to_string()
 }
 
-/// An answer about thousands of viewers holds three times per viewer: neither an allocation for each nor the
-/// formatter of the standard library, which would take most of the time.
-fn rfc3339_line(wall: WallTime) -> Line {
-    let small =
-        |number: u64| u32::try_from(number).expect("a part of a time that 64 bits of nanoseconds hold");
-    let seconds = wall.unix_seconds();
-    let (year, month, day) = civil(seconds / 86_400);
-    let second_of_day = small(seconds % 86_400);
-    let mut text = Line::new();
-    for (number, digits, behind) in [
-        (small(year), 4, b'-'),
-        (small(month), 2, b'-'),
-        (small(day), 2, b'T'),
-        (second_of_day / 3600, 2, b':'),
-        (second_of_day / 60 % 60, 2, b':'),
-    ] {
-        text.push_digits(number, digits);
-        text.push(behind);
-    }
-    text.push_digits(second_of_day % 60, 2);
-    let fraction = small(wall.unix_nanos() % NANOS_PER_SECOND);
-    if fraction > 0 {
-        text.push(b'.');
-        text.push_digits(fraction, 9);
-        text.trim_zeros();
-    }
-    text.push(b'Z');
-    text
-}
-
-/// Year, month and day of a day counted from 1970-01-01, by the Gregorian calendar: eras of 400 years that
-/// begin on the first of March, so that the leap day is the last of its year.
-fn civil(day_of_epoch: u64) -> (u64, u64, u64) {
-    let day = day_of_epoch + 719_468;
-    let era = day / 146_097;
-    let day_of_era = day % 146_097;
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day_of_month = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day_of_month)
+fn timestamp(wall: WallTime) -> Timestamp {
+    Timestamp::from_nanosecond(wall.unix_nanos().into()).expect("64 bits of nanoseconds end in the year 2554")
 }
 
 /// `1h0m0s`, `1m2.345s`, `250ms`, `0s`.

@@ -123,6 +123,7 @@ impl SubscriberHistory {
 impl<'a> SharedSessionHistory<'a> {
     /// A session with those who watch it now.
     pub(super) fn new(session: &'a SessionRecord, watching: &'a [ViewerSnapshot], moment: Moment) -> Self {
+        let moment = moment.of_core(session.lost);
         let mut subscribers: Vec<_> =
             session.subscribers.iter().map(|viewer| SubscriberHistory::gone(viewer, moment)).collect();
         subscribers.extend(watching.iter().map(|viewer| SubscriberHistory::watching(viewer, moment)));

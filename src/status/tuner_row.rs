@@ -190,6 +190,8 @@ fn state(kind: Kind, has_viewers: bool, has_session: bool) -> &'static str {
 impl<'a> TunerStatus<'a> {
     pub(super) fn new(row: Row<'a>, moment: Moment) -> Self {
         let Row { tuner, kind, lease, session } = row;
+        let lease_started_at = moment.time_or_never(lease.map(|lease| lease.started_at));
+        let moment = session.map_or(moment, |session| moment.of_core(session.record.lost));
         let record = session.map(|session| &session.record);
         let source = record.and_then(|record| record.source());
         let viewers = session.map_or(&[][..], |session| &session.viewers);
@@ -205,7 +207,7 @@ impl<'a> TunerStatus<'a> {
             state: state(kind, !viewers.is_empty(), session.is_some()),
             guide_number: record.map_or(label, |record| &record.guide_number),
             lease_client_addr: lease.map(client_of).unwrap_or_default(),
-            lease_started_at: moment.time_or_never(lease.map(|lease| lease.started_at)),
+            lease_started_at,
             channel_id: record.map_or(0, |record| record.channel.0),
             guide_name: record.map_or("", |record| &record.guide_name),
             source: source.map(SourceIdentity::new).unwrap_or_default(),

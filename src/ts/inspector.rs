@@ -1,20 +1,27 @@
 //! Looks at every packet of one source run and remembers what others need to know about it.
 
+use std::time::Duration;
+
 use crate::base::limits::PACKET_BYTES;
 use crate::ts::clock_ref::Pts;
 use crate::ts::codec::{Codec, StreamKind};
 use crate::ts::continuity::{Continuity, ContinuityTable};
 use crate::ts::entry_point::EntryDetector;
 use crate::ts::inventory::{Inventory, PesSightings};
+use crate::ts::media_clock::MediaClock;
 use crate::ts::packet::{AdaptationField, Packet, PacketBytes, Pid};
 use crate::ts::pcr_clock::{PcrClock, PcrSample};
 use crate::ts::pes::{PesReader, kind_of_start};
+use crate::ts::pes_times::PesStart;
 use crate::ts::psi::{Programme, PsiTracker, TablePackets};
 use crate::ts::skip::Snapshot;
 
 /// Entry points closer together than this are left out: audio has one in every PES packet, and a ring's index
 /// of them should reach back as far as the ring. 0.25 s.
 const ENTRY_GAP_TICKS: i64 = 22_500;
+
+/// Scrambled packets of a programme, without a clear one that could be shown, that make it a scrambled one.
+const SCRAMBLED_MIN: u64 = 8;
 
 /// A place where a viewer may start.
 #[derive(Clone, Debug)]
@@ -39,10 +46,18 @@ pub struct PacketCounts {
     pub packets: u64,
     /// Without meaning.
     pub null: u64,
-    /// Of the programme's video streams, with payload: a clock alone is no picture.
+    /// Of the programme's video streams, clear and with payload: a clock alone is no picture.
     pub video: u64,
-    /// Of the programme's audio streams, with payload.
+    /// Of the programme's audio streams, clear and with payload.
     pub audio: u64,
+    /// Of the programme's video and audio streams, scrambled, be it the packet or what is in it.
+    pub unreadable: u64,
+    /// Those of video that bring something new: not again a time that was shown before.
+    pub video_news: u64,
+    /// Those of audio that do.
+    pub audio_news: u64,
+    /// PES packets of video that begin in clear packets.
+    pub pictures: u64,
     /// With the transport error indicator.
     pub transport_errors: u64,
     /// Scrambled.
@@ -59,6 +74,48 @@ impl PacketCounts {
     pub const fn bytes(&self) -> u64 {
         self.packets * PACKET_BYTES as u64
     }
+}
+
+/// How much programme has been seen since the run began, by the times in it; `None` where there are none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct MediaSeen {
+    /// By the times of the pictures.
+    pub video: Option<Duration>,
+    /// By the times of the sound.
+    pub audio: Option<Duration>,
+    /// By the programme's clock.
+    pub clock: Option<Duration>,
+}
+
+/// The times of one kind of stream.
+#[derive(Default)]
+struct Times {
+    clock: MediaClock,
+    /// The PES packet that began last has a time that was there before.
+    repeats: bool,
+    /// It is scrambled itself, in clear packets.
+    is_scrambled: bool,
+}
+
+impl Times {
+    /// A clear packet of such a stream. True when it brings something new.
+    fn packet(&mut self, packet: Packet<'_>) -> bool {
+        if packet.payload_unit_start_indicator()
+            && let Some(payload) = packet.payload()
+        {
+            self.is_scrambled = is_scrambled(payload);
+            self.repeats = match PesStart::read(payload) {
+                PesStart::Timed(times) => !self.clock.at(times.decoding()),
+                PesStart::None | PesStart::Untimed | PesStart::Cut => false,
+            };
+        }
+        !self.repeats && !self.is_scrambled
+    }
+}
+
+/// What the PES header at the beginning of a payload says of the rest.
+fn is_scrambled(payload: &[u8]) -> bool {
+    matches!(payload, [0, 0, 1, _, _, _, flags, ..] if flags & 0xC0 == 0x80 && flags & 0x30 != 0)
 }
 
 /// The kind of each PID of the programme.
@@ -86,6 +143,9 @@ pub struct Inspector {
     kinds: Kinds,
     clock: PcrClock,
     pcr_pid: Option<Pid>,
+    video: Times,
+    audio: Times,
+    clock_media: MediaClock,
     watch: Option<Watch>,
     /// Entry points are searched.
     searches: bool,
@@ -111,6 +171,9 @@ impl Inspector {
             kinds: Kinds(Box::new([StreamKind::Other; Pid::COUNT])),
             clock: PcrClock::default(),
             pcr_pid: None,
+            video: Times::default(),
+            audio: Times::default(),
+            clock_media: MediaClock::default(),
             watch: None,
             searches: true,
             sightings: PesSightings::default(),
@@ -137,13 +200,15 @@ impl Inspector {
             self.counts.null += 1;
             return;
         }
-        match self.kinds.0[pid.index()] {
+        let kind = self.kinds.0[pid.index()];
+        let scrambled = packet.transport_scrambling_control() != 0;
+        self.counts.scrambled += u64::from(scrambled);
+        match kind {
+            StreamKind::Video | StreamKind::Audio if scrambled => self.counts.unreadable += 1,
             StreamKind::Video => self.counts.video += u64::from(packet.has_payload()),
             StreamKind::Audio => self.counts.audio += u64::from(packet.has_payload()),
             StreamKind::Other => {}
         }
-        let scrambled = packet.transport_scrambling_control() != 0;
-        self.counts.scrambled += u64::from(scrambled);
         let intact = match self.continuity.check(packet) {
             Continuity::Fits => true,
             Continuity::Signalled => false,
@@ -162,6 +227,9 @@ impl Inspector {
         }
         if scrambled {
             return;
+        }
+        if packet.has_payload() {
+            self.note_times(kind, packet);
         }
         if self.watch.as_ref().is_some_and(|watch| watch.pid == pid) {
             self.watched(position, packet, intact);
@@ -215,6 +283,25 @@ impl Inspector {
         self.clock.last()
     }
 
+    /// There is a programme, and nothing of what it should show can be read.
+    #[must_use]
+    pub fn is_scrambled(&self) -> bool {
+        let Some(programme) = self.psi.programme() else { return false };
+        let has_video = programme.pmt.first(StreamKind::Video).is_some();
+        let clear = if has_video { self.counts.video_news } else { self.counts.audio_news };
+        clear == 0 && self.counts.unreadable >= SCRAMBLED_MIN
+    }
+
+    /// How much programme has been seen.
+    #[must_use]
+    pub fn media(&self) -> MediaSeen {
+        MediaSeen {
+            video: self.video.clock.media(),
+            audio: self.audio.clock.media(),
+            clock: self.clock_media.media(),
+        }
+    }
+
     /// What has been counted.
     #[must_use]
     pub const fn counts(&self) -> PacketCounts {
@@ -231,6 +318,24 @@ impl Inspector {
         let Some(field) = packet.adaptation_field() else { return };
         if let Some(pcr) = field.pcr() {
             self.clock.observe(PcrSample { pcr, position }, field.discontinuity_indicator());
+            self.clock_media.at(pcr.to_pts());
+        }
+    }
+
+    /// A clear packet with payload.
+    fn note_times(&mut self, kind: StreamKind, packet: Packet<'_>) {
+        match kind {
+            StreamKind::Video => {
+                self.counts.video_news += u64::from(self.video.packet(packet));
+                self.counts.unreadable += u64::from(self.video.is_scrambled);
+                let begins = packet.payload_unit_start_indicator() && !self.video.is_scrambled;
+                self.counts.pictures += u64::from(begins);
+            }
+            StreamKind::Audio => {
+                self.counts.audio_news += u64::from(self.audio.packet(packet));
+                self.counts.unreadable += u64::from(self.audio.is_scrambled);
+            }
+            StreamKind::Other => {}
         }
     }
 
@@ -463,6 +568,10 @@ mod tests {
             null: 1,
             video: 1,
             audio: 4,
+            unreadable: 0,
+            video_news: 1,
+            audio_news: 3,
+            pictures: 1,
             transport_errors: 2,
             scrambled: 0,
             duplicates: 1,

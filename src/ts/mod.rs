@@ -3,7 +3,7 @@
 //! ```text
 //! bytes ─▶ Aligner ─▶ packets ─▶ Inspector ─▶ EntryPoint { position, Snapshot } ─▶ write_join, write_skip
 //!                                    ├──▶ Programme (PAT, PMT), Inventory
-//!                                    └──▶ PacketCounts, the last PCR
+//!                                    └──▶ PacketCounts, MediaSeen, the last PCR
 //! ```
 //!
 //! [`es`] reads what headers of elementary streams tell of pictures and sound.
@@ -14,10 +14,12 @@ mod clock_ref;
 mod codec;
 mod continuity;
 mod crc;
+mod elapsed;
 mod entry_point;
 pub mod es;
 mod inspector;
 mod inventory;
+mod media_clock;
 mod nal;
 mod null;
 mod packet;
@@ -34,8 +36,11 @@ pub use clock_ref::{Pcr, Pts};
 pub use codec::{Codec, CodecSet, Descriptor, Descriptors, StreamKind};
 pub use continuity::{Continuity, ContinuityTable};
 pub use crc::crc32;
+pub use elapsed::Elapsed;
+#[cfg(test)]
+pub(crate) use elapsed::tests as elapsed_tests;
 pub use entry_point::BARE_PICTURES_MAX;
-pub use inspector::{EntryPoint, Inspector, PacketCounts};
+pub use inspector::{EntryPoint, Inspector, MediaSeen, PacketCounts};
 pub use inventory::{ComponentState, Inventory, InventoryMethod};
 pub(crate) use nal::{Piece, StartCodes};
 pub use null::NULL_PACKET;

@@ -25,7 +25,9 @@ for before in $(cat "$here/numbers" 2>/dev/null); do
     if kill -0 "$before" 2>/dev/null; then echo "$before" >>"$here/overlaps"; fi
 done
 echo $$ >>"$here/numbers"
-echo "$*" >>"$here/calls"
+# Headers end lines of their own.
+echo "$*" | tr -d '\r\n' >>"$here/calls"
+echo >>"$here/calls"
 "#;
 
 /// A script in a folder of its own.
@@ -184,7 +186,8 @@ case " $* " in
     printf 'http AVOptions:\n  -reconnect_max_retries <int> E.........\n'
     exit ;;
 esac
-echo "$*" >>"$(dirname "$0")/calls"
+echo "$*" | tr -d '\r\n' >>"$(dirname "$0")/calls"
+echo >>"$(dirname "$0")/calls"
 skips=
 for word; do
     shift

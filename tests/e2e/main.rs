@@ -13,6 +13,8 @@ mod backoff;
 mod ffmpeg;
 mod join;
 mod lifecycle;
+mod loops;
+mod pauses;
 mod probes;
 mod slow_control;
 mod sources;

@@ -129,6 +129,7 @@ fn a_viewer_takes_the_tuner_of_a_source_that_is_being_tried_and_nothing_is_held_
     daemon.channel("200", &[upstream.url("/good/4000000/a")]);
     let row = probe_row(&daemon);
     assert_eq!((&row["state"], &row["channel_id"]), (&Value::from("probe"), &Value::Null), "{row}");
+    until(SHORT, "the source is asked", || (!upstream.requests("/silent/a").is_empty()).then_some(()));
     assert_eq!(upstream.requests("/silent/a").len(), 1);
     let watch = Stopwatch::start();
     let mut viewer = daemon.open("/auto/v200");

@@ -120,7 +120,9 @@ fn who_waits_for_a_picture_is_a_subscriber_of_a_session_without_source() {
     let entry = &ended(&daemon, 1)[0];
     assert_eq!(entry["terminal_status"], "canceled", "{entry}");
     assert_eq!(entry["subscribers"][0]["close_reason"], "http_context_canceled");
-    assert!(daemon.log().contains("reason=no_subscribers_before_ready"));
+    until(SHORT, "the log says why", || {
+        daemon.log().contains("reason=no_subscribers_before_ready").then_some(())
+    });
 }
 
 #[test]

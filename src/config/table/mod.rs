@@ -36,6 +36,57 @@ pub(super) const WITHOUT_EFFECT: &[&str] = &[
     "RECONCILE_DYNAMIC_RULE_PAGED",
 ];
 
+/// A setting that is read and checked, and changes nothing. Help, the example file, `tunerd check` and the warning at the
+/// start all go by this.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unused {
+    /// Its name in the environment.
+    pub(super) env: &'static str,
+    /// What may be typed beside the default without asking for anything.
+    pub(super) off: &'static str,
+    /// What becomes of it, to be read after its name.
+    pub(super) effect: &'static str,
+}
+
+const NOT_YET: &str = "has no effect in this version";
+
+/// The settings without effect: what they set is not there yet, or never needs to be set.
+pub(super) const UNUSED: &[Unused] = &[
+    Unused {
+        env: "STARTUP_RANDOM_ACCESS_RECOVERY_ONLY",
+        off: "false",
+        effect: "has no effect: every start waits for a picture that decodes on its own",
+    },
+    Unused {
+        env: "BUFFER_PUBLISH_FLUSH_INTERVAL",
+        off: "",
+        effect: "has no effect: what is read is there for viewers at once",
+    },
+    Unused { env: "BUFFER_TS_ALIGN_188", off: "", effect: "has no effect: chunks always hold whole packets" },
+    Unused { env: "SESSION_DRAIN_TIMEOUT", off: "", effect: "has no effect: closing a source never waits" },
+    Unused { env: "AUTO_PRIORITIZE_WORKERS", off: "auto", effect: NOT_YET },
+    Unused { env: "RATE_LIMIT_RPS", off: "0", effect: NOT_YET },
+    Unused { env: "RATE_LIMIT_BURST", off: "", effect: NOT_YET },
+    Unused { env: "RATE_LIMIT_MAX_CLIENTS", off: "", effect: NOT_YET },
+    Unused { env: "ENABLE_METRICS", off: "false", effect: NOT_YET },
+    Unused { env: "UPNP_ENABLED", off: "false", effect: NOT_YET },
+    Unused { env: "UPNP_ADDR", off: "", effect: NOT_YET },
+    Unused { env: "UPNP_NOTIFY_INTERVAL", off: "0", effect: NOT_YET },
+    Unused { env: "UPNP_MAX_AGE", off: "", effect: NOT_YET },
+    Unused { env: "UPNP_CONTENT_DIRECTORY_UPDATE_ID_CACHE_TTL", off: "0", effect: NOT_YET },
+    Unused { env: "PLAYLIST_SOURCES", off: "", effect: NOT_YET },
+    Unused { env: "REFRESH_SCHEDULE", off: "", effect: NOT_YET },
+    Unused { env: "REFRESH_INTERVAL", off: "0", effect: NOT_YET },
+    Unused { env: "CATALOG_SEARCH_MAX_TERMS", off: "", effect: NOT_YET },
+    Unused { env: "CATALOG_SEARCH_MAX_DISJUNCTS", off: "", effect: NOT_YET },
+    Unused { env: "CATALOG_SEARCH_MAX_TERM_RUNES", off: "", effect: NOT_YET },
+];
+
+/// What becomes of a setting without effect; `None` for all others.
+pub(super) fn unused(env: &str) -> Option<&'static Unused> {
+    UNUSED.iter().find(|unused| unused.env == env)
+}
+
 /// Every setting.
 pub(super) fn settings() -> impl Iterator<Item = &'static Setting> {
     GROUPS.iter().flat_map(|group| group.settings)
@@ -66,6 +117,15 @@ mod tests {
             settings().map(|setting| setting.env).chain(WITHOUT_EFFECT.iter().copied()).collect();
         let distinct: BTreeSet<&str> = names.iter().copied().collect();
         assert_eq!(distinct.len(), names.len());
+    }
+
+    #[test]
+    fn what_is_unused_is_a_setting_and_is_said_once() {
+        let mut names: Vec<&str> = UNUSED.iter().map(|unused| unused.env).collect();
+        assert!(names.iter().all(|name| find(name).is_some()));
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), UNUSED.len());
     }
 
     #[test]

@@ -49,7 +49,7 @@ pub(super) const SOURCES: Group = Group {
             flag: "startup-random-access-recovery-only",
             default: "true",
             kind: Kind::Switch,
-            help: "Taken so that existing settings go on working, and without effect: every start waits for a picture that decodes on its own.",
+            help: "Whether only recoveries wait for a picture that decodes on its own.",
         },
         Setting {
             env: "MIN_PROBE_BYTES",

@@ -29,14 +29,14 @@ pub(super) const BUFFER: Group = Group {
             flag: "buffer-publish-flush-interval",
             default: "20ms",
             kind: SPAN_SOME,
-            help: "Taken so that existing settings go on working, and without effect: what is read is there for viewers at once.",
+            help: "How long read bytes may wait to fill a chunk.",
         },
         Setting {
             env: "BUFFER_TS_ALIGN_188",
             flag: "buffer-ts-align-188",
             default: "true",
             kind: Kind::Switch,
-            help: "Taken so that existing settings go on working, and without effect: chunks always hold whole packets.",
+            help: "Whether chunks hold whole packets only.",
         },
     ],
 };
@@ -83,7 +83,7 @@ pub(super) const SESSIONS: Group = Group {
             flag: "session-drain-timeout",
             default: "2s",
             kind: SPAN_SOME,
-            help: "Taken so that existing settings go on working, and without effect: closing a source never waits.",
+            help: "How long closing a source may take.",
         },
         Setting {
             env: "SESSION_MAX_SUBSCRIBERS",
@@ -193,7 +193,7 @@ pub(super) const PROBES: Group = Group {
             flag: "auto-prioritize-workers",
             default: "2",
             kind: Kind::Special("auto, or a whole number from 1 to 64"),
-            help: "Sources that are measured at once when they are put in order; auto takes the free tuners. Checked, but without effect in this version.",
+            help: "Sources that are measured at once when they are put in order; auto takes the free tuners.",
         },
     ],
 };

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::raw::Raw;
 use super::reader::Reader;
-use super::table::settings;
+use super::table::{UNUSED, find, settings, unused};
 use super::*;
 
 mod rules;
@@ -70,6 +70,9 @@ fn the_example_file_has_every_setting_with_its_default_and_a_reason() {
         assert!(shown.insert(name, value.trim_matches('"')).is_none(), "{name} twice");
         let reason = lines[index - 1];
         assert!(reason.starts_with("# ") && reason.ends_with('.') && reason.len() > 15, "{name}: {reason}");
+        let effect = unused(name).map(|unused| format!(" It {}.", unused.effect));
+        assert_eq!(effect.is_some(), reason.contains("no effect"), "{name}: {reason}");
+        assert!(effect.is_none_or(|effect| reason.ends_with(effect.as_str())), "{name}: {reason}");
     }
     for setting in settings() {
         let value = shown.remove(setting.env).unwrap_or_else(|| panic!("{} is missing", setting.env));

@@ -3,12 +3,13 @@
 use std::fmt::Write;
 use std::rc::Rc;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
 use crate::control::access::base_url;
 use crate::control::call::{Call, refusal};
 use crate::control::state::State;
-use crate::http::{HDHR_JSON, HDHR_XML, Response, percent, to_json};
+use crate::http::{HDHR_JSON, HDHR_XML, Response, to_json};
 use crate::store::{ChannelRecord, SourceRecord};
 
 /// From this height a picture counts as high definition.
@@ -198,15 +199,8 @@ fn codec_name(codec: &str, names: &[(&str, &str)]) -> String {
 
 /// Everything but what RFC 3986 calls unreserved is escaped.
 fn path_segment(text: &str) -> String {
-    let mut escaped = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            escaped.push(char::from(byte));
-        } else {
-            percent::push_escape(&mut escaped, byte);
-        }
-    }
-    escaped
+    const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    utf8_percent_encode(text, RESERVED).to_string()
 }
 
 /// Text for XML: what XML 1.0 cannot hold is left out.

@@ -3,50 +3,25 @@
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
 
 use crate::base::WallTime;
-use crate::ring::memory::Span;
 
 /// Why a ring was closed.
 pub type RingError = Arc<dyn Error + Send + Sync>;
-
-/// A chunk on the heap, counted for as long as it is there.
-pub(super) struct HeapChunk {
-    bytes: Box<[u8]>,
-    total: Arc<AtomicUsize>,
-}
-
-impl HeapChunk {
-    pub(super) fn new(bytes: &[u8], total: &Arc<AtomicUsize>) -> Self {
-        total.fetch_add(bytes.len(), Ordering::Relaxed);
-        Self { bytes: bytes.into(), total: Arc::clone(total) }
-    }
-}
-
-impl Drop for HeapChunk {
-    fn drop(&mut self) {
-        self.total.fetch_sub(self.bytes.len(), Ordering::Relaxed);
-    }
-}
-
-#[derive(Clone)]
-pub(super) enum Place {
-    Arena(Arc<Span>),
-    Heap(Arc<HeapChunk>),
-}
 
 /// A chunk. Its bytes stay as they are for as long as this or a clone of it is held.
 #[derive(Clone)]
 pub struct Chunk {
     seq: u64,
     published_at: WallTime,
-    place: Place,
+    bytes: Bytes,
 }
 
 impl Chunk {
-    pub(super) const fn new(seq: u64, published_at: WallTime, place: Place) -> Self {
-        Self { seq, published_at, place }
+    pub(super) const fn new(seq: u64, published_at: WallTime, bytes: Bytes) -> Self {
+        Self { seq, published_at, bytes }
     }
 
     /// Its number in the ring.
@@ -64,18 +39,7 @@ impl Chunk {
     /// Its bytes: never none.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        match &self.place {
-            Place::Arena(span) => span.bytes(),
-            Place::Heap(chunk) => &chunk.bytes,
-        }
-    }
-
-    /// The ring has no more use for it, though readers may.
-    pub(super) fn evict(self) {
-        match self.place {
-            Place::Arena(span) => span.give_up(),
-            Place::Heap(_freed_with_its_last_holder) => {}
-        }
+        &self.bytes
     }
 
     pub(super) fn to_owned_chunk(&self) -> OwnedChunk {

@@ -8,10 +8,8 @@
 //! * With nothing to read, [`ChunkRing::wait_for_change`] with the result's `wait_seq` returns when there is.
 //!   Nothing that happens between the read and the wait is missed.
 //!
-//! Memory: one arena of the byte limit's size. A chunk that finds no room there, because a reader still holds
-//! what lies in its place, is kept on the heap and freed with its last holder
-//! ([`ChunkRing::overflow_bytes`]). So a ring takes its byte limit and about what readers hold beyond it,
-//! never more than twice its limit, one chunk longer than it, and what readers hold.
+//! Memory: each chunk is reference-counted bytes of its own, freed with its last holder. So a ring takes its byte limit,
+//! never more than one chunk longer, and readers what they hold beyond it.
 
 mod cancel;
 mod chunk;

@@ -2,27 +2,20 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use crate::base::WallTime;
-use crate::ring::memory::SpanArena;
 
 use super::cancel::{Cancel, Cancelled, Unchanged, Waking};
-use super::chunk::{Chunk, HeapChunk, OwnedChunk, Place, ReadResult, RingError};
+use super::chunk::{Chunk, OwnedChunk, ReadResult, RingError};
 
 /// Chunks in a ring when nothing is said.
 pub(super) const DEFAULT_CHUNKS: usize = 256;
 /// A longer startup hint is no hint.
 const STARTUP_HINT_MAX: usize = 256 * 1024;
-/// The arena of a ring without a byte limit; what does not fit is on the heap.
-const UNLIMITED_ARENA_BYTES: usize = 4 * 1024 * 1024;
-/// The largest arena of a ring with a byte limit.
-const ARENA_BYTES_MAX: usize = 256 * 1024 * 1024;
-/// The fewest spans an arena knows.
-const ARENA_SPANS_MIN: usize = 64;
-
 /// The ring has been closed: nothing can be published.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("chunk ring is closed")]
@@ -32,20 +25,7 @@ pub struct RingClosed;
 pub struct ChunkRing {
     max_chunks: usize,
     max_bytes: usize,
-    startup_hint: usize,
-    /// Held by the writer while it publishes, and taken before the index.
-    arena: Mutex<ArenaState>,
     shared: Arc<Shared>,
-    overflow_bytes: Arc<AtomicUsize>,
-}
-
-/// Made by the first chunk, so that a ring that is never written takes neither memory nor a descriptor.
-#[derive(Debug)]
-enum ArenaState {
-    Unmade,
-    Made(SpanArena),
-    /// The system would not give one: all chunks are on the heap.
-    Denied,
 }
 
 #[derive(Default)]
@@ -88,17 +68,16 @@ impl ChunkRing {
         Self::with_limits_and_startup_hint(max_chunks, max_bytes, 0)
     }
 
-    /// The same, for chunks that will mostly have `startup_hint` bytes. 0 and more than 256 KiB say nothing.
+    /// The same, for chunks that will mostly have `startup_hint` bytes: room to list as many as fit is made at once. 0 and
+    /// more than 256 KiB say nothing.
     #[must_use]
     pub fn with_limits_and_startup_hint(max_chunks: usize, max_bytes: usize, startup_hint: usize) -> Self {
-        Self {
-            max_chunks: if max_chunks == 0 { DEFAULT_CHUNKS } else { max_chunks },
-            max_bytes,
-            startup_hint: if startup_hint > STARTUP_HINT_MAX { 0 } else { startup_hint },
-            arena: Mutex::new(ArenaState::Unmade),
-            shared: Arc::default(),
-            overflow_bytes: Arc::default(),
-        }
+        let max_chunks = if max_chunks == 0 { DEFAULT_CHUNKS } else { max_chunks };
+        let hint = if startup_hint > STARTUP_HINT_MAX { 0 } else { startup_hint };
+        let expected = max_bytes.checked_div(hint).unwrap_or(0).min(max_chunks);
+        let index = Index { chunks: VecDeque::with_capacity(expected), ..Index::default() };
+        let shared = Shared { index: Mutex::new(index), changed: Condvar::new() };
+        Self { max_chunks, max_bytes, shared: Arc::new(shared) }
     }
 
     /// True: what is published is copied, so the caller may use its buffer again at once.
@@ -121,54 +100,25 @@ impl ChunkRing {
         if data.is_empty() {
             return Ok(());
         }
-        // Until the chunk is in the index; `close` waits for that.
-        let mut arena = lock(&self.arena);
-        self.evict_for(data.len())?;
-        // Readers have the index meanwhile.
-        let place = self.store(&mut arena, data);
-        let mut index = self.shared.index();
-        let seq = index.next_seq;
-        index.chunks.push_back(Chunk::new(seq, published_at.unwrap_or(now), place));
-        index.next_seq += 1;
-        index.buffered_bytes += data.len();
-        index.wait_seq += 1;
-        self.shared.notify(&index);
-        Ok(())
-    }
-
-    fn evict_for(&self, bytes: usize) -> Result<(), RingClosed> {
+        // Copied before the lock is taken, so that nobody waits for it.
+        let bytes = Bytes::copy_from_slice(data);
         let mut index = self.shared.index();
         if let Phase::Closed(_) = index.phase {
             return Err(RingClosed);
         }
         while index.chunks.len() >= self.max_chunks
-            || (self.max_bytes > 0 && index.buffered_bytes.saturating_add(bytes) > self.max_bytes)
+            || (self.max_bytes > 0 && index.buffered_bytes.saturating_add(data.len()) > self.max_bytes)
         {
             let Some(oldest) = index.chunks.pop_front() else { break };
             index.buffered_bytes -= oldest.bytes().len();
-            oldest.evict();
         }
+        let seq = index.next_seq;
+        index.chunks.push_back(Chunk::new(seq, published_at.unwrap_or(now), bytes));
+        index.next_seq += 1;
+        index.buffered_bytes += data.len();
+        index.wait_seq += 1;
+        self.shared.notify(&index);
         Ok(())
-    }
-
-    fn store(&self, arena: &mut ArenaState, data: &[u8]) -> Place {
-        if let ArenaState::Unmade = arena {
-            // Buffered ones, and as many that readers hold or that are free and not yet met again.
-            let spans_max = self.max_chunks.saturating_mul(2).max(ARENA_SPANS_MIN);
-            let made = SpanArena::new(self.arena_size(data.len()), spans_max);
-            *arena = made.map_or(ArenaState::Denied, ArenaState::Made);
-        }
-        let span = match arena {
-            ArenaState::Made(arena) => arena.copy_in(data),
-            ArenaState::Unmade | ArenaState::Denied => None,
-        };
-        span.map_or_else(|| Place::Heap(Arc::new(HeapChunk::new(data, &self.overflow_bytes))), Place::Arena)
-    }
-
-    fn arena_size(&self, first_chunk_bytes: usize) -> usize {
-        let limit =
-            if self.max_bytes == 0 { UNLIMITED_ARENA_BYTES } else { self.max_bytes.min(ARENA_BYTES_MAX) };
-        self.max_chunks.saturating_mul(self.startup_hint.max(first_chunk_bytes)).min(limit)
     }
 
     /// The chunks from `seq` to the newest.
@@ -284,27 +234,11 @@ impl ChunkRing {
     /// Ends the ring: what is in it can still be read, then readers find it closed, with this error if any.
     /// Only the first close counts.
     pub fn close(&self, error: Option<RingError>) {
-        let _no_publish_is_halfway = lock(&self.arena);
         let mut index = self.shared.index();
         if let Phase::Open = index.phase {
             index.phase = Phase::Closed(error);
             index.wait_seq += 1;
             self.shared.notify(&index);
-        }
-    }
-
-    /// Bytes of chunks that are on the heap, buffered or still held by readers.
-    #[must_use]
-    pub fn overflow_bytes(&self) -> usize {
-        self.overflow_bytes.load(Ordering::Relaxed)
-    }
-
-    /// Bytes of the arena; 0 before the first chunk.
-    #[must_use]
-    pub fn arena_bytes(&self) -> usize {
-        match &*lock(&self.arena) {
-            ArenaState::Made(arena) => arena.capacity(),
-            ArenaState::Unmade | ArenaState::Denied => 0,
         }
     }
 }
@@ -315,7 +249,6 @@ impl fmt::Debug for ChunkRing {
             .debug_struct("ChunkRing")
             .field("max_chunks", &self.max_chunks)
             .field("max_bytes", &self.max_bytes)
-            .field("overflow_bytes", &self.overflow_bytes())
             .finish_non_exhaustive()
     }
 }
@@ -332,7 +265,8 @@ impl Index {
 
 impl Shared {
     fn index(&self) -> MutexGuard<'_, Index> {
-        lock(&self.index)
+        // No state is left halfway by a panic under this lock, so one costs nobody else the ring.
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn notify(&self, index: &Index) {
@@ -348,11 +282,6 @@ impl Waking for Shared {
         let _nobody_is_between = self.index();
         self.changed.notify_all();
     }
-}
-
-/// No state is left halfway by a panic under one of these locks, so one costs nobody else the ring.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -500,36 +429,6 @@ mod tests {
         assert_eq!(ring.read_from(1).chunks[0].bytes(), b"xy");
     }
 
-    /// How many slots are made ready is no longer anybody's business; what is left of it is how many chunks
-    /// fit into the arena.
-    #[test]
-    fn the_arena_holds_as_many_chunks_as_the_ring_up_to_four_mebibytes() {
-        let chunk = vec![7; 65536];
-        for (max_chunks, hint, expected) in [(1024, 65536, 64), (1024, 0, 64), (3, 65536, 3)] {
-            let ring = ChunkRing::with_limits_and_startup_hint(max_chunks, 0, hint);
-            assert_eq!(ring.arena_bytes(), 0, "nothing before the first chunk");
-            for _ in 0..expected {
-                publish(&ring, &chunk);
-            }
-            assert_eq!((ring.arena_bytes(), ring.overflow_bytes()), (expected * 65536, 0));
-        }
-        let ring = ChunkRing::with_limits_and_startup_hint(1024, 0, 65536);
-        for _ in 0..65 {
-            publish(&ring, &chunk);
-        }
-        assert_eq!(ring.overflow_bytes(), 65536);
-        assert_eq!(ring.read_from(0).chunks.len(), 65);
-    }
-
-    #[test]
-    fn a_hint_says_how_large_the_arena_is_and_a_silly_one_says_nothing() {
-        for (hint, expected) in [(0, 4096), (8192, 80 * 1024), (262_144, 2_621_440), (262_145, 4096)] {
-            let ring = ChunkRing::with_limits_and_startup_hint(10, 0, hint);
-            publish(&ring, b"x");
-            assert_eq!(ring.arena_bytes(), expected, "hint {hint}");
-        }
-    }
-
     #[test]
     fn a_ring_without_limits_has_256_chunks() {
         let ring = ChunkRing::new(0);
@@ -624,7 +523,6 @@ mod tests {
         publish(&ring, b"");
         let result = ring.read_from(0);
         assert_eq!((result.wait_seq, result.ring_next_seq), (0, 0));
-        assert_eq!(ring.arena_bytes(), 0);
     }
 
     #[test]
@@ -710,24 +608,6 @@ mod tests {
         assert!(!ring.read_from(0).behind, "a whole lag of filler fits");
         publish(&ring, &[0xFF; 188]);
         assert!(ring.read_from(0).behind);
-        assert_eq!(ring.overflow_bytes(), 0);
-    }
-
-    #[test]
-    fn a_held_chunk_costs_its_room_and_not_the_arena() {
-        let ring = ChunkRing::with_limits(64, 16 * 4096);
-        publish(&ring, &[1; 4096]);
-        let held = ring.read_from(0);
-        for _ in 0..1000 {
-            publish(&ring, &[2; 4096]);
-            assert!(ring.overflow_bytes() <= 4096);
-        }
-        assert!(held.chunks[0].bytes().iter().all(|&byte| byte == 1));
-        drop(held);
-        for _ in 0..32 {
-            publish(&ring, &[3; 4096]);
-        }
-        assert_eq!(ring.overflow_bytes(), 0);
     }
 
     #[test]
@@ -740,22 +620,12 @@ mod tests {
             }
             held.push(ring.read_from(round * 16));
         }
-        assert_eq!(ring.overflow_bytes(), 3 * 16 * 4096);
+        let buffered = ring.read_from(0).buffered_bytes;
+        assert_eq!(buffered, 16 * 4096, "what is held beyond that is the reader's");
         for (fill, result) in (0..4u8).zip(&held) {
             assert_eq!(result.chunks.len(), 16);
             assert!(result.chunks.iter().all(|chunk| chunk.bytes().iter().all(|&byte| byte == fill)));
         }
-        held.clear();
-        assert_eq!(ring.overflow_bytes(), 16 * 4096, "what is still buffered");
-    }
-
-    #[test]
-    fn a_ring_that_is_denied_an_arena_works_on_the_heap() {
-        let ring = ChunkRing::new(2);
-        *lock(&ring.arena) = ArenaState::Denied;
-        let ring = filled(ring, &["a", "bc", "def"]);
-        assert_eq!(snapshot(&ring), owned(&[(1, "bc"), (2, "def")]));
-        assert_eq!((ring.overflow_bytes(), ring.arena_bytes()), (5, 0));
     }
 
     #[test]
@@ -818,7 +688,7 @@ mod tests {
                 assert!(reader.join().unwrap() >= 1, "at least the last chunks were read");
             }
         });
-        assert!(ring.overflow_bytes() <= 20 * 4096, "nobody holds anything but the ring");
+        assert!(ring.read_from(0).buffered_bytes <= 20 * 4096, "nobody holds anything but the ring");
     }
 
     proptest! {

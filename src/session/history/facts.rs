@@ -274,6 +274,8 @@ pub struct SessionRecord {
     pub guide_name: String,
     /// Its tuner; `None` before it is granted.
     pub tuner: Option<u16>,
+    /// The times here are its core's own; the clock showed so much more.
+    pub lost: Duration,
     /// When it was created.
     pub opened_at: Instant,
     /// How it ended; `None` while it goes on.

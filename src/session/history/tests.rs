@@ -42,6 +42,7 @@ fn record(id: u64, opened: u64, ended: Option<u64>, history: &History) -> Sessio
         guide_number: "101".to_owned(),
         guide_name: "News One".to_owned(),
         tuner: Some(0),
+        lost: std::time::Duration::ZERO,
         opened_at: at(opened),
         ended: ended.map(|ended| Ended { at: at(ended), outcome: Outcome::Failed("gone".to_owned()) }),
         viewers: history.counts(),

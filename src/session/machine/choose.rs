@@ -45,7 +45,7 @@ pub(super) fn choose(
     }
     let deadline = end.min(look.now + total_time(look.params, outage));
     match look.params.stall_policy {
-        StallPolicy::FailoverSource => Ok(failover(look, outage.current, candidates, deadline, settle)),
+        StallPolicy::FailoverSource => Ok(failover(look, outage, candidates, deadline, settle)),
         StallPolicy::RestartSame => restart(look, outage.current, candidates, deadline),
         StallPolicy::CloseSession => unreachable!("a session that closes does not recover"),
     }
@@ -72,6 +72,7 @@ fn same(look: &Look<'_>, current: &Candidate, deadline: Instant) -> Plan {
         end: deadline,
         not_before: look.now,
         then: Then::End,
+        insists: false,
         attempts: 0,
         last: None,
     })
@@ -100,13 +101,15 @@ fn restart(
 
 fn failover(
     look: &Look<'_>,
-    current: SourceId,
+    outage: &Outage,
     candidates: Vec<Candidate>,
     deadline: Instant,
     settle: Duration,
 ) -> Choice {
+    let current = outage.current;
     let same_source = candidates.iter().find(|candidate| candidate.id == current).cloned();
     let is_cooling = |candidate: &Candidate| look.standing(candidate).cooling_until.is_some();
+    let wished = outage.is_manual.then(|| soonest(look, &candidates, current)).flatten();
     let candidates = limited(reorder(candidates, current, is_cooling), look.params.failovers_max);
     let alternates: Vec<&Candidate> =
         candidates.iter().filter(|candidate| candidate.id != current && candidate.has_url).collect();
@@ -117,7 +120,8 @@ fn failover(
         let free_at = look.fresh(candidate.id).and_then(|fresh| fresh.provider_free_at);
         free_at.is_none_or(|free_at| free_at <= look.now)
     };
-    let Some(alternate) = eligible.iter().find(is_free).or(eligible.first()) else {
+    let alternate = eligible.iter().find(is_free).or(eligible.first()).copied().or(wished.as_ref());
+    let Some(alternate) = alternate else {
         let (plan, notice) = match same_source {
             Some(source) => {
                 let notice = Notice::SameSourceFallback {
@@ -140,10 +144,18 @@ fn failover(
         end: begin + attempt_window(look.params, deadline - begin, eligible.len()),
         not_before: begin,
         then: Then::Pass,
+        insists: outage.is_manual,
         attempts: 0,
         last: None,
     });
     Choice { plan, candidates, deadline, notice: None }
+}
+
+/// Of the other sources, all of which cool, the one that has cooled first: whoever asks for another source by hand has
+/// seen the current one, and does not want it again.
+fn soonest(look: &Look<'_>, candidates: &[Candidate], current: SourceId) -> Option<Candidate> {
+    let others = candidates.iter().filter(|candidate| candidate.id != current && candidate.has_url);
+    others.min_by_key(|candidate| look.standing(candidate).cooling_until).cloned()
 }
 
 /// How long after a loss another source is opened: a provider may still count the lost stream.

@@ -203,6 +203,7 @@ impl Machine {
                 current: source,
                 reason: word.clone(),
                 is_stall: cause.is_stall(),
+                is_manual: matches!(cause, Cause::Manual(_)),
             }),
             selection_reason: format!("{RECOVERY_PREFIX}{cycle}:{word}"),
             started_at: now,

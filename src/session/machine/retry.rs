@@ -27,6 +27,8 @@ pub(super) struct Retry {
     pub(super) end: Instant,
     pub(super) not_before: Instant,
     pub(super) then: Then,
+    /// It is waited for, though others could be tried meanwhile.
+    pub(super) insists: bool,
     pub(super) attempts: u32,
     pub(super) last: Option<Fault>,
 }
@@ -49,7 +51,7 @@ impl Retry {
         if at >= self.end {
             return self.over(look);
         }
-        if free_at > ready_at && self.then == Then::Pass && self.another_is_ready(look, candidates) {
+        if free_at > ready_at && self.then == Then::Pass && !self.insists && self.another_is_ready(look, candidates) {
             // Its provider is being left alone, and another host could be asked meanwhile.
             return self.give_way(look);
         }

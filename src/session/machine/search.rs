@@ -33,6 +33,8 @@ pub(super) struct Outage {
     pub(super) reason: String,
     /// It is bounded like a stall: a stall, or somebody asked for it.
     pub(super) is_stall: bool,
+    /// Somebody asked for it, and wants another source.
+    pub(super) is_manual: bool,
 }
 
 /// Why a source is looked for.

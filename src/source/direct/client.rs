@@ -134,7 +134,7 @@ impl Client {
         let State::Connecting { address, others, .. } = &mut self.state else { return };
         let (address, others) = (*address, std::mem::take(others));
         match outcome {
-            Ok(()) => match Exchange::new(&self.url, &self.params.tls, &self.params.user_agent) {
+            Ok(()) => match Exchange::new(&self.url, &self.params) {
                 Ok(exchange) => {
                     let deadline = (now + self.params.header_timeout).min(self.deadline);
                     self.state = State::Awaiting { exchange: Box::new(exchange), deadline };
@@ -146,6 +146,13 @@ impl Client {
                     SourceError::request(Kind::Connection, format!("connect to {address}: {errno}"));
                 self.connect(now, others, failure);
             }
+        }
+    }
+
+    /// The address asked for is not to be connected to.
+    pub fn refuse(&mut self, failure: SourceError) {
+        if matches!(self.state, State::Connecting { .. }) {
+            self.fail(failure);
         }
     }
 
@@ -443,6 +450,7 @@ mod tests {
     fn params() -> Params {
         Params {
             user_agent: "tv/1".to_owned(),
+            via: None,
             connect_timeout: Duration::from_secs(3),
             header_timeout: Duration::from_secs(5),
             startup_timeout: Duration::from_secs(12),

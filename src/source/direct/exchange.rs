@@ -1,15 +1,12 @@
 //! One request on one connection: what goes out, what comes in, decrypted and decoded.
 
 use std::fmt;
-use std::sync::Arc;
-
-use rustls::ClientConfig;
-
 use crate::base::limits::UPSTREAM_HEAD_BYTES_MAX;
 use crate::http::{
     BodyDecoder, BodyError, Framing, ResponseHead, ResponseStatus, Scheme, Url, parse_response, request_head,
 };
 use crate::source::direct::RECEIVE_BYTES_MAX;
+use crate::source::direct::steps::Params;
 use crate::source::direct::tls::Tls;
 use crate::source::error::{Kind, SourceError};
 
@@ -70,15 +67,15 @@ impl Body {
 }
 
 impl Exchange {
-    pub(super) fn new(url: &Url, config: &Arc<ClientConfig>, user_agent: &str) -> Result<Self, SourceError> {
-        let agent = user_agent.trim();
-        let request = request_head(url, if agent.is_empty() { OWN_NAME } else { agent });
+    pub(super) fn new(url: &Url, params: &Params) -> Result<Self, SourceError> {
+        let agent = params.user_agent.trim();
+        let request = request_head(url, if agent.is_empty() { OWN_NAME } else { agent }, params.via.as_deref());
         let mut exchange =
             Self { tls: None, outgoing: Vec::new(), sent: 0, inbox: Vec::new(), taken: 0, body: None };
         match url.scheme() {
             Scheme::Http => exchange.outgoing = request,
             Scheme::Https => {
-                let mut tls = Tls::new(config, url.host())?;
+                let mut tls = Tls::new(&params.tls, url.host())?;
                 tls.write(&request)?;
                 tls.take_outgoing(&mut exchange.outgoing);
                 exchange.tls = Some(tls);

@@ -11,6 +11,8 @@ use rustls::ClientConfig;
 pub struct Params {
     /// `USER_AGENT`; empty stands for our own name.
     pub user_agent: String,
+    /// The value of the `Via` header.
+    pub via: Option<String>,
     /// The most time one address gets to accept a connection.
     pub connect_timeout: Duration,
     /// The most time between a connection and the end of the response's head.

@@ -175,6 +175,7 @@ mod tests {
 
     fn connected(url: &str, roots: &[CertificateDer<'static>]) -> Client {
         let params = Params {
+            via: None,
             user_agent: String::new(),
             connect_timeout: Duration::from_secs(3),
             header_timeout: Duration::from_secs(5),

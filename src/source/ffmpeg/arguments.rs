@@ -11,14 +11,16 @@ use crate::source::mode::{self, Mode, Remux};
 use crate::source::scheme::Scheme;
 
 /// What one run of ffmpeg is asked for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Run {
     /// What to do with the streams.
     pub remux: Remux,
-    /// How long to look at the input: [`Params::detection`], or longer in a second attempt.
+    /// How long to look at the input: what [`Params::detection`] makes of an attempt.
     pub detection: Detection,
     /// What is added to all times of the output.
     pub timestamp_offset: Duration,
+    /// The value of the `Via` header of its requests.
+    pub via: Option<String>,
 }
 
 /// The arguments for a source: each option is one that the installed ffmpeg knows and the source's protocol takes.
@@ -43,9 +45,8 @@ pub fn arguments(
     list.flags(&["-hide_banner", "-loglevel", params.log_level.name(), "-nostdin"]);
     pacing(&mut list, params);
     socket_buffer(&mut list, params, scheme);
-    let detection = run.detection.effective();
-    list.option("-probesize", detection.probe_bytes);
-    list.option("-analyzeduration", micros_up(detection.analyze));
+    list.option("-probesize", run.detection.probe_bytes);
+    list.option("-analyzeduration", micros_up(run.detection.analyze));
     reconnect(&mut list, params, scheme, url);
     read_timeout(&mut list, params, scheme);
     if scheme == Scheme::Rtsp && capabilities.has(Feature::RtspPreferTcp) {
@@ -55,6 +56,9 @@ pub fn arguments(
     let agent = params.user_agent.trim();
     if scheme.is_http() && !agent.is_empty() && !agent.chars().any(char::is_control) {
         list.known(Feature::UserAgent, "-user_agent", agent);
+    }
+    if let Some(via) = run.via.as_ref().filter(|_| scheme.is_http()) {
+        list.option("-headers", format!("Via: {via}\r\n"));
     }
     let flags = input_flags(run.remux, params);
     if !flags.is_empty() {
@@ -242,7 +246,7 @@ libx264 AVOptions:
     }
 
     fn run(remux: Remux) -> Run {
-        Run { remux, detection: Detection::default(), timestamp_offset: Duration::ZERO }
+        Run { remux, detection: Detection::default(), timestamp_offset: Duration::ZERO, via: None }
     }
 
     fn line_with(url: &str, run: &Run, params: &Params, help: &str) -> String {
@@ -374,18 +378,19 @@ libx264 AVOptions:
     fn a_run_brings_its_own_detection_and_offset() {
         for (detection, offset, expected) in [
             (
-                Detection { probe_bytes: 16_384, analyze: Duration::from_millis(100) },
+                Detection { probe_bytes: 16_384, analyze: Duration::from_millis(100) }.effective(),
                 0,
                 "-probesize 128000 -analyzeduration 1000000",
             ),
             (Detection { probe_bytes: 0, analyze: Duration::ZERO }, 400, "-output_ts_offset 0.000000 -f"),
+            (Detection::default().quick(0), 0, "-probesize 200000 -analyzeduration 400000"),
             (
                 Detection::default().relaxed(Duration::MAX).unwrap(),
                 0,
                 "-probesize 2000000 -analyzeduration 3000000",
             ),
         ] {
-            let run = Run { remux: Remux::Copy, detection, timestamp_offset: Duration::from_nanos(offset) };
+            let run = Run { remux: Remux::Copy, detection, timestamp_offset: Duration::from_nanos(offset), via: None };
             let line = line_with("http://h/1", &run, &Params::default(), NEW);
             assert!(line.contains(expected), "{expected} in {line}");
         }

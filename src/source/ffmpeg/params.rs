@@ -128,6 +128,25 @@ impl Detection {
         }
     }
 
+    /// A look that suffices for most transport streams: their tables name the streams, and the first packets of each
+    /// tell the rest. `bits_per_second` is what is known of the source, or zero.
+    #[must_use]
+    pub fn quick(self, bits_per_second: u64) -> Self {
+        let full = self.effective();
+        let millis = u64::try_from(QUICK_TIME.as_millis()).unwrap_or(u64::MAX);
+        let wanted = (bits_per_second / 8).saturating_mul(millis) / 1000;
+        Self {
+            probe_bytes: full.probe_bytes.min(wanted.max(QUICK_BYTES)),
+            analyze: full.analyze.min(QUICK_TIME),
+        }
+    }
+
+    /// A longer look for a second attempt, after a quick one.
+    #[must_use]
+    pub fn after_quick(self, left: Duration) -> Option<Self> {
+        (left > RELAXED_TIME_MIN).then(|| self.relaxed(left).unwrap_or_else(|| self.effective()))
+    }
+
     /// A longer look for a second attempt, when the first missed the video or the audio of a programme. `None`
     /// when the first look was as long already, or too little time is left for a second.
     #[must_use]
@@ -141,6 +160,9 @@ impl Detection {
     }
 }
 
+/// What a quick look takes in, at least, unless that is more than this time.
+const QUICK_BYTES: u64 = 200_000;
+const QUICK_TIME: Duration = Duration::from_millis(400);
 /// A second attempt with less time than this would end in a timeout and hide what the first one found.
 const RELAXED_TIME_MIN: Duration = Duration::from_millis(250);
 
@@ -224,6 +246,26 @@ mod tests {
                 "{left_ms} ms"
             );
         }
+    }
+
+    #[test]
+    fn a_quick_look_follows_the_rate_and_is_never_longer_than_the_usual_one() {
+        let usual = Detection::default();
+        for (given, rate, expected) in [
+            (usual, 0, 200_000),
+            (usual, 4_000_000, 200_000),
+            (usual, 16_000_000, 800_000),
+            (usual, 80_000_000, 1_000_000),
+            (Detection { probe_bytes: 150_000, ..usual }, 0, 150_000),
+        ] {
+            let quick = given.quick(rate);
+            assert_eq!((quick.probe_bytes, quick.analyze), (expected, QUICK_TIME), "{given:?} at {rate}");
+        }
+        let left = Duration::from_secs(5);
+        assert_eq!(usual.after_quick(left), usual.relaxed(left));
+        let long = Detection { probe_bytes: 3_000_000, analyze: Duration::from_secs(4) };
+        assert_eq!(long.after_quick(left), Some(long), "it is longer than a quick one");
+        assert_eq!(long.after_quick(RELAXED_TIME_MIN), None);
     }
 
     #[test]

@@ -101,6 +101,7 @@ pub(super) fn session(id: u64, tuner: Option<u16>) -> SessionSnapshot {
             guide_number: "101".to_owned(),
             guide_name: "News One".to_owned(),
             tuner,
+            lost: std::time::Duration::ZERO,
             opened_at: at(100),
             ended: None,
             viewers: ViewerCounts::default(),

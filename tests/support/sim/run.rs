@@ -130,6 +130,7 @@ pub(super) fn params(random: &mut Random, cores: u8, tuners: u16) -> Params {
             mode: Mode::Auto,
             direct: source::direct::Params {
                 user_agent: String::new(),
+                via: None,
                 connect_timeout: seconds(1),
                 header_timeout: seconds(2),
                 startup_timeout,
@@ -139,6 +140,11 @@ pub(super) fn params(random: &mut Random, cores: u8, tuners: u16) -> Params {
             capabilities: Arc::new(source::ffmpeg::Capabilities::parse("", "")),
             ffmpeg_path: "ffmpeg".into(),
             ffprobe_path: "ffprobe".into(),
+            pace: source::pace::Params {
+                rate: 1.0,
+                catch_up: 1.0 + f64::from(u32::try_from(random.below(3)).unwrap()) / 4.0,
+                burst: seconds(random.between(0, 5)),
+            },
             startup: source::startup::Params {
                 timeout: startup_timeout,
                 ..source::startup::Params::default()
@@ -154,6 +160,7 @@ pub(super) fn params(random: &mut Random, cores: u8, tuners: u16) -> Params {
             timeout: seconds(random.between(1, 3)),
             tune_delay: Duration::from_millis(random.below(1000)),
         },
+        own: tunerd::engine::Own::default(),
         chunk_bytes: random.between(1, 16) * 188 * 7,
         cores,
         tuners,
@@ -250,7 +257,7 @@ impl Simulation {
             self.world.wake_at(self.next_tick);
         }
         for core in &mut self.cores {
-            core.turn(self.world.now()).map_err(|errno| format!("a core gives up: {errno}"))?;
+            core.turn_by(|| self.world.now()).map_err(|errno| format!("a core gives up: {errno}"))?;
         }
         Ok(())
     }

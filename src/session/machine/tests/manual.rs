@@ -1,7 +1,9 @@
 //! Somebody asks for a recovery.
 
+use std::time::Duration;
+
 use super::super::{Event, Params, StallPolicy, State, TriggerError};
-use super::harness::{GOOD, Life, PARAMS, Play, REFUSED, Start, World};
+use super::harness::{GOOD, Life, PARAMS, Play, REFUSED, Start, World, at};
 use crate::tuner::SourceId;
 
 const HANGS: Play = (Start::Hangs, Life::Runs);
@@ -73,6 +75,43 @@ fn a_trigger_follows_the_policy_as_a_stall_does() {
     world.trigger("x").unwrap();
     world.run_to(10_000);
     assert_eq!((world.hits(1), world.hits(2).len()), (&[0, 1000][..], 0));
+}
+
+#[test]
+fn a_trigger_takes_another_source_though_all_others_cool() {
+    // Of as many sources as one likes: those that cool go last, and only some are tried.
+    let params = Params { failovers_max: 1, ..PARAMS };
+    let scripts: Vec<(i64, &[Play])> = (1..=5).map(|id| (id, &[GOOD][..])).collect();
+    let mut world = World::watched(params, &scripts);
+    world.run_to(1000);
+    for (id, cools_until) in [(2, 900_000), (3, 700_000), (4, 800_000)] {
+        world.source(id).candidate.cooling_until = Some(at(cools_until));
+    }
+    world.source(5).is_enabled = false;
+    world.trigger("x").unwrap();
+    world.run_to(10_000);
+    assert_eq!(world.machine.state(), State::Live);
+    assert_eq!(world.hits(3).len(), 1, "the one that has cooled first");
+    assert!(world.hits(1).len() == 1 && [2, 4, 5].iter().all(|id| world.hits(*id).is_empty()));
+}
+
+#[test]
+fn a_trigger_waits_for_the_other_sources_provider() {
+    let mut world = live(&[(1, &[GOOD]), (2, &[GOOD])]);
+    world.source(2).candidate.cooling_until = Some(at(900_000));
+    let provider = world.source(2).candidate.provider.clone();
+    world.shelf.providers.arm(at(1000), &provider, Some(Duration::from_millis(3500)));
+    world.trigger("x").unwrap();
+    world.run_to(10_000);
+    assert_eq!((world.hits(1).len(), world.hits(2)), (1, &[4500][..]));
+}
+
+#[test]
+fn a_trigger_of_a_channel_with_one_source_starts_it_anew() {
+    let mut world = live(&[(1, &[GOOD])]);
+    world.trigger("x").unwrap();
+    world.run_to(10_000);
+    assert_eq!(world.hits(1).len(), 2);
 }
 
 #[test]
