@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::base::limits::REQUEST_HEAD_BYTES_MAX;
 use crate::base::{HeapBytes, Instant};
 use crate::http::request::{self, Parsed, Request};
-use crate::http::{Response, Route, StreamError, stream_error, stream_head_only, stream_route, Via};
+use crate::http::{Response, Route, StreamError, Via, stream_error, stream_head_only, stream_route};
 use crate::ring::Lent;
 use crate::session::history::CloseReason;
 use crate::uring::{Driver, Event, Hangup, Operation};
@@ -106,7 +106,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                 }
                 let via = Via::of(request);
                 if via.names(&self.params.own.name) {
-                    log::warn!("channel {guide_number}: a request of this very server has come back to it; refused");
+                    log::warn!(
+                        "channel {guide_number}: a request of this very server has come back to it; refused"
+                    );
                     return self.refuse(key, StreamError::RequestLoop);
                 }
                 let home = placement::home(channel.id, self.params.cores);

@@ -13,8 +13,8 @@ mod ingest;
 mod intake;
 mod live;
 pub mod mailbox;
-mod own;
 mod opening;
+mod own;
 mod pacing;
 mod params;
 mod placement;
@@ -41,7 +41,7 @@ mod viewers;
 pub use self::core::{Core, Parts};
 pub use heartbeat::Heartbeats;
 pub use mailbox::{Mailbox, MailboxFull, MailboxReader};
-pub use params::{Own, Egress, Filling, Params, SlowPolicy, Sources, TuneBackoff, ZeroCopy};
+pub use params::{Egress, Filling, Own, Params, SlowPolicy, Sources, TuneBackoff, ZeroCopy};
 pub use placement::home;
 pub use port::{
     ChildOwner, ControlPort, ControlRequest, CoreCommand, CoreId, HandedConnection, SessionId, Ticket,

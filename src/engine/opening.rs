@@ -142,10 +142,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             (Opening::Ffmpeg(remux), Look::First) if mode::may_be_quick(remux, &attempt.source.url) => {
                 let stored = stored_profile(&self.health.book, &attempt.source);
                 let quick = detection.quick(stored.bitrate_bps);
-                let is_known = matches!(
-                    component_hint(&stored),
-                    ComponentState::VideoOnly | ComponentState::AudioOnly
-                );
+                let is_known =
+                    matches!(component_hint(&stored), ComponentState::VideoOnly | ComponentState::AudioOnly);
                 let is_all = is_known || detection.after_quick(left).is_none();
                 let inventory =
                     if is_all { startup::Inventory::AsDeclared } else { startup::Inventory::VideoAndAudio };
@@ -220,6 +218,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         self.cancel_probe(session);
         let Some(live) = self.sessions.get_mut(session) else { return };
         live.awaited = None;
+        live.show_rest(self.now);
         let Some(source) = live.source.take() else { return };
         // What it has left half received is shown to nobody.
         if !live.ring.is_reserved() {

@@ -10,8 +10,8 @@
 
 use std::time::Duration;
 
-use crate::base::limits::{LEASE_ROUNDING_BYTES, READ_BYTES_MAX, RING_GROWTH_BYTES_MAX, SEND_BYTES_MAX};
 use crate::base::Instant;
+use crate::base::limits::{LEASE_ROUNDING_BYTES, READ_BYTES_MAX, RING_GROWTH_BYTES_MAX, SEND_BYTES_MAX};
 use crate::ring::{Entry, Lent};
 use crate::source::direct::Want;
 use crate::ts::Snapshot;
@@ -78,14 +78,14 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
 
     /// True when a session's source would be read and is not yet to be: viewers are not that far.
     pub(crate) fn is_paused(&mut self, session: SessionKey) -> bool {
-        let now = self.now;
+        let now = self.clock_now();
         let Some(live) = self.sessions.get_mut(session) else { return false };
         let Some(source) = &mut live.source else { return false };
         if source.selected_at.is_none() || !source.wants_bytes() {
             return false;
         }
         if let Some(until) = source.ingest.pacer.rests_until(now) {
-            source.rests_until = Some(until);
+            source.rests_until = Some(self.time.of(until));
             self.arm(session);
             return true;
         }
@@ -94,7 +94,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
 
     /// True when `bytes` more of a session's source would overwrite what viewers have a right to.
     pub(crate) fn is_too_early(&mut self, session: SessionKey, bytes: usize) -> bool {
-        let now = self.now;
+        let now = self.clock_now();
         let Some(live) = self.sessions.get_mut(session) else { return false };
         let Some(free_at) = live.free_at(bytes).filter(|free_at| *free_at > now) else { return false };
         let Some(source) = &mut live.source else { return false };
@@ -105,7 +105,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let Some(source) = self.sessions.get_mut(session).and_then(|live| live.source.as_mut()) else {
             return false;
         };
-        source.rests_until = Some(free_at.min(now + REST_MAX));
+        source.rests_until = Some(self.time.of(free_at.min(now + REST_MAX)));
         self.arm(session);
         true
     }
@@ -125,7 +125,10 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         if bytes <= live.ring.capacity() || live.ring.is_reserved() {
             return false;
         }
-        let ring = match usize::try_from(bytes).map_err(|_| nix::Error::ENOMEM).and_then(|bytes| live.ring.enlarged(bytes)) {
+        let ring = match usize::try_from(bytes)
+            .map_err(|_| nix::Error::ENOMEM)
+            .and_then(|bytes| live.ring.enlarged(bytes))
+        {
             Ok(ring) => ring,
             Err(error) => {
                 log::warn!("{}", live.about().line("no memory for a larger ring").field("error", error));
@@ -145,7 +148,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
 
     /// What was promised to those who have left is not to be kept, and whoever waits for the writer takes it up later.
     pub(crate) fn keep_promises(&mut self) {
-        let now = self.now;
+        let now = self.clock_now();
         let mut has_changed = false;
         for (_, live) in self.sessions.iter_mut() {
             live.pace_line.starve(now);

@@ -85,7 +85,14 @@ mod tests {
 
     #[test]
     fn what_is_no_name_is_not_passed_on() {
-        for lines in ["", "Via: \r\n", "Via: 1.1\r\n", "Via: tunerd-a\r\n", "Via: 1.1 tunerd-a\u{e9}\r\n", "Via: ,,,\r\n"] {
+        for lines in [
+            "",
+            "Via: \r\n",
+            "Via: 1.1\r\n",
+            "Via: tunerd-a\r\n",
+            "Via: 1.1 tunerd-a\u{e9}\r\n",
+            "Via: ,,,\r\n",
+        ] {
             assert!(via(lines).is_empty(), "{lines:?}");
         }
         assert_eq!(Via::default().sent_on_by(""), None);

@@ -46,7 +46,13 @@ impl PaceLine {
     /// For a ring of so many bytes.
     #[must_use]
     pub const fn new(capacity: u64) -> Self {
-        Self { marks: VecDeque::new(), newest: (0, Duration::ZERO), step: step(capacity), promised: None, starved: None }
+        Self {
+            marks: VecDeque::new(),
+            newest: (0, Duration::ZERO),
+            step: step(capacity),
+            promised: None,
+            starved: None,
+        }
     }
 
     /// The ring is larger from now on.

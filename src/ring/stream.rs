@@ -309,7 +309,10 @@ mod tests {
         write(&mut large, 20, 9).unwrap();
         assert_eq!(large.tail(), tail, "there is more room");
         write(&mut large, 100, 9).unwrap();
-        assert!(large.tail() > tail && lease.bytes() == before, "what was lent of the smaller one is its own");
+        assert!(
+            large.tail() > tail && lease.bytes() == before,
+            "what was lent of the smaller one is its own"
+        );
     }
 
     #[test]

@@ -215,15 +215,23 @@ mod tests {
 
     #[test]
     fn a_film_is_read_a_burst_ahead_and_then_at_its_own_rate() {
-        for (packets_each, clock_every, has_stamps) in
-            [(3, 1, true), (10, 0, true), (10, 125, true), (1000, 1, true), (1000, 1, false), (1000, 50, true)]
-        {
+        for (packets_each, clock_every, has_stamps) in [
+            (3, 1, true),
+            (10, 0, true),
+            (10, 125, true),
+            (1000, 1, true),
+            (1000, 1, false),
+            (1000, 50, true),
+        ] {
             let pictures = Pictures { packets_each, clock_every, has_stamps, ..Pictures::USUAL };
             let mut reader = Reader::new(pictures, Params::default());
             for second in 0..600 {
                 reader.read_to(second * 1000 + 1, u64::MAX);
                 let ahead = reader.read_ms().saturating_sub(reader.now);
-                assert!((9000..=11_000).contains(&ahead), "{ahead} ms ahead after {second} s of {packets_each}");
+                assert!(
+                    (9000..=11_000).contains(&ahead),
+                    "{ahead} ms ahead after {second} s of {packets_each}"
+                );
             }
             assert!(reader.longest_rest <= 500, "{} ms", reader.longest_rest);
         }
@@ -262,7 +270,12 @@ mod tests {
         let mut reader = Reader::new(Pictures::USUAL, Params::default());
         for picture in 0..25 * 3600 * 2_u64 {
             reader.now = picture * PICTURE_MS * 9999 / 10_000;
-            assert_eq!(reader.pacer.rests_until(Instant::from_millis(reader.now)), None, "at {} ms", reader.now);
+            assert_eq!(
+                reader.pacer.rests_until(Instant::from_millis(reader.now)),
+                None,
+                "at {} ms",
+                reader.now
+            );
             reader.picture();
         }
     }
@@ -270,9 +283,6 @@ mod tests {
     #[test]
     fn odd_settings_act_as_their_help_says() {
         let odd = Params { rate: f64::NAN, catch_up: 0.5, burst: Duration::ZERO };
-        assert_eq!(
-            odd.effective(),
-            Params { rate: 1.0, catch_up: 1.0, burst: Duration::from_secs(1) }
-        );
+        assert_eq!(odd.effective(), Params { rate: 1.0, catch_up: 1.0, burst: Duration::from_secs(1) });
     }
 }

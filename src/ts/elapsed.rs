@@ -259,7 +259,9 @@ pub(crate) mod tests {
 
     #[test]
     fn time_goes_on_by_the_clock_by_stamps_or_by_both() {
-        for (clock_every, has_stamps) in [(1, true), (1, false), (0, true), (125, true), (25, false), (3, true)] {
+        for (clock_every, has_stamps) in
+            [(1, true), (1, false), (0, true), (125, true), (25, false), (3, true)]
+        {
             let mut pictures = Pictures { clock_every, has_stamps, ..Pictures::USUAL };
             let mut elapsed = elapsed();
             let time = play(&mut elapsed, &mut pictures, 501);

@@ -40,7 +40,12 @@ fn assert_logged(daemon: &Daemon, words: &str) {
 /// The channel is refused, and everybody who asks is told why.
 fn assert_refused(daemon: &Daemon, guide_number: &str, words: &str) {
     let answer = daemon.get(&format!("/auto/v{guide_number}"));
-    assert_eq!((answer.status, answer.header("X-Tunerd-Reason")), (503, Some("source_loop")), "{}", answer.head);
+    assert_eq!(
+        (answer.status, answer.header("X-Tunerd-Reason")),
+        (503, Some("source_loop")),
+        "{}",
+        answer.head
+    );
     assert_eq!(answer.header("X-HDHomeRun-Error"), Some("806 Tune Failed"));
     assert_logged(daemon, words);
 }
@@ -60,7 +65,10 @@ fn a_source_that_is_this_very_server_is_refused_by_its_address() {
         assert_refused(&daemon, "300", words);
         until(LONG, "the source's health tells", || {
             let sources = daemon.get(&format!("/api/channels/{other}/sources")).json();
-            sources["sources"][0]["last_fail_reason"].as_str().is_some_and(|reason| reason.contains(words)).then_some(())
+            sources["sources"][0]["last_fail_reason"]
+                .as_str()
+                .is_some_and(|reason| reason.contains(words))
+                .then_some(())
         });
         assert_eq!(daemon.tuners_in_use(), 0);
     }

@@ -101,7 +101,9 @@ fn play(case: &Case) -> Vec<String> {
     );
     if !wrong.is_empty() {
         let notable = log.lines().filter(|line| {
-            ["WARN", "stalled", "slow", "lag", "enlarged", "disconnected"].iter().any(|word| line.contains(word))
+            ["WARN", "stalled", "slow", "lag", "enlarged", "disconnected"]
+                .iter()
+                .any(|word| line.contains(word))
         });
         wrong.extend(notable.take(30).map(str::to_owned));
     }
@@ -133,8 +135,17 @@ fn sent(manner: Manner, rate: u64, time: Duration) -> Case {
 }
 
 fn joined(rate: u64, pictures: u64, join_lag: u64) -> Case {
-    let (viewers, within, time) = if is_all() { (20, SECOND * 60, SECOND * 15) } else { (8, SECOND * 8, SECOND * 5) };
-    Case { manner: Manner::Live, rate: rate * MBIT, pictures, join_lag: join_lag * MIB, viewers, within, time }
+    let (viewers, within, time) =
+        if is_all() { (20, SECOND * 60, SECOND * 15) } else { (8, SECOND * 8, SECOND * 5) };
+    Case {
+        manner: Manner::Live,
+        rate: rate * MBIT,
+        pictures,
+        join_lag: join_lag * MIB,
+        viewers,
+        within,
+        time,
+    }
 }
 
 #[test]
@@ -161,9 +172,20 @@ fn whatever_the_manner_of_a_source_nobody_is_ended() {
 #[test]
 fn whenever_somebody_joins_there_is_time_to_stay() {
     let cases: Vec<_> = if is_all() {
-        [(2, 12, 1), (2, 250, 1), (8, 50, 8), (8, 250, 2), (8, 125, 64), (20, 125, 8), (20, 25, 64), (40, 250, 8), (40, 50, 1), (40, 250, 64)]
-            .map(|(rate, pictures, join_lag)| joined(rate, pictures, join_lag))
-            .to_vec()
+        [
+            (2, 12, 1),
+            (2, 250, 1),
+            (8, 50, 8),
+            (8, 250, 2),
+            (8, 125, 64),
+            (20, 125, 8),
+            (20, 25, 64),
+            (40, 250, 8),
+            (40, 50, 1),
+            (40, 250, 64),
+        ]
+        .map(|(rate, pictures, join_lag)| joined(rate, pictures, join_lag))
+        .to_vec()
     } else {
         vec![joined(8, 125, 1), joined(20, 100, 2)]
     };

@@ -59,9 +59,7 @@ pub(crate) fn watch(port: u16, path: &str, rate: u64, time: Duration, is_checked
     assert!(head.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&head));
     let first_byte = asked.elapsed();
     let clock = Stopwatch::start();
-    let bytes_in = |time: Duration| {
-        u64::try_from(u128::from(rate) * time.as_micros() / 8_000_000).unwrap()
-    };
+    let bytes_in = |time: Duration| u64::try_from(u128::from(rate) * time.as_micros() / 8_000_000).unwrap();
     let mut report = Report { ended: None, first_byte, bytes: 0, due: bytes_in(time), findings: None };
     // Its schedule: when it began, and what it had then. Whoever had to wait goes on from there and does not hurry.
     let (mut since, mut before) = (Duration::ZERO, 0);

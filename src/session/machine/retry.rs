@@ -51,7 +51,11 @@ impl Retry {
         if at >= self.end {
             return self.over(look);
         }
-        if free_at > ready_at && self.then == Then::Pass && !self.insists && self.another_is_ready(look, candidates) {
+        if free_at > ready_at
+            && self.then == Then::Pass
+            && !self.insists
+            && self.another_is_ready(look, candidates)
+        {
             // Its provider is being left alone, and another host could be asked meanwhile.
             return self.give_way(look);
         }

@@ -1,6 +1,5 @@
 //! One request on one connection: what goes out, what comes in, decrypted and decoded.
 
-use std::fmt;
 use crate::base::limits::UPSTREAM_HEAD_BYTES_MAX;
 use crate::http::{
     BodyDecoder, BodyError, Framing, ResponseHead, ResponseStatus, Scheme, Url, parse_response, request_head,
@@ -9,6 +8,7 @@ use crate::source::direct::RECEIVE_BYTES_MAX;
 use crate::source::direct::steps::Params;
 use crate::source::direct::tls::Tls;
 use crate::source::error::{Kind, SourceError};
+use std::fmt;
 
 /// What became of received or waiting bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -69,7 +69,8 @@ impl Body {
 impl Exchange {
     pub(super) fn new(url: &Url, params: &Params) -> Result<Self, SourceError> {
         let agent = params.user_agent.trim();
-        let request = request_head(url, if agent.is_empty() { OWN_NAME } else { agent }, params.via.as_deref());
+        let request =
+            request_head(url, if agent.is_empty() { OWN_NAME } else { agent }, params.via.as_deref());
         let mut exchange =
             Self { tls: None, outgoing: Vec::new(), sent: 0, inbox: Vec::new(), taken: 0, body: None };
         match url.scheme() {

@@ -390,7 +390,12 @@ libx264 AVOptions:
                 "-probesize 2000000 -analyzeduration 3000000",
             ),
         ] {
-            let run = Run { remux: Remux::Copy, detection, timestamp_offset: Duration::from_nanos(offset), via: None };
+            let run = Run {
+                remux: Remux::Copy,
+                detection,
+                timestamp_offset: Duration::from_nanos(offset),
+                via: None,
+            };
             let line = line_with("http://h/1", &run, &Params::default(), NEW);
             assert!(line.contains(expected), "{expected} in {line}");
         }

@@ -373,7 +373,8 @@ impl Feed {
             self.begin_picture(at, is_key);
         }
         let all = self.video_waiting.len();
-        let due = if self.shape.is_smooth { usize::try_from(self.shape.smooth_packets()).unwrap() } else { all };
+        let due =
+            if self.shape.is_smooth { usize::try_from(self.shape.smooth_packets()).unwrap() } else { all };
         if let Some(first) = self.video_waiting.pop_front() {
             self.push_marked(out, self.layout.video, first, pcr);
             self.send_waiting_video(out, due.saturating_sub(1));

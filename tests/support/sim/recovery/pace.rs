@@ -167,7 +167,11 @@ impl Provider {
     fn check_ahead(&self, now: Instant) -> Result<(), String> {
         let read = FRAME_TIME * u32::try_from(self.received_pictures).unwrap();
         let ahead = read.saturating_sub(now - self.began);
-        if ahead > ahead_max(&self.feed.shape) { Err(format!("ahead: the source is read {ahead:?} ahead")) } else { Ok(()) }
+        if ahead > ahead_max(&self.feed.shape) {
+            Err(format!("ahead: the source is read {ahead:?} ahead"))
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -402,7 +406,12 @@ impl Pace {
     }
 
     fn watch(&mut self) -> Result<(), String> {
-        log::info!("{:?}, {:?}, {} bytes in a second", self.manner, self.shape, self.shape.bytes_per_second());
+        log::info!(
+            "{:?}, {:?}, {} bytes in a second",
+            self.manner,
+            self.shape,
+            self.shape.bytes_per_second()
+        );
         let time = TIME_MIN + self.random.time(TIME_MAX - TIME_MIN);
         self.go_on(time)?;
         for snapshot in self.snapshot()? {
@@ -433,7 +442,8 @@ impl Pace {
         }
         self.go_on(Duration::from_secs(2))?;
         let seconds = (self.world.now() - Instant::START).as_secs();
-        let mut sum = Sum { seconds, runs: u64::from(self.runs), digest: self.world.digest(), ..Sum::default() };
+        let mut sum =
+            Sum { seconds, runs: u64::from(self.runs), digest: self.world.digest(), ..Sum::default() };
         for viewer in &self.viewers {
             sum.visits += viewer.visits;
             sum.packets += viewer.packets;

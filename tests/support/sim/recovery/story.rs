@@ -187,9 +187,23 @@ impl Story {
         }
         let mut watchers = Vec::new();
         for id in 1..=channel_count.unsigned_abs() {
-            watchers.push(Watcher::new(&world, listener_address(PORT), id, Habit::Prompt, promise, &mut random));
+            watchers.push(Watcher::new(
+                &world,
+                listener_address(PORT),
+                id,
+                Habit::Prompt,
+                promise,
+                &mut random,
+            ));
             for _ in 0..random.below(3) {
-                watchers.push(Watcher::new(&world, listener_address(PORT), id, Habit::Fickle, promise, &mut random));
+                watchers.push(Watcher::new(
+                    &world,
+                    listener_address(PORT),
+                    id,
+                    Habit::Fickle,
+                    promise,
+                    &mut random,
+                ));
             }
         }
         let chaos = Duration::from_secs(10) + random.time(CHAOS_MAX - Duration::from_secs(10));

@@ -138,7 +138,9 @@ impl Truth {
             }
             // Who joins may come into the middle of it.
             Of::Sound if mark.part > 0 && !self.is_continuous => Ok(()),
-            Of::Sound if mark.part > 0 => Err(format!("entry: sound begins in the middle of a unit, {mark:?}")),
+            Of::Sound if mark.part > 0 => {
+                Err(format!("entry: sound begins in the middle of a unit, {mark:?}"))
+            }
             Of::Sound => match self.companion {
                 Some(companion) if mark.unit > companion && !mark.excuses(companion) => {
                     Err(format!("lost: sound begins with {} instead of {companion}, {mark:?}", mark.unit))

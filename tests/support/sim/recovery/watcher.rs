@@ -96,9 +96,8 @@ impl Watcher {
         };
         let received = world.peer_received(visit.peer);
         let silent = now - visit.last_byte_at;
-        let may_be_slow = is_fickle
-            || !visit.is_stream
-            || trickled_at.is_some_and(|at| now - at < Duration::from_secs(15));
+        let may_be_slow =
+            is_fickle || !visit.is_stream || trickled_at.is_some_and(|at| now - at < Duration::from_secs(15));
         if !may_be_slow && self.promise.gap_max.is_some_and(|most| silent > most) {
             return Err(format!("nothing comes for {silent:?}, {:?}", world.peer_end(visit.peer)));
         }
