@@ -546,7 +546,13 @@ impl Lanes {
         let now = moment.now;
         let dts = times.decoding();
         let step = dts.since(came.dts);
-        let back = if lane.reordered(times) { JUMP_TICKS.max(REORDERED_MAX * frame) } else { SLIP_TICKS };
+        let back = if !lane.reordered(times) {
+            SLIP_TICKS
+        } else if self.is_shown_in_time(moment, lane, dts) {
+            APART_TICKS_MAX
+        } else {
+            JUMP_TICKS.max(REORDERED_MAX * frame)
+        };
         let soon = |from: Written| dts.since(from.dts) <= pts_ticks(now - from.at).saturating_add(JUMP_TICKS);
         if step < -back || soon(came) {
             return step >= -back;
@@ -559,14 +565,21 @@ impl Lanes {
         }
         let clock = moment.source.filter(|_| lane.base == self.base && moment.stray.is_none());
         let lead = clock.map(|pcr| dts.since(pcr.to_pts()));
-        lead.zip(lane.lead).is_some_and(|(lead, before)| (lead - before).abs() <= JUMP_TICKS)
+        let most = if lane.reordered(times) { LEVEL_TICKS_MAX } else { JUMP_TICKS };
+        lead.zip(lane.lead).is_some_and(|(lead, before)| (lead - before).abs() <= most)
+    }
+
+    /// The clock goes on, and a picture that is shown before others that have come is not late for it.
+    fn is_shown_in_time(&self, moment: Moment, lane: &Lane, pts: Pts) -> bool {
+        let is_known = lane.base == self.base && self.jump.is_none() && moment.stray.is_none();
+        let clock = moment.source.filter(|_| is_known);
+        clock.is_some_and(|clock| pts.since(clock.to_pts()) >= 0)
     }
 
     /// Which time base the first PES packet of a stream is of.
     fn place_first(&self, moment: Moment, lane: &Lane, dts: Pts) -> Place {
-        if self.in_order && !lane.joined
-            || !lane.joined && (self.untouched() || self.base == lane.base && self.front.is_none())
-        {
+        let is_first = self.base == lane.base && self.front.is_none();
+        if !lane.joined && (self.in_order || self.untouched() || is_first) {
             return Place::Own;
         }
         let may_open = lane.joined || self.jump.is_some();

@@ -5,7 +5,8 @@ use crate::recovery::slate::{Player, Slate};
 use crate::recovery::splice::tests::checker::Checker;
 use crate::recovery::splice::tests::source::{Es, Source, bytes};
 use crate::recovery::splice::{Lead, Run, RunKind, Splice};
-use crate::ts::{Packet, PesStart};
+use crate::ts::testing::{Fields, pes};
+use crate::ts::{Packet, PesStart, Pts};
 
 /// A run of parts of sources, one behind the other in real time, and what a receiver makes of it.
 fn play(splice: &mut Splice, checker: &mut Checker, from: u64, parts: &[(&Source, u64, u64)]) {
@@ -77,6 +78,36 @@ fn pictures_that_only_say_when_they_are_shown_are_left_in_their_order() {
     let came = bytes.clone();
     splice.restamp(Instant::START, &mut bytes);
     assert_eq!(starts.len(), 25);
+    assert!(bytes == came, "nothing was changed");
+    assert_eq!(splice.counts().reanchorings, 0);
+}
+
+#[test]
+fn pictures_of_a_slow_camera_are_left_in_their_order_too() {
+    // A picture a second, of which each third comes before the two that are shown before it.
+    let source = Source { streams: vec![Es::audio(0x101, 0x0F)], pcr_pid: 0x150, ..Source::usual() };
+    let with_video =
+        Source { streams: vec![Es::video(0x100, 0x1B), Es::audio(0x101, 0x0F)], ..source.clone() };
+    let mut stream = crate::ts::testing::Stream::default();
+    for (second, shown) in
+        (0..30).zip([0, 3, 1, 2, 6, 4, 5, 9, 7, 8, 12, 10, 11, 15, 13, 14, 18, 16, 17].into_iter().cycle())
+    {
+        let round = second / 19 * 19;
+        let clock = 90_000 * (second + 1);
+        let pcr = Some(crate::ts::Pcr::from_ticks(clock * 300));
+        stream.push(Fields { pid: 0x150, pcr, ..Fields::NONE }, &[]);
+        let pts = Pts::from_ticks(90_000 * (shown + round + 4));
+        stream.push_pes(Fields { pid: 0x100, ..Fields::NONE }, &pes(0xE0, Some(pts), &[7; 300]), 184);
+    }
+    let mut bytes = stream.packets.concat();
+    let came = bytes.clone();
+    let programme = with_video.programme();
+    let lead = Lead::scan(&bytes, &programme);
+    let mut splice = Splice::new();
+    splice.begin(Instant::START, &Run { kind: RunKind::Live, programme: &programme, lead });
+    for (number, packet) in bytes.chunks_mut(188).enumerate() {
+        splice.restamp(Instant::from_millis(u64::try_from(number).unwrap() * 330), packet);
+    }
     assert!(bytes == came, "nothing was changed");
     assert_eq!(splice.counts().reanchorings, 0);
 }
