@@ -55,11 +55,10 @@ impl Session {
         Self { splice: Splice::new(), shown: Vec::new(), millis: 0 }
     }
 
-    /// Plays the first packets of a stream, in the time its clock says they take.
+    /// Plays the first packets of a stream, in the time its clock says they take. Where it breaks it has gone on for a frame.
     fn play(&mut self, kind: RunKind, bytes: &[u8], packets: usize) {
         let (programme, clocks) = inspect(bytes);
-        let first = clocks.iter().flatten().next().copied().unwrap();
-        let mut holdback = Holdback::new(self.shown.is_empty());
+        let mut holdback = Holdback::new(self.shown.is_empty(), tunerd::recovery::HELD_BYTES_MAX);
         holdback.set_programme(Some(&programme));
         let lead = Lead::scan(bytes, &programme);
         let start = self.millis;
@@ -67,11 +66,15 @@ impl Session {
             self.splice.begin(Instant::from_millis(start), &Run { kind, programme: &programme, lead });
         assert_eq!(boundary.is_empty(), self.shown.is_empty());
         self.shown.extend(boundary);
-        let mut released = 0;
+        let (mut released, mut passed, mut last) = (0, 0, None::<Pcr>);
         for (packet, clock) in bytes.as_chunks::<PACKET_BYTES>().0.iter().zip(clocks).take(packets) {
             holdback.packet(packet);
-            let passed = clock.map_or(0, |clock| clock.since(first) / 27_000);
-            self.millis = start + u64::try_from(passed).unwrap();
+            if let Some(clock) = clock {
+                let step = last.map_or(0, |last| clock.since(last));
+                passed += if (0..27_000_000).contains(&step) { step } else { 1_080_000 };
+                last = Some(clock);
+            }
+            self.millis = start + u64::try_from(passed / 27_000).unwrap();
             let until = usize::try_from(holdback.releasable()).unwrap();
             let mut whole = bytes[released..until].to_vec();
             released = until;
@@ -187,4 +190,95 @@ fn a_single_source_passes_untouched() {
         assert!(session.shown.len() > stream.len() - 100 * PACKET_BYTES);
         assert!(stream.starts_with(&session.shown), "what leaves is what came");
     }
+}
+
+/// Eight seconds of which pictures or sound end sooner, with sound that ffmpeg puts into PES packets of many frames.
+fn clip(folder: &TempDir, name: &str, pictures: &str, sound: &str, options: &[&str]) -> Vec<u8> {
+    let path = folder.path().join(name);
+    let picture = format!("testsrc2=size=320x240:rate=25:duration={pictures}");
+    let tone = format!("sine=sample_rate=48000:duration={sound}");
+    let mut arguments = vec!["-v", "error", "-y", "-f", "lavfi", "-i", &picture, "-f", "lavfi", "-i", &tone];
+    arguments.extend(["-c:v", "libx264", "-preset", "veryfast", "-g", "25", "-bf", "2", "-threads", "1"]);
+    arguments.extend(["-c:a", "aac"]);
+    arguments.extend(options);
+    arguments.extend(["-f", "mpegts", path.to_str().unwrap()]);
+    run("ffmpeg", &arguments);
+    std::fs::read(&path).unwrap()
+}
+
+/// How far each picture that begins a part is from the first sound behind it, in the ticks of the stream: parts begin where pictures
+/// pause or begin again.
+fn presented(folder: &TempDir, bytes: &[u8]) -> (Vec<i64>, Vec<i64>) {
+    let path = folder.path().join("presented.ts");
+    std::fs::write(&path, bytes).unwrap();
+    let of = |stream: &str| -> Vec<i64> {
+        let fields = ["-show_entries", "packet=pts", "-of", "csv=p=0", path.to_str().unwrap()];
+        let probed = run("ffprobe", &[&["-v", "error", "-select_streams", stream][..], &fields].concat());
+        let text = String::from_utf8(probed.stdout).unwrap();
+        text.lines().filter_map(|line| line.trim_matches(',').parse().ok()).collect()
+    };
+    (of("v"), of("a"))
+}
+
+#[test]
+fn joints_of_files_play_without_a_complaint_and_keep_sound_and_pictures_together() {
+    let folder = tempfile::tempdir().unwrap();
+    // Sound as long as the pictures, longer, shorter; a varying bitrate and a constant one.
+    for (pictures, sound, options) in [
+        ("4", "4", &[][..]),
+        ("4", "6", &[]),
+        ("4", "3", &[]),
+        ("4", "5", &["-b:v", "400k", "-maxrate", "400k", "-bufsize", "400k", "-muxrate", "900k"]),
+    ] {
+        let own = clip(&folder, "own.ts", pictures, sound, options);
+        let other_pids = [options, &["-mpegts_start_pid", "0x300", "-output_ts_offset", "40000"]].concat();
+        let other = clip(&folder, "other.ts", pictures, sound, &other_pids);
+        let looped = [&own[..], &own, &own].concat();
+        let ads = [&own[..], &other, &own].concat();
+        for (name, bytes) in [("loop", &looped), ("ad break", &ads)] {
+            let mut session = Session::new();
+            session.play(RunKind::Live, bytes, bytes.len() / PACKET_BYTES);
+            let told = format!("{name}, {pictures} s of pictures, {sound} s of sound, {options:?}");
+            check_parts(&folder, &own, &session, 3, &told);
+        }
+        let mut session = Session::new();
+        let slate = encode(&folder, "slate.ts", SMALL, SLATE);
+        for source in [&own, &other, &own] {
+            session.play(RunKind::Live, source, source.len() / PACKET_BYTES);
+            session.play(RunKind::Filler, &slate, slate.len() / PACKET_BYTES);
+        }
+        let told = format!("failover, {pictures} s of pictures, {sound} s of sound, {options:?}");
+        let (complaints, _) = session.decode(&folder);
+        assert_eq!(complaints, "", "{told}");
+        check_distances(&presented(&folder, &session.shown).0, &told);
+    }
+}
+
+/// Whether a stream of parts like this one is sound, and each part's last picture as far from its first sound as in it alone.
+fn check_parts(folder: &TempDir, part: &[u8], session: &Session, parts: usize, told: &str) {
+    let (complaints, times) = session.decode(folder);
+    assert_eq!(complaints, "", "{told}");
+    assert_eq!(times.len(), 2, "{told}: two streams, whichever part is played");
+    let (own_pictures, own_sound) = presented(folder, part);
+    let (pictures, sound) = presented(folder, &session.shown);
+    // The last picture of all may still be held back.
+    let each = own_pictures.len();
+    assert!(
+        pictures.len() + 2 >= parts * each,
+        "{told}: {} pictures of {parts} times {each}",
+        pictures.len()
+    );
+    let own_apart = own_sound[0] - own_pictures[0];
+    for begin in (0..parts).map(|number| pictures[number * each]) {
+        let apart = sound.iter().map(|at| at - begin - own_apart).min_by_key(|ticks| ticks.abs()).unwrap();
+        assert!(apart.abs() <= 90, "{told}: sound is {apart} ticks from where it was in the part alone");
+    }
+    check_distances(&pictures, told);
+}
+
+fn check_distances(pictures: &[i64], told: &str) {
+    let mut shown = pictures.to_vec();
+    shown.sort_unstable();
+    let least = shown.windows(2).map(|pair| pair[1] - pair[0]).min().unwrap();
+    assert!(least >= 3600, "{told}: two pictures {least} ticks apart");
 }

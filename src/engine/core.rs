@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::base::limits::{
     CHANNELS_PER_CORE_MAX, CONNECTIONS_PER_CORE_MAX, MAILBOX_MESSAGES_MAX, REQUEST_HEAD_TIMEOUT,
 };
-use crate::base::{Arena, Clock, Errno, HeapBytes, Instant, OwnTime};
+use crate::base::{Arena, Errno, HeapBytes, Instant, OwnTime};
 use crate::recovery::ProviderCooldowns;
 use crate::ring::{Lent, Ring};
 use crate::session;
@@ -199,74 +199,6 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         Ok(core)
     }
 
-    /// Runs until drained. `beat` is called each time the loop comes round, at least twice a second.
-    ///
-    /// # Errors
-    /// When the kernel refuses to go on.
-    pub fn run(&mut self, clock: &Clock, mut beat: impl FnMut(Instant)) -> Result<(), Errno> {
-        let started = clock.now();
-        self.time = OwnTime::starting(started);
-        self.now = started;
-        while !self.is_drained() {
-            self.health.read_wall(self.now, |_own| clock.wall_at(clock.now()));
-            self.turn_by(|| clock.now())?;
-            beat(clock.now());
-        }
-        Ok(())
-    }
-
-    /// One turn by a clock: what took longer than it was meant to is lost time, and nobody is judged by it.
-    ///
-    /// # Errors
-    /// When the kernel refuses to go on.
-    pub fn turn_by(&mut self, clock: impl Fn() -> Instant) -> Result<(), Errno> {
-        self.read_clock(&clock, Duration::ZERO);
-        self.act();
-        let wait = self.wait();
-        // What acting took is counted apart from the wait.
-        self.read_clock(&clock, Duration::ZERO);
-        self.driver.turn(wait)?;
-        // What happened while the core waited, or could not run, happened before anything is due.
-        self.read_clock(&clock, wait);
-        self.dispatch_all();
-        Ok(())
-    }
-
-    /// One turn at a time of the caller's own, which passes as the caller likes: acts on what is due, submits, waits
-    /// for the next thing, and handles what has happened.
-    ///
-    /// # Errors
-    /// When the kernel refuses to go on.
-    pub fn turn(&mut self, now: Instant) -> Result<(), Errno> {
-        self.now = self.now.max(now);
-        self.act();
-        let wait = self.wait();
-        self.driver.turn(wait)?;
-        self.dispatch_all();
-        Ok(())
-    }
-
-    fn read_clock(&mut self, clock: &impl Fn() -> Instant, asked: Duration) {
-        self.now = self.now.max(self.time.read(clock(), asked));
-    }
-
-    fn act(&mut self) {
-        self.counters.turns += 1;
-        self.read_mail();
-        self.expire();
-        self.retry_blocked_sources();
-        self.flush();
-        self.listen_for_bell();
-        let patience = self.patience();
-        self.driver.set_patience(patience);
-    }
-
-    fn dispatch_all(&mut self) {
-        while let Some(completion) = self.driver.next() {
-            self.dispatch(completion);
-        }
-    }
-
     /// True when everything has ended after [`CoreCommand::Drain`], or its deadline has come.
     #[must_use]
     pub fn is_drained(&self) -> bool {
@@ -294,7 +226,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         self.driver
     }
 
-    fn wait(&self) -> Duration {
+    pub(super) fn wait(&self) -> Duration {
         let has_more = !self.fresh.is_empty() || !self.ready.is_empty();
         if has_more || self.probing.is_looking() {
             return Duration::ZERO;
@@ -315,12 +247,12 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     }
 
     /// With many viewers single completions are not worth a turn each; with somebody at the door each is.
-    fn patience(&mut self) -> Duration {
+    pub(super) fn patience(&mut self) -> Duration {
         let in_haste = std::mem::take(&mut self.in_haste);
         if in_haste || self.clients.count() < MANY_CLIENTS { Duration::ZERO } else { PATIENCE }
     }
 
-    fn dispatch(&mut self, completion: Completion<Token, Lent, D::Descriptor>) {
+    pub(super) fn dispatch(&mut self, completion: Completion<Token, Lent, D::Descriptor>) {
         match completion.token {
             Token::Bell => self.hears_bell = false,
             Token::Listener(index) => self.on_listener(index, completion.event),
@@ -336,7 +268,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
 
     /// Sees to it that mail wakes the core. What is refused is tried again a turn later; the mail is read each
     /// turn all the same.
-    fn listen_for_bell(&mut self) {
+    pub(super) fn listen_for_bell(&mut self) {
         let Some(file) = self.bell.filter(|_| !self.hears_bell) else { return };
         let into = Lent::Heap(HeapBytes::zeroed(8));
         self.hears_bell = self.driver.push(Operation::Read { file, into }, Token::Bell).is_ok();
@@ -376,7 +308,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         }
     }
 
-    fn read_mail(&mut self) {
+    pub(super) fn read_mail(&mut self) {
         for _ in 0..MAILBOX_MESSAGES_MAX {
             let Some(command) = self.mailbox.take() else { return };
             match command {

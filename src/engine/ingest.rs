@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::base::Instant;
 use crate::base::limits::{PACKET_BYTES, READ_BYTES_MAX};
 use crate::health::Event as ProbeEvent;
-use crate::recovery::{Condemned, Holdback};
+use crate::recovery::Holdback;
 use crate::ring::Lent;
 use crate::session::{Event as SessionEvent, State};
 use crate::source::error::SourceError;
@@ -14,9 +14,7 @@ use crate::source::profile::ProfileScanner;
 use crate::source::sniff::{Body, Sniffer};
 use crate::source::startup::{Programme, Seen, Verdict};
 use crate::source::watch::{self, Watch};
-use crate::ts::{
-    self, Aligned, Aligner, Codec, EntryPoint, Grade, Inspector, MediaSeen, NULL_PACKET, Packet,
-};
+use crate::ts::{self, Aligned, Aligner, Codec, EntryPoint, Grade, Inspector, MediaSeen};
 use crate::uring::Driver;
 
 use super::client::SessionKey;
@@ -24,8 +22,6 @@ use super::core::Core;
 use super::token::Token;
 use super::upstream::SourceRun;
 
-/// While bytes come no more is held back than this: sound does not wait for pictures that have stopped.
-const HELD_TIME_MAX: Duration = Duration::from_millis(500);
 /// Between two bursts of a source nothing comes, and nothing is late: of a longer gap only this counts.
 const FLOW_GAP_MAX: Duration = Duration::from_millis(200);
 
@@ -48,7 +44,6 @@ pub(crate) struct Ingest {
     aligned: u64,
     /// Bytes of these that viewers may have, or that were dropped before the start.
     released: u64,
-    start: u64,
     first_entry: Option<EntryPoint>,
     /// Where a decoder may start, as long as there is nothing better: the first and the last place of the best grade, each
     /// with the programme that lies before it.
@@ -56,10 +51,8 @@ pub(crate) struct Ingest {
     last_fallback: Option<(EntryPoint, MediaSeen)>,
     /// The programme that lies before the first entry point.
     media_before: MediaSeen,
-    /// When something was released last, or could have been.
+    /// When it was last looked for what may be released.
     looked_at: Option<Instant>,
-    /// How long nothing has been released although more came.
-    held_for: Duration,
     /// The end of the table that the holdback goes by.
     held_table: Option<[u8; 4]>,
     unsuitable: Option<SourceError>,
@@ -78,11 +71,9 @@ impl Ingest {
             scanner: ProfileScanner::new(),
             holdback: None,
             looked_at: None,
-            held_for: Duration::ZERO,
             bytes: 0,
             aligned: 0,
             released: 0,
-            start: 0,
             first_entry: None,
             fallback: None,
             last_fallback: None,
@@ -264,12 +255,11 @@ impl Ingest {
     }
 
     /// What lies before this position is never shown to anybody. `packets` are those from there on. `at_once` is for a
-    /// session's first viewers: see [`Holdback::new`].
-    pub(crate) fn start_from(&mut self, position: u64, packets: &[u8], at_once: bool) {
+    /// session's first viewers, and of `held_bytes_max` there is room: see [`Holdback::new`].
+    pub(crate) fn start_from(&mut self, position: u64, packets: &[u8], at_once: bool, held_bytes_max: u64) {
         assert!(self.released <= position && position <= self.aligned, "a start lies in what was seen");
         self.released = position;
-        self.start = position;
-        self.holdback = Some(Holdback::new(at_once));
+        self.holdback = Some(Holdback::new(at_once, held_bytes_max));
         self.inspector.stop_searching();
         self.follow_programme();
         if let Some(holdback) = &mut self.holdback {
@@ -277,53 +267,26 @@ impl Ingest {
         }
     }
 
-    /// Turns into null packets what of the next bytes to be released nobody is to see.
-    pub(crate) fn censor(&mut self, bytes: &mut [u8]) {
-        let Some(holdback) = &mut self.holdback else { return };
-        if holdback.condemned().is_empty() {
-            return;
-        }
-        let first = self.released - bytes.len() as u64 - self.start;
-        let (packets, _) = bytes.as_chunks_mut::<PACKET_BYTES>();
-        for (packet, position) in packets.iter_mut().zip((first..).step_by(PACKET_BYTES)) {
-            let pid = Packet::parse(packet).ok().map(Packet::pid);
-            let is_condemned = |condemned: &Condemned| {
-                Some(condemned.pid) == pid
-                    && condemned.from <= position
-                    && condemned.until.is_none_or(|until| position < until)
-            };
-            if holdback.condemned().iter().any(is_condemned) {
-                *packet = NULL_PACKET;
-            }
-        }
-        holdback.shown(self.released - self.start);
+    /// Releases what viewers may have of `held`, the first held bytes at hand, and says how much that is; its packets may have
+    /// changed their order then.
+    pub(crate) fn release(&mut self, now: Instant, held: &mut [u8]) -> usize {
+        let Some(holdback) = &mut self.holdback else { return 0 };
+        holdback.pass(self.looked_at.replace(now).map_or(Duration::ZERO, |at| (now - at).min(FLOW_GAP_MAX)));
+        let bytes = holdback.release(held);
+        self.released += bytes as u64;
+        bytes
     }
 
-    /// Releases what viewers may have of the first `at_hand` held bytes, and says how much that is.
-    pub(crate) fn release(&mut self, now: Instant, at_hand: u64) -> u64 {
-        let Some(holdback) = &mut self.holdback else { return 0 };
-        let flow = self.looked_at.replace(now).map_or(Duration::ZERO, |at| (now - at).min(FLOW_GAP_MAX));
-        let waits = self.start + holdback.releasable() <= self.released && self.aligned > self.released;
-        self.held_for = if waits { self.held_for + flow } else { Duration::ZERO };
-        if self.held_for > HELD_TIME_MAX {
-            holdback.let_go();
+    /// Nothing more comes: what is whole may be shown.
+    pub(crate) fn end(&mut self) {
+        if let Some(holdback) = &mut self.holdback {
+            holdback.end();
         }
-        let whole = self.start + holdback.releasable();
-        let bytes = whole.saturating_sub(self.released).min(at_hand);
-        self.released += bytes;
-        bytes
     }
 
     /// Bytes that viewers may have, or that were dropped before the start.
     pub(crate) const fn released(&self) -> u64 {
         self.released
-    }
-
-    /// Releases everything that is held.
-    pub(crate) const fn release_all(&mut self) -> u64 {
-        let held = self.held();
-        self.released += held;
-        held
     }
 
     fn sniff(&mut self, bytes: &[u8]) {
@@ -430,17 +393,20 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         if self.is_probe(session) {
             return self.probe_event(ProbeEvent::Ready);
         }
+        let clock_now = self.clock_now();
         let Some(live) = self.sessions.get_mut(session) else { return };
         let Some(source) = &mut live.source else { return };
         source.selected_at = Some(self.now);
-        source.ingest.pacer.begin(self.now);
+        source.ingest.pacer.begin(clock_now);
         let is_first = live.history.current().is_none();
         if is_first {
             self.backoff.record_success(self.now, live.channel.id);
         }
         if let Some(staging) = &mut source.staging {
             staging.start_from(from);
-            source.ingest.start_from(staging.position(), staging.packets(), is_first);
+            // Beside what is pending there is always room for those who read.
+            let held_bytes_max = live.ring.capacity() / 4;
+            source.ingest.start_from(staging.position(), staging.packets(), is_first, held_bytes_max);
         }
         let watch = watch::Params { stall_detect: self.params.session.stall_detect, content: true };
         source.watch = Some(Watch::new(watch, self.now).after(source.ingest.media_before()));

@@ -34,6 +34,7 @@ mod testing;
 mod token;
 mod trigger;
 mod tuners;
+mod turn;
 mod upstream;
 mod viewers;
 

@@ -17,7 +17,7 @@
 //! The supply of a thing ends at `max(supply, now) + programme received`, where the programme received is what
 //! [`Inspector::media`] has added since the last read: times of pictures for pictures, of sound for sound, of
 //! whichever is further for the rest, and the clock where nothing else has a time. It never ends later than
-//! [`SUPPLY_MAX`] from now, and of a thousandth nothing is counted, so that neither a clock that is a little fast nor
+//! half a minute from now, and of a thousandth nothing is counted, so that neither a clock that is a little fast nor
 //! a burst of hours ago delays what is to be noticed now.
 //!
 //! What stands still counts while other programme is being shown or bytes come; of a longer time only a part does:
@@ -26,29 +26,25 @@
 //!
 //! Deadlines are exact: nothing here wants to be polled.
 
+mod pulse;
+
 use std::time::Duration;
 
 use crate::base::Instant;
 use crate::ts::{Inspector, MediaSeen, Pcr, StreamKind};
 
-/// What was delivered is believed to last no longer than this.
-const SUPPLY_MAX: Duration = Duration::from_secs(30);
+use pulse::Pulse;
+
 /// One part of so many of the programme received is not counted.
 const LEAK_PARTS: u32 = 1000;
 /// Of a time in which no bytes come and nothing delivered is left no more than this counts for one thing alone.
 const FLOW_GAP_MAX: Duration = Duration::from_secs(1);
-/// Something that has moved for this long without a gap as long as a stall is expected to go on.
-const STEADY_AFTER: Duration = Duration::from_millis(250);
-/// What has not moved steadily yet is given at least this long.
-const UNSTEADY_PATIENCE: Duration = Duration::from_secs(30);
 /// A camera without sound that has shown one picture so far may take this long for the next.
 const SECOND_PICTURE_PATIENCE: Duration = Duration::from_secs(10);
 /// Fewer pictures than this are the cover of a radio programme.
 const PICTURES_MIN: u64 = 3;
 /// Fewer pictures than this do not show how often they come.
 const STEADY_PICTURES_MIN: u64 = 10;
-/// How long gaps are remembered: at least one of these, at most two.
-const GAP_MEMORY: Duration = Duration::from_secs(60);
 /// After viewers came back, a source that was silent meanwhile has this long to say something.
 const RESUME_GRACE: Duration = Duration::from_secs(1);
 /// A gap between reads that counts as a read pause.
@@ -359,11 +355,11 @@ impl Watch {
         };
         // What has been scrambled from its first packet on need not have run to be missed.
         let is_unread = seen.payload_packets == 0 && seen.scrambled_packets > 0;
-        let payload = Pulse { steady: self.payload.steady || is_unread, ..self.payload };
+        let payload = self.payload.steady_if(self.payload.steady || is_unread);
         let has_pictures = seen.has_video && seen.video_packets > 0;
         let has_video = has_pictures && seen.pictures >= PICTURES_MIN;
         let is_steady = self.video.steady && seen.pictures >= STEADY_PICTURES_MIN;
-        let moving = Pulse { steady: is_steady, ..self.video };
+        let moving = self.video.steady_if(is_steady);
         // A clock that never ran steadily is none.
         let times = content(StallKind::PcrFrozen, self.times.steady, &self.times);
         let video = content(instead(StallKind::VideoSilent, &moving), has_video, &moving);
@@ -406,71 +402,6 @@ impl Watch {
 fn received(now: Option<Duration>, before: Option<Duration>) -> Duration {
     let received = now.unwrap_or_default().saturating_sub(before.unwrap_or_default());
     received - received / LEAK_PARTS
-}
-
-/// Something that should keep moving.
-#[derive(Clone, Copy, Debug)]
-struct Pulse {
-    moved_at: Instant,
-    /// What was delivered of it lasts until then.
-    supply: Instant,
-    /// How long it has stood still since, as far as that counts.
-    stood: Duration,
-    /// The flow since which it has moved without a gap as long as a stall.
-    run_began: Duration,
-    steady: bool,
-    /// The longest gap since `gaps_began`, and of the time before.
-    longest_gaps: [Duration; 2],
-    gaps_began: Duration,
-}
-
-impl Pulse {
-    const fn new(flow: Duration, now: Instant) -> Self {
-        Self {
-            moved_at: now,
-            supply: now,
-            stood: Duration::ZERO,
-            run_began: flow,
-            steady: false,
-            longest_gaps: [Duration::ZERO; 2],
-            gaps_began: flow,
-        }
-    }
-
-    /// No bytes came since `last_byte_at`. `programme` is how long what is there of the programme lasts.
-    fn wait(&mut self, last_byte_at: Instant, programme: Instant, now: Instant, gap_max: Duration) {
-        let began = last_byte_at.max(self.supply);
-        let shown = now.min(programme) - began;
-        let idle = now - began.max(programme);
-        self.stood += shown + idle.min(gap_max);
-    }
-
-    fn moved(&mut self, flow: Duration, now: Instant, stall: Duration, received: Duration) {
-        let gap = std::mem::take(&mut self.stood);
-        if gap >= stall {
-            self.run_began = flow;
-        }
-        self.steady |= flow - self.run_began >= STEADY_AFTER;
-        if flow - self.gaps_began >= GAP_MEMORY {
-            self.longest_gaps = [Duration::ZERO, self.longest_gaps[0]];
-            self.gaps_began = flow;
-        }
-        self.longest_gaps[0] = self.longest_gaps[0].max(gap);
-        self.moved_at = now;
-        self.supply = (self.supply.max(now) + received).min(now + SUPPLY_MAX);
-    }
-
-    /// It is there as long as something else is.
-    fn last_until(&mut self, supply: Instant) {
-        self.supply = self.supply.max(supply);
-    }
-
-    /// How long it may stand still.
-    fn limit(&self, stall: Duration) -> Duration {
-        let usual = self.longest_gaps[0].max(self.longest_gaps[1]) * 2;
-        let least = if self.steady { stall } else { UNSTEADY_PATIENCE.max(stall * 4) };
-        usual.max(least)
-    }
 }
 
 #[cfg(test)]

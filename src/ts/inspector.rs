@@ -431,6 +431,12 @@ impl Inspector {
         self.counts
     }
 
+    /// How the packets are counted.
+    #[must_use]
+    pub fn counting_habits(&self) -> ContinuityTable {
+        self.continuity.habits()
+    }
+
     /// Tables that were malformed or whose CRC was wrong.
     #[must_use]
     pub fn psi_errors(&self) -> u64 {

@@ -26,6 +26,7 @@ mod obu;
 mod packet;
 mod pcr_clock;
 mod pes;
+mod pes_rest;
 mod pes_times;
 pub mod psi;
 mod skip;
@@ -51,6 +52,7 @@ pub use packet::{
 };
 pub use pcr_clock::PcrSample;
 pub(crate) use pes::PesReader;
-pub use pes_times::{PesStart, PesTimes, strip_pes_times, write_pes_times};
+pub use pes_rest::PesRest;
+pub use pes_times::{PesStart, PesTimes, pes_bytes, strip_pes_times, write_pes_times};
 pub use skip::{JOIN_BYTES_MAX, PidCounter, SKIP_BYTES_MAX, Snapshot, write_join, write_skip};
 pub use sync::{AlignCounts, Aligned, Aligner, UNDECIDED_BYTES_MAX};

@@ -73,6 +73,16 @@ impl PesStart {
     }
 }
 
+/// The bytes of a PES packet that begins with these, by its length field; zero when it does not say.
+#[must_use]
+pub fn pes_bytes(payload: &[u8]) -> u64 {
+    match payload {
+        [0, 0, 1, _, 0, 0, ..] => 0,
+        [0, 0, 1, _, high, low, ..] => 6 + u64::from(u16::from_be_bytes([*high, *low])),
+        _ => 0,
+    }
+}
+
 /// Replaces the time stamps that [`PesStart::read`] has found in a payload.
 pub fn write_pes_times(payload: &mut [u8], times: PesTimes) {
     for (at, stamp) in [(PTS_AT, Some(times.pts)), (DTS_AT, times.dts)] {

@@ -7,6 +7,9 @@ use crate::tsview::{NULL_PID, PCR_WRAP, PTS_WRAP, Packet, View, ahead};
 
 /// Distances stay what they are up to this, in milliseconds.
 const DISTANCE_MS: f64 = 1.0;
+/// The same for the clock of a stream of which something is lost on the way: where nothing was sent in a packet's place,
+/// what is between two marks of the clock is told less well.
+const LOSSY_CLOCK_MS: f64 = 20.0;
 /// How many units are looked at to find the place where a recording begins.
 const LOOK_AHEAD: usize = 8;
 /// How many units may be missing in one piece and the rest still be found.
@@ -26,6 +29,8 @@ pub(crate) struct Rules {
     pub(crate) round: Option<usize>,
     /// Behind the source something else may follow.
     pub(crate) ends: bool,
+    /// The source begins with an entry point, and the recording has to begin there.
+    pub(crate) from_start: bool,
 }
 
 /// What can be wrong.
@@ -135,8 +140,8 @@ pub(crate) fn compare(source: &[u8], recording: &[u8], rules: Rules) -> Report {
         report.wrong(Wrong::Nothing, format!("not a programme of the source: {}", got.number));
         return report;
     };
-    let sent = parts(&source.packets, wanted);
-    let came = parts(&recording.packets, got);
+    let sent = parts(&source.packets, wanted, rules.round);
+    let came = parts(&recording.packets, got, None);
     if !rules.ends {
         check_programme(&mut report, &sent, &came);
     }
@@ -217,6 +222,9 @@ impl Comparison<'_> {
         let shift = start.and_then(|(_, _, sent, came)| Some(ahead(sent?, came?, PTS_WRAP)));
         if let Some((packet, unit, ..)) = start {
             report.start = (packet, unit);
+            if self.rules.from_start && unit > 0 {
+                report.wrong(Wrong::Missing, format!("the first {unit} units of the first stream"));
+            }
         } else {
             report.wrong(Wrong::Nothing, "nothing of its first stream is in the source".to_owned());
         }
@@ -349,6 +357,8 @@ impl Comparison<'_> {
 
     fn check_times(&self, pairs: &[Vec<Pair>], report: &mut Report) {
         let main = self.main_lane().map(|lane| lane.pid);
+        let is_lossy = self.sent.lanes.iter().flat_map(|lane| &lane.units).any(|unit| unit.is_damaged);
+        let clock_limit = if is_lossy { LOSSY_CLOCK_MS } else { DISTANCE_MS };
         let mut references: Vec<Option<i64>> = Vec::new();
         let by_lane = || self.sent.lanes.iter().zip(pairs);
         // The main stream tells how far each run was moved.
@@ -392,7 +402,7 @@ impl Comparison<'_> {
                 if let (Some(before), Some(after), false) = (far(unit), far(other), self.rules.ends) {
                     let off = millis(after - before, 27_000);
                     report.clock_ms = larger(report.clock_ms, off);
-                    if off.abs() > DISTANCE_MS {
+                    if off.abs() > clock_limit {
                         let own = millis(before, 27_000);
                         report.wrong(
                             Wrong::Clock,
@@ -411,16 +421,23 @@ impl Comparison<'_> {
         for (lane, pairs) in self.sent.lanes.iter().zip(pairs) {
             let (Some(first), Some(last)) = (pairs.first(), pairs.last()) else { continue };
             let Some(other) = self.lane_of(lane.pid) else { continue };
-            keep(&mut sent, &lane.units[first.0..=last.0]);
-            keep(&mut came, &other.units[first.1..=last.1]);
+            // What is damaged and did not come says nothing about what did.
+            let has_come = |index: usize| pairs.binary_search_by_key(&index, |pair| pair.0).is_ok();
+            let needed = |index: &usize| has_come(*index) || !self.may_miss(lane, *index);
+            keep(&mut sent, (first.0..=last.0).filter(needed).map(|index| &lane.units[index]));
+            // Nor does what came of it.
+            let is_damaged = lane.units[first.0..=last.0].iter().any(|unit| unit.is_damaged);
+            let was_sent = |index: usize| pairs.binary_search_by_key(&index, |pair| pair.1).is_ok();
+            let counts = |index: &usize| !is_damaged || was_sent(*index);
+            keep(&mut came, (first.1..=last.1).filter(counts).map(|index| &other.units[index]));
         }
         report.expected = written(source, &sent, self.sent, report.start.0);
         report.got = written(recording, &came, self.came, 0);
     }
 }
 
-fn keep(kept: &mut [bool], units: &[Unit]) {
-    for packet in units.iter().flat_map(|unit| &unit.packets) {
+fn keep<'a>(kept: &mut [bool], units: impl Iterator<Item = &'a Unit>) {
+    for packet in units.flat_map(|unit| &unit.packets) {
         kept[*packet] = true;
     }
 }

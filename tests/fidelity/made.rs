@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::mux::{Clock, Params, Piece, Track, mux, recount, section, side_by_side, with_parity, with_times};
 use crate::stream::{packets, parts, programmes};
-use crate::tsview::PTS_WRAP;
+use crate::tsview::{PACKET_BYTES, PTS_WRAP, View};
 
 const PICTURE: &str = "testsrc2=size=320x180:rate=25";
 const INTERLACED: &str = "testsrc2=size=320x192:rate=50,interlace";
@@ -22,10 +22,12 @@ const X264_B: &str = "-c:v libx264 -preset superfast -pix_fmt yuv420p -bf 2";
 
 /// A stream, by a name that says what is special.
 pub(crate) struct Made {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     pub(crate) bytes: Vec<u8>,
     /// Where the programme is another than the first.
     pub(crate) programme: Option<u16>,
+    /// How many times it is played, one behind the other.
+    pub(crate) rounds: u32,
 }
 
 /// Encodes by ffmpeg, once: what it has made is kept.
@@ -65,7 +67,7 @@ fn tracks(bytes: &[u8]) -> Vec<Track> {
     let found = packets(bytes).packets;
     let programme = programmes(&found).remove(0);
     let make_up = programme.make_ups[0].1.clone();
-    let parts = parts(&found, &programme);
+    let parts = parts(&found, &programme, None);
     let first =
         |lane: &crate::stream::Lane| lane.units.iter().filter_map(crate::stream::Unit::decoded_at).min();
     let zero = parts.lanes.iter().filter_map(first).min().unwrap();
@@ -86,6 +88,12 @@ fn plain(gop: u64) -> Vec<Track> {
 /// The same without pictures out of order: each has a PTS alone.
 fn plain_in_order() -> Vec<Track> {
     let arguments = format!("{X264} -bf 0 -g 25 -b:v 600k -c:a mp2 -b:a 192k -pes_payload_size 0");
+    tracks(&encoded(&[PICTURE, SOUND], &arguments))
+}
+
+/// Key pictures at once, after a second, and then after five.
+fn rare_keys() -> Vec<Track> {
+    let arguments = format!("{X264_B} -g 250 -force_key_frames 0,1,6 -b:v 500k -c:a aac -pes_payload_size 0");
     tracks(&encoded(&[PICTURE, SOUND], &arguments))
 }
 
@@ -132,8 +140,11 @@ fn with_data() -> Vec<Track> {
     tracks
 }
 
-/// Two recordings one behind the other, the second's clock far behind the first's; each as long as told, in ms.
-fn joint(pictures_ms: u64, sound_ms: u64, is_counted: bool) -> Vec<u8> {
+/// Where the first of two recordings that are put together begins, and the second far behind it.
+pub(crate) const FAR_BACK: [u64; 2] = [50_000 * PTS_HZ, 10 * PTS_HZ];
+
+/// Two recordings one behind the other, with clocks that begin as told; each as long as told, in ms.
+pub(crate) fn joint(pictures_ms: u64, sound_ms: u64, bases: [u64; 2], is_counted: bool) -> Vec<u8> {
     let tracks = plain(25);
     let cut = |track: Track| {
         let length = if track.id.is_some_and(|id| id & 0xE0 == 0xC0) { sound_ms } else { pictures_ms };
@@ -141,7 +152,7 @@ fn joint(pictures_ms: u64, sound_ms: u64, is_counted: bool) -> Vec<u8> {
     };
     let first: Vec<_> = tracks.into_iter().map(cut).collect();
     let part = |base: u64| mux(&first, &Params { base, ..Params::default() });
-    let mut bytes = [part(50_000 * PTS_HZ), part(10 * PTS_HZ)].concat();
+    let mut bytes = bases.map(part).concat();
     if is_counted {
         recount(&mut bytes);
     }
@@ -174,7 +185,7 @@ fn two_programmes(gone: bool) -> Vec<u8> {
     // One PAT names both.
     let both = [&[0xC1, 0, 0, 0, 1, 0xF0, 0x00][..], &[0, 2, 0xF0, 0x10]].concat();
     let both = section(0, 1, &both);
-    for packet in bytes.as_chunks_mut::<188>().0 {
+    for packet in bytes.as_chunks_mut::<PACKET_BYTES>().0 {
         if packet[1] & 0x1F == 0 && packet[2] == 0 {
             packet[5..5 + both.len()].copy_from_slice(&both);
         }
@@ -188,8 +199,8 @@ fn two_programmes(gone: bool) -> Vec<u8> {
     bytes
 }
 
-fn made(name: &'static str, bytes: Vec<u8>) -> Made {
-    Made { name, bytes, programme: None }
+fn made(name: &str, bytes: Vec<u8>) -> Made {
+    Made { name: name.to_owned(), bytes, programme: None, rounds: 1 }
 }
 
 /// What ffmpeg makes by itself.
@@ -267,74 +278,158 @@ fn by_ffmpeg() -> Vec<Made> {
     ]
 }
 
-/// What the multiplexer here makes.
-fn by_hand() -> Vec<Made> {
-    let usual = Params::default;
-    let ms = Duration::from_millis;
-    let clock = |clock: Clock| Params { clock, ..usual() };
-    let slow = |track: Track| track.joined(600, 600);
-    let cut_video = |tracks: Vec<Track>, bytes: usize| -> Vec<Track> {
-        tracks
-            .into_iter()
-            .map(|track| if track.id == Some(0xE0) { track.cut(bytes) } else { track })
-            .collect()
-    };
-    let without_dts = |mut tracks: Vec<Track>| {
-        tracks.iter_mut().flat_map(|track| &mut track.pieces).for_each(|piece| piece.dts = None);
-        tracks
-    };
-    vec![
-        made("data_beside", mux(&with_data(), &usual())),
-        made("data_beside_cbr", mux(&with_data(), &Params { rate: Some(1_500_000), ..usual() })),
-        made(
-            "sound_over_600_ms_cbr",
-            mux(
-                &with_sound(plain_in_order(), slow),
-                &Params { rate: Some(1_500_000), lead_ms: 1000, ..usual() },
+/// Short ones that begin again and again, as a provider plays them that loops a clip: at each joint counters jump, times
+/// step back, and sound and pictures do not end together.
+fn looped() -> Vec<Made> {
+    let inputs: &[&str] = &[PICTURE, SOUND];
+    let x264 = format!("{X264_B} -g 50 -b:v 400k");
+    let until = |ms: u64| format!("-t {}.{:03}", ms / 1000, ms % 1000);
+    let clips = [
+        ("loop_h264_aac", format!("{x264} -c:a aac {}", until(3000))),
+        (
+            "loop_h264_mp2_cbr",
+            format!("{x264} -maxrate 500k -bufsize 500k -c:a mp2 -muxrate 1200k {}", until(3100)),
+        ),
+        ("loop_h264_small_sound", format!("{x264} -c:a aac -pes_payload_size 0 {}", until(2700))),
+        (
+            "loop_hevc_ac3",
+            format!(
+                "-c:v libx265 -preset ultrafast -x265-params keyint=50:bframes=2:log-level=none -b:v 400k -c:a ac3 {}",
+                until(3000)
             ),
         ),
-        made(
-            "sound_over_1200_ms",
-            mux(
-                &with_sound(plain(50), |track| track.joined(1200, 1150)),
-                &Params { lead_ms: 1500, ..usual() },
-            ),
-        ),
-        made(
-            "sound_of_a_second_at_once",
-            mux(&with_sound(plain(50), |track| track.joined(1000, 0)), &usual()),
-        ),
-        made(
-            "counter_jumps_at_units",
-            mux(
-                &with_sound(plain_in_order(), |track| track.joined(216, 200)),
-                &Params { jump_every: Some(5), ..usual() },
-            ),
-        ),
-        made("clock_every_100_ms", mux(&plain(50), &clock(Clock::Every(ms(100))))),
-        made("clock_every_second", mux(&plain(50), &clock(Clock::Every(ms(1000))))),
-        made("clock_at_key_pictures", mux(&plain(100), &clock(Clock::AtKeys))),
-        made(
-            "clock_on_its_own_pid",
-            mux(&plain(50), &Params { rate: Some(1_200_000), ..clock(Clock::Alone(0x1F0, ms(35))) }),
-        ),
-        made("pts_only", mux(&without_dts(plain_in_order()), &usual())),
-        made("pts_only_out_of_order", mux(&without_dts(plain(50)), &usual())),
-        made("clocks_wrap", mux(&plain(25), &Params { base: PTS_WRAP - 4 * PTS_HZ, ..usual() })),
-        made("small_units", mux(&with_sound(cut_video(plain(25), 700), |track| track.cut(150)), &usual())),
-        made("joint_sound_longer", joint(4000, 4800, false)),
-        made("joint_sound_shorter", joint(4800, 4000, true)),
-        made("other_pids_in_a_break", other_pids()),
-        made("two_programmes", two_programmes(false)),
-        Made { programme: Some(2), ..made("two_programmes_first_scrambled", two_programmes(true)) },
-    ]
+        ("loop_mpeg2_mp2", format!("-c:v mpeg2video -g 12 -bf 2 -b:v 700k -c:a mp2 {}", until(3000))),
+    ];
+    clips
+        .into_iter()
+        .map(|(name, arguments)| Made { rounds: 3, ..made(name, encoded(inputs, &arguments)) })
+        .collect()
 }
 
-/// All of them.
-pub(crate) fn all() -> Vec<Made> {
+type Make = fn() -> Vec<u8>;
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+fn usual() -> Params {
+    Params::default()
+}
+
+fn with_clock(clock: Clock) -> Params {
+    Params { clock, ..usual() }
+}
+
+fn without_dts(mut tracks: Vec<Track>) -> Vec<Track> {
+    tracks.iter_mut().flat_map(|track| &mut track.pieces).for_each(|piece| piece.dts = None);
+    tracks
+}
+
+/// Pictures that are as large as in ultra high definition, by filler that decoders leave out.
+fn heavy(key_bytes: usize, other_bytes: usize) -> Vec<Track> {
+    let mut tracks = plain(50);
+    for piece in &mut tracks[0].pieces {
+        let bytes = if piece.is_key { key_bytes } else { other_bytes };
+        if bytes > 0 {
+            piece.body.extend_from_slice(&[0, 0, 1, 0x0C]);
+            piece.body.resize(piece.body.len() + bytes, 0xFF);
+            piece.body.push(0x80);
+        }
+    }
+    tracks
+}
+
+/// Packets are lost on the way: one of every so many of a PID, never the first of a unit.
+fn lossy(bytes: &[u8], every: usize) -> Vec<u8> {
+    let mut left = 0;
+    let mut kept = Vec::with_capacity(bytes.len());
+    for packet in bytes.as_chunks::<PACKET_BYTES>().0 {
+        let view = View(packet);
+        left += 1;
+        let may_go = [0x100, 0x101].contains(&view.pid()) && !view.starts() && view.pcr().is_none();
+        if left >= every && may_go {
+            left = 0;
+        } else {
+            kept.extend_from_slice(packet);
+        }
+    }
+    kept
+}
+
+fn small_units() -> Vec<Track> {
+    let cut = |track: Track| if track.id == Some(0xE0) { track.cut(700) } else { track.cut(150) };
+    plain(25).into_iter().map(cut).collect()
+}
+
+/// What the multiplexer here makes.
+const BY_HAND: &[(&str, Make)] = &[
+    ("data_beside", || mux(&with_data(), &usual())),
+    ("data_beside_cbr", || mux(&with_data(), &Params { rate: Some(1_500_000), ..usual() })),
+    ("sound_over_600_ms_cbr", || {
+        let sound = |track: Track| track.joined(600, 600);
+        mux(&with_sound(plain_in_order(), sound), &Params { rate: Some(1_500_000), lead_ms: 1000, ..usual() })
+    }),
+    ("sound_over_1200_ms", || {
+        let sound = |track: Track| track.joined(1200, 1150);
+        mux(&with_sound(plain(50), sound), &Params { lead_ms: 1500, ..usual() })
+    }),
+    ("sound_of_a_second_at_once", || mux(&with_sound(plain(50), |track| track.joined(1000, 0)), &usual())),
+    ("counter_jumps_at_units", || {
+        let sound = |track: Track| track.joined(216, 215);
+        let rate = Some(1_500_000);
+        mux(&with_sound(plain_in_order(), sound), &Params { jump_every: Some(5), rate, ..usual() })
+    }),
+    ("clock_every_100_ms", || mux(&plain(50), &with_clock(Clock::Every(ms(100))))),
+    ("clock_every_second", || mux(&plain(50), &with_clock(Clock::Every(ms(1000))))),
+    ("clock_at_key_pictures", || mux(&rare_keys(), &with_clock(Clock::AtKeys))),
+    ("clock_on_its_own_pid", || {
+        mux(&plain(50), &Params { rate: Some(1_200_000), ..with_clock(Clock::Alone(0x1F0, ms(35))) })
+    }),
+    ("pts_only", || mux(&without_dts(plain_in_order()), &usual())),
+    ("pts_only_out_of_order", || mux(&without_dts(plain(50)), &usual())),
+    ("clocks_wrap", || mux(&plain(25), &Params { base: PTS_WRAP - 4 * PTS_HZ, ..usual() })),
+    ("small_units", || mux(&small_units(), &usual())),
+    ("key_pictures_of_a_megabyte", || {
+        mux(&heavy(1_200_000, 0), &Params { rate: Some(12_000_000), lead_ms: 1500, ..usual() })
+    }),
+    ("heavy_pictures_and_long_sound", || {
+        let sound = |track: Track| track.joined(216, 210).until(6000);
+        let tracks: Vec<_> = heavy(400_000, 50_000).into_iter().map(|track| track.until(6000)).collect();
+        mux(&with_sound(tracks, sound), &Params { rate: Some(16_000_000), lead_ms: 1000, ..usual() })
+    }),
+    ("packets_are_lost", || lossy(&mux(&plain(25), &usual()), 700)),
+    ("joint_sound_longer", || joint(4000, 4800, FAR_BACK, false)),
+    ("joint_sound_shorter", || joint(4800, 4000, FAR_BACK, true)),
+    ("joint_steps_back_by_100_ms", || joint(4000, 4000, [10 * PTS_HZ, 14 * PTS_HZ - 9000], true)),
+    ("joint_steps_back_by_500_ms", || joint(4000, 4000, [10 * PTS_HZ, 14 * PTS_HZ - 45_000], false)),
+    ("other_pids_in_a_break", other_pids),
+    ("two_programmes", || two_programmes(false)),
+    ("two_programmes_first_scrambled", || two_programmes(true)),
+];
+
+/// The programme that is to come, where it is not the first.
+fn programme(name: &str) -> Option<u16> {
+    (name == "two_programmes_first_scrambled").then_some(2)
+}
+
+/// The stream of this name.
+pub(crate) fn by_hand(name: &str) -> Vec<u8> {
+    BY_HAND.iter().find(|(of, _)| *of == name).expect("there is one of this name").1()
+}
+
+/// All of them whose names hold a word.
+pub(crate) fn all(word: &str) -> Vec<Made> {
     // Encoding takes a second each at the first time.
-    let hand = std::thread::spawn(by_hand);
-    let mut all = by_ffmpeg();
+    let word = word.to_owned();
+    let of_hand = word.clone();
+    let hand = std::thread::spawn(move || {
+        let chosen = BY_HAND.iter().filter(|(name, _)| name.contains(&of_hand));
+        chosen
+            .map(|(name, make)| Made { programme: programme(name), ..made(name, make()) })
+            .collect::<Vec<_>>()
+    });
+    let mut all: Vec<_> = by_ffmpeg().into_iter().filter(|made| made.name.contains(&word)).collect();
     all.extend(hand.join().unwrap());
+    all.extend(looped().into_iter().filter(|made| made.name.contains(&*word)));
     all
 }

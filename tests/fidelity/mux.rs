@@ -427,5 +427,5 @@ pub(crate) fn with_parity(bytes: &[u8]) -> Vec<u8> {
 /// Packets of 192 bytes, of which the first four are a time.
 pub(crate) fn with_times(bytes: &[u8]) -> Vec<u8> {
     let packets = bytes.as_chunks::<PACKET_BYTES>().0.iter().zip(0_u32..);
-    packets.flat_map(|(packet, n)| [&(n * 1000 & 0x3FFF_FFFF).to_be_bytes()[..], packet].concat()).collect()
+    packets.flat_map(|(packet, n)| [&((n * 1000) & 0x3FFF_FFFF).to_be_bytes()[..], packet].concat()).collect()
 }

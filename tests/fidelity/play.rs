@@ -27,12 +27,17 @@ pub(crate) struct Item {
     pub(crate) bytes: Vec<u8>,
     pub(crate) manner: Manner,
     pub(crate) programme: Option<u16>,
+    /// It begins with an entry point.
+    pub(crate) from_start: bool,
 }
 
 impl From<Made> for Item {
     fn from(made: Made) -> Item {
-        let Made { name, bytes, programme } = made;
-        Item { name: name.to_owned(), bytes, manner: Manner::default(), programme }
+        let Made { name, bytes, programme, rounds } = made;
+        let manner = Manner { rounds, ..Manner::default() };
+        // The first picture of another programme goes by until it is known that the first is of no use.
+        let from_start = programme.is_none();
+        Item { name, bytes, manner, programme, from_start }
     }
 }
 
@@ -40,6 +45,8 @@ impl From<Made> for Item {
 pub(crate) struct Outcome {
     pub(crate) name: String,
     pub(crate) length: Duration,
+    /// From the request to the first byte.
+    pub(crate) waited: Duration,
     pub(crate) report: Report,
 }
 
@@ -54,9 +61,10 @@ impl Outcome {
         let lanes: Vec<_> = lanes.iter().map(ToString::to_string).collect();
         let verdict = if self.is_right() { "ok" } else { "WRONG" };
         let mut row = format!(
-            "{verdict:5} {} {:.1} s | start packet {} unit {} | {} | distance {distance_ms:+.2} ms clock {clock_ms:+.2} ms",
+            "{verdict:5} {} {:.1} s | after {:.2} s start packet {} unit {} | {} | distance {distance_ms:+.2} ms clock {clock_ms:+.2} ms",
             self.name,
             self.length.as_secs_f64(),
+            self.waited.as_secs_f64(),
             start.0,
             start.1,
             lanes.join(" ")
@@ -125,6 +133,11 @@ pub(crate) fn play(items: Vec<Item>, settings: &[(&str, &str)]) -> Vec<Outcome> 
     outcomes.into_iter().map(|(_, outcome)| outcome).collect()
 }
 
+/// Whether recordings are kept that are right.
+fn keeps() -> bool {
+    crate::asked("FIDELITY_KEEP").is_some()
+}
+
 /// Where recordings are kept.
 pub(crate) fn folder() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("fidelity");
@@ -135,6 +148,7 @@ pub(crate) fn folder() -> PathBuf {
 struct Show {
     name: String,
     programme: Option<u16>,
+    from_start: bool,
     manner: Manner,
     paced: Arc<Paced>,
     upstream: Upstream,
@@ -150,6 +164,7 @@ impl Show {
         Show {
             name: item.name,
             programme: item.programme,
+            from_start: item.from_start,
             manner: item.manner,
             paced,
             upstream,
@@ -157,7 +172,9 @@ impl Show {
         }
     }
 
-    fn record(&self, port: u16, clock: Stopwatch) -> Result<Recording, String> {
+    /// What a viewer gets, and how long it waited for the first byte.
+    fn record(&self, port: u16, clock: Stopwatch) -> Result<(Recording, Duration), String> {
+        let asked = clock.elapsed();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let stream = TcpStream::connect_timeout(&address, LONG).map_err(|error| error.to_string())?;
         let request = format!("GET {} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n", self.path);
@@ -166,10 +183,13 @@ impl Show {
             return Err(viewer.head.lines().next().unwrap_or_default().to_owned());
         }
         let limit = self.paced.length() * self.manner.rounds + LONG;
-        Ok(record(viewer, clock, limit, |now| self.upstream.sent().is_some_and(|sent| now >= sent + BEHIND)))
+        let recording =
+            record(viewer, clock, limit, |now| self.upstream.sent().is_some_and(|sent| now >= sent + BEHIND));
+        let first = recording.span().map_or(recording.closed, |(first, _)| first);
+        Ok((recording, first - asked))
     }
 
-    fn judge(&self, recording: &Result<Recording, String>) -> Outcome {
+    fn judge(&self, recording: &Result<(Recording, Duration), String>) -> Outcome {
         let bytes = &self.paced.bytes;
         let rounds = usize::try_from(self.manner.rounds).unwrap();
         let source = bytes.repeat(rounds);
@@ -177,16 +197,17 @@ impl Show {
             programme: self.programme,
             round: (rounds > 1).then(|| packets(bytes).packets.len()),
             ends: self.manner.ends,
+            from_start: self.from_start,
         };
         let path = folder().join(self.name.replace('/', "-"));
         let mut report = match recording {
-            Ok(recording) => {
+            Ok((recording, _)) => {
                 let mut report = compare(&source, &recording.bytes, rules);
                 if let Some(end) = recording.end.filter(|_| !self.manner.ends) {
                     report.wrong(Wrong::Session, format!("the stream ended: {end:?}"));
                 }
                 decode(&mut report, &path);
-                if !report.findings.is_empty() {
+                if !report.findings.is_empty() || keeps() {
                     fs::write(path.with_extension("recording.ts"), &recording.bytes).unwrap();
                     fs::write(path.with_extension("source.ts"), &source).unwrap();
                 }
@@ -202,6 +223,7 @@ impl Show {
         if asked != 1 && !self.manner.ends {
             report.wrong(Wrong::Session, format!("asked for {asked} times"));
         }
-        Outcome { name: self.name.clone(), length: self.paced.length(), report }
+        let waited = recording.as_ref().map_or(Duration::ZERO, |(_, waited)| *waited);
+        Outcome { name: self.name.clone(), length: self.paced.length(), waited, report }
     }
 }

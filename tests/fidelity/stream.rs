@@ -316,8 +316,8 @@ impl Unit {
     }
 }
 
-/// Takes a programme apart.
-pub(crate) fn parts(packets: &[Packet], programme: &Programme) -> Parts {
+/// Takes a programme apart. Where a file is played several times, one behind the other, `round` is its number of packets.
+pub(crate) fn parts(packets: &[Packet], programme: &Programme, round: Option<usize>) -> Parts {
     let names = programme.names();
     let mut open: Vec<Open> = Vec::new();
     for (_, make_up) in &programme.make_ups {
@@ -347,7 +347,9 @@ pub(crate) fn parts(packets: &[Packet], programme: &Programme) -> Parts {
         let view = View(packet);
         let pid = view.pid();
         *parts.counts.entry(pid).or_default() += 1;
-        if pid == NULL_PID {
+        // What a receiver knows to be wrong has not come.
+        let is_marked = packet[1] & 0x80 != 0;
+        if pid == NULL_PID || is_marked {
             continue;
         }
         parts.signals += usize::from(view.signals());
@@ -356,7 +358,8 @@ pub(crate) fn parts(packets: &[Packet], programme: &Programme) -> Parts {
             continue;
         }
         if let Some(pcr) = view.pcr().filter(|_| pcr_pids.contains(&pid)) {
-            parts.pcrs.push((index, pcr));
+            // The extension may be more than it can be.
+            parts.pcrs.push((index, pcr % PCR_WRAP));
         }
         if let Follow::Broken(before) = follow {
             parts.breaks.push((index, pid, before, view.counter()));
@@ -367,15 +370,14 @@ pub(crate) fn parts(packets: &[Packet], programme: &Programme) -> Parts {
             place += 1;
             let is_broken = matches!(follow, Follow::Broken(_)) && !view.starts();
             let is_scrambled = packet[3] & 0xC0 != 0;
-            let is_marked = packet[1] & 0x80 != 0;
-            stream.feed(index, view, is_broken || is_scrambled || is_marked);
+            stream.feed(index, view, is_broken || is_scrambled);
         }
     }
     for mut stream in open {
         stream.close(false);
         parts.lanes.push(stream.lane);
     }
-    parts.tell_clocks(&places);
+    parts.tell_clocks(&places, round);
     parts
 }
 
@@ -408,11 +410,12 @@ fn follow(counters: &mut BTreeMap<u16, Counter>, view: View<'_>) -> Follow {
 
 impl Parts {
     /// Tells each unit where the clock stood, and which setting of it its times belong to.
-    fn tell_clocks(&mut self, places: &[u32]) {
+    fn tell_clocks(&mut self, places: &[u32], round: Option<usize>) {
+        let round_of = |packet: usize| round.map_or(0, |round| packet / round);
         let mut runs = vec![0_usize];
         for pair in self.pcrs.windows(2) {
             let step = ahead(pair[0].1, pair[1].1, PCR_WRAP);
-            let is_anew = !(0..=RUN_STEP_27M).contains(&step);
+            let is_anew = !(0..=RUN_STEP_27M).contains(&step) || round_of(pair[0].0) != round_of(pair[1].0);
             runs.push(runs[runs.len() - 1] + usize::from(is_anew));
         }
         for lane in &mut self.lanes {
@@ -437,6 +440,9 @@ impl Parts {
                         (if far(begin) <= far(end) { run } else { run_after }, None)
                     }
                 };
+                if round.is_some() {
+                    unit.run = round_of(unit.packet);
+                }
             }
         }
     }

@@ -55,7 +55,7 @@ fn marks(found: &Packets) -> Vec<(usize, Duration)> {
     let mut clocks: BTreeMap<u16, Vec<(usize, u64)>> = BTreeMap::new();
     for (packet, begin) in found.packets.iter().zip(&found.begins) {
         if let Some(pcr) = View(packet).pcr() {
-            clocks.entry(View(packet).pid()).or_default().push((*begin, pcr));
+            clocks.entry(View(packet).pid()).or_default().push((*begin, pcr % PCR_WRAP));
         }
     }
     let is_named = |pid: &u16| {

@@ -1,4 +1,4 @@
-//! The programme's clock that leaves: it goes on whatever the clocks that come do.
+//! The programme's clock that leaves: that of the source, moved with its time stamps, and never back.
 
 use std::time::Duration;
 
@@ -7,11 +7,18 @@ use crate::ts::{Pcr, Pts};
 
 /// A source's clock may run ahead of real time by this between two samples: what arrives comes in bursts.
 const AHEAD_TICKS_MAX: i64 = 27_000_000;
-/// The first sample of a run, one behind a signalled discontinuity, and one of a clock that stands still may be this far
-/// ahead of real time.
+/// A sample behind a signalled discontinuity, and one of a clock that stands still, may be this far ahead of real time. What is
+/// further ahead is a discontinuity, and says so.
 const FIRST_AHEAD_TICKS_MAX: i64 = 2_700_000;
+/// A clock that would leave earlier than its last sample by less than this stands until it is there again. By more, and the whole
+/// time base is later.
+const HELD_TICKS_MAX: i64 = 2_700_000;
+/// A time base that the stamps have found before the clock is the clock's too when that leads no further than this: ahead, as far
+/// as sound of before and sound of now reach beyond the pictures, or back.
+const JOINT_AHEAD_TICKS_MAX: i64 = 10 * 27_000_000;
+const JOINT_BACK_TICKS_MAX: i64 = 4 * 27_000_000;
 /// The first sample of a run follows that of its boundary after this.
-const STEP_TICKS: i64 = 27_000;
+pub(super) const STEP_TICKS: i64 = 27_000;
 
 /// 27 MHz ticks of a duration.
 pub(super) fn pcr_ticks(duration: Duration) -> i64 {
@@ -31,7 +38,32 @@ impl Sample {
     }
 }
 
+/// Whether it is known what is added to the run's clock.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+enum Bearing {
+    /// It is.
+    #[default]
+    Known,
+    /// The sample that has just come is of another time base.
+    Broken,
+    /// The clock goes on from where it broke, until its time base is known.
+    Adrift,
+}
+
+/// What a sample of the run's clock leaves as.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Left {
+    pub(super) pcr: Pcr,
+    /// It is further ahead than time is: a discontinuity.
+    pub(super) jumps: bool,
+    /// The time base must be later by this, or the clock would step back.
+    pub(super) late: Option<i64>,
+}
+
 /// The clock of a session.
+///
+/// A source's clock and its time stamps are of one time base: the same is added to both, so that what is sent a second before it
+/// is shown leaves so too. The clock by itself is carried on only where it breaks and the stamps do not.
 #[derive(Default)]
 pub(super) struct SessionClock {
     /// The last one that left.
@@ -42,6 +74,14 @@ pub(super) struct SessionClock {
     moved: Option<(Sample, Option<Pts>)>,
     /// What is added to the run's clock.
     offset: i64,
+    /// What is added to the time stamps of the newest time base.
+    common: i64,
+    /// The clock has not come to that time base yet.
+    behind: bool,
+    bearing: Bearing,
+    /// The last sample is the first of its time base.
+    is_first: bool,
+    stands: bool,
     reanchorings: u64,
 }
 
@@ -51,9 +91,24 @@ impl SessionClock {
         self.written.map(|last| last.pcr.plus(pcr_ticks(now - last.at)))
     }
 
+    /// The last one that left.
+    pub(super) fn written(&self) -> Option<Pcr> {
+        self.written.map(|last| last.pcr)
+    }
+
     /// The run's own clock, advanced by the time since it came.
     pub(super) fn source_at(&self, now: Instant) -> Option<Pcr> {
         self.came.map(|last| last.pcr.plus(pcr_ticks(now - last.at)))
+    }
+
+    /// The run's own clock, if the stamps' time base is not known to be its own.
+    pub(super) fn stray(&self) -> Option<Pcr> {
+        self.came.filter(|_| self.bearing != Bearing::Known).map(|last| last.pcr)
+    }
+
+    /// Whether the run's clock has come to the newest time base of the stamps.
+    pub(super) fn is_there(&self) -> bool {
+        !self.behind && self.bearing == Bearing::Known
     }
 
     /// Times the run's clock was found to be another one.
@@ -61,20 +116,31 @@ impl SessionClock {
         self.reanchorings
     }
 
-    /// A run begins. `first` is the beginning of its clock, `fallback` the offset to take when that or the
-    /// session's clock is unknown.
-    pub(super) fn begin(&mut self, now: Instant, first: Option<Pcr>, fallback: i64) {
+    /// A run begins. `offset` is what is added to its clock; `None` when that is to be told by its stamps.
+    pub(super) fn begin(&mut self, offset: Option<i64>) {
         self.came = None;
-        self.offset = match (self.at(now), first) {
-            (Some(due), Some(first)) => due.plus(STEP_TICKS).since(first),
-            _ => fallback,
-        };
+        self.stands = false;
+        self.behind = false;
+        self.bearing = if offset.is_some() { Bearing::Known } else { Bearing::Broken };
+        self.offset = offset.unwrap_or(0);
+        self.common = self.offset;
     }
 
-    /// The offset to take when the run's clock has not come, and nothing was known of it when the run began.
-    pub(super) const fn settle(&mut self, offset: i64) {
-        if self.came.is_none() {
+    /// The stamps are of a new time base, to which this is added.
+    pub(super) fn rebase(&mut self, offset: i64) {
+        self.common = offset;
+        self.behind = self.bearing == Bearing::Known || self.came.is_none();
+        if !self.behind {
             self.offset = offset;
+            self.bearing = Bearing::Known;
+        }
+    }
+
+    /// The newest time base is later by so much.
+    pub(super) const fn shift(&mut self, ticks: i64) {
+        self.common += ticks;
+        if !self.behind && matches!(self.bearing, Bearing::Known) {
+            self.offset += ticks;
         }
     }
 
@@ -83,40 +149,105 @@ impl SessionClock {
         self.written = Some(Sample { pcr, at: now });
     }
 
-    /// What a sample of the run's clock leaves as. `reached` is the last decoding time that has left.
-    pub(super) fn restamp(&mut self, now: Instant, pcr: Pcr, signalled: bool, reached: Option<Pts>) -> Pcr {
-        let came = self.came;
-        self.came = Some(Sample::new(came, now, pcr));
-        if came.is_some_and(|came| came.pcr == pcr && came.at < now)
+    /// A sample of the run's clock has come. When it does not follow the one before, and nobody knows of a new time base: by how
+    /// much not.
+    pub(super) fn take(&mut self, now: Instant, pcr: Pcr, signalled: bool) -> Option<i64> {
+        let before = self.came;
+        self.came = Some(Sample::new(before, now, pcr));
+        self.is_first = before.is_none();
+        self.stands = before.is_some_and(|before| before.pcr == pcr && before.at < now);
+        let before = before?;
+        let passed = pcr_ticks(now - before.at);
+        let ahead = if signalled { FIRST_AHEAD_TICKS_MAX } else { AHEAD_TICKS_MAX };
+        let step = pcr.since(before.pcr);
+        if (0..=passed.saturating_add(ahead)).contains(&step) {
+            return None;
+        }
+        self.bearing = Bearing::Broken;
+        // The streams know.
+        (!self.behind).then(|| step.saturating_sub(passed))
+    }
+
+    /// What the sample that has come last leaves as. `reached` is the last decoding time that has left.
+    pub(super) fn leave(&mut self, now: Instant, reached: Option<Pts>) -> Option<Left> {
+        let pcr = self.came?.pcr;
+        if self.stands
             && let Some(due) = self.standing(now, reached)
         {
             self.write(now, due);
-            return due;
+            return Some(Left { pcr: due, jumps: false, late: None });
         }
-        let fits = match (came, self.written) {
-            (Some(came), _) => {
-                let ahead = if signalled { FIRST_AHEAD_TICKS_MAX } else { AHEAD_TICKS_MAX };
-                let within = |from: Sample, to: Pcr| {
-                    let limit = pcr_ticks(now - from.at).saturating_add(ahead);
-                    (0..=limit).contains(&to.since(from.pcr))
-                };
-                let out = pcr.plus(self.offset);
-                within(came, pcr) && self.written.is_none_or(|written| within(written, out))
+        self.find(now, pcr, reached);
+        let mut left = Left { pcr: pcr.plus(self.offset), jumps: false, late: None };
+        if let Some(written) = self.written {
+            let passed = pcr_ticks(now - written.at);
+            let ahead = left.pcr.since(written.pcr);
+            let limit = passed.saturating_add(JOINT_AHEAD_TICKS_MAX);
+            let back = if self.is_first { JOINT_BACK_TICKS_MAX } else { HELD_TICKS_MAX };
+            if ahead < -back || ahead > limit {
+                self.drift(now, pcr, reached);
+                left.pcr = pcr.plus(self.offset);
+            } else if ahead < 0 {
+                left.pcr = written.pcr;
+                left.late = (ahead < -HELD_TICKS_MAX).then_some(-ahead);
             }
-            (None, Some(written)) => {
-                let limit = pcr_ticks(now - written.at).saturating_add(FIRST_AHEAD_TICKS_MAX);
-                (0..=limit).contains(&pcr.plus(self.offset).since(written.pcr))
+            left.jumps = left.pcr.since(written.pcr) > passed.saturating_add(FIRST_AHEAD_TICKS_MAX);
+        }
+        self.write(now, left.pcr);
+        self.moved = Some((Sample { pcr: left.pcr, at: now }, reached));
+        Some(left)
+    }
+
+    /// Finds the time base of a sample, where it may be another one than before.
+    fn find(&mut self, now: Instant, pcr: Pcr, reached: Option<Pts>) {
+        let Some(due) = self.due(now, reached) else {
+            // Nothing has left: it may be anything.
+            if self.bearing != Bearing::Known || self.behind {
+                self.offset = self.common;
             }
-            (None, None) => true,
+            self.bearing = Bearing::Known;
+            self.behind = false;
+            return;
         };
-        if !fits && let Some(due) = self.at(now) {
-            self.offset = due.since(pcr);
-            self.reanchorings += u64::from(came.is_some());
+        let far = |offset: i64| pcr.plus(offset).since(due);
+        let is_there = match self.bearing {
+            Bearing::Known if !self.behind => return,
+            Bearing::Known => far(self.common).abs() < far(self.offset).abs(),
+            Bearing::Broken | Bearing::Adrift if self.behind => {
+                (-JOINT_BACK_TICKS_MAX..=JOINT_AHEAD_TICKS_MAX).contains(&far(self.common))
+            }
+            // It has been somewhere else for a moment, and is back.
+            Bearing::Broken => {
+                self.came.is_some() && (-HELD_TICKS_MAX..=AHEAD_TICKS_MAX).contains(&far(self.common))
+            }
+            Bearing::Adrift => false,
+        };
+        if is_there {
+            self.is_first |= self.behind;
+            self.offset = self.common;
+            self.bearing = Bearing::Known;
+            self.behind = false;
+        } else if self.bearing == Bearing::Broken {
+            self.drift(now, pcr, reached);
         }
-        let out = pcr.plus(self.offset);
-        self.write(now, out);
-        self.moved = Some((Sample { pcr: out, at: now }, reached));
-        out
+    }
+
+    /// The clock goes on from here, whatever it says it is.
+    fn drift(&mut self, now: Instant, pcr: Pcr, reached: Option<Pts>) {
+        let Some(due) = self.due(now, reached) else { return };
+        self.offset = due.since(pcr);
+        self.bearing = Bearing::Adrift;
+        self.reanchorings += 1;
+    }
+
+    /// Where the clock should be: as far as the streams have come since it left last, but no further than time.
+    fn due(&self, now: Instant, reached: Option<Pts>) -> Option<Pcr> {
+        let written = self.written?;
+        let passed = pcr_ticks(now - written.at);
+        let since = self.moved.filter(|(last, _)| last.at == written.at && last.pcr == written.pcr);
+        let streams = reached.zip(since.and_then(|(_, before)| before));
+        let streams = streams.map_or(passed, |(reached, before)| reached.since(before) * 300);
+        Some(written.pcr.plus(streams.clamp(0, passed)))
     }
 
     /// What leaves of a clock that stands still: what viewers go by does not stand, but it waits for pictures and sound,
@@ -147,15 +278,21 @@ mod tests {
         Pcr::from_ticks(millis * 27_000)
     }
 
+    /// What a sample leaves as.
+    fn pass(clock: &mut SessionClock, at: u64, sample: Pcr, reached: Option<Pts>) -> Pcr {
+        clock.take(Instant::from_millis(at), sample, false);
+        clock.leave(Instant::from_millis(at), reached).unwrap().pcr
+    }
+
     #[test]
-    fn a_run_continues_the_clock_by_the_time_that_has_passed() {
+    fn a_run_has_the_clock_that_its_stamps_have() {
         let mut clock = SessionClock::default();
-        clock.begin(Instant::from_millis(0), Some(pcr(7)), 0);
-        assert_eq!(clock.restamp(Instant::from_millis(0), pcr(1000), false, None), pcr(1000));
+        clock.begin(Some(0));
+        assert_eq!(pass(&mut clock, 0, pcr(1000), None), pcr(1000));
         assert_eq!(clock.at(Instant::from_millis(350)), Some(pcr(1350)));
-        clock.begin(Instant::from_millis(350), Some(pcr(50_000)), 0);
-        assert_eq!(clock.restamp(Instant::from_millis(350), pcr(50_000), false, None), pcr(1351));
-        assert_eq!(clock.restamp(Instant::from_millis(360), pcr(50_040), false, None), pcr(1391));
+        clock.begin(Some(-48_000 * 27_000));
+        assert_eq!(pass(&mut clock, 350, pcr(50_000), None), pcr(2000));
+        assert_eq!(pass(&mut clock, 360, pcr(50_040), None), pcr(2040));
         assert_eq!(clock.reanchorings(), 0);
     }
 
@@ -170,15 +307,64 @@ mod tests {
             ("a jump", [(0, 1000, false), (40, 1040, false), (80, 2081, false)], 1080),
             ("a silence", [(0, 1000, false), (40, 1040, false), (9040, 10_040, false)], 10_040),
             ("a signalled step that is none", [(0, 1000, false), (40, 1040, false), (80, 1080, true)], 1080),
-            ("a signalled jump", [(0, 1000, false), (40, 1040, false), (80, 1500, true)], 1080),
+            ("a signalled jump", [(0, 1000, false), (40, 1040, false), (80, 2500, true)], 1080),
         ];
         for (name, samples, expected) in table {
             let mut clock = SessionClock::default();
-            clock.begin(Instant::START, None, 0);
+            clock.begin(Some(0));
             let out = samples.map(|(at, ticks, signalled)| {
-                clock.restamp(Instant::from_millis(at), pcr(ticks), signalled, None)
+                clock.take(Instant::from_millis(at), pcr(ticks), signalled);
+                clock.leave(Instant::from_millis(at), None).unwrap().pcr
             });
             assert_eq!(out[2], pcr(*expected), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_was_elsewhere_for_a_moment_is_what_it_was() {
+        let mut clock = SessionClock::default();
+        clock.begin(Some(0));
+        let steps = [(0, 1000, 1000), (40, 900_000, 1040), (80, 1080, 1080), (120, 1120, 1120)];
+        for (at, came, left) in steps {
+            assert_eq!(pass(&mut clock, at, pcr(came), None), pcr(left), "at {at} ms");
+        }
+        assert_eq!((clock.stray(), clock.reanchorings()), (None, 1));
+    }
+
+    #[test]
+    fn the_clock_follows_its_stamps_to_a_new_time_base_whoever_comes_first() {
+        for stamps_first in [true, false] {
+            let mut clock = SessionClock::default();
+            clock.begin(Some(0));
+            pass(&mut clock, 0, pcr(60_000), None);
+            let mut out = Vec::new();
+            if stamps_first {
+                clock.rebase(59_500 * 27_000);
+            } else {
+                out.push(pass(&mut clock, 40, pcr(600), None));
+                clock.rebase(59_500 * 27_000);
+            }
+            out.push(pass(&mut clock, 80, pcr(640), None));
+            out.push(pass(&mut clock, 120, pcr(680), None));
+            assert_eq!(out[out.len() - 2..], [pcr(60_140), pcr(60_180)], "{stamps_first}");
+        }
+    }
+
+    #[test]
+    fn a_step_ahead_of_time_is_a_discontinuity_and_one_back_waits_or_makes_everything_later() {
+        let mut clock = SessionClock::default();
+        clock.begin(Some(0));
+        pass(&mut clock, 0, pcr(60_000), None);
+        // Where the new time base lies -> what leaves, whether it jumps, by how much it is late.
+        let table = [(0, 60_040, false, None), (3000, 63_040, true, None), (-90, 60_000, false, None)];
+        let late = [(-840, 60_000, false, Some(800 * 27_000))];
+        for (offset, out, jumps, late) in table.into_iter().chain(late) {
+            let mut clock =
+                SessionClock { written: clock.written, came: clock.came, ..SessionClock::default() };
+            clock.rebase((60_000 + offset) * 27_000);
+            clock.take(Instant::from_millis(40), pcr(40), false);
+            let left = clock.leave(Instant::from_millis(40), None);
+            assert_eq!(left, Some(Left { pcr: pcr(out), jumps, late }), "{offset}");
         }
     }
 
@@ -186,10 +372,10 @@ mod tests {
     fn the_time_for_which_a_clock_stood_still_is_not_lost() {
         let mut clock = SessionClock::default();
         for at in 0..16 {
-            clock.restamp(Instant::from_millis(at * 1000), pcr(5000), false, None);
+            pass(&mut clock, at * 1000, pcr(5000), None);
         }
         assert_eq!(clock.at(Instant::from_millis(16_000)), Some(pcr(21_000)));
-        let out = clock.restamp(Instant::from_millis(16_000), pcr(21_000), false, None);
+        let out = pass(&mut clock, 16_000, pcr(21_000), None);
         assert_eq!((out, clock.reanchorings()), (pcr(21_000), 0));
     }
 
@@ -202,14 +388,13 @@ mod tests {
             (80, 5040, 5080),
             (80, 5040, 5080),
             (120, 5040, 5120),
-            (160, 5080, 5160),
+            // Those 80 ms are lost, but not to its pictures and sound.
+            (160, 5080, 5120),
+            (200, 5120, 5120),
+            (240, 5160, 5160),
         ];
         for (at, came, left) in steps {
-            assert_eq!(
-                clock.restamp(Instant::from_millis(at), pcr(came), false, None),
-                pcr(left),
-                "at {at} ms"
-            );
+            assert_eq!(pass(&mut clock, at, pcr(came), None), pcr(left), "at {at} ms");
         }
     }
 
@@ -230,41 +415,43 @@ mod tests {
         ];
         let mut clock = SessionClock::default();
         let at = |millis: u64| Some(Pts::from_ticks((9_000 + millis) * 90));
-        clock.restamp(Instant::START, pcr(5000), false, at(0));
+        pass(&mut clock, 0, pcr(5000), at(0));
         for (passed, streams, left) in steps {
-            let out = clock.restamp(Instant::from_millis(passed), pcr(5000), false, at(streams));
+            let out = pass(&mut clock, passed, pcr(5000), at(streams));
             assert_eq!(out, pcr(5000 + left), "after {passed} ms");
         }
-        // It moves again, and the streams have left out what it has not.
-        let out = clock.restamp(Instant::from_millis(8120), pcr(9120), false, at(4080));
-        assert_eq!((out, clock.reanchorings()), (pcr(6000), 1));
+        // It moves again, and is where the streams are.
+        let out = pass(&mut clock, 8120, pcr(9120), at(4080));
+        assert_eq!((out, clock.reanchorings()), (pcr(9120), 0));
     }
 
     #[test]
     fn the_wrap_is_no_step_back() {
         let mut clock = SessionClock::default();
         let before = Pcr::from_ticks(Pcr::MODULUS - 27_000);
-        assert_eq!(clock.restamp(Instant::START, before, false, None), before);
-        assert_eq!(clock.restamp(Instant::from_millis(2), pcr(1), false, None), pcr(1));
+        assert_eq!(pass(&mut clock, 0, before, None), before);
+        assert_eq!(pass(&mut clock, 2, pcr(1), None), pcr(1));
         assert_eq!(clock.reanchorings(), 0);
     }
 
     #[test]
-    fn a_clock_nobody_announced_is_corrected_when_it_comes() {
+    fn a_clock_nobody_announced_goes_on_until_the_stamps_tell_what_it_is() {
         let mut clock = SessionClock::default();
-        clock.restamp(Instant::START, pcr(1000), false, None);
-        for (fallback, expected) in [(-27_000_000, 1100), (27_000_000 * 5, 1100), (270_000, 1110)] {
-            let mut clock = SessionClock { written: clock.written, ..SessionClock::default() };
-            clock.begin(Instant::from_millis(100), None, fallback);
-            assert_eq!(clock.restamp(Instant::from_millis(100), pcr(1100), false, None), pcr(expected));
-        }
+        clock.begin(Some(0));
+        pass(&mut clock, 0, pcr(1000), None);
+        clock.begin(None);
+        assert_eq!(pass(&mut clock, 100, pcr(70_000), None), pcr(1100));
+        assert_eq!(clock.stray(), Some(pcr(70_000)));
+        clock.rebase(-68_850 * 27_000);
+        assert_eq!(pass(&mut clock, 140, pcr(70_040), None), pcr(1190));
+        assert_eq!(clock.stray(), None);
     }
 
     #[test]
     fn a_second_clock_of_the_run_never_contradicts_the_first() {
         let mut clock = SessionClock::default();
-        clock.begin(Instant::START, None, 27_000_000);
-        clock.restamp(Instant::START, pcr(1000), false, None);
+        clock.begin(Some(27_000_000));
+        pass(&mut clock, 0, pcr(1000), None);
         let later = Instant::from_millis(50);
         assert_eq!(clock.restamp_foreign(later, pcr(1030)), pcr(2030));
         assert_eq!(clock.restamp_foreign(later, pcr(1)), pcr(2050));

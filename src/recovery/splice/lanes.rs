@@ -1,25 +1,54 @@
 //! The streams of the current run, and what becomes of the times of each.
+//!
+//! A source's pictures, sound and clock are of one time base, and how far apart they are is the source's own: one offset is added
+//! to all of them. A new time base inside a run (a file that begins again, an advertisement, another encoder) is opened by the
+//! stream that comes to it first; the others follow it, each with its first unit of it.
+
+use std::time::Duration;
 
 use crate::base::Instant;
 use crate::recovery::splice::lead::Lead;
-use crate::recovery::splice::stamps::{Histories, STRANGER_TICKS, pts_ticks};
+use crate::recovery::splice::stamps::{ClockNow, Histories, STRANGER_TICKS, further, pts_ticks};
 use crate::recovery::splice::tracks::{Tracks, Written};
-use crate::ts::{Pcr, PesTimes, Pid, Pts, StreamKind};
+use crate::ts::psi::STREAMS_MAX;
+use crate::ts::{
+    AdaptationField, Packet, PacketBytes, Pcr, PesRest, PesStart, PesTimes, Pid, Pts, StreamKind,
+};
 
 /// Times that advance by this more than the time that has passed are of another time base.
 const JUMP_TICKS: i64 = 90_000;
 /// Times that step back by less are a slip; what is stamped so leaves with the last time.
 const SLIP_TICKS: i64 = 9_000;
-/// A stream follows the new time base of another when that takes it no further than this from where it was.
+/// Pictures that only say when they are shown step back by no more of them than a decoder holds.
+const REORDERED_MAX: i64 = 16;
+/// The streams of a time base come so soon behind its clock.
+const JUMP_MAX: Duration = Duration::from_secs(5);
+/// A hole in a stream that is no longer than this, or than a few frames, is no sign of another time base.
+const HOLE_TICKS_MAX: i64 = 18_000;
+const HOLE_FRAMES_MAX: i64 = 4;
+/// The streams of a time base begin, and those of another end, no further apart than this together.
+const APART_TICKS_MAX: i64 = 720_000;
+/// The time from the clock to a stream changes by no more than this from one time base to the next of a source.
+const LEAD_TICKS_MAX: i64 = 9_000;
+/// When sound is first, the pictures are sent later by what they are sent earlier otherwise, if that is no more than this.
+const BETWEEN_TICKS_MAX: i64 = 45_000;
+/// The streams of one time base are no further apart than this at any time.
+const LEVEL_TICKS_MAX: i64 = 360_000;
+/// A stream that joins is of the same time base when it begins no further than this from where its like was.
 const FOLLOW_TICKS_MAX: i64 = 45_000;
 /// A stream that begins further from where its like was is not of the time base it should be of.
 const STRAY_TICKS_MAX: i64 = 450_000;
 /// Data further from the clock is stamped with the clock.
 const DATA_TICKS_MAX: i64 = 5_400_000;
+/// Data nearer to the clock than this is of the time base it is taken for.
+const DATA_NEAR_TICKS: i64 = 900_000;
 /// A filler's sound leaves at least this long before its time.
 const SOUND_LEAD_TICKS: i64 = 13_500;
-/// Two decoding times further apart are a pause, not a frame.
-const FRAME_TICKS_MAX: i64 = 90_000;
+/// How long sound lasts is guessed from its bytes: it may begin earlier than what came before it is thought to end by this.
+const SOUND_SLACK_TICKS: i64 = 900;
+
+/// Streams of a run: those of its programme, and its clock.
+const LANES_MAX: usize = STREAMS_MAX + 1;
 
 /// What is done with the packets of the current PES packet or section.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,8 +70,10 @@ pub(super) struct Lane {
     pub(super) unit: Unit,
     /// Packets are missing, and what leaves has not said so yet.
     pub(super) gap: bool,
-    /// The last bytes of the last packet: a repetition has the same.
-    pub(super) tail: u64,
+    /// What is still to come of what leaves.
+    pub(super) rest: PesRest,
+    /// Its last packet with payload, while that can still be changed: which restamping it was in, and where.
+    pub(super) last_left: Option<(u64, usize)>,
     offset: i64,
     /// The time base it is of; others have moved on when theirs is later.
     base: u32,
@@ -51,6 +82,8 @@ pub(super) struct Lane {
     /// It was not there when the run began, and may be of another time base.
     joined: bool,
     came: Option<Written>,
+    /// From the run's clock to its last time.
+    lead: Option<i64>,
     /// What the times of the current PES packet have left as.
     pub(super) stamped: Option<PesTimes>,
     /// Presentation and decoding times differ somewhere in the stream.
@@ -69,67 +102,136 @@ impl Lane {
     }
 }
 
-/// Others have found a new time base, and a step that may be the order of pictures is theirs: this is clearly nearer to what
-/// is due with their offset than with its own.
-fn is_nearer(dts: Pts, common: i64, own: i64, due: Option<Pts>) -> bool {
-    let Some(due) = due else { return false };
-    let far = |offset: i64| dts.plus(offset).since(due).abs();
-    far(common) <= FOLLOW_TICKS_MAX && far(own) - far(common) > SLIP_TICKS
-}
-
 /// When a packet leaves.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Moment {
     pub(super) now: Instant,
     /// The session's clock.
-    pub(super) clock: Option<Pts>,
+    pub(super) clock: Option<ClockNow>,
     /// The run's own clock.
     pub(super) source: Option<Pcr>,
+    /// The run's own clock, when it is of a time base that the streams have not come to.
+    pub(super) stray: Option<Pcr>,
+    /// The run's own clock has come to the newest time base.
+    pub(super) is_there: bool,
+}
+
+/// A PES packet that begins.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Begun<'a> {
+    pub(super) times: PesTimes,
+    /// Its bytes, zero when it does not say.
+    pub(super) bytes: u64,
+    /// The packets behind its first one that have come too.
+    pub(super) rest: &'a [PacketBytes],
+    pub(super) pcr_pid: Option<Pid>,
+}
+
+/// What the run's clock is told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum ClockMove {
+    /// The streams are of a new time base, to which this is added.
+    Rebase(i64),
+    /// To the newest time base this is added too.
+    Shift(i64),
+}
+
+/// Which time base a PES packet is of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Place {
+    /// That of the stream's last one.
+    Own,
+    /// The newest one, which others have found before.
+    Newest,
+    /// One that nothing has come of so far.
+    Fresh,
+    /// One of its own: nothing else is of it.
+    Stray,
 }
 
 /// The streams of a run.
 #[derive(Default)]
 pub(super) struct Lanes {
     lanes: Vec<Lane>,
-    /// What is added to the times of the run.
+    /// What is added to the times of the newest time base, and to those of the one before.
     common: i64,
+    previous: i64,
     base: u32,
+    /// The latest time of the newest time base, as it came.
+    front: Option<Written>,
+    /// The first times of pictures and of sound in the newest time base, as they came.
+    first_video: Option<Pts>,
+    first_audio: Option<Pts>,
+    /// How much later than pictures sound begins in the time bases of this run.
+    apart: Option<i64>,
+    /// The least time from the clock to pictures and to sound that was seen in this run.
+    video_lead: Option<i64>,
+    audio_lead: Option<i64>,
+    /// When the first picture of the newest time base is shown, and when the next one of before would have been.
+    first_shown: Option<Pts>,
+    next_shown: Option<Pts>,
+    /// The clock has jumped by this, and no stream has.
+    jump: Option<(i64, Instant)>,
     /// The offset waits for the first time stamp.
     pending: bool,
     /// The streams that the run began with are known.
     fitted: bool,
     /// The pictures come in the order in which they are shown: they are a filler's.
     in_order: bool,
+    /// How much later than it says each picture of a filler is shown.
+    later: Option<i64>,
     /// What is added to the times of a filler's sound, where that is not what is added to its pictures.
     sound: Option<i64>,
-    /// What the first time stamp has told, if the clock does not know yet.
-    settled: Option<i64>,
+    moved: Option<ClockMove>,
     histories: Histories,
     reanchorings: u64,
 }
 
 impl Lanes {
     /// A run begins, whose pictures come in the order in which they are shown or may not. Returns what is added to its
-    /// times.
-    pub(super) fn begin(&mut self, now: Instant, lead: &Lead, clock: Option<Pts>, in_order: bool) -> i64 {
-        self.lanes.clear();
-        self.in_order = in_order;
-        self.fitted = false;
-        self.base = 0;
-        let offset = self.histories.offset(now, lead, clock);
-        self.pending = offset.is_none() && (clock.is_some() || self.histories.any(now));
-        self.common = offset.unwrap_or(0);
+    /// times; `None` when its first time stamp is to tell.
+    pub(super) fn begin(
+        &mut self,
+        now: Instant,
+        lead: &Lead,
+        clock: Option<ClockNow>,
+        in_order: bool,
+    ) -> Option<i64> {
+        let mut histories = self.histories;
+        histories.begin();
+        let offset = if in_order {
+            histories.offset_of_filler(now, lead, clock)
+        } else {
+            histories.offset(now, lead, clock)
+        };
+        let pending = offset.is_none() && (clock.is_some() || histories.any(now));
+        let common = offset.unwrap_or(0);
+        let mut lanes = std::mem::take(&mut self.lanes);
+        lanes.clear();
+        *self = Self {
+            lanes,
+            common,
+            previous: common,
+            pending,
+            in_order,
+            next_shown: histories.shown(now),
+            histories,
+            reanchorings: self.reanchorings,
+            ..Self::default()
+        };
         self.sound = self.sound_of_filler(now, lead, clock).filter(|_| in_order && offset.is_some());
-        self.common
+        (!pending).then_some(common)
     }
 
     /// A filler's silence belongs to none of its pictures: it begins where the sound has ended, which is often behind the
     /// pictures, so that nothing is missing between.
-    fn sound_of_filler(&self, now: Instant, lead: &Lead, clock: Option<Pts>) -> Option<i64> {
-        let soonest = clock?.plus(SOUND_LEAD_TICKS);
+    fn sound_of_filler(&self, now: Instant, lead: &Lead, clock: Option<ClockNow>) -> Option<i64> {
+        let soonest = clock?.due.plus(SOUND_LEAD_TICKS);
         let due = self.histories.due(now, StreamKind::Audio)?;
         let due = if soonest.since(due) > 0 { soonest } else { due };
-        Some(due.since(lead.audio?.decoding()).min(self.common))
+        let first = lead.audio?.decoding();
+        let early = due.since(first.plus(self.common)).min(0);
+        Some(self.common + early)
     }
 
     /// Fits the streams to a programme: those that stay keep their state. `unit` is what those begin with that the run
@@ -148,33 +250,48 @@ impl Lanes {
                     kind: *kind,
                     unit,
                     gap: false,
-                    tail: 0,
+                    rest: PesRest::Perhaps,
+                    last_left: None,
                     offset: match self.sound {
                         Some(sound) if *kind == StreamKind::Audio && !joined => sound,
                         Some(_) | None => self.common,
                     },
                     base: self.base,
-                    overlap: unit == Unit::Awaited && !(joined && self.untouched()),
+                    overlap: unit == Unit::Awaited,
                     joined,
                     came: None,
+                    lead: None,
                     stamped: None,
                     has_dts: false,
                 },
             });
         }
         self.lanes = lanes;
+        if !self.lanes.iter().any(|lane| lane.came.is_some()) {
+            self.front = None;
+        }
     }
 
     pub(super) fn get_mut(&mut self, index: usize) -> &mut Lane {
         &mut self.lanes[index]
     }
 
-    /// The offset that the first time stamp of the run has told, once.
-    pub(super) const fn take_settled(&mut self) -> Option<i64> {
-        self.settled.take()
+    /// What the clock is to be told, once.
+    pub(super) const fn take_move(&mut self) -> Option<ClockMove> {
+        self.moved.take()
     }
 
-    /// Streams that were found to be of another time base.
+    /// The run's clock has come. When it does not follow the one before: by how many ticks of 90 kHz not.
+    pub(super) fn clock_came(&mut self, now: Instant, jump: Option<i64>) {
+        self.jump = jump.map(|ticks| (ticks, now)).or(self.jump).filter(|(_, at)| now - *at <= JUMP_MAX);
+    }
+
+    /// The run's clock is of the time base of the streams.
+    pub(super) const fn clock_is_known(&mut self) {
+        self.jump = None;
+    }
+
+    /// Time bases that were found inside runs.
     pub(super) const fn reanchorings(&self) -> u64 {
         self.reanchorings
     }
@@ -189,63 +306,73 @@ impl Lanes {
         self.common == 0 && self.base == 0
     }
 
+    /// The newest time base is later by so much than it was thought to be.
+    pub(super) fn raise(&mut self, ticks: i64) {
+        for lane in self.lanes.iter_mut().filter(|lane| lane.base == self.base) {
+            lane.offset += ticks;
+        }
+        self.common += ticks;
+        self.moved = Some(match self.moved {
+            Some(ClockMove::Rebase(offset)) => ClockMove::Rebase(offset + ticks),
+            Some(ClockMove::Shift(before)) => ClockMove::Shift(before + ticks),
+            None => ClockMove::Shift(ticks),
+        });
+    }
+
     /// What the times of a PES packet leave as; `None` when it may not leave.
     pub(super) fn stamp(
         &mut self,
         moment: Moment,
         tracks: &mut Tracks,
         index: usize,
-        times: PesTimes,
+        begun: Begun<'_>,
     ) -> Option<PesTimes> {
-        let now = moment.now;
+        let (now, times) = (moment.now, begun.times);
         if self.pending {
-            self.settle(moment, index, times);
+            self.settle(moment, tracks, index, begun);
         }
-        let out = match self.lanes[index].kind {
-            StreamKind::Video | StreamKind::Audio => self.stamp_av(moment, tracks, index, times)?,
+        let kind = self.lanes[index].kind;
+        let out = match kind {
+            StreamKind::Video | StreamKind::Audio => self.stamp_av(moment, tracks, index, begun)?,
             StreamKind::Other => self.stamp_data(moment, tracks, index, times)?,
         };
         let out = if self.in_order { self.behind(now, index, out) } else { out };
         let lane = &mut self.lanes[index];
+        let is_first = std::mem::take(&mut lane.overlap);
         lane.stamped = Some(out);
         let track = tracks.get_mut(lane.track);
         let dts = out.decoding();
         let advanced = track.last.map(|last| dts.since(last.dts));
-        if let Some(frame) = advanced.filter(|ticks| (1..=FRAME_TICKS_MAX).contains(ticks) && !lane.overlap) {
-            track.frame = Some(frame);
-        }
+        track.cadence.step(advanced.filter(|_| !is_first), begun.bytes);
         if advanced.is_none_or(|ticks| ticks >= 0) || stale(track.last, now) {
             track.last = Some(Written { dts, at: now });
         }
-        self.histories.write(now, lane.kind, out, track.frame);
+        self.histories.write(now, kind, out, track.cadence.lasts(kind));
         Some(out)
     }
 
-    /// A picture is shown later than all before it. A source that is lost has often sent a picture that is shown after
+    /// A filler's pictures are shown behind all before them. A source that is lost has often sent a picture that is shown after
     /// others it has not sent any more.
-    fn behind(&self, now: Instant, index: usize, times: PesTimes) -> PesTimes {
-        let shown = self.histories.top(now).filter(|_| self.lanes[index].kind == StreamKind::Video);
-        match shown.filter(|top| times.dts.is_some() && times.pts.since(*top) <= 0) {
-            Some(top) => PesTimes { pts: top.plus(1), ..times },
-            None => times,
+    fn behind(&mut self, now: Instant, index: usize, times: PesTimes) -> PesTimes {
+        if self.lanes[index].kind != StreamKind::Video {
+            return times;
         }
+        let shown = self.histories.shown(now);
+        let later = *self.later.get_or_insert_with(|| shown.map_or(0, |shown| shown.since(times.pts).max(0)));
+        PesTimes { pts: times.pts.plus(later), ..times }
     }
 
     /// The first time stamp of a run whose beginning had none.
-    fn settle(&mut self, moment: Moment, index: usize, times: PesTimes) {
-        let (video, audio) = match self.lanes[index].kind {
-            StreamKind::Video => (Some(times), None),
-            StreamKind::Audio => (None, Some(times)),
-            StreamKind::Other => return,
-        };
-        self.pending = false;
-        let Some(offset) =
-            self.histories.offset(moment.now, &Lead { pcr: moment.source, video, audio }, moment.clock)
-        else {
+    fn settle(&mut self, moment: Moment, tracks: &Tracks, index: usize, begun: Begun<'_>) {
+        if self.lanes[index].kind == StreamKind::Other {
             return;
-        };
+        }
+        self.pending = false;
+        let lead = self.look(moment, tracks, index, begun);
+        let Some(offset) = self.histories.offset(moment.now, &lead, moment.clock) else { return };
         self.common = offset;
-        self.settled = Some(offset);
+        self.previous = offset;
+        self.moved = Some(ClockMove::Rebase(offset));
         for lane in &mut self.lanes {
             lane.offset = offset;
         }
@@ -256,53 +383,52 @@ impl Lanes {
         moment: Moment,
         tracks: &Tracks,
         index: usize,
-        times: PesTimes,
+        begun: Begun<'_>,
     ) -> Option<PesTimes> {
-        let Moment { now, clock, .. } = moment;
+        let (now, times) = (moment.now, begun.times);
         let dts = times.decoding();
         let track = tracks.get(self.lanes[index].track);
         let last = track.last.filter(|_| !stale(track.last, now));
         self.lanes[index].has_dts |= times.dts.is_some();
         let lane = &self.lanes[index];
-        let reordered = lane.reordered(times);
-        let due = last
-            .filter(|last| !self.histories.outlives(lane.kind, last.at))
-            .map(|last| last.dts.plus(track.frame.unwrap_or(1).max(pts_ticks(now - last.at))))
-            .or_else(|| self.histories.due(now, lane.kind));
+        let (kind, reordered) = (lane.kind, lane.reordered(times));
         // Two pictures of one time are the source's own doing.
         let same = lane.came.is_some_and(|came| came.dts == dts);
-        let jumped = match lane.came {
-            Some(_) if lane.base != self.base && is_nearer(dts, self.common, lane.offset, due) => true,
-            Some(came) => {
-                let back = if reordered { JUMP_TICKS } else { SLIP_TICKS };
-                !(-back..=pts_ticks(now - came.at).saturating_add(JUMP_TICKS)).contains(&dts.since(came.dts))
+        let frame = track.cadence.lasts(kind).unwrap_or(1);
+        let place = self.place(moment, index, times, frame);
+        let lane = &mut self.lanes[index];
+        match place {
+            Place::Own => {}
+            Place::Newest => (lane.offset, lane.base, lane.overlap) = (self.common, self.base, true),
+            Place::Fresh => self.open(moment, tracks, index, begun),
+            Place::Stray => {
+                let due = self.histories.due(now, kind);
+                let due = due.or_else(|| moment.clock.map(|clock| clock.due.plus(STRANGER_TICKS)));
+                lane.offset = due.map_or(lane.offset, |due| due.since(dts));
             }
-            None => self.strays(now, lane, dts.plus(lane.offset), due, clock),
+        }
+        self.note(moment, index, dts, place);
+        if self.lanes[index].overlap && kind == StreamKind::Video {
+            self.keep_behind(moment, index, times, last.map(|last| last.dts.plus(frame)));
+        }
+        let lane = &mut self.lanes[index];
+        let ahead = last.map_or(1, |last| dts.plus(lane.offset).since(last.dts));
+        let early = if kind == StreamKind::Audio && last.is_some() {
+            (frame - SOUND_SLACK_TICKS).max(1) - ahead
+        } else {
+            1 - ahead
         };
-        let lane = &mut self.lanes[index];
-        if lane.came.is_none_or(|came| jumped || dts.since(came.dts) >= 0) {
-            lane.came = Some(Written { dts, at: now });
-        }
-        let late = |offset: i64| last.map_or(1, |last| dts.plus(offset).since(last.dts));
-        if jumped {
-            let due = due.or_else(|| clock.map(|clock| clock.plus(STRANGER_TICKS)));
-            self.reanchor(due, clock, index, dts, last);
-        }
-        let lane = &self.lanes[index];
-        let unsent = clock.is_none_or(|clock| dts.plus(lane.offset).since(clock) >= 0);
-        if lane.overlap && lane.kind == StreamKind::Video && (late(lane.offset) <= 0 || !unsent) {
-            self.delay(due, clock, index, dts);
-        }
-        let lane = &mut self.lanes[index];
-        let ahead = late(lane.offset);
-        if lane.overlap && ahead <= 0 {
+        if lane.overlap && early > 0 {
             return None;
         }
-        lane.overlap = false;
-        let mut out = times.plus(lane.offset);
+        let offset = lane.offset;
+        let mut out = times.plus(offset);
+        if kind == StreamKind::Video && self.is_of_before(out, frame) {
+            return None;
+        }
         if !reordered && (ahead < 0 || (ahead == 0 && !same)) {
             // Later than the last by as little as can be.
-            let slipped = dts.plus(lane.offset + 1 - ahead);
+            let slipped = dts.plus(offset + 1 - ahead);
             out.dts = out.dts.map(|_early| slipped);
             if out.pts.since(slipped) < 0 {
                 out.pts = slipped;
@@ -311,8 +437,157 @@ impl Lanes {
         Some(out)
     }
 
+    /// Remembers what has come.
+    fn note(&mut self, moment: Moment, index: usize, dts: Pts, place: Place) {
+        let now = moment.now;
+        let lane = &mut self.lanes[index];
+        if place != Place::Own || lane.came.is_none_or(|came| dts.since(came.dts) >= 0) {
+            lane.came = Some(Written { dts, at: now });
+        }
+        let source = moment.source.filter(|_| moment.stray.is_none());
+        lane.lead = source.map(|pcr| dts.since(pcr.to_pts())).or(lane.lead);
+        if lane.base != self.base || place == Place::Stray {
+            return;
+        }
+        let (first, least) = match lane.kind {
+            StreamKind::Video => (&mut self.first_video, &mut self.video_lead),
+            StreamKind::Audio | StreamKind::Other => (&mut self.first_audio, &mut self.audio_lead),
+        };
+        first.get_or_insert(dts);
+        if let Some(lead) = source.map(|pcr| dts.since(pcr.to_pts())) {
+            *least = Some(least.map_or(lead, |least| least.min(lead)));
+        }
+        if self.front.is_none_or(|front| dts.since(front.dts) >= 0) {
+            self.front = Some(Written { dts, at: now });
+        }
+    }
+
+    /// A picture that refers to pictures before its time base's first one, and would be shown among those: nothing refers to it.
+    fn is_of_before(&mut self, out: PesTimes, frame: i64) -> bool {
+        if self.in_order {
+            return false;
+        }
+        let first = *self.first_shown.get_or_insert(out.pts);
+        let is_leading = out.pts.since(first) < 0;
+        is_leading && self.next_shown.is_some_and(|next| out.pts.since(next) < -(frame / 2))
+    }
+
+    /// The first picture that comes of a time base is not to be too early. Pictures are never left out, because those behind refer
+    /// to them: the whole time base is later.
+    fn keep_behind(&mut self, moment: Moment, index: usize, times: PesTimes, due: Option<Pts>) {
+        let offset = self.lanes[index].offset;
+        let dts = times.decoding().plus(offset);
+        let decoded = due.map(|due| due.since(dts));
+        let is_first = self.first_shown.is_none() && !self.in_order;
+        let shown = self.next_shown.filter(|_| is_first).map(|next| next.since(times.pts.plus(offset)));
+        let unclocked = moment.clock.filter(|_| moment.source.is_none());
+        let sent = unclocked.map(|clock| clock.due.since(dts));
+        let late = [decoded, shown, sent].into_iter().flatten().max().unwrap_or(0);
+        if late > 0 {
+            self.raise(late);
+        }
+    }
+
+    /// Which time base a PES packet is of. `frame` is how long the last one of its stream lasts.
+    fn place(&self, moment: Moment, index: usize, times: PesTimes, frame: i64) -> Place {
+        let lane = &self.lanes[index];
+        let Some(came) = lane.came else { return self.place_first(moment, lane, times.decoding()) };
+        let step = times.decoding().since(came.dts);
+        let fits = self.fits(moment, lane, times, frame);
+        let hole = (step - frame).abs();
+        let is_hole = is_hole(step, frame);
+        // Where another time base is known, or the clock tells of one: how far it is from what is due of that.
+        let jump = if lane.base == self.base {
+            self.jump.map(|(ticks, _)| ticks)
+        } else {
+            Some(further(self.common, lane.offset))
+        };
+        let other = jump.map(|jump| further(jump, step - frame).abs());
+        let is_other = other.is_some_and(|other| other <= APART_TICKS_MAX);
+        let there = if lane.base == self.base { Place::Fresh } else { Place::Newest };
+        if lane.base != self.base
+            && let Some(place) = self.place_by_clock(moment, lane, times.decoding(), fits)
+        {
+            return place;
+        }
+        match (fits, is_hole, is_other) {
+            (true, false, _) => Place::Own,
+            // One that others have come to is as good a reason for a hole as any.
+            (true, true, true) if lane.base != self.base => there,
+            (true, true, _) if other.is_some_and(|other| other < hole) => there,
+            (true, true, _) => Place::Own,
+            (false, _, true) => there,
+            (false, _, false) => Place::Fresh,
+        }
+    }
+
+    /// Which of two time bases a PES packet is of by the time from the clock to it, where that tells.
+    fn place_by_clock(&self, moment: Moment, lane: &Lane, dts: Pts, fits: bool) -> Option<Place> {
+        let usual = match lane.kind {
+            StreamKind::Video => self.video_lead,
+            StreamKind::Audio | StreamKind::Other => self.audio_lead,
+        }?;
+        let clock = moment.source.filter(|_| moment.stray.is_none() && moment.is_there)?;
+        let lead = dts.since(clock.to_pts());
+        let newest = (lead - usual).abs();
+        let own = (lead + further(self.common, lane.offset) - usual).abs();
+        if newest <= LEAD_TICKS_MAX && own > 2 * LEAD_TICKS_MAX {
+            Some(Place::Newest)
+        } else if own <= LEAD_TICKS_MAX && newest > 2 * LEAD_TICKS_MAX && fits {
+            Some(Place::Own)
+        } else {
+            None
+        }
+    }
+
+    /// Whether a PES packet may be the next of its stream in the stream's own time base.
+    fn fits(&self, moment: Moment, lane: &Lane, times: PesTimes, frame: i64) -> bool {
+        let Some(came) = lane.came else { return false };
+        let now = moment.now;
+        let dts = times.decoding();
+        let step = dts.since(came.dts);
+        let back = if lane.reordered(times) { JUMP_TICKS.max(REORDERED_MAX * frame) } else { SLIP_TICKS };
+        let soon = |from: Written| dts.since(from.dts) <= pts_ticks(now - from.at).saturating_add(JUMP_TICKS);
+        if step < -back || soon(came) {
+            return step >= -back;
+        }
+        // A stream that has paused goes on where the others are.
+        let mut others =
+            self.lanes.iter().filter(|other| other.base == lane.base && other.source != lane.source);
+        if others.any(|other| other.came.is_some_and(soon)) {
+            return true;
+        }
+        let clock = moment.source.filter(|_| lane.base == self.base && moment.stray.is_none());
+        let lead = clock.map(|pcr| dts.since(pcr.to_pts()));
+        lead.zip(lane.lead).is_some_and(|(lead, before)| (lead - before).abs() <= JUMP_TICKS)
+    }
+
+    /// Which time base the first PES packet of a stream is of.
+    fn place_first(&self, moment: Moment, lane: &Lane, dts: Pts) -> Place {
+        if self.in_order && !lane.joined
+            || !lane.joined && (self.untouched() || self.base == lane.base && self.front.is_none())
+        {
+            return Place::Own;
+        }
+        let may_open = lane.joined || self.jump.is_some();
+        if self.jump.is_none() {
+            let is_level = |front: Written| {
+                dts.since(front.dts).abs() <= pts_ticks(moment.now - front.at).saturating_add(LEVEL_TICKS_MAX)
+            };
+            if self.front.is_some_and(is_level) {
+                return Place::Newest;
+            }
+            if !self.strays(moment, lane, dts.plus(self.common)) {
+                return Place::Newest;
+            }
+        }
+        let is_alone = !self.lanes.iter().any(|other| other.base == self.base && other.came.is_some());
+        if may_open && (is_alone || self.jump.is_some()) { Place::Fresh } else { Place::Stray }
+    }
+
     /// The first time of a stream in a run, which would leave as `out`, is of another time base than it should be of.
-    fn strays(&self, now: Instant, lane: &Lane, out: Pts, due: Option<Pts>, clock: Option<Pts>) -> bool {
+    fn strays(&self, moment: Moment, lane: &Lane, out: Pts) -> bool {
+        let now = moment.now;
         let (back, ahead) = if lane.joined {
             // The last of its like may have been held back for long: what else has left tells as much.
             let reached = self.histories.reached(now);
@@ -320,72 +595,111 @@ impl Lanes {
                 return false;
             }
             (FOLLOW_TICKS_MAX, JUMP_TICKS)
-        } else if self.untouched() {
-            return false;
         } else {
             (STRAY_TICKS_MAX, STRAY_TICKS_MAX)
         };
-        match (due, clock) {
+        match (self.histories.due(now, lane.kind), moment.clock) {
             (Some(due), _) => {
                 // A source that stood still goes on where it was, not where it would be.
                 let soonest = self.histories.last(now, lane.kind).unwrap_or(due);
                 out.since(soonest) < -back || out.since(due) > ahead
             }
-            (None, Some(clock)) => !(-FOLLOW_TICKS_MAX..=ahead).contains(&out.since(clock)),
+            (None, Some(clock)) => !(-FOLLOW_TICKS_MAX..=ahead).contains(&out.since(clock.due)),
             (None, None) => false,
         }
     }
 
-    /// The run's first picture comes too early. Pictures are never left out, because those behind refer to them: the whole
-    /// run is later.
-    fn delay(&mut self, due: Option<Pts>, clock: Option<Pts>, index: usize, dts: Pts) {
-        let later = due.into_iter().chain(clock).reduce(|a, b| if b.since(a) > 0 { b } else { a });
-        let Some(own) = later.map(|due| due.since(dts)) else { return };
-        let base = self.lanes[index].base;
-        for lane in self.lanes.iter_mut().filter(|lane| lane.base == base) {
-            (lane.offset, lane.overlap) = (own, true);
+    /// A new time base, of which this is the first PES packet.
+    fn open(&mut self, moment: Moment, tracks: &Tracks, index: usize, begun: Begun<'_>) {
+        let now = moment.now;
+        if self.base > 0 {
+            let apart = self.first_audio.zip(self.first_video).map(|(audio, video)| audio.since(video));
+            self.apart = apart.filter(|ticks| ticks.abs() <= LEVEL_TICKS_MAX).or(self.apart);
         }
-        if base == self.base {
-            self.common = own;
-        }
+        let lead = self.look(moment, tracks, index, begun);
+        let offset = self.histories.joint(now, &lead, moment.clock.map(|clock| clock.written));
+        let by_clock =
+            || moment.clock.map(|clock| clock.due.plus(STRANGER_TICKS).since(begun.times.decoding()));
+        let Some(offset) = offset.or_else(by_clock) else { return };
+        self.reanchorings += 1;
+        self.base += 1;
+        self.previous = self.common;
+        self.common = offset;
+        (self.front, self.first_video, self.first_audio, self.jump) = (None, None, None, None);
+        (self.first_shown, self.next_shown) = (None, self.histories.shown(now));
+        self.moved = Some(ClockMove::Rebase(offset));
+        let lane = &mut self.lanes[index];
+        (lane.offset, lane.base, lane.overlap) = (offset, self.base, true);
     }
 
-    /// A stream goes on where it was, in the time base that others have found before if that fits.
-    fn reanchor(
-        &mut self,
-        due: Option<Pts>,
-        clock: Option<Pts>,
-        index: usize,
-        dts: Pts,
-        last: Option<Written>,
-    ) {
-        let Some(mut due) = due else { return };
-        if let Some(clock) = clock.filter(|clock| clock.since(due) > 0) {
-            due = clock;
+    /// What is known of a time base that begins with this PES packet: by what has come behind it, and where nothing has come yet,
+    /// by how others have begun.
+    fn look(&self, moment: Moment, tracks: &Tracks, index: usize, begun: Begun<'_>) -> Lead {
+        let kind = self.lanes[index].kind;
+        let mut lead = Lead { pcr: moment.stray, ..Lead::default() };
+        lead.saw(kind, begun.times);
+        if kind == StreamKind::Video {
+            lead.shows(begun.times.pts);
         }
-        self.reanchorings += 1;
-        let own = due.since(dts);
-        let followed = dts.plus(self.common).since(due);
-        let lane = &mut self.lanes[index];
-        if lane.base != self.base && followed.abs() <= FOLLOW_TICKS_MAX {
-            let steps_back = last.is_some_and(|last| dts.plus(self.common).since(last.dts) <= 0);
-            lane.base = self.base;
-            if lane.kind != StreamKind::Video || !steps_back {
-                (lane.offset, lane.overlap) = (self.common, true);
-                return;
-            }
-            // Sound that has found the new base first follows the pictures.
-            for other in &mut self.lanes {
-                if other.base == self.base && other.kind != StreamKind::Video {
-                    (other.offset, other.overlap) = (own, true);
-                }
-            }
-        } else {
-            self.base += 1;
+        // One bit for each stream whose first PES packet of it has been seen.
+        let mut seen = 1_u64 << index;
+        let mut came = [None::<Pts>; LANES_MAX];
+        for (came, lane) in came.iter_mut().zip(&self.lanes) {
+            *came = lane.came.map(|came| came.dts);
         }
-        self.common = own;
-        let lane = &mut self.lanes[index];
-        (lane.offset, lane.base, lane.overlap) = (own, self.base, false);
+        for bytes in begun.rest {
+            let Ok(packet) = Packet::parse(bytes) else { continue };
+            if packet.transport_error_indicator() {
+                continue;
+            }
+            if lead.pcr.is_none() && Some(packet.pid()) == begun.pcr_pid {
+                let pcr = packet.adaptation_field().and_then(AdaptationField::pcr);
+                let follows = |pcr: &Pcr| {
+                    moment
+                        .source
+                        .is_some_and(|source| pcr.to_pts().since(source.to_pts()).abs() <= JUMP_TICKS)
+                };
+                lead.pcr = pcr.filter(|pcr| !follows(pcr));
+            }
+            if !packet.payload_unit_start_indicator() || packet.transport_scrambling_control() != 0 {
+                continue;
+            }
+            let Some(at) = self.lanes.iter().position(|lane| lane.source == packet.pid()) else { continue };
+            let Some(PesStart::Timed(times)) = packet.payload().map(PesStart::read) else { continue };
+            let lane = &self.lanes[at];
+            if at == index && kind == StreamKind::Video {
+                lead.shows(times.pts);
+            }
+            if seen & (1 << at) != 0 {
+                continue;
+            }
+            // What goes on where its stream was is still of before.
+            let frame = tracks.get(lane.track).cadence.lasts(lane.kind).unwrap_or(1);
+            let step = came[at].map(|came| times.decoding().since(came));
+            if step.is_some_and(|step| !is_hole(step, frame)) {
+                came[at] = Some(times.decoding());
+            } else {
+                seen |= 1 << at;
+                lead.saw(lane.kind, times);
+            }
+        }
+        let has = |kind: StreamKind| self.lanes.iter().any(|lane| lane.kind == kind);
+        let expected =
+            |first: PesTimes, ticks: i64| PesTimes { pts: first.decoding().plus(ticks), dts: None };
+        // What is sent later has less time left, and when the two begin together it is sound mostly.
+        let between = self.video_lead.zip(self.audio_lead).map(|(video, audio)| video - audio);
+        let between = between.filter(|ticks| ticks.abs() <= BETWEEN_TICKS_MAX);
+        let apart = self.apart;
+        match (lead.video, lead.audio) {
+            (Some(video), None) if has(StreamKind::Audio) => {
+                lead.audio = Some(expected(video, apart.unwrap_or(0)));
+            }
+            (None, Some(audio)) if has(StreamKind::Video) => {
+                lead.video = Some(expected(audio, apart.map(|ticks| -ticks).or(between).unwrap_or(0)));
+            }
+            _both_or_none => {}
+        }
+        lead
     }
 
     /// Subtitles and data are rare: their own times tell nothing about the time base, they follow the others.
@@ -394,15 +708,22 @@ impl Lanes {
         if self.untouched() {
             return Some(times);
         }
-        let mut out = times.plus(self.common);
-        if let Some(clock) = clock.filter(|clock| out.decoding().since(*clock).abs() > DATA_TICKS_MAX) {
-            out = PesTimes { pts: clock, dts: out.dts.map(|_far| clock) };
+        let far = |offset: i64| clock.map_or(0, |clock| times.decoding().plus(offset).since(clock.due).abs());
+        let is_of_before = far(self.common) > DATA_NEAR_TICKS && far(self.previous) <= DATA_NEAR_TICKS;
+        let mut out = times.plus(if is_of_before { self.previous } else { self.common });
+        if let Some(clock) = clock.filter(|clock| out.decoding().since(clock.due).abs() > DATA_TICKS_MAX) {
+            out = PesTimes { pts: clock.due, dts: out.dts.map(|_far| clock.due) };
         }
         let last = tracks.get(self.lanes[index].track).last;
         let steps_back =
             last.is_some_and(|last| !stale(Some(last), now) && out.decoding().since(last.dts) < 0);
         (!steps_back).then_some(out)
     }
+}
+
+/// Whether a step of a stream whose frames last so long is more than one of them, and something is missing or of another time.
+fn is_hole(step: i64, frame: i64) -> bool {
+    (step - frame).abs() > HOLE_TICKS_MAX.max(HOLE_FRAMES_MAX * frame)
 }
 
 /// Too long ago to be compared with.

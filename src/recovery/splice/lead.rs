@@ -2,7 +2,10 @@
 
 use crate::base::limits::PACKET_BYTES;
 use crate::ts::psi::Programme;
-use crate::ts::{AdaptationField, Packet, Pcr, PesStart, PesTimes, StreamKind};
+use crate::ts::{AdaptationField, Packet, Pcr, PesStart, PesTimes, Pts, StreamKind};
+
+/// What is shown earlier than the first picture by more than this is of another time base.
+const LEADING_TICKS_MAX: i64 = 90_000;
 
 /// The first times in a run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -13,6 +16,8 @@ pub struct Lead {
     pub video: Option<PesTimes>,
     /// The earliest first PES packet of the audio streams.
     pub audio: Option<PesTimes>,
+    /// When the first of its pictures is shown, in whatever order they come.
+    pub shown: Option<Pts>,
 }
 
 impl Lead {
@@ -36,6 +41,9 @@ impl Lead {
             }
             let Some(index) = streams.iter().position(|stream| stream.pid == packet.pid()) else { continue };
             let Some(PesStart::Timed(times)) = packet.payload().map(PesStart::read) else { continue };
+            if streams[index].kind() == StreamKind::Video {
+                lead.shows(times.pts);
+            }
             if seen & (1 << index) == 0 {
                 seen |= 1 << index;
                 lead.saw(streams[index].kind(), times);
@@ -44,7 +52,15 @@ impl Lead {
         lead
     }
 
-    fn saw(&mut self, kind: StreamKind, times: PesTimes) {
+    /// A picture is shown. Those that refer to pictures before the first one come behind it and are shown before it.
+    pub(super) fn shows(&mut self, pts: Pts) {
+        let known = *self.shown.get_or_insert(pts);
+        if (-LEADING_TICKS_MAX..0).contains(&pts.since(known)) {
+            self.shown = Some(pts);
+        }
+    }
+
+    pub(super) fn saw(&mut self, kind: StreamKind, times: PesTimes) {
         let first = match kind {
             StreamKind::Video => &mut self.video,
             StreamKind::Audio => &mut self.audio,

@@ -14,6 +14,7 @@
 //! The first run of a session passes as it is, as far as it is sound. A later run begins with a boundary: PAT, PMT and
 //! the clock, each with the discontinuity indicator.
 
+mod cadence;
 mod clock;
 mod counters;
 mod edit;
@@ -29,6 +30,7 @@ mod stamps;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod timing;
 mod tracks;
 
 pub use lead::Lead;

@@ -2,31 +2,46 @@
 
 use crate::base::Instant;
 use crate::recovery::splice::edit;
-use crate::recovery::splice::lanes::{Moment, Unit};
+use crate::recovery::splice::lanes::{Begun, Unit};
 use crate::recovery::splice::routes::{Route, STANDARD};
-use crate::recovery::splice::session::Splice;
+use crate::recovery::splice::session::{Hole, Splice};
 use crate::ts::{
-    AdaptationField, Continuity, Packet, PacketBytes, PacketMut, Pcr, PesStart, Pid, discontinuity_packet,
-    strip_pes_times, write_pes_times,
+    AdaptationField, Continuity, Packet, PacketBytes, PacketMut, PesRest, PesStart, Pid,
+    discontinuity_packet, pes_bytes, strip_pes_times, write_pes_times,
 };
 
 impl Splice {
-    pub(super) fn packet(&mut self, now: Instant, bytes: &mut PacketBytes) {
+    /// Restamps the packet at a place among those that leave together; `behind` are those behind it. What is to be said of
+    /// one before it is returned.
+    pub(super) fn packet(
+        &mut self,
+        now: Instant,
+        at: usize,
+        bytes: &mut PacketBytes,
+        behind: &[PacketBytes],
+    ) -> Option<Hole> {
         let sound = Packet::parse(bytes)
             .ok()
             .filter(|packet| !packet.transport_error_indicator() && edit::sound(*packet));
         let Some(packet) = sound else {
             edit::blank(bytes);
             self.counts.damaged_packets += 1;
-            return;
+            return None;
         };
         let pid = packet.pid();
         if pid == Pid::NULL {
-            return;
+            return None;
         }
         let verdict = self.came.check(packet);
         match self.routes.of(pid) {
-            Route::Lane(index) => self.lane(now, bytes, usize::from(index), verdict),
+            Route::Lane(index) => {
+                let has_clock = self.take_clock(now, bytes, pid);
+                let hole = self.lane(now, at, bytes, usize::from(index), verdict, behind);
+                if has_clock {
+                    self.restamp_clock(now, bytes, pid);
+                }
+                return hole;
+            }
             Route::Pass => self.pass(bytes, pid, verdict),
             Route::Stranger => self.stranger(bytes, pid, verdict),
             Route::Pat => self.pat(bytes, verdict),
@@ -36,49 +51,85 @@ impl Splice {
                 self.counts.unmapped_packets += 1;
             }
         }
+        None
     }
 
     /// A packet of the programme's streams.
-    fn lane(&mut self, now: Instant, bytes: &mut PacketBytes, index: usize, verdict: Continuity) {
+    fn lane(
+        &mut self,
+        now: Instant,
+        at: usize,
+        bytes: &mut PacketBytes,
+        index: usize,
+        verdict: Continuity,
+        behind: &[PacketBytes],
+    ) -> Option<Hole> {
         let lane = self.lanes.get_mut(index);
         let (source, out) = (lane.source, self.tracks.get(lane.track).pid);
-        self.restamp_clock(now, bytes, source);
-        let tail = edit::tail(bytes);
         let (payload, starts) = header(bytes);
         let lane = self.lanes.get_mut(index);
         if !payload {
             lane.gap |= verdict == Continuity::Gap && lane.unit == Unit::Passing;
             self.leave(bytes, out);
-            return;
+            return None;
         }
-        // The same counter with other bytes is not the same packet: fifteen are missing.
-        let same = std::mem::replace(&mut lane.tail, tail) == tail;
-        if verdict == Continuity::Duplicate && same {
+        if verdict == Continuity::Duplicate {
             let passes = lane.unit == Unit::Passing && self.counters.may_repeat(out);
             if passes && starts {
                 self.repeat_unit(bytes, index);
             }
             if passes {
-                self.repeat(bytes, out)
+                self.lanes.get_mut(index).last_left = Some((self.restampings, at));
+                self.repeat(bytes, out);
             } else {
-                self.withhold(bytes, source, out)
+                self.withhold(bytes, source, out);
             }
-            return;
+            return None;
         }
-        let lost = matches!(verdict, Continuity::Gap | Continuity::Duplicate);
-        lane.gap |= lost && lane.unit == Unit::Passing;
-        if starts {
-            self.start_unit(now, bytes, index);
-        }
+        lane.gap |= verdict == Continuity::Gap && lane.unit == Unit::Passing;
+        let hole = if starts { self.start(now, bytes, index, behind) } else { None };
         let lane = self.lanes.get_mut(index);
         if lane.unit != Unit::Passing {
             self.withhold(bytes, source, out);
-        } else if !std::mem::take(&mut lane.gap) {
-            self.leave(bytes, out);
-        } else if !self.signal(bytes, out) && starts {
-            // What follows has lost its header.
-            self.lanes.get_mut(index).unit = Unit::Dropping;
+            return hole;
         }
+        let rest = Packet::parse(bytes).map_or(lane.rest, |packet| PesRest::behind(lane.rest, packet));
+        if std::mem::take(&mut lane.gap) && !self.signal(bytes, out) {
+            return hole;
+        }
+        let lane = self.lanes.get_mut(index);
+        (lane.rest, lane.last_left) = (rest, Some((self.restampings, at)));
+        self.leave(bytes, out);
+        hole
+    }
+
+    /// Something begins, for which nothing that came before is needed: a counter that does not follow there is as often that
+    /// of a source that began to count anew, as that of one of which something was lost. Only where the end of what was there
+    /// before is missing there is something to be said: here, if there is room, else at the end of that.
+    fn start(
+        &mut self,
+        now: Instant,
+        bytes: &mut PacketBytes,
+        index: usize,
+        behind: &[PacketBytes],
+    ) -> Option<Hole> {
+        let lane = self.lanes.get_mut(index);
+        let is_torn = std::mem::take(&mut lane.gap) && lane.rest.is_torn();
+        let last = lane.last_left.take().filter(|(restamping, _)| *restamping == self.restampings);
+        self.start_unit(now, bytes, index, behind);
+        if !is_torn {
+            return None;
+        }
+        self.counts.gaps_signalled += 1;
+        let lane = self.lanes.get_mut(index);
+        let has_said = lane.unit == Unit::Passing
+            && PacketMut::parse(bytes).is_ok_and(|mut packet| packet.set_discontinuity(true));
+        if has_said {
+            return None;
+        }
+        let pid = self.tracks.get(lane.track).pid;
+        let (_, at) = last?;
+        Some(Hole { at, pid, counter: self.counters.take_back(pid) })
     }
 
     /// A packet that no table lists. Tables and data come in sections, and who wants them finds them without the PMT. Pictures
@@ -111,8 +162,11 @@ impl Splice {
             Continuity::Fits | Continuity::Signalled => self.leave(bytes, pid),
             Continuity::Duplicate if self.counters.may_repeat(pid) => self.repeat(bytes, pid),
             Continuity::Duplicate => edit::blank(bytes),
+            Continuity::Gap if starts => self.leave(bytes, pid),
             Continuity::Gap => {
-                self.signal(bytes, pid);
+                if self.signal(bytes, pid) {
+                    self.leave(bytes, pid);
+                }
             }
         }
     }
@@ -192,7 +246,7 @@ impl Splice {
     }
 
     /// A PES packet or a section begins.
-    fn start_unit(&mut self, now: Instant, bytes: &mut PacketBytes, index: usize) {
+    fn start_unit(&mut self, now: Instant, bytes: &mut PacketBytes, index: usize, rest: &[PacketBytes]) {
         let Ok(packet) = Packet::parse(bytes) else { return };
         let Some(at) = packet.payload_at() else { return };
         let start = if packet.transport_scrambling_control() == 0 {
@@ -200,18 +254,17 @@ impl Splice {
         } else {
             PesStart::None
         };
-        let clock = self.clock.at(now).map(Pcr::to_pts);
-        let moment = Moment { now, clock, source: self.clock.source_at(now) };
+        let moment = self.moment(now);
         let lane = self.lanes.get_mut(index);
         let passes = match start {
             PesStart::None => true,
             PesStart::Untimed => lane.unit != Unit::Dropping || !lane.overlaps(),
             PesStart::Cut => self.lanes.untouched() || strip_pes_times(&mut bytes[at..]),
             PesStart::Timed(times) => {
-                let out = self.lanes.stamp(moment, &mut self.tracks, index, times);
-                if let Some(offset) = self.lanes.take_settled() {
-                    self.clock.settle(offset * 300);
-                }
+                let bytes_of_unit = pes_bytes(&bytes[at..]);
+                let begun = Begun { times, bytes: bytes_of_unit, rest, pcr_pid: self.source_pcr };
+                let out = self.lanes.stamp(moment, &mut self.tracks, index, begun);
+                self.move_clock();
                 if let Some(out) = out.filter(|out| *out != times) {
                     write_pes_times(&mut bytes[at..], out);
                 }
@@ -237,21 +290,6 @@ impl Splice {
         }
     }
 
-    fn restamp_clock(&mut self, now: Instant, bytes: &mut PacketBytes, source: Pid) {
-        let Ok(mut packet) = PacketMut::parse(bytes) else { return };
-        let Some(field) = packet.view().adaptation_field() else { return };
-        let Some(pcr) = field.pcr() else { return };
-        let out = if self.source_pcr == Some(source) {
-            let reached = self.lanes.histories().reached(now);
-            self.clock.restamp(now, pcr, field.discontinuity_indicator(), reached)
-        } else {
-            self.clock.restamp_foreign(now, pcr)
-        };
-        if out != pcr {
-            packet.set_pcr(out);
-        }
-    }
-
     /// The packet leaves on a PID with the next counter.
     fn leave(&mut self, bytes: &mut PacketBytes, out: Pid) {
         let Ok(mut packet) = PacketMut::parse(bytes) else { return };
@@ -267,11 +305,10 @@ impl Splice {
         packet.set_continuity_counter(self.counters.repeat(out));
     }
 
-    /// The packet leaves with a word about those missing before it. False when its payload had to make room for that.
+    /// The packet says that those before it are missing. False when its payload had to make room for that.
     fn signal(&mut self, bytes: &mut PacketBytes, out: Pid) -> bool {
         self.counts.gaps_signalled += 1;
         if PacketMut::parse(bytes).is_ok_and(|mut packet| packet.set_discontinuity(true)) {
-            self.leave(bytes, out);
             return true;
         }
         *bytes = discontinuity_packet(out, self.counters.repeat(out), None);

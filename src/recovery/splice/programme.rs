@@ -5,7 +5,7 @@ use crate::recovery::splice::routes::Route;
 use crate::recovery::splice::session::{RunKind, Splice};
 use crate::recovery::splice::source::SourceTables;
 use crate::recovery::splice::tables::Mapped;
-use crate::recovery::splice::tracks::{Carried, Wanted};
+use crate::recovery::splice::tracks::{Carried, Wanted, language};
 use crate::ts::psi::{Pmt, Programme};
 use crate::ts::{Pid, StreamKind};
 
@@ -19,6 +19,7 @@ impl Splice {
         let live = self.kind == RunKind::Live;
         self.canonical = self.first_run || (live && !self.live_seen);
         self.live_seen |= live;
+        self.is_followed = false;
         if self.first_run {
             self.tables.call(programme);
         }
@@ -51,55 +52,66 @@ impl Splice {
             self.routes.set(own, Route::Drop);
         }
         self.routes.set(pmt_pid, Route::Pmt);
-        let mut fitted: Vec<Fitted> = Vec::with_capacity(pmt.streams().len() + 1);
-        let mut streams = Vec::with_capacity(pmt.streams().len());
-        for stream in pmt.streams() {
-            let carried = Carried::Stream(stream.stream_type, stream.codec);
-            streams.push(self.place(&mut fitted, stream.pid, pmt_pid, carried, stream.kind()));
+        // What is to find a PID: the streams, and the clock if it is on none of theirs.
+        let mut wanted: Vec<(usize, StreamKind, Wanted)> = Vec::with_capacity(pmt.streams().len() + 1);
+        let is_possible = |own: Pid| own != Pid::PAT && own != Pid::NULL && own != pmt_pid;
+        let is_new = |wanted: &[(usize, StreamKind, Wanted)], own: Pid| {
+            is_possible(own) && !wanted.iter().any(|(_, _, other)| other.own == own)
+        };
+        for (index, stream) in pmt.streams().iter().enumerate() {
+            if is_new(&wanted, stream.pid) {
+                let carried = Carried::Stream(stream.stream_type, stream.codec);
+                let language = language(pmt.stream_descriptors(stream));
+                wanted.push((index, stream.kind(), Wanted { carried, language, own: stream.pid }));
+            }
         }
-        let listed =
-            |fitted: &[Fitted], pid| fitted.iter().find(|(source, ..)| *source == pid).map(|found| found.1);
-        let pcr_pid = pmt.pcr_pid.and_then(|pid| match listed(&fitted, pid) {
-            Some(track) => Some(self.tracks.get(track).pid),
-            None => self.place(&mut fitted, pid, pmt_pid, Carried::Clock, StreamKind::Other),
+        let clock = pmt.streams().len();
+        if let Some(own) = pmt.pcr_pid.filter(|own| is_new(&wanted, *own)) {
+            let carried = Carried::Clock;
+            wanted.push((clock, StreamKind::Other, Wanted { carried, language: None, own }));
+        }
+        let fitted = self.place(&wanted);
+        let mut streams: Vec<Mapped> = vec![None; clock + 1];
+        for ((index, ..), track) in wanted.iter().zip(&fitted) {
+            streams[*index] = track.map(|track| self.tracks.get(track).pid);
+        }
+        let pcr_pid = pmt.pcr_pid.and_then(|own| {
+            let (index, ..) = wanted.iter().find(|(_, _, wanted)| wanted.own == own)?;
+            streams[*index]
         });
         self.source_pcr = pmt.pcr_pid.filter(|_| pcr_pid.is_some());
-        self.lanes.fit(&fitted, if self.first_run { Unit::Passing } else { Unit::Awaited });
-        for (index, (source, ..)) in (0..).zip(&fitted) {
-            self.routes.set(*source, Route::Lane(index));
-        }
+        streams.truncate(clock);
         (streams, pcr_pid)
     }
 
-    /// Finds a PID for one stream.
-    fn place(
-        &mut self,
-        fitted: &mut Vec<Fitted>,
-        own: Pid,
-        pmt_pid: Pid,
-        carried: Carried,
-        kind: StreamKind,
-    ) -> Mapped {
-        let impossible = own == Pid::PAT || own == Pid::NULL || own == pmt_pid;
-        if impossible || fitted.iter().any(|(source, ..)| *source == own) {
-            return None;
-        }
-        let taken: Vec<usize> = fitted.iter().map(|(_, track, _)| *track).collect();
-        let nth = taken.iter().filter(|track| self.tracks.get(**track).carried == carried).count();
+    /// Finds a track for each of these and has its packets leave on it.
+    fn place(&mut self, wanted: &[(usize, StreamKind, Wanted)]) -> Vec<Option<usize>> {
         let (session_pmt, canonical, counters) = (self.tables.pmt_pid(), self.canonical, &self.counters);
-        let may_use =
-            |pid: Pid| Some(pid) != session_pmt && (!counters.seen(pid) || (canonical && pid == own));
-        let found = self.tracks.assign(Wanted { carried, nth, own }, &taken, canonical, may_use);
-        let Some(track) = found else {
-            self.routes.set(own, Route::Drop);
-            return None;
+        let may_use = |pid: Pid, own: Pid| {
+            Some(pid) != session_pmt && (!counters.seen(pid) || (canonical && pid == own))
         };
-        let out = self.tracks.get(track).pid;
-        // A first run's other packets pass, but not on a PID that has become a stream's.
-        if out != own && matches!(self.routes.of(out), Route::Pass | Route::Stranger) {
-            self.routes.set(out, Route::Drop);
+        let streams: Vec<Wanted> = wanted.iter().map(|(_, _, wanted)| *wanted).collect();
+        // A source that changes by itself stays where it is: what it was before counts more than its PIDs.
+        let keep_own = canonical && !self.is_followed;
+        let found = self.tracks.assign(&streams, keep_own, may_use);
+        self.is_followed = true;
+        let mut lanes: Vec<Fitted> = Vec::with_capacity(wanted.len());
+        for ((_, kind, Wanted { own, .. }), found) in wanted.iter().zip(&found) {
+            let Some(track) = *found else {
+                self.routes.set(*own, Route::Drop);
+                continue;
+            };
+            let out = self.tracks.get(track).pid;
+            // A first run's other packets pass, but not on a PID that has become a stream's.
+            if out != *own && matches!(self.routes.of(out), Route::Pass | Route::Stranger) {
+                self.routes.set(out, Route::Drop);
+            }
+            lanes.push((*own, track, *kind));
         }
-        fitted.push((own, track, kind));
-        Some(out)
+        self.lanes.fit(&lanes, if self.first_run { Unit::Passing } else { Unit::Awaited });
+        for (index, (source, ..)) in (0..).zip(&lanes) {
+            self.routes.set(*source, Route::Lane(index));
+        }
+        found
     }
 }

@@ -2,17 +2,21 @@
 
 use crate::base::Instant;
 use crate::base::limits::PACKET_BYTES;
-use crate::recovery::splice::clock::SessionClock;
+use crate::recovery::splice::clock::{STEP_TICKS, SessionClock};
 use crate::recovery::splice::counters::OutCounters;
+use crate::recovery::splice::edit;
 use crate::recovery::splice::lanes::Lanes;
 use crate::recovery::splice::lead::Lead;
 use crate::recovery::splice::report::{BoundaryReport, SpliceCounts};
 use crate::recovery::splice::routes::Routes;
 use crate::recovery::splice::source::SourceTables;
+use crate::recovery::splice::stamps::ClockNow;
 use crate::recovery::splice::tables::Tables;
 use crate::recovery::splice::tracks::{Tracks, Wanted};
 use crate::ts::psi::Programme;
-use crate::ts::{ContinuityTable, NULL_PACKET, PacketBytes, Pcr, Pid, discontinuity_packet};
+use crate::ts::{
+    ContinuityCounter, ContinuityTable, NULL_PACKET, PacketBytes, Pcr, Pid, discontinuity_packet,
+};
 
 /// Who delivers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,6 +37,13 @@ pub struct Run<'a> {
     pub lead: Lead,
 }
 
+/// A packet that has left and is to say that something behind it is missing.
+pub(super) struct Hole {
+    pub(super) at: usize,
+    pub(super) pid: Pid,
+    pub(super) counter: ContinuityCounter,
+}
+
 /// One session's timeline.
 pub struct Splice {
     /// Something has left.
@@ -46,6 +57,8 @@ pub struct Splice {
     pub(super) live_seen: bool,
     /// The run's own PIDs are those of the session: it is the first of a source.
     pub(super) canonical: bool,
+    /// The run's programme has found its PIDs once.
+    pub(super) is_followed: bool,
     pub(super) source: Option<SourceTables>,
     /// The clock's PID in the source.
     pub(super) source_pcr: Option<Pid>,
@@ -60,6 +73,8 @@ pub struct Splice {
     pub(super) clock: SessionClock,
     pub(super) came: ContinuityTable,
     pub(super) counters: OutCounters,
+    /// How often packets were restamped.
+    pub(super) restampings: u64,
     pub(super) report: BoundaryReport,
     pub(super) counts: SpliceCounts,
 }
@@ -81,6 +96,7 @@ impl Splice {
             kind: RunKind::Live,
             live_seen: false,
             canonical: false,
+            is_followed: false,
             source: None,
             source_pcr: None,
             alone: true,
@@ -92,6 +108,7 @@ impl Splice {
             clock: SessionClock::default(),
             came: ContinuityTable::new(),
             counters: OutCounters::new(),
+            restampings: 0,
             report: BoundaryReport::default(),
             counts: SpliceCounts::default(),
         }
@@ -107,11 +124,26 @@ impl Splice {
         let versions = self.tables.versions();
         let known = self.clock.at(now);
         let in_order = run.kind == RunKind::Filler;
-        let offset = self.lanes.begin(now, &run.lead, known.map(Pcr::to_pts), in_order);
-        self.clock.begin(now, run.lead.pcr, offset * 300);
+        let offset = self.lanes.begin(now, &run.lead, self.clock_now(now), in_order);
+        let first = run.lead.pcr;
+        // A filler's clock is nobody's: it is the session's that goes on.
+        let own = known.zip(first).filter(|_| in_order);
+        let own = own.map(|(known, first)| known.plus(STEP_TICKS).since(first));
+        let offset = own.or_else(|| offset.map(|offset| offset * 300));
+        self.clock.begin(offset);
         self.take_programme(run.programme);
-        let clock = known.or_else(|| run.lead.pcr.map(|pcr| pcr.plus(offset * 300)));
+        // What has the clock ahead of time by more than it was is said here.
+        let begins = first.zip(offset).map(|(first, offset)| first.plus(offset));
+        let clock = match (self.clock.written(), begins) {
+            (Some(written), Some(begins)) => Some(written.plus((begins.since(written) - STEP_TICKS).max(0))),
+            (_, begins) => known.or(begins),
+        };
         if self.first_run { Vec::new() } else { self.write_boundary(now, versions, known.is_some(), clock) }
+    }
+
+    /// How the packets of the run that has begun are counted, if that is known.
+    pub fn counts_by(&mut self, habits: ContinuityTable) {
+        self.came = habits;
     }
 
     /// Nobody delivers any more, and what follows is no run: null packets, or PAT and PMT alone. Returns the boundary
@@ -133,8 +165,12 @@ impl Splice {
     pub fn restamp(&mut self, now: Instant, packets: &mut [u8]) {
         let (packets, rest) = packets.as_chunks_mut::<PACKET_BYTES>();
         assert!(rest.is_empty(), "{} bytes are no packet", rest.len());
-        for packet in packets {
-            self.packet(now, packet);
+        self.restampings += 1;
+        for at in 0..packets.len() {
+            let (packet, behind) = packets[at..].split_first_mut().expect("one is at hand");
+            if let Some(hole) = self.packet(now, at, packet, behind) {
+                edit::hole(&mut packets[hole.at], hole.pid, hole.counter);
+            }
         }
     }
 
@@ -179,12 +215,20 @@ impl Splice {
         counts
     }
 
+    /// The session's clock in the ticks of stamps.
+    pub(super) fn clock_now(&self, now: Instant) -> Option<ClockNow> {
+        let (written, due) = self.clock.written().zip(self.clock.at(now))?;
+        Some(ClockNow { written: written.to_pts(), due: due.to_pts() })
+    }
+
     /// Before any programme is known there is one made up, and its PIDs are taken.
     fn imitate(&mut self) {
-        for (number, carried) in self.tables.imitate() {
+        let wanted = self.tables.imitate().iter().map(|(number, carried)| {
             let own = Pid::new(*number).expect("the numbers fit");
-            self.tracks.assign(Wanted { carried: *carried, nth: 0, own }, &[], true, |_| true);
-        }
+            Wanted { carried: *carried, language: None, own }
+        });
+        let wanted: Vec<_> = wanted.collect();
+        self.tracks.assign(&wanted, true, |_, _| true);
     }
 
     fn write_boundary(

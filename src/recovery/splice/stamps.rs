@@ -4,20 +4,23 @@ use std::time::Duration;
 
 use crate::base::Instant;
 use crate::recovery::splice::lead::Lead;
-use crate::ts::{PesTimes, Pts, StreamKind};
+use crate::ts::{Pcr, PesTimes, Pts, StreamKind};
 
-/// A source with more time between arrival and decoding than is left gets up to this much of it back.
-const LEAD_TICKS_MAX: i64 = 8_100;
-/// The first picture is shown after the last one of before, if that costs no more than this.
-const PICTURE_TICKS_MAX: i64 = 7_200;
-/// All that a splice may add to the time that has really passed.
-const ADDED_TICKS_MAX: i64 = 9_000;
+/// Where a run takes over, frames of its sound that come too early are left out, but for so many as this is long: it may be later
+/// than time for their sake by no more.
+const SOUND_TICKS_MAX: i64 = 8_100;
+/// The first sample of a run's clock follows that of its boundary after this.
+const STEP_TICKS: i64 = 90;
+/// Inside a run sound is lost to none: the pictures wait for as long as sound of before has reached further, up to this.
+const REACH_TICKS_MAX: i64 = 900_000;
+/// What follows on a source that has never been later than it is now by this is where it would be without a pause.
+const PAUSE_TICKS_MIN: i64 = 22_500;
 /// What comes without a clock and like nothing before it is decoded this much later than it leaves.
 pub(super) const STRANGER_TICKS: i64 = 27_000;
+/// A filler's pictures leave at least this long before their time.
+const FILLER_TICKS_MIN: i64 = 3_600;
 /// A picture's time when nothing is known: 40 ms.
 const FRAME_TICKS: i64 = 3_600;
-/// A PID that has rested for longer than this is no measure of what is due.
-const REST_MAX: Duration = Duration::from_secs(1);
 /// What was written longer ago tells nothing about what comes now: times are compared modulo 26.5 hours.
 const HISTORY_MAX: Duration = Duration::from_secs(6 * 3600);
 
@@ -33,17 +36,43 @@ pub(super) struct History {
     dts: Pts,
     /// When it left.
     at: Instant,
-    /// The distance of the last two.
-    frame: i64,
+    /// How long what is decoded then lasts.
+    lasts: i64,
     /// The last presentation time so far.
     top: Pts,
+    /// What has left the latest for its time, of this run: which time, and when.
+    latest: Option<(Pts, Instant)>,
 }
 
 impl History {
+    /// The decoding time of what comes next.
+    fn next(&self) -> Pts {
+        self.dts.plus(self.lasts)
+    }
+
     /// The decoding time of what comes next if it comes now.
     fn due(&self, now: Instant) -> Pts {
-        self.dts.plus(self.frame.max(pts_ticks(now - self.at)))
+        self.dts.plus(self.lasts.max(pts_ticks(now - self.at)))
     }
+
+    /// The time of what would come now and be as late as anything so far.
+    fn at_latest(&self, now: Instant) -> Option<Pts> {
+        self.latest.map(|(dts, at)| dts.plus(pts_ticks(now - at)))
+    }
+
+    fn arrives(&mut self, now: Instant, dts: Pts) {
+        let latest = self.at_latest(now).filter(|latest| dts.since(*latest) >= 0);
+        self.latest = Some((latest.unwrap_or(dts), now));
+    }
+}
+
+/// The session's clock in the ticks of stamps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct ClockNow {
+    /// What left last.
+    pub(super) written: Pts,
+    /// That, advanced by the time since.
+    pub(super) due: Pts,
 }
 
 /// What has left of video and of audio.
@@ -54,25 +83,35 @@ pub(super) struct Histories {
 }
 
 impl Histories {
-    /// A PES packet leaves.
-    pub(super) fn write(&mut self, now: Instant, kind: StreamKind, times: PesTimes, frame: Option<i64>) {
+    /// A PES packet leaves, whose contents last so long.
+    pub(super) fn write(&mut self, now: Instant, kind: StreamKind, times: PesTimes, lasts: Option<i64>) {
         let history = match kind {
             StreamKind::Video => &mut self.video,
             StreamKind::Audio => &mut self.audio,
             StreamKind::Other => return,
         };
         let dts = times.decoding();
-        let fresh = History { dts, at: now, frame: frame.unwrap_or(FRAME_TICKS), top: times.pts };
+        let mut fresh =
+            History { dts, at: now, lasts: lasts.unwrap_or(FRAME_TICKS), top: times.pts, latest: None };
+        fresh.arrives(now, dts);
         let Some(known) = history.as_mut().filter(|known| now - known.at <= HISTORY_MAX) else {
             *history = Some(fresh);
             return;
         };
         if dts.since(known.dts) > 0 {
             (known.dts, known.at) = (dts, now);
-            known.frame = frame.unwrap_or(known.frame);
+            known.lasts = lasts.unwrap_or(known.lasts);
+            known.arrives(now, dts);
         }
         if times.pts.since(known.top) > 0 {
             known.top = times.pts;
+        }
+    }
+
+    /// A run begins: when its packets come says nothing of when those of the last one came.
+    pub(super) fn begin(&mut self) {
+        for history in [&mut self.video, &mut self.audio].into_iter().flatten() {
+            history.latest = None;
         }
     }
 
@@ -81,22 +120,16 @@ impl Histories {
         self.of(now, kind).map(|history| history.due(now))
     }
 
-    /// Whether its like has gone on for long after a PID rested at `since`. Its times then tell when the next is due, and not
-    /// those of the PID: a source may have gone slower than time meanwhile.
-    pub(super) fn outlives(&self, kind: StreamKind, since: Instant) -> bool {
-        self.of(since, kind).is_some_and(|history| history.at - since > REST_MAX)
-    }
-
-    /// The last presentation time of all pictures so far.
-    pub(super) fn top(&self, now: Instant) -> Option<Pts> {
-        self.of(now, StreamKind::Video).map(|history| history.top)
+    /// The presentation time of the next picture that is shown behind all so far.
+    pub(super) fn shown(&self, now: Instant) -> Option<Pts> {
+        self.of(now, StreamKind::Video).map(|history| history.top.plus(history.lasts))
     }
 
     /// The last decoding time of all that has left lately.
     pub(super) fn reached(&self, now: Instant) -> Option<Pts> {
         let times =
             [StreamKind::Video, StreamKind::Audio].map(|kind| self.of(now, kind).map(|last| last.dts));
-        times.into_iter().flatten().reduce(|a, b| if b.since(a) > 0 { b } else { a })
+        times.into_iter().flatten().reduce(later)
     }
 
     /// The last decoding time of a kind.
@@ -125,60 +158,107 @@ impl Histories {
         history.filter(|history| now - history.at <= HISTORY_MAX)
     }
 
-    /// What is to be added to the times of a run that begins like this. `clock` is what the session's clock is now. `None` when
-    /// neither says anything.
-    pub(super) fn offset(&self, now: Instant, lead: &Lead, clock: Option<Pts>) -> Option<i64> {
+    /// What is to be added to all times of a run that begins like this, its clock's too. `None` when nothing tells.
+    ///
+    /// Its pictures follow those that have left, its clock that of the session. Where it has less time between the two
+    /// than there is now, its clock is ahead, and where it has more, its pictures are: that is the source's own.
+    pub(super) fn offset(&self, now: Instant, lead: &Lead, clock: Option<ClockNow>) -> Option<i64> {
         let (video, audio) = (self.of(now, StreamKind::Video), self.of(now, StreamKind::Audio));
-        let (times, history) = match (lead.video.zip(video), lead.audio.zip(audio)) {
-            (Some(video), _) => video,
-            (None, Some(audio)) => audio,
-            (None, None) => return self.offset_of_strangers(now, lead, clock),
+        let (video, audio) = (lead.video.zip(video), lead.audio.zip(audio));
+        let pcr = lead.pcr.map(Pcr::to_pts);
+        // What leads, and what it must not be earlier than.
+        let (by_streams, bounds) = match (video, audio) {
+            (Some((first, video)), _) => {
+                let shown = lead.shown.unwrap_or(first.pts);
+                let bounds = [
+                    Some(video.next().since(first.decoding())),
+                    Some(video.top.plus(video.lasts).since(shown)),
+                ];
+                (Some(video.due(now).since(first.decoding())), bounds)
+            }
+            (None, Some((first, audio))) => {
+                let bounds = [Some(audio.next().since(first.decoding())), None];
+                (Some(audio.due(now).since(first.decoding())), bounds)
+            }
+            (None, None) => (None, [None, None]),
         };
-        let first = times.decoding();
-        let due = history.due(now);
-        let (mut offset, due_passed) = (due.since(first), pts_ticks(now - history.at));
-        let room = (due_passed + ADDED_TICKS_MAX - history.frame.max(due_passed)).max(0);
-        let mut late = false;
-        if let Some(clock) = clock {
-            let behind = clock.since(first.plus(offset));
-            if behind > 0 {
-                offset += behind;
-                late = true;
-            }
-        }
-        let mut added = 0;
-        if let (Some(clock), Some(pcr)) = (clock, lead.pcr) {
-            let left = first.plus(offset).since(clock);
-            added = added.max((first.since(pcr.to_pts()) - left).min(LEAD_TICKS_MAX));
-            if let Some(audio) = lead.audio {
-                let late = clock.since(audio.decoding().plus(offset));
-                added = added.max(late.min(LEAD_TICKS_MAX));
-            }
-        }
-        if lead.video.is_some() && video.is_some() {
-            // Frames of audio that come too early are left out, fewer of them when there is time.
-            if let (Some(times), Some(audio)) = (lead.audio, audio) {
-                let early = audio.due(now).since(times.decoding().plus(offset));
-                added = added.max(early.min(LEAD_TICKS_MAX));
-            }
-            let hidden = history.top.since(times.pts.plus(offset)) + 1;
-            added = added.max(hidden.min(PICTURE_TICKS_MAX));
-        }
-        Some(offset + if late { added } else { added.min(room) })
+        let by_clock = clock.zip(pcr).map(|(clock, pcr)| clock.due.since(pcr));
+        let by_time = match (by_streams, by_clock) {
+            (Some(streams), Some(clock)) => Some(streams + further(streams, clock).min(0)),
+            (streams, clock) => streams.or(clock),
+        };
+        let by_time = by_time.or_else(|| self.offset_of_strangers(now, lead, clock))?;
+        let clock_bound = clock.zip(pcr).map(|(clock, pcr)| clock.written.since(pcr) + STEP_TICKS);
+        // Without a clock of its own it is decoded no sooner than it comes.
+        let first = lead.video.or(lead.audio).map(PesTimes::decoding);
+        let unclocked = clock.zip(first).filter(|_| pcr.is_none());
+        let unclocked = unclocked.map(|(clock, first)| clock.due.since(first));
+        let bounds = bounds.into_iter().chain([clock_bound, unclocked]);
+        let offset = bounds.flatten().fold(by_time, larger);
+        let early = audio.filter(|_| video.is_some() || lead.video.is_some());
+        let early = early.map_or(0, |(first, audio)| audio.next().since(first.decoding().plus(offset)));
+        Some(offset + early.clamp(0, SOUND_TICKS_MAX))
     }
 
-    /// The run has only kinds of streams that have not been seen so far: its distance from the clock stays, or it follows
-    /// what else there was.
-    fn offset_of_strangers(&self, now: Instant, lead: &Lead, clock: Option<Pts>) -> Option<i64> {
-        if let (Some(clock), Some(pcr)) = (clock, lead.pcr) {
-            return Some(clock.since(pcr.to_pts()));
-        }
+    /// What is to be added to the times of a filler, which has no time of its own: its pictures go on, its clock does, and
+    /// the time between the two stays what it is.
+    pub(super) fn offset_of_filler(&self, now: Instant, lead: &Lead, clock: Option<ClockNow>) -> Option<i64> {
+        let Some((first, video)) = lead.video.zip(self.of(now, StreamKind::Video)) else {
+            return self.offset(now, lead, clock);
+        };
+        let due = video.due(now);
+        let soonest = clock.map_or(due, |clock| later(clock.due.plus(FILLER_TICKS_MIN), due));
+        Some(soonest.since(first.decoding()))
+    }
+
+    /// What is to be added to all times of a new time base inside a run, of which this is known. Nothing of it is lost: its
+    /// pictures follow the pictures, its sound the sound, and the clock does not step back. What is further than that is left
+    /// empty.
+    pub(super) fn joint(&self, now: Instant, lead: &Lead, written: Option<Pts>) -> Option<i64> {
+        let (video, audio) = (self.of(now, StreamKind::Video), self.of(now, StreamKind::Audio));
+        let picture = lead.video.zip(video).map(|(first, video)| {
+            let shown = lead.shown.unwrap_or(first.pts);
+            larger(video.next().since(first.decoding()), video.top.plus(video.lasts).since(shown))
+        });
+        let sound = lead.audio.zip(audio).map(|(first, audio)| audio.next().since(first.decoding()));
+        let clock = written.zip(lead.pcr).map(|(written, pcr)| written.since(pcr.to_pts()));
+        let paused = |first: Option<PesTimes>, history: Option<History>| {
+            let (first, latest) = (first?.decoding(), history?.at_latest(now)?);
+            Some(latest.since(first))
+        };
+        let paused = paused(lead.video, video).or_else(|| paused(lead.audio, audio));
+        let base = [picture, clock].into_iter().flatten().reduce(larger);
+        let offset = match (base, sound) {
+            (Some(base), Some(sound)) => base + further(base, sound).clamp(0, REACH_TICKS_MAX),
+            (base, sound) => base.or(sound)?,
+        };
+        let pause = paused.map_or(0, |paused| further(offset, paused));
+        Some(if pause > PAUSE_TICKS_MIN { offset + pause } else { offset })
+    }
+
+    /// The run has only kinds of streams that have not been seen so far, and no clock that is known: it follows what else there
+    /// was.
+    fn offset_of_strangers(&self, now: Instant, lead: &Lead, clock: Option<ClockNow>) -> Option<i64> {
         let first = lead.video.or(lead.audio)?.decoding();
-        let due = clock.map(|clock| clock.plus(STRANGER_TICKS));
+        let due = clock.map(|clock| clock.due.plus(STRANGER_TICKS));
         let due =
             due.or_else(|| self.due(now, StreamKind::Video)).or_else(|| self.due(now, StreamKind::Audio))?;
         Some(due.since(first))
     }
+}
+
+/// How much further than `from` an offset leads. What is added to times counts modulo their range, as they do.
+pub(super) fn further(from: i64, offset: i64) -> i64 {
+    const RANGE: i64 = Pts::MODULUS.cast_signed();
+    (offset - from + RANGE / 2).rem_euclid(RANGE) - RANGE / 2
+}
+
+fn larger(a: i64, b: i64) -> i64 {
+    a + further(a, b).max(0)
+}
+
+fn later(a: Pts, b: Pts) -> Pts {
+    if b.since(a) > 0 { b } else { a }
 }
 
 #[cfg(test)]
@@ -201,7 +281,13 @@ mod tests {
     }
 
     fn lead(pcr: Option<u64>, video: Option<PesTimes>, audio: Option<PesTimes>) -> Lead {
-        Lead { pcr: pcr.map(|ticks| Pcr::from_ticks(ticks * 300)), video, audio }
+        let shown = video.map(|times| times.pts);
+        Lead { pcr: pcr.map(|ticks| Pcr::from_ticks(ticks * 300)), video, audio, shown }
+    }
+
+    /// What left last, and what is due.
+    fn clock(written: u64, due: u64) -> Option<ClockNow> {
+        Some(ClockNow { written: Pts::from_ticks(written), due: Pts::from_ticks(due) })
     }
 
     #[test]
@@ -209,7 +295,7 @@ mod tests {
         let video = Some(times(57_200, 50_000));
         let audio = |dts| Some(times(dts, dts));
         // What it begins with, milliseconds since the last packet, the clock -> where the run's zero lands.
-        type Case = (&'static str, Lead, u64, Option<u64>, Option<i64>);
+        type Case = (&'static str, Lead, u64, Option<ClockNow>, Option<i64>);
         let table: Vec<Case> = vec![
             ("a frame later", lead(None, video, None), 0, None, Some(9_003_600 - 50_000)),
             ("after the time that has passed", lead(None, video, None), 500, None, Some(9_045_000 - 50_000)),
@@ -217,53 +303,108 @@ mod tests {
             ("pictures before sound", lead(None, video, audio(50_000)), 500, None, Some(9_045_000 - 50_000)),
             (
                 "sound that is a little early moves everything a little",
-                lead(None, video, audio(50_000 - 12_000)),
-                500,
+                lead(None, video, audio(2_000)),
+                0,
                 None,
-                Some(9_045_000 - 50_000 + 3_000),
-            ),
-            (
-                "sound that is much too early is left out",
-                lead(None, video, audio(50_000 - 45_000)),
-                500,
-                None,
-                Some(9_045_000 - 50_000 + LEAD_TICKS_MAX),
+                Some(9_003_600 - 50_000 + (8_991_000 + 1920 - 9_003_600 + 48_000).min(SOUND_TICKS_MAX)),
             ),
             (
                 "the first picture is shown after the last",
                 lead(None, Some(times(50_000, 50_000)), None),
                 0,
                 None,
-                Some(9_007_201 - 50_000),
+                Some(9_007_200 + 3600 - 50_000),
             ),
             (
-                "never decoded before it is sent",
+                "so is one that comes behind it",
+                Lead { shown: Some(Pts::from_ticks(50_000)), ..lead(None, video, None) },
+                0,
+                None,
+                Some(9_007_200 + 3600 - 50_000),
+            ),
+            (
+                "without a clock never decoded before it is sent",
                 lead(None, video, None),
                 0,
-                Some(9_100_000),
+                clock(9_100_000, 9_100_000),
                 Some(9_100_000 - 50_000),
             ),
             (
-                "some of the source's own distance is given back",
-                lead(Some(10_000), video, None),
-                500,
-                Some(9_040_000),
-                Some(9_045_000 - 50_000 + LEAD_TICKS_MAX),
+                "the clock is ahead when it has less time before its pictures",
+                lead(Some(46_000), video, None),
+                0,
+                clock(8_990_000, 8_990_000),
+                Some(9_003_600 - 50_000),
             ),
             (
-                "but no more than there was",
-                lead(Some(43_000), video, None),
+                "the pictures are when they have more",
+                lead(Some(10_000), video, None),
+                0,
+                clock(8_990_000, 8_990_000),
+                Some(8_990_000 + STEP_TICKS - 10_000),
+            ),
+            (
+                "but not by more than the clock needs",
+                lead(Some(10_000), video, None),
                 500,
-                Some(9_040_000),
-                Some(9_045_000 - 50_000 + 2_000),
+                clock(8_990_000, 9_035_000),
+                Some(9_045_000 - 50_000),
             ),
             ("nothing at all", lead(Some(5), None, None), 500, None, None),
         ];
         for (name, lead, passed, clock, expected) in table {
             let now = Instant::from_millis(1000 + passed);
-            let offset = known().offset(now, &lead, clock.map(Pts::from_ticks));
-            assert_eq!(offset, expected, "{name}");
+            assert_eq!(known().offset(now, &lead, clock), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn an_offset_is_as_good_as_one_that_is_more_or_less_by_the_range_of_times() {
+        let half = 1 << 32;
+        let lead =
+            lead(Some(9_000_000 + half - 5_000), Some(times(9_003_700 + half, 9_003_700 + half)), None);
+        let offset = known().offset(SECOND, &lead, clock(8_998_700, 8_998_700)).unwrap();
+        let landed = Pts::from_ticks(9_003_700 + half).plus(offset);
+        assert_eq!(landed, Pts::from_ticks(9_007_200 + 3600));
+    }
+
+    #[test]
+    fn a_new_time_base_inside_a_run_waits_for_whatever_has_reached_furthest() {
+        // When its pictures and its sound begin, when its clock does -> where its zero lands.
+        let at = |ticks| Some(times(ticks, ticks));
+        let table = [
+            ("pictures behind those before", at(50_000), at(50_000), None, 9_007_200 + 3600 - 50_000),
+            ("sound behind that before", at(50_000), at(20_000), None, 8_991_000 + 1920 - 20_000),
+            ("the clock not back", at(50_000), at(50_000), Some(10_000), 8_980_000 - 10_000),
+        ];
+        for (name, video, audio, pcr, expected) in table {
+            let lead = lead(pcr, video, audio);
+            let offset = known().joint(SECOND, &lead, Some(Pts::from_ticks(8_980_000)));
+            assert_eq!(offset, Some(expected), "{name}");
+        }
+        // Sound of a time that nothing else is of is not waited for.
+        let far = lead(None, at(9_050_000), at(1_000));
+        let limit = 9_007_200 + 3600 - 9_050_000 + REACH_TICKS_MAX;
+        assert_eq!(known().joint(SECOND, &far, None), Some(limit));
+    }
+
+    #[test]
+    fn what_has_always_come_in_good_time_is_not_late_for_a_pause() {
+        let mut histories = Histories::default();
+        let mut feed = |millis: u64, ticks: u64| {
+            histories.write(Instant::from_millis(millis), StreamKind::Video, times(ticks, ticks), Some(3600));
+            histories
+        };
+        // Six seconds at once, and the next after six seconds.
+        (0..150).for_each(|frame| {
+            feed(0, 900_000 + frame * 3600);
+        });
+        let all = feed(0, 900_000 + 150 * 3600);
+        let next = lead(None, Some(times(0, 0)), None);
+        let at = |millis| all.joint(Instant::from_millis(millis), &next, None);
+        assert_eq!(at(6000), Some(900_000 + 151 * 3600));
+        assert_eq!(at(6200), Some(900_000 + 151 * 3600), "a moment is nothing");
+        assert_eq!(at(16_000), Some(900_000 + 16_000 * 90), "ten seconds are missing");
     }
 
     #[test]
@@ -271,12 +412,12 @@ mod tests {
         let mut histories = Histories::default();
         let first = lead(Some(10_000), Some(times(57_200, 50_000)), None);
         assert_eq!(histories.offset(SECOND, &first, None), None);
-        assert_eq!(histories.offset(SECOND, &first, Some(Pts::from_ticks(70_000))), Some(60_000));
+        assert_eq!(histories.offset(SECOND, &first, clock(69_000, 70_000)), Some(60_000));
         histories.write(SECOND, StreamKind::Audio, times(900_000, 900_000), Some(1920));
         let unclocked = lead(None, first.video, None);
         assert_eq!(histories.offset(SECOND, &unclocked, None), Some(901_920 - 50_000));
-        let clock = Some(Pts::from_ticks(70_000));
-        assert_eq!(histories.offset(SECOND, &unclocked, clock), Some(70_000 + STRANGER_TICKS - 50_000));
+        let offset = histories.offset(SECOND, &unclocked, clock(70_000, 70_000));
+        assert_eq!(offset, Some(70_000 + STRANGER_TICKS - 50_000));
     }
 
     #[test]

@@ -160,6 +160,14 @@ impl World {
         self.host().connection(peer).unsent.len()
     }
 
+    /// Bytes a far end has sent that we have not received: those and what waits in our socket's queue.
+    #[must_use]
+    pub fn peer_unreceived(&self, peer: PeerId) -> usize {
+        let mut host = self.host();
+        let connection = host.connection(peer);
+        connection.unsent.len() + connection.incoming.bytes()
+    }
+
     /// From now on a far end reads so fast.
     pub fn peer_set_read_rate(&self, peer: PeerId, rate: Rate) {
         self.host().set_rate(peer, rate);

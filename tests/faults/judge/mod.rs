@@ -6,6 +6,7 @@
 mod by_hand;
 mod clocks;
 mod decode;
+mod leads;
 mod tests;
 mod vlc;
 mod walk;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use crate::recorder::Recording;
 use crate::tsview::{Kind, PACKET_BYTES, PTS_WRAP, ahead};
+pub(crate) use leads::Leads;
 pub(crate) use vlc::complaints as vlc_complaints;
 use walk::{Point, Walk};
 
@@ -41,6 +43,10 @@ pub(crate) struct Rules {
     pub(crate) is_complete: bool,
     /// Whether it may end by itself.
     pub(crate) may_end: bool,
+    /// How far PTS are ahead of the PCR in what the sources send; where nothing is known of them the beginning tells.
+    pub(crate) leads: Option<Leads>,
+    /// Whether all pictures come at one rate.
+    pub(crate) has_one_rate: bool,
 }
 
 impl Default for Rules {
@@ -52,6 +58,8 @@ impl Default for Rules {
             still: Duration::from_secs(2),
             is_complete: true,
             may_end: false,
+            leads: None,
+            has_one_rate: true,
         }
     }
 }
@@ -77,6 +85,10 @@ pub(crate) enum Wrong {
     TimeJump,
     /// A PES packet that comes after it should have been decoded.
     Late,
+    /// A PES packet shown further from its clock than in the source, or before it.
+    Lead,
+    /// Two pictures closer together than half of what is usual.
+    Crowded,
     /// A PAT or PMT with a wrong CRC or that cannot be read.
     Table,
     /// A PES packet on a PID that no PMT names.
@@ -160,11 +172,14 @@ pub(crate) fn judge(recording: &Recording, rules: &Rules, path: &Path) -> Verdic
     let mut walk = walk::walk(recording);
     let mut findings = std::mem::take(&mut walk.findings);
     findings.extend(clocks::check(&walk, rules));
+    if is_strict() {
+        findings.extend(leads::check(&walk, rules));
+    }
     findings.extend(check_end(recording, rules, &walk));
     let (longest_gap, silence) = check_silence(recording, rules);
     findings.extend(silence);
     let parts = decode::parts(recording, &walk);
-    let decoded = decode::decode(&parts, path);
+    let decoded = decode::decode(&parts, rules.has_one_rate, path);
     findings.extend(decoded.complaints.into_iter().map(|(part, text)| Finding {
         wrong: Wrong::Decoder,
         at: recording.arrived(parts[part].position).saturating_sub(recording.opened),
@@ -188,6 +203,12 @@ pub(crate) fn judge(recording: &Recording, rules: &Rules, path: &Path) -> Verdic
         plays: decoded.plays,
         codecs: decoded.codecs,
     }
+}
+
+/// Whether what is still to be mended is judged as well.
+#[expect(clippy::disallowed_methods, reason = "the setting of a test run, not of the program")]
+fn is_strict() -> bool {
+    std::env::var("FAULTS_STRICT").is_ok()
 }
 
 fn check_silence(recording: &Recording, rules: &Rules) -> ((Duration, Duration), Vec<Finding>) {

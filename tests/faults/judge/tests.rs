@@ -326,6 +326,48 @@ fn sound_that_is_sent_behind_its_pictures_makes_nothing_longer() {
     assert!(!verdict.has(Wrong::Length), "{:#?}", verdict.lines());
 }
 
+/// What is found of clocks and pictures.
+fn leads(recording: &Recording, rules: &Rules) -> Vec<Wrong> {
+    super::leads::check(&super::walk::walk(recording), rules)
+        .into_iter()
+        .map(|finding| finding.wrong)
+        .collect()
+}
+
+#[test]
+fn sound_far_from_its_clock_is_found_and_so_is_sound_behind_it() {
+    let good = perfect(Make::Primary, 0, LENGTH);
+    let rules = Rules { leads: Some(Make::Primary.media().leads), ..Rules::default() };
+    assert_eq!(leads(&good, &rules), []);
+    for (rules, moved_ms) in [(rules, 250), (rules, -250), (Rules::default(), 250), (Rules::default(), -900)]
+    {
+        let mut recording = good.clone();
+        let last_quarter = recording.bytes.len() / PACKET_BYTES / 4 * 3;
+        let packets = &mut packets(&mut recording)[last_quarter..];
+        for packet in packets.iter_mut().filter(|packet| View(packet).pid() == AUDIO) {
+            shift_stamps(packet, PTS_WRAP.wrapping_add_signed(moved_ms * 90));
+        }
+        let found = leads(&recording, &rules);
+        assert!(found.contains(&Wrong::Lead), "{moved_ms} ms: {found:?}");
+        assert!(!found.contains(&Wrong::Crowded), "{moved_ms} ms: {found:?}");
+    }
+}
+
+#[test]
+fn two_pictures_a_tick_apart_are_found() {
+    let mut recording = perfect(Make::Fifty, 0, LENGTH);
+    let rules = Rules { leads: Some(Make::Fifty.media().leads), ..Rules::default() };
+    assert_eq!(leads(&recording, &rules), []);
+    let from = later(&mut recording, |packet| {
+        packet.pes().is_some_and(|pes| pes.id == 0xE0) && packet.0[5] & 0x40 != 0
+    });
+    for packet in &mut packets(&mut recording)[from..] {
+        shift_pcr(packet, PTS_WRAP - 1799);
+        shift_stamps(packet, PTS_WRAP - 1799);
+    }
+    assert!(leads(&recording, &rules).contains(&Wrong::Crowded));
+}
+
 #[test]
 fn a_discontinuity_may_be_signalled() {
     let mut recording = perfect(Make::Primary, 0, LENGTH);

@@ -34,17 +34,27 @@ pub(crate) struct Walk {
     pub(crate) pcrs: Vec<Point>,
     /// Decoding times of each PID, in ticks of 90 kHz.
     pub(crate) stamps: BTreeMap<u16, Vec<Point>>,
+    /// Times of showing of each PID, in ticks of 90 kHz.
+    pub(crate) shown: BTreeMap<u16, Vec<Point>>,
     /// In their order, each different from the one before.
     pub(crate) make_ups: Vec<MakeUp>,
     pub(crate) findings: Vec<Finding>,
 }
 
 impl Walk {
-    /// The PES packets of this kind, by the make-ups there were, in their order.
+    /// When PES packets of this kind are decoded, by the make-ups there were, in their order.
     pub(crate) fn all_of(&self, kind: Kind) -> Vec<Point> {
+        self.points_of(kind, &self.stamps)
+    }
+
+    /// The same, when they are shown.
+    pub(crate) fn shown_of(&self, kind: Kind) -> Vec<Point> {
+        self.points_of(kind, &self.shown)
+    }
+
+    fn points_of(&self, kind: Kind, of_pid: &BTreeMap<u16, Vec<Point>>) -> Vec<Point> {
         let pids: BTreeSet<u16> = self.make_ups.iter().filter_map(|make_up| make_up.pmt.pid(kind)).collect();
-        let mut points: Vec<_> =
-            pids.iter().filter_map(|pid| self.stamps.get(pid)).flatten().copied().collect();
+        let mut points: Vec<_> = pids.iter().filter_map(|pid| of_pid.get(pid)).flatten().copied().collect();
         points.sort_by_key(|point| point.position);
         points
     }
@@ -132,6 +142,9 @@ impl Walker<'_> {
                     position,
                     format!("a PES packet on {pid:#x}, which no PMT names"),
                 );
+            }
+            if let Some(ticks) = pes.pts {
+                self.walk.shown.entry(pid).or_default().push(Point { position, arrived, ticks });
             }
             if let Some(ticks) = pes.decoded_at() {
                 self.stamp(pid, Point { position, arrived, ticks });

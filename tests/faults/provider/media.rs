@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::judge::Leads;
 use crate::tsview::{
     Assembler, Kind, NULL_PID, PCR_WRAP, PTS_WRAP, Packet, Pmt, Section, View, ahead, read_pat,
 };
@@ -141,6 +142,8 @@ pub(crate) struct Media {
     /// Every packet, and when it is due.
     pub(crate) packets: Vec<(Duration, Packet)>,
     pub(crate) video_pid: u16,
+    /// How far what is shown is ahead of the clock.
+    pub(crate) leads: Leads,
 }
 
 impl Media {
@@ -153,7 +156,8 @@ impl Media {
             cut_behind(&mut packets, pid);
         }
         cut_stuffing(&mut packets);
-        Media { packets: timed(&packets), video_pid }
+        let leads = Leads::of(&packets, &pmt);
+        Media { packets: timed(&packets), video_pid, leads }
     }
 }
 

@@ -8,9 +8,9 @@ use std::time::Duration;
 use super::cases::Case;
 use super::leftovers::Baseline;
 use super::{is_all, is_chosen};
-use crate::judge::{Rules, Verdict, judge, vlc_complaints};
+use crate::judge::{Leads, Rules, Verdict, judge, vlc_complaints};
 use crate::kit::{Daemon, Stopwatch, Viewer};
-use crate::provider::{Plan, Provider};
+use crate::provider::{Act, Fault, Make, Plan, Provider};
 use crate::recorder::{Recording, record};
 
 /// Shorter than the default, so that an outage is over soon.
@@ -161,8 +161,19 @@ impl Show {
         })
     }
 
+    /// What its sources have, whatever they become.
+    fn leads(&self) -> Leads {
+        let plans = [&self.case.primary, &self.case.backup];
+        let becomes = plans.iter().flat_map(|plan| &plan.script).filter_map(|act| match act {
+            Act::Fail(_, Fault::Change(make)) => Some(*make),
+            Act::Fail(..) | Act::Play | Act::Refuse(_) => None,
+        });
+        let makes = plans.iter().map(|plan| plan.make).chain(becomes);
+        makes.map(|make| make.media().leads).fold(Leads::default(), Leads::or)
+    }
+
     fn fails(&self) -> bool {
-        !matches!(self.case.primary.act(0), crate::provider::Act::Play)
+        !matches!(self.case.primary.act(0), Act::Play)
     }
 
     /// What is wrong with it, each line with the case's name.
@@ -173,6 +184,9 @@ impl Show {
             silence: self.case.silence,
             still: if is_complete { STALL_DETECT + Duration::from_secs(1) } else { OUTAGE },
             is_complete,
+            // What ffmpeg passes on has the clock that it makes.
+            leads: (mode == "direct").then(|| self.leads()),
+            has_one_rate: self.case.backup.make != Make::Fifty,
             // A pipe is emptied when it is full, and a child runs when it may.
             batching: Duration::from_millis(if mode == "direct" { 20 } else { 150 }),
             ..Rules::default()

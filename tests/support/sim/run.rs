@@ -141,7 +141,11 @@ pub(super) fn params(random: &mut Random, cores: u8, tuners: u16) -> Params {
             capabilities: Arc::new(source::ffmpeg::Capabilities::parse("", "")),
             ffmpeg_path: "ffmpeg".into(),
             ffprobe_path: "ffprobe".into(),
-            pace: source::pace::Params::default(),
+            pace: source::pace::Params {
+                rate: 1.0,
+                catch_up: 1.0 + f64::from(u32::try_from(random.below(3)).unwrap()) / 4.0,
+                burst: seconds(random.between(0, 5)),
+            },
             startup: source::startup::Params {
                 timeout: startup_timeout,
                 ..source::startup::Params::default()

@@ -10,6 +10,8 @@ const WRAP: i64 = 1 << 33;
 /// The clock may be this far ahead of the time that has passed, in 90 kHz ticks.
 const AHEAD_MAX: i64 = 9_000;
 
+/// The same where a discontinuity is signalled.
+const DISCONTINUITY_MAX: i64 = 900_000;
 /// Sound may come this much after its time.
 const SOUND_LATE_MAX: i64 = 45_000;
 
@@ -92,7 +94,7 @@ impl Checker {
         self.signalled += u64::from(signalled);
         let repetition = self.counter(pid, packet, has_payload, signalled);
         if flags & 0x10 != 0 {
-            self.pcr(pid, millis, &packet[6..12]);
+            self.pcr(pid, millis, &packet[6..12], signalled);
         }
         if repetition || !has_payload {
             return;
@@ -130,7 +132,7 @@ impl Checker {
         repetition
     }
 
-    fn pcr(&mut self, pid: u16, millis: u64, field: &[u8]) {
+    fn pcr(&mut self, pid: u16, millis: u64, field: &[u8], signalled: bool) {
         let base =
             i64::from(u32::from_be_bytes(field[..4].try_into().unwrap())) * 2 + i64::from(field[4] >> 7);
         if pid != self.pcr_pid {
@@ -139,7 +141,9 @@ impl Checker {
         if let Some((at, last)) = self.clock {
             let step = distance(base, last);
             let passed = i64::try_from((millis - at) * 90).unwrap();
-            if step < 0 || step > passed + AHEAD_MAX {
+            // How far ahead the clock of another time base may be is that base's own, but it has to say so.
+            let ahead_max = if signalled { DISCONTINUITY_MAX } else { AHEAD_MAX };
+            if step < 0 || step > passed + ahead_max {
                 self.fault(&format!("the clock steps {step}, {passed} have passed"));
             }
         }

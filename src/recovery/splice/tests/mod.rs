@@ -2,6 +2,7 @@
 
 mod boundaries;
 mod checker;
+mod joints;
 mod oracle;
 mod packets;
 pub(super) mod source;

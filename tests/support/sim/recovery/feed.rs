@@ -1,21 +1,22 @@
 //! What a source has to send: a programme at 25 pictures a second, with whatever may be wrong with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use tunerd::uring::sim::Random;
 
 use super::super::packets::{PACKET, pcr_field, section};
+use super::mark::{MARK_BYTES, Mark, Of, checksum};
 
 /// Pictures per second.
 pub(crate) const RATE: u64 = 25;
 /// 90 kHz ticks of a picture.
-const FRAME: u64 = 90_000 / RATE;
+pub(super) const FRAME: u64 = 90_000 / RATE;
 const WRAP: u64 = 1 << 33;
-/// Bytes at a video packet's end that say which picture of which run it belongs to: nibbles.
-const MARK: usize = 16;
-const DIGIT: u8 = 0xA0;
-const FILL: u8 = 0xA5;
 const NULL_PID: u16 = 0x1FFF;
+/// Bytes of a packet's payload.
+const ROOM: usize = PACKET - 4;
+/// What a clock takes of it: the adaptation field's length, its flags, the clock.
+const CLOCK_BYTES: usize = 8;
 
 /// A programme's make-up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -46,6 +47,93 @@ impl Layout {
     }
 }
 
+/// How a programme is packed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Shape {
+    /// Pictures from one that can be started with to the next; a multiple of three.
+    pub(crate) gop: u64,
+    /// Packets of a picture,
+    pub(crate) picture_packets: u64,
+    /// and of one that can be started with.
+    pub(crate) key_packets: u64,
+    /// Pictures' packets are spread evenly over time, as at a constant rate: a large picture takes several pictures' time.
+    pub(crate) is_smooth: bool,
+    /// Pictures' time of a sound PES packet,
+    pub(crate) sound_every: u64,
+    /// and its packets.
+    pub(crate) sound_packets: u64,
+    /// The clock comes with key pictures only.
+    pub(crate) is_clock_rare: bool,
+    /// Some pictures are shown later than they are decoded.
+    pub(crate) reorders: bool,
+    /// From the clock to the decoding time of pictures,
+    pub(crate) lead: u64,
+    /// and of sound.
+    pub(crate) sound_lead: u64,
+}
+
+impl Shape {
+    /// What is usual, and as much of what is not as is asked for: once in so many.
+    pub(crate) fn drawn(gop: u64, odd_one_in: u64, random: &mut Random) -> Self {
+        let is_odd = |random: &mut Random| odd_one_in > 0 && random.below(odd_one_in) == 0;
+        let picture_packets = random.between(1, 4);
+        let is_smooth = is_odd(random);
+        let key_packets = picture_packets + if is_smooth { random.between(8, 24) } else { 3 };
+        let sound_every = if is_odd(random) { random.between(2, 18) } else { 1 };
+        let is_clock_rare = is_odd(random) && gop <= 36;
+        let lead = random.between(20_000, 70_000);
+        let mut shape = Self {
+            gop,
+            picture_packets,
+            key_packets,
+            is_smooth,
+            sound_every,
+            sound_packets: 1 + random.below(3) * u64::from(sound_every > 1),
+            is_clock_rare,
+            reorders: random.below(2) == 0,
+            lead,
+            sound_lead: (lead - 3_000).saturating_sub(random.below(14_000)),
+        };
+        // A unit is whole before it is due.
+        shape.sound_lead += sound_every * FRAME;
+        shape.lead += shape.delay_pictures_max() * FRAME;
+        shape
+    }
+
+    /// Of a programme of some kbit/s up to a few Mbit/s, whose key pictures may lie far apart.
+    pub(crate) fn paced(random: &mut Random) -> Self {
+        let gop = *random.pick(&[12, 12, 24, 48, 99, 150, 249]);
+        let mut shape = Self::drawn(gop, 4, random);
+        shape.picture_packets = *random.pick(&[1, 4, 8, 16, 32, 64]);
+        let times = if shape.is_smooth { 12 } else { 8 };
+        shape.key_packets = shape.picture_packets * random.between(1, times) + 3;
+        shape.is_clock_rare &= gop <= 48;
+        shape.lead = shape.lead.max(20_000 + shape.delay_pictures_max() * FRAME);
+        shape
+    }
+
+    /// Bytes of a second, on the whole.
+    pub(crate) fn bytes_per_second(&self) -> u64 {
+        let tables = |at: u64| 2 * u64::from(at % self.gop == 1 || at.is_multiple_of(4));
+        let pictures = 4 * self.gop;
+        let tables: u64 = (0..pictures).map(tables).sum();
+        let video = 4 * ((self.gop - 1) * self.picture_packets + self.key_packets);
+        let sound = (pictures * self.sound_packets).div_ceil(self.sound_every);
+        // A clock in packets of its own, whether it is or not.
+        let packets = tables + video + sound + pictures;
+        (packets * RATE * PACKET as u64).div_ceil(pictures)
+    }
+
+    /// Packets of pictures in a picture's time, on the whole: rounded up, so that none is left over.
+    pub(crate) fn smooth_packets(&self) -> u64 {
+        ((self.gop - 1) * self.picture_packets + self.key_packets).div_ceil(self.gop)
+    }
+
+    fn delay_pictures_max(&self) -> u64 {
+        if self.is_smooth { self.key_packets.div_ceil(self.smooth_packets()) + 2 } else { 0 }
+    }
+}
+
 /// What is wrong with what is sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Flaw {
@@ -57,29 +145,61 @@ pub(crate) enum Flaw {
     OnlyNull,
 }
 
+/// The units of a kind that have begun, and those that were spoilt.
+#[derive(Clone, Copy, Default)]
+struct Units {
+    next: u32,
+    damaged: (u32, u8),
+}
+
+impl Units {
+    /// Those from here on that begin now are not sent whole.
+    fn damage(&mut self, first: u32, last: u32) {
+        let (from, count) = self.damaged;
+        let is_same = count > 0 && from + u32::from(count) + 1 >= first;
+        let from = if is_same { from } else { first };
+        self.damaged = (from, u8::try_from(last + 1 - from).unwrap_or(u8::MAX));
+    }
+}
+
+/// A packet that waits for its turn.
+struct Waiting {
+    starts: bool,
+    payload: Vec<u8>,
+    mark: Mark,
+}
+
 /// One run of a source.
 pub(crate) struct Feed {
     pub(crate) run: u32,
     pub(crate) layout: Layout,
     pub(crate) flaw: Flaw,
-    /// Pictures from one that can be started with to the next; a multiple of three.
-    pub(crate) gop: u64,
+    pub(crate) shape: Shape,
     picture: u64,
     /// Where in its group of pictures picture zero stands.
     phase: u64,
     /// The clock's time of picture zero.
     base: u64,
-    /// From the clock to the decoding time.
-    lead: u64,
-    /// Some pictures are shown later than they are decoded.
-    reorders: bool,
-    video_packets: u64,
+    /// How often that has been changed.
+    bases: u8,
     frozen: u64,
+    /// The last clock that was sent.
+    sent_clock: u64,
     counters: BTreeMap<u16, u8>,
+    video: Units,
+    sound: Units,
+    video_waiting: VecDeque<Waiting>,
+    sound_waiting: VecDeque<Waiting>,
+    /// Where in the time of a sound PES packet we are.
+    sound_at: u64,
+    /// So many pictures are left of a part whose sound has ended.
+    silent_pictures: Option<u64>,
+    /// Media time of the pictures that have begun, since the run began.
+    pub(crate) pictures: u64,
 }
 
 impl Feed {
-    pub(crate) fn new(run: u32, gop: u64, random: &mut Random) -> Self {
+    pub(crate) fn new(run: u32, shape: Shape, random: &mut Random) -> Self {
         // One in a few is about to wrap.
         let base =
             if random.below(4) == 0 { WRAP - random.below(90_000 * 40) } else { random.below(WRAP) } % WRAP;
@@ -87,50 +207,151 @@ impl Feed {
             run,
             layout: Layout::drawn(random),
             flaw: Flaw::None,
-            gop,
-            picture: random.below(3 * gop),
+            picture: random.below(3 * shape.gop),
+            shape,
             phase: 0,
             base,
-            lead: random.between(20_000, 70_000),
-            reorders: random.below(2) == 0,
-            video_packets: random.between(1, 4),
+            bases: 0,
             frozen: 0,
+            sent_clock: 0,
             counters: BTreeMap::new(),
+            video: Units::default(),
+            sound: Units::default(),
+            video_waiting: VecDeque::new(),
+            sound_waiting: VecDeque::new(),
+            sound_at: 0,
+            silent_pictures: None,
+            pictures: 0,
         }
     }
 
-    /// Its times go on somewhere else.
-    pub(crate) fn jump(&mut self, forward: bool, ticks: u64) {
-        let ticks = ticks % WRAP;
-        self.base = (self.base + if forward { ticks } else { WRAP - ticks }) % WRAP;
+    /// Its times go on somewhere else, with the next unit.
+    pub(crate) fn jump_to(&mut self, out: &mut Vec<u8>, forward: bool, ticks: u64) {
+        self.finish_units(out);
+        self.jump(forward, ticks);
     }
 
-    pub(crate) fn spoil(&mut self, flaw: Flaw) {
+    fn jump(&mut self, forward: bool, ticks: u64) {
+        let ticks = ticks % WRAP;
+        self.base = (self.base + if forward { ticks } else { WRAP - ticks }) % WRAP;
+        self.bases = self.bases.wrapping_add(1);
+    }
+
+    pub(crate) fn spoil(&mut self, out: &mut Vec<u8>, flaw: Flaw) {
+        self.finish_units(out);
         self.flaw = flaw;
         self.frozen = self.clock();
     }
 
     /// Its make-up is another one.
-    pub(crate) fn change(&mut self, random: &mut Random) {
+    pub(crate) fn change(&mut self, out: &mut Vec<u8>, random: &mut Random) {
+        self.finish_units(out);
         let version = self.layout.version;
         self.layout = Layout { version: (version + 1) % 32, ..Layout::drawn(random) };
-        // The next picture is one to be started with.
-        self.phase = (2 * self.gop + 1 - self.picture % self.gop) % self.gop;
+        self.begin_group();
+    }
+
+    /// The next picture is one to be started with.
+    fn begin_group(&mut self) {
+        let gop = self.shape.gop;
+        self.phase = (2 * gop + 1 - self.picture % gop) % gop;
+    }
+
+    /// Sends what there is of units that are not whole yet, before times change.
+    fn finish_units(&mut self, out: &mut Vec<u8>) {
+        let due = self.video_waiting.len();
+        self.send_waiting_video(out, due);
+        while let Some(packet) = self.sound_waiting.pop_front() {
+            self.push_marked(out, self.layout.audio, packet, None);
+        }
+        self.sound_at = 0;
+    }
+
+    /// The next part begins with a key picture and with times and counters of its own, after sound that reaches so many
+    /// pictures' time further than pictures do. The time that this and what was not whole yet takes, in pictures.
+    pub(crate) fn joint(&mut self, out: &mut Vec<u8>, sound_longer: u64, random: &mut Random) -> u64 {
+        let mut pictures = 0;
+        self.silent_pictures = None;
+        while self.sound_at > 0 {
+            self.next(out);
+            pictures += 1;
+        }
+        self.finish_units(out);
+        let every = self.shape.sound_every;
+        for ahead in 0..sound_longer / every {
+            self.begin_sound((self.sound_due() + ahead * every * FRAME) % WRAP);
+            self.finish_units(out);
+        }
+        let ticks = random.below(WRAP / 4);
+        self.jump(random.below(2) == 0, 90_000 * 20 + ticks);
+        self.count_anew(random);
+        self.begin_group();
+        pictures + sound_longer
+    }
+
+    /// Sound ends so many pictures' time before pictures do, and then the next part begins.
+    pub(crate) fn end_sound_early(&mut self, pictures: u64) {
+        self.silent_pictures = Some(pictures);
+    }
+
+    /// A part whose sound has ended early is over.
+    pub(crate) fn is_at_joint(&self) -> bool {
+        self.silent_pictures == Some(0) && self.sound_at == 0
+    }
+
+    /// What comes next may be lost, be it garbage or a hole, by whoever reads it.
+    pub(crate) fn excuse_next(&mut self) {
+        for (units, waiting) in
+            [(&mut self.video, &self.video_waiting), (&mut self.sound, &self.sound_waiting)]
+        {
+            let first = waiting.front().map_or(units.next, |packet| packet.mark.unit);
+            units.damage(first.saturating_sub(2), units.next + 6);
+        }
+    }
+
+    /// Packets are lost on the way: whole pictures and the sound between them, or whatever it hits.
+    pub(crate) fn lose(&mut self, random: &mut Random, out: &mut Vec<u8>) {
+        let pictures = random.between(1, 6);
+        let is_whole = self.video_waiting.is_empty() && self.sound_waiting.is_empty() && random.below(2) == 0;
+        let (video, sound) = (self.video.next, self.sound.next);
+        if !is_whole {
+            self.excuse_next();
+        }
+        let mut lost = Vec::new();
+        (0..pictures).for_each(|_| self.next(&mut lost));
+        let packets = lost.len() / PACKET;
+        if is_whole {
+            let is_cut = !self.video_waiting.is_empty() || !self.sound_waiting.is_empty();
+            self.video.damage(video, self.video.next - u32::from(!is_cut && self.video.next > video));
+            self.sound.damage(sound, self.sound.next - u32::from(!is_cut && self.sound.next > sound));
+            return;
+        }
+        out.extend(&lost[random.bytes(0, packets) * PACKET..]);
+    }
+
+    /// Packets are counted from somewhere else on. Nothing is lost.
+    pub(crate) fn count_anew(&mut self, random: &mut Random) {
+        for counter in self.counters.values_mut() {
+            *counter = u8::try_from(random.below(16)).unwrap();
+        }
     }
 
     fn clock(&self) -> u64 {
         (self.base + self.picture * FRAME) % WRAP
     }
 
+    fn sound_due(&self) -> u64 {
+        (self.clock() + self.shape.sound_lead) % WRAP
+    }
+
     /// Bytes of the next picture's time.
     pub(crate) fn next(&mut self, out: &mut Vec<u8>) {
         let at = self.picture;
-        let is_key = (at + self.phase) % self.gop == 1;
-        let clock = if self.flaw == Flaw::FrozenClock { self.frozen } else { self.clock() };
-        let due = self.clock() + self.lead;
+        let is_key = (at + self.phase) % self.shape.gop == 1;
+        self.pictures += 1;
         if self.flaw == Flaw::OnlyNull {
             for _ in 0..4 {
-                self.push(out, NULL_PID, false, None, &[]);
+                self.push(out, NULL_PID, false, &[], &[]);
             }
             self.picture += 1;
             return;
@@ -138,38 +359,118 @@ impl Feed {
         if is_key || at.is_multiple_of(4) {
             self.tables(out);
         }
-        if self.flaw != Flaw::NoPictures {
-            self.video(out, at, is_key, clock, due);
-        } else if self.layout.clock != self.layout.video {
-            self.push(out, self.layout.clock, false, Some(clock), &[]);
+        let clock = if self.flaw == Flaw::FrozenClock { self.frozen } else { self.clock() };
+        let mut pcr = (is_key || !self.shape.is_clock_rare).then_some(clock);
+        if pcr.is_some() {
+            self.sent_clock = clock;
         }
-        let mut sound = pes_head(0xC0, due.wrapping_sub(3_000) % WRAP, None, 150);
-        sound.resize(sound.len() + 150, FILL);
-        self.push(out, self.layout.audio, true, None, &sound);
+        // Beside the pictures, or spread as they are, the clock has packets of its own.
+        let is_alone = self.shape.is_smooth || self.layout.clock != self.layout.video;
+        if let Some(clock) = pcr.take_if(|_| is_alone || self.flaw == Flaw::NoPictures) {
+            self.push_clock(out, clock);
+        }
+        if self.flaw != Flaw::NoPictures {
+            self.begin_picture(at, is_key);
+        }
+        let all = self.video_waiting.len();
+        let due =
+            if self.shape.is_smooth { usize::try_from(self.shape.smooth_packets()).unwrap() } else { all };
+        if let Some(first) = self.video_waiting.pop_front() {
+            self.push_marked(out, self.layout.video, first, pcr);
+            self.send_waiting_video(out, due.saturating_sub(1));
+        }
+        self.sound(out);
         self.picture += 1;
     }
 
-    fn video(&mut self, out: &mut Vec<u8>, at: u64, is_key: bool, clock: u64, due: u64) {
-        let shown_after = match (self.reorders, (at + self.phase) % 3) {
+    fn send_waiting_video(&mut self, out: &mut Vec<u8>, most: usize) {
+        for _ in 0..most {
+            let Some(packet) = self.video_waiting.pop_front() else { return };
+            self.push_marked(out, self.layout.video, packet, None);
+        }
+    }
+
+    fn begin_picture(&mut self, at: u64, is_key: bool) {
+        let shown_after = match (self.shape.reorders, (at + self.phase) % 3) {
             (false, _) => 0,
             (true, 1) => 3 * FRAME,
             (true, _between) => 0,
         };
-        let dts = due % WRAP;
-        let pts = (due + shown_after) % WRAP;
-        let mut unit = pes_head(0xE0, pts, (shown_after > 0).then_some(dts), 0);
-        unit.extend(picture(self.layout.video_type, is_key));
-        let mut pcr = Some(clock);
-        if self.layout.clock != self.layout.video {
-            self.push(out, self.layout.clock, false, pcr.take(), &[]);
+        let dts = (self.clock() + self.shape.lead) % WRAP;
+        let pts = (dts + shown_after) % WRAP;
+        let mut head = pes_head(0xE0, pts, (shown_after > 0).then_some(dts), 0);
+        let header = head.len();
+        head.extend(picture(self.layout.video_type, is_key));
+        let packets = if is_key { self.shape.key_packets } else { self.shape.picture_packets };
+        let mark = self.mark(Of::Video, is_key, packets, dts, shown_after);
+        self.video.next += 1;
+        // The first one has room for a clock, whether one comes or not.
+        let first = ROOM - CLOCK_BYTES;
+        for (starts, payload, mark) in unit(head, header, first, mark) {
+            self.video_waiting.push_back(Waiting { starts, payload, mark });
         }
-        let packets = if is_key { self.video_packets + 3 } else { self.video_packets };
-        for number in 0..packets {
-            let room = if pcr.is_some() { 176 } else { 184 };
-            let mut payload = std::mem::take(&mut unit);
-            payload.resize(room - MARK, FILL);
-            payload.extend(mark(self.run, at));
-            self.push(out, self.layout.video, number == 0, pcr.take(), &payload);
+    }
+
+    fn sound(&mut self, out: &mut Vec<u8>) {
+        if self.sound_at == 0 {
+            if let Some(left) = &mut self.silent_pictures {
+                *left = left.saturating_sub(1);
+                return;
+            }
+            self.begin_sound(self.sound_due());
+        }
+        self.sound_at += 1;
+        let (every, packets) = (self.shape.sound_every, self.shape.sound_packets);
+        let sent_before = (self.sound_at - 1) * packets / every;
+        let due = if self.sound_at == every { packets } else { (self.sound_at * packets / every).max(1) };
+        let sent_before = if self.sound_at == 1 { 0 } else { sent_before.max(1) };
+        for _ in sent_before..due {
+            let Some(packet) = self.sound_waiting.pop_front() else { break };
+            self.push_marked(out, self.layout.audio, packet, None);
+        }
+        if self.sound_at == every {
+            self.sound_at = 0;
+        }
+    }
+
+    fn begin_sound(&mut self, due: u64) {
+        let packets = self.shape.sound_packets;
+        let header = 14;
+        let data = ROOM * usize::try_from(packets).unwrap() - header;
+        let head = pes_head(0xC0, due, None, u16::try_from(data).unwrap());
+        let mark = self.mark(Of::Sound, true, packets, due, 0);
+        self.sound.next += 1;
+        for (starts, payload, mark) in unit(head, header, ROOM, mark) {
+            self.sound_waiting.push_back(Waiting { starts, payload, mark });
+        }
+    }
+
+    /// Those of a kind, and of the other.
+    fn units(&self, of: Of) -> (Units, Units) {
+        if of == Of::Sound { (self.sound, self.video) } else { (self.video, self.sound) }
+    }
+
+    fn is_clock_sound(&self) -> bool {
+        self.flaw == Flaw::None || self.flaw == Flaw::NoPictures
+    }
+
+    fn mark(&self, of: Of, is_key: bool, parts: u64, dts: u64, shown_after: u64) -> Mark {
+        let (units, other) = self.units(of);
+        Mark {
+            of,
+            is_key,
+            is_clock_sound: self.is_clock_sound(),
+            run: self.run,
+            unit: units.next,
+            part: 0,
+            parts: u32::try_from(parts).unwrap(),
+            base: self.bases,
+            dts,
+            shown_after,
+            clock: self.sent_clock,
+            companion: other.next,
+            damaged: units.damaged,
+            checksum: 0,
         }
     }
 
@@ -184,44 +485,83 @@ impl Feed {
         body.extend([0xF0, 0, audio_type]);
         body.extend(pid(audio));
         body.extend([0xF0, 0]);
-        for (on, table, body) in [(0, section(0, version, &pat), ()), (pmt, section(2, version, &body), ())]
-            .map(|(on, table, ())| (on, table.len(), table))
-        {
+        for (on, table) in [(0, section(0, version, &pat)), (pmt, section(2, version, &body))] {
             let mut payload = vec![0];
-            payload.extend(body);
-            payload.resize(184, 0xFF);
-            assert!(table < 184, "a table fits");
-            self.push(out, on, true, None, &payload);
+            payload.extend(table);
+            assert!(payload.len() < ROOM, "a table fits");
+            payload.resize(ROOM, 0xFF);
+            self.push(out, on, true, &[], &payload);
         }
     }
 
-    fn push(&mut self, out: &mut Vec<u8>, pid: u16, starts: bool, pcr: Option<u64>, payload: &[u8]) {
+    /// A packet that is a clock and nothing else.
+    fn push_clock(&mut self, out: &mut Vec<u8>, clock: u64) {
+        let mark = self.mark(Of::Clock, false, 0, clock, 0).write();
+        let mut field = vec![0x12];
+        field.extend(pcr_field(clock));
+        field.push(u8::try_from(MARK_BYTES).unwrap());
+        field.extend(mark);
+        field.resize(ROOM - 1, 0xFF);
+        self.push(out, self.layout.clock, false, &field, &[]);
+    }
+
+    fn push_marked(&mut self, out: &mut Vec<u8>, pid: u16, packet: Waiting, pcr: Option<u64>) {
+        let Waiting { starts, mut payload, mut mark } = packet;
+        let (units, other) = self.units(mark.of);
+        (mark.damaged, mark.companion) = (units.damaged, other.next);
+        mark.clock = self.sent_clock;
+        mark.is_clock_sound = self.is_clock_sound();
+        payload.extend(mark.write());
+        // What a payload lacks of a packet is stuffing.
+        let mut field = Vec::new();
+        if let Some(stuffing) = (ROOM - payload.len()).checked_sub(1) {
+            field.extend((stuffing > 0).then_some(0));
+            if let Some(clock) = pcr {
+                field[0] = 0x10;
+                field.extend(pcr_field(clock));
+            }
+            field.resize(stuffing, 0xFF);
+        }
+        self.push(out, pid, starts, &field, &payload);
+    }
+
+    fn push(&mut self, out: &mut Vec<u8>, pid: u16, starts: bool, field: &[u8], payload: &[u8]) {
         let [high, low] = pid.to_be_bytes();
+        let begin = out.len();
+        if pid == NULL_PID {
+            out.extend([0x47, high, low, 0x10]);
+            return out.resize(begin + PACKET, 0xFF);
+        }
         let counter = self.counters.entry(pid).or_insert(15);
         if !payload.is_empty() {
             *counter = (*counter + 1) % 16;
         }
-        let mut packet = vec![0x47, high | u8::from(starts) << 6, low, *counter];
-        if pid == NULL_PID {
-            packet[3] = 0x10;
-            packet.resize(PACKET, 0xFF);
-            return out.extend(packet);
+        let has_field = payload.len() < ROOM;
+        let carries = u8::from(!payload.is_empty()) << 4 | u8::from(has_field) << 5;
+        out.extend([0x47, high | u8::from(starts) << 6, low, carries | *counter]);
+        if has_field {
+            out.push(u8::try_from(field.len()).unwrap());
+            out.extend(field);
         }
-        packet[3] |= if payload.is_empty() { 0 } else { 0x10 };
-        let field = 184 - payload.len();
-        if field > 0 {
-            packet[3] |= 0x20;
-            packet.push(u8::try_from(field - 1).unwrap());
-            if field > 1 {
-                packet.push(if pcr.is_some() { 0x10 } else { 0 });
-                packet.extend(pcr.map(pcr_field).into_iter().flatten());
-            }
-        }
-        packet.resize(PACKET - payload.len(), 0xFF);
-        packet.extend(payload);
-        assert_eq!(packet.len(), PACKET);
-        out.extend(packet);
+        out.extend(payload);
+        assert_eq!(out.len(), begin + PACKET);
     }
+}
+
+/// Payloads of a unit's packets without their marks, which say what they are.
+fn unit(mut head: Vec<u8>, header: usize, first: usize, mark: Mark) -> Vec<(bool, Vec<u8>, Mark)> {
+    (0..mark.parts)
+        .map(|part| {
+            let room = if part == 0 { first } else { ROOM };
+            let mut payload = std::mem::take(&mut head);
+            // Nothing in it looks like the start of a unit, or like a mark.
+            let fill = 0x10 + u8::try_from((mark.run ^ mark.unit.wrapping_mul(7) ^ part) % 0x80).unwrap();
+            payload.resize(room - MARK_BYTES, fill);
+            let header = if part == 0 { header } else { 0 };
+            let checksum = checksum(&payload[header..]);
+            (part == 0, payload, Mark { part, checksum, ..mark })
+        })
+        .collect()
 }
 
 /// The beginning of a picture.
@@ -256,20 +596,4 @@ fn pes_head(id: u8, pts: u64, dts: Option<u64>, data: u16) -> Vec<u8> {
     bytes.extend(stamp(if dts.is_some() { 0x30 } else { 0x20 }, pts));
     bytes.extend(dts.map(|dts| stamp(0x10, dts)).into_iter().flatten());
     bytes
-}
-
-fn mark(run: u32, picture: u64) -> [u8; MARK] {
-    let name = u64::from(run) << 32 | (picture & 0xFFFF_FFFF);
-    std::array::from_fn(|at| DIGIT | u8::try_from(name >> (60 - 4 * at) & 0xF).unwrap())
-}
-
-/// Which picture of which run a packet belongs to, if it is one of a source's pictures.
-pub(crate) fn read_mark(packet: &[u8; PACKET]) -> Option<(u32, u32)> {
-    let digits = packet.last_chunk::<MARK>().unwrap();
-    let name = digits.iter().try_fold(0_u64, |name, digit| {
-        (digit & 0xF0 == DIGIT).then_some(name << 4 | u64::from(digit & 0xF))
-    })?;
-    // Sound is filled with what looks like digits too.
-    let run = u32::try_from(name >> 32).unwrap();
-    (run != 0x5555_5555).then(|| (run, u32::try_from(name & 0xFFFF_FFFF).unwrap()))
 }

@@ -6,13 +6,16 @@ use std::time::Duration;
 use tunerd::base::Instant;
 use tunerd::uring::sim::{Leave, PeerId, Random, World};
 
-use super::feed::{Feed, Flaw, RATE};
+use super::feed::{Feed, Flaw, RATE, Shape};
 
 /// A source does not run ahead of its reader by more than this.
 const UNSENT_MAX: usize = 512 * 1024;
 const FRAME_TIME: Duration = Duration::from_millis(1000 / RATE);
 /// A source that trickles sends a picture in so many pictures' time.
 const TRICKLE: u32 = 12;
+
+/// So rare is each way of packing a programme that is not the usual one.
+const ODD_ONE_IN: u64 = 6;
 
 /// What the servers share.
 pub(crate) struct Climate {
@@ -44,6 +47,8 @@ enum Phase {
 pub(crate) struct Stream {
     pub(crate) peer: PeerId,
     phase: Phase,
+    /// Whose source it is.
+    channel: Option<u64>,
     random: Random,
     feed: Feed,
     next_at: Instant,
@@ -59,12 +64,14 @@ impl Stream {
         climate.runs += 1;
         let mut random = random.split();
         let gop = if !climate.is_healthy && random.below(8) == 0 { 300 } else { 3 * random.between(2, 12) };
-        let feed = Feed::new(climate.runs, gop, &mut random);
+        let shape = Shape::drawn(gop, ODD_ONE_IN, &mut random);
+        let feed = Feed::new(climate.runs, shape, &mut random);
         let now = world.now();
         let fault_at = now + random.time(Duration::from_secs(25));
         Self {
             peer,
             phase: Phase::Asked(Vec::new()),
+            channel: None,
             feed,
             next_at: now,
             fault_at,
@@ -73,6 +80,17 @@ impl Stream {
             trickles_until: None,
             flawed_until: None,
         }
+    }
+
+    /// It sends, to whoever watches a channel.
+    pub(crate) fn is_of(&self, channel: u64) -> bool {
+        self.channel == Some(channel) && matches!(self.phase, Phase::Sends)
+    }
+
+    /// What it does now may end it.
+    pub(crate) fn is_ill(&self) -> bool {
+        [self.stalls_until, self.trickles_until, self.flawed_until].iter().any(Option::is_some)
+            || !matches!(self.phase, Phase::Sends)
     }
 
     pub(crate) const fn is_over(&self) -> bool {
@@ -88,6 +106,7 @@ impl Stream {
             Phase::Asked(request) => {
                 request.extend(world.peer_received(self.peer));
                 if request.windows(4).any(|bytes| bytes == b"\r\n\r\n") {
+                    self.channel = channel_of(request);
                     self.answer(world, climate);
                 }
             }
@@ -150,7 +169,7 @@ impl Stream {
             }
         } else if now >= self.fault_at {
             self.fault_at = now + self.random.time(Duration::from_secs(25));
-            self.go_wrong(world);
+            self.go_wrong(world, climate);
             if self.is_over() {
                 return;
             }
@@ -176,6 +195,9 @@ impl Stream {
                 climate.trickled_at = Some(now);
             }
             if world.peer_unsent(self.peer) + bytes.len() < UNSENT_MAX {
+                if self.feed.is_at_joint() {
+                    self.feed.joint(&mut bytes, 0, &mut self.random);
+                }
                 self.feed.next(&mut bytes);
             }
         }
@@ -184,7 +206,7 @@ impl Stream {
         }
     }
 
-    fn go_wrong(&mut self, world: &World) {
+    fn go_wrong(&mut self, world: &World, climate: &mut Climate) {
         let now = world.now();
         let random = &mut self.random;
         let until = match random.below(3) {
@@ -193,7 +215,8 @@ impl Stream {
         };
         let hours = Duration::from_secs(random.below(20 * 3600));
         let ticks = u64::try_from(hours.as_millis()).unwrap() * 90;
-        let fault = random.below(14);
+        let fault = random.below(18);
+        let mut bytes = Vec::new();
         log::info!("run {} suffers fault {fault} at {now:?}, until {until:?}", self.feed.run);
         match fault {
             0..=1 => self.stalls_until = Some(until),
@@ -201,33 +224,42 @@ impl Stream {
             3 => self.leave_torn(world, Leave::Close),
             4 => self.leave_torn(world, Leave::Reset),
             5 => {
+                self.feed.excuse_next();
                 let garbage = random.bytes(1, 500);
                 let garbage: Vec<u8> =
                     (0..garbage).map(|_| u8::try_from(random.below(0x40)).unwrap()).collect();
                 world.peer_send(self.peer, &garbage);
             }
-            6 => self.spoil(Flaw::FrozenClock, until),
-            7 => self.spoil(Flaw::NoPictures, until),
-            8 => self.spoil(Flaw::OnlyNull, until),
-            9 => self.feed.jump(true, ticks),
-            10 => self.feed.jump(false, ticks),
+            6 => self.spoil(&mut bytes, Flaw::FrozenClock, until),
+            7 => self.spoil(&mut bytes, Flaw::NoPictures, until),
+            8 => self.spoil(&mut bytes, Flaw::OnlyNull, until),
+            9 => self.feed.jump_to(&mut bytes, true, ticks),
+            10 => self.feed.jump_to(&mut bytes, false, ticks),
             11 => {
                 // A little, as a restarted encoder does.
                 let ticks = random.below(90_000 * 3);
                 let forward = random.below(2) == 0;
-                self.feed.jump(forward, ticks);
+                self.feed.jump_to(&mut bytes, forward, ticks);
             }
-            12 => self.feed.change(random),
-            _some => {
-                // A hole, by exactly what a lost packet is.
-                let mut lost = Vec::new();
-                (0..random.between(1, 10)).for_each(|_| self.feed.next(&mut lost));
+            12 => self.feed.change(&mut bytes, random),
+            13 => self.feed.count_anew(random),
+            14 => {
+                let pictures = self.feed.joint(&mut bytes, random.below(76), random);
+                self.next_at += FRAME_TIME * u32::try_from(pictures).unwrap();
+                // Nothing comes while its sound plays on.
+                climate.trickled_at = Some(now);
             }
+            15 => self.feed.end_sound_early(random.below(76)),
+            // A hole, by exactly what lost packets are.
+            _some => self.feed.lose(random, &mut bytes),
+        }
+        if !bytes.is_empty() {
+            world.peer_send(self.peer, &bytes);
         }
     }
 
-    fn spoil(&mut self, flaw: Flaw, until: Instant) {
-        self.feed.spoil(flaw);
+    fn spoil(&mut self, bytes: &mut Vec<u8>, flaw: Flaw, until: Instant) {
+        self.feed.spoil(bytes, flaw);
         self.flawed_until = Some(until);
     }
 
@@ -243,4 +275,14 @@ impl Stream {
 /// Where a source lives.
 pub(crate) fn address(number: i64) -> SocketAddr {
     SocketAddr::from(([10, 9, 0, u8::try_from(number).unwrap()], 8080))
+}
+
+/// Sources of a channel, which are numbered in a row.
+pub(crate) const SOURCES_PER_CHANNEL: i64 = 4;
+
+/// Whose source is asked for: `GET /live/7 HTTP/1.1`.
+fn channel_of(request: &[u8]) -> Option<u64> {
+    let request = String::from_utf8_lossy(request);
+    let number: u64 = request.split(['/', ' ']).nth(3)?.parse().ok()?;
+    Some(number.checked_sub(1)? / SOURCES_PER_CHANNEL.unsigned_abs() + 1)
 }

@@ -12,13 +12,14 @@ use tunerd::session::StallPolicy;
 use tunerd::source::Mode;
 use tunerd::tuner::{Channel, ChannelId, Kind, Lineup, Source, SourceId};
 use tunerd::uring::Driver;
-use tunerd::uring::sim::{Answer, Faults, Leave, Random, SimDriver, World};
+use tunerd::uring::sim::{Answer, Faults, Leave, PeerId, Random, SimDriver, World};
 
 use super::super::outside::Outside;
 use super::super::run::{check_snapshot, listener_address, params};
 use super::super::upstream::Runs;
-use super::origin::{Climate, Stream, address};
-use super::watcher::{Promise, Watcher};
+use super::origin::{Climate, SOURCES_PER_CHANNEL, Stream, address};
+use super::watcher::{Habit, Promise, Watcher};
+use super::witness::CLOCK_AHEAD_MAX;
 
 type SimCore = Core<SimDriver<Token, Lent>>;
 
@@ -29,6 +30,8 @@ const CHAOS_MAX: Duration = Duration::from_secs(60);
 const CALM: Duration = Duration::from_secs(75);
 /// A picture that moves has moved within this time.
 const STILL_MAX: Duration = Duration::from_secs(3);
+/// What a source delivers at once lasts for so long, its lead and long sound included.
+const STOCK_TIME: Duration = Duration::from_millis(1500);
 /// Pictures that have moved for so long are as well as they will be.
 const MOVING_SECONDS: u32 = 6;
 /// How long the end of a connection may be on its way: the core closes it when it lets go of the tuner, and its server looks
@@ -40,7 +43,6 @@ const DRAIN_TIME: Duration = Duration::from_secs(10);
 /// A stop is at most two seconds longer than this, and so long after it everything is as before.
 const STOPPED_MAX: Duration = Duration::from_secs(8);
 const PORT: u16 = 5004;
-const SOURCES_PER_CHANNEL: i64 = 4;
 
 /// What stories have come to.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -51,6 +53,16 @@ pub(crate) struct Sum {
     pub(crate) packets: u64,
     pub(crate) live_packets: u64,
     pub(crate) digest: u64,
+}
+
+impl Sum {
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.seconds += other.seconds;
+        self.runs += other.runs;
+        self.visits += other.visits;
+        self.packets += other.packets;
+        self.live_packets += other.live_packets;
+    }
 }
 
 /// Sessions with their recoveries, and visits of those who stay.
@@ -66,6 +78,8 @@ struct Story {
     climate: Climate,
     streams: Vec<Stream>,
     watchers: Vec<Watcher>,
+    /// Viewers whose stream has been ended, and what was read for their channel then.
+    ended: Vec<(Instant, u64, Vec<PeerId>)>,
     next_tick: Instant,
     chaos: Duration,
 }
@@ -134,7 +148,7 @@ fn recovering(random: &mut Random, cores: u8, tuners: u16) -> Params {
 }
 
 impl Story {
-    fn new(seed: u64, is_strict: bool) -> Self {
+    fn new(seed: u64) -> Self {
         let mut random = Random::new(seed ^ 0x5EC0_4E12_7A11_0000);
         let world = World::with_queues(random.bits(), Faults::default(), random.bytes(64 * 1024, 512 * 1024));
         let core_count = u8::try_from(random.between(1, 2)).unwrap();
@@ -145,8 +159,13 @@ impl Story {
         let params = recovering(&mut random, core_count, tuners);
         let stall_detect = params.session.stall_detect;
         let is_watched = !stall_detect.is_zero() && params.filler.is_some();
-        let promise =
-            Promise { gap_max: is_watched.then(|| stall_detect + Duration::from_secs(1)), is_strict };
+        let promise = Promise {
+            // A source stands still when what it has delivered runs out.
+            gap_max: is_watched.then(|| stall_detect + STOCK_TIME + Duration::from_secs(1)),
+            lasts: false,
+            clock_ahead_max: CLOCK_AHEAD_MAX,
+            skips: params.egress.slow_policy == SlowPolicy::Skip,
+        };
         let (mailboxes, readers): (Vec<_>, Vec<_>) = (0..core_count).map(|_| Mailbox::new().unwrap()).unzip();
         let outside = Outside::new(mailboxes.clone(), &mut random);
         let lineup = Arc::new(Lineup::new(channels.clone()));
@@ -169,9 +188,23 @@ impl Story {
         }
         let mut watchers = Vec::new();
         for id in 1..=channel_count.unsigned_abs() {
-            watchers.push(Watcher::new(&world, listener_address(PORT), id, false, promise, &mut random));
+            watchers.push(Watcher::new(
+                &world,
+                listener_address(PORT),
+                id,
+                Habit::Prompt,
+                promise,
+                &mut random,
+            ));
             for _ in 0..random.below(3) {
-                watchers.push(Watcher::new(&world, listener_address(PORT), id, true, promise, &mut random));
+                watchers.push(Watcher::new(
+                    &world,
+                    listener_address(PORT),
+                    id,
+                    Habit::Fickle,
+                    promise,
+                    &mut random,
+                ));
             }
         }
         let chaos = Duration::from_secs(10) + random.time(CHAOS_MAX - Duration::from_secs(10));
@@ -185,6 +218,7 @@ impl Story {
             channels,
             streams: Vec::new(),
             watchers,
+            ended: Vec::new(),
             next_tick: Instant::START,
             chaos,
         }
@@ -232,6 +266,24 @@ impl Story {
             watcher
                 .step(&self.world, self.climate.trickled_at)
                 .map_err(|wrong| format!("a viewer of channel {}: {wrong}", watcher.channel))?;
+        }
+        self.nobody_ends_alone()
+    }
+
+    /// Nobody who takes what comes is sent away while the channel's source goes on being read.
+    fn nobody_ends_alone(&mut self) -> Result<(), String> {
+        let now = self.world.now();
+        for watcher in &self.watchers {
+            if watcher.ended_at == Some(now) && !watcher.is_fickle() {
+                let streams = self.streams.iter().filter(|stream| stream.is_of(watcher.channel));
+                self.ended.push((now, watcher.channel, streams.map(|stream| stream.peer).collect()));
+            }
+        }
+        let is_old = |ended: &mut (Instant, u64, Vec<PeerId>)| now - ended.0 > CLOSING;
+        for (at, channel, peers) in self.ended.extract_if(.., is_old) {
+            if self.streams.iter().any(|stream| peers.contains(&stream.peer)) {
+                return Err(format!("ended: a viewer of channel {channel}, alone, at {at:?}"));
+            }
         }
         Ok(())
     }
@@ -313,10 +365,16 @@ impl Story {
             self.go_on(Duration::from_secs(1))?;
             let now = self.world.now();
             let still = |watcher: &Watcher| watcher.live_at.is_none_or(|at| now - at > STILL_MAX);
-            let standing = self.watchers.iter().find(|watcher| !watcher.is_fickle && still(watcher));
+            let standing = self.watchers.iter().find(|watcher| !watcher.is_fickle() && still(watcher));
+            let standing = standing.map(|watcher| (watcher.channel, watcher.live_at.map(|at| now - at)));
             moving = if standing.is_none() { moving + 1 } else { 0 };
-            if let Some(watcher) = standing.filter(|_| now > until) {
-                let (channel, last) = (watcher.channel, watcher.live_at.map(|at| now - at));
+            if moving == 1 && !self.streams.iter().any(Stream::is_ill) {
+                // Whoever sees the picture now sees it until it goes.
+                for watcher in self.watchers.iter_mut().filter(|watcher| !watcher.is_fickle()) {
+                    watcher.promise(Promise { lasts: true, ..watcher.promised() });
+                }
+            }
+            if let Some((channel, last)) = standing.filter(|_| now > until) {
                 return Err(format!(
                     "channel {channel} shows nothing live: {last:?} ago, health since {CALM:?}"
                 ));
@@ -344,7 +402,7 @@ impl Story {
         let snapshots = self.snapshots()?;
         let sessions = snapshots.iter().flat_map(|snapshot| &snapshot.sessions);
         let sessions = sessions.map(|session| (session.record.id, session.record.recovery_cycles)).collect();
-        let faithful = self.watchers.iter().filter(|watcher| !watcher.is_fickle);
+        let faithful = self.watchers.iter().filter(|watcher| !watcher.is_fickle());
         Ok((sessions, faithful.map(|watcher| watcher.visits).collect()))
     }
 
@@ -417,8 +475,8 @@ impl Story {
 }
 
 /// Tells the story of a seed.
-pub(crate) fn run(seed: u64, is_strict: bool) -> Result<Sum, String> {
-    let mut story = Story::new(seed, is_strict);
+pub(crate) fn run(seed: u64) -> Result<Sum, String> {
+    let mut story = Story::new(seed);
     for phase in [Story::chaos, Story::health, Story::stopped, Story::rest] {
         phase(&mut story).map_err(|wrong| {
             let now = story.world.now();

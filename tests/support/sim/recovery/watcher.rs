@@ -13,8 +13,23 @@ use super::witness::Witness;
 pub(crate) struct Promise {
     /// While the connection lasts something comes at least this often.
     pub(crate) gap_max: Option<Duration>,
-    /// Clock, pictures and sound keep their distances.
-    pub(crate) is_strict: bool,
+    /// It lasts until the viewer goes.
+    pub(crate) lasts: bool,
+    /// Whoever reads too slowly is moved forward.
+    pub(crate) skips: bool,
+    /// The clock runs ahead of real time by this at most between two samples.
+    pub(crate) clock_ahead_max: Duration,
+}
+
+/// How a viewer goes about it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Habit {
+    /// It reads whatever comes, and stays.
+    Prompt,
+    /// It does not stay, or does not read well.
+    Fickle,
+    /// It reads so many bytes in a second, which is the programme's own rate or more, and stays so long.
+    Steady(u64, Duration),
 }
 
 struct Visit {
@@ -33,9 +48,10 @@ pub(crate) struct Watcher {
     random: Random,
     visit: Option<Visit>,
     comes_at: Instant,
-    /// It does not stay, or does not read well.
-    pub(crate) is_fickle: bool,
+    habit: Habit,
     leaves_at: Instant,
+    /// When its connection was ended by us, the last time.
+    pub(crate) ended_at: Option<Instant>,
     pub(crate) visits: u64,
     pub(crate) packets: u64,
     pub(crate) live_packets: u64,
@@ -47,7 +63,7 @@ impl Watcher {
         world: &World,
         listener: SocketAddr,
         channel: u64,
-        is_fickle: bool,
+        habit: Habit,
         promise: Promise,
         random: &mut Random,
     ) -> Self {
@@ -59,8 +75,9 @@ impl Watcher {
             comes_at: world.now() + random.time(Duration::from_secs(2)),
             random,
             visit: None,
-            is_fickle,
+            habit,
             leaves_at: world.now(),
+            ended_at: None,
             visits: 0,
             packets: 0,
             live_packets: 0,
@@ -70,6 +87,7 @@ impl Watcher {
 
     pub(crate) fn step(&mut self, world: &World, trickled_at: Option<Instant>) -> Result<(), String> {
         let now = world.now();
+        let is_fickle = self.is_fickle();
         let Some(visit) = &mut self.visit else {
             if now >= self.comes_at {
                 self.come(world);
@@ -78,9 +96,8 @@ impl Watcher {
         };
         let received = world.peer_received(visit.peer);
         let silent = now - visit.last_byte_at;
-        let may_be_slow = self.is_fickle
-            || !visit.is_stream
-            || trickled_at.is_some_and(|at| now - at < Duration::from_secs(15));
+        let may_be_slow =
+            is_fickle || !visit.is_stream || trickled_at.is_some_and(|at| now - at < Duration::from_secs(15));
         if !may_be_slow && self.promise.gap_max.is_some_and(|most| silent > most) {
             return Err(format!("nothing comes for {silent:?}, {:?}", world.peer_end(visit.peer)));
         }
@@ -89,7 +106,14 @@ impl Watcher {
             visit.take(now, &received)?;
             self.live_at = visit.witness.live_at.or(self.live_at);
         }
-        if world.peer_end(visit.peer).is_some() || self.is_fickle && now >= self.leaves_at {
+        let end = world.peer_end(visit.peer);
+        if let Some(end) = end {
+            if self.promise.lasts {
+                return Err(format!("ended: {end:?}, and there is no reason"));
+            }
+            self.ended_at = Some(now);
+        }
+        if end.is_some() || now >= self.leaves_at {
             let how = *self.random.pick(&[Leave::Close, Leave::Reset]);
             self.go(world, how);
             self.comes_at = now + Duration::from_millis(300) + self.random.time(Duration::from_secs(2));
@@ -97,18 +121,49 @@ impl Watcher {
         Ok(())
     }
 
+    pub(crate) fn is_fickle(&self) -> bool {
+        self.habit == Habit::Fickle
+    }
+
+    /// From now on.
+    pub(crate) fn promise(&mut self, promise: Promise) {
+        self.promise = promise;
+    }
+
+    pub(crate) fn promised(&self) -> Promise {
+        self.promise
+    }
+
+    /// It comes then, and not earlier.
+    pub(crate) fn comes_at(&mut self, at: Instant) {
+        self.comes_at = at;
+    }
+
+    /// It watches now.
+    pub(crate) fn is_there(&self) -> bool {
+        self.visit.is_some()
+    }
+
     fn come(&mut self, world: &World) {
         let peer = world.connect_client(self.listener);
         let request = format!("GET /auto/v{} HTTP/1.1\r\nHost: tunerd\r\n\r\n", self.channel);
         world.peer_send(peer, request.as_bytes());
-        if self.is_fickle && self.random.below(2) == 0 {
-            world.peer_set_read_rate(peer, Rate::BytesPerSecond(self.random.between(2_000, 60_000)));
-        }
-        let mut witness = Witness::default();
-        witness.is_prompt = !self.is_fickle;
-        witness.is_strict = self.promise.is_strict;
         let now = world.now();
-        self.leaves_at = now + self.random.time(Duration::from_secs(20));
+        let (rate, stay) = match self.habit {
+            Habit::Prompt => (Rate::Unlimited, Duration::MAX),
+            Habit::Steady(rate, stay) => (Rate::BytesPerSecond(rate), stay),
+            Habit::Fickle => {
+                let slow = Rate::BytesPerSecond(self.random.between(2_000, 60_000));
+                let rate = if self.random.below(2) == 0 { slow } else { Rate::Unlimited };
+                (rate, self.random.time(Duration::from_secs(20)))
+            }
+        };
+        world.peer_set_read_rate(peer, rate);
+        self.leaves_at = now + stay;
+        let mut witness = Witness::default();
+        witness.is_prompt = self.habit == Habit::Prompt;
+        witness.may_miss = self.is_fickle() && self.promise.skips;
+        witness.clock_ahead_max = self.promise.clock_ahead_max;
         self.visits += 1;
         self.visit = Some(Visit { peer, head: Vec::new(), is_stream: false, witness, last_byte_at: now });
     }

@@ -9,26 +9,23 @@ use crate::tsview::{
     Assembler, NULL_PID, PACKET_BYTES, PCR_WRAP, PTS_WRAP, Packet, Pmt, Section, View, ahead, read_pat,
 };
 
-use super::feed::read_mark;
+use super::mark::{Mark, Of};
+use super::truth::Truth;
 
 /// What a viewer gets within this time of its first clock was there before it came. It comes through a queue of at least
 /// 64 KiB that is emptied every 20 ms, and the most there can be is a group of 300 pictures of 6.5 packets each, 370 KB:
 /// six times.
 const STOCK_TIME: Duration = Duration::from_millis(120);
 /// A clock may run ahead of real time by this between two samples: 100 ms, and what a source sends at once.
-const CLOCK_AHEAD_MAX: Duration = Duration::from_millis(1_100);
+pub(super) const CLOCK_AHEAD_MAX: Duration = Duration::from_millis(1_100);
 /// Decoding times are never further behind the clock or before it.
 const DECODE_MIN: i64 = -90_000 * 2;
 const DECODE_MAX: i64 = 90_000 * 12;
 /// Pictures that only say when they are shown may be in another order than that of showing: a step back by less cannot be
 /// told from that.
 const REORDER_MAX: i64 = 90_000;
-/// Pictures and sound that sources send together are this close for a viewer too, and come before they are due: but for
-/// a moment.
-const APART_MAX: i64 = 27_000;
 /// Packets that are told of when something is wrong with the next.
 const TRAIL: usize = 40;
-const MOMENT_PICTURES: u32 = 50;
 
 /// PID, counter, signal, clock, decoding time.
 type Trace = (u16, u8, bool, Option<u64>, Option<u64>);
@@ -37,12 +34,15 @@ type Trace = (u16, u8, bool, Option<u64>, Option<u64>);
 #[derive(Default)]
 pub(crate) struct Witness {
     packets: u64,
-    /// Distances between the clock, pictures and sound are looked at too.
-    pub(crate) is_strict: bool,
+    /// It may be moved forward: it reads too slowly, and that is what is to happen then.
+    pub(crate) may_miss: bool,
+    /// See [`CLOCK_AHEAD_MAX`].
+    pub(crate) clock_ahead_max: Duration,
     /// The connection takes everything at once: times tell something.
     pub(crate) is_prompt: bool,
     counters: BTreeMap<u16, u8>,
     tables: BTreeMap<u16, Assembler>,
+    table_packets: BTreeMap<u16, Packet>,
     pmt_pid: Option<u16>,
     pmt: Option<Pmt>,
     /// The last clock and since when it has been that; what a viewer begins with is of unknown age.
@@ -50,10 +50,7 @@ pub(crate) struct Witness {
     /// When the first clock came.
     began: Instant,
     decoded: BTreeMap<u16, u64>,
-    sound: Option<u64>,
-    /// Pictures in a row that were far from their sound, or late.
-    apart: u32,
-    late: u32,
+    truth: Truth,
     /// The latest packets, the last one first.
     trail: VecDeque<Trace>,
     unread: Vec<u8>,
@@ -101,29 +98,38 @@ impl Witness {
         }
         self.continuity(pid, view)?;
         if pid == 0 || Some(pid) == self.pmt_pid {
+            self.table_packets.insert(pid, *packet);
             return self.table(pid, view);
         }
         self.belongs(pid)?;
+        let mark = if view.has_payload() { Mark::of_payload(packet) } else { Mark::of_clock(packet) };
         if let Some(pcr) = view.pcr() {
             self.clock(now, pcr)?;
+            if let Some(mark) = &mark {
+                self.truth.clock(mark, pcr)?;
+            }
+        }
+        let mark = mark.filter(|mark| mark.of != Of::Clock);
+        if let Some(mark) = &mark {
+            self.truth.packet(mark, packet, self.may_miss)?;
         }
         let pes = view.pes();
         if let Some((decoded, pes)) = pes.and_then(|pes| Some((pes.decoded_at()?, pes))) {
             let may_step = if pes.id & 0xF0 == 0xE0 && pes.dts.is_none() { REORDER_MAX } else { 0 };
             self.decoding(now, pid, decoded, may_step)?;
-            if pes.id & 0xF0 == 0xE0 && read_mark(packet).is_some() {
-                self.together(decoded)?;
-            } else if pes.id & 0xF0 == 0xC0 {
-                self.sound = Some(decoded);
+            let pcr = self.pcr.map(|(pcr, _)| pcr);
+            if mark.is_none_or(|mark| mark.is_clock_sound) {
+                Truth::is_due(&pes, pcr)?;
+            }
+            if let Some(mark) = &mark {
+                self.truth.times(mark, &pes, pcr)?;
+            }
+            if pes.id & 0xF0 == 0xE0 {
+                self.truth.picture(&pes)?;
             }
         }
-        if let Some((run, picture)) = read_mark(packet) {
-            if let Some((last_run, last)) = self.live
-                && (run < last_run || run == last_run && picture < last)
-            {
-                return Err(format!("picture {picture} of run {run} comes after {last} of run {last_run}"));
-            }
-            self.live = Some((run, picture));
+        if let Some(mark) = mark.filter(|mark| mark.of == Of::Video) {
+            self.live = Some((mark.run, mark.unit));
             self.live_at = Some(now);
             self.live_packets += 1;
         }
@@ -133,6 +139,10 @@ impl Witness {
     fn continuity(&mut self, pid: u16, view: View<'_>) -> Result<(), String> {
         let counter = view.counter();
         let Some(last) = self.counters.insert(pid, counter) else { return Ok(()) };
+        if counter == last && self.table_packets.get(&pid) == Some(view.0) {
+            // A table's packet may come twice, and one that a source counts as if it did looks the same.
+            return Ok(());
+        }
         let expected = if view.has_payload() { (last + 1) % 16 } else { last };
         if counter != expected && !view.signals() {
             return Err(format!("PID {pid:#x} counts {counter} after {last}, and nothing was signalled"));
@@ -177,28 +187,10 @@ impl Witness {
             return Err(format!("the clock steps back by {} ms", -moved / 27_000));
         }
         let Some(at) = at else { return Ok(()) };
-        let passed = i64::try_from(((now - at) + CLOCK_AHEAD_MAX).as_micros()).unwrap() * 27;
+        let passed = i64::try_from(((now - at) + self.clock_ahead_max).as_micros()).unwrap() * 27;
         if self.is_prompt && moved > passed {
             let passed = now - at;
             return Err(format!("the clock moves by {} ms in {passed:?}", moved / 27_000));
-        }
-        Ok(())
-    }
-
-    /// A source's picture.
-    fn together(&mut self, decoded: u64) -> Result<(), String> {
-        if !self.is_strict {
-            return Ok(());
-        }
-        let apart = self.sound.map_or(0, |sound| ahead(sound, decoded, PTS_WRAP));
-        self.apart = if apart.abs() > APART_MAX { self.apart + 1 } else { 0 };
-        let early = self.pcr.map_or(0, |(clock, _)| ahead(clock / 300, decoded, PTS_WRAP));
-        self.late = if early < 0 { self.late + 1 } else { 0 };
-        if self.apart > MOMENT_PICTURES {
-            return Err(format!("pictures stay {} ms from their sound", apart / 90));
-        }
-        if self.late > MOMENT_PICTURES {
-            return Err(format!("pictures stay {} ms behind the clock", -early / 90));
         }
         Ok(())
     }
@@ -213,7 +205,7 @@ impl Witness {
             ));
         }
         let moves = |at: Option<Instant>| at.is_some_and(|at| now - at < CLOCK_AHEAD_MAX);
-        let Some((clock, _)) = self.pcr.filter(|(_, at)| self.is_strict && moves(*at)) else { return Ok(()) };
+        let Some((clock, _)) = self.pcr.filter(|(_, at)| moves(*at)) else { return Ok(()) };
         let distance = ahead(clock / 300, decoded, PTS_WRAP);
         if !(DECODE_MIN..=DECODE_MAX).contains(&distance) {
             return Err(format!("PID {pid:#x} is decoded {} ms from the clock", distance / 90));

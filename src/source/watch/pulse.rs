@@ -1,0 +1,90 @@
+//! What should keep moving: until when what was delivered of it lasts, and how long it has stood still since.
+
+use std::time::Duration;
+
+use crate::base::Instant;
+
+/// What was delivered is believed to last no longer than this.
+const SUPPLY_MAX: Duration = Duration::from_secs(30);
+/// Something that has moved for this long without a gap as long as a stall is expected to go on.
+const STEADY_AFTER: Duration = Duration::from_millis(250);
+/// What has not moved steadily yet is given at least this long.
+const UNSTEADY_PATIENCE: Duration = Duration::from_secs(30);
+/// How long gaps are remembered: at least one of these, at most two.
+const GAP_MEMORY: Duration = Duration::from_secs(60);
+
+/// Something that should keep moving.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pulse {
+    pub(super) moved_at: Instant,
+    /// What was delivered of it lasts until then.
+    pub(super) supply: Instant,
+    /// How long it has stood still since, as far as that counts.
+    pub(super) stood: Duration,
+    /// The flow since which it has moved without a gap as long as a stall.
+    run_began: Duration,
+    pub(super) steady: bool,
+    /// The longest gap since `gaps_began`, and of the time before.
+    longest_gaps: [Duration; 2],
+    gaps_began: Duration,
+}
+
+impl Pulse {
+    pub(super) const fn new(flow: Duration, now: Instant) -> Self {
+        Self {
+            moved_at: now,
+            supply: now,
+            stood: Duration::ZERO,
+            run_began: flow,
+            steady: false,
+            longest_gaps: [Duration::ZERO; 2],
+            gaps_began: flow,
+        }
+    }
+
+    /// No bytes came since `last_byte_at`. `programme` is how long what is there of the programme lasts.
+    pub(super) fn wait(
+        &mut self,
+        last_byte_at: Instant,
+        programme: Instant,
+        now: Instant,
+        gap_max: Duration,
+    ) {
+        let began = last_byte_at.max(self.supply);
+        let shown = now.min(programme) - began;
+        let idle = now - began.max(programme);
+        self.stood += shown + idle.min(gap_max);
+    }
+
+    pub(super) fn moved(&mut self, flow: Duration, now: Instant, stall: Duration, received: Duration) {
+        let gap = std::mem::take(&mut self.stood);
+        if gap >= stall {
+            self.run_began = flow;
+        }
+        self.steady |= flow - self.run_began >= STEADY_AFTER;
+        if flow - self.gaps_began >= GAP_MEMORY {
+            self.longest_gaps = [Duration::ZERO, self.longest_gaps[0]];
+            self.gaps_began = flow;
+        }
+        self.longest_gaps[0] = self.longest_gaps[0].max(gap);
+        self.moved_at = now;
+        self.supply = (self.supply.max(now) + received).min(now + SUPPLY_MAX);
+    }
+
+    /// The same for somebody who knows better whether it moves steadily.
+    pub(super) const fn steady_if(self, steady: bool) -> Self {
+        Self { steady, ..self }
+    }
+
+    /// It is there as long as something else is.
+    pub(super) fn last_until(&mut self, supply: Instant) {
+        self.supply = self.supply.max(supply);
+    }
+
+    /// How long it may stand still.
+    pub(super) fn limit(&self, stall: Duration) -> Duration {
+        let usual = self.longest_gaps[0].max(self.longest_gaps[1]) * 2;
+        let least = if self.steady { stall } else { UNSTEADY_PATIENCE.max(stall * 4) };
+        usual.max(least)
+    }
+}
