@@ -53,7 +53,14 @@ fn params() -> Params {
 }
 
 fn run(remux: Remux) -> Run {
-    Run { remux, detection: Detection::default(), timestamp_offset: Duration::from_millis(1500), via: None }
+    Run {
+        remux,
+        detection: Detection::default(),
+        timestamp_offset: Duration::from_millis(1500),
+        sound: None,
+        program: None,
+        via: None,
+    }
 }
 
 /// A small file with video and audio, and the folder it lies in.

@@ -92,20 +92,24 @@ fn start_with(params: Params, bytes: &[u8]) -> Result<Telemetry, String> {
         ring.truncate(committed + aligned.rest_bytes);
         let inventory = inspector.inventory();
         let count = |streams: usize| u32::try_from(streams).unwrap();
-        let verdict = startup.observe(Seen {
-            bytes: length(received),
-            first_packet: (committed > 0).then_some(0),
-            programme: inspector.programme().map(|_known| Programme {
-                video_streams: count(inventory.video_streams),
-                audio_streams: count(inventory.audio_streams),
-            }),
-            entry_point: entry.map(|(position, _)| position),
-            is_scrambled: inspector.is_scrambled(),
-        });
+        let verdict = startup.observe(
+            Instant::START,
+            Seen {
+                bytes: length(received),
+                first_packet: (committed > 0).then_some(0),
+                programme: inspector.programme().map(|_known| Programme {
+                    video_streams: count(inventory.video_streams),
+                    audio_streams: count(inventory.audio_streams),
+                }),
+                entry_point: entry.map(|(position, _)| position),
+                fallback: None,
+                is_scrambled: inspector.is_scrambled(),
+            },
+        );
         match verdict {
             Verdict::KeepGoing => {}
             Verdict::Failed(failure) => return Err(failure.to_string()),
-            Verdict::Ready { from } => {
+            Verdict::Ready { from, .. } => {
                 let undecided = length(aligned.rest_bytes);
                 let cutover = Cutover::at_start(length(received), length(committed), undecided, from);
                 return Ok(Telemetry::new(cutover, &inventory, entry.map(|(_, codec)| codec), false));

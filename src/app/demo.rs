@@ -58,6 +58,7 @@ fn database() -> Result<Database, Failure> {
         item_key: "demo:pattern".to_owned(),
         guide_number: Some(GUIDE_NUMBER.to_owned()),
         guide_name: None,
+        program: None,
     };
     database.create_channel(&channel, 100, now).map_err(|error| failed(&error))?;
     Ok(database)

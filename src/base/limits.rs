@@ -15,6 +15,10 @@ pub const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 pub const UPSTREAM_HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Redirects followed on the way to an upstream.
 pub const UPSTREAM_REDIRECTS_MAX: u32 = 5;
+/// Streams that are tried of a list that an upstream sends instead of one.
+pub const LIST_ENTRIES_MAX: usize = 8;
+/// Lists that lead to lists.
+pub const LIST_NESTING_MAX: u32 = 3;
 /// Bytes of an upstream's unusable body that are kept for the error message.
 pub const PREVIEW_BYTES_MAX: usize = 256;
 /// Bytes of a child's standard error that are kept.

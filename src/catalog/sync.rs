@@ -48,6 +48,7 @@ fn source(record: &SourceRecord) -> Source {
         id: SourceId(record.source_id),
         item_key: record.item_key.clone(),
         url: record.stream_url.clone(),
+        program: record.program,
         priority: record.priority_index,
         health: Health {
             last_ok_at: health.last_ok_at,
@@ -174,10 +175,10 @@ mod tests {
             database.create_channel(&new, 100, now).unwrap()
         };
         let (first, second) = (create("a"), create("b"));
-        database.add_source(first.channel_id, "none", now).unwrap();
-        let unused = database.add_source(first.channel_id, "b", now).unwrap();
+        database.add_source(first.channel_id, "none", None, now).unwrap();
+        let unused = database.add_source(first.channel_id, "b", None, now).unwrap();
         database.set_source_enabled(first.channel_id, unused.source_id, false, now).unwrap();
-        database.add_source(first.channel_id, "c", now).unwrap();
+        database.add_source(first.channel_id, "c", None, now).unwrap();
         let off = ChannelChange { enabled: Some(false), ..ChannelChange::default() };
         database.update_channel(second.channel_id, &off, now).unwrap();
 

@@ -15,6 +15,7 @@ use crate::uring::{Driver, Hangup};
 
 use super::client::SessionKey;
 use super::core::Core;
+use super::opening::Attempt;
 use super::port::{ChildOwner, ControlRequest, Ticket};
 use super::token::Token;
 use super::upstream::{Io, SourceRun};
@@ -37,13 +38,21 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         &mut self,
         session: SessionKey,
         run: u32,
-        source: &Source,
+        attempt: &Attempt,
         remux: Remux,
         detection: Detection,
     ) -> Result<Ticket, SourceError> {
         let params = &self.params.sources.ffmpeg;
-        let wish = ffmpeg::Run { remux, detection, timestamp_offset: Duration::ZERO, via: self.via(session) };
-        let arguments = ffmpeg::arguments(&source.url, &wish, params, &self.params.sources.capabilities)?;
+        let Attempt { source, address, sound, .. } = attempt;
+        let wish = ffmpeg::Run {
+            remux,
+            detection,
+            timestamp_offset: Duration::ZERO,
+            sound: *sound,
+            program: source.program,
+            via: self.via(session),
+        };
+        let arguments = ffmpeg::arguments(address, &wish, params, &self.params.sources.capabilities)?;
         let program = self.params.sources.ffmpeg_path.clone();
         let arguments = arguments.into_iter().map(OsString::from).collect();
         let ticket = self.ticket();

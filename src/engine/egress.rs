@@ -296,6 +296,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     /// Moves a viewer forward to the newest entry point: the rest of the packet it was being sent, the sign of a
     /// discontinuity on every stream, the tables, and then the picture. False when that is impossible.
     fn skip(&mut self, key: ClientKey) -> bool {
+        let clock_now = self.clock_now();
         let Some(viewer) = self.clients.get_mut(key).and_then(|client| client.viewer_mut()) else {
             return false;
         };
@@ -316,7 +317,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let (session, missed) = (viewer.session, entry.position - viewer.position);
         live.stats.writes.skipped(missed, self.params.chunk_bytes);
         viewer.position = entry.position;
-        viewer.promised = live.pace_line.promise(self.now, entry.position);
+        viewer.promised = live.pace_line.promise(clock_now, entry.position);
         viewer.preamble = preamble;
         viewer.skip_wanted = false;
         viewer.progress_at = self.now;

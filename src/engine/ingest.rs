@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::base::Instant;
 use crate::base::limits::{PACKET_BYTES, READ_BYTES_MAX};
 use crate::health::Event as ProbeEvent;
-use crate::recovery::{Condemned, Holdback};
+use crate::recovery::Holdback;
 use crate::ring::Lent;
 use crate::session::{Event as SessionEvent, State};
 use crate::source::error::SourceError;
@@ -14,7 +14,7 @@ use crate::source::profile::ProfileScanner;
 use crate::source::sniff::{Body, Sniffer};
 use crate::source::startup::{Programme, Seen, Verdict};
 use crate::source::watch::{self, Watch};
-use crate::ts::{self, Aligned, Aligner, Codec, EntryPoint, Inspector, MediaSeen, NULL_PACKET, Packet};
+use crate::ts::{self, Aligned, Aligner, Codec, EntryPoint, Grade, Inspector, MediaSeen};
 use crate::uring::Driver;
 
 use super::client::SessionKey;
@@ -22,8 +22,6 @@ use super::core::Core;
 use super::token::Token;
 use super::upstream::SourceRun;
 
-/// While bytes come no more is held back than this: sound does not wait for pictures that have stopped.
-const HELD_TIME_MAX: Duration = Duration::from_millis(500);
 /// Between two bursts of a source nothing comes, and nothing is late: of a longer gap only this counts.
 const FLOW_GAP_MAX: Duration = Duration::from_millis(200);
 
@@ -46,38 +44,43 @@ pub(crate) struct Ingest {
     aligned: u64,
     /// Bytes of these that viewers may have, or that were dropped before the start.
     released: u64,
-    start: u64,
     first_entry: Option<EntryPoint>,
-    /// The programme that lies before it.
+    /// Where a decoder may start, as long as there is nothing better: the first and the last place of the best grade, each
+    /// with the programme that lies before it.
+    fallback: Option<(EntryPoint, MediaSeen)>,
+    last_fallback: Option<(EntryPoint, MediaSeen)>,
+    /// The programme that lies before the first entry point.
     media_before: MediaSeen,
-    /// When something was released last, or could have been.
+    /// When it was last looked for what may be released.
     looked_at: Option<Instant>,
-    /// How long nothing has been released although more came.
-    held_for: Duration,
     /// The end of the table that the holdback goes by.
     held_table: Option<[u8; 4]>,
     unsuitable: Option<SourceError>,
+    /// The text that came instead of a stream, if it may be a list.
+    list: Option<Vec<u8>>,
 }
 
 impl Ingest {
-    pub(crate) fn new(sniff: bool, pace: pace::Params) -> Self {
+    /// `program` is the number of the only programme that is taken, if there is one.
+    pub(crate) fn new(sniffer: Option<Sniffer>, program: Option<u16>, pace: pace::Params) -> Self {
         Self {
-            sniffer: sniff.then(Sniffer::default),
+            sniffer,
             aligner: Aligner::new(),
-            inspector: Inspector::new(),
+            inspector: Inspector::for_start(program),
             pacer: Pacer::new(pace),
             scanner: ProfileScanner::new(),
             holdback: None,
             looked_at: None,
-            held_for: Duration::ZERO,
             bytes: 0,
             aligned: 0,
             released: 0,
-            start: 0,
             first_entry: None,
+            fallback: None,
+            last_fallback: None,
             media_before: MediaSeen::default(),
             held_table: None,
             unsuitable: None,
+            list: None,
         }
     }
 
@@ -85,7 +88,24 @@ impl Ingest {
     pub(crate) fn unsuitable_at_end(&mut self) -> Option<SourceError> {
         let sniffer = self.sniffer.as_mut()?;
         let body = sniffer.end();
-        (!matches!(body, Body::TransportStream | Body::Empty)).then(|| sniffer.failure(body))
+        if sniffer.is_suitable(body) || body == Body::Empty {
+            return None;
+        }
+        let failure = sniffer.failure(body);
+        self.keep_list(body);
+        Some(failure)
+    }
+
+    fn keep_list(&mut self, body: Body) {
+        let sniffer = self.sniffer.take();
+        if matches!(body, Body::List | Body::Text) {
+            self.list = sniffer.map(Sniffer::into_text);
+        }
+    }
+
+    /// The text that came instead of a stream, if it may be a list.
+    pub(crate) const fn take_list(&mut self) -> Option<Vec<u8>> {
+        self.list.take()
     }
 
     /// Why the body cannot be used, once that is known.
@@ -93,21 +113,29 @@ impl Ingest {
         self.unsuitable.take()
     }
 
-    /// Looks at what has come: `bytes` are the undecided ones of before, then from `fresh` on the new ones.
+    /// Looks at what has come: `bytes` are the undecided ones of before, then from `fresh` on the new ones. Packets of other
+    /// programmes than the chosen one go no further: viewers of a whole multiplex would get mostly null packets.
     pub(crate) fn take(&mut self, bytes: &mut [u8], fresh: usize) -> Aligned {
         self.bytes += (bytes.len() - fresh) as u64;
         self.sniff(&bytes[fresh..]);
-        let aligned = self.aligner.align(bytes);
-        let (packets, _) = bytes[..aligned.packets_bytes].as_chunks::<PACKET_BYTES>();
-        for (packet, position) in packets.iter().zip((self.aligned..).step_by(PACKET_BYTES)) {
+        let came = self.aligner.align(bytes);
+        let (packets, _) = bytes[..came.packets_bytes].as_chunks_mut::<PACKET_BYTES>();
+        let mut kept = 0;
+        for index in 0..packets.len() {
+            let packet = &packets[index];
+            let position = self.aligned + (kept * PACKET_BYTES) as u64;
             self.inspector.packet(position, packet);
             self.pacer.packet(packet);
+            if self.inspector.is_foreign(packet) {
+                continue;
+            }
+            if kept < index {
+                packets[kept] = packets[index];
+            }
+            let packet = &packets[kept];
+            kept += 1;
             if let Some(entry) = self.inspector.take_entry_point() {
-                self.pacer.first_picture();
-                if self.first_entry.is_none() {
-                    self.first_entry = Some(entry);
-                    self.media_before = self.inspector.media();
-                }
+                self.note_entry(entry);
             }
             if let Some(programme) = self.inspector.programme() {
                 self.scanner.packet(packet, programme);
@@ -116,11 +144,69 @@ impl Ingest {
                 holdback.packet(packet);
             }
         }
+        let aligned = Aligned { packets_bytes: kept * PACKET_BYTES, ..came };
+        if aligned.packets_bytes < came.packets_bytes {
+            let rest = came.packets_bytes..came.packets_bytes + came.rest_bytes;
+            bytes.copy_within(rest, aligned.packets_bytes);
+        }
         self.pacer.follow(self.inspector.programme());
         self.scanner.clock(self.inspector.last_pcr());
+        self.judge_programme();
         self.follow_programme();
         self.aligned += aligned.packets_bytes as u64;
         aligned
+    }
+
+    fn note_entry(&mut self, entry: EntryPoint) {
+        if entry.grade >= Grade::Blind {
+            self.pacer.first_picture();
+        }
+        let before = self.inspector.media();
+        if entry.grade == Grade::Certain {
+            if self.first_entry.is_none() {
+                self.first_entry = Some(entry);
+                self.media_before = before;
+            }
+            return;
+        }
+        let best = self.fallback.as_ref().map(|(known, _)| known.grade);
+        if best.is_none_or(|best| entry.grade > best) {
+            self.fallback = Some((entry, before));
+            self.last_fallback = None;
+        } else if best == Some(entry.grade) {
+            self.last_fallback = Some((entry, before));
+        }
+    }
+
+    /// The programme that lies before the place where the run starts.
+    pub(crate) fn media_before(&self) -> MediaSeen {
+        match (&self.first_entry, &self.fallback) {
+            (None, Some((_, before))) => *before,
+            (Some(_), _) | (None, None) => self.media_before,
+        }
+    }
+
+    /// What lies before a position of the run is not at hand any more.
+    pub(crate) fn forget_before(&mut self, position: u64) {
+        let is_at_hand = |(entry, _): &(EntryPoint, MediaSeen)| entry.position >= position;
+        if self.holdback.is_none() && !self.fallback.as_ref().is_some_and(is_at_hand) {
+            self.fallback = self.last_fallback.take().filter(is_at_hand);
+        }
+    }
+
+    /// A programme that nobody can see, or that is not there, need not be waited for.
+    fn judge_programme(&mut self) {
+        if self.holdback.is_some() || self.unsuitable.is_some() {
+            return;
+        }
+        if let Some((number, present)) = self.inspector.absent() {
+            self.unsuitable = Some(SourceError::no_programme(number, &present));
+        }
+    }
+
+    /// Viewers are shown the stream: nothing of it is forgotten any more.
+    pub(crate) const fn has_started(&self) -> bool {
+        self.holdback.is_some()
     }
 
     /// Bytes of whole packets so far.
@@ -130,7 +216,17 @@ impl Ingest {
 
     /// The codec of the stream in which the first entry point was found.
     pub(crate) fn entry_codec(&self) -> Option<Codec> {
-        self.first_entry.as_ref().map(|entry| entry.codec)
+        self.start_entry().map(|entry| entry.codec)
+    }
+
+    /// The place where the run starts, or would.
+    fn start_entry(&self) -> Option<&EntryPoint> {
+        self.first_entry.as_ref().or(self.fallback.as_ref().map(|(entry, _)| entry))
+    }
+
+    /// How good the place is where the run has started.
+    pub(crate) fn start_grade(&self) -> Grade {
+        self.start_entry().map_or(Grade::Certain, |entry| entry.grade)
     }
 
     /// Whole packets that wait to be released.
@@ -141,7 +237,7 @@ impl Ingest {
     /// What a decoder is to be told before what begins at the first entry point.
     pub(crate) fn prologue(&self) -> Vec<u8> {
         let mut packets = Vec::new();
-        if let Some(entry) = &self.first_entry {
+        if let Some(entry) = self.start_entry() {
             ts::write_join(&entry.snapshot, &mut packets);
         }
         packets
@@ -159,12 +255,11 @@ impl Ingest {
     }
 
     /// What lies before this position is never shown to anybody. `packets` are those from there on. `at_once` is for a
-    /// session's first viewers: see [`Holdback::new`].
-    pub(crate) fn start_from(&mut self, position: u64, packets: &[u8], at_once: bool) {
+    /// session's first viewers, and of `held_bytes_max` there is room: see [`Holdback::new`].
+    pub(crate) fn start_from(&mut self, position: u64, packets: &[u8], at_once: bool, held_bytes_max: u64) {
         assert!(self.released <= position && position <= self.aligned, "a start lies in what was seen");
         self.released = position;
-        self.start = position;
-        self.holdback = Some(Holdback::new(at_once));
+        self.holdback = Some(Holdback::new(at_once, held_bytes_max));
         self.inspector.stop_searching();
         self.follow_programme();
         if let Some(holdback) = &mut self.holdback {
@@ -172,41 +267,21 @@ impl Ingest {
         }
     }
 
-    /// Turns into null packets what of the next bytes to be released nobody is to see.
-    pub(crate) fn censor(&mut self, bytes: &mut [u8]) {
-        let Some(holdback) = &mut self.holdback else { return };
-        if holdback.condemned().is_empty() {
-            return;
-        }
-        let first = self.released - bytes.len() as u64 - self.start;
-        let (packets, _) = bytes.as_chunks_mut::<PACKET_BYTES>();
-        for (packet, position) in packets.iter_mut().zip((first..).step_by(PACKET_BYTES)) {
-            let pid = Packet::parse(packet).ok().map(Packet::pid);
-            let is_condemned = |condemned: &Condemned| {
-                Some(condemned.pid) == pid
-                    && condemned.from <= position
-                    && condemned.until.is_none_or(|until| position < until)
-            };
-            if holdback.condemned().iter().any(is_condemned) {
-                *packet = NULL_PACKET;
-            }
-        }
-        holdback.shown(self.released - self.start);
+    /// Releases what viewers may have of `held`, the first held bytes at hand, and says how much that is; its packets may have
+    /// changed their order then.
+    pub(crate) fn release(&mut self, now: Instant, held: &mut [u8]) -> usize {
+        let Some(holdback) = &mut self.holdback else { return 0 };
+        holdback.pass(self.looked_at.replace(now).map_or(Duration::ZERO, |at| (now - at).min(FLOW_GAP_MAX)));
+        let bytes = holdback.release(held);
+        self.released += bytes as u64;
+        bytes
     }
 
-    /// Releases what viewers may have of the first `at_hand` held bytes, and says how much that is.
-    pub(crate) fn release(&mut self, now: Instant, at_hand: u64) -> u64 {
-        let Some(holdback) = &mut self.holdback else { return 0 };
-        let flow = self.looked_at.replace(now).map_or(Duration::ZERO, |at| (now - at).min(FLOW_GAP_MAX));
-        let waits = self.start + holdback.releasable() <= self.released && self.aligned > self.released;
-        self.held_for = if waits { self.held_for + flow } else { Duration::ZERO };
-        if self.held_for > HELD_TIME_MAX {
-            holdback.let_go();
+    /// Nothing more comes: what is whole may be shown.
+    pub(crate) fn end(&mut self) {
+        if let Some(holdback) = &mut self.holdback {
+            holdback.end();
         }
-        let whole = self.start + holdback.releasable();
-        let bytes = whole.saturating_sub(self.released).min(at_hand);
-        self.released += bytes;
-        bytes
     }
 
     /// Bytes that viewers may have, or that were dropped before the start.
@@ -214,21 +289,14 @@ impl Ingest {
         self.released
     }
 
-    /// Releases everything that is held.
-    pub(crate) const fn release_all(&mut self) -> u64 {
-        let held = self.held();
-        self.released += held;
-        held
-    }
-
     fn sniff(&mut self, bytes: &[u8]) {
         let Some(sniffer) = &mut self.sniffer else { return };
         match sniffer.push(bytes) {
             None => {}
-            Some(Body::TransportStream) => self.sniffer = None,
+            Some(body) if sniffer.is_suitable(body) => self.sniffer = None,
             Some(other) => {
                 self.unsuitable = Some(sniffer.failure(other));
-                self.sniffer = None;
+                self.keep_list(other);
             }
         }
     }
@@ -246,6 +314,11 @@ impl Ingest {
                 }
             }),
             entry_point: self.first_entry.as_ref().map(|entry| entry.position),
+            fallback: self
+                .fallback
+                .as_ref()
+                .map(|(entry, _)| (entry.grade, entry.position))
+                .filter(|(grade, _)| *grade > Grade::Sound || self.inspector.counts().video == 0),
             is_scrambled: self.inspector.is_scrambled(),
         }
     }
@@ -302,7 +375,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             return;
         };
         if source.selected_at.is_none() {
-            let verdict = source.startup.observe(source.ingest.seen());
+            let verdict = source.startup.observe(self.now, source.ingest.seen());
             self.on_verdict(session, verdict);
         }
     }
@@ -311,7 +384,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     pub(crate) fn on_verdict(&mut self, session: SessionKey, verdict: Verdict) {
         match verdict {
             Verdict::KeepGoing => {}
-            Verdict::Ready { from } => self.source_ready(session, from),
+            Verdict::Ready { from, .. } => self.source_ready(session, from),
             Verdict::Failed(error) => self.source_failed(session, &error),
         }
     }
@@ -320,20 +393,23 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         if self.is_probe(session) {
             return self.probe_event(ProbeEvent::Ready);
         }
+        let clock_now = self.clock_now();
         let Some(live) = self.sessions.get_mut(session) else { return };
         let Some(source) = &mut live.source else { return };
         source.selected_at = Some(self.now);
-        source.ingest.pacer.begin(self.now);
+        source.ingest.pacer.begin(clock_now);
         let is_first = live.history.current().is_none();
         if is_first {
             self.backoff.record_success(self.now, live.channel.id);
         }
         if let Some(staging) = &mut source.staging {
             staging.start_from(from);
-            source.ingest.start_from(staging.position(), staging.packets(), is_first);
+            // Beside what is pending there is always room for those who read.
+            let held_bytes_max = live.ring.capacity() / 4;
+            source.ingest.start_from(staging.position(), staging.packets(), is_first, held_bytes_max);
         }
         let watch = watch::Params { stall_detect: self.params.session.stall_detect, content: true };
-        source.watch = Some(Watch::new(watch, self.now).after(source.ingest.media_before));
+        source.watch = Some(Watch::new(watch, self.now).after(source.ingest.media_before()));
         self.note_selected(session, from);
         self.schedule_probe(session);
         self.session_event(session, SessionEvent::SourceReady);
@@ -382,6 +458,10 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             let Some(staging) = &mut source.staging else { return true };
             let count = staging.left().min(READ_BYTES_MAX);
             if count == 0 {
+                // A start that time alone has decided finds a read on its way, and what it brings belongs here.
+                if source.io.is_busy() {
+                    return false;
+                }
                 source.staging = None;
                 return true;
             }

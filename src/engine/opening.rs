@@ -3,15 +3,17 @@
 use std::time::Duration;
 
 use crate::base::Instant;
+use crate::base::limits::LIST_NESTING_MAX;
 use crate::ring::Lent;
 use crate::session::{Event as SessionEvent, Lost};
 use crate::source::direct::{Client, Want};
 use crate::source::error::{Kind, SourceError};
 use crate::source::ffmpeg::Detection;
+use crate::source::sniff::{Body, Sniffer, Sound};
 use crate::source::startup::{self, Startup};
 use crate::source::telemetry::component_hint;
 use crate::source::watch::Stall;
-use crate::source::{Opening, direct, mode};
+use crate::source::{Mode, Opening, direct, list, mode};
 use crate::ts::ComponentState;
 use crate::tuner::Source;
 use crate::uring::{Driver, Hangup};
@@ -30,6 +32,14 @@ use super::upstream::{Io, SourceRun};
 /// SIGKILL, and what it takes to hear of it.
 const CHILD_END_WAIT: Duration = Duration::from_millis(750);
 
+/// Whether a text of addresses without any mark of its own is a list by its name or type.
+fn is_called_list(attempt: &Attempt, client: &Client) -> bool {
+    list::is_list_name(&attempt.address) || client.content_type().is_some_and(list::is_list_type)
+}
+
+/// The least time that one stream of a list is given.
+const STREAM_SHARE_MIN: Duration = Duration::from_secs(2);
+
 /// What is to be tried.
 #[derive(Clone)]
 pub(crate) struct Attempt {
@@ -40,6 +50,39 @@ pub(crate) struct Attempt {
     /// When it is given up.
     pub(crate) deadline: Instant,
     pub(crate) look: Look,
+    /// Where the stream is: at the source's address, or where the list there says.
+    pub(crate) address: String,
+    /// The list's other streams, the next one last.
+    others: Vec<String>,
+    /// Lists that have led here.
+    lists: u32,
+    /// What the stream is known to be, and nothing else.
+    pub(crate) sound: Option<Sound>,
+}
+
+impl Attempt {
+    /// When the stream that is tried now is given up for the next one of its list.
+    fn stream_deadline(&self, now: Instant) -> Instant {
+        let count = u32::try_from(self.others.len()).expect("a list has few entries") + 1;
+        let share = (self.deadline - now) / count;
+        self.deadline.min(now + share.max(STREAM_SHARE_MIN))
+    }
+
+    /// The same source with the next stream of its list.
+    fn next_of_list(mut self, now: Instant) -> Option<Self> {
+        let address = self.others.pop().filter(|_| now < self.deadline)?;
+        Some(Self { address, look: Look::First, sound: None, ..self })
+    }
+
+    /// The same source with the streams of the list that it is, unless lists lead to lists for too long.
+    fn of_list(self, mut streams: Vec<String>, now: Instant) -> Option<Self> {
+        if self.lists == LIST_NESTING_MAX {
+            return None;
+        }
+        streams.reverse();
+        let others = [self.others, streams].concat();
+        Self { others, lists: self.lists + 1, ..self }.next_of_list(now)
+    }
 }
 
 /// How long ffmpeg looks at a source before it starts.
@@ -85,11 +128,45 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         timeout: Duration,
     ) {
         let deadline = self.now + timeout;
-        let attempt = Attempt { source, selection_reason, in_recovery, deadline, look: Look::First };
-        match mode::plan(self.params.sources.mode, &attempt.source.url) {
+        let attempt = Attempt {
+            address: source.url.clone(),
+            source,
+            selection_reason,
+            in_recovery,
+            deadline,
+            look: Look::First,
+            others: Vec::new(),
+            lists: 0,
+            sound: None,
+        };
+        self.open_planned(session, attempt);
+    }
+
+    fn open_planned(&mut self, session: SessionKey, attempt: Attempt) {
+        match mode::plan(self.params.sources.mode, &attempt.address) {
             Ok(opening) => self.open(session, attempt, opening),
-            Err(error) => self.source_failed_to_start(session, &attempt.source, &error),
+            Err(error) => self.stream_failed_to_start(session, attempt, &error),
         }
+    }
+
+    /// What was tried cannot be had: the next one of its list, if there is one, else the source has failed.
+    fn stream_failed_to_start(&mut self, session: SessionKey, attempt: Attempt, error: &SourceError) {
+        let source = attempt.source.clone();
+        match attempt.next_of_list(self.now) {
+            Some(next) => {
+                self.stop_source(session);
+                self.tell_followed(session, &next);
+                self.open_planned(session, next);
+            }
+            None => self.source_failed_to_start(session, &source, error),
+        }
+    }
+
+    fn tell_followed(&self, session: SessionKey, attempt: &Attempt) {
+        let Some(live) = self.sessions.get(session) else { return };
+        let line = live.about().line("shared session source is a list and is followed");
+        let url = crate::base::redact::url(&attempt.address);
+        log::info!("{}", line.field("source_id", attempt.source.id.0).field("stream_url", url));
     }
 
     pub(crate) fn register_ring(&mut self, session: SessionKey) {
@@ -138,8 +215,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let detection = self.params.sources.ffmpeg.detection;
         let left = attempt.deadline - self.now;
         match (opening, attempt.look) {
+            (Opening::Ffmpeg(_), _) if attempt.sound.is_some() => (startup::Inventory::AsDeclared, detection),
             (Opening::Direct, _) => (startup::Inventory::AsDeclared, detection),
-            (Opening::Ffmpeg(remux), Look::First) if mode::may_be_quick(remux, &attempt.source.url) => {
+            (Opening::Ffmpeg(remux), Look::First) if mode::may_be_quick(remux, &attempt.address) => {
                 let stored = stored_profile(&self.health.book, &attempt.source);
                 let quick = detection.quick(stored.bitrate_bps);
                 let is_known =
@@ -165,11 +243,11 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
 
     fn open_now(&mut self, session: SessionKey, attempt: Attempt, opening: Opening) {
         let (inventory, detection) = self.terms_of(&attempt, opening);
-        let timeout = attempt.deadline - self.now;
-        let url = attempt.source.url.clone();
+        let timeout = attempt.stream_deadline(self.now) - self.now;
+        let url = attempt.address.clone();
         if let Some(address) = self.own_address_in(&url) {
             let error = SourceError::own_server(address);
-            return self.source_failed_to_start(session, &attempt.source, &error);
+            return self.stream_failed_to_start(session, attempt, &error);
         }
         let via = self.via(session);
         let direct = direct::Params { startup_timeout: timeout, via, ..self.params.sources.direct.clone() };
@@ -181,17 +259,25 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                 Ok(client) => {
                     Io::Direct { client: Box::new(client), socket: None, is_busy: false, spare: None }
                 }
-                Err(error) => return self.source_failed_to_start(session, &attempt.source, &error),
+                Err(error) => return self.stream_failed_to_start(session, attempt, &error),
             },
-            Opening::Ffmpeg(remux) => {
-                match self.start_ffmpeg(session, run, &attempt.source, remux, detection) {
-                    Ok(ticket) => Io::Child { ticket, pipe: None, is_busy: false, has_ended: false },
-                    Err(error) => return self.source_failed_to_start(session, &attempt.source, &error),
-                }
-            }
+            Opening::Ffmpeg(remux) => match self.start_ffmpeg(session, run, &attempt, remux, detection) {
+                Ok(ticket) => Io::Child { ticket, pipe: None, is_busy: false, has_ended: false },
+                Err(error) => return self.stream_failed_to_start(session, attempt, &error),
+            },
         };
         let Some(live) = self.sessions.get_mut(session) else { return };
-        let ingest = Ingest::new(matches!(opening, Opening::Direct), self.params.sources.pace);
+        let pace = self.params.sources.pace;
+        let ingest = match (opening, self.params.sources.mode) {
+            (Opening::Direct, Mode::Auto | Mode::Direct) => {
+                Ingest::new(Some(Sniffer::default()), attempt.source.program, pace)
+            }
+            (Opening::Direct, Mode::FfmpegCopy | Mode::FfmpegTranscode) => {
+                Ingest::new(Some(Sniffer::for_lists()), None, pace)
+            }
+            // ffmpeg has chosen the programme, and numbers it anew.
+            (Opening::Ffmpeg(_), _) => Ingest::new(None, None, pace),
+        };
         let limits = startup::Params { timeout, inventory, ..self.params.sources.startup };
         let startup = Startup::new(limits, self.now);
         live.source = Some(SourceRun {
@@ -219,6 +305,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         self.cancel_probe(session);
         let Some(live) = self.sessions.get_mut(session) else { return };
         live.awaited = None;
+        live.show_rest(self.now);
         let Some(source) = live.source.take() else { return };
         // What it has left half received is shown to nobody.
         if !live.ring.is_reserved() {
@@ -326,7 +413,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
 
     /// The source cannot go on.
     pub(crate) fn source_failed(&mut self, session: SessionKey, error: &SourceError) {
-        let Some(source) = self.sessions.get(session).and_then(|live| live.source.as_ref()) else { return };
+        let Some(source) = self.sessions.get_mut(session).and_then(|live| live.source.as_mut()) else {
+            return;
+        };
         if source.selected_at.is_some() {
             self.note_error(session, error.reason());
             self.tell_lost(session, Some(&error.reason()));
@@ -338,7 +427,18 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             self.session_event(session, SessionEvent::SourceLost { cause });
             return;
         }
-        let (attempt, opening) = (source.attempt.clone(), source.opening);
+        let (mut attempt, opening) = (source.attempt.clone(), source.opening);
+        if let (Io::Direct { client, .. }, Some(text)) = (&source.io, source.ingest.take_list())
+            && (error.kind() == Kind::NotTransportStream(Body::List) || is_called_list(&attempt, client))
+            && let Some(next) = attempt.clone().of_list(list::entries(&text, client.url()), self.now)
+        {
+            self.stop_source(session);
+            self.tell_followed(session, &next);
+            return self.open_planned(session, next);
+        }
+        if let Kind::NotTransportStream(Body::Sound(sound)) = error.kind() {
+            attempt.sound = Some(sound);
+        }
         if let Some(other) = mode::plan_after(self.params.sources.mode, opening, error) {
             self.stop_source(session);
             self.open(session, attempt, other);
@@ -352,7 +452,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             self.open(session, Attempt { look: Look::Relaxed(longer), ..attempt }, opening);
             return;
         }
-        self.source_failed_to_start(session, &attempt.source, error);
+        self.stream_failed_to_start(session, attempt, error);
     }
 
     /// The second look of ffmpeg at a source of which the first has not found everything.

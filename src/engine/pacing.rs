@@ -93,14 +93,14 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
 
     /// True when a session's source would be read and is not yet to be: viewers are not that far.
     pub(crate) fn is_paused(&mut self, session: SessionKey) -> bool {
-        let now = self.now;
+        let now = self.clock_now();
         let Some(live) = self.sessions.get_mut(session) else { return false };
         let Some(source) = &mut live.source else { return false };
         if source.selected_at.is_none() || !source.wants_bytes() {
             return false;
         }
         if let Some(until) = source.ingest.pacer.rests_until(now) {
-            source.rests_until = Some(until);
+            source.rests_until = Some(self.time.of(until));
             self.arm(session);
             return true;
         }
@@ -109,7 +109,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
 
     /// True when `bytes` more of a session's source would overwrite what viewers have a right to.
     pub(crate) fn is_too_early(&mut self, session: SessionKey, bytes: usize) -> bool {
-        let now = self.now;
+        let now = self.clock_now();
         let Some(live) = self.sessions.get_mut(session) else { return false };
         let Some(free_at) = live.free_at(bytes).filter(|free_at| *free_at > now) else { return false };
         let Some(source) = &mut live.source else { return false };
@@ -124,7 +124,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             return false;
         };
         let rest = (free_at - now).min(REST_MAX);
-        source.rests_until = Some(now + rest);
+        source.rests_until = Some(self.time.of(now + rest));
         source.waited += rest;
         self.arm(session);
         true
@@ -168,7 +168,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
 
     /// What was promised to those who have left is not to be kept, and whoever waits for the writer takes it up later.
     pub(crate) fn keep_promises(&mut self) {
-        let now = self.now;
+        let now = self.clock_now();
         let mut has_changed = false;
         for (_, live) in self.sessions.iter_mut() {
             live.pace_line.starve(now);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::base::limits::{READ_BYTES_MAX, SEND_BYTES_MAX};
 use crate::health;
-use crate::recovery::{FillerParams, HELD_BYTES_MAX};
+use crate::recovery::{FillerParams, HELD_BYTES_USUAL};
 use crate::session;
 use crate::session::history::Limits;
 use crate::source;
@@ -135,7 +135,7 @@ impl Params {
     /// room for what is lent and being received.
     #[must_use]
     pub const fn ring_bytes(&self) -> u64 {
-        let slack = 2 * (SEND_BYTES_MAX + READ_BYTES_MAX) as u64 + HELD_BYTES_MAX;
+        let slack = 2 * (SEND_BYTES_MAX + READ_BYTES_MAX) as u64 + HELD_BYTES_USUAL;
         self.egress.join_lag_bytes.saturating_add(16 * self.chunk_bytes).saturating_add(slack)
     }
 }

@@ -232,6 +232,7 @@ mod tests {
                 id: SourceId(id),
                 item_key: format!(" item{id} "),
                 url: (*url).to_owned(),
+                program: None,
                 priority: 0,
                 health: Health::default(),
                 profile: StoredProfile::default(),

@@ -14,16 +14,13 @@ impl LiveSession {
     /// more there is nothing.
     pub(crate) fn release(&mut self, now: Instant, packets: usize, rest: usize) {
         let Some(SourceRun { ingest, .. }) = &mut self.source else { return };
-        let bytes =
-            usize::try_from(ingest.release(now, packets as u64)).expect("at most the packets at hand");
+        let bytes = ingest.release(now, &mut self.ring.pending()[..packets]);
         self.show(now, bytes, packets - bytes + rest);
     }
 
     /// Shows viewers the first `bytes` pending bytes, which have been released; behind them and `rest` more there is
     /// nothing.
     fn show(&mut self, now: Instant, bytes: usize, rest: usize) {
-        let Some(SourceRun { ingest, .. }) = &mut self.source else { return };
-        ingest.censor(&mut self.ring.pending()[..bytes]);
         self.splice.restamp(now, &mut self.ring.pending()[..bytes]);
         self.look(bytes);
         self.ring.commit(bytes, rest);
@@ -35,14 +32,15 @@ impl LiveSession {
         }
     }
 
-    /// Nothing follows: what was held back for the sake of what follows is shown.
+    /// Nothing follows from the source: what has come whole of it is shown, and what it has left in its middle is not.
     pub(crate) fn show_rest(&mut self, now: Instant) {
         let Some(SourceRun { ingest, staging: None, .. }) = &mut self.source else { return };
         if self.ring.is_reserved() {
             return;
         }
-        let held = usize::try_from(ingest.release_all()).expect("less than the ring");
-        self.show(now, held, 0);
+        ingest.end();
+        let held = ingest.held().min(self.ring.pending_bytes());
+        self.release(now, usize::try_from(held).expect("less than the ring"), 0);
     }
 
     /// The selected source takes over.
@@ -56,7 +54,9 @@ impl LiveSession {
         let Some(programme) = ingest.inspector.programme() else {
             unreachable!("a source is selected once its programme is known")
         };
+        self.inspector.accept_from(ingest.start_grade());
         let boundary = begin(now, &mut self.splice, RunKind::Live, programme, staging.packets());
+        self.splice.counts_by(ingest.inspector.counting_habits());
         if boundary.is_empty() {
             self.prologue = ingest.prologue();
             // Their counters are counted on from, also when the source's own next tables are lost.

@@ -47,9 +47,10 @@ impl Staging {
         let aligned = ingest.take(&mut self.bytes[self.packets_bytes..], undecided);
         self.packets_bytes += aligned.packets_bytes;
         self.bytes.truncate(self.packets_bytes + aligned.rest_bytes);
-        if self.bytes.len() > STAGED_BYTES_MAX {
+        if self.bytes.len() > STAGED_BYTES_MAX && !ingest.has_started() {
             let excess = (self.bytes.len() - STAGED_BYTES_MAX / 2).next_multiple_of(PACKET_BYTES);
             self.drop_front(excess.min(self.packets_bytes));
+            ingest.forget_before(self.position);
         }
     }
 

@@ -130,6 +130,7 @@ pub(super) fn add_session(core: &mut SimCore, channel: i64) -> SessionKey {
             id: SourceId(8),
             item_key: "src:8".to_owned(),
             url: "http://user:hunter2@host/8.ts?token=hunter2".to_owned(),
+            program: None,
             priority: 0,
             health: crate::health::Health::default(),
             profile: crate::health::StoredProfile::default(),

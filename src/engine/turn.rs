@@ -60,6 +60,11 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         Ok(())
     }
 
+    /// The time by the clock. A programme and those who watch it go on by this one, also while the core cannot run.
+    pub(crate) fn clock_now(&self) -> Instant {
+        self.now + self.time.lost()
+    }
+
     fn read_clock(&mut self, clock: &impl Fn() -> Instant, asked: Duration) {
         self.now = self.now.max(self.time.read(clock(), asked));
     }

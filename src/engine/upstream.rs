@@ -61,6 +61,15 @@ pub(crate) enum Io {
     Child { ticket: Ticket, pipe: Option<Handle>, is_busy: bool, has_ended: bool },
 }
 
+impl Io {
+    /// An operation is on its way.
+    pub(crate) const fn is_busy(&self) -> bool {
+        match self {
+            Self::Direct { is_busy, .. } | Self::Child { is_busy, .. } => *is_busy,
+        }
+    }
+}
+
 impl SourceRun {
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let client = match &self.io {

@@ -49,6 +49,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             ZeroCopy::Auto | ZeroCopy::Never => ZeroCopyState::Off,
         };
         let until = self.duration_limit(duration);
+        let clock_now = self.clock_now();
         let Some(live) = self.sessions.get_mut(session) else { return };
         let Some(entry) = live.start_of_joiner(self.params.egress.join_lag_bytes) else {
             unreachable!("a session admits viewers once it has an entry point, and its ring keeps the newest")
@@ -57,7 +58,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         stream_head(&mut preamble, live.tuner.unwrap_or_default());
         ts::write_join(&entry.state, &mut preamble);
         let position = entry.position;
-        let promised = live.pace_line.promise(self.now, position);
+        let promised = live.pace_line.promise(clock_now, position);
         let viewer = Viewer {
             session,
             number,

@@ -143,6 +143,13 @@ impl Url {
         Self { target, ..self.clone() }.bounded()
     }
 
+    /// The whole URL, credentials too: not to be shown.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let userinfo = self.userinfo.as_ref().map(|text| format!("{text}@")).unwrap_or_default();
+        format!("{}://{userinfo}{}{}", self.scheme.as_str(), self.authority(), self.target)
+    }
+
     /// How the upstream is spoken to.
     #[must_use]
     pub const fn scheme(&self) -> Scheme {

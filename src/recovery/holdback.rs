@@ -1,25 +1,56 @@
 //! Which bytes of a run may be shown: whole access units only, so that a source that dies in the middle of a picture
 //! leaves no torn one.
+//!
+//! What comes behind the beginning of a PES packet waits for its end. How long that may take is for the stream to say: a
+//! picture of 4 MB is as healthy as one of 4 kB. Nothing is ever taken from a PES packet of which more comes:
+//!
+//! | it | then |
+//! |---|---|
+//! | comes whole | it leaves, with all that has waited for it |
+//! | goes on for longer than is worth waiting for | it leaves as it comes, and so do those of its stream while they are so long |
+//! | does not go on, and nothing says that it should | it is taken for whole |
+//! | does not go on and should | what else there is leaves, and it waits: it leaves when more of it comes |
+//! | has not gone on when its stream is gone | it is shown to nobody |
 
-use std::collections::VecDeque;
+use std::time::Duration;
 
 use crate::base::limits::PACKET_BYTES;
 use crate::ts::psi::{Programme, STREAMS_MAX};
-use crate::ts::{AdaptationField, ContinuityCounter, Packet, PacketBytes, Pcr, Pid, StreamKind};
+use crate::ts::{
+    AdaptationField, ContinuityCounter, NULL_PACKET, Packet, PacketBytes, PacketMut, Pcr, PesRest, Pid,
+    StreamKind,
+};
 
-/// The most bytes that are held back.
-pub const HELD_BYTES_MAX: u64 = 512 * 1024;
-/// The most time, by the source's clock, that is held back: half a second.
-const HELD_TICKS_MAX: i64 = 13_500_000;
-/// Samples of the clock closer together than this are left out.
-const SAMPLE_TICKS: i64 = 540_000;
-/// Samples that cover more than is ever held back.
-const SAMPLES_MAX: usize = 32;
+/// The most bytes that are held back: key pictures of UHD have 2 to 5 MB. They lie in the ring; one that is small beside that has
+/// a smaller bound, see [`Holdback::new`].
+pub const HELD_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// What is held back of most streams.
+pub const HELD_BYTES_USUAL: u64 = 512 * 1024;
 
-const _: () = assert!(HELD_TICKS_MAX / SAMPLE_TICKS < 30 && SAMPLES_MAX >= 32);
+/// Ticks of the source's clock, and of the time in which bytes come.
+const fn millis(millis: i64) -> i64 {
+    27_000 * millis
+}
 
-/// Bytes of a PES packet up to and with its length.
-const PREFIX_BYTES: u32 = 6;
+/// What a picture is waited for: decoders need it whole, whenever that is.
+const PICTURE_TICKS_MAX: i64 = millis(2000);
+/// What sound is waited for. Its frames are of use one by one, and pictures wait with it.
+const SOUND_TICKS_MAX: i64 = millis(500);
+/// Further apart two samples are of two clocks, or of one that tells no time.
+const CLOCK_STEP_MAX: i64 = millis(500);
+/// Of what nothing has come for this long, and of which nothing more need come, nothing more comes.
+const ENDED_AFTER: i64 = millis(100);
+/// Of what something has come within this time, more comes.
+const GOES_ON_WITHIN: i64 = millis(250);
+/// Of what nothing has come for this long, nothing comes for now.
+const STUCK_AFTER: i64 = millis(500);
+/// Nor when its stream has been silent for this many times as long as it usually is at most.
+const STUCK_AFTER_CADENCES: i64 = 4;
+/// Of what nothing has come for this long, nothing comes ever.
+const GONE_AFTER: i64 = millis(10_000);
+
+/// Tears that have not been let go.
+const TEARS_MAX: usize = 16;
 
 /// So many whole units wait for one that does not come before they are let go.
 const WHOLE_UNITS_MIN: u32 = 4;
@@ -28,82 +59,109 @@ const WHOLE_UNITS_MIN: u32 = 4;
 const NO_LANE: u8 = 0xFF;
 const _: () = assert!(STREAMS_MAX < NO_LANE as usize);
 
-/// What is left of the current PES packet.
+/// How far the run has come, by two clocks: neither is always there.
+#[derive(Clone, Copy, Default, Debug)]
+struct Time {
+    /// By the source's clock.
+    clock: i64,
+    /// In which bytes have come.
+    flow: i64,
+}
+
+impl Time {
+    fn since(self, earlier: Self) -> i64 {
+        (self.clock - earlier.clock).max(self.flow - earlier.flow)
+    }
+}
+
+/// What is done with a PES packet that has not ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Rest {
-    /// This many bytes.
-    Bytes(u32),
-    /// It ends where the next one starts.
-    Unknown,
+enum Wait {
+    /// It and what comes behind it are held back.
+    All,
+    /// It is held back, and what comes behind it is not.
+    Alone,
+    /// Nothing is.
+    Nothing,
 }
 
 /// A PES packet that has not ended.
 #[derive(Clone, Copy, Debug)]
-struct Open {
+struct Unit {
     start: u64,
-    rest: Rest,
+    began: Time,
+    /// The counter of its first packet.
+    counter: ContinuityCounter,
+    rest: PesRest,
+    wait: Wait,
     /// Packets of it are missing.
     torn: bool,
 }
 
-/// A PES packet that misses packets and the packet behind it that tells: they are let go together.
+/// A PES packet whose end is missing and the packet behind it that tells: they are let go together.
 #[derive(Clone, Copy, Debug)]
 struct Tear {
     from: u64,
     until: u64,
 }
 
-/// Packets that nobody is to see: what came of a PES packet whose rest does not come.
+/// Packets that nobody is to see: what came of a PES packet whose rest never comes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Condemned {
-    /// Of this stream.
-    pub pid: Pid,
-    /// From this position of the run on.
-    pub from: u64,
-    /// Up to this position; `None` until the stream's next PES packet begins.
-    pub until: Option<u64>,
+struct Condemned {
+    pid: Pid,
+    from: u64,
+    until: u64,
 }
 
-/// How regularly the PES packets of a stream begin, by the source's clock.
+/// How regularly the PES packets of a stream begin, and how long they go on, by the longest of the latest.
 #[derive(Clone, Copy, Default, Debug)]
-struct Cadence {
-    last: Option<Pcr>,
-    /// The longest of the latest distances; it wears off.
-    ticks: i64,
+struct Habits {
+    /// From one to the next, by the source's clock.
+    apart: i64,
+    /// How many of these have been seen.
     seen: u8,
+    /// From the first packet of one to its last.
+    lasts: i64,
 }
 
 /// Distances after which a stream is known.
-const CADENCE_SEEN_MIN: u8 = 8;
-/// A PES packet that lasts this many times as long as its stream's usual one is not going on.
-const STUCK_AFTER: i64 = 4;
+const SEEN_MIN: u8 = 8;
+/// Streams that begin more rarely have no rhythm.
+const APART_MAX: i64 = millis(1000);
 
-impl Cadence {
-    fn begins(&mut self, now: Option<Pcr>) {
-        let ticks = now.zip(self.last).map_or(0, |(now, last)| now.since(last));
-        self.last = now;
-        if (1..=HELD_TICKS_MAX).contains(&ticks) {
-            self.ticks = ticks.max(self.ticks - self.ticks / 16);
+impl Habits {
+    fn begins(&mut self, after: i64) {
+        if (1..=APART_MAX).contains(&after) {
+            self.apart = longest(self.apart, after);
             self.seen = self.seen.saturating_add(1);
         }
     }
 
-    /// True when what has been going on for this long does not go on.
-    fn is_stuck(self, ticks: i64) -> bool {
-        self.seen >= CADENCE_SEEN_MIN && ticks > self.ticks.saturating_mul(STUCK_AFTER)
+    /// How long its stream can be silent and go on; `None` when that is not known.
+    fn silence_max(self) -> Option<i64> {
+        (self.seen >= SEEN_MIN).then_some(self.apart * STUCK_AFTER_CADENCES)
     }
+}
+
+/// The longest of the latest; it wears off.
+fn longest(so_far: i64, ticks: i64) -> i64 {
+    ticks.max(so_far - so_far / 16)
 }
 
 #[derive(Debug)]
 struct Lane {
     pid: Pid,
     video: bool,
-    cadence: Cadence,
-    /// Where its last packet was.
-    last_at: u64,
-    open: Option<Open>,
-    tear: Option<Tear>,
+    habits: Habits,
+    /// When its last PES packet began.
+    began: Option<Time>,
+    /// When its last packet came.
+    last: Time,
+    unit: Option<Unit>,
     counter: Option<ContinuityCounter>,
+    tail: u64,
+    /// How often in a row another packet has come with the same counter.
+    stuck: u8,
 }
 
 /// Follows the packets of one run.
@@ -113,45 +171,42 @@ pub struct Holdback {
     pcr_pid: Option<Pid>,
     /// The end of the last packet.
     position: u64,
+    /// What lies before has been shown.
+    shown: u64,
     releasable: u64,
+    bytes_max: u64,
     /// Nothing is held back before the first picture is whole.
     at_once: bool,
-    /// Position and clock, oldest first; the first one is not behind what is held back.
-    samples: VecDeque<(u64, Pcr)>,
     last_pcr: Option<Pcr>,
+    time: Time,
     condemned: Vec<Condemned>,
+    /// When there are too many the oldest goes: what it says is said nowhere then.
+    tears: Vec<Tear>,
     /// PES packets that have come whole since something could last be shown.
     whole_units: u32,
 }
 
 impl Holdback {
-    /// For a run that begins. `at_once` says that nothing is to be held back before the first picture is whole: the first
-    /// viewer's first byte need not wait for a key picture.
+    /// For a run that begins, of which `bytes_max` may be held back, as far as that is within [`HELD_BYTES_MAX`].
+    /// `at_once` says that nothing is to be held back before the first picture is whole: the first viewer's first byte need not
+    /// wait for a key picture.
     #[must_use]
-    pub fn new(at_once: bool) -> Self {
+    pub fn new(at_once: bool, bytes_max: u64) -> Self {
         Self {
             table: Box::new([NO_LANE; Pid::COUNT]),
             lanes: Vec::with_capacity(STREAMS_MAX),
             pcr_pid: None,
             position: 0,
+            shown: 0,
             releasable: 0,
+            bytes_max: bytes_max.min(HELD_BYTES_MAX),
             at_once,
-            samples: VecDeque::with_capacity(SAMPLES_MAX),
             last_pcr: None,
+            time: Time::default(),
             condemned: Vec::new(),
+            tears: Vec::with_capacity(TEARS_MAX),
             whole_units: 0,
         }
-    }
-
-    /// What of the bytes that may be shown is not to be: by far the most time nothing.
-    #[must_use]
-    pub fn condemned(&self) -> &[Condemned] {
-        &self.condemned
-    }
-
-    /// What lies before this position has been shown.
-    pub fn shown(&mut self, position: u64) {
-        self.condemned.retain(|condemned| condemned.until.is_none_or(|until| until > position));
     }
 
     /// The run's programme is this from here on. Until one is known nothing is held back; while none is known any more
@@ -167,198 +222,339 @@ impl Holdback {
             let known = before.iter().position(|lane| lane.pid == stream.pid);
             let lane = match known {
                 Some(index) => before.swap_remove(index),
-                None => Lane {
-                    pid: stream.pid,
-                    video: false,
-                    cadence: Cadence::default(),
-                    last_at: self.position,
-                    open: None,
-                    tear: None,
-                    counter: None,
-                },
+                None => Lane::new(stream.pid, self.time),
             };
             self.table[stream.pid.index()] = u8::try_from(self.lanes.len()).unwrap_or(NO_LANE);
             self.lanes.push(Lane { video: stream.kind() == StreamKind::Video, ..lane });
         }
         // What is no stream any more does not go on in the middle of a picture.
-        for (pid, open) in before.iter().filter_map(|lane| Some((lane.pid, lane.open?))) {
-            let until = Some(self.position);
-            self.condemned.push(Condemned { pid, from: open.start, until });
+        for (pid, unit) in before.iter().filter_map(|lane| Some((lane.pid, lane.unit?))) {
+            if unit.rest.is_torn() && unit.wait != Wait::Nothing {
+                self.condemned.push(Condemned { pid, from: unit.start, until: self.position });
+            }
         }
         let pcr_pid = programme.and_then(|programme| programme.pmt.pcr_pid);
         if pcr_pid != self.pcr_pid {
             self.pcr_pid = pcr_pid;
-            self.samples.clear();
             self.last_pcr = None;
         }
         if programme.is_some() && !self.lanes.iter().any(|lane| lane.video) {
             self.at_once = false;
         }
-        self.advance();
     }
 
     /// Takes the run's next packet.
     pub fn packet(&mut self, bytes: &PacketBytes) {
         let start = self.position;
         self.position += PACKET_BYTES as u64;
-        if let Ok(packet) = Packet::parse(bytes)
-            && !packet.transport_error_indicator()
-        {
-            if Some(packet.pid()) == self.pcr_pid
-                && let Some(pcr) = packet.adaptation_field().and_then(AdaptationField::pcr)
-            {
-                self.sample(start, pcr);
-            }
-            let index = usize::from(self.table[packet.pid().index()]);
-            if let (Some(lane), Some(payload)) = (self.lanes.get_mut(index), packet.payload()) {
-                let starts = packet.payload_unit_start_indicator();
-                lane.last_at = start;
-                if starts {
-                    lane.cadence.begins(self.last_pcr);
-                    for condemned in &mut self.condemned {
-                        if condemned.pid == lane.pid && condemned.until.is_none() {
-                            condemned.until = Some(start);
-                        }
-                    }
-                }
-                if lane.follows(packet.continuity_counter()) {
-                    let is_torn = lane.open.is_some_and(|open| open.torn);
-                    let has_ended = lane.take(start, starts, payload);
-                    self.whole_units += u32::from(has_ended && !is_torn);
-                    self.at_once &= !(has_ended && lane.video);
-                }
-            }
+        let Ok(packet) = Packet::parse(bytes) else { return };
+        if packet.transport_error_indicator() {
+            return;
         }
-        self.advance();
+        let pid = packet.pid();
+        if Some(pid) == self.pcr_pid
+            && let Some(pcr) = packet.adaptation_field().and_then(AdaptationField::pcr)
+        {
+            self.sample(pcr);
+        }
+        let index = usize::from(self.table[pid.index()]);
+        let Some(lane) = self.lanes.get_mut(index) else { return };
+        if packet.payload_at().is_none() {
+            return;
+        }
+        let Some(jumps) = lane.jumps(packet) else { return };
+        let torn = lane.unit.filter(|unit| unit.wait == Wait::All && unit.rest.is_torn());
+        if let (true, true, Some(unit)) = (jumps, packet.payload_unit_start_indicator(), torn) {
+            if self.tears.len() == TEARS_MAX {
+                self.tears.remove(0);
+            }
+            self.tears.push(Tear { from: unit.start, until: start });
+        }
+        let (ended, whole) = lane.take(self.time, start, packet);
+        self.whole_units += u32::from(whole);
+        if self.at_once && ended && lane.video {
+            self.at_once = false;
+            self.releasable = self.releasable.max(start);
+        }
     }
 
-    /// Bytes from the run's start that may be shown. Never less than before.
+    /// More has been received, and bytes had been coming for so long since that was last said.
+    pub fn pass(&mut self, flow: Duration) {
+        self.time.flow += i64::try_from(flow.as_micros()).map_or(0, |micros| micros * 27);
+        self.judge();
+    }
+
+    /// The end of what may be shown, in the run. Never less than before.
     #[must_use]
-    pub const fn releasable(&self) -> u64 {
+    pub fn releasable(&mut self) -> u64 {
+        if self.at_once {
+            self.releasable = self.position;
+            return self.releasable;
+        }
+        self.bound();
+        let waited = self.lanes.iter().filter_map(|lane| lane.unit).filter(|unit| unit.wait == Wait::All);
+        let mut whole = waited.map(|unit| unit.start).min().unwrap_or(self.position);
+        // Stepping back before one tear may step into another, each at most once.
+        for _ in 0..self.tears.len() {
+            let inside = |tear: &&Tear| tear.from < whole && whole <= tear.until;
+            let Some(tear) = self.tears.iter().find(inside) else { break };
+            whole = tear.from;
+        }
+        // What was let go stays so: a unit may have begun before its stream was known.
+        if whole > self.releasable {
+            self.releasable = whole;
+            self.whole_units = 0;
+            self.tears.retain(|tear| tear.until >= whole);
+        }
         self.releasable
     }
 
-    /// What is held back has been for too long in real time, which the source's clock does not tell when it comes with
-    /// the stream that is missing. Where nothing else is whole either, nobody waits for anything.
-    pub fn let_go(&mut self) {
-        if self.whole_units >= WHOLE_UNITS_MIN {
-            self.hold_nothing(HELD_TICKS_MAX);
+    /// Shows what may be shown of what is `held`, which are the packets behind those that have been. It is then the first so many
+    /// bytes; what nobody is to see has become null packets, and what waits alone has given way to the rest.
+    pub fn release(&mut self, held: &mut [u8]) -> usize {
+        let whole = self.releasable().saturating_sub(self.shown);
+        let whole = usize::try_from(whole).unwrap_or(usize::MAX).min(held.len());
+        let (packets, _) = held[..whole].as_chunks_mut::<PACKET_BYTES>();
+        if !self.condemned.is_empty() {
+            self.censor(packets);
         }
+        let alone = self.part(packets);
+        let shown = whole - alone * PACKET_BYTES;
+        self.shown += shown as u64;
+        if alone > 0 {
+            // All that is left before is what waits alone.
+            self.releasable = self.shown;
+        }
+        if !self.condemned.is_empty() {
+            let shown = self.shown;
+            self.condemned.retain(|condemned| condemned.until > shown);
+        }
+        shown
     }
 
-    /// Everything may be shown but what does not go on: what has been held for `ticks`, longer than its stream usually
-    /// needs, or behind which much else has come.
-    fn hold_nothing(&mut self, ticks: i64) {
-        let mut condemned = Vec::new();
+    /// Nothing follows: what waits alone or has only just begun is not going on any more. What is whole may be shown.
+    pub fn end(&mut self) {
+        self.at_once = false;
         for lane in &mut self.lanes {
-            let is_quiet = self.position - lane.last_at >= HELD_BYTES_MAX / 2;
-            if let Some(open) = lane.open.filter(|_| is_quiet || lane.cadence.is_stuck(ticks)) {
-                condemned.push((lane.pid, open.start));
+            if let Some(unit) = &mut lane.unit
+                && unit.wait != Wait::Nothing
+            {
+                unit.wait = if unit.rest.is_torn() { Wait::Alone } else { Wait::Nothing };
             }
-            lane.open = None;
-            lane.tear = None;
         }
-        for (pid, from) in condemned {
-            self.condemn(pid, from);
-        }
-        self.samples.clear();
-        self.releasable = self.position;
-        self.whole_units = 0;
+        self.tears.clear();
     }
 
-    fn sample(&mut self, position: u64, pcr: Pcr) {
-        self.last_pcr = Some(pcr);
-        let far = self.samples.back().map(|(_, last)| pcr.since(*last));
-        // A clock that steps back or jumps is another one.
-        if far.is_some_and(|ticks| !(0..=HELD_TICKS_MAX).contains(&ticks)) {
-            self.samples.clear();
-        }
-        if self.samples.back().is_none_or(|(_, last)| pcr.since(*last) >= SAMPLE_TICKS) {
-            if self.samples.len() == SAMPLES_MAX {
-                self.samples.pop_front();
+    fn censor(&self, packets: &mut [PacketBytes]) {
+        for (packet, position) in packets.iter_mut().zip((self.shown..).step_by(PACKET_BYTES)) {
+            let pid = Packet::parse(packet).ok().map(Packet::pid);
+            let is_condemned = |condemned: &Condemned| {
+                Some(condemned.pid) == pid && condemned.from <= position && position < condemned.until
+            };
+            if self.condemned.iter().any(is_condemned) {
+                *packet = NULL_PACKET;
             }
-            self.samples.push_back((position, pcr));
         }
     }
 
-    /// The time, by the source's clock, since a position.
-    fn held_ticks(&mut self, from: u64) -> i64 {
-        while self.samples.get(1).is_some_and(|(position, _)| *position <= from) {
-            self.samples.pop_front();
+    /// Moves what waits alone behind what does not. Returns how many packets that are.
+    fn part(&mut self, packets: &mut [PacketBytes]) -> usize {
+        let shown = self.shown;
+        let mut alone = 0;
+        for lane in &mut self.lanes {
+            let Some(unit) = lane.unit.as_mut().filter(|unit| unit.wait == Wait::Alone) else { continue };
+            let from = usize::try_from(unit.start.saturating_sub(shown)).unwrap_or(usize::MAX) / PACKET_BYTES;
+            // Those of other streams have moved behind it.
+            let Some(packets) = packets.get_mut(from.saturating_sub(alone)..) else { continue };
+            // A packet without payload does not count, and now comes before those that do.
+            let counter = unit.counter.before(1);
+            for packet in packets.iter_mut() {
+                if let Ok(mut packet) = PacketMut::parse(packet)
+                    && packet.view().pid() == lane.pid
+                    && !packet.view().has_payload()
+                {
+                    packet.set_continuity_counter(counter);
+                }
+            }
+            let is_of_it = |packet: &PacketBytes| {
+                Packet::parse(packet).is_ok_and(|packet| packet.pid() == lane.pid && packet.has_payload())
+            };
+            alone += move_behind(packets, &is_of_it);
         }
-        match (self.samples.front(), self.last_pcr) {
-            (Some((_, first)), Some(last)) => last.since(*first),
-            _ => 0,
+        if alone > 0 {
+            let start = shown + ((packets.len() - alone) * PACKET_BYTES) as u64;
+            let units = self.lanes.iter_mut().filter_map(|lane| lane.unit.as_mut());
+            for unit in units.filter(|unit| unit.wait == Wait::Alone && unit.start < start) {
+                unit.start = start;
+            }
+        }
+        alone
+    }
+
+    /// What is held back stays within its bound. What waits alone is not seen to go on any more then, and what has begun first
+    /// leaves as it comes.
+    fn bound(&mut self) {
+        if self.position - self.shown <= self.bytes_max {
+            return;
+        }
+        for lane in &mut self.lanes {
+            if let Some(unit) = lane.unit.take_if(|unit| unit.wait == Wait::Alone) {
+                self.condemned.push(Condemned { pid: lane.pid, from: unit.start, until: self.position });
+            }
+        }
+        loop {
+            let waited = self.lanes.iter_mut().filter_map(|lane| lane.unit.as_mut());
+            let first = waited.filter(|unit| unit.wait == Wait::All).min_by_key(|unit| unit.start);
+            let Some(unit) = first else { return };
+            if self.position - unit.start <= self.bytes_max {
+                return;
+            }
+            unit.wait = Wait::Nothing;
         }
     }
 
-    fn condemn(&mut self, pid: Pid, from: u64) {
-        self.condemned.retain(|condemned| condemned.pid != pid || condemned.until.is_some());
-        self.condemned.push(Condemned { pid, from, until: None });
+    fn sample(&mut self, pcr: Pcr) {
+        let ticks = self.last_pcr.replace(pcr).map_or(0, |last| pcr.since(last));
+        if (1..=CLOCK_STEP_MAX).contains(&ticks) {
+            self.time.clock += ticks;
+            self.judge();
+        }
     }
 
-    fn advance(&mut self) {
-        let open = self.lanes.iter().filter_map(|lane| lane.open).map(|open| open.start).min();
-        let mut whole = open.unwrap_or(self.position);
-        // Stepping back before one tear may step into another, each at most once.
-        for _ in 0..self.lanes.len() {
-            let inside = |tear: &Tear| tear.from < whole && whole <= tear.until;
-            let Some(tear) = self.lanes.iter().filter_map(|lane| lane.tear).find(inside) else { break };
-            whole = tear.from;
-        }
-        let too_much = self.position - whole > HELD_BYTES_MAX || self.held_ticks(whole) > HELD_TICKS_MAX;
-        if self.at_once {
-            self.releasable = self.position;
-        } else if too_much {
-            let ticks = self.held_ticks(whole);
-            self.hold_nothing(ticks);
-        } else {
-            // What was let go stays so: a unit may have begun before its stream was known.
-            if whole > self.releasable {
-                self.releasable = whole;
-                self.whole_units = 0;
+    /// Time has passed: what has been waited for long enough?
+    fn judge(&mut self) {
+        let time = self.time;
+        let others = self.whole_units >= WHOLE_UNITS_MIN;
+        for lane in &mut self.lanes {
+            let Some(unit) = &mut lane.unit else { continue };
+            let silence = time.since(lane.last);
+            let usual = lane.habits.silence_max();
+            match unit.wait {
+                Wait::Nothing => {}
+                Wait::Alone => {
+                    if silence > GONE_AFTER {
+                        let condemned = Condemned { pid: lane.pid, from: unit.start, until: self.position };
+                        self.condemned.push(condemned);
+                        lane.unit = None;
+                    }
+                }
+                Wait::All if unit.rest == PesRest::Perhaps && silence >= ENDED_AFTER => {
+                    lane.unit = None;
+                    self.whole_units += 1;
+                }
+                Wait::All
+                    if others && silence > usual.map_or(STUCK_AFTER, |usual| usual.max(STUCK_AFTER)) =>
+                {
+                    let should_go_on = match unit.rest {
+                        PesRest::Bytes(left) => left > 0,
+                        PesRest::More => usual.is_some(),
+                        PesRest::Perhaps => false,
+                    };
+                    unit.wait = if should_go_on { Wait::Alone } else { Wait::Nothing };
+                }
+                Wait::All => {
+                    let ticks_max = if lane.video { PICTURE_TICKS_MAX } else { SOUND_TICKS_MAX };
+                    let goes_on = silence < GOES_ON_WITHIN && (others || !unit.torn);
+                    if goes_on && time.since(unit.began) > ticks_max {
+                        unit.wait = Wait::Nothing;
+                    }
+                }
             }
         }
     }
 }
 
-impl Lane {
-    /// False for a repetition.
-    fn follows(&mut self, counter: ContinuityCounter) -> bool {
-        let Some(last) = self.counter.replace(counter) else { return true };
-        if let Some(open) = &mut self.open {
-            open.torn |= counter != last && counter != last.next();
+/// Moves the packets of a kind behind the others, each kind in its order. Returns how many there are.
+fn move_behind(packets: &mut [PacketBytes], is_of_it: &impl Fn(&PacketBytes) -> bool) -> usize {
+    match packets {
+        [] => 0,
+        [packet] => usize::from(is_of_it(packet)),
+        packets => {
+            let middle = packets.len() / 2;
+            let left = move_behind(&mut packets[..middle], is_of_it);
+            let right = move_behind(&mut packets[middle..], is_of_it);
+            let end = packets.len() - right;
+            packets[middle - left..end].rotate_left(left);
+            left + right
         }
-        counter != last
+    }
+}
+
+impl Lane {
+    fn new(pid: Pid, time: Time) -> Self {
+        Self {
+            pid,
+            video: false,
+            habits: Habits::default(),
+            began: None,
+            last: time,
+            unit: None,
+            counter: None,
+            tail: 0,
+            stuck: 0,
+        }
     }
 
-    /// Takes a payload. True when a PES packet has ended, with this packet or before it.
-    fn take(&mut self, position: u64, starts: bool, payload: &[u8]) -> bool {
-        let bytes = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+    /// Whether the counter of a packet with payload does not follow; `None` for a repetition.
+    fn jumps(&mut self, packet: Packet<'_>) -> Option<bool> {
+        let counter = packet.continuity_counter();
+        let tail = packet.bytes().last_chunk().map_or(0, |tail| u64::from_le_bytes(*tail));
+        let same = std::mem::replace(&mut self.tail, tail) == tail;
+        let Some(last) = self.counter.replace(counter) else { return Some(false) };
+        if counter == last && same {
+            return None;
+        }
+        self.stuck = if counter == last { self.stuck.saturating_add(1) } else { 0 };
+        // Twice in a row is no accident: nobody counts there.
+        let jumps = counter != last.next() && self.stuck < 2;
+        if let Some(unit) = &mut self.unit {
+            // Where another one begins nothing of this one need be missing.
+            unit.torn |= jumps && (!packet.payload_unit_start_indicator() || unit.rest.is_torn());
+        }
+        Some(jumps)
+    }
+
+    /// Takes a packet with payload. Whether a PES packet has ended, with this packet or before it, and whether it was whole.
+    fn take(&mut self, time: Time, position: u64, packet: Packet<'_>) -> (bool, bool) {
+        let starts = packet.payload_unit_start_indicator();
+        let mut ended = false;
+        let mut whole = false;
         if starts {
-            let ended = self.open.is_some();
-            let rest = match payload {
-                [0, 0, 1, _, high, low, ..] if [*high, *low] != [0, 0] => {
-                    let whole = PREFIX_BYTES + u32::from(u16::from_be_bytes([*high, *low]));
-                    Rest::Bytes(whole.saturating_sub(bytes))
-                }
-                _ => Rest::Unknown,
-            };
-            if let Some(torn) = self.open.filter(|open| open.torn || open.rest != Rest::Unknown) {
-                let from =
-                    self.tear.filter(|tear| tear.until >= torn.start).map_or(torn.start, |tear| tear.from);
-                self.tear = Some(Tear { from, until: position });
+            if let Some(began) = self.began.replace(time) {
+                ended = true;
+                self.habits.begins(time.clock - began.clock);
             }
-            self.open = (rest != Rest::Bytes(0)).then_some(Open { start: position, rest, torn: false });
-            return ended || self.open.is_none();
+            if let Some(unit) = self.unit.take() {
+                whole = !unit.torn;
+                self.ended(unit);
+            }
+            let lasts_long = self.habits.lasts > if self.video { PICTURE_TICKS_MAX } else { SOUND_TICKS_MAX };
+            self.unit = Some(Unit {
+                start: position,
+                began: time,
+                counter: packet.continuity_counter(),
+                rest: PesRest::behind(PesRest::Perhaps, packet),
+                wait: if lasts_long { Wait::Nothing } else { Wait::All },
+                torn: false,
+            });
+        } else if let Some(unit) = &mut self.unit {
+            unit.rest = PesRest::behind(unit.rest, packet);
+            if unit.wait == Wait::Alone {
+                // It goes on after all.
+                (unit.wait, unit.began) = (Wait::All, time);
+            }
         }
-        let Some(Open { rest: Rest::Bytes(left), .. }) = &mut self.open else { return false };
-        *left = left.saturating_sub(bytes);
-        let ended = *left == 0;
-        if ended {
-            self.open = None;
+        self.last = time;
+        if let Some(unit) = self.unit.take_if(|unit| unit.rest == PesRest::Bytes(0)) {
+            self.ended(unit);
+            return (true, whole || !unit.torn);
         }
-        ended
+        (ended, whole)
+    }
+
+    /// What was begun has its end in the last packet.
+    fn ended(&mut self, unit: Unit) {
+        self.habits.lasts = longest(self.habits.lasts, self.last.since(unit.began));
     }
 }
 
@@ -376,6 +572,7 @@ mod tests {
         Programme {
             transport_stream_id: 1,
             pat_version: 0,
+            alone: true,
             pmt_pid: Pid::new(0x1000).unwrap(),
             pmt: Pmt::parse(Section::parse(&section).unwrap()).unwrap(),
         }
@@ -416,11 +613,15 @@ mod tests {
             (&[0x06, 0x0F], true, [1, 2, 2, 4, 5, 5, 7, 8]),
             (&[0x06], false, [1, 2, 3, 4, 5, 6, 7, 8]),
         ] {
-            let mut holdback = Holdback::new(at_once);
+            let mut holdback = Holdback::new(at_once, HELD_BYTES_MAX);
             holdback.set_programme(Some(&programme(stream_types)));
             assert_eq!(released(&mut holdback, &stream), expected, "{stream_types:x?}, at once: {at_once}");
         }
-        assert_eq!(released(&mut Holdback::new(false), &stream), [1, 2, 3, 4, 5, 6, 7, 8], "no programme");
+        assert_eq!(
+            released(&mut Holdback::new(false, HELD_BYTES_MAX), &stream),
+            [1, 2, 3, 4, 5, 6, 7, 8],
+            "no programme"
+        );
     }
 
     #[test]
@@ -430,63 +631,226 @@ mod tests {
         stream.push_pes(AUDIO, &bounded(300), 184);
         stream.push_pes(AUDIO, &bounded(300), 184);
         stream.packets.remove(1);
-        let mut holdback = Holdback::new(false);
+        let mut holdback = Holdback::new(false, HELD_BYTES_MAX);
         holdback.set_programme(Some(&programme(&[0x06, 0x0F])));
         assert_eq!(released(&mut holdback, &stream), [0, 0, 3, 3, 5]);
     }
 
-    #[test]
-    fn no_more_is_held_back_than_half_a_second_by_the_clock() {
-        let mut stream = Stream::default();
-        for tenths in 0..8 {
-            let pcr = Some(Pcr::from_ticks(Pcr::MODULUS - 2_700_000 + tenths * 2_700_000));
-            stream.push(Fields { unit_start: tenths == 0, pcr, ..VIDEO }, &[0, 0, 1, 0xE0, 0, 0, 9]);
+    /// The clock so many milliseconds after a time at which it wraps soon.
+    fn pcr(millis: u64) -> Option<Pcr> {
+        Some(Pcr::from_ticks(Pcr::MODULUS - 2_700_000 + millis * 27_000))
+    }
+
+    const CLOCK: Fields = Fields { pid: 0x1FF, ..Fields::NONE };
+
+    /// A programme whose clock is on a PID of its own.
+    fn with_clock(stream_types: &[u8]) -> Programme {
+        let mut programme = programme(stream_types);
+        programme.pmt.pcr_pid = Pid::new(CLOCK.pid);
+        programme
+    }
+
+    /// What viewers get, and what they have not got in the end.
+    fn play(holdback: &mut Holdback, stream: &Stream) -> (Vec<PacketBytes>, Vec<PacketBytes>) {
+        let mut held: Vec<u8> = Vec::new();
+        let mut shown: Vec<u8> = Vec::new();
+        for packet in &stream.packets {
+            holdback.packet(packet);
+            held.extend(packet);
+            let free = holdback.release(&mut held);
+            shown.extend(held.drain(..free));
         }
-        let mut holdback = Holdback::new(false);
-        holdback.set_programme(Some(&programme(&[0x1B])));
-        assert_eq!(released(&mut holdback, &stream), [0, 0, 0, 0, 0, 0, 7, 8]);
+        (shown.as_chunks().0.to_vec(), held.as_chunks().0.to_vec())
+    }
+
+    fn of(pid: u16, packets: &[PacketBytes]) -> Vec<PacketBytes> {
+        let [high, low] = pid.to_be_bytes();
+        packets.iter().filter(|packet| [packet[1] & 0x1F, packet[2]] == [high, low]).copied().collect()
+    }
+
+    /// A picture every 40 ms and sound every 20 ms, both whole, from one time to another. The clock comes every 20 ms.
+    fn steady(stream: &mut Stream, millis: std::ops::Range<u64>, with_video: bool) {
+        for millis in millis.step_by(20) {
+            stream.push(Fields { pcr: pcr(millis), ..CLOCK }, &[]);
+            if with_video && millis.is_multiple_of(40) {
+                stream.push_pes(VIDEO, &pes(0xE0, None, &[1; 300]), 184);
+            }
+            stream.push_pes(AUDIO, &bounded(300), 184);
+        }
     }
 
     #[test]
-    fn what_is_let_go_may_be_shown_with_all_that_follows_until_the_next_picture() {
+    fn a_picture_is_waited_for_as_long_as_more_of_it_comes_whatever_its_size() {
         let mut stream = Stream::default();
-        stream.push_pes(VIDEO, &pes(0xE0, None, &[1; 300]), 184);
-        for _ in 0..WHOLE_UNITS_MIN {
-            stream.push_pes(AUDIO, &bounded(10), 184);
+        steady(&mut stream, 0..400, true);
+        // A key picture that takes 1.6 s and 4 MB, with sound in between.
+        stream.push(Fields { unit_start: true, ..VIDEO }, &pes(0xE0, None, &[2; 184 - 9]));
+        for millis in (400..2000).step_by(20) {
+            stream.push(Fields { pcr: pcr(millis), ..CLOCK }, &[]);
+            (0..280).for_each(|_| stream.push(VIDEO, &[3; 184]));
+            stream.push_pes(AUDIO, &bounded(300), 184);
         }
-        let mut holdback = Holdback::new(false);
+        let whole = stream.packets.len();
+        steady(&mut stream, 2000..2400, true);
+        let mut holdback = Holdback::new(false, HELD_BYTES_MAX);
+        holdback.set_programme(Some(&with_clock(&[0x1B, 0x0F])));
+        let mut released = released(&mut holdback, &stream);
+        assert!(released[whole - 1] < 200, "{}", released[whole - 1]);
+        assert!(released.pop().unwrap() > u64::try_from(whole).unwrap());
+        let mut holdback = Holdback::new(false, HELD_BYTES_MAX);
+        holdback.set_programme(Some(&with_clock(&[0x1B, 0x0F])));
+        let (shown, held) = play(&mut holdback, &stream);
+        assert_eq!([shown, held].concat(), stream.packets);
+    }
+
+    #[test]
+    fn what_is_not_worth_waiting_for_leaves_as_it_comes_and_nothing_is_taken_from_it() {
+        // Sound that takes 600 ms, again and again, and pictures that take 40.
+        let mut stream = Stream::default();
+        for millis in (0..6000).step_by(20) {
+            stream.push(Fields { pcr: pcr(millis), ..CLOCK }, &[]);
+            if millis % 40 == 0 {
+                stream.push_pes(VIDEO, &pes(0xE0, None, &[1; 300]), 184);
+            }
+            if millis % 600 == 0 {
+                stream.push(Fields { unit_start: true, ..AUDIO }, &bounded(30 * 184 - 9)[..184]);
+            } else {
+                stream.push(AUDIO, &[7; 184]);
+            }
+        }
+        let mut holdback = Holdback::new(false, HELD_BYTES_MAX);
+        holdback.set_programme(Some(&with_clock(&[0x1B, 0x0F])));
+        let waits: Vec<_> =
+            (1..).zip(released(&mut holdback, &stream)).map(|(came, released)| came - released).collect();
+        let per_second = stream.packets.len() / 6;
+        let longest = |packets: &[u64]| *packets.iter().max().unwrap();
+        assert!(longest(&waits[..per_second]) < u64::try_from(per_second).unwrap() * 6 / 10);
+        // Once that is known, sound is not waited for, and pictures are.
+        assert!((4..=8).contains(&longest(&waits[per_second..])), "{}", longest(&waits[per_second..]));
+        let mut holdback = Holdback::new(false, HELD_BYTES_MAX);
+        holdback.set_programme(Some(&with_clock(&[0x1B, 0x0F])));
+        let (shown, held) = play(&mut holdback, &stream);
+        assert_eq!([shown, held].concat(), stream.packets);
+    }
+
+    #[test]
+    fn no_more_is_held_back_than_its_bytes() {
+        const HELD: u64 = 50 * 188;
+        let mut stream = Stream::default();
+        stream.push_pes(VIDEO, &pes(0xE0, None, &vec![1; 60_000]), 184);
+        let mut holdback = Holdback::new(false, HELD);
+        holdback.set_programme(Some(&programme(&[0x1B])));
+        let released = released(&mut holdback, &stream);
+        for (packets, released) in (1..).zip(released) {
+            assert_eq!(released, if packets <= HELD / 188 { 0 } else { packets }, "after {packets} packets");
+        }
+    }
+
+    /// A picture stops in its middle, and sound goes on.
+    fn stuck(going_on: u64) -> (Stream, PacketBytes) {
+        let mut stream = Stream::default();
+        steady(&mut stream, 0..1000, true);
+        let whole_pictures = of(VIDEO.pid, &stream.packets).len();
+        stream.push(Fields { unit_start: true, ..VIDEO }, &pes(0xE0, None, &[2; 184 - 9]));
+        stream.push(VIDEO, &[3; 184]);
+        steady(&mut stream, 1000..1000 + going_on, false);
+        let torn = of(VIDEO.pid, &stream.packets)[whole_pictures];
+        (stream, torn)
+    }
+
+    #[test]
+    fn sound_does_not_wait_for_a_picture_that_does_not_go_on_and_nobody_sees_that() {
+        for (going_on, lost) in [(5000, false), (12_000, true)] {
+            let (stream, torn) = stuck(going_on);
+            let mut holdback = Holdback::new(false, HELD_BYTES_MAX);
+            holdback.set_programme(Some(&with_clock(&[0x1B, 0x0F])));
+            let (shown, held) = play(&mut holdback, &stream);
+            assert_eq!(of(AUDIO.pid, &shown), of(AUDIO.pid, &stream.packets), "{going_on}");
+            assert!(!shown.contains(&torn), "{going_on}");
+            assert_eq!(held.first() == Some(&torn), !lost, "{going_on}");
+        }
+    }
+
+    #[test]
+    fn a_picture_that_goes_on_after_all_is_seen_whole() {
+        for begins_anew in [false, true] {
+            let (mut stream, _) = stuck(3000);
+            if !begins_anew {
+                stream.push(VIDEO, &[4; 100]);
+            }
+            steady(&mut stream, 4000..4400, true);
+            let mut holdback = Holdback::new(false, HELD_BYTES_MAX);
+            holdback.set_programme(Some(&with_clock(&[0x1B, 0x0F])));
+            let (shown, held) = play(&mut holdback, &stream);
+            for pid in [VIDEO.pid, AUDIO.pid] {
+                let came = [of(pid, &shown), of(pid, &held)].concat();
+                assert_eq!(came, of(pid, &stream.packets), "{pid:#x}, begins anew: {begins_anew}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_still_picture_that_has_come_whole_holds_up_nothing() {
+        let mut stream = Stream::default();
+        steady(&mut stream, 0..400, true);
+        let pictures = of(VIDEO.pid, &stream.packets);
+        steady(&mut stream, 400..700, false);
+        let mut holdback = Holdback::new(false, HELD_BYTES_MAX);
+        holdback.set_programme(Some(&with_clock(&[0x1B, 0x0F])));
+        let (shown, held) = play(&mut holdback, &stream);
+        assert_eq!((of(VIDEO.pid, &shown), held), (pictures, Vec::new()));
+    }
+
+    #[test]
+    fn without_a_clock_the_time_tells_in_which_bytes_come() {
+        let (stream, torn) = stuck(1000);
+        let mut holdback = Holdback::new(false, HELD_BYTES_MAX);
         holdback.set_programme(Some(&programme(&[0x1B, 0x0F])));
-        assert_eq!(released(&mut holdback, &stream), [0; 6]);
-        holdback.let_go();
-        assert_eq!(holdback.releasable(), 6 * 188);
-        stream.packets.clear();
-        stream.push_pes(AUDIO, &bounded(10), 184);
-        stream.push_pes(VIDEO, &pes(0xE0, None, &[1; 10]), 184);
-        assert_eq!(released(&mut holdback, &stream), [7, 7]);
+        let (mut held, mut shown) = (Vec::new(), Vec::new());
+        for packet in &stream.packets {
+            holdback.packet(packet);
+            holdback.pass(Duration::from_millis(4));
+            held.extend(packet);
+            let free = holdback.release(&mut held);
+            shown.extend(held.drain(..free));
+        }
+        assert!(held.len() < 3 * 188);
+        // Nothing says that it should go on: how often it comes is not known.
+        assert!(shown.as_chunks().0.contains(&torn));
     }
 
     #[test]
     fn where_nothing_becomes_whole_nothing_is_let_go() {
         let mut stream = Stream::default();
-        stream.push_pes(VIDEO, &pes(0xE0, None, &[1; 300]), 184);
+        stream.push(Fields { unit_start: true, ..VIDEO }, &pes(0xE0, None, &[1; 184 - 9]));
         stream.push_pes(AUDIO, &bounded(10), 184);
-        let mut holdback = Holdback::new(false);
+        let mut holdback = Holdback::new(false, HELD_BYTES_MAX);
         holdback.set_programme(Some(&programme(&[0x1B, 0x0F])));
-        assert_eq!(released(&mut holdback, &stream), [0, 0, 0]);
-        holdback.let_go();
+        assert_eq!(released(&mut holdback, &stream), [0, 0]);
+        (0..100).for_each(|_| holdback.pass(Duration::from_millis(100)));
         assert_eq!(holdback.releasable(), 0);
     }
 
     #[test]
-    fn no_more_is_held_back_than_its_bytes() {
+    fn at_the_end_what_is_whole_leaves_and_what_is_torn_does_not() {
         let mut stream = Stream::default();
-        stream.push_pes(VIDEO, &pes(0xE0, None, &vec![1; 600_000]), 184);
-        let mut holdback = Holdback::new(false);
-        holdback.set_programme(Some(&programme(&[0x1B])));
-        let released = released(&mut holdback, &stream);
-        let held = HELD_BYTES_MAX / 188;
-        for (packets, released) in (1..).zip(released) {
-            assert_eq!(released, if packets <= held { 0 } else { packets }, "after {packets} packets");
+        stream.push_pes(VIDEO, &pes(0xE0, None, &[1; 300]), 184);
+        stream.push_pes(AUDIO, &bounded(10), 184);
+        let whole = stream.packets.clone();
+        let mut torn = Stream::default();
+        torn.push(Fields { unit_start: true, ..VIDEO }, &pes(0xE0, None, &[2; 184 - 9]));
+        let sound = &whole[2..];
+        for (packets, expected) in
+            [(whole.clone(), whole.clone()), ([&torn.packets, sound].concat(), sound.to_vec())]
+        {
+            let mut holdback = Holdback::new(false, HELD_BYTES_MAX);
+            holdback.set_programme(Some(&programme(&[0x1B, 0x0F])));
+            packets.iter().for_each(|packet| holdback.packet(packet));
+            let mut held = packets.concat();
+            assert_eq!(holdback.release(&mut held), 0);
+            holdback.end();
+            let free = holdback.release(&mut held);
+            assert_eq!(held[..free].as_chunks::<188>().0, expected);
         }
     }
 
@@ -494,7 +858,7 @@ mod tests {
     fn what_was_let_go_is_not_taken_back() {
         let mut stream = Stream::default();
         stream.push_pes(VIDEO, &pes(0xE0, None, &[1; 500]), 184);
-        let mut holdback = Holdback::new(false);
+        let mut holdback = Holdback::new(false, HELD_BYTES_MAX);
         holdback.packet(&stream.packets[0]);
         holdback.set_programme(Some(&programme(&[0x1B])));
         holdback.packet(&stream.packets[1]);
@@ -504,21 +868,24 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_of_a_stream_that_is_gone_is_condemned_and_a_missing_table_says_nothing() {
-        let mut stream = Stream::default();
-        stream.push_pes(VIDEO, &pes(0xE0, None, &[1; 300]), 184);
-        stream.push_pes(VIDEO, &pes(0xE0, None, &[1; 300]), 184);
-        let mut holdback = Holdback::new(false);
-        holdback.set_programme(Some(&programme(&[0x1B, 0x0F])));
-        let shown = released(&mut holdback, &stream).pop().unwrap();
-        holdback.set_programme(None);
-        assert_eq!((holdback.releasable() / 188, holdback.condemned()), (shown, &[][..]));
-        holdback.set_programme(Some(&programme(&[])));
-        let condemned =
-            Condemned { pid: Pid::new(0x100).unwrap(), from: shown * 188, until: Some(holdback.position) };
-        assert_eq!(holdback.condemned(), [condemned]);
-        holdback.shown(holdback.position);
-        assert_eq!(holdback.condemned(), []);
-        assert_eq!(holdback.releasable(), holdback.position);
+    fn of_a_stream_that_is_gone_a_torn_picture_is_seen_by_nobody_and_a_whole_one_is() {
+        let torn = pes(0xE0, None, &[1; 2 * 184 - 9]);
+        let whole = pes(0xE0, None, &[1; 300]);
+        for (last, is_seen) in [(torn, false), (whole, true)] {
+            let mut stream = Stream::default();
+            stream.push_pes(VIDEO, &pes(0xE0, None, &[1; 300]), 184);
+            stream.push_pes(VIDEO, &last, 184);
+            let mut holdback = Holdback::new(false, HELD_BYTES_MAX);
+            holdback.set_programme(Some(&programme(&[0x1B, 0x0F])));
+            let (shown, mut held) = play(&mut holdback, &stream);
+            assert_eq!((shown.len(), held.len()), (2, 2));
+            // A missing table says nothing.
+            holdback.set_programme(None);
+            assert_eq!(holdback.release(held.as_flattened_mut()), 0);
+            holdback.set_programme(Some(&programme(&[])));
+            assert_eq!(holdback.release(held.as_flattened_mut()), 2 * 188);
+            let expected = if is_seen { stream.packets[2..].to_vec() } else { vec![NULL_PACKET; 2] };
+            assert_eq!(held, expected);
+        }
     }
 }

@@ -14,5 +14,5 @@ pub use provider::{ProviderCooldowns, ProviderScope, cooldown_with};
 mod holdback;
 pub mod splice;
 
-pub use holdback::{Condemned, HELD_BYTES_MAX, Holdback};
+pub use holdback::{HELD_BYTES_MAX, HELD_BYTES_USUAL, Holdback};
 pub use splice::{BoundaryReport, Lead, Run, RunKind, Splice, SpliceCounts};

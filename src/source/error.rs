@@ -6,6 +6,9 @@ use std::time::Duration;
 use crate::base::{ChildExit, redact};
 use crate::source::sniff::Body;
 
+/// Programmes that a failure lists.
+const LISTED_MAX: usize = 16;
+
 /// What went wrong. Decisions are taken by this, not by texts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
@@ -39,6 +42,8 @@ pub enum Kind {
     NoEntryPoint,
     /// What is there can be read by nobody without its key.
     Scrambled,
+    /// The programme that was asked for is not in the stream.
+    NoProgramme,
     /// ffmpeg could not be run.
     Spawn,
 }
@@ -82,7 +87,7 @@ impl SourceError {
     #[must_use]
     pub fn new(kind: Kind, text: &str) -> Self {
         let origin = match kind {
-            Kind::Unusable | Kind::OwnServer | Kind::UnsupportedMode => Origin::Setup,
+            Kind::Unusable | Kind::OwnServer | Kind::UnsupportedMode | Kind::NoProgramme => Origin::Setup,
             Kind::Spawn => Origin::Host,
             Kind::Unresolved
             | Kind::Connection
@@ -105,6 +110,23 @@ impl SourceError {
     #[must_use]
     pub fn request(kind: Kind, detail: impl fmt::Display) -> Self {
         Self::new(kind, &format!("request upstream stream failed: {detail}"))
+    }
+
+    /// The stream has other programmes than the one that the source is set to.
+    #[must_use]
+    pub fn no_programme(number: u16, present: &[u16]) -> Self {
+        let mut text = format!("programme {number} is not in the stream, which has ");
+        match present {
+            [] => text.push_str("none"),
+            present => {
+                let listed: Vec<String> = present.iter().take(LISTED_MAX).map(u16::to_string).collect();
+                text.push_str(&listed.join(", "));
+                if present.len() > LISTED_MAX {
+                    text.push_str(", and others");
+                }
+            }
+        }
+        Self::new(Kind::NoProgramme, &text)
     }
 
     /// The source is this very server, and what it gives would go round for ever.
@@ -241,6 +263,7 @@ impl SourceError {
             | Kind::Inventory
             | Kind::NoEntryPoint
             | Kind::Scrambled
+            | Kind::NoProgramme
             | Kind::Spawn => 502,
         }
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::source::error::{Kind, SourceError};
+use crate::source::list::is_list_name;
 use crate::source::scheme::Scheme;
 
 /// The setting `STREAM_MODE`.
@@ -94,6 +95,10 @@ pub fn plan(mode: Mode, url: &str) -> Result<Opening, SourceError> {
     }
     let scheme = Scheme::of(url);
     match mode {
+        // What it names is opened by the mode's own means.
+        Mode::Auto | Mode::FfmpegCopy | Mode::FfmpegTranscode if scheme.is_http() && is_list_name(url) => {
+            Ok(Opening::Direct)
+        }
         // A playlist is known by its name before anything is asked for: providers count connections.
         Mode::Auto if scheme.is_http() && !is_playlist(url) => Ok(Opening::Direct),
         Mode::Auto | Mode::FfmpegCopy => Ok(Opening::Ffmpeg(Remux::Copy)),
@@ -113,6 +118,13 @@ pub fn plan_after(mode: Mode, opening: Opening, failure: &SourceError) -> Option
         // A page or an error in JSON is no media for ffmpeg either, and asking again costs a connection.
         (Mode::Auto, Opening::Direct, Kind::NotTransportStream(body)) if body.may_be_media() => {
             Some(Opening::Ffmpeg(Remux::Copy))
+        }
+        // What has the name of a list and is none.
+        (Mode::FfmpegCopy, Opening::Direct, Kind::NotTransportStream(body)) if body.may_be_media() => {
+            Some(Opening::Ffmpeg(Remux::Copy))
+        }
+        (Mode::FfmpegTranscode, Opening::Direct, Kind::NotTransportStream(body)) if body.may_be_media() => {
+            Some(Opening::Ffmpeg(Remux::Transcode))
         }
         (
             Mode::Auto | Mode::Direct | Mode::FfmpegCopy | Mode::FfmpegTranscode,
@@ -171,6 +183,9 @@ mod tests {
             (Mode::Auto, "http://h/live/index.M3U8?token=1", Some(copy)),
             (Mode::Auto, "http://h/live/manifest.mpd", Some(copy)),
             (Mode::Auto, "http://h/live?file=a.m3u8", Some(direct)),
+            (Mode::Auto, "http://h/radio.m3u", Some(direct)),
+            (Mode::FfmpegCopy, "http://h/radio.pls?x=1", Some(direct)),
+            (Mode::FfmpegTranscode, "/srv/radio.pls", Some(transcode)),
             (Mode::Auto, "udp://@239.0.0.1:1234", Some(copy)),
             (Mode::Auto, "test://pattern", Some(copy)),
             (Mode::Auto, "/srv/x.ts", Some(copy)),
@@ -191,13 +206,21 @@ mod tests {
     }
 
     #[test]
-    fn only_auto_turns_to_ffmpeg_and_only_for_what_may_be_media() {
+    fn what_may_be_media_is_opened_by_ffmpeg_after_all_unless_the_mode_forbids_it() {
         let body = |body| SourceError::new(Kind::NotTransportStream(body), "x");
         let copy = Some(Opening::Ffmpeg(Remux::Copy));
         for (mode, opening, failure, expected) in [
             (Mode::Auto, Opening::Direct, body(Body::Hls), copy),
             (Mode::Auto, Opening::Direct, body(Body::Unknown), copy),
             (Mode::Auto, Opening::Direct, body(Body::Html), None),
+            (Mode::Auto, Opening::Direct, body(Body::List), None),
+            (Mode::FfmpegCopy, Opening::Direct, body(Body::TransportStream), copy),
+            (
+                Mode::FfmpegTranscode,
+                Opening::Direct,
+                body(Body::Hls),
+                Some(Opening::Ffmpeg(Remux::Transcode)),
+            ),
             (Mode::Auto, Opening::Direct, body(Body::Json), None),
             (Mode::Auto, Opening::Direct, SourceError::status(404, "", None), None),
             (Mode::Auto, Opening::Ffmpeg(Remux::Copy), body(Body::Hls), None),

@@ -6,14 +6,21 @@
 use crate::base::limits::PREVIEW_BYTES_MAX;
 use crate::base::redact;
 use crate::source::error::{Kind, SourceError};
+use crate::source::list::{self, Listing};
+use crate::ts::Codec;
+use crate::ts::es::AudioFormat;
 
 /// What a body looks like.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Body {
     /// An MPEG transport stream.
     TransportStream,
-    /// An HLS playlist, or a plain M3U.
+    /// An HLS playlist.
     Hls,
+    /// A list that names streams.
+    List,
+    /// Sound without a container.
+    Sound(Sound),
     /// A DASH manifest.
     Dash,
     /// Media in another container.
@@ -39,6 +46,8 @@ impl Body {
         match self {
             Self::TransportStream => "MPEG-TS",
             Self::Hls => "HLS playlist",
+            Self::List => "playlist",
+            Self::Sound(sound) => sound.name(),
             Self::Dash => "DASH manifest",
             Self::OtherContainer(name) => name,
             Self::Html => "HTML",
@@ -54,8 +63,13 @@ impl Body {
     #[must_use]
     pub const fn may_be_media(self) -> bool {
         match self {
-            Self::TransportStream | Self::Hls | Self::Dash | Self::OtherContainer(_) | Self::Unknown => true,
-            Self::Html | Self::Json | Self::Xml | Self::Text | Self::Empty => false,
+            Self::TransportStream
+            | Self::Hls
+            | Self::Sound(_)
+            | Self::Dash
+            | Self::OtherContainer(_)
+            | Self::Unknown => true,
+            Self::List | Self::Html | Self::Json | Self::Xml | Self::Text | Self::Empty => false,
         }
     }
 
@@ -65,15 +79,83 @@ impl Body {
     }
 }
 
+/// Sound as radio stations send it: frames, one behind the other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sound {
+    /// MPEG audio of any layer.
+    Mp3,
+    /// AAC in ADTS.
+    Adts,
+    /// AC-3 or E-AC-3.
+    Ac3,
+    /// Behind a tag that may hold a picture.
+    Tagged,
+}
+
+impl Sound {
+    /// The word for it in error texts.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Mp3 => "MPEG audio",
+            Self::Adts => "AAC",
+            Self::Ac3 => "AC-3",
+            Self::Tagged => "audio with ID3",
+        }
+    }
+
+    /// ffmpeg's name for it, where that is certain.
+    #[must_use]
+    pub const fn demuxer(self) -> Option<&'static str> {
+        match self {
+            Self::Mp3 => Some("mp3"),
+            Self::Adts => Some("aac"),
+            Self::Ac3 | Self::Tagged => None,
+        }
+    }
+
+    fn of(bytes: &[u8]) -> Option<Self> {
+        [(Codec::Mpeg2Audio, Self::Mp3), (Codec::Aac, Self::Adts), (Codec::Ac3, Self::Ac3)]
+            .into_iter()
+            .find(|(codec, _)| AudioFormat::is_stream_of(*codec, bytes, SOUND_FRAMES, SOUND_WITHIN))
+            .map(|(_, sound)| sound)
+    }
+}
+
 /// Collects a body's first bytes until it is known what it is.
 #[derive(Debug, Default)]
 pub struct Sniffer {
     held: Vec<u8>,
     /// Set once: later bytes change nothing.
     decided: Option<Body>,
+    /// A stream is not what is asked for.
+    lists_only: bool,
 }
 
 impl Sniffer {
+    /// A look at what may be a list, or else is to be read by other means.
+    #[must_use]
+    pub fn for_lists() -> Self {
+        Self { lists_only: true, ..Self::default() }
+    }
+
+    /// Whether a body can be read as it is.
+    #[must_use]
+    pub fn is_suitable(&self, body: Body) -> bool {
+        body == Body::TransportStream && !self.lists_only
+    }
+
+    /// The text of a list, as far as its lines are whole.
+    #[must_use]
+    pub fn into_text(mut self) -> Vec<u8> {
+        // Of a text that was not known to be one only the beginning is kept.
+        if self.decided == Some(Body::Text) && self.held.len() >= TEXT_BYTES {
+            let last = self.held.iter().rposition(|byte| *byte == b'\n').unwrap_or(0);
+            self.held.truncate(last);
+        }
+        self.held
+    }
+
     /// Looks at the next bytes. The answer stays `None` until they suffice, at most for [`SNIFF_BYTES_MAX`].
     pub fn push(&mut self, bytes: &[u8]) -> Option<Body> {
         if self.decided.is_none() {
@@ -81,7 +163,8 @@ impl Sniffer {
             if self.held.is_empty() {
                 self.decided =
                     decide(&bytes[..bytes.len().min(SNIFF_BYTES_MAX)], bytes.len() >= SNIFF_BYTES_MAX);
-                let kept = if self.decided.is_some() { PREVIEW_SOURCE_BYTES } else { SNIFF_BYTES_MAX };
+                let needs_little = self.decided.is_some_and(|body| body != Body::List);
+                let kept = if needs_little { PREVIEW_SOURCE_BYTES } else { SNIFF_BYTES_MAX };
                 self.held.extend_from_slice(&bytes[..bytes.len().min(kept)]);
             } else {
                 let room = SNIFF_BYTES_MAX - self.held.len();
@@ -145,8 +228,17 @@ fn decide(bytes: &[u8], complete: bool) -> Option<Body> {
     if text.is_empty() {
         return complete.then_some(if bytes.is_empty() { Body::Empty } else { Body::Unknown });
     }
+    match list::listing(text, complete) {
+        Some(Listing::Hls) => return Some(Body::Hls),
+        Some(Listing::Plain) => return Some(Body::List),
+        Some(Listing::Undecided) => return None,
+        None => {}
+    }
     if let Some(body) = by_magic(bytes, text) {
         return Some(body);
+    }
+    if let Some(sound) = Sound::of(bytes) {
+        return Some(Body::Sound(sound));
     }
     let is_text = is_text(&bytes[..bytes.len().min(TEXT_BYTES)]);
     if is_text && (complete || bytes.len() >= TEXT_BYTES) {
@@ -192,9 +284,6 @@ fn by_magic(bytes: &[u8], text: &[u8]) -> Option<Body> {
     let lower: Vec<u8> = text.iter().take(PREVIEW_SOURCE_BYTES).map(u8::to_ascii_lowercase).collect();
     let starts = |prefix: &[u8]| lower.starts_with(prefix);
     let holds = |words: &[u8]| lower.windows(words.len()).any(|window| window == words);
-    if starts(b"#extm3u") || starts(b"#ext-x-") || starts(b"#extinf") {
-        return Some(Body::Hls);
-    }
     if starts(b"<mpd") || (starts(b"<?xml") && holds(b"<mpd")) {
         return Some(Body::Dash);
     }
@@ -203,6 +292,9 @@ fn by_magic(bytes: &[u8], text: &[u8]) -> Option<Body> {
     {
         return Some(Body::Html);
     }
+    if bytes.starts_with(b"ID3") {
+        return Some(Body::Sound(Sound::Tagged));
+    }
     MAGIC
         .iter()
         .find(|&&(at, magic, _)| bytes.get(at..).is_some_and(|rest| rest.starts_with(magic)))
@@ -210,6 +302,10 @@ fn by_magic(bytes: &[u8], text: &[u8]) -> Option<Body> {
 }
 
 const SYNC: u8 = 0x47;
+/// Frames of sound in a row that are no accident.
+const SOUND_FRAMES: u32 = 3;
+/// They begin within so many bytes: a listener comes in the middle of a frame, and none is longer.
+const SOUND_WITHIN: usize = 8192;
 /// Sync bytes in a row that are no accident: in random bytes the chance is 10⁻⁷ over the whole window.
 const SYNCS: usize = 5;
 /// The most bytes looked at. A stream's junk in front of its first packet is far shorter.
@@ -225,7 +321,6 @@ const MAGIC: &[(usize, &[u8], &str)] = &[
     (0, b"\x1A\x45\xDF\xA3", "Matroska"),
     (0, b"FLV\x01", "FLV"),
     (0, b"OggS", "Ogg"),
-    (0, b"ID3", "audio with ID3"),
     (0, b"\x00\x00\x01\xBA", "MPEG programme stream"),
     (0, b"\x1F\x8B\x08", "gzip"),
 ];
@@ -276,7 +371,12 @@ mod tests {
         let filler = "a".repeat(300);
         for (bytes, expected) in [
             ("#EXTM3U\n#EXT-X-VERSION:3\n", Body::Hls),
-            ("\u{FEFF}\r\n #EXTM3U", Body::Hls),
+            ("\u{FEFF}\r\n #EXTM3U", Body::List),
+            ("#EXTM3U\n#EXTINF:-1,One\nhttp://h/one\n", Body::List),
+            ("#EXTM3U\n#EXTINF:9,\n0.ts\n#EXT-X-ENDLIST", Body::Hls),
+            ("[playlist]\nFile1=http://h/one\n", Body::List),
+            ("http://h/one\n", Body::List),
+            ("ID3\u{4}", Body::Sound(Sound::Tagged)),
             ("<!DOCTYPE html><html>", Body::Html),
             ("\n\n<HTML><body>", Body::Html),
             ("<?xml version=\"1.0\"?><html xmlns=\"x\">", Body::Html),
@@ -293,6 +393,44 @@ mod tests {
             ("", Body::Empty),
         ] {
             assert_eq!(sniffed(bytes.as_bytes()), expected, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn sound_is_known_by_its_frames_as_soon_as_three_have_come() {
+        // 128 kbit/s at 44.1 kHz, 418 bytes; 48 kHz stereo, 256 bytes; 192 kbit/s, 768 bytes.
+        for (header, length, expected) in [
+            (&[0xFF, 0xFB, 0x92, 0xC0][..], 418, Sound::Mp3),
+            (&[0xFF, 0xF1, 0x4C, 0x80, 0x20, 0x1F, 0xFC], 256, Sound::Adts),
+            (&[0x0B, 0x77, 0, 0, 0x14, 0x40, 0x40, 0], 768, Sound::Ac3),
+        ] {
+            let frame: Vec<u8> = header.iter().copied().chain([0x11; 1000]).take(length).collect();
+            let body = [&frame[length - 100..], &frame, &frame, &frame].concat();
+            let mut sniffer = Sniffer::default();
+            let needed = 100 + 2 * length + header.len();
+            assert_eq!(sniffer.push(&body[..needed - 4]), None, "{expected:?}");
+            assert_eq!(sniffer.push(&body[needed - 4..needed]), Some(Body::Sound(expected)));
+            // Two could be an accident.
+            assert_eq!(sniffed(&body[..100 + 2 * length]), Body::Unknown);
+        }
+    }
+
+    #[test]
+    fn a_list_is_kept_whole() {
+        let text = format!("#EXTM3U\n{}http://h/one\n", "# nothing\n".repeat(2000));
+        let mut sniffer = Sniffer::default();
+        for piece in text.as_bytes().chunks(999) {
+            assert_eq!(sniffer.push(piece), None);
+        }
+        assert_eq!(sniffer.end(), Body::List);
+        assert_eq!(sniffer.into_text(), text.as_bytes());
+    }
+
+    #[test]
+    fn where_a_list_is_looked_for_a_stream_is_something_else() {
+        for (sniffer, expected) in [(Sniffer::default(), true), (Sniffer::for_lists(), false)] {
+            assert_eq!(sniffer.is_suitable(Body::TransportStream), expected);
+            assert!(!sniffer.is_suitable(Body::Hls));
         }
     }
 
@@ -338,7 +476,8 @@ mod tests {
                 &b"<html>\n  <title>Sign\tin</title>"[..],
                 "upstream body is not MPEG-TS (HTML): <html> <title>Sign in</title>",
             ),
-            (b"#EXTM3U\nhttp://h/x?token=1", "upstream body is not MPEG-TS (HLS playlist)"),
+            (b"#EXTM3U\n#EXT-X-VERSION:3\nhttp://h/x?token=1", "upstream body is not MPEG-TS (HLS playlist)"),
+            (b"#EXTM3U\nhttp://h/x?token=1", "upstream body is not MPEG-TS (playlist)"),
             (b"\x00\x01", "upstream body is not MPEG-TS (unknown format)"),
             (b"", "source closed before startup bytes were received"),
         ] {

@@ -1,13 +1,17 @@
 //! One attempt to start a source: from the first byte to the point where viewers may have it.
 //!
 //! A source is ready when its programme is known (PAT and PMT complete) and, if it has video, when a picture was
-//! seen that a decoder can start with. What is found before that point is not shown to anybody.
+//! seen that a decoder can start with. What is found before that point is not shown to anybody. Where something is
+//! found that decoders only may start with, something better is waited for as long as [`Grade::patience`] says.
 
 use std::time::Duration;
 
 use crate::base::Instant;
 use crate::source::error::{Kind, SourceError};
-use crate::ts::ComponentState;
+use crate::ts::{ComponentState, Grade};
+
+/// A fallback that could not be taken yet is looked at again after this.
+const RETRY_AFTER: Duration = Duration::from_millis(100);
 
 /// The limits of one attempt.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -71,6 +75,8 @@ pub struct Seen {
     pub programme: Option<Programme>,
     /// Where a decoder can start.
     pub entry_point: Option<u64>,
+    /// Where it may, and how good that place is: the best that is still at hand.
+    pub fallback: Option<(Grade, u64)>,
     /// All that there is to show is scrambled.
     pub is_scrambled: bool,
 }
@@ -84,6 +90,8 @@ pub enum Verdict {
     Ready {
         /// Where viewers start.
         from: u64,
+        /// How good a place that is.
+        grade: Grade,
     },
     /// The attempt is over.
     Failed(SourceError),
@@ -98,7 +106,12 @@ pub struct Startup {
 
 #[derive(Clone, Debug)]
 enum State {
-    Probing { deadline: Instant, seen: Seen },
+    Probing {
+        deadline: Instant,
+        seen: Seen,
+        /// The fallback's grade, and when something better is waited for no longer.
+        patience: Option<(Grade, Instant)>,
+    },
     Settled,
 }
 
@@ -106,32 +119,44 @@ impl Startup {
     /// An attempt that begins now.
     #[must_use]
     pub fn new(params: Params, now: Instant) -> Self {
-        let state = State::Probing { deadline: now + params.timeout, seen: Seen::default() };
+        let state = State::Probing { deadline: now + params.timeout, seen: Seen::default(), patience: None };
         Self { params, state }
     }
 
     /// When [`Startup::expire`] is to be called.
     #[must_use]
-    pub const fn next_deadline(&self) -> Option<Instant> {
+    pub fn next_deadline(&self) -> Option<Instant> {
         match &self.state {
-            State::Probing { deadline, .. } => Some(*deadline),
+            State::Probing { deadline, patience: Some((_, until)), .. } => Some(*until.min(deadline)),
+            State::Probing { deadline, patience: None, .. } => Some(*deadline),
             State::Settled => None,
         }
     }
 
     /// More was seen. Bytes that complete a start at the deadline still count: the timer only ends what is missing.
-    pub fn observe(&mut self, seen: Seen) -> Verdict {
-        let State::Probing { seen: before, .. } = &mut self.state else { return Verdict::KeepGoing };
+    pub fn observe(&mut self, now: Instant, seen: Seen) -> Verdict {
+        let State::Probing { seen: before, patience, .. } = &mut self.state else {
+            return Verdict::KeepGoing;
+        };
         assert!(seen.bytes >= before.bytes, "a source does not take bytes back: {before:?} then {seen:?}");
         *before = seen;
-        self.settle(judge(&self.params, &seen))
+        let grade = seen.fallback.map(|(grade, _)| grade);
+        if grade != patience.map(|(grade, _)| grade) {
+            // A start that has less time than usual leaves some for what is found.
+            let wait = |grade: Grade| grade.patience().min(self.params.timeout * 5 / 6);
+            *patience = grade.map(|grade| (grade, now + wait(grade)));
+        }
+        let verdict = judge(&self.params, &seen);
+        self.settle(verdict)
     }
 
     /// The source ended.
     pub fn ended(&mut self) -> Verdict {
         let State::Probing { seen, .. } = &self.state else { return Verdict::KeepGoing };
-        let failure = ended_early(&self.params, seen);
-        self.settle(Verdict::Failed(failure))
+        // Nothing better comes any more.
+        let verdict =
+            fall_back(&self.params, seen).unwrap_or_else(|| Verdict::Failed(ended_early(&self.params, seen)));
+        self.settle(verdict)
     }
 
     /// The source failed.
@@ -145,14 +170,24 @@ impl Startup {
     /// Time passed.
     pub fn expire(&mut self, now: Instant) -> Verdict {
         match &self.state {
-            State::Probing { deadline, seen } if now >= *deadline => {
-                let what =
-                    if awaits_entry_point(seen) { "random-access source bytes" } else { "source bytes" };
-                let failure = SourceError::new(Kind::Timeout, &format!("startup timeout waiting for {what}"));
-                self.settle(Verdict::Failed(failure))
+            State::Probing { deadline, seen, patience } => {
+                let is_over = now >= *deadline;
+                let is_due = is_over || patience.is_some_and(|(_, until)| now >= until);
+                let verdict = match fall_back(&self.params, seen).filter(|_| is_due) {
+                    Some(ready) => ready,
+                    None if is_over => timed_out(seen),
+                    // A fallback alone is not enough, so more is waited for.
+                    None => Verdict::KeepGoing,
+                };
+                if let (true, Verdict::KeepGoing, State::Probing { patience, .. }) =
+                    (is_due, &verdict, &mut self.state)
+                {
+                    *patience = patience.map(|(grade, _)| (grade, now + RETRY_AFTER));
+                }
+                self.settle(verdict)
             }
             // A timer that was armed for a deadline since withdrawn may still fire.
-            State::Probing { .. } | State::Settled => Verdict::KeepGoing,
+            State::Settled => Verdict::KeepGoing,
         }
     }
 
@@ -175,16 +210,27 @@ fn judge(params: &Params, seen: &Seen) -> Verdict {
         return Verdict::Failed(scrambled());
     }
     if let Some(from) = start(seen)
-        && seen.bytes >= params.bytes_min.max(1)
-        // An entry point that the bytes end at has no picture yet.
-        && seen.bytes > from
+        && suffices(params, seen, from)
     {
-        return Verdict::Ready { from };
+        return Verdict::Ready { from, grade: Grade::Certain };
     }
     if seen.bytes >= params.bytes_max {
-        return Verdict::Failed(nothing_found(seen));
+        return fall_back(params, seen).unwrap_or_else(|| Verdict::Failed(nothing_found(seen)));
     }
     Verdict::KeepGoing
+}
+
+fn suffices(params: &Params, seen: &Seen, from: u64) -> bool {
+    // An entry point that the bytes end at has no picture yet.
+    seen.bytes >= params.bytes_min.max(1) && seen.bytes > from
+}
+
+/// A start at what there is, although it is not what was looked for.
+fn fall_back(params: &Params, seen: &Seen) -> Option<Verdict> {
+    let (grade, from) = seen.fallback?;
+    let programme = seen.programme?;
+    (suffices(params, seen, from) && !is_refused(params.inventory, programme))
+        .then_some(Verdict::Ready { from, grade })
 }
 
 /// A programme without video and audio is not refused yet: its next PMT may have them.
@@ -207,6 +253,11 @@ fn start(seen: &Seen) -> Option<u64> {
 
 fn awaits_entry_point(seen: &Seen) -> bool {
     seen.programme.is_some_and(|programme| programme.video_streams > 0) && seen.entry_point.is_none()
+}
+
+fn timed_out(seen: &Seen) -> Verdict {
+    let what = if awaits_entry_point(seen) { "random-access source bytes" } else { "source bytes" };
+    Verdict::Failed(SourceError::new(Kind::Timeout, &format!("startup timeout waiting for {what}")))
 }
 
 fn missing_components(programme: Programme) -> SourceError {
@@ -271,14 +322,15 @@ mod tests {
     }
 
     fn seen(bytes: u64, programme: Option<Programme>, entry_point: Option<u64>) -> Seen {
-        Seen { bytes, first_packet: (bytes >= 188).then_some(0), programme, entry_point, is_scrambled: false }
+        let first_packet = (bytes >= 188).then_some(0);
+        Seen { bytes, first_packet, programme, entry_point, fallback: None, is_scrambled: false }
     }
 
     fn text(verdict: Verdict) -> String {
         match verdict {
             Verdict::Failed(failure) => failure.to_string(),
             Verdict::KeepGoing => "keep going".to_owned(),
-            Verdict::Ready { from } => format!("ready from {from}"),
+            Verdict::Ready { from, .. } => format!("ready from {from}"),
         }
     }
 
@@ -301,7 +353,7 @@ mod tests {
             (seen(5000, Some(DATA), None), "keep going"),
             (seen(5000, Some(DATA), Some(188)), "keep going"),
         ] {
-            assert_eq!(text(Startup::new(params(), T0).observe(seen)), expected, "{seen:?}");
+            assert_eq!(text(Startup::new(params(), T0).observe(T0, seen)), expected, "{seen:?}");
         }
     }
 
@@ -331,7 +383,7 @@ mod tests {
             (DATA, None, "keep going"),
         ] {
             let mut startup = Startup::new(Params { inventory, ..params() }, T0);
-            assert_eq!(text(startup.observe(seen(1880, Some(programme), entry))), expected);
+            assert_eq!(text(startup.observe(T0, seen(1880, Some(programme), entry))), expected);
         }
     }
 
@@ -351,7 +403,7 @@ mod tests {
             ),
         ] {
             let mut startup = Startup::new(params(), T0);
-            assert_eq!(startup.observe(seen), Verdict::KeepGoing);
+            assert_eq!(startup.observe(T0, seen), Verdict::KeepGoing);
             assert_eq!(text(startup.ended()), expected);
         }
     }
@@ -366,7 +418,7 @@ mod tests {
             let mut startup = Startup::new(params(), T0);
             let deadline = T0 + params().timeout;
             assert_eq!(startup.next_deadline(), Some(deadline));
-            assert_eq!(startup.observe(seen), Verdict::KeepGoing);
+            assert_eq!(startup.observe(T0, seen), Verdict::KeepGoing);
             assert_eq!(startup.expire(Instant::from_millis(11_999)), Verdict::KeepGoing);
             let verdict = startup.expire(deadline);
             assert!(matches!(&verdict, Verdict::Failed(failure) if failure.kind() == Kind::Timeout));
@@ -388,7 +440,7 @@ mod tests {
             (seen(9_999, Some(TV), None), "keep going"),
             (seen(12_000, Some(TV), Some(9_400)), "ready from 9400"),
         ] {
-            assert_eq!(text(Startup::new(params(), T0).observe(seen)), expected, "{seen:?}");
+            assert_eq!(text(Startup::new(params(), T0).observe(T0, seen)), expected, "{seen:?}");
         }
     }
 
@@ -396,8 +448,9 @@ mod tests {
     fn what_is_scrambled_fails_at_once_and_says_so() {
         for programme in [TV, RADIO, CAMERA] {
             let mut startup = Startup::new(params(), T0);
-            assert_eq!(startup.observe(seen(1880, None, None)), Verdict::KeepGoing);
-            let verdict = startup.observe(Seen { is_scrambled: true, ..seen(3760, Some(programme), None) });
+            assert_eq!(startup.observe(T0, seen(1880, None, None)), Verdict::KeepGoing);
+            let verdict =
+                startup.observe(T0, Seen { is_scrambled: true, ..seen(3760, Some(programme), None) });
             assert!(matches!(&verdict, Verdict::Failed(failure) if failure.kind() == Kind::Scrambled));
             assert_eq!(text(verdict), "startup stream is scrambled: it has no clear pictures or sound");
         }
@@ -413,16 +466,112 @@ mod tests {
     fn nothing_changes_an_attempt_that_is_settled() {
         let ready = || {
             let mut startup = Startup::new(params(), T0);
-            assert_eq!(startup.observe(seen(5000, Some(TV), Some(0))), Verdict::Ready { from: 0 });
+            assert_eq!(
+                startup.observe(T0, seen(5000, Some(TV), Some(0))),
+                Verdict::Ready { from: 0, grade: Grade::Certain }
+            );
             startup
         };
-        assert_eq!(ready().observe(seen(6000, Some(TV), Some(0))), Verdict::KeepGoing);
+        assert_eq!(ready().observe(T0, seen(6000, Some(TV), Some(0))), Verdict::KeepGoing);
         assert_eq!(ready().ended(), Verdict::KeepGoing);
         assert_eq!(ready().expire(Instant::from_millis(99_999)), Verdict::KeepGoing);
         let failure = || SourceError::status(404, "", None);
         assert_eq!(ready().failed(failure()), Verdict::KeepGoing);
         let mut failed = Startup::new(params(), T0);
         assert_eq!(failed.failed(failure()), Verdict::Failed(failure()));
-        assert_eq!(failed.observe(seen(5000, Some(TV), Some(0))), Verdict::KeepGoing);
+        assert_eq!(failed.observe(T0, seen(5000, Some(TV), Some(0))), Verdict::KeepGoing);
+    }
+
+    /// Something came at each of these times, and what was said of it; then what time alone says.
+    fn told(params: Params, seen: &[(u64, Seen)]) -> Vec<(u64, String)> {
+        let mut startup = Startup::new(params, T0);
+        let mut said = Vec::new();
+        for (millis, seen) in seen {
+            while let Some(due) = startup.next_deadline().filter(|due| due.as_millis() <= *millis) {
+                said.push((due.as_millis(), text(startup.expire(due))));
+            }
+            said.push((*millis, text(startup.observe(Instant::from_millis(*millis), *seen))));
+        }
+        while let Some(due) = startup.next_deadline() {
+            said.push((due.as_millis(), text(startup.expire(due))));
+        }
+        said.retain(|(_, verdict)| verdict != "keep going");
+        said
+    }
+
+    fn with(grade: Grade, from: u64) -> Seen {
+        Seen { fallback: Some((grade, from)), ..seen(5000, Some(TV), None) }
+    }
+
+    #[test]
+    fn what_a_decoder_may_start_with_is_taken_when_nothing_better_comes_in_its_time() {
+        let better = Seen { entry_point: Some(3760), ..with(Grade::Probable, 188) };
+        type Case = (&'static str, Vec<(u64, Seen)>, (u64, &'static str));
+        let table: Vec<Case> = vec![
+            (
+                "said to be a random access point",
+                vec![(500, with(Grade::Probable, 188))],
+                (2500, "ready from 188"),
+            ),
+            ("of a codec nobody knows", vec![(0, with(Grade::Blind, 188))], (2000, "ready from 188")),
+            ("sound alone", vec![(0, with(Grade::Sound, 188))], (5000, "ready from 188")),
+            (
+                "a picture that needs others",
+                vec![(0, with(Grade::Possible, 188))],
+                (10_000, "ready from 188"),
+            ),
+            ("in the last moment", vec![(11_000, with(Grade::Possible, 188))], (12_000, "ready from 188")),
+            (
+                "a key picture in time",
+                vec![(0, with(Grade::Probable, 188)), (1999, better)],
+                (1999, "ready from 3760"),
+            ),
+            (
+                "what is better has its own time",
+                vec![(0, with(Grade::Possible, 188)), (4000, with(Grade::Probable, 376))],
+                (6000, "ready from 376"),
+            ),
+            (
+                "sound is no longer alone",
+                vec![(0, with(Grade::Sound, 188)), (1000, with(Grade::Possible, 376))],
+                (11_000, "ready from 376"),
+            ),
+            (
+                "sound is no longer alone, and nothing is known of the picture",
+                vec![(0, with(Grade::Sound, 188)), (1000, seen(5000, Some(TV), None))],
+                (12_000, "startup timeout waiting for random-access source bytes"),
+            ),
+            (
+                "too much without anything better",
+                vec![(0, Seen { bytes: 10_000, ..with(Grade::Possible, 188) })],
+                (0, "ready from 188"),
+            ),
+        ];
+        for (name, seen, (millis, expected)) in table {
+            assert_eq!(told(params(), &seen), [(millis, expected.to_owned())], "{name}");
+        }
+    }
+
+    #[test]
+    fn a_short_start_has_short_patience() {
+        let params = Params { timeout: Duration::from_secs(3), ..params() };
+        let said = told(params, &[(0, with(Grade::Possible, 188))]);
+        assert_eq!(said, [(2500, "ready from 188".to_owned())]);
+    }
+
+    #[test]
+    fn a_source_that_ends_is_shown_from_the_best_it_had() {
+        let mut startup = Startup::new(params(), T0);
+        assert_eq!(startup.observe(T0, with(Grade::Probable, 188)), Verdict::KeepGoing);
+        assert_eq!(startup.ended(), Verdict::Ready { from: 188, grade: Grade::Probable });
+    }
+
+    #[test]
+    fn a_fallback_is_no_programme() {
+        let mut startup = Startup::new(params(), T0);
+        let unknown = Seen { programme: None, ..with(Grade::Probable, 188) };
+        assert_eq!(startup.observe(T0, unknown), Verdict::KeepGoing);
+        assert_eq!(startup.expire(Instant::from_millis(2000)), Verdict::KeepGoing);
+        assert!(startup.next_deadline().is_some_and(|due| due > Instant::from_millis(2000)));
     }
 }

@@ -35,6 +35,7 @@ impl Database {
             Some(name) => checked_name(name)?,
             None => name_of(&item),
         };
+        sources::check_program(new.program)?;
         let transaction = self.writing()?;
         let guide_number = match &new.guide_number {
             Some(number) => free_number(&transaction, number, None)?,
@@ -51,7 +52,7 @@ impl Database {
             seconds
         ])?;
         let channel_id = transaction.last_insert_rowid();
-        sources::insert(&transaction, channel_id, &new.item_key)?;
+        sources::insert(&transaction, channel_id, &new.item_key, new.program)?;
         transaction.commit()?;
         self.channel(channel_id)
     }
@@ -397,7 +398,7 @@ mod tests {
         let mut database = with_items(&[("a", "A"), ("b", "B"), ("c", "C"), ("d", "D")]);
         let [a, b, c] =
             ["a", "b", "c"].map(|key| database.create_channel(&new(key), 100, at(1)).unwrap().channel_id);
-        let spare = database.add_source(a, "d", at(1)).unwrap().source_id;
+        let spare = database.add_source(a, "d", None, at(1)).unwrap().source_id;
         let preferred = database.channel(a).unwrap().sources[0].source_id;
         database.set_source_enabled(a, preferred, false, at(1)).unwrap();
         let disabled = ChannelChange { enabled: Some(false), ..ChannelChange::default() };

@@ -120,6 +120,14 @@ pub enum ChannelError {
     Store(#[from] StoreError),
 }
 
+impl ChannelError {
+    /// No programme can have this number.
+    #[must_use]
+    pub fn no_program_number(value: &str) -> Self {
+        Self::Invalid { field: "program", value: value.to_owned(), allowed: "1 to 65535" }
+    }
+}
+
 impl From<rusqlite::Error> for ChannelError {
     fn from(error: rusqlite::Error) -> Self {
         Self::Store(StoreError::Sqlite(error))

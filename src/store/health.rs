@@ -110,7 +110,7 @@ mod tests {
         let mut database = with_items(&[("a", "A"), ("b", "B"), ("c", "C")]);
         let new = |key: &str| NewChannel { item_key: key.to_owned(), ..NewChannel::default() };
         let first = database.create_channel(&new("a"), 100, at(1)).unwrap();
-        let added = database.add_source(first.channel_id, "b", at(1)).unwrap();
+        let added = database.add_source(first.channel_id, "b", None, at(1)).unwrap();
         let second = database.create_channel(&new("c"), 100, at(1)).unwrap();
         let sources = [first.sources[0].source_id, added.source_id, second.sources[0].source_id];
         (database, [first.channel_id, second.channel_id], sources)
@@ -224,7 +224,7 @@ mod tests {
             (0..200).map(|n| crate::store::fixtures::item(&format!("key {n}"), "N")).collect();
         database.refresh_items(&items, at(2)).unwrap();
         let sources: Vec<i64> = (0..200)
-            .map(|n| database.add_source(channel, &format!("key {n}"), at(3)).unwrap().source_id)
+            .map(|n| database.add_source(channel, &format!("key {n}"), None, at(3)).unwrap().source_id)
             .collect();
         let pages: i64 =
             database.connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();

@@ -40,6 +40,8 @@ pub struct NewChannel {
     pub guide_number: Option<String>,
     /// Without one, the item's name.
     pub guide_name: Option<String>,
+    /// The number of the only programme that is taken of its first source's stream.
+    pub program: Option<u16>,
 }
 
 /// What is to change about a channel; what is `None` stays.
@@ -79,6 +81,8 @@ pub struct SourceRecord {
     pub stream_url: String,
     /// 0 is the preferred one.
     pub priority_index: u32,
+    /// The number of the only programme that is taken of its stream.
+    pub program: Option<u16>,
     pub enabled: bool,
     pub association_type: String,
     pub health: SourceHealth,
@@ -209,7 +213,8 @@ impl SourceRecord {
     pub(super) const COLUMNS: &str = "source_id, channel_id, channel_sources.item_key, \
         coalesce(tvg_name, ''), coalesce(stream_url, ''), priority_index, enabled, association_type, \
         last_ok_at, last_fail_at, last_fail_reason, success_count, fail_count, cooldown_until, last_probe_at, \
-        profile_width, profile_height, profile_fps, profile_video_codec, profile_audio_codec, profile_bitrate_bps";
+        profile_width, profile_height, profile_fps, profile_video_codec, profile_audio_codec, profile_bitrate_bps, \
+        program";
 
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
@@ -219,6 +224,7 @@ impl SourceRecord {
             tvg_name: row.get(3)?,
             stream_url: row.get(4)?,
             priority_index: row.get(5)?,
+            program: row.get(21)?,
             enabled: row.get(6)?,
             association_type: row.get(7)?,
             health: SourceHealth {

@@ -14,16 +14,20 @@ const JOINED: &str =
     "channel_sources LEFT JOIN playlist_items ON playlist_items.item_key = channel_sources.item_key";
 
 impl Database {
-    /// Gives a channel one more source, behind those it has.
+    /// Gives a channel one more source, behind those it has. `program` is the number of the only programme that is
+    /// taken of its stream.
     ///
     /// # Errors
-    /// When there is no such channel or item, or the item is a source of the channel already.
+    /// When there is no such channel or item, the item is a source of the channel already, or no programme has that
+    /// number.
     pub fn add_source(
         &mut self,
         channel_id: i64,
         item_key: &str,
+        program: Option<u16>,
         now: WallTime,
     ) -> Result<SourceRecord, ChannelError> {
+        check_program(program)?;
         let transaction = self.writing()?;
         touch(&transaction, channel_id, now)?;
         let item = "SELECT 1 FROM playlist_items WHERE item_key = ?1";
@@ -34,7 +38,7 @@ impl Database {
         if transaction.prepare_cached(source)?.exists(params![channel_id, item_key])? {
             return Err(ChannelError::SourceExists { channel_id, item_key: item_key.to_owned() });
         }
-        let source_id = insert(&transaction, channel_id, item_key)?;
+        let source_id = insert(&transaction, channel_id, item_key, program)?;
         transaction.commit()?;
         let sql = format!("SELECT {} FROM {JOINED} WHERE source_id = ?1", SourceRecord::COLUMNS);
         Ok(self.connection.prepare_cached(&sql)?.query_row([source_id], SourceRecord::read)?)
@@ -79,6 +83,29 @@ impl Database {
         Ok(transaction.commit()?)
     }
 
+    /// Sets the only programme that is taken of a source's stream, or lets it be the first that can be shown.
+    ///
+    /// # Errors
+    /// When the channel has no such source, or no programme has that number.
+    pub fn set_source_program(
+        &mut self,
+        channel_id: i64,
+        source_id: i64,
+        program: Option<u16>,
+        now: WallTime,
+    ) -> Result<SourceRecord, ChannelError> {
+        check_program(program)?;
+        let transaction = self.writing()?;
+        touch(&transaction, channel_id, now)?;
+        let sql = "UPDATE channel_sources SET program = ?3 WHERE source_id = ?1 AND channel_id = ?2";
+        if transaction.prepare_cached(sql)?.execute(params![source_id, channel_id, program])? == 0 {
+            return Err(ChannelError::SourceNotFound { channel_id, source_id });
+        }
+        transaction.commit()?;
+        let sql = format!("SELECT {} FROM {JOINED} WHERE source_id = ?1", SourceRecord::COLUMNS);
+        Ok(self.connection.prepare_cached(&sql)?.query_row([source_id], SourceRecord::read)?)
+    }
+
     /// Puts the sources of a channel in a new order, the preferred one first.
     ///
     /// # Errors
@@ -111,11 +138,25 @@ impl Database {
     }
 }
 
+/// Refuses the number that no programme has.
+pub(super) fn check_program(program: Option<u16>) -> Result<(), ChannelError> {
+    match program {
+        Some(0) => Err(ChannelError::no_program_number("0")),
+        None | Some(_) => Ok(()),
+    }
+}
+
 /// Adds a source behind those the channel has, and gives its id.
-pub(super) fn insert(connection: &Connection, channel_id: i64, item_key: &str) -> rusqlite::Result<i64> {
-    let sql = "INSERT INTO channel_sources (channel_id, item_key, priority_index) VALUES (?1, ?2,
+pub(super) fn insert(
+    connection: &Connection,
+    channel_id: i64,
+    item_key: &str,
+    program: Option<u16>,
+) -> rusqlite::Result<i64> {
+    let sql =
+        "INSERT INTO channel_sources (channel_id, item_key, program, priority_index) VALUES (?1, ?2, ?3,
         (SELECT coalesce(max(priority_index), -1) + 1 FROM channel_sources WHERE channel_id = ?1))";
-    connection.prepare_cached(sql)?.execute(params![channel_id, item_key])?;
+    connection.prepare_cached(sql)?.execute(params![channel_id, item_key, program])?;
     Ok(connection.last_insert_rowid())
 }
 
@@ -159,15 +200,15 @@ mod tests {
     #[test]
     fn sources_are_added_behind_the_others_once_each() {
         let (mut database, id) = with_channel();
-        let added = database.add_source(id, "b", at(5)).unwrap();
+        let added = database.add_source(id, "b", None, at(5)).unwrap();
         assert_eq!((added.priority_index, added.stream_url.as_str()), (1, "http://example.com/b.ts"));
-        assert_eq!(database.add_source(id, "c", at(6)).unwrap().priority_index, 2);
+        assert_eq!(database.add_source(id, "c", None, at(6)).unwrap().priority_index, 2);
         let exists = ChannelError::SourceExists { channel_id: id, item_key: "b".to_owned() };
-        assert_eq!(database.add_source(id, "b", at(7)), Err(exists));
+        assert_eq!(database.add_source(id, "b", None, at(7)), Err(exists));
         let missing = ChannelError::ItemNotFound { item_key: "x".to_owned() };
-        assert_eq!(database.add_source(id, "x", at(7)), Err(missing));
+        assert_eq!(database.add_source(id, "x", None, at(7)), Err(missing));
         assert_eq!(
-            database.add_source(99, "b", at(7)),
+            database.add_source(99, "b", None, at(7)),
             Err(ChannelError::ChannelNotFound { channel_id: 99 })
         );
         assert_eq!(order(&database, id), placed(&[("a", 0), ("b", 1), ("c", 2)]));
@@ -186,13 +227,13 @@ mod tests {
     #[test]
     fn a_removed_source_leaves_the_others_in_their_order() {
         let (mut database, id) = with_channel();
-        let b = database.add_source(id, "b", at(1)).unwrap().source_id;
-        database.add_source(id, "c", at(1)).unwrap();
+        let b = database.add_source(id, "b", None, at(1)).unwrap().source_id;
+        database.add_source(id, "c", None, at(1)).unwrap();
         database.remove_source(id, b, at(2)).unwrap();
         assert_eq!(order(&database, id), placed(&[("a", 0), ("c", 2)]));
         let gone = ChannelError::SourceNotFound { channel_id: id, source_id: b };
         assert_eq!(database.remove_source(id, b, at(3)), Err(gone));
-        assert_eq!(database.add_source(id, "b", at(4)).unwrap().priority_index, 3);
+        assert_eq!(database.add_source(id, "b", None, at(4)).unwrap().priority_index, 3);
     }
 
     #[test]
@@ -211,8 +252,8 @@ mod tests {
     fn an_order_must_name_every_source_of_the_channel_once() {
         let (mut database, id) = with_channel();
         let a = database.channel(id).unwrap().sources[0].source_id;
-        let b = database.add_source(id, "b", at(1)).unwrap().source_id;
-        let c = database.add_source(id, "c", at(1)).unwrap().source_id;
+        let b = database.add_source(id, "b", None, at(1)).unwrap().source_id;
+        let c = database.add_source(id, "c", None, at(1)).unwrap().source_id;
         for wrong in [&[][..], &[a, b], &[a, b, b], &[a, b, c, c], &[a, b, 99]] {
             let result = database.reorder_sources(id, wrong, at(2));
             assert!(matches!(result, Err(ChannelError::Invalid { field: "source_ids", .. })), "{wrong:?}");

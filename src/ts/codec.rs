@@ -61,14 +61,22 @@ codecs! {
     Avs2 = "avs2", Video;
     /// Chinese AVS3.
     Avs3 = "avs3", Video;
+    /// Dirac, SMPTE VC-2.
+    Dirac = "dirac", Video;
     /// DTS and its extensions.
     Dts = "dts", Audio;
     /// Dolby Digital Plus.
     Eac3 = "eac3", Audio;
+    /// MPEG-5 part 1.
+    Evc = "evc", Video;
     /// AVC.
     H264 = "h264", Video;
     /// H.265.
     Hevc = "hevc", Video;
+    /// JPEG 2000.
+    Jpeg2000 = "jpeg2000", Video;
+    /// JPEG XS.
+    JpegXs = "jpegxs", Video;
     /// Linear PCM of discs.
     Lpcm = "lpcm", Audio;
     /// ISO/IEC 11172-3.
@@ -81,6 +89,8 @@ codecs! {
     Mpeg2Video = "mpeg2video", Video;
     /// ISO/IEC 14496-2.
     Mpeg4Video = "mpeg4video", Video;
+    /// MPEG-H 3D Audio.
+    MpegH = "mpegh", Audio;
     /// Opus.
     Opus = "opus", Audio;
     /// Anything without a name of its own here.
@@ -113,12 +123,17 @@ impl Codec {
             0x10 => Self::Mpeg4Video,
             0x11 => Self::AacLatm,
             0x1B => Self::H264,
+            0x21 => Self::Jpeg2000,
             0x24 => Self::Hevc,
+            0x2D | 0x2E => Self::MpegH,
+            0x32 => Self::JpegXs,
             0x33 => Self::Vvc,
+            0x35 => Self::Evc,
             0x42 => Self::Avs,
             0x81 => Self::Ac3,
             0x87 => Self::Eac3,
             0x8A => Self::Dts,
+            0xD1 => Self::Dirac,
             0xD2 => Self::Avs2,
             0xD4 => Self::Avs3,
             0xEA => Self::Vc1,
@@ -233,6 +248,10 @@ impl<'buf> Descriptor<'buf> {
                 b"VVC " => Some(Codec::Vvc),
                 b"AV01" => Some(Codec::Av1),
                 b"VC-1" => Some(Codec::Vc1),
+                b"drac" => Some(Codec::Dirac),
+                b"AVSV" => Some(Codec::Avs2),
+                b"AVS3" => Some(Codec::Avs3),
+                b"JXSV" => Some(Codec::JpegXs),
                 _ => None,
             },
             0x56 => Some(Codec::Teletext),

@@ -11,18 +11,58 @@ pub enum Continuity {
     Duplicate,
     /// The counter does not follow, and the packet says so itself.
     Signalled,
-    /// Packets are missing.
+    /// The counter does not follow. Packets are missing, unless something begins here that needs none of them.
     Gap,
 }
 
-/// Nothing was seen on the PID yet.
-const UNSEEN: u8 = 0xFF;
-/// The last packet was a repetition; another one is a gap of 16.
-const REPEATED: u8 = 0x10;
+/// A PID's last counter, what has become of it, and by which bytes its last packet is known again.
+#[derive(Clone, Copy)]
+struct Entry(u32);
 
-/// The last counter of every PID: one byte each, since one table lives in every channel.
+impl Entry {
+    const COUNTER: u32 = 0x0F;
+    /// A packet was seen on the PID.
+    const SEEN: u32 = 0x10;
+    /// The last packet was a repetition; another one is a gap of 16.
+    const REPEATED: u32 = 0x20;
+    /// How often in a row another packet has come with the counter of the one before: a gap of 16, or a multiplexer that
+    /// does not count.
+    const STUCK: u32 = 0xC0;
+    const STUCK_ONE: u32 = 0x40;
+    /// Twice in a row is no accident.
+    const NEVER_COUNTS: u32 = 2 * Self::STUCK_ONE;
+    /// How often in a row a packet without payload has counted.
+    const STEPS: u32 = 0x300;
+    const STEPS_ONE: u32 = 0x100;
+    /// The multiplexer counts these as well.
+    const COUNTS_ALL: u32 = 3 * Self::STEPS_ONE;
+    /// A digest of the last packet with payload.
+    const MARK: u32 = 0xFFFF_0000;
+
+    const fn counter(self) -> Option<ContinuityCounter> {
+        if self.0 & Self::SEEN == 0 { None } else { Some(ContinuityCounter::new(self.0.to_le_bytes()[0])) }
+    }
+
+    const fn has_repeated(self) -> bool {
+        self.0 & Self::REPEATED != 0
+    }
+
+    const fn never_counts(self) -> bool {
+        self.0 & Self::STUCK == Self::NEVER_COUNTS
+    }
+
+    const fn counts_all(self) -> bool {
+        self.0 & Self::STEPS == Self::COUNTS_ALL
+    }
+
+    const fn with(self, mask: u32, bits: u32) -> Self {
+        Self((self.0 & !mask) | bits)
+    }
+}
+
+/// The last counter of every PID.
 pub struct ContinuityTable {
-    last: Box<[u8; Pid::COUNT]>,
+    last: Box<[Entry; Pid::COUNT]>,
 }
 
 impl Default for ContinuityTable {
@@ -35,14 +75,26 @@ impl ContinuityTable {
     /// A table that has seen nothing.
     #[must_use]
     pub fn new() -> Self {
-        Self { last: Box::new([UNSEEN; Pid::COUNT]) }
+        Self { last: Box::new([Entry(0); Pid::COUNT]) }
+    }
+
+    /// A table that has seen nothing but knows how the packets are counted that this one has seen.
+    #[must_use]
+    pub fn habits(&self) -> Self {
+        let mut table = Self::new();
+        for (habits, seen) in table.last.iter_mut().zip(self.last.iter()) {
+            // What was begun to be suspected is looked at anew.
+            let never = if seen.never_counts() { Entry::NEVER_COUNTS } else { 0 };
+            let all = if seen.counts_all() { Entry::COUNTS_ALL } else { 0 };
+            *habits = Entry(never | all);
+        }
+        table
     }
 
     /// The counter of the last packet of a PID.
     #[must_use]
     pub fn last(&self, pid: Pid) -> Option<ContinuityCounter> {
-        let last = self.last[pid.index()];
-        (last != UNSEEN).then(|| ContinuityCounter::new(last))
+        self.last[pid.index()].counter()
     }
 
     /// Checks a packet's counter and remembers it. Null packets have none.
@@ -51,29 +103,70 @@ impl ContinuityTable {
         if pid == Pid::NULL {
             return Continuity::Fits;
         }
+        let entry = &mut self.last[pid.index()];
+        let (verdict, next) = if packet.has_payload() {
+            Self::with_payload(*entry, packet)
+        } else {
+            Self::without_payload(*entry, packet)
+        };
+        let counter = u32::from(packet.continuity_counter().get());
+        *entry = next.with(Entry::COUNTER, counter | Entry::SEEN);
+        verdict
+    }
+
+    fn with_payload(entry: Entry, packet: Packet<'_>) -> (Continuity, Entry) {
         let counter = packet.continuity_counter();
-        let last = std::mem::replace(&mut self.last[pid.index()], counter.get());
-        if last == UNSEEN {
-            return Continuity::Fits;
-        }
-        let last_counter = ContinuityCounter::new(last);
-        // A packet without payload repeats the counter of the last one that had some.
-        let expected = if packet.has_payload() { last_counter.next() } else { last_counter };
-        if counter == expected {
-            if !packet.has_payload() {
-                self.last[pid.index()] |= last & REPEATED;
-            }
-            return Continuity::Fits;
+        let mark = mark(packet);
+        let next = entry.with(Entry::MARK | Entry::REPEATED, mark);
+        let counts = next.with(Entry::STUCK, 0);
+        let Some(last) = entry.counter() else { return (Continuity::Fits, next) };
+        if counter == last.next() {
+            return (Continuity::Fits, counts);
         }
         if packet.adaptation_field().is_some_and(AdaptationField::discontinuity_indicator) {
-            return Continuity::Signalled;
+            return (Continuity::Signalled, next);
         }
-        if packet.has_payload() && counter == last_counter && last & REPEATED == 0 {
-            self.last[pid.index()] |= REPEATED;
-            return Continuity::Duplicate;
+        if counter != last {
+            return (Continuity::Gap, counts);
         }
-        Continuity::Gap
+        if entry.0 & Entry::MARK != mark {
+            if entry.never_counts() {
+                return (Continuity::Fits, next);
+            }
+            return (Continuity::Gap, Entry(next.0 + Entry::STUCK_ONE));
+        }
+        if entry.has_repeated() {
+            return (Continuity::Gap, next);
+        }
+        (Continuity::Duplicate, next.with(0, Entry::REPEATED))
     }
+
+    /// A packet without payload repeats the counter of the last one that had some.
+    fn without_payload(entry: Entry, packet: Packet<'_>) -> (Continuity, Entry) {
+        let counter = packet.continuity_counter();
+        let Some(last) = entry.counter() else { return (Continuity::Fits, entry) };
+        if counter == last {
+            return (Continuity::Fits, entry.with(Entry::STEPS, 0));
+        }
+        let next = entry.with(Entry::REPEATED, 0);
+        if packet.adaptation_field().is_some_and(AdaptationField::discontinuity_indicator) {
+            return (Continuity::Signalled, next);
+        }
+        if counter != last.next() {
+            return (Continuity::Gap, next);
+        }
+        if entry.counts_all() {
+            return (Continuity::Fits, next);
+        }
+        (Continuity::Gap, Entry(next.0 + Entry::STEPS_ONE))
+    }
+}
+
+/// By this a repetition is known: the end of the packet, since its clock may be another.
+fn mark(packet: Packet<'_>) -> u32 {
+    let tail = packet.bytes().last_chunk().map_or(0, |tail| u64::from_le_bytes(*tail));
+    let [.., high, low] = tail.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_le_bytes();
+    u32::from(u16::from_be_bytes([high, low])) << 16
 }
 
 #[cfg(test)]
@@ -136,6 +229,37 @@ mod tests {
         for (name, packets, expected) in table {
             assert_eq!(&verdicts(packets), expected, "{name}");
         }
+    }
+
+    /// The same for packets of which no two have the same content.
+    fn all_different(table: &mut ContinuityTable, packets: &[Fields]) -> Vec<Continuity> {
+        let bytes = (0..).zip(packets).map(|(number, fields)| {
+            if fields.no_payload { fields.packet(&[]) } else { fields.packet(&[number; 184]) }
+        });
+        bytes.map(|bytes| table.check(Packet::parse(&bytes).unwrap())).collect()
+    }
+
+    #[test]
+    fn a_multiplexer_that_does_not_count_is_known_by_its_third_packet() {
+        let mut table = ContinuityTable::new();
+        let stuck = [plain(0); 5];
+        assert_eq!(all_different(&mut table, &stuck), [Fits, Gap, Gap, Fits, Fits]);
+        assert_eq!(all_different(&mut table.habits(), &stuck), [Fits; 5]);
+        let counts_again = [plain(1), plain(2), plain(2)];
+        assert_eq!(all_different(&mut table, &counts_again), [Fits, Fits, Gap]);
+        // An accident is no habit.
+        assert_eq!(all_different(&mut table.habits(), &stuck[..2]), [Fits, Gap]);
+    }
+
+    #[test]
+    fn a_multiplexer_that_counts_packets_without_payload_is_known_by_the_third_of_them() {
+        let mut table = ContinuityTable::new();
+        let step = |counter| [plain(counter), empty(counter + 1)];
+        let packets = [step(0), step(2), step(4), step(6), step(8)].concat();
+        let expected = [Fits, Gap, Fits, Gap, Fits, Gap, Fits, Fits, Fits, Fits];
+        assert_eq!(all_different(&mut table, &packets), expected);
+        assert_eq!(all_different(&mut table.habits(), &packets), [Fits; 10]);
+        assert_eq!(all_different(&mut table, &[plain(10), empty(10), empty(11)]), [Fits, Fits, Gap]);
     }
 
     #[test]

@@ -224,6 +224,7 @@ pub(crate) mod tests {
             Programme {
                 transport_stream_id: 1,
                 pat_version: 0,
+                alone: true,
                 pmt_pid: Pid::new(0x1000).unwrap(),
                 pmt: Pmt::parse(Section::parse(&section).unwrap()).unwrap(),
             }

@@ -3,29 +3,37 @@
 use std::time::Duration;
 
 use crate::base::limits::PACKET_BYTES;
-use crate::ts::clock_ref::Pts;
+use crate::ts::clock_ref::{Pcr, Pts};
 use crate::ts::codec::{Codec, StreamKind};
 use crate::ts::continuity::{Continuity, ContinuityTable};
-use crate::ts::entry_point::EntryDetector;
+use crate::ts::entry_point::{EntryDetector, Found, Grade};
 use crate::ts::inventory::{Inventory, PesSightings};
 use crate::ts::media_clock::MediaClock;
 use crate::ts::packet::{AdaptationField, Packet, PacketBytes, Pid};
 use crate::ts::pcr_clock::{PcrClock, PcrSample};
-use crate::ts::pes::{PesReader, kind_of_start};
+use crate::ts::pes::{PesKind, PesReader, kind_of_start};
 use crate::ts::pes_times::PesStart;
-use crate::ts::psi::{Programme, PsiTracker, TablePackets};
+use crate::ts::psi::{Programme, PsiTracker, TablePackets, Unfit};
 use crate::ts::skip::Snapshot;
 
 /// Entry points closer together than this are left out: audio has one in every PES packet, and a ring's index
 /// of them should reach back as far as the ring. 0.25 s.
 const ENTRY_GAP_TICKS: i64 = 22_500;
 
-/// Scrambled packets of a programme, without a clear one that could be shown, that make it a scrambled one.
+/// Scrambled packets of a programme, without a clear PES packet before or between, that make it a scrambled one.
 const SCRAMBLED_MIN: u64 = 8;
+/// Packets of other PIDs after which a programme of which none has come is passed over for another one: 0.4 s of the
+/// largest multiplex.
+const MISSING_AFTER: u32 = 10_000;
+
+/// A stream that has no times: so many lesser places to begin are passed over for a better one instead.
+const PASSED_OVER_MAX: u32 = 50;
 
 /// A place where a viewer may start.
 #[derive(Clone, Debug)]
 pub struct EntryPoint {
+    /// How good it is.
+    pub grade: Grade,
     /// The position of the packet in which the access unit's PES packet starts.
     pub position: u64,
     /// The codec of the stream it was found in.
@@ -118,13 +126,34 @@ fn is_scrambled(payload: &[u8]) -> bool {
     matches!(payload, [0, 0, 1, _, _, _, flags, ..] if flags & 0xC0 == 0x80 && flags & 0x30 != 0)
 }
 
-/// The kind of each PID of the programme.
-struct Kinds(Box<[StreamKind; Pid::COUNT]>);
+/// The kind of each PID of the programme; `None` for those that are not of it.
+struct Kinds(Box<[Option<StreamKind>; Pid::COUNT]>);
+
+/// The tables that every receiver knows the PIDs of, those of programmes left out.
+const STANDARD: std::ops::RangeInclusive<u16> = 0x10..=0x1F;
 
 /// The start of a PES packet that may turn out to be an entry point.
 struct Candidate {
     position: u64,
     snapshot: Snapshot,
+    /// The best that was said of it.
+    reported: Option<Grade>,
+}
+
+/// Which places are reported as entry points.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Accepts {
+    /// All: somebody else decides.
+    All,
+    /// What is as good as this, and what is not when nothing better comes.
+    From(Grade),
+}
+
+/// How long nothing better than a grade has come.
+#[derive(Clone, Copy, Default)]
+struct Wait {
+    since: Option<Pts>,
+    passed_over: u32,
 }
 
 /// The stream in which entry points are searched.
@@ -134,6 +163,39 @@ struct Watch {
     pes: PesReader,
     detector: EntryDetector,
     candidate: Option<Candidate>,
+    /// One for each grade.
+    waits: [Wait; Grade::ALL.len()],
+}
+
+/// Whether the chosen programme's packets come, and clear. Asked until it is known.
+#[derive(Clone, Copy, Default)]
+struct Fitness {
+    is_known: bool,
+    scrambled: u64,
+    others: u32,
+}
+
+impl Watch {
+    fn new(pid: Pid, codec: Codec) -> Self {
+        Self {
+            pid,
+            codec,
+            pes: PesReader::new(),
+            detector: EntryDetector::new(codec),
+            candidate: None,
+            waits: [Wait::default(); Grade::ALL.len()],
+        }
+    }
+}
+
+/// Sound beside pictures that may not come.
+struct Sound {
+    pid: Pid,
+    codec: Codec,
+    /// The first sound since the last picture.
+    since: Option<Pts>,
+    /// A picture came.
+    has_pictures: bool,
 }
 
 /// Looks at packets. One per source run; memory is asked for only when the tables of the stream change.
@@ -147,11 +209,16 @@ pub struct Inspector {
     audio: Times,
     clock_media: MediaClock,
     watch: Option<Watch>,
+    sound: Option<Sound>,
     /// Entry points are searched.
     searches: bool,
+    accepts: Accepts,
+    /// Programmes that cannot be shown are passed over for others.
+    chooses: bool,
+    fitness: Fitness,
     sightings: PesSightings,
     entry_point: Option<EntryPoint>,
-    last_entry_pts: Option<Pts>,
+    last_entry: Option<(Pts, Grade)>,
     counts: PacketCounts,
 }
 
@@ -168,19 +235,42 @@ impl Inspector {
         Self {
             continuity: ContinuityTable::new(),
             psi: PsiTracker::default(),
-            kinds: Kinds(Box::new([StreamKind::Other; Pid::COUNT])),
+            kinds: Kinds(Box::new([None; Pid::COUNT])),
             clock: PcrClock::default(),
             pcr_pid: None,
             video: Times::default(),
             audio: Times::default(),
             clock_media: MediaClock::default(),
             watch: None,
+            sound: None,
             searches: true,
+            accepts: Accepts::From(Grade::Certain),
+            chooses: false,
+            fitness: Fitness::default(),
             sightings: PesSightings::default(),
             entry_point: None,
-            last_entry_pts: None,
+            last_entry: None,
             counts: PacketCounts::default(),
         }
+    }
+
+    /// An inspector that reports every place at which a picture or, without pictures, sound begins: whoever starts a
+    /// source knows the time, and how long better ones are waited for. `number` is the only programme it looks for, if
+    /// one is given; else it passes over those that are scrambled.
+    #[must_use]
+    pub fn for_start(number: Option<u16>) -> Self {
+        Self { accepts: Accepts::All, chooses: true, psi: PsiTracker::wanting(number), ..Self::new() }
+    }
+
+    /// The programme that was asked for and is not in the stream, and those that are.
+    #[must_use]
+    pub fn absent(&self) -> Option<(u16, Vec<u16>)> {
+        self.psi.absent()
+    }
+
+    /// What begins next has been found good enough to begin with, and is an entry point until better ones come.
+    pub fn accept_from(&mut self, grade: Grade) {
+        self.accepts = Accepts::From(grade);
     }
 
     /// Looks at the packet at a position. Positions only grow.
@@ -204,10 +294,10 @@ impl Inspector {
         let scrambled = packet.transport_scrambling_control() != 0;
         self.counts.scrambled += u64::from(scrambled);
         match kind {
-            StreamKind::Video | StreamKind::Audio if scrambled => self.counts.unreadable += 1,
-            StreamKind::Video => self.counts.video += u64::from(packet.has_payload()),
-            StreamKind::Audio => self.counts.audio += u64::from(packet.has_payload()),
-            StreamKind::Other => {}
+            Some(StreamKind::Video | StreamKind::Audio) if scrambled => self.counts.unreadable += 1,
+            Some(StreamKind::Video) => self.counts.video += u64::from(packet.has_payload()),
+            Some(StreamKind::Audio) => self.counts.audio += u64::from(packet.has_payload()),
+            Some(StreamKind::Other) | None => {}
         }
         let intact = match self.continuity.check(packet) {
             Continuity::Fits => true,
@@ -225,6 +315,9 @@ impl Inspector {
         if Some(pid) == self.pcr_pid {
             self.observe_pcr(position, packet);
         }
+        if self.chooses && !self.fitness.is_known && self.psi.programme().is_some() {
+            self.look_whether_fit(packet, scrambled);
+        }
         if scrambled {
             return;
         }
@@ -233,8 +326,18 @@ impl Inspector {
         }
         if self.watch.as_ref().is_some_and(|watch| watch.pid == pid) {
             self.watched(position, packet, intact);
+        } else if self.sound.as_ref().is_some_and(|sound| sound.pid == pid) {
+            self.sounded(position, packet);
+        } else if self.watch.is_none() && kind == Some(StreamKind::Other) && self.may_be_media(packet) {
+            self.watch = Some(Watch::new(pid, Codec::Other));
+            self.watched(position, packet, intact);
         } else if self.psi.handles(pid) {
             if self.psi.packet(packet, intact) {
+                self.follow_programme();
+            }
+        } else if self.psi.is_unlisted_map(packet) {
+            self.psi.take_unlisted(packet);
+            if self.psi.handles(pid) && self.psi.packet(packet, intact) {
                 self.follow_programme();
             }
         } else if self.psi.programme().is_none()
@@ -245,6 +348,20 @@ impl Inspector {
         }
     }
 
+    /// Whether a packet is none of the chosen programme, nor of what all programmes have in common, in a stream that has
+    /// others. Before a programme is chosen none is foreign.
+    #[must_use]
+    pub fn is_foreign(&self, bytes: &PacketBytes) -> bool {
+        let Some(programme) = self.programme().filter(|programme| !programme.alone) else { return false };
+        let Ok(packet) = Packet::parse(bytes) else { return false };
+        let pid = packet.pid();
+        let is_common = pid == Pid::PAT || STANDARD.contains(&pid.get());
+        !is_common
+            && pid != programme.pmt_pid
+            && Some(pid) != self.pcr_pid
+            && self.kinds.0[pid.index()].is_none()
+    }
+
     /// Takes the entry point that the last packet completed. One that is not taken gives way to the next.
     pub const fn take_entry_point(&mut self) -> Option<EntryPoint> {
         self.entry_point.take()
@@ -253,7 +370,9 @@ impl Inspector {
     /// Entry points are of no interest from here on.
     pub fn stop_searching(&mut self) {
         self.searches = false;
+        self.chooses = false;
         self.watch = None;
+        self.sound = None;
     }
 
     /// The chosen programme, once its PMT is known.
@@ -283,9 +402,13 @@ impl Inspector {
         self.clock.last()
     }
 
-    /// There is a programme, and nothing of what it should show can be read.
+    /// There is a programme, and nothing of what it should show can be read. Where one is to be chosen: so it is with all of
+    /// them, or with the one that was asked for.
     #[must_use]
     pub fn is_scrambled(&self) -> bool {
+        if self.chooses {
+            return self.psi.is_scrambled();
+        }
         let Some(programme) = self.psi.programme() else { return false };
         let has_video = programme.pmt.first(StreamKind::Video).is_some();
         let clear = if has_video { self.counts.video_news } else { self.counts.audio_news };
@@ -308,10 +431,48 @@ impl Inspector {
         self.counts
     }
 
+    /// How the packets are counted.
+    #[must_use]
+    pub fn counting_habits(&self) -> ContinuityTable {
+        self.continuity.habits()
+    }
+
     /// Tables that were malformed or whose CRC was wrong.
     #[must_use]
     pub fn psi_errors(&self) -> u64 {
         self.psi.errors()
+    }
+
+    /// Looks whether the chosen programme can be shown, and gives it up when it cannot. Its pictures decide, or its sound when
+    /// it has none.
+    fn look_whether_fit(&mut self, packet: Packet<'_>, scrambled: bool) {
+        let Some(programme) = self.psi.programme() else { return };
+        let main = [StreamKind::Video, StreamKind::Audio, StreamKind::Other]
+            .into_iter()
+            .find(|kind| programme.pmt.first(*kind).is_some());
+        let kind = self.kinds.0[packet.pid().index()];
+        let Some(payload) = packet.payload() else { return };
+        let fitness = &mut self.fitness;
+        if kind.is_none() || kind != main {
+            fitness.others += u32::from(kind.is_none());
+        } else if scrambled {
+            fitness.scrambled += 1;
+        } else if packet.payload_unit_start_indicator() {
+            if is_scrambled(payload) {
+                fitness.scrambled += 1;
+            } else {
+                fitness.is_known = true;
+            }
+        }
+        let unfit = if fitness.scrambled >= SCRAMBLED_MIN {
+            Unfit::Scrambled
+        } else if !programme.alone && fitness.scrambled == 0 && fitness.others >= MISSING_AFTER {
+            Unfit::Missing
+        } else {
+            return;
+        };
+        self.psi.reject(unfit);
+        self.follow_programme();
     }
 
     fn observe_pcr(&mut self, position: u64, packet: Packet<'_>) {
@@ -323,20 +484,33 @@ impl Inspector {
     }
 
     /// A clear packet with payload.
-    fn note_times(&mut self, kind: StreamKind, packet: Packet<'_>) {
+    fn note_times(&mut self, kind: Option<StreamKind>, packet: Packet<'_>) {
         match kind {
-            StreamKind::Video => {
+            Some(StreamKind::Video) => {
                 self.counts.video_news += u64::from(self.video.packet(packet));
                 self.counts.unreadable += u64::from(self.video.is_scrambled);
                 let begins = packet.payload_unit_start_indicator() && !self.video.is_scrambled;
                 self.counts.pictures += u64::from(begins);
             }
-            StreamKind::Audio => {
+            Some(StreamKind::Audio) => {
                 self.counts.audio_news += u64::from(self.audio.packet(packet));
                 self.counts.unreadable += u64::from(self.audio.is_scrambled);
             }
-            StreamKind::Other => {}
+            Some(StreamKind::Other) | None => {}
         }
+    }
+
+    /// Whether a stream of a programme without known pictures or sound has either, by the PES packet that begins: its table
+    /// names a codec that nobody here knows, or none.
+    fn may_be_media(&self, packet: Packet<'_>) -> bool {
+        let Some(payload) = packet.payload().filter(|_| packet.payload_unit_start_indicator()) else {
+            return false;
+        };
+        let streams = self.programme().map_or(&[][..], |programme| programme.pmt.streams());
+        self.searches
+            && kind_of_start(payload).is_some_and(|kind| kind != PesKind::Other)
+            && streams.iter().all(|stream| stream.kind() == StreamKind::Other)
+            && streams.iter().any(|stream| stream.pid == packet.pid() && stream.codec == Codec::Other)
     }
 
     /// A packet of the stream in which entry points are searched.
@@ -348,44 +522,119 @@ impl Inspector {
         }
         let Some(payload) = packet.payload() else { return };
         if packet.payload_unit_start_indicator() {
+            let ended = watch.detector.end();
+            if let Some(found) = ended {
+                self.found(found);
+            }
+            self.pictures_begin();
+            let Some(watch) = &mut self.watch else { return };
             if !(watch.candidate.is_some() && watch.detector.in_access_unit()) {
                 let pcr = self.clock.at(position);
                 let snapshot = Snapshot::before(packet, &self.psi, &self.continuity, pcr);
-                watch.candidate = snapshot.map(|snapshot| Candidate { position, snapshot });
+                watch.candidate = snapshot.map(|snapshot| Candidate { position, snapshot, reported: None });
             }
             watch.pes.start();
             let field = packet.adaptation_field();
             watch.detector.start(field.is_some_and(AdaptationField::random_access_indicator));
         }
+        let Some(watch) = &mut self.watch else { return };
         let stream = watch.pes.payload(payload);
         if !watch.pes.in_data() {
             return;
         }
-        let Some(found) = watch.detector.feed(stream) else { return };
-        let Some(candidate) = watch.candidate.take() else { return };
-        let pts = watch.pes.pts();
-        if let (Some(pts), Some(last)) = (pts, self.last_entry_pts) {
-            // Time that steps back is a new timeline, not a short distance.
-            if (0..ENTRY_GAP_TICKS).contains(&pts.since(last)) {
-                return;
-            }
+        if let Some(found) = watch.detector.feed(stream) {
+            self.found(found);
         }
-        self.last_entry_pts = pts;
-        self.entry_point = Some(EntryPoint {
+    }
+
+    /// The watched stream has a place to begin with.
+    fn found(&mut self, found: Found) {
+        let Some(watch) = &mut self.watch else { return };
+        let Some(candidate) = &mut watch.candidate else { return };
+        if candidate.reported.is_some_and(|grade| grade >= found.grade) {
+            return;
+        }
+        let pts = watch.pes.pts();
+        let time = pts.or_else(|| candidate.snapshot.pcr().map(Pcr::to_pts));
+        if !accepts(self.accepts, &mut watch.waits, found.grade, time) {
+            return;
+        }
+        candidate.reported = Some(found.grade);
+        let entry = EntryPoint {
+            grade: found.grade,
             position: candidate.position,
             codec: watch.codec,
             pts,
             parameter_sets: found.parameter_sets,
-            snapshot: candidate.snapshot,
+            snapshot: candidate.snapshot.clone(),
+        };
+        if let Accepts::From(floor) = &mut self.accepts {
+            *floor = (*floor).max(found.grade);
+        }
+        self.report(entry);
+    }
+
+    fn report(&mut self, entry: EntryPoint) {
+        if let (Some(pts), Some((last, grade))) = (entry.pts, self.last_entry) {
+            // Time that steps back is a new timeline, not a short distance.
+            if entry.grade <= grade && (0..ENTRY_GAP_TICKS).contains(&pts.since(last)) {
+                return;
+            }
+        }
+        self.last_entry = entry.pts.map(|pts| (pts, entry.grade));
+        self.entry_point = Some(entry);
+    }
+
+    /// A PES packet of pictures begins: sound alone is no longer what there is.
+    fn pictures_begin(&mut self) {
+        let Some(sound) = &mut self.sound else { return };
+        (sound.has_pictures, sound.since) = (true, None);
+        if let Accepts::From(floor) = &mut self.accepts {
+            *floor = (*floor).max(Grade::Possible);
+        }
+    }
+
+    /// A packet of the sound beside pictures.
+    fn sounded(&mut self, position: u64, packet: Packet<'_>) {
+        let Some(sound) = &mut self.sound else { return };
+        let Some(payload) = packet.payload().filter(|_| packet.payload_unit_start_indicator()) else {
+            return;
+        };
+        let PesStart::Timed(times) = PesStart::read(payload) else { return };
+        let alone_for = times.pts.since(*sound.since.get_or_insert(times.pts));
+        let is_accepted = match self.accepts {
+            Accepts::All => !sound.has_pictures,
+            Accepts::From(Grade::Sound) => true,
+            Accepts::From(Grade::Possible | Grade::Blind | Grade::Probable | Grade::Certain) => {
+                alone_for >= ticks(Grade::Sound.patience_within())
+            }
+        };
+        if alone_for < 0 {
+            sound.since = Some(times.pts);
+        }
+        if !is_accepted {
+            return;
+        }
+        let codec = sound.codec;
+        let pcr = self.clock.at(position);
+        let Some(snapshot) = Snapshot::before(packet, &self.psi, &self.continuity, pcr) else { return };
+        self.report(EntryPoint {
+            grade: Grade::Sound,
+            position,
+            codec,
+            pts: Some(times.pts),
+            parameter_sets: true,
+            snapshot,
         });
     }
 
     /// The programme is another one, or made of something else.
     fn follow_programme(&mut self) {
-        self.kinds.0.fill(StreamKind::Other);
+        self.fitness = Fitness::default();
+        self.kinds.0.fill(None);
         let pmt = self.psi.programme().map(|programme| &programme.pmt);
         for stream in pmt.iter().flat_map(|pmt| pmt.streams()) {
-            self.kinds.0[stream.pid.index()] = stream.kind();
+            self.kinds.0[stream.pid.index()] = Some(stream.kind());
         }
         let pcr_pid = pmt.and_then(|pmt| pmt.pcr_pid);
         if pcr_pid != self.pcr_pid {
@@ -395,21 +644,60 @@ impl Inspector {
         if !self.searches {
             return;
         }
-        let stream =
-            pmt.and_then(|pmt| pmt.first(StreamKind::Video).or_else(|| pmt.first(StreamKind::Audio)));
-        let Some(stream) = stream else {
+        let (video, audio) = (
+            pmt.and_then(|pmt| pmt.first(StreamKind::Video)),
+            pmt.and_then(|pmt| pmt.first(StreamKind::Audio)),
+        );
+        let sound = video.and(audio);
+        if sound.map(|stream| stream.pid) != self.sound.as_ref().map(|sound| sound.pid) {
+            self.sound = sound.map(|stream| Sound {
+                pid: stream.pid,
+                codec: stream.codec,
+                since: None,
+                has_pictures: false,
+            });
+        }
+        let Some(stream) = video.or(audio) else {
             self.watch = None;
             return;
         };
         if self.watch.as_ref().is_none_or(|watch| (watch.pid, watch.codec) != (stream.pid, stream.codec)) {
-            self.watch = Some(Watch {
-                pid: stream.pid,
-                codec: stream.codec,
-                pes: PesReader::new(),
-                detector: EntryDetector::new(stream.codec),
-                candidate: None,
-            });
+            self.watch = Some(Watch::new(stream.pid, stream.codec));
         }
+    }
+}
+
+fn ticks(time: Duration) -> i64 {
+    i64::try_from(time.as_millis() * 90).unwrap_or(i64::MAX)
+}
+
+/// Whether a place of this grade is an entry point, given what came before. `time` is the stream's.
+fn accepts(accepts: Accepts, waits: &mut [Wait; Grade::ALL.len()], grade: Grade, time: Option<Pts>) -> bool {
+    let Accepts::From(floor) = accepts else { return true };
+    for (wait, waiting) in waits.iter_mut().zip(Grade::ALL) {
+        if waiting < grade {
+            // What these waited for has come.
+            *wait = Wait { since: time, passed_over: 0 };
+        }
+    }
+    if grade >= floor {
+        return true;
+    }
+    let own = Grade::ALL.iter().position(|known| *known == grade).expect("all grades are listed");
+    let wait = &mut waits[own];
+    wait.passed_over += 1;
+    match (time, wait.since) {
+        // Time that steps back says nothing about how long it has been.
+        (Some(time), Some(since)) if time.since(since) < 0 => {
+            wait.since = Some(time);
+            false
+        }
+        (Some(time), Some(since)) => time.since(since) >= ticks(grade.patience_within()),
+        (time, None) => {
+            wait.since = time;
+            time.is_none() && wait.passed_over > PASSED_OVER_MAX
+        }
+        (None, Some(_)) => false,
     }
 }
 
@@ -422,7 +710,7 @@ mod tests {
     use crate::ts::clock_ref::Pcr;
     use crate::ts::null::NULL_PACKET;
     use crate::ts::skip::{SKIP_BYTES_MAX, write_skip};
-    use crate::ts::testing::{Fields, Stream, pes, programme};
+    use crate::ts::testing::{Fields, Stream, pes, programme, section};
 
     const VIDEO: Fields = Fields { pid: 0x100, ..Fields::NONE };
     const AUDIO: Fields = Fields { pid: 0x101, ..Fields::NONE };
@@ -627,6 +915,247 @@ mod tests {
         stream.push_pes(VIDEO, &pes(0xE0, pts(90_000), &hevc), 184);
         let found: Vec<_> = inspect(&stream.packets).1.iter().map(|entry| (entry.codec, entry.pts)).collect();
         assert_eq!(found, [(Codec::Hevc, pts(90_000))]);
+    }
+
+    /// What an inspector that is to start a source finds.
+    fn inspect_for_start(number: Option<u16>, packets: &[PacketBytes]) -> (Inspector, Vec<EntryPoint>) {
+        let mut inspector = Inspector::for_start(number);
+        let mut found = Vec::new();
+        for (packet, index) in packets.iter().zip(0u64..) {
+            inspector.packet(index * 188, packet);
+            found.extend(inspector.take_entry_point());
+        }
+        (inspector, found)
+    }
+
+    /// The tables of programmes 1, 2, … of video and sound, the maps on PIDs 0x20, 0x21, …, the streams on 0x110 and 0x111,
+    /// 0x120 and 0x121, …
+    fn push_tables(stream: &mut Stream, programmes: u8) {
+        let listed = (1..=programmes).flat_map(|number| [0, number, 0xE0, 0x1F + number]);
+        stream.push_section(0, &section(0, 1, 0, &listed.collect::<Vec<_>>()));
+        for number in 1..=programmes {
+            let at = number * 16;
+            let body = [0xE1, at, 0xF0, 0, 0x1B, 0xE1, at, 0xF0, 0, 0x0F, 0xE1, at + 1, 0xF0, 0];
+            stream.push_section(0x1F + u16::from(number), &section(2, u16::from(number), 0, &body));
+        }
+    }
+
+    /// Tables, and pictures of both programmes that are scrambled, or not.
+    fn multiplex(scrambled: &[bool]) -> Stream {
+        let mut stream = Stream::default();
+        for ticks in 0..30 {
+            push_tables(&mut stream, u8::try_from(scrambled.len()).unwrap());
+            for (pid, scrambled) in (0x110..).step_by(16).zip(scrambled) {
+                let fields = Fields { pid, scrambling: 2 * u8::from(*scrambled), ..Fields::NONE };
+                stream.push_pes(fields, &pes(0xE0, pts(ticks * 90_000), &[PARAMETERS, IDR].concat()), 184);
+            }
+        }
+        stream
+    }
+
+    #[test]
+    fn the_first_clear_programme_is_chosen_or_the_one_that_was_asked_for() {
+        for (scrambled, wanted, expected) in [
+            (&[false, false][..], None, Some(1)),
+            (&[true, false], None, Some(2)),
+            (&[true, true, false], None, Some(3)),
+            (&[true, true], None, None),
+            (&[true], None, None),
+            (&[false, false], Some(2), Some(2)),
+            (&[true, false], Some(2), Some(2)),
+            (&[false, true], Some(2), None),
+        ] {
+            let (inspector, found) = inspect_for_start(wanted, &multiplex(scrambled).packets);
+            let chosen = inspector.programme().map(|programme| programme.pmt.program_number);
+            assert_eq!(chosen, expected, "{scrambled:?} {wanted:?}");
+            assert_eq!(found.is_empty(), expected.is_none(), "{scrambled:?} {wanted:?}");
+            assert_eq!(inspector.is_scrambled(), expected.is_none(), "{scrambled:?} {wanted:?}");
+        }
+    }
+
+    #[test]
+    fn a_programme_that_is_not_there_is_told_with_those_that_are() {
+        let stream = multiplex(&[false, false, false]);
+        let (inspector, found) = inspect_for_start(Some(7), &stream.packets);
+        assert_eq!((inspector.absent(), found.len()), (Some((7, vec![1, 2, 3])), 0));
+        assert_eq!(inspect_for_start(Some(3), &stream.packets).0.absent(), None);
+        assert_eq!(inspect_for_start(None, &stream.packets).0.absent(), None);
+    }
+
+    #[test]
+    fn what_is_scrambled_below_the_packets_is_scrambled() {
+        let mut stream = programme(&[0x1B, 0x0F]);
+        let mut scrambled = pes(0xE0, pts(0), &[PARAMETERS, IDR].concat());
+        scrambled[6] |= 0x20;
+        for _ in 0..SCRAMBLED_MIN {
+            stream.push_pes(VIDEO, &scrambled, 184);
+        }
+        assert!(inspect_for_start(None, &stream.packets).0.is_scrambled());
+    }
+
+    #[test]
+    fn scrambled_sound_beside_clear_pictures_and_a_programme_that_is_scrambled_later_are_no_reason() {
+        let mut stream = programme(&[0x1B, 0x0F]);
+        for _ in 0..20 {
+            stream.push(Fields { scrambling: 3, ..AUDIO }, &[1; 184]);
+        }
+        stream.push_pes(VIDEO, &pes(0xE0, pts(0), &[PARAMETERS, IDR].concat()), 184);
+        for _ in 0..20 {
+            stream.push(Fields { scrambling: 3, ..VIDEO }, &[1; 184]);
+        }
+        let (inspector, found) = inspect_for_start(None, &stream.packets);
+        assert_eq!((inspector.is_scrambled(), found.len()), (false, 1));
+    }
+
+    #[test]
+    fn a_programme_of_which_nothing_comes_gives_way_to_one_of_which_something_does() {
+        let mut stream = Stream::default();
+        push_tables(&mut stream, 2);
+        for _ in 0..=MISSING_AFTER {
+            stream.push(Fields { pid: 0x121, ..Fields::NONE }, &[1; 184]);
+        }
+        push_tables(&mut stream, 2);
+        stream.push_pes(Fields { pid: 0x120, ..VIDEO }, &pes(0xE0, pts(0), &[PARAMETERS, IDR].concat()), 184);
+        let (inspector, found) = inspect_for_start(None, &stream.packets);
+        assert_eq!(inspector.programme().unwrap().pmt.program_number, 2);
+        assert_eq!((found.len(), inspector.is_scrambled()), (1, false));
+    }
+
+    #[test]
+    fn what_is_of_other_programmes_is_foreign_and_the_pat_that_is_kept_lists_one() {
+        let stream = multiplex(&[true, false]);
+        let (inspector, found) = inspect_for_start(None, &stream.packets);
+        let is_foreign = |pid| inspector.is_foreign(&Fields { pid, ..Fields::NONE }.packet(&[1; 184]));
+        for pid in [0x20, 0x110, 0x111, 0x300, 0x1FFF] {
+            assert!(is_foreign(pid), "{pid:#x}");
+        }
+        for pid in [0, 0x11, 0x21, 0x120, 0x121] {
+            assert!(!is_foreign(pid), "{pid:#x}");
+        }
+        let kept: Vec<_> = inspector.psi_packets().copied().collect();
+        assert_eq!(kept[0][7], 13, "one programme");
+        assert_eq!(kept[0][13..17], [0, 2, 0xE0, 0x21]);
+        let mut skip = Vec::new();
+        write_skip(&found[0].snapshot, &mut skip);
+        assert!(skip.windows(4).any(|window| window == [0, 2, 0xE0, 0x21]));
+        assert!(!skip.windows(4).any(|window| window == [0, 1, 0xE0, 0x20]));
+        let (alone, _) = inspect_for_start(None, &programme(&[0x1B]).packets);
+        assert!(!alone.is_foreign(&Fields { pid: 0x300, ..Fields::NONE }.packet(&[1; 184])));
+    }
+
+    #[test]
+    fn a_programme_without_a_pat_that_lists_it_is_found_by_its_map() {
+        for network in [true, false] {
+            let mut stream = Stream::default();
+            for ticks in 0..3 {
+                if network {
+                    stream.push_section(0, &section(0, 1, 0, &[0, 0, 0xE0, 0x10]));
+                }
+                stream.push_section(0x1000, &crate::ts::testing::pmt(0, &[0x1B]));
+                stream.push_pes(VIDEO, &pes(0xE0, pts(ticks * 90_000), &[PARAMETERS, IDR].concat()), 184);
+            }
+            let (inspector, found) = inspect_for_start(None, &stream.packets);
+            assert_eq!(inspector.programme().unwrap().pmt.program_number, 1);
+            assert_eq!(found.len(), 3);
+            // Nobody else tells viewers where the map is.
+            assert_eq!(inspector.psi_packets().next().unwrap()[13..17], [0, 1, 0xF0, 0]);
+        }
+    }
+
+    #[test]
+    fn tables_may_come_late_change_early_and_be_damaged() {
+        let picture = pes(0xE0, pts(0), &[PARAMETERS, IDR].concat());
+        let mut damaged = crate::ts::testing::pmt(0, &[0x24]);
+        damaged[12] ^= 1;
+        let mut stream = Stream::default();
+        stream.push_pes(VIDEO, &picture, 184);
+        stream.push_section(0, &section(0x00, 1, 0, &[0, 0, 0xE0, 0x10, 0, 1, 0xF0, 0x00]));
+        stream.push_section(0x1000, &damaged);
+        stream.push_section(0x1000, &crate::ts::testing::pmt(0, &[0x1B]));
+        stream.push_section(0x1000, &crate::ts::testing::pmt(1, &[0x1B, 0x0F]));
+        let start = stream.position();
+        stream.push_pes(VIDEO, &picture, 184);
+        let (inspector, found) = inspect_for_start(None, &stream.packets);
+        assert_eq!(found.iter().map(|entry| entry.position).collect::<Vec<_>>(), [start]);
+        assert_eq!((inspector.inventory().audio_streams, inspector.psi_errors()), (1, 1));
+    }
+
+    #[test]
+    fn a_programme_of_streams_that_nobody_knows_may_be_begun_with_blindly() {
+        for (stream_id, expected) in [(0xE0, Some(Grade::Blind)), (0xC0, Some(Grade::Blind)), (0xBD, None)] {
+            let mut stream = Stream::default();
+            for ticks in 0..8 {
+                stream.push_section(0, &section(0x00, 1, 0, &[0, 1, 0xF0, 0x00]));
+                stream.push_section(0x1000, &crate::ts::testing::pmt(0, &[0x06, 0x99]));
+                stream.push_pes(VIDEO, &pes(stream_id, pts(ticks * 90_000), &[7; 300]), 184);
+            }
+            let (_, found) = inspect_for_start(None, &stream.packets);
+            assert_eq!(found.last().map(|entry| entry.grade), expected, "{stream_id:#x}");
+        }
+    }
+
+    /// A slice that is intra as all of its picture, without an IDR anywhere.
+    const INTRA: &[u8] = &[0, 0, 1, 0x41, 0x88, 0x80];
+
+    #[test]
+    fn a_start_is_told_of_every_place_and_how_good_it_is() {
+        let mut stream = programme(&[0x1B]);
+        let fields = Fields { random_access: true, ..VIDEO };
+        stream.push_pes(VIDEO, &pes(0xE0, pts(0), &[PARAMETERS, &[0, 0, 1, 0x41, 0x9A, 0x80]].concat()), 184);
+        stream.push_pes(fields, &pes(0xE0, pts(90_000), &[PARAMETERS, &INTER[6..]].concat()), 184);
+        stream.push_pes(VIDEO, &pes(0xE0, pts(180_000), &[PARAMETERS, INTRA].concat()), 184);
+        stream.push_pes(VIDEO, &pes(0xE0, pts(270_000), &[PARAMETERS, IDR].concat()), 184);
+        let grades = |found: Vec<EntryPoint>| found.iter().map(|entry| entry.grade).collect::<Vec<_>>();
+        let expected = [Grade::Possible, Grade::Probable, Grade::Probable, Grade::Certain];
+        assert_eq!(grades(inspect_for_start(None, &stream.packets).1), expected);
+        assert_eq!(grades(inspect(&stream.packets).1), [Grade::Certain]);
+    }
+
+    #[test]
+    fn a_stream_that_has_nothing_better_has_entry_points_for_all_that() {
+        let mut stream = programme(&[0x1B]);
+        for half_second in 0..20 {
+            // One key picture, and from then on none.
+            let slice = if half_second == 2 { IDR } else { INTRA };
+            let data = [PARAMETERS, slice].concat();
+            stream.push_pes(VIDEO, &pes(0xE0, pts(half_second * 45_000), &data), 184);
+        }
+        let times = |found: &[EntryPoint]| -> Vec<u64> {
+            found.iter().map(|entry| entry.pts.unwrap().ticks() / 45_000).collect()
+        };
+        // Two seconds after the last better one, or the first of all.
+        assert_eq!(times(&inspect(&stream.packets).1), [&[2][..], &(6..20).collect::<Vec<_>>()].concat());
+        // A stream that has started with such a picture goes on with them until a better one comes.
+        let mut inspector = Inspector::new();
+        inspector.accept_from(Grade::Probable);
+        let mut found = Vec::new();
+        for (packet, index) in stream.packets.iter().zip(0u64..) {
+            inspector.packet(index * 188, packet);
+            found.extend(inspector.take_entry_point());
+        }
+        assert_eq!(times(&found), [&[0, 1, 2][..], &(6..20).collect::<Vec<_>>()].concat());
+    }
+
+    #[test]
+    fn sound_is_where_to_begin_while_the_pictures_that_are_listed_do_not_come() {
+        let mut stream = programme(&[0x1B, 0x0F]);
+        for tenth in 0..100 {
+            stream.push_pes(AUDIO, &pes(0xC0, pts(tenth * 9000), &[0xFF; 100]), 184);
+        }
+        let sound_ends = stream.position();
+        stream.push_pes(VIDEO, &pes(0xE0, pts(900_000), &[PARAMETERS, IDR].concat()), 184);
+        for tenth in 101..110 {
+            stream.push_pes(AUDIO, &pes(0xC0, pts(tenth * 9000), &[0xFF; 100]), 184);
+        }
+        let (inspector, found) = inspect_for_start(None, &stream.packets);
+        assert_eq!((found[0].grade, found[0].codec, found[0].pts), (Grade::Sound, Codec::Aac, pts(0)));
+        assert_eq!(inspector.inventory().component_state().as_str(), "video_audio");
+        assert!(found.iter().all(|entry| entry.grade == Grade::Certain || entry.position < sound_ends));
+        assert_eq!(found.last().unwrap().grade, Grade::Certain);
+        // Viewers of a stream that has not begun that way have them after five seconds without a picture.
+        let (_, later) = inspect(&stream.packets);
+        assert_eq!((later[0].grade, later[0].pts), (Grade::Sound, pts(450_000)));
+        assert_eq!(later.last().unwrap().grade, Grade::Certain);
     }
 
     proptest! {

@@ -22,9 +22,11 @@ mod inventory;
 mod media_clock;
 mod nal;
 mod null;
+mod obu;
 mod packet;
 mod pcr_clock;
 mod pes;
+mod pes_rest;
 mod pes_times;
 pub mod psi;
 mod skip;
@@ -39,7 +41,7 @@ pub use crc::crc32;
 pub use elapsed::Elapsed;
 #[cfg(test)]
 pub(crate) use elapsed::tests as elapsed_tests;
-pub use entry_point::BARE_PICTURES_MAX;
+pub use entry_point::{BARE_PICTURES_MAX, Grade};
 pub use inspector::{EntryPoint, Inspector, MediaSeen, PacketCounts};
 pub use inventory::{ComponentState, Inventory, InventoryMethod};
 pub(crate) use nal::{Piece, StartCodes};
@@ -50,6 +52,7 @@ pub use packet::{
 };
 pub use pcr_clock::PcrSample;
 pub(crate) use pes::PesReader;
+pub use pes_rest::PesRest;
 pub use pes_times::{PesStart, PesTimes, pes_bytes, strip_pes_times, write_pes_times};
 pub use skip::{JOIN_BYTES_MAX, PidCounter, SKIP_BYTES_MAX, Snapshot, write_join, write_skip};
 pub use sync::{AlignCounts, Aligned, Aligner, UNDECIDED_BYTES_MAX};

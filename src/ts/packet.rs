@@ -21,6 +21,10 @@ const PCR_AT: usize = 6;
 const DISCONTINUITY: u8 = 0x80;
 const RANDOM_ACCESS: u8 = 0x40;
 const PCR_FLAG: u8 = 0x10;
+const OPCR_FLAG: u8 = 0x08;
+const SPLICING_POINT: u8 = 0x04;
+const PRIVATE_DATA: u8 = 0x02;
+const EXTENSION: u8 = 0x01;
 
 /// A packet identifier: 13 bits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -199,6 +203,14 @@ impl<'buf> Packet<'buf> {
         self.bytes.get(self.payload_at()?..)
     }
 
+    /// Whether bytes that mean nothing come before the payload: what a PES packet has left did not fill its last packet
+    /// (2.4.3.5).
+    #[must_use]
+    pub fn has_stuffing(self) -> bool {
+        let (Some(field), true) = (self.adaptation_field(), self.has_payload()) else { return false };
+        field.has_stuffing()
+    }
+
     /// One past the last byte of the adaptation field.
     fn adaptation_end(self) -> Option<usize> {
         if self.bytes[3] & 0x20 == 0 {
@@ -242,6 +254,24 @@ impl AdaptationField<'_> {
     #[must_use]
     pub fn random_access_indicator(self) -> bool {
         self.flags() & RANDOM_ACCESS != 0
+    }
+
+    /// Whether the field is longer than what it says.
+    fn has_stuffing(self) -> bool {
+        let flags = self.flags();
+        let mut said = 1;
+        for (flag, bytes) in
+            [(PCR_FLAG, Pcr::FIELD_BYTES), (OPCR_FLAG, Pcr::FIELD_BYTES), (SPLICING_POINT, 1)]
+        {
+            said += if flags & flag == 0 { 0 } else { bytes };
+        }
+        // Private data and the extension begin with their length.
+        for flag in [PRIVATE_DATA, EXTENSION] {
+            if flags & flag != 0 {
+                said += 1 + self.fields.get(said).map_or(0, |bytes| usize::from(*bytes));
+            }
+        }
+        self.fields.is_empty() || said < self.fields.len()
     }
 
     /// The programme clock reference, if the field has one.
@@ -373,6 +403,30 @@ mod tests {
             let found = (packet.adaptation_field().is_some(), packet.payload().map(<[u8]>::len));
             assert_eq!(found, (has_field, payload_bytes), "control {control:#x}, length {length}");
         }
+    }
+
+    #[test]
+    fn stuffing_is_what_a_field_has_beyond_what_it_says() {
+        let table: &[(&str, &[u8], bool)] = &[
+            ("no byte but the length", &[0], true),
+            ("flags alone", &[1, 0x40], false),
+            ("flags and stuffing", &[2, 0x40, 0xFF], true),
+            ("a clock", &[7, 0x10, 0, 0, 0, 0, 0, 0], false),
+            ("a clock and stuffing", &[8, 0x10, 0, 0, 0, 0, 0, 0, 0xFF], true),
+            ("private data", &[4, 0x02, 2, 7, 7], false),
+            ("private data and stuffing", &[5, 0x02, 2, 7, 7, 0xFF], true),
+            ("a splicing point and an extension", &[5, 0x05, 9, 2, 7, 7], false),
+            ("private data beyond the field", &[3, 0x02, 200, 7], false),
+        ];
+        for (name, field, expected) in table {
+            let mut bytes = [0x47; PACKET_BYTES];
+            bytes[3] = 0x30;
+            bytes[4..4 + field.len()].copy_from_slice(field);
+            assert_eq!(Packet::parse(&bytes).unwrap().has_stuffing(), *expected, "{name}");
+            bytes[3] = 0x20;
+            assert!(!Packet::parse(&bytes).unwrap().has_stuffing(), "{name}, no payload");
+        }
+        assert!(!Packet::parse(&[0x47; PACKET_BYTES]).unwrap().has_stuffing(), "no field");
     }
 
     #[test]

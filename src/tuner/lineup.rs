@@ -35,6 +35,8 @@ pub struct Source {
     pub item_key: String,
     /// Where it is read from. May hold credentials: never shown unredacted.
     pub url: String,
+    /// The number of the only programme of its stream that is taken; `None` for the first that can be shown.
+    pub program: Option<u16>,
     /// Its place by the operator's wish, 0 first.
     pub priority: u32,
     /// Its health as the database had it; a core that has used the source knows better.
@@ -133,6 +135,7 @@ mod tests {
             id: SourceId(id),
             item_key: String::new(),
             url: String::new(),
+            program: None,
             priority: 0,
             health: Health::default(),
             profile: StoredProfile::default(),

@@ -18,6 +18,7 @@ mod pauses;
 mod probes;
 mod slow_control;
 mod sources;
+mod starts;
 mod status;
 mod storage;
 mod viewers;

@@ -140,8 +140,11 @@ fn with_data() -> Vec<Track> {
     tracks
 }
 
-/// Two recordings one behind the other, the second's clock far behind the first's; each as long as told, in ms.
-pub(crate) fn joint(pictures_ms: u64, sound_ms: u64, is_counted: bool) -> Vec<u8> {
+/// Where the first of two recordings that are put together begins, and the second far behind it.
+pub(crate) const FAR_BACK: [u64; 2] = [50_000 * PTS_HZ, 10 * PTS_HZ];
+
+/// Two recordings one behind the other, with clocks that begin as told; each as long as told, in ms.
+pub(crate) fn joint(pictures_ms: u64, sound_ms: u64, bases: [u64; 2], is_counted: bool) -> Vec<u8> {
     let tracks = plain(25);
     let cut = |track: Track| {
         let length = if track.id.is_some_and(|id| id & 0xE0 == 0xC0) { sound_ms } else { pictures_ms };
@@ -149,7 +152,7 @@ pub(crate) fn joint(pictures_ms: u64, sound_ms: u64, is_counted: bool) -> Vec<u8
     };
     let first: Vec<_> = tracks.into_iter().map(cut).collect();
     let part = |base: u64| mux(&first, &Params { base, ..Params::default() });
-    let mut bytes = [part(50_000 * PTS_HZ), part(10 * PTS_HZ)].concat();
+    let mut bytes = bases.map(part).concat();
     if is_counted {
         recount(&mut bytes);
     }
@@ -395,8 +398,10 @@ const BY_HAND: &[(&str, Make)] = &[
         mux(&with_sound(tracks, sound), &Params { rate: Some(16_000_000), lead_ms: 1000, ..usual() })
     }),
     ("packets_are_lost", || lossy(&mux(&plain(25), &usual()), 700)),
-    ("joint_sound_longer", || joint(4000, 4800, false)),
-    ("joint_sound_shorter", || joint(4800, 4000, true)),
+    ("joint_sound_longer", || joint(4000, 4800, FAR_BACK, false)),
+    ("joint_sound_shorter", || joint(4800, 4000, FAR_BACK, true)),
+    ("joint_steps_back_by_100_ms", || joint(4000, 4000, [10 * PTS_HZ, 14 * PTS_HZ - 9000], true)),
+    ("joint_steps_back_by_500_ms", || joint(4000, 4000, [10 * PTS_HZ, 14 * PTS_HZ - 45_000], false)),
     ("other_pids_in_a_break", other_pids),
     ("two_programmes", || two_programmes(false)),
     ("two_programmes_first_scrambled", || two_programmes(true)),

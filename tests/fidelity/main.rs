@@ -56,6 +56,8 @@ const UNMENDED: &[&str] = &[
     "sound_over_1200_ms",
     "joint_sound_longer",
     "joint_sound_shorter",
+    "joint_steps_back_by_100_ms",
+    "joint_steps_back_by_500_ms",
     "other_pids_in_a_break",
     "two_programmes",
     "two_programmes_first_scrambled",

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::compare::{Report, Rules, Wrong, compare};
 use crate::decode::decode;
-use crate::made::{by_hand, joint};
+use crate::made::{FAR_BACK, by_hand, joint};
 use crate::tsedit::{null_packet, set_counter, set_pcr, shift_pcr, shift_stamps};
 use crate::tsview::{PACKET_BYTES, PTS_WRAP, Packet, View};
 
@@ -215,7 +215,7 @@ fn what_is_as_it_was_sent_passes_wherever_it_begins_and_whatever_its_times_are()
 
 #[test]
 fn behind_a_joint_all_streams_move_by_the_same() {
-    let source = joint(4000, 4800, true);
+    let source = joint(4000, 4800, FAR_BACK, true);
     // The second part begins where the clock goes back.
     let mut recording = source.clone();
     let pcrs: Vec<_> = packets(&mut recording)

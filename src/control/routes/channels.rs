@@ -18,6 +18,7 @@ struct NewChannelBody {
     item_key: String,
     guide_number: Option<String>,
     guide_name: Option<String>,
+    program: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -32,6 +33,15 @@ struct ChannelChangeBody {
 #[serde(deny_unknown_fields)]
 struct NewSourceBody {
     item_key: String,
+    program: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SourceChangeBody {
+    /// `null` is the first programme that can be shown.
+    #[serde(deserialize_with = "Option::deserialize")]
+    program: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -70,6 +80,8 @@ struct Source {
     /// Without credentials, whoever asks.
     stream_url: String,
     priority_index: u32,
+    /// The only programme that is taken of its stream; `null` is the first that can be shown.
+    program: Option<u16>,
     enabled: bool,
     association_type: String,
     last_ok_at: u64,
@@ -115,6 +127,7 @@ impl From<SourceRecord> for Source {
             tvg_name: record.tvg_name,
             stream_url: redact::url(&record.stream_url),
             priority_index: record.priority_index,
+            program: record.program,
             enabled: record.enabled,
             association_type: record.association_type,
             last_ok_at: health.last_ok_at,
@@ -144,9 +157,9 @@ pub(super) async fn list(state: &State) -> Result<Response, Response> {
 
 /// `POST /api/channels`.
 pub(super) async fn create(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
-    let NewChannelBody { item_key, guide_number, guide_name } = call.json()?;
+    let NewChannelBody { item_key, guide_number, guide_name, program } = call.json()?;
     let (now, guide_start) = (state.wall_now(), state.params.guide_start);
-    let new = NewChannel { item_key, guide_number, guide_name };
+    let new = NewChannel { item_key, guide_number, guide_name, program: program_number(program)? };
     let channel = state
         .ask_store(move |database| database.create_channel(&new, guide_start, now))
         .await
@@ -190,14 +203,35 @@ pub(super) async fn sources(state: &State, channel: i64) -> Result<Response, Res
 
 /// `POST /api/channels/{id}/sources`.
 pub(super) async fn add_source(call: &Call, state: &Rc<State>, channel: i64) -> Result<Response, Response> {
-    let NewSourceBody { item_key } = call.json()?;
+    let NewSourceBody { item_key, program } = call.json()?;
+    let program = program_number(program)?;
     let now = state.wall_now();
     let source = state
-        .ask_store::<_, ChannelError>(move |database| database.add_source(channel, &item_key, now))
+        .ask_store::<_, ChannelError>(move |database| database.add_source(channel, &item_key, program, now))
         .await
         .map_err(|error| channel_refusal(&error))?;
     publish(state).await?;
     Ok(Response::json(201, &Source::from(source)))
+}
+
+/// `PATCH /api/channels/{id}/sources/{source_id}`.
+pub(super) async fn change_source(
+    call: &Call,
+    state: &Rc<State>,
+    channel: i64,
+    source: i64,
+) -> Result<Response, Response> {
+    let SourceChangeBody { program } = call.json()?;
+    let program = program_number(program)?;
+    let now = state.wall_now();
+    let source = state
+        .ask_store::<_, ChannelError>(move |database| {
+            database.set_source_program(channel, source, program, now)
+        })
+        .await
+        .map_err(|error| channel_refusal(&error))?;
+    publish(state).await?;
+    Ok(Response::json(200, &Source::from(source)))
 }
 
 /// `DELETE /api/channels/{id}/sources/{source_id}`.
@@ -213,6 +247,12 @@ pub(super) async fn remove_source(
         .map_err(|error| channel_refusal(&error))?;
     publish(state).await?;
     Ok(Response::new(204))
+}
+
+/// The number of a programme, if it is one.
+fn program_number(asked: Option<u64>) -> Result<Option<u16>, Response> {
+    let refused = |asked: u64| ChannelError::no_program_number(&asked.to_string());
+    asked.map(|asked| u16::try_from(asked).map_err(|_too_large| channel_refusal(&refused(asked)))).transpose()
 }
 
 /// The change is made; when the cores cannot be told, that is what is answered.

@@ -239,6 +239,7 @@ mod tests {
             tvg_name: String::new(),
             stream_url: String::new(),
             priority_index: 0,
+            program: None,
             enabled: true,
             association_type: String::new(),
             health: SourceHealth::default(),

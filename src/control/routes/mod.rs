@@ -80,7 +80,7 @@ impl Route {
             | Self::Tuners => &[Method::Get, Method::Head],
             Self::Channels | Self::Sources(_) => &[Method::Get, Method::Head, Method::Post],
             Self::Channel(_) => &[Method::Patch, Method::Delete],
-            Self::Source(..) => &[Method::Delete],
+            Self::Source(..) => &[Method::Patch, Method::Delete],
             Self::LineupPost
             | Self::PlaylistSync
             | Self::HealthClear(_)
@@ -161,6 +161,9 @@ async fn serve(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
         (Route::Channel(channel), _) => channels::delete(state, channel).await,
         (Route::Sources(channel), Method::Post) => channels::add_source(call, state, channel).await,
         (Route::Sources(channel), _) => channels::sources(state, channel).await,
+        (Route::Source(channel, source), Method::Patch) => {
+            channels::change_source(call, state, channel, source).await
+        }
         (Route::Source(channel, source), _) => channels::remove_source(state, channel, source).await,
         (Route::HealthClear(channel), _) => health::clear(state, channel).await,
         (Route::HealthClearAll, _) => health::clear_all(state).await,

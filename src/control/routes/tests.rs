@@ -36,7 +36,7 @@ fn paths_and_methods_that_are_not_served_are_told_apart() {
             ("GET", "/api/channels/x", 404, None),
             ("GET", "/api/channels/007", 404, None),
             ("GET", "/api/channels/7", 405, Some("PATCH, DELETE")),
-            ("GET", "/api/channels/7/sources/1", 405, Some("DELETE")),
+            ("GET", "/api/channels/7/sources/1", 405, Some("PATCH, DELETE")),
             ("GET", "/api/channels/7/sources/health/clear", 405, Some("POST")),
             ("GET", "/api/channels/sources/health/clear", 405, Some("POST")),
             ("POST", "/api/channels/sources/health/clear/x", 404, None),
@@ -108,6 +108,14 @@ fn a_channel_lives_from_its_creation_to_its_end() {
         let urls: Vec<_> =
             lineup().find("5.1").unwrap().sources.iter().map(|source| source.url.clone()).collect();
         assert_eq!(urls, ["http://user:hunter2@host/a.ts", "http://user:hunter2@host/b.ts"]);
+        assert_eq!(source["program"], json!(null));
+        let mut program = || lineup().find("5.1").unwrap().sources.last().unwrap().program;
+        let path_of_source = format!("{sources}/{}", source["source_id"]);
+        for (body, expected) in [(r#"{"program":8810}"#, Some(8810)), (r#"{"program":null}"#, None)] {
+            let (status, changed) = ask(&state, "PATCH", &path_of_source, body).await;
+            assert_eq!((status, &changed["program"]), (200, &json!(expected)));
+            assert_eq!(program(), expected);
+        }
         let (status, listed) = ask(&state, "GET", &sources, "").await;
         assert_eq!(
             (status, &listed["total"], &listed["sources"][1]["item_key"]),
@@ -161,6 +169,11 @@ fn changes_that_cannot_be_made_say_why() {
             ("GET", "/api/channels/99/sources", "", 404, "99"),
             ("POST", "/api/channels/1/sources", r#"{"item_key":"a"}"#, 409, "already"),
             ("DELETE", "/api/channels/1/sources/99", "", 404, "99"),
+            ("PATCH", "/api/channels/1/sources/99", r#"{"program":1}"#, 404, "99"),
+            ("PATCH", "/api/channels/1/sources/1", r#"{"program":0}"#, 400, "1 to 65535"),
+            ("PATCH", "/api/channels/1/sources/1", r#"{"program":65536}"#, 400, "1 to 65535"),
+            ("PATCH", "/api/channels/1/sources/1", "{}", 400, "program"),
+            ("POST", "/api/channels/1/sources", r#"{"item_key":"b","program":0}"#, 400, "1 to 65535"),
             ("POST", "/api/channels/99/sources/health/clear", "", 404, "99"),
             ("POST", "/api/channels/0/sources/health/clear", "", 400, "id"),
             ("POST", "/api/channels/-1/sources/health/clear", "", 400, "id"),

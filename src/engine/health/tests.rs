@@ -48,6 +48,7 @@ fn lineup() -> Arc<Lineup> {
             id: SourceId(id * 10 + 1),
             item_key: String::new(),
             url: "http://host/".to_owned(),
+            program: None,
             priority: 0,
             health: Health { fail_count, ..Health::default() },
             profile: StoredProfile::default(),

@@ -47,6 +47,13 @@ impl OutCounters {
         counter
     }
 
+    /// The last packet with payload gives way to one without. Returns the counter of that.
+    pub(super) fn take_back(&mut self, pid: Pid) -> ContinuityCounter {
+        let counter = ContinuityCounter::new(self.last[pid.index()]).before(1);
+        self.last[pid.index()] = counter.get() | WITHHELD;
+        counter
+    }
+
     /// Whether anything has left on a PID.
     pub(super) fn seen(&self, pid: Pid) -> bool {
         self.last[pid.index()] != UNSEEN

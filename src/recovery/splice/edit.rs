@@ -1,7 +1,9 @@
 //! What is done to a packet that may not leave as it is.
 
 use crate::base::limits::PACKET_BYTES;
-use crate::ts::{ContinuityCounter, NULL_PACKET, Packet, PacketBytes, Pid};
+use crate::ts::{
+    AdaptationField, ContinuityCounter, NULL_PACKET, Packet, PacketBytes, Pid, discontinuity_packet,
+};
 
 /// Where the adaptation field's flags are, and its PCR.
 const FLAGS_AT: usize = 5;
@@ -32,7 +34,14 @@ pub(super) fn clock_alone(bytes: &mut PacketBytes, pid: Pid, counter: Continuity
     bytes[PCR_END..PACKET_BYTES].fill(0xFF);
 }
 
-/// The last bytes of a packet, by which a repetition is known.
-pub(super) fn tail(bytes: &PacketBytes) -> u64 {
-    bytes.last_chunk().map_or(0, |tail| u64::from_ne_bytes(*tail))
+/// The packet gives way to the word that something is missing on its PID, and keeps the programme's clock if it has it.
+pub(super) fn hole(bytes: &mut PacketBytes, pid: Pid, counter: ContinuityCounter) {
+    let has_clock =
+        Packet::parse(bytes).ok().and_then(Packet::adaptation_field).and_then(AdaptationField::pcr);
+    if has_clock.is_none() {
+        *bytes = discontinuity_packet(pid, counter, None);
+        return;
+    }
+    clock_alone(bytes, pid, counter);
+    bytes[FLAGS_AT] |= 0x80;
 }

@@ -11,7 +11,9 @@ use crate::recovery::splice::lead::Lead;
 use crate::recovery::splice::stamps::{ClockNow, Histories, STRANGER_TICKS, further, pts_ticks};
 use crate::recovery::splice::tracks::{Tracks, Written};
 use crate::ts::psi::STREAMS_MAX;
-use crate::ts::{AdaptationField, Packet, PacketBytes, Pcr, PesStart, PesTimes, Pid, Pts, StreamKind};
+use crate::ts::{
+    AdaptationField, Packet, PacketBytes, Pcr, PesRest, PesStart, PesTimes, Pid, Pts, StreamKind,
+};
 
 /// Times that advance by this more than the time that has passed are of another time base.
 const JUMP_TICKS: i64 = 90_000;
@@ -68,8 +70,10 @@ pub(super) struct Lane {
     pub(super) unit: Unit,
     /// Packets are missing, and what leaves has not said so yet.
     pub(super) gap: bool,
-    /// The last bytes of the last packet: a repetition has the same.
-    pub(super) tail: u64,
+    /// What is still to come of what leaves.
+    pub(super) rest: PesRest,
+    /// Its last packet with payload, while that can still be changed: which restamping it was in, and where.
+    pub(super) last_left: Option<(u64, usize)>,
     offset: i64,
     /// The time base it is of; others have moved on when theirs is later.
     base: u32,
@@ -246,7 +250,8 @@ impl Lanes {
                     kind: *kind,
                     unit,
                     gap: false,
-                    tail: 0,
+                    rest: PesRest::Perhaps,
+                    last_left: None,
                     offset: match self.sound {
                         Some(sound) if *kind == StreamKind::Audio && !joined => sound,
                         Some(_) | None => self.common,

@@ -4,35 +4,43 @@ use crate::base::Instant;
 use crate::recovery::splice::edit;
 use crate::recovery::splice::lanes::{Begun, Unit};
 use crate::recovery::splice::routes::{Route, STANDARD};
-use crate::recovery::splice::session::Splice;
+use crate::recovery::splice::session::{Hole, Splice};
 use crate::ts::{
-    AdaptationField, Continuity, Packet, PacketBytes, PacketMut, PesStart, Pid, discontinuity_packet,
-    pes_bytes, strip_pes_times, write_pes_times,
+    AdaptationField, Continuity, Packet, PacketBytes, PacketMut, PesRest, PesStart, Pid,
+    discontinuity_packet, pes_bytes, strip_pes_times, write_pes_times,
 };
 
 impl Splice {
-    /// Changes a packet. `rest` are those behind it that have come too.
-    pub(super) fn packet(&mut self, now: Instant, bytes: &mut PacketBytes, rest: &[PacketBytes]) {
+    /// Restamps the packet at a place among those that leave together; `behind` are those behind it. What is to be said of
+    /// one before it is returned.
+    pub(super) fn packet(
+        &mut self,
+        now: Instant,
+        at: usize,
+        bytes: &mut PacketBytes,
+        behind: &[PacketBytes],
+    ) -> Option<Hole> {
         let sound = Packet::parse(bytes)
             .ok()
             .filter(|packet| !packet.transport_error_indicator() && edit::sound(*packet));
         let Some(packet) = sound else {
             edit::blank(bytes);
             self.counts.damaged_packets += 1;
-            return;
+            return None;
         };
         let pid = packet.pid();
         if pid == Pid::NULL {
-            return;
+            return None;
         }
         let verdict = self.came.check(packet);
         match self.routes.of(pid) {
             Route::Lane(index) => {
                 let has_clock = self.take_clock(now, bytes, pid);
-                self.lane(now, bytes, usize::from(index), verdict, rest);
+                let hole = self.lane(now, at, bytes, usize::from(index), verdict, behind);
                 if has_clock {
                     self.restamp_clock(now, bytes, pid);
                 }
+                return hole;
             }
             Route::Pass => self.pass(bytes, pid, verdict),
             Route::Stranger => self.stranger(bytes, pid, verdict),
@@ -43,55 +51,85 @@ impl Splice {
                 self.counts.unmapped_packets += 1;
             }
         }
+        None
     }
 
     /// A packet of the programme's streams.
     fn lane(
         &mut self,
         now: Instant,
+        at: usize,
         bytes: &mut PacketBytes,
         index: usize,
         verdict: Continuity,
-        rest: &[PacketBytes],
-    ) {
+        behind: &[PacketBytes],
+    ) -> Option<Hole> {
         let lane = self.lanes.get_mut(index);
         let (source, out) = (lane.source, self.tracks.get(lane.track).pid);
-        let tail = edit::tail(bytes);
         let (payload, starts) = header(bytes);
         let lane = self.lanes.get_mut(index);
         if !payload {
             lane.gap |= verdict == Continuity::Gap && lane.unit == Unit::Passing;
             self.leave(bytes, out);
-            return;
+            return None;
         }
-        // The same counter with other bytes is not the same packet: fifteen are missing.
-        let same = std::mem::replace(&mut lane.tail, tail) == tail;
-        if verdict == Continuity::Duplicate && same {
+        if verdict == Continuity::Duplicate {
             let passes = lane.unit == Unit::Passing && self.counters.may_repeat(out);
             if passes && starts {
                 self.repeat_unit(bytes, index);
             }
             if passes {
-                self.repeat(bytes, out)
+                self.lanes.get_mut(index).last_left = Some((self.restampings, at));
+                self.repeat(bytes, out);
             } else {
-                self.withhold(bytes, source, out)
+                self.withhold(bytes, source, out);
             }
-            return;
+            return None;
         }
-        let lost = matches!(verdict, Continuity::Gap | Continuity::Duplicate);
-        lane.gap |= lost && lane.unit == Unit::Passing;
-        if starts {
-            self.start_unit(now, bytes, index, rest);
-        }
+        lane.gap |= verdict == Continuity::Gap && lane.unit == Unit::Passing;
+        let hole = if starts { self.start(now, bytes, index, behind) } else { None };
         let lane = self.lanes.get_mut(index);
         if lane.unit != Unit::Passing {
             self.withhold(bytes, source, out);
-        } else if !std::mem::take(&mut lane.gap) {
-            self.leave(bytes, out);
-        } else if !self.signal(bytes, out) && starts {
-            // What follows has lost its header.
-            self.lanes.get_mut(index).unit = Unit::Dropping;
+            return hole;
         }
+        let rest = Packet::parse(bytes).map_or(lane.rest, |packet| PesRest::behind(lane.rest, packet));
+        if std::mem::take(&mut lane.gap) && !self.signal(bytes, out) {
+            return hole;
+        }
+        let lane = self.lanes.get_mut(index);
+        (lane.rest, lane.last_left) = (rest, Some((self.restampings, at)));
+        self.leave(bytes, out);
+        hole
+    }
+
+    /// Something begins, for which nothing that came before is needed: a counter that does not follow there is as often that
+    /// of a source that began to count anew, as that of one of which something was lost. Only where the end of what was there
+    /// before is missing there is something to be said: here, if there is room, else at the end of that.
+    fn start(
+        &mut self,
+        now: Instant,
+        bytes: &mut PacketBytes,
+        index: usize,
+        behind: &[PacketBytes],
+    ) -> Option<Hole> {
+        let lane = self.lanes.get_mut(index);
+        let is_torn = std::mem::take(&mut lane.gap) && lane.rest.is_torn();
+        let last = lane.last_left.take().filter(|(restamping, _)| *restamping == self.restampings);
+        self.start_unit(now, bytes, index, behind);
+        if !is_torn {
+            return None;
+        }
+        self.counts.gaps_signalled += 1;
+        let lane = self.lanes.get_mut(index);
+        let has_said = lane.unit == Unit::Passing
+            && PacketMut::parse(bytes).is_ok_and(|mut packet| packet.set_discontinuity(true));
+        if has_said {
+            return None;
+        }
+        let pid = self.tracks.get(lane.track).pid;
+        let (_, at) = last?;
+        Some(Hole { at, pid, counter: self.counters.take_back(pid) })
     }
 
     /// A packet that no table lists. Tables and data come in sections, and who wants them finds them without the PMT. Pictures
@@ -99,12 +137,10 @@ impl Splice {
     fn stranger(&mut self, bytes: &mut PacketBytes, pid: Pid, verdict: Continuity) {
         if begins_section(bytes) {
             self.routes.set(pid, Route::Pass);
-        } else if self.alone {
-            edit::blank(bytes);
-            self.counts.unmapped_packets += 1;
-            return;
+            return self.pass(bytes, pid, verdict);
         }
-        self.pass(bytes, pid, verdict);
+        edit::blank(bytes);
+        self.counts.unmapped_packets += 1;
     }
 
     /// A packet that is none of the programme's.
@@ -126,8 +162,11 @@ impl Splice {
             Continuity::Fits | Continuity::Signalled => self.leave(bytes, pid),
             Continuity::Duplicate if self.counters.may_repeat(pid) => self.repeat(bytes, pid),
             Continuity::Duplicate => edit::blank(bytes),
+            Continuity::Gap if starts => self.leave(bytes, pid),
             Continuity::Gap => {
-                self.signal(bytes, pid);
+                if self.signal(bytes, pid) {
+                    self.leave(bytes, pid);
+                }
             }
         }
     }
@@ -151,9 +190,13 @@ impl Splice {
         let before = source.pmt_pid();
         let Some(seen) = source.pat(packet, verdict == Continuity::Fits) else { return };
         let pmt_pid = source.pmt_pid();
+        if self.alone && !seen.alone {
+            // What passed because nobody else could own it may be another programme's from here on.
+            self.routes.expel();
+        }
         self.alone = seen.alone;
-        // Receivers would not look at another table of the same version.
-        self.transparent &= !seen.contradicts;
+        // Receivers would not look at another table of the same version, and are told of no other programme.
+        self.transparent &= !seen.contradicts && seen.alone;
         if self.transparent {
             self.tables.pass_pat(&seen.section, seen.transport_stream_id, pmt_pid);
         }
@@ -262,11 +305,10 @@ impl Splice {
         packet.set_continuity_counter(self.counters.repeat(out));
     }
 
-    /// The packet leaves with a word about those missing before it. False when its payload had to make room for that.
+    /// The packet says that those before it are missing. False when its payload had to make room for that.
     fn signal(&mut self, bytes: &mut PacketBytes, out: Pid) -> bool {
         self.counts.gaps_signalled += 1;
         if PacketMut::parse(bytes).is_ok_and(|mut packet| packet.set_discontinuity(true)) {
-            self.leave(bytes, out);
             return true;
         }
         *bytes = discontinuity_packet(out, self.counters.repeat(out), None);

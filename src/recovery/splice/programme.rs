@@ -23,8 +23,8 @@ impl Splice {
         if self.first_run {
             self.tables.call(programme);
         }
-        self.transparent = self.first_run;
-        self.alone = true;
+        self.alone = programme.alone;
+        self.transparent = self.first_run && self.alone;
         self.si_awaited = if self.first_run { 0 } else { u16::MAX };
         self.follow(&programme.pmt, programme.pmt_pid);
         self.tables.revise_pat(programme.pat_version);
@@ -47,7 +47,7 @@ impl Splice {
 
     /// Finds a PID for every stream and for the clock.
     fn fit(&mut self, pmt: &Pmt, pmt_pid: Pid) -> (Vec<Mapped>, Option<Pid>) {
-        self.routes.clear(if self.first_run { Route::Stranger } else { Route::Drop });
+        self.routes.clear(if self.first_run && self.alone { Route::Stranger } else { Route::Drop });
         if let Some(own) = self.tables.pmt_pid() {
             self.routes.set(own, Route::Drop);
         }

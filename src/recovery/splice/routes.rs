@@ -61,6 +61,16 @@ impl Routes {
         self.set(pid, if STANDARD.contains(&pid.get()) { Route::Pass } else { self.strangers });
     }
 
+    /// What is not of the programme does not leave any more, the standards' tables excepted.
+    pub(super) fn expel(&mut self) {
+        self.strangers = Route::Drop;
+        for (number, route) in (0u16..).zip(self.table.iter_mut()) {
+            if (*route == STRANGER || *route == PASS) && !STANDARD.contains(&number) {
+                *route = DROP;
+            }
+        }
+    }
+
     pub(super) fn of(&self, pid: Pid) -> Route {
         match self.table[pid.index()] {
             STRANGER => Route::Stranger,

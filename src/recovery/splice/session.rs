@@ -4,6 +4,7 @@ use crate::base::Instant;
 use crate::base::limits::PACKET_BYTES;
 use crate::recovery::splice::clock::{STEP_TICKS, SessionClock};
 use crate::recovery::splice::counters::OutCounters;
+use crate::recovery::splice::edit;
 use crate::recovery::splice::lanes::Lanes;
 use crate::recovery::splice::lead::Lead;
 use crate::recovery::splice::report::{BoundaryReport, SpliceCounts};
@@ -13,7 +14,9 @@ use crate::recovery::splice::stamps::ClockNow;
 use crate::recovery::splice::tables::Tables;
 use crate::recovery::splice::tracks::{Tracks, Wanted};
 use crate::ts::psi::Programme;
-use crate::ts::{ContinuityTable, NULL_PACKET, PacketBytes, Pcr, Pid, discontinuity_packet};
+use crate::ts::{
+    ContinuityCounter, ContinuityTable, NULL_PACKET, PacketBytes, Pcr, Pid, discontinuity_packet,
+};
 
 /// Who delivers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,6 +37,13 @@ pub struct Run<'a> {
     pub lead: Lead,
 }
 
+/// A packet that has left and is to say that something behind it is missing.
+pub(super) struct Hole {
+    pub(super) at: usize,
+    pub(super) pid: Pid,
+    pub(super) counter: ContinuityCounter,
+}
+
 /// One session's timeline.
 pub struct Splice {
     /// Something has left.
@@ -52,7 +62,7 @@ pub struct Splice {
     pub(super) source: Option<SourceTables>,
     /// The clock's PID in the source.
     pub(super) source_pcr: Option<Pid>,
-    /// The run's PAT lists no other programme.
+    /// The run's PAT lists its programme and no other.
     pub(super) alone: bool,
     /// PIDs of the standards' tables on which no section has begun in this run, from the lowest bit on.
     pub(super) si_awaited: u16,
@@ -63,6 +73,8 @@ pub struct Splice {
     pub(super) clock: SessionClock,
     pub(super) came: ContinuityTable,
     pub(super) counters: OutCounters,
+    /// How often packets were restamped.
+    pub(super) restampings: u64,
     pub(super) report: BoundaryReport,
     pub(super) counts: SpliceCounts,
 }
@@ -96,6 +108,7 @@ impl Splice {
             clock: SessionClock::default(),
             came: ContinuityTable::new(),
             counters: OutCounters::new(),
+            restampings: 0,
             report: BoundaryReport::default(),
             counts: SpliceCounts::default(),
         }
@@ -128,6 +141,11 @@ impl Splice {
         if self.first_run { Vec::new() } else { self.write_boundary(now, versions, known.is_some(), clock) }
     }
 
+    /// How the packets of the run that has begun are counted, if that is known.
+    pub fn counts_by(&mut self, habits: ContinuityTable) {
+        self.came = habits;
+    }
+
     /// Nobody delivers any more, and what follows is no run: null packets, or PAT and PMT alone. Returns the boundary
     /// to be written before.
     pub fn pause(&mut self, now: Instant) -> Vec<u8> {
@@ -147,10 +165,12 @@ impl Splice {
     pub fn restamp(&mut self, now: Instant, packets: &mut [u8]) {
         let (packets, rest) = packets.as_chunks_mut::<PACKET_BYTES>();
         assert!(rest.is_empty(), "{} bytes are no packet", rest.len());
-        let mut rest = packets;
-        while let Some((packet, behind)) = rest.split_first_mut() {
-            self.packet(now, packet, behind);
-            rest = behind;
+        self.restampings += 1;
+        for at in 0..packets.len() {
+            let (packet, behind) = packets[at..].split_first_mut().expect("one is at hand");
+            if let Some(hole) = self.packet(now, at, packet, behind) {
+                edit::hole(&mut packets[hole.at], hole.pid, hole.counter);
+            }
         }
     }
 

@@ -58,6 +58,7 @@ impl Tables {
         Some(Programme {
             transport_stream_id: name.transport_stream_id,
             pat_version: version_of(&self.pat),
+            alone: true,
             pmt_pid: name.pmt_pid,
             pmt: self.pmt.clone()?,
         })

@@ -28,6 +28,8 @@ enum State {
 pub struct Client {
     params: Params,
     url: Url,
+    /// What the answer calls its body.
+    content_type: Option<String>,
     redirects: u32,
     deadline: Instant,
     state: State,
@@ -43,7 +45,8 @@ impl Client {
             SourceError::new(Kind::Unusable, &format!("create upstream request: {error}"))
         })?;
         let deadline = now + params.startup_timeout;
-        let mut client = Self { params, url, redirects: 0, deadline, state: State::Resolving };
+        let mut client =
+            Self { params, url, content_type: None, redirects: 0, deadline, state: State::Resolving };
         client.resolve(now);
         Ok(client)
     }
@@ -68,6 +71,18 @@ impl Client {
             State::Finished => Want::Finished,
             State::Failed(_) => Want::Failed,
         }
+    }
+
+    /// Where it is, after redirects.
+    #[must_use]
+    pub const fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// What the answer calls its body, as sent.
+    #[must_use]
+    pub fn content_type(&self) -> Option<&str> {
+        self.content_type.as_deref()
     }
 
     /// Why it failed, when it did.
@@ -361,6 +376,7 @@ impl Client {
         };
         match (head.status, &head.location) {
             (200..=299, _) => {
+                self.content_type.clone_from(&head.content_type);
                 self.state = State::Streaming { exchange, peer_closed: false };
                 self.settle(Ok(BodyPart::default()));
             }

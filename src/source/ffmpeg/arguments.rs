@@ -9,6 +9,7 @@ use crate::source::ffmpeg::params::{Detection, Params};
 use crate::source::ffmpeg::pattern;
 use crate::source::mode::{self, Mode, Remux};
 use crate::source::scheme::Scheme;
+use crate::source::sniff::Sound;
 
 /// What one run of ffmpeg is asked for.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -19,6 +20,10 @@ pub struct Run {
     pub detection: Detection,
     /// What is added to all times of the output.
     pub timestamp_offset: Duration,
+    /// The input is known to be nothing but this.
+    pub sound: Option<Sound>,
+    /// The only programme of the input that is taken.
+    pub program: Option<u16>,
     /// The value of the `Via` header of its requests.
     pub via: Option<String>,
 }
@@ -45,8 +50,12 @@ pub fn arguments(
     list.flags(&["-hide_banner", "-loglevel", params.log_level.name(), "-nostdin"]);
     pacing(&mut list, params);
     socket_buffer(&mut list, params, scheme);
-    list.option("-probesize", run.detection.probe_bytes);
-    list.option("-analyzeduration", micros_up(run.detection.analyze));
+    let (probe_bytes, analyze) = match run.sound {
+        None => (run.detection.probe_bytes, run.detection.analyze),
+        Some(_) => (SOUND_PROBE_BYTES, SOUND_ANALYZE),
+    };
+    list.option("-probesize", probe_bytes);
+    list.option("-analyzeduration", micros_up(analyze));
     reconnect(&mut list, params, scheme, url);
     read_timeout(&mut list, params, scheme);
     if scheme == Scheme::Rtsp && capabilities.has(Feature::RtspPreferTcp) {
@@ -63,6 +72,9 @@ pub fn arguments(
     let flags = input_flags(run.remux, params);
     if !flags.is_empty() {
         list.option("-fflags", flags);
+    }
+    if let Some(demuxer) = run.sound.and_then(Sound::demuxer) {
+        list.option("-f", demuxer);
     }
     list.option("-i", url);
     output(&mut list, run);
@@ -180,11 +192,26 @@ fn input_flags(remux: Remux, params: &Params) -> String {
     flags
 }
 
+/// Which streams leave. Without a word about it ffmpeg takes the best of each kind, from wherever.
+fn mapping(list: &mut List<'_>, run: &Run) {
+    let of_programme = run.program.map_or_else(String::new, |program| format!("p:{program}:"));
+    let kinds: &[&str] = match (run.remux, run.sound, run.program) {
+        // A cover is no picture of a programme.
+        (_, Some(_), _) => &["a:0"],
+        (Remux::Copy, None, None) => &[],
+        (Remux::Copy, None, Some(_)) => &["v", "a", "s"],
+        (Remux::Transcode, None, _) => &["v:0", "a:0"],
+    };
+    for kind in kinds {
+        list.option("-map", format!("0:{of_programme}{kind}?"));
+    }
+}
+
 fn output(list: &mut List<'_>, run: &Run) {
+    mapping(list, run);
     match run.remux {
         Remux::Copy => list.flags(&["-c", "copy"]),
         Remux::Transcode => {
-            list.flags(&["-map", "0:v:0?", "-map", "0:a:0?"]);
             list.flags(&["-c:v", "libx264", "-preset", "veryfast", "-tune", "zerolatency"]);
             list.flags(&["-c:a", "aac", "-ar", "48000", "-ac", "2"]);
         }
@@ -192,9 +219,17 @@ fn output(list: &mut List<'_>, run: &Run) {
     if !run.timestamp_offset.is_zero() {
         list.option("-output_ts_offset", seconds_with_micros(run.timestamp_offset));
     }
+    if run.sound.is_some() {
+        // Else a PES packet gathers up to a second of a slow stream.
+        list.option("-pes_payload_size", SOUND_PES_BYTES);
+    }
     list.flags(&["-f", "mpegts", "pipe:1"]);
 }
 
+/// What is known to be sound needs a few frames to be understood. At its own rate it comes slowly.
+const SOUND_PROBE_BYTES: u64 = 8192;
+const SOUND_ANALYZE: Duration = Duration::from_millis(200);
+const SOUND_PES_BYTES: u32 = 512;
 /// 64 MiB, the setting's limit.
 const INPUT_BUFFER_BYTES_MAX: u32 = 64 * 1024 * 1024;
 /// A day. More overflows ffmpeg's own sums.
@@ -246,7 +281,14 @@ libx264 AVOptions:
     }
 
     fn run(remux: Remux) -> Run {
-        Run { remux, detection: Detection::default(), timestamp_offset: Duration::ZERO, via: None }
+        Run {
+            remux,
+            detection: Detection::default(),
+            timestamp_offset: Duration::ZERO,
+            sound: None,
+            program: None,
+            via: None,
+        }
     }
 
     fn line_with(url: &str, run: &Run, params: &Params, help: &str) -> String {
@@ -390,12 +432,7 @@ libx264 AVOptions:
                 "-probesize 2000000 -analyzeduration 3000000",
             ),
         ] {
-            let run = Run {
-                remux: Remux::Copy,
-                detection,
-                timestamp_offset: Duration::from_nanos(offset),
-                via: None,
-            };
+            let run = Run { detection, timestamp_offset: Duration::from_nanos(offset), ..run(Remux::Copy) };
             let line = line_with("http://h/1", &run, &Params::default(), NEW);
             assert!(line.contains(expected), "{expected} in {line}");
         }

@@ -49,6 +49,22 @@ impl AudioFormat {
             (format == next).then_some(format)
         })
     }
+
+    /// Whether so many frames in a row that agree begin within the first `within` bytes.
+    #[must_use]
+    pub fn is_stream_of(codec: Codec, bytes: &[u8], frames: u32, within: usize) -> bool {
+        (0..bytes.len().min(within)).any(|start| {
+            let mut at = start;
+            let mut first = None;
+            (0..frames).all(|_| {
+                let Some((format, length)) = bytes.get(at..).and_then(|rest| frame(codec, rest)) else {
+                    return false;
+                };
+                at += length;
+                *first.get_or_insert(format) == format
+            })
+        })
+    }
 }
 
 /// How the frames of a codec are written.

@@ -10,6 +10,14 @@ const MACROBLOCKS_MAX: u32 = 1056;
 /// An aspect ratio that is written out.
 const EXTENDED_SAR: u32 = 255;
 
+/// The type of a slice, from the bytes behind its NAL header; `None` when they do not reach that far.
+#[must_use]
+pub fn h264_slice_start(bytes: &[u8]) -> Option<u32> {
+    let mut bits = Bits::of_nal(bytes);
+    bits.ue()?;
+    bits.ue()
+}
+
 /// Reads a sequence parameter set, from its NAL header on.
 #[must_use]
 pub fn h264_sps(unit: &[u8]) -> Option<Picture> {

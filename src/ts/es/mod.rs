@@ -7,7 +7,7 @@ mod hevc;
 mod mpeg2;
 
 pub use audio::{AUDIO_FRAME_BYTES_MAX, AudioFormat};
-pub use h264::h264_sps;
+pub use h264::{h264_slice_start, h264_sps};
 pub use hevc::{hevc_sps, hevc_vps};
 pub use mpeg2::{mpeg2_sequence, mpeg2_sequence_extension};
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::base::limits::PSI_PACKETS_MAX;
-use crate::ts::packet::{Packet, PacketBytes};
+use crate::ts::packet::{ContinuityCounter, Packet, PacketBytes, Pid};
+use crate::ts::psi::build::{SectionBuffer, packetise};
 use crate::ts::psi::section::SectionAssembler;
 
 /// The packets of one table, verbatim, shared: a copy costs a reference count. Their counters are those they
@@ -18,6 +19,13 @@ impl Default for TablePackets {
 }
 
 impl TablePackets {
+    /// The packets of a table that was made here.
+    pub(super) fn made(section: &SectionBuffer, pid: Pid) -> Self {
+        let mut packets = Vec::new();
+        packetise(section, pid, ContinuityCounter::new(0), |packet| packets.push(*packet));
+        Self(packets.into())
+    }
+
     /// The packets, at most [`PSI_PACKETS_MAX`].
     #[must_use]
     pub fn as_slice(&self) -> &[PacketBytes] {

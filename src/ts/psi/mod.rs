@@ -12,4 +12,4 @@ pub use capture::TablePackets;
 pub use pat::Pat;
 pub use pmt::{Pmt, STREAMS_MAX, Stream};
 pub use section::{SECTION_BYTES_MAX, Section, SectionAssembler, SectionError};
-pub use tracker::{PROGRAMMES_MAX, Programme, PsiTracker};
+pub use tracker::{PROGRAMMES_MAX, Programme, PsiTracker, Unfit};

@@ -2,6 +2,7 @@
 
 use crate::ts::codec::StreamKind;
 use crate::ts::packet::{Packet, Pid};
+use crate::ts::psi::build::{PatProgramme, pat_section};
 use crate::ts::psi::capture::{TablePackets, TableReader};
 use crate::ts::psi::pat::Pat;
 use crate::ts::psi::pmt::Pmt;
@@ -15,6 +16,10 @@ pub const PROGRAMMES_MAX: usize = 64;
 const VIDEO_PATIENCE: u32 = 2;
 /// The same for a programme with audio alone, while another one might still show pictures.
 const AUDIO_PATIENCE: u32 = 3;
+/// The same for a programme with neither by its table: stream types that nobody here knows may be either.
+const UNKNOWN_PATIENCE: u32 = 4;
+/// A programme that was passed over has shown its PMT so often since, and no other has come.
+const REJECTED_SIGHTINGS: u32 = 8;
 
 /// The chosen programme.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -23,6 +28,8 @@ pub struct Programme {
     pub transport_stream_id: u16,
     /// The version of the PAT.
     pub pat_version: u8,
+    /// The PAT lists this programme and no other.
+    pub alone: bool,
     /// Where the PMT is.
     pub pmt_pid: Pid,
     /// What the programme is made of.
@@ -30,12 +37,23 @@ pub struct Programme {
 }
 
 /// Reads PAT and PMTs, chooses a programme and stays with it: the first one of the PAT that has video, else the
-/// first that has audio.
+/// first that has audio; or the one that was asked for.
 #[derive(Default)]
 pub struct PsiTracker {
     pat: TableReader,
     maps: Vec<MapReader>,
     selection: Selection,
+    /// A PAT of the chosen programme alone, when the stream's own says something else.
+    own_pat: Option<TablePackets>,
+}
+
+/// Why a programme is passed over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unfit {
+    /// Its packets are scrambled.
+    Scrambled,
+    /// Its packets do not come, and those of others do.
+    Missing,
 }
 
 /// The PMTs of one PID. Programmes may share it.
@@ -47,6 +65,68 @@ struct MapReader {
 }
 
 impl PsiTracker {
+    /// A tracker that chooses the programme of this number and no other, if one is given.
+    #[must_use]
+    pub fn wanting(number: Option<u16>) -> Self {
+        Self { selection: Selection { wanted: number, ..Selection::default() }, ..Self::default() }
+    }
+
+    /// The programme that was asked for, and those that the PAT lists instead. `None` while it may yet be there.
+    #[must_use]
+    pub fn absent(&self) -> Option<(u16, Vec<u16>)> {
+        let Selection { wanted, entries, complete, .. } = &self.selection;
+        let wanted = (*wanted)?;
+        let is_listed = entries.iter().any(|entry| entry.number == wanted);
+        (*complete && !is_listed).then(|| (wanted, entries.iter().map(|entry| entry.number).collect()))
+    }
+
+    /// The chosen programme cannot be shown: another one is chosen, if there is one.
+    pub fn reject(&mut self, why: Unfit) {
+        let Some(programme) = self.selection.programme.take() else { return };
+        let number = programme.pmt.program_number;
+        self.selection.changes += 1;
+        self.selection.number = None;
+        self.selection.listed = true;
+        self.selection.candidates.clear();
+        self.selection.rejected.push(Rejected { number, why, sightings: 0 });
+        if self.selection.are_all_rejected() && !self.is_scrambled() {
+            // None of them comes: whichever does first is taken.
+            self.selection.rejected.clear();
+        }
+        self.own_pat = None;
+        self.follow_selection();
+    }
+
+    /// Every programme there is was passed over, and at least one because it is scrambled.
+    #[must_use]
+    pub fn is_scrambled(&self) -> bool {
+        let scrambled = |rejected: &Rejected| rejected.why == Unfit::Scrambled;
+        self.selection.programme.is_none()
+            && self.selection.are_all_rejected()
+            && self.selection.rejected.iter().any(scrambled)
+    }
+
+    /// Whether the payload of a packet begins a PMT, while no PAT has listed any.
+    #[must_use]
+    pub fn is_unlisted_map(&self, packet: Packet<'_>) -> bool {
+        let Some([0, Pmt::TABLE_ID, flags, _, high, low, ..]) = packet.payload() else { return false };
+        let is_open = self.selection.programme.is_none()
+            && (self.selection.entries.is_empty() || self.selection.is_unlisted)
+            && self.selection.entries.len() < PROGRAMMES_MAX;
+        let number = u16::from_be_bytes([*high, *low]);
+        is_open && packet.payload_unit_start_indicator() && flags & 0xF0 == 0xB0 && number != 0
+    }
+
+    /// Reads the PMTs on the PID of a packet for which [`PsiTracker::is_unlisted_map`] is true.
+    pub fn take_unlisted(&mut self, packet: Packet<'_>) {
+        let Some([_, _, _, _, high, low, ..]) = packet.payload() else { return };
+        let number = u16::from_be_bytes([*high, *low]);
+        self.selection.is_unlisted = true;
+        self.selection.list(Entry { number, pmt_pid: packet.pid() });
+        self.selection.listed = true;
+        self.follow_selection();
+    }
+
     /// Whether packets of a PID are to be handed to [`PsiTracker::packet`].
     #[must_use]
     pub fn handles(&self, pid: Pid) -> bool {
@@ -73,7 +153,11 @@ impl PsiTracker {
             self.selection.choose();
         }
         self.follow_selection();
-        changes != self.selection.changes
+        let changed = changes != self.selection.changes;
+        if changed {
+            self.own_pat = self.programme().filter(|programme| !programme.alone).and_then(own_pat);
+        }
+        changed
     }
 
     /// The chosen programme, once its PMT is known.
@@ -82,10 +166,10 @@ impl PsiTracker {
         self.selection.programme.as_ref()
     }
 
-    /// The packets of the last PAT section that lists the programme.
+    /// The packets of a PAT that lists the programme and no other: the stream's, if it does.
     #[must_use]
-    pub const fn pat_packets(&self) -> &TablePackets {
-        self.pat.packets()
+    pub fn pat_packets(&self) -> &TablePackets {
+        self.own_pat.as_ref().unwrap_or_else(|| self.pat.packets())
     }
 
     /// The packets of the programme's last PMT.
@@ -127,6 +211,13 @@ impl PsiTracker {
     }
 }
 
+/// The PAT of a programme alone.
+fn own_pat(programme: &Programme) -> Option<TablePackets> {
+    let listed = PatProgramme { program_number: programme.pmt.program_number, pmt_pid: programme.pmt_pid };
+    let section = pat_section(programme.transport_stream_id, programme.pat_version, &[listed]).ok()?;
+    Some(TablePackets::made(&section, Pid::PAT))
+}
+
 /// An entry of the PAT.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Entry {
@@ -140,8 +231,23 @@ struct Candidate {
     seen: u32,
 }
 
+/// A programme that was passed over.
+struct Rejected {
+    number: u16,
+    why: Unfit,
+    /// Its PMTs since.
+    sightings: u32,
+}
+
 #[derive(Default)]
 struct Selection {
+    /// The only programme that may be chosen.
+    wanted: Option<u16>,
+    rejected: Vec<Rejected>,
+    /// Every section of the PAT has been seen.
+    complete: bool,
+    /// There are programmes, but no PAT has listed them.
+    is_unlisted: bool,
     transport_stream_id: u16,
     version: u8,
     entries: Vec<Entry>,
@@ -163,7 +269,12 @@ impl Selection {
         let Some(section) = self.checked(bytes) else { return false };
         let Ok(pat) = Pat::parse(section) else { return false };
         let (id, version) = (pat.transport_stream_id(), section.version_number());
-        let another = (id, version) != (self.transport_stream_id, self.version);
+        if (self.is_unlisted || self.programme.is_none()) && pat.programmes().next().is_none() {
+            // Only where the network's table is: it says nothing of programmes.
+            return false;
+        }
+        let another = (id, version) != (self.transport_stream_id, self.version) || self.is_unlisted;
+        self.is_unlisted = false;
         (self.transport_stream_id, self.version) = (id, version);
         if another || section.last_section_number() == 0 {
             self.entries.clear();
@@ -171,6 +282,7 @@ impl Selection {
         }
         if another {
             self.candidates.clear();
+            self.rejected.clear();
         }
         for (number, pmt_pid) in pat.programmes() {
             self.list(Entry { number, pmt_pid });
@@ -178,9 +290,9 @@ impl Selection {
         if u16::from(section.section_number()) == self.next_section {
             self.next_section += 1;
         }
-        let complete = self.next_section > u16::from(section.last_section_number());
+        self.complete = self.next_section > u16::from(section.last_section_number());
         self.listed = true;
-        self.recheck(complete);
+        self.recheck(self.complete);
         self.programme.as_ref().is_none_or(|programme| {
             pat.programmes().any(|(number, _)| number == programme.pmt.program_number)
         })
@@ -198,9 +310,24 @@ impl Selection {
         }
     }
 
+    /// Whether the PAT lists one programme.
+    fn is_alone(&self) -> bool {
+        self.entries.len() <= 1 && self.complete && !self.is_unlisted
+    }
+
+    fn are_all_rejected(&self) -> bool {
+        let is_rejected = |entry: &Entry| self.rejected.iter().any(|known| known.number == entry.number);
+        let is_wanted = |entry: &&Entry| self.wanted.is_none_or(|wanted| wanted == entry.number);
+        let never_come = |known: &Rejected| known.sightings >= REJECTED_SIGHTINGS;
+        !self.rejected.is_empty()
+            && (self.entries.iter().filter(is_wanted).all(is_rejected)
+                || self.rejected.iter().all(never_come))
+    }
+
     /// Looks whether the chosen programme is still where it was.
     fn recheck(&mut self, complete: bool) {
         if let Some(number) = self.number {
+            let alone = self.is_alone();
             let entry = self.entries.iter().find(|entry| entry.number == number);
             if entry.is_none() && complete {
                 self.number = None;
@@ -208,9 +335,10 @@ impl Selection {
             } else if let (Some(entry), Some(programme)) = (entry, &mut self.programme) {
                 if entry.pmt_pid != programme.pmt_pid {
                     self.drop_programme();
-                } else if (programme.transport_stream_id, programme.pat_version)
-                    != (self.transport_stream_id, self.version)
+                } else if (programme.transport_stream_id, programme.pat_version, programme.alone)
+                    != (self.transport_stream_id, self.version, alone)
                 {
+                    programme.alone = alone;
                     programme.transport_stream_id = self.transport_stream_id;
                     programme.pat_version = self.version;
                     self.changes += 1;
@@ -234,6 +362,10 @@ impl Selection {
         }
         let number = section.table_id_extension();
         if !self.entries.contains(&Entry { number, pmt_pid: pid }) {
+            return None;
+        }
+        if let Some(rejected) = self.rejected.iter_mut().find(|known| known.number == number) {
+            rejected.sightings = rejected.sightings.saturating_add(1);
             return None;
         }
         if let Some(programme) = &self.programme {
@@ -276,6 +408,7 @@ impl Selection {
         self.programme = Some(Programme {
             transport_stream_id: self.transport_stream_id,
             pat_version: self.version,
+            alone: self.is_alone(),
             pmt_pid: entry.pmt_pid,
             pmt: candidate.pmt,
         });
@@ -283,24 +416,30 @@ impl Selection {
     }
 
     fn choice(&self) -> Option<Entry> {
-        let mut audio = None;
+        let (mut audio, mut unknown) = (None, None);
         let mut all_known = true;
-        for entry in
-            self.entries.iter().filter(|entry| self.number.is_none_or(|number| number == entry.number))
-        {
+        let may_be = |entry: &&Entry| {
+            [self.number, self.wanted].into_iter().flatten().all(|number| number == entry.number)
+                && !self.rejected.iter().any(|known| known.number == entry.number)
+        };
+        for entry in self.entries.iter().filter(may_be) {
             let candidate = self.candidates.iter().find(|known| known.pmt.program_number == entry.number);
             let Some(candidate) = candidate else {
                 all_known = false;
                 continue;
             };
+            let found = Some((*entry, candidate.seen));
             if candidate.pmt.first(StreamKind::Video).is_some() {
                 return (all_known || candidate.seen >= VIDEO_PATIENCE).then_some(*entry);
-            }
-            if audio.is_none() && candidate.pmt.first(StreamKind::Audio).is_some() {
-                audio = Some((*entry, candidate.seen));
+            } else if candidate.pmt.first(StreamKind::Audio).is_some() {
+                audio = audio.or(found);
+            } else if !candidate.pmt.streams().is_empty() {
+                unknown = unknown.or(found);
             }
         }
-        audio.filter(|(_, seen)| all_known || *seen >= AUDIO_PATIENCE).map(|(entry, _)| entry)
+        let audio = audio.filter(|(_, seen)| all_known || *seen >= AUDIO_PATIENCE);
+        let unknown = unknown.filter(|(_, seen)| *seen >= UNKNOWN_PATIENCE);
+        audio.or(unknown).map(|(entry, _)| entry)
     }
 
     /// A section that is in force and whose CRC is right.

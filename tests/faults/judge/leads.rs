@@ -10,6 +10,9 @@ use crate::tsview::{Kind, PCR_WRAP, PTS_WRAP, Packet, Pmt, View, ahead};
 const OFF: i64 = 100 * 90;
 /// What a recording shows by itself is read off its beginning.
 const BEGINNING: Duration = Duration::from_secs(3);
+/// Two PCRs further apart than they may be do not tell what time it was in between: something was waited for. It was no
+/// earlier than the first of them.
+const PCRS_APART: u64 = 27_000 * 100;
 /// Pictures on either side that say how far they are apart here.
 const NEIGHBOURS: usize = 12;
 
@@ -76,7 +79,8 @@ fn lead(pcrs: &[Point], point: &Point) -> Option<i64> {
     let step = u64::try_from(ahead(before.ticks, after.ticks, PCR_WRAP)).ok()?;
     let part = (point.position - before.position) as u128;
     let since = u128::from(step) * part / (after.position - before.position) as u128;
-    let clock = (before.ticks / 300 + u64::try_from(since).ok()? / 300) % PTS_WRAP;
+    let since = if step > PCRS_APART { 0 } else { u64::try_from(since).ok()? };
+    let clock = (before.ticks / 300 + since / 300) % PTS_WRAP;
     Some(ahead(clock, point.ticks, PTS_WRAP))
 }
 

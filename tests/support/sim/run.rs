@@ -92,6 +92,7 @@ fn source(random: &mut Random) -> Source {
         id: SourceId(number),
         item_key: format!("item{number}"),
         url,
+        program: None,
         priority: 0,
         health: Health::default(),
         profile: StoredProfile::default(),

@@ -192,7 +192,7 @@ impl Play {
             start += nanos(lasts);
         }
         let mut inspector = Inspector::new();
-        let mut holdback = Holdback::new(self.left.is_empty());
+        let mut holdback = Holdback::new(self.left.is_empty(), crate::recovery::HELD_BYTES_MAX);
         let mut programme: Option<Programme> = None;
         let (mut held, mut released, mut begun) = (Vec::<u8>::new(), 0, false);
         let origin = self.now;

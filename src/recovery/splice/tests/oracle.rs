@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use crate::base::Instant;
-use crate::recovery::holdback::Holdback;
+use crate::recovery::holdback::{HELD_BYTES_MAX, Holdback};
 use crate::recovery::splice::tests::checker::Checker;
 use crate::recovery::splice::tests::source::{Es, Source};
 use crate::recovery::splice::{Lead, Run, RunKind, Splice};
@@ -137,7 +137,7 @@ fn play(legs: &[Leg]) -> (Checker, Splice) {
     for leg in legs {
         let programme = leg.source.programme();
         let arrived = arrive(leg);
-        let mut holdback = Holdback::new(false);
+        let mut holdback = Holdback::new(false, HELD_BYTES_MAX);
         holdback.set_programme(Some(&programme));
         let mut held: Vec<u8> = Vec::new();
         let mut released = 0;

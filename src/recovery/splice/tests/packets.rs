@@ -3,11 +3,11 @@
 use proptest::prelude::*;
 
 use crate::base::Instant;
-use crate::recovery::holdback::Holdback;
+use crate::recovery::holdback::{HELD_BYTES_MAX, Holdback};
 use crate::recovery::splice::tests::source::{Source, bytes};
 use crate::recovery::splice::{Lead, Run, RunKind, Splice, SpliceCounts};
-use crate::ts::testing::Fields;
-use crate::ts::{NULL_PACKET, PacketBytes, Pcr};
+use crate::ts::testing::{Fields, pes};
+use crate::ts::{ContinuityTable, NULL_PACKET, Packet, PacketBytes, Pcr};
 
 /// Begins a run of the usual source without a packet of it.
 fn begin(splice: &mut Splice, at: u64, source: &Source) {
@@ -105,6 +105,111 @@ fn holes_are_signalled_in_place_and_counters_go_on() {
     }
 }
 
+/// A packet in which a PES packet of so many bytes in all begins; zero is a length that is not said.
+fn start(fields: Fields, length: u16, payload: usize) -> PacketBytes {
+    let mut bytes = pes(0xE0, None, &vec![1; payload - 9]);
+    if let Some(length) = length.checked_sub(6) {
+        bytes[4..6].copy_from_slice(&length.to_be_bytes());
+    }
+    Fields { unit_start: true, ..fields }.packet(&bytes)
+}
+
+#[test]
+fn a_counter_that_does_not_follow_where_a_pes_packet_begins_costs_nothing_but_what_is_missing() {
+    let numbered = |counter| Fields { counter, ..VIDEO };
+    let said = Fields { random_access: true, discontinuity: true, ..numbered(6) };
+    let roomy = Fields { random_access: true, ..numbered(9) };
+    let own_word = Fields { discontinuity: true, ..numbered(9) };
+    let last = Fields { counter: 5, ..VIDEO }.packet(&[3; 100]);
+    let full = video(5, 3);
+    type Case = (&'static str, Vec<PacketBytes>, Vec<PacketBytes>);
+    let table: Vec<Case> = vec![
+        (
+            "the one before has its length",
+            vec![start(numbered(4), 284, 184), last, start(numbered(9), 0, 184)],
+            vec![start(numbered(4), 284, 184), last, start(numbered(6), 0, 184)],
+        ),
+        (
+            "the one before has filled all its packets and has its length",
+            vec![start(numbered(4), 368, 184), full, start(numbered(9), 0, 184)],
+            vec![start(numbered(4), 368, 184), full, start(numbered(6), 0, 184)],
+        ),
+        (
+            "the one before has no length, and its end",
+            vec![start(numbered(4), 0, 184), last, start(numbered(9), 0, 184)],
+            vec![start(numbered(4), 0, 184), last, start(numbered(6), 0, 184)],
+        ),
+        (
+            "the source says so itself",
+            vec![start(numbered(4), 284, 184), last, start(own_word, 0, 182)],
+            vec![start(numbered(4), 284, 184), last, start(Fields { counter: 6, ..own_word }, 0, 182)],
+        ),
+        (
+            "the counter stands still",
+            vec![start(numbered(4), 284, 184), last, start(numbered(5), 0, 184)],
+            vec![start(numbered(4), 284, 184), last, start(numbered(6), 0, 184)],
+        ),
+        (
+            "bytes are missing, and there is room for a word",
+            vec![start(numbered(4), 500, 184), full, start(roomy, 0, 182)],
+            vec![start(numbered(4), 500, 184), full, start(said, 0, 182)],
+        ),
+        (
+            "bytes are missing, and there is none: the end of what is torn says so",
+            vec![start(numbered(4), 500, 184), full, start(numbered(9), 0, 184), video(10, 7)],
+            vec![start(numbered(4), 500, 184), hole(4), start(numbered(5), 0, 184), video(6, 7)],
+        ),
+        (
+            "more would have come of what has no length",
+            vec![start(numbered(4), 0, 184), full, start(numbered(9), 0, 184), video(10, 7)],
+            vec![start(numbered(4), 0, 184), hole(4), start(numbered(5), 0, 184), video(6, 7)],
+        ),
+        (
+            "a repetition is the last of what is torn",
+            vec![start(numbered(4), 500, 184), full, full, start(numbered(9), 0, 184)],
+            vec![start(numbered(4), 500, 184), full, hole(4), start(numbered(5), 0, 184)],
+        ),
+    ];
+    for (name, packets, expected) in table {
+        let mut splice = Splice::new();
+        begin(&mut splice, 0, &Source::usual());
+        assert_eq!(restamp(&mut splice, &packets), expected, "{name}");
+    }
+}
+
+#[test]
+fn what_has_left_before_is_not_asked_to_say_that_something_is_missing() {
+    let mut splice = Splice::new();
+    begin(&mut splice, 0, &Source::usual());
+    let first = [start(Fields { counter: 4, ..VIDEO }, 500, 184), video(5, 3)];
+    assert_eq!(restamp(&mut splice, &first), first);
+    let next = start(Fields { counter: 9, ..VIDEO }, 0, 184);
+    assert_eq!(restamp(&mut splice, &[next]), [start(Fields { counter: 6, ..VIDEO }, 0, 184)]);
+}
+
+#[test]
+fn a_multiplexer_that_does_not_count_loses_nothing_once_that_is_known() {
+    let source = Source::usual();
+    let packets = bytes_of(&source, 0, 500);
+    let mut uncounted = packets.clone();
+    uncounted.iter_mut().for_each(|packet| packet[3] &= 0xF0);
+    let mut seen = ContinuityTable::new();
+    for packet in &uncounted {
+        seen.check(Packet::parse(packet).unwrap());
+    }
+    let mut splice = Splice::new();
+    begin(&mut splice, 0, &source);
+    splice.counts_by(seen.habits());
+    let left = restamp(&mut splice, &uncounted);
+    for stream in &source.streams {
+        let of = |packets: &[PacketBytes]| -> Vec<PacketBytes> {
+            let [high, low] = stream.pid.to_be_bytes();
+            packets.iter().filter(|packet| [packet[1] & 0x1F, packet[2]] == [high, low]).copied().collect()
+        };
+        assert_eq!(of(&left), of(&packets), "{:#x}", stream.pid);
+    }
+}
+
 #[test]
 fn the_first_run_leaves_as_it_comes_with_whatever_else_is_in_it() {
     let mut splice = Splice::new();
@@ -121,7 +226,7 @@ fn the_first_run_leaves_as_it_comes_with_whatever_else_is_in_it() {
 }
 
 #[test]
-fn streams_that_no_table_of_a_first_run_lists_do_not_leave_unless_they_may_be_of_another_programme() {
+fn nothing_that_may_be_of_another_programme_leaves_and_the_pat_lists_one() {
     let stranger = |counter, unit_start, data: &[u8]| {
         Fields { pid: 0x777, counter, unit_start, ..Fields::NONE }.packet(data)
     };
@@ -130,19 +235,39 @@ fn streams_that_no_table_of_a_first_run_lists_do_not_leave_unless_they_may_be_of
     let pcr = Some(Pcr::from_ticks(5));
     let clock = Fields { pid: 0x778, pcr, no_payload: true, ..Fields::NONE }.packet(&[]);
     let packets = [stranger(3, true, &pes), stranger(4, false, &[5; 184]), clock];
+    // Data in sections, which the only programme may have without listing them.
+    let mut table = crate::ts::testing::Stream::default();
+    table.push_section(
+        0x779,
+        &crate::ts::testing::section(2, 2, 0, &[0xE7, 0x77, 0xF0, 0, 0x1B, 0xE7, 0x77, 0xF0, 0]),
+    );
     let source = Source::usual();
-    let others = crate::ts::testing::section(0, 1, 1, &[0, 1, 0xF0, 0, 0, 2, 0xE5, 0]);
+    let others = crate::ts::testing::section(0, 1, 1, &[0, 1, 0xF0, 0, 0, 2, 0xE7, 0x79]);
     let mut both = crate::ts::testing::Stream::default();
     both.push_section(0, &others);
-    for (name, pat, passes) in
-        [("one programme", bytes_of(&source, 0, 1), false), ("two programmes", both.packets, true)]
-    {
+    let one = bytes_of(&source, 0, 1);
+    for (name, alone, pat, passes) in [
+        ("one programme", true, &one, true),
+        ("two programmes", false, &both.packets, false),
+        ("two programmes of a sudden", true, &both.packets, false),
+    ] {
         let mut splice = Splice::new();
-        begin(&mut splice, 0, &source);
-        restamp(&mut splice, &pat);
-        let expected = if passes { packets } else { [NULL_PACKET; 3] };
-        assert_eq!(restamp(&mut splice, &packets), expected, "{name}");
-        assert_eq!(splice.counts().unmapped_packets, if passes { 0 } else { 3 }, "{name}");
+        let mut programme = source.programme();
+        programme.alone = alone;
+        let run = Run { kind: RunKind::Live, programme: &programme, lead: Lead::default() };
+        splice.begin(Instant::START, &run);
+        if alone {
+            assert_eq!(restamp(&mut splice, &table.packets), table.packets, "{name}");
+        }
+        let mut left = restamp(&mut splice, pat);
+        left.truncate(1);
+        assert_eq!(left[0][13..17], one[0][13..17], "{name}: the first programme is listed");
+        assert_eq!(left[0][7], 13, "{name}: and nothing else");
+        assert_eq!(restamp(&mut splice, &packets), [NULL_PACKET; 3], "{name}");
+        let mut again = table.packets.clone();
+        again[0][3] = (again[0][3] & 0xF0) | 1;
+        let expected = if passes { again.clone() } else { vec![NULL_PACKET] };
+        assert_eq!(restamp(&mut splice, &again), expected, "{name}");
     }
 }
 
@@ -224,6 +349,48 @@ fn bytes_of(source: &Source, from: u64, until: u64) -> Vec<PacketBytes> {
 
 proptest! {
     #[test]
+    fn counters_that_begin_anew_wherever_something_begins_are_counted_on_and_nothing_is_lost(
+        // Fifteen further is the counter of the one before: a table that has not changed is then a repetition.
+        steps in prop::collection::vec(0..15_u8, 1..40),
+        burst in 1..200_usize,
+    ) {
+        let source = Source::usual();
+        let packets = bytes_of(&source, 0, 1000);
+        let mut added = std::collections::BTreeMap::new();
+        let mut steps = steps.into_iter().cycle();
+        let jumping: Vec<PacketBytes> = packets
+            .iter()
+            .map(|packet| {
+                let mut packet = *packet;
+                let step: &mut Option<u8> = added.entry([packet[1] & 0x1F, packet[2]]).or_default();
+                if packet[1] & 0x40 != 0 {
+                    // The first of all is counted from.
+                    *step = Some(step.map_or(0, |step| step + steps.next().unwrap()) % 16);
+                }
+                packet[3] = (packet[3] & 0xF0) | ((packet[3] + step.unwrap_or(0)) & 0x0F);
+                packet
+            })
+            .collect();
+        let mut splice = Splice::new();
+        begin(&mut splice, 0, &source);
+        let mut holdback = Holdback::new(false, HELD_BYTES_MAX);
+        holdback.set_programme(Some(&source.programme()));
+        let (mut held, mut left) = (Vec::new(), Vec::new());
+        for packets in jumping.chunks(burst) {
+            packets.iter().for_each(|packet| holdback.packet(packet));
+            held.extend(packets.concat());
+            let free = holdback.release(&mut held);
+            left.extend(restamp(&mut splice, held[..free].as_chunks().0));
+            held.drain(..free);
+        }
+        let held = held.len() / 188;
+        prop_assert!(held < 30, "{} are held", held);
+        let other = left.iter().zip(&packets).position(|(left, packet)| left != packet);
+        prop_assert_eq!((left.len(), other), (packets.len() - held, None));
+        prop_assert_eq!(splice.counts(), SpliceCounts::default());
+    }
+
+    #[test]
     fn no_packet_makes_it_panic_or_lose_its_place(
         parts in prop::collection::vec(
             (0..9_usize, any::<[u8; 3]>(), prop::collection::vec(any::<u8>(), 184), any::<bool>()),
@@ -258,7 +425,7 @@ proptest! {
                 prop_assert_eq!(left.len(), packets.len());
                 prop_assert!(left.iter().all(|packet| packet[0] == 0x47 && packet[1] & 0x80 == 0));
             }
-            let mut holdback = Holdback::new(false);
+            let mut holdback = Holdback::new(false, HELD_BYTES_MAX);
             holdback.set_programme(Some(&Source::other().programme()));
             let mut released = 0;
             for packet in &packets {

@@ -92,6 +92,7 @@ impl Source {
         Programme {
             transport_stream_id: 1,
             pat_version: self.version,
+            alone: true,
             pmt_pid: Pid::new(self.pmt_pid).unwrap(),
             pmt: Pmt::parse(Section::parse(&pmt).unwrap()).unwrap(),
         }

@@ -202,6 +202,7 @@ fn lineup(random: &mut Random) -> Lineup {
         id: SourceId(number),
         item_key: format!("item{number}"),
         url: format!("http://{}/live/{number}", address(number)),
+        program: None,
         priority: u32::try_from(number).unwrap(),
         health: tunerd::health::Health::default(),
         profile: tunerd::health::StoredProfile::default(),

@@ -92,6 +92,7 @@ fn source(channel: i64, place: i64, random: &mut Random) -> Source {
         id: SourceId(number),
         item_key: format!("item{number}"),
         url: format!("http://{}/live/{number}", address(host)),
+        program: None,
         priority: u32::try_from(place).unwrap(),
         health: tunerd::health::Health::default(),
         profile: tunerd::health::StoredProfile::default(),
