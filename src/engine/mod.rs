@@ -19,6 +19,7 @@ mod pacing;
 mod params;
 mod placement;
 pub mod port;
+mod pouring;
 mod probing;
 mod profiles;
 mod recovering;
