@@ -166,21 +166,6 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         log::info!("{}", line.field("source_id", attempt.source.id.0).field("stream_url", url));
     }
 
-    pub(crate) fn register_ring(&mut self, session: SessionKey) {
-        let Some(live) = self.sessions.get_mut(session) else { return };
-        if live.ring.registered().is_some() {
-            return;
-        }
-        match self.driver.register_memory(&live.ring.mapping()) {
-            Ok(buffer) => live.ring.set_registered(Some(buffer)),
-            // Everything works without; only zero copy does not.
-            Err(errno) => {
-                let text = "ring is not registered, viewers are sent to by copying";
-                log::warn!("{}", live.about().line(text).field("error", errno));
-            }
-        }
-    }
-
     /// Opens a source, as soon as nothing else of the session is connected to its provider.
     fn open(&mut self, session: SessionKey, attempt: Attempt, opening: Opening) {
         if !self.is_child_ending(session, &attempt.source) {
