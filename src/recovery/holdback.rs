@@ -10,7 +10,7 @@
 //! | goes on for longer than is worth waiting for | it leaves as it comes, and so do those of its stream while they are so long |
 //! | does not go on, and nothing says that it should | it is taken for whole |
 //! | does not go on and should | what else there is leaves, and it waits: it leaves when more of it comes |
-//! | has not gone on when its stream is gone | it is shown to nobody |
+//! | is not whole when its stream is gone | it is shown to nobody |
 
 use std::time::Duration;
 
@@ -227,9 +227,11 @@ impl Holdback {
             self.table[stream.pid.index()] = u8::try_from(self.lanes.len()).unwrap_or(NO_LANE);
             self.lanes.push(Lane { video: stream.kind() == StreamKind::Video, ..lane });
         }
-        // What is no stream any more does not go on in the middle of a picture.
+        // What is no stream any more does not go on in the middle of a picture. Where a picture that does not say how long it is
+        // has ended its stream alone tells, and here it ends.
         for (pid, unit) in before.iter().filter_map(|lane| Some((lane.pid, lane.unit?))) {
-            if unit.rest.is_torn() && unit.wait != Wait::Nothing {
+            let lacks_bytes = matches!(unit.rest, PesRest::Bytes(1..));
+            if unit.wait == Wait::Alone || (unit.wait == Wait::All && lacks_bytes) {
                 self.condemned.push(Condemned { pid, from: unit.start, until: self.position });
             }
         }
@@ -332,14 +334,19 @@ impl Holdback {
         shown
     }
 
-    /// Nothing follows: what waits alone or has only just begun is not going on any more. What is whole may be shown.
-    pub fn end(&mut self) {
+    /// Nothing follows of the run: what waits alone or has only just begun is not going on any more. What is whole may be shown,
+    /// and where `is_last`, with nothing of another run behind it, what may be whole too: it tears nothing.
+    pub fn end(&mut self, is_last: bool) {
         self.at_once = false;
         for lane in &mut self.lanes {
             if let Some(unit) = &mut lane.unit
                 && unit.wait != Wait::Nothing
             {
-                unit.wait = if unit.rest.is_torn() { Wait::Alone } else { Wait::Nothing };
+                let is_torn = match unit.rest {
+                    PesRest::More if is_last && unit.wait == Wait::All => false,
+                    rest => rest.is_torn(),
+                };
+                unit.wait = if is_torn { Wait::Alone } else { Wait::Nothing };
             }
         }
         self.tears.clear();
@@ -848,9 +855,40 @@ mod tests {
             packets.iter().for_each(|packet| holdback.packet(packet));
             let mut held = packets.concat();
             assert_eq!(holdback.release(&mut held), 0);
-            holdback.end();
+            holdback.end(false);
             let free = holdback.release(&mut held);
             assert_eq!(held[..free].as_chunks::<188>().0, expected);
+        }
+    }
+
+    #[test]
+    fn at_the_end_of_all_what_may_be_whole_leaves_and_what_lacks_bytes_does_not() {
+        let first = Fields { unit_start: true, ..VIDEO };
+        // Filled to its end, as one whole picture in 184 is, too.
+        let filled = pes(0xE0, None, &[2; 184 - 9]);
+        let mut lacking = filled.clone();
+        lacking[4..6].copy_from_slice(&500_u16.to_be_bytes());
+        for (last, is_last, is_seen) in [
+            (&filled, true, true),
+            (&filled, false, false),
+            (&lacking, true, false),
+            (&lacking, false, false),
+        ] {
+            let mut stream = Stream::default();
+            stream.push_pes(VIDEO, &pes(0xE0, None, &[1; 300]), 184);
+            stream.push(first, last);
+            stream.push_pes(AUDIO, &bounded(10), 184);
+            let mut holdback = Holdback::new(false, HELD_BYTES_MAX);
+            holdback.set_programme(Some(&programme(&[0x1B, 0x0F])));
+            stream.packets.iter().for_each(|packet| holdback.packet(packet));
+            let mut held = stream.packets.concat();
+            let before = holdback.release(&mut held);
+            holdback.end(is_last);
+            let free = before + holdback.release(&mut held[before..]);
+            let missing = if is_seen { 0 } else { 1 };
+            assert_eq!(free, (stream.packets.len() - missing) * PACKET_BYTES, "{is_last} {is_seen}");
+            // In their order.
+            assert!(!is_seen || held[..free] == stream.packets.concat());
         }
     }
 
@@ -869,9 +907,11 @@ mod tests {
 
     #[test]
     fn of_a_stream_that_is_gone_a_torn_picture_is_seen_by_nobody_and_a_whole_one_is() {
-        let torn = pes(0xE0, None, &[1; 2 * 184 - 9]);
+        let mut torn = pes(0xE0, None, &[1; 2 * 184 - 9]);
+        torn[4..6].copy_from_slice(&500_u16.to_be_bytes());
+        let ends_here = pes(0xE0, None, &[1; 2 * 184 - 9]);
         let whole = pes(0xE0, None, &[1; 300]);
-        for (last, is_seen) in [(torn, false), (whole, true)] {
+        for (last, is_seen) in [(torn, false), (ends_here, true), (whole, true)] {
             let mut stream = Stream::default();
             stream.push_pes(VIDEO, &pes(0xE0, None, &[1; 300]), 184);
             stream.push_pes(VIDEO, &last, 184);
