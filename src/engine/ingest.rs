@@ -277,10 +277,10 @@ impl Ingest {
         bytes
     }
 
-    /// Nothing more comes: what is whole may be shown.
-    pub(crate) fn end(&mut self) {
+    /// Nothing more comes: what is whole may be shown. `is_last` says that nothing comes from elsewhere either.
+    pub(crate) fn end(&mut self, is_last: bool) {
         if let Some(holdback) = &mut self.holdback {
-            holdback.end();
+            holdback.end(is_last);
         }
     }
 

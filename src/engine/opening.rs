@@ -255,7 +255,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         self.cancel_probe(session);
         let Some(live) = self.sessions.get_mut(session) else { return };
         live.awaited = None;
-        live.show_rest(self.now);
+        live.show_rest(self.now, false);
         let Some(source) = live.source.take() else { return };
         // What it has left half received is shown to nobody.
         if !live.ring.is_reserved() {

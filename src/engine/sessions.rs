@@ -145,7 +145,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             let actions = live.machine.handle(self.now, event, &mut sources);
             live.watch_or_not(self.now);
             if actions.contains(&Action::Finish) {
-                live.show_rest(self.now);
+                live.show_rest(self.now, true);
             }
             self.perform_all(session, actions);
             self.arm(session);

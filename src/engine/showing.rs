@@ -32,13 +32,14 @@ impl LiveSession {
         }
     }
 
-    /// Nothing follows from the source: what has come whole of it is shown, and what it has left in its middle is not.
-    pub(crate) fn show_rest(&mut self, now: Instant) {
+    /// Nothing follows from the source: what has come whole of it is shown, and what it has left in its middle is not. `is_last`
+    /// says that nothing follows at all.
+    pub(crate) fn show_rest(&mut self, now: Instant, is_last: bool) {
         let Some(SourceRun { ingest, staging: None, .. }) = &mut self.source else { return };
         if self.ring.is_reserved() {
             return;
         }
-        ingest.end();
+        ingest.end(is_last);
         let held = ingest.held().min(self.ring.pending_bytes());
         self.release(now, usize::try_from(held).expect("less than the ring"), 0);
     }

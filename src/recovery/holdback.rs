@@ -334,14 +334,19 @@ impl Holdback {
         shown
     }
 
-    /// Nothing follows: what waits alone or has only just begun is not going on any more. What is whole may be shown.
-    pub fn end(&mut self) {
+    /// Nothing follows of the run: what waits alone or has only just begun is not going on any more. What is whole may be shown,
+    /// and where `is_last`, with nothing of another run behind it, what may be whole too: it tears nothing.
+    pub fn end(&mut self, is_last: bool) {
         self.at_once = false;
         for lane in &mut self.lanes {
             if let Some(unit) = &mut lane.unit
                 && unit.wait != Wait::Nothing
             {
-                unit.wait = if unit.rest.is_torn() { Wait::Alone } else { Wait::Nothing };
+                let is_torn = match unit.rest {
+                    PesRest::More if is_last && unit.wait == Wait::All => false,
+                    rest => rest.is_torn(),
+                };
+                unit.wait = if is_torn { Wait::Alone } else { Wait::Nothing };
             }
         }
         self.tears.clear();
@@ -850,9 +855,40 @@ mod tests {
             packets.iter().for_each(|packet| holdback.packet(packet));
             let mut held = packets.concat();
             assert_eq!(holdback.release(&mut held), 0);
-            holdback.end();
+            holdback.end(false);
             let free = holdback.release(&mut held);
             assert_eq!(held[..free].as_chunks::<188>().0, expected);
+        }
+    }
+
+    #[test]
+    fn at_the_end_of_all_what_may_be_whole_leaves_and_what_lacks_bytes_does_not() {
+        let first = Fields { unit_start: true, ..VIDEO };
+        // Filled to its end, as one whole picture in 184 is, too.
+        let filled = pes(0xE0, None, &[2; 184 - 9]);
+        let mut lacking = filled.clone();
+        lacking[4..6].copy_from_slice(&500_u16.to_be_bytes());
+        for (last, is_last, is_seen) in [
+            (&filled, true, true),
+            (&filled, false, false),
+            (&lacking, true, false),
+            (&lacking, false, false),
+        ] {
+            let mut stream = Stream::default();
+            stream.push_pes(VIDEO, &pes(0xE0, None, &[1; 300]), 184);
+            stream.push(first, last);
+            stream.push_pes(AUDIO, &bounded(10), 184);
+            let mut holdback = Holdback::new(false, HELD_BYTES_MAX);
+            holdback.set_programme(Some(&programme(&[0x1B, 0x0F])));
+            stream.packets.iter().for_each(|packet| holdback.packet(packet));
+            let mut held = stream.packets.concat();
+            let before = holdback.release(&mut held);
+            holdback.end(is_last);
+            let free = before + holdback.release(&mut held[before..]);
+            let missing = if is_seen { 0 } else { 1 };
+            assert_eq!(free, (stream.packets.len() - missing) * PACKET_BYTES, "{is_last} {is_seen}");
+            // In their order.
+            assert!(!is_seen || held[..free] == stream.packets.concat());
         }
     }
 
