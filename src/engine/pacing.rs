@@ -188,7 +188,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let mut has_changed = false;
         for (_, live) in self.sessions.iter_mut() {
             live.pace_line.starve(now);
-            live.swept_bytes = live.pace_line.bytes_in(SWEEP_INTERVAL + SWEEP_INTERVAL / 2);
+            let swept = live.pace_line.bytes_in(SWEEP_INTERVAL + SWEEP_INTERVAL / 2);
+            // One key picture may be all there is in the ring: it need not drive out those who take it.
+            live.swept_bytes = swept.min(live.ring.capacity() / 2);
             live.patience = live.pace_line.time_of(SOCKET_STEP_BYTES).min(PATIENCE_MAX);
             if live.promises_changed {
                 live.pace_line.forget_promises();

@@ -40,6 +40,9 @@ pub struct PaceLine {
     promised: Option<Offset>,
     /// The most anybody had to wait for the writer.
     starved: Option<Offset>,
+    /// What they wait for now: it counts once more has come. If it counted before, a writer that waits for them would
+    /// never find that they have had the time to take what there is.
+    starving: Option<Offset>,
 }
 
 impl PaceLine {
@@ -52,6 +55,7 @@ impl PaceLine {
             step: step(capacity),
             promised: None,
             starved: None,
+            starving: None,
         }
     }
 
@@ -62,6 +66,9 @@ impl PaceLine {
 
     /// The programme has come so far at this position.
     pub fn note(&mut self, position: u64, media: Duration) {
+        if position > self.newest.0 {
+            self.starved = self.starved.max(self.starving.take());
+        }
         self.newest = (self.newest.0.max(position), self.newest.1.max(media));
         if self.marks.back().is_some_and(|(last, _)| self.newest.0 - last < self.step) {
             return;
@@ -85,7 +92,8 @@ impl PaceLine {
         }
     }
 
-    /// How many bytes take this time, by what is in the ring.
+    /// How many bytes take this time, by what is in the ring. No more than that is: one key picture tells nothing about
+    /// the rate of what follows.
     #[must_use]
     pub fn bytes_in(&self, time: Duration) -> u64 {
         let Some(first) = self.marks.front() else { return 0 };
@@ -94,7 +102,8 @@ impl PaceLine {
         if media == 0 {
             return 0;
         }
-        u64::try_from(u128::from(last.0 - first.0) * time.as_nanos() / media).unwrap_or(u64::MAX)
+        let known = last.0 - first.0;
+        u64::try_from(u128::from(known) * time.as_nanos() / media).map_or(known, |bytes| bytes.min(known))
     }
 
     /// How long so many bytes last, by what is in the ring.
@@ -147,14 +156,14 @@ impl PaceLine {
     /// Everybody who is there has been promised again what was promised.
     pub const fn promises_kept(&mut self) {
         if self.promised.is_none() {
-            self.starved = None;
+            (self.starved, self.starving) = (None, None);
         }
     }
 
     /// Nobody can have more than there is: whoever had to wait takes it up from here.
     pub fn starve(&mut self, now: Instant) {
         if self.promised.is_some() {
-            self.starved = self.starved.max(Some(Offset::between(now, self.newest.1)));
+            self.starving = self.starving.max(Some(Offset::between(now, self.newest.1)));
         }
     }
 
@@ -235,8 +244,31 @@ mod tests {
         assert_eq!(line.free_at(10_000_000), None, "nobody waits");
         line.promise(at(100_000), 19_000_000);
         line.starve(at(108_000));
+        line.note(20_000_001, 20 * SECOND);
         let free = free_at(&line, 20_000_000).unwrap();
         assert!((108_300..108_340).contains(&free), "{free}");
+    }
+
+    #[test]
+    fn a_writer_that_waits_does_not_wait_for_ever() {
+        let mut line = line(20);
+        line.promise(at(100_000), 19_000_000);
+        for millis in (100_000..110_000).step_by(100) {
+            line.starve(at(millis));
+        }
+        let free = free_at(&line, 20_000_000).unwrap();
+        assert!((101_300..101_340).contains(&free), "they have all there is: {free}");
+        line.note(20_100_000, 20 * SECOND);
+        assert!(free_at(&line, 20_000_000).unwrap() > 109_000, "and take what is new from when it came");
+    }
+
+    #[test]
+    fn one_key_picture_tells_nothing_about_the_rate() {
+        let mut line = PaceLine::new(10 << 20);
+        line.note(0, Duration::ZERO);
+        line.note(9_000_000, Duration::from_millis(40));
+        assert_eq!(line.bytes_in(Duration::from_millis(150)), 9_000_000, "there were no more");
+        assert_eq!(line.bytes_in(Duration::from_millis(20)), 4_500_000);
     }
 
     #[test]

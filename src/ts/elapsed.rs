@@ -32,7 +32,9 @@ const SILENT_AFTER: i64 = SECOND;
 /// but not before there were more of them than the largest pictures have: one key picture behind quiet ones has as many
 /// bytes as the seconds before it.
 const SILENT_BYTES_MIN: u64 = 8 * 1024 * 1024;
-/// Nor before there were so many times as many as have stood together so far.
+/// nor, where they may all be of one picture, before there were more than any picture has,
+const SILENT_BYTES_ONE_UNIT: u64 = 32 * 1024 * 1024;
+/// nor before there were so many times as many as have stood together so far.
 const SILENT_TIMES_WIDEST: u64 = 2;
 
 /// Adds up the time in a stream: by the programme's clock, between its samples by the time stamps of one stream, and
@@ -57,7 +59,9 @@ pub struct Elapsed {
     most: i64,
     /// Bytes since time went on last.
     silent_bytes: u64,
-    /// The most that there have been.
+    /// PES packets of the timed stream that have begun since then.
+    silent_units: u32,
+    /// The most bytes that there have been.
     silent_bytes_widest: u64,
     /// Bytes and ticks from which the rate is known.
     measured: (u64, i64),
@@ -102,9 +106,11 @@ impl Elapsed {
                 self.clock(pcr, signalled);
             }
         }
-        if begins
-            && pid == self.timed_pid
-            && packet.transport_scrambling_control() == 0
+        if !begins || pid != self.timed_pid {
+            return;
+        }
+        self.silent_units = self.silent_units.saturating_add(1);
+        if packet.transport_scrambling_control() == 0
             && let Some(PesStart::Timed(times)) = packet.payload().map(PesStart::read)
         {
             self.stamp(times.decoding());
@@ -142,7 +148,7 @@ impl Elapsed {
         self.is_timed = false;
         self.pts = None;
         self.pcr = pcr;
-        self.silent_bytes = 0;
+        self.goes_on();
         self.most = self.most.max(self.at_pcr);
     }
 
@@ -167,12 +173,19 @@ impl Elapsed {
         }
         self.most = now.max(self.ticks());
         let (bytes, known) = &mut self.measured;
-        self.silent_bytes_widest = self.silent_bytes_widest.max(self.silent_bytes);
-        *bytes += std::mem::take(&mut self.silent_bytes);
+        *bytes += self.silent_bytes;
         *known += ticks;
         if *known > RATE_HALVED_AFTER {
             (*bytes, *known) = (*bytes / 2, *known / 2);
         }
+        self.goes_on();
+    }
+
+    /// What comes from here on has not waited for time to go on.
+    fn goes_on(&mut self) {
+        let widest = std::mem::take(&mut self.silent_bytes).min(SILENT_BYTES_ONE_UNIT);
+        self.silent_bytes_widest = self.silent_bytes_widest.max(widest);
+        self.silent_units = 0;
     }
 
     /// Bytes in a second, once that is known.
@@ -187,7 +200,8 @@ impl Elapsed {
     }
 
     fn ticks(&self) -> i64 {
-        let widest = SILENT_BYTES_MIN.max(self.silent_bytes_widest.saturating_mul(SILENT_TIMES_WIDEST));
+        let least = if self.silent_units > 1 { SILENT_BYTES_MIN } else { SILENT_BYTES_ONE_UNIT };
+        let widest = least.max(self.silent_bytes_widest.saturating_mul(SILENT_TIMES_WIDEST));
         let silent = self.bytes_per_second().filter(|_| self.silent_bytes > widest).map_or(0, |rate| {
             let ticks = u128::from(self.silent_bytes) * u128::from(SECOND.unsigned_abs()) / u128::from(rate);
             i64::try_from(ticks).unwrap_or(i64::MAX).saturating_sub(SILENT_AFTER).max(0)
@@ -325,6 +339,19 @@ pub(crate) mod tests {
                 let passed = elapsed.time() - before;
                 assert!(passed <= Duration::from_secs(2), "group {group} of {key_bytes}: {passed:?}");
             }
+        }
+    }
+
+    #[test]
+    fn the_first_large_picture_behind_small_ones_is_no_time_either() {
+        for key_bytes in [9_200_000, 20_000_000] {
+            let mut pictures = Pictures { packets_each: 2, ..Pictures::USUAL };
+            let mut elapsed = elapsed();
+            assert_eq!(play(&mut elapsed, &mut pictures, 76), 3000);
+            pictures.packets_each = key_bytes / PACKET_BYTES;
+            assert_eq!(play(&mut elapsed, &mut pictures, 1), 3040, "{key_bytes}");
+            pictures.packets_each = 2;
+            assert_eq!(play(&mut elapsed, &mut pictures, 49), 5000, "{key_bytes}");
         }
     }
 

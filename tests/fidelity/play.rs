@@ -125,7 +125,7 @@ pub(crate) fn play(items: Vec<Item>, settings: &[(&str, &str)]) -> Vec<Outcome> 
     });
     eprintln!("{} played in {:?}, judged by {:?}", shows.len(), played, clock.elapsed());
     outcomes.sort_by_key(|(index, _)| *index);
-    if outcomes.iter().any(|(_, outcome)| !outcome.is_right()) {
+    if keeps() || outcomes.iter().any(|(_, outcome)| !outcome.is_right()) {
         let path = folder().join("log");
         fs::write(&path, daemon.log()).unwrap();
         eprintln!("the program's log is {}", path.display());
