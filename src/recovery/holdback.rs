@@ -866,9 +866,12 @@ mod tests {
         let filled = pes(0xE0, None, &[2; 184 - 9]);
         let mut lacking = filled.clone();
         lacking[4..6].copy_from_slice(&500_u16.to_be_bytes());
-        for (last, is_last, is_seen) in
-            [(&filled, true, true), (&filled, false, false), (&lacking, true, false), (&lacking, false, false)]
-        {
+        for (last, is_last, is_seen) in [
+            (&filled, true, true),
+            (&filled, false, false),
+            (&lacking, true, false),
+            (&lacking, false, false),
+        ] {
             let mut stream = Stream::default();
             stream.push_pes(VIDEO, &pes(0xE0, None, &[1; 300]), 184);
             stream.push(first, last);
