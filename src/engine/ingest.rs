@@ -319,6 +319,7 @@ impl Ingest {
                 .as_ref()
                 .map(|(entry, _)| (entry.grade, entry.position))
                 .filter(|(grade, _)| *grade > Grade::Sound || self.inspector.counts().video == 0),
+            is_clear: self.inspector.is_clear(),
             is_scrambled: self.inspector.is_scrambled(),
         }
     }
