@@ -58,6 +58,7 @@ fn run(remux: Remux) -> Run {
         detection: Detection::default(),
         timestamp_offset: Duration::from_millis(1500),
         sound: None,
+        listed: false,
         program: None,
         via: None,
     }

@@ -103,6 +103,7 @@ fn start_with(params: Params, bytes: &[u8]) -> Result<Telemetry, String> {
                 }),
                 entry_point: entry.map(|(position, _)| position),
                 fallback: None,
+                is_clear: inspector.is_clear(),
                 is_scrambled: inspector.is_scrambled(),
             },
         );

@@ -49,6 +49,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             detection,
             timestamp_offset: Duration::ZERO,
             sound: *sound,
+            listed: attempt.look.takes_what_is_listed(),
             program: source.program,
             via: self.via(session),
         };

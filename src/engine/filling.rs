@@ -8,7 +8,6 @@ use crate::recovery::slate::{Profile as SlateProfile, Slate, SlateSpec};
 use crate::recovery::{Due, Filler, FillerReport, Lead, Mode, Run, RunKind, Splice};
 use crate::ring::Lent;
 use crate::source::profile::Profile;
-use crate::ts::psi::Programme;
 use crate::uring::Driver;
 
 use super::client::SessionKey;
@@ -182,7 +181,9 @@ impl Filling {
                 let is_new = self.begun.as_ref().is_none_or(|begun| !Arc::ptr_eq(begun, slate));
                 if is_new {
                     self.begun = Some(Arc::clone(slate));
-                    self.unwritten = begin(now, splice, RunKind::Filler, slate.programme(), &packets);
+                    let lead = Lead::scan(&packets, slate.programme());
+                    let run = Run { kind: RunKind::Filler, programme: slate.programme(), lead };
+                    self.unwritten = splice.begin(now, &run);
                 }
                 splice.restamp(now, &mut packets);
                 self.unwritten.extend_from_slice(&packets);
@@ -201,18 +202,6 @@ impl Filling {
         let reason = &report.totals.fallback_reason;
         log::warn!("{}", events::keepalive_fallback(live.about(), name(before), name(after), reason));
     }
-}
-
-/// A run that begins with these packets takes over: what is to be written before them.
-pub(crate) fn begin(
-    now: Instant,
-    splice: &mut Splice,
-    kind: RunKind,
-    programme: &Programme,
-    packets: &[u8],
-) -> Vec<u8> {
-    let lead = Lead::scan(packets, programme);
-    splice.begin(now, &Run { kind, programme, lead })
 }
 
 fn slate_profile(profile: &Profile) -> SlateProfile {

@@ -319,6 +319,7 @@ impl Ingest {
                 .as_ref()
                 .map(|(entry, _)| (entry.grade, entry.position))
                 .filter(|(grade, _)| *grade > Grade::Sound || self.inspector.counts().video == 0),
+            is_clear: self.inspector.is_clear(),
             is_scrambled: self.inspector.is_scrambled(),
         }
     }
@@ -403,7 +404,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             self.backoff.record_success(self.now, live.channel.id);
         }
         if let Some(staging) = &mut source.staging {
-            staging.start_from(from);
+            staging.start_from(from, source.ingest.inspector.programme());
             // Beside what is pending there is always room for those who read.
             let held_bytes_max = live.ring.capacity() / 4;
             source.ingest.start_from(staging.position(), staging.packets(), is_first, held_bytes_max);

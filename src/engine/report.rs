@@ -20,7 +20,6 @@ use super::client::{Client, ClientState, SessionKey};
 use super::core::Core;
 use super::events;
 use super::live::LiveSession;
-use super::opening::Look;
 use super::profiles::stored_profile;
 use super::snapshot::{
     CoreSnapshot, HealthPersistSnapshot, LeaseSnapshot, RecoverySnapshot, SessionPhase, SessionSnapshot,
@@ -302,13 +301,8 @@ fn telemetry(run: &SourceRun, from: u64, stored: &StreamProfile) -> Telemetry {
     let undecided = run.staging.as_ref().map_or(0, |staging| staging.left() - staging.packets().len());
     let cutover = Cutover::at_start(run.ingest.bytes, run.ingest.aligned(), undecided as u64, from);
     let inventory = run.ingest.inspector.inventory();
-    Telemetry::new(
-        cutover,
-        &inventory,
-        run.ingest.entry_codec(),
-        matches!(run.attempt.look, Look::Relaxed(_)),
-    )
-    .enriched(stored)
+    Telemetry::new(cutover, &inventory, run.ingest.entry_codec(), run.attempt.look.is_second())
+        .enriched(stored)
 }
 
 #[cfg(test)]

@@ -2,10 +2,9 @@
 
 use crate::base::Instant;
 use crate::base::limits::PACKET_BYTES;
-use crate::recovery::RunKind;
+use crate::recovery::{Lead, Run, RunKind};
 use crate::source::watch::Progress;
 
-use super::filling::begin;
 use super::live::LiveSession;
 use super::upstream::SourceRun;
 
@@ -56,7 +55,8 @@ impl LiveSession {
             unreachable!("a source is selected once its programme is known")
         };
         self.inspector.accept_from(ingest.start_grade());
-        let boundary = begin(now, &mut self.splice, RunKind::Live, programme, staging.packets());
+        let lead = Lead::scan_behind(staging.clock_before(), staging.packets(), programme);
+        let boundary = self.splice.begin(now, &Run { kind: RunKind::Live, programme, lead });
         self.splice.counts_by(ingest.inspector.counting_habits());
         if boundary.is_empty() {
             self.prologue = ingest.prologue();

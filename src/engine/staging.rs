@@ -5,6 +5,8 @@
 
 use crate::base::HeapBytes;
 use crate::base::limits::{PACKET_BYTES, READ_BYTES_MAX};
+use crate::recovery::ClockBefore;
+use crate::ts::psi::Programme;
 
 use super::ingest::Ingest;
 
@@ -21,6 +23,8 @@ pub(crate) struct Staging {
     packets_bytes: usize,
     /// The position of the first of them in the run.
     position: u64,
+    /// The last clock before what is kept.
+    clock_before: Option<ClockBefore>,
     /// What the next read is to use.
     spare: Option<HeapBytes>,
 }
@@ -54,10 +58,18 @@ impl Staging {
         }
     }
 
-    /// Forgets what lies before a position of the run.
-    pub(crate) fn start_from(&mut self, position: u64) {
+    /// Forgets what lies before a position of the run, but for the programme's clock.
+    pub(crate) fn start_from(&mut self, position: u64, programme: Option<&Programme>) {
         let before = usize::try_from(position.saturating_sub(self.position)).unwrap_or(usize::MAX);
-        self.drop_front(before.min(self.packets_bytes));
+        let before = before.min(self.packets_bytes);
+        let clock = programme.and_then(|programme| ClockBefore::find(&self.bytes[..before], programme));
+        self.clock_before = clock.or(self.clock_before.filter(|_| before == 0));
+        self.drop_front(before);
+    }
+
+    /// The last clock before what is kept.
+    pub(crate) const fn clock_before(&self) -> Option<ClockBefore> {
+        self.clock_before
     }
 
     fn drop_front(&mut self, bytes: usize) {

@@ -15,4 +15,4 @@ mod holdback;
 pub mod splice;
 
 pub use holdback::{HELD_BYTES_MAX, HELD_BYTES_USUAL, Holdback};
-pub use splice::{BoundaryReport, Lead, Run, RunKind, Splice, SpliceCounts};
+pub use splice::{BoundaryReport, ClockBefore, Lead, Run, RunKind, Splice, SpliceCounts};

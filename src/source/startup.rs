@@ -77,6 +77,8 @@ pub struct Seen {
     pub entry_point: Option<u64>,
     /// Where it may, and how good that place is: the best that is still at hand.
     pub fallback: Option<(Grade, u64)>,
+    /// Something of what there is to show has come, and clear.
+    pub is_clear: bool,
     /// All that there is to show is scrambled.
     pub is_scrambled: bool,
 }
@@ -241,12 +243,12 @@ const fn is_refused(inventory: Inventory, programme: Programme) -> bool {
     }
 }
 
-/// Where the source may start, if it may: at a picture, or for radio at its first packet.
+/// Where the source may start, if it may: at a picture, or for radio at its first packet once there is something to hear.
 fn start(seen: &Seen) -> Option<u64> {
     let programme = seen.programme?;
     match (programme.video_streams > 0, programme.audio_streams > 0) {
         (true, _) => seen.entry_point,
-        (false, true) => seen.entry_point.or(seen.first_packet),
+        (false, true) => seen.entry_point.or(seen.first_packet.filter(|_| seen.is_clear)),
         (false, false) => None,
     }
 }
@@ -323,7 +325,15 @@ mod tests {
 
     fn seen(bytes: u64, programme: Option<Programme>, entry_point: Option<u64>) -> Seen {
         let first_packet = (bytes >= 188).then_some(0);
-        Seen { bytes, first_packet, programme, entry_point, fallback: None, is_scrambled: false }
+        Seen {
+            bytes,
+            first_packet,
+            programme,
+            entry_point,
+            fallback: None,
+            is_clear: bytes >= 188,
+            is_scrambled: false,
+        }
     }
 
     fn text(verdict: Verdict) -> String {
@@ -454,6 +464,18 @@ mod tests {
             assert!(matches!(&verdict, Verdict::Failed(failure) if failure.kind() == Kind::Scrambled));
             assert_eq!(text(verdict), "startup stream is scrambled: it has no clear pictures or sound");
         }
+    }
+
+    #[test]
+    fn radio_is_not_ready_before_there_is_something_to_hear() {
+        let unheard = |bytes| Seen { is_clear: false, ..seen(bytes, Some(RADIO), None) };
+        let mut startup = Startup::new(params(), T0);
+        assert_eq!(startup.observe(T0, unheard(1880)), Verdict::KeepGoing);
+        let verdict = startup.observe(T0, Seen { is_scrambled: true, ..unheard(3760) });
+        assert!(matches!(&verdict, Verdict::Failed(failure) if failure.kind() == Kind::Scrambled));
+        let mut startup = Startup::new(params(), T0);
+        assert_eq!(startup.observe(T0, unheard(1880)), Verdict::KeepGoing);
+        assert_eq!(text(startup.observe(T0, seen(3760, Some(RADIO), None))), "ready from 0");
     }
 
     #[test]

@@ -415,6 +415,13 @@ impl Inspector {
         clear == 0 && self.counts.unreadable >= SCRAMBLED_MIN
     }
 
+    /// A PES packet of the chosen programme's pictures, or of its sound when it has none, has begun, and can be read. Not asked
+    /// any more once entry points are of no interest.
+    #[must_use]
+    pub const fn is_clear(&self) -> bool {
+        self.fitness.is_known
+    }
+
     /// How much programme has been seen.
     #[must_use]
     pub fn media(&self) -> MediaSeen {
@@ -521,6 +528,13 @@ impl Inspector {
             watch.detector.lose();
         }
         let Some(payload) = packet.payload() else { return };
+        if packet.payload_unit_start_indicator() && is_scrambled(payload) {
+            // Whatever there is to be found in it is there by accident.
+            watch.pes.lose();
+            watch.detector.lose();
+            watch.candidate = None;
+            return;
+        }
         if packet.payload_unit_start_indicator() {
             let ended = watch.detector.end();
             if let Some(found) = ended {
@@ -991,6 +1005,21 @@ mod tests {
             stream.push_pes(VIDEO, &scrambled, 184);
         }
         assert!(inspect_for_start(None, &stream.packets).0.is_scrambled());
+    }
+
+    #[test]
+    fn radio_is_clear_when_a_clear_packet_of_its_sound_has_begun() {
+        let sound = pes(0xC0, pts(0), &[0xFF, 0xF1, 0x50, 0x80, 0x01, 0x7F, 0xFC, 0x21, 0x17]);
+        let mut below = sound.clone();
+        below[6] |= 0x20;
+        for (scrambling, bytes, is_clear) in [(0, &sound, true), (2, &sound, false), (0, &below, false)] {
+            let mut stream = programme(&[0x0F]);
+            let fields = Fields { scrambling, pid: 0x100, ..Fields::NONE };
+            stream.push_pes(fields, bytes, 184);
+            let (inspector, found) = inspect_for_start(None, &stream.packets);
+            let seen = (inspector.is_clear(), inspector.is_scrambled(), found.len());
+            assert_eq!(seen, (is_clear, false, usize::from(is_clear)), "{scrambling}");
+        }
     }
 
     #[test]

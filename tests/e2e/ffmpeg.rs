@@ -10,9 +10,11 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::join::{PROGRAMME, programme, run};
-use crate::kit::{Daemon, LONG, Process, Upstream, judge, until};
+use crate::kit::{Daemon, LONG, Process, Stopwatch, Upstream, judge, until};
 
 const SHORT: Duration = Duration::from_secs(5);
+/// What a listener waits at most, on a busy machine: two processes are started, one behind the other.
+const FIRST_SOUND: Duration = Duration::from_secs(3);
 const COPY: (&str, &str) = ("STREAM_MODE", "ffmpeg-copy");
 /// Without a picture for recoveries ffmpeg is run for sources only.
 const NO_SLATE: (&str, &str) = ("RECOVERY_FILLER_MODE", "psi");
@@ -136,8 +138,10 @@ fn radio_is_looked_at_twice_until_it_is_known_to_be_radio() {
     let mut daemon = Daemon::start(&settings);
     daemon.channel("100", &[upstream.url("/file/a")]);
     for calls in [2, 3] {
+        let watch = Stopwatch::start();
         let mut viewer = daemon.open("/auto/v100");
         assert!(!viewer.read(LONG).unwrap().is_empty());
+        assert!(watch.elapsed() < FIRST_SOUND, "{:?}", watch.elapsed());
         until(SHORT, "the sound is known", || (row(&daemon)["audio_codec"] == "aac").then_some(()));
         assert_eq!(row(&daemon)["source_startup_component_state"], "audio_only");
         std::thread::scope(|scope| {
@@ -147,6 +151,25 @@ fn radio_is_looked_at_twice_until_it_is_known_to_be_radio() {
         drop(viewer);
         until(SHORT, "the session has ended", || (daemon.tuners_in_use() == 0).then_some(()));
     }
+}
+
+#[test]
+fn pictures_that_are_listed_and_come_late_are_not_left_out() {
+    let ffmpeg = Script::noting("exec ffmpeg \"$@\"\n");
+    let upstream = Upstream::start();
+    // A camera with a picture every two seconds, and sound.
+    let camera = encoded(
+        "-f lavfi -i testsrc=size=320x180:rate=0.5:duration=40 \
+         -f lavfi -i sine=frequency=440:sample_rate=48000:duration=40 \
+         -c:v libx264 -tune zerolatency -g 1 -c:a aac -b:a 128k",
+    );
+    upstream.offer("/file/a", camera, PROGRAMME);
+    let mut daemon = Daemon::start(&[COPY, NO_SLATE, ("FFMPEG_PATH", &ffmpeg.name())]);
+    daemon.channel("100", &[upstream.url("/file/a")]);
+    let mut viewer = daemon.open("/auto/v100");
+    assert!(!viewer.read(LONG).unwrap().is_empty());
+    assert_eq!(row(&daemon)["source_startup_component_state"], "video_audio");
+    assert_eq!(ffmpeg.calls().len(), 2);
 }
 
 #[test]

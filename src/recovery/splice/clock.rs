@@ -17,6 +17,8 @@ const HELD_TICKS_MAX: i64 = 2_700_000;
 /// as sound of before and sound of now reach beyond the pictures, or back.
 const JOINT_AHEAD_TICKS_MAX: i64 = 10 * 27_000_000;
 const JOINT_BACK_TICKS_MAX: i64 = 4 * 27_000_000;
+/// What is sent a while before its time is sent about as long before it later, to this.
+const STREAMS_APART_TICKS_MAX: i64 = 13_500_000;
 /// The first sample of a run follows that of its boundary after this.
 pub(super) const STEP_TICKS: i64 = 27_000;
 
@@ -194,7 +196,10 @@ impl SessionClock {
             left.jumps = left.pcr.since(written.pcr) > passed.saturating_add(FIRST_AHEAD_TICKS_MAX);
         }
         self.write(now, left.pcr);
-        self.moved = Some((Sample { pcr: left.pcr, at: now }, reached));
+        // A clock that stands still has not moved since, also when all of that comes at once.
+        if self.moved.is_none_or(|(last, before)| last.pcr != left.pcr || before.is_none()) {
+            self.moved = Some((Sample { pcr: left.pcr, at: now }, reached));
+        }
         Some(left)
     }
 
@@ -216,6 +221,8 @@ impl SessionClock {
             Bearing::Broken | Bearing::Adrift if self.behind => {
                 (-JOINT_BACK_TICKS_MAX..=JOINT_AHEAD_TICKS_MAX).contains(&far(self.common))
             }
+            // It comes rarely or stood still, and what it has missed comes at once.
+            Bearing::Broken if self.is_with_streams(pcr, reached) => true,
             // It has been somewhere else for a moment, and is back.
             Bearing::Broken => {
                 self.came.is_some() && (-HELD_TICKS_MAX..=AHEAD_TICKS_MAX).contains(&far(self.common))
@@ -230,6 +237,14 @@ impl SessionClock {
         } else if self.bearing == Bearing::Broken {
             self.drift(now, pcr, reached);
         }
+    }
+
+    /// Whether the clock has moved as far as pictures and sound have.
+    fn is_with_streams(&self, pcr: Pcr, reached: Option<Pts>) -> bool {
+        let Some((last, before)) = self.moved else { return false };
+        let streams = reached.zip(before).map(|(reached, before)| reached.since(before) * 300);
+        let step = pcr.plus(self.common).since(last.pcr);
+        streams.is_some_and(|streams| streams > 0 && (step - streams).abs() <= STREAMS_APART_TICKS_MAX)
     }
 
     /// The clock goes on from here, whatever it says it is.
@@ -423,6 +438,28 @@ mod tests {
         // It moves again, and is where the streams are.
         let out = pass(&mut clock, 8120, pcr(9120), at(4080));
         assert_eq!((out, clock.reanchorings()), (pcr(9120), 0));
+    }
+
+    #[test]
+    fn a_rare_clock_moves_as_far_at_once_as_pictures_and_sound_do() {
+        let at = |millis: u64| Some(Pts::from_ticks((9_000 + millis) * 90));
+        // How often the clock stands first, how far pictures and sound and then the clock have come -> how far what leaves has.
+        let table = [
+            (0, 2400, 2400, 2400),
+            (3, 2400, 2400, 2400),
+            (3, 2800, 2400, 2400),
+            (0, 40, 2400, 0),
+            (3, 200, 2400, 0),
+        ];
+        for (stands, streams, moves, left) in table {
+            let mut clock = SessionClock::default();
+            pass(&mut clock, 0, pcr(5000), at(0));
+            for step in 1..=stands {
+                assert_eq!(pass(&mut clock, 0, pcr(5000), at(streams * step / 4)), pcr(5000));
+            }
+            let out = pass(&mut clock, 0, pcr(5000 + moves), at(streams));
+            assert_eq!(out, pcr(5000 + left), "{stands} {streams} {moves}");
+        }
     }
 
     #[test]

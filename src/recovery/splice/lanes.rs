@@ -88,6 +88,8 @@ pub(super) struct Lane {
     pub(super) stamped: Option<PesTimes>,
     /// Presentation and decoding times differ somewhere in the stream.
     has_dts: bool,
+    /// Where decoders may begin is said somewhere in the stream.
+    has_entries: bool,
 }
 
 impl Lane {
@@ -125,6 +127,8 @@ pub(super) struct Begun<'a> {
     /// The packets behind its first one that have come too.
     pub(super) rest: &'a [PacketBytes],
     pub(super) pcr_pid: Option<Pid>,
+    /// It says that decoders may begin with it.
+    pub(super) is_entry: bool,
 }
 
 /// What the run's clock is told.
@@ -270,6 +274,7 @@ impl Lanes {
                     lead: None,
                     stamped: None,
                     has_dts: false,
+                    has_entries: false,
                 },
             });
         }
@@ -397,6 +402,7 @@ impl Lanes {
         let track = tracks.get(self.lanes[index].track);
         let last = track.last.filter(|_| !stale(track.last, now));
         self.lanes[index].has_dts |= times.dts.is_some();
+        self.lanes[index].has_entries |= begun.is_entry;
         let lane = &self.lanes[index];
         let (kind, reordered) = (lane.kind, lane.reordered(times));
         // Two pictures of one time are the source's own doing.
@@ -749,7 +755,20 @@ impl Lanes {
         let between = self.video_lead.zip(self.audio_lead).map(|(video, audio)| video - audio);
         let between = between.filter(|ticks| ticks.abs() <= BETWEEN_TICKS_MAX);
         let apart = self.apart;
+        // What begins anew begins with a picture that needs no other. Where such pictures say so and this one does not, it is what
+        // was there before, counted anew, and so is the sound.
+        let goes_on = kind == StreamKind::Video && self.lanes[index].has_entries && !begun.is_entry;
+        let counted_anew = || {
+            let lasts = |lane: &Lane| tracks.get(lane.track).cadence.lasts(lane.kind);
+            let video = &self.lanes[index];
+            let jump = begun.times.decoding().since(video.came?.dts.plus(lasts(video)?));
+            let audio = self.lanes.iter().find(|lane| lane.kind == StreamKind::Audio)?;
+            Some(audio.came?.dts.plus(lasts(audio)? + jump))
+        };
         match (lead.video, lead.audio) {
+            (Some(_), None) if goes_on && has(StreamKind::Audio) => {
+                lead.audio = counted_anew().map(|pts| PesTimes { pts, dts: None });
+            }
             (Some(video), None) if has(StreamKind::Audio) => {
                 lead.audio = Some(expected(video, apart.unwrap_or(0)));
             }

@@ -7,6 +7,9 @@ use crate::ts::{AdaptationField, Packet, Pcr, PesStart, PesTimes, Pts, StreamKin
 /// What is shown earlier than the first picture by more than this is of another time base.
 const LEADING_TICKS_MAX: i64 = 90_000;
 
+/// Two samples of a clock further apart than this, in ticks of 27 MHz, tell nothing about what comes between them.
+const CLOCK_STEP_TICKS_MAX: i64 = 10 * 27_000_000;
+
 /// The first times in a run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Lead {
@@ -20,22 +23,65 @@ pub struct Lead {
     pub shown: Option<Pts>,
 }
 
+/// The last clock of a programme before the packets that a run begins with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ClockBefore {
+    pcr: Pcr,
+    /// Packets from it to the first of those.
+    packets: i64,
+}
+
+impl ClockBefore {
+    /// Looks at packets that will not leave, for what those behind them are to be told.
+    #[must_use]
+    pub fn find(packets: &[u8], programme: &Programme) -> Option<Self> {
+        let packets = packets.as_chunks::<PACKET_BYTES>().0;
+        let pcrs = packets.iter().rev().map(|bytes| {
+            let packet = Packet::parse(bytes).ok().filter(|packet| !packet.transport_error_indicator())?;
+            let is_clock = Some(packet.pid()) == programme.pmt.pcr_pid;
+            packet.adaptation_field().filter(|_| is_clock).and_then(AdaptationField::pcr)
+        });
+        (1..).zip(pcrs).find_map(|(packets, pcr)| Some(Self { pcr: pcr?, packets }))
+    }
+
+    /// What the clock was where the run begins, when the next one comes so many packets later.
+    fn between(self, index: i64, next: Pcr) -> Pcr {
+        let step = next.since(self.pcr);
+        if !(0..=CLOCK_STEP_TICKS_MAX).contains(&step) {
+            return next;
+        }
+        self.pcr.plus(step * self.packets / (self.packets + index).max(1))
+    }
+}
+
 impl Lead {
     /// Looks at the packets a run begins with. `programme` is the run's own.
     #[must_use]
     pub fn scan(packets: &[u8], programme: &Programme) -> Self {
+        Self::scan_behind(None, packets, programme)
+    }
+
+    /// Looks at the packets a run begins with. `before` is the last clock that came before them and will not leave: where the
+    /// clock comes in packets of its own, theirs are too late to tell how long before its time the first unit comes.
+    #[must_use]
+    pub fn scan_behind(before: Option<ClockBefore>, packets: &[u8], programme: &Programme) -> Self {
         let mut lead = Self::default();
+        let mut has_begun = false;
         // One bit for each stream of the table whose first PES packet has been seen.
         let mut seen = 0_u32;
         let streams = programme.pmt.streams();
         let mut order = Order::default();
-        for bytes in packets.as_chunks::<PACKET_BYTES>().0 {
+        for (index, bytes) in (0_i64..).zip(packets.as_chunks::<PACKET_BYTES>().0) {
             let Ok(packet) = Packet::parse(bytes) else { continue };
             if packet.transport_error_indicator() {
                 continue;
             }
             if lead.pcr.is_none() && Some(packet.pid()) == programme.pmt.pcr_pid {
-                lead.pcr = packet.adaptation_field().and_then(AdaptationField::pcr);
+                let pcr = packet.adaptation_field().and_then(AdaptationField::pcr);
+                lead.pcr = pcr.map(|pcr| match before.filter(|_| has_begun) {
+                    Some(before) => before.between(index, pcr),
+                    None => pcr,
+                });
             }
             if !packet.payload_unit_start_indicator() || packet.transport_scrambling_control() != 0 {
                 continue;
@@ -49,8 +95,10 @@ impl Lead {
                 seen |= 1 << index;
                 lead.saw(streams[index].kind(), times);
             }
+            has_begun |= streams[index].kind() != StreamKind::Other;
         }
         lead.shown = order.first_shown(0);
+        lead.pcr = lead.pcr.or(before.map(|before| before.pcr));
         lead
     }
 
@@ -112,6 +160,30 @@ mod tests {
     use super::*;
     use crate::recovery::splice::tests::source::{Es, Source, bytes};
     use crate::ts::Pts;
+
+    #[test]
+    fn a_clock_of_its_own_packets_is_known_where_the_run_begins() {
+        let mut source = Source { base: 900_000, ..Source::usual() };
+        source.streams.truncate(1);
+        let programme = source.programme();
+        let packets = bytes(&source.packets(0, 2000));
+        let packets = packets.as_chunks::<188>().0;
+        let pcr = |bytes: &[u8; 188]| Packet::parse(bytes).unwrap().adaptation_field()?.pcr();
+        let clocks: Vec<_> = (0..packets.len()).filter_map(|at| Some((at, pcr(&packets[at])?))).collect();
+        let ((_, first), (next_at, next)) = (clocks[3], clocks[4]);
+        // The run begins behind the fourth clock: with what follows in its packet.
+        let (before, behind) = packets.split_at(clocks[3].0 + 1);
+        let before = ClockBefore::find(before.as_flattened(), &programme);
+        assert_eq!(before, Some(ClockBefore { pcr: first, packets: 1 }));
+        assert_eq!(Lead::scan_behind(before, &[], &programme).pcr, Some(first), "nothing tells more");
+        let unclocked = before.unwrap();
+        let to_next = i64::try_from(next_at - clocks[3].0).unwrap();
+        let step = next.since(first);
+        assert_eq!(unclocked.between(to_next - 1, next), first.plus(step / to_next));
+        assert_eq!(unclocked.between(3, first.plus(-1)), first.plus(-1), "of another time base");
+        let scanned = Lead::scan_behind(before, behind.as_flattened(), &programme);
+        assert!((first.ticks()..=next.ticks()).contains(&scanned.pcr.unwrap().ticks()));
+    }
 
     #[test]
     fn the_first_times_are_those_of_the_first_packets_of_each_kind() {

@@ -33,6 +33,6 @@ mod tests;
 mod timing;
 mod tracks;
 
-pub use lead::Lead;
+pub use lead::{ClockBefore, Lead};
 pub use report::{BoundaryReport, SpliceCounts};
 pub use session::{Run, RunKind, Splice};

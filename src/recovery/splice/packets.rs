@@ -254,6 +254,7 @@ impl Splice {
         } else {
             PesStart::None
         };
+        let is_entry = packet.adaptation_field().is_some_and(AdaptationField::random_access_indicator);
         let moment = self.moment(now);
         let lane = self.lanes.get_mut(index);
         let passes = match start {
@@ -262,7 +263,8 @@ impl Splice {
             PesStart::Cut => self.lanes.untouched() || strip_pes_times(&mut bytes[at..]),
             PesStart::Timed(times) => {
                 let bytes_of_unit = pes_bytes(&bytes[at..]);
-                let begun = Begun { times, bytes: bytes_of_unit, rest, pcr_pid: self.source_pcr };
+                let pcr_pid = self.source_pcr;
+                let begun = Begun { times, bytes: bytes_of_unit, rest, pcr_pid, is_entry };
                 let out = self.lanes.stamp(moment, &mut self.tracks, index, begun);
                 self.move_clock();
                 if let Some(out) = out.filter(|out| *out != times) {

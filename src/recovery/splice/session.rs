@@ -18,6 +18,9 @@ use crate::ts::{
     ContinuityCounter, ContinuityTable, NULL_PACKET, PacketBytes, Pcr, Pid, discontinuity_packet,
 };
 
+/// A clock further behind the first units of its run than this, in ticks of 27 MHz, is not theirs.
+const CLOCK_BEHIND_TICKS_MAX: i64 = 10 * 27_000_000;
+
 /// Who delivers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RunKind {
@@ -134,6 +137,13 @@ impl Splice {
         self.take_programme(run.programme);
         // What has the clock ahead of time by more than it was is said here.
         let begins = first.zip(offset).map(|(first, offset)| first.plus(offset));
+        // Nothing of it is decoded before that.
+        let begins = begins.map(|begins| {
+            let units = [run.lead.video, run.lead.audio].into_iter().flatten();
+            let early = units.map(|times| Pcr::from_ticks(times.decoding().ticks() * 300));
+            let early = early.filter_map(|dts| Some(dts.plus(offset?).since(begins)));
+            begins.plus(early.filter(|ticks| *ticks > -CLOCK_BEHIND_TICKS_MAX).fold(0, i64::min))
+        });
         let clock = match (self.clock.written(), begins) {
             (Some(written), Some(begins)) => Some(written.plus((begins.since(written) - STEP_TICKS).max(0))),
             (_, begins) => known.or(begins),

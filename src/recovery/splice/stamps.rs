@@ -190,7 +190,8 @@ impl Histories {
         let by_time = by_time.or_else(|| self.offset_of_strangers(now, lead, clock))?;
         let clock_bound = clock.zip(pcr).map(|(clock, pcr)| clock.written.since(pcr) + STEP_TICKS);
         // Without a clock of its own it is decoded no sooner than it comes.
-        let first = lead.video.or(lead.audio).map(PesTimes::decoding);
+        let firsts = [lead.video, lead.audio].into_iter().flatten().map(PesTimes::decoding);
+        let first = firsts.reduce(sooner);
         let unclocked = clock.zip(first).filter(|_| pcr.is_none());
         let unclocked = unclocked.map(|(clock, first)| clock.due.since(first));
         let bounds = bounds.into_iter().chain([clock_bound, unclocked]);
@@ -255,6 +256,10 @@ pub(super) fn further(from: i64, offset: i64) -> i64 {
 
 fn larger(a: i64, b: i64) -> i64 {
     a + further(a, b).max(0)
+}
+
+fn sooner(a: Pts, b: Pts) -> Pts {
+    if b.since(a) < 0 { b } else { a }
 }
 
 fn later(a: Pts, b: Pts) -> Pts {

@@ -22,6 +22,8 @@ pub struct Run {
     pub timestamp_offset: Duration,
     /// The input is known to be nothing but this.
     pub sound: Option<Sound>,
+    /// A stream that the input's tables name is taken though nothing of it has come yet.
+    pub listed: bool,
     /// The only programme of the input that is taken.
     pub program: Option<u16>,
     /// The value of the `Via` header of its requests.
@@ -198,6 +200,7 @@ fn mapping(list: &mut List<'_>, run: &Run) {
     let kinds: &[&str] = match (run.remux, run.sound, run.program) {
         // A cover is no picture of a programme.
         (_, Some(_), _) => &["a:0"],
+        (Remux::Copy, None, None) if run.listed => &["v:0", "a:0"],
         (Remux::Copy, None, None) => &[],
         (Remux::Copy, None, Some(_)) => &["v", "a", "s"],
         (Remux::Transcode, None, _) => &["v:0", "a:0"],
@@ -219,8 +222,8 @@ fn output(list: &mut List<'_>, run: &Run) {
     if !run.timestamp_offset.is_zero() {
         list.option("-output_ts_offset", seconds_with_micros(run.timestamp_offset));
     }
-    if run.sound.is_some() {
-        // Else a PES packet gathers up to a second of a slow stream.
+    if run.sound.is_some() || run.listed {
+        // What nobody has seen pictures of is radio, most often. Else a PES packet gathers up to a second of a slow stream.
         list.option("-pes_payload_size", SOUND_PES_BYTES);
     }
     list.flags(&["-f", "mpegts", "pipe:1"]);
@@ -286,6 +289,7 @@ libx264 AVOptions:
             detection: Detection::default(),
             timestamp_offset: Duration::ZERO,
             sound: None,
+            listed: false,
             program: None,
             via: None,
         }
@@ -431,9 +435,31 @@ libx264 AVOptions:
                 0,
                 "-probesize 2000000 -analyzeduration 3000000",
             ),
+            (
+                Detection::default().after_sound(Duration::MAX).unwrap(),
+                0,
+                "-probesize 2000000 -analyzeduration 200000",
+            ),
         ] {
             let run = Run { detection, timestamp_offset: Duration::from_nanos(offset), ..run(Remux::Copy) };
             let line = line_with("http://h/1", &run, &Params::default(), NEW);
+            assert!(line.contains(expected), "{expected} in {line}");
+        }
+    }
+
+    #[test]
+    fn what_is_listed_is_taken_though_nothing_of_it_has_come() {
+        for (listed, program, expected) in [
+            (true, None, "-i http://h/1 -map 0:v:0? -map 0:a:0? -c copy"),
+            (false, None, "-i http://h/1 -c copy"),
+            (true, Some(2), "-i http://h/1 -map 0:p:2:v? -map 0:p:2:a? -map 0:p:2:s? -c copy"),
+        ] {
+            let line = line_with(
+                "http://h/1",
+                &Run { listed, program, ..run(Remux::Copy) },
+                &Params::default(),
+                NEW,
+            );
             assert!(line.contains(expected), "{expected} in {line}");
         }
     }

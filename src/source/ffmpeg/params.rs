@@ -147,6 +147,13 @@ impl Detection {
         (left > RELAXED_TIME_MIN).then(|| self.relaxed(left).unwrap_or_else(|| self.effective()))
     }
 
+    /// A second look after a quick one that has seen sound only. It waits for the tables that say whether there are pictures, not
+    /// for pictures: see [`Run::listed`](super::Run::listed).
+    #[must_use]
+    pub fn after_sound(self, left: Duration) -> Option<Self> {
+        self.after_quick(left).map(|longer| Self { analyze: longer.analyze.min(LISTED_TIME), ..longer })
+    }
+
     /// A longer look for a second attempt, when the first missed the video or the audio of a programme. `None`
     /// when the first look was as long already, or too little time is left for a second.
     #[must_use]
@@ -163,6 +170,8 @@ impl Detection {
 /// What a quick look takes in, at least, unless that is more than this time.
 const QUICK_BYTES: u64 = 200_000;
 const QUICK_TIME: Duration = Duration::from_millis(400);
+/// A look that begins when the tables have come, and need not see pictures.
+const LISTED_TIME: Duration = Duration::from_millis(200);
 /// A second attempt with less time than this would end in a timeout and hide what the first one found.
 const RELAXED_TIME_MIN: Duration = Duration::from_millis(250);
 

@@ -237,8 +237,16 @@ impl Feed {
         self.bases = self.bases.wrapping_add(1);
     }
 
-    pub(crate) fn spoil(&mut self, out: &mut Vec<u8>, flaw: Flaw) {
+    /// Pictures that do not say how long they are and are filled to the end of a packet might go on: when nothing has come `for_long`
+    /// the last one is nobody's.
+    pub(crate) fn spoil(&mut self, out: &mut Vec<u8>, flaw: Flaw, for_long: bool) {
         self.finish_units(out);
+        if let Some(last) = self.video.next.checked_sub(1)
+            && flaw == Flaw::NoPictures
+            && for_long
+        {
+            self.video.damage(last, last);
+        }
         self.flaw = flaw;
         self.frozen = self.clock();
     }
@@ -251,7 +259,10 @@ impl Feed {
             self.next(out);
             pictures += 1;
         }
+        // Sound that has been sent plays to its end before what comes next.
+        let sound_at = self.sound_at;
         self.finish_units(out);
+        self.sound_at = sound_at;
         let version = self.layout.version;
         self.layout = Layout { version: (version + 1) % 32, ..Layout::drawn(random) };
         self.begin_group();
