@@ -123,11 +123,37 @@ fn each_foreign_machine_has_one_importer() {
     }
 }
 
+/// Fields that other files may change without asking their owner. A bound on lines was tried instead: it scattered one object
+/// over many files, which then needed its fields to be open. The number only ever goes down.
+const OPEN_FIELDS_MAX: usize = 173;
+
 #[test]
-fn files_stay_short_and_finished() {
+fn state_is_private_to_its_owner() {
+    let open: Vec<String> = sources()
+        .iter()
+        .flat_map(|(path, text)| {
+            let fields = text.lines().map(str::trim).filter(|line| {
+                let Some((name, _)) = line.strip_prefix("pub(crate) ").and_then(|rest| rest.split_once(':'))
+                else {
+                    return false;
+                };
+                name.chars()
+                    .all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_')
+            });
+            fields.map(|field| format!("{path}: {field}")).collect::<Vec<_>>()
+        })
+        .collect();
+    assert!(
+        open.len() <= OPEN_FIELDS_MAX,
+        "{} fields are open, {OPEN_FIELDS_MAX} may be; make them private to their owner:\n{}",
+        open.len(),
+        open.join("\n")
+    );
+}
+
+#[test]
+fn files_are_finished() {
     for (path, text) in sources() {
-        let lines = text.lines().take_while(|line| !line.starts_with("#[cfg(test)]")).count();
-        assert!(lines <= 450, "{path} has {lines} lines before its tests; split it");
         for word in ["todo!(", "unimplemented!(", "FIXME", "XXX"] {
             assert!(!text.contains(word), "{path} holds {word}");
         }

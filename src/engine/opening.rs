@@ -8,13 +8,10 @@ use crate::ring::Lent;
 use crate::session::{Event as SessionEvent, Lost};
 use crate::source::direct::{Client, Want};
 use crate::source::error::{Kind, SourceError};
-use crate::source::ffmpeg::Detection;
 use crate::source::sniff::{Body, Sniffer, Sound};
 use crate::source::startup::{self, Startup};
-use crate::source::telemetry::component_hint;
 use crate::source::watch::Stall;
 use crate::source::{Mode, Opening, direct, list, mode};
-use crate::ts::ComponentState;
 use crate::tuner::Source;
 use crate::uring::{Driver, Hangup};
 
@@ -23,7 +20,7 @@ use super::client::SessionKey;
 use super::core::Core;
 use super::events;
 use super::ingest::Ingest;
-use super::profiles::stored_profile;
+use super::looking::Look;
 use super::staging::Staging;
 use super::token::Token;
 use super::upstream::{Io, SourceRun};
@@ -82,29 +79,6 @@ impl Attempt {
         streams.reverse();
         let others = [self.others, streams].concat();
         Self { others, lists: self.lists + 1, ..self }.next_of_list(now)
-    }
-}
-
-/// How long ffmpeg looks at a source before it starts.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Look {
-    /// As configured.
-    First,
-    /// Longer, because the first look has not found everything.
-    Relaxed(Detection),
-    /// Until the tables have come: the first look has found sound only, and pictures are taken when they are listed.
-    Listed(Detection),
-}
-
-impl Look {
-    /// True when streams are taken of which nothing has come yet.
-    pub(crate) const fn takes_what_is_listed(self) -> bool {
-        matches!(self, Self::Listed(_))
-    }
-
-    /// True when it is not the first.
-    pub(crate) const fn is_second(self) -> bool {
-        matches!(self, Self::Relaxed(_) | Self::Listed(_))
     }
 }
 
@@ -183,21 +157,6 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         log::info!("{}", line.field("source_id", attempt.source.id.0).field("stream_url", url));
     }
 
-    pub(crate) fn register_ring(&mut self, session: SessionKey) {
-        let Some(live) = self.sessions.get_mut(session) else { return };
-        if live.ring.registered().is_some() {
-            return;
-        }
-        match self.driver.register_memory(&live.ring.mapping()) {
-            Ok(buffer) => live.ring.set_registered(Some(buffer)),
-            // Everything works without; only zero copy does not.
-            Err(errno) => {
-                let text = "ring is not registered, viewers are sent to by copying";
-                log::warn!("{}", live.about().line(text).field("error", errno));
-            }
-        }
-    }
-
     /// Opens a source, as soon as nothing else of the session is connected to its provider.
     fn open(&mut self, session: SessionKey, attempt: Attempt, opening: Opening) {
         if !self.is_child_ending(session, &attempt.source) {
@@ -220,40 +179,6 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let awaited = self.sessions.get_mut(session).and_then(|live| live.awaited.take());
         if let Some(Awaited { attempt, opening, .. }) = awaited {
             self.open_now(session, attempt, opening);
-        }
-    }
-
-    /// Which programmes are taken, and how long ffmpeg looks for them. A first look that may have been too short is
-    /// repeated, unless what it finds is all that the source had before.
-    fn terms_of(&self, attempt: &Attempt, opening: Opening) -> (startup::Inventory, Detection) {
-        let detection = self.params.sources.ffmpeg.detection;
-        let left = attempt.deadline - self.now;
-        match (opening, attempt.look) {
-            (Opening::Ffmpeg(_), _) if attempt.sound.is_some() => (startup::Inventory::AsDeclared, detection),
-            (Opening::Direct, _) => (startup::Inventory::AsDeclared, detection),
-            (Opening::Ffmpeg(remux), Look::First) if mode::may_be_quick(remux, &attempt.address) => {
-                let stored = stored_profile(&self.health.book, &attempt.source);
-                let quick = detection.quick(stored.bitrate_bps);
-                let is_known =
-                    matches!(component_hint(&stored), ComponentState::VideoOnly | ComponentState::AudioOnly);
-                let is_all = is_known || detection.after_quick(left).is_none();
-                let inventory =
-                    if is_all { startup::Inventory::AsDeclared } else { startup::Inventory::VideoAndAudio };
-                (inventory, quick)
-            }
-            (Opening::Ffmpeg(_), Look::Relaxed(longer) | Look::Listed(longer)) => {
-                (startup::Inventory::AsDeclared, longer)
-            }
-            (Opening::Ffmpeg(_), Look::First) => {
-                let stored = stored_profile(&self.health.book, &attempt.source);
-                let inventory = match component_hint(&stored) {
-                    ComponentState::VideoOnly | ComponentState::AudioOnly => startup::Inventory::AsDeclared,
-                    ComponentState::VideoAudio | ComponentState::Undetected => detection
-                        .relaxed(left)
-                        .map_or(startup::Inventory::AsDeclared, |_longer| startup::Inventory::VideoAndAudio),
-                };
-                (inventory, detection.effective())
-            }
         }
     }
 
@@ -471,34 +396,6 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             return;
         }
         self.stream_failed_to_start(session, attempt, error);
-    }
-
-    /// The second look of ffmpeg at a source of which the first has not found everything; `is_sound` says that it has found
-    /// sound only.
-    fn longer_look(
-        &self,
-        attempt: &Attempt,
-        opening: Opening,
-        error: &SourceError,
-        is_sound: bool,
-    ) -> Option<Look> {
-        let is_first = matches!(opening, Opening::Ffmpeg(_)) && attempt.look == Look::First;
-        let detection = self.params.sources.ffmpeg.detection;
-        let left = attempt.deadline - self.now;
-        match opening {
-            Opening::Ffmpeg(remux) if is_first && mode::may_be_quick(remux, &attempt.source.url) => {
-                let is_incomplete = error.kind() == Kind::Inventory || error.lacks_parameters();
-                match is_incomplete {
-                    true if is_sound => detection.after_sound(left).map(Look::Listed),
-                    true => detection.after_quick(left).map(Look::Relaxed),
-                    false => None,
-                }
-            }
-            Opening::Ffmpeg(_) if is_first && error.kind() == Kind::Inventory => {
-                detection.relaxed(left).map(Look::Relaxed)
-            }
-            Opening::Ffmpeg(_) | Opening::Direct => None,
-        }
     }
 
     pub(crate) fn source_failed_to_start(

@@ -137,6 +137,22 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         self.enlarge(session, |_live| bytes);
     }
 
+    /// Lets the kernel send from the ring without copying, and read into it.
+    pub(crate) fn register_ring(&mut self, session: SessionKey) {
+        let Some(live) = self.sessions.get_mut(session) else { return };
+        if live.ring.registered().is_some() {
+            return;
+        }
+        match self.driver.register_memory(&live.ring.mapping()) {
+            Ok(buffer) => live.ring.set_registered(Some(buffer)),
+            // Everything works without; only zero copy does not.
+            Err(errno) => {
+                let text = "ring is not registered, viewers are sent to by copying";
+                log::warn!("{}", live.about().line(text).field("error", errno));
+            }
+        }
+    }
+
     /// True when the ring has become larger.
     fn enlarge(&mut self, session: SessionKey, wanted: impl FnOnce(&LiveSession) -> u64) -> bool {
         let most = self.params.ring_bytes().saturating_add(RING_GROWTH_BYTES_MAX);

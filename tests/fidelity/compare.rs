@@ -17,7 +17,7 @@ const RESYNC: usize = 400;
 /// Findings of one kind after which further ones are only counted.
 const SHOWN: usize = 4;
 /// PIDs of tables that belong to every stream: PAT, CAT, NIT, SDT, EIT, TDT.
-const TABLES: [u16; 6] = [0, 1, 0x10, 0x11, 0x12, 0x14];
+const TABLES: [u16; 8] = [0, 1, 0x10, 0x11, 0x12, 0x14, 0x1E, 0x1F];
 
 /// What is compared how.
 #[derive(Clone, Copy, Debug, Default)]

@@ -392,6 +392,7 @@ const BY_HAND: &[(&str, Make)] = &[
     ("key_pictures_of_a_megabyte", || {
         mux(&heavy(1_200_000, 0), &Params { rate: Some(12_000_000), lead_ms: 1500, ..usual() })
     }),
+    ("key_pictures_of_half_a_megabyte_at_once", || mux(&heavy(500_000, 0), &usual())),
     ("heavy_pictures_and_long_sound", || {
         let sound = |track: Track| track.joined(216, 210).until(6000);
         let tracks: Vec<_> = heavy(400_000, 50_000).into_iter().map(|track| track.until(6000)).collect();

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use crate::base::Instant;
-use crate::recovery::splice::lead::Lead;
+use crate::recovery::splice::lead::{Lead, Order};
 use crate::recovery::splice::stamps::{ClockNow, Histories, STRANGER_TICKS, further, pts_ticks};
 use crate::recovery::splice::tracks::{Tracks, Written};
 use crate::ts::psi::STREAMS_MAX;
@@ -170,6 +170,13 @@ pub(super) struct Lanes {
     /// When the first picture of the newest time base is shown, and when the next one of before would have been.
     first_shown: Option<Pts>,
     next_shown: Option<Pts>,
+    /// In which order its pictures are shown.
+    order: Order,
+    /// A picture of this run that is decoded no longer than this before it is shown has none before it: one with which a time base
+    /// has begun had not.
+    closed: Option<i64>,
+    /// The least time from the decoding of a picture of this run until it is shown.
+    soonest: Option<i64>,
     /// The clock has jumped by this, and no stream has.
     jump: Option<(i64, Instant)>,
     /// The offset waits for the first time stamp.
@@ -409,7 +416,7 @@ impl Lanes {
         }
         self.note(moment, index, dts, place);
         if self.lanes[index].overlap && kind == StreamKind::Video {
-            self.keep_behind(moment, index, times, last.map(|last| last.dts.plus(frame)));
+            self.keep_behind(moment, index, begun, frame, last.map(|last| last.dts.plus(frame)));
         }
         let lane = &mut self.lanes[index];
         let ahead = last.map_or(1, |last| dts.plus(lane.offset).since(last.dts));
@@ -467,6 +474,12 @@ impl Lanes {
         if self.in_order {
             return false;
         }
+        let order = if self.first_shown.is_none() { Order::default() } else { self.order };
+        self.order = order;
+        self.order.saw(out);
+        let delay = out.pts.since(out.decoding());
+        self.soonest = Some(self.soonest.map_or(delay, |soonest| soonest.min(delay)));
+        self.closed = self.order.delay_of_closed().or(self.closed);
         let first = *self.first_shown.get_or_insert(out.pts);
         let is_leading = out.pts.since(first) < 0;
         is_leading && self.next_shown.is_some_and(|next| out.pts.since(next) < -(frame / 2))
@@ -474,18 +487,45 @@ impl Lanes {
 
     /// The first picture that comes of a time base is not to be too early. Pictures are never left out, because those behind refer
     /// to them: the whole time base is later.
-    fn keep_behind(&mut self, moment: Moment, index: usize, times: PesTimes, due: Option<Pts>) {
+    fn keep_behind(&mut self, moment: Moment, index: usize, begun: Begun<'_>, frame: i64, due: Option<Pts>) {
         let offset = self.lanes[index].offset;
-        let dts = times.decoding().plus(offset);
+        let dts = begun.times.decoding().plus(offset);
         let decoded = due.map(|due| due.since(dts));
         let is_first = self.first_shown.is_none() && !self.in_order;
-        let shown = self.next_shown.filter(|_| is_first).map(|next| next.since(times.pts.plus(offset)));
+        let shown = self.next_shown.filter(|_| is_first).and_then(|next| {
+            let first = self.first_shown(index, begun, frame)?;
+            Some(next.since(first.plus(offset)))
+        });
         let unclocked = moment.clock.filter(|_| moment.source.is_none());
         let sent = unclocked.map(|clock| clock.due.since(dts));
         let late = [decoded, shown, sent].into_iter().flatten().max().unwrap_or(0);
         if late > 0 {
             self.raise(late);
         }
+    }
+
+    /// When the first of the pictures is shown that come with this one and behind it.
+    fn first_shown(&self, index: usize, begun: Begun<'_>, frame: i64) -> Option<Pts> {
+        let PesTimes { pts, dts } = begun.times;
+        if dts.zip(self.closed).is_some_and(|(dts, closed)| pts.since(dts) <= closed) {
+            return Some(pts);
+        }
+        let mut order = Order::default();
+        order.saw(begun.times);
+        let source = self.lanes[index].source;
+        let packets = begun.rest.iter().filter_map(|bytes| Packet::parse(bytes).ok());
+        let starts = packets.filter(|packet| {
+            packet.pid() == source
+                && !packet.transport_error_indicator()
+                && packet.payload_unit_start_indicator()
+                && packet.transport_scrambling_control() == 0
+        });
+        for packet in starts {
+            if let Some(PesStart::Timed(times)) = packet.payload().map(PesStart::read) {
+                order.saw(times);
+            }
+        }
+        order.first_shown(frame + self.soonest.map_or(0, |ticks| ticks.max(0)))
     }
 
     /// Which time base a PES packet is of. `frame` is how long the last one of its stream lasts.
@@ -510,7 +550,14 @@ impl Lanes {
         {
             return place;
         }
+        // A little back is a slip, unless the clock or the others step back by as much.
+        let lead = moment.source.filter(|_| jump.is_some()).zip(lane.lead);
+        let lead = lead.map(|(clock, before)| (times.decoding().since(clock.to_pts()) - before).abs());
+        let is_together =
+            lead.is_some_and(|apart| 2 * apart < hole) || other.is_some_and(|other| 4 * other < hole);
+        let steps_back = step < 0 && !lane.reordered(times) && is_together;
         match (fits, is_hole, is_other) {
+            (true, false, _) if steps_back => there,
             (true, false, _) => Place::Own,
             // One that others have come to is as good a reason for a hole as any.
             (true, true, true) if lane.base != self.base => there,
@@ -651,9 +698,6 @@ impl Lanes {
         let kind = self.lanes[index].kind;
         let mut lead = Lead { pcr: moment.stray, ..Lead::default() };
         lead.saw(kind, begun.times);
-        if kind == StreamKind::Video {
-            lead.shows(begun.times.pts);
-        }
         // One bit for each stream whose first PES packet of it has been seen.
         let mut seen = 1_u64 << index;
         let mut came = [None::<Pts>; LANES_MAX];
@@ -680,21 +724,23 @@ impl Lanes {
             let Some(at) = self.lanes.iter().position(|lane| lane.source == packet.pid()) else { continue };
             let Some(PesStart::Timed(times)) = packet.payload().map(PesStart::read) else { continue };
             let lane = &self.lanes[at];
-            if at == index && kind == StreamKind::Video {
-                lead.shows(times.pts);
-            }
             if seen & (1 << at) != 0 {
                 continue;
             }
             // What goes on where its stream was is still of before.
             let frame = tracks.get(lane.track).cadence.lasts(lane.kind).unwrap_or(1);
             let step = came[at].map(|came| times.decoding().since(came));
-            if step.is_some_and(|step| !is_hole(step, frame)) {
+            let goes_on = |step: i64| !is_hole(step, frame) && (step >= 0 || lane.kind == StreamKind::Video);
+            if step.is_some_and(goes_on) {
                 came[at] = Some(times.decoding());
             } else {
                 seen |= 1 << at;
                 lead.saw(lane.kind, times);
             }
+        }
+        if kind == StreamKind::Video {
+            let frame = tracks.get(self.lanes[index].track).cadence.lasts(kind).unwrap_or(1);
+            lead.shown = self.first_shown(index, begun, frame);
         }
         let has = |kind: StreamKind| self.lanes.iter().any(|lane| lane.kind == kind);
         let expected =

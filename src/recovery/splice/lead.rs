@@ -28,6 +28,7 @@ impl Lead {
         // One bit for each stream of the table whose first PES packet has been seen.
         let mut seen = 0_u32;
         let streams = programme.pmt.streams();
+        let mut order = Order::default();
         for bytes in packets.as_chunks::<PACKET_BYTES>().0 {
             let Ok(packet) = Packet::parse(bytes) else { continue };
             if packet.transport_error_indicator() {
@@ -42,22 +43,15 @@ impl Lead {
             let Some(index) = streams.iter().position(|stream| stream.pid == packet.pid()) else { continue };
             let Some(PesStart::Timed(times)) = packet.payload().map(PesStart::read) else { continue };
             if streams[index].kind() == StreamKind::Video {
-                lead.shows(times.pts);
+                order.saw(times);
             }
             if seen & (1 << index) == 0 {
                 seen |= 1 << index;
                 lead.saw(streams[index].kind(), times);
             }
         }
+        lead.shown = order.first_shown(0);
         lead
-    }
-
-    /// A picture is shown. Those that refer to pictures before the first one come behind it and are shown before it.
-    pub(super) fn shows(&mut self, pts: Pts) {
-        let known = *self.shown.get_or_insert(pts);
-        if (-LEADING_TICKS_MAX..0).contains(&pts.since(known)) {
-            self.shown = Some(pts);
-        }
     }
 
     pub(super) fn saw(&mut self, kind: StreamKind, times: PesTimes) {
@@ -69,6 +63,47 @@ impl Lead {
         if first.is_none_or(|known| times.decoding().since(known.decoding()) < 0) {
             *first = Some(times);
         }
+    }
+}
+
+/// In which order the pictures of a beginning are shown. Those that refer to pictures before the first one come behind it and are
+/// shown before it.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Order {
+    first: Option<PesTimes>,
+    /// The first time at which one is shown.
+    shown: Option<Pts>,
+    /// One has come that is shown behind the first that came: all that are shown before it have come.
+    is_known: bool,
+}
+
+impl Order {
+    /// The next picture.
+    pub(super) fn saw(&mut self, times: PesTimes) {
+        if self.is_known {
+            return;
+        }
+        let first = *self.first.get_or_insert(times);
+        let shown = self.shown.get_or_insert(times.pts);
+        if (-LEADING_TICKS_MAX..0).contains(&times.pts.since(*shown)) {
+            *shown = times.pts;
+        }
+        self.is_known = times.pts.since(first.pts) > 0;
+    }
+
+    /// How long the first that came is decoded before it is shown, once it is known that none is shown before it.
+    pub(super) fn delay_of_closed(self) -> Option<i64> {
+        let (first, shown) = self.first.zip(self.shown).filter(|_| self.is_known)?;
+        let dts = first.dts.filter(|_| shown == first.pts)?;
+        Some(first.pts.since(dts))
+    }
+
+    /// When the first of them is shown, and where that has not come yet, the earliest that it can be: no picture is shown before
+    /// it is decoded, and those that come behind the first are shown at least `after` later than that is decoded.
+    pub(super) fn first_shown(self, after: i64) -> Option<Pts> {
+        let (first, shown) = self.first.zip(self.shown)?;
+        let soonest = first.dts.filter(|_| !self.is_known).map(|dts| dts.plus(after));
+        Some(soonest.filter(|soonest| soonest.since(shown) < 0).unwrap_or(shown))
     }
 }
 
@@ -91,5 +126,25 @@ mod tests {
         assert_eq!(ticks(lead.audio), Some((9_000, 9_000)), "the earlier of two sound tracks");
         assert_eq!(Lead::scan(&packets[..188 * 2], &source.programme()), Lead::default());
         assert_eq!(lead.audio.map(PesTimes::decoding), Some(Pts::from_ticks(9_000)));
+    }
+
+    #[test]
+    fn a_picture_that_may_still_come_is_shown_no_sooner_than_it_is_decoded() {
+        let times = |pts, dts| PesTimes { pts: Pts::from_ticks(pts), dts: Some(Pts::from_ticks(dts)) };
+        let untold = |pts| PesTimes { pts: Pts::from_ticks(pts), dts: None };
+        let table = [
+            (vec![times(20_000, 10_000)], Some(13_600)),
+            (vec![times(20_000, 10_000), times(17_200, 13_600)], Some(13_600)),
+            (vec![times(20_000, 10_000), times(17_200, 13_600), times(30_800, 17_200)], Some(17_200)),
+            (vec![times(20_000, 10_000), times(30_800, 13_600)], Some(20_000)),
+            (vec![untold(20_000)], Some(20_000)),
+            (vec![untold(20_000), untold(16_400)], Some(16_400)),
+            (vec![], None),
+        ];
+        for (pictures, expected) in table {
+            let mut order = Order::default();
+            pictures.iter().for_each(|picture| order.saw(*picture));
+            assert_eq!(order.first_shown(3_600).map(Pts::ticks), expected, "{pictures:?}");
+        }
     }
 }

@@ -34,6 +34,8 @@ struct Clip {
     frames: i64,
     /// Pictures say when they are decoded.
     has_dts: bool,
+    /// Pictures that come behind the first are shown before it.
+    is_open: bool,
     video_pid: u16,
     audio_pid: u16,
 }
@@ -53,6 +55,7 @@ impl Clip {
             audio_lead: 63_000,
             frames: 1,
             has_dts: true,
+            is_open: false,
             video_pid: 0x100,
             audio_pid: 0x101,
         }
@@ -101,8 +104,10 @@ impl Clip {
     }
 
     fn picture(&self, stream: &mut Stream, number: i64) {
-        // I, P and B by turns: 0 3 1 2 6 4 5.
+        // I, P and B by turns: 0 3 1 2 6 4 5, or 2 0 1 5 3 4.
         let shown = match number % 3 {
+            0 if self.is_open => number + 2,
+            _later if self.is_open => number - 1,
             0 if number == 0 => 0,
             0 => number - 1,
             1 => number + 2,
@@ -507,6 +512,19 @@ fn joints_of_every_kind_keep_the_distance() {
         ),
         ("pictures that only say when they are shown", ad, |_, clip| clip.has_dts = false, 0),
         ("the same in a loop", same, |_, clip| clip.has_dts = false, 0),
+        ("pictures that are shown before the first that comes", same, |_, clip| clip.is_open = true, 0),
+        (
+            "a step of 100 ms back",
+            |number| 90_000_000 + 351_000 * u64::try_from(number).unwrap(),
+            |_, _| {},
+            0,
+        ),
+        (
+            "a step of 60 ms back",
+            |number| 90_000_000 + 354_600 * u64::try_from(number).unwrap(),
+            |_, _| {},
+            0,
+        ),
         (
             "a step of 1.5 s ahead",
             |number| {

@@ -243,12 +243,19 @@ impl Feed {
         self.frozen = self.clock();
     }
 
-    /// Its make-up is another one.
-    pub(crate) fn change(&mut self, out: &mut Vec<u8>, random: &mut Random) {
+    /// Its make-up is another one, from where no picture that has begun is shown behind the next one. The time that this takes,
+    /// in pictures.
+    pub(crate) fn change(&mut self, out: &mut Vec<u8>, random: &mut Random) -> u64 {
+        let mut pictures = 0;
+        while self.shape.reorders && (self.picture + self.phase) % 3 != 1 {
+            self.next(out);
+            pictures += 1;
+        }
         self.finish_units(out);
         let version = self.layout.version;
         self.layout = Layout { version: (version + 1) % 32, ..Layout::drawn(random) };
         self.begin_group();
+        pictures
     }
 
     /// The next picture is one to be started with.
@@ -329,8 +336,16 @@ impl Feed {
         out.extend(&lost[random.bytes(0, packets) * PACKET..]);
     }
 
-    /// Packets are counted from somewhere else on. Nothing is lost.
+    /// Packets are counted from somewhere else on. Nothing is lost but what is lost of units that have begun: packets that are
+    /// missing in the middle of one look the same.
     pub(crate) fn count_anew(&mut self, random: &mut Random) {
+        for (units, waiting) in
+            [(&mut self.video, &self.video_waiting), (&mut self.sound, &self.sound_waiting)]
+        {
+            if let Some(packet) = waiting.front().filter(|packet| packet.mark.part > 0) {
+                units.damage(packet.mark.unit, packet.mark.unit);
+            }
+        }
         for counter in self.counters.values_mut() {
             *counter = u8::try_from(random.below(16)).unwrap();
         }

@@ -241,7 +241,10 @@ impl Stream {
                 let forward = random.below(2) == 0;
                 self.feed.jump_to(&mut bytes, forward, ticks);
             }
-            12 => self.feed.change(&mut bytes, random),
+            12 => {
+                let pictures = self.feed.change(&mut bytes, random);
+                self.next_at += FRAME_TIME * u32::try_from(pictures).unwrap();
+            }
             13 => self.feed.count_anew(random),
             14 => {
                 let pictures = self.feed.joint(&mut bytes, random.below(76), random);

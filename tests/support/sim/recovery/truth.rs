@@ -16,6 +16,8 @@ const CLOCK_APART_MAX: i64 = 9_000;
 const CLOSE: i64 = FRAME.cast_signed() / 2;
 /// Pictures whose times may lie around that of the next: more than are ever shown in another order.
 const TIMES: usize = 32;
+/// A unit of sound lasts no longer.
+const SOUND_LASTS_MAX: i64 = 90_000;
 /// Time bases that are remembered.
 const BASES: usize = 8;
 
@@ -34,6 +36,16 @@ struct Added {
     by: Of,
 }
 
+/// A run's sound that has begun later than it should have.
+#[derive(Clone, Debug)]
+struct Late {
+    /// What is wrong, unless it had to.
+    wrong: String,
+    begins: Mark,
+    /// How much later it begins than the last sound before it ends.
+    gap: i64,
+}
+
 /// One viewer's view of sources.
 #[derive(Default)]
 pub(super) struct Truth {
@@ -49,6 +61,10 @@ pub(super) struct Truth {
     clock: Option<(u32, u8, u64)>,
     decoded: Option<u64>,
     shown: VecDeque<u64>,
+    /// When the last unit of anybody's sound is played, and how long it lasts.
+    heard: Option<(u64, i64)>,
+    /// The run's sound has begun late, and whether it had to is not known before its second unit.
+    late: Option<Late>,
 }
 
 impl Truth {
@@ -143,7 +159,13 @@ impl Truth {
             }
             Of::Sound => match self.companion {
                 Some(companion) if mark.unit > companion && !mark.excuses(companion) => {
-                    Err(format!("lost: sound begins with {} instead of {companion}, {mark:?}", mark.unit))
+                    let wrong =
+                        format!("lost: sound begins with {} instead of {companion}, {mark:?}", mark.unit);
+                    if self.heard.is_none() {
+                        return Err(wrong);
+                    }
+                    self.late = Some(Late { wrong, begins: *mark, gap: 0 });
+                    Ok(())
                 }
                 Some(_) | None => Ok(()),
             },
@@ -188,6 +210,26 @@ impl Truth {
             late if late < 0 => Err(format!("late: a unit is due {} ms before the clock", -late / 90)),
             _in_time => Ok(()),
         }
+    }
+
+    /// A unit of sound, of a source or a filler. A source's may be left out where another's is still playing: the last that was
+    /// would have begun before that ends.
+    pub(super) fn sound(&mut self, mark: Option<&Mark>, pes: &PesStart) -> Result<(), String> {
+        let Some(played) = pes.decoded_at() else { return Ok(()) };
+        let heard = self.heard;
+        let step = heard.map_or(0, |(last, _)| ahead(last, played, PTS_WRAP));
+        let is_step = (1..=SOUND_LASTS_MAX).contains(&step);
+        self.heard = Some((played, if is_step { step } else { heard.map_or(0, |(_, lasts)| lasts) }));
+        let Some((mut late, mark)) = self.late.take().zip(mark) else { return Ok(()) };
+        if mark.run == late.begins.run && mark.unit == late.begins.unit {
+            late.gap = step - heard.map_or(0, |(_, lasts)| lasts);
+            self.late = Some(late);
+            return Ok(());
+        }
+        let is_next =
+            (mark.run, mark.base, mark.unit) == (late.begins.run, late.begins.base, late.begins.unit + 1);
+        let lasts = ahead(late.begins.dts, mark.dts, PTS_WRAP);
+        if is_next && late.gap >= lasts { Err(late.wrong) } else { Ok(()) }
     }
 
     /// Any picture, of a source or a filler.

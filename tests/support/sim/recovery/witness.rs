@@ -126,6 +126,8 @@ impl Witness {
             }
             if pes.id & 0xF0 == 0xE0 {
                 self.truth.picture(&pes)?;
+            } else {
+                self.truth.sound(mark.as_ref(), &pes)?;
             }
         }
         if let Some(mark) = mark.filter(|mark| mark.of == Of::Video) {
