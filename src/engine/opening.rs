@@ -8,7 +8,6 @@ use crate::ring::Lent;
 use crate::session::{Event as SessionEvent, Lost};
 use crate::source::direct::{Client, Want};
 use crate::source::error::{Kind, SourceError};
-use crate::source::ffmpeg::Detection;
 use crate::source::sniff::{Body, Sniffer, Sound};
 use crate::source::startup::{self, Startup};
 use crate::source::watch::Stall;
@@ -21,6 +20,7 @@ use super::client::SessionKey;
 use super::core::Core;
 use super::events;
 use super::ingest::Ingest;
+use super::looking::Look;
 use super::staging::Staging;
 use super::token::Token;
 use super::upstream::{Io, SourceRun};
@@ -79,29 +79,6 @@ impl Attempt {
         streams.reverse();
         let others = [self.others, streams].concat();
         Self { others, lists: self.lists + 1, ..self }.next_of_list(now)
-    }
-}
-
-/// How long ffmpeg looks at a source before it starts.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Look {
-    /// As configured.
-    First,
-    /// Longer, because the first look has not found everything.
-    Relaxed(Detection),
-    /// Until the tables have come: the first look has found sound only, and pictures are taken when they are listed.
-    Listed(Detection),
-}
-
-impl Look {
-    /// True when streams are taken of which nothing has come yet.
-    pub(crate) const fn takes_what_is_listed(self) -> bool {
-        matches!(self, Self::Listed(_))
-    }
-
-    /// True when it is not the first.
-    pub(crate) const fn is_second(self) -> bool {
-        matches!(self, Self::Relaxed(_) | Self::Listed(_))
     }
 }
 
