@@ -9,9 +9,32 @@ use crate::ts::ComponentState;
 use crate::uring::Driver;
 
 use super::core::Core;
-use super::opening::{Attempt, Look};
+use super::opening::Attempt;
 use super::profiles::stored_profile;
 use super::token::Token;
+
+/// How long ffmpeg looks at a source before it starts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Look {
+    /// As configured.
+    First,
+    /// Longer, because the first look has not found everything.
+    Relaxed(Detection),
+    /// Until the tables have come: the first look has found sound only, and pictures are taken when they are listed.
+    Listed(Detection),
+}
+
+impl Look {
+    /// True when streams are taken of which nothing has come yet.
+    pub(crate) const fn takes_what_is_listed(self) -> bool {
+        matches!(self, Self::Listed(_))
+    }
+
+    /// True when it is not the first.
+    pub(crate) const fn is_second(self) -> bool {
+        matches!(self, Self::Relaxed(_) | Self::Listed(_))
+    }
+}
 
 impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     /// Which programmes are taken, and how long ffmpeg looks for them. A first look that may have been too short is
@@ -32,7 +55,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                     if is_all { startup::Inventory::AsDeclared } else { startup::Inventory::VideoAndAudio };
                 (inventory, quick)
             }
-            (Opening::Ffmpeg(_), Look::Relaxed(longer)) => (startup::Inventory::AsDeclared, longer),
+            (Opening::Ffmpeg(_), Look::Relaxed(longer) | Look::Listed(longer)) => {
+                (startup::Inventory::AsDeclared, longer)
+            }
             (Opening::Ffmpeg(_), Look::First) => {
                 let stored = stored_profile(&self.health.book, &attempt.source);
                 let inventory = match component_hint(&stored) {
@@ -46,22 +71,30 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         }
     }
 
-    /// The second look of ffmpeg at a source of which the first has not found everything.
+    /// The second look of ffmpeg at a source of which the first has not found everything; `is_sound` says that it has found
+    /// sound only.
     pub(crate) fn longer_look(
         &self,
         attempt: &Attempt,
         opening: Opening,
         error: &SourceError,
-    ) -> Option<Detection> {
+        is_sound: bool,
+    ) -> Option<Look> {
         let is_first = matches!(opening, Opening::Ffmpeg(_)) && attempt.look == Look::First;
         let detection = self.params.sources.ffmpeg.detection;
         let left = attempt.deadline - self.now;
         match opening {
-            Opening::Ffmpeg(remux) if is_first && mode::may_be_quick(remux, &attempt.source.url) => {
+            Opening::Ffmpeg(remux) if is_first && mode::may_be_quick(remux, &attempt.address) => {
                 let is_incomplete = error.kind() == Kind::Inventory || error.lacks_parameters();
-                is_incomplete.then(|| detection.after_quick(left)).flatten()
+                match is_incomplete {
+                    true if is_sound => detection.after_sound(left).map(Look::Listed),
+                    true => detection.after_quick(left).map(Look::Relaxed),
+                    false => None,
+                }
             }
-            Opening::Ffmpeg(_) if is_first && error.kind() == Kind::Inventory => detection.relaxed(left),
+            Opening::Ffmpeg(_) if is_first && error.kind() == Kind::Inventory => {
+                detection.relaxed(left).map(Look::Relaxed)
+            }
             Opening::Ffmpeg(_) | Opening::Direct => None,
         }
     }

@@ -8,7 +8,6 @@ use crate::ring::Lent;
 use crate::session::{Event as SessionEvent, Lost};
 use crate::source::direct::{Client, Want};
 use crate::source::error::{Kind, SourceError};
-use crate::source::ffmpeg::Detection;
 use crate::source::sniff::{Body, Sniffer, Sound};
 use crate::source::startup::{self, Startup};
 use crate::source::watch::Stall;
@@ -21,6 +20,7 @@ use super::client::SessionKey;
 use super::core::Core;
 use super::events;
 use super::ingest::Ingest;
+use super::looking::Look;
 use super::staging::Staging;
 use super::token::Token;
 use super::upstream::{Io, SourceRun};
@@ -79,29 +79,6 @@ impl Attempt {
         streams.reverse();
         let others = [self.others, streams].concat();
         Self { others, lists: self.lists + 1, ..self }.next_of_list(now)
-    }
-}
-
-/// How long ffmpeg looks at a source before it starts.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Look {
-    /// As configured.
-    First,
-    /// Longer, because the first look has not found everything.
-    Relaxed(Detection),
-    /// Until the tables have come: the first look has found sound only, and pictures are taken when they are listed.
-    Listed(Detection),
-}
-
-impl Look {
-    /// True when streams are taken of which nothing has come yet.
-    pub(crate) const fn takes_what_is_listed(self) -> bool {
-        matches!(self, Self::Listed(_))
-    }
-
-    /// True when it is not the first.
-    pub(crate) const fn is_second(self) -> bool {
-        matches!(self, Self::Relaxed(_) | Self::Listed(_))
     }
 }
 
@@ -205,43 +182,6 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         }
     }
 
-<<<<<<< HEAD
-=======
-    /// Which programmes are taken, and how long ffmpeg looks for them. A first look that may have been too short is
-    /// repeated, unless what it finds is all that the source had before.
-    fn terms_of(&self, attempt: &Attempt, opening: Opening) -> (startup::Inventory, Detection) {
-        let detection = self.params.sources.ffmpeg.detection;
-        let left = attempt.deadline - self.now;
-        match (opening, attempt.look) {
-            (Opening::Ffmpeg(_), _) if attempt.sound.is_some() => (startup::Inventory::AsDeclared, detection),
-            (Opening::Direct, _) => (startup::Inventory::AsDeclared, detection),
-            (Opening::Ffmpeg(remux), Look::First) if mode::may_be_quick(remux, &attempt.address) => {
-                let stored = stored_profile(&self.health.book, &attempt.source);
-                let quick = detection.quick(stored.bitrate_bps);
-                let is_known =
-                    matches!(component_hint(&stored), ComponentState::VideoOnly | ComponentState::AudioOnly);
-                let is_all = is_known || detection.after_quick(left).is_none();
-                let inventory =
-                    if is_all { startup::Inventory::AsDeclared } else { startup::Inventory::VideoAndAudio };
-                (inventory, quick)
-            }
-            (Opening::Ffmpeg(_), Look::Relaxed(longer) | Look::Listed(longer)) => {
-                (startup::Inventory::AsDeclared, longer)
-            }
-            (Opening::Ffmpeg(_), Look::First) => {
-                let stored = stored_profile(&self.health.book, &attempt.source);
-                let inventory = match component_hint(&stored) {
-                    ComponentState::VideoOnly | ComponentState::AudioOnly => startup::Inventory::AsDeclared,
-                    ComponentState::VideoAudio | ComponentState::Undetected => detection
-                        .relaxed(left)
-                        .map_or(startup::Inventory::AsDeclared, |_longer| startup::Inventory::VideoAndAudio),
-                };
-                (inventory, detection.effective())
-            }
-        }
-    }
-
->>>>>>> watch
     fn open_now(&mut self, session: SessionKey, attempt: Attempt, opening: Opening) {
         let (inventory, detection) = self.terms_of(&attempt, opening);
         let timeout = attempt.stream_deadline(self.now) - self.now;
@@ -458,37 +398,6 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         self.stream_failed_to_start(session, attempt, error);
     }
 
-<<<<<<< HEAD
-=======
-    /// The second look of ffmpeg at a source of which the first has not found everything; `is_sound` says that it has found
-    /// sound only.
-    fn longer_look(
-        &self,
-        attempt: &Attempt,
-        opening: Opening,
-        error: &SourceError,
-        is_sound: bool,
-    ) -> Option<Look> {
-        let is_first = matches!(opening, Opening::Ffmpeg(_)) && attempt.look == Look::First;
-        let detection = self.params.sources.ffmpeg.detection;
-        let left = attempt.deadline - self.now;
-        match opening {
-            Opening::Ffmpeg(remux) if is_first && mode::may_be_quick(remux, &attempt.source.url) => {
-                let is_incomplete = error.kind() == Kind::Inventory || error.lacks_parameters();
-                match is_incomplete {
-                    true if is_sound => detection.after_sound(left).map(Look::Listed),
-                    true => detection.after_quick(left).map(Look::Relaxed),
-                    false => None,
-                }
-            }
-            Opening::Ffmpeg(_) if is_first && error.kind() == Kind::Inventory => {
-                detection.relaxed(left).map(Look::Relaxed)
-            }
-            Opening::Ffmpeg(_) | Opening::Direct => None,
-        }
-    }
-
->>>>>>> watch
     pub(crate) fn source_failed_to_start(
         &mut self,
         session: SessionKey,
