@@ -50,7 +50,7 @@ use upstream::Manner;
 const AT_ONCE: usize = 60;
 
 /// Those that do not come through yet.
-const UNMENDED: &[&str] = &["joint_steps_back_by_100_ms"];
+const UNMENDED: &[&str] = &[];
 
 #[expect(clippy::disallowed_methods, reason = "the setting of a test run, not of the program")]
 fn asked(name: &str) -> Option<String> {
