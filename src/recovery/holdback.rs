@@ -342,10 +342,8 @@ impl Holdback {
             if let Some(unit) = &mut lane.unit
                 && unit.wait != Wait::Nothing
             {
-                let is_torn = match unit.rest {
-                    PesRest::More if is_last && unit.wait == Wait::All => false,
-                    rest => rest.is_torn(),
-                };
+                let may_be_whole = unit.rest == PesRest::More && is_last && unit.wait == Wait::All;
+                let is_torn = unit.rest.is_torn() && !may_be_whole;
                 unit.wait = if is_torn { Wait::Alone } else { Wait::Nothing };
             }
         }
