@@ -342,7 +342,7 @@ impl Holdback {
             if let Some(unit) = &mut lane.unit
                 && unit.wait != Wait::Nothing
             {
-                let may_be_whole = is_last && unit.wait == Wait::All && unit.rest == PesRest::More;
+                let may_be_whole = unit.rest == PesRest::More && is_last && unit.wait == Wait::All;
                 let is_torn = unit.rest.is_torn() && !may_be_whole;
                 unit.wait = if is_torn { Wait::Alone } else { Wait::Nothing };
             }
