@@ -48,6 +48,8 @@ enum Phase {
 /// One connection to a source.
 pub(crate) struct Stream {
     pub(crate) peer: PeerId,
+    /// Which run it is, as its packets say.
+    pub(crate) run: u32,
     phase: Phase,
     /// Whose source it is.
     channel: Option<u64>,
@@ -72,6 +74,7 @@ impl Stream {
         let fault_at = now + random.time(Duration::from_secs(25));
         Self {
             peer,
+            run: climate.runs,
             phase: Phase::Asked(Vec::new()),
             channel: None,
             feed,

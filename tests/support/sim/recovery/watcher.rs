@@ -52,6 +52,7 @@ pub(crate) struct Watcher {
     leaves_at: Instant,
     /// When its connection was ended by us, the last time.
     pub(crate) ended_at: Option<Instant>,
+    shown_run: Option<u32>,
     pub(crate) visits: u64,
     pub(crate) packets: u64,
     pub(crate) live_packets: u64,
@@ -78,6 +79,7 @@ impl Watcher {
             habit,
             leaves_at: world.now(),
             ended_at: None,
+            shown_run: None,
             visits: 0,
             packets: 0,
             live_packets: 0,
@@ -112,6 +114,7 @@ impl Watcher {
                 return Err(format!("ended: {end:?}, and there is no reason"));
             }
             self.ended_at = Some(now);
+            self.shown_run = visit.witness.live_run();
         }
         if end.is_some() || now >= self.leaves_at {
             let how = *self.random.pick(&[Leave::Close, Leave::Reset]);
@@ -123,6 +126,11 @@ impl Watcher {
 
     pub(crate) fn is_fickle(&self) -> bool {
         self.habit == Habit::Fickle
+    }
+
+    /// The run of the source that it was shown last, in the visit that has just ended.
+    pub(crate) fn shown_run(&self) -> Option<u32> {
+        self.shown_run
     }
 
     /// From now on.

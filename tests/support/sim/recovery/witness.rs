@@ -64,6 +64,11 @@ pub(crate) struct Witness {
 }
 
 impl Witness {
+    /// The run of the last packet of a source.
+    pub(crate) fn live_run(&self) -> Option<u32> {
+        self.live.map(|(run, _unit)| run)
+    }
+
     pub(crate) fn packets(&self) -> u64 {
         self.packets
     }
