@@ -22,6 +22,9 @@ enum Finding {
     Lagging,
 }
 
+/// Who is to skip does so when less than this part of the ring is left before the writer.
+const SKIP_MARGIN_PART: u64 = 8;
+
 impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     /// Lets those who wait for a session watch it.
     pub(crate) fn admit(&mut self, session: SessionKey) {
@@ -162,7 +165,12 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             // Nothing is written any more, so nobody can fall out of the ring.
             return if until <= self.now { Finding::DurationOver } else { Finding::Fine };
         }
-        if live.ring.filled().saturating_sub(viewer.position) + live.swept_bytes() > live.ring.capacity() {
+        // What is to skip must still have the rest of the packet it is in, and its send is cancelled before.
+        let margin = match self.params.egress.slow_policy {
+            SlowPolicy::Skip => live.swept_bytes().max(live.ring.capacity() / SKIP_MARGIN_PART),
+            SlowPolicy::Disconnect => live.swept_bytes(),
+        };
+        if live.ring.filled().saturating_sub(viewer.position) + margin > live.ring.capacity() {
             return Finding::Lagging;
         }
         Finding::Fine

@@ -10,7 +10,7 @@
 //! | goes on for longer than is worth waiting for | it leaves as it comes, and so do those of its stream while they are so long |
 //! | does not go on, and nothing says that it should | it is taken for whole |
 //! | does not go on and should | what else there is leaves, and it waits: it leaves when more of it comes |
-//! | is not whole when its stream is gone | it is shown to nobody |
+//! | has not gone on when its stream is gone | it is shown to nobody |
 
 use std::time::Duration;
 
@@ -227,11 +227,9 @@ impl Holdback {
             self.table[stream.pid.index()] = u8::try_from(self.lanes.len()).unwrap_or(NO_LANE);
             self.lanes.push(Lane { video: stream.kind() == StreamKind::Video, ..lane });
         }
-        // What is no stream any more does not go on in the middle of a picture. Where a picture that does not say how long it is
-        // has ended its stream alone tells, and here it ends.
+        // What is no stream any more does not go on in the middle of a picture. One whose last packet is full has more to come.
         for (pid, unit) in before.iter().filter_map(|lane| Some((lane.pid, lane.unit?))) {
-            let lacks_bytes = matches!(unit.rest, PesRest::Bytes(1..));
-            if unit.wait == Wait::Alone || (unit.wait == Wait::All && lacks_bytes) {
+            if unit.rest.is_torn() && unit.wait != Wait::Nothing {
                 self.condemned.push(Condemned { pid, from: unit.start, until: self.position });
             }
         }
@@ -905,11 +903,9 @@ mod tests {
 
     #[test]
     fn of_a_stream_that_is_gone_a_torn_picture_is_seen_by_nobody_and_a_whole_one_is() {
-        let mut torn = pes(0xE0, None, &[1; 2 * 184 - 9]);
-        torn[4..6].copy_from_slice(&500_u16.to_be_bytes());
-        let ends_here = pes(0xE0, None, &[1; 2 * 184 - 9]);
+        let torn = pes(0xE0, None, &[1; 2 * 184 - 9]);
         let whole = pes(0xE0, None, &[1; 300]);
-        for (last, is_seen) in [(torn, false), (ends_here, true), (whole, true)] {
+        for (last, is_seen) in [(torn, false), (whole, true)] {
             let mut stream = Stream::default();
             stream.push_pes(VIDEO, &pes(0xE0, None, &[1; 300]), 184);
             stream.push_pes(VIDEO, &last, 184);

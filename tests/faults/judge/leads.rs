@@ -51,6 +51,14 @@ impl Leads {
         Leads { video: of_kind(Kind::Video), audio: of_kind(Kind::Audio) }
     }
 
+    /// By how much one of them may come later than another.
+    pub(crate) fn spread(self) -> Duration {
+        let ranges = || [self.video, self.audio].into_iter().flatten();
+        let ends = ranges().map(|range| range.least).min().zip(ranges().map(|range| range.most).max());
+        let ticks = ends.map_or(0, |(least, most)| most - least);
+        Duration::from_millis(u64::try_from(ticks / 90).unwrap_or(0))
+    }
+
     /// What has the one or the other.
     pub(crate) fn or(self, other: Leads) -> Leads {
         Leads { video: both(self.video, other.video), audio: both(self.audio, other.audio) }
