@@ -8,7 +8,7 @@ use crate::base::limits::{
     PACKET_BYTES, SEGMENTED_BYTES, SEND_BYTES_MAX, SENDS_PER_TURN, ZERO_COPY_IN_FLIGHT_MAX,
 };
 use crate::base::{Errno, HeapBytes};
-use crate::ring::Lent;
+use crate::ring::{Lease, Lent};
 use crate::session::history::CloseReason;
 use crate::ts;
 use crate::uring::{Driver, Event, Hangup, OpKey, Operation};
@@ -41,6 +41,14 @@ enum Next {
     Lagged,
     /// It has been sent all there will ever be.
     Over,
+}
+
+/// What is left of the packet in which a send from this lease has ended; nothing when it ended between two.
+fn rest_of_packet(lease: &Lease, result: Result<u32, Errno>) -> &[u8] {
+    let count = result.map_or(0, |count| count as usize);
+    let into = usize::try_from((lease.position() + count as u64) % PACKET).expect("less than a packet");
+    let missing = if into == 0 { 0 } else { PACKET_BYTES - into };
+    lease.bytes().get(count..count + missing).unwrap_or_default()
 }
 
 impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
@@ -122,7 +130,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         match self.next_for(key) {
             None | Some(Next::Nothing) => 0,
             Some(Next::Lagged) => {
-                self.fell_behind(key);
+                self.fell_behind(key, &[]);
                 0
             }
             Some(Next::Over) => {
@@ -195,7 +203,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             Event::Sent { result } => {
                 self.counters.zero_copy_sends += 1;
                 viewer.held.push(viewer.position);
-                self.sent(key, result, None);
+                self.sent(key, result, None, &[]);
             }
             Event::Released { memory, copied } => {
                 self.counters.sends -= 1;
@@ -214,17 +222,23 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                 }
             }
             Event::Done { result, memory } => {
+                let mut rest = Vec::new();
                 let preamble = match memory {
                     Some(Lent::Heap(bytes)) => Some(bytes.into_vec()),
+                    Some(Lent::Lease(lease)) if viewer.skip_wanted => {
+                        rest.extend_from_slice(rest_of_packet(&lease, result));
+                        None
+                    }
                     Some(Lent::Lease(_) | Lent::Span(_)) | None => None,
                 };
-                self.sent(key, result, preamble);
+                self.sent(key, result, preamble, &rest);
             }
             Event::Accepted(_) => unreachable!("a viewer's socket does not accept"),
         }
     }
 
-    fn sent(&mut self, key: ClientKey, result: Result<u32, Errno>, preamble: Option<Vec<u8>>) {
+    /// `rest` is what is left of the packet in which the send has ended, where that is known.
+    fn sent(&mut self, key: ClientKey, result: Result<u32, Errno>, preamble: Option<Vec<u8>>, rest: &[u8]) {
         let Some(viewer) = self.clients.get_mut(key).and_then(|client| client.viewer_mut()) else { return };
         let was = std::mem::replace(&mut viewer.sending, Sending::Nothing);
         let count = match result {
@@ -267,7 +281,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         }
         if viewer.skip_wanted && viewer.preamble.is_empty() {
             // At once: the writer waits for this span, and would take the rest of a torn packet with it.
-            return self.fell_behind(key);
+            return self.fell_behind(key, rest);
         }
         self.enqueue(key);
     }
@@ -284,8 +298,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     }
 
     /// A viewer without a send in flight has fallen out of the ring, or is about to.
-    fn fell_behind(&mut self, key: ClientKey) {
-        let skipped = self.params.egress.slow_policy == SlowPolicy::Skip && self.skip(key);
+    fn fell_behind(&mut self, key: ClientKey, rest: &[u8]) {
+        let skipped = self.params.egress.slow_policy == SlowPolicy::Skip && self.skip(key, rest);
         if skipped {
             self.enqueue(key);
         } else {
@@ -295,7 +309,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
 
     /// Moves a viewer forward to the newest entry point: the rest of the packet it was being sent, the sign of a
     /// discontinuity on every stream, the tables, and then the picture. False when that is impossible.
-    fn skip(&mut self, key: ClientKey) -> bool {
+    fn skip(&mut self, key: ClientKey, rest: &[u8]) -> bool {
         let clock_now = self.clock_now();
         let Some(viewer) = self.clients.get_mut(key).and_then(|client| client.viewer_mut()) else {
             return false;
@@ -305,13 +319,17 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             return false;
         };
         let torn = viewer.position % PACKET;
-        if torn != 0 && viewer.position < live.ring.tail() {
-            return false;
-        }
         let mut preamble = Vec::new();
         if torn != 0 {
-            let rest = usize::try_from(PACKET - torn).expect("less than a packet");
-            preamble.extend_from_slice(live.ring.bytes(viewer.position, rest));
+            let missing = usize::try_from(PACKET - torn).expect("less than a packet");
+            // The ring may have gone on meanwhile; what was lent for the send has not.
+            if rest.len() == missing {
+                preamble.extend_from_slice(rest);
+            } else if viewer.position < live.ring.tail() {
+                return false;
+            } else {
+                preamble.extend_from_slice(live.ring.bytes(viewer.position, missing));
+            }
         }
         ts::write_skip(&entry.state, &mut preamble);
         let (session, missed) = (viewer.session, entry.position - viewer.position);

@@ -192,7 +192,7 @@ fn of_several_programmes_one_leaves_the_first_that_is_clear_or_the_one_that_is_s
             Some(daemon.get(&format!("/auto/v{number}?duration=1"))).filter(|answer| answer.status == 503)
         });
         assert_eq!(answer.status, 503, "{number}");
-        assert!(daemon.log().contains(reason), "{reason}");
+        crate::kit::until(LONG, reason, || daemon.log().contains(reason).then_some(()));
         assert!(
             watch.elapsed() < Duration::from_secs(8),
             "{number} is refused at once: {:?}",
