@@ -25,25 +25,15 @@ fn setting(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).map_or(otherwise, |text| text.parse().unwrap())
 }
 
-/// What the judge still finds, in its own words: with hostile sources in about one seed of six, with sound ones in one of some
-/// hundred. Until nothing is found any more such a seed is named and does not fail the run, unless `SIM_STRICT=1` says so or there
-/// are more than this part of all.
-const OPEN: &[&str] = &[
-    "the clock moves by",
-    ": clock: ",
-    ": late: ",
-    ": lost: ",
-    " is decoded ",
-    ": ended: Finished",
-    ": dark: ",
-];
+/// What the judge still finds: with hostile sources in about one seed of six, with sound ones in one of a hundred. Until nothing is
+/// found any more such a seed is named and does not fail the run, unless `SIM_STRICT=1` says so or there are more than this part of
+/// all. A panic always fails it.
 const OPEN_ONE_IN: u64 = 4;
-const OPEN_ONE_IN_PACED: u64 = 50;
+const OPEN_ONE_IN_PACED: u64 = 20;
 
-/// What is wrong with a seed is known to be so with some.
+/// The judge has found something, and nothing has panicked.
 fn is_open(wrong: &str) -> bool {
-    let first = wrong.lines().next().unwrap_or_default();
-    setting("SIM_STRICT", 0) == 0 && OPEN.iter().any(|words| first.contains(words))
+    setting("SIM_STRICT", 0) == 0 && !wrong.starts_with("a panic")
 }
 
 /// Runs the seeds asked for, on every processor. Each that fails is named, with the way to see it again; those that fail in a way
