@@ -80,6 +80,8 @@ pub(super) struct SessionClock {
     common: i64,
     /// The clock has not come to that time base yet.
     behind: bool,
+    /// The first sample of that, where it is known before.
+    turn: Option<Pcr>,
     bearing: Bearing,
     /// The last sample is the first of its time base.
     is_first: bool,
@@ -96,6 +98,11 @@ impl SessionClock {
     /// The last one that left.
     pub(super) fn written(&self) -> Option<Pcr> {
         self.written.map(|last| last.pcr)
+    }
+
+    /// The last sample of the run's own clock.
+    pub(super) fn came(&self) -> Option<Pcr> {
+        self.came.map(|last| last.pcr)
     }
 
     /// The run's own clock, advanced by the time since it came.
@@ -123,14 +130,16 @@ impl SessionClock {
         self.came = None;
         self.stands = false;
         self.behind = false;
+        self.turn = None;
         self.bearing = if offset.is_some() { Bearing::Known } else { Bearing::Broken };
         self.offset = offset.unwrap_or(0);
         self.common = self.offset;
     }
 
-    /// The stamps are of a new time base, to which this is added.
-    pub(super) fn rebase(&mut self, offset: i64) {
+    /// The stamps are of a new time base, to which this is added. `first` is its first sample, if that is known.
+    pub(super) fn rebase(&mut self, offset: i64, first: Option<Pcr>) {
         self.common = offset;
+        self.turn = first;
         self.behind = self.bearing == Bearing::Known || self.came.is_none();
         if !self.behind {
             self.offset = offset;
@@ -217,6 +226,8 @@ impl SessionClock {
         let far = |offset: i64| pcr.plus(offset).since(due);
         let is_there = match self.bearing {
             Bearing::Known if !self.behind => return,
+            _any if self.turn == Some(pcr) => true,
+            Bearing::Known if self.turn.is_some() => return,
             Bearing::Known => far(self.common).abs() < far(self.offset).abs(),
             Bearing::Broken | Bearing::Adrift if self.behind => {
                 (-JOINT_BACK_TICKS_MAX..=JOINT_AHEAD_TICKS_MAX).contains(&far(self.common))
@@ -354,10 +365,10 @@ mod tests {
             pass(&mut clock, 0, pcr(60_000), None);
             let mut out = Vec::new();
             if stamps_first {
-                clock.rebase(59_500 * 27_000);
+                clock.rebase(59_500 * 27_000, None);
             } else {
                 out.push(pass(&mut clock, 40, pcr(600), None));
-                clock.rebase(59_500 * 27_000);
+                clock.rebase(59_500 * 27_000, None);
             }
             out.push(pass(&mut clock, 80, pcr(640), None));
             out.push(pass(&mut clock, 120, pcr(680), None));
@@ -376,7 +387,7 @@ mod tests {
         for (offset, out, jumps, late) in table.into_iter().chain(late) {
             let mut clock =
                 SessionClock { written: clock.written, came: clock.came, ..SessionClock::default() };
-            clock.rebase((60_000 + offset) * 27_000);
+            clock.rebase((60_000 + offset) * 27_000, None);
             clock.take(Instant::from_millis(40), pcr(40), false);
             let left = clock.leave(Instant::from_millis(40), None);
             assert_eq!(left, Some(Left { pcr: pcr(out), jumps, late }), "{offset}");
@@ -479,7 +490,7 @@ mod tests {
         clock.begin(None);
         assert_eq!(pass(&mut clock, 100, pcr(70_000), None), pcr(1100));
         assert_eq!(clock.stray(), Some(pcr(70_000)));
-        clock.rebase(-68_850 * 27_000);
+        clock.rebase(-68_850 * 27_000, None);
         assert_eq!(pass(&mut clock, 140, pcr(70_040), None), pcr(1190));
         assert_eq!(clock.stray(), None);
     }
