@@ -602,6 +602,7 @@ fn unit(
     (0..mark.parts)
         .map(|part| {
             let room = match part {
+                0 if mark.parts == 1 => first + last - ROOM,
                 0 => first,
                 _ if part + 1 == mark.parts => last,
                 _ => ROOM,
