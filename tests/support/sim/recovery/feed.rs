@@ -190,6 +190,8 @@ pub(crate) struct Feed {
     frozen: u64,
     /// The last clock that was sent.
     sent_clock: u64,
+    /// and whether it was what it should be.
+    is_sent_sound: bool,
     counters: BTreeMap<u16, u8>,
     video: Units,
     sound: Units,
@@ -219,6 +221,7 @@ impl Feed {
             bases: 0,
             frozen: 0,
             sent_clock: 0,
+            is_sent_sound: true,
             counters: BTreeMap::new(),
             video: Units::default(),
             sound: Units::default(),
@@ -405,6 +408,7 @@ impl Feed {
         let mut pcr = (is_key || !self.shape.is_clock_rare).then_some(clock);
         if pcr.is_some() {
             self.sent_clock = clock;
+            self.is_sent_sound = self.flaw != Flaw::FrozenClock;
         }
         // Beside the pictures, or spread as they are, the clock has packets of its own.
         let is_alone = self.shape.is_smooth || self.layout.clock != self.layout.video;
@@ -494,7 +498,7 @@ impl Feed {
     }
 
     fn is_clock_sound(&self) -> bool {
-        self.flaw == Flaw::None || self.flaw == Flaw::NoPictures
+        self.is_sent_sound && (self.flaw == Flaw::None || self.flaw == Flaw::NoPictures)
     }
 
     fn mark(&self, of: Of, is_key: bool, parts: u64, dts: u64, shown_after: u64) -> Mark {
