@@ -441,10 +441,14 @@ impl Holdback {
             // A packet without payload does not count, and now comes before those that do.
             let counter = unit.counter.before(1);
             for packet in packets.iter_mut() {
-                if let Ok(mut packet) = PacketMut::parse(packet)
-                    && packet.view().pid() == lane.pid
-                    && !packet.view().has_payload()
-                {
+                let Ok(mut packet) = PacketMut::parse(packet) else { continue };
+                if packet.view().pid() != lane.pid {
+                    continue;
+                }
+                if packet.view().has_payload() {
+                    // When it leaves, later samples have left.
+                    packet.remove_pcr();
+                } else {
                     packet.set_continuity_counter(counter);
                 }
             }
@@ -954,6 +958,34 @@ mod tests {
                 assert_eq!(came, of(pid, &stream.packets), "{pid:#x}, begins anew: {begins_anew}");
             }
         }
+    }
+
+    #[test]
+    fn what_waits_alone_does_not_take_the_clock_back() {
+        let mut stream = Stream::default();
+        let picture = |stream: &mut Stream, millis: u64, pes: &[u8]| {
+            stream.push(Fields { unit_start: true, pcr: pcr(millis), ..VIDEO }, pes);
+            stream.push_pes(AUDIO, &bounded(300), 184);
+        };
+        (0..400).step_by(40).for_each(|at| picture(&mut stream, at, &pes(0xE0, None, &[1; 100])));
+        // Its packet is full.
+        picture(&mut stream, 400, &pes(0xE0, None, &[1; 184 - 8 - 9]));
+        for millis in (440..3000).step_by(40) {
+            stream.push(Fields { pcr: pcr(millis), ..VIDEO }, &[]);
+            stream.push_pes(AUDIO, &bounded(300), 184);
+        }
+        (3000..3400).step_by(40).for_each(|at| picture(&mut stream, at, &pes(0xE0, None, &[1; 100])));
+        let mut programme = programme(&[0x1B, 0x0F]);
+        programme.pmt.pcr_pid = Pid::new(VIDEO.pid);
+        let mut holdback = Holdback::new(false, HELD_BYTES_MAX);
+        holdback.set_programme(Some(&programme));
+        let (shown, held) = play(&mut holdback, &stream);
+        let pictures = of(VIDEO.pid, &[shown.clone(), held].concat());
+        assert_eq!(pictures.iter().filter(|packet| packet[1] & 0x40 != 0).count(), 21, "all have come");
+        let clock = |packet: &PacketBytes| Packet::parse(packet).ok()?.adaptation_field()?.pcr();
+        let clocks: Vec<_> = shown.iter().filter_map(clock).collect();
+        assert!(clocks.windows(2).all(|pair| pair[1].since(pair[0]) > 0), "{clocks:?}");
+        assert!(clocks.len() > 80);
     }
 
     #[test]

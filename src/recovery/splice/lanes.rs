@@ -665,7 +665,7 @@ impl Lanes {
         let now = moment.now;
         let (back, ahead) = if lane.joined {
             // The last of its like may have been held back for long: what else has left tells as much.
-            let reached = self.histories.reached(now);
+            let reached = self.histories.furthest(now);
             if reached.is_some_and(|reached| out.since(reached).abs() <= FOLLOW_TICKS_MAX) {
                 return false;
             }
