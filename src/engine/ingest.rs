@@ -280,6 +280,13 @@ impl Ingest {
         bytes
     }
 
+    /// Nothing more comes, as its input has ended, of a stream that a child has put into packets anew.
+    pub(crate) fn doubt_last_picture(&mut self) {
+        if let Some(holdback) = &mut self.holdback {
+            holdback.doubt_last_picture();
+        }
+    }
+
     /// Nothing more comes: what is whole may be shown. `is_last` says that nothing comes from elsewhere either.
     pub(crate) fn end(&mut self, is_last: bool) {
         if let Some(holdback) = &mut self.holdback {

@@ -10,7 +10,7 @@
 //! | goes on for longer than is worth waiting for | it leaves as it comes, and so do those of its stream while they are so long |
 //! | does not go on, and nothing says that it should | it is taken for whole |
 //! | does not go on and should | what else there is leaves, and it waits: it leaves when more of it comes |
-//! | has not gone on when its stream is gone | it is shown to nobody |
+//! | has not gone on when its stream is gone, or is torn when its stream goes on | it is shown to nobody |
 //!
 //! Where a new time base begins (a file that begins again, an advertisement) all waits until each stream has come to it: only then is it
 //! known how far sound and pictures reach on both sides.
@@ -115,6 +115,7 @@ struct Unit {
 /// A PES packet whose end is missing and the packet behind it that tells: they are let go together.
 #[derive(Clone, Copy, Debug)]
 struct Tear {
+    pid: Pid,
     from: u64,
     until: u64,
 }
@@ -303,12 +304,17 @@ impl Holdback {
             return;
         }
         let Some(jumps) = lane.jumps(packet) else { return };
-        let torn = lane.unit.filter(|unit| unit.wait == Wait::All && unit.rest.is_torn());
+        let torn = lane.unit.filter(|unit| unit.wait != Wait::Nothing && unit.rest.is_torn());
         if let (true, true, Some(unit)) = (jumps, packet.payload_unit_start_indicator(), torn) {
-            if self.tears.len() == TEARS_MAX {
-                self.tears.remove(0);
+            if unit.wait == Wait::Alone {
+                // What came behind it has left long ago.
+                self.condemned.push(Condemned { pid, from: unit.start, until: start });
+            } else {
+                if self.tears.len() == TEARS_MAX {
+                    self.tears.remove(0);
+                }
+                self.tears.push(Tear { pid, from: unit.start, until: start });
             }
-            self.tears.push(Tear { from: unit.start, until: start });
         }
         let times = lane.times(packet);
         let turns = times.is_some_and(|times| lane.turns(self.time, times));
@@ -384,8 +390,18 @@ impl Holdback {
         shown
     }
 
-    /// Nothing follows of the run: what waits alone or has only just begun is not going on any more. What is whole may be shown,
-    /// and where `is_last`, with nothing of another run behind it, what may be whole too: it tears nothing.
+    /// Who has put the run into packets anew had an input that has ended. When that was in the middle of a picture, what there is of
+    /// it looks whole.
+    pub fn doubt_last_picture(&mut self) {
+        let pictures = self.lanes.iter_mut().filter(|lane| lane.video).filter_map(|lane| lane.unit.as_mut());
+        for unit in pictures.filter(|unit| unit.rest == PesRest::Perhaps) {
+            unit.rest = PesRest::More;
+        }
+    }
+
+    /// Nothing follows of the run: what waits alone or has only just begun is not going on any more, and what was torn is not shown
+    /// to have been so by what comes behind it. What is whole may be shown, and where `is_last`, with nothing of another run
+    /// behind it, what may be whole too: it tears nothing.
     pub fn end(&mut self, is_last: bool) {
         self.at_once = false;
         for lane in &mut self.lanes {
@@ -397,7 +413,9 @@ impl Holdback {
                 unit.wait = if is_torn { Wait::Alone } else { Wait::Nothing };
             }
         }
-        self.tears.clear();
+        for Tear { pid, from, until } in self.tears.drain(..) {
+            self.condemned.push(Condemned { pid, from, until });
+        }
         self.joint = None;
     }
 
@@ -1117,5 +1135,46 @@ mod tests {
             let expected = if is_seen { stream.packets[2..].to_vec() } else { vec![NULL_PACKET; 2] };
             assert_eq!(held, expected);
         }
+    }
+
+    #[test]
+    fn of_what_was_put_into_packets_anew_the_last_picture_is_seen_only_where_nothing_follows() {
+        let mut stream = Stream::default();
+        stream.push_pes(VIDEO, &pes(0xE0, None, &[1; 300]), 184);
+        stream.push_pes(AUDIO, &bounded(300), 184);
+        stream.push_pes(VIDEO, &pes(0xE0, None, &[2; 100]), 184);
+        stream.push_pes(AUDIO, &bounded(300), 184);
+        for (is_last, seen) in [(false, 6), (true, 7)] {
+            let mut holdback = Holdback::new(false, HELD_BYTES_MAX);
+            holdback.set_programme(Some(&programme(&[0x1B, 0x0F])));
+            let (shown, held) = play(&mut holdback, &stream);
+            let mut held = held.concat();
+            holdback.doubt_last_picture();
+            holdback.end(is_last);
+            let free = holdback.release(&mut held);
+            assert_eq!(shown.len() + free / PACKET_BYTES, seen, "{is_last}");
+            assert_eq!(of(AUDIO.pid, held[..free].as_chunks().0), of(AUDIO.pid, &stream.packets)[2..]);
+        }
+    }
+
+    #[test]
+    fn what_is_torn_where_the_run_ends_is_seen_by_nobody_whatever_has_told() {
+        // Of each PES packet its first packet alone, as of a source that gives little.
+        let mut stream = Stream::default();
+        stream.push_pes(VIDEO, &pes(0xE0, None, &[1; 300]), 184);
+        let whole = stream.packets.len();
+        (0..3).for_each(|_| stream.push_pes(AUDIO, &bounded(500), 184));
+        let starts = |packet: &PacketBytes| packet[1] & 0x40 > 0;
+        let pictures = stream.packets[..whole].to_vec();
+        stream.packets.retain(|packet| starts(packet) || pictures.contains(packet));
+        let mut holdback = Holdback::new(false, HELD_BYTES_MAX);
+        holdback.set_programme(Some(&programme(&[0x1B, 0x0F])));
+        let (shown, held) = play(&mut holdback, &stream);
+        let mut held = held.concat();
+        holdback.end(false);
+        let free = holdback.release(&mut held);
+        let seen = [&shown[..], held[..free].as_chunks().0].concat();
+        assert_eq!(of(AUDIO.pid, &seen), Vec::<PacketBytes>::new());
+        assert_eq!(of(VIDEO.pid, &seen), pictures);
     }
 }

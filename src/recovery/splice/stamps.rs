@@ -19,6 +19,8 @@ const PAUSE_TICKS_MIN: i64 = 22_500;
 pub(super) const STRANGER_TICKS: i64 = 27_000;
 /// A filler's pictures leave at least this long before their time.
 const FILLER_TICKS_MIN: i64 = 3_600;
+/// Frames that last no longer are counted where a run takes over.
+const WHOLE_TICKS_MAX: i64 = 6_000;
 /// A picture's time when nothing is known: 40 ms.
 const FRAME_TICKS: i64 = 3_600;
 /// What was written longer ago tells nothing about what comes now: times are compared modulo 26.5 hours.
@@ -53,6 +55,19 @@ impl History {
     /// The decoding time of what comes next if it comes now.
     fn due(&self, now: Instant) -> Pts {
         self.dts.plus(self.lasts.max(pts_ticks(now - self.at)))
+    }
+
+    /// What is added to times that begin with `first` and follow these pictures, where it should be about `offset` and must lead no
+    /// less far than `lowest`. What is between is a whole number of frames: who plays it counts in frames.
+    fn whole_frames(&self, first: Pts, offset: i64, lowest: Option<i64>) -> i64 {
+        if !(1..=WHOLE_TICKS_MAX).contains(&self.lasts) {
+            return offset;
+        }
+        let begins = self.next().since(first);
+        let over = further(begins, offset).rem_euclid(self.lasts);
+        let before = offset - over;
+        let may_be = |offset: i64| lowest.is_none_or(|lowest| further(lowest, offset) >= 0);
+        if over == 0 || (over * 2 <= self.lasts && may_be(before)) { before } else { before + self.lasts }
     }
 
     /// The time of what would come now and be as late as anything so far.
@@ -224,10 +239,17 @@ impl Histories {
         let unclocked = clock.zip(first).filter(|_| pcr.is_none());
         let unclocked = unclocked.map(|(clock, first)| clock.due.since(first));
         let bounds = bounds.into_iter().chain([clock_bound, unclocked]);
-        let offset = bounds.flatten().fold(by_time, larger);
+        let lowest = bounds.flatten().reduce(larger);
+        let offset = lowest.map_or(by_time, |lowest| larger(by_time, lowest));
+        // Sound that comes a little too early is waited for.
         let early = audio.filter(|_| video.is_some() || lead.video.is_some());
         let early = early.map_or(0, |(first, audio)| audio.next().since(first.decoding().plus(offset)));
-        Some(offset + early.clamp(0, SOUND_TICKS_MAX))
+        let early = early.clamp(0, SOUND_TICKS_MAX);
+        let Some((first, video)) = video else { return Some(offset + early) };
+        let lowest = if early > 0 { Some(offset + early) } else { lowest };
+        let whole = video.whole_frames(first.decoding(), offset + early, lowest);
+        let is_far = early > 0 && further(offset, whole) > SOUND_TICKS_MAX;
+        Some(if is_far { whole - video.lasts } else { whole })
     }
 
     /// What is to be added to the times of a filler, which has no time of its own: its pictures go on, its clock does, and
@@ -238,7 +260,8 @@ impl Histories {
         };
         let due = video.due(now);
         let soonest = clock.map_or(due, |clock| later(clock.due.plus(FILLER_TICKS_MIN), due));
-        Some(soonest.since(first.decoding()))
+        let offset = soonest.since(first.decoding());
+        Some(video.whole_frames(first.decoding(), offset, Some(offset)))
     }
 
     /// What is to be added to all times of a new time base inside a run, of which this is known. Nothing of it is lost: its
@@ -332,15 +355,17 @@ mod tests {
         type Case = (&'static str, Lead, u64, Option<ClockNow>, Option<i64>);
         let table: Vec<Case> = vec![
             ("a frame later", lead(None, video, None), 0, None, Some(9_003_600 - 50_000)),
-            ("after the time that has passed", lead(None, video, None), 500, None, Some(9_045_000 - 50_000)),
+            ("after the time that has passed", lead(None, video, None), 480, None, Some(9_043_200 - 50_000)),
+            ("in whole frames", lead(None, video, None), 490, None, Some(9_043_200 - 50_000)),
+            ("the nearest", lead(None, video, None), 510, None, Some(9_046_800 - 50_000)),
             ("sound alone", lead(None, None, audio(50_000)), 500, None, Some(8_991_000 + 45_000 - 50_000)),
-            ("pictures before sound", lead(None, video, audio(50_000)), 500, None, Some(9_045_000 - 50_000)),
+            ("pictures before sound", lead(None, video, audio(50_000)), 500, None, Some(9_043_200 - 50_000)),
             (
                 "sound that is a little early moves everything a little",
                 lead(None, video, audio(2_000)),
                 0,
                 None,
-                Some(9_003_600 - 50_000 + (8_991_000 + 1920 - 9_003_600 + 48_000).min(SOUND_TICKS_MAX)),
+                Some(9_003_600 - 50_000 + SOUND_TICKS_MAX / 3600 * 3600),
             ),
             (
                 "the first picture is shown after the last",
@@ -361,7 +386,7 @@ mod tests {
                 lead(None, video, None),
                 0,
                 clock(9_100_000, 9_100_000),
-                Some(9_100_000 - 50_000),
+                Some(9_000_000 + 28 * 3600 - 50_000),
             ),
             (
                 "the clock is ahead when it has less time before its pictures",
@@ -375,14 +400,14 @@ mod tests {
                 lead(Some(10_000), video, None),
                 0,
                 clock(8_990_000, 8_990_000),
-                Some(8_990_000 + STEP_TICKS - 10_000),
+                Some(9_000_000 + 9 * 3600 - 50_000),
             ),
             (
                 "but not by more than the clock needs",
                 lead(Some(10_000), video, None),
                 500,
                 clock(8_990_000, 9_035_000),
-                Some(9_045_000 - 50_000),
+                Some(9_043_200 - 50_000),
             ),
             ("nothing at all", lead(Some(5), None, None), 500, None, None),
         ];
@@ -463,6 +488,24 @@ mod tests {
         let mut pictures = Histories::default();
         pictures.write(SECOND, StreamKind::Video, times(9_007_200, 9_000_000), Some(3600));
         assert_eq!(pictures.clock(SECOND), Some(Pts::from_ticks(9_003_600 - 27_000)));
+    }
+
+    #[test]
+    fn pictures_go_on_after_whole_frames_and_a_slow_camera_after_the_time_that_has_passed() {
+        let now = Instant::from_millis(1510);
+        let lead = lead(Some(46_000), Some(times(57_200, 50_000)), None);
+        let due = 9_000_000 + 510 * 90;
+        for (lasts, live, filler) in [(3600, due + 900, due + 900), (90_000, 9_090_000, 9_090_000)] {
+            let mut histories = Histories::default();
+            histories.write(SECOND, StreamKind::Video, times(9_007_200, 9_000_000), Some(lasts));
+            assert_eq!(histories.offset(now, &lead, None), Some(live - 50_000), "{lasts}");
+            assert_eq!(histories.offset_of_filler(now, &lead, None), Some(filler - 50_000), "{lasts}");
+        }
+        // A filler's pictures never leave later than they may.
+        let clock = clock(9_040_000, 9_043_300);
+        let offset = known().offset_of_filler(now, &lead, clock).unwrap();
+        assert_eq!(offset, 9_000_000 + 14 * 3600 - 50_000);
+        assert!(offset + 50_000 - 9_043_300 >= FILLER_TICKS_MIN);
     }
 
     #[test]

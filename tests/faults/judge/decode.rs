@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use super::is_strict;
 use super::walk::Walk;
 use crate::recorder::Recording;
 use crate::tsview::{PACKET_BYTES, View};
@@ -62,13 +61,12 @@ fn without_torn_ends(bytes: &[u8], begin: usize, walk: &Walk) -> Vec<u8> {
 }
 
 pub(super) fn decode(parts: &[Part], has_one_rate: bool, path: &Path) -> Decoded {
-    let level = if is_strict() { "warning" } else { "error" };
     let mut decoded = Decoded::default();
     for (index, part) in parts.iter().enumerate() {
         let file = PathBuf::from(format!("{}-{index}.ts", path.display()));
         fs::write(&file, &part.bytes).unwrap();
         let name = file.to_str().unwrap();
-        let inputs = ["-v", level, "-nostdin", "-threads", "1", "-i", name];
+        let inputs = ["-v", "warning", "-nostdin", "-threads", "1", "-i", name];
         // Without a finer clock pictures are put on the grid of the first ones' rate, and ffmpeg complains about its own
         // rounding where another rate follows.
         let clock: &[&str] = if has_one_rate { &[] } else { &["-enc_time_base:v", "1:90000"] };

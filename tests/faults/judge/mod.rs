@@ -145,39 +145,19 @@ pub(crate) struct Verdict {
     pub(crate) codecs: Vec<Vec<String>>,
 }
 
-/// A joint leaves less than this empty where it need not.
-const OPEN_STEP_MS: u64 = 700;
-
-impl Finding {
-    /// Known, and not mended: what a joint leaves empty where it need not; gaps that are no whole number of frames, from which
-    /// ffmpeg guesses another rate; the last sound of a source that dies in the middle of it.
-    fn is_open(&self) -> bool {
-        let text = &self.text;
-        if matches!(self.wrong, Wrong::PcrJump | Wrong::TimeJump) {
-            let step = text.split("steps ").nth(1).and_then(|rest| rest.split(' ').next());
-            return step.and_then(|step| step.parse::<u64>().ok()).is_some_and(|step| step < OPEN_STEP_MS);
-        }
-        let known = ["non monotonically increasing dts", "[aac @", "decoding stream #0:1"];
-        self.wrong == Wrong::Decoder && known.iter().any(|words| text.contains(words))
-    }
-}
-
 impl Verdict {
     pub(crate) fn has(&self, wrong: Wrong) -> bool {
         self.findings.iter().any(|finding| finding.wrong == wrong)
     }
 
-    /// The findings as lines, the first few of each kind. What is known and not mended is said apart, unless `FAULTS_STRICT=1`.
+    /// The findings as lines, the first few of each kind.
     pub(crate) fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
-        let (open, findings): (Vec<_>, Vec<_>) =
-            self.findings.iter().partition(|finding| !is_strict() && finding.is_open());
-        open.iter().for_each(|finding| eprintln!("known, and not mended: {finding}"));
-        let mut kinds: Vec<_> = findings.iter().map(|finding| finding.wrong).collect();
+        let mut kinds: Vec<_> = self.findings.iter().map(|finding| finding.wrong).collect();
         kinds.sort();
         kinds.dedup();
         for kind in kinds {
-            let of_kind: Vec<_> = findings.iter().filter(|finding| finding.wrong == kind).collect();
+            let of_kind: Vec<_> = self.findings.iter().filter(|finding| finding.wrong == kind).collect();
             lines.extend(of_kind.iter().take(SHOWN).map(|finding| finding.to_string()));
             if of_kind.len() > SHOWN {
                 lines.push(format!("{kind:?}: {} more", of_kind.len() - SHOWN));
@@ -192,8 +172,7 @@ pub(crate) fn judge(recording: &Recording, rules: &Rules, path: &Path) -> Verdic
     let mut walk = walk::walk(recording);
     let mut findings = std::mem::take(&mut walk.findings);
     findings.extend(clocks::check(&walk, rules));
-    let rules_of_leads = Rules { leads: rules.leads.filter(|_| is_strict()), ..*rules };
-    findings.extend(leads::check(&walk, &rules_of_leads));
+    findings.extend(leads::check(&walk, rules));
     findings.extend(check_end(recording, rules, &walk));
     let (longest_gap, silence) = check_silence(recording, rules);
     findings.extend(silence);
@@ -222,12 +201,6 @@ pub(crate) fn judge(recording: &Recording, rules: &Rules, path: &Path) -> Verdic
         plays: decoded.plays,
         codecs: decoded.codecs,
     }
-}
-
-/// Whether what is still to be mended is judged as well.
-#[expect(clippy::disallowed_methods, reason = "the setting of a test run, not of the program")]
-fn is_strict() -> bool {
-    std::env::var("FAULTS_STRICT").is_ok()
 }
 
 fn check_silence(recording: &Recording, rules: &Rules) -> ((Duration, Duration), Vec<Finding>) {
