@@ -17,6 +17,8 @@ const SOUND: &str = "sine=frequency=440:sample_rate=48000";
 const SECOND_SOUND: &str = "sine=frequency=880:sample_rate=48000";
 const SECONDS: u64 = 9;
 const PTS_HZ: u64 = 90_000;
+/// What an encoder makes depends on how many threads it has: a stream is the same on any machine.
+const THREADS: [&str; 2] = ["-threads", "1"];
 const X264: &str = "-c:v libx264 -preset ultrafast -pix_fmt yuv420p";
 const X264_B: &str = "-c:v libx264 -preset superfast -pix_fmt yuv420p -bf 2";
 
@@ -33,7 +35,7 @@ pub(crate) struct Made {
 /// Encodes by ffmpeg, once: what it has made is kept.
 fn encoded(inputs: &[&str], arguments: &str) -> Vec<u8> {
     let mut hasher = DefaultHasher::new();
-    (inputs, arguments, SECONDS).hash(&mut hasher);
+    (inputs, arguments, THREADS, SECONDS).hash(&mut hasher);
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let path = folder.join(format!("fidelity-{:016x}.ts", hasher.finish()));
     if !path.exists() {
@@ -49,6 +51,7 @@ fn encoded(inputs: &[&str], arguments: &str) -> Vec<u8> {
         }
         let status = command
             .args(arguments.split(' '))
+            .args(THREADS)
             .args(["-flags", "+bitexact", "-f", "mpegts"])
             .arg(&unfinished)
             .stdin(Stdio::null())
@@ -241,14 +244,14 @@ fn by_ffmpeg() -> Vec<Made> {
             "hevc_aac_open_groups",
             x(
                 both,
-                "-c:v libx265 -preset ultrafast -x265-params keyint=50:open-gop=1:bframes=3:log-level=none -b:v 500k -c:a aac",
+                "-c:v libx265 -preset ultrafast -x265-params pools=none:frame-threads=1:keyint=50:open-gop=1:bframes=3:log-level=none -b:v 500k -c:a aac",
             ),
         ),
         made(
             "hevc_eac3_cbr_gop_4s",
             x(
                 both,
-                "-c:v libx265 -preset ultrafast -x265-params keyint=100:log-level=none -b:v 500k -maxrate 600k -bufsize 1200k -c:a eac3 -muxrate 1200k",
+                "-c:v libx265 -preset ultrafast -x265-params pools=none:frame-threads=1:keyint=100:log-level=none -b:v 500k -maxrate 600k -bufsize 1200k -c:a eac3 -muxrate 1200k",
             ),
         ),
         made(
@@ -294,7 +297,7 @@ fn looped() -> Vec<Made> {
         (
             "loop_hevc_ac3",
             format!(
-                "-c:v libx265 -preset ultrafast -x265-params keyint=50:bframes=2:log-level=none -b:v 400k -c:a ac3 {}",
+                "-c:v libx265 -preset ultrafast -x265-params pools=none:frame-threads=1:keyint=50:bframes=2:log-level=none -b:v 400k -c:a ac3 {}",
                 until(3000)
             ),
         ),
