@@ -100,6 +100,33 @@ fn rare_keys() -> Vec<Track> {
     tracks(&encoded(&[PICTURE, SOUND], &arguments))
 }
 
+/// Pictures that never say that decoders may begin with them: the groups are open, and begin with nothing but parameter sets. Where
+/// the stream is shown from is known by how long nothing better has come, in the middle of a packet.
+fn never_said() -> Vec<Track> {
+    const SUPPLEMENT: u8 = 6;
+    let arguments = format!(
+        "{X264_B} -x264-params open-gop=1:keyint=50:repeat-headers=1 -b:v 500k -c:a aac -pes_payload_size 0"
+    );
+    let mut tracks = tracks(&encoded(&[PICTURE, SOUND], &arguments));
+    let second = tracks[0].pieces.iter().filter(|piece| piece.is_key).nth(1).unwrap().at;
+    for track in &mut tracks {
+        track.pieces.retain(|piece| piece.at >= second);
+        for piece in &mut track.pieces {
+            piece.at -= second;
+            piece.pts = piece.pts.map(|pts| pts - second);
+            piece.dts = piece.dts.map(|dts| dts - second);
+            piece.is_key = false;
+        }
+    }
+    for piece in &mut tracks[0].pieces {
+        let begins = |at: &usize| piece.body[*at..].starts_with(&[0, 0, 1]);
+        let starts: Vec<usize> = (0..piece.body.len()).filter(begins).chain([piece.body.len()]).collect();
+        let parts = starts.windows(2).map(|pair| &piece.body[pair[0]..pair[1]]);
+        piece.body = parts.filter(|part| part[3] & 0x1F != SUPPLEMENT).flatten().copied().collect();
+    }
+    tracks
+}
+
 fn with_sound(tracks: Vec<Track>, change: impl Fn(Track) -> Track) -> Vec<Track> {
     let is_sound = |track: &Track| track.id.is_some_and(|id| id & 0xE0 == 0xC0);
     tracks.into_iter().map(|track| if is_sound(&track) { change(track) } else { track }).collect()
@@ -390,6 +417,7 @@ const BY_HAND: &[(&str, Make)] = &[
     }),
     ("pts_only", || mux(&without_dts(plain_in_order()), &usual())),
     ("pts_only_out_of_order", || mux(&without_dts(plain(50)), &usual())),
+    ("entry_points_never_said", || mux(&never_said(), &usual())),
     ("clocks_wrap", || mux(&plain(25), &Params { base: PTS_WRAP - 4 * PTS_HZ, ..usual() })),
     ("small_units", || mux(&small_units(), &usual())),
     ("key_pictures_of_a_megabyte", || {
