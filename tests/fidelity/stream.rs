@@ -23,8 +23,12 @@ pub(crate) fn packets(bytes: &[u8]) -> Packets {
     let size = [PACKET_BYTES, 204, 192].into_iter().max_by_key(|size| in_step(bytes, *size)).unwrap();
     let mut found = Packets { packets: Vec::new(), begins: Vec::new(), lost: 0 };
     let mut at = 0;
+    let mut is_in_step = false;
     while let Some(packet) = bytes.get(at..).and_then(|rest| rest.first_chunk::<PACKET_BYTES>()) {
-        if packet[0] == SYNC_BYTE {
+        // One such byte says nothing where others belong to no packet.
+        let follow = (0..3).all(|n| bytes.get(at + n * size).is_none_or(|byte| *byte == SYNC_BYTE));
+        is_in_step = packet[0] == SYNC_BYTE && (is_in_step || follow);
+        if is_in_step {
             found.packets.push(*packet);
             found.begins.push(at);
             at += size;
