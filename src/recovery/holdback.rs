@@ -18,7 +18,7 @@ use crate::base::limits::PACKET_BYTES;
 use crate::ts::psi::{Programme, STREAMS_MAX};
 use crate::ts::{
     AdaptationField, ContinuityCounter, NULL_PACKET, Packet, PacketBytes, PacketMut, Pcr, PesRest, Pid,
-    StreamKind,
+    StreamKind, payload_digest,
 };
 
 /// The most bytes that are held back: key pictures of UHD have 2 to 5 MB. They lie in the ring; one that is small beside that has
@@ -159,7 +159,8 @@ struct Lane {
     last: Time,
     unit: Option<Unit>,
     counter: Option<ContinuityCounter>,
-    tail: u64,
+    /// By which its last packet is known again.
+    digest: u64,
     /// How often in a row another packet has come with the same counter.
     stuck: u8,
 }
@@ -493,7 +494,7 @@ impl Lane {
             last: time,
             unit: None,
             counter: None,
-            tail: 0,
+            digest: 0,
             stuck: 0,
         }
     }
@@ -501,8 +502,8 @@ impl Lane {
     /// Whether the counter of a packet with payload does not follow; `None` for a repetition.
     fn jumps(&mut self, packet: Packet<'_>) -> Option<bool> {
         let counter = packet.continuity_counter();
-        let tail = packet.bytes().last_chunk().map_or(0, |tail| u64::from_le_bytes(*tail));
-        let same = std::mem::replace(&mut self.tail, tail) == tail;
+        let digest = payload_digest(packet);
+        let same = std::mem::replace(&mut self.digest, digest) == digest;
         let Some(last) = self.counter.replace(counter) else { return Some(false) };
         if counter == last && same {
             return None;

@@ -425,10 +425,14 @@ impl Parts {
         for lane in &mut self.lanes {
             for unit in &mut lane.units {
                 let next = self.pcrs.partition_point(|(packet, _)| *packet <= unit.packet);
+                // Nothing of another round tells anything.
+                let of_round =
+                    |((packet, _), _): &((usize, u64), usize)| round_of(*packet) == round_of(unit.packet);
                 let before = next.checked_sub(1).map(|before| (self.pcrs[before], runs[before]));
                 let after = self.pcrs.get(next).map(|after| (*after, runs[next]));
+                let (before, after) = (before.filter(of_round), after.filter(of_round));
                 (unit.run, unit.clock) = match (before, after) {
-                    (None, None) => (0, None),
+                    (None, None) => (round_of(unit.packet), None),
                     (None, Some((_, run))) | (Some((_, run)), None) => (run, None),
                     (Some(((from, begin), run)), Some(((to, end), run_after))) if run == run_after => {
                         let length = f64::from(places[to] - places[from]).max(1.0);
@@ -444,9 +448,6 @@ impl Parts {
                         (if far(begin) <= far(end) { run } else { run_after }, None)
                     }
                 };
-                if round.is_some() {
-                    unit.run = round_of(unit.packet);
-                }
             }
         }
     }
