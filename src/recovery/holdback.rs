@@ -21,7 +21,7 @@ use crate::base::limits::PACKET_BYTES;
 use crate::ts::psi::{Programme, STREAMS_MAX};
 use crate::ts::{
     AdaptationField, ContinuityCounter, NULL_PACKET, Packet, PacketBytes, PacketMut, Pcr, PesRest, PesStart,
-    PesTimes, Pid, Pts, StreamKind,
+    PesTimes, Pid, Pts, StreamKind, payload_digest,
 };
 
 /// The most bytes that are held back: key pictures of UHD have 2 to 5 MB. They lie in the ring; one that is small beside that has
@@ -190,7 +190,8 @@ struct Lane {
     last: Time,
     unit: Option<Unit>,
     counter: Option<ContinuityCounter>,
-    tail: u64,
+    /// By which its last packet is known again.
+    digest: u64,
     /// The decoding time of its last PES packet, and when that came.
     dts: Option<(Pts, Time)>,
     /// Presentation and decoding times differ somewhere in the stream.
@@ -591,7 +592,7 @@ impl Lane {
             last: time,
             unit: None,
             counter: None,
-            tail: 0,
+            digest: 0,
             dts: None,
             has_dts: false,
             stuck: 0,
@@ -601,8 +602,8 @@ impl Lane {
     /// Whether the counter of a packet with payload does not follow; `None` for a repetition.
     fn jumps(&mut self, packet: Packet<'_>) -> Option<bool> {
         let counter = packet.continuity_counter();
-        let tail = packet.bytes().last_chunk().map_or(0, |tail| u64::from_le_bytes(*tail));
-        let same = std::mem::replace(&mut self.tail, tail) == tail;
+        let digest = payload_digest(packet);
+        let same = std::mem::replace(&mut self.digest, digest) == digest;
         let Some(last) = self.counter.replace(counter) else { return Some(false) };
         if counter == last && same {
             return None;

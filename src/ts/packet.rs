@@ -487,7 +487,10 @@ mod tests {
         let field = packet.view().adaptation_field().unwrap();
         assert_eq!((field.pcr(), field.has_stuffing()), (None, true));
         assert_eq!(bytes[..FLAGS_AT], before[..FLAGS_AT]);
-        assert_eq!(bytes[FLAGS_AT..FLAGS_AT + 10], [PRIVATE_DATA, 2, 0xAB, 0xCD, 255, 255, 255, 255, 255, 255]);
+        assert_eq!(
+            bytes[FLAGS_AT..FLAGS_AT + 10],
+            [PRIVATE_DATA, 2, 0xAB, 0xCD, 255, 255, 255, 255, 255, 255]
+        );
         assert_eq!(bytes[FLAGS_AT + 10..], before[FLAGS_AT + 10..]);
     }
 

@@ -84,6 +84,15 @@ pub(super) struct Lane {
     has_dts: bool,
     /// Where decoders may begin is said somewhere in the stream.
     has_entries: bool,
+    /// Of a stream that is neither pictures nor sound.
+    data: Option<Data>,
+}
+
+/// What is added to the times of a stream of data, and its last time before that was added.
+#[derive(Clone, Copy, Debug)]
+struct Data {
+    offset: i64,
+    before: Option<Pts>,
 }
 
 impl Lane {
@@ -283,6 +292,7 @@ impl Lanes {
                     stamped: None,
                     has_dts: false,
                     has_entries: false,
+                    data: None,
                 },
             });
         }
@@ -354,7 +364,7 @@ impl Lanes {
         let kind = self.lanes[index].kind;
         let out = match kind {
             StreamKind::Video | StreamKind::Audio => self.stamp_av(moment, tracks, index, begun)?,
-            StreamKind::Other => self.stamp_data(moment, tracks, index, times)?,
+            StreamKind::Other => self.stamp_data(moment, tracks, index, times),
         };
         let out = if self.in_order { self.behind(now, index, out) } else { out };
         let lane = &mut self.lanes[index];
@@ -821,22 +831,23 @@ impl Lanes {
         }
     }
 
-    /// Subtitles and data are rare: their own times tell nothing about the time base, they follow the others.
-    fn stamp_data(&self, moment: Moment, tracks: &Tracks, index: usize, times: PesTimes) -> Option<PesTimes> {
+    /// Subtitles and data are rare: their own times tell nothing about the time base, they follow the others. Where they step back
+    /// inside one it is as the source has it; those of another time base do not step back behind what was before.
+    fn stamp_data(&mut self, moment: Moment, tracks: &Tracks, index: usize, times: PesTimes) -> PesTimes {
         let Moment { now, clock, .. } = moment;
-        if self.untouched() {
-            return Some(times);
-        }
         let far = |offset: i64| clock.map_or(0, |clock| times.decoding().plus(offset).since(clock.due).abs());
         let is_of_before = far(self.common) > DATA_NEAR_TICKS && far(self.previous) <= DATA_NEAR_TICKS;
-        let mut out = times.plus(if is_of_before { self.previous } else { self.common });
-        if let Some(clock) = clock.filter(|clock| out.decoding().since(clock.due).abs() > DATA_TICKS_MAX) {
-            out = PesTimes { pts: clock.due, dts: out.dts.map(|_far| clock.due) };
+        let mut offset = if is_of_before { self.previous } else { self.common };
+        if let Some(clock) = clock.filter(|_| !self.untouched() && far(offset) > DATA_TICKS_MAX) {
+            offset = clock.due.since(times.decoding());
         }
-        let last = tracks.get(self.lanes[index].track).last;
-        let steps_back =
-            last.is_some_and(|last| !stale(Some(last), now) && out.decoding().since(last.dts) < 0);
-        (!steps_back).then_some(out)
+        let lane = &mut self.lanes[index];
+        let known = lane.data.filter(|known| further(known.offset, offset) == 0);
+        let last = tracks.get(lane.track).last.filter(|last| !stale(Some(*last), now));
+        let data = known.unwrap_or_else(|| Data { offset, before: last.map(|last| last.dts) });
+        lane.data = Some(data);
+        let early = data.before.map_or(0, |before| before.since(times.decoding().plus(offset)));
+        times.plus(offset + if (1..=DATA_NEAR_TICKS).contains(&early) { early } else { 0 })
     }
 }
 

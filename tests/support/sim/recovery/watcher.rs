@@ -175,7 +175,14 @@ impl Watcher {
         witness.may_miss = self.is_fickle() && self.promise.skips;
         witness.clock_ahead_max = self.promise.clock_ahead_max;
         self.visits += 1;
-        self.visit = Some(Visit { peer, head: Vec::new(), is_stream: false, witness, came_at: now, last_byte_at: now });
+        self.visit = Some(Visit {
+            peer,
+            head: Vec::new(),
+            is_stream: false,
+            witness,
+            came_at: now,
+            last_byte_at: now,
+        });
     }
 
     /// It goes, and does not come again unless time brings it.
