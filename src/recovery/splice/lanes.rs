@@ -373,6 +373,9 @@ impl Lanes {
         let track = tracks.get_mut(lane.track);
         let dts = out.decoding();
         let advanced = track.last.map(|last| dts.since(last.dts));
+        if is_first && kind == StreamKind::Audio {
+            track.cadence.begin();
+        }
         track.cadence.step(advanced.filter(|_| !is_first), begun.bytes);
         if advanced.is_none_or(|ticks| ticks >= 0) || stale(track.last, now) {
             track.last = Some(Written { dts, at: now });
