@@ -157,7 +157,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         log::info!("{}", line.field("source_id", attempt.source.id.0).field("stream_url", url));
     }
 
-    /// Opens a source, as soon as nothing else of the session is connected to its provider.
+    /// Opens a source, as soon as nothing else is connected to it, nor anything else of the session to its provider.
     fn open(&mut self, session: SessionKey, attempt: Attempt, opening: Opening) {
         if !self.is_child_ending(session, &attempt.source) {
             return self.open_now(session, attempt, opening);
@@ -179,6 +179,14 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let awaited = self.sessions.get_mut(session).and_then(|live| live.awaited.take());
         if let Some(Awaited { attempt, opening, .. }) = awaited {
             self.open_now(session, attempt, opening);
+        }
+    }
+
+    /// A child has ended, for which others may have waited.
+    pub(crate) fn open_all_awaited(&mut self) {
+        let waiting = self.sessions.iter_mut().filter(|(_, live)| live.awaited.is_some());
+        for session in waiting.map(|(session, _)| session).collect::<Vec<_>>() {
+            self.open_awaited(session);
         }
     }
 
