@@ -54,6 +54,8 @@ pub(crate) struct Viewer {
     pub(crate) joined_at: Instant,
     /// At which pace it may take what it gets.
     pub(crate) promised: Offset,
+    /// How much later than that it may take it, in milliseconds: it cannot be sent anything while the core cannot run.
+    pub(crate) excused_ms: u32,
     /// When its wish for a limited duration is fulfilled.
     pub(crate) until: Option<Instant>,
     pub(crate) bytes_sent: u64,
@@ -84,6 +86,13 @@ pub(crate) enum ZeroCopyState {
 
 // Memory per viewer is what this and two operations in flight take.
 const _: () = assert!(size_of::<Client>() <= 208);
+
+impl Viewer {
+    /// At which pace it takes what it gets, as it is.
+    pub(crate) fn pace(&self) -> Offset {
+        self.promised.late_by(Duration::from_millis(self.excused_ms.into()))
+    }
+}
 
 impl Client {
     pub(crate) const fn viewer(&self) -> Option<&Viewer> {

@@ -86,6 +86,8 @@ pub struct Core<D: Driver<Memory = Lent, Token = Token>> {
     /// The time of this turn, by which all are judged. It stands still while the core cannot run.
     pub(crate) now: Instant,
     pub(crate) time: OwnTime,
+    /// Viewers are late because it has stood still, or may be.
+    pub(crate) has_excused: bool,
     pub(crate) clients: Arena<Client>,
     pub(crate) sessions: Arena<LiveSession>,
     /// The session of a channel that viewers may still join.
@@ -161,6 +163,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             lineup: parts.lineup,
             now: Instant::START,
             time: OwnTime::default(),
+            has_excused: false,
             clients: Arena::with_limit(CONNECTIONS_PER_CORE_MAX),
             sessions: Arena::with_limit(CHANNELS_PER_CORE_MAX),
             by_channel: BTreeMap::new(),

@@ -336,6 +336,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         live.stats.writes.skipped(missed, self.params.chunk_bytes);
         viewer.position = entry.position;
         viewer.promised = live.pace_line.promise(clock_now, entry.position);
+        viewer.excused_ms = 0;
         viewer.preamble = preamble;
         viewer.skip_wanted = false;
         viewer.progress_at = self.now;

@@ -38,6 +38,8 @@ pub(crate) struct Ingest {
     pub(crate) scanner: ProfileScanner,
     /// Once viewers are shown the stream: what of it is whole.
     holdback: Option<Holdback>,
+    /// When the first of it came.
+    began: Option<Instant>,
     /// Bytes received.
     pub(crate) bytes: u64,
     /// Bytes of the whole packets among them.
@@ -71,6 +73,7 @@ impl Ingest {
             scanner: ProfileScanner::new(),
             holdback: None,
             looked_at: None,
+            began: None,
             bytes: 0,
             aligned: 0,
             released: 0,
@@ -362,6 +365,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let Some(SourceRun { ingest, staging: Some(staging), .. }) = &mut live.source else { return };
         live.stats.bytes_read += count as u64;
         live.stats.last_byte_at = Some(now);
+        ingest.began.get_or_insert(now);
         staging.look(ingest, count);
         if let Some(error) = ingest.take_unsuitable() {
             return self.source_failed(session, &error);
@@ -417,7 +421,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             source.ingest.start_from(staging.position(), staging.packets(), is_first, held_bytes_max);
         }
         let watch = watch::Params { stall_detect: self.params.session.stall_detect, content: true };
-        source.watch = Some(Watch::new(watch, self.now).after(source.ingest.media_before()));
+        let began = source.ingest.began.unwrap_or(self.now);
+        source.watch = Some(Watch::new(watch, self.now).after(source.ingest.media_before(), began));
         self.note_selected(session, from);
         self.schedule_probe(session);
         self.session_event(session, SessionEvent::SourceReady);

@@ -251,6 +251,22 @@ mod tests {
         let live = core.sessions.get_mut(session).unwrap();
         assert_eq!((live.mark, live.unmarked_since), (live.ring.head(), None));
     }
+
+    #[test]
+    fn the_last_of_a_source_is_sent_though_nothing_follows() {
+        let (mut core, _) = core();
+        let session = add_session(&mut core, 1);
+        let live = core.sessions.get_mut(session).unwrap();
+        let span = live.ring.reserve(188).unwrap();
+        live.ring.received(span, 188);
+        live.ring.commit(188, 0);
+        core.stop_source(session);
+        core.now += core.params.egress.delay;
+        core.expire();
+        let live = core.sessions.get_mut(session).unwrap();
+        assert_eq!((live.mark, live.unmarked_since), (188, None));
+    }
+
     #[test]
     fn timers_do_not_multiply() {
         let (mut core, _) = core();

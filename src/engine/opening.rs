@@ -247,6 +247,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let Some(live) = self.sessions.get_mut(session) else { return };
         live.awaited = None;
         live.show_rest(self.now, false);
+        // Nothing need follow for long.
+        self.publish(session);
+        let Some(live) = self.sessions.get_mut(session) else { return };
         let Some(source) = live.source.take() else { return };
         // What it has left half received is shown to nobody.
         if !live.ring.is_reserved() {

@@ -20,6 +20,7 @@ use crate::uring::Driver;
 use super::client::SessionKey;
 use super::core::{Core, SWEEP_INTERVAL};
 use super::live::LiveSession;
+use super::params::SlowPolicy;
 use super::token::Token;
 use super::upstream::{Io, SourceRun};
 
@@ -41,6 +42,9 @@ const BEHIND_MAX: Duration = Duration::from_secs(1);
 const ENTRY_GAP_MAX: Duration = Duration::from_secs(12);
 /// A ring grows to this many sixteenths of what is needed: the next picture is larger.
 const GROWTH_SIXTEENTHS: u64 = 17;
+/// Who is to skip does so when less than this part of the ring is left before the writer: it must still have the rest of the
+/// packet it is in, and its send is cancelled before.
+const SKIP_MARGIN_PART: u64 = 8;
 
 impl LiveSession {
     /// Of the oldest bytes of the ring, so many are as good as gone.
@@ -182,15 +186,49 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         true
     }
 
+    /// The core could not run for so long. Viewers who had nothing left in their sockets have taken nothing meanwhile.
+    pub(crate) fn excuse_viewers(&mut self, lost: Duration) {
+        let lost_ms = u32::try_from(lost.as_millis()).unwrap_or(u32::MAX);
+        for (_, client) in self.clients.iter_mut() {
+            let Some(viewer) = client.viewer_mut() else { continue };
+            viewer.excused_ms = viewer.excused_ms.saturating_add(lost_ms);
+            self.has_excused = true;
+            if let Some(live) = self.sessions.get_mut(viewer.session) {
+                live.pace_line.promise_again(viewer.pace());
+            }
+        }
+    }
+
+    /// Whoever has caught up is not late any more, and nothing need wait for it.
+    fn end_excuses(&mut self, now: Instant) {
+        if !std::mem::take(&mut self.has_excused) {
+            return;
+        }
+        for (_, client) in self.clients.iter_mut() {
+            let Some(viewer) = client.viewer_mut().filter(|viewer| viewer.excused_ms > 0) else { continue };
+            let Some(live) = self.sessions.get_mut(viewer.session) else { continue };
+            let late = live.pace_line.lateness(now, viewer.position, viewer.promised);
+            let late_ms = u32::try_from(late.as_millis()).unwrap_or(u32::MAX);
+            live.promises_changed |= late_ms < viewer.excused_ms;
+            viewer.excused_ms = viewer.excused_ms.min(late_ms);
+            self.has_excused |= viewer.excused_ms > 0;
+        }
+    }
+
     /// What was promised to those who have left is not to be kept, and whoever waits for the writer takes it up later.
     pub(crate) fn keep_promises(&mut self) {
         let now = self.clock_now();
+        self.end_excuses(now);
         let mut has_changed = false;
         for (_, live) in self.sessions.iter_mut() {
             live.pace_line.starve(now);
             let swept = live.pace_line.bytes_in(SWEEP_INTERVAL + SWEEP_INTERVAL / 2);
             // One key picture may be all there is in the ring: it need not drive out those who take it.
-            live.swept_bytes = swept.min(live.ring.capacity() / 2);
+            let swept = swept.min(live.ring.capacity() / 2);
+            live.swept_bytes = match self.params.egress.slow_policy {
+                SlowPolicy::Skip => swept.max(live.ring.capacity() / SKIP_MARGIN_PART),
+                SlowPolicy::Disconnect => swept,
+            };
             live.patience = live.pace_line.time_of(SOCKET_STEP_BYTES).min(PATIENCE_MAX);
             if live.promises_changed {
                 live.pace_line.forget_promises();
@@ -204,7 +242,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             let Some(viewer) = client.viewer() else { continue };
             let Some(live) = self.sessions.get_mut(viewer.session) else { continue };
             if live.promises_changed {
-                live.pace_line.promise_again(viewer.promised);
+                live.pace_line.promise_again(viewer.pace());
             }
         }
         for (_, live) in self.sessions.iter_mut() {

@@ -39,10 +39,13 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             let Some(live) = self.sessions.get_mut(session) else { return false };
             let Some(source) = &mut live.source else { return false };
             let Some(staging) = &mut source.staging else { return true };
-            let count = staging.left().min(READ_BYTES_MAX);
+            // A start that time alone has decided finds a read on its way, and what it brings belongs here: behind what is undecided,
+            // which has not moved then.
+            let is_read = source.io.is_busy();
+            let left = if is_read { staging.packets().len() } else { staging.left() };
+            let count = left.min(READ_BYTES_MAX);
             if count == 0 {
-                // A start that time alone has decided finds a read on its way, and what it brings belongs here.
-                if source.io.is_busy() {
+                if is_read {
                     return false;
                 }
                 source.staging = None;

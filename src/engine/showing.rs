@@ -14,15 +14,16 @@ impl LiveSession {
     pub(crate) fn release(&mut self, now: Instant, packets: usize, rest: usize) {
         let Some(SourceRun { ingest, .. }) = &mut self.source else { return };
         let bytes = ingest.release(now, &mut self.ring.pending()[..packets]);
-        self.show(now, bytes, packets - bytes + rest);
+        self.show(now, bytes, packets - bytes, rest);
     }
 
-    /// Shows viewers the first `bytes` pending bytes, which have been released; behind them and `rest` more there is
-    /// nothing.
-    fn show(&mut self, now: Instant, bytes: usize, rest: usize) {
-        self.splice.restamp(now, &mut self.ring.pending()[..bytes]);
+    /// Shows viewers the first `bytes` pending bytes, which have been released; `held` are held back behind them, and behind those
+    /// and `rest` more there is nothing.
+    fn show(&mut self, now: Instant, bytes: usize, held: usize, rest: usize) {
+        let (shown, held_back) = self.ring.pending()[..bytes + held].split_at_mut(bytes);
+        self.splice.restamp_before(now, shown, held_back);
         self.look(bytes);
-        self.ring.commit(bytes, rest);
+        self.ring.commit(bytes, held + rest);
         if bytes > 0 {
             self.stats.bytes_pushed += bytes as u64;
             self.bitrate.add(now, bytes as u64);

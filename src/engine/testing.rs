@@ -164,6 +164,7 @@ pub(super) fn add_viewer(core: &mut SimCore, session: SessionKey, handle: Handle
         progress_at: Instant::START,
         joined_at: Instant::START,
         promised,
+        excused_ms: 0,
         until: None,
         bytes_sent: number,
         skip_wanted: false,

@@ -66,7 +66,12 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     }
 
     fn read_clock(&mut self, clock: &impl Fn() -> Instant, asked: Duration) {
+        let lost = self.time.lost();
         self.now = self.now.max(self.time.read(clock(), asked));
+        let lost = self.time.lost().saturating_sub(lost);
+        if !lost.is_zero() {
+            self.excuse_viewers(lost);
+        }
     }
 
     fn act(&mut self) {

@@ -22,9 +22,6 @@ enum Finding {
     Lagging,
 }
 
-/// Who is to skip does so when less than this part of the ring is left before the writer.
-const SKIP_MARGIN_PART: u64 = 8;
-
 impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     /// Lets those who wait for a session watch it.
     pub(crate) fn admit(&mut self, session: SessionKey) {
@@ -74,6 +71,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             progress_at: self.now,
             joined_at,
             promised,
+            excused_ms: 0,
             until,
             bytes_sent: 0,
             skip_wanted: false,
@@ -165,12 +163,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             // Nothing is written any more, so nobody can fall out of the ring.
             return if until <= self.now { Finding::DurationOver } else { Finding::Fine };
         }
-        // What is to skip must still have the rest of the packet it is in, and its send is cancelled before.
-        let margin = match self.params.egress.slow_policy {
-            SlowPolicy::Skip => live.swept_bytes().max(live.ring.capacity() / SKIP_MARGIN_PART),
-            SlowPolicy::Disconnect => live.swept_bytes(),
-        };
-        if live.ring.filled().saturating_sub(viewer.position) + margin > live.ring.capacity() {
+        if live.ring.filled().saturating_sub(viewer.position) + live.swept_bytes() > live.ring.capacity() {
             return Finding::Lagging;
         }
         Finding::Fine
@@ -246,6 +239,37 @@ mod tests {
     use crate::base::Instant;
     use crate::engine::testing::{add_session, add_viewer, core};
     use crate::uring::Operation;
+
+    #[test]
+    fn whoever_could_be_sent_nothing_while_the_core_stood_still_is_late_for_as_long_until_it_has_caught_up() {
+        let (mut core, handle) = core();
+        let session = add_session(&mut core, 1);
+        let key = add_viewer(&mut core, session, handle);
+        let live = core.sessions.get_mut(session).unwrap();
+        for second in 0..60 {
+            live.pace_line.note(second * 100_000, Duration::from_secs(second));
+        }
+        let free_at = |core: &mut Core<_>| {
+            let live = core.sessions.get_mut(session).unwrap();
+            live.pace_line.free_at(1_000_000).unwrap().as_millis()
+        };
+        core.now = Instant::from_millis(4000);
+        core.clients.get_mut(key).unwrap().viewer_mut().unwrap().position = 400_000;
+        core.sweep();
+        assert_eq!(free_at(&mut core), 10_300);
+        core.excuse_viewers(Duration::from_secs(7));
+        core.now = Instant::from_millis(11_000);
+        assert_eq!(free_at(&mut core), 17_300, "it has had nothing for so long");
+        core.sweep();
+        assert_eq!(free_at(&mut core), 17_300);
+        core.now = Instant::from_millis(12_000);
+        core.clients.get_mut(key).unwrap().viewer_mut().unwrap().position = 1_000_000;
+        core.sweep();
+        assert_eq!(free_at(&mut core), 12_300, "it takes it faster than it is played");
+        core.clients.get_mut(key).unwrap().viewer_mut().unwrap().position = 1_400_000;
+        core.sweep();
+        assert_eq!(free_at(&mut core), 10_300, "it has caught up");
+    }
 
     #[test]
     fn patience_with_a_blocked_viewer_follows_the_rate_of_its_programme() {

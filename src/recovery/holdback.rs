@@ -12,14 +12,17 @@
 //! | does not go on and should | what else there is leaves, and it waits: it leaves when more of it comes |
 //! | has not gone on when its stream is gone | it is shown to nobody |
 //! | goes on with bytes missing | it leaves with the packet that tells; where the run ends before that, it is shown to nobody |
+//!
+//! Where a new time base begins (a file that begins again, an advertisement) all waits until each stream has come to it: only then is it
+//! known how far sound and pictures reach on both sides.
 
 use std::time::Duration;
 
 use crate::base::limits::PACKET_BYTES;
 use crate::ts::psi::{Programme, STREAMS_MAX};
 use crate::ts::{
-    AdaptationField, ContinuityCounter, NULL_PACKET, Packet, PacketBytes, PacketMut, Pcr, PesRest, Pid,
-    StreamKind,
+    AdaptationField, ContinuityCounter, NULL_PACKET, Packet, PacketBytes, PacketMut, Pcr, PesRest, PesStart,
+    PesTimes, Pid, Pts, StreamKind, payload_digest,
 };
 
 /// The most bytes that are held back: key pictures of UHD have 2 to 5 MB. They lie in the ring; one that is small beside that has
@@ -49,6 +52,17 @@ const STUCK_AFTER: i64 = millis(500);
 const STUCK_AFTER_CADENCES: i64 = 4;
 /// Of what nothing has come for this long, nothing comes ever.
 const GONE_AFTER: i64 = millis(10_000);
+
+/// Times that advance by this more than time are of another time base.
+const JUMP_TICKS: i64 = millis(1000);
+/// A clock that steps back by no more is the same clock.
+const SLIP_TICKS_MAX: i64 = millis(100);
+/// Pictures that only say when they are shown step back by no more.
+const REORDERED_TICKS_MAX: i64 = millis(1000);
+/// The streams of a new time base are waited for as long as this.
+const JOINT_TICKS_MAX: i64 = millis(1200);
+/// A stream of which nothing has come for this long is not waited for.
+const SILENT_AFTER: i64 = millis(1500);
 
 /// Tears that have not been let go.
 const TEARS_MAX: usize = 16;
@@ -107,6 +121,22 @@ struct Tear {
     until: u64,
 }
 
+/// Where a new time base begins.
+#[derive(Clone, Copy, Debug)]
+struct Joint {
+    /// What is of it first.
+    from: u64,
+    /// What has come of it last for the first time.
+    until: u64,
+    began: Time,
+    /// The streams that have not come to it, one bit each.
+    waits: u64,
+}
+
+/// The clock is waited for like a stream.
+const CLOCK_BIT: u64 = 1 << 63;
+const _: () = assert!(STREAMS_MAX < 63);
+
 /// Packets that nobody is to see: what came of a PES packet whose rest never comes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Condemned {
@@ -161,7 +191,12 @@ struct Lane {
     last: Time,
     unit: Option<Unit>,
     counter: Option<ContinuityCounter>,
-    tail: u64,
+    /// By which its last packet is known again.
+    digest: u64,
+    /// The decoding time of its last PES packet, and when that came.
+    dts: Option<(Pts, Time)>,
+    /// Presentation and decoding times differ somewhere in the stream.
+    has_dts: bool,
     /// How often in a row another packet has come with the same counter.
     stuck: u8,
 }
@@ -180,10 +215,13 @@ pub struct Holdback {
     /// Nothing is held back before the first picture is whole.
     at_once: bool,
     last_pcr: Option<Pcr>,
+    /// When that came.
+    sampled: Time,
     time: Time,
     condemned: Vec<Condemned>,
     /// When there are too many the oldest goes: what it says is said nowhere then.
     tears: Vec<Tear>,
+    joint: Option<Joint>,
     /// PES packets that have come whole since something could last be shown.
     whole_units: u32,
 }
@@ -204,9 +242,11 @@ impl Holdback {
             bytes_max: bytes_max.min(HELD_BYTES_MAX),
             at_once,
             last_pcr: None,
+            sampled: Time::default(),
             time: Time::default(),
             condemned: Vec::new(),
             tears: Vec::with_capacity(TEARS_MAX),
+            joint: None,
             whole_units: 0,
         }
     }
@@ -218,6 +258,7 @@ impl Holdback {
             return;
         }
         self.table.fill(NO_LANE);
+        self.joint = None;
         let mut before = std::mem::take(&mut self.lanes);
         let streams = programme.iter().flat_map(|programme| programme.pmt.streams());
         for stream in streams.filter(|stream| stream.kind() != StreamKind::Other) {
@@ -257,7 +298,7 @@ impl Holdback {
         if Some(pid) == self.pcr_pid
             && let Some(pcr) = packet.adaptation_field().and_then(AdaptationField::pcr)
         {
-            self.sample(pcr);
+            self.sample(start, pcr);
         }
         let index = usize::from(self.table[pid.index()]);
         let Some(lane) = self.lanes.get_mut(index) else { return };
@@ -272,11 +313,16 @@ impl Holdback {
             }
             self.tears.push(Tear { pid, from: unit.start, until: start });
         }
+        let times = lane.times(packet);
+        let turns = times.is_some_and(|times| lane.turns(self.time, times));
         let (ended, whole) = lane.take(self.time, start, packet);
         self.whole_units += u32::from(whole);
         if self.at_once && ended && lane.video {
             self.at_once = false;
             self.releasable = self.releasable.max(start);
+        }
+        if turns {
+            self.turn(start, 1 << index);
         }
     }
 
@@ -296,6 +342,13 @@ impl Holdback {
         self.bound();
         let waited = self.lanes.iter().filter_map(|lane| lane.unit).filter(|unit| unit.wait == Wait::All);
         let mut whole = waited.map(|unit| unit.start).min().unwrap_or(self.position);
+        if let Some(joint) = self.joint {
+            if joint.waits == 0 && whole > joint.until || self.time.since(joint.began) > JOINT_TICKS_MAX {
+                self.joint = None;
+            } else {
+                whole = whole.min(joint.from);
+            }
+        }
         // Stepping back before one tear may step into another, each at most once.
         for _ in 0..self.tears.len() {
             let inside = |tear: &&Tear| tear.from < whole && whole <= tear.until;
@@ -360,6 +413,23 @@ impl Holdback {
         for Tear { pid, from, until } in self.tears.drain(..) {
             self.condemned.push(Condemned { pid, from, until });
         }
+        self.joint = None;
+    }
+
+    /// A stream, or the clock, has come to a new time base with what begins here.
+    fn turn(&mut self, start: u64, bit: u64) {
+        if let Some(joint) = &mut self.joint {
+            if joint.waits & bit != 0 {
+                joint.waits &= !bit;
+                joint.until = start;
+            }
+            return;
+        }
+        let time = self.time;
+        let goes_on = |lane: &Lane| lane.dts.is_some() && time.since(lane.last) <= SILENT_AFTER;
+        let others = (0..).zip(&self.lanes).filter(|(_, lane)| goes_on(lane));
+        let waits = others.fold(CLOCK_BIT, |bits, (index, _)| bits | 1 << index) & !bit;
+        self.joint = Some(Joint { from: start, until: start, began: time, waits });
     }
 
     fn censor(&self, packets: &mut [PacketBytes]) {
@@ -386,10 +456,14 @@ impl Holdback {
             // A packet without payload does not count, and now comes before those that do.
             let counter = unit.counter.before(1);
             for packet in packets.iter_mut() {
-                if let Ok(mut packet) = PacketMut::parse(packet)
-                    && packet.view().pid() == lane.pid
-                    && !packet.view().has_payload()
-                {
+                let Ok(mut packet) = PacketMut::parse(packet) else { continue };
+                if packet.view().pid() != lane.pid {
+                    continue;
+                }
+                if packet.view().has_payload() {
+                    // When it leaves, later samples have left.
+                    packet.remove_pcr();
+                } else {
                     packet.set_continuity_counter(counter);
                 }
             }
@@ -414,6 +488,7 @@ impl Holdback {
         if self.position - self.shown <= self.bytes_max {
             return;
         }
+        self.joint = None;
         for lane in &mut self.lanes {
             if let Some(unit) = lane.unit.take_if(|unit| unit.wait == Wait::Alone) {
                 self.condemned.push(Condemned { pid: lane.pid, from: unit.start, until: self.position });
@@ -430,8 +505,14 @@ impl Holdback {
         }
     }
 
-    fn sample(&mut self, pcr: Pcr) {
+    fn sample(&mut self, start: u64, pcr: Pcr) {
         let ticks = self.last_pcr.replace(pcr).map_or(0, |last| pcr.since(last));
+        let passed = self.time.flow - self.sampled.flow;
+        let turns = if self.joint.is_some() { ticks < 0 } else { ticks < -SLIP_TICKS_MAX };
+        if turns || ticks > passed + JUMP_TICKS {
+            self.turn(start, CLOCK_BIT);
+        }
+        self.sampled = self.time;
         if (1..=CLOCK_STEP_MAX).contains(&ticks) {
             self.time.clock += ticks;
             self.judge();
@@ -507,7 +588,9 @@ impl Lane {
             last: time,
             unit: None,
             counter: None,
-            tail: 0,
+            digest: 0,
+            dts: None,
+            has_dts: false,
             stuck: 0,
         }
     }
@@ -515,8 +598,8 @@ impl Lane {
     /// Whether the counter of a packet with payload does not follow; `None` for a repetition.
     fn jumps(&mut self, packet: Packet<'_>) -> Option<bool> {
         let counter = packet.continuity_counter();
-        let tail = packet.bytes().last_chunk().map_or(0, |tail| u64::from_le_bytes(*tail));
-        let same = std::mem::replace(&mut self.tail, tail) == tail;
+        let digest = payload_digest(packet);
+        let same = std::mem::replace(&mut self.digest, digest) == digest;
         let Some(last) = self.counter.replace(counter) else { return Some(false) };
         if counter == last && same {
             return None;
@@ -529,6 +612,26 @@ impl Lane {
             unit.torn |= jumps && (!packet.payload_unit_start_indicator() || unit.rest.is_torn());
         }
         Some(jumps)
+    }
+
+    /// The times of a PES packet that begins.
+    fn times(&mut self, packet: Packet<'_>) -> Option<PesTimes> {
+        if !packet.payload_unit_start_indicator() || packet.transport_scrambling_control() != 0 {
+            return None;
+        }
+        let Some(PesStart::Timed(times)) = packet.payload().map(PesStart::read) else { return None };
+        self.has_dts |= times.dts.is_some();
+        Some(times)
+    }
+
+    /// Whether the times of a PES packet do not follow those of the last one.
+    fn turns(&mut self, time: Time, times: PesTimes) -> bool {
+        let dts = times.decoding();
+        let before = self.dts.replace((dts, time));
+        let Some((before, at)) = before else { return false };
+        let step = dts.since(before) * 300;
+        let back = if self.video && !self.has_dts { REORDERED_TICKS_MAX } else { 0 };
+        step < -back || step > time.since(at) + JUMP_TICKS
     }
 
     /// Takes a packet with payload. Whether a PES packet has ended, with this packet or before it, and whether it was whole.
@@ -651,6 +754,72 @@ mod tests {
         let mut holdback = Holdback::new(false, HELD_BYTES_MAX);
         holdback.set_programme(Some(&programme(&[0x06, 0x0F])));
         assert_eq!(released(&mut holdback, &stream), [0, 0, 3, 3, 5]);
+    }
+
+    /// Pictures and sound of 40 ms each, one packet each, with clock: `at` is when, in frames.
+    fn frame(stream: &mut Stream, of: Fields, at: u64) {
+        let stamp = Some(Pts::from_ticks(900_000 + at * 3600));
+        let stream_id = if of.pid == VIDEO.pid { 0xE0 } else { 0xC0 };
+        let mut bytes = pes(stream_id, stamp, &[7; 100]);
+        let length = u16::try_from(bytes.len() - 6).unwrap();
+        bytes[4..6].copy_from_slice(&length.to_be_bytes());
+        let pcr = (of.pid == VIDEO.pid).then(|| Pcr::from_ticks((900_000 + at * 3600) * 300));
+        stream.push_pes(Fields { pcr, ..of }, &bytes, 184);
+    }
+
+    #[test]
+    fn where_a_time_base_begins_all_waits_for_the_last_stream_that_comes_to_it() {
+        // Pictures and sound by turns; then the pictures are of another time, and sound is three frames later. What may be shown
+        // after each packet.
+        type Case = (&'static str, [u64; 5], Option<u64>, [u64; 9]);
+        let table: [Case; 4] = [
+            ("sound goes on", [2, 3, 4, 5, 6], None, [1, 2, 3, 4, 5, 6, 7, 8, 9]),
+            ("sound comes later", [2, 3, 4, 0, 1], Some(1000), [1, 2, 3, 4, 4, 4, 4, 4, 4]),
+            ("sound comes back", [2, 1000, 1001, 1002, 1003], Some(1000), [1, 2, 3, 4, 4, 4, 4, 8, 9]),
+            ("sound comes first", [1000, 1001, 1002, 1003, 1004], Some(1000), [1, 2, 3, 3, 5, 6, 7, 8, 9]),
+        ];
+        for (name, sound, pictures, expected) in table {
+            let mut stream = Stream::default();
+            frame(&mut stream, VIDEO, 0);
+            frame(&mut stream, AUDIO, 0);
+            frame(&mut stream, VIDEO, 1);
+            frame(&mut stream, AUDIO, if sound[0] == 1000 { sound[0] } else { 1 });
+            let sound = if sound[0] == 1000 { &sound[1..] } else { &sound[..] };
+            let first = pictures.unwrap_or(2);
+            frame(&mut stream, VIDEO, first);
+            frame(&mut stream, AUDIO, sound[0]);
+            frame(&mut stream, VIDEO, first + 1);
+            frame(&mut stream, AUDIO, sound[1]);
+            frame(&mut stream, VIDEO, first + 2);
+            let mut holdback = Holdback::new(false, HELD_BYTES_MAX);
+            let mut programme = programme(&[0x1B, 0x0F]);
+            programme.pmt.pcr_pid = Pid::new(VIDEO.pid);
+            holdback.set_programme(Some(&programme));
+            assert_eq!(released(&mut holdback, &stream), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_joint_that_a_stream_never_comes_to_is_waited_for_a_moment_only() {
+        let mut stream = Stream::default();
+        for (sound, at) in (0..).zip([0, 1, 1000, 1001]) {
+            frame(&mut stream, VIDEO, at);
+            frame(&mut stream, AUDIO, sound);
+        }
+        let mut holdback = Holdback::new(false, HELD_BYTES_MAX);
+        holdback.set_programme(Some(&programme(&[0x1B, 0x0F])));
+        assert_eq!(released(&mut holdback, &stream).last(), Some(&4));
+        let mut waits = holdback;
+        waits.pass(Duration::from_millis(1200));
+        assert_eq!(waits.releasable() / 188, 4);
+        waits.pass(Duration::from_millis(1));
+        assert_eq!(waits.releasable() / 188, 8);
+        // Nor is it when nothing follows.
+        let mut ends = Holdback::new(false, HELD_BYTES_MAX);
+        ends.set_programme(Some(&programme(&[0x1B, 0x0F])));
+        released(&mut ends, &stream);
+        ends.end(false);
+        assert_eq!(ends.releasable() / 188, 8);
     }
 
     /// The clock so many milliseconds after a time at which it wraps soon.
@@ -804,6 +973,34 @@ mod tests {
                 assert_eq!(came, of(pid, &stream.packets), "{pid:#x}, begins anew: {begins_anew}");
             }
         }
+    }
+
+    #[test]
+    fn what_waits_alone_does_not_take_the_clock_back() {
+        let mut stream = Stream::default();
+        let picture = |stream: &mut Stream, millis: u64, pes: &[u8]| {
+            stream.push(Fields { unit_start: true, pcr: pcr(millis), ..VIDEO }, pes);
+            stream.push_pes(AUDIO, &bounded(300), 184);
+        };
+        (0..400).step_by(40).for_each(|at| picture(&mut stream, at, &pes(0xE0, None, &[1; 100])));
+        // Its packet is full.
+        picture(&mut stream, 400, &pes(0xE0, None, &[1; 184 - 8 - 9]));
+        for millis in (440..3000).step_by(40) {
+            stream.push(Fields { pcr: pcr(millis), ..VIDEO }, &[]);
+            stream.push_pes(AUDIO, &bounded(300), 184);
+        }
+        (3000..3400).step_by(40).for_each(|at| picture(&mut stream, at, &pes(0xE0, None, &[1; 100])));
+        let mut programme = programme(&[0x1B, 0x0F]);
+        programme.pmt.pcr_pid = Pid::new(VIDEO.pid);
+        let mut holdback = Holdback::new(false, HELD_BYTES_MAX);
+        holdback.set_programme(Some(&programme));
+        let (shown, held) = play(&mut holdback, &stream);
+        let pictures = of(VIDEO.pid, &[shown.clone(), held].concat());
+        assert_eq!(pictures.iter().filter(|packet| packet[1] & 0x40 != 0).count(), 21, "all have come");
+        let clock = |packet: &PacketBytes| Packet::parse(packet).ok()?.adaptation_field()?.pcr();
+        let clocks: Vec<_> = shown.iter().filter_map(clock).collect();
+        assert!(clocks.windows(2).all(|pair| pair[1].since(pair[0]) > 0), "{clocks:?}");
+        assert!(clocks.len() > 80);
     }
 
     #[test]

@@ -22,6 +22,12 @@ impl Offset {
     fn between(now: Instant, media: Duration) -> Self {
         Self(nanos(Duration::from_nanos(now.as_nanos())) - nanos(media))
     }
+
+    /// That of somebody who is late by this.
+    #[must_use]
+    pub fn late_by(self, time: Duration) -> Self {
+        Self(self.0.saturating_add(nanos(time)))
+    }
 }
 
 fn nanos(duration: Duration) -> i64 {
@@ -151,6 +157,13 @@ impl PaceLine {
     /// To somebody who is still there.
     pub fn promise_again(&mut self, offset: Offset) {
         self.promised = self.promised.max(Some(offset));
+    }
+
+    /// How much later somebody is who is to be sent what lies at this position than was promised.
+    #[must_use]
+    pub fn lateness(&self, now: Instant, position: u64, promised: Offset) -> Duration {
+        let late = Offset::between(now, self.before(position)).0.saturating_sub(promised.0);
+        Duration::from_nanos(u64::try_from(late).unwrap_or(0))
     }
 
     /// Everybody who is there has been promised again what was promised.

@@ -238,10 +238,19 @@ impl Watch {
         }
     }
 
-    /// Viewers are not shown the programme that had been seen by then.
+    /// Viewers are not shown the programme that had been seen by then, since the first byte came at `began`. But a source that
+    /// sends in batches has sent as much at once, and is silent for as long.
     #[must_use]
-    pub fn after(self, media_before: MediaSeen) -> Self {
-        Self { media_before, ..self }
+    pub fn after(mut self, media_before: MediaSeen, began: Instant) -> Self {
+        self.media_before = media_before;
+        let lasts = |media| began + received(media, None);
+        self.video.begin_with(lasts(media_before.video));
+        self.audio.begin_with(lasts(media_before.audio));
+        let has_times = media_before.video.is_some() || media_before.audio.is_some();
+        self.times.begin_with(lasts(media_before.clock.filter(|_| !has_times)));
+        self.times.last_until(self.video.supply.max(self.audio.supply));
+        self.payload.last_until(self.times.supply);
+        self
     }
 
     /// More was read, or nothing was. Returns the read pause that it ended.
@@ -267,7 +276,9 @@ impl Watch {
         let audio = received(seen.media.audio, media_before.audio);
         let clock = received(seen.media.clock, media_before.clock);
         if seen.has_video && !before.has_video {
+            let supply = self.video.supply;
             self.video = Pulse::new(flow, now);
+            self.video.last_until(supply);
         }
         if seen.video_news != before.video_news {
             self.video.moved(flow, now, limit, video);
@@ -506,6 +517,35 @@ mod tests {
         assert_eq!(watch.expire(at(7000)), Some(Stall { kind: StallKind::Silence, since: at(3000) }));
         assert_eq!(watch.next_deadline(), None, "one stall in a cycle");
         assert_eq!(watch.expire(at(99_999)), None);
+    }
+
+    #[test]
+    fn a_source_of_batches_is_silent_for_as_long_as_the_batch_lasts_though_little_of_it_is_shown() {
+        let media = |millis| Some(Duration::from_millis(millis));
+        // When the first byte came, how much there was before the first key picture and behind it -> when silence is a stall.
+        for (began, before, behind, due) in [
+            (10_000, 5000, 300, 19_295),
+            // As fast as it is shown.
+            (4000, 6000, 300, 14_300),
+            (10_000, 0, 300, 14_300),
+            // Nobody believes in a stock for ever.
+            (10_000, 300_000, 300, 44_000),
+        ] {
+            let seen = |millis| MediaSeen { video: media(millis), audio: None, clock: media(millis) };
+            let mut watch = Watch::new(PARAMS, at(10_000)).after(seen(before), at(began));
+            let first = Progress {
+                bytes: 188,
+                video_news: 1,
+                video_packets: 1,
+                payload_packets: 1,
+                has_video: true,
+                media: seen(before + behind),
+                ..Progress::default()
+            };
+            watch.observe(at(10_000), &first);
+            let stalls_at = watch.next_deadline().unwrap().as_millis();
+            assert!(stalls_at.abs_diff(due) <= 10, "{before} ms and {behind} ms: at {stalls_at} ms");
+        }
     }
 
     #[test]

@@ -326,6 +326,19 @@ impl<'buf> PacketMut<'buf> {
         true
     }
 
+    /// Takes the PCR away; its bytes become stuffing.
+    pub fn remove_pcr(&mut self) {
+        if self.view().adaptation_field().and_then(AdaptationField::pcr).is_none() {
+            return;
+        }
+        let end = FLAGS_AT + usize::from(self.bytes[FLAGS_AT - 1]);
+        self.bytes[FLAGS_AT] &= !PCR_FLAG;
+        let field = &mut self.bytes[PCR_AT..end];
+        field.copy_within(Pcr::FIELD_BYTES.., 0);
+        let rest = field.len() - Pcr::FIELD_BYTES;
+        field[rest..].fill(0xFF);
+    }
+
     /// Sets or clears the discontinuity indicator. False, and nothing changed, when the packet has no
     /// adaptation field with flags: making room for one would cost payload.
     pub fn set_discontinuity(&mut self, discontinuity: bool) -> bool {
@@ -458,6 +471,27 @@ mod tests {
         assert_eq!(bytes, expected.packet(&[7; 100]));
         assert!(PacketMut::parse(&mut bytes).unwrap().set_discontinuity(false));
         assert_eq!(bytes, Fields { discontinuity: false, ..expected }.packet(&[7; 100]));
+    }
+
+    #[test]
+    fn a_clock_that_is_taken_away_leaves_stuffing_behind_what_else_the_field_says() {
+        let fields = Fields { pid: 0x100, unit_start: true, ..Fields::default() };
+        let mut bytes = Fields { pcr: Some(Pcr::from_ticks(1)), ..fields }.packet(&[7; 170]);
+        // Private data of two bytes behind the clock.
+        bytes[FLAGS_AT] |= PRIVATE_DATA;
+        bytes[PCR_AT + 6..PCR_AT + 9].copy_from_slice(&[2, 0xAB, 0xCD]);
+        let before = bytes;
+        let mut packet = PacketMut::parse(&mut bytes).unwrap();
+        packet.remove_pcr();
+        packet.remove_pcr();
+        let field = packet.view().adaptation_field().unwrap();
+        assert_eq!((field.pcr(), field.has_stuffing()), (None, true));
+        assert_eq!(bytes[..FLAGS_AT], before[..FLAGS_AT]);
+        assert_eq!(
+            bytes[FLAGS_AT..FLAGS_AT + 10],
+            [PRIVATE_DATA, 2, 0xAB, 0xCD, 255, 255, 255, 255, 255, 255]
+        );
+        assert_eq!(bytes[FLAGS_AT + 10..], before[FLAGS_AT + 10..]);
     }
 
     #[test]

@@ -7,18 +7,21 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::mux::{Clock, Params, Piece, Track, mux, recount, section, side_by_side, with_parity, with_times};
+use crate::odd;
 use crate::stream::{packets, parts, programmes};
 use crate::tsview::{PACKET_BYTES, PTS_WRAP, View};
 
-const PICTURE: &str = "testsrc2=size=320x180:rate=25";
+pub(crate) const PICTURE: &str = "testsrc2=size=320x180:rate=25";
 const INTERLACED: &str = "testsrc2=size=320x192:rate=50,interlace";
 const HISSING: &str = "testsrc2=size=480x270:rate=25,noise=alls=60";
-const SOUND: &str = "sine=frequency=440:sample_rate=48000";
-const SECOND_SOUND: &str = "sine=frequency=880:sample_rate=48000";
-const SECONDS: u64 = 9;
-const PTS_HZ: u64 = 90_000;
-const X264: &str = "-c:v libx264 -preset ultrafast -pix_fmt yuv420p";
-const X264_B: &str = "-c:v libx264 -preset superfast -pix_fmt yuv420p -bf 2";
+pub(crate) const SOUND: &str = "sine=frequency=440:sample_rate=48000";
+pub(crate) const SECOND_SOUND: &str = "sine=frequency=880:sample_rate=48000";
+pub(crate) const SECONDS: u64 = 9;
+pub(crate) const PTS_HZ: u64 = 90_000;
+/// What an encoder makes depends on how many threads it has: a stream is the same on any machine.
+const THREADS: [&str; 2] = ["-threads", "1"];
+pub(crate) const X264: &str = "-c:v libx264 -preset ultrafast -pix_fmt yuv420p";
+pub(crate) const X264_B: &str = "-c:v libx264 -preset superfast -pix_fmt yuv420p -bf 2";
 
 /// A stream, by a name that says what is special.
 pub(crate) struct Made {
@@ -28,12 +31,14 @@ pub(crate) struct Made {
     pub(crate) programme: Option<u16>,
     /// How many times it is played, one behind the other.
     pub(crate) rounds: u32,
+    /// It begins with an entry point.
+    pub(crate) from_start: bool,
 }
 
 /// Encodes by ffmpeg, once: what it has made is kept.
-fn encoded(inputs: &[&str], arguments: &str) -> Vec<u8> {
+pub(crate) fn encoded(inputs: &[&str], arguments: &str) -> Vec<u8> {
     let mut hasher = DefaultHasher::new();
-    (inputs, arguments, SECONDS).hash(&mut hasher);
+    (inputs, arguments, THREADS, SECONDS).hash(&mut hasher);
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let path = folder.join(format!("fidelity-{:016x}.ts", hasher.finish()));
     if !path.exists() {
@@ -49,6 +54,7 @@ fn encoded(inputs: &[&str], arguments: &str) -> Vec<u8> {
         }
         let status = command
             .args(arguments.split(' '))
+            .args(THREADS)
             .args(["-flags", "+bitexact", "-f", "mpegts"])
             .arg(&unfinished)
             .stdin(Stdio::null())
@@ -63,7 +69,7 @@ fn encoded(inputs: &[&str], arguments: &str) -> Vec<u8> {
 }
 
 /// The streams of what ffmpeg has made, in the order of its PMT.
-fn tracks(bytes: &[u8]) -> Vec<Track> {
+pub(crate) fn tracks(bytes: &[u8]) -> Vec<Track> {
     let found = packets(bytes).packets;
     let programme = programmes(&found).remove(0);
     let make_up = programme.make_ups[0].1.clone();
@@ -78,7 +84,7 @@ fn tracks(bytes: &[u8]) -> Vec<Track> {
 }
 
 /// Pictures and sound that the multiplexer here puts together.
-fn plain(gop: u64) -> Vec<Track> {
+pub(crate) fn plain(gop: u64) -> Vec<Track> {
     let arguments = format!(
         "{X264_B} -g {gop} -b:v 600k -maxrate 800k -bufsize 800k -c:a aac -b:a 128k -pes_payload_size 0"
     );
@@ -97,13 +103,40 @@ fn rare_keys() -> Vec<Track> {
     tracks(&encoded(&[PICTURE, SOUND], &arguments))
 }
 
-fn with_sound(tracks: Vec<Track>, change: impl Fn(Track) -> Track) -> Vec<Track> {
+/// Pictures that never say that decoders may begin with them: the groups are open, and begin with nothing but parameter sets. Where
+/// the stream is shown from is known by how long nothing better has come, in the middle of a packet.
+fn never_said() -> Vec<Track> {
+    const SUPPLEMENT: u8 = 6;
+    let arguments = format!(
+        "{X264_B} -x264-params open-gop=1:keyint=50:repeat-headers=1 -b:v 500k -c:a aac -pes_payload_size 0"
+    );
+    let mut tracks = tracks(&encoded(&[PICTURE, SOUND], &arguments));
+    let second = tracks[0].pieces.iter().filter(|piece| piece.is_key).nth(1).unwrap().at;
+    for track in &mut tracks {
+        track.pieces.retain(|piece| piece.at >= second);
+        for piece in &mut track.pieces {
+            piece.at -= second;
+            piece.pts = piece.pts.map(|pts| pts - second);
+            piece.dts = piece.dts.map(|dts| dts - second);
+            piece.is_key = false;
+        }
+    }
+    for piece in &mut tracks[0].pieces {
+        let begins = |at: &usize| piece.body[*at..].starts_with(&[0, 0, 1]);
+        let starts: Vec<usize> = (0..piece.body.len()).filter(begins).chain([piece.body.len()]).collect();
+        let parts = starts.windows(2).map(|pair| &piece.body[pair[0]..pair[1]]);
+        piece.body = parts.filter(|part| part[3] & 0x1F != SUPPLEMENT).flatten().copied().collect();
+    }
+    tracks
+}
+
+pub(crate) fn with_sound(tracks: Vec<Track>, change: impl Fn(Track) -> Track) -> Vec<Track> {
     let is_sound = |track: &Track| track.id.is_some_and(|id| id & 0xE0 == 0xC0);
     tracks.into_iter().map(|track| if is_sound(&track) { change(track) } else { track }).collect()
 }
 
 /// Subtitles, teletext and sections beside pictures and sound.
-fn with_data() -> Vec<Track> {
+pub(crate) fn with_data() -> Vec<Track> {
     let mut tracks = plain(50);
     let every = |ms: u64, body: &dyn Fn(u64) -> Vec<u8>, has_time: bool| -> Vec<Piece> {
         let piece = |n: u64| {
@@ -199,8 +232,8 @@ fn two_programmes(gone: bool) -> Vec<u8> {
     bytes
 }
 
-fn made(name: &str, bytes: Vec<u8>) -> Made {
-    Made { name: name.to_owned(), bytes, programme: None, rounds: 1 }
+pub(crate) fn made(name: &str, bytes: Vec<u8>) -> Made {
+    Made { name: name.to_owned(), bytes, programme: None, rounds: 1, from_start: true }
 }
 
 /// What ffmpeg makes by itself.
@@ -241,14 +274,14 @@ fn by_ffmpeg() -> Vec<Made> {
             "hevc_aac_open_groups",
             x(
                 both,
-                "-c:v libx265 -preset ultrafast -x265-params keyint=50:open-gop=1:bframes=3:log-level=none -b:v 500k -c:a aac",
+                "-c:v libx265 -preset ultrafast -x265-params pools=none:frame-threads=1:keyint=50:open-gop=1:bframes=3:log-level=none -b:v 500k -c:a aac",
             ),
         ),
         made(
             "hevc_eac3_cbr_gop_4s",
             x(
                 both,
-                "-c:v libx265 -preset ultrafast -x265-params keyint=100:log-level=none -b:v 500k -maxrate 600k -bufsize 1200k -c:a eac3 -muxrate 1200k",
+                "-c:v libx265 -preset ultrafast -x265-params pools=none:frame-threads=1:keyint=100:log-level=none -b:v 500k -maxrate 600k -bufsize 1200k -c:a eac3 -muxrate 1200k",
             ),
         ),
         made(
@@ -294,7 +327,7 @@ fn looped() -> Vec<Made> {
         (
             "loop_hevc_ac3",
             format!(
-                "-c:v libx265 -preset ultrafast -x265-params keyint=50:bframes=2:log-level=none -b:v 400k -c:a ac3 {}",
+                "-c:v libx265 -preset ultrafast -x265-params pools=none:frame-threads=1:keyint=50:bframes=2:log-level=none -b:v 400k -c:a ac3 {}",
                 until(3000)
             ),
         ),
@@ -306,17 +339,17 @@ fn looped() -> Vec<Made> {
         .collect()
 }
 
-type Make = fn() -> Vec<u8>;
+pub(crate) type Make = fn() -> Vec<u8>;
 
-fn ms(ms: u64) -> Duration {
+pub(crate) fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-fn usual() -> Params {
+pub(crate) fn usual() -> Params {
     Params::default()
 }
 
-fn with_clock(clock: Clock) -> Params {
+pub(crate) fn with_clock(clock: Clock) -> Params {
     Params { clock, ..usual() }
 }
 
@@ -387,6 +420,7 @@ const BY_HAND: &[(&str, Make)] = &[
     }),
     ("pts_only", || mux(&without_dts(plain_in_order()), &usual())),
     ("pts_only_out_of_order", || mux(&without_dts(plain(50)), &usual())),
+    ("entry_points_never_said", || mux(&never_said(), &usual())),
     ("clocks_wrap", || mux(&plain(25), &Params { base: PTS_WRAP - 4 * PTS_HZ, ..usual() })),
     ("small_units", || mux(&small_units(), &usual())),
     ("key_pictures_of_a_megabyte", || {
@@ -426,11 +460,17 @@ pub(crate) fn all(word: &str) -> Vec<Made> {
     let hand = std::thread::spawn(move || {
         let chosen = BY_HAND.iter().filter(|(name, _)| name.contains(&of_hand));
         chosen
-            .map(|(name, make)| Made { programme: programme(name), ..made(name, make()) })
+            // The first picture of another programme goes by until it is known that the first is of no use.
+            .map(|(name, make)| Made {
+                programme: programme(name),
+                from_start: programme(name).is_none(),
+                ..made(name, make())
+            })
             .collect::<Vec<_>>()
     });
     let mut all: Vec<_> = by_ffmpeg().into_iter().filter(|made| made.name.contains(&word)).collect();
     all.extend(hand.join().unwrap());
+    all.extend(odd::all(&word));
     all.extend(looped().into_iter().filter(|made| made.name.contains(&*word)));
     all
 }

@@ -35,6 +35,7 @@ mod compare;
 mod decode;
 mod made;
 mod mux;
+mod odd;
 mod play;
 mod stream;
 mod tests;
@@ -47,7 +48,7 @@ use play::{Item, Outcome, play, settings};
 use upstream::Manner;
 
 /// So many files are played at once.
-const AT_ONCE: usize = 60;
+const AT_ONCE: usize = 90;
 
 #[expect(clippy::disallowed_methods, reason = "the setting of a test run, not of the program")]
 fn asked(name: &str) -> Option<String> {

@@ -9,8 +9,6 @@ use crate::tsview::{PACKET_BYTES, PTS_WRAP, Packet, SYNC_BYTE, View, ahead};
 
 const PTS_HZ: u64 = 90_000;
 const TICKS_PER_MS: u64 = 90;
-/// Tables come that often, in ticks of 90 kHz.
-const TABLES_EVERY: u64 = 100 * TICKS_PER_MS;
 /// A clock rides on a packet of its PID, or alone when none comes for so long.
 const CLOCK_WAITS: u64 = 10 * TICKS_PER_MS;
 const PACKET_BITS: u64 = 188 * 8;
@@ -26,6 +24,12 @@ pub(crate) struct Piece {
     pub(crate) body: Vec<u8>,
     /// Over how much time its packets are spread.
     pub(crate) spread: u64,
+    /// Its stream id, where that is not its stream's.
+    pub(crate) id: Option<u8>,
+    /// It does not say how long it is.
+    pub(crate) is_endless: bool,
+    /// Bytes that fill up its head.
+    pub(crate) stuffing: u8,
 }
 
 /// A stream.
@@ -53,7 +57,7 @@ impl Track {
             dts: unit.dts.map(since),
             is_key: has_entry(&packets[unit.packet]),
             body: unit.body.clone(),
-            spread: 0,
+            ..Piece::default()
         });
         Track {
             pid: lane.pid,
@@ -106,6 +110,8 @@ impl Track {
 pub(crate) enum Clock {
     /// On packets of the first stream, so often.
     Every(Duration),
+    /// The same, and never where a PES packet begins.
+    Inside(Duration),
     /// On the first packets of key pictures, and nowhere else.
     AtKeys,
     /// On a PID of its own.
@@ -124,6 +130,9 @@ pub(crate) struct Params {
     pub(crate) base: u64,
     pub(crate) programme: u16,
     pub(crate) pmt_pid: u16,
+    pub(crate) tables_every_ms: u64,
+    /// The programme's.
+    pub(crate) descriptors: Vec<u8>,
     /// The counter jumps at every so-manieth unit of each stream.
     pub(crate) jump_every: Option<usize>,
 }
@@ -137,6 +146,8 @@ impl Default for Params {
             base: 10 * PTS_HZ,
             programme: 1,
             pmt_pid: 0x1000,
+            tables_every_ms: 100,
+            descriptors: Vec::new(),
             jump_every: None,
         }
     }
@@ -157,7 +168,8 @@ pub(crate) struct Mux<'a> {
     tracks: &'a [Track],
     cursors: Vec<Cursor>,
     out: Vec<u8>,
-    table_counter: u8,
+    /// Of PAT and PMT.
+    table_counters: [u8; 2],
     clock_counter: u8,
 }
 
@@ -165,7 +177,7 @@ pub(crate) struct Mux<'a> {
 pub(crate) fn mux(tracks: &[Track], params: &Params) -> Vec<u8> {
     let cursors =
         tracks.iter().map(|_| Cursor { piece: 0, bytes: Vec::new(), sent: 0, counter: 0 }).collect();
-    let mut mux = Mux { params, tracks, cursors, out: Vec::new(), table_counter: 0, clock_counter: 0 };
+    let mut mux = Mux { params, tracks, cursors, out: Vec::new(), table_counters: [0; 2], clock_counter: 0 };
     mux.run();
     mux.out
 }
@@ -181,7 +193,7 @@ impl Mux<'_> {
             };
             slots += 1;
             if now >= tables_at {
-                tables_at = now + TABLES_EVERY;
+                tables_at = now + self.params.tables_every_ms * TICKS_PER_MS;
                 let tables = self.tables();
                 self.out.extend_from_slice(&tables);
                 slots += 1;
@@ -206,7 +218,7 @@ impl Mux<'_> {
 
     fn clock_every(&self) -> u64 {
         match self.params.clock {
-            Clock::Every(time) | Clock::Alone(_, time) => {
+            Clock::Every(time) | Clock::Inside(time) | Clock::Alone(_, time) => {
                 u64::try_from(time.as_millis()).unwrap() * TICKS_PER_MS
             }
             Clock::AtKeys => 0,
@@ -217,7 +229,7 @@ impl Mux<'_> {
         match self.params.clock {
             Clock::Every(_) => track != 0 && now >= clock_at + CLOCK_WAITS,
             Clock::Alone(..) => now >= clock_at,
-            Clock::AtKeys => false,
+            Clock::Inside(_) | Clock::AtKeys => false,
         }
     }
 
@@ -225,6 +237,7 @@ impl Mux<'_> {
         let cursor = &self.cursors[track];
         match self.params.clock {
             Clock::Every(_) => track == 0 && is_due,
+            Clock::Inside(_) => track == 0 && is_due && cursor.sent > 0,
             Clock::AtKeys => track == 0 && cursor.sent == 0 && self.tracks[0].pieces[cursor.piece].is_key,
             Clock::Alone(..) => false,
         }
@@ -314,15 +327,22 @@ impl Mux<'_> {
             times.extend_from_slice(&stamp(1, moved(dts)));
         }
         let flags = u8::from(piece.pts.is_some()) << 7 | u8::from(piece.dts.is_some()) << 6;
+        times.resize(times.len() + usize::from(piece.stuffing), 0xFF);
+        let id = piece.id.unwrap_or(id);
         let head = [0x80, flags, u8::try_from(times.len()).unwrap()];
+        // Padding has neither flags nor times.
+        let head = if id == 0xBE { &[][..] } else { &head };
         let length = head.len() + times.len() + piece.body.len();
         // Pictures may be longer than a length can say.
         let is_video = (0xE0..=0xEF).contains(&id);
-        let length =
-            if is_video { 0 } else { u16::try_from(length).expect("a PES packet of sound is short enough") };
+        let length = if is_video || piece.is_endless {
+            0
+        } else {
+            u16::try_from(length).expect("a PES packet of sound is short enough")
+        };
         let mut bytes = vec![0, 0, 1, id];
         bytes.extend_from_slice(&length.to_be_bytes());
-        bytes.extend_from_slice(&head);
+        bytes.extend_from_slice(head);
         bytes.extend_from_slice(&times);
         bytes.extend_from_slice(&piece.body);
         bytes
@@ -340,7 +360,9 @@ impl Mux<'_> {
     fn clock_alone(&mut self, now: u64) {
         let (pid, counter) = match self.params.clock {
             Clock::Alone(pid, _) => (pid, self.clock_counter),
-            Clock::Every(_) | Clock::AtKeys => (self.tracks[0].pid, self.cursors[0].counter.wrapping_sub(1)),
+            Clock::Every(_) | Clock::Inside(_) | Clock::AtKeys => {
+                (self.tracks[0].pid, self.cursors[0].counter.wrapping_sub(1))
+            }
         };
         let [high, low] = pid.to_be_bytes();
         let mut packet = [0xFF; PACKET_BYTES];
@@ -352,29 +374,44 @@ impl Mux<'_> {
 
     /// PAT and PMT.
     fn tables(&mut self) -> Vec<u8> {
-        let Params { programme, pmt_pid, clock, .. } = *self.params;
+        let Params { programme, pmt_pid, clock, ref descriptors, .. } = *self.params;
         let pat = [&[0xC1, 0, 0][..], &programme.to_be_bytes(), &(0xE000 | pmt_pid).to_be_bytes()].concat();
         let pcr_pid = if let Clock::Alone(pid, _) = clock { pid } else { self.tracks[0].pid };
-        let mut pmt = [&[0xC1, 0, 0][..], &(0xE000 | pcr_pid).to_be_bytes(), &[0xF0, 0]].concat();
+        let mut pmt =
+            [&[0xC1, 0, 0][..], &(0xE000 | pcr_pid).to_be_bytes(), &length_of(descriptors), descriptors]
+                .concat();
         for track in self.tracks {
             pmt.push(track.number);
             pmt.extend_from_slice(&(0xE000 | track.pid).to_be_bytes());
-            pmt.extend_from_slice(&(0xF000 | u16::try_from(track.descriptors.len()).unwrap()).to_be_bytes());
+            pmt.extend_from_slice(&length_of(&track.descriptors));
             pmt.extend_from_slice(&track.descriptors);
         }
-        let counter = self.table_counter;
-        self.table_counter = (counter + 1) & 0x0F;
         let tables = [(0, section(0, 1, &pat)), (pmt_pid, section(2, programme, &pmt))];
-        tables.iter().flat_map(|(pid, section)| in_packet(*pid, counter, section)).collect()
+        let mut packets = Vec::new();
+        for ((pid, section), counter) in tables.iter().zip(&mut self.table_counters) {
+            packets.extend(in_packets(*pid, counter, section));
+        }
+        packets.concat()
     }
 }
 
-fn in_packet(pid: u16, counter: u8, section: &[u8]) -> Packet {
+fn length_of(descriptors: &[u8]) -> [u8; 2] {
+    (0xF000 | u16::try_from(descriptors.len()).unwrap()).to_be_bytes()
+}
+
+fn in_packets(pid: u16, counter: &mut u8, section: &[u8]) -> Vec<Packet> {
     let [high, low] = pid.to_be_bytes();
-    let mut packet = [0xFF; PACKET_BYTES];
-    packet[..5].copy_from_slice(&[SYNC_BYTE, 0x40 | high, low, 0x10 | counter, 0]);
-    packet[5..5 + section.len()].copy_from_slice(section);
-    packet
+    let bytes = [&[0][..], section].concat();
+    let mut packets = Vec::new();
+    for part in bytes.chunks(PACKET_BYTES - 4) {
+        let mut packet = [0xFF; PACKET_BYTES];
+        let begins = u8::from(packets.is_empty()) << 6;
+        packet[..4].copy_from_slice(&[SYNC_BYTE, begins | high, low, 0x10 | *counter]);
+        packet[4..4 + part.len()].copy_from_slice(part);
+        *counter = (*counter + 1) & 0x0F;
+        packets.push(packet);
+    }
+    packets
 }
 
 /// A section: header, body from the version on, and CRC.

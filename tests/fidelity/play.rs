@@ -33,10 +33,8 @@ pub(crate) struct Item {
 
 impl From<Made> for Item {
     fn from(made: Made) -> Item {
-        let Made { name, bytes, programme, rounds } = made;
+        let Made { name, bytes, programme, rounds, from_start } = made;
         let manner = Manner { rounds, ..Manner::default() };
-        // The first picture of another programme goes by until it is known that the first is of no use.
-        let from_start = programme.is_none();
         Item { name, bytes, manner, programme, from_start }
     }
 }
@@ -83,7 +81,7 @@ pub(crate) fn settings(mode: &str) -> Vec<(&str, &str)> {
         ("STREAM_MODE", mode),
         ("STALL_DETECT", "3s"),
         ("SESSION_IDLE_TIMEOUT", "500ms"),
-        ("TUNER_COUNT", "64"),
+        ("TUNER_COUNT", "100"),
         ("PREEMPT_SETTLE_DELAY", "0"),
         ("TUNE_BACKOFF_MAX_TUNES", "0"),
         ("RATE_LIMIT_RPS", "0"),

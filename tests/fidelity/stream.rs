@@ -23,8 +23,12 @@ pub(crate) fn packets(bytes: &[u8]) -> Packets {
     let size = [PACKET_BYTES, 204, 192].into_iter().max_by_key(|size| in_step(bytes, *size)).unwrap();
     let mut found = Packets { packets: Vec::new(), begins: Vec::new(), lost: 0 };
     let mut at = 0;
+    let mut is_in_step = false;
     while let Some(packet) = bytes.get(at..).and_then(|rest| rest.first_chunk::<PACKET_BYTES>()) {
-        if packet[0] == SYNC_BYTE {
+        // One such byte says nothing where others belong to no packet.
+        let follow = (0..3).all(|n| bytes.get(at + n * size).is_none_or(|byte| *byte == SYNC_BYTE));
+        is_in_step = packet[0] == SYNC_BYTE && (is_in_step || follow);
+        if is_in_step {
             found.packets.push(*packet);
             found.begins.push(at);
             at += size;
@@ -421,10 +425,14 @@ impl Parts {
         for lane in &mut self.lanes {
             for unit in &mut lane.units {
                 let next = self.pcrs.partition_point(|(packet, _)| *packet <= unit.packet);
+                // Nothing of another round tells anything.
+                let of_round =
+                    |((packet, _), _): &((usize, u64), usize)| round_of(*packet) == round_of(unit.packet);
                 let before = next.checked_sub(1).map(|before| (self.pcrs[before], runs[before]));
                 let after = self.pcrs.get(next).map(|after| (*after, runs[next]));
+                let (before, after) = (before.filter(of_round), after.filter(of_round));
                 (unit.run, unit.clock) = match (before, after) {
-                    (None, None) => (0, None),
+                    (None, None) => (round_of(unit.packet), None),
                     (None, Some((_, run))) | (Some((_, run)), None) => (run, None),
                     (Some(((from, begin), run)), Some(((to, end), run_after))) if run == run_after => {
                         let length = f64::from(places[to] - places[from]).max(1.0);
@@ -440,9 +448,6 @@ impl Parts {
                         (if far(begin) <= far(end) { run } else { run_after }, None)
                     }
                 };
-                if round.is_some() {
-                    unit.run = round_of(unit.packet);
-                }
             }
         }
     }

@@ -196,6 +196,13 @@ fn moved(packets: &mut [Packet], ticks: u64) {
     }
 }
 
+/// Whether a key picture begins in a packet. An adaptation field of no bytes, which fills up a packet that has one byte too few,
+/// has no flags: what follows it is the picture's.
+fn is_key(packet: &Packet) -> bool {
+    let has_flags = packet[3] & 0x20 != 0 && packet[4] > 0;
+    View(packet).pid() == VIDEO && View(packet).starts() && has_flags && packet[5] & 0x40 != 0
+}
+
 #[test]
 fn what_is_as_it_was_sent_passes_wherever_it_begins_and_whatever_its_times_are() {
     let source = source();
@@ -203,9 +210,8 @@ fn what_is_as_it_was_sent_passes_wherever_it_begins_and_whatever_its_times_are()
     moved(packets(&mut recording), 3600 * 90_000);
     assert_eq!(compare(&source, &recording, Rules::default()).lines(), [""; 0]);
     // From the second key picture on, behind tables.
-    let is_key =
-        |packet: &Packet| View(packet).pid() == VIDEO && packet[3] & 0x20 != 0 && packet[5] & 0x40 != 0;
-    let second = packets(&mut recording)[100..].iter().position(is_key).unwrap() + 100;
+    let keys = packets(&mut recording).iter().enumerate().filter(|(_, packet)| is_key(packet));
+    let second = keys.map(|(index, _)| index).nth(1).unwrap();
     let later = [&recording[..2 * PACKET_BYTES], &recording[second * PACKET_BYTES..]].concat();
     let report = compare(&source, &later, Rules::default());
     let lines: Vec<_> = report.lines().into_iter().filter(|line| !line.starts_with("Continuity")).collect();

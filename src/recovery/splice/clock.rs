@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::base::Instant;
-use crate::ts::{Pcr, Pts};
+use crate::recovery::splice::stamps::Reached;
+use crate::ts::Pcr;
 
 /// A source's clock may run ahead of real time by this between two samples: what arrives comes in bursts.
 const AHEAD_TICKS_MAX: i64 = 27_000_000;
@@ -73,13 +74,15 @@ pub(super) struct SessionClock {
     /// The last one that came in this run.
     came: Option<Sample>,
     /// What left when the run's clock last moved, and how far the streams were then.
-    moved: Option<(Sample, Option<Pts>)>,
+    moved: Option<(Sample, Reached)>,
     /// What is added to the run's clock.
     offset: i64,
     /// What is added to the time stamps of the newest time base.
     common: i64,
     /// The clock has not come to that time base yet.
     behind: bool,
+    /// The first sample of that, where it is known before.
+    turn: Option<Pcr>,
     bearing: Bearing,
     /// The last sample is the first of its time base.
     is_first: bool,
@@ -96,6 +99,11 @@ impl SessionClock {
     /// The last one that left.
     pub(super) fn written(&self) -> Option<Pcr> {
         self.written.map(|last| last.pcr)
+    }
+
+    /// The last sample of the run's own clock.
+    pub(super) fn came(&self) -> Option<Pcr> {
+        self.came.map(|last| last.pcr)
     }
 
     /// The run's own clock, advanced by the time since it came.
@@ -123,14 +131,16 @@ impl SessionClock {
         self.came = None;
         self.stands = false;
         self.behind = false;
+        self.turn = None;
         self.bearing = if offset.is_some() { Bearing::Known } else { Bearing::Broken };
         self.offset = offset.unwrap_or(0);
         self.common = self.offset;
     }
 
-    /// The stamps are of a new time base, to which this is added.
-    pub(super) fn rebase(&mut self, offset: i64) {
+    /// The stamps are of a new time base, to which this is added. `first` is its first sample, if that is known.
+    pub(super) fn rebase(&mut self, offset: i64, first: Option<Pcr>) {
         self.common = offset;
+        self.turn = first;
         self.behind = self.bearing == Bearing::Known || self.came.is_none();
         if !self.behind {
             self.offset = offset;
@@ -170,8 +180,8 @@ impl SessionClock {
         (!self.behind).then(|| step.saturating_sub(passed))
     }
 
-    /// What the sample that has come last leaves as. `reached` is the last decoding time that has left.
-    pub(super) fn leave(&mut self, now: Instant, reached: Option<Pts>) -> Option<Left> {
+    /// What the sample that has come last leaves as. `reached` is how far pictures and sound have come.
+    pub(super) fn leave(&mut self, now: Instant, reached: Reached) -> Option<Left> {
         let pcr = self.came?.pcr;
         if self.stands
             && let Some(due) = self.standing(now, reached)
@@ -197,14 +207,14 @@ impl SessionClock {
         }
         self.write(now, left.pcr);
         // A clock that stands still has not moved since, also when all of that comes at once.
-        if self.moved.is_none_or(|(last, before)| last.pcr != left.pcr || before.is_none()) {
+        if self.moved.is_none_or(|(last, before)| last.pcr != left.pcr || before.is_nowhere()) {
             self.moved = Some((Sample { pcr: left.pcr, at: now }, reached));
         }
         Some(left)
     }
 
     /// Finds the time base of a sample, where it may be another one than before.
-    fn find(&mut self, now: Instant, pcr: Pcr, reached: Option<Pts>) {
+    fn find(&mut self, now: Instant, pcr: Pcr, reached: Reached) {
         let Some(due) = self.due(now, reached) else {
             // Nothing has left: it may be anything.
             if self.bearing != Bearing::Known || self.behind {
@@ -217,6 +227,8 @@ impl SessionClock {
         let far = |offset: i64| pcr.plus(offset).since(due);
         let is_there = match self.bearing {
             Bearing::Known if !self.behind => return,
+            _any if self.turn == Some(pcr) => true,
+            Bearing::Known if self.turn.is_some() => return,
             Bearing::Known => far(self.common).abs() < far(self.offset).abs(),
             Bearing::Broken | Bearing::Adrift if self.behind => {
                 (-JOINT_BACK_TICKS_MAX..=JOINT_AHEAD_TICKS_MAX).contains(&far(self.common))
@@ -240,15 +252,15 @@ impl SessionClock {
     }
 
     /// Whether the clock has moved as far as pictures and sound have.
-    fn is_with_streams(&self, pcr: Pcr, reached: Option<Pts>) -> bool {
+    fn is_with_streams(&self, pcr: Pcr, reached: Reached) -> bool {
         let Some((last, before)) = self.moved else { return false };
-        let streams = reached.zip(before).map(|(reached, before)| reached.since(before) * 300);
+        let streams = reached.since(before).map(|ticks| ticks * 300);
         let step = pcr.plus(self.common).since(last.pcr);
         streams.is_some_and(|streams| streams > 0 && (step - streams).abs() <= STREAMS_APART_TICKS_MAX)
     }
 
     /// The clock goes on from here, whatever it says it is.
-    fn drift(&mut self, now: Instant, pcr: Pcr, reached: Option<Pts>) {
+    fn drift(&mut self, now: Instant, pcr: Pcr, reached: Reached) {
         let Some(due) = self.due(now, reached) else { return };
         self.offset = due.since(pcr);
         self.bearing = Bearing::Adrift;
@@ -256,21 +268,21 @@ impl SessionClock {
     }
 
     /// Where the clock should be: as far as the streams have come since it left last, but no further than time.
-    fn due(&self, now: Instant, reached: Option<Pts>) -> Option<Pcr> {
+    fn due(&self, now: Instant, reached: Reached) -> Option<Pcr> {
         let written = self.written?;
         let passed = pcr_ticks(now - written.at);
         let since = self.moved.filter(|(last, _)| last.at == written.at && last.pcr == written.pcr);
-        let streams = reached.zip(since.and_then(|(_, before)| before));
-        let streams = streams.map_or(passed, |(reached, before)| reached.since(before) * 300);
+        let streams = since.and_then(|(_, before)| reached.since(before));
+        let streams = streams.map_or(passed, |ticks| ticks * 300);
         Some(written.pcr.plus(streams.clamp(0, passed)))
     }
 
     /// What leaves of a clock that stands still: what viewers go by does not stand, but it waits for pictures and sound,
     /// which would come too late for it ever after.
-    fn standing(&self, now: Instant, reached: Option<Pts>) -> Option<Pcr> {
+    fn standing(&self, now: Instant, reached: Reached) -> Option<Pcr> {
         let (written, (last, before)) = (self.written?, self.moved?);
         let passed = pcr_ticks(now - last.at);
-        let streams = reached.zip(before).map(|(reached, before)| reached.since(before) * 300);
+        let streams = reached.since(before).map(|ticks| ticks * 300);
         let due = last.pcr.plus(streams.map_or(passed, |streams| streams.clamp(0, passed)));
         let step = pcr_ticks(now - written.at).saturating_add(FIRST_AHEAD_TICKS_MAX);
         Some(written.pcr.plus(due.since(written.pcr).clamp(0, step)))
@@ -288,6 +300,7 @@ impl SessionClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ts::Pts;
 
     fn pcr(millis: u64) -> Pcr {
         Pcr::from_ticks(millis * 27_000)
@@ -296,6 +309,7 @@ mod tests {
     /// What a sample leaves as.
     fn pass(clock: &mut SessionClock, at: u64, sample: Pcr, reached: Option<Pts>) -> Pcr {
         clock.take(Instant::from_millis(at), sample, false);
+        let reached = Reached { video: reached, audio: None };
         clock.leave(Instant::from_millis(at), reached).unwrap().pcr
     }
 
@@ -329,7 +343,7 @@ mod tests {
             clock.begin(Some(0));
             let out = samples.map(|(at, ticks, signalled)| {
                 clock.take(Instant::from_millis(at), pcr(ticks), signalled);
-                clock.leave(Instant::from_millis(at), None).unwrap().pcr
+                clock.leave(Instant::from_millis(at), Reached::default()).unwrap().pcr
             });
             assert_eq!(out[2], pcr(*expected), "{name}");
         }
@@ -354,10 +368,10 @@ mod tests {
             pass(&mut clock, 0, pcr(60_000), None);
             let mut out = Vec::new();
             if stamps_first {
-                clock.rebase(59_500 * 27_000);
+                clock.rebase(59_500 * 27_000, None);
             } else {
                 out.push(pass(&mut clock, 40, pcr(600), None));
-                clock.rebase(59_500 * 27_000);
+                clock.rebase(59_500 * 27_000, None);
             }
             out.push(pass(&mut clock, 80, pcr(640), None));
             out.push(pass(&mut clock, 120, pcr(680), None));
@@ -376,9 +390,9 @@ mod tests {
         for (offset, out, jumps, late) in table.into_iter().chain(late) {
             let mut clock =
                 SessionClock { written: clock.written, came: clock.came, ..SessionClock::default() };
-            clock.rebase((60_000 + offset) * 27_000);
+            clock.rebase((60_000 + offset) * 27_000, None);
             clock.take(Instant::from_millis(40), pcr(40), false);
-            let left = clock.leave(Instant::from_millis(40), None);
+            let left = clock.leave(Instant::from_millis(40), Reached::default());
             assert_eq!(left, Some(Left { pcr: pcr(out), jumps, late }), "{offset}");
         }
     }
@@ -441,6 +455,23 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_stands_still_does_not_run_ahead_with_long_sound() {
+        let at = |millis: u64| Some(Pts::from_ticks((9_000 + millis) * 90));
+        let mut clock = SessionClock::default();
+        clock.begin(Some(0));
+        let mut pass = |millis: u64, pcr: Pcr, audio: u64| {
+            clock.take(Instant::from_millis(millis), pcr, false);
+            let reached = Reached { video: at(millis / 40 * 40), audio: at(audio) };
+            clock.leave(Instant::from_millis(millis), reached).unwrap().pcr
+        };
+        // Sound of 400 ms begins as the clock stops, and what came before it has waited for its end.
+        assert_eq!(pass(0, pcr(5000), 0), pcr(5000));
+        assert_eq!(pass(200, pcr(5000), 400), pcr(5200));
+        assert_eq!(pass(340, pcr(5000), 400), pcr(5320), "as far as the pictures");
+        assert_eq!(pass(360, pcr(5360), 400), pcr(5360));
+    }
+
+    #[test]
     fn a_rare_clock_moves_as_far_at_once_as_pictures_and_sound_do() {
         let at = |millis: u64| Some(Pts::from_ticks((9_000 + millis) * 90));
         // How often the clock stands first, how far pictures and sound and then the clock have come -> how far what leaves has.
@@ -479,7 +510,7 @@ mod tests {
         clock.begin(None);
         assert_eq!(pass(&mut clock, 100, pcr(70_000), None), pcr(1100));
         assert_eq!(clock.stray(), Some(pcr(70_000)));
-        clock.rebase(-68_850 * 27_000);
+        clock.rebase(-68_850 * 27_000, None);
         assert_eq!(pass(&mut clock, 140, pcr(70_040), None), pcr(1190));
         assert_eq!(clock.stray(), None);
     }

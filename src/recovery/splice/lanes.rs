@@ -8,12 +8,10 @@ use std::time::Duration;
 
 use crate::base::Instant;
 use crate::recovery::splice::lead::{Lead, Order};
+use crate::recovery::splice::outlook::{self, Behind, ClockBefore, Outlook, Stream, Turn, is_hole};
 use crate::recovery::splice::stamps::{ClockNow, Histories, STRANGER_TICKS, further, pts_ticks};
 use crate::recovery::splice::tracks::{Tracks, Written};
-use crate::ts::psi::STREAMS_MAX;
-use crate::ts::{
-    AdaptationField, Packet, PacketBytes, Pcr, PesRest, PesStart, PesTimes, Pid, Pts, StreamKind,
-};
+use crate::ts::{Packet, Pcr, PesRest, PesTimes, Pid, Pts, StreamKind};
 
 /// Times that advance by this more than the time that has passed are of another time base.
 const JUMP_TICKS: i64 = 90_000;
@@ -23,9 +21,6 @@ const SLIP_TICKS: i64 = 9_000;
 const REORDERED_MAX: i64 = 16;
 /// The streams of a time base come so soon behind its clock.
 const JUMP_MAX: Duration = Duration::from_secs(5);
-/// A hole in a stream that is no longer than this, or than a few frames, is no sign of another time base.
-const HOLE_TICKS_MAX: i64 = 18_000;
-const HOLE_FRAMES_MAX: i64 = 4;
 /// The streams of a time base begin, and those of another end, no further apart than this together.
 const APART_TICKS_MAX: i64 = 720_000;
 /// The time from the clock to a stream changes by no more than this from one time base to the next of a source.
@@ -46,9 +41,6 @@ const DATA_NEAR_TICKS: i64 = 900_000;
 const SOUND_LEAD_TICKS: i64 = 13_500;
 /// How long sound lasts is guessed from its bytes: it may begin earlier than what came before it is thought to end by this.
 const SOUND_SLACK_TICKS: i64 = 900;
-
-/// Streams of a run: those of its programme, and its clock.
-const LANES_MAX: usize = STREAMS_MAX + 1;
 
 /// What is done with the packets of the current PES packet or section.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -79,6 +71,8 @@ pub(super) struct Lane {
     base: u32,
     /// Its times may still be those of what has left.
     overlap: bool,
+    /// With what it comes to the newest time base, if that is known before.
+    turn: Option<Turn>,
     /// It was not there when the run began, and may be of another time base.
     joined: bool,
     came: Option<Written>,
@@ -90,6 +84,15 @@ pub(super) struct Lane {
     has_dts: bool,
     /// Where decoders may begin is said somewhere in the stream.
     has_entries: bool,
+    /// Of a stream that is neither pictures nor sound.
+    data: Option<Data>,
+}
+
+/// What is added to the times of a stream of data, and its last time before that was added.
+#[derive(Clone, Copy, Debug)]
+struct Data {
+    offset: i64,
+    before: Option<Pts>,
 }
 
 impl Lane {
@@ -112,6 +115,8 @@ pub(super) struct Moment {
     pub(super) clock: Option<ClockNow>,
     /// The run's own clock.
     pub(super) source: Option<Pcr>,
+    /// Its last sample.
+    pub(super) came: Option<Pcr>,
     /// The run's own clock, when it is of a time base that the streams have not come to.
     pub(super) stray: Option<Pcr>,
     /// The run's own clock has come to the newest time base.
@@ -125,17 +130,28 @@ pub(super) struct Begun<'a> {
     /// Its bytes, zero when it does not say.
     pub(super) bytes: u64,
     /// The packets behind its first one that have come too.
-    pub(super) rest: &'a [PacketBytes],
+    pub(super) behind: Behind<'a>,
     pub(super) pcr_pid: Option<Pid>,
     /// It says that decoders may begin with it.
     pub(super) is_entry: bool,
 }
 
+/// What is known of a new time base where it begins.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Opening {
+    /// Where its clock comes.
+    pub(super) pcr_pid: Option<Pid>,
+    /// Its first sample, if that has come.
+    pub(super) pcr: Option<Pcr>,
+    /// How much further it is than what was due.
+    pub(super) jump: Option<i64>,
+}
+
 /// What the run's clock is told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum ClockMove {
-    /// The streams are of a new time base, to which this is added.
-    Rebase(i64),
+    /// The streams are of a new time base, to which this is added, and of which this is the first sample, if that is known.
+    Rebase(i64, Option<Pcr>),
     /// To the newest time base this is added too.
     Shift(i64),
 }
@@ -269,12 +285,14 @@ impl Lanes {
                     },
                     base: self.base,
                     overlap: unit == Unit::Awaited,
+                    turn: None,
                     joined,
                     came: None,
                     lead: None,
                     stamped: None,
                     has_dts: false,
                     has_entries: false,
+                    data: None,
                 },
             });
         }
@@ -325,7 +343,7 @@ impl Lanes {
         }
         self.common += ticks;
         self.moved = Some(match self.moved {
-            Some(ClockMove::Rebase(offset)) => ClockMove::Rebase(offset + ticks),
+            Some(ClockMove::Rebase(offset, first)) => ClockMove::Rebase(offset + ticks, first),
             Some(ClockMove::Shift(before)) => ClockMove::Shift(before + ticks),
             None => ClockMove::Shift(ticks),
         });
@@ -346,7 +364,7 @@ impl Lanes {
         let kind = self.lanes[index].kind;
         let out = match kind {
             StreamKind::Video | StreamKind::Audio => self.stamp_av(moment, tracks, index, begun)?,
-            StreamKind::Other => self.stamp_data(moment, tracks, index, times)?,
+            StreamKind::Other => self.stamp_data(moment, tracks, index, times),
         };
         let out = if self.in_order { self.behind(now, index, out) } else { out };
         let lane = &mut self.lanes[index];
@@ -380,11 +398,12 @@ impl Lanes {
             return;
         }
         self.pending = false;
-        let lead = self.look(moment, tracks, index, begun);
+        let opening = Opening { pcr_pid: begun.pcr_pid, pcr: moment.stray, jump: None };
+        let lead = self.look(moment, tracks, Some((index, begun)), opening, begun.behind.packets()).lead;
         let Some(offset) = self.histories.offset(moment.now, &lead, moment.clock) else { return };
         self.common = offset;
         self.previous = offset;
-        self.moved = Some(ClockMove::Rebase(offset));
+        self.moved = Some(ClockMove::Rebase(offset, None));
         for lane in &mut self.lanes {
             lane.offset = offset;
         }
@@ -406,13 +425,15 @@ impl Lanes {
         let lane = &self.lanes[index];
         let (kind, reordered) = (lane.kind, lane.reordered(times));
         // Two pictures of one time are the source's own doing.
-        let same = lane.came.is_some_and(|came| came.dts == dts);
+        let same = kind == StreamKind::Video && lane.came.is_some_and(|came| came.dts == dts);
         let frame = track.cadence.lasts(kind).unwrap_or(1);
         let place = self.place(moment, index, times, frame);
         let lane = &mut self.lanes[index];
         match place {
             Place::Own => {}
-            Place::Newest => (lane.offset, lane.base, lane.overlap) = (self.common, self.base, true),
+            Place::Newest => {
+                (lane.offset, lane.base, lane.overlap, lane.turn) = (self.common, self.base, true, None);
+            }
             Place::Fresh => self.open(moment, tracks, index, begun),
             Place::Stray => {
                 let due = self.histories.due(now, kind);
@@ -519,17 +540,9 @@ impl Lanes {
         let mut order = Order::default();
         order.saw(begun.times);
         let source = self.lanes[index].source;
-        let packets = begun.rest.iter().filter_map(|bytes| Packet::parse(bytes).ok());
-        let starts = packets.filter(|packet| {
-            packet.pid() == source
-                && !packet.transport_error_indicator()
-                && packet.payload_unit_start_indicator()
-                && packet.transport_scrambling_control() == 0
-        });
-        for packet in starts {
-            if let Some(PesStart::Timed(times)) = packet.payload().map(PesStart::read) {
-                order.saw(times);
-            }
+        let pictures = begun.behind.packets().filter(|packet| packet.pid() == source);
+        for times in pictures.filter_map(outlook::begins) {
+            order.saw(times);
         }
         order.first_shown(frame + self.soonest.map_or(0, |ticks| ticks.max(0)))
     }
@@ -537,11 +550,17 @@ impl Lanes {
     /// Which time base a PES packet is of. `frame` is how long the last one of its stream lasts.
     fn place(&self, moment: Moment, index: usize, times: PesTimes, frame: i64) -> Place {
         let lane = &self.lanes[index];
+        if lane.turn == Some(Turn { after: lane.came.map(|came| came.dts), times }) {
+            return Place::Newest;
+        }
         let Some(came) = lane.came else { return self.place_first(moment, lane, times.decoding()) };
         let step = times.decoding().since(came.dts);
         let fits = self.fits(moment, lane, times, frame);
         let hole = (step - frame).abs();
         let is_hole = is_hole(step, frame);
+        if lane.turn.is_some() && fits && !is_hole {
+            return Place::Own;
+        }
         // Where another time base is known, or the clock tells of one: how far it is from what is due of that.
         let jump = if lane.base == self.base {
             self.jump.map(|(ticks, _)| ticks)
@@ -656,7 +675,7 @@ impl Lanes {
         let now = moment.now;
         let (back, ahead) = if lane.joined {
             // The last of its like may have been held back for long: what else has left tells as much.
-            let reached = self.histories.reached(now);
+            let reached = self.histories.furthest(now);
             if reached.is_some_and(|reached| out.since(reached).abs() <= FOLLOW_TICKS_MAX) {
                 return false;
             }
@@ -678,76 +697,107 @@ impl Lanes {
     /// A new time base, of which this is the first PES packet.
     fn open(&mut self, moment: Moment, tracks: &Tracks, index: usize, begun: Begun<'_>) {
         let now = moment.now;
+        self.note_apart();
+        let lane = &self.lanes[index];
+        let frame = tracks.get(lane.track).cadence.lasts(lane.kind).unwrap_or(1);
+        let jump = lane.came.map(|came| begun.times.decoding().since(came.dts) - frame);
+        let opening = Opening { pcr_pid: begun.pcr_pid, pcr: moment.stray, jump };
+        let look = self.look(moment, tracks, Some((index, begun)), opening, begun.behind.packets());
+        let offset = look.histories.joint(now, &look.lead, look.written);
+        let by_clock =
+            || moment.clock.map(|clock| clock.due.plus(STRANGER_TICKS).since(begun.times.decoding()));
+        let Some(offset) = offset.or_else(by_clock) else { return };
+        self.begin_base(now, offset, &look);
+        let lane = &mut self.lanes[index];
+        (lane.offset, lane.base, lane.overlap, lane.turn) = (offset, self.base, true, None);
+    }
+
+    /// The run's clock is of a new time base, if the streams are seen to follow it: by what begins in its packet, and
+    /// what comes behind.
+    pub(super) fn open_by_clock<'a>(
+        &mut self,
+        moment: Moment,
+        tracks: &Tracks,
+        opening: Opening,
+        packets: impl Iterator<Item = Packet<'a>>,
+    ) {
+        if self.in_order || self.pending || !self.lanes.iter().any(|lane| lane.came.is_some()) {
+            return;
+        }
+        self.note_apart();
+        let look = self.look(moment, tracks, None, opening, packets);
+        if look.turns.iter().all(Option::is_none) || look.goes_on() {
+            return;
+        }
+        if let Some(offset) = look.histories.joint(moment.now, &look.lead, look.written) {
+            self.begin_base(moment.now, offset, &look);
+        }
+    }
+
+    /// How far sound began behind pictures in the time base that ends.
+    fn note_apart(&mut self) {
         if self.base > 0 {
             let apart = self.first_audio.zip(self.first_video).map(|(audio, video)| audio.since(video));
             self.apart = apart.filter(|ticks| ticks.abs() <= LEVEL_TICKS_MAX).or(self.apart);
         }
-        let lead = self.look(moment, tracks, index, begun);
-        let offset = self.histories.joint(now, &lead, moment.clock.map(|clock| clock.written));
-        let by_clock =
-            || moment.clock.map(|clock| clock.due.plus(STRANGER_TICKS).since(begun.times.decoding()));
-        let Some(offset) = offset.or_else(by_clock) else { return };
+    }
+
+    fn begin_base(&mut self, now: Instant, offset: i64, look: &Outlook) {
         self.reanchorings += 1;
         self.base += 1;
         self.previous = self.common;
         self.common = offset;
         (self.front, self.first_video, self.first_audio, self.jump) = (None, None, None, None);
-        (self.first_shown, self.next_shown) = (None, self.histories.shown(now));
-        self.moved = Some(ClockMove::Rebase(offset));
-        let lane = &mut self.lanes[index];
-        (lane.offset, lane.base, lane.overlap) = (offset, self.base, true);
+        (self.first_shown, self.next_shown) = (None, look.histories.shown(now));
+        self.moved = Some(ClockMove::Rebase(offset, look.lead.pcr));
+        for (lane, turn) in self.lanes.iter_mut().zip(&look.turns) {
+            lane.turn = *turn;
+        }
     }
 
-    /// What is known of a time base that begins with this PES packet: by what has come behind it, and where nothing has come yet,
-    /// by how others have begun.
-    fn look(&self, moment: Moment, tracks: &Tracks, index: usize, begun: Begun<'_>) -> Lead {
-        let kind = self.lanes[index].kind;
-        let mut lead = Lead { pcr: moment.stray, ..Lead::default() };
-        lead.saw(kind, begun.times);
-        // One bit for each stream whose first PES packet of it has been seen.
-        let mut seen = 1_u64 << index;
-        let mut came = [None::<Pts>; LANES_MAX];
-        for (came, lane) in came.iter_mut().zip(&self.lanes) {
-            *came = lane.came.map(|came| came.dts);
+    /// What is known of a time base that begins: by what has come behind it, and where nothing has come yet, by how others have
+    /// begun. `opener` is the PES packet with which it begins, if it is not the clock.
+    fn look<'a>(
+        &self,
+        moment: Moment,
+        tracks: &Tracks,
+        opener: Option<(usize, Begun<'_>)>,
+        opening: Opening,
+        packets: impl Iterator<Item = Packet<'a>>,
+    ) -> Outlook {
+        let Opening { pcr_pid, pcr, jump } = opening;
+        let lead = Lead { pcr, ..Lead::default() };
+        let lasts = |lane: &Lane| tracks.get(lane.track).cadence.lasts(lane.kind).unwrap_or(1);
+        let stream = |lane: &Lane| Stream {
+            source: lane.source,
+            kind: lane.kind,
+            came: lane.came.map(|came| came.dts),
+            frame: lasts(lane),
+            reordered: lane.kind == StreamKind::Video && !lane.has_dts,
+            offset: lane.offset,
+        };
+        let mut streams: Vec<_> = self.lanes.iter().map(stream).collect();
+        let mut look = Outlook::new(lead, streams.len(), self.histories);
+        if let Some((index, begun)) = opener {
+            look.saw(index, streams[index], begun.times);
         }
-        for bytes in begun.rest {
-            let Ok(packet) = Packet::parse(bytes) else { continue };
-            if packet.transport_error_indicator() {
-                continue;
-            }
-            if lead.pcr.is_none() && Some(packet.pid()) == begun.pcr_pid {
-                let pcr = packet.adaptation_field().and_then(AdaptationField::pcr);
-                let follows = |pcr: &Pcr| {
-                    moment
-                        .source
-                        .is_some_and(|source| pcr.to_pts().since(source.to_pts()).abs() <= JUMP_TICKS)
-                };
-                lead.pcr = pcr.filter(|pcr| !follows(pcr));
-            }
-            if !packet.payload_unit_start_indicator() || packet.transport_scrambling_control() != 0 {
-                continue;
-            }
-            let Some(at) = self.lanes.iter().position(|lane| lane.source == packet.pid()) else { continue };
-            let Some(PesStart::Timed(times)) = packet.payload().map(PesStart::read) else { continue };
-            let lane = &self.lanes[at];
-            if seen & (1 << at) != 0 {
-                continue;
-            }
-            // What goes on where its stream was is still of before.
-            let frame = tracks.get(lane.track).cadence.lasts(lane.kind).unwrap_or(1);
-            let step = came[at].map(|came| times.decoding().since(came));
-            let goes_on = |step: i64| !is_hole(step, frame) && (step >= 0 || lane.kind == StreamKind::Video);
-            if step.is_some_and(goes_on) {
-                came[at] = Some(times.decoding());
-            } else {
-                seen |= 1 << at;
-                lead.saw(lane.kind, times);
-            }
+        let clock =
+            ClockBefore { pid: pcr_pid, came: moment.came, written: moment.clock.map(|clock| clock.written) };
+        let video = self.lanes.iter().find(|lane| lane.kind == StreamKind::Video);
+        let after = video.map_or(0, lasts) + self.soonest.map_or(0, |ticks| ticks.max(0));
+        look.look(moment.now, &mut streams, clock, jump, packets, after);
+        if let Some(first) = look.lead.video
+            && let Some(dts) = first.dts
+            && self.closed.is_some_and(|closed| first.pts.since(dts) <= closed)
+        {
+            look.lead.shown = Some(first.pts);
         }
-        if kind == StreamKind::Video {
-            let frame = tracks.get(self.lanes[index].track).cadence.lasts(kind).unwrap_or(1);
-            lead.shown = self.first_shown(index, begun, frame);
-        }
+        self.expect(&mut look.lead, tracks, opener);
+        look
+    }
+
+    /// What has not come yet is expected.
+    fn expect(&self, lead: &mut Lead, tracks: &Tracks, opener: Option<(usize, Begun<'_>)>) {
         let has = |kind: StreamKind| self.lanes.iter().any(|lane| lane.kind == kind);
         let expected =
             |first: PesTimes, ticks: i64| PesTimes { pts: first.decoding().plus(ticks), dts: None };
@@ -757,10 +807,12 @@ impl Lanes {
         let apart = self.apart;
         // What begins anew begins with a picture that needs no other. Where such pictures say so and this one does not, it is what
         // was there before, counted anew, and so is the sound.
-        let goes_on = kind == StreamKind::Video && self.lanes[index].has_entries && !begun.is_entry;
+        let opener = opener.map(|(index, begun)| (&self.lanes[index], begun));
+        let opener = opener.filter(|(lane, _)| lane.kind == StreamKind::Video);
+        let goes_on = opener.is_some_and(|(lane, begun)| lane.has_entries && !begun.is_entry);
         let counted_anew = || {
             let lasts = |lane: &Lane| tracks.get(lane.track).cadence.lasts(lane.kind);
-            let video = &self.lanes[index];
+            let (video, begun) = opener?;
             let jump = begun.times.decoding().since(video.came?.dts.plus(lasts(video)?));
             let audio = self.lanes.iter().find(|lane| lane.kind == StreamKind::Audio)?;
             Some(audio.came?.dts.plus(lasts(audio)? + jump))
@@ -777,31 +829,26 @@ impl Lanes {
             }
             _both_or_none => {}
         }
-        lead
     }
 
-    /// Subtitles and data are rare: their own times tell nothing about the time base, they follow the others.
-    fn stamp_data(&self, moment: Moment, tracks: &Tracks, index: usize, times: PesTimes) -> Option<PesTimes> {
+    /// Subtitles and data are rare: their own times tell nothing about the time base, they follow the others. Where they step back
+    /// inside one it is as the source has it; those of another time base do not step back behind what was before.
+    fn stamp_data(&mut self, moment: Moment, tracks: &Tracks, index: usize, times: PesTimes) -> PesTimes {
         let Moment { now, clock, .. } = moment;
-        if self.untouched() {
-            return Some(times);
-        }
         let far = |offset: i64| clock.map_or(0, |clock| times.decoding().plus(offset).since(clock.due).abs());
         let is_of_before = far(self.common) > DATA_NEAR_TICKS && far(self.previous) <= DATA_NEAR_TICKS;
-        let mut out = times.plus(if is_of_before { self.previous } else { self.common });
-        if let Some(clock) = clock.filter(|clock| out.decoding().since(clock.due).abs() > DATA_TICKS_MAX) {
-            out = PesTimes { pts: clock.due, dts: out.dts.map(|_far| clock.due) };
+        let mut offset = if is_of_before { self.previous } else { self.common };
+        if let Some(clock) = clock.filter(|_| !self.untouched() && far(offset) > DATA_TICKS_MAX) {
+            offset = clock.due.since(times.decoding());
         }
-        let last = tracks.get(self.lanes[index].track).last;
-        let steps_back =
-            last.is_some_and(|last| !stale(Some(last), now) && out.decoding().since(last.dts) < 0);
-        (!steps_back).then_some(out)
+        let lane = &mut self.lanes[index];
+        let known = lane.data.filter(|known| further(known.offset, offset) == 0);
+        let last = tracks.get(lane.track).last.filter(|last| !stale(Some(*last), now));
+        let data = known.unwrap_or_else(|| Data { offset, before: last.map(|last| last.dts) });
+        lane.data = Some(data);
+        let early = data.before.map_or(0, |before| before.since(times.decoding().plus(offset)));
+        times.plus(offset + if (1..=DATA_NEAR_TICKS).contains(&early) { early } else { 0 })
     }
-}
-
-/// Whether a step of a stream whose frames last so long is more than one of them, and something is missing or of another time.
-fn is_hole(step: i64, frame: i64) -> bool {
-    (step - frame).abs() > HOLE_TICKS_MAX.max(HOLE_FRAMES_MAX * frame)
 }
 
 /// Too long ago to be compared with.

@@ -20,6 +20,7 @@ mod counters;
 mod edit;
 mod lanes;
 mod lead;
+mod outlook;
 mod packets;
 mod programme;
 mod report;

@@ -3,6 +3,7 @@
 use crate::base::Instant;
 use crate::recovery::splice::edit;
 use crate::recovery::splice::lanes::{Begun, Unit};
+use crate::recovery::splice::outlook::Behind;
 use crate::recovery::splice::routes::{Route, STANDARD};
 use crate::recovery::splice::session::{Hole, Splice};
 use crate::ts::{
@@ -18,7 +19,7 @@ impl Splice {
         now: Instant,
         at: usize,
         bytes: &mut PacketBytes,
-        behind: &[PacketBytes],
+        behind: Behind<'_>,
     ) -> Option<Hole> {
         let sound = Packet::parse(bytes)
             .ok()
@@ -35,7 +36,7 @@ impl Splice {
         let verdict = self.came.check(packet);
         match self.routes.of(pid) {
             Route::Lane(index) => {
-                let has_clock = self.take_clock(now, bytes, pid);
+                let has_clock = self.take_clock(now, bytes, pid, behind);
                 let hole = self.lane(now, at, bytes, usize::from(index), verdict, behind);
                 if has_clock {
                     self.restamp_clock(now, bytes, pid);
@@ -62,7 +63,7 @@ impl Splice {
         bytes: &mut PacketBytes,
         index: usize,
         verdict: Continuity,
-        behind: &[PacketBytes],
+        behind: Behind<'_>,
     ) -> Option<Hole> {
         let lane = self.lanes.get_mut(index);
         let (source, out) = (lane.source, self.tracks.get(lane.track).pid);
@@ -111,7 +112,7 @@ impl Splice {
         now: Instant,
         bytes: &mut PacketBytes,
         index: usize,
-        behind: &[PacketBytes],
+        behind: Behind<'_>,
     ) -> Option<Hole> {
         let lane = self.lanes.get_mut(index);
         let is_torn = std::mem::take(&mut lane.gap) && lane.rest.is_torn();
@@ -246,7 +247,7 @@ impl Splice {
     }
 
     /// A PES packet or a section begins.
-    fn start_unit(&mut self, now: Instant, bytes: &mut PacketBytes, index: usize, rest: &[PacketBytes]) {
+    fn start_unit(&mut self, now: Instant, bytes: &mut PacketBytes, index: usize, behind: Behind<'_>) {
         let Ok(packet) = Packet::parse(bytes) else { return };
         let Some(at) = packet.payload_at() else { return };
         let start = if packet.transport_scrambling_control() == 0 {
@@ -264,7 +265,7 @@ impl Splice {
             PesStart::Timed(times) => {
                 let bytes_of_unit = pes_bytes(&bytes[at..]);
                 let pcr_pid = self.source_pcr;
-                let begun = Begun { times, bytes: bytes_of_unit, rest, pcr_pid, is_entry };
+                let begun = Begun { times, bytes: bytes_of_unit, behind, pcr_pid, is_entry };
                 let out = self.lanes.stamp(moment, &mut self.tracks, index, begun);
                 self.move_clock();
                 if let Some(out) = out.filter(|out| *out != times) {

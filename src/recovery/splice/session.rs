@@ -7,6 +7,7 @@ use crate::recovery::splice::counters::OutCounters;
 use crate::recovery::splice::edit;
 use crate::recovery::splice::lanes::Lanes;
 use crate::recovery::splice::lead::Lead;
+use crate::recovery::splice::outlook::Behind;
 use crate::recovery::splice::report::{BoundaryReport, SpliceCounts};
 use crate::recovery::splice::routes::Routes;
 use crate::recovery::splice::source::SourceTables;
@@ -173,12 +174,21 @@ impl Splice {
     /// # Panics
     /// When the bytes are not whole packets.
     pub fn restamp(&mut self, now: Instant, packets: &mut [u8]) {
+        self.restamp_before(now, packets, &[]);
+    }
+
+    /// The same, where it is known what has come behind them and does not leave yet.
+    ///
+    /// # Panics
+    /// When the bytes are not whole packets.
+    pub fn restamp_before(&mut self, now: Instant, packets: &mut [u8], held: &[u8]) {
         let (packets, rest) = packets.as_chunks_mut::<PACKET_BYTES>();
         assert!(rest.is_empty(), "{} bytes are no packet", rest.len());
+        let (held, _) = held.as_chunks::<PACKET_BYTES>();
         self.restampings += 1;
         for at in 0..packets.len() {
-            let (packet, behind) = packets[at..].split_first_mut().expect("one is at hand");
-            if let Some(hole) = self.packet(now, at, packet, behind) {
+            let (packet, rest) = packets[at..].split_first_mut().expect("one is at hand");
+            if let Some(hole) = self.packet(now, at, packet, Behind { rest, held }) {
                 edit::hole(&mut packets[hole.at], hole.pid, hole.counter);
             }
         }

@@ -81,6 +81,31 @@ impl History {
     }
 }
 
+/// Sound that is further than pictures by more than this goes on without them.
+const ALONE_TICKS_MIN: i64 = 90_000;
+
+/// The last decoding times of pictures and of sound.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(super) struct Reached {
+    pub(super) video: Option<Pts>,
+    pub(super) audio: Option<Pts>,
+}
+
+impl Reached {
+    pub(super) const fn is_nowhere(self) -> bool {
+        self.video.is_none() && self.audio.is_none()
+    }
+
+    /// How far the streams have come since then. Pictures tell: they come one by one, and sound in PES packets of many frames.
+    pub(super) fn since(self, before: Self) -> Option<i64> {
+        let step = |now: Option<Pts>, before: Option<Pts>| Some(now?.since(before?));
+        match (step(self.video, before.video), step(self.audio, before.audio)) {
+            (Some(video), Some(audio)) if audio - video > ALONE_TICKS_MIN => Some(audio),
+            (video, audio) => video.or(audio),
+        }
+    }
+}
+
 /// The session's clock in the ticks of stamps.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct ClockNow {
@@ -140,11 +165,15 @@ impl Histories {
         self.of(now, StreamKind::Video).map(|history| history.top.plus(history.lasts))
     }
 
+    /// The last decoding times of what has left lately.
+    pub(super) fn reached(&self, now: Instant) -> Reached {
+        Reached { video: self.last(now, StreamKind::Video), audio: self.last(now, StreamKind::Audio) }
+    }
+
     /// The last decoding time of all that has left lately.
-    pub(super) fn reached(&self, now: Instant) -> Option<Pts> {
-        let times =
-            [StreamKind::Video, StreamKind::Audio].map(|kind| self.of(now, kind).map(|last| last.dts));
-        times.into_iter().flatten().reduce(later)
+    pub(super) fn furthest(&self, now: Instant) -> Option<Pts> {
+        let Reached { video, audio } = self.reached(now);
+        [video, audio].into_iter().flatten().reduce(later)
     }
 
     /// The last decoding time of a kind.

@@ -117,6 +117,10 @@ fn pacing(list: &mut List<'_>, params: &Params) {
         return;
     }
     let catchup = if params.readrate_catchup.is_finite() { params.readrate_catchup.max(rate) } else { rate };
+    // Where the beginning cannot be left alone, sound that is a little later than pictures would be waited for by its clock, and
+    // pictures with it. What comes faster than it is wanted is not taken from the pipe.
+    let has_burst = list.capabilities.has(Feature::ReadrateInitialBurst);
+    let rate = if has_burst { rate } else { rate.max(RATE_WITHOUT_BURST) };
     list.option("-readrate", decimal(rate));
     list.known(Feature::ReadrateCatchup, "-readrate_catchup", decimal(catchup));
     list.known(Feature::ReadrateInitialBurst, "-readrate_initial_burst", params.initial_burst_seconds.max(1));
@@ -233,6 +237,7 @@ fn output(list: &mut List<'_>, run: &Run) {
 const SOUND_PROBE_BYTES: u64 = 8192;
 const SOUND_ANALYZE: Duration = Duration::from_millis(200);
 const SOUND_PES_BYTES: u32 = 512;
+const RATE_WITHOUT_BURST: f64 = 4.0;
 /// 64 MiB, the setting's limit.
 const INPUT_BUFFER_BYTES_MAX: u32 = 64 * 1024 * 1024;
 /// A day. More overflows ffmpeg's own sums.
@@ -507,6 +512,13 @@ libx264 AVOptions:
         );
         let fast = Params { readrate: 4.0, ..Params::default() };
         assert!(!line_with("http://h/1", &run(Remux::Copy), &fast, old).contains("-re "));
+        let unburst = format!("-readrate speed\n{old}");
+        let line = |rate| {
+            let params = Params { readrate: rate, ..Params::default() };
+            line_with("http://h/1", &run(Remux::Copy), &params, &unburst)
+        };
+        assert!(line(1.0).contains("-readrate 4 -probesize"), "its beginning is not held back");
+        assert!(line(20.0).contains("-readrate 20 -probesize"));
         let rtsp = "RTSP demuxer AVOptions:\n  -stimeout <int64>\n  -timeout <int> to wait for incoming\n";
         assert!(
             line_with("rtsp://h/1", &run(Remux::Copy), &Params::default(), rtsp)

@@ -71,6 +71,11 @@ impl Pulse {
         self.supply = (self.supply.max(now) + received).min(now + SUPPLY_MAX);
     }
 
+    /// What was delivered of it before it was looked at lasts until then.
+    pub(super) fn begin_with(&mut self, supply: Instant) {
+        self.last_until(supply.min(self.moved_at + SUPPLY_MAX));
+    }
+
     /// The same for somebody who knows better whether it moves steadily.
     pub(super) const fn steady_if(self, steady: bool) -> Self {
         Self { steady, ..self }

@@ -228,7 +228,7 @@ impl Play {
             let free = usize::try_from(holdback.releasable() - released).unwrap();
             released += u64::try_from(free).unwrap();
             let mut whole: Vec<u8> = held.drain(..free).collect();
-            self.splice.restamp(now, &mut whole);
+            self.splice.restamp_before(now, &mut whole, &held);
             self.left.extend(whole);
         }
         self.now = self.now.max(start);

@@ -163,7 +163,7 @@ fn play(legs: &[Leg]) -> (Checker, Splice) {
             let mut whole: Vec<u8> = held.drain(..free).collect();
             released += u64::try_from(free).unwrap();
             let before = whole.len();
-            splice.restamp(Instant::from_millis(at), &mut whole);
+            splice.restamp_before(Instant::from_millis(at), &mut whole, &held);
             assert_eq!(whole.len(), before);
             assert!(whole.chunks(188).all(|packet| packet[0] == SYNC_BYTE));
             checker.feed(at, &whole);
@@ -188,5 +188,34 @@ proptest! {
     fn no_sequence_of_runs_breaks_the_timeline(legs in prop::collection::vec(legs(), 1..6)) {
         let (checker, _) = play(&legs);
         prop_assert!(checker.faults.is_empty(), "{:#?}", &checker.faults[..checker.faults.len().min(12)]);
+    }
+}
+
+/// Steps back of a frame of sound and of a moment, with losses near them.
+#[test]
+fn a_little_step_back_among_losses_breaks_nothing() {
+    let source = |pcr_pid| {
+        let streams = vec![Es::video(0x100, 0x1B), Es::audio(0x101, 0x0F), Es::audio(0x102, 0x0F)];
+        Source { pcr_pid, streams, base: 0, ..Source::usual() }
+    };
+    for (pcr_pid, from, millis, loss, moves) in
+        [(0x100, 1441, 404, 37, -1920), (0x100, 1029, 1144, 105, -1920), (0x103, 1067, 1068, 53, -91)]
+    {
+        let leg = Leg {
+            source: source(pcr_pid),
+            kind: RunKind::Live,
+            from,
+            millis,
+            torn: 0,
+            loss: Some(loss),
+            repeats: None,
+            silence: 0,
+            burst: 1,
+            moves,
+            hasty: false,
+            idle: false,
+        };
+        let (checker, _) = play(&[leg]);
+        assert!(checker.faults.is_empty(), "from {from}: {:#?}", checker.faults);
     }
 }

@@ -56,6 +56,49 @@ fn a_time_base_that_breaks_is_carried_on_with_its_streams_together() {
 }
 
 #[test]
+fn data_whose_own_times_step_back_is_left_in_its_order_in_every_time_base() {
+    let mut source = Source::usual();
+    source.streams.push(Es { frame: 9_000, lead: 30_000, ..Es::audio(0x102, 0x06) });
+    let moved = 5_000_000;
+    let other = Source { base: source.base + moved, ..source.clone() };
+    let mut packets = source.packets(0, 1000);
+    packets.extend(other.packets(1000, 2000));
+    let times = |packet: &[u8; 188]| {
+        let view = Packet::parse(packet).unwrap();
+        let starts = view.payload_unit_start_indicator() && view.pid().get() == 0x102;
+        match PesStart::read(&packet[view.payload_at()?..]) {
+            PesStart::Timed(times) if starts => Some(times),
+            _other => None,
+        }
+    };
+    // Each third one is shown a millisecond before the second.
+    let mut came = Vec::new();
+    for (_, packet) in &mut packets {
+        let Some(own) = times(packet) else { continue };
+        let earlier = came.last().filter(|_| came.len() % 3 == 2).map(|last: &Pts| last.plus(-90));
+        let pts = earlier.unwrap_or(own.pts);
+        let at = Packet::parse(packet).unwrap().payload_at().unwrap();
+        crate::ts::write_pes_times(&mut packet[at..], crate::ts::PesTimes { pts, dts: None });
+        came.push(pts);
+    }
+    let programme = source.programme();
+    let lead = Lead::scan(&bytes(&packets), &programme);
+    let mut splice = Splice::new();
+    splice.begin(Instant::START, &Run { kind: RunKind::Live, programme: &programme, lead });
+    let mut left = Vec::new();
+    for (at, mut packet) in packets {
+        splice.restamp(Instant::from_millis(at), &mut packet);
+        left.extend(times(&packet).map(|times| times.pts));
+    }
+    let offsets: Vec<_> = left.iter().zip(&came).map(|(left, came)| left.since(*came)).collect();
+    let (first, second) = offsets.split_at(came.len() / 2);
+    assert_eq!((came.len(), left.len()), (20, 20), "nothing is left out");
+    assert!(first.iter().all(|offset| *offset == 0), "{first:?}");
+    // The first one behind the joint may come before what tells of it.
+    assert!(second[1..].iter().all(|offset| *offset == second[1] && *offset < 0), "{second:?}");
+}
+
+#[test]
 fn pictures_that_only_say_when_they_are_shown_are_left_in_their_order() {
     let mut source = Source::usual();
     source.streams[0].reorders = false;

@@ -18,6 +18,11 @@ const ROOM: usize = PACKET - 4;
 /// What a clock takes of it: the adaptation field's length, its flags, the clock.
 const CLOCK_BYTES: usize = 8;
 
+/// What the last packet of most pictures is stuffed with, at least: the length and the flags of an adaptation field are some of it.
+const STUFFING_BYTES: usize = 3;
+/// The pictures of one run in so many end with a full packet.
+const FILLED_ONE_IN: u32 = 4;
+
 /// A programme's make-up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Layout {
@@ -185,6 +190,8 @@ pub(crate) struct Feed {
     frozen: u64,
     /// The last clock that was sent.
     sent_clock: u64,
+    /// and whether it was what it should be.
+    is_sent_sound: bool,
     counters: BTreeMap<u16, u8>,
     video: Units,
     sound: Units,
@@ -214,6 +221,7 @@ impl Feed {
             bases: 0,
             frozen: 0,
             sent_clock: 0,
+            is_sent_sound: true,
             counters: BTreeMap::new(),
             video: Units::default(),
             sound: Units::default(),
@@ -237,18 +245,28 @@ impl Feed {
         self.bases = self.bases.wrapping_add(1);
     }
 
-    /// Pictures that do not say how long they are and are filled to the end of a packet might go on: when nothing has come `for_long`
-    /// the last one is nobody's.
     pub(crate) fn spoil(&mut self, out: &mut Vec<u8>, flaw: Flaw, for_long: bool) {
         self.finish_units(out);
-        if let Some(last) = self.video.next.checked_sub(1)
-            && flaw == Flaw::NoPictures
-            && for_long
-        {
-            self.video.damage(last, last);
+        if flaw == Flaw::NoPictures && for_long {
+            self.excuse_last();
         }
         self.flaw = flaw;
         self.frozen = self.clock();
+    }
+
+    /// Pictures that do not say how long they are and whose last packet is full might go on: where nothing comes any more on their PID
+    /// the last one is nobody's.
+    fn excuse_last(&mut self) {
+        if let Some(last) = self.video.next.checked_sub(1)
+            && self.fills()
+        {
+            self.video.damage(last, last);
+        }
+    }
+
+    /// Its pictures end with a full packet, as one in 184 does. All others say so by a last packet that is stuffed.
+    fn fills(&self) -> bool {
+        self.run.is_multiple_of(FILLED_ONE_IN)
     }
 
     /// Its make-up is another one, from where no picture that has begun is shown behind the next one. The time that this takes,
@@ -262,6 +280,7 @@ impl Feed {
         // Sound that has been sent plays to its end before what comes next.
         let sound_at = self.sound_at;
         self.finish_units(out);
+        self.excuse_last();
         self.sound_at = sound_at;
         let version = self.layout.version;
         self.layout = Layout { version: (version + 1) % 32, ..Layout::drawn(random) };
@@ -389,6 +408,7 @@ impl Feed {
         let mut pcr = (is_key || !self.shape.is_clock_rare).then_some(clock);
         if pcr.is_some() {
             self.sent_clock = clock;
+            self.is_sent_sound = self.flaw != Flaw::FrozenClock;
         }
         // Beside the pictures, or spread as they are, the clock has packets of its own.
         let is_alone = self.shape.is_smooth || self.layout.clock != self.layout.video;
@@ -432,7 +452,8 @@ impl Feed {
         self.video.next += 1;
         // The first one has room for a clock, whether one comes or not.
         let first = ROOM - CLOCK_BYTES;
-        for (starts, payload, mark) in unit(head, header, first, mark) {
+        let last = if self.fills() { ROOM } else { ROOM - STUFFING_BYTES };
+        for (starts, payload, mark) in unit(head, header, [first, last], mark) {
             self.video_waiting.push_back(Waiting { starts, payload, mark });
         }
     }
@@ -466,7 +487,7 @@ impl Feed {
         let head = pes_head(0xC0, due, None, u16::try_from(data).unwrap());
         let mark = self.mark(Of::Sound, true, packets, due, 0);
         self.sound.next += 1;
-        for (starts, payload, mark) in unit(head, header, ROOM, mark) {
+        for (starts, payload, mark) in unit(head, header, [ROOM, ROOM], mark) {
             self.sound_waiting.push_back(Waiting { starts, payload, mark });
         }
     }
@@ -477,7 +498,7 @@ impl Feed {
     }
 
     fn is_clock_sound(&self) -> bool {
-        self.flaw == Flaw::None || self.flaw == Flaw::NoPictures
+        self.is_sent_sound && (self.flaw == Flaw::None || self.flaw == Flaw::NoPictures)
     }
 
     fn mark(&self, of: Of, is_key: bool, parts: u64, dts: u64, shown_after: u64) -> Mark {
@@ -575,10 +596,21 @@ impl Feed {
 }
 
 /// Payloads of a unit's packets without their marks, which say what they are.
-fn unit(mut head: Vec<u8>, header: usize, first: usize, mark: Mark) -> Vec<(bool, Vec<u8>, Mark)> {
+/// `room` is that of the first one and of the last of several.
+fn unit(
+    mut head: Vec<u8>,
+    header: usize,
+    [first, last]: [usize; 2],
+    mark: Mark,
+) -> Vec<(bool, Vec<u8>, Mark)> {
     (0..mark.parts)
         .map(|part| {
-            let room = if part == 0 { first } else { ROOM };
+            let room = match part {
+                0 if mark.parts == 1 => first + last - ROOM,
+                0 => first,
+                _ if part + 1 == mark.parts => last,
+                _ => ROOM,
+            };
             let mut payload = std::mem::take(&mut head);
             // Nothing in it looks like the start of a unit, or like a mark.
             let fill = 0x10 + u8::try_from((mark.run ^ mark.unit.wrapping_mul(7) ^ part) % 0x80).unwrap();

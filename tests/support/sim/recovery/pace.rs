@@ -180,6 +180,12 @@ fn ahead_max(shape: &Shape) -> Duration {
     AHEAD_MAX + 2 * group + Duration::from_millis(1000 * AHEAD_BYTES_MAX / shape.bytes_per_second())
 }
 
+/// What begins is begun with a key picture: of the next batch, or of the other source that somebody asks for meanwhile.
+fn dark_max(shape: &Shape) -> Duration {
+    let group = FRAME_TIME * u32::try_from(shape.gop).unwrap();
+    BATCH_MAX + Duration::from_secs(2) + group
+}
+
 struct Pace {
     world: World,
     random: Random,
@@ -195,6 +201,8 @@ struct Pace {
     next_tick: Instant,
     triggers_at: Option<Instant>,
     pauses_at: Option<Instant>,
+    /// Since then the process has not stood still.
+    goes_on_since: Instant,
 }
 
 fn lineup(random: &mut Random) -> Lineup {
@@ -280,10 +288,9 @@ impl Pace {
         let is_quick = shape.gop <= 4 * RATE;
         let triggers_at = (random.below(2) == 0).then(|| sometime(&mut random)).filter(|_| is_quick);
         let pauses_at = (random.below(3) == 0).then(|| sometime(&mut random));
-        let group = FRAME_TIME * u32::try_from(shape.gop).unwrap();
         let promise = Promise {
             // Another source begins with its next key picture.
-            gap_max: Some(BATCH_MAX + Duration::from_secs(2) + group),
+            gap_max: Some(dark_max(&shape)),
             lasts: true,
             skips,
             // A stock is read as fast as it may be.
@@ -322,6 +329,7 @@ impl Pace {
             next_tick: Instant::START,
             triggers_at,
             pauses_at,
+            goes_on_since: Instant::START,
         }
     }
 
@@ -349,6 +357,7 @@ impl Pace {
     /// The process does not run. Everybody else does, and what it does not read waits.
     fn pause(&mut self) -> Result<(), String> {
         let until = self.world.now() + PAUSE_MIN + self.random.time(PAUSE_MAX - PAUSE_MIN);
+        self.goes_on_since = until;
         log::info!("the process stands still from {:?} until {until:?}", self.world.now());
         for viewer in &mut self.viewers {
             let promise = Promise { gap_max: None, ..viewer.promised() };
@@ -394,7 +403,7 @@ impl Pace {
         for (viewer, number) in self.viewers.iter_mut().zip(1..) {
             viewer.step(&self.world, None).map_err(|wrong| format!("viewer {number}: {wrong}"))?;
         }
-        Ok(())
+        self.viewers.iter().zip(1..).try_for_each(|(viewer, number)| self.check_dark(number, viewer))
     }
 
     fn snapshot(&mut self) -> Result<Vec<CoreSnapshot>, String> {
@@ -424,12 +433,17 @@ impl Pace {
                 }
             }
         }
-        match self.viewers.iter().find(|viewer| viewer.is_there() && viewer.live_at.is_none()) {
-            Some(_) if time > TIME_MIN + Duration::from_secs(10) => {
-                Err("dark: somebody has seen nothing".to_owned())
-            }
-            Some(_) | None => Ok(()),
+        Ok(())
+    }
+
+    /// Whoever comes sees a picture when one has come.
+    fn check_dark(&self, number: usize, viewer: &Watcher) -> Result<(), String> {
+        let since = viewer.dark_since().map(|since| since.max(self.goes_on_since));
+        let dark = since.map_or(Duration::ZERO, |since| self.world.now() - since);
+        if dark > dark_max(&self.shape) {
+            return Err(format!("dark: viewer {number} has seen nothing for {dark:?}"));
         }
+        Ok(())
     }
 
     fn finish(mut self) -> Result<Sum, String> {

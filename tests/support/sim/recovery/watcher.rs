@@ -37,6 +37,7 @@ struct Visit {
     head: Vec<u8>,
     is_stream: bool,
     witness: Witness,
+    came_at: Instant,
     last_byte_at: Instant,
 }
 
@@ -147,9 +148,10 @@ impl Watcher {
         self.comes_at = at;
     }
 
-    /// It watches now.
-    pub(crate) fn is_there(&self) -> bool {
-        self.visit.is_some()
+    /// It is there since then and has seen no picture of a source.
+    pub(crate) fn dark_since(&self) -> Option<Instant> {
+        let visit = self.visit.as_ref().filter(|visit| visit.witness.live_at.is_none());
+        visit.map(|visit| visit.came_at)
     }
 
     fn come(&mut self, world: &World) {
@@ -173,7 +175,14 @@ impl Watcher {
         witness.may_miss = self.is_fickle() && self.promise.skips;
         witness.clock_ahead_max = self.promise.clock_ahead_max;
         self.visits += 1;
-        self.visit = Some(Visit { peer, head: Vec::new(), is_stream: false, witness, last_byte_at: now });
+        self.visit = Some(Visit {
+            peer,
+            head: Vec::new(),
+            is_stream: false,
+            witness,
+            came_at: now,
+            last_byte_at: now,
+        });
     }
 
     /// It goes, and does not come again unless time brings it.

@@ -53,6 +53,9 @@ pub(crate) struct Witness {
     moved_at: Option<(u32, u8, u64)>,
     /// When the first clock came.
     began: Instant,
+    /// When something came last, and before that: what comes at once may have waited for the end of a picture since then.
+    fed_at: Instant,
+    fed_before: Instant,
     decoded: BTreeMap<u16, u64>,
     truth: Truth,
     /// The latest packets, the last one first.
@@ -74,6 +77,9 @@ impl Witness {
     }
 
     pub(crate) fn feed(&mut self, now: Instant, bytes: &[u8]) -> Result<(), String> {
+        if self.fed_at < now {
+            self.fed_before = std::mem::replace(&mut self.fed_at, now);
+        }
         self.unread.extend_from_slice(bytes);
         let unread = std::mem::take(&mut self.unread);
         let (packets, rest) = unread.as_chunks::<PACKET_BYTES>();
@@ -196,7 +202,7 @@ impl Witness {
         // without a clock.
         let is_stock = now - self.began < STOCK_TIME;
         // One that stood still may make up for it.
-        self.pcr = Some((pcr, if pcr == last { at } else { (!is_stock).then_some(now) }));
+        self.pcr = Some((pcr, if pcr == last { at } else { (!is_stock).then_some(self.fed_before) }));
         let moved = ahead(last, pcr, PCR_WRAP);
         if moved < 0 {
             return Err(format!("the clock steps back by {} ms", -moved / 27_000));
