@@ -30,8 +30,8 @@ const STOP_REPEAT: Duration = Duration::from_secs(1);
 pub(crate) struct Child {
     session: SessionKey,
     run: u32,
-    /// What it is connected to.
     source: SourceId,
+    /// What it is connected to.
     provider: ProviderScope,
     /// When its end was last asked for.
     stop_asked_at: Option<Instant>,
@@ -73,8 +73,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             return Err(SourceError::spawn("too many requests are waiting for control"));
         }
         let provider = ProviderScope::of(&source.url, source.id.0);
-        let child = Child { session, run, source: source.id, provider, stop_asked_at: None };
-        self.children.insert(ticket, child);
+        self.children
+            .insert(ticket, Child { session, run, source: source.id, provider, stop_asked_at: None });
         Ok(ticket)
     }
 
@@ -124,11 +124,12 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         self.on_verdict(child.session, verdict);
     }
 
-    /// True while a child that is to end may still be connected to this source, or one of the session to its provider.
+    /// True while a child that is to end may still be connected to this source, or, when it is of the same session, to its provider.
+    /// The source of a viewer that comes right back is often one that allows a single connection.
     pub(crate) fn is_child_ending(&self, session: SessionKey, source: &Source) -> bool {
         let provider = ProviderScope::of(&source.url, source.id.0);
         let is_one = |child: &Child| {
-            child.source == source.id || (child.session == session && child.provider == provider)
+            child.source == source.id || child.session == session && child.provider == provider
         };
         self.children.values().any(|child| child.stop_asked_at.is_some() && is_one(child))
     }
