@@ -10,7 +10,8 @@
 //! | goes on for longer than is worth waiting for | it leaves as it comes, and so do those of its stream while they are so long |
 //! | does not go on, and nothing says that it should | it is taken for whole |
 //! | does not go on and should | what else there is leaves, and it waits: it leaves when more of it comes |
-//! | has not gone on when its stream is gone, or is torn when its stream goes on | it is shown to nobody |
+//! | has not gone on when its stream is gone | it is shown to nobody |
+//! | goes on with bytes missing | it leaves with the packet that tells; where the run ends before that, it is shown to nobody |
 //!
 //! Where a new time base begins (a file that begins again, an advertisement) all waits until each stream has come to it: only then is it
 //! known how far sound and pictures reach on both sides.
@@ -307,15 +308,10 @@ impl Holdback {
         let Some(jumps) = lane.jumps(packet) else { return };
         let torn = lane.unit.filter(|unit| unit.wait != Wait::Nothing && unit.rest.is_torn());
         if let (true, true, Some(unit)) = (jumps, packet.payload_unit_start_indicator(), torn) {
-            if unit.wait == Wait::Alone {
-                // What came behind it has left long ago.
-                self.condemned.push(Condemned { pid, from: unit.start, until: start });
-            } else {
-                if self.tears.len() == TEARS_MAX {
-                    self.tears.remove(0);
-                }
-                self.tears.push(Tear { pid, from: unit.start, until: start });
+            if self.tears.len() == TEARS_MAX {
+                self.tears.remove(0);
             }
+            self.tears.push(Tear { pid, from: unit.start, until: start });
         }
         let times = lane.times(packet);
         let turns = times.is_some_and(|times| lane.turns(self.time, times));

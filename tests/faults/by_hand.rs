@@ -57,7 +57,12 @@ fn play(mode: &str) {
         assert_eq!(answer.json()["accepted"], true);
         watching.join().unwrap()
     });
-    let rules = Rules { silence: STALL_DETECT + Duration::from_secs(1), ..Rules::default() };
+    let again = primary.connections().get(1).and_then(|connection| connection.played);
+    let rules = Rules {
+        silence: STALL_DETECT + Duration::from_secs(1),
+        further: [backup.played(), again],
+        ..Rules::default()
+    };
     let verdict = judge(&recording, &rules, &write_down(name));
     eprintln!(
         "{name}: {:.1} s, plays for {:.1} s, at most {} ms without a byte, asked {}+{} times",

@@ -100,10 +100,19 @@ fn median(steps: &[i64]) -> i64 {
     steps.get(steps.len() / 2).copied().unwrap_or(0)
 }
 
-/// How much more of the stream's time than of real time comes at the start.
-pub(super) fn advance(walk: &Walk) -> Duration {
-    let Some(first) = walk.pcrs.first() else { return Duration::ZERO };
-    let at_start = walk.pcrs.iter().take_while(|point| point.arrived <= first.arrived + START);
+/// How much more of the stream's time than of real time comes where the sources begin: at the start, and where the clock says that it
+/// is another one when a further source has begun to send.
+pub(super) fn advance(walk: &Walk, rules: &Rules) -> Duration {
+    let further = rules.further.iter().flatten().filter_map(|began| {
+        let position = walk.breaks.iter().find(|point| point.arrived > *began)?.position;
+        Some(walk.pcrs.partition_point(|point| point.position < position))
+    });
+    std::iter::once(0).chain(further).map(|begin| advance_from(&walk.pcrs[begin..])).sum()
+}
+
+fn advance_from(pcrs: &[Point]) -> Duration {
+    let Some(first) = pcrs.first() else { return Duration::ZERO };
+    let at_start = pcrs.iter().take_while(|point| point.arrived <= first.arrived + START);
     let leads = at_start.map(|point| {
         let media = u64::try_from(ahead(first.ticks, point.ticks, PCR_WRAP)).unwrap_or(0);
         Duration::from_nanos(media * 1000 / 27).saturating_sub(point.arrived - first.arrived)

@@ -47,6 +47,8 @@ pub(crate) struct Rules {
     pub(crate) leads: Option<Leads>,
     /// Whether all pictures come at one rate.
     pub(crate) has_one_rate: bool,
+    /// When the sources behind the first one began to send.
+    pub(crate) further: [Option<Duration>; 2],
 }
 
 impl Default for Rules {
@@ -60,6 +62,7 @@ impl Default for Rules {
             may_end: false,
             leads: None,
             has_one_rate: true,
+            further: [None; 2],
         }
     }
 }
@@ -188,7 +191,7 @@ pub(crate) fn judge(recording: &Recording, rules: &Rules, path: &Path) -> Verdic
     let wall = end - begin;
     findings.extend(check_stills(recording, rules, &walk));
     if rules.is_complete {
-        findings.extend(check_length(recording, &walk, wall, decoded.plays));
+        findings.extend(check_length(recording, rules, &walk, wall, decoded.plays));
     }
     for finding in &mut findings {
         finding.at = finding.at.min(recording.closed - recording.opened);
@@ -285,12 +288,18 @@ fn ticks_90k(ticks: i64) -> (Duration, &'static str) {
     (Duration::from_nanos(nanos), if ticks < 0 { "behind" } else { "ahead of" })
 }
 
-/// It plays for as long as it took to come, give or take 2 % and what came in advance at the start.
-fn check_length(recording: &Recording, walk: &Walk, wall: Duration, plays: Duration) -> Option<Finding> {
+/// It plays for as long as it took to come, give or take 2 % and what came in advance where a source began.
+fn check_length(
+    recording: &Recording,
+    rules: &Rules,
+    walk: &Walk,
+    wall: Duration,
+    plays: Duration,
+) -> Option<Finding> {
     const PART: u32 = 50;
     /// A picture and a packet of sound at either end.
     const EDGES: Duration = Duration::from_millis(300);
-    let expected = wall + clocks::advance(walk);
+    let expected = wall + clocks::advance(walk, rules);
     let tolerance = (wall / PART).max(EDGES);
     let is_right = plays + tolerance >= expected && plays <= expected + tolerance;
     (!is_right).then(|| {

@@ -382,3 +382,26 @@ fn a_discontinuity_may_be_signalled() {
     let verdict = verdict("signalled", &recording);
     assert!(!verdict.has(Wrong::Continuity), "{:#?}", verdict.lines());
 }
+
+#[test]
+fn what_a_further_source_sends_in_advance_makes_nothing_longer_and_anything_else_does() {
+    const EARLIER: Duration = Duration::from_millis(700);
+    let mut recording = perfect(Make::Primary, 0, LENGTH);
+    let index = later(&mut recording, |packet| packet.pid() == VIDEO && packet.pcr().is_some());
+    packets(&mut recording)[index][5] |= 0x80;
+    let began = recording.arrived(index * PACKET_BYTES);
+    for (at, _) in recording.reads.iter_mut().filter(|(at, _)| *at > began) {
+        *at = began.max(at.saturating_sub(EARLIER));
+    }
+    recording.closed -= EARLIER;
+    let walk = super::walk::walk(&recording);
+    let plays = LENGTH;
+    let (first, last) = recording.span().unwrap();
+    let is_longer = |further| {
+        let rules = Rules { further: [further, None], ..Rules::default() };
+        super::check_length(&recording, &rules, &walk, last - first, plays).is_some()
+    };
+    assert!(is_longer(None));
+    assert!(is_longer(Some(began)), "it began behind that");
+    assert!(!is_longer(Some(began - Duration::from_millis(50))));
+}

@@ -32,6 +32,8 @@ pub(crate) struct Walk {
     pub(crate) opened: Duration,
     /// In ticks of 27 MHz.
     pub(crate) pcrs: Vec<Point>,
+    /// Those of them that are said to be of another clock.
+    pub(crate) breaks: Vec<Point>,
     /// Decoding times of each PID, in ticks of 90 kHz.
     pub(crate) stamps: BTreeMap<u16, Vec<Point>>,
     /// Times of showing of each PID, in ticks of 90 kHz.
@@ -123,7 +125,11 @@ impl Walker<'_> {
         let is_repetition = self.continuity(position, packet);
         let arrived = self.recording.arrived(position);
         if let Some(ticks) = view.pcr().filter(|_| !is_repetition) {
-            self.walk.pcrs.push(Point { position, arrived, ticks });
+            let point = Point { position, arrived, ticks };
+            self.walk.pcrs.push(point);
+            if view.signals() {
+                self.walk.breaks.push(point);
+            }
         }
         if is_repetition {
             return;

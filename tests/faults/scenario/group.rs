@@ -192,6 +192,7 @@ impl Show {
             // What ffmpeg passes on has the clock that it makes.
             leads,
             has_one_rate: self.case.backup.make != Make::Fifty,
+            further: [self.backup.played(), None],
             // A pipe is emptied when it is full, and a child runs when it may.
             batching: Duration::from_millis(if mode == "direct" { 20 } else { 150 }),
             ..usual
