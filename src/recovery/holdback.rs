@@ -195,6 +195,8 @@ struct Lane {
     digest: u64,
     /// The decoding time of its last PES packet, and when that came.
     dts: Option<(Pts, Time)>,
+    /// That, when the clock came last.
+    dts_at_clock: Option<Pts>,
     /// Presentation and decoding times differ somewhere in the stream.
     has_dts: bool,
     /// How often in a row another packet has come with the same counter.
@@ -324,6 +326,12 @@ impl Holdback {
         if turns {
             self.turn(start, 1 << index);
         }
+    }
+
+    /// What is whole waits for streams that have not come to a new time base.
+    #[must_use]
+    pub const fn is_at_joint(&self) -> bool {
+        self.joint.is_some()
     }
 
     /// More has been received, and bytes had been coming for so long since that was last said.
@@ -508,8 +516,17 @@ impl Holdback {
     fn sample(&mut self, start: u64, pcr: Pcr) {
         let ticks = self.last_pcr.replace(pcr).map_or(0, |last| pcr.since(last));
         let passed = self.time.flow - self.sampled.flow;
-        let turns = if self.joint.is_some() { ticks < 0 } else { ticks < -SLIP_TICKS_MAX };
-        if turns || ticks > passed + JUMP_TICKS {
+        // A clock that comes rarely goes as far at once as the streams have gone since.
+        let gone = |lane: &mut Lane| {
+            let (now, _) = lane.dts?;
+            Some(now.since(lane.dts_at_clock.replace(now)?) * 300)
+        };
+        let streams = self.lanes.iter_mut().filter_map(gone).max().unwrap_or(0);
+        let turns = match self.joint {
+            Some(_) => ticks < 0 || ticks > passed + JUMP_TICKS,
+            None => ticks < -SLIP_TICKS_MAX || ticks > passed.max(streams) + JUMP_TICKS,
+        };
+        if turns {
             self.turn(start, CLOCK_BIT);
         }
         self.sampled = self.time;
@@ -590,6 +607,7 @@ impl Lane {
             counter: None,
             digest: 0,
             dts: None,
+            dts_at_clock: None,
             has_dts: false,
             stuck: 0,
         }
@@ -627,6 +645,7 @@ impl Lane {
     /// Whether the times of a PES packet do not follow those of the last one.
     fn turns(&mut self, time: Time, times: PesTimes) -> bool {
         let dts = times.decoding();
+        self.dts_at_clock.get_or_insert(dts);
         let before = self.dts.replace((dts, time));
         let Some((before, at)) = before else { return false };
         let step = dts.since(before) * 300;
@@ -797,6 +816,21 @@ mod tests {
             holdback.set_programme(Some(&programme));
             assert_eq!(released(&mut holdback, &stream), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn a_clock_that_comes_rarely_in_a_burst_is_no_joint() {
+        let mut stream = Stream::default();
+        for at in 0..100 {
+            if at % 36 == 0 {
+                stream.push(Fields { pcr: pcr(at * 40), ..CLOCK }, &[]);
+            }
+            frame(&mut stream, VIDEO, at);
+            frame(&mut stream, AUDIO, at);
+        }
+        let mut holdback = Holdback::new(false, HELD_BYTES_MAX);
+        holdback.set_programme(Some(&with_clock(&[0x1B, 0x0F])));
+        assert_eq!(released(&mut holdback, &stream).last(), Some(&(stream.packets.len() as u64)));
     }
 
     #[test]

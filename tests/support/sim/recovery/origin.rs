@@ -93,9 +93,11 @@ impl Stream {
     }
 
     /// What it does now may end it.
-    pub(crate) fn is_ill(&self) -> bool {
+    pub(crate) fn is_ill(&self, now: Instant) -> bool {
         [self.stalls_until, self.trickles_until, self.flawed_until].iter().any(Option::is_some)
             || !matches!(self.phase, Phase::Sends)
+            // Sound of before a joint plays on, and nothing comes meanwhile.
+            || self.next_at > now + FRAME_TIME
     }
 
     pub(crate) const fn is_over(&self) -> bool {

@@ -63,8 +63,8 @@ pub(super) struct Truth {
     clock: Option<(u32, u8, u64)>,
     decoded: Option<u64>,
     shown: VecDeque<u64>,
-    /// When the last unit of anybody's sound is played, and how long it lasts.
-    heard: Option<(u64, i64)>,
+    /// When the last unit of anybody's sound on each PID is played, and how long it lasts.
+    heard: BTreeMap<u16, (u64, i64)>,
     /// The run's sound has begun late, and whether it had to is not known before its second unit.
     late: Option<Late>,
 }
@@ -165,7 +165,7 @@ impl Truth {
                 Some(companion) if mark.unit > companion && !mark.excuses(companion) => {
                     let wrong =
                         format!("lost: sound begins with {} instead of {companion}, {mark:?}", mark.unit);
-                    if self.heard.is_none() {
+                    if self.heard.is_empty() {
                         return if self.began_at_boundary { Ok(()) } else { Err(wrong) };
                     }
                     self.late = Some(Late { wrong, begins: *mark, gap: 0 });
@@ -218,15 +218,18 @@ impl Truth {
 
     /// A unit of sound, of a source or a filler. A source's may be left out where another's is still playing: the last that was
     /// would have begun before that ends.
-    pub(super) fn sound(&mut self, mark: Option<&Mark>, pes: &PesStart) -> Result<(), String> {
+    pub(super) fn sound(&mut self, mark: Option<&Mark>, pid: u16, pes: &PesStart) -> Result<(), String> {
         let Some(played) = pes.decoded_at() else { return Ok(()) };
-        let heard = self.heard;
+        let since_end = |(last, lasts): &(u64, i64)| ahead(*last, played, PTS_WRAP) - lasts;
+        let silence = self.heard.values().map(since_end).min().unwrap_or(0);
+        let heard = self.heard.get(&pid).copied();
         let step = heard.map_or(0, |(last, _)| ahead(last, played, PTS_WRAP));
         let is_step = (1..=SOUND_LASTS_MAX).contains(&step);
-        self.heard = Some((played, if is_step { step } else { heard.map_or(0, |(_, lasts)| lasts) }));
+        let lasts = if is_step { step } else { heard.map_or(0, |(_, lasts)| lasts) };
+        self.heard.insert(pid, (played, lasts));
         let Some((mut late, mark)) = self.late.take().zip(mark) else { return Ok(()) };
         if mark.run == late.begins.run && mark.unit == late.begins.unit {
-            late.gap = step - heard.map_or(0, |(_, lasts)| lasts);
+            late.gap = silence;
             self.late = Some(late);
             return Ok(());
         }

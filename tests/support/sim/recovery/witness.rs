@@ -145,7 +145,7 @@ impl Witness {
             if pes.id & 0xF0 == 0xE0 {
                 self.truth.picture(&pes)?;
             } else {
-                self.truth.sound(mark.as_ref(), &pes)?;
+                self.truth.sound(mark.as_ref(), pid, &pes)?;
             }
         }
         if let Some(mark) = mark.filter(|mark| mark.of == Of::Video) {
