@@ -248,15 +248,13 @@ impl Feed {
         self.bases = self.bases.wrapping_add(1);
     }
 
-    /// Where pictures do not come for a while the last one says that it is whole, or it is nobody's: one that might go on would be
-    /// waited for until it is too late.
-    pub(crate) fn spoil(&mut self, out: &mut Vec<u8>, flaw: Flaw, for_long: bool) {
+    /// Where pictures do not come for a while the last one says that it is whole: one that might go on would be waited for until it
+    /// is too late.
+    pub(crate) fn spoil(&mut self, out: &mut Vec<u8>, flaw: Flaw) {
         let sound_at = self.sound_at;
         self.finish_units(out);
         self.sound_at = sound_at;
-        if flaw == Flaw::NoPictures && for_long {
-            self.excuse_last();
-        } else if flaw != Flaw::FrozenClock && self.fills() {
+        if flaw != Flaw::FrozenClock && self.fills() {
             self.is_stuffed = true;
             self.next(out);
             let all = self.video_waiting.len();

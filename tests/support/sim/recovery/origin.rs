@@ -13,8 +13,6 @@ const UNSENT_MAX: usize = 512 * 1024;
 const FRAME_TIME: Duration = Duration::from_millis(1000 / RATE);
 /// A source that trickles sends a picture in so many pictures' time.
 const TRICKLE: u32 = 12;
-/// What does not go on for this long, and might, is waited for no longer.
-const UNFINISHED_MAX: Duration = Duration::from_secs(10);
 
 /// So rare is each way of packing a programme that is not the usual one.
 const ODD_ONE_IN: u64 = 6;
@@ -237,9 +235,9 @@ impl Stream {
                     (0..garbage).map(|_| u8::try_from(random.below(0x40)).unwrap()).collect();
                 world.peer_send(self.peer, &garbage);
             }
-            6 => self.spoil(&mut bytes, Flaw::FrozenClock, now, until),
-            7 => self.spoil(&mut bytes, Flaw::NoPictures, now, until),
-            8 => self.spoil(&mut bytes, Flaw::OnlyNull, now, until),
+            6 => self.spoil(&mut bytes, Flaw::FrozenClock, until),
+            7 => self.spoil(&mut bytes, Flaw::NoPictures, until),
+            8 => self.spoil(&mut bytes, Flaw::OnlyNull, until),
             9 => self.feed.jump_to(&mut bytes, true, ticks),
             10 => self.feed.jump_to(&mut bytes, false, ticks),
             11 => {
@@ -268,8 +266,8 @@ impl Stream {
         }
     }
 
-    fn spoil(&mut self, bytes: &mut Vec<u8>, flaw: Flaw, now: Instant, until: Instant) {
-        self.feed.spoil(bytes, flaw, until - now >= UNFINISHED_MAX);
+    fn spoil(&mut self, bytes: &mut Vec<u8>, flaw: Flaw, until: Instant) {
+        self.feed.spoil(bytes, flaw);
         self.flawed_until = Some(until);
     }
 
