@@ -55,6 +55,9 @@ pub(crate) struct Ingest {
     media_before: MediaSeen,
     /// When it was last looked for what may be released.
     looked_at: Option<Instant>,
+    /// Since when what is whole waits for a joint, and what was released last has.
+    joint_since: Option<Instant>,
+    held_since: Option<Instant>,
     /// The end of the table that the holdback goes by.
     held_table: Option<[u8; 4]>,
     unsuitable: Option<SourceError>,
@@ -73,6 +76,8 @@ impl Ingest {
             scanner: ProfileScanner::new(),
             holdback: None,
             looked_at: None,
+            joint_since: None,
+            held_since: None,
             began: None,
             bytes: 0,
             aligned: 0,
@@ -277,7 +282,14 @@ impl Ingest {
         holdback.pass(self.looked_at.replace(now).map_or(Duration::ZERO, |at| (now - at).min(FLOW_GAP_MAX)));
         let bytes = holdback.release(held);
         self.released += bytes as u64;
+        self.held_since = self.joint_since;
+        self.joint_since = holdback.is_at_joint().then(|| self.joint_since.unwrap_or(now));
         bytes
+    }
+
+    /// When what has been released last began to come, if it waited for a joint.
+    pub(crate) const fn held_since(&self) -> Option<Instant> {
+        self.held_since
     }
 
     /// Nothing more comes, as its input has ended, of a stream that a child has put into packets anew.

@@ -14,6 +14,9 @@ impl LiveSession {
     pub(crate) fn release(&mut self, now: Instant, packets: usize, rest: usize) {
         let Some(SourceRun { ingest, .. }) = &mut self.source else { return };
         let bytes = ingest.release(now, &mut self.ring.pending()[..packets]);
+        if let Some(since) = ingest.held_since() {
+            self.splice.has_held(since);
+        }
         self.show(now, bytes, packets - bytes, rest);
     }
 
