@@ -10,13 +10,16 @@ use crate::source::Remux;
 use crate::source::error::SourceError;
 use crate::source::ffmpeg::{self, Detection};
 use crate::source::startup::Verdict;
-use crate::tuner::Source;
+use crate::source::telemetry::component_hint;
+use crate::ts::ComponentState;
+use crate::tuner::{Source, SourceId};
 use crate::uring::{Driver, Hangup};
 
 use super::client::SessionKey;
 use super::core::Core;
 use super::opening::Attempt;
 use super::port::{ChildOwner, ControlRequest, Ticket};
+use super::profiles::stored_profile;
 use super::token::Token;
 use super::upstream::{Io, SourceRun};
 
@@ -27,6 +30,7 @@ const STOP_REPEAT: Duration = Duration::from_secs(1);
 pub(crate) struct Child {
     session: SessionKey,
     run: u32,
+    source: SourceId,
     /// What it is connected to.
     provider: ProviderScope,
     /// When its end was last asked for.
@@ -44,12 +48,15 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     ) -> Result<Ticket, SourceError> {
         let params = &self.params.sources.ffmpeg;
         let Attempt { source, address, sound, .. } = attempt;
+        // Radio that was there before has its cover again.
+        let is_radio =
+            component_hint(&stored_profile(&self.health.book, source)) == ComponentState::AudioOnly;
         let wish = ffmpeg::Run {
             remux,
             detection,
             timestamp_offset: Duration::ZERO,
             sound: *sound,
-            listed: attempt.look.takes_what_is_listed(),
+            listed: attempt.look.takes_what_is_listed() || is_radio,
             program: source.program,
             via: self.via(session),
         };
@@ -66,7 +73,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             return Err(SourceError::spawn("too many requests are waiting for control"));
         }
         let provider = ProviderScope::of(&source.url, source.id.0);
-        self.children.insert(ticket, Child { session, run, provider, stop_asked_at: None });
+        self.children
+            .insert(ticket, Child { session, run, source: source.id, provider, stop_asked_at: None });
         Ok(ticket)
     }
 
@@ -77,7 +85,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             Ok(pipe) => pipe,
             Err(reason) => {
                 self.children.remove(&ticket);
-                self.open_awaited(session);
+                self.open_all_awaited();
                 if self.source_of(session, run).is_some() {
                     self.source_failed(session, &SourceError::spawn(reason));
                 }
@@ -100,7 +108,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
 
     pub(crate) fn on_child_ended(&mut self, ticket: Ticket, exit: ChildExit, stderr_tail: &str) {
         let Some(child) = self.children.remove(&ticket) else { return };
-        self.open_awaited(child.session);
+        self.open_all_awaited();
         let Some(source) = self.source_of(child.session, child.run) else { return };
         if source.selected_at.is_some() {
             // The pipe may still hold what it wrote last; the end of the pipe is the end of the source.
@@ -116,10 +124,13 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         self.on_verdict(child.session, verdict);
     }
 
-    /// True while a child of the session that is to end may still be connected to the provider of this source.
+    /// True while a child that is to end may still be connected to this source, or, when it is of the same session, to its provider.
+    /// The source of a viewer that comes right back is often one that allows a single connection.
     pub(crate) fn is_child_ending(&self, session: SessionKey, source: &Source) -> bool {
         let provider = ProviderScope::of(&source.url, source.id.0);
-        let is_one = |child: &Child| child.session == session && child.provider == provider;
+        let is_one = |child: &Child| {
+            child.source == source.id || child.session == session && child.provider == provider
+        };
         self.children.values().any(|child| child.stop_asked_at.is_some() && is_one(child))
     }
 

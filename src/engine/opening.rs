@@ -157,7 +157,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         log::info!("{}", line.field("source_id", attempt.source.id.0).field("stream_url", url));
     }
 
-    /// Opens a source, as soon as nothing else of the session is connected to its provider.
+    /// Opens a source, as soon as no child that is to end is connected to it any more, and none of the session to its provider.
     fn open(&mut self, session: SessionKey, attempt: Attempt, opening: Opening) {
         if !self.is_child_ending(session, &attempt.source) {
             return self.open_now(session, attempt, opening);
@@ -169,8 +169,17 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         self.arm(session);
     }
 
+    /// A child has ended: begins the attempts that have waited for that.
+    pub(crate) fn open_all_awaited(&mut self) {
+        let waiting = self.sessions.iter().filter(|(_, live)| live.awaited.is_some());
+        let waiting: Vec<_> = waiting.map(|(session, _)| session).collect();
+        for session in waiting {
+            self.open_awaited(session);
+        }
+    }
+
     /// Begins the attempt that waits, if it need not wait any longer.
-    pub(crate) fn open_awaited(&mut self, session: SessionKey) {
+    fn open_awaited(&mut self, session: SessionKey) {
         let Some(live) = self.sessions.get(session) else { return };
         let Some(awaited) = &live.awaited else { return };
         if awaited.until > self.now && self.is_child_ending(session, &awaited.attempt.source) {

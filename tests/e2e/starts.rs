@@ -43,7 +43,8 @@ fn radio_at_its_own_rate_is_heard_within_two_seconds() {
     let cover =
         "-f lavfi -i testsrc=size=64x64:duration=0.04 -map 0 -map 1 -c:v png -disposition:v attached_pic";
     let upstream = Upstream::start();
-    let mut daemon = Daemon::start(&[("SESSION_IDLE_TIMEOUT", "0")]);
+    let mut daemons = ["auto", "ffmpeg-copy"]
+        .map(|mode| Daemon::start(&[("STREAM_MODE", mode), ("SESSION_IDLE_TIMEOUT", "0")]));
     for (number, arguments, ending) in [
         ("100", "-c:a libmp3lame -b:a 128k -id3v2_version 0 -write_xing 0".to_owned(), "mp3"),
         ("101", format!("{cover} -c:a libmp3lame -b:a 96k -id3v2_version 3"), "mp3"),
@@ -55,14 +56,18 @@ fn radio_at_its_own_rate_is_heard_within_two_seconds() {
             sound.drain(..1001);
         }
         upstream.offer(&format!("/file/{number}"), sound, PROGRAMME);
-        daemon.channel(number, &[upstream.url(&format!("/file/{number}"))]);
-        let watch = Stopwatch::start();
-        let mut viewer = daemon.open(&format!("/auto/v{number}"));
-        let mut recording = viewer.read(LONG).unwrap();
-        assert!(watch.elapsed() < FIRST_SOUND, "{number}: {:?}", watch.elapsed());
-        recording.extend(viewer.watch(Duration::from_secs(1)));
-        let findings = judge(&recording);
-        assert!(findings.packets > 40 && findings.faults() == 0, "{number}: {findings:?}");
+        // Without a word about what it is ffmpeg looks at sound that begins inside a frame for long.
+        let is_told = number == "101";
+        for daemon in daemons.iter_mut().take(if is_told { 2 } else { 1 }) {
+            daemon.channel(number, &[upstream.url(&format!("/file/{number}"))]);
+            let watch = Stopwatch::start();
+            let mut viewer = daemon.open(&format!("/auto/v{number}"));
+            let mut recording = viewer.read(LONG).unwrap();
+            assert!(watch.elapsed() < FIRST_SOUND, "{number}: {:?}", watch.elapsed());
+            recording.extend(viewer.watch(Duration::from_secs(1)));
+            let findings = judge(&recording);
+            assert!(findings.packets > 40 && findings.faults() == 0, "{number}: {findings:?}");
+        }
     }
 }
 

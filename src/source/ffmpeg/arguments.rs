@@ -202,12 +202,12 @@ fn input_flags(remux: Remux, params: &Params) -> String {
 fn mapping(list: &mut List<'_>, run: &Run) {
     let of_programme = run.program.map_or_else(String::new, |program| format!("p:{program}:"));
     let kinds: &[&str] = match (run.remux, run.sound, run.program) {
-        // A cover is no picture of a programme.
+        // A cover is no picture of a programme: sound would wait for the next one.
         (_, Some(_), _) => &["a:0"],
-        (Remux::Copy, None, None) if run.listed => &["v:0", "a:0"],
+        (Remux::Copy, None, None) if run.listed => &["V:0", "a:0"],
         (Remux::Copy, None, None) => &[],
         (Remux::Copy, None, Some(_)) => &["v", "a", "s"],
-        (Remux::Transcode, None, _) => &["v:0", "a:0"],
+        (Remux::Transcode, None, _) => &["V:0", "a:0"],
     };
     for kind in kinds {
         list.option("-map", format!("0:{of_programme}{kind}?"));
@@ -326,7 +326,7 @@ libx264 AVOptions:
             line_with("udp://@239.0.0.1:1", &recovery, &params, NEW),
             "-hide_banner -loglevel warning -nostdin -readrate 1 -readrate_catchup 1.75 \
              -readrate_initial_burst 10 -buffer_size 65536 -probesize 1000000 -analyzeduration 1500000 \
-             -rw_timeout 3000000 -fflags +discardcorrupt -i udp://@239.0.0.1:1 -map 0:v:0? -map 0:a:0? \
+             -rw_timeout 3000000 -fflags +discardcorrupt -i udp://@239.0.0.1:1 -map 0:V:0? -map 0:a:0? \
              -c:v libx264 -preset veryfast -tune zerolatency -c:a aac -ar 48000 -ac 2 \
              -output_ts_offset 90.001235 -f mpegts pipe:1"
         );
@@ -455,7 +455,7 @@ libx264 AVOptions:
     #[test]
     fn what_is_listed_is_taken_though_nothing_of_it_has_come() {
         for (listed, program, expected) in [
-            (true, None, "-i http://h/1 -map 0:v:0? -map 0:a:0? -c copy"),
+            (true, None, "-i http://h/1 -map 0:V:0? -map 0:a:0? -c copy"),
             (false, None, "-i http://h/1 -c copy"),
             (true, Some(2), "-i http://h/1 -map 0:p:2:v? -map 0:p:2:a? -map 0:p:2:s? -c copy"),
         ] {

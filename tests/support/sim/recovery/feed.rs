@@ -201,6 +201,8 @@ pub(crate) struct Feed {
     sound_at: u64,
     /// So many pictures are left of a part whose sound has ended.
     silent_pictures: Option<u64>,
+    /// They do not for now.
+    is_stuffed: bool,
     /// Media time of the pictures that have begun, since the run began.
     pub(crate) pictures: u64,
 }
@@ -229,6 +231,7 @@ impl Feed {
             sound_waiting: VecDeque::new(),
             sound_at: 0,
             silent_pictures: None,
+            is_stuffed: false,
             pictures: 0,
         }
     }
@@ -245,10 +248,17 @@ impl Feed {
         self.bases = self.bases.wrapping_add(1);
     }
 
+    /// Where pictures do not come for a while the last one says that it is whole, or it is nobody's: one that might go on would be
+    /// waited for until it is too late.
     pub(crate) fn spoil(&mut self, out: &mut Vec<u8>, flaw: Flaw, for_long: bool) {
         self.finish_units(out);
         if flaw == Flaw::NoPictures && for_long {
             self.excuse_last();
+        } else if flaw != Flaw::FrozenClock && self.fills() {
+            self.is_stuffed = true;
+            self.next(out);
+            self.finish_units(out);
+            self.is_stuffed = false;
         }
         self.flaw = flaw;
         self.frozen = self.clock();
@@ -266,7 +276,7 @@ impl Feed {
 
     /// Its pictures end with a full packet, as one in 184 does. All others say so by a last packet that is stuffed.
     fn fills(&self) -> bool {
-        self.run.is_multiple_of(FILLED_ONE_IN)
+        self.run.is_multiple_of(FILLED_ONE_IN) && !self.is_stuffed
     }
 
     /// Its make-up is another one, from where no picture that has begun is shown behind the next one. The time that this takes,

@@ -371,7 +371,7 @@ impl Story {
             let standing = self.watchers.iter().find(|watcher| !watcher.is_fickle() && still(watcher));
             let standing = standing.map(|watcher| (watcher.channel, watcher.live_at.map(|at| now - at)));
             moving = if standing.is_none() { moving + 1 } else { 0 };
-            if moving == 1 && !self.streams.iter().any(Stream::is_ill) {
+            if moving > 0 && self.is_settled() {
                 // Whoever sees the picture now sees it until it goes.
                 for watcher in self.watchers.iter_mut().filter(|watcher| !watcher.is_fickle()) {
                     watcher.promise(Promise { lasts: true, ..watcher.promised() });
@@ -384,6 +384,14 @@ impl Story {
             }
         }
         Ok(())
+    }
+
+    /// Every source that is read is well, and shown: none is being started in the place of another.
+    fn is_settled(&self) -> bool {
+        let shown = |run: u32| {
+            self.watchers.iter().any(|watcher| !watcher.is_fickle() && watcher.live_run() == Some(run))
+        };
+        self.streams.iter().all(|stream| !stream.is_ill() && shown(stream.run))
     }
 
     /// The process is stopped for a while, and its sources go on: nobody is blamed for that, and nobody thrown out.

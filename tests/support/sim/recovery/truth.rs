@@ -57,6 +57,8 @@ pub(super) struct Truth {
     added: BTreeMap<(u32, u8), Added>,
     /// The viewer has seen all there was since it has seen any of the run: it has not just come, nor was it moved forward.
     is_continuous: bool,
+    /// It has come where a run begins behind another's end: sound of it may have been left out for those who were there before.
+    pub(super) began_at_boundary: bool,
     /// The last clock, as its source had it: in which time base, and when.
     clock: Option<(u32, u8, u64)>,
     decoded: Option<u64>,
@@ -146,7 +148,9 @@ impl Truth {
     fn first(&mut self, mark: &Mark) -> Result<(), String> {
         match mark.of {
             Of::Video | Of::Clock => {
-                if !mark.is_key || mark.part > 0 {
+                // Whoever came when there was only sound begins with that, and sees a picture with the next that needs no other.
+                let is_with_sound = !self.is_continuous && self.sound.is_some() && mark.part == 0;
+                if (!mark.is_key || mark.part > 0) && !is_with_sound {
                     return Err(format!("entry: nobody can begin with {mark:?}"));
                 }
                 self.companion = Some(mark.companion);
@@ -162,7 +166,7 @@ impl Truth {
                     let wrong =
                         format!("lost: sound begins with {} instead of {companion}, {mark:?}", mark.unit);
                     if self.heard.is_none() {
-                        return Err(wrong);
+                        return if self.began_at_boundary { Ok(()) } else { Err(wrong) };
                     }
                     self.late = Some(Late { wrong, begins: *mark, gap: 0 });
                     Ok(())

@@ -148,6 +148,11 @@ impl Watcher {
         self.comes_at = at;
     }
 
+    /// The run of the source that it is shown.
+    pub(crate) fn live_run(&self) -> Option<u32> {
+        self.visit.as_ref().and_then(|visit| visit.witness.live_run())
+    }
+
     /// It is there since then and has seen no picture of a source.
     pub(crate) fn dark_since(&self) -> Option<Instant> {
         let visit = self.visit.as_ref().filter(|visit| visit.witness.live_at.is_none());

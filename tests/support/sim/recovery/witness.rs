@@ -108,6 +108,9 @@ impl Witness {
         if self.packets == 0 && pid != 0 {
             return Err(format!("the stream begins with PID {pid:#x}, not with a PAT"));
         }
+        if self.packets == 0 {
+            self.truth.began_at_boundary = view.signals();
+        }
         if pid == NULL_PID {
             return Ok(());
         }
