@@ -244,6 +244,7 @@ impl Lanes {
             pending,
             in_order,
             next_shown: histories.shown(now),
+            closed: lead.closed,
             histories,
             reanchorings: self.reanchorings,
             ..Self::default()
