@@ -421,7 +421,8 @@ impl Holdback {
 
     /// A stream, or the clock, has come to a new time base with what begins here.
     fn turn(&mut self, start: u64, bit: u64) {
-        if let Some(joint) = &mut self.joint {
+        // One to which all have come is as good as over.
+        if let Some(joint) = self.joint.as_mut().filter(|joint| joint.waits != 0) {
             if joint.waits & bit != 0 {
                 joint.waits &= !bit;
                 joint.until = start;
@@ -814,6 +815,22 @@ mod tests {
             holdback.set_programme(Some(&programme));
             assert_eq!(released(&mut holdback, &stream), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn a_time_base_that_begins_before_anything_was_let_go_of_the_last_is_one_too() {
+        let mut stream = Stream::default();
+        for at in [5, 6, 3, 4, 1, 2] {
+            frame(&mut stream, VIDEO, at);
+            frame(&mut stream, AUDIO, at);
+        }
+        let mut holdback = Holdback::new(false, HELD_BYTES_MAX);
+        holdback.set_programme(Some(&programme(&[0x0F, 0x0F])));
+        let (first, last) = stream.packets.split_at(9);
+        first.iter().for_each(|packet| holdback.packet(packet));
+        assert_eq!(holdback.releasable() / 188, 8, "the third waits for its second stream");
+        last.iter().for_each(|packet| holdback.packet(packet));
+        assert_eq!(holdback.releasable() / 188, 12);
     }
 
     #[test]
