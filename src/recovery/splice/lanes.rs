@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::base::Instant;
 use crate::recovery::splice::lead::{Lead, Order};
-use crate::recovery::splice::outlook::{self, Behind, ClockBefore, Outlook, Stream, Turn, is_hole};
+use crate::recovery::splice::outlook::{self, Behind, ClockBefore, Opened, Outlook, Stream, Turn, is_hole};
 use crate::recovery::splice::stamps::{ClockNow, Histories, STRANGER_TICKS, further, pts_ticks};
 use crate::recovery::splice::tracks::{Tracks, Written};
 use crate::ts::{Packet, Pcr, PesRest, PesTimes, Pid, Pts, StreamKind};
@@ -82,6 +82,8 @@ pub(super) struct Lane {
     pub(super) stamped: Option<PesTimes>,
     /// Presentation and decoding times differ somewhere in the stream.
     has_dts: bool,
+    /// The most that pictures which only say when they are shown have stepped back.
+    back: i64,
     /// Where decoders may begin is said somewhere in the stream.
     has_entries: bool,
     /// Of a stream that is neither pictures nor sound.
@@ -291,6 +293,7 @@ impl Lanes {
                     lead: None,
                     stamped: None,
                     has_dts: false,
+                    back: 0,
                     has_entries: false,
                     data: None,
                 },
@@ -427,7 +430,10 @@ impl Lanes {
         // Two pictures of one time are the source's own doing.
         let same = kind == StreamKind::Video && lane.came.is_some_and(|came| came.dts == dts);
         let frame = track.cadence.lasts(kind).unwrap_or(1);
-        let place = self.place(moment, index, times, frame);
+        let place = match self.place(moment, index, times, frame) {
+            Place::Own if self.steps_back_with_others(moment, tracks, index, begun, frame) => Place::Fresh,
+            place => place,
+        };
         let lane = &mut self.lanes[index];
         match place {
             Place::Own => {}
@@ -469,6 +475,35 @@ impl Lanes {
             }
         }
         Some(out)
+    }
+
+    /// A picture that only says when it is shown steps back further than any so far, and others step back with it: it is not one
+    /// that is shown before others, but of another time base.
+    fn steps_back_with_others(
+        &mut self,
+        moment: Moment,
+        tracks: &Tracks,
+        index: usize,
+        begun: Begun<'_>,
+        frame: i64,
+    ) -> bool {
+        let lane = &self.lanes[index];
+        let Some(came) = lane.came.filter(|_| lane.reordered(begun.times)) else { return false };
+        let step = begun.times.decoding().since(came.dts);
+        if step >= 0 || -step <= lane.back || self.in_order {
+            return false;
+        }
+        let opening = Opening { pcr_pid: begun.pcr_pid, pcr: moment.stray, jump: Some(step - frame) };
+        let look = self.look(moment, tracks, Some((index, begun)), opening, begun.behind.packets());
+        let others = self.lanes.iter().zip(&look.turns).enumerate();
+        let follow = |(at, (lane, turn)): (usize, (&Lane, &Option<Turn>))| {
+            at != index && turn.is_some() && lane.came.is_some()
+        };
+        if others.into_iter().any(follow) && !look.goes_on() {
+            return true;
+        }
+        self.lanes[index].back = -step;
+        false
     }
 
     /// Remembers what has come.
@@ -785,7 +820,9 @@ impl Lanes {
             ClockBefore { pid: pcr_pid, came: moment.came, written: moment.clock.map(|clock| clock.written) };
         let video = self.lanes.iter().find(|lane| lane.kind == StreamKind::Video);
         let after = video.map_or(0, lasts) + self.soonest.map_or(0, |ticks| ticks.max(0));
-        look.look(moment.now, &mut streams, clock, jump, packets, after);
+        let at = opener.map(|(_, begun)| begun.times.decoding()).or_else(|| pcr.map(Pcr::to_pts));
+        let Some(at) = at else { return look };
+        look.look(moment.now, &mut streams, clock, Opened { at, jump }, packets, after);
         if let Some(first) = look.lead.video
             && let Some(dts) = first.dts
             && self.closed.is_some_and(|closed| first.pts.since(dts) <= closed)

@@ -63,19 +63,27 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    /// Whether a unit is of the new time base, to which times jump by so much, as far as that is known.
-    fn turns(&self, times: PesTimes, jump: Option<i64>) -> bool {
+    /// Whether a unit is of the new time base.
+    fn turns(&self, times: PesTimes, opened: Opened) -> bool {
         let Some(came) = self.came else { return true };
-        let step = times.decoding().since(came);
-        let off = step - self.frame;
-        let is_nearer = jump.map(|jump| (off - jump).abs() < off.abs());
-        match (jump, is_nearer) {
-            (Some(jump), Some(is_nearer)) if jump.abs() > 2 * APART_TICKS_MAX => is_nearer,
-            (_, is_nearer) => {
-                is_nearer == Some(true) || is_hole(step, self.frame) || (step < 0 && !self.reordered)
-            }
+        let (dts, due) = (times.decoding(), came.plus(self.frame));
+        let off = dts.since(due);
+        if opened.at.since(due).abs() > 2 * APART_TICKS_MAX {
+            return dts.since(opened.at).abs() < off.abs();
         }
+        let is_nearer = opened.jump.is_some_and(|jump| (off - jump).abs() < off.abs());
+        let step = dts.since(came);
+        is_nearer || is_hole(step, self.frame) || (step < 0 && !self.reordered)
     }
+}
+
+/// What a time base begins with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Opened {
+    /// Its first time, of a unit or of the clock.
+    pub(super) at: Pts,
+    /// How much later that is than what was due, where that is known.
+    pub(super) jump: Option<i64>,
 }
 
 /// The run's clock, as it is there.
@@ -114,7 +122,7 @@ pub(super) struct Outlook {
 }
 
 impl Outlook {
-    /// A time base begins, which is this much later than what was due, if that is known. `lead` is what has come of its clock.
+    /// A time base begins. `lead` is what has come of its clock.
     pub(super) fn new(lead: Lead, streams: usize, histories: Histories) -> Self {
         Self {
             lead,
@@ -147,7 +155,7 @@ impl Outlook {
         now: Instant,
         streams: &mut [Stream],
         clock: ClockBefore,
-        jump: Option<i64>,
+        opened: Opened,
         packets: impl Iterator<Item = Packet<'a>>,
         after: i64,
     ) {
@@ -159,7 +167,7 @@ impl Outlook {
                 && let Some(pcr) = packet.adaptation_field().and_then(AdaptationField::pcr)
             {
                 let step = came.map_or(0, |came| pcr.since(came) / 300);
-                let turns = match jump {
+                let turns = match opened.jump {
                     Some(jump) if jump.abs() > APART_TICKS_MAX => (step - jump).abs() < step.abs(),
                     Some(_) | None => !(0..=CLOCK_TICKS_MAX).contains(&step),
                 };
@@ -180,7 +188,7 @@ impl Outlook {
                 if stream.kind == StreamKind::Video {
                     self.order.saw(times);
                 }
-            } else if stream.kind != StreamKind::Other && stream.turns(times, jump) {
+            } else if stream.kind != StreamKind::Other && stream.turns(times, opened) {
                 let stream = *stream;
                 self.saw(index, stream, times);
             } else {
