@@ -259,7 +259,8 @@ const ODD: &[(&str, Make)] = &[
         mux(&each(short(), VIDEO, rare), &usual())
     }),
     ("odd_times_of_sound_rare", || {
-        let rare = |index: usize, piece: &mut Piece| piece.pts = piece.pts.filter(|_| index % 10 == 0);
+        let rare =
+            |index: usize, piece: &mut Piece| piece.pts = piece.pts.filter(|_| index.is_multiple_of(10));
         mux(&each(short(), SOUND_PID, rare), &usual())
     }),
     ("odd_sound_with_both_times", || {
