@@ -436,7 +436,7 @@ impl Lanes {
         let frame = track.cadence.lasts(kind).unwrap_or(1);
         let place = match self.place(moment, index, times, frame) {
             Place::Own if self.steps_back_with_others(moment, tracks, index, begun, frame) => Place::Fresh,
-            place => place,
+            place @ (Place::Own | Place::Newest | Place::Fresh | Place::Stray) => place,
         };
         let lane = &mut self.lanes[index];
         match place {
