@@ -14,6 +14,7 @@ use crate::source::profile::ProfileScanner;
 use crate::source::sniff::{Body, Sniffer};
 use crate::source::startup::{Programme, Seen, Verdict};
 use crate::source::watch::{self, Watch};
+use crate::source::{Opening, Remux};
 use crate::ts::{self, Aligned, Aligner, Codec, EntryPoint, Grade, Inspector, MediaSeen};
 use crate::uring::Driver;
 
@@ -53,8 +54,8 @@ pub(crate) struct Ingest {
     last_fallback: Option<(EntryPoint, MediaSeen)>,
     /// The programme that lies before the first entry point.
     media_before: MediaSeen,
-    /// When it was last looked for what may be released.
-    looked_at: Option<Instant>,
+    /// When something has come last.
+    came_at: Option<Instant>,
     /// Since when what is whole waits for a joint, and what was released last has.
     joint_since: Option<Instant>,
     held_since: Option<Instant>,
@@ -75,7 +76,7 @@ impl Ingest {
             pacer: Pacer::new(pace),
             scanner: ProfileScanner::new(),
             holdback: None,
-            looked_at: None,
+            came_at: None,
             joint_since: None,
             held_since: None,
             began: None,
@@ -275,11 +276,16 @@ impl Ingest {
         }
     }
 
+    /// What is taken next has come now.
+    fn came(&mut self, now: Instant) {
+        let Some(holdback) = &mut self.holdback else { return };
+        holdback.pass(self.came_at.replace(now).map_or(Duration::ZERO, |at| (now - at).min(FLOW_GAP_MAX)));
+    }
+
     /// Releases what viewers may have of `held`, the first held bytes at hand, and says how much that is; its packets may have
     /// changed their order then.
     pub(crate) fn release(&mut self, now: Instant, held: &mut [u8]) -> usize {
         let Some(holdback) = &mut self.holdback else { return 0 };
-        holdback.pass(self.looked_at.replace(now).map_or(Duration::ZERO, |at| (now - at).min(FLOW_GAP_MAX)));
         let bytes = holdback.release(held);
         self.released += bytes as u64;
         self.held_since = self.joint_since;
@@ -292,10 +298,17 @@ impl Ingest {
         self.held_since
     }
 
-    /// Nothing more comes, as its input has ended, of a stream that a child has put into packets anew.
-    pub(crate) fn doubt_last_picture(&mut self) {
+    /// The stream is one that a child puts into packets anew.
+    const fn doubt_ends(&mut self) {
         if let Some(holdback) = &mut self.holdback {
-            holdback.doubt_last_picture();
+            holdback.doubt_ends();
+        }
+    }
+
+    /// The stream has ended by itself.
+    pub(crate) fn has_ended(&mut self) {
+        if let Some(holdback) = &mut self.holdback {
+            holdback.has_ended();
         }
     }
 
@@ -360,6 +373,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         live.stats.last_byte_at = Some(now);
         let held = usize::try_from(ingest.held()).expect("less than the ring");
         let pending = &mut live.ring.pending()[..offset + count];
+        ingest.came(now);
         let aligned = ingest.take(&mut pending[held..], offset - held);
         let unsuitable = ingest.take_unsuitable();
         live.release(now, held + aligned.packets_bytes, aligned.rest_bytes);
@@ -380,6 +394,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         live.stats.bytes_read += count as u64;
         live.stats.last_byte_at = Some(now);
         ingest.began.get_or_insert(now);
+        ingest.came(now);
         staging.look(ingest, count);
         if let Some(error) = ingest.take_unsuitable() {
             return self.source_failed(session, &error);
@@ -433,6 +448,10 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             // Beside what is pending there is always room for those who read.
             let held_bytes_max = live.ring.capacity() / 4;
             source.ingest.start_from(staging.position(), staging.packets(), is_first, held_bytes_max);
+            // A child that encodes has decoded what it was given, and what it writes is whole.
+            if source.opening == Opening::Ffmpeg(Remux::Copy) {
+                source.ingest.doubt_ends();
+            }
         }
         let watch = watch::Params { stall_detect: self.params.session.stall_detect, content: true };
         let began = source.ingest.began.unwrap_or(self.now);

@@ -11,7 +11,7 @@ use crate::source::error::{Kind, SourceError};
 use crate::source::sniff::{Body, Sniffer, Sound};
 use crate::source::startup::{self, Startup};
 use crate::source::watch::Stall;
-use crate::source::{Mode, Opening, Remux, direct, list, mode};
+use crate::source::{Mode, Opening, direct, list, mode};
 use crate::tuner::Source;
 use crate::uring::{Driver, Hangup};
 
@@ -336,10 +336,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             return;
         };
         if source.selected_at.is_some() {
-            // A child that encodes has decoded what it was given, and what it writes is whole.
-            if source.opening == Opening::Ffmpeg(Remux::Copy) {
-                source.ingest.doubt_last_picture();
-            }
+            source.ingest.has_ended();
             self.note_error(session, "source ended".to_owned());
             self.tell_lost(session, None);
             self.session_event(session, SessionEvent::SourceLost { cause: Lost::Eof });

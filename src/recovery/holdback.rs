@@ -169,6 +169,11 @@ impl Habits {
         }
     }
 
+    /// Whether the next is known to come sooner than what is silent has ended.
+    const fn are_soon(self) -> bool {
+        self.seen >= SEEN_MIN && self.apart < ENDED_AFTER
+    }
+
     /// How long its stream can be silent and go on; `None` when that is not known.
     fn silence_max(self) -> Option<i64> {
         (self.seen >= SEEN_MIN).then_some(self.apart * STUCK_AFTER_CADENCES)
@@ -216,9 +221,13 @@ pub struct Holdback {
     bytes_max: u64,
     /// Nothing is held back before the first picture is whole.
     at_once: bool,
+    /// Who has put it into packets may have been given part of the last picture.
+    is_repacked: bool,
     last_pcr: Option<Pcr>,
     /// When that came.
     sampled: Time,
+    /// When one has last not been behind the one before.
+    slipped: Option<Time>,
     time: Time,
     condemned: Vec<Condemned>,
     /// When there are too many the oldest goes: what it says is said nowhere then.
@@ -243,8 +252,10 @@ impl Holdback {
             releasable: 0,
             bytes_max: bytes_max.min(HELD_BYTES_MAX),
             at_once,
+            is_repacked: false,
             last_pcr: None,
             sampled: Time::default(),
+            slipped: None,
             time: Time::default(),
             condemned: Vec::new(),
             tears: Vec::with_capacity(TEARS_MAX),
@@ -334,15 +345,15 @@ impl Holdback {
         self.joint.is_some()
     }
 
-    /// More has been received, and bytes had been coming for so long since that was last said.
+    /// Bytes had been coming for so long since that was last said, and what comes now follows.
     pub fn pass(&mut self, flow: Duration) {
         self.time.flow += i64::try_from(flow.as_micros()).map_or(0, |micros| micros * 27);
-        self.judge();
     }
 
     /// The end of what may be shown, in the run. Never less than before.
     #[must_use]
     pub fn releasable(&mut self) -> u64 {
+        self.judge();
         if self.at_once {
             self.releasable = self.position;
             return self.releasable;
@@ -395,10 +406,15 @@ impl Holdback {
         shown
     }
 
-    /// Who has put the run into packets anew had an input that has ended. When that was in the middle of a picture, what there is of
-    /// it looks whole.
-    pub fn doubt_last_picture(&mut self) {
-        let pictures = self.lanes.iter_mut().filter(|lane| lane.video).filter_map(|lane| lane.unit.as_mut());
+    /// The run is put into packets anew on its way here: where that ends in the middle of a picture, what there is of it looks whole.
+    pub const fn doubt_ends(&mut self) {
+        self.is_repacked = true;
+    }
+
+    /// The run has ended by itself. Where its ends are doubted that may have been in the middle of the last picture.
+    pub fn has_ended(&mut self) {
+        let pictures = self.lanes.iter_mut().filter(|lane| self.is_repacked && lane.video);
+        let pictures = pictures.filter_map(|lane| lane.unit.as_mut());
         for unit in pictures.filter(|unit| unit.rest == PesRest::Perhaps) {
             unit.rest = PesRest::More;
         }
@@ -426,7 +442,8 @@ impl Holdback {
 
     /// A stream, or the clock, has come to a new time base with what begins here.
     fn turn(&mut self, start: u64, bit: u64) {
-        if let Some(joint) = &mut self.joint {
+        // One to which all have come is as good as over.
+        if let Some(joint) = self.joint.as_mut().filter(|joint| joint.waits != 0) {
             if joint.waits & bit != 0 {
                 joint.waits &= !bit;
                 joint.until = start;
@@ -436,8 +453,16 @@ impl Holdback {
         let time = self.time;
         let goes_on = |lane: &Lane| lane.dts.is_some() && time.since(lane.last) <= SILENT_AFTER;
         let others = (0..).zip(&self.lanes).filter(|(_, lane)| goes_on(lane));
-        let waits = others.fold(CLOCK_BIT, |bits, (index, _)| bits | 1 << index) & !bit;
+        let clock = if self.awaits_clock() { CLOCK_BIT } else { 0 };
+        let waits = others.fold(clock, |bits, (index, _)| bits | 1 << index) & !bit;
         self.joint = Some(Joint { from: start, until: start, began: time, waits });
+    }
+
+    /// Whether the clock is still to come to a time base that begins now. There may be none, and one that stands, or has stepped back
+    /// by so little that it might be the same, has come to it as like as not.
+    fn awaits_clock(&self) -> bool {
+        let has_slipped = self.slipped.is_some_and(|slipped| self.time.since(slipped) <= JOINT_TICKS_MAX);
+        self.last_pcr.is_some() && !has_slipped
     }
 
     fn censor(&self, packets: &mut [PacketBytes]) {
@@ -514,7 +539,10 @@ impl Holdback {
     }
 
     fn sample(&mut self, start: u64, pcr: Pcr) {
-        let ticks = self.last_pcr.replace(pcr).map_or(0, |last| pcr.since(last));
+        let Some(ticks) = self.last_pcr.replace(pcr).map(|last| pcr.since(last)) else {
+            self.sampled = self.time;
+            return;
+        };
         let passed = self.time.flow - self.sampled.flow;
         // A clock that comes rarely goes as far at once as pictures have gone since; sound that reaches further is often sent before
         // the clock jumps.
@@ -531,6 +559,9 @@ impl Holdback {
             self.turn(start, CLOCK_BIT);
         }
         self.sampled = self.time;
+        if ticks <= 0 {
+            self.slipped = Some(self.time);
+        }
         if (1..=CLOCK_STEP_MAX).contains(&ticks) {
             self.time.clock += ticks;
             self.judge();
@@ -545,6 +576,9 @@ impl Holdback {
             let Some(unit) = &mut lane.unit else { continue };
             let silence = time.since(lane.last);
             let usual = lane.habits.silence_max();
+            // The next picture is overdue: this may be the last one.
+            let is_doubted = self.is_repacked && lane.video && lane.habits.are_soon();
+            let ended_after = if is_doubted { STUCK_AFTER } else { ENDED_AFTER };
             match unit.wait {
                 Wait::Nothing => {}
                 Wait::Alone => {
@@ -554,7 +588,7 @@ impl Holdback {
                         lane.unit = None;
                     }
                 }
-                Wait::All if unit.rest == PesRest::Perhaps && silence >= ENDED_AFTER => {
+                Wait::All if unit.rest == PesRest::Perhaps && silence >= ended_after => {
                     lane.unit = None;
                     self.whole_units += 1;
                 }
@@ -832,6 +866,40 @@ mod tests {
         let mut holdback = Holdback::new(false, HELD_BYTES_MAX);
         holdback.set_programme(Some(&with_clock(&[0x1B, 0x0F])));
         assert_eq!(released(&mut holdback, &stream).last(), Some(&(stream.packets.len() as u64)));
+    }
+
+    #[test]
+    fn a_time_base_that_begins_before_anything_was_let_go_of_the_last_is_one_too() {
+        let mut stream = Stream::default();
+        for at in [5, 6, 3, 4, 1, 2] {
+            frame(&mut stream, VIDEO, at);
+            frame(&mut stream, AUDIO, at);
+        }
+        let mut holdback = Holdback::new(false, HELD_BYTES_MAX);
+        holdback.set_programme(Some(&programme(&[0x0F, 0x0F])));
+        let (first, last) = stream.packets.split_at(9);
+        first.iter().for_each(|packet| holdback.packet(packet));
+        assert_eq!(holdback.releasable() / 188, 8, "the third waits for its second stream");
+        last.iter().for_each(|packet| holdback.packet(packet));
+        assert_eq!(holdback.releasable() / 188, 12);
+    }
+
+    #[test]
+    fn a_clock_that_has_hardly_stepped_back_or_is_not_there_is_not_waited_for() {
+        // Two streams of sound, the first with the clock.
+        for (pcr_pid, back) in [(Some(VIDEO.pid), 2), (None, 2), (None, 3)] {
+            let mut stream = Stream::default();
+            for at in [0, 1, 2, 3, 4 - back, 5 - back] {
+                frame(&mut stream, VIDEO, at);
+                frame(&mut stream, AUDIO, at);
+            }
+            let mut holdback = Holdback::new(false, HELD_BYTES_MAX);
+            let mut programme = programme(&[0x0F, 0x0F]);
+            programme.pmt.pcr_pid = pcr_pid.and_then(Pid::new);
+            holdback.set_programme(Some(&programme));
+            let expected = [1, 2, 3, 4, 5, 6, 7, 8, 8, 10, 11, 12];
+            assert_eq!(released(&mut holdback, &stream), expected, "{pcr_pid:?} {back}");
+        }
     }
 
     #[test]
@@ -1181,7 +1249,8 @@ mod tests {
             holdback.set_programme(Some(&programme(&[0x1B, 0x0F])));
             let (shown, held) = play(&mut holdback, &stream);
             let mut held = held.concat();
-            holdback.doubt_last_picture();
+            holdback.doubt_ends();
+            holdback.has_ended();
             holdback.end(is_last);
             let free = holdback.release(&mut held);
             assert_eq!(shown.len() + free / PACKET_BYTES, seen, "{is_last}");
@@ -1208,5 +1277,49 @@ mod tests {
         let seen = [&shown[..], held[..free].as_chunks().0].concat();
         assert_eq!(of(AUDIO.pid, &seen), Vec::<PacketBytes>::new());
         assert_eq!(of(VIDEO.pid, &seen), pictures);
+    }
+
+    #[test]
+    fn what_has_just_come_has_not_been_waited_for() {
+        let mut stream = Stream::default();
+        stream.push_pes(VIDEO, &pes(0xE0, None, &[1; 300]), 184);
+        stream.push_pes(VIDEO, &pes(0xE0, None, &[2; 100]), 184);
+        let mut holdback = Holdback::new(false, HELD_BYTES_MAX);
+        holdback.set_programme(Some(&programme(&[0x1B, 0x0F])));
+        let mut came = |millis, packets: &[PacketBytes]| {
+            holdback.pass(Duration::from_millis(millis));
+            packets.iter().for_each(|packet| holdback.packet(packet));
+            holdback.releasable() / 188
+        };
+        // Whether it has ended is told by what comes behind it, or by nothing.
+        assert_eq!(came(200, &stream.packets), 2);
+        assert_eq!(came(50, &[]), 2);
+        assert_eq!(came(50, &[]), 3);
+    }
+
+    #[test]
+    fn the_last_picture_of_what_was_put_into_packets_anew_is_awaited_longer_where_the_next_is_overdue() {
+        for (is_repacked, is_rare, millis) in
+            [(false, false, 100), (true, false, 500), (true, true, 100), (false, true, 100)]
+        {
+            let mut stream = Stream::default();
+            for picture in 0..12 {
+                let at = picture * if is_rare { 400 } else { 40 };
+                stream.push(Fields { pcr: pcr(at), ..CLOCK }, &[]);
+                stream.push_pes(VIDEO, &pes(0xE0, None, &[1; 300]), 184);
+            }
+            let all = u64::try_from(stream.packets.len()).unwrap();
+            let mut holdback = Holdback::new(false, HELD_BYTES_MAX);
+            holdback.set_programme(Some(&with_clock(&[0x1B, 0x0F])));
+            if is_repacked {
+                holdback.doubt_ends();
+            }
+            stream.packets.iter().for_each(|packet| holdback.packet(packet));
+            let left = (10..=600).step_by(10).find(|_| {
+                holdback.pass(Duration::from_millis(10));
+                holdback.releasable() == all * 188
+            });
+            assert_eq!(left, Some(millis), "anew: {is_repacked}, rare: {is_rare}");
+        }
     }
 }

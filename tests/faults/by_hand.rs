@@ -61,6 +61,7 @@ fn play(mode: &str) {
     let rules = Rules {
         silence: STALL_DETECT + Duration::from_secs(1),
         further: [backup.played(), again],
+        catches_up: mode != "direct",
         ..Rules::default()
     };
     let verdict = judge(&recording, &rules, &write_down(name));

@@ -39,6 +39,8 @@ const DATA_TICKS_MAX: i64 = 5_400_000;
 const DATA_NEAR_TICKS: i64 = 900_000;
 /// A filler's sound leaves at least this long before its time.
 const SOUND_LEAD_TICKS: i64 = 13_500;
+/// A clock that left no longer ago than this says what time it is.
+const FRESH_TICKS_MAX: i64 = 9_000;
 /// How long sound lasts is guessed from its bytes: it may begin earlier than what came before it is thought to end by this.
 const SOUND_SLACK_TICKS: i64 = 900;
 
@@ -211,6 +213,8 @@ pub(super) struct Lanes {
     in_order: bool,
     /// How much later than it says each picture of a filler is shown.
     later: Option<i64>,
+    /// How far sound was ahead of the clock last, when that had just left.
+    sound_ahead: Option<i64>,
     /// What is added to the times of a filler's sound, where that is not what is added to its pictures.
     sound: Option<i64>,
     moved: Option<ClockMove>,
@@ -246,6 +250,8 @@ impl Lanes {
             pending,
             in_order,
             next_shown: histories.shown(now),
+            closed: lead.closed,
+            sound_ahead: self.sound_ahead,
             histories,
             reanchorings: self.reanchorings,
             ..Self::default()
@@ -255,11 +261,13 @@ impl Lanes {
     }
 
     /// A filler's silence belongs to none of its pictures: it begins where the sound has ended, which is often behind the
-    /// pictures, so that nothing is missing between.
+    /// pictures, so that nothing is missing between. Where that is too soon something is, and it is as far ahead of the clock as sound
+    /// was before.
     fn sound_of_filler(&self, now: Instant, lead: &Lead, clock: Option<ClockNow>) -> Option<i64> {
-        let soonest = clock?.due.plus(SOUND_LEAD_TICKS);
+        let clock = clock?.due;
         let due = self.histories.due(now, StreamKind::Audio)?;
-        let due = if soonest.since(due) > 0 { soonest } else { due };
+        let ahead = self.sound_ahead.unwrap_or(0).max(SOUND_LEAD_TICKS);
+        let due = if due.since(clock) < SOUND_LEAD_TICKS { clock.plus(ahead) } else { due };
         let first = lead.audio?.decoding();
         let early = due.since(first.plus(self.common)).min(0);
         Some(self.common + early)
@@ -437,7 +445,7 @@ impl Lanes {
         let frame = track.cadence.lasts(kind).unwrap_or(1);
         let place = match self.place(moment, index, times, frame) {
             Place::Own if self.steps_back_with_others(moment, tracks, index, begun, frame) => Place::Fresh,
-            place => place,
+            place @ (Place::Own | Place::Newest | Place::Fresh | Place::Stray) => place,
         };
         let lane = &mut self.lanes[index];
         match place {
@@ -515,6 +523,10 @@ impl Lanes {
     fn note(&mut self, moment: Moment, index: usize, dts: Pts, place: Place) {
         let now = moment.now;
         let lane = &mut self.lanes[index];
+        let fresh = moment.clock.filter(|clock| clock.due.since(clock.written) <= FRESH_TICKS_MAX);
+        if let Some(clock) = fresh.filter(|_| lane.kind == StreamKind::Audio && !self.in_order) {
+            self.sound_ahead = Some(dts.plus(lane.offset).since(clock.written));
+        }
         if place != Place::Own || lane.came.is_none_or(|came| dts.since(came.dts) >= 0) {
             lane.came = Some(Written { dts, at: now });
         }
@@ -665,7 +677,8 @@ impl Lanes {
         } else {
             JUMP_TICKS.max(REORDERED_MAX * frame)
         };
-        let soon = |from: Written| dts.since(from.dts) <= pts_ticks(came_at - from.at).saturating_add(JUMP_TICKS);
+        let soon =
+            |from: Written| dts.since(from.dts) <= pts_ticks(came_at - from.at).saturating_add(JUMP_TICKS);
         if step < -back || soon(came) {
             return step >= -back;
         }

@@ -1,11 +1,17 @@
 //! What the beginning of a run says of its times.
 
 use crate::base::limits::PACKET_BYTES;
-use crate::ts::psi::Programme;
-use crate::ts::{AdaptationField, Packet, Pcr, PesStart, PesTimes, Pts, StreamKind};
+use crate::ts::psi::{Programme, Stream};
+use crate::ts::{
+    AdaptationField, Codec, Packet, PacketBytes, Pcr, PesStart, PesTimes, Piece, Pts, StartCodes, StreamKind,
+};
 
 /// What is shown earlier than the first picture by more than this is of another time base.
 const LEADING_TICKS_MAX: i64 = 90_000;
+
+/// Types of NAL units: pictures behind which none comes that is shown before them.
+const IDR: u8 = 5;
+const IDR_N_LP: u8 = 20;
 
 /// Two samples of a clock further apart than this, in ticks of 27 MHz, tell nothing about what comes between them.
 const CLOCK_STEP_TICKS_MAX: i64 = 10 * 27_000_000;
@@ -21,6 +27,8 @@ pub struct Lead {
     pub audio: Option<PesTimes>,
     /// When the first of its pictures is shown, in whatever order they come.
     pub shown: Option<Pts>,
+    /// How long the first picture is decoded before it is shown, if none behind it is shown before it: it says so.
+    pub closed: Option<i64>,
 }
 
 /// The last clock of a programme before the packets that a run begins with.
@@ -71,7 +79,8 @@ impl Lead {
         let mut seen = 0_u32;
         let streams = programme.pmt.streams();
         let mut order = Order::default();
-        for (index, bytes) in (0_i64..).zip(packets.as_chunks::<PACKET_BYTES>().0) {
+        let packets = packets.as_chunks::<PACKET_BYTES>().0;
+        for (at, bytes) in packets.iter().enumerate() {
             let Ok(packet) = Packet::parse(bytes) else { continue };
             if packet.transport_error_indicator() {
                 continue;
@@ -79,7 +88,7 @@ impl Lead {
             if lead.pcr.is_none() && Some(packet.pid()) == programme.pmt.pcr_pid {
                 let pcr = packet.adaptation_field().and_then(AdaptationField::pcr);
                 lead.pcr = pcr.map(|pcr| match before.filter(|_| has_begun) {
-                    Some(before) => before.between(index, pcr),
+                    Some(before) => before.between(i64::try_from(at).unwrap_or(i64::MAX), pcr),
                     None => pcr,
                 });
             }
@@ -89,6 +98,9 @@ impl Lead {
             let Some(index) = streams.iter().position(|stream| stream.pid == packet.pid()) else { continue };
             let Some(PesStart::Timed(times)) = packet.payload().map(PesStart::read) else { continue };
             if streams[index].kind() == StreamKind::Video {
+                if lead.video.is_none() && begins_closed(&packets[at..], &streams[index]) {
+                    lead.closed = Some(times.pts.since(times.decoding()));
+                }
                 order.saw(times);
             }
             if seen & (1 << index) == 0 {
@@ -97,7 +109,8 @@ impl Lead {
             }
             has_begun |= streams[index].kind() != StreamKind::Other;
         }
-        lead.shown = order.first_shown(0);
+        let first = lead.video.filter(|_| lead.closed.is_some()).map(|times| times.pts);
+        lead.shown = first.or(order.first_shown(0));
         lead.pcr = lead.pcr.or(before.map(|before| before.pcr));
         lead
     }
@@ -112,6 +125,36 @@ impl Lead {
             *first = Some(times);
         }
     }
+}
+
+/// Whether the PES packet of pictures that begins with the first of these packets begins with a picture behind which none comes that
+/// is shown before it (ISO/IEC 14496-10, 7.4.1.2.4; ISO/IEC 23008-2, 7.4.2.2).
+fn begins_closed(packets: &[PacketBytes], stream: &Stream) -> bool {
+    // What is no picture is passed over, and so is the PES header.
+    let is_closed = |header: u8| match stream.codec {
+        Codec::H264 => (header & 0x80 == 0 && matches!(header & 0x1F, 1..=5)).then_some(header & 0x1F == IDR),
+        Codec::Hevc => (header < 0x40).then_some(header >> 1 == IDR_N_LP),
+        _ => Some(false),
+    };
+    let of_stream = packets.iter().filter_map(|bytes| Packet::parse(bytes).ok());
+    let mut of_stream = of_stream.filter(|packet| packet.pid() == stream.pid && packet.payload().is_some());
+    let first = of_stream.next();
+    let rest = of_stream.take_while(|packet| !packet.payload_unit_start_indicator());
+    let mut codes = StartCodes::default();
+    let (mut starts, mut found) = (false, None);
+    for payload in first.into_iter().chain(rest).filter_map(Packet::payload) {
+        codes.feed(payload, |piece| match piece {
+            Piece::Start => starts = true,
+            Piece::Unit(bytes) => {
+                let header = bytes.first().filter(|_| std::mem::take(&mut starts));
+                found = found.or(header.and_then(|header| is_closed(*header)));
+            }
+        });
+        if found.is_some() {
+            break;
+        }
+    }
+    found == Some(true)
 }
 
 /// In which order the pictures of a beginning are shown. Those that refer to pictures before the first one come behind it and are
@@ -160,6 +203,7 @@ mod tests {
     use super::*;
     use crate::recovery::splice::tests::source::{Es, Source, bytes};
     use crate::ts::Pts;
+    use crate::ts::testing::{Fields, pes};
 
     #[test]
     fn a_clock_of_its_own_packets_is_known_where_the_run_begins() {
@@ -217,6 +261,38 @@ mod tests {
             let mut order = Order::default();
             pictures.iter().for_each(|picture| order.saw(*picture));
             assert_eq!(order.first_shown(3_600).map(Pts::ticks), expected, "{pictures:?}");
+        }
+    }
+
+    #[test]
+    fn a_picture_that_says_so_has_none_before_it_and_is_shown_when_it_says() {
+        let times = PesTimes { pts: Pts::from_ticks(20_000), dts: Some(Pts::from_ticks(10_000)) };
+        let table: [(u8, &[u8], bool); 7] = [
+            (0x1B, &[0, 0, 1, 0x09, 0xF0, 0, 0, 1, 0x65, 0x88], true),
+            (0x1B, &[0, 0, 1, 0x41, 0x9A], false),
+            // Sets that fill packets.
+            (0x1B, &[&[0, 0, 1, 0x67][..], &[7; 400], &[0, 0, 1, 0x65]].concat(), true),
+            (0x24, &[0, 0, 1, 0x46, 1, 0x50, 0, 0, 1, 0x28, 1, 0x88], true),
+            // It may have pictures that are shown before it, or has.
+            (0x24, &[0, 0, 1, 0x26, 1, 0x88], false),
+            (0x24, &[0, 0, 1, 0x2A, 1, 0x88], false),
+            (0x02, &[0, 0, 1, 0x05, 0x88], false),
+        ];
+        for (stream_type, picture, closed) in table {
+            let mut source = Source::usual();
+            source.streams = vec![Es::video(0x100, stream_type)];
+            for stream_id in [0xE0, 0xE1, 0xE5] {
+                let mut stream = crate::ts::testing::Stream::default();
+                let mut pes = pes(stream_id, Some(times.pts), &[picture, &[9; 50]].concat());
+                pes.splice(7..9, [0xC0, 10]);
+                pes[9] |= 0x10;
+                pes.splice(14..14, [0x11, 0, 1, 0x4E, 0x21]);
+                stream.push_pes(Fields { pid: 0x100, ..Fields::NONE }, &pes, 184);
+                let lead = Lead::scan(stream.packets.as_flattened(), &source.programme());
+                assert_eq!(lead.video, Some(times));
+                assert_eq!(lead.closed, closed.then_some(10_000), "{stream_type:#x} {picture:x?}");
+                assert_eq!(lead.shown, Some(Pts::from_ticks(if closed { 20_000 } else { 10_000 })));
+            }
         }
     }
 }

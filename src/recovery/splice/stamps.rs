@@ -339,7 +339,8 @@ mod tests {
 
     fn lead(pcr: Option<u64>, video: Option<PesTimes>, audio: Option<PesTimes>) -> Lead {
         let shown = video.map(|times| times.pts);
-        Lead { pcr: pcr.map(|ticks| Pcr::from_ticks(ticks * 300)), video, audio, shown }
+        let pcr = pcr.map(|ticks| Pcr::from_ticks(ticks * 300));
+        Lead { pcr, video, audio, shown, closed: None }
     }
 
     /// What left last, and what is due.

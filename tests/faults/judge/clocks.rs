@@ -8,6 +8,7 @@ use crate::tsview::{PCR_WRAP, PTS_WRAP, ahead};
 
 /// Steps on either side that say how long a step of this clock is.
 const NEIGHBOURS: usize = 8;
+
 /// What is sent in advance at a start is sent within this time.
 const START: Duration = Duration::from_secs(2);
 
@@ -64,7 +65,7 @@ impl Clock<'_> {
             }
             let usual = self.usual(&steps, index);
             let allowed = usual.max(waited) + rules.jump + rules.batching;
-            if self.time(ahead) > allowed {
+            if self.time(ahead) > allowed && !self.has_waited(index + 1, usual, rules) {
                 let text = format!(
                     "{name} steps {} ms ahead; {} ms is usual, and {} ms have passed",
                     self.millis(ahead),
@@ -75,6 +76,17 @@ impl Clock<'_> {
             }
         }
         findings
+    }
+
+    /// Whether the clock at this point is further than at one shortly before by no more than the time in between: what was waited for
+    /// has come together.
+    fn has_waited(&self, index: usize, usual: Duration, rules: &Rules) -> bool {
+        let here = &self.points[index];
+        self.points[index.saturating_sub(NEIGHBOURS)..index].iter().any(|before| {
+            let waited = here.arrived.saturating_sub(before.arrived);
+            let step = u64::try_from(ahead(before.ticks, here.ticks, self.wrap));
+            step.is_ok_and(|step| self.time(step) <= usual.max(waited) + rules.jump + rules.batching)
+        })
     }
 
     fn millis(&self, ticks: u64) -> u64 {
@@ -107,15 +119,36 @@ pub(super) fn advance(walk: &Walk, rules: &Rules) -> Duration {
         let position = walk.breaks.iter().find(|point| point.arrived > *began)?.position;
         Some(walk.pcrs.partition_point(|point| point.position < position))
     });
-    std::iter::once(0).chain(further).map(|begin| advance_from(&walk.pcrs[begin..])).sum()
+    std::iter::once(0).chain(further).map(|begin| advance_from(walk, begin, rules.catches_up)).sum()
 }
 
-fn advance_from(pcrs: &[Point]) -> Duration {
-    let Some(first) = pcrs.first() else { return Duration::ZERO };
-    let at_start = pcrs.iter().take_while(|point| point.arrived <= first.arrived + START);
-    let leads = at_start.map(|point| {
-        let media = u64::try_from(ahead(first.ticks, point.ticks, PCR_WRAP)).unwrap_or(0);
-        Duration::from_nanos(media * 1000 / 27).saturating_sub(point.arrived - first.arrived)
-    });
-    leads.max().unwrap_or_default()
+fn advance_from(walk: &Walk, begin: usize, catches_up: bool) -> Duration {
+    let Some(first) = walk.pcrs.get(begin) else { return Duration::ZERO };
+    let breaks = walk.breaks.iter().map(|point| point.position);
+    let end = breaks.filter(|position| *position > first.position).min().unwrap_or(usize::MAX);
+    let of_run = walk.pcrs[begin..].iter().take_while(|point| point.position < end);
+    let at_start = of_run.take_while(|point| catches_up || point.arrived <= first.arrived + START);
+    at_start.map(|point| lead(first, point)).max().map_or(Duration::ZERO, micros)
+}
+
+fn micros(micros: i64) -> Duration {
+    Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+}
+
+/// By how much more than time, in microseconds, the clock has gone on from one point to another.
+fn lead(from: &Point, to: &Point) -> i64 {
+    let passed = i64::try_from((to.arrived - from.arrived).as_micros()).unwrap_or(i64::MAX);
+    ahead(from.ticks, to.ticks, PCR_WRAP) / 27 - passed
+}
+
+/// How much of what has come by then a viewer that plays from the first byte on has left to play.
+pub(super) fn stored(walk: &Walk, by: Duration) -> Duration {
+    let Some(first) = walk.pcrs.first() else { return Duration::ZERO };
+    let mut least = 0;
+    let mut last = 0;
+    for point in walk.pcrs.iter().take_while(|point| point.arrived <= by) {
+        last = lead(first, point);
+        least = least.min(last);
+    }
+    micros(last - least)
 }

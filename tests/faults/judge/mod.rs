@@ -35,9 +35,9 @@ pub(crate) struct Rules {
     pub(crate) jump: Duration,
     /// How much later than it was made a byte may arrive because bytes are sent together.
     pub(crate) batching: Duration,
-    /// The longest time without a byte.
+    /// The longest time without a byte, for who has nothing left to play.
     pub(crate) silence: Duration,
-    /// The longest time without a newer PCR, picture or sound.
+    /// The longest time without a newer PCR, picture or sound, for who has nothing left to play.
     pub(crate) still: Duration,
     /// Whether the stream plays for as long as it took to come; not so when a filler has no picture.
     pub(crate) is_complete: bool,
@@ -47,6 +47,9 @@ pub(crate) struct Rules {
     pub(crate) leads: Option<Leads>,
     /// Whether all pictures come at one rate.
     pub(crate) has_one_rate: bool,
+    /// What is in advance where a source begins may come slowly, and may be played out before more comes: a child reads what it has
+    /// missed as fast as it can.
+    pub(crate) catches_up: bool,
     /// When the sources behind the first one began to send.
     pub(crate) further: [Option<Duration>; 2],
 }
@@ -62,6 +65,7 @@ impl Default for Rules {
             may_end: false,
             leads: None,
             has_one_rate: true,
+            catches_up: false,
             further: [None; 2],
         }
     }
@@ -177,7 +181,7 @@ pub(crate) fn judge(recording: &Recording, rules: &Rules, path: &Path) -> Verdic
     findings.extend(clocks::check(&walk, rules));
     findings.extend(leads::check(&walk, rules));
     findings.extend(check_end(recording, rules, &walk));
-    let (longest_gap, silence) = check_silence(recording, rules);
+    let (longest_gap, silence) = check_silence(recording, rules, &walk);
     findings.extend(silence);
     let parts = decode::parts(recording, &walk);
     let decoded = decode::decode(&parts, rules.has_one_rate, path);
@@ -206,7 +210,7 @@ pub(crate) fn judge(recording: &Recording, rules: &Rules, path: &Path) -> Verdic
     }
 }
 
-fn check_silence(recording: &Recording, rules: &Rules) -> ((Duration, Duration), Vec<Finding>) {
+fn check_silence(recording: &Recording, rules: &Rules, walk: &Walk) -> ((Duration, Duration), Vec<Finding>) {
     let mut last = (recording.opened, 0_usize);
     let mut longest = (Duration::ZERO, Duration::ZERO);
     let mut findings = Vec::new();
@@ -217,7 +221,7 @@ fn check_silence(recording: &Recording, rules: &Rules) -> ((Duration, Duration),
         if gap > longest.0 {
             longest = (gap, last.0 - recording.opened);
         }
-        if gap > rules.silence {
+        if gap > rules.silence && gap > rules.silence + clocks::stored(walk, last.0) {
             let text = format!("{} ms without a byte", gap.as_millis());
             findings.push(finding(recording, Wrong::Silence, last.1.saturating_sub(1), text));
         }
@@ -236,7 +240,8 @@ fn check_stills(recording: &Recording, rules: &Rules, walk: &Walk) -> Vec<Findin
                 continue;
             }
             let still = last.map_or(Duration::ZERO, |last| point.arrived - last.arrived);
-            if still > rules.still {
+            let since = last.map_or(recording.opened, |last| last.arrived);
+            if still > rules.still && still > rules.still + clocks::stored(walk, since) {
                 let text = format!("{name} stood still for {} ms", still.as_millis());
                 findings.push(at_point(Wrong::Still, point, recording.opened, text));
             }
@@ -301,7 +306,9 @@ fn check_length(
     const EDGES: Duration = Duration::from_millis(300);
     let expected = wall + clocks::advance(walk, rules);
     let tolerance = (wall / PART).max(EDGES);
-    let is_right = plays + tolerance >= expected && plays <= expected + tolerance;
+    // What came in advance may have been waited for behind it.
+    let least = if rules.catches_up { wall } else { expected };
+    let is_right = plays + tolerance >= least && plays <= expected + tolerance;
     (!is_right).then(|| {
         let text = format!(
             "it plays for {} ms and took {} ms, {} ms of it in advance",

@@ -405,3 +405,49 @@ fn what_a_further_source_sends_in_advance_makes_nothing_longer_and_anything_else
     assert!(is_longer(Some(began)), "it began behind that");
     assert!(!is_longer(Some(began - Duration::from_millis(50))));
 }
+
+#[test]
+fn who_has_something_left_to_play_may_wait_for_longer() {
+    const EARLIER: Duration = Duration::from_millis(900);
+    let mut recording = perfect(Make::Primary, 0, LENGTH);
+    let opened = recording.opened;
+    // All but the first moment comes earlier than its time, until it stops in the middle for 2.5 s.
+    let middle = opened + LENGTH / 2;
+    for (at, _) in &mut recording.reads {
+        let is_first = *at <= opened + TURN * 5;
+        let later = if *at > middle { Duration::from_millis(2500) } else { Duration::ZERO };
+        *at = if is_first { *at } else { (opened + TURN * 5).max(at.saturating_sub(EARLIER)) } + later;
+    }
+    recording.closed += Duration::from_millis(2500) - EARLIER;
+    let is_silent = |recording: &Recording, rules: &Rules| {
+        let walk = super::walk::walk(recording);
+        !super::check_silence(recording, rules, &walk).1.is_empty()
+    };
+    assert!(!is_silent(&recording, &Rules::default()));
+    let stricter = Rules { silence: Duration::from_millis(1500), ..Rules::default() };
+    assert!(is_silent(&recording, &stricter), "no longer than what is left and that");
+    // Where nothing is in advance nothing is left.
+    let mut late = perfect(Make::Primary, 0, LENGTH);
+    late.reads
+        .iter_mut()
+        .filter(|(at, _)| *at > middle)
+        .for_each(|(at, _)| *at += Duration::from_millis(2500));
+    late.closed += Duration::from_millis(2500);
+    assert!(is_silent(&late, &Rules::default()));
+}
+
+#[test]
+fn what_was_waited_for_may_come_together_and_its_clock_with_it() {
+    let mut recording = perfect(Make::Primary, 0, LENGTH);
+    jump(&mut recording, 900);
+    let half = recording.bytes.len() / 2;
+    // The jump is behind a wait that ended three reads earlier.
+    let from = recording.reads.iter().position(|(_, bytes)| *bytes > half).unwrap();
+    for (at, _) in &mut recording.reads[from - 3..] {
+        *at += Duration::from_millis(900);
+    }
+    recording.closed += Duration::from_millis(900);
+    let walk = super::walk::walk(&recording);
+    let found = super::clocks::check(&walk, &Rules::default());
+    assert!(found.is_empty(), "{found:#?}");
+}

@@ -193,6 +193,7 @@ impl Show {
             leads,
             has_one_rate: self.case.backup.make != Make::Fifty,
             further: [self.backup.played(), None],
+            catches_up: mode != "direct",
             // A pipe is emptied when it is full, and a child runs when it may.
             batching: Duration::from_millis(if mode == "direct" { 20 } else { 150 }),
             ..usual

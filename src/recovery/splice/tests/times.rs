@@ -6,7 +6,7 @@ use crate::recovery::splice::tests::checker::Checker;
 use crate::recovery::splice::tests::source::{Es, Source, bytes};
 use crate::recovery::splice::{Lead, Run, RunKind, Splice};
 use crate::ts::testing::{Fields, pes};
-use crate::ts::{Packet, PesStart, Pts};
+use crate::ts::{Packet, PesStart, Pid, Pts};
 
 /// A run of parts of sources, one behind the other in real time, and what a receiver makes of it.
 fn play(splice: &mut Splice, checker: &mut Checker, from: u64, parts: &[(&Source, u64, u64)]) {
@@ -66,10 +66,8 @@ fn data_whose_own_times_step_back_is_left_in_its_order_in_every_time_base() {
     let times = |packet: &[u8; 188]| {
         let view = Packet::parse(packet).unwrap();
         let starts = view.payload_unit_start_indicator() && view.pid().get() == 0x102;
-        match PesStart::read(&packet[view.payload_at()?..]) {
-            PesStart::Timed(times) if starts => Some(times),
-            _other => None,
-        }
+        let PesStart::Timed(times) = PesStart::read(&packet[view.payload_at()?..]) else { return None };
+        starts.then_some(times)
     };
     // Each third one is shown a millisecond before the second.
     let mut came = Vec::new();
@@ -383,4 +381,47 @@ fn times_go_on_over_the_wrap_and_over_silence() {
     let whole = (clocks.last().unwrap() - clocks[0]).rem_euclid(1 << 33) / 90;
     assert!((i64::try_from(now).unwrap() - whole).abs() < 100, "{whole} ms of {now}");
     assert_eq!(splice.counts().reanchorings, 0);
+}
+
+#[test]
+fn where_sound_was_held_for_long_a_slates_is_as_far_ahead_of_the_clock_as_it_was() {
+    for (lead, expected) in [(60_000, 60_000), (9_000, 13_500)] {
+        let video = Es { lead: 63_000, ..Es::video(0x100, 0x1B) };
+        let streams = vec![video, Es { lead, ..Es::audio(0x101, 0x0F) }];
+        let source = Source { streams, ..Source::usual() };
+        let (mut splice, mut checker) = (Splice::new(), Checker::default());
+        play(&mut splice, &mut checker, 0, &[(&source, 0, 1000)]);
+        // What has come of it in the last second waited, and leaves with the slate.
+        let now = Instant::from_millis(2100);
+        for (_, mut packet) in source.packets(1000, 1060) {
+            if [packet[1] & 0x1F, packet[2]] == [1, 1] {
+                splice.restamp(now, &mut packet);
+            }
+        }
+        let slate = Slate::built_in().unwrap();
+        let mut player = Player::new(slate.clone());
+        let mut packets = Vec::new();
+        while player.next_at() < 27_000_000 / 5 {
+            player.play(&mut packets);
+        }
+        let run = Run {
+            kind: RunKind::Filler,
+            programme: slate.programme(),
+            lead: Lead::scan(&packets, slate.programme()),
+        };
+        let boundary = splice.begin(now, &run);
+        splice.restamp(now, &mut packets);
+        let times = |bytes: &[u8; 188]| match Packet::parse(bytes).unwrap() {
+            packet if packet.pid() != Pid::new(0x101).unwrap() => None,
+            packet => match packet.payload().map(PesStart::read) {
+                Some(PesStart::Timed(times)) if packet.payload_unit_start_indicator() => Some(times.pts),
+                _ => None,
+            },
+        };
+        let clock = boundary.as_chunks().0.iter().find_map(|bytes| {
+            Packet::parse(bytes).unwrap().adaptation_field().and_then(crate::ts::AdaptationField::pcr)
+        });
+        let ahead = packets.as_chunks().0.iter().find_map(times).unwrap().since(clock.unwrap().to_pts());
+        assert!((ahead - expected).abs() <= 1920, "{lead}: {ahead}");
+    }
 }
