@@ -56,6 +56,9 @@ pub(crate) struct Ingest {
     media_before: MediaSeen,
     /// When something has come last.
     came_at: Option<Instant>,
+    /// Since when what is whole waits for a joint, and what was released last has.
+    joint_since: Option<Instant>,
+    held_since: Option<Instant>,
     /// The end of the table that the holdback goes by.
     held_table: Option<[u8; 4]>,
     unsuitable: Option<SourceError>,
@@ -74,6 +77,8 @@ impl Ingest {
             scanner: ProfileScanner::new(),
             holdback: None,
             came_at: None,
+            joint_since: None,
+            held_since: None,
             began: None,
             bytes: 0,
             aligned: 0,
@@ -279,11 +284,18 @@ impl Ingest {
 
     /// Releases what viewers may have of `held`, the first held bytes at hand, and says how much that is; its packets may have
     /// changed their order then.
-    pub(crate) fn release(&mut self, held: &mut [u8]) -> usize {
+    pub(crate) fn release(&mut self, now: Instant, held: &mut [u8]) -> usize {
         let Some(holdback) = &mut self.holdback else { return 0 };
         let bytes = holdback.release(held);
         self.released += bytes as u64;
+        self.held_since = self.joint_since;
+        self.joint_since = holdback.is_at_joint().then(|| self.joint_since.unwrap_or(now));
         bytes
+    }
+
+    /// When what has been released last began to come, if it waited for a joint.
+    pub(crate) const fn held_since(&self) -> Option<Instant> {
+        self.held_since
     }
 
     /// The stream is one that a child puts into packets anew.

@@ -13,7 +13,10 @@ impl LiveSession {
     /// more there is nothing.
     pub(crate) fn release(&mut self, now: Instant, packets: usize, rest: usize) {
         let Some(SourceRun { ingest, .. }) = &mut self.source else { return };
-        let bytes = ingest.release(&mut self.ring.pending()[..packets]);
+        let bytes = ingest.release(now, &mut self.ring.pending()[..packets]);
+        if let Some(since) = ingest.held_since() {
+            self.splice.has_held(since);
+        }
         self.show(now, bytes, packets - bytes, rest);
     }
 

@@ -544,12 +544,13 @@ impl Holdback {
             return;
         };
         let passed = self.time.flow - self.sampled.flow;
-        // A clock that comes rarely goes as far at once as the streams have gone since.
+        // A clock that comes rarely goes as far at once as pictures have gone since; sound that reaches further is often sent before
+        // the clock jumps.
         let gone = |lane: &mut Lane| {
             let (now, _) = lane.dts?;
-            Some(now.since(lane.dts_at_clock.replace(now)?) * 300)
+            Some((lane.video, now.since(lane.dts_at_clock.replace(now)?) * 300))
         };
-        let streams = self.lanes.iter_mut().filter_map(gone).max().unwrap_or(0);
+        let streams = self.lanes.iter_mut().filter_map(gone).max().map_or(0, |(_, ticks)| ticks);
         let turns = match self.joint {
             Some(_) => ticks < 0 || ticks > passed + JUMP_TICKS,
             None => ticks < -SLIP_TICKS_MAX || ticks > passed.max(streams) + JUMP_TICKS,

@@ -115,6 +115,8 @@ impl Lane {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Moment {
     pub(super) now: Instant,
+    /// When it has come, or what was held back before it.
+    pub(super) came_at: Instant,
     /// The session's clock.
     pub(super) clock: Option<ClockNow>,
     /// The run's own clock.
@@ -682,7 +684,7 @@ impl Lanes {
     /// Whether a PES packet may be the next of its stream in the stream's own time base.
     fn fits(&self, moment: Moment, lane: &Lane, times: PesTimes, frame: i64) -> bool {
         let Some(came) = lane.came else { return false };
-        let now = moment.now;
+        let came_at = moment.came_at;
         let dts = times.decoding();
         let step = dts.since(came.dts);
         let back = if !lane.reordered(times) {
@@ -692,7 +694,8 @@ impl Lanes {
         } else {
             JUMP_TICKS.max(REORDERED_MAX * frame)
         };
-        let soon = |from: Written| dts.since(from.dts) <= pts_ticks(now - from.at).saturating_add(JUMP_TICKS);
+        let soon =
+            |from: Written| dts.since(from.dts) <= pts_ticks(came_at - from.at).saturating_add(JUMP_TICKS);
         if step < -back || soon(came) {
             return step >= -back;
         }

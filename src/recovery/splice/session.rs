@@ -77,6 +77,10 @@ pub struct Splice {
     pub(super) clock: SessionClock,
     pub(super) came: ContinuityTable,
     pub(super) counters: OutCounters,
+    /// When what is restamped next has begun to come, if it has been held back.
+    held_since: Option<Instant>,
+    /// When what is restamped has begun to come.
+    pub(super) came_at: Instant,
     /// How often packets were restamped.
     pub(super) restampings: u64,
     pub(super) report: BoundaryReport,
@@ -112,6 +116,8 @@ impl Splice {
             clock: SessionClock::default(),
             came: ContinuityTable::new(),
             counters: OutCounters::new(),
+            held_since: None,
+            came_at: Instant::START,
             restampings: 0,
             report: BoundaryReport::default(),
             counts: SpliceCounts::default(),
@@ -186,12 +192,19 @@ impl Splice {
         assert!(rest.is_empty(), "{} bytes are no packet", rest.len());
         let (held, _) = held.as_chunks::<PACKET_BYTES>();
         self.restampings += 1;
+        self.came_at = self.held_since.take().map_or(now, |since| since.min(now));
         for at in 0..packets.len() {
             let (packet, rest) = packets[at..].split_first_mut().expect("one is at hand");
             if let Some(hole) = self.packet(now, at, packet, Behind { rest, held }) {
                 edit::hole(&mut packets[hole.at], hole.pid, hole.counter);
             }
         }
+    }
+
+    /// What is restamped next has come since then, and was held back: how far its times have gone since what came before it is to be
+    /// told by that.
+    pub const fn has_held(&mut self, since: Instant) {
+        self.held_since = Some(since);
     }
 
     /// PAT and PMT as they are now.

@@ -11,6 +11,7 @@ impl Splice {
     pub(super) fn moment(&self, now: Instant) -> Moment {
         Moment {
             now,
+            came_at: self.came_at,
             clock: self.clock_now(now),
             source: self.clock.source_at(now),
             came: self.clock.came(),
