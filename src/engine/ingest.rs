@@ -307,9 +307,11 @@ impl Ingest {
         }
     }
 
-    /// Bytes that viewers may have, or that were dropped before the start.
-    pub(crate) const fn released(&self) -> u64 {
-        self.released
+    /// Bytes of which something has been made for viewers. What waits for a joint is as good as theirs: that it does is not the
+    /// source's fault.
+    pub(crate) fn usable(&self) -> u64 {
+        let is_at_joint = self.holdback.as_ref().is_some_and(Holdback::is_at_joint);
+        if is_at_joint { self.aligned } else { self.released }
     }
 
     fn sniff(&mut self, bytes: &[u8]) {

@@ -72,7 +72,7 @@ impl LiveSession {
     /// Tells the watchdog what has come. What comes and makes nothing whole is as good as nothing to viewers.
     pub(crate) fn observe(&mut self, now: Instant) {
         let Some(SourceRun { ingest, watch: Some(watch), .. }) = &mut self.source else { return };
-        watch.observe(now, &Progress::of(&ingest.inspector, ingest.released()));
+        watch.observe(now, &Progress::of(&ingest.inspector, ingest.usable()));
     }
 
     /// Notes where viewers can start in the next `bytes` to be committed.

@@ -200,6 +200,8 @@ struct Lane {
     digest: u64,
     /// The decoding time of its last PES packet, and when that came.
     dts: Option<(Pts, Time)>,
+    /// That, when the clock came last.
+    dts_at_clock: Option<Pts>,
     /// Presentation and decoding times differ somewhere in the stream.
     has_dts: bool,
     /// How often in a row another packet has come with the same counter.
@@ -224,6 +226,8 @@ pub struct Holdback {
     last_pcr: Option<Pcr>,
     /// When that came.
     sampled: Time,
+    /// When one has last not been behind the one before.
+    slipped: Option<Time>,
     time: Time,
     condemned: Vec<Condemned>,
     /// When there are too many the oldest goes: what it says is said nowhere then.
@@ -251,6 +255,7 @@ impl Holdback {
             is_repacked: false,
             last_pcr: None,
             sampled: Time::default(),
+            slipped: None,
             time: Time::default(),
             condemned: Vec::new(),
             tears: Vec::with_capacity(TEARS_MAX),
@@ -332,6 +337,12 @@ impl Holdback {
         if turns {
             self.turn(start, 1 << index);
         }
+    }
+
+    /// What is whole waits for streams that have not come to a new time base.
+    #[must_use]
+    pub const fn is_at_joint(&self) -> bool {
+        self.joint.is_some()
     }
 
     /// Bytes had been coming for so long since that was last said, and what comes now follows.
@@ -431,7 +442,8 @@ impl Holdback {
 
     /// A stream, or the clock, has come to a new time base with what begins here.
     fn turn(&mut self, start: u64, bit: u64) {
-        if let Some(joint) = &mut self.joint {
+        // One to which all have come is as good as over.
+        if let Some(joint) = self.joint.as_mut().filter(|joint| joint.waits != 0) {
             if joint.waits & bit != 0 {
                 joint.waits &= !bit;
                 joint.until = start;
@@ -441,8 +453,16 @@ impl Holdback {
         let time = self.time;
         let goes_on = |lane: &Lane| lane.dts.is_some() && time.since(lane.last) <= SILENT_AFTER;
         let others = (0..).zip(&self.lanes).filter(|(_, lane)| goes_on(lane));
-        let waits = others.fold(CLOCK_BIT, |bits, (index, _)| bits | 1 << index) & !bit;
+        let clock = if self.awaits_clock() { CLOCK_BIT } else { 0 };
+        let waits = others.fold(clock, |bits, (index, _)| bits | 1 << index) & !bit;
         self.joint = Some(Joint { from: start, until: start, began: time, waits });
+    }
+
+    /// Whether the clock is still to come to a time base that begins now. There may be none, and one that stands, or has stepped back
+    /// by so little that it might be the same, has come to it as like as not.
+    fn awaits_clock(&self) -> bool {
+        let has_slipped = self.slipped.is_some_and(|slipped| self.time.since(slipped) <= JOINT_TICKS_MAX);
+        self.last_pcr.is_some() && !has_slipped
     }
 
     fn censor(&self, packets: &mut [PacketBytes]) {
@@ -519,13 +539,28 @@ impl Holdback {
     }
 
     fn sample(&mut self, start: u64, pcr: Pcr) {
-        let ticks = self.last_pcr.replace(pcr).map_or(0, |last| pcr.since(last));
+        let Some(ticks) = self.last_pcr.replace(pcr).map(|last| pcr.since(last)) else {
+            self.sampled = self.time;
+            return;
+        };
         let passed = self.time.flow - self.sampled.flow;
-        let turns = if self.joint.is_some() { ticks < 0 } else { ticks < -SLIP_TICKS_MAX };
-        if turns || ticks > passed + JUMP_TICKS {
+        // A clock that comes rarely goes as far at once as the streams have gone since.
+        let gone = |lane: &mut Lane| {
+            let (now, _) = lane.dts?;
+            Some(now.since(lane.dts_at_clock.replace(now)?) * 300)
+        };
+        let streams = self.lanes.iter_mut().filter_map(gone).max().unwrap_or(0);
+        let turns = match self.joint {
+            Some(_) => ticks < 0 || ticks > passed + JUMP_TICKS,
+            None => ticks < -SLIP_TICKS_MAX || ticks > passed.max(streams) + JUMP_TICKS,
+        };
+        if turns {
             self.turn(start, CLOCK_BIT);
         }
         self.sampled = self.time;
+        if ticks <= 0 {
+            self.slipped = Some(self.time);
+        }
         if (1..=CLOCK_STEP_MAX).contains(&ticks) {
             self.time.clock += ticks;
             self.judge();
@@ -606,6 +641,7 @@ impl Lane {
             counter: None,
             digest: 0,
             dts: None,
+            dts_at_clock: None,
             has_dts: false,
             stuck: 0,
         }
@@ -643,6 +679,7 @@ impl Lane {
     /// Whether the times of a PES packet do not follow those of the last one.
     fn turns(&mut self, time: Time, times: PesTimes) -> bool {
         let dts = times.decoding();
+        self.dts_at_clock.get_or_insert(dts);
         let before = self.dts.replace((dts, time));
         let Some((before, at)) = before else { return false };
         let step = dts.since(before) * 300;
@@ -812,6 +849,55 @@ mod tests {
             programme.pmt.pcr_pid = Pid::new(VIDEO.pid);
             holdback.set_programme(Some(&programme));
             assert_eq!(released(&mut holdback, &stream), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_comes_rarely_in_a_burst_is_no_joint() {
+        let mut stream = Stream::default();
+        for at in 0..100 {
+            if at % 36 == 0 {
+                stream.push(Fields { pcr: pcr(at * 40), ..CLOCK }, &[]);
+            }
+            frame(&mut stream, VIDEO, at);
+            frame(&mut stream, AUDIO, at);
+        }
+        let mut holdback = Holdback::new(false, HELD_BYTES_MAX);
+        holdback.set_programme(Some(&with_clock(&[0x1B, 0x0F])));
+        assert_eq!(released(&mut holdback, &stream).last(), Some(&(stream.packets.len() as u64)));
+    }
+
+    #[test]
+    fn a_time_base_that_begins_before_anything_was_let_go_of_the_last_is_one_too() {
+        let mut stream = Stream::default();
+        for at in [5, 6, 3, 4, 1, 2] {
+            frame(&mut stream, VIDEO, at);
+            frame(&mut stream, AUDIO, at);
+        }
+        let mut holdback = Holdback::new(false, HELD_BYTES_MAX);
+        holdback.set_programme(Some(&programme(&[0x0F, 0x0F])));
+        let (first, last) = stream.packets.split_at(9);
+        first.iter().for_each(|packet| holdback.packet(packet));
+        assert_eq!(holdback.releasable() / 188, 8, "the third waits for its second stream");
+        last.iter().for_each(|packet| holdback.packet(packet));
+        assert_eq!(holdback.releasable() / 188, 12);
+    }
+
+    #[test]
+    fn a_clock_that_has_hardly_stepped_back_or_is_not_there_is_not_waited_for() {
+        // Two streams of sound, the first with the clock.
+        for (pcr_pid, back) in [(Some(VIDEO.pid), 2), (None, 2), (None, 3)] {
+            let mut stream = Stream::default();
+            for at in [0, 1, 2, 3, 4 - back, 5 - back] {
+                frame(&mut stream, VIDEO, at);
+                frame(&mut stream, AUDIO, at);
+            }
+            let mut holdback = Holdback::new(false, HELD_BYTES_MAX);
+            let mut programme = programme(&[0x0F, 0x0F]);
+            programme.pmt.pcr_pid = pcr_pid.and_then(Pid::new);
+            holdback.set_programme(Some(&programme));
+            let expected = [1, 2, 3, 4, 5, 6, 7, 8, 8, 10, 11, 12];
+            assert_eq!(released(&mut holdback, &stream), expected, "{pcr_pid:?} {back}");
         }
     }
 

@@ -20,7 +20,11 @@ fn short() -> Vec<Track> {
 }
 
 fn cut(tracks: Vec<Track>) -> Vec<Track> {
-    tracks.into_iter().map(|track| track.until(5000)).collect()
+    until(tracks, 5000)
+}
+
+fn until(tracks: Vec<Track>, ms: u64) -> Vec<Track> {
+    tracks.into_iter().map(|track| track.until(ms)).collect()
 }
 
 fn each(tracks: Vec<Track>, pid: u16, change: impl Fn(usize, &mut Piece)) -> Vec<Track> {
@@ -255,7 +259,8 @@ const ODD: &[(&str, Make)] = &[
         mux(&each(short(), VIDEO, rare), &usual())
     }),
     ("odd_times_of_sound_rare", || {
-        let rare = |index: usize, piece: &mut Piece| piece.pts = piece.pts.filter(|_| index % 10 == 0);
+        let rare =
+            |index: usize, piece: &mut Piece| piece.pts = piece.pts.filter(|_| index.is_multiple_of(10));
         mux(&each(short(), SOUND_PID, rare), &usual())
     }),
     ("odd_sound_with_both_times", || {
@@ -287,6 +292,36 @@ const ODD: &[(&str, Make)] = &[
     }),
 ];
 
+/// Those that are played several times, one behind the other.
+const AGAIN: &[(&str, u32, Make)] = &[
+    ("odd_clip_of_a_fifth_of_a_second_again", 12, || mux(&until(plain(25), 200), &usual())),
+    ("odd_without_a_clock_again", 2, || {
+        let bytes = mux(&until(plain(25), 3000), &usual());
+        with_packets(&bytes, |_, packet| {
+            let mut packet = *packet;
+            let is_alone = !View(&packet).has_payload();
+            if View(&packet).pcr().is_some() {
+                // The rest of the field fills up.
+                packet[5] &= 0xEF;
+                packet[6..12].fill(0xFF);
+            }
+            if is_alone { Vec::new() } else { vec![packet] }
+        })
+    }),
+    ("odd_subtitles_step_back_again", 2, || {
+        // A page every 1.5 s, and another that should have come before it.
+        let mut tracks = until(with_data(), 3400);
+        for track in tracks.iter_mut().filter(|track| track.pid == 0x120) {
+            let another = |piece: Piece| {
+                let pts = piece.pts.map(|pts| pts - TICKS_PER_MS);
+                [piece.clone(), Piece { pts, body: [&piece.body[..6], &[7; 20]].concat(), ..piece }]
+            };
+            track.pieces = std::mem::take(&mut track.pieces).into_iter().flat_map(another).collect();
+        }
+        mux(&tracks, &usual())
+    }),
+];
+
 /// All of them whose names hold a word.
 pub(crate) fn all(word: &str) -> Vec<Made> {
     let chosen = ODD.iter().filter(|(name, _)| name.contains(word));
@@ -296,6 +331,8 @@ pub(crate) fn all(word: &str) -> Vec<Made> {
             Made { from_start, ..made(name, make()) }
         })
         .collect();
+    let again = AGAIN.iter().filter(|(name, ..)| name.contains(word));
+    all.extend(again.map(|(name, rounds, make)| Made { rounds: *rounds, ..made(name, make()) }));
     let name = "odd_begins_in_the_middle";
     if name.contains(word) {
         let bytes = mux(&short(), &usual())[40_077..].to_vec();

@@ -20,13 +20,23 @@ pub(super) struct Cadence {
     ticks: u64,
     /// Of the last PES packet.
     last_bytes: u64,
+    /// The next distance is of another source than those that are remembered, or may be.
+    is_new: bool,
 }
 
 impl Cadence {
+    /// Another source begins, or the same one anew: what was before tells nothing once something is known of this.
+    pub(super) const fn begin(&mut self) {
+        self.is_new = true;
+    }
+
     /// A PES packet of so many bytes, zero when it does not say, begins so much later than the one before.
     pub(super) fn step(&mut self, ticks: Option<i64>, bytes: u64) {
         let last_bytes = std::mem::replace(&mut self.last_bytes, bytes);
         let Some(ticks) = ticks.filter(|ticks| (1..=FRAME_TICKS_MAX).contains(&ticks.abs())) else { return };
+        if self.is_new {
+            *self = Self { last_bytes: bytes, ..Self::default() };
+        }
         self.steps[self.seen % KEPT] = ticks.abs();
         self.seen += 1;
         if let Ok(ticks) = u64::try_from(ticks)
@@ -90,6 +100,16 @@ mod tests {
             let steps: Vec<_> = steps.iter().map(|ticks| (*ticks, 0)).collect();
             assert_eq!(cadence(&steps).lasts(StreamKind::Video), Some(3600), "{steps:?}");
         }
+    }
+
+    #[test]
+    fn sound_of_another_source_lasts_as_long_as_its_own_does() {
+        let mut sound = cadence(&[(61_200, 500); 8]);
+        sound.begin();
+        sound.step(None, 170);
+        assert!(sound.lasts(StreamKind::Audio).is_some(), "nothing is known of it");
+        sound.step(Some(39_600), 170);
+        assert_eq!(sound.lasts(StreamKind::Audio), Some(39_600));
     }
 
     #[test]

@@ -384,6 +384,9 @@ impl Lanes {
         let track = tracks.get_mut(lane.track);
         let dts = out.decoding();
         let advanced = track.last.map(|last| dts.since(last.dts));
+        if is_first && kind == StreamKind::Audio {
+            track.cadence.begin();
+        }
         track.cadence.step(advanced.filter(|_| !is_first), begun.bytes);
         if advanced.is_none_or(|ticks| ticks >= 0) || stale(track.last, now) {
             track.last = Some(Written { dts, at: now });
@@ -440,7 +443,7 @@ impl Lanes {
         let frame = track.cadence.lasts(kind).unwrap_or(1);
         let place = match self.place(moment, index, times, frame) {
             Place::Own if self.steps_back_with_others(moment, tracks, index, begun, frame) => Place::Fresh,
-            place => place,
+            place @ (Place::Own | Place::Newest | Place::Fresh | Place::Stray) => place,
         };
         let lane = &mut self.lanes[index];
         match place {

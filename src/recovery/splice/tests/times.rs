@@ -66,10 +66,8 @@ fn data_whose_own_times_step_back_is_left_in_its_order_in_every_time_base() {
     let times = |packet: &[u8; 188]| {
         let view = Packet::parse(packet).unwrap();
         let starts = view.payload_unit_start_indicator() && view.pid().get() == 0x102;
-        match PesStart::read(&packet[view.payload_at()?..]) {
-            PesStart::Timed(times) if starts => Some(times),
-            _other => None,
-        }
+        let PesStart::Timed(times) = PesStart::read(&packet[view.payload_at()?..]) else { return None };
+        starts.then_some(times)
     };
     // Each third one is shown a millisecond before the second.
     let mut came = Vec::new();

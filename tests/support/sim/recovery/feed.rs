@@ -248,16 +248,17 @@ impl Feed {
         self.bases = self.bases.wrapping_add(1);
     }
 
-    /// Where pictures do not come for a while the last one says that it is whole, or it is nobody's: one that might go on would be
-    /// waited for until it is too late.
-    pub(crate) fn spoil(&mut self, out: &mut Vec<u8>, flaw: Flaw, for_long: bool) {
+    /// Where pictures do not come for a while the last one says that it is whole: one that might go on would be waited for until it
+    /// is too late.
+    pub(crate) fn spoil(&mut self, out: &mut Vec<u8>, flaw: Flaw) {
+        let sound_at = self.sound_at;
         self.finish_units(out);
-        if flaw == Flaw::NoPictures && for_long {
-            self.excuse_last();
-        } else if flaw != Flaw::FrozenClock && self.fills() {
+        self.sound_at = sound_at;
+        if flaw != Flaw::FrozenClock && self.fills() {
             self.is_stuffed = true;
             self.next(out);
-            self.finish_units(out);
+            let all = self.video_waiting.len();
+            self.send_waiting_video(out, all);
             self.is_stuffed = false;
         }
         self.flaw = flaw;
@@ -456,7 +457,7 @@ impl Feed {
         let pts = (dts + shown_after) % WRAP;
         let mut head = pes_head(0xE0, pts, (shown_after > 0).then_some(dts), 0);
         let header = head.len();
-        head.extend(picture(self.layout.video_type, is_key));
+        head.extend(picture(self.layout.video_type, is_key, shown_after > 0));
         let packets = if is_key { self.shape.key_packets } else { self.shape.picture_packets };
         let mark = self.mark(Of::Video, is_key, packets, dts, shown_after);
         self.video.next += 1;
@@ -632,16 +633,21 @@ fn unit(
         .collect()
 }
 
-/// The beginning of a picture.
-fn picture(video_type: u8, is_key: bool) -> &'static [u8] {
-    match (video_type, is_key) {
-        (0x1B, true) => &[0, 0, 1, 0x67, 1, 0x80, 0, 0, 1, 0x68, 1, 0x80, 0, 0, 1, 0x65, 0x88, 0x80],
-        (0x1B, false) => &[0, 0, 1, 0x41, 0x9A],
-        (_hevc, true) => &[
+/// The beginning of a picture. `has_leading` says that some that come behind it are shown before it: behind an IDR picture of H.264
+/// there are none, and it is one with a recovery point then.
+fn picture(video_type: u8, is_key: bool, has_leading: bool) -> &'static [u8] {
+    match (video_type, is_key, has_leading) {
+        (0x1B, true, false) => &[0, 0, 1, 0x67, 1, 0x80, 0, 0, 1, 0x68, 1, 0x80, 0, 0, 1, 0x65, 0x88, 0x80],
+        (0x1B, true, true) => &[
+            0, 0, 1, 0x67, 1, 0x80, 0, 0, 1, 0x68, 1, 0x80, 0, 0, 1, 6, 6, 1, 0xC4, 0x80, 0, 0, 1, 0x41,
+            0x88, 0x80,
+        ],
+        (0x1B, false, _) => &[0, 0, 1, 0x41, 0x9A],
+        (_hevc, true, _) => &[
             0, 0, 1, 0x40, 1, 1, 0x80, 0, 0, 1, 0x42, 1, 1, 0x80, 0, 0, 1, 0x44, 1, 1, 0x80, 0, 0, 1, 0x26,
             1, 0xAF, 0x80,
         ],
-        (_hevc, false) => &[0, 0, 1, 0x02, 1, 0xD0, 0x80],
+        (_hevc, false, _) => &[0, 0, 1, 0x02, 1, 0xD0, 0x80],
     }
 }
 

@@ -13,8 +13,6 @@ const UNSENT_MAX: usize = 512 * 1024;
 const FRAME_TIME: Duration = Duration::from_millis(1000 / RATE);
 /// A source that trickles sends a picture in so many pictures' time.
 const TRICKLE: u32 = 12;
-/// What does not go on for this long, and might, is waited for no longer.
-const UNFINISHED_MAX: Duration = Duration::from_secs(10);
 
 /// So rare is each way of packing a programme that is not the usual one.
 const ODD_ONE_IN: u64 = 6;
@@ -93,9 +91,11 @@ impl Stream {
     }
 
     /// What it does now may end it.
-    pub(crate) fn is_ill(&self) -> bool {
+    pub(crate) fn is_ill(&self, now: Instant) -> bool {
         [self.stalls_until, self.trickles_until, self.flawed_until].iter().any(Option::is_some)
             || !matches!(self.phase, Phase::Sends)
+            // Sound of before a joint plays on, and nothing comes meanwhile.
+            || self.next_at > now + FRAME_TIME
     }
 
     pub(crate) const fn is_over(&self) -> bool {
@@ -235,9 +235,9 @@ impl Stream {
                     (0..garbage).map(|_| u8::try_from(random.below(0x40)).unwrap()).collect();
                 world.peer_send(self.peer, &garbage);
             }
-            6 => self.spoil(&mut bytes, Flaw::FrozenClock, now, until),
-            7 => self.spoil(&mut bytes, Flaw::NoPictures, now, until),
-            8 => self.spoil(&mut bytes, Flaw::OnlyNull, now, until),
+            6 => self.spoil(&mut bytes, Flaw::FrozenClock, until),
+            7 => self.spoil(&mut bytes, Flaw::NoPictures, until),
+            8 => self.spoil(&mut bytes, Flaw::OnlyNull, until),
             9 => self.feed.jump_to(&mut bytes, true, ticks),
             10 => self.feed.jump_to(&mut bytes, false, ticks),
             11 => {
@@ -266,8 +266,8 @@ impl Stream {
         }
     }
 
-    fn spoil(&mut self, bytes: &mut Vec<u8>, flaw: Flaw, now: Instant, until: Instant) {
-        self.feed.spoil(bytes, flaw, until - now >= UNFINISHED_MAX);
+    fn spoil(&mut self, bytes: &mut Vec<u8>, flaw: Flaw, until: Instant) {
+        self.feed.spoil(bytes, flaw);
         self.flawed_until = Some(until);
     }
 

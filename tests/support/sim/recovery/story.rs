@@ -391,7 +391,7 @@ impl Story {
         let shown = |run: u32| {
             self.watchers.iter().any(|watcher| !watcher.is_fickle() && watcher.live_run() == Some(run))
         };
-        self.streams.iter().all(|stream| !stream.is_ill() && shown(stream.run))
+        self.streams.iter().all(|stream| !stream.is_ill(self.world.now()) && shown(stream.run))
     }
 
     /// The process is stopped for a while, and its sources go on: nobody is blamed for that, and nobody thrown out.

@@ -52,19 +52,19 @@ pub(super) struct Truth {
     run: Option<u32>,
     video: Option<Last>,
     sound: Option<Last>,
-    /// The sound that begins next after the run's first picture.
-    companion: Option<u32>,
+    /// The sound that begins next after the run's first picture, and in which time base.
+    companion: Option<(u32, u8)>,
     added: BTreeMap<(u32, u8), Added>,
     /// The viewer has seen all there was since it has seen any of the run: it has not just come, nor was it moved forward.
     is_continuous: bool,
-    /// It has come where a run begins behind another's end: sound of it may have been left out for those who were there before.
-    pub(super) began_at_boundary: bool,
+    /// It may have come where a run begins behind another's end: sound of it has been left out for those who were there before.
+    pub(super) may_lack_sound: bool,
     /// The last clock, as its source had it: in which time base, and when.
     clock: Option<(u32, u8, u64)>,
     decoded: Option<u64>,
     shown: VecDeque<u64>,
-    /// When the last unit of anybody's sound is played, and how long it lasts.
-    heard: Option<(u64, i64)>,
+    /// When the last unit of anybody's sound on each PID is played, and how long it lasts.
+    heard: BTreeMap<u16, (u64, i64)>,
     /// The run's sound has begun late, and whether it had to is not known before its second unit.
     late: Option<Late>,
 }
@@ -153,7 +153,7 @@ impl Truth {
                 if (!mark.is_key || mark.part > 0) && !is_with_sound {
                     return Err(format!("entry: nobody can begin with {mark:?}"));
                 }
-                self.companion = Some(mark.companion);
+                self.companion = Some((mark.companion, mark.base));
                 Ok(())
             }
             // Who joins may come into the middle of it.
@@ -162,11 +162,14 @@ impl Truth {
                 Err(format!("entry: sound begins in the middle of a unit, {mark:?}"))
             }
             Of::Sound => match self.companion {
-                Some(companion) if mark.unit > companion && !mark.excuses(companion) => {
+                // Where times have gone on somewhere else meanwhile, what is left out says nothing of how far sound reached.
+                Some((companion, base))
+                    if mark.unit > companion && mark.base == base && !mark.excuses(companion) =>
+                {
                     let wrong =
                         format!("lost: sound begins with {} instead of {companion}, {mark:?}", mark.unit);
-                    if self.heard.is_none() {
-                        return if self.began_at_boundary { Ok(()) } else { Err(wrong) };
+                    if self.heard.is_empty() {
+                        return if self.may_lack_sound { Ok(()) } else { Err(wrong) };
                     }
                     self.late = Some(Late { wrong, begins: *mark, gap: 0 });
                     Ok(())
@@ -218,15 +221,18 @@ impl Truth {
 
     /// A unit of sound, of a source or a filler. A source's may be left out where another's is still playing: the last that was
     /// would have begun before that ends.
-    pub(super) fn sound(&mut self, mark: Option<&Mark>, pes: &PesStart) -> Result<(), String> {
+    pub(super) fn sound(&mut self, mark: Option<&Mark>, pid: u16, pes: &PesStart) -> Result<(), String> {
         let Some(played) = pes.decoded_at() else { return Ok(()) };
-        let heard = self.heard;
+        let since_end = |(last, lasts): &(u64, i64)| ahead(*last, played, PTS_WRAP) - lasts;
+        let silence = self.heard.values().map(since_end).min().unwrap_or(0);
+        let heard = self.heard.get(&pid).copied();
         let step = heard.map_or(0, |(last, _)| ahead(last, played, PTS_WRAP));
         let is_step = (1..=SOUND_LASTS_MAX).contains(&step);
-        self.heard = Some((played, if is_step { step } else { heard.map_or(0, |(_, lasts)| lasts) }));
+        let lasts = if is_step { step } else { heard.map_or(0, |(_, lasts)| lasts) };
+        self.heard.insert(pid, (played, lasts));
         let Some((mut late, mark)) = self.late.take().zip(mark) else { return Ok(()) };
         if mark.run == late.begins.run && mark.unit == late.begins.unit {
-            late.gap = step - heard.map_or(0, |(_, lasts)| lasts);
+            late.gap = silence;
             self.late = Some(late);
             return Ok(());
         }
