@@ -138,8 +138,18 @@ pub(super) struct Begun<'a> {
     /// The packets behind its first one that have come too.
     pub(super) behind: Behind<'a>,
     pub(super) pcr_pid: Option<Pid>,
+    /// The clock in its first packet.
+    pub(super) pcr: Option<Pcr>,
     /// It says that decoders may begin with it.
     pub(super) is_entry: bool,
+}
+
+impl Begun<'_> {
+    /// The clock that comes with it, if that is of its time base.
+    fn clock(&self) -> Option<Pcr> {
+        let dts = self.times.decoding();
+        self.pcr.filter(|pcr| (-LEVEL_TICKS_MAX..=2 * LEVEL_TICKS_MAX).contains(&dts.since(pcr.to_pts())))
+    }
 }
 
 /// What is known of a new time base where it begins.
@@ -414,7 +424,7 @@ impl Lanes {
             return;
         }
         self.pending = false;
-        let opening = Opening { pcr_pid: begun.pcr_pid, pcr: moment.stray, jump: None };
+        let opening = Opening { pcr_pid: begun.pcr_pid, pcr: begun.clock().or(moment.stray), jump: None };
         let lead = self.look(moment, tracks, Some((index, begun)), opening, begun.behind.packets()).lead;
         let Some(offset) = self.histories.offset(moment.now, &lead, moment.clock) else { return };
         self.common = offset;
@@ -444,7 +454,7 @@ impl Lanes {
         let same = kind == StreamKind::Video && lane.came.is_some_and(|came| came.dts == dts);
         let frame = track.cadence.lasts(kind).unwrap_or(1);
         let place = match self.place(moment, index, times, frame) {
-            Place::Own if self.steps_back_with_others(moment, tracks, index, begun, frame) => Place::Fresh,
+            Place::Own if self.turns_with_others(moment, tracks, index, begun, frame) => Place::Fresh,
             place @ (Place::Own | Place::Newest | Place::Fresh | Place::Stray) => place,
         };
         let lane = &mut self.lanes[index];
@@ -490,9 +500,9 @@ impl Lanes {
         Some(out)
     }
 
-    /// A picture that only says when it is shown steps back further than any so far, and others step back with it: it is not one
-    /// that is shown before others, but of another time base.
-    fn steps_back_with_others(
+    /// What may be the next of its stream is of another time base all the same, for others come to that with it: a picture that only
+    /// says when it is shown steps back further than any so far, or something is missing, and others step back.
+    fn turns_with_others(
         &mut self,
         moment: Moment,
         tracks: &Tracks,
@@ -501,21 +511,28 @@ impl Lanes {
         frame: i64,
     ) -> bool {
         let lane = &self.lanes[index];
-        let Some(came) = lane.came.filter(|_| lane.reordered(begun.times)) else { return false };
+        let Some(came) = lane.came.filter(|_| !self.in_order && lane.base == self.base) else { return false };
         let step = begun.times.decoding().since(came.dts);
-        if step >= 0 || -step <= lane.back || self.in_order {
+        let steps_back = step < 0 && lane.reordered(begun.times) && -step > lane.back;
+        if !steps_back && !(step > 0 && is_hole(step, frame)) {
             return false;
         }
-        let opening = Opening { pcr_pid: begun.pcr_pid, pcr: moment.stray, jump: Some(step - frame) };
+        let opening =
+            Opening { pcr_pid: begun.pcr_pid, pcr: begun.clock().or(moment.stray), jump: Some(step - frame) };
         let look = self.look(moment, tracks, Some((index, begun)), opening, begun.behind.packets());
-        let others = self.lanes.iter().zip(&look.turns).enumerate();
-        let follow = |(at, (lane, turn)): (usize, (&Lane, &Option<Turn>))| {
-            at != index && turn.is_some() && lane.came.is_some()
+        let others = (0..).zip(self.lanes.iter().zip(&look.turns)).filter(|(at, _)| *at != index);
+        let mut turns = others.filter_map(|(_, (lane, turn))| lane.came.and(*turn));
+        let follows = if steps_back {
+            turns.next().is_some()
+        } else {
+            turns.any(|turn| turn.after.is_some_and(|after| turn.times.decoding().since(after) < 0))
         };
-        if others.into_iter().any(follow) && !look.goes_on() {
+        if follows && !look.goes_on() {
             return true;
         }
-        self.lanes[index].back = -step;
+        if steps_back {
+            self.lanes[index].back = -step;
+        }
         false
     }
 
@@ -754,7 +771,7 @@ impl Lanes {
         let lane = &self.lanes[index];
         let frame = tracks.get(lane.track).cadence.lasts(lane.kind).unwrap_or(1);
         let jump = lane.came.map(|came| begun.times.decoding().since(came.dts) - frame);
-        let opening = Opening { pcr_pid: begun.pcr_pid, pcr: moment.stray, jump };
+        let opening = Opening { pcr_pid: begun.pcr_pid, pcr: begun.clock().or(moment.stray), jump };
         let look = self.look(moment, tracks, Some((index, begun)), opening, begun.behind.packets());
         let offset = look.histories.joint(now, &look.lead, look.written);
         let by_clock =

@@ -131,11 +131,16 @@ impl Lead {
 /// is shown before it (ISO/IEC 14496-10, 7.4.1.2.4; ISO/IEC 23008-2, 7.4.2.2).
 fn begins_closed(packets: &[PacketBytes], stream: &Stream) -> bool {
     // What is no picture is passed over, and so is the PES header.
-    let is_closed = |header: u8| match stream.codec {
-        Codec::H264 => (header & 0x80 == 0 && matches!(header & 0x1F, 1..=5)).then_some(header & 0x1F == IDR),
-        Codec::Hevc => (header < 0x40).then_some(header >> 1 == IDR_N_LP),
-        _ => Some(false),
+    let is_closed = |header: u8| {
+        if stream.codec == Codec::H264 {
+            (header & 0x80 == 0 && matches!(header & 0x1F, 1..=5)).then_some(header & 0x1F == IDR)
+        } else {
+            (header < 0x40).then_some(header >> 1 == IDR_N_LP)
+        }
     };
+    if !matches!(stream.codec, Codec::H264 | Codec::Hevc) {
+        return false;
+    }
     let of_stream = packets.iter().filter_map(|bytes| Packet::parse(bytes).ok());
     let mut of_stream = of_stream.filter(|packet| packet.pid() == stream.pid && packet.payload().is_some());
     let first = of_stream.next();

@@ -255,7 +255,10 @@ impl Splice {
         } else {
             PesStart::None
         };
-        let is_entry = packet.adaptation_field().is_some_and(AdaptationField::random_access_indicator);
+        let field = packet.adaptation_field();
+        let is_entry = field.is_some_and(AdaptationField::random_access_indicator);
+        let has_clock = self.source_pcr == Some(packet.pid());
+        let pcr = field.and_then(AdaptationField::pcr).filter(|_| has_clock);
         let moment = self.moment(now);
         let lane = self.lanes.get_mut(index);
         let passes = match start {
@@ -265,7 +268,7 @@ impl Splice {
             PesStart::Timed(times) => {
                 let bytes_of_unit = pes_bytes(&bytes[at..]);
                 let pcr_pid = self.source_pcr;
-                let begun = Begun { times, bytes: bytes_of_unit, behind, pcr_pid, is_entry };
+                let begun = Begun { times, bytes: bytes_of_unit, behind, pcr_pid, pcr, is_entry };
                 let out = self.lanes.stamp(moment, &mut self.tracks, index, begun);
                 self.move_clock();
                 if let Some(out) = out.filter(|out| *out != times) {

@@ -411,17 +411,16 @@ fn where_sound_was_held_for_long_a_slates_is_as_far_ahead_of_the_clock_as_it_was
         };
         let boundary = splice.begin(now, &run);
         splice.restamp(now, &mut packets);
-        let times = |bytes: &[u8; 188]| match Packet::parse(bytes).unwrap() {
-            packet if packet.pid() != Pid::new(0x101).unwrap() => None,
-            packet => match packet.payload().map(PesStart::read) {
-                Some(PesStart::Timed(times)) if packet.payload_unit_start_indicator() => Some(times.pts),
-                _ => None,
-            },
+        let shown = |bytes: &[u8; 188]| {
+            let packet = Packet::parse(bytes).unwrap();
+            let is_sound = packet.pid() == Pid::new(0x101).unwrap() && packet.payload_unit_start_indicator();
+            let Some(PesStart::Timed(times)) = packet.payload().map(PesStart::read) else { return None };
+            is_sound.then_some(times.pts)
         };
         let clock = boundary.as_chunks().0.iter().find_map(|bytes| {
             Packet::parse(bytes).unwrap().adaptation_field().and_then(crate::ts::AdaptationField::pcr)
         });
-        let ahead = packets.as_chunks().0.iter().find_map(times).unwrap().since(clock.unwrap().to_pts());
+        let ahead = packets.as_chunks().0.iter().find_map(shown).unwrap().since(clock.unwrap().to_pts());
         assert!((ahead - expected).abs() <= 1920, "{lead}: {ahead}");
     }
 }
