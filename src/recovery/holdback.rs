@@ -59,6 +59,8 @@ const JUMP_TICKS: i64 = millis(1000);
 const SLIP_TICKS_MAX: i64 = millis(100);
 /// Pictures that only say when they are shown step back by no more.
 const REORDERED_TICKS_MAX: i64 = millis(1000);
+/// And mostly by no more: where the others have come to a new time base, what steps back further has come to it.
+const REORDERED_TICKS_USUAL: i64 = millis(250);
 /// The streams of a new time base are waited for as long as this.
 const JOINT_TICKS_MAX: i64 = millis(1200);
 /// A stream of which nothing has come for this long is not waited for.
@@ -327,7 +329,8 @@ impl Holdback {
             self.tears.push(Tear { pid, from: unit.start, until: start });
         }
         let times = lane.times(packet);
-        let turns = times.is_some_and(|times| lane.turns(self.time, times));
+        let is_awaited = self.joint.is_some_and(|joint| joint.waits & (1 << index) != 0);
+        let turns = times.is_some_and(|times| lane.turns(self.time, times, is_awaited));
         let (ended, whole) = lane.take(self.time, start, packet);
         self.whole_units += u32::from(whole);
         if self.at_once && ended && lane.video {
@@ -678,13 +681,14 @@ impl Lane {
     }
 
     /// Whether the times of a PES packet do not follow those of the last one.
-    fn turns(&mut self, time: Time, times: PesTimes) -> bool {
+    fn turns(&mut self, time: Time, times: PesTimes, is_awaited: bool) -> bool {
         let dts = times.decoding();
         self.dts_at_clock.get_or_insert(dts);
         let before = self.dts.replace((dts, time));
         let Some((before, at)) = before else { return false };
         let step = dts.since(before) * 300;
-        let back = if self.video && !self.has_dts { REORDERED_TICKS_MAX } else { 0 };
+        let reordered = if is_awaited { REORDERED_TICKS_USUAL } else { REORDERED_TICKS_MAX };
+        let back = if self.video && !self.has_dts { reordered } else { 0 };
         step < -back || step > time.since(at) + JUMP_TICKS
     }
 
@@ -882,6 +886,19 @@ mod tests {
         assert_eq!(holdback.releasable() / 188, 8, "the third waits for its second stream");
         last.iter().for_each(|packet| holdback.packet(packet));
         assert_eq!(holdback.releasable() / 188, 12);
+    }
+
+    #[test]
+    fn pictures_without_decoding_times_that_step_back_by_less_than_a_second_come_to_a_joint_that_others_have_found()
+     {
+        let mut stream = Stream::default();
+        for at in [50, 51, 40, 41] {
+            frame(&mut stream, AUDIO, at);
+            frame(&mut stream, VIDEO, at);
+        }
+        let mut holdback = Holdback::new(false, HELD_BYTES_MAX);
+        holdback.set_programme(Some(&programme(&[0x1B, 0x0F])));
+        assert_eq!(released(&mut holdback, &stream), [1, 2, 3, 4, 4, 6, 7, 8]);
     }
 
     #[test]

@@ -514,7 +514,7 @@ impl Lanes {
         let Some(came) = lane.came.filter(|_| !self.in_order && lane.base == self.base) else { return false };
         let step = begun.times.decoding().since(came.dts);
         let steps_back = step < 0 && lane.reordered(begun.times) && -step > lane.back;
-        if !steps_back && !(step > 0 && is_hole(step, frame)) {
+        if !(steps_back || step > 0 && is_hole(step, frame)) {
             return false;
         }
         let opening =
