@@ -525,7 +525,11 @@ impl Lanes {
         let follows = if steps_back {
             turns.next().is_some()
         } else {
-            turns.any(|turn| turn.after.is_some_and(|after| turn.times.decoding().since(after) < 0))
+            let dts = begun.times.decoding();
+            turns.any(|Turn { after, times }| {
+                let (first, after) = (times.decoding(), after.unwrap_or(dts));
+                first.since(after) < 0 && dts.since(first).abs() <= APART_TICKS_MAX
+            })
         };
         if follows && !look.goes_on() {
             return true;
