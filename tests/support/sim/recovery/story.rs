@@ -373,7 +373,9 @@ impl Story {
             moving = if standing.is_none() { moving + 1 } else { 0 };
             if moving > 0 && self.is_settled() {
                 // Whoever sees the picture now sees it until it goes.
-                let sees = |watcher: &&mut Watcher| !watcher.is_fickle() && watcher.live_run().is_some();
+                let goes_on = |run| self.streams.iter().any(|stream| stream.run == run);
+                let sees =
+                    |watcher: &&mut Watcher| !watcher.is_fickle() && watcher.live_run().is_some_and(goes_on);
                 for watcher in self.watchers.iter_mut().filter(sees) {
                     watcher.promise(Promise { lasts: true, ..watcher.promised() });
                 }
