@@ -20,6 +20,8 @@ const STOCK_TIME: Duration = Duration::from_millis(120);
 pub(super) const CLOCK_AHEAD_MAX: Duration = Duration::from_millis(1_100);
 /// What leaves of a clock moves as far as its source's, to a tenth of a second.
 const OWN_APART_MAX: i64 = 2_700_000;
+/// A jump ahead by no more than this, in ticks of 27 MHz, may be a pause of the source.
+const PAUSE_MAX: i64 = 3 * 27_000_000;
 /// Decoding times are never further behind the clock or before it.
 const DECODE_MIN: i64 = -90_000 * 2;
 const DECODE_MAX: i64 = 90_000 * 12;
@@ -123,7 +125,7 @@ impl Witness {
         self.belongs(pid)?;
         let mark = if view.has_payload() { Mark::of_payload(packet) } else { Mark::of_clock(packet) };
         if let Some(pcr) = view.pcr() {
-            self.clock(now, pcr, mark.as_ref())?;
+            self.clock(now, pcr, mark.as_ref(), view.signals())?;
             if let Some(mark) = &mark {
                 self.truth.clock(mark, pcr)?;
             }
@@ -192,7 +194,7 @@ impl Witness {
         Err(format!("PID {pid:#x} is not in {pmt:x?}"))
     }
 
-    fn clock(&mut self, now: Instant, pcr: u64, mark: Option<&Mark>) -> Result<(), String> {
+    fn clock(&mut self, now: Instant, pcr: u64, mark: Option<&Mark>, signals: bool) -> Result<(), String> {
         let before = self.moved_at;
         if self.pcr.is_none_or(|(last, _)| last != pcr) {
             self.moved_at = mark.map(|mark| (mark.run, mark.base, mark.clock));
@@ -216,8 +218,13 @@ impl Witness {
         // A source whose clock is rare, or stood still, may send all that comes between two samples at once.
         let own =
             mark.filter(|mark| mark.is_clock_sound).zip(before).map_or(0, |(mark, (run, base, clock))| {
-                let is_same = (mark.run, mark.base) == (run, base);
-                if is_same { ahead(clock, mark.clock, PTS_WRAP) * 300 + OWN_APART_MAX } else { 0 }
+                let own = ahead(clock, mark.clock, PTS_WRAP) * 300 + OWN_APART_MAX;
+                match (mark.run == run, mark.base == base) {
+                    (true, true) => own,
+                    // Its jump ahead is no longer than a pause might be: it is passed on, and signalled.
+                    (true, false) if signals => own.min(passed + PAUSE_MAX),
+                    _closed_up => 0,
+                }
             });
         // A run that sends its pictures a shorter time before they are due than the last one did has them follow those: its clock
         // is as much ahead, and not beyond what has come.
