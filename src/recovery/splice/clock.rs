@@ -83,6 +83,8 @@ pub(super) struct SessionClock {
     behind: bool,
     /// The first sample of that, where it is known before.
     turn: Option<Pcr>,
+    /// So many samples have left since the newest time base was found.
+    left_of_base: u32,
     bearing: Bearing,
     /// The last sample is the first of its time base.
     is_first: bool,
@@ -141,6 +143,7 @@ impl SessionClock {
     pub(super) fn rebase(&mut self, offset: i64, first: Option<Pcr>) {
         self.common = offset;
         self.turn = first;
+        self.left_of_base = 0;
         self.behind = self.bearing == Bearing::Known || self.came.is_none();
         if !self.behind {
             self.offset = offset;
@@ -190,6 +193,7 @@ impl SessionClock {
             return Some(Left { pcr: due, jumps: false, late: None });
         }
         self.find(now, pcr, reached);
+        self.left_of_base = self.left_of_base.saturating_add(1);
         let mut left = Left { pcr: pcr.plus(self.offset), jumps: false, late: None };
         if let Some(written) = self.written {
             let passed = pcr_ticks(now - written.at);
@@ -234,7 +238,9 @@ impl SessionClock {
                 (-JOINT_BACK_TICKS_MAX..=JOINT_AHEAD_TICKS_MAX).contains(&far(self.common))
             }
             // It comes rarely or stood still, and what it has missed comes at once.
-            Bearing::Broken if self.is_with_streams(pcr, reached) => true,
+            Bearing::Broken if self.is_with_streams(pcr, reached) || self.is_before_streams(pcr, reached) => {
+                true
+            }
             // It has been somewhere else for a moment, and is back.
             Bearing::Broken => {
                 self.came.is_some() && (-HELD_TICKS_MAX..=AHEAD_TICKS_MAX).contains(&far(self.common))
@@ -257,6 +263,15 @@ impl SessionClock {
         let streams = reached.since(before).map(|ticks| ticks * 300);
         let step = pcr.plus(self.common).since(last.pcr);
         streams.is_some_and(|streams| streams > 0 && (step - streams).abs() <= STREAMS_APART_TICKS_MAX)
+    }
+
+    /// Whether a sample is between the only one of its time base before it and the streams, of which as little is known: how far they
+    /// have come since then is not how far times have, where sound of before was waited for.
+    fn is_before_streams(&self, pcr: Pcr, reached: Reached) -> bool {
+        let Some(written) = self.written.filter(|_| self.left_of_base <= 1) else { return false };
+        let out = pcr.plus(self.common);
+        let ahead = [reached.video, reached.audio].into_iter().flatten().map(|dts| dts.since(out.to_pts()));
+        out.since(written.pcr) >= 0 && ahead.max().is_some_and(|ahead| ahead >= 0)
     }
 
     /// The clock goes on from here, whatever it says it is.
