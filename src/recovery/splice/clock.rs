@@ -83,8 +83,8 @@ pub(super) struct SessionClock {
     behind: bool,
     /// The first sample of that, where it is known before.
     turn: Option<Pcr>,
-    /// So many samples have left since the newest time base was found.
-    left_of_base: u32,
+    /// So many samples have still to leave until much is known of the newest time base.
+    samples_to_know: u8,
     bearing: Bearing,
     /// The last sample is the first of its time base.
     is_first: bool,
@@ -143,7 +143,7 @@ impl SessionClock {
     pub(super) fn rebase(&mut self, offset: i64, first: Option<Pcr>) {
         self.common = offset;
         self.turn = first;
-        self.left_of_base = 0;
+        self.samples_to_know = 2;
         self.behind = self.bearing == Bearing::Known || self.came.is_none();
         if !self.behind {
             self.offset = offset;
@@ -193,7 +193,7 @@ impl SessionClock {
             return Some(Left { pcr: due, jumps: false, late: None });
         }
         self.find(now, pcr, reached);
-        self.left_of_base = self.left_of_base.saturating_add(1);
+        self.samples_to_know = self.samples_to_know.saturating_sub(1);
         let mut left = Left { pcr: pcr.plus(self.offset), jumps: false, late: None };
         if let Some(written) = self.written {
             let passed = pcr_ticks(now - written.at);
@@ -268,7 +268,7 @@ impl SessionClock {
     /// Whether a sample is between the only one of its time base before it and the streams, of which as little is known: how far they
     /// have come since then is not how far times have, where sound of before was waited for.
     fn is_before_streams(&self, pcr: Pcr, reached: Reached) -> bool {
-        let Some(written) = self.written.filter(|_| self.left_of_base <= 1) else { return false };
+        let Some(written) = self.written.filter(|_| self.samples_to_know > 0) else { return false };
         let out = pcr.plus(self.common);
         let ahead = [reached.video, reached.audio].into_iter().flatten().map(|dts| dts.since(out.to_pts()));
         out.since(written.pcr) >= 0 && ahead.max().is_some_and(|ahead| ahead >= 0)

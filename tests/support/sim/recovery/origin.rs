@@ -241,8 +241,8 @@ impl Stream {
             9 => self.feed.jump_to(&mut bytes, true, ticks),
             10 => self.feed.jump_to(&mut bytes, false, ticks),
             11 => {
-                // A little, as a restarted encoder does.
-                let ticks = random.below(90_000 * 3);
+                // A little, as a restarted encoder does. What is less is no other time base but a clock that is read again.
+                let ticks = 9_000 + random.below(90_000 * 3 - 9_000);
                 let forward = random.below(2) == 0;
                 self.feed.jump_to(&mut bytes, forward, ticks);
             }
