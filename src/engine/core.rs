@@ -102,7 +102,7 @@ pub struct Core<D: Driver<Memory = Lent, Token = Token>> {
     pub(crate) probing: Probing,
     /// Sessions that have ended here.
     pub(crate) closed: ClosedSessions,
-    pub(crate) next_ticket: u64,
+    next_ticket: u64,
     pub(crate) next_session: u64,
 
     /// Viewers with a preamble to send: a first byte is worth more than a next one.

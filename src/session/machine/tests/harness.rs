@@ -145,7 +145,7 @@ pub(crate) struct World {
     pub(crate) filler: bool,
     pub(crate) finished: bool,
     /// A failure counts in the list of candidates, as the health of sources does.
-    pub(crate) keeps_health: bool,
+    keeps_health: bool,
 }
 
 impl World {
