@@ -63,17 +63,18 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    /// Whether a unit is of the new time base.
-    fn turns(&self, times: PesTimes, opened: Opened) -> bool {
-        let Some(came) = self.came else { return true };
+    /// Whether a unit is of the new time base; `None` when it is neither of that nor of the one before.
+    fn turns(&self, times: PesTimes, opened: Opened) -> Option<bool> {
+        let Some(came) = self.came else { return Some(true) };
         let (dts, due) = (times.decoding(), came.plus(self.frame));
         let off = dts.since(due);
         if opened.at.since(due).abs() > 2 * APART_TICKS_MAX {
-            return dts.since(opened.at).abs() < off.abs();
+            let new = dts.since(opened.at).abs();
+            return (new.min(off.abs()) <= 2 * APART_TICKS_MAX).then_some(new < off.abs());
         }
         let is_nearer = opened.jump.is_some_and(|jump| (off - jump).abs() < off.abs());
         let step = dts.since(came);
-        is_nearer || is_hole(step, self.frame) || (step < 0 && !self.reordered)
+        Some(is_nearer || is_hole(step, self.frame) || (step < 0 && !self.reordered))
     }
 }
 
@@ -161,6 +162,7 @@ impl Outlook {
     ) {
         let (mut came, mut clock_ended) = (clock.came, self.lead.pcr.is_some());
         self.written = clock.written;
+        let mut elsewhere = vec![false; streams.len()];
         for packet in packets {
             if Some(packet.pid()) == clock.pid
                 && !clock_ended
@@ -188,7 +190,16 @@ impl Outlook {
                 if stream.kind == StreamKind::Video {
                     self.order.saw(times);
                 }
-            } else if stream.kind != StreamKind::Other && stream.turns(times, opened) {
+                continue;
+            }
+            let turns =
+                if stream.kind == StreamKind::Other { Some(false) } else { stream.turns(times, opened) };
+            // One that is somewhere else has missed it.
+            let Some(turns) = turns.filter(|_| !elsewhere[index]) else {
+                elsewhere[index] = true;
+                continue;
+            };
+            if turns {
                 let stream = *stream;
                 self.saw(index, stream, times);
             } else {

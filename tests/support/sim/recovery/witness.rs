@@ -226,9 +226,10 @@ impl Witness {
                     _closed_up => 0,
                 }
             });
-        // A run that sends its pictures a shorter time before they are due than the last one did has them follow those: its clock
-        // is as much ahead, and not beyond what has come.
-        let is_boundary = mark.is_none_or(|mark| before.is_none_or(|(run, ..)| run != mark.run));
+        // A run, or a time base, that sends its pictures a shorter time before they are due than the last one did has them follow
+        // those, and its sound the sound: its clock is as much ahead, and not beyond what has come.
+        let is_boundary =
+            mark.is_none_or(|mark| before.is_none_or(|(run, base, _)| (run, base) != (mark.run, mark.base)));
         let reached = |decoded: &u64| ahead(last / 300, *decoded, PTS_WRAP) * 300;
         let reached = self.decoded.values().map(reached).max().filter(|_| is_boundary).unwrap_or(0);
         if self.is_prompt && moved > passed.max(own).max(reached) {
