@@ -662,6 +662,10 @@ impl Lanes {
             (true, true, _) if other.is_some_and(|other| other < hole) => there,
             (true, true, _) => Place::Own,
             (false, _, true) => there,
+            // One that was missing for long comes back where the others are.
+            (false, _, false) if lane.base != self.base && self.is_level(moment.now, times.decoding()) => {
+                there
+            }
             (false, _, false) => Place::Fresh,
         }
     }
@@ -722,6 +726,13 @@ impl Lanes {
         clock.is_some_and(|clock| pts.since(clock.to_pts()) >= 0)
     }
 
+    /// A time is where the streams of the newest time base are.
+    fn is_level(&self, now: Instant, dts: Pts) -> bool {
+        self.front.is_some_and(|front| {
+            dts.since(front.dts).abs() <= pts_ticks(now - front.at).saturating_add(LEVEL_TICKS_MAX)
+        })
+    }
+
     /// Which time base the first PES packet of a stream is of.
     fn place_first(&self, moment: Moment, lane: &Lane, dts: Pts) -> Place {
         let is_first = self.base == lane.base && self.front.is_none();
@@ -730,10 +741,7 @@ impl Lanes {
         }
         let may_open = lane.joined || self.jump.is_some();
         if self.jump.is_none() {
-            let is_level = |front: Written| {
-                dts.since(front.dts).abs() <= pts_ticks(moment.now - front.at).saturating_add(LEVEL_TICKS_MAX)
-            };
-            if self.front.is_some_and(is_level) {
+            if self.is_level(moment.now, dts) {
                 return Place::Newest;
             }
             if !self.strays(moment, lane, dts.plus(self.common)) {

@@ -59,6 +59,8 @@ pub(super) struct Truth {
     is_continuous: bool,
     /// It may have come where a run begins behind another's end: sound of it has been left out for those who were there before.
     pub(super) may_lack_sound: bool,
+    /// It may be moved forward, past sound that reaches further than what it has heard.
+    pub(super) may_be_moved: bool,
     /// The last clock, as its source had it: in which time base, and when.
     clock: Option<(u32, u8, u64)>,
     decoded: Option<u64>,
@@ -168,12 +170,11 @@ impl Truth {
                 {
                     let wrong =
                         format!("lost: sound begins with {} instead of {companion}, {mark:?}", mark.unit);
-                    // What a viewer was moved past may have reached further than what it has heard.
-                    if self.may_lack_sound && (self.heard.is_empty() || !self.is_continuous) {
+                    if self.may_be_moved {
                         return Ok(());
                     }
                     if self.heard.is_empty() {
-                        return Err(wrong);
+                        return if self.may_lack_sound { Ok(()) } else { Err(wrong) };
                     }
                     self.late = Some(Late { wrong, begins: *mark, gap: 0 });
                     Ok(())

@@ -112,7 +112,7 @@ impl Witness {
         }
         if self.packets == 0 {
             // Whoever comes first in a session, where nothing may be missing, is prompt.
-            self.truth.may_lack_sound = view.signals() || !self.is_prompt;
+            (self.truth.may_lack_sound, self.truth.may_be_moved) = (view.signals(), !self.is_prompt);
         }
         if pid == NULL_PID {
             return Ok(());
