@@ -21,8 +21,8 @@ use std::time::Duration;
 use crate::base::limits::PACKET_BYTES;
 use crate::ts::psi::{Programme, STREAMS_MAX};
 use crate::ts::{
-    AdaptationField, ContinuityCounter, NULL_PACKET, Packet, PacketBytes, PacketMut, Pcr, PesRest, PesStart,
-    PesTimes, Pid, Pts, StreamKind, payload_digest,
+    AdaptationField, ContinuityCounter, NULL_PACKET, Packet, PacketBytes, PacketMut, Pcr, PesRest, PesTimes,
+    Pid, Pts, StreamKind, payload_digest,
 };
 
 /// The most bytes that are held back: key pictures of UHD have 2 to 5 MB. They lie in the ring; one that is small beside that has
@@ -672,10 +672,7 @@ impl Lane {
 
     /// The times of a PES packet that begins.
     fn times(&mut self, packet: Packet<'_>) -> Option<PesTimes> {
-        if !packet.payload_unit_start_indicator() || packet.transport_scrambling_control() != 0 {
-            return None;
-        }
-        let Some(PesStart::Timed(times)) = packet.payload().map(PesStart::read) else { return None };
+        let times = PesTimes::begun_in(packet)?;
         self.has_dts |= times.dts.is_some();
         Some(times)
     }

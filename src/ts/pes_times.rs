@@ -1,5 +1,6 @@
 //! The time stamps in a PES header (ISO/IEC 13818-1, 2.4.3.6), read and replaced where they lie.
 
+use crate::ts::Packet;
 use crate::ts::clock_ref::Pts;
 
 /// Where the flags that announce time stamps are.
@@ -19,6 +20,18 @@ pub struct PesTimes {
 }
 
 impl PesTimes {
+    /// Those of the PES packet that begins in a packet, if one does and says when.
+    #[must_use]
+    pub fn begun_in(packet: Packet<'_>) -> Option<Self> {
+        if !packet.payload_unit_start_indicator() || packet.transport_scrambling_control() != 0 {
+            return None;
+        }
+        match PesStart::read(packet.payload()?) {
+            PesStart::Timed(times) => Some(times),
+            PesStart::None | PesStart::Untimed | PesStart::Cut => None,
+        }
+    }
+
     /// When it is decoded.
     #[must_use]
     pub fn decoding(self) -> Pts {

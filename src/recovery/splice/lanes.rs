@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use crate::base::Instant;
 use crate::recovery::splice::lead::{Lead, Order};
-use crate::recovery::splice::outlook::{self, Behind, ClockBefore, Opened, Outlook, Stream, Turn, is_hole};
+use crate::recovery::splice::outlook::{
+    APART_TICKS_MAX, Behind, Opened, Outlook, RunClock, Stream, Turn, is_hole,
+};
 use crate::recovery::splice::stamps::{ClockNow, Histories, STRANGER_TICKS, further, pts_ticks};
 use crate::recovery::splice::tracks::{Tracks, Written};
 use crate::ts::{Packet, Pcr, PesRest, PesTimes, Pid, Pts, StreamKind};
@@ -21,8 +23,6 @@ const SLIP_TICKS: i64 = 9_000;
 const REORDERED_MAX: i64 = 16;
 /// The streams of a time base come so soon behind its clock.
 const JUMP_MAX: Duration = Duration::from_secs(5);
-/// The streams of a time base begin, and those of another end, no further apart than this together.
-const APART_TICKS_MAX: i64 = 720_000;
 /// The time from the clock to a stream changes by no more than this from one time base to the next of a source.
 const LEAD_TICKS_MAX: i64 = 9_000;
 /// When sound is first, the pictures are sent later by what they are sent earlier otherwise, if that is no more than this.
@@ -614,7 +614,7 @@ impl Lanes {
         order.saw(begun.times);
         let source = self.lanes[index].source;
         let pictures = begun.behind.packets().filter(|packet| packet.pid() == source);
-        for times in pictures.filter_map(outlook::begins) {
+        for times in pictures.filter_map(PesTimes::begun_in) {
             order.saw(times);
         }
         order.first_shown(frame + self.soonest.map_or(0, |ticks| ticks.max(0)))
@@ -864,7 +864,7 @@ impl Lanes {
             look.saw(index, streams[index], begun.times);
         }
         let clock =
-            ClockBefore { pid: pcr_pid, came: moment.came, written: moment.clock.map(|clock| clock.written) };
+            RunClock { pid: pcr_pid, came: moment.came, written: moment.clock.map(|clock| clock.written) };
         let video = self.lanes.iter().find(|lane| lane.kind == StreamKind::Video);
         let after = video.map_or(0, lasts) + self.soonest.map_or(0, |ticks| ticks.max(0));
         let at = opener.map(|(_, begun)| begun.times.decoding()).or_else(|| pcr.map(Pcr::to_pts));

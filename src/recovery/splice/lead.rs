@@ -3,7 +3,7 @@
 use crate::base::limits::PACKET_BYTES;
 use crate::ts::psi::{Programme, Stream};
 use crate::ts::{
-    AdaptationField, Codec, Packet, PacketBytes, Pcr, PesStart, PesTimes, Piece, Pts, StartCodes, StreamKind,
+    AdaptationField, Codec, Packet, PacketBytes, Pcr, PesTimes, Piece, Pts, StartCodes, StreamKind,
 };
 
 /// What is shown earlier than the first picture by more than this is of another time base.
@@ -92,11 +92,8 @@ impl Lead {
                     None => pcr,
                 });
             }
-            if !packet.payload_unit_start_indicator() || packet.transport_scrambling_control() != 0 {
-                continue;
-            }
+            let Some(times) = PesTimes::begun_in(packet) else { continue };
             let Some(index) = streams.iter().position(|stream| stream.pid == packet.pid()) else { continue };
-            let Some(PesStart::Timed(times)) = packet.payload().map(PesStart::read) else { continue };
             if streams[index].kind() == StreamKind::Video {
                 if lead.video.is_none() && begins_closed(&packets[at..], &streams[index]) {
                     lead.closed = Some(times.pts.since(times.decoding()));

@@ -4,13 +4,14 @@
 use crate::base::Instant;
 use crate::recovery::splice::lead::{Lead, Order};
 use crate::recovery::splice::stamps::Histories;
-use crate::ts::{AdaptationField, Packet, PacketBytes, Pcr, PesStart, PesTimes, Pid, Pts, StreamKind};
+use crate::ts::{AdaptationField, Packet, PacketBytes, Pcr, PesTimes, Pid, Pts, StreamKind};
 
 /// A hole in a stream that is no longer than this, or than a few frames, is no sign of another time base.
 const HOLE_TICKS_MAX: i64 = 18_000;
 const HOLE_FRAMES_MAX: i64 = 4;
-/// Sound and pictures end, and begin, no further apart than this together: a jump that is longer is the same for both, or nearly.
-const APART_TICKS_MAX: i64 = 720_000;
+/// The streams of a time base begin, and those of another end, no further apart than this together: a longer jump is the same for
+/// all of them, or nearly.
+pub(super) const APART_TICKS_MAX: i64 = 720_000;
 /// A clock that advances by more than this from one sample to the next has jumped.
 const CLOCK_TICKS_MAX: i64 = 90_000;
 
@@ -28,17 +29,6 @@ impl<'a> Behind<'a> {
     pub(super) fn packets(self) -> impl Iterator<Item = Packet<'a>> {
         let packets = self.rest.iter().chain(self.held).filter_map(|bytes| Packet::parse(bytes).ok());
         packets.filter(|packet| !packet.transport_error_indicator())
-    }
-}
-
-/// The times of a PES packet that begins in a packet.
-pub(super) fn begins(packet: Packet<'_>) -> Option<PesTimes> {
-    if !packet.payload_unit_start_indicator() || packet.transport_scrambling_control() != 0 {
-        return None;
-    }
-    match packet.payload().map(PesStart::read) {
-        Some(PesStart::Timed(times)) => Some(times),
-        Some(PesStart::None | PesStart::Untimed | PesStart::Cut) | None => None,
     }
 }
 
@@ -89,7 +79,7 @@ pub(super) struct Opened {
 
 /// The run's clock, as it is there.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ClockBefore {
+pub(super) struct RunClock {
     pub(super) pid: Option<Pid>,
     /// The last sample, as it came.
     pub(super) came: Option<Pcr>,
@@ -150,12 +140,12 @@ impl Outlook {
         }
     }
 
-    /// Looks at packets behind. `after` is by how much the pictures behind the first are shown later than that is decoded.
+    /// Looks at the packets behind. Pictures behind the first are shown later than that is decoded by `after` at least.
     pub(super) fn look<'a>(
         &mut self,
         now: Instant,
         streams: &mut [Stream],
-        clock: ClockBefore,
+        clock: RunClock,
         opened: Opened,
         packets: impl Iterator<Item = Packet<'a>>,
         after: i64,
@@ -181,7 +171,7 @@ impl Outlook {
                     self.written = self.written.map(|written| written.plus(step));
                 }
             }
-            let Some(times) = begins(packet) else { continue };
+            let Some(times) = PesTimes::begun_in(packet) else { continue };
             let Some(index) = streams.iter().position(|stream| stream.source == packet.pid()) else {
                 continue;
             };
