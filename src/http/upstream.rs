@@ -62,16 +62,20 @@ pub enum ResponseError {
     ProtocolSwitch,
 }
 
-/// The request for `url`. `user_agent` is stripped of what could end its line; `via` is the value of that header.
+/// The request for `url`. `user_agent` is stripped of what could end its line; `via` and `range` are the values of those
+/// headers.
 #[must_use]
-pub fn request_head(url: &Url, user_agent: &str, via: Option<&str>) -> Vec<u8> {
+pub fn request_head(url: &Url, user_agent: &str, via: Option<&str>, range: Option<&str>) -> Vec<u8> {
     let mut head = format!("GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: ", url.target(), url.authority());
     head.extend(user_agent.chars().filter(|character| !character.is_control()));
     head.push_str("\r\nAccept: */*\r\nConnection: close\r\n");
-    if let Some(via) = via {
-        head.push_str("Via: ");
-        head.push_str(via);
-        head.push_str("\r\n");
+    for (name, value) in [("Via", via), ("Range", range)] {
+        if let Some(value) = value {
+            head.push_str(name);
+            head.push_str(": ");
+            head.push_str(value);
+            head.push_str("\r\n");
+        }
     }
     if let Some(authorization) = url.basic_authorization() {
         head.push_str("Authorization: ");
@@ -215,15 +219,16 @@ mod tests {
     fn a_request_names_host_and_agent_and_closes() {
         let url = Url::parse("http://host:8080/live?x=1").unwrap();
         assert_eq!(
-            String::from_utf8(request_head(&url, "VLC/3\r\nX: y", None)).unwrap(),
+            String::from_utf8(request_head(&url, "VLC/3\r\nX: y", None, None)).unwrap(),
             "GET /live?x=1 HTTP/1.1\r\nHost: host:8080\r\nUser-Agent: VLC/3X: y\r\nAccept: */*\r\n\
              Connection: close\r\n\r\n"
         );
         let url = Url::parse("http://u:p@host/").unwrap();
-        let request = String::from_utf8(request_head(&url, "a", Some("1.1 tunerd-x"))).unwrap();
+        let request =
+            String::from_utf8(request_head(&url, "a", Some("1.1 tunerd-x"), Some("bytes=5-9"))).unwrap();
         assert!(request.ends_with("\r\nAuthorization: Basic dTpw\r\n\r\n"), "{request}");
         assert!(request.contains("\r\nHost: host\r\n"), "{request}");
-        assert!(request.contains("\r\nVia: 1.1 tunerd-x\r\n"), "{request}");
+        assert!(request.contains("\r\nVia: 1.1 tunerd-x\r\nRange: bytes=5-9\r\n"), "{request}");
     }
 
     #[test]

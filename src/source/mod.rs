@@ -4,6 +4,7 @@
 //! * [`direct`]: an HTTP(S) client without a socket.
 //! * [`ffmpeg`]: the argument lists of the child, by what the installed ffmpeg knows.
 //! * [`sniff`]: what a body is when it is no transport stream.
+//! * [`hls`]: segments instead of a stream.
 //! * [`list`]: which streams a list names.
 //! * [`profile`]: what its pictures and sound are like.
 //! * [`pace`]: how far ahead of viewers it is read.
@@ -16,6 +17,7 @@ pub mod cutover;
 pub mod direct;
 pub mod error;
 pub mod ffmpeg;
+pub mod hls;
 pub mod list;
 pub mod mode;
 pub mod pace;

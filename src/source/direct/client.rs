@@ -28,6 +28,10 @@ enum State {
 pub struct Client {
     params: Params,
     url: Url,
+    /// The part of the resource that is asked for.
+    range: Option<String>,
+    /// The status of an answer that is a stream.
+    status: Option<u16>,
     /// What the answer calls its body.
     content_type: Option<String>,
     redirects: u32,
@@ -45,10 +49,24 @@ impl Client {
             SourceError::new(Kind::Unusable, &format!("create upstream request: {error}"))
         })?;
         let deadline = now + params.startup_timeout;
-        let mut client =
-            Self { params, url, content_type: None, redirects: 0, deadline, state: State::Resolving };
+        let mut client = Self {
+            params,
+            url,
+            range: None,
+            status: None,
+            content_type: None,
+            redirects: 0,
+            deadline,
+            state: State::Resolving,
+        };
         client.resolve(now);
         Ok(client)
+    }
+
+    /// The same, asking for a part of the resource: `range` is the value of that header. A server may send all of it.
+    #[must_use]
+    pub fn with_range(self, range: String) -> Self {
+        Self { range: Some(range), ..self }
     }
 
     /// What is to be done next. Ask again after every report.
@@ -77,6 +95,12 @@ impl Client {
     #[must_use]
     pub const fn url(&self) -> &Url {
         &self.url
+    }
+
+    /// The status of the answer, once the upstream has agreed to stream.
+    #[must_use]
+    pub const fn status(&self) -> Option<u16> {
+        self.status
     }
 
     /// What the answer calls its body, as sent.
@@ -149,7 +173,7 @@ impl Client {
         let State::Connecting { address, others, .. } = &mut self.state else { return };
         let (address, others) = (*address, std::mem::take(others));
         match outcome {
-            Ok(()) => match Exchange::new(&self.url, &self.params) {
+            Ok(()) => match Exchange::new(&self.url, &self.params, self.range.as_deref()) {
                 Ok(exchange) => {
                     let deadline = (now + self.params.header_timeout).min(self.deadline);
                     self.state = State::Awaiting { exchange: Box::new(exchange), deadline };
@@ -375,7 +399,8 @@ impl Client {
             unreachable!("a head is awaited");
         };
         match (head.status, &head.location) {
-            (200..=299, _) => {
+            (status @ 200..=299, _) => {
+                self.status = Some(status);
                 self.content_type.clone_from(&head.content_type);
                 self.state = State::Streaming { exchange, peer_closed: false };
                 self.settle(Ok(BodyPart::default()));

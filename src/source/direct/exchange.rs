@@ -67,10 +67,10 @@ impl Body {
 }
 
 impl Exchange {
-    pub(super) fn new(url: &Url, params: &Params) -> Result<Self, SourceError> {
+    pub(super) fn new(url: &Url, params: &Params, range: Option<&str>) -> Result<Self, SourceError> {
         let agent = params.user_agent.trim();
-        let request =
-            request_head(url, if agent.is_empty() { OWN_NAME } else { agent }, params.via.as_deref());
+        let agent = if agent.is_empty() { OWN_NAME } else { agent };
+        let request = request_head(url, agent, params.via.as_deref(), range);
         let mut exchange =
             Self { tls: None, outgoing: Vec::new(), sent: 0, inbox: Vec::new(), taken: 0, body: None };
         match url.scheme() {
