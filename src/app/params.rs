@@ -11,7 +11,7 @@ use tunerd::exit::ExitCode;
 use tunerd::health;
 use tunerd::session::history;
 use tunerd::source::{self, direct, ffmpeg, pace, startup};
-use tunerd::{control, recovery, session};
+use tunerd::{control, filler, session};
 
 use super::Failure;
 
@@ -68,11 +68,11 @@ pub(crate) fn engine(
             settings.session.subscriber_history_limit,
         ),
         filler: settings.recovery.filler.as_ref().map(|filler| engine::Filling {
-            filler: recovery::FillerParams {
+            filler: filler::Params {
                 mode: match filler.mode {
-                    config::FillerMode::Null => recovery::Mode::Null,
-                    config::FillerMode::Psi => recovery::Mode::Psi,
-                    config::FillerMode::SlateAv => recovery::Mode::SlateAv,
+                    config::FillerMode::Null => filler::Mode::Null,
+                    config::FillerMode::Psi => filler::Mode::Psi,
+                    config::FillerMode::SlateAv => filler::Mode::SlateAv,
                 },
                 interval: filler.interval,
                 has_audio: filler.has_audio,

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::base::Instant;
 use crate::health::{Book, Ranked, order};
-use crate::recovery::{ProviderCooldowns, ProviderScope};
 use crate::session::{self, Candidate};
+use crate::session::{ProviderCooldowns, ProviderScope};
 use crate::tuner::{Channel, ChannelId, Source, SourceId};
 
 /// What is known of a channel's sources at this moment.

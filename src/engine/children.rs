@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use crate::base::{ChildExit, Instant};
-use crate::recovery::ProviderScope;
 use crate::ring::Lent;
+use crate::session::ProviderScope;
 use crate::source::Remux;
 use crate::source::error::SourceError;
 use crate::source::ffmpeg::{self, Detection};

@@ -5,7 +5,6 @@ use std::time::Duration;
 use crate::base::Instant;
 use crate::base::limits::PACKET_BYTES;
 use crate::health::Event as ProbeEvent;
-use crate::recovery::Holdback;
 use crate::ring::Lent;
 use crate::session::{Event as SessionEvent, State};
 use crate::source::error::SourceError;
@@ -15,6 +14,7 @@ use crate::source::sniff::{Body, Sniffer};
 use crate::source::startup::{Programme, Seen, Verdict};
 use crate::source::watch::{self, Watch};
 use crate::source::{Opening, Remux};
+use crate::splice::Holdback;
 use crate::ts::{self, Aligned, Aligner, Codec, EntryPoint, Grade, Inspector, MediaSeen};
 use crate::uring::Driver;
 

@@ -7,8 +7,8 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use crate::base::{ChildExit, Instant};
+use crate::filler::slate::{Slate, SlateSpec};
 use crate::health;
-use crate::recovery::slate::{Slate, SlateSpec};
 use crate::tuner::{ChannelId, Kind, Lineup, SourceId};
 
 use super::snapshot::CoreSnapshot;

@@ -40,7 +40,7 @@ mod tests {
     use super::*;
     use crate::base::Instant;
     use crate::engine::testing::{SimCore, add_session, add_viewer, core};
-    use crate::recovery::ProviderScope;
+    use crate::session::ProviderScope;
     use crate::session::{Candidate, Event, Sources};
     use crate::tuner::SourceId;
 

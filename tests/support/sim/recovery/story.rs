@@ -6,7 +6,7 @@ use std::time::Duration;
 use tunerd::base::Instant;
 use tunerd::engine::snapshot::CoreSnapshot;
 use tunerd::engine::{Core, CoreCommand, CoreId, Filling, Mailbox, Params, Parts, SlowPolicy, Token};
-use tunerd::recovery::{FillerParams, Mode as FillerMode};
+use tunerd::filler::{Mode as FillerMode, Params as FillerParams};
 use tunerd::ring::Lent;
 use tunerd::session::StallPolicy;
 use tunerd::source::Mode;
