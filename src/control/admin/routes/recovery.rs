@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::control::call::Call;
+use crate::control::admin::call::Call;
 use crate::control::state::State;
 use crate::engine::{CoreCommand, TriggerRefusal, home};
 use crate::http::{Response, to_json};
@@ -81,8 +81,8 @@ mod tests {
     use std::rc::Rc;
 
     use super::*;
-    use crate::control::call::tests::{call, written};
-    use crate::control::routes::answer;
+    use crate::control::admin::call::tests::{call, written};
+    use crate::control::admin::routes::answer;
     use crate::control::state::tests::{params, state, with};
     use crate::engine::Mailbox;
 

@@ -24,23 +24,23 @@ const READ_BYTES: usize = 64 * 1024;
 
 /// What a run may cost.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
-    pub(super) time: Duration,
-    pub(super) output_bytes: usize,
+pub(in crate::control) struct Limits {
+    pub(in crate::control) time: Duration,
+    pub(in crate::control) output_bytes: usize,
 }
 
 /// A run that is over.
-pub(super) struct Captured {
+pub(in crate::control) struct Captured {
     /// How it ended; `None` when its time was over first.
-    pub(super) exit: Option<ChildExit>,
+    pub(in crate::control) exit: Option<ChildExit>,
     /// What it has written, or why that is not to be had.
-    pub(super) stdout: io::Result<Vec<u8>>,
+    pub(in crate::control) stdout: io::Result<Vec<u8>>,
     /// The end of its complaints, redacted.
-    pub(super) stderr: String,
+    pub(in crate::control) stderr: String,
 }
 
 /// Runs programs.
-pub(super) struct Capture {
+pub(in crate::control) struct Capture {
     /// This program's own binary.
     trampoline: PathBuf,
     /// True when nothing is to be run any more.
@@ -65,24 +65,24 @@ impl Drop for Leash {
 }
 
 impl Capture {
-    pub(super) fn new(trampoline: PathBuf) -> Self {
+    pub(in crate::control) fn new(trampoline: PathBuf) -> Self {
         Self { trampoline, stop: watch::Sender::new(false), running: watch::Sender::new(0) }
     }
 
     /// Ends what runs; nothing is started any more.
-    pub(super) fn stop(&self) {
+    pub(in crate::control) fn stop(&self) {
         self.stop.send_replace(true);
     }
 
     /// Returns when nothing runs.
-    pub(super) async fn ended(&self) {
+    pub(in crate::control) async fn ended(&self) {
         // The sender lives in `self`, so waiting cannot fail.
         let mut running = self.running.subscribe();
         let _none_left = running.wait_for(|running| *running == 0).await;
     }
 
     /// Runs a program to its end, or to the end of its time. Dropping the future kills it.
-    pub(super) async fn run(
+    pub(in crate::control) async fn run(
         &self,
         program: &OsStr,
         arguments: &[OsString],

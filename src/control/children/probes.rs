@@ -13,7 +13,7 @@ use crate::engine::{CoreCommand, CoreId, Ticket};
 use crate::source::profile::ffprobe;
 
 use super::capture::{Capture, Captured, Limits};
-use super::outbox::Outbox;
+use crate::control::outbox::Outbox;
 
 /// Probes at the same time. Full: the asker is told that nothing was learnt.
 const PROBES_MAX: usize = 16;
@@ -23,7 +23,7 @@ const OUTPUT_BYTES_MAX: usize = 1024 * 1024;
 type Name = (CoreId, Ticket);
 
 /// The probes that run.
-pub(super) struct Probes {
+pub(in crate::control) struct Probes {
     capture: Capture,
     outbox: Rc<Outbox>,
     /// Each one's leave to go on: it ends when this is dropped.
@@ -32,12 +32,17 @@ pub(super) struct Probes {
 
 impl Probes {
     /// `trampoline` is this program's own binary.
-    pub(super) fn new(trampoline: PathBuf, outbox: Rc<Outbox>) -> Self {
+    pub(in crate::control) fn new(trampoline: PathBuf, outbox: Rc<Outbox>) -> Self {
         Self { capture: Capture::new(trampoline), outbox, running: RefCell::default() }
     }
 
     /// Starts a probe and tells the core what it has written, unless it is stopped.
-    pub(super) fn start(self: &Rc<Self>, name: Name, program: OsString, arguments: Vec<OsString>) {
+    pub(in crate::control) fn start(
+        self: &Rc<Self>,
+        name: Name,
+        program: OsString,
+        arguments: Vec<OsString>,
+    ) {
         if self.running.borrow().len() >= PROBES_MAX {
             return self.answer(name, Err("too many probes run".to_owned()));
         }
@@ -56,17 +61,17 @@ impl Probes {
     }
 
     /// Ends a probe, if there is one of that name.
-    pub(super) fn stop(&self, name: Name) {
+    pub(in crate::control) fn stop(&self, name: Name) {
         self.running.borrow_mut().remove(&name);
     }
 
     /// Ends all; nothing is started any more.
-    pub(super) fn stop_all(&self) {
+    pub(in crate::control) fn stop_all(&self) {
         self.capture.stop();
     }
 
     /// Returns when nothing runs.
-    pub(super) async fn ended(&self) {
+    pub(in crate::control) async fn ended(&self) {
         self.capture.ended().await;
     }
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::base::Instant;
-use crate::control::call::tests::{call, written};
+use crate::control::admin::call::tests::{call, written};
 use crate::control::params::PlaylistUrl;
 use crate::control::state::tests::{params, state, with};
 use crate::engine::snapshot::{CoreCounters, CoreSnapshot, TunersSnapshot};

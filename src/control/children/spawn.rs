@@ -67,7 +67,7 @@ pub(super) fn spawn(trampoline: &Path, program: &OsStr, arguments: &[OsString]) 
 }
 
 /// Finds the program as `execvp` will.
-pub(super) fn find(program: &OsStr) -> Result<(), Errno> {
+pub(in crate::control) fn find(program: &OsStr) -> Result<(), Errno> {
     let runnable = |path: &Path| access(path, AccessFlags::X_OK);
     if program.as_encoded_bytes().contains(&b'/') {
         return runnable(Path::new(program));

@@ -1,9 +1,12 @@
 //! `GET /api/items`: what the playlist holds.
 
+use std::rc::Rc;
+
 use serde::Serialize;
 
 use crate::base::redact;
-use crate::control::call::{Call, refusal};
+use crate::control::admin::call::{Call, refusal};
+use crate::control::playlist::{self, SyncError};
 use crate::control::state::State;
 use crate::http::Response;
 use crate::status::go_time::rfc3339;
@@ -102,10 +105,26 @@ fn bad(name: &str, value: &str, allowed: &str) -> Response {
     refusal(400, &format!("{name} cannot be {value:?}; allowed: {allowed}"))
 }
 
+/// `POST /api/admin/jobs/playlist-sync/run`: answers when it is done.
+pub(super) async fn read_playlist(state: &Rc<State>) -> Result<Response, Response> {
+    match playlist::read_now(state).await {
+        Ok(counts) => Ok(Response::json(200, &counts)),
+        Err(error) => {
+            let status = match error {
+                SyncError::NoPlaylist | SyncError::Running => 409,
+                SyncError::Panicked => 500,
+                SyncError::Unreadable(_) | SyncError::Empty => 502,
+                SyncError::Store(_) => 503,
+            };
+            Err(refusal(status, &error.to_string()))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::call::tests::{call, written};
+    use crate::control::admin::call::tests::{call, written};
 
     #[test]
     fn a_query_becomes_a_filter() {

@@ -18,7 +18,7 @@ use crate::http::{Dechunker, Parsed, Request, Response, parse};
 
 use super::call::{Call, refusal};
 use super::routes;
-use super::state::State;
+use crate::control::state::State;
 
 /// Connections at the same time. Full: 503, and the connection is closed.
 const CONNECTIONS_MAX: usize = 1024;
@@ -34,13 +34,13 @@ const READ_BYTES: usize = 16 * 1024;
 
 /// Counts the connections.
 #[derive(Default)]
-pub(super) struct Connections {
+pub(in crate::control) struct Connections {
     open: Rc<Cell<usize>>,
 }
 
 impl Connections {
     /// Serves one more, or refuses it.
-    pub(super) fn take(&self, handed: HandedConnection, state: &Rc<State>) {
+    pub(in crate::control) fn take(&self, handed: HandedConnection, state: &Rc<State>) {
         let HandedConnection { socket, bytes, peer, local } = handed;
         let wire = match Wire::new(socket) {
             Ok(wire) => wire,

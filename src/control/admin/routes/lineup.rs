@@ -6,8 +6,8 @@ use std::rc::Rc;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
-use crate::control::access::base_url;
-use crate::control::call::{Call, refusal};
+use crate::control::admin::access::base_url;
+use crate::control::admin::call::{Call, refusal};
 use crate::control::state::State;
 use crate::http::{HDHR_JSON, HDHR_XML, Response, to_json};
 use crate::store::{ChannelRecord, SourceRecord};

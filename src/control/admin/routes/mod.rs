@@ -14,8 +14,7 @@ use crate::store::{ChannelError, StoreError};
 
 use super::access;
 use super::call::{Call, refusal};
-use super::playlist;
-use super::state::State;
+use crate::control::state::State;
 
 /// A path that is known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -167,7 +166,7 @@ async fn serve(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
         (Route::Source(channel, source), _) => channels::remove_source(state, channel, source).await,
         (Route::HealthClear(channel), _) => health::clear(state, channel).await,
         (Route::HealthClearAll, _) => health::clear_all(state).await,
-        (Route::PlaylistSync, _) => Ok(playlist::run_job(state).await),
+        (Route::PlaylistSync, _) => items::read_playlist(state).await,
         (Route::Tuners, _) => tuners::status(call, state).await,
         (Route::Recovery, _) => recovery::trigger(call, state).await,
     }

@@ -18,11 +18,11 @@ use tokio::time::{sleep, timeout};
 use crate::base::{ChildExit, Clock};
 use crate::engine::{ChildOwner, CoreCommand, CoreId, Ticket};
 
-use super::outbox::Outbox;
-use super::params::Params;
 use super::said::{Passthrough, Said};
 use super::spawn::{Spawned, spawn};
 use super::stderr_tail::StderrTail;
+use crate::control::outbox::Outbox;
+use crate::control::params::Params;
 
 /// Children at the same time. Full: the start fails with that reason.
 const CHILDREN_MAX: usize = 512;
@@ -44,7 +44,7 @@ struct Watched {
 }
 
 /// The children that run.
-pub(super) struct Children {
+pub(in crate::control) struct Children {
     trampoline: PathBuf,
     passthrough: Option<Passthrough>,
     clock: Clock,
@@ -55,7 +55,7 @@ pub(super) struct Children {
 }
 
 impl Children {
-    pub(super) fn new(params: &Params, outbox: Rc<Outbox>, clock: Clock) -> Self {
+    pub(in crate::control) fn new(params: &Params, outbox: Rc<Outbox>, clock: Clock) -> Self {
         let (trampoline, passthrough) = (params.trampoline.clone(), params.passthrough);
         Self {
             trampoline,
@@ -68,7 +68,7 @@ impl Children {
     }
 
     /// Starts a child and tells the core how that went. Its end is told exactly once.
-    pub(super) fn start(
+    pub(in crate::control) fn start(
         self: &Rc<Self>,
         name: Name,
         program: &OsStr,
@@ -115,21 +115,21 @@ impl Children {
     }
 
     /// Stops a child. One that has ended, or is being stopped, is left alone.
-    pub(super) fn stop(&self, name: Name) {
+    pub(in crate::control) fn stop(&self, name: Name) {
         if let Some(stop) = self.running.borrow().get(&name) {
             stop.send_replace(true);
         }
     }
 
     /// Stops every child.
-    pub(super) fn stop_all(&self) {
+    pub(in crate::control) fn stop_all(&self) {
         for stop in self.running.borrow().values() {
             stop.send_replace(true);
         }
     }
 
     /// Returns when no child is left.
-    pub(super) async fn all_ended(&self) {
+    pub(in crate::control) async fn all_ended(&self) {
         // The sender lives in `self`, so waiting cannot fail.
         let mut count = self.count.subscribe();
         let _none_left = count.wait_for(|count| *count == 0).await;
@@ -179,7 +179,7 @@ impl Children {
 }
 
 /// A group that is gone needs no signal.
-pub(super) fn signal_group(group: Pid, signal: Signal) {
+pub(in crate::control) fn signal_group(group: Pid, signal: Signal) {
     if let Err(errno) = killpg(group, signal)
         && errno != nix::errno::Errno::ESRCH
     {
@@ -187,7 +187,7 @@ pub(super) fn signal_group(group: Pid, signal: Signal) {
     }
 }
 
-pub(super) fn exit_of(status: std::io::Result<ExitStatus>) -> ChildExit {
+pub(in crate::control) fn exit_of(status: std::io::Result<ExitStatus>) -> ChildExit {
     match status {
         Ok(status) => match (status.code(), status.signal()) {
             (Some(code), _) => ChildExit::Code(code),

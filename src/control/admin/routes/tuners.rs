@@ -1,6 +1,6 @@
 //! `GET /api/admin/tuners`: what every core is doing.
 
-use crate::control::call::{Call, refusal};
+use crate::control::admin::call::{Call, refusal};
 use crate::control::state::State;
 use crate::http::{Response, to_json};
 use crate::status::{Moment, TunerStatusSnapshot};
@@ -33,8 +33,8 @@ fn check_resolve_ip(call: &Call) -> Result<(), Response> {
 mod tests {
     use std::rc::Rc;
 
-    use crate::control::call::tests::call;
-    use crate::control::routes::answer;
+    use crate::control::admin::call::tests::call;
+    use crate::control::admin::routes::answer;
     use crate::control::state::tests::state;
 
     #[test]

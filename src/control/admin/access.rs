@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use crate::http::{Method, Response};
 
 use super::call::{Call, refusal};
-use super::params::{AdminAuth, Network};
+use crate::control::params::{AdminAuth, Network};
 
 /// What browsers show when they ask for the password.
 const REALM: &str = "hdhriptv-admin";
@@ -96,7 +96,7 @@ fn local_host(local: SocketAddr) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::call::tests::{call, call_with, written};
+    use crate::control::admin::call::tests::{call, call_with, written};
 
     fn with(method: &str, headers: &str) -> Call {
         call_with(method, "/api/channels", &format!("Host: box.lan:5004\r\n{headers}"), "")

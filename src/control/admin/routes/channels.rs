@@ -5,7 +5,7 @@ use std::rc::Rc;
 use serde::{Deserialize, Serialize};
 
 use crate::base::redact;
-use crate::control::call::Call;
+use crate::control::admin::call::Call;
 use crate::control::state::State;
 use crate::http::Response;
 use crate::store::{ChannelChange, ChannelError, ChannelRecord, NewChannel, SourceRecord};

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use serde::Serialize;
 
-use crate::control::call::refusal;
+use crate::control::admin::call::refusal;
 use crate::control::health::cleared;
 use crate::control::state::State;
 use crate::http::Response;
