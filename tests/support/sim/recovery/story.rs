@@ -6,6 +6,7 @@ use std::time::Duration;
 use tunerd::base::Instant;
 use tunerd::engine::snapshot::CoreSnapshot;
 use tunerd::engine::{Core, CoreCommand, CoreId, Filling, Mailbox, Params, Parts, SlowPolicy, Token};
+use tunerd::http::RequestHeaders;
 use tunerd::recovery::{FillerParams, Mode as FillerMode};
 use tunerd::ring::Lent;
 use tunerd::session::StallPolicy;
@@ -92,6 +93,7 @@ fn source(channel: i64, place: i64, random: &mut Random) -> Source {
         id: SourceId(number),
         item_key: format!("item{number}"),
         url: format!("http://{}/live/{number}", address(host)),
+        headers: RequestHeaders::NONE,
         program: None,
         priority: u32::try_from(place).unwrap(),
         health: tunerd::health::Health::default(),
