@@ -211,6 +211,7 @@ mod tests {
     use super::*;
     use crate::engine::CoreCommand;
     use crate::health::{Health, StoredProfile};
+    use crate::http::RequestHeaders;
     use crate::tuner::Lineup;
     use crate::uring::sim::{Answer, Faults, World};
 
@@ -232,6 +233,7 @@ mod tests {
                 id: SourceId(id),
                 item_key: format!(" item{id} "),
                 url: (*url).to_owned(),
+                headers: RequestHeaders::NONE,
                 program: None,
                 priority: 0,
                 health: Health::default(),

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::health::{Health, StoredProfile};
+use crate::http::RequestHeaders;
 
 /// A channel's row in the database.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -35,6 +36,8 @@ pub struct Source {
     pub item_key: String,
     /// Where it is read from. May hold credentials: never shown unredacted.
     pub url: String,
+    /// What requests for it carry. May hold credentials.
+    pub headers: RequestHeaders,
     /// The number of the only programme of its stream that is taken; `None` for the first that can be shown.
     pub program: Option<u16>,
     /// Its place by the operator's wish, 0 first.
@@ -135,6 +138,7 @@ mod tests {
             id: SourceId(id),
             item_key: String::new(),
             url: String::new(),
+            headers: RequestHeaders::NONE,
             program: None,
             priority: 0,
             health: Health::default(),
