@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::Instant;
+use crate::lineup::{Channel, ChannelId, Lineup, Source, SourceId};
 use crate::ring::{Lent, Ring};
 use crate::session;
 use crate::session::history::Limits;
 use crate::source;
-use crate::tuner::{Channel, ChannelId, Lineup, Source, SourceId};
 use crate::uring::sim::{Faults, SimDescriptor, SimDriver, World};
 use crate::uring::{Driver, Handle};
 
@@ -132,8 +132,8 @@ pub(super) fn add_session(core: &mut SimCore, channel: i64) -> SessionKey {
             url: "http://user:hunter2@host/8.ts?token=hunter2".to_owned(),
             program: None,
             priority: 0,
-            health: crate::health::Health::default(),
-            profile: crate::health::StoredProfile::default(),
+            health: crate::lineup::Health::default(),
+            profile: crate::lineup::StoredProfile::default(),
         }],
     });
     let ring = Ring::new(1 << 20).unwrap();
