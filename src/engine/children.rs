@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use crate::base::{ChildExit, Instant};
+use crate::lineup::{Source, SourceId};
 use crate::ring::Lent;
 use crate::session::ProviderScope;
 use crate::source::Remux;
@@ -12,7 +13,6 @@ use crate::source::ffmpeg::{self, Detection};
 use crate::source::startup::Verdict;
 use crate::source::telemetry::component_hint;
 use crate::ts::ComponentState;
-use crate::tuner::{Source, SourceId};
 use crate::uring::{Driver, Hangup};
 
 use super::client::SessionKey;

@@ -5,15 +5,16 @@ use std::time::Duration;
 use crate::base::Instant;
 use crate::base::limits::LIST_NESTING_MAX;
 use crate::http::CookieJar;
+use crate::lineup::Source;
 use crate::ring::Lent;
 use crate::session::{Event as SessionEvent, Lost};
+use crate::source::body::{Body, Sound};
 use crate::source::direct::{Client, Want};
 use crate::source::error::{Kind, SourceError};
-use crate::source::sniff::{Body, Sniffer, Sound};
+use crate::source::sniff::Sniffer;
 use crate::source::startup::{self, Startup};
 use crate::source::watch::Stall;
 use crate::source::{Mode, Opening, direct, list, mode};
-use crate::tuner::Source;
 use crate::uring::{Driver, Hangup};
 
 use super::children::child_verdict;

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use crate::base::{ChildExit, Instant};
 use crate::filler::slate::{Slate, SlateSpec};
 use crate::health;
-use crate::tuner::{ChannelId, Kind, Lineup, SourceId};
+use crate::lineup::{ChannelId, Lineup, SourceId};
+use crate::tuner::Kind;
 
 use super::snapshot::CoreSnapshot;
 use super::trigger::TriggerReply;

@@ -1,13 +1,13 @@
 //! What sessions learn of their sources' streams: from the packets, and from ffprobe where those do not tell.
 
 use crate::base::{ChildExit, Instant};
-use crate::health::{Book, StoredProfile};
+use crate::health::Book;
+use crate::lineup::{ChannelId, Source, SourceId, StoredProfile};
 use crate::ring::Lent;
 use crate::session;
 use crate::session::history::Profile as HistoryProfile;
 use crate::source::Opening;
 use crate::source::profile::{Profile, Schedule, StreamProfile, Timing, ffprobe, needs_ffprobe};
-use crate::tuner::{ChannelId, Source, SourceId};
 use crate::uring::Driver;
 
 use super::client::SessionKey;

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use crate::base::Instant;
 use crate::http::{CookieJar, RequestHeaders};
+use crate::lineup::{Channel, ChannelId, Lineup, Source, SourceId};
 use crate::ring::{Lent, Ring};
 use crate::session;
 use crate::session::history::Limits;
 use crate::source;
-use crate::tuner::{Channel, ChannelId, Lineup, Source, SourceId};
 use crate::uring::sim::{Faults, SimDescriptor, SimDriver, World};
 use crate::uring::{Driver, Handle};
 
@@ -136,8 +136,8 @@ pub(super) fn add_session(core: &mut SimCore, channel: i64) -> SessionKey {
             headers: RequestHeaders::NONE,
             program: None,
             priority: 0,
-            health: crate::health::Health::default(),
-            profile: crate::health::StoredProfile::default(),
+            health: crate::lineup::Health::default(),
+            profile: crate::lineup::StoredProfile::default(),
         }],
     });
     let ring = Ring::new(1 << 20).unwrap();

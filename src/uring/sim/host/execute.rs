@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 
 use crate::base::Errno;
 
-use super::connection::{Near, PeerId};
-use super::flow::Piece;
-use super::host::{Cqe, Event, File, Host, Kind, Op, OpId, Said, What};
+use super::{Cqe, Event, File, Host, Kind, Op, Said, What};
+use crate::uring::sim::connection::{Near, PeerId};
+use crate::uring::sim::flow::Piece;
+use crate::uring::sim::span::OpId;
 
 /// What `ENOTCONN` is.
 const NOT_CONNECTED: Errno = Errno::from_positive(107);
@@ -15,7 +16,7 @@ const GARBAGE: u8 = 0x5a;
 
 impl Host {
     /// Takes an operation over from its driver.
-    pub(super) fn start(&mut self, id: OpId, op: Op) {
+    pub(in crate::uring::sim) fn start(&mut self, id: OpId, op: Op) {
         let (number, what) = (op.file, op.what);
         let taken = self.operations.insert(id, op);
         assert!(taken.is_none(), "{id:?} is in flight already");
@@ -36,7 +37,7 @@ impl Host {
     }
 
     /// Carries an operation out if it need not wait.
-    pub(super) fn attempt(&mut self, id: OpId) {
+    pub(in crate::uring::sim) fn attempt(&mut self, id: OpId) {
         let Some(op) = self.operations.get(&id) else { return };
         let (number, what) = (op.file, op.what);
         match what {
@@ -217,7 +218,7 @@ impl Host {
     }
 
     /// So many bytes of a zero-copy send have left the queue. When none is left its memory will be let go.
-    pub(super) fn let_go(&mut self, id: OpId, bytes: usize) {
+    pub(in crate::uring::sim) fn let_go(&mut self, id: OpId, bytes: usize) {
         // A driver that was dropped has taken its operations with it.
         let Some(op) = self.operations.get_mut(&id) else { return };
         op.held -= bytes;
@@ -230,7 +231,7 @@ impl Host {
         }
     }
 
-    pub(super) fn release(&mut self, id: OpId) {
+    pub(in crate::uring::sim) fn release(&mut self, id: OpId) {
         if self.operations.contains_key(&id) {
             self.assert_unchanged(id);
             let copied = self.random.happens(self.faults.copied);
@@ -240,14 +241,14 @@ impl Host {
     }
 
     /// The promise of everybody who lends bytes to be sent.
-    pub(super) fn assert_unchanged(&self, id: OpId) {
+    pub(in crate::uring::sim) fn assert_unchanged(&self, id: OpId) {
         let Some(op) = self.operations.get(&id) else { return };
         let span = op.span.expect("a send has memory");
         assert_eq!(span.checksum(), op.checksum, "leased bytes changed under {id:?} ({:?})", op.what);
     }
 
     /// Ends an operation, if it has not ended already.
-    pub(super) fn finish(&mut self, id: OpId, result: Result<u32, Errno>) {
+    pub(in crate::uring::sim) fn finish(&mut self, id: OpId, result: Result<u32, Errno>) {
         if self.operations.contains_key(&id) {
             self.stop_waiting(id);
             self.post(id, Said::Done(result));
@@ -274,7 +275,7 @@ impl Host {
     }
 
     /// Ends an operation early, unless it has been carried out already.
-    pub(super) fn cancel(&mut self, id: OpId) {
+    pub(in crate::uring::sim) fn cancel(&mut self, id: OpId) {
         if self.operations.contains_key(&id) && self.random.happens(self.faults.cancel_loses) {
             self.attempt(id);
         }
@@ -286,7 +287,7 @@ impl Host {
     }
 
     /// Ends everything a driver has in flight on a file.
-    pub(super) fn cancel_all(&mut self, number: u32) {
+    pub(in crate::uring::sim) fn cancel_all(&mut self, number: u32) {
         // The last operation may have ended, and the file been closed, since this was queued.
         let waiting = self.files.get(&number).map(|file| file.waiting.clone());
         for id in waiting.unwrap_or_default() {

@@ -1,15 +1,16 @@
 //! What happens between our sockets and the far ends.
 
-use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use crate::base::Errno;
 
-use super::super::driver::Hangup;
-use super::connection::{Connection, End, Leave, Line, Near, PeerId, Rate};
-use super::flow::Piece;
-use super::host::{Event, Host, Kind, OpId, What};
+use super::{Event, Host, Kind, What};
+use crate::uring::driver::Hangup;
+use crate::uring::sim::connection::{Connection, End, Leave, Line, Near, PeerId, Rate};
+use crate::uring::sim::flow::Piece;
+use crate::uring::sim::server::Answer;
+use crate::uring::sim::span::OpId;
 
 /// What every packet takes at least.
 const LATENCY: Duration = Duration::from_micros(50);
@@ -23,25 +24,8 @@ const ORPHAN_TIMEOUT: Duration = Duration::from_secs(120);
 /// What Linux's pipes can be set to.
 const PIPE_BYTES: usize = 1 << 20;
 
-/// How a simulated server takes connections.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Answer {
-    /// It accepts them: see [`super::World::take_arrival`].
-    Accept,
-    /// Connection refused. So does every address that nobody serves.
-    Refuse,
-    /// Nothing comes back.
-    Silent,
-}
-
-#[derive(Debug)]
-pub(super) struct Server {
-    pub(super) answer: Answer,
-    pub(super) arrivals: VecDeque<PeerId>,
-}
-
 impl Host {
-    pub(super) fn latency(&mut self) -> Duration {
+    pub(in crate::uring::sim) fn latency(&mut self) -> Duration {
         LATENCY + self.random.time(self.faults.latency_max)
     }
 
@@ -62,7 +46,7 @@ impl Host {
         peer
     }
 
-    pub(super) fn new_pipe(&mut self) -> (u32, PeerId) {
+    pub(in crate::uring::sim) fn new_pipe(&mut self) -> (u32, PeerId) {
         let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
         let peer = self.new_connection(Line::Pipe, nowhere);
         let number = self.open_file(Kind::Pipe(peer));
@@ -70,13 +54,13 @@ impl Host {
         (number, peer)
     }
 
-    pub(super) fn connect_client(&mut self, listener: SocketAddr) -> PeerId {
+    pub(in crate::uring::sim) fn connect_client(&mut self, listener: SocketAddr) -> PeerId {
         let peer = self.new_connection(Line::Socket, listener);
         self.schedule_soon(Event::Knock(peer));
         peer
     }
 
-    pub(super) fn knock(&mut self, peer: PeerId) {
+    pub(in crate::uring::sim) fn knock(&mut self, peer: PeerId) {
         let wanted = self.connection(peer).near_address;
         // Several listeners of one address share its clients, as with SO_REUSEPORT.
         let listeners: Vec<u32> = self
@@ -95,7 +79,7 @@ impl Host {
         self.poke(number);
     }
 
-    pub(super) fn answered(&mut self, id: OpId) {
+    pub(in crate::uring::sim) fn answered(&mut self, id: OpId) {
         let Some(op) = self.operations.get(&id) else { return };
         let What::Connect(address) = op.what else { unreachable!("only a connect is answered") };
         let number = op.file;
@@ -123,7 +107,7 @@ impl Host {
         }
     }
 
-    pub(super) fn send_from_far(&mut self, peer: PeerId, bytes: &[u8]) {
+    pub(in crate::uring::sim) fn send_from_far(&mut self, peer: PeerId, bytes: &[u8]) {
         let connection = self.connection(peer);
         assert!(!connection.fin_wanted, "{peer:?} has closed and sends no more");
         if !connection.broken {
@@ -133,12 +117,12 @@ impl Host {
     }
 
     /// The far end learns that our socket's queue has room again.
-    pub(super) fn make_room_known(&mut self, peer: PeerId) {
+    pub(in crate::uring::sim) fn make_room_known(&mut self, peer: PeerId) {
         self.schedule_soon(Event::Arrive(peer));
     }
 
     /// Moves what the far end has sent into our socket's queue, as far as it fits.
-    pub(super) fn arrive(&mut self, peer: PeerId) {
+    pub(in crate::uring::sim) fn arrive(&mut self, peer: PeerId) {
         let fragments = self.random.happens(self.faults.fragment);
         let connection = self.connection(peer);
         if connection.broken {
@@ -173,7 +157,7 @@ impl Host {
         }
     }
 
-    pub(super) fn set_rate(&mut self, peer: PeerId, rate: Rate) {
+    pub(in crate::uring::sim) fn set_rate(&mut self, peer: PeerId, rate: Rate) {
         let connection = self.connection(peer);
         connection.rate = rate;
         connection.delivery_generation += 1;
@@ -194,7 +178,7 @@ impl Host {
         }
     }
 
-    pub(super) fn schedule_delivery(&mut self, peer: PeerId) {
+    pub(in crate::uring::sim) fn schedule_delivery(&mut self, peer: PeerId) {
         let connection = self.connection(peer);
         let idle = connection.outgoing.bytes() == 0 && !connection.near_finished;
         let stopped = connection.rate == Rate::Stopped && !connection.far_closed;
@@ -209,7 +193,7 @@ impl Host {
     }
 
     /// The far end reads.
-    pub(super) fn deliver(&mut self, peer: PeerId, generation: u32) {
+    pub(in crate::uring::sim) fn deliver(&mut self, peer: PeerId, generation: u32) {
         let connection = self.connection(peer);
         if generation != connection.delivery_generation || connection.broken {
             return;
@@ -245,7 +229,7 @@ impl Host {
         self.schedule_delivery(peer);
     }
 
-    pub(super) fn leave(&mut self, peer: PeerId, how: Leave) {
+    pub(in crate::uring::sim) fn leave(&mut self, peer: PeerId, how: Leave) {
         let connection = self.connection(peer);
         match (how, connection.line) {
             (Leave::HalfClose, _) | (Leave::Close | Leave::Reset, Line::Pipe) => {
@@ -267,7 +251,7 @@ impl Host {
     }
 
     /// Our side has closed its file.
-    pub(super) fn near_closed(&mut self, peer: PeerId, how: Hangup) {
+    pub(in crate::uring::sim) fn near_closed(&mut self, peer: PeerId, how: Hangup) {
         let connection = self.connection(peer);
         connection.near = Near::Gone;
         if connection.line == Line::Pipe {
@@ -285,7 +269,7 @@ impl Host {
         self.schedule(self.now + ORPHAN_TIMEOUT, Event::Orphan(peer, delivered));
     }
 
-    pub(super) fn give_up_orphan(&mut self, peer: PeerId, delivered: u64) {
+    pub(in crate::uring::sim) fn give_up_orphan(&mut self, peer: PeerId, delivered: u64) {
         let connection = self.connection(peer);
         if connection.end.is_some() {
             return;
@@ -298,13 +282,13 @@ impl Host {
     }
 
     /// Our side resets.
-    pub(super) fn break_by_near(&mut self, peer: PeerId) {
+    pub(in crate::uring::sim) fn break_by_near(&mut self, peer: PeerId) {
         self.connection(peer).near = Near::Gone;
         self.break_connection(peer);
     }
 
     /// The far end resets, or the network does in its name.
-    pub(super) fn break_by_far(&mut self, peer: PeerId) {
+    pub(in crate::uring::sim) fn break_by_far(&mut self, peer: PeerId) {
         let connection = self.connection(peer);
         if !connection.broken {
             connection.error = Some(Errno::CONNRESET);
@@ -314,7 +298,7 @@ impl Host {
     }
 
     /// A fault.
-    pub(super) fn break_by_network(&mut self, peer: PeerId) {
+    pub(in crate::uring::sim) fn break_by_network(&mut self, peer: PeerId) {
         if self.connection(peer).line == Line::Socket {
             self.break_by_far(peer);
         }

@@ -55,7 +55,7 @@ impl Health {
 
     /// The wall clock has been set back to `now`: nothing has happened later than that, and nothing is left alone
     /// for longer than its failures say. True when that changes anything.
-    pub(super) fn bring_back(&mut self, now: u64) -> bool {
+    pub fn bring_back(&mut self, now: u64) -> bool {
         let is_ahead = self.is_ahead_of(now);
         self.last_ok_at = self.last_ok_at.min(now);
         self.last_fail_at = self.last_fail_at.min(now);

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::health::{Health, StoredProfile};
+use super::health::Health;
+use super::profile::StoredProfile;
 use crate::http::RequestHeaders;
 
 /// A channel's row in the database.
