@@ -828,6 +828,63 @@ mod tests {
         assert_eq!(released(&mut holdback, &stream), [0, 0, 3, 3, 5]);
     }
 
+    #[test]
+    fn a_clock_that_goes_on_after_it_stood_where_its_streams_are_begins_no_time_base_and_any_other_does() {
+        let sample = |millis: u64| Some(Pcr::from_ticks((900_000 + millis * 90) * 300));
+        // Whether it stood before, where it goes on two seconds later, in milliseconds.
+        for (stands, goes_on, is_joint) in
+            [(true, 2000, false), (true, 2_000_000, true), (false, 2000, true), (true, 9000, true)]
+        {
+            let mut stream = Stream::default();
+            stream.push(Fields { pcr: sample(0), ..CLOCK }, &[]);
+            for at in 0..50 {
+                frame(&mut stream, AUDIO, at + 10);
+                if stands {
+                    stream.push(Fields { pcr: sample(0), ..CLOCK }, &[]);
+                }
+            }
+            let mut holdback = Holdback::new(false, HELD_BYTES_MAX);
+            holdback.set_programme(Some(&with_clock(&[0x06, 0x0F])));
+            for packet in &stream.packets {
+                holdback.packet(packet);
+                holdback.pass(Duration::from_millis(1));
+            }
+            let mut last = Stream::default();
+            let goes_on = if stands { goes_on } else { goes_on + 3_000 };
+            last.push(Fields { pcr: sample(goes_on), ..CLOCK }, &[]);
+            holdback.packet(&last.packets[0]);
+            assert_eq!(holdback.is_at_joint(), is_joint, "stands: {stands}, goes on at {goes_on}");
+        }
+    }
+
+    #[test]
+    fn the_first_clock_of_a_run_may_be_of_the_next_time_base_and_so_may_that_of_a_new_table() {
+        let sample = |millis: u64| Pcr::from_ticks((900_000 + millis * 90) * 300);
+        for (before, table_is_new, expected) in
+            [(None, false, 3), (Some(0), false, 1), (Some(1_000_000), false, 3), (None, true, 2)]
+        {
+            let mut stream = Stream::default();
+            frame(&mut stream, AUDIO, 1);
+            if table_is_new {
+                stream.push(Fields { pcr: Some(sample(0)), ..CLOCK }, &[]);
+            }
+            let known = stream.packets.len();
+            stream.push(Fields { pcr: Some(sample(1_000_000)), ..CLOCK }, &[]);
+            stream.push_pes(AUDIO, &bounded(100), 184);
+            let mut holdback = Holdback::new(false, HELD_BYTES_MAX);
+            holdback.set_programme(Some(&with_clock(&[0x06, 0x0F])));
+            if let Some(before) = before {
+                holdback.has_had_clock(sample(before));
+            }
+            stream.packets[..known].iter().for_each(|packet| holdback.packet(packet));
+            if table_is_new {
+                holdback.set_programme(Some(&with_clock(&[0x06, 0x0F, 0x1B])));
+            }
+            stream.packets[known..].iter().for_each(|packet| holdback.packet(packet));
+            assert_eq!(holdback.releasable() / 188, expected, "{before:?}, new table: {table_is_new}");
+        }
+    }
+
     /// Pictures and sound of 40 ms each, one packet each, with clock: `at` is when, in frames.
     fn frame(stream: &mut Stream, of: Fields, at: u64) {
         let stamp = Some(Pts::from_ticks(900_000 + at * 3600));

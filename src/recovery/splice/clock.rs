@@ -538,6 +538,41 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_stood_while_its_streams_changed_their_time_base_is_of_the_new_one_however_long_it_was_held()
+     {
+        let at = |millis: u64| Some(Pts::from_ticks((9_000 + millis) * 90));
+        // By how much the new time base is earlier, and how far the clock has jumped.
+        for (earlier, came) in [(1004, 6124), (-1004, 4116), (500, 5620)] {
+            let mut clock = SessionClock::default();
+            clock.begin(Instant::START, Some(0), None);
+            pass(&mut clock, 0, pcr(5000), at(0));
+            pass(&mut clock, 40, pcr(5000), at(40));
+            clock.rebase(-earlier * 27_000, None);
+            pass(&mut clock, 80, pcr(5000), at(80));
+            assert_eq!(pass(&mut clock, 1300, pcr(came), at(120)), pcr(5120), "{earlier}");
+        }
+    }
+
+    #[test]
+    fn how_far_a_clock_has_jumped_is_told_by_when_it_came_and_not_by_when_it_leaves() {
+        let mut clock = SessionClock::default();
+        clock.begin(Instant::START, Some(0), None);
+        pass(&mut clock, 0, pcr(5000), None);
+        let [came, leaves] = [40, 1240].map(Instant::from_millis);
+        assert_eq!(clock.take(leaves, came, pcr(4900), false), Some(-140 * 27_000));
+    }
+
+    #[test]
+    fn the_first_sample_of_a_run_is_compared_with_the_one_before_it() {
+        for (before, jump) in [(None, None), (Some(pcr(960)), None), (Some(pcr(9000)), Some(-8000 * 27_000))]
+        {
+            let mut clock = SessionClock::default();
+            clock.begin(Instant::START, Some(0), before);
+            assert_eq!(clock.take(Instant::START, Instant::START, pcr(1000), false), jump, "{before:?}");
+        }
+    }
+
+    #[test]
     fn the_wrap_is_no_step_back() {
         let mut clock = SessionClock::default();
         let before = Pcr::from_ticks(Pcr::MODULUS - 27_000);

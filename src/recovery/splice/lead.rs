@@ -268,6 +268,25 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_far_from_the_first_units_is_not_theirs() {
+        let times = |ticks: i64| PesTimes { pts: Pts::from_ticks(9_000_000).plus(ticks), dts: None };
+        let pcr = |ticks: u64| Some(Pcr::from_ticks(ticks * 300));
+        let table = [
+            (pcr(9_000_000), pcr(9_000_000)),
+            (pcr(8_100_000), pcr(8_100_000)),
+            (pcr(8_000_000), pcr(8_905_500)),
+            (pcr(9_400_000), pcr(8_905_500)),
+            (None, None),
+        ];
+        for (clock, expected) in table {
+            let lead =
+                Lead { pcr: clock, video: Some(times(0)), audio: Some(times(-4_500)), ..Lead::default() };
+            assert_eq!(lead.with_its_clock().pcr, expected, "{clock:?}");
+        }
+        assert_eq!(Lead { pcr: pcr(5), ..Lead::default() }.with_its_clock().pcr, pcr(5), "nothing tells");
+    }
+
+    #[test]
     fn the_first_times_are_those_of_the_first_packets_of_each_kind() {
         let mut source = Source { base: (1 << 33) - 1000, ..Source::usual() };
         source.streams.push(Es { lead: 10_000, ..Es::audio(0x102, 0x0F) });

@@ -216,3 +216,38 @@ impl Outlook {
         self.lead.shown = self.order.first_shown(after);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sound_of_which_nobody_knows_how_long_it_lasts_goes_on_with_what_may_be_the_next() {
+        // How far its next unit is, and the clock has jumped -> whether it is known how long it lasts, whether it is of the new time
+        // base.
+        let table = [
+            (54_000, Some(-140_000), false, false),
+            (54_000, Some(-140_000), true, true),
+            (54_000, None, false, false),
+            (3_600, Some(-140_000), true, false),
+            (-86_000, Some(-140_000), false, true),
+            (194_000, Some(140_000), false, true),
+            (54_000, Some(140_000), false, false),
+        ];
+        for (step, jump, is_frame_known, expected) in table {
+            let came = Pts::from_ticks(9_000_000);
+            let stream = Stream {
+                source: Pid::NULL,
+                kind: StreamKind::Audio,
+                came: Some(came),
+                frame: 3_600,
+                is_frame_known,
+                reordered: false,
+                offset: 0,
+            };
+            let times = PesTimes { pts: came.plus(step), dts: None };
+            let opened = Opened { at: came.plus(jump.unwrap_or(-90_000)), jump };
+            assert_eq!(stream.turns(times, opened), Some(expected), "{step} {jump:?} {is_frame_known}");
+        }
+    }
+}
