@@ -4,15 +4,15 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use crate::base::{ChildExit, Instant};
-use crate::recovery::ProviderScope;
+use crate::lineup::{Source, SourceId};
 use crate::ring::Lent;
+use crate::session::ProviderScope;
 use crate::source::Remux;
 use crate::source::error::SourceError;
 use crate::source::ffmpeg::{self, Detection};
 use crate::source::startup::Verdict;
 use crate::source::telemetry::component_hint;
 use crate::ts::ComponentState;
-use crate::tuner::{Source, SourceId};
 use crate::uring::{Driver, Hangup};
 
 use super::client::SessionKey;
@@ -59,6 +59,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             listed: attempt.look.takes_what_is_listed() || is_radio,
             program: source.program,
             via: self.via(session),
+            headers: source.headers.clone(),
+            cookies: attempt.cookies.clone(),
         };
         let arguments = ffmpeg::arguments(address, &wish, params, &self.params.sources.capabilities)?;
         let program = self.params.sources.ffmpeg_path.clone();

@@ -9,11 +9,12 @@ use crate::base::limits::{
     CHANNELS_PER_CORE_MAX, CONNECTIONS_PER_CORE_MAX, MAILBOX_MESSAGES_MAX, REQUEST_HEAD_TIMEOUT,
 };
 use crate::base::{Arena, Errno, HeapBytes, Instant, OwnTime};
-use crate::recovery::ProviderCooldowns;
+use crate::lineup::{ChannelId, Lineup};
 use crate::ring::{Lent, Ring};
 use crate::session;
+use crate::session::ProviderCooldowns;
 use crate::session::history::ClosedSessions;
-use crate::tuner::{Backoff, ChannelId, Lineup};
+use crate::tuner::Backoff;
 use crate::uring::{Completion, Driver, Event, Handle, Hangup, Operation};
 
 use super::children::Child;

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::Instant;
-use crate::recovery::slate::{Profile as SlateProfile, Slate, SlateSpec};
-use crate::recovery::{Due, Filler, FillerReport, Lead, Mode, Run, RunKind, Splice};
+use crate::filler::slate::{Profile as SlateProfile, Slate, SlateSpec};
+use crate::filler::{Due, Filler, Mode, Report as FillerReport};
 use crate::ring::Lent;
 use crate::source::profile::Profile;
+use crate::splice::{Lead, Run, RunKind, Splice};
 use crate::uring::Driver;
 
 use super::client::SessionKey;

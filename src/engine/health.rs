@@ -7,11 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::{Instant, WallTime};
-use crate::health::{Book, News, Ranked, StoredProfile, order};
+use crate::health::{Book, News, Ranked, order};
 #[cfg(test)]
-use crate::health::{Counts, Health, Totals};
+use crate::health::{Counts, Totals};
+#[cfg(test)]
+use crate::lineup::Health;
+use crate::lineup::{Channel, ChannelId, Lineup, Source, SourceId, StoredProfile};
 use crate::ring::Lent;
-use crate::tuner::{Channel, ChannelId, Lineup, Source, SourceId};
 use crate::uring::Driver;
 
 use super::client::SessionKey;

@@ -5,16 +5,17 @@ use std::time::Duration;
 use crate::base::Instant;
 use crate::base::limits::PACKET_BYTES;
 use crate::health::Event as ProbeEvent;
-use crate::recovery::Holdback;
 use crate::ring::Lent;
 use crate::session::{Event as SessionEvent, State};
+use crate::source::body::Body;
 use crate::source::error::SourceError;
 use crate::source::pace::{self, Pacer};
 use crate::source::profile::ProfileScanner;
-use crate::source::sniff::{Body, Sniffer};
+use crate::source::sniff::Sniffer;
 use crate::source::startup::{Programme, Seen, Verdict};
 use crate::source::watch::{self, Watch};
 use crate::source::{Opening, Remux};
+use crate::splice::{ClockBefore, Holdback};
 use crate::ts::{self, Aligned, Aligner, Codec, EntryPoint, Grade, Inspector, MediaSeen};
 use crate::uring::Driver;
 
@@ -263,15 +264,25 @@ impl Ingest {
         }
     }
 
-    /// What lies before this position is never shown to anybody. `packets` are those from there on. `at_once` is for a
-    /// session's first viewers, and of `held_bytes_max` there is room: see [`Holdback::new`].
-    pub(crate) fn start_from(&mut self, position: u64, packets: &[u8], at_once: bool, held_bytes_max: u64) {
+    /// What lies before this position is never shown to anybody, but for its `clock`. `packets` are those from there on. `at_once` is
+    /// for a session's first viewers, and of `held_bytes_max` there is room: see [`Holdback::new`].
+    pub(crate) fn start_from(
+        &mut self,
+        position: u64,
+        clock: Option<ClockBefore>,
+        packets: &[u8],
+        at_once: bool,
+        held_bytes_max: u64,
+    ) {
         assert!(self.released <= position && position <= self.aligned, "a start lies in what was seen");
         self.released = position;
         self.holdback = Some(Holdback::new(at_once, held_bytes_max));
         self.inspector.stop_searching();
         self.follow_programme();
         if let Some(holdback) = &mut self.holdback {
+            if let Some(clock) = clock {
+                holdback.has_had_clock(clock.pcr());
+            }
             packets.as_chunks::<PACKET_BYTES>().0.iter().for_each(|packet| holdback.packet(packet));
         }
     }
@@ -447,7 +458,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             staging.start_from(from, source.ingest.inspector.programme());
             // Beside what is pending there is always room for those who read.
             let held_bytes_max = live.ring.capacity() / 4;
-            source.ingest.start_from(staging.position(), staging.packets(), is_first, held_bytes_max);
+            let (position, clock) = (staging.position(), staging.clock_before());
+            source.ingest.start_from(position, clock, staging.packets(), is_first, held_bytes_max);
             // A child that encodes has decoded what it was given, and what it writes is whole.
             if source.opening == Opening::Ffmpeg(Remux::Copy) {
                 source.ingest.doubt_ends();

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use crate::base::Instant;
 use crate::base::limits::ENTRY_POINTS_MAX;
+use crate::filler::Report as FillerReport;
+use crate::filler::slate::Slate;
 use crate::http::Via;
-use crate::recovery::slate::Slate;
-use crate::recovery::{FillerReport, Splice};
+use crate::lineup::Channel;
 use crate::ring::{EntryIndex, PaceLine, Ring};
 use crate::source::profile::{BitrateMeter, Profile};
+use crate::splice::Splice;
 use crate::ts::{Elapsed, Inspector, Snapshot};
-use crate::tuner::Channel;
 
 use super::client::ClientKey;
 use super::events::{About, Coalesced};

@@ -10,10 +10,11 @@ use std::time::Duration;
 use crate::base::logfmt::Line;
 use crate::base::{Instant, redact};
 use crate::health::{Action, Candidate, Event, Params, Prober, Ranked, failure_reason};
-use crate::recovery::ProviderScope;
+use crate::lineup::{Channel, ChannelId, Source, SourceId};
 use crate::ring::{Lent, Ring};
+use crate::session::ProviderScope;
 use crate::source::error::SourceError;
-use crate::tuner::{Channel, ChannelId, Kind, Source, SourceId};
+use crate::tuner::Kind;
 use crate::uring::Driver;
 
 use super::client::SessionKey;
@@ -210,8 +211,8 @@ mod tests {
     use super::super::testing::{self, SimCore};
     use super::*;
     use crate::engine::CoreCommand;
-    use crate::health::{Health, StoredProfile};
-    use crate::tuner::Lineup;
+    use crate::http::RequestHeaders;
+    use crate::lineup::{Health, Lineup, StoredProfile};
     use crate::uring::sim::{Answer, Faults, World};
 
     const PARAMS: Params = Params {
@@ -232,6 +233,7 @@ mod tests {
                 id: SourceId(id),
                 item_key: format!(" item{id} "),
                 url: (*url).to_owned(),
+                headers: RequestHeaders::NONE,
                 program: None,
                 priority: 0,
                 health: Health::default(),

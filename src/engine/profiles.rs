@@ -1,13 +1,13 @@
 //! What sessions learn of their sources' streams: from the packets, and from ffprobe where those do not tell.
 
 use crate::base::{ChildExit, Instant};
-use crate::health::{Book, StoredProfile};
+use crate::health::Book;
+use crate::lineup::{ChannelId, Source, SourceId, StoredProfile};
 use crate::ring::Lent;
 use crate::session;
 use crate::session::history::Profile as HistoryProfile;
 use crate::source::Opening;
 use crate::source::profile::{Profile, Schedule, StreamProfile, Timing, ffprobe, needs_ffprobe};
-use crate::tuner::{ChannelId, Source, SourceId};
 use crate::uring::Driver;
 
 use super::client::SessionKey;
@@ -124,7 +124,11 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let Some(live) = self.sessions.get_mut(key) else { return };
         let Some(number) = live.probing.asked.take() else { return };
         let Some(run) = &live.source else { return };
-        let arguments = ffprobe::arguments(&run.attempt.address, &self.params.sources.ffmpeg.user_agent);
+        let arguments = ffprobe::arguments(
+            &run.attempt.address,
+            &self.params.sources.ffmpeg.user_agent,
+            &run.attempt.source.headers,
+        );
         let (true, Ok(arguments)) = (is_room, arguments) else {
             live.probing.schedule.finish(number);
             return;

@@ -2,9 +2,9 @@
 
 use crate::base::redact;
 use crate::health::failure_reason;
+use crate::lineup::SourceId;
 use crate::ring::Lent;
 use crate::session::{Action, Notice, TriggerError};
-use crate::tuner::SourceId;
 use crate::uring::Driver;
 
 use super::candidates::Candidates;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::base::{Arena, Instant, redact};
 use crate::health::Book;
+use crate::lineup::{ChannelId, SourceId};
 use crate::ring::Lent;
 use crate::session::history::{
     Ended, Outcome, Profile, RESELECT_ALERT_THRESHOLD, SessionRecord, SourceFacts, StartupFacts,
@@ -13,7 +14,6 @@ use crate::session::{Failure, State, Status};
 use crate::source::cutover::Cutover;
 use crate::source::profile::{BitrateMeter, StreamProfile};
 use crate::source::telemetry::Telemetry;
-use crate::tuner::{ChannelId, SourceId};
 use crate::uring::Driver;
 
 use super::client::{Client, ClientState, SessionKey};

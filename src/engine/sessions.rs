@@ -8,10 +8,11 @@ use crate::base::Instant;
 use crate::base::logfmt::Line;
 use crate::health::Event as ProbeEvent;
 use crate::http::{StreamError, Via};
+use crate::lineup::Channel;
 use crate::ring::{Lent, Ring};
 use crate::session::history::CloseReason;
 use crate::session::{Action, Event, Failure};
-use crate::tuner::{Channel, Kind};
+use crate::tuner::Kind;
 use crate::uring::{Driver, Hangup};
 
 use super::candidates::Candidates;

@@ -2,8 +2,8 @@
 
 use crate::base::Instant;
 use crate::base::limits::PACKET_BYTES;
-use crate::recovery::{Lead, Run, RunKind};
 use crate::source::watch::Progress;
+use crate::splice::{Lead, Run, RunKind};
 
 use super::live::LiveSession;
 use super::upstream::SourceRun;

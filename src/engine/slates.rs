@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::recovery::slate::Slate;
+use crate::filler::slate::Slate;
 use crate::ring::Lent;
 use crate::uring::Driver;
 

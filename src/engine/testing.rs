@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::Instant;
+use crate::http::{CookieJar, RequestHeaders};
+use crate::lineup::{Channel, ChannelId, Lineup, Source, SourceId};
 use crate::ring::{Lent, Ring};
 use crate::session;
 use crate::session::history::Limits;
 use crate::source;
-use crate::tuner::{Channel, ChannelId, Lineup, Source, SourceId};
 use crate::uring::sim::{Faults, SimDescriptor, SimDriver, World};
 use crate::uring::{Driver, Handle};
 
@@ -66,6 +67,8 @@ pub(super) fn params() -> Params {
         sources: Sources {
             mode: source::Mode::Auto,
             direct: source::direct::Params {
+                headers: RequestHeaders::NONE,
+                cookies: CookieJar::default(),
                 user_agent: String::new(),
                 via: None,
                 connect_timeout: second,
@@ -130,10 +133,11 @@ pub(super) fn add_session(core: &mut SimCore, channel: i64) -> SessionKey {
             id: SourceId(8),
             item_key: "src:8".to_owned(),
             url: "http://user:hunter2@host/8.ts?token=hunter2".to_owned(),
+            headers: RequestHeaders::NONE,
             program: None,
             priority: 0,
-            health: crate::health::Health::default(),
-            profile: crate::health::StoredProfile::default(),
+            health: crate::lineup::Health::default(),
+            profile: crate::lineup::StoredProfile::default(),
         }],
     });
     let ring = Ring::new(1 << 20).unwrap();

@@ -1,7 +1,7 @@
 //! A recovery that somebody asks for.
 
+use crate::lineup::ChannelId;
 use crate::ring::Lent;
-use crate::tuner::ChannelId;
 use crate::uring::Driver;
 
 use super::client::SessionKey;
@@ -40,9 +40,9 @@ mod tests {
     use super::*;
     use crate::base::Instant;
     use crate::engine::testing::{SimCore, add_session, add_viewer, core};
-    use crate::recovery::ProviderScope;
+    use crate::lineup::SourceId;
+    use crate::session::ProviderScope;
     use crate::session::{Candidate, Event, Sources};
-    use crate::tuner::SourceId;
 
     /// A channel with one source.
     struct OneSource;

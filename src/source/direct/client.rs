@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use crate::base::limits::UPSTREAM_REDIRECTS_MAX;
 use crate::base::{Errno, Instant};
-use crate::http::{ResponseHead, Url};
+use crate::http::{CookieJar, ResponseHead, Url};
 use crate::source::direct::exchange::{BodyPart, End, Exchange};
 use crate::source::direct::refusal::Refusal;
-use crate::source::direct::steps::{Params, Want};
+use crate::source::direct::steps::{Params, Part, Want};
 use crate::source::error::{Kind, SourceError};
 
 enum State {
@@ -28,8 +28,9 @@ enum State {
 pub struct Client {
     params: Params,
     url: Url,
-    /// The part of the resource that is asked for.
-    range: Option<String>,
+    /// The host that the source's address names.
+    origin: String,
+    part: Part,
     /// The status of an answer that is a stream.
     status: Option<u16>,
     /// What the answer calls its body.
@@ -49,24 +50,31 @@ impl Client {
             SourceError::new(Kind::Unusable, &format!("create upstream request: {error}"))
         })?;
         let deadline = now + params.startup_timeout;
+        let origin = url.host().to_owned();
+        let state = State::Resolving;
+        let part = Part::default();
         let mut client = Self {
             params,
             url,
-            range: None,
+            origin,
+            part,
             status: None,
             content_type: None,
             redirects: 0,
             deadline,
-            state: State::Resolving,
+            state,
         };
         client.resolve(now);
         Ok(client)
     }
 
-    /// The same, asking for a part of the resource: `range` is the value of that header. A server may send all of it.
+    /// The same for a part of what the source is. Said before anything is done.
     #[must_use]
-    pub fn with_range(self, range: String) -> Self {
-        Self { range: Some(range), ..self }
+    pub fn with_part(mut self, mut part: Part) -> Self {
+        if let Some(origin) = part.origin.take() {
+            self.origin = origin;
+        }
+        Self { part, ..self }
     }
 
     /// What is to be done next. Ask again after every report.
@@ -95,6 +103,12 @@ impl Client {
     #[must_use]
     pub const fn url(&self) -> &Url {
         &self.url
+    }
+
+    /// What the source's servers have set, before and on this way.
+    #[must_use]
+    pub const fn cookies(&self) -> &CookieJar {
+        &self.params.cookies
     }
 
     /// The status of the answer, once the upstream has agreed to stream.
@@ -173,13 +187,15 @@ impl Client {
         let State::Connecting { address, others, .. } = &mut self.state else { return };
         let (address, others) = (*address, std::mem::take(others));
         match outcome {
-            Ok(()) => match Exchange::new(&self.url, &self.params, self.range.as_deref()) {
-                Ok(exchange) => {
-                    let deadline = (now + self.params.header_timeout).min(self.deadline);
-                    self.state = State::Awaiting { exchange: Box::new(exchange), deadline };
+            Ok(()) => {
+                match Exchange::new(&self.url, &self.params, &self.part, self.url.host() == self.origin) {
+                    Ok(exchange) => {
+                        let deadline = (now + self.params.header_timeout).min(self.deadline);
+                        self.state = State::Awaiting { exchange: Box::new(exchange), deadline };
+                    }
+                    Err(failure) => self.fail(failure),
                 }
-                Err(failure) => self.fail(failure),
-            },
+            }
             Err(errno) => {
                 let failure =
                     SourceError::request(Kind::Connection, format!("connect to {address}: {errno}"));
@@ -398,7 +414,20 @@ impl Client {
         let State::Awaiting { exchange, .. } = std::mem::replace(&mut self.state, State::Redirecting) else {
             unreachable!("a head is awaited");
         };
+        for field in &head.set_cookies {
+            self.params.cookies.set(&self.url, field);
+        }
         match (head.status, &head.location) {
+            (200..=299, _) if head.content_encoding.as_deref().is_some_and(|coding| !self.may_be(coding)) => {
+                let coding: String = head
+                    .content_encoding
+                    .iter()
+                    .flat_map(|coding| coding.chars())
+                    .take(CODING_CHARS_MAX)
+                    .collect();
+                let text = format!("upstream sends its body compressed ({coding}), which was not asked for");
+                self.fail(SourceError::new(Kind::Protocol, &text));
+            }
             (status @ 200..=299, _) => {
                 self.status = Some(status);
                 self.content_type.clone_from(&head.content_type);
@@ -412,6 +441,12 @@ impl Client {
                 self.proceed(now);
             }
         }
+    }
+
+    /// True for a coding that whoever reads the body knows.
+    fn may_be(&self, coding: &str) -> bool {
+        self.part.may_be_packed
+            && ["gzip", "x-gzip"].iter().any(|known| known.eq_ignore_ascii_case(coding.trim()))
     }
 
     fn redirect(&mut self, location: &str) {
@@ -474,6 +509,8 @@ impl fmt::Debug for State {
     }
 }
 
+/// The name of a content coding is shown up to here.
+const CODING_CHARS_MAX: usize = 32;
 /// Addresses of one host that are tried.
 const ADDRESSES_MAX: usize = 8;
 /// An address that is to be tried at all gets this long.
@@ -482,6 +519,7 @@ const CONNECT_SHARE_MIN: Duration = Duration::from_millis(250);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::RequestHeaders;
     use crate::source::direct::tls_config;
     use proptest::prelude::*;
 
@@ -492,6 +530,8 @@ mod tests {
         Params {
             user_agent: "tv/1".to_owned(),
             via: None,
+            headers: RequestHeaders::NONE,
+            cookies: CookieJar::default(),
             connect_timeout: Duration::from_secs(3),
             header_timeout: Duration::from_secs(5),
             startup_timeout: Duration::from_secs(12),
@@ -669,7 +709,50 @@ mod tests {
             assert!(request(&mut client).starts_with(&format!("GET /{hop} HTTP/1.1\r\n")));
         }
         client.received(T0, b"HTTP/1.1 302 Found\r\nLocation: /again\r\n\r\n");
-        assert_eq!(failure(&client), "request upstream stream failed: stopped after 5 redirects");
+        assert_eq!(failure(&client), "request upstream stream failed: stopped after 20 redirects");
+    }
+
+    #[test]
+    fn a_cookie_set_on_the_way_is_asked_for_by_where_it_leads() {
+        let mut client = awaiting("http://h/live");
+        client.received(T0, b"HTTP/1.1 302 Found\r\nLocation: /live\r\nSet-Cookie: sid=1; Path=/\r\n\r\n");
+        client.disconnected(T0);
+        assert!(request(&mut client).ends_with("\r\nCookie: sid=1\r\n\r\n"));
+        client.received(T0, OK);
+        assert!(client.is_streaming());
+        assert_eq!(client.cookies().lines(), "sid=1; path=/; domain=h\n");
+        // What was set is known to the next connection.
+        let next = Params { cookies: client.cookies().clone(), ..params() };
+        assert!(
+            request(&mut Client::new("http://h/live", next, T0).unwrap()).contains("\r\nCookie: sid=1\r\n")
+        );
+    }
+
+    #[test]
+    fn what_a_list_wants_sent_goes_along_redirects_but_credentials_do_not_leave_their_host() {
+        let mut headers = RequestHeaders::default();
+        for (name, value) in
+            [("User-Agent", "Box/7.1"), ("Referer", "http://p/"), ("Authorization", "Bearer x")]
+        {
+            headers.set(name, value).unwrap();
+        }
+        let mut client = Client::new("http://h/", Params { headers, ..params() }, T0).unwrap();
+        let first = request(&mut client);
+        for field in ["User-Agent: Box/7.1", "Referer: http://p/", "Authorization: Bearer x"] {
+            assert!(first.contains(field), "{first}");
+        }
+        client.received(T0, b"HTTP/1.1 302 Found\r\nLocation: http://other/\r\n\r\n");
+        client.disconnected(T0);
+        let second = request(&mut client);
+        assert!(second.contains("User-Agent: Box/7.1") && second.contains("Referer: http://p/"), "{second}");
+        assert!(!second.contains("Bearer"), "{second}");
+    }
+
+    #[test]
+    fn a_body_that_is_compressed_unasked_is_an_error_that_says_so() {
+        let mut client = awaiting("http://h/");
+        client.received(T0, b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n\x1f\x8b");
+        assert_eq!(failure(&client), "upstream sends its body compressed (gzip), which was not asked for");
     }
 
     #[test]

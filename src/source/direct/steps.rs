@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use rustls::ClientConfig;
 
+use crate::http::{CookieJar, RequestHeaders};
+
 /// How a client behaves.
 #[derive(Clone, Debug)]
 pub struct Params {
@@ -13,6 +15,10 @@ pub struct Params {
     pub user_agent: String,
     /// The value of the `Via` header.
     pub via: Option<String>,
+    /// What the source's list wants to be sent.
+    pub headers: RequestHeaders,
+    /// What the source's servers have set before.
+    pub cookies: CookieJar,
     /// The most time one address gets to accept a connection.
     pub connect_timeout: Duration,
     /// The most time between a connection and the end of the response's head.
@@ -21,6 +27,17 @@ pub struct Params {
     pub startup_timeout: Duration,
     /// Made by [`crate::source::direct::tls_config`].
     pub tls: Arc<ClientConfig>,
+}
+
+/// What one of a source's many requests has of its own.
+#[derive(Clone, Debug, Default)]
+pub struct Part {
+    /// The host that the source's address names, when this address is another: what is meant for that host goes to no other.
+    pub origin: Option<String>,
+    /// The value of the `Range` header. A server may send everything all the same.
+    pub range: Option<String>,
+    /// The body may be compressed by gzip, although that is not asked for.
+    pub may_be_packed: bool,
 }
 
 /// What the client waits for. The engine does it and reports.

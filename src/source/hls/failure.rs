@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::source::body::{Body, Sound};
 use crate::source::error::{Kind, SourceError};
-use crate::source::sniff::{Body, Sound};
 
 /// What a provider sends that is not read here. ffmpeg may be able to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -463,7 +463,7 @@ impl Machine {
         let play = self.play.as_mut().expect("segments are fetched of a list");
         let index = play.next;
         let Ok(url) = play.base.join(play.list.uri(index)) else {
-            let body = SegmentError::NotTransportStream(crate::source::sniff::Body::Unknown);
+            let body = SegmentError::NotTransportStream(crate::source::body::Body::Unknown);
             self.skip(now, Failure::Segments(body));
             return None;
         };

@@ -56,9 +56,9 @@
 //! [`crate::source::plan`] opens by it what is called `.m3u8` in the modes `auto` and `direct`; [`crate::source::plan_after`]
 //! what turns out to be a list; and what fails as [`Unreadable`] goes on by ffmpeg in `auto`.
 //!
-//! What belongs to requests belongs to the client: headers of the channel, cookies, TLS, redirects, and a connection that
-//! is kept for the next request to the same host. Whoever adds such a jar hands it on in [`crate::source::direct::Params`],
-//! from which every request's client is made.
+//! What belongs to requests belongs to the client: headers of the channel, cookies, TLS, redirects. Each request's client is
+//! made of the same [`crate::source::direct::Params`], and the cookies of one are handed on to the next. What an entry's
+//! headers say to the source's own host is said to no other host of segments.
 
 mod aes;
 mod align;

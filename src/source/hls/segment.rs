@@ -4,11 +4,12 @@
 //! what is no transport stream at all. What stands before the first packet is dropped; from there on every byte is passed on.
 
 use crate::base::limits::{HLS_JUNK_BYTES_MAX, PACKET_BYTES};
+use crate::source::body::Body;
 use crate::source::hls::aes::{self, Decryption};
 use crate::source::hls::delay::Delay;
 use crate::source::hls::failure::{SegmentError, Unreadable};
 use crate::source::hls::list::{ByteRange, is_gzip};
-use crate::source::sniff::{Body, Sniffer};
+use crate::source::sniff::Sniffer;
 use crate::ts::SYNC_BYTE;
 
 /// Bytes from one sync byte to the next: as they should be, with a time code, with parity.
@@ -302,8 +303,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::source::body::Sound;
     use crate::source::hls::aes::tests::encrypt;
-    use crate::source::sniff::Sound;
 
     /// Packets without a sync byte inside.
     fn packets(count: usize, stride: usize) -> Vec<u8> {

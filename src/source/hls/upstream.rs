@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use crate::base::Instant;
-use crate::http::Url;
+use crate::http::{CookieJar, Url};
 use crate::source::direct::{self, Client};
 use crate::source::error::{Kind, SourceError};
 use crate::source::hls::failure::Failure;
+use crate::source::hls::list::ByteRange;
 use crate::source::hls::machine::{Counters, Fetch, Item, Joint, Machine, Params, Want};
 
 /// What is to be done next.
@@ -44,7 +45,10 @@ enum State {
 /// hands every byte of a body to [`Upstream::body`] on its way to the ring.
 pub struct Upstream {
     machine: Machine,
+    /// Those of the next request, with the cookies of all before.
     params: direct::Params,
+    /// The host that the source's address names.
+    origin: String,
     state: State,
     joint: Joint,
 }
@@ -64,8 +68,9 @@ impl Upstream {
         let url = Url::parse(url).map_err(|error| {
             SourceError::new(Kind::Unusable, &format!("create upstream request: {error}"))
         })?;
+        let origin = url.host().to_owned();
         let machine = Machine::new(url, hls, seed, now);
-        Ok(Self { machine, params, state: State::Idle, joint: Joint::Smooth })
+        Ok(Self { machine, params, origin, state: State::Idle, joint: Joint::Smooth })
     }
 
     /// What is to be done next. Ask again after every report, and when a wait is over. `may_read` says whether more of the
@@ -85,7 +90,7 @@ impl Upstream {
                 Want::Abandon => {
                     self.machine.abandoned();
                     if is_requesting {
-                        self.state = State::Over;
+                        self.over();
                     }
                 }
                 want @ (Want::Fetch(_) | Want::Wait { .. } | Want::Ended) if is_requesting => {
@@ -132,6 +137,12 @@ impl Upstream {
     #[must_use]
     pub fn failure(&self) -> Option<SourceError> {
         self.machine.failure().map(Failure::to_source_error)
+    }
+
+    /// What the source's servers have set, before and on this way.
+    #[must_use]
+    pub fn cookies(&self) -> &CookieJar {
+        self.client().map_or(&self.params.cookies, Client::cookies)
     }
 
     /// What has been done so far.
@@ -202,11 +213,13 @@ impl Upstream {
         let params = direct::Params { startup_timeout, ..self.params.clone() };
         match Client::new(&fetch.url.text(), params, now) {
             Ok(client) => {
-                let client = match fetch.range {
-                    Some(range) => client.with_range(range.header()),
-                    None => client,
+                let part = direct::Part {
+                    origin: Some(self.origin.clone()),
+                    range: fetch.range.map(ByteRange::header),
+                    may_be_packed: matches!(fetch.item, Item::List | Item::Key),
                 };
-                self.state = State::Requesting { client: Box::new(client), is_answered: false };
+                let client = Box::new(client.with_part(part));
+                self.state = State::Requesting { client, is_answered: false };
             }
             Err(error) => self.machine.failed(now, error),
         }
@@ -219,6 +232,14 @@ impl Upstream {
             *is_answered = true;
             self.machine.answered(client.url().clone(), status);
         }
+    }
+
+    /// The request is over, and what servers have set on its way is kept for the next.
+    fn over(&mut self) {
+        if let State::Requesting { client, .. } = &self.state {
+            self.params.cookies.clone_from(client.cookies());
+        }
+        self.state = State::Over;
     }
 
     /// The machine hears of the end of a request.
@@ -239,7 +260,7 @@ impl Upstream {
             | direct::Want::ReceiveBody
             | direct::Want::Reconnect => return,
         }
-        self.state = State::Over;
+        self.over();
     }
 }
 
@@ -248,10 +269,12 @@ const ANSWER_TIME: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
     use std::net::SocketAddr;
 
     use super::*;
     use crate::base::Errno;
+    use crate::http::RequestHeaders;
     use crate::source::direct::tls_config;
 
     fn at(ms: u64) -> Instant {
@@ -262,6 +285,8 @@ mod tests {
         let params = direct::Params {
             user_agent: "tv/1".to_owned(),
             via: None,
+            headers: RequestHeaders::default(),
+            cookies: CookieJar::default(),
             connect_timeout: Duration::from_secs(3),
             header_timeout: Duration::from_secs(5),
             startup_timeout: Duration::from_secs(12),
@@ -432,6 +457,58 @@ mod tests {
     }
 
     #[test]
+    fn what_belongs_to_the_channel_goes_with_every_request() {
+        let list = b"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-KEY:METHOD=NONE\n1.ts\nhttp://cdn.example/2.ts\n#EXT-X-ENDLIST\n";
+        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        packer.write_all(list).unwrap();
+        let packed = packer.finish().unwrap();
+        let gzip =
+            format!("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n", packed.len());
+        let server = |request: &str| {
+            assert!(request.contains("\r\nReferer: http://portal.example/\r\n"), "{request}");
+            let is_own = request.contains("\r\nHost: tv.example\r\n");
+            assert_eq!(request.contains("Authorization: Bearer x"), is_own, "{request}");
+            match request.split(' ').nth(1).unwrap() {
+                "/1.m3u8" => {
+                    b"HTTP/1.1 302 Found\r\nSet-Cookie: sid=abc; Path=/\r\nLocation: /a/list.m3u8\r\n\r\n"
+                        .to_vec()
+                }
+                target => {
+                    assert_eq!(request.contains("\r\nCookie: sid=abc\r\n"), is_own, "{request}");
+                    match target {
+                        "/a/list.m3u8" => [gzip.as_bytes(), &packed].concat(),
+                        "/a/1.ts" => ok(&packets(1)),
+                        "/2.ts" => ok(&packets(2)),
+                        target => panic!("{target}"),
+                    }
+                }
+            }
+        };
+        let mut rig = Rig::new("http://tv.example/1.m3u8", 300, &server);
+        rig.upstream.params.headers.set("Referer", "http://portal.example/").unwrap();
+        rig.upstream.params.headers.set("Authorization", "Bearer x").unwrap();
+        assert_eq!(rig.drive(at(10)), Next::Ended, "{:?}", rig.upstream.failure());
+        assert!(rig.stream == [packets(1), packets(2)].concat());
+        assert!(!rig.upstream.cookies().is_empty());
+    }
+
+    #[test]
+    fn a_segment_that_is_packed_is_no_stream() {
+        let server = |request: &str| match request.split(' ').nth(1).unwrap() {
+            "/1.m3u8" => ok(b"#EXTM3U\n#EXT-X-TARGETDURATION:2\n1.ts\n2.ts\n3.ts\n"),
+            _ => b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n\x1F\x8B".to_vec(),
+        };
+        let mut rig = Rig::new("http://tv.example/1.m3u8", 300, &server);
+        let mut now = 10;
+        while let Next::Wait { until: Some(until) } = rig.drive(at(now)) {
+            now = until.as_millis() + 1;
+        }
+        let failure = rig.upstream.failure().unwrap().to_string();
+        assert!(failure.contains("compressed (gzip)"), "{failure}");
+        assert!(now < 10_000, "{now}");
+    }
+
+    #[test]
     fn a_live_stream_waits_between_its_requests_without_a_connection() {
         let server = |request: &str| match request.split(' ').nth(1).unwrap() {
             "/1.m3u8" => ok(b"#EXTM3U\n#EXT-X-TARGETDURATION:6\n#EXTINF:6,\n1.ts\n"),
@@ -457,12 +534,12 @@ mod tests {
             ),
             (
                 ok(b"<html>"),
-                Kind::NotTransportStream(crate::source::sniff::Body::Html),
+                Kind::NotTransportStream(crate::source::body::Body::Html),
                 "the answer is no HLS playlist (HTML)",
             ),
             (
                 ok(b"#EXTM3U\n#EXT-X-TARGETDURATION:6\n#EXT-X-MAP:URI=\"i\"\n1.m4s\n"),
-                Kind::NotTransportStream(crate::source::sniff::Body::Hls),
+                Kind::NotTransportStream(crate::source::body::Body::Hls),
                 "HLS is not read directly: its segments are fragmented MP4",
             ),
         ] {

@@ -5,7 +5,7 @@ use std::io::Write;
 use proptest::prelude::*;
 
 use super::*;
-use crate::source::sniff::Body;
+use crate::source::body::Body;
 
 fn media(text: &str) -> Media {
     match parse(text.as_bytes()) {

@@ -2,7 +2,7 @@
 
 use super::super::*;
 use super::world::{Answer, Asked, Live, PACKETS, Run, number_in, segment};
-use crate::source::sniff::{Body, Sound};
+use crate::source::body::{Body, Sound};
 
 const LIVE: Live = Live { segment_ms: 2000, window: 6, ready: 6 };
 
