@@ -13,7 +13,6 @@ use std::time::Duration;
 use crate::base::Instant;
 use crate::base::limits::{LEASE_ROUNDING_BYTES, READ_BYTES_MAX, RING_GROWTH_BYTES_MAX, SEND_BYTES_MAX};
 use crate::ring::{Entry, Lent};
-use crate::source::direct::Want;
 use crate::ts::Snapshot;
 use crate::uring::Driver;
 
@@ -257,10 +256,7 @@ impl SourceRun {
     /// What it does next is read.
     fn wants_bytes(&self) -> bool {
         match &self.io {
-            Io::Direct { client, .. } => {
-                client.is_streaming()
-                    && matches!(client.want(), Want::TakeBody | Want::ReceiveBody | Want::ReceivePrivate)
-            }
+            Io::Direct { web, .. } => web.wants_bytes(),
             Io::Child { .. } => true,
         }
     }

@@ -90,7 +90,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let now = self.now;
         let Some(live) = self.sessions.get_mut(session) else { return };
         let Some(run) = &live.source else { return };
-        if run.opening == Opening::Direct {
+        if !matches!(run.opening, Opening::Ffmpeg(_)) {
             return;
         }
         let is_known = live.history.current().is_some_and(|window| {

@@ -44,7 +44,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let left = attempt.deadline - self.now;
         match (opening, attempt.look) {
             (Opening::Ffmpeg(_), _) if attempt.sound.is_some() => (startup::Inventory::AsDeclared, detection),
-            (Opening::Direct, _) => (startup::Inventory::AsDeclared, detection),
+            (Opening::Direct | Opening::Hls, _) => (startup::Inventory::AsDeclared, detection),
             (Opening::Ffmpeg(remux), Look::First) if mode::may_be_quick(remux, &attempt.address) => {
                 let stored = stored_profile(&self.health.book, &attempt.source);
                 let quick = detection.quick(stored.bitrate_bps);
@@ -95,7 +95,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             Opening::Ffmpeg(_) if is_first && error.kind() == Kind::Inventory => {
                 detection.relaxed(left).map(Look::Relaxed)
             }
-            Opening::Ffmpeg(_) | Opening::Direct => None,
+            Opening::Ffmpeg(_) | Opening::Direct | Opening::Hls => None,
         }
     }
 }

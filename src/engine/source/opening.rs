@@ -14,7 +14,8 @@ use crate::source::error::{Kind, SourceError};
 use crate::source::sniff::Sniffer;
 use crate::source::startup::{self, Startup};
 use crate::source::watch::Stall;
-use crate::source::{Mode, Opening, direct, list, mode};
+use crate::source::web::Web;
+use crate::source::{Mode, Opening, direct, hls, list, mode};
 use crate::uring::{Driver, Hangup};
 
 use crate::engine::connection::client::SessionKey;
@@ -32,8 +33,8 @@ use crate::engine::source::upstream::{Io, SourceRun};
 const CHILD_END_WAIT: Duration = Duration::from_millis(750);
 
 /// Whether a text of addresses without any mark of its own is a list by its name or type.
-fn is_called_list(attempt: &Attempt, client: &Client) -> bool {
-    list::is_list_name(&attempt.address) || client.content_type().is_some_and(list::is_list_type)
+fn is_called_list(attempt: &Attempt, web: &Web) -> bool {
+    list::is_list_name(&attempt.address) || web.content_type().is_some_and(list::is_list_type)
 }
 
 /// The least time that one stream of a list is given.
@@ -212,12 +213,20 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         live.runs += 1;
         let run = live.runs;
         let io = match opening {
-            Opening::Direct => match Client::new(&url, direct, self.now) {
-                Ok(client) => {
-                    Io::Direct { client: Box::new(client), socket: None, is_busy: false, spare: None }
+            Opening::Direct | Opening::Hls => {
+                let web = if opening == Opening::Hls {
+                    // Channels that wait for the same provider do not come back to it all at once.
+                    let seed = self.now.as_nanos() ^ attempt.source.id.0.unsigned_abs();
+                    let upstream = hls::Upstream::new(&url, self.params.sources.hls, direct, seed, self.now);
+                    upstream.map(|upstream| Web::Hls(Box::new(upstream)))
+                } else {
+                    Client::new(&url, direct, self.now).map(|client| Web::Stream(Box::new(client)))
+                };
+                match web {
+                    Ok(web) => Io::Direct { web, socket: None, is_busy: false, spare: None },
+                    Err(error) => return self.stream_failed_to_start(session, attempt, &error),
                 }
-                Err(error) => return self.stream_failed_to_start(session, attempt, &error),
-            },
+            }
             Opening::Ffmpeg(remux) => match self.start_ffmpeg(session, run, &attempt, remux, detection) {
                 Ok(ticket) => Io::Child { ticket, pipe: None, is_busy: false, has_ended: false },
                 Err(error) => return self.stream_failed_to_start(session, attempt, &error),
@@ -232,6 +241,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             (Opening::Direct, Mode::FfmpegCopy | Mode::FfmpegTranscode) => {
                 Ingest::new(Some(Sniffer::for_lists()), None, pace)
             }
+            // Whatever comes of segments begins with a packet.
+            (Opening::Hls, _) => Ingest::new(None, attempt.source.program, pace),
             // ffmpeg has chosen the programme, and numbers it anew.
             (Opening::Ffmpeg(_), _) => Ingest::new(None, None, pace),
         };
@@ -287,10 +298,10 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         self.open_awaited(session);
         let Some(live) = self.sessions.get_mut(session) else { return };
         let Some(source) = &mut live.source else { return };
-        if let Io::Direct { client, .. } = &mut source.io
-            && client.next_deadline().is_some_and(|deadline| deadline <= self.now)
+        if let Io::Direct { web, .. } = &mut source.io
+            && web.next_deadline().is_some_and(|deadline| deadline <= self.now)
         {
-            client.expire(self.now);
+            web.expire(self.now);
             self.drive_expired(session);
         }
         let Some(source) = self.sessions.get_mut(session).and_then(|live| live.source.as_mut()) else {
@@ -309,14 +320,15 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     /// The client's time is up: whatever was in flight for it no longer matters.
     fn drive_expired(&mut self, session: SessionKey) {
         let Some(live) = self.sessions.get_mut(session) else { return };
-        let Some(SourceRun { io: Io::Direct { client, socket, is_busy, .. }, run, .. }) = &mut live.source
+        let Some(SourceRun { io: Io::Direct { web, socket, is_busy, .. }, run, .. }) = &mut live.source
         else {
             return;
         };
-        if matches!(client.want(), Want::Failed | Want::Finished) {
+        let want = web.want(self.now, false);
+        if matches!(want, Want::Failed | Want::Finished) {
             *is_busy = false;
-        } else if *is_busy && matches!(client.want(), Want::Connect(_)) {
-            // The next address: the old attempt's completion is an earlier run's from now on.
+        } else if *is_busy && matches!(want, Want::Connect(_) | Want::Reconnect) {
+            // The next address, or the next request: the old attempt's completion is an earlier run's from now on.
             live.runs += 1;
             *run = live.runs;
             *is_busy = false;
@@ -389,12 +401,12 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             return;
         }
         let (mut attempt, opening) = (source.attempt.clone(), source.opening);
-        if let Io::Direct { client, .. } = &source.io {
-            attempt.cookies = client.cookies().clone();
+        if let Io::Direct { web, .. } = &source.io {
+            attempt.cookies = web.cookies().clone();
         }
-        if let (Io::Direct { client, .. }, Some(text)) = (&source.io, source.ingest.take_list())
-            && (error.kind() == Kind::NotTransportStream(Body::List) || is_called_list(&attempt, client))
-            && let Some(next) = attempt.clone().of_list(list::entries(&text, client.url()), self.now)
+        if let (Io::Direct { web, .. }, Some(text)) = (&source.io, source.ingest.take_list())
+            && (error.kind() == Kind::NotTransportStream(Body::List) || is_called_list(&attempt, web))
+            && let Some(next) = attempt.clone().of_list(list::entries(&text, web.url()), self.now)
         {
             self.stop_source(session);
             self.tell_followed(session, &next);

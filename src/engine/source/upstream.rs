@@ -6,12 +6,13 @@ use crate::base::limits::READ_BYTES_MAX;
 use crate::base::{ChildExit, Errno, HeapBytes, Instant};
 use crate::ring::{Lent, ReserveError, WriteSpan};
 use crate::source::Opening;
-use crate::source::direct::{self, Client, Want};
+use crate::source::direct::{self, Want};
 use crate::source::error::SourceError;
 use crate::source::startup::Startup;
 use crate::uring::{Driver, Event, Handle, Hangup, Operation};
 
 use crate::source::watch::Watch;
+use crate::source::web::Web;
 
 use crate::engine::connection::client::SessionKey;
 use crate::engine::context::token::{SourceStep, Token};
@@ -56,12 +57,20 @@ pub(crate) struct SourceRun {
 /// How bytes are had.
 pub(crate) enum Io {
     /// From a socket of this core.
-    Direct { client: Box<Client>, socket: Option<Handle>, is_busy: bool, spare: Option<HeapBytes> },
+    Direct { web: Web, socket: Option<Handle>, is_busy: bool, spare: Option<HeapBytes> },
     /// From a child's standard output.
     Child { ticket: Ticket, pipe: Option<Handle>, is_busy: bool, has_ended: bool },
 }
 
 impl Io {
+    /// What is read next is the stream: lists and keys are read however far ahead of viewers it is.
+    fn is_streaming(&self) -> bool {
+        match self {
+            Self::Direct { web, .. } => web.is_streaming(),
+            Self::Child { .. } => true,
+        }
+    }
+
     /// An operation is on its way.
     pub(crate) const fn is_busy(&self) -> bool {
         match self {
@@ -73,7 +82,7 @@ impl Io {
 impl SourceRun {
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let client = match &self.io {
-            Io::Direct { client, .. } => client.next_deadline(),
+            Io::Direct { web, .. } => web.next_deadline(),
             Io::Child { .. } => None,
         };
         let watch = self.watch.as_ref().and_then(Watch::next_deadline);
@@ -87,7 +96,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         loop {
             let Some(live) = self.sessions.get_mut(session) else { return };
             if let Some(source) = &mut live.source {
-                if source.rests_until.is_some_and(|until| until > self.now) {
+                if source.rests_until.is_some_and(|until| until > self.now) && source.io.is_streaming() {
                     return;
                 }
                 source.rests_until = None;
@@ -117,16 +126,17 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
 
     /// One step of the HTTP client. True when it may have another.
     fn drive_direct(&mut self, session: SessionKey) -> bool {
-        if self.is_paused(session) {
-            return false;
-        }
+        let may_read = !self.is_paused(session);
         let Some(live) = self.sessions.get_mut(session) else { return false };
-        let Some(SourceRun { run, io: Io::Direct { client, socket, is_busy, spare }, .. }) = &mut live.source
+        let Some(SourceRun { run, io: Io::Direct { web, socket, is_busy, spare }, .. }) = &mut live.source
         else {
             return false;
         };
+        if !may_read && web.is_streaming() {
+            return false;
+        }
         let token = |step| Token::Source { session: session.into(), run: *run, step };
-        let (operation, step) = match client.want() {
+        let (operation, step) = match web.want(self.now, may_read) {
             Want::Resolve { host, port } => {
                 let (host, run) = (host.to_owned(), *run);
                 *is_busy = true;
@@ -135,7 +145,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             }
             Want::Connect(address) => {
                 if crate::engine::source::own::is_own(&self.params.own, address) {
-                    client.refuse(SourceError::own_server(address));
+                    if let Some(client) = web.client_mut() {
+                        client.refuse(SourceError::own_server(address));
+                    }
                     return true;
                 }
                 if let Some(old) = socket.take() {
@@ -147,12 +159,15 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                         (Operation::Connect { socket: handle, address }, SourceStep::Connect)
                     }
                     Err(errno) => {
-                        client.connected(self.now, Err(errno));
+                        if let Some(client) = web.client_mut() {
+                            client.connected(self.now, Err(errno));
+                        }
                         return true;
                     }
                 }
             }
             Want::Send => {
+                let client = web.client_mut().expect("a request is on its way");
                 let bytes = HeapBytes::from_vec(client.outgoing().to_vec());
                 let socket = socket.expect("the client sends on a connection");
                 (Operation::Send { socket, from: Lent::Heap(bytes) }, SourceStep::Send)
@@ -171,22 +186,26 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                 if let Some(old) = socket.take() {
                     self.driver.close(old, Hangup::Finish);
                 }
-                client.disconnected(self.now);
+                web.disconnected(self.now);
                 return true;
+            }
+            Want::Wait => {
+                self.arm(session);
+                return false;
             }
             Want::Finished => {
                 self.source_ended(session);
                 return false;
             }
             Want::Failed => {
-                let error = client.failure().cloned().expect("a failed client says why");
+                let error = web.failure().expect("what has failed says why");
                 self.source_failed(session, &error);
                 return false;
             }
         };
         match self.driver.push(operation, token(step)) {
             Ok(_) => *is_busy = true,
-            Err(_full) => client.lost(Errno::NOBUFS),
+            Err(_full) => connection_is_lost(web, Errno::NOBUFS),
         }
         true
     }
@@ -201,9 +220,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let room = crate::base::KernelBytes::len(&span);
         let before = live.ring.pending_bytes();
         live.ring.received(span, room);
-        let Some(SourceRun { io: Io::Direct { client, .. }, .. }) = &mut live.source else { return false };
+        let Some(SourceRun { io: Io::Direct { web, .. }, .. }) = &mut live.source else { return false };
         let offset = usize::try_from(before).expect("less than the ring");
-        let taken = client.take_body(&mut live.ring.pending()[offset..]);
+        let taken = web.take_body(self.now, &mut live.ring.pending()[offset..]);
         self.ingest(session, offset, taken);
         true
     }
@@ -211,12 +230,12 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     /// Takes body bytes that the client holds, when the stream is staged.
     fn stage_body(&mut self, session: SessionKey) -> Option<bool> {
         let live = self.sessions.get_mut(session)?;
-        let SourceRun { io: Io::Direct { client, .. }, staging: Some(staging), .. } = live.source.as_mut()?
+        let SourceRun { io: Io::Direct { web, .. }, staging: Some(staging), .. } = live.source.as_mut()?
         else {
             return None;
         };
         let mut room = staging.room();
-        let taken = client.take_body(room.as_mut_slice());
+        let taken = web.take_body(self.now, room.as_mut_slice());
         staging.push(&room.as_slice()[..taken]);
         staging.keep(room);
         self.ingest_staged(session, taken);
@@ -337,7 +356,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         memory: Option<Lent>,
     ) {
         let Some(live) = self.sessions.get_mut(session) else { return };
-        let Some(SourceRun { io: Io::Direct { client, spare, .. }, .. }) = &mut live.source else { return };
+        let Some(SourceRun { io: Io::Direct { web, spare, .. }, .. }) = &mut live.source else { return };
+        // Without one the request was given up while this was on its way.
+        let Some(client) = web.client_mut() else { return };
         match (step, result, memory) {
             (SourceStep::Connect, result, _) => client.connected(self.now, result.map(drop)),
             (_, Err(errno), _) => client.lost(errno),
@@ -367,11 +388,11 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let is_steady = source.selected_at.is_some() && count > 0 && count < READ_BYTES_MAX / 2;
         source.rests_until = is_steady.then(|| self.now + rest);
         match (&mut source.io, result) {
-            (Io::Direct { client, .. }, Ok(0)) => client.closed(),
-            (Io::Direct { client, .. }, Err(errno)) => client.lost(errno),
-            (Io::Direct { client, .. }, Ok(_)) => {
-                let part = client.body_in_place(&mut live.ring.pending()[offset..]);
-                self.ingest(session, offset, part.kept);
+            (Io::Direct { web, .. }, Ok(0)) => peer_has_closed(web),
+            (Io::Direct { web, .. }, Err(errno)) => connection_is_lost(web, errno),
+            (Io::Direct { web, .. }, Ok(_)) => {
+                let kept = web.body_in_place(self.now, &mut live.ring.pending()[offset..]);
+                self.ingest(session, offset, kept);
             }
             (Io::Child { .. }, Ok(0) | Err(_)) => self.source_ended(session),
             (Io::Child { .. }, Ok(_)) => self.ingest(session, offset, count),
@@ -384,10 +405,10 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             unreachable!("a stream is staged until all that was read is in the ring")
         };
         let count = match (io, result) {
-            (Io::Direct { client, .. }, Ok(0)) => return client.closed(),
-            (Io::Direct { client, .. }, Err(errno)) => return client.lost(errno),
-            (Io::Direct { client, .. }, Ok(count)) => {
-                client.body_in_place(&mut memory.as_mut_slice()[..count as usize]).kept
+            (Io::Direct { web, .. }, Ok(0)) => return peer_has_closed(web),
+            (Io::Direct { web, .. }, Err(errno)) => return connection_is_lost(web, errno),
+            (Io::Direct { web, .. }, Ok(count)) => {
+                web.body_in_place(self.now, &mut memory.as_mut_slice()[..count as usize])
             }
             (Io::Child { .. }, Ok(0) | Err(_)) => return self.source_ended(session),
             (Io::Child { .. }, Ok(count)) => count as usize,
@@ -411,11 +432,25 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let Some((session, run)) = self.lookups.remove(&ticket) else { return };
         let Some(live) = self.sessions.get_mut(session) else { return };
         let Some(source) = live.source.as_mut().filter(|source| source.run == run) else { return };
-        let Io::Direct { client, is_busy, .. } = &mut source.io else { return };
+        let Io::Direct { web, is_busy, .. } = &mut source.io else { return };
         *is_busy = false;
-        client.resolved(self.now, result);
+        if let Some(client) = web.client_mut() {
+            client.resolved(self.now, result);
+        }
         self.drive(session);
         self.arm(session);
+    }
+}
+
+fn peer_has_closed(web: &mut Web) {
+    if let Some(client) = web.client_mut() {
+        client.closed();
+    }
+}
+
+fn connection_is_lost(web: &mut Web, errno: Errno) {
+    if let Some(client) = web.client_mut() {
+        client.lost(errno);
     }
 }
 

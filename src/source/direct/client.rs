@@ -967,7 +967,7 @@ mod tests {
                         }
                     }
                     Want::Finished => break,
-                    Want::Resolve { .. } | Want::Connect(_) | Want::Send | Want::Reconnect | Want::Failed => {
+                    Want::Resolve { .. } | Want::Connect(_) | Want::Send | Want::Reconnect | Want::Wait | Want::Failed => {
                         return Err(TestCaseError::fail(format!("{:?} {:?}", client.want(), client.failure())));
                     }
                 }

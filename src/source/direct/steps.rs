@@ -62,6 +62,8 @@ pub enum Want<'client> {
     ReceiveBody,
     /// The socket is to be closed; another connection follows: [`super::Client::disconnected`].
     Reconnect,
+    /// Nothing, until the next deadline, or until more of the stream may be read. Only segments are waited for.
+    Wait,
     /// The body is complete.
     Finished,
     /// [`super::Client::failure`] says why.

@@ -189,7 +189,11 @@ mod tests {
                 copy,
             ),
             (Failure::List(ListError::NotAList(Body::Html)), "the answer is no HLS playlist (HTML)", None),
-            (Failure::List(ListError::Plain), "the playlist names streams, not segments", None),
+            (
+                Failure::List(ListError::Plain),
+                "the playlist names streams, not segments",
+                Some(Opening::Direct),
+            ),
             (
                 Failure::Stale(Duration::from_secs(18)),
                 "the HLS playlist has listed nothing new for 18 s",
@@ -205,7 +209,7 @@ mod tests {
         ] {
             let error = failure.to_source_error();
             assert_eq!(error.to_string(), text);
-            assert_eq!(plan_after(Mode::Auto, Opening::Direct, &error), then, "{text}");
+            assert_eq!(plan_after(Mode::Auto, Opening::Hls, &error), then, "{text}");
         }
     }
 }

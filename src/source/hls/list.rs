@@ -9,6 +9,7 @@ use std::io::Read;
 use std::time::Duration;
 
 use crate::base::limits::{HLS_LIST_BYTES_MAX, HLS_RENDITIONS_MAX, HLS_SEGMENTS_MAX, HLS_VARIANTS_MAX};
+use crate::source::body::Body;
 use crate::source::hls::attributes::{Attribute, attributes};
 use crate::source::hls::failure::{ListError, Unreadable};
 use crate::source::sniff::Sniffer;
@@ -356,6 +357,12 @@ pub(super) fn unpack(bytes: &[u8], bytes_max: usize) -> Option<Vec<u8>> {
     let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
     flate2::read::MultiGzDecoder::new(bytes).take(limit).read_to_end(&mut unpacked).ok()?;
     Some(unpacked)
+}
+
+/// What a body is that begins so, when it is certainly no list.
+pub(super) fn other_body(beginning: &[u8]) -> Option<Body> {
+    let found = Sniffer::default().push(beginning)?;
+    (!is_gzip(beginning) && !matches!(found, Body::Hls | Body::List)).then_some(found)
 }
 
 fn parse_text(bytes: &[u8]) -> Result<List, ListError> {

@@ -313,11 +313,21 @@ impl Machine {
             Cargo::Key(collected) => (collected, KEY_ANSWER_BYTES_MAX),
         };
         let (collected, bytes_max) = collected;
+        let is_list = bytes_max == HLS_LIST_BYTES_MAX;
         if collected.len() + bytes.len() <= bytes_max {
+            let before = collected.len();
             collected.extend_from_slice(bytes);
+            // A stream that has the name of a list would not end.
+            if is_list
+                && before < LIST_SAMPLE_BYTES
+                && collected.len() >= LIST_SAMPLE_BYTES
+                && let Some(body) = list::other_body(collected)
+            {
+                self.phase = Phase::Abandoning;
+                self.list_failed(now, Failure::List(ListError::NotAList(body)), None);
+            }
             return 0;
         }
-        let is_list = bytes_max == HLS_LIST_BYTES_MAX;
         let length = collected.len() + bytes.len();
         self.phase = Phase::Abandoning;
         if is_list {
@@ -909,6 +919,8 @@ const STATUS_PARTIAL: u16 = 206;
 const FIRST_LIST_TIME: Duration = Duration::from_secs(10);
 /// The most time for other lists, and for keys: while they are waited for, no segment comes.
 const ANSWER_TIME: Duration = Duration::from_secs(5);
+/// The beginning of a list that tells whether it is one.
+const LIST_SAMPLE_BYTES: usize = 4096;
 /// The most that an answer may have that should have 16 bytes.
 const KEY_ANSWER_BYTES_MAX: usize = 1024;
 /// Keys that are remembered: a list of segments in turn uses a few.

@@ -35,7 +35,8 @@
 //!
 //! # How the engine drives it
 //!
-//! A run of HLS is a run of a direct source whose client changes. The engine asks [`Upstream::next`] instead of the client:
+//! A run of HLS is a run of a direct source whose client changes; [`crate::source::web::Web`] is either. Instead of the client
+//! [`Upstream::next`] is asked:
 //!
 //! | next | the engine |
 //! |---|---|
@@ -43,7 +44,7 @@
 //! | ... its `TakeBody`, `ReceiveBody` | the same, by [`Upstream::take_body`] and [`Upstream::body_in_place`], with the ring's memory or the staged run's. What they return goes to the ingest; 0 is nothing: a list, a key, a picture in front |
 //! | ... its `Reconnect`, [`Next::Close`] | closes the socket, then [`Upstream::disconnected`] |
 //! | [`Next::TakeBody`] | [`Upstream::take_body`], at most [`TAIL_BYTES_MAX`] bytes of a segment's end |
-//! | [`Next::Wait`] | arms the time, and asks again then, and when the pace allows more |
+//! | [`Next::Wait`] | asks again at [`Upstream::next_deadline`], and when the pace allows more |
 //! | [`Next::Ended`] | the source has ended |
 //! | [`Next::Failed`] | the source has failed: [`Upstream::failure`] |
 //!

@@ -19,11 +19,8 @@ pub enum Next {
     TakeBody,
     /// The connection is to be closed: [`Upstream::disconnected`].
     Close,
-    /// Nothing until then; or, without a time, until the stream may be read on.
-    Wait {
-        /// When to ask again.
-        until: Option<Instant>,
-    },
+    /// Nothing, until [`Upstream::next_deadline`], or until the stream may be read on.
+    Wait,
     /// The stream is at its end.
     Ended,
     /// [`Upstream::failure`] says why.
@@ -44,12 +41,13 @@ enum State {
 /// One run of HLS, as the engine drives it: it does for [`Upstream::client`] what it does for the client of a stream, and
 /// hands every byte of a body to [`Upstream::body`] on its way to the ring.
 pub struct Upstream {
+    source: Url,
     machine: Machine,
     /// Those of the next request, with the cookies of all before.
     params: direct::Params,
-    /// The host that the source's address names.
-    origin: String,
     state: State,
+    /// When it is to be asked again, while it waits.
+    waits_until: Option<Instant>,
     joint: Joint,
 }
 
@@ -68,9 +66,8 @@ impl Upstream {
         let url = Url::parse(url).map_err(|error| {
             SourceError::new(Kind::Unusable, &format!("create upstream request: {error}"))
         })?;
-        let origin = url.host().to_owned();
-        let machine = Machine::new(url, hls, seed, now);
-        Ok(Self { machine, params, origin, state: State::Idle, joint: Joint::Smooth })
+        let machine = Machine::new(url.clone(), hls, seed, now);
+        Ok(Self { source: url, machine, params, state: State::Idle, waits_until: None, joint: Joint::Smooth })
     }
 
     /// What is to be done next. Ask again after every report, and when a wait is over. `may_read` says whether more of the
@@ -78,6 +75,7 @@ impl Upstream {
     pub fn next(&mut self, now: Instant, may_read: bool) -> Next {
         loop {
             self.conclude(now);
+            self.waits_until = None;
             let is_requesting = match &self.state {
                 State::Over => return Next::Close,
                 State::Idle => false,
@@ -98,10 +96,19 @@ impl Upstream {
                 }
                 Want::Receive { .. } => unreachable!("the machine is told the end of every request"),
                 Want::Fetch(fetch) => self.request(now, fetch),
-                Want::Wait { until } => return Next::Wait { until },
+                Want::Wait { until } => {
+                    self.waits_until = until;
+                    return Next::Wait;
+                }
                 Want::Ended => return Next::Ended,
             }
         }
+    }
+
+    /// Where the source is.
+    #[must_use]
+    pub const fn url(&self) -> &Url {
+        &self.source
     }
 
     /// The client of the request that is on its way.
@@ -184,7 +191,7 @@ impl Upstream {
     /// When [`Upstream::expire`] is to be called.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
-        [self.client().and_then(Client::next_deadline), self.machine.next_deadline()]
+        [self.client().and_then(Client::next_deadline), self.machine.next_deadline(), self.waits_until]
             .into_iter()
             .flatten()
             .min()
@@ -197,6 +204,8 @@ impl Upstream {
         }
         self.conclude(now);
         self.machine.expire(now);
+        // It is said once: whether it can be asked again now depends on others too.
+        self.waits_until = self.waits_until.filter(|until| *until > now);
     }
 }
 
@@ -214,7 +223,7 @@ impl Upstream {
         match Client::new(&fetch.url.text(), params, now) {
             Ok(client) => {
                 let part = direct::Part {
-                    origin: Some(self.origin.clone()),
+                    origin: Some(self.source.host().to_owned()),
                     range: fetch.range.map(ByteRange::header),
                     may_be_packed: matches!(fetch.item, Item::List | Item::Key),
                 };
@@ -258,7 +267,8 @@ impl Upstream {
             | direct::Want::ReceivePrivate
             | direct::Want::TakeBody
             | direct::Want::ReceiveBody
-            | direct::Want::Reconnect => return,
+            | direct::Want::Reconnect
+            | direct::Want::Wait => return,
         }
         self.over();
     }
@@ -342,7 +352,7 @@ mod tests {
                         self.connections -= 1;
                         self.upstream.disconnected(now);
                     }
-                    end @ (Next::Wait { .. } | Next::Ended | Next::Failed) => return end,
+                    end @ (Next::Wait | Next::Ended | Next::Failed) => return end,
                 }
             }
         }
@@ -403,7 +413,7 @@ mod tests {
                     self.connections -= 1;
                     self.upstream.disconnected(now);
                 }
-                want @ (direct::Want::Finished | direct::Want::Failed) => {
+                want @ (direct::Want::Wait | direct::Want::Finished | direct::Want::Failed) => {
                     unreachable!("{want:?} is concluded")
                 }
             }
@@ -500,8 +510,8 @@ mod tests {
         };
         let mut rig = Rig::new("http://tv.example/1.m3u8", 300, &server);
         let mut now = 10;
-        while let Next::Wait { until: Some(until) } = rig.drive(at(now)) {
-            now = until.as_millis() + 1;
+        while rig.drive(at(now)) == Next::Wait {
+            now = rig.upstream.next_deadline().unwrap().as_millis() + 1;
         }
         let failure = rig.upstream.failure().unwrap().to_string();
         assert!(failure.contains("compressed (gzip)"), "{failure}");
@@ -516,10 +526,12 @@ mod tests {
             target => panic!("{target}"),
         };
         let mut rig = Rig::new("http://tv.example/1.m3u8", 500, &server);
-        assert_eq!(rig.drive(at(10)), Next::Wait { until: Some(at(3010)) });
+        assert_eq!((rig.drive(at(10)), rig.upstream.next_deadline()), (Next::Wait, Some(at(3010))));
         assert_eq!((rig.connections, rig.stream == packets(1)), (0, true));
-        assert!(!rig.upstream.is_streaming() && rig.upstream.next_deadline().is_none());
-        assert_eq!(rig.drive(at(3010)), Next::Wait { until: Some(at(6010)) });
+        assert!(!rig.upstream.is_streaming());
+        rig.upstream.expire(at(3010));
+        assert_eq!(rig.upstream.next_deadline(), None, "once is enough");
+        assert_eq!((rig.drive(at(3010)), rig.upstream.next_deadline()), (Next::Wait, Some(at(6010))));
         assert_eq!(rig.targets(), ["/1.m3u8", "/1.ts", "/1.m3u8"]);
         assert_eq!(rig.upstream.counters().segments, 1);
     }

@@ -5,7 +5,6 @@ use std::io::Write;
 use proptest::prelude::*;
 
 use super::*;
-use crate::source::body::Body;
 
 fn media(text: &str) -> Media {
     match parse(text.as_bytes()) {
