@@ -235,7 +235,7 @@ impl SourceError {
     /// True when the server hung up, or had nothing to give: what some say to an account that has too many connections.
     #[must_use]
     pub const fn is_hang_up(&self) -> bool {
-        matches!(self.kind, Kind::Connection | Kind::NotTransportStream(Body::Empty))
+        matches!(self.kind, Kind::Connection | Kind::Closed | Kind::NotTransportStream(Body::Empty))
     }
 
     /// True when the provider says that too many streams are open: the provider is then left alone for a while.
