@@ -14,7 +14,7 @@
 //! Imports go downwards only (`tests/architecture.rs` holds the table):
 //!
 //! ```text
-//! base  <-  ts http ring uring store health  <-  source tuner splice filler  <-  session  <-  engine
+//! base lineup  <-  ts http ring uring store health  <-  source tuner splice filler  <-  session  <-  engine
 //!       <-  status catalog control  <-  app, main
 //! ```
 //!
@@ -29,6 +29,7 @@ pub mod exit;
 pub mod filler;
 pub mod health;
 pub mod http;
+pub mod lineup;
 pub mod reference;
 pub mod ring;
 pub mod session;

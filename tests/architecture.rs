@@ -1,8 +1,13 @@
 //! The layers hold: imports go downwards only, and what is dangerous stays where it is allowed.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "support/house.rs"]
+mod house;
+
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use house::House;
 
 /// Each module and the modules it may import. `base` is allowed to everybody.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
@@ -12,20 +17,27 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("ring", &[]),
     ("uring", &[]),
     ("store", &["http"]),
-    ("health", &[]),
+    ("lineup", &["http"]),
+    ("health", &["lineup"]),
     ("source", &["ts", "http"]),
-    ("tuner", &["health", "http"]),
+    ("tuner", &["lineup"]),
     ("splice", &["ts"]),
     ("filler", &["ts"]),
-    ("session", &["health", "tuner"]),
-    ("engine", &["ts", "http", "ring", "uring", "source", "health", "tuner", "splice", "filler", "session"]),
-    ("status", &["engine", "session", "tuner"]),
-    ("catalog", &["store", "http", "tuner", "health"]),
+    ("session", &["lineup"]),
+    (
+        "engine",
+        &[
+            "ts", "http", "ring", "uring", "lineup", "source", "health", "tuner", "splice", "filler",
+            "session",
+        ],
+    ),
+    ("status", &["engine", "session", "tuner", "lineup"]),
+    ("catalog", &["store", "http", "lineup", "health"]),
     (
         "control",
         &[
-            "engine", "status", "catalog", "store", "http", "source", "tuner", "session", "health", "filler",
-            "ts",
+            "engine", "status", "catalog", "store", "http", "lineup", "source", "session", "health",
+            "filler", "ts",
         ],
     ),
     ("config", &[]),
@@ -55,9 +67,15 @@ fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
+/// The tree that is looked at: this one, unless the figures of another are asked for.
+#[expect(clippy::disallowed_methods, reason = "the setting of a test run, not of the program")]
+fn root() -> PathBuf {
+    std::env::var_os("HOUSE_ROOT").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from)
+}
+
 /// Every source file with its path from the crate's root.
 fn sources() -> Vec<(String, String)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = &root();
     let mut found = Vec::new();
     rust_files(&root.join("src"), &mut found);
     found
@@ -165,4 +183,45 @@ fn files_are_finished() {
             assert!(!text.contains(word), "{path} holds {word}");
         }
     }
+}
+
+/// The rooms of the engine from the top: imports between them go downwards, and not from one to its neighbour on the same floor.
+const ENGINE_ROOMS: &[&[&str]] = &[
+    &["core"],
+    &["connection", "channel", "outlet", "probe"],
+    &["source"],
+    &["context"],
+    &["report"],
+    &["port"],
+];
+
+/// What `scripts/house` prints.
+#[test]
+fn the_figures_of_the_house_can_be_told() {
+    let house = House::new(&sources());
+    let core = house.fields_of("Core");
+    let open = core.iter().filter(|(scope, _)| !scope.is_empty()).count();
+    println!("fields of Core: {}, open: {open}", core.len());
+    println!("open fields in the engine: {}", house.open_fields("src/engine/").len());
+    println!("open fields in all: {}", house.open_fields("src/").len());
+    let tell = |what: &str, found: Vec<String>| {
+        println!("{what}: {}", found.len());
+        for one in found {
+            println!("    {one}");
+        }
+    };
+    tell("impl blocks outside their type's file and its child modules", house.foreign_impls());
+    let circles = |module: &&str| {
+        let circles = house.circles(module).into_iter().map(|circle| circle.join(" "));
+        circles.collect::<Vec<_>>()
+    };
+    let modules = house.modules();
+    tell("circles of imports inside modules", modules.iter().flat_map(circles).collect());
+    tell("upward imports inside the engine", house.upward(ENGINE_ROOMS));
+    let ambiguous = |module: &&str| {
+        let names = house.ambiguous_types(module);
+        names.into_iter().map(|name| format!("{module}: {name}")).collect::<Vec<_>>()
+    };
+    tell("type names that mean two things inside a module", modules.iter().flat_map(ambiguous).collect());
+    println!("lines of code without tests, comments and blank lines: {}", house.lines());
 }

@@ -1,8 +1,8 @@
 //! The catalog between playlist, store and cores.
 
-use crate::health::{Health, Row, StoredProfile};
+use crate::health::Row;
+use crate::lineup::{Channel, ChannelId, Health, Lineup, Source, SourceId, StoredProfile};
 use crate::store::{ChannelRecord, HealthChange, NewItem, SourceHealth, SourceProfile, SourceRecord};
-use crate::tuner::{Channel, ChannelId, Lineup, Source, SourceId};
 
 use super::m3u::{Item, Playlist};
 

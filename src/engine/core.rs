@@ -1,5 +1,7 @@
 //! A core's loop: reap everything that has happened, act, submit once.
 
+mod turn;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::sync::Arc;
@@ -9,24 +11,25 @@ use crate::base::limits::{
     CHANNELS_PER_CORE_MAX, CONNECTIONS_PER_CORE_MAX, MAILBOX_MESSAGES_MAX, REQUEST_HEAD_TIMEOUT,
 };
 use crate::base::{Arena, Errno, HeapBytes, Instant, OwnTime};
+use crate::lineup::{ChannelId, Lineup};
 use crate::ring::{Lent, Ring};
 use crate::session;
 use crate::session::ProviderCooldowns;
 use crate::session::history::ClosedSessions;
-use crate::tuner::{Backoff, ChannelId, Lineup};
+use crate::tuner::Backoff;
 use crate::uring::{Completion, Driver, Event, Handle, Hangup, Operation};
 
-use super::children::Child;
-use super::client::{Client, ClientKey, ClientState, SessionKey};
-use super::health::CoreHealth;
-use super::live::LiveSession;
-use super::mailbox::{Mailbox, MailboxReader};
-use super::params::Params;
-use super::port::{ControlPort, CoreCommand, CoreId, SessionId, Ticket, TunerMessage};
-use super::probing::Probing;
-use super::snapshot::CoreCounters;
-use super::token::Token;
-use super::tuners::Tuners;
+use crate::engine::channel::live::LiveSession;
+use crate::engine::connection::client::{Client, ClientKey, ClientState, SessionKey};
+use crate::engine::context::health::CoreHealth;
+use crate::engine::context::token::Token;
+use crate::engine::context::tuners::Tuners;
+use crate::engine::port::mailbox::{Mailbox, MailboxReader};
+use crate::engine::port::messages::{ControlPort, CoreCommand, CoreId, SessionId, Ticket, TunerMessage};
+use crate::engine::port::params::Params;
+use crate::engine::port::snapshot::CoreCounters;
+use crate::engine::probe::probing::Probing;
+use crate::engine::source::children::Child;
 
 /// How often every viewer is looked at: blocked, out of the ring, or at the end of its wished duration.
 pub(crate) const SWEEP_INTERVAL: Duration = Duration::from_millis(100);

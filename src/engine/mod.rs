@@ -1,53 +1,26 @@
 //! The only place where mechanism meets policy: a core's loop and what it exchanges with other threads.
 
-mod candidates;
-mod children;
-mod client;
+mod channel;
+mod connection;
+mod context;
 mod core;
-mod egress;
-pub mod events;
-mod filling;
-mod health;
-pub mod heartbeat;
-mod ingest;
-mod intake;
-mod live;
-pub mod looking;
-mod mailbox;
-mod opening;
-mod own;
-mod pacing;
-mod params;
-mod placement;
-pub mod port;
-mod pouring;
-mod probing;
-mod profiles;
-mod recovering;
+mod outlet;
+mod port;
+mod probe;
 mod report;
-mod sessions;
-mod showing;
-mod slates;
-pub mod snapshot;
-mod staging;
-mod tell;
+mod source;
 #[cfg(test)]
 mod testing;
-mod token;
-mod trigger;
-mod tuners;
-mod turn;
-mod upstream;
-mod viewers;
 
 pub use self::core::{Core, Parts};
-pub use heartbeat::Heartbeats;
-pub use mailbox::{Mailbox, MailboxFull, MailboxReader};
-pub use params::{Egress, Filling, Own, Params, SlowPolicy, Sources, TuneBackoff, ZeroCopy};
-pub use placement::home;
-pub use port::{
+pub use channel::trigger::{TriggerRefusal, TriggerReply};
+pub use context::token::Token;
+pub use port::heartbeat::Heartbeats;
+pub use port::mailbox::{Mailbox, MailboxFull, MailboxReader};
+pub use port::messages::{
     ChildOwner, ControlPort, ControlRequest, CoreCommand, CoreId, HandedConnection, SessionId, Ticket,
     TunerMessage,
 };
-pub use token::Token;
-pub use trigger::{TriggerRefusal, TriggerReply};
+pub use port::params::{Egress, Filling, Own, Params, SlowPolicy, Sources, TuneBackoff, ZeroCopy};
+pub use port::placement::home;
+pub use port::snapshot;

@@ -7,21 +7,23 @@ use std::time::Duration;
 
 use crate::base::Instant;
 use crate::http::{CookieJar, RequestHeaders};
+use crate::lineup::{Channel, ChannelId, Lineup, Source, SourceId};
 use crate::ring::{Lent, Ring};
 use crate::session;
 use crate::session::history::Limits;
 use crate::source;
-use crate::tuner::{Channel, ChannelId, Lineup, Source, SourceId};
 use crate::uring::sim::{Faults, SimDescriptor, SimDriver, World};
 use crate::uring::{Driver, Handle};
 
-use super::client::{Client, ClientKey, ClientState, Sending, SessionKey, Viewer, ZeroCopyState};
-use super::core::{Core, Parts};
-use super::live::LiveSession;
-use super::mailbox::Mailbox;
-use super::params::{Egress, Params, SlowPolicy, Sources, TuneBackoff, ZeroCopy};
-use super::port::{ControlPort, ControlRequest, CoreId, SessionId};
-use super::token::Token;
+use crate::engine::channel::live::LiveSession;
+use crate::engine::connection::client::{
+    Client, ClientKey, ClientState, Sending, SessionKey, Viewer, ZeroCopyState,
+};
+use crate::engine::context::token::Token;
+use crate::engine::core::{Core, Parts};
+use crate::engine::port::mailbox::Mailbox;
+use crate::engine::port::messages::{ControlPort, ControlRequest, CoreId, SessionId};
+use crate::engine::port::params::{Egress, Params, SlowPolicy, Sources, TuneBackoff, ZeroCopy};
 
 pub(super) type SimCore = Core<SimDriver<Token, Lent>>;
 
@@ -91,7 +93,7 @@ pub(super) fn params() -> Params {
             timeout: second,
             tune_delay: Duration::ZERO,
         },
-        own: super::params::Own::default(),
+        own: crate::engine::port::params::Own::default(),
         chunk_bytes: 65_536,
         cores: 1,
         tuners: 2,
@@ -137,8 +139,8 @@ pub(super) fn add_session(core: &mut SimCore, channel: i64) -> SessionKey {
             headers: RequestHeaders::NONE,
             program: None,
             priority: 0,
-            health: crate::health::Health::default(),
-            profile: crate::health::StoredProfile::default(),
+            health: crate::lineup::Health::default(),
+            profile: crate::lineup::StoredProfile::default(),
         }],
     });
     let ring = Ring::new(1 << 20).unwrap();

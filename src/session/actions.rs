@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::base::Instant;
+use crate::lineup::SourceId;
 use crate::session::ProviderScope;
-use crate::tuner::SourceId;
 
 /// Why a session's viewers get no picture.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

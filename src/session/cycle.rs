@@ -1,8 +1,7 @@
 //! The selected source is lost, has stalled, or somebody wants another one: what follows.
 
 use crate::base::Instant;
-use crate::health::cooldown_after;
-use crate::tuner::SourceId;
+use crate::lineup::{SourceId, cooldown_after};
 
 use super::actions::{Action, Notice};
 use super::budget::pacing;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::base::Instant;
+use crate::lineup::SourceId;
 use crate::session::{ProviderScope, Release};
-use crate::tuner::SourceId;
 
 /// What happens when a source is lost.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

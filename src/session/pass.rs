@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::base::Instant;
-use crate::tuner::SourceId;
+use crate::lineup::SourceId;
 
 use super::events::Candidate;
 use super::step::{End, Fault, Look, Standing, Step};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::base::Instant;
-use crate::tuner::SourceId;
+use crate::lineup::SourceId;
 
 /// A trigger for the same source and reason within this time is counted instead of logged.
 const TRIGGER_LOG_INTERVAL: Duration = Duration::from_secs(1);

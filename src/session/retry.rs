@@ -1,7 +1,7 @@
 //! One source, several times.
 
 use crate::base::Instant;
-use crate::tuner::SourceId;
+use crate::lineup::SourceId;
 
 use super::budget::backoff;
 use super::events::Candidate;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::base::Instant;
-use crate::tuner::SourceId;
+use crate::lineup::SourceId;
 
 use super::events::Params;
 use super::provider::ProviderScope;

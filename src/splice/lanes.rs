@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use crate::base::Instant;
 use crate::splice::lead::{Lead, Order};
-use crate::splice::outlook::{APART_TICKS_MAX, Behind, Opened, Outlook, RunClock, Stream, Turn, is_hole};
+use crate::splice::outlook::{
+    APART_TICKS_MAX, Behind, Opened, Outlook, RunClock, Stream, Turn, beyond_frame, is_hole,
+};
 use crate::splice::stamps::{ClockNow, Histories, STRANGER_TICKS, further, pts_ticks};
 use crate::splice::tracks::{Tracks, Written};
 use crate::ts::{Packet, Pcr, PesRest, PesTimes, Pid, Pts, StreamKind};
@@ -39,8 +41,10 @@ const DATA_NEAR_TICKS: i64 = 900_000;
 const SOUND_LEAD_TICKS: i64 = 13_500;
 /// A clock that left no longer ago than this says what time it is.
 const FRESH_TICKS_MAX: i64 = 9_000;
-/// How long sound lasts is guessed from its bytes: it may begin earlier than what came before it is thought to end by this.
+/// How long sound lasts is guessed from its bytes: it may begin earlier than what came before it is thought to end by this, and by one
+/// part in so many of that.
 const SOUND_SLACK_TICKS: i64 = 900;
+const SOUND_SLACK_PART: i64 = 16;
 
 /// What is done with the packets of the current PES packet or section.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -475,7 +479,7 @@ impl Lanes {
         let lane = &mut self.lanes[index];
         let ahead = last.map_or(1, |last| dts.plus(lane.offset).since(last.dts));
         let early = if kind == StreamKind::Audio && last.is_some() {
-            (frame - SOUND_SLACK_TICKS).max(1) - ahead
+            (frame - SOUND_SLACK_TICKS.max(frame / SOUND_SLACK_PART)).max(1) - ahead
         } else {
             1 - ahead
         };
@@ -513,6 +517,10 @@ impl Lanes {
         let step = begun.times.decoding().since(came.dts);
         let steps_back = step < 0 && lane.reordered(begun.times) && -step > lane.back;
         if !(steps_back || step > 0 && is_hole(step, frame)) {
+            return false;
+        }
+        let is_known = tracks.get(lane.track).cadence.is_known();
+        if !is_known && step > 0 && beyond_frame(step) == 0 {
             return false;
         }
         let opening =
@@ -801,7 +809,9 @@ impl Lanes {
         opening: Opening,
         packets: impl Iterator<Item = Packet<'a>>,
     ) {
-        if self.in_order || self.pending || !self.lanes.iter().any(|lane| lane.came.is_some()) {
+        // Streams that the programme has got meanwhile are as good as any that have come.
+        let is_there = |lane: &Lane| lane.came.is_some() || lane.joined && lane.kind != StreamKind::Other;
+        if self.in_order || self.pending || !self.lanes.iter().any(is_there) {
             return;
         }
         self.note_apart();
@@ -853,6 +863,7 @@ impl Lanes {
             kind: lane.kind,
             came: lane.came.map(|came| came.dts),
             frame: lasts(lane),
+            is_frame_known: tracks.get(lane.track).cadence.is_known(),
             reordered: lane.kind == StreamKind::Video && !lane.has_dts,
             offset: lane.offset,
         };

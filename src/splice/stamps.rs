@@ -310,7 +310,7 @@ fn larger(a: i64, b: i64) -> i64 {
     a + further(a, b).max(0)
 }
 
-fn sooner(a: Pts, b: Pts) -> Pts {
+pub(super) fn sooner(a: Pts, b: Pts) -> Pts {
     if b.since(a) < 0 { b } else { a }
 }
 

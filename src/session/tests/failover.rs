@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::super::{Action, Event, Notice, Params, State};
 use super::harness::{GOOD, Life, MS, PARAMS, Play, REFUSED, Start, World, at, candidate};
+use crate::lineup::SourceId;
 use crate::session::ProviderScope;
-use crate::tuner::SourceId;
 
 const ENDS: Play = (Start::Ready(100), Life::Ends(900));
 const STALLS: Play = (Start::Ready(100), Life::Stalls(900));

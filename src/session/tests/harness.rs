@@ -5,9 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::base::Instant;
-use crate::health::cooldown_after;
+use crate::lineup::{SourceId, cooldown_after};
 use crate::session::{ProviderCooldowns, ProviderScope};
-use crate::tuner::SourceId;
 
 use super::super::{
     Action, Candidate, Event, Lost, Machine, Notice, Params, Sources, StallPolicy, State, TriggerError,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::{Action, Event, Lost, Notice, Params, StallPolicy, State};
 use super::harness::{GOOD, Life, MS, PARAMS, Play, REFUSED, Start, World, at};
-use crate::tuner::SourceId;
+use crate::lineup::SourceId;
 
 const RESTART: Params = Params { stall_policy: StallPolicy::RestartSame, ..PARAMS };
 const CLOSE: Params = Params { stall_policy: StallPolicy::CloseSession, ..PARAMS };

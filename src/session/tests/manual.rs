@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::{Event, Params, StallPolicy, State, TriggerError};
 use super::harness::{GOOD, Life, PARAMS, Play, REFUSED, Start, World, at};
-use crate::tuner::SourceId;
+use crate::lineup::SourceId;
 
 const HANGS: Play = (Start::Hangs, Life::Runs);
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::{Action, Notice, Params, StallPolicy, State};
 use super::harness::{GOOD, Life, PARAMS, Play, REFUSED, Start, World, at};
-use crate::tuner::SourceId;
+use crate::lineup::SourceId;
 
 const RESTART: Params = Params { stall_policy: StallPolicy::RestartSame, ..PARAMS };
 const ENDS: Play = (Start::Ready(100), Life::Ends(900));

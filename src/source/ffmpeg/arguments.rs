@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::http::{CookieJar, RequestHeaders};
+use crate::source::body::Sound;
 use crate::source::error::SourceError;
 use crate::source::ffmpeg::capabilities::{Capabilities, Feature};
 use crate::source::ffmpeg::numbers::{decimal, micros_up, seconds_up, seconds_with_micros};
@@ -10,7 +11,6 @@ use crate::source::ffmpeg::params::{Detection, Params};
 use crate::source::ffmpeg::pattern;
 use crate::source::mode::{self, Mode, Remux};
 use crate::source::scheme::Scheme;
-use crate::source::sniff::Sound;
 
 /// What one run of ffmpeg is asked for.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -11,12 +11,12 @@ use tunerd::engine::{
     Core, CoreCommand, CoreId, Egress, Mailbox, Params, Parts, SlowPolicy, Sources, Token, TuneBackoff,
     ZeroCopy,
 };
-use tunerd::health::{self, Health, StoredProfile};
+use tunerd::health;
 use tunerd::http::{CookieJar, RequestHeaders};
+use tunerd::lineup::{Channel, ChannelId, Health, Lineup, Source, SourceId, StoredProfile};
 use tunerd::ring::Lent;
 use tunerd::session::history::Limits;
 use tunerd::source::{self, Mode};
-use tunerd::tuner::{Channel, ChannelId, Lineup, Source, SourceId};
 use tunerd::uring::Driver;
 use tunerd::uring::sim::{Answer, Faults, Leave, Random, SimDriver, World};
 

@@ -8,7 +8,7 @@ use crate::control::admin::call::refusal;
 use crate::control::health::cleared;
 use crate::control::state::State;
 use crate::http::Response;
-use crate::tuner::ChannelId;
+use crate::lineup::ChannelId;
 
 use super::{channel_refusal, store_refusal};
 

@@ -10,7 +10,7 @@ use crate::control::admin::call::Call;
 use crate::control::state::State;
 use crate::engine::{CoreCommand, TriggerRefusal, home};
 use crate::http::{Response, to_json};
-use crate::tuner::ChannelId;
+use crate::lineup::ChannelId;
 
 /// How long the channel's core may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);

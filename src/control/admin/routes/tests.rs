@@ -9,9 +9,9 @@ use crate::control::params::PlaylistUrl;
 use crate::control::state::tests::{params, state, with};
 use crate::engine::snapshot::{CoreCounters, CoreSnapshot, TunersSnapshot};
 use crate::engine::{CoreCommand, CoreId, Mailbox};
+use crate::lineup::{ChannelId, SourceId};
 use crate::session::history::ClosedSnapshot;
 use crate::store::{HealthChange, SourceHealth};
-use crate::tuner::{ChannelId, SourceId};
 
 async fn ask(state: &Rc<State>, method: &str, target: &str, body: &str) -> (u16, Value) {
     let response = answer(call(method, target, body), Rc::clone(state)).await;

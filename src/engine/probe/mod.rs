@@ -1,0 +1,3 @@
+//! Sources tried in the background.
+
+pub(crate) mod probing;

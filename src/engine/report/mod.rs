@@ -1,0 +1,3 @@
+//! What a core tells: events as log lines.
+
+pub(crate) mod events;
