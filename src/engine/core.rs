@@ -147,7 +147,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     /// When the driver cannot take the listeners in.
     pub fn new(driver: D, parts: Parts<D::Descriptor>) -> Result<Self, Errno> {
         let first = parts.id == CoreId(0);
-        let tuners = first.then(|| Tuners::new(parts.params.tuners, parts.params.preempt_settle_delay));
+        let tuners = first.then(|| {
+            Tuners::new(parts.params.tuners, parts.params.preempt_settle_delay, parts.params.tune_wait)
+        });
         let backoff = parts.params.tune_backoff;
         let mut core = Self {
             driver,

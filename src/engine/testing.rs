@@ -98,6 +98,7 @@ pub(super) fn params() -> Params {
         cores: 1,
         tuners: 2,
         preempt_settle_delay: Duration::ZERO,
+        tune_wait: Duration::ZERO,
     }
 }
 

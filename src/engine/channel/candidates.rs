@@ -41,6 +41,7 @@ impl Candidates<'_> {
             last_fail_at: health.last_fail_at,
             priority: source.priority,
             provider_free_at: self.providers.free_at(self.now, &provider),
+            release: self.providers.release(self.now, &provider),
             provider,
         }
     }

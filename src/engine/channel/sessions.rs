@@ -182,6 +182,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             Action::EndViewers => self.end_viewers(session),
             Action::Finish => self.finish(session),
             Action::ArmProvider { scope, retry_after } => self.providers.arm(self.now, &scope, retry_after),
+            Action::AwaitRelease { scope, until } => self.providers.await_release(self.now, &scope, until),
             Action::ClearProvider { scope, since } => self.providers.clear(&scope, since),
             Action::RecordFailure { id, reason, persist } => {
                 if persist {

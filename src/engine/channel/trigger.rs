@@ -60,6 +60,7 @@ mod tests {
                 last_fail_at: 0,
                 priority: 0,
                 provider_free_at: None,
+                release: None,
             }]
         }
 

@@ -22,8 +22,8 @@ pub(crate) struct Tuners {
 }
 
 impl Tuners {
-    pub(crate) fn new(count: u16, settle: Duration) -> Self {
-        Self { pool: Pool::new(count, settle) }
+    pub(crate) fn new(count: u16, settle: Duration, wait: Duration) -> Self {
+        Self { pool: Pool::new(count, settle, wait) }
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Instant> {

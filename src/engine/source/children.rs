@@ -110,6 +110,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
 
     pub(crate) fn on_child_ended(&mut self, ticket: Ticket, exit: ChildExit, stderr_tail: &str) {
         let Some(child) = self.children.remove(&ticket) else { return };
+        if child.stop_asked_at.is_some() {
+            self.providers.gave_up(self.now, &child.provider);
+        }
         self.open_all_awaited();
         let Some(source) = self.source_of(child.session, child.run) else { return };
         if source.selected_at.is_some() {

@@ -7,7 +7,7 @@ use crate::base::limits::LIST_NESTING_MAX;
 use crate::http::CookieJar;
 use crate::lineup::Source;
 use crate::ring::Lent;
-use crate::session::{Event as SessionEvent, Lost};
+use crate::session::{Event as SessionEvent, Lost, ProviderScope};
 use crate::source::body::{Body, Sound};
 use crate::source::direct::{Client, Want};
 use crate::source::error::{Kind, SourceError};
@@ -267,6 +267,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         self.publish(session);
         let Some(live) = self.sessions.get_mut(session) else { return };
         let Some(source) = live.source.take() else { return };
+        let provider = ProviderScope::of(&source.attempt.source.url, source.attempt.source.id.0);
+        let was_read = source.ingest.bytes > 0;
         // What it has left half received is shown to nobody.
         if !live.ring.is_reserved() {
             live.ring.drop_pending();
@@ -280,6 +282,10 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         };
         if let Some(handle) = handle {
             self.driver.close(handle, Hangup::Finish);
+            // What was refused was not counted.
+            if was_read {
+                self.providers.gave_up(self.now, &provider);
+            }
         }
     }
 
@@ -436,6 +442,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         self.note_error(session, error.reason());
         let Some(live) = self.sessions.get_mut(session) else { return };
         live.met_itself = error.is_loop();
+        let hung_up = error.is_hang_up();
         // Told apart for the viewer: nothing came at all, or something came and was no picture.
         let came = live.source.as_ref().is_some_and(|source| source.ingest.bytes > 0);
         let silent = came && matches!(error.kind(), Kind::Timeout | Kind::NoEntryPoint);
@@ -443,6 +450,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             session,
             SessionEvent::SourceFailed {
                 silent,
+                hung_up,
                 reason: error.reason(),
                 status: error.status_code(),
                 retry_after: error.retry_after(),
