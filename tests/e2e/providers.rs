@@ -10,7 +10,11 @@ const SHORT: Duration = Duration::from_secs(5);
 fn assert_plays(daemon: &Daemon, path: &str, what: &str) {
     let recording = daemon.open(path).watch(Duration::from_secs(1));
     let findings = judge(&recording);
-    assert!(findings.packets > 300 && findings.continuity_errors == 0 && findings.no_pat_first == 0, "{what}: {findings:?}\n{}", daemon.log());
+    assert!(
+        findings.packets > 300 && findings.continuity_errors == 0 && findings.no_pat_first == 0,
+        "{what}: {findings:?}\n{}",
+        daemon.log()
+    );
 }
 
 /// Ways in which lists say the two fields that the provider wants; `{url}` stands for the address.
