@@ -9,7 +9,7 @@ use crate::session::history::{ClosedSnapshot, SessionRecord};
 use crate::tuner::SourceId;
 use crate::tuner::pool::Kind;
 
-use crate::engine::port::messages::{CoreId, SessionId};
+use super::ids::{CoreId, SessionId};
 
 /// One viewer.
 #[derive(Clone, Debug)]

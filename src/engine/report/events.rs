@@ -142,7 +142,12 @@ pub(crate) fn source_selected(about: About<'_>, window: &SourceWindow, same_sour
 }
 
 /// A source is selected over and over.
-pub(crate) fn reselect_alert(about: About<'_>, window: &SourceWindow, same_source: u64, threshold: u64) -> Line {
+pub(crate) fn reselect_alert(
+    about: About<'_>,
+    window: &SourceWindow,
+    same_source: u64,
+    threshold: u64,
+) -> Line {
     about
         .line("shared session reselect alert")
         .field("source_id", window.source.id)
@@ -152,7 +157,12 @@ pub(crate) fn reselect_alert(about: About<'_>, window: &SourceWindow, same_sourc
 }
 
 /// Most of what a start has read is shown to nobody.
-pub(crate) fn startup_cutover(about: About<'_>, window: &SourceWindow, cutover: Cutover, suppressed: u64) -> Line {
+pub(crate) fn startup_cutover(
+    about: About<'_>,
+    window: &SourceWindow,
+    cutover: Cutover,
+    suppressed: u64,
+) -> Line {
     about
         .line("shared session startup cutover dropped most of the probe")
         .field("source_id", window.source.id)
@@ -246,7 +256,13 @@ pub(crate) fn keepalive_fallback(about: About<'_>, from: &str, to: &str, error: 
 }
 
 /// A source fills it again, or the session has ended.
-pub(crate) fn keepalive_stopped(about: About<'_>, mode: &str, duration: Duration, bytes: u64, chunks: u64) -> Line {
+pub(crate) fn keepalive_stopped(
+    about: About<'_>,
+    mode: &str,
+    duration: Duration,
+    bytes: u64,
+    chunks: u64,
+) -> Line {
     about
         .line("shared session recovery keepalive stopped")
         .field("recovery_keepalive_mode", mode)
