@@ -17,8 +17,8 @@
 //! | `Handler.TriggerSessionRecovery` | [`CoreCommand::TriggerRecovery`] |
 //! | `Handler.ClearSourceHealth`, `Handler.ClearAllSourceHealth` | [`Database::reset_channel_health`], [`Database::reset_health`], and then [`CoreCommand::ClearHealth`] |
 //! | `Config` | [`engine::Params`], made of [`config::Settings`] |
-//! | `ChannelsProvider` | none: a core is given a [`tuner::Lineup`] and never asks the database |
-//! | `ChannelsProvider.GetByGuideNumber` | [`Lineup::find`](crate::tuner::Lineup::find) |
+//! | `ChannelsProvider` | none: a core is given a [`lineup::Lineup`] and never asks the database |
+//! | `ChannelsProvider.GetByGuideNumber` | [`Lineup::find`](crate::lineup::Lineup::find) |
 //! | `ChannelsProvider.ListSources` | [`session::Sources`], which is answered from memory |
 //! | `ChannelsProvider.MarkSourceFailure`, `ChannelsProvider.MarkSourceSuccess` | [`Book::fail`](crate::health::Book::fail), [`Book::ok`](crate::health::Book::ok) |
 //! | `ChannelsProvider.UpdateSourceProfile` | [`Book::look`](crate::health::Book::look) |
@@ -154,7 +154,7 @@
 //! [`pool::Event::Request`]: crate::tuner::pool::Event::Request
 //! [`pool::Kind`]: crate::tuner::pool::Kind
 //! [`tuner::Lease`]: crate::tuner::Lease
-//! [`tuner::Lineup`]: crate::tuner::Lineup
+//! [`lineup::Lineup`]: crate::lineup::Lineup
 //! [`tuner::Pool`]: crate::tuner::Pool
 //! [`ffmpeg::Params`]: crate::source::ffmpeg::Params
 //! [`ffmpeg::Run`]: crate::source::ffmpeg::Run

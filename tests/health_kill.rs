@@ -12,9 +12,9 @@ use nix::unistd::Pid;
 
 use tunerd::base::{Instant, WallTime};
 use tunerd::catalog::health_changes;
-use tunerd::health::{Book, FLUSH_INTERVAL, Health, StoredProfile};
+use tunerd::health::{Book, FLUSH_INTERVAL};
+use tunerd::lineup::{Health, SourceId, StoredProfile};
 use tunerd::store::{Database, NewChannel, NewItem, Store, StoreError};
-use tunerd::tuner::SourceId;
 
 /// Set for the process that is killed: the database it writes to.
 const DATABASE: &str = "TUNERD_TEST_KILL_DATABASE";

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tunerd::base::Instant;
-use tunerd::recovery::slate::{Profile, Slate, SlateSpec, ffmpeg_arguments, ffmpeg_arguments_without_text};
-use tunerd::recovery::{Due, Filler, FillerParams, KeepaliveTotals, Mode};
+use tunerd::filler::slate::{Profile, Slate, SlateSpec, ffmpeg_arguments, ffmpeg_arguments_without_text};
+use tunerd::filler::{Due, Filler, KeepaliveTotals, Mode, Params as FillerParams};
 use tunerd::ts::Codec;
 
 fn run(program: &str, arguments: &[String], input: Vec<u8>) -> Output {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 use tunerd::engine::{ControlRequest, CoreCommand, CoreId, Ticket};
-use tunerd::recovery::slate::{Profile, Slate, SlateSpec};
+use tunerd::filler::slate::{Profile, Slate, SlateSpec};
 use tunerd::ts::Codec;
 
 use control::Control;

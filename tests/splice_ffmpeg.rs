@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 use tunerd::base::Instant;
-use tunerd::recovery::{Holdback, Lead, Run, RunKind, Splice};
+use tunerd::splice::{Holdback, Lead, Run, RunKind, Splice};
 use tunerd::ts::psi::Programme;
 use tunerd::ts::{Inspector, Pcr};
 
@@ -58,7 +58,7 @@ impl Session {
     /// Plays the first packets of a stream, in the time its clock says they take. Where it breaks it has gone on for a frame.
     fn play(&mut self, kind: RunKind, bytes: &[u8], packets: usize) {
         let (programme, clocks) = inspect(bytes);
-        let mut holdback = Holdback::new(self.shown.is_empty(), tunerd::recovery::HELD_BYTES_MAX);
+        let mut holdback = Holdback::new(self.shown.is_empty(), tunerd::splice::HELD_BYTES_MAX);
         holdback.set_programme(Some(&programme));
         let lead = Lead::scan(bytes, &programme);
         let start = self.millis;

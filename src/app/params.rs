@@ -9,9 +9,10 @@ use tunerd::config::{self, Count, Settings, StderrLogLevel};
 use tunerd::engine::{self, Egress, SlowPolicy, Sources, TuneBackoff, ZeroCopy};
 use tunerd::exit::ExitCode;
 use tunerd::health;
+use tunerd::http::{CookieJar, RequestHeaders};
 use tunerd::session::history;
 use tunerd::source::{self, direct, ffmpeg, pace, startup};
-use tunerd::{control, recovery, session};
+use tunerd::{control, filler, session};
 
 use super::Failure;
 
@@ -68,11 +69,11 @@ pub(crate) fn engine(
             settings.session.subscriber_history_limit,
         ),
         filler: settings.recovery.filler.as_ref().map(|filler| engine::Filling {
-            filler: recovery::FillerParams {
+            filler: filler::Params {
                 mode: match filler.mode {
-                    config::FillerMode::Null => recovery::Mode::Null,
-                    config::FillerMode::Psi => recovery::Mode::Psi,
-                    config::FillerMode::SlateAv => recovery::Mode::SlateAv,
+                    config::FillerMode::Null => filler::Mode::Null,
+                    config::FillerMode::Psi => filler::Mode::Psi,
+                    config::FillerMode::SlateAv => filler::Mode::SlateAv,
                 },
                 interval: filler.interval,
                 has_audio: filler.has_audio,
@@ -103,6 +104,8 @@ pub(crate) fn engine(
                 config::StreamMode::FfmpegTranscode => source::Mode::FfmpegTranscode,
             },
             direct: direct::Params {
+                headers: RequestHeaders::NONE,
+                cookies: CookieJar::default(),
                 user_agent: stream.user_agent.clone(),
                 via: None,
                 connect_timeout: stream.connect_timeout,

@@ -10,8 +10,8 @@ use tunerd::config::Settings;
 use tunerd::control::{self, ControlError};
 use tunerd::engine::{self, ControlPort, Core, CoreId, Heartbeats, Mailbox, MailboxReader, Parts};
 use tunerd::exit::ExitCode;
+use tunerd::lineup::Lineup;
 use tunerd::store::{Database, Store};
-use tunerd::tuner::Lineup;
 use tunerd::uring::{Files, KernelDriver};
 
 use super::{Failure, ffmpeg, listeners, log_queue, params, start};

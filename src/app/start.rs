@@ -8,8 +8,8 @@ use tunerd::base::{Clock, WallTime};
 use tunerd::config::{self, Settings};
 use tunerd::control::Identity;
 use tunerd::exit::ExitCode;
+use tunerd::lineup::Lineup;
 use tunerd::store::{Database, OpenError};
-use tunerd::tuner::Lineup;
 use tunerd::uring::{self, Probe};
 
 use super::Failure;

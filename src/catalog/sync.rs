@@ -1,8 +1,8 @@
 //! The catalog between playlist, store and cores.
 
-use crate::health::{Health, Row, StoredProfile};
+use crate::health::Row;
+use crate::lineup::{Channel, ChannelId, Health, Lineup, Source, SourceId, StoredProfile};
 use crate::store::{ChannelRecord, HealthChange, NewItem, SourceHealth, SourceProfile, SourceRecord};
-use crate::tuner::{Channel, ChannelId, Lineup, Source, SourceId};
 
 use super::m3u::{Item, Playlist};
 
@@ -15,6 +15,7 @@ pub fn new_items(playlist: Playlist) -> Vec<NewItem> {
 fn new_item(item: Item) -> NewItem {
     NewItem {
         attrs_json: serde_json::to_string(&item.attrs).expect("text can be written as JSON"),
+        headers: item.headers,
         item_key: item.item_key,
         channel_key: item.channel_key,
         name: item.name,
@@ -48,6 +49,7 @@ fn source(record: &SourceRecord) -> Source {
         id: SourceId(record.source_id),
         item_key: record.item_key.clone(),
         url: record.stream_url.clone(),
+        headers: record.headers.clone(),
         program: record.program,
         priority: record.priority_index,
         health: Health {

@@ -6,8 +6,7 @@ use super::address::BindAddress;
 use super::device_id::{device_id_is_valid_hdhomerun, generate_device_id};
 use super::raw::Origin;
 use super::reader::{Reader, known};
-use super::resolve::{ANALYZE_DURATION_MIN, PROBE_BYTES_MIN};
-use super::settings::Settings;
+use super::settings::{ANALYZE_DURATION_MIN, PROBE_BYTES_MIN, Settings};
 use super::table::UNUSED;
 
 /// Compares settings that are right one by one. What cannot work is a problem, what hardly works a warning.

@@ -14,15 +14,12 @@ use super::reader::Reader;
 use super::schedule::Schedule;
 use super::secret::Secret;
 use super::settings::{
-    Admin, Buffer, Catalog, Count, Credentials, Discovery, Engine, Ffmpeg, Filler, Http, Probe, RateLimit,
-    Reconnect, Recovery, Session, Settings, Store, Stream, Subscriber, TuneBackoff, Tuner, Upnp,
+    ANALYZE_DURATION_MIN, Admin, Buffer, Catalog, Count, Credentials, Discovery, Engine, Ffmpeg, Filler,
+    Http, PROBE_BYTES_MIN, Probe, RateLimit, Reconnect, Recovery, Session, Settings, Store, Stream,
+    Subscriber, TuneBackoff, Tuner, Upnp,
 };
 use super::words::StreamMode;
 
-/// ffmpeg finds no stream in less. Smaller settings are raised to it.
-pub(super) const PROBE_BYTES_MIN: u64 = 128_000;
-/// ffmpeg finds no frame rate in less. Smaller settings are raised to it.
-pub(super) const ANALYZE_DURATION_MIN: Duration = Duration::from_secs(1);
 const PROBE_BYTES_DEFAULT: u64 = 1_000_000;
 const ANALYZE_DURATION_DEFAULT: Duration = Duration::from_millis(1_500);
 /// Per-session histories are kept between these, so that a busy channel stays readable and bounded.

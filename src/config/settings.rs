@@ -11,6 +11,11 @@ use super::words::{
     FfmpegLogLevel, FillerMode, LogLevel, SlowClientPolicy, StallPolicy, StderrLogLevel, StreamMode, ZeroCopy,
 };
 
+/// ffmpeg finds no stream in less. Smaller settings are raised to it.
+pub(super) const PROBE_BYTES_MIN: u64 = 128_000;
+/// ffmpeg finds no frame rate in less. Smaller settings are raised to it.
+pub(super) const ANALYZE_DURATION_MIN: Duration = Duration::from_secs(1);
+
 /// What clients call this tuner when nobody has ever said otherwise.
 pub const FRIENDLY_NAME_DEFAULT: &str = "HDHR IPTV";
 

@@ -5,8 +5,8 @@ use std::rc::Rc;
 use crate::catalog;
 use crate::engine::{CoreCommand, CoreId};
 use crate::health::Row;
+use crate::lineup::{ChannelId, SourceId};
 use crate::store::StoreError;
-use crate::tuner::{ChannelId, SourceId};
 
 use super::state::State;
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::engine::{CoreCommand, CoreId, Mailbox, MailboxFull};
-use crate::tuner::Lineup;
+use crate::lineup::Lineup;
 
 /// Messages kept per core while its mailbox is full. Children and lookups a core has asked for are bounded
 /// well below this; a core that lets so many lie has stopped. Full: the message is dropped and logged.

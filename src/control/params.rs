@@ -10,8 +10,8 @@ use crate::base::Clock;
 use crate::engine::Mailbox;
 use crate::store::Store;
 
+use super::children::Passthrough;
 use super::port::Inbox;
-use super::said::Passthrough;
 
 /// Settings.
 #[derive(Clone, Debug)]

@@ -8,10 +8,8 @@ use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use crate::catalog;
-use crate::http::Response;
 use crate::store::{NewItem, RefreshOutcome};
 
-use super::call::refusal;
 use super::fetch;
 use super::state::State;
 
@@ -41,26 +39,14 @@ pub(super) enum SyncError {
     Empty,
     #[error("the store did not take the playlist: {0}")]
     Store(String),
+    #[error("reading the playlist ended in a panic")]
+    Panicked,
 }
 
-impl SyncError {
-    fn status(&self) -> u16 {
-        match self {
-            Self::NoPlaylist | Self::Running => 409,
-            Self::Unreadable(_) | Self::Empty => 502,
-            Self::Store(_) => 503,
-        }
-    }
-}
-
-/// `POST /api/admin/jobs/playlist-sync/run`: answers when it is done. The run goes on when nobody waits.
-pub(super) async fn run_job(state: &Rc<State>) -> Response {
+/// Somebody wants it read now. The run goes on when nobody waits.
+pub(super) async fn read_now(state: &Rc<State>) -> Result<Counts, SyncError> {
     let of_run = Rc::clone(state);
-    match tokio_uring::spawn(async move { run(&of_run).await }).await {
-        Ok(Ok(counts)) => Response::json(200, &counts),
-        Ok(Err(error)) => refusal(error.status(), &error.to_string()),
-        Err(_panicked) => refusal(500, "reading the playlist ended in a panic"),
-    }
+    tokio_uring::spawn(async move { run(&of_run).await }).await.unwrap_or(Err(SyncError::Panicked))
 }
 
 /// Reads the playlist until it has been read once.

@@ -12,15 +12,14 @@ use tokio::time::{sleep, timeout};
 use crate::base::logfmt::Line;
 use crate::engine::{ControlRequest, CoreCommand};
 
-use super::children::Children;
-use super::connection::Connections;
+use super::admin::Connections;
+use super::children::{Children, Probes};
 use super::health;
 use super::notify;
 use super::outbox::Outbox;
 use super::params::{Params, Parts};
 use super::playlist;
 use super::port::Inbox;
-use super::probes::Probes;
 use super::resolver::{Answer, Question, Resolver};
 use super::signals::Signals;
 use super::slates::{Encoder, Slates};

@@ -28,9 +28,9 @@ use crate::engine::port::snapshot::CoreSnapshot;
 use crate::engine::probe::Probe;
 use crate::health::Event as ProbeEvent;
 use crate::http::StreamError;
+use crate::lineup::Lineup;
 use crate::ring::Lent;
 use crate::session::history::ClosedSessions;
-use crate::tuner::Lineup;
 use crate::uring::{Completion, Driver, Event, Handle, Hangup, Operation};
 
 use stations::Stations;

@@ -8,10 +8,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use super::profile::StoredProfile;
-use super::reason::stored_reason;
-use super::row::Health;
 use crate::base::Instant;
+use crate::lineup::{Health, StoredProfile};
+
+use super::reason::stored_reason;
 
 mod answers;
 mod counts;

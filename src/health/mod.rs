@@ -5,13 +5,9 @@
 mod book;
 mod order;
 mod prober;
-mod profile;
 mod reason;
-mod row;
 
 pub use book::{BATCH_ROWS_MAX, Batch, Book, Counts, FLUSH_INTERVAL, News, Row, Totals};
 pub use order::{Ranked, order};
 pub use prober::{Action, Candidate, Event, Params, Prober};
-pub use profile::StoredProfile;
 pub use reason::{REASON_CHARS_MAX, failure_reason, stored_reason};
-pub use row::{Health, cooldown_after};

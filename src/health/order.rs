@@ -1,6 +1,6 @@
 //! The order in which the sources of a channel are tried.
 
-use super::row::Health;
+use crate::lineup::Health;
 
 /// A failure that is older than this no longer counts against a source.
 const RECENT_SECONDS: u64 = 20 * 60;

@@ -1,9 +1,44 @@
-//! A channel while somebody watches it: from the first viewer's request to the last one's leaving.
+//! A channel while somebody watches it: from the first viewer's request to the last one's leaving, as a pure machine.
+//!
+//! ```text
+//! AwaitingTuner --granted--> Starting --ready--> Live <--joined/all left--> Idle
+//!       |                       |               ^  |                          |
+//!    refused             no source works   ready|  |lost, stalled, asked      | time is up, preempted,
+//!       |                       |               |  v                          | source lost
+//!       v                       v             Recovering                      v
+//!     Ended <-----------------------------------'-----------------------------'
+//!                                      nobody watches, no source works
+//! ```
+//!
+//! The engine asks, then does: every event gives back a list of [`Action`]s in the order in which they are to
+//! happen, and [`Machine::next_deadline`] says when to send [`Event::Deadline`].
+//!
+//! While a source is looked for, at the start and in recovery, the machine holds a [`search::Search`]: a list of
+//! candidates and a plan by which they are tried.
 
+mod actions;
+mod budget;
+mod choose;
+mod cycle;
+mod drive;
+mod events;
 pub mod history;
-mod machine;
+mod life;
+mod pass;
+mod penalty;
+mod provider;
+mod record;
+mod retry;
+mod search;
+mod selected;
+mod step;
+mod turn;
 
-pub use machine::{
-    Action, Candidate, Event, Failure, Lost, Machine, Notice, Params, Record, Sources, StallPolicy, State,
-    Status, Terminal, TriggerError,
-};
+pub use actions::{Action, Failure, Notice};
+pub use events::{Candidate, Event, Lost, Params, Sources, StallPolicy, TriggerError};
+pub use life::{Machine, State};
+pub use provider::{ProviderCooldowns, ProviderScope};
+pub use record::{Record, Status, Terminal};
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::base::{ChildExit, redact};
-use crate::source::sniff::Body;
+use crate::source::body::Body;
 
 /// Programmes that a failure lists.
 const LISTED_MAX: usize = 16;

@@ -3,7 +3,7 @@
 //! * [`mode`]: which means open which address.
 //! * [`direct`]: an HTTP(S) client without a socket.
 //! * [`ffmpeg`]: the argument lists of the child, by what the installed ffmpeg knows.
-//! * [`sniff`]: what a body is when it is no transport stream.
+//! * [`sniff`]: what a [`body`] is when it is no transport stream.
 //! * [`list`]: which streams a list names.
 //! * [`profile`]: what its pictures and sound are like.
 //! * [`pace`]: how far ahead of viewers it is read.
@@ -12,6 +12,7 @@
 //! * [`watch`]: whether a started source still delivers what viewers need.
 //! * [`error`]: what a failure means for everybody else.
 
+pub mod body;
 pub mod cutover;
 pub mod direct;
 pub mod error;

@@ -155,7 +155,7 @@ pub(super) fn is_playlist(url: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::sniff::Body;
+    use crate::source::body::Body;
 
     #[test]
     fn modes_have_the_names_of_the_settings() {

@@ -10,117 +10,7 @@ use crate::source::list::{self, Listing};
 use crate::ts::Codec;
 use crate::ts::es::AudioFormat;
 
-/// What a body looks like.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Body {
-    /// An MPEG transport stream.
-    TransportStream,
-    /// An HLS playlist.
-    Hls,
-    /// A list that names streams.
-    List,
-    /// Sound without a container.
-    Sound(Sound),
-    /// A DASH manifest.
-    Dash,
-    /// Media in another container.
-    OtherContainer(&'static str),
-    /// A web page.
-    Html,
-    /// JSON.
-    Json,
-    /// XML that is no DASH manifest.
-    Xml,
-    /// Other text.
-    Text,
-    /// Nothing at all.
-    Empty,
-    /// None of these.
-    Unknown,
-}
-
-impl Body {
-    /// The word for it in error texts.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::TransportStream => "MPEG-TS",
-            Self::Hls => "HLS playlist",
-            Self::List => "playlist",
-            Self::Sound(sound) => sound.name(),
-            Self::Dash => "DASH manifest",
-            Self::OtherContainer(name) => name,
-            Self::Html => "HTML",
-            Self::Json => "JSON",
-            Self::Xml => "XML",
-            Self::Text => "text",
-            Self::Empty => "empty",
-            Self::Unknown => "unknown format",
-        }
-    }
-
-    /// True when ffmpeg might find a programme in it.
-    #[must_use]
-    pub const fn may_be_media(self) -> bool {
-        match self {
-            Self::TransportStream
-            | Self::Hls
-            | Self::Sound(_)
-            | Self::Dash
-            | Self::OtherContainer(_)
-            | Self::Unknown => true,
-            Self::List | Self::Html | Self::Json | Self::Xml | Self::Text | Self::Empty => false,
-        }
-    }
-
-    /// True when its first bytes tell an operator something.
-    const fn is_worth_quoting(self) -> bool {
-        matches!(self, Self::Html | Self::Json | Self::Xml | Self::Text)
-    }
-}
-
-/// Sound as radio stations send it: frames, one behind the other.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Sound {
-    /// MPEG audio of any layer.
-    Mp3,
-    /// AAC in ADTS.
-    Adts,
-    /// AC-3 or E-AC-3.
-    Ac3,
-    /// Behind a tag that may hold a picture.
-    Tagged,
-}
-
-impl Sound {
-    /// The word for it in error texts.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Mp3 => "MPEG audio",
-            Self::Adts => "AAC",
-            Self::Ac3 => "AC-3",
-            Self::Tagged => "audio with ID3",
-        }
-    }
-
-    /// ffmpeg's name for it, where that is certain.
-    #[must_use]
-    pub const fn demuxer(self) -> Option<&'static str> {
-        match self {
-            Self::Mp3 => Some("mp3"),
-            Self::Adts => Some("aac"),
-            Self::Ac3 | Self::Tagged => None,
-        }
-    }
-
-    fn of(bytes: &[u8]) -> Option<Self> {
-        [(Codec::Mpeg2Audio, Self::Mp3), (Codec::Aac, Self::Adts), (Codec::Ac3, Self::Ac3)]
-            .into_iter()
-            .find(|(codec, _)| AudioFormat::is_stream_of(*codec, bytes, SOUND_FRAMES, SOUND_WITHIN))
-            .map(|(_, sound)| sound)
-    }
-}
+use super::body::{Body, Sound};
 
 /// Collects a body's first bytes until it is known what it is.
 #[derive(Debug, Default)]
@@ -237,7 +127,7 @@ fn decide(bytes: &[u8], complete: bool) -> Option<Body> {
     if let Some(body) = by_magic(bytes, text) {
         return Some(body);
     }
-    if let Some(sound) = Sound::of(bytes) {
+    if let Some(sound) = sound_of(bytes) {
         return Some(Body::Sound(sound));
     }
     let is_text = is_text(&bytes[..bytes.len().min(TEXT_BYTES)]);
@@ -277,6 +167,14 @@ fn is_transport_stream(bytes: &[u8], complete: bool) -> bool {
 /// The bytes without a byte order mark and white space in front.
 fn text_start(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes).trim_ascii_start()
+}
+
+/// The sound that a body without a container is made of.
+fn sound_of(bytes: &[u8]) -> Option<Sound> {
+    [(Codec::Mpeg2Audio, Sound::Mp3), (Codec::Aac, Sound::Adts), (Codec::Ac3, Sound::Ac3)]
+        .into_iter()
+        .find(|(codec, _)| AudioFormat::is_stream_of(*codec, bytes, SOUND_FRAMES, SOUND_WITHIN))
+        .map(|(_, sound)| sound)
 }
 
 /// Recognises formats by how they begin.

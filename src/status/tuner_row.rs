@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::engine::snapshot::{
     HealthPersistSnapshot, KeepaliveSnapshot, LeaseSnapshot, RecoverySnapshot, SessionSnapshot,
 };
-use crate::tuner::SourceId;
+use crate::lineup::SourceId;
 use crate::tuner::pool::Kind;
 
 use super::encode::{Address, address, float, is_zero};

@@ -13,6 +13,7 @@ mod items;
 mod migrations;
 mod open;
 mod records;
+mod rows;
 mod settings;
 mod sources;
 mod thread;

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use rusqlite::{Connection, params};
 
-use super::channels::{check_permutation, touch};
 use super::error::ChannelError;
 use super::open::Database;
 use super::records::{ChannelRecord, SourceRecord};
+use super::rows::{check_permutation, touch};
 use crate::base::WallTime;
 
 const JOINED: &str =

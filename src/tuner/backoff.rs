@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::base::Instant;
-
-use super::lineup::ChannelId;
+use crate::lineup::ChannelId;
 
 /// Channels remembered. When full, those that are not refused go first, the one touched longest ago before others.
 const CHANNELS_MAX: usize = 256;

@@ -1,9 +1,7 @@
-//! What the process offers to tuners' clients: the channel lineup and the tuners themselves.
+//! Who has a tuner: the pool of them, and which channels are refused for a while.
 
 pub mod backoff;
-pub mod lineup;
 pub mod pool;
 
 pub use backoff::{Backoff, Rejected};
-pub use lineup::{Channel, ChannelId, Lineup, Source, SourceId};
 pub use pool::{Action, Event, Kind, Lease, Pool};

@@ -1,7 +1,7 @@
 use super::*;
 use crate::control::state::tests::{params, with};
 use crate::engine::Mailbox;
-use crate::health::{Health, StoredProfile};
+use crate::lineup::{Health, StoredProfile};
 use crate::store::NewChannel;
 
 /// What the core hears.

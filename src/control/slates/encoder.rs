@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::base::ChildExit;
-use crate::control::capture::{Capture, Captured, Limits};
-use crate::control::spawn::find;
+use crate::control::children::{Capture, Captured, Limits, find};
 
 /// Two seconds of a black picture take an encoder less than one; a machine that needs longer is better off without.
 /// Nothing it makes is as much.

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use crate::control::outbox::Outbox;
 use crate::engine::{CoreCommand, CoreId, Ticket};
-use crate::recovery::slate::{Slate, SlateSpec, ffmpeg_arguments, ffmpeg_arguments_without_text};
+use crate::filler::slate::{Slate, SlateSpec, ffmpeg_arguments, ffmpeg_arguments_without_text};
 
 use super::cache;
 use super::encoder::Encoder;
@@ -198,7 +198,7 @@ async fn aside<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recovery::slate::Profile;
+    use crate::filler::slate::Profile;
 
     fn spec(number: u32) -> SlateSpec {
         let profile = Profile { width: 2 * number + 2, height: 90, ..Profile::default() };

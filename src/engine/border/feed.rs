@@ -18,9 +18,9 @@ use crate::base::limits::{
 };
 use crate::engine::port::ids::SessionId;
 use crate::engine::report::events::About;
+use crate::lineup;
 use crate::ring::{Entry, EntryIndex, Lease, Offset, PaceLine, ReserveError, Ring, WriteSpan};
 use crate::ts::{Elapsed, Grade, Inspector, Snapshot};
-use crate::tuner;
 
 /// A viewer that is nearer to the writer than this, or than it writes from one look at viewers to the next, is about to
 /// fall out of the ring.
@@ -43,7 +43,7 @@ const SKIP_MARGIN_PART: u64 = 8;
 /// One channel's.
 pub(crate) struct Feed {
     session: SessionId,
-    listing: Arc<tuner::Channel>,
+    listing: Arc<lineup::Channel>,
     tuner: Option<u16>,
     /// What reads the selected source, by name.
     producer: String,
@@ -164,7 +164,7 @@ impl Feed {
 
 /// Writing: for the channel alone.
 impl Feed {
-    pub(crate) fn new(session: SessionId, listing: Arc<tuner::Channel>, ring: Ring) -> Self {
+    pub(crate) fn new(session: SessionId, listing: Arc<lineup::Channel>, ring: Ring) -> Self {
         let pace_line = PaceLine::new(ring.capacity());
         Self {
             session,
@@ -188,12 +188,12 @@ impl Feed {
         self.session
     }
 
-    pub(crate) const fn listing(&self) -> &Arc<tuner::Channel> {
+    pub(crate) const fn listing(&self) -> &Arc<lineup::Channel> {
         &self.listing
     }
 
     /// The channel as it is offered from now on.
-    pub(crate) fn relist(&mut self, listing: Arc<tuner::Channel>) {
+    pub(crate) fn relist(&mut self, listing: Arc<lineup::Channel>) {
         self.listing = listing;
     }
 

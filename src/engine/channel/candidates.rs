@@ -5,9 +5,9 @@ use std::time::Duration;
 use crate::base::Instant;
 use crate::engine::context::cx::{CoreDriver, Cx};
 use crate::health::{Book, Ranked, order};
-use crate::recovery::{ProviderCooldowns, ProviderScope};
+use crate::lineup::{Channel, ChannelId, Source, SourceId};
 use crate::session::{self, Candidate};
-use crate::tuner::{Channel, ChannelId, Source, SourceId};
+use crate::session::{ProviderCooldowns, ProviderScope};
 
 /// What is known of a channel's sources at this moment.
 pub(super) struct Candidates<'a> {

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use crate::base::Instant;
 use crate::engine::port::snapshot::KeepaliveSnapshot;
-use crate::recovery::slate::Slate;
-use crate::recovery::{Due, Filler, FillerReport, Lead, Mode, Run, RunKind, Splice};
+use crate::filler::slate::Slate;
+use crate::filler::{Due, Filler, Mode, Report as FillerReport};
+use crate::splice::{Lead, Run, RunKind, Splice};
 
 /// How long what is due of a slate may wait for more: short beside the egress delay, and long enough that twenty
 /// slates cost less than the twenty sources in whose place they are.

@@ -9,8 +9,8 @@ use crate::engine::port::ids::Ticket;
 use crate::engine::port::messages::ControlRequest;
 use crate::engine::port::snapshot::{KeepaliveSnapshot, TransitionSnapshot};
 use crate::engine::report::events::{self, Transition};
-use crate::recovery::slate::{Profile as SlateProfile, Slate, SlateSpec};
-use crate::recovery::{Filler, Mode};
+use crate::filler::slate::{Profile as SlateProfile, Slate, SlateSpec};
+use crate::filler::{Filler, Mode};
 use crate::session::Event;
 use crate::source::profile::Profile;
 

@@ -28,15 +28,16 @@ use crate::engine::port::ids::{SessionId, Ticket};
 use crate::engine::port::snapshot::TransitionSnapshot;
 use crate::engine::report::events::About;
 use crate::engine::source::upstream::Upstream;
+use crate::filler::Report as FillerReport;
+use crate::filler::slate::Slate;
 use crate::http::Via;
-use crate::recovery::slate::Slate;
-use crate::recovery::{FillerReport, Splice};
+use crate::lineup;
 use crate::ring::{Ring, WriteSpan};
 use crate::session::history::{Ended, History};
 use crate::session::{Action, Failure, Machine, State};
 use crate::source::cutover::CutoverWarning;
 use crate::source::profile::{BitrateMeter, Profile};
-use crate::tuner;
+use crate::splice::Splice;
 
 use filler::Filling;
 use probing::StreamProbe;
@@ -106,7 +107,7 @@ impl Channel {
         cx: &Cx<D>,
         me: ChannelRef,
         id: SessionId,
-        listing: Arc<tuner::Channel>,
+        listing: Arc<lineup::Channel>,
         ring: Ring,
     ) -> (Self, Vec<Action>) {
         let (machine, actions) = Machine::new(cx.params.session);
@@ -145,7 +146,7 @@ impl Channel {
         self.feed.session()
     }
 
-    pub(crate) const fn listing(&self) -> &Arc<tuner::Channel> {
+    pub(crate) const fn listing(&self) -> &Arc<lineup::Channel> {
         self.feed.listing()
     }
 
@@ -182,9 +183,9 @@ impl Channel {
     }
 
     /// The channel as it is offered from now on. Sources that were added or taken away count from the next recovery on.
-    pub(crate) fn relist(&mut self, offered: Option<&Arc<tuner::Channel>>) {
+    pub(crate) fn relist(&mut self, offered: Option<&Arc<lineup::Channel>>) {
         let listing = offered.map_or_else(
-            || Arc::new(tuner::Channel { sources: Vec::new(), ..tuner::Channel::clone(self.listing()) }),
+            || Arc::new(lineup::Channel { sources: Vec::new(), ..lineup::Channel::clone(self.listing()) }),
             Arc::clone,
         );
         self.upstream.relist(Arc::clone(&listing));

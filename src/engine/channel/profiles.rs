@@ -7,7 +7,7 @@ use crate::engine::context::cx::{CoreDriver, Cx, Question};
 use crate::engine::context::health::Known;
 use crate::engine::port::ids::Ticket;
 use crate::engine::port::messages::{ControlRequest, TunerMessage};
-use crate::health::StoredProfile;
+use crate::lineup::StoredProfile;
 use crate::session::history::Profile as HistoryProfile;
 use crate::source::Opening;
 use crate::source::profile::{Profile, StreamProfile, ffprobe, needs_ffprobe};
@@ -90,7 +90,9 @@ impl Channel {
     pub(crate) fn on_room<D: CoreDriver>(&mut self, cx: &mut Cx<D>, is_room: bool) {
         let Some(number) = self.stream_probe.take_asked() else { return };
         let Some(run) = self.upstream.run() else { return };
-        let arguments = ffprobe::arguments(&run.attempt().address, &cx.params.sources.ffmpeg.user_agent);
+        let attempt = run.attempt();
+        let user_agent = &cx.params.sources.ffmpeg.user_agent;
+        let arguments = ffprobe::arguments(&attempt.address, user_agent, &attempt.source.headers);
         let (true, Ok(arguments)) = (is_room, arguments) else {
             self.stream_probe.finish(number);
             return;

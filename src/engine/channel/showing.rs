@@ -4,7 +4,7 @@ use crate::base::Instant;
 use crate::base::limits::{PACKET_BYTES, READ_BYTES_MAX};
 use crate::engine::border::messages::Readers;
 use crate::engine::context::cx::{CoreDriver, Cx};
-use crate::recovery::{Lead, Run, RunKind};
+use crate::splice::{Lead, Run, RunKind};
 
 use super::Channel;
 

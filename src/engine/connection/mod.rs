@@ -14,8 +14,8 @@ use crate::engine::port::messages::{ControlRequest, CoreCommand, HandedConnectio
 use crate::engine::port::placement;
 use crate::http::request::{self, Parsed, Request};
 use crate::http::{Response, Route, StreamError, Via, stream_error, stream_head_only, stream_route};
+use crate::lineup;
 use crate::ring::Lent;
-use crate::tuner;
 use crate::uring::{Event, Handle, Hangup, Operation};
 
 /// The first receive of a request head: enough for every player known.
@@ -51,7 +51,7 @@ pub(crate) struct Connections {
 pub(crate) struct Asked {
     /// Who asks. The connection is taken or refused by whoever is told.
     pub(crate) connection: ConnectionRef,
-    pub(crate) channel: Arc<tuner::Channel>,
+    pub(crate) channel: Arc<lineup::Channel>,
     /// How long it wants to watch.
     pub(crate) duration: Option<Duration>,
     /// The servers that have sent it on.

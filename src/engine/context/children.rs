@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::base::Instant;
 use crate::engine::port::ids::Ticket;
-use crate::recovery::ProviderScope;
-use crate::tuner::{Source, SourceId};
+use crate::lineup::{Source, SourceId};
+use crate::session::ProviderScope;
 
 use super::token::SourceOwner;
 

@@ -11,10 +11,11 @@ use crate::engine::port::mailbox::Mailbox;
 use crate::engine::port::messages::{ChildOwner, ControlPort, ControlRequest, CoreCommand};
 use crate::engine::port::params::Params;
 use crate::engine::port::snapshot::CoreCounters;
-use crate::recovery::ProviderCooldowns;
+use crate::lineup::{Lineup, Source};
 use crate::ring::{Lent, Ring};
+use crate::session::ProviderCooldowns;
+use crate::tuner::Backoff;
 use crate::tuner::pool::Pool;
-use crate::tuner::{Backoff, Lineup, Source};
 use crate::uring::Driver;
 
 use super::children::Children;

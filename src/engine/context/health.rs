@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use crate::base::{Instant, WallTime};
-use crate::health::{Batch, Book, Counts, News, Ranked, StoredProfile, order};
+use crate::health::{Batch, Book, Counts, News, Ranked, order};
+use crate::lineup::StoredProfile;
+use crate::lineup::{Channel, ChannelId, Lineup, Source, SourceId};
 use crate::source::profile::StreamProfile;
-use crate::tuner::{Channel, ChannelId, Lineup, Source, SourceId};
 
 /// How often the wall clock is looked at: it may be set while the program runs.
 const WALL_INTERVAL: Duration = Duration::from_secs(1);

@@ -8,9 +8,9 @@ use crate::engine::context::cx::Question;
 use crate::engine::context::token::{SourceOwner, Token};
 use crate::engine::port::messages::{CoreCommand, TriggerRefusal};
 use crate::engine::port::placement::home;
+use crate::lineup::{ChannelId, Lineup};
 use crate::ring::Lent;
 use crate::session::Event;
-use crate::tuner::{ChannelId, Lineup};
 use crate::uring::{Driver, Hangup};
 
 use super::Core;

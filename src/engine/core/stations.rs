@@ -12,9 +12,9 @@ use crate::engine::context::token::ChannelRef;
 use crate::engine::outlet::Outlet;
 use crate::engine::port::ids::SessionId;
 use crate::engine::report::events;
+use crate::lineup::{self, ChannelId};
 use crate::ring::Ring;
 use crate::session::Action;
-use crate::tuner::{self, ChannelId};
 
 /// A channel and its outlet. Today there is one outlet, on the channel's own core.
 struct Station {
@@ -83,7 +83,7 @@ impl Stations {
     pub(super) fn open<D: CoreDriver>(
         &mut self,
         cx: &mut Cx<D>,
-        listing: &Arc<tuner::Channel>,
+        listing: &Arc<lineup::Channel>,
     ) -> Option<(ChannelRef, Vec<Action>)> {
         let bytes = usize::try_from(cx.params.ring_bytes()).ok()?;
         let ring = match Ring::new(bytes) {
@@ -106,7 +106,7 @@ impl Stations {
         &mut self,
         cx: &Cx<D>,
         id: SessionId,
-        listing: &Arc<tuner::Channel>,
+        listing: &Arc<lineup::Channel>,
         ring: Ring,
     ) -> Option<(ChannelRef, Vec<Action>)> {
         let mut actions = Vec::new();

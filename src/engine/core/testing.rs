@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::Instant;
-use crate::health::Health;
+use crate::http::{CookieJar, RequestHeaders};
+use crate::lineup::Health;
+use crate::lineup::{Channel, ChannelId, Lineup, Source, SourceId, StoredProfile};
 use crate::ring::{Lent, Ring};
 use crate::session;
 use crate::session::history::Limits;
 use crate::source;
-use crate::tuner::{Channel, ChannelId, Lineup, Source, SourceId};
 use crate::uring::sim::{Faults, SimDescriptor, SimDriver, World};
 use crate::uring::{Driver, Handle};
 
@@ -69,6 +70,8 @@ pub(crate) fn params() -> Params {
             direct: source::direct::Params {
                 user_agent: String::new(),
                 via: None,
+                headers: RequestHeaders::NONE,
+                cookies: CookieJar::default(),
                 connect_timeout: second,
                 header_timeout: second,
                 startup_timeout: second,
@@ -138,9 +141,10 @@ pub(crate) fn listing(channel: i64) -> Arc<Channel> {
             item_key: "src:8".to_owned(),
             url: "http://user:hunter2@host/8.ts?token=hunter2".to_owned(),
             program: None,
+            headers: RequestHeaders::NONE,
             priority: 0,
             health: Health::default(),
-            profile: crate::health::StoredProfile::default(),
+            profile: StoredProfile::default(),
         }],
     })
 }

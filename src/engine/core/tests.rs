@@ -7,11 +7,13 @@ use super::*;
 use crate::base::Clock;
 use crate::engine::port::ids::SessionId;
 use crate::engine::port::messages::{CoreCommand, TriggerRefusal};
-use crate::health::{Health, StoredProfile};
-use crate::recovery::ProviderScope;
+use crate::http::RequestHeaders;
+use crate::lineup::{Channel, ChannelId, Source, SourceId};
+use crate::lineup::{Health, StoredProfile};
+use crate::session::ProviderScope;
 use crate::session::history::{CloseReason, Ended, Outcome};
 use crate::session::{Candidate, Event as SessionEvent, Sources};
-use crate::tuner::{Channel, ChannelId, Kind, Source, SourceId};
+use crate::tuner::Kind;
 use crate::uring::sim::{Answer, Faults, World};
 
 fn at(millis: u64) -> Instant {
@@ -285,6 +287,7 @@ mod sources_tried_in_the_background {
                 item_key: format!(" item{id} "),
                 url: (*url).to_owned(),
                 program: None,
+                headers: RequestHeaders::NONE,
                 priority: 0,
                 health: Health::default(),
                 profile: StoredProfile::default(),

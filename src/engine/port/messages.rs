@@ -7,9 +7,10 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use crate::base::{ChildExit, Instant};
+use crate::filler::slate::{Slate, SlateSpec};
 use crate::health;
-use crate::recovery::slate::{Slate, SlateSpec};
-use crate::tuner::{ChannelId, Kind, Lineup, SourceId};
+use crate::lineup::{ChannelId, Lineup, SourceId};
+use crate::tuner::Kind;
 
 use super::ids::{CoreId, SessionId, Ticket};
 use super::snapshot::CoreSnapshot;

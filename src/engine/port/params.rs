@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::limits::{READ_BYTES_MAX, SEND_BYTES_MAX};
+use crate::filler::Params as FillerParams;
 use crate::health;
-use crate::recovery::{FillerParams, HELD_BYTES_USUAL};
 use crate::session;
 use crate::session::history::Limits;
 use crate::source;
+use crate::splice::HELD_BYTES_USUAL;
 
 /// When bytes are sent without copying.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,6 +1,6 @@
 //! Which core a channel lives on.
 
-use crate::tuner::ChannelId;
+use crate::lineup::ChannelId;
 
 use super::ids::CoreId;
 

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::base::Instant;
+use crate::lineup::SourceId;
 use crate::session::history::{ClosedSnapshot, SessionRecord};
-use crate::tuner::SourceId;
 use crate::tuner::pool::Kind;
 
 use super::ids::{CoreId, SessionId};

@@ -20,10 +20,11 @@ use crate::engine::port::placement::home;
 use crate::engine::source::upstream::{Completed, Happened, Upstream};
 use crate::health::{Action, Candidate, Event, Params, Prober, Ranked, failure_reason};
 use crate::http::Via;
-use crate::recovery::ProviderScope;
+use crate::lineup::{self, ChannelId, Source, SourceId};
 use crate::ring::Lent;
+use crate::session::ProviderScope;
 use crate::source::error::SourceError;
-use crate::tuner::{self, ChannelId, Kind, Source, SourceId};
+use crate::tuner::Kind;
 use crate::uring;
 
 const EMPTY_URL: &str = "source stream URL is empty";
@@ -44,7 +45,7 @@ pub(crate) struct Probe {
 /// A source that is tried.
 struct Tried {
     id: SessionId,
-    listing: Arc<tuner::Channel>,
+    listing: Arc<lineup::Channel>,
     tuner: Option<u16>,
     upstream: Upstream,
 }
@@ -135,9 +136,9 @@ impl Probe {
     }
 
     fn list<D: CoreDriver>(&mut self, cx: &Cx<D>) -> Event<ChannelId, SourceId> {
-        let here = |channel: &&Arc<tuner::Channel>| home(channel.id, cx.params.cores) == cx.id;
+        let here = |channel: &&Arc<lineup::Channel>| home(channel.id, cx.params.cores) == cx.id;
         let channels: Vec<_> = cx.lineup.channels().filter(here).cloned().collect();
-        let named = |channel: &Arc<tuner::Channel>| (channel.id, channel.guide_number.clone());
+        let named = |channel: &Arc<lineup::Channel>| (channel.id, channel.guide_number.clone());
         self.channels = channels.iter().map(named).collect();
         Event::Channels(channels.iter().map(|channel| channel.id).collect())
     }
@@ -245,7 +246,7 @@ impl Probe {
         let Some(tried) = &mut self.tried else { return };
         let offered = cx.lineup.channels().find(|channel| channel.id == tried.listing.id);
         tried.listing = offered.map_or_else(
-            || Arc::new(tuner::Channel { sources: Vec::new(), ..tuner::Channel::clone(&tried.listing) }),
+            || Arc::new(lineup::Channel { sources: Vec::new(), ..lineup::Channel::clone(&tried.listing) }),
             Arc::clone,
         );
         tried.upstream.relist(Arc::clone(&tried.listing));

@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use crate::base::Instant;
 use crate::base::limits::LIST_NESTING_MAX;
+use crate::http::CookieJar;
+use crate::lineup::Source;
+use crate::source::body::Sound;
 use crate::source::error::{Kind, SourceError};
 use crate::source::ffmpeg::Detection;
 use crate::source::profile::StreamProfile;
-use crate::source::sniff::Sound;
 use crate::source::telemetry::component_hint;
 use crate::source::{Opening, mode, startup};
 use crate::ts::ComponentState;
-use crate::tuner::Source;
 
 /// How long an attempt waits for a child of before that still reads from the same provider: the time from SIGTERM to
 /// SIGKILL, and what it takes to hear of it.
@@ -54,6 +55,8 @@ pub(crate) struct Attempt {
     pub(crate) look: Look,
     /// Where the stream is: at the source's address, or where the list there says.
     pub(crate) address: String,
+    /// What its servers have set on the way here.
+    pub(crate) cookies: CookieJar,
     /// The list's other streams, the next one last.
     others: Vec<String>,
     /// Lists that have led here.
@@ -77,6 +80,7 @@ impl Attempt {
             in_recovery,
             deadline,
             look: Look::First,
+            cookies: CookieJar::default(),
             others: Vec::new(),
             lists: 0,
             sound: None,

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use crate::base::Instant;
 use crate::base::limits::PACKET_BYTES;
-use crate::recovery::Holdback;
+use crate::source::body::Body;
 use crate::source::error::SourceError;
 use crate::source::pace::{self, Pacer};
 use crate::source::profile::ProfileScanner;
-use crate::source::sniff::{Body, Sniffer};
+use crate::source::sniff::Sniffer;
 use crate::source::startup::{Programme, Seen};
+use crate::splice::{ClockBefore, Holdback};
 use crate::ts::{self, Aligned, Aligner, Codec, EntryPoint, Grade, Inspector, MediaSeen};
 
 /// Between two bursts of a source nothing comes, and nothing is late: of a longer gap only this counts.
@@ -282,15 +283,25 @@ impl Ingest {
         }
     }
 
-    /// What lies before this position is never shown to anybody. `packets` are those from there on. `at_once` is for a
-    /// session's first viewers, and of `held_bytes_max` there is room: see [`Holdback::new`].
-    pub(crate) fn start_from(&mut self, position: u64, packets: &[u8], at_once: bool, held_bytes_max: u64) {
+    /// What lies before this position is never shown to anybody, but for its `clock`. `packets` are those from there on. `at_once` is
+    /// for a session's first viewers, and of `held_bytes_max` there is room: see [`Holdback::new`].
+    pub(crate) fn start_from(
+        &mut self,
+        position: u64,
+        clock: Option<ClockBefore>,
+        packets: &[u8],
+        at_once: bool,
+        held_bytes_max: u64,
+    ) {
         assert!(self.released <= position && position <= self.aligned, "a start lies in what was seen");
         self.released = position;
         self.holdback = Some(Holdback::new(at_once, held_bytes_max));
         self.inspector.stop_searching();
         self.follow_programme();
         if let Some(holdback) = &mut self.holdback {
+            if let Some(clock) = clock {
+                holdback.has_had_clock(clock.pcr());
+            }
             packets.as_chunks::<PACKET_BYTES>().0.iter().for_each(|packet| holdback.packet(packet));
         }
     }

@@ -240,7 +240,8 @@ impl SourceRun {
         let mut staging = std::mem::take(staging);
         let ingest = &mut self.ingest;
         staging.start_from(from, ingest.inspector().programme());
-        ingest.start_from(staging.position(), staging.packets(), is_first, held_bytes_max);
+        let (position, clock) = (staging.position(), staging.clock_before());
+        ingest.start_from(position, clock, staging.packets(), is_first, held_bytes_max);
         // A child that encodes has decoded what it was given, and what it writes is whole.
         if self.opening == Opening::Ffmpeg(Remux::Copy) {
             ingest.doubt_ends();

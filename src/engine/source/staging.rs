@@ -5,7 +5,7 @@
 
 use crate::base::HeapBytes;
 use crate::base::limits::{PACKET_BYTES, READ_BYTES_MAX};
-use crate::recovery::ClockBefore;
+use crate::splice::ClockBefore;
 use crate::ts::psi::Programme;
 
 use crate::engine::source::ingest::Ingest;

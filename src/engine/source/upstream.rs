@@ -14,17 +14,18 @@ use crate::engine::context::token::{SourceOwner, SourceStep, Token};
 use crate::engine::port::ids::{SessionId, Ticket};
 use crate::engine::port::messages::ControlRequest;
 use crate::engine::report::events::About;
+use crate::lineup::{self, Source};
 use crate::ring::{Lent, WriteSpan};
+use crate::source::body::Body;
 use crate::source::direct::{self, Client, Want};
 use crate::source::error::{Kind, SourceError};
 use crate::source::ffmpeg::{self, Detection};
-use crate::source::sniff::{Body, Sniffer};
+use crate::source::sniff::Sniffer;
 use crate::source::startup::{self, Startup, Verdict};
 use crate::source::telemetry::component_hint;
 use crate::source::watch::{Stall, Watch};
 use crate::source::{Mode, Opening, Remux, list, mode};
 use crate::ts::ComponentState;
-use crate::tuner::{self, Source};
 use crate::uring::{Event, Handle, Hangup, Operation};
 
 use super::attempt::{Attempt, Awaited};
@@ -37,7 +38,7 @@ use super::staging::Staging;
 pub(crate) struct Upstream {
     owner: SourceOwner,
     session: SessionId,
-    listing: Arc<tuner::Channel>,
+    listing: Arc<lineup::Channel>,
     /// The `Via` of requests for its sources.
     via: Option<String>,
     runs: u32,
@@ -117,7 +118,7 @@ fn is_called_list(attempt: &Attempt, client: &Client) -> bool {
 }
 
 impl Upstream {
-    pub(crate) const fn new(owner: SourceOwner, session: SessionId, listing: Arc<tuner::Channel>) -> Self {
+    pub(crate) const fn new(owner: SourceOwner, session: SessionId, listing: Arc<lineup::Channel>) -> Self {
         Self {
             owner,
             session,
@@ -139,7 +140,7 @@ impl Upstream {
     }
 
     /// The channel as it is offered from now on.
-    pub(crate) fn relist(&mut self, listing: Arc<tuner::Channel>) {
+    pub(crate) fn relist(&mut self, listing: Arc<lineup::Channel>) {
         self.listing = listing;
     }
 
@@ -276,11 +277,9 @@ impl Upstream {
         if let Some(address) = own::own_address_in(&cx.params.own, &attempt.address) {
             return self.stream_failed(cx, attempt, SourceError::own_server(address));
         }
-        let direct = direct::Params {
-            startup_timeout: timeout,
-            via: self.via.clone(),
-            ..cx.params.sources.direct.clone()
-        };
+        let (via, defaults) = (self.via.clone(), cx.params.sources.direct.clone());
+        let (headers, cookies) = (attempt.source.headers.clone(), attempt.cookies.clone());
+        let direct = direct::Params { startup_timeout: timeout, via, headers, cookies, ..defaults };
         self.runs += 1;
         let run = self.runs;
         let io = match opening {
@@ -332,6 +331,8 @@ impl Upstream {
             listed: attempt.look.takes_what_is_listed() || is_radio,
             program: source.program,
             via: self.via.clone(),
+            headers: source.headers.clone(),
+            cookies: attempt.cookies.clone(),
         };
         let arguments = ffmpeg::arguments(address, &wish, params, &cx.params.sources.capabilities)?;
         let arguments = arguments.into_iter().map(std::ffi::OsString::from).collect();
@@ -686,6 +687,9 @@ impl Upstream {
             return Some(Happened::Broken(error));
         }
         let (mut attempt, opening) = (run.attempt().clone(), run.opening());
+        if let Io::Direct { client, .. } = run.io_mut() {
+            attempt.cookies = client.cookies().clone();
+        }
         let text = run.ingest_mut().take_list();
         if let (Io::Direct { client, .. }, Some(text)) = (run.io_mut(), text)
             && (error.kind() == Kind::NotTransportStream(Body::List) || is_called_list(&attempt, client))

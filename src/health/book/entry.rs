@@ -1,7 +1,7 @@
 //! One source in the book.
 
 use super::counts::Counts;
-use crate::health::{Health, StoredProfile};
+use crate::lineup::{Health, StoredProfile};
 
 /// What of an entry is meant.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]

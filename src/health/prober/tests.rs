@@ -1,5 +1,5 @@
 use super::*;
-use crate::health::Health;
+use crate::lineup::Health;
 
 type TestProber = Prober<i64, i64>;
 type Actions = Vec<Action<i64, i64>>;

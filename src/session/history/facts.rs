@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::Instant;
-use crate::tuner::{ChannelId, SourceId};
+use crate::lineup::{ChannelId, SourceId};
 
 /// Sessions remembered when the settings do not say.
 const SESSIONS_DEFAULT: usize = 256;

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::base::Instant;
-use crate::tuner::{ChannelId, SourceId};
+use crate::lineup::{ChannelId, SourceId};
 
 fn at(millis: u64) -> Instant {
     Instant::from_millis(millis)

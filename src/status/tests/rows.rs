@@ -6,9 +6,9 @@ use super::world::{
     at, closed, core, failed, first_core, json, lease, recovering, session, shown, streaming, viewer,
 };
 use crate::engine::snapshot::{SessionSnapshot, TunersSnapshot};
+use crate::lineup::ChannelId;
 use crate::session::history::{Outcome, SourceWindow};
 use crate::status::{DrainWait, TunerStatusSnapshot};
-use crate::tuner::ChannelId;
 use crate::tuner::pool::Kind;
 
 const NEVER: &str = "0001-01-01T00:00:00Z";

@@ -13,12 +13,12 @@ use crate::engine::snapshot::{
     SessionPhase, SessionSnapshot, TransitionSnapshot, TunersSnapshot, ViewerSnapshot,
 };
 use crate::engine::{CoreId, SessionId};
+use crate::lineup::{ChannelId, SourceId};
 use crate::session::history::{
     CloseReason, ClosedSessions, ClosedSnapshot, Ended, Limits, Outcome, Profile, Selections, SessionRecord,
     SourceFacts, SourceWindow, StartupFacts, SubscriberWindow, ViewerCounts, WriteCounters,
 };
 use crate::tuner::pool::Kind;
-use crate::tuner::{ChannelId, SourceId};
 
 pub(super) fn at(millis: u64) -> Instant {
     Instant::from_millis(millis)

@@ -12,8 +12,8 @@ use super::super::driver::{Completion, Driver, Event, Handle, Hangup, OpKey, Ope
 use super::super::slots::{Closed, Slots};
 use super::super::table::{InFlight, Kind, Stage, Table};
 use super::descriptor::SimDescriptor;
-use super::host::{self, Cqe, Op, OpId, Said, What};
-use super::span::Span;
+use super::host::{self, Cqe, Op, Said, What};
+use super::span::{OpId, Span};
 use super::world::World;
 
 /// What the driver tells the kernel at the next turn.

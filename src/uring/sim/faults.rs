@@ -2,30 +2,7 @@
 
 use std::time::Duration;
 
-use super::random::Random;
-
-/// A probability.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Chance(u64);
-
-impl Chance {
-    /// Never.
-    pub const NEVER: Self = Self(0);
-    /// Always.
-    pub const ALWAYS: Self = Self(Self::PARTS);
-    /// What [`Chance::parts`] are parts of.
-    pub(super) const PARTS: u64 = 1 << 32;
-
-    /// Once in `times`.
-    #[must_use]
-    pub const fn one_in(times: u64) -> Self {
-        Self(Self::PARTS / times)
-    }
-
-    pub(super) const fn parts(self) -> u64 {
-        self.0
-    }
-}
+use super::random::{Chance, Random};
 
 /// The faults of a world. None by default: a perfect kernel, and a network that is merely not instant.
 #[derive(Clone, Debug)]

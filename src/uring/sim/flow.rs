@@ -2,8 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::host::OpId;
-use super::span::Span;
+use super::span::{OpId, Span};
 
 /// Bytes in a queue.
 #[derive(Debug)]

@@ -10,24 +10,20 @@ use super::super::driver::Hangup;
 use super::connection::{Connection, PeerId};
 use super::descriptor::Dropped;
 use super::faults::Faults;
-use super::network::Server;
 use super::random::Random;
-use super::span::{Span, fold};
+use super::server::Server;
+use super::span::{OpId, Span, fold};
+
+mod execute;
+mod network;
 
 /// What one turn of a core takes at least. A loop that never waits still lets time pass.
 const TURN_TIME: Duration = Duration::from_micros(1);
 /// The longest a turn waits. Whoever waits longer is woken for nothing, as a signal would wake it.
 const WAIT_MAX: Duration = Duration::from_secs(3600);
 
-/// Which driver's operation, and its `user_data`.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) struct OpId {
-    pub(super) driver: u32,
-    pub(super) user_data: u64,
-}
-
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum What {
+pub(in crate::uring::sim) enum What {
     Accept,
     AwaitReadable,
     AwaitHangup,
@@ -40,29 +36,29 @@ pub(super) enum What {
 
 /// An operation the kernel has.
 #[derive(Debug)]
-pub(super) struct Op {
-    pub(super) what: What,
-    pub(super) file: u32,
-    pub(super) span: Option<Span>,
+pub(in crate::uring::sim) struct Op {
+    pub(in crate::uring::sim) what: What,
+    pub(in crate::uring::sim) file: u32,
+    pub(in crate::uring::sim) span: Option<Span>,
     /// Of the span, when the operation sends it: what must not change.
-    pub(super) checksum: u64,
+    pub(in crate::uring::sim) checksum: u64,
     /// It has been tried and had to wait.
-    pub(super) waited: bool,
+    pub(in crate::uring::sim) waited: bool,
     /// Bytes of a zero-copy send that lie in a queue.
-    pub(super) held: usize,
+    pub(in crate::uring::sim) held: usize,
     /// When its last completion so far is seen. The next one is not seen earlier.
-    pub(super) seen_at: Instant,
+    pub(in crate::uring::sim) seen_at: Instant,
 }
 
 impl Op {
-    pub(super) const fn new(what: What, file: u32, span: Option<Span>, checksum: u64) -> Self {
+    pub(in crate::uring::sim) const fn new(what: What, file: u32, span: Option<Span>, checksum: u64) -> Self {
         Self { what, file, span, checksum, waited: false, held: 0, seen_at: Instant::START }
     }
 }
 
 /// What a completion says.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Said {
+pub(in crate::uring::sim) enum Said {
     Done(Result<u32, Errno>),
     Accepted(u32),
     /// The accept has ended with this connection.
@@ -75,14 +71,14 @@ pub(super) enum Said {
 
 /// A completion queue entry.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Cqe {
-    pub(super) user_data: u64,
-    pub(super) said: Said,
+pub(in crate::uring::sim) struct Cqe {
+    pub(in crate::uring::sim) user_data: u64,
+    pub(in crate::uring::sim) said: Said,
 }
 
 /// Something that is going to happen.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Event {
+pub(in crate::uring::sim) enum Event {
     /// Operations waiting on a file are tried.
     Attempt(u32),
     /// A client's connection reaches the listener.
@@ -106,7 +102,7 @@ pub(super) enum Event {
 }
 
 #[derive(Debug)]
-pub(super) enum Kind {
+pub(in crate::uring::sim) enum Kind {
     Listener { address: SocketAddr, backlog: VecDeque<PeerId> },
     Unconnected,
     Socket(PeerId),
@@ -115,36 +111,36 @@ pub(super) enum Kind {
 }
 
 #[derive(Debug)]
-pub(super) struct File {
-    pub(super) kind: Kind,
+pub(in crate::uring::sim) struct File {
+    pub(in crate::uring::sim) kind: Kind,
     /// Operations that wait, oldest first.
-    pub(super) waiting: Vec<OpId>,
+    pub(in crate::uring::sim) waiting: Vec<OpId>,
     attempt_due: bool,
 }
 
-pub(super) struct Host {
-    pub(super) now: Instant,
-    pub(super) random: Random,
-    pub(super) faults: Faults,
-    pub(super) queue_bytes: usize,
-    pub(super) files: BTreeMap<u32, File>,
-    pub(super) operations: BTreeMap<OpId, Op>,
-    pub(super) connections: BTreeMap<PeerId, Connection>,
-    pub(super) servers: BTreeMap<SocketAddr, Server>,
-    pub(super) dropped: Dropped,
+pub(in crate::uring::sim) struct Host {
+    pub(in crate::uring::sim) now: Instant,
+    pub(in crate::uring::sim) random: Random,
+    pub(in crate::uring::sim) faults: Faults,
+    pub(in crate::uring::sim) queue_bytes: usize,
+    pub(in crate::uring::sim) files: BTreeMap<u32, File>,
+    pub(in crate::uring::sim) operations: BTreeMap<OpId, Op>,
+    pub(in crate::uring::sim) connections: BTreeMap<PeerId, Connection>,
+    pub(in crate::uring::sim) servers: BTreeMap<SocketAddr, Server>,
+    pub(in crate::uring::sim) dropped: Dropped,
     /// Each driver's completions.
-    pub(super) seen: Vec<VecDeque<Cqe>>,
+    pub(in crate::uring::sim) seen: Vec<VecDeque<Cqe>>,
     /// A hash of everything that has happened.
-    pub(super) digest: u64,
+    pub(in crate::uring::sim) digest: u64,
     agenda: BTreeMap<(Instant, u64), Event>,
     scheduled: u64,
     files_opened: u32,
     /// No turn waits past this moment.
-    pub(super) wake_at: Option<Instant>,
+    pub(in crate::uring::sim) wake_at: Option<Instant>,
 }
 
 impl Host {
-    pub(super) fn new(seed: u64, faults: Faults, queue_bytes: usize) -> Self {
+    pub(in crate::uring::sim) fn new(seed: u64, faults: Faults, queue_bytes: usize) -> Self {
         Self {
             now: Instant::START,
             random: Random::new(seed),
@@ -164,18 +160,18 @@ impl Host {
         }
     }
 
-    pub(super) fn schedule(&mut self, at: Instant, event: Event) {
+    pub(in crate::uring::sim) fn schedule(&mut self, at: Instant, event: Event) {
         self.scheduled += 1;
         self.agenda.insert((at, self.scheduled), event);
     }
 
-    pub(super) fn note(&mut self, words: [u64; 2]) {
+    pub(in crate::uring::sim) fn note(&mut self, words: [u64; 2]) {
         self.digest = words.into_iter().fold(fold(self.digest, self.now.as_nanos()), fold);
     }
 
     /// Lets time pass until a driver has a completion, the test is to be woken, or the wait is over. Any driver:
     /// the others run on the same time, and one that waits must not make them late.
-    pub(super) fn turn(&mut self, wait: Duration) {
+    pub(in crate::uring::sim) fn turn(&mut self, wait: Duration) {
         self.close_dropped();
         let mut busy = TURN_TIME;
         if self.random.happens(self.faults.stall) {
@@ -194,7 +190,7 @@ impl Host {
     }
 
     /// Lets time pass without anybody looking.
-    pub(super) fn run_until(&mut self, limit: Instant) {
+    pub(in crate::uring::sim) fn run_until(&mut self, limit: Instant) {
         while self.run_next(limit) {}
         self.now = limit;
     }
@@ -224,7 +220,7 @@ impl Host {
         true
     }
 
-    pub(super) fn see(&mut self, driver: u32, cqe: Cqe) {
+    pub(in crate::uring::sim) fn see(&mut self, driver: u32, cqe: Cqe) {
         let said = match cqe.said {
             Said::Done(Ok(count)) => u64::from(count),
             Said::Done(Err(errno)) => 1 << 32 | u64::from(errno.number().unsigned_abs()),
@@ -239,7 +235,7 @@ impl Host {
     }
 
     /// A driver is gone. Its memory goes with it, and what lies in queues is kept as a copy: it still arrives.
-    pub(super) fn forget(&mut self, driver: u32) {
+    pub(in crate::uring::sim) fn forget(&mut self, driver: u32) {
         for connection in self.connections.values_mut() {
             connection.outgoing.copy_lent_by(driver);
         }
@@ -274,7 +270,7 @@ impl Host {
         }
     }
 
-    pub(super) fn open_file(&mut self, kind: Kind) -> u32 {
+    pub(in crate::uring::sim) fn open_file(&mut self, kind: Kind) -> u32 {
         // As in a process whose standard streams are open.
         let number = 3 + self.files_opened;
         self.files_opened += 1;
@@ -282,14 +278,14 @@ impl Host {
         number
     }
 
-    pub(super) fn close_dropped(&mut self) {
+    pub(in crate::uring::sim) fn close_dropped(&mut self) {
         for number in self.dropped.take() {
             self.close_file(number, Hangup::Finish);
         }
     }
 
     /// Closes a file unless that has been done.
-    pub(super) fn close_file(&mut self, number: u32, how: Hangup) {
+    pub(in crate::uring::sim) fn close_file(&mut self, number: u32, how: Hangup) {
         let Some(file) = self.files.remove(&number) else { return };
         assert!(file.waiting.is_empty(), "file {number} has operations in flight: {:?}", file.waiting);
         match file.kind {
@@ -304,7 +300,7 @@ impl Host {
     }
 
     /// Something about a file has changed: what waits for it may go on.
-    pub(super) fn poke(&mut self, number: u32) {
+    pub(in crate::uring::sim) fn poke(&mut self, number: u32) {
         let Some(file) = self.files.get_mut(&number) else { return };
         if file.waiting.is_empty() || file.attempt_due {
             return;
@@ -314,7 +310,7 @@ impl Host {
         self.schedule(at, Event::Attempt(number));
     }
 
-    pub(super) fn lateness(&mut self) -> Duration {
+    pub(in crate::uring::sim) fn lateness(&mut self) -> Duration {
         if self.random.happens(self.faults.late) {
             self.random.time(self.faults.late_max)
         } else {
@@ -330,7 +326,7 @@ impl Host {
         }
     }
 
-    pub(super) fn connection(&mut self, peer: PeerId) -> &mut Connection {
+    pub(in crate::uring::sim) fn connection(&mut self, peer: PeerId) -> &mut Connection {
         self.connections.get_mut(&peer).expect("connections are kept as long as the world")
     }
 }

@@ -15,19 +15,18 @@
 mod connection;
 mod descriptor;
 mod driver;
-mod execute;
 mod faults;
 mod flow;
 mod host;
-mod network;
 mod random;
+mod server;
 mod span;
 mod world;
 
 pub use connection::{End, Leave, PeerId, Rate};
 pub use descriptor::SimDescriptor;
 pub use driver::SimDriver;
-pub use faults::{Chance, Faults};
-pub use network::Answer;
-pub use random::Random;
+pub use faults::Faults;
+pub use random::{Chance, Random};
+pub use server::Answer;
 pub use world::{Bell, World};

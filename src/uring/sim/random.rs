@@ -2,7 +2,24 @@
 
 use std::time::Duration;
 
-use super::faults::Chance;
+/// A probability.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Chance(u64);
+
+impl Chance {
+    /// Never.
+    pub const NEVER: Self = Self(0);
+    /// Always.
+    pub const ALWAYS: Self = Self(Self::PARTS);
+    /// What [`Chance::parts`] are parts of.
+    const PARTS: u64 = 1 << 32;
+
+    /// Once in `times`.
+    #[must_use]
+    pub const fn one_in(times: u64) -> Self {
+        Self(Self::PARTS / times)
+    }
+}
 
 /// A SplitMix64 sequence: small, fast, and the same everywhere.
 #[derive(Clone, Debug)]
@@ -52,7 +69,7 @@ impl Random {
     /// True as often as the chance says.
     pub fn happens(&mut self, chance: Chance) -> bool {
         // A fault that is off takes no number, so that switching one on does not stir the others up.
-        chance != Chance::NEVER && self.below(Chance::PARTS) < chance.parts()
+        chance != Chance::NEVER && self.below(Chance::PARTS) < chance.0
     }
 
     /// One of some things.

@@ -3,6 +3,13 @@
 
 use crate::base::KernelBytes;
 
+/// Which driver's operation, and its `user_data`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct OpId {
+    pub(super) driver: u32,
+    pub(super) user_data: u64,
+}
+
 /// Bytes somebody else owns. Made by [`Span::lent`], whose caller has promised that they stay.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Span {

@@ -12,8 +12,8 @@ use super::connection::{End, Leave, PeerId, Rate};
 use super::descriptor::SimDescriptor;
 use super::faults::Faults;
 use super::host::{Host, Kind};
-use super::network::{Answer, Server};
 use super::random::Random;
+use super::server::{Answer, Server};
 
 /// Bytes in a socket's queue, each way, unless the test says otherwise.
 const QUEUE_BYTES: usize = 256 * 1024;

@@ -10,8 +10,10 @@ use crate::engine::core::testing::{SimCore, params};
 use crate::engine::port::ids::CoreId;
 use crate::engine::port::mailbox::Mailbox;
 use crate::engine::port::messages::{ControlPort, CoreCommand};
-use crate::health::{Counts, Health, Row, StoredProfile};
-use crate::tuner::{Channel, ChannelId, Lineup, Source, SourceId};
+use crate::health::{Counts, Row};
+use crate::http::RequestHeaders;
+use crate::lineup::{Channel, ChannelId, Lineup, Source, SourceId};
+use crate::lineup::{Health, StoredProfile};
 use crate::uring::sim::{Faults, SimDescriptor, SimDriver, World};
 
 type Asked = Vec<(u64, Vec<Row<SourceId>>)>;
@@ -55,6 +57,7 @@ fn lineup() -> Arc<Lineup> {
             item_key: String::new(),
             url: "http://host/".to_owned(),
             program: None,
+            headers: RequestHeaders::NONE,
             priority: 0,
             health: Health { fail_count, ..Health::default() },
             profile: StoredProfile::default(),

@@ -1,6 +1,6 @@
 use super::*;
+use crate::lineup::SourceId;
 use crate::session::history::{Profile, SourceFacts, StartupFacts};
-use crate::tuner::SourceId;
 
 const ABOUT: About<'_> = About { session_id: 7, channel_id: 42, guide_number: "101" };
 const NAME: &str = "session_id=7 channel_id=42 guide_number=101";

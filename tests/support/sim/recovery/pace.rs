@@ -10,10 +10,11 @@ use std::time::Duration;
 use tunerd::base::Instant;
 use tunerd::engine::snapshot::CoreSnapshot;
 use tunerd::engine::{Core, CoreCommand, CoreId, Mailbox, Params, Parts, SlowPolicy, Token};
+use tunerd::http::RequestHeaders;
+use tunerd::lineup::{Channel, ChannelId, Lineup, Source, SourceId};
 use tunerd::ring::Lent;
 use tunerd::session::StallPolicy;
 use tunerd::source::Mode;
-use tunerd::tuner::{Channel, ChannelId, Lineup, Source, SourceId};
 use tunerd::uring::Driver;
 use tunerd::uring::sim::{Answer, Faults, Leave, PeerId, Random, SimDriver, World};
 
@@ -210,10 +211,11 @@ fn lineup(random: &mut Random) -> Lineup {
         id: SourceId(number),
         item_key: format!("item{number}"),
         url: format!("http://{}/live/{number}", address(number)),
+        headers: RequestHeaders::NONE,
         program: None,
         priority: u32::try_from(number).unwrap(),
-        health: tunerd::health::Health::default(),
-        profile: tunerd::health::StoredProfile::default(),
+        health: tunerd::lineup::Health::default(),
+        profile: tunerd::lineup::StoredProfile::default(),
     };
     let sources = i64::try_from(random.between(1, 2)).unwrap();
     let channel = Channel {

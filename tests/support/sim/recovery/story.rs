@@ -6,11 +6,13 @@ use std::time::Duration;
 use tunerd::base::Instant;
 use tunerd::engine::snapshot::CoreSnapshot;
 use tunerd::engine::{Core, CoreCommand, CoreId, Filling, Mailbox, Params, Parts, SlowPolicy, Token};
-use tunerd::recovery::{FillerParams, Mode as FillerMode};
+use tunerd::filler::{Mode as FillerMode, Params as FillerParams};
+use tunerd::http::RequestHeaders;
+use tunerd::lineup::{Channel, ChannelId, Lineup, Source, SourceId};
 use tunerd::ring::Lent;
 use tunerd::session::StallPolicy;
 use tunerd::source::Mode;
-use tunerd::tuner::{Channel, ChannelId, Kind, Lineup, Source, SourceId};
+use tunerd::tuner::Kind;
 use tunerd::uring::Driver;
 use tunerd::uring::sim::{Answer, Faults, Leave, PeerId, Random, SimDriver, World};
 
@@ -92,10 +94,11 @@ fn source(channel: i64, place: i64, random: &mut Random) -> Source {
         id: SourceId(number),
         item_key: format!("item{number}"),
         url: format!("http://{}/live/{number}", address(host)),
+        headers: RequestHeaders::NONE,
         program: None,
         priority: u32::try_from(place).unwrap(),
-        health: tunerd::health::Health::default(),
-        profile: tunerd::health::StoredProfile::default(),
+        health: tunerd::lineup::Health::default(),
+        profile: tunerd::lineup::StoredProfile::default(),
     }
 }
 

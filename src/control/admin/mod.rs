@@ -1,0 +1,8 @@
+//! The administrative HTTP: who may ask, what is answered, and the connections on which it happens.
+
+mod access;
+mod call;
+mod connection;
+mod routes;
+
+pub(super) use connection::Connections;

@@ -1,0 +1,265 @@
+//! Channels and their sources: listing, making, changing, deleting.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::redact;
+use crate::control::admin::call::Call;
+use crate::control::state::State;
+use crate::http::Response;
+use crate::store::{ChannelChange, ChannelError, ChannelRecord, NewChannel, SourceRecord};
+
+use super::{channel_refusal, store_refusal};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewChannelBody {
+    item_key: String,
+    guide_number: Option<String>,
+    guide_name: Option<String>,
+    program: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ChannelChangeBody {
+    enabled: Option<bool>,
+    guide_name: Option<String>,
+    guide_number: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewSourceBody {
+    item_key: String,
+    program: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SourceChangeBody {
+    /// `null` is the first programme that can be shown.
+    #[serde(deserialize_with = "Option::deserialize")]
+    program: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct ChannelList {
+    channels: Vec<Channel>,
+    total: usize,
+}
+
+#[derive(Serialize)]
+struct Channel {
+    channel_id: i64,
+    channel_class: String,
+    channel_key: String,
+    guide_number: String,
+    guide_name: String,
+    order_index: u32,
+    enabled: bool,
+    created_at: u64,
+    updated_at: u64,
+    source_total: usize,
+    source_enabled: usize,
+}
+
+#[derive(Serialize)]
+struct SourceList {
+    sources: Vec<Source>,
+    total: usize,
+}
+
+#[derive(Serialize)]
+struct Source {
+    source_id: i64,
+    channel_id: i64,
+    item_key: String,
+    tvg_name: String,
+    /// Without credentials, whoever asks.
+    stream_url: String,
+    /// What requests for it carry, without credentials.
+    headers: BTreeMap<String, String>,
+    priority_index: u32,
+    /// The only programme that is taken of its stream; `null` is the first that can be shown.
+    program: Option<u16>,
+    enabled: bool,
+    association_type: String,
+    last_ok_at: u64,
+    last_fail_at: u64,
+    last_fail_reason: String,
+    success_count: u64,
+    fail_count: u64,
+    cooldown_until: u64,
+    last_probe_at: u64,
+    profile_width: u32,
+    profile_height: u32,
+    profile_fps: f64,
+    profile_video_codec: String,
+    profile_audio_codec: String,
+    profile_bitrate_bps: u64,
+}
+
+impl From<ChannelRecord> for Channel {
+    fn from(record: ChannelRecord) -> Self {
+        Self {
+            source_total: record.sources.len(),
+            source_enabled: record.sources.iter().filter(|source| source.enabled).count(),
+            channel_id: record.channel_id,
+            channel_class: record.channel_class,
+            channel_key: record.channel_key,
+            guide_number: record.guide_number,
+            guide_name: record.guide_name,
+            order_index: record.order_index,
+            enabled: record.enabled,
+            created_at: record.created_at,
+            updated_at: record.updated_at,
+        }
+    }
+}
+
+impl From<SourceRecord> for Source {
+    fn from(record: SourceRecord) -> Self {
+        let SourceRecord { health, profile, .. } = record;
+        Self {
+            source_id: record.source_id,
+            channel_id: record.channel_id,
+            item_key: record.item_key,
+            tvg_name: record.tvg_name,
+            stream_url: redact::url(&record.stream_url),
+            headers: record.headers.redacted(),
+            priority_index: record.priority_index,
+            program: record.program,
+            enabled: record.enabled,
+            association_type: record.association_type,
+            last_ok_at: health.last_ok_at,
+            last_fail_at: health.last_fail_at,
+            last_fail_reason: health.last_fail_reason,
+            success_count: health.success_count,
+            fail_count: health.fail_count,
+            cooldown_until: health.cooldown_until,
+            last_probe_at: record.last_probe_at,
+            profile_width: profile.width,
+            profile_height: profile.height,
+            profile_fps: profile.fps,
+            profile_video_codec: profile.video_codec,
+            profile_audio_codec: profile.audio_codec,
+            profile_bitrate_bps: profile.bitrate_bps,
+        }
+    }
+}
+
+/// `GET /api/channels`.
+pub(super) async fn list(state: &State) -> Result<Response, Response> {
+    let channels =
+        state.ask_store(|database| database.channels()).await.map_err(|error| store_refusal(&error))?;
+    let channels: Vec<Channel> = channels.into_iter().map(Channel::from).collect();
+    Ok(Response::json(200, &ChannelList { total: channels.len(), channels }))
+}
+
+/// `POST /api/channels`.
+pub(super) async fn create(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
+    let NewChannelBody { item_key, guide_number, guide_name, program } = call.json()?;
+    let (now, guide_start) = (state.wall_now(), state.params.guide_start);
+    let new = NewChannel { item_key, guide_number, guide_name, program: program_number(program)? };
+    let channel = state
+        .ask_store(move |database| database.create_channel(&new, guide_start, now))
+        .await
+        .map_err(|error| channel_refusal(&error))?;
+    publish(state).await?;
+    Ok(Response::json(201, &Channel::from(channel)))
+}
+
+/// `PATCH /api/channels/{id}`.
+pub(super) async fn change(call: &Call, state: &Rc<State>, channel: i64) -> Result<Response, Response> {
+    let ChannelChangeBody { enabled, guide_name, guide_number } = call.json()?;
+    let change = ChannelChange { guide_number, guide_name, enabled };
+    let now = state.wall_now();
+    let channel = state
+        .ask_store(move |database| database.update_channel(channel, &change, now))
+        .await
+        .map_err(|error| channel_refusal(&error))?;
+    publish(state).await?;
+    Ok(Response::json(200, &Channel::from(channel)))
+}
+
+/// `DELETE /api/channels/{id}`.
+pub(super) async fn delete(state: &Rc<State>, channel: i64) -> Result<Response, Response> {
+    state
+        .ask_store(move |database| database.delete_channel(channel))
+        .await
+        .map_err(|error| channel_refusal(&error))?;
+    publish(state).await?;
+    Ok(Response::new(204))
+}
+
+/// `GET /api/channels/{id}/sources`.
+pub(super) async fn sources(state: &State, channel: i64) -> Result<Response, Response> {
+    let record = state
+        .ask_store(move |database| database.channel(channel))
+        .await
+        .map_err(|error| channel_refusal(&error))?;
+    let sources: Vec<Source> = record.sources.into_iter().map(Source::from).collect();
+    Ok(Response::json(200, &SourceList { total: sources.len(), sources }))
+}
+
+/// `POST /api/channels/{id}/sources`.
+pub(super) async fn add_source(call: &Call, state: &Rc<State>, channel: i64) -> Result<Response, Response> {
+    let NewSourceBody { item_key, program } = call.json()?;
+    let program = program_number(program)?;
+    let now = state.wall_now();
+    let source = state
+        .ask_store::<_, ChannelError>(move |database| database.add_source(channel, &item_key, program, now))
+        .await
+        .map_err(|error| channel_refusal(&error))?;
+    publish(state).await?;
+    Ok(Response::json(201, &Source::from(source)))
+}
+
+/// `PATCH /api/channels/{id}/sources/{source_id}`.
+pub(super) async fn change_source(
+    call: &Call,
+    state: &Rc<State>,
+    channel: i64,
+    source: i64,
+) -> Result<Response, Response> {
+    let SourceChangeBody { program } = call.json()?;
+    let program = program_number(program)?;
+    let now = state.wall_now();
+    let source = state
+        .ask_store::<_, ChannelError>(move |database| {
+            database.set_source_program(channel, source, program, now)
+        })
+        .await
+        .map_err(|error| channel_refusal(&error))?;
+    publish(state).await?;
+    Ok(Response::json(200, &Source::from(source)))
+}
+
+/// `DELETE /api/channels/{id}/sources/{source_id}`.
+pub(super) async fn remove_source(
+    state: &Rc<State>,
+    channel: i64,
+    source: i64,
+) -> Result<Response, Response> {
+    let now = state.wall_now();
+    state
+        .ask_store(move |database| database.remove_source(channel, source, now))
+        .await
+        .map_err(|error| channel_refusal(&error))?;
+    publish(state).await?;
+    Ok(Response::new(204))
+}
+
+/// The number of a programme, if it is one.
+fn program_number(asked: Option<u64>) -> Result<Option<u16>, Response> {
+    let refused = |asked: u64| ChannelError::no_program_number(&asked.to_string());
+    asked.map(|asked| u16::try_from(asked).map_err(|_too_large| channel_refusal(&refused(asked)))).transpose()
+}
+
+/// The change is made; when the cores cannot be told, that is what is answered.
+async fn publish(state: &State) -> Result<(), Response> {
+    state.publish_lineup().await.map_err(|error| store_refusal(&error))
+}

@@ -1,0 +1,200 @@
+//! What is answered under which path.
+
+mod channels;
+mod health;
+mod items;
+mod lineup;
+mod recovery;
+mod tuners;
+
+use std::rc::Rc;
+
+use crate::http::{Method, Response};
+use crate::store::{ChannelError, StoreError};
+
+use super::access;
+use super::call::{Call, refusal};
+use crate::control::state::State;
+
+/// A path that is known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Route {
+    Healthz,
+    Discover,
+    LineupJson,
+    LineupXml,
+    LineupM3u,
+    LineupStatus,
+    LineupPost,
+    Items,
+    Channels,
+    Channel(i64),
+    Sources(i64),
+    Source(i64, i64),
+    HealthClear(i64),
+    HealthClearAll,
+    PlaylistSync,
+    Tuners,
+    Recovery,
+}
+
+impl Route {
+    fn find(path: &str) -> Option<Self> {
+        let pieces: Vec<&str> = path.strip_prefix('/')?.split('/').collect();
+        Some(match *pieces.as_slice() {
+            ["healthz"] => Self::Healthz,
+            ["discover.json"] => Self::Discover,
+            ["lineup.json"] => Self::LineupJson,
+            ["lineup.xml"] => Self::LineupXml,
+            ["lineup.m3u"] => Self::LineupM3u,
+            ["lineup_status.json"] => Self::LineupStatus,
+            ["lineup.post"] => Self::LineupPost,
+            ["api", "items"] => Self::Items,
+            ["api", "channels"] => Self::Channels,
+            ["api", "channels", channel] => Self::Channel(number(channel)?),
+            ["api", "channels", channel, "sources"] => Self::Sources(number(channel)?),
+            ["api", "channels", "sources", "health", "clear"] => Self::HealthClearAll,
+            ["api", "channels", channel, "sources", "health", "clear"] => {
+                Self::HealthClear(number(channel).unwrap_or(NO_CHANNEL))
+            }
+            ["api", "channels", channel, "sources", source] => {
+                Self::Source(number(channel)?, number(source)?)
+            }
+            ["api", "admin", "jobs", "playlist-sync", "run"] => Self::PlaylistSync,
+            ["api", "admin", "tuners"] => Self::Tuners,
+            ["api", "admin", "tuners", "recovery"] => Self::Recovery,
+            _ => return None,
+        })
+    }
+
+    fn methods(self) -> &'static [Method] {
+        match self {
+            Self::Healthz
+            | Self::Discover
+            | Self::LineupJson
+            | Self::LineupXml
+            | Self::LineupM3u
+            | Self::LineupStatus
+            | Self::Items
+            | Self::Tuners => &[Method::Get, Method::Head],
+            Self::Channels | Self::Sources(_) => &[Method::Get, Method::Head, Method::Post],
+            Self::Channel(_) => &[Method::Patch, Method::Delete],
+            Self::Source(..) => &[Method::Patch, Method::Delete],
+            Self::LineupPost
+            | Self::PlaylistSync
+            | Self::HealthClear(_)
+            | Self::HealthClearAll
+            | Self::Recovery => &[Method::Post],
+        }
+    }
+}
+
+fn name(method: Method) -> &'static str {
+    match method {
+        Method::Get => "GET",
+        Method::Head => "HEAD",
+        Method::Post => "POST",
+        Method::Put => "PUT",
+        Method::Patch => "PATCH",
+        Method::Delete => "DELETE",
+        Method::Options => "OPTIONS",
+        Method::Other => "another",
+    }
+}
+
+/// What is no channel's id, where a path with a wrong id is answered with 400.
+const NO_CHANNEL: i64 = 0;
+
+/// Digits alone: `+7` and `007` are other paths.
+fn number(text: &str) -> Option<i64> {
+    let number: i64 = text.parse().ok()?;
+    (number >= 0 && number.to_string() == text).then_some(number)
+}
+
+/// True for the one request that takes as long as somebody else's server: it has its own limits.
+pub(super) fn has_own_timeout(call: &Call) -> bool {
+    Route::find(call.request.path()) == Some(Route::PlaylistSync)
+}
+
+/// Checks everything that can be checked before the body has come.
+pub(super) fn check(call: &Call, state: &State) -> Result<(), Response> {
+    let path = call.request.path();
+    let is_admin = ["/api", "/ui"]
+        .iter()
+        .any(|prefix| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')));
+    if is_admin {
+        access::admin(call, state.params.admin.as_ref(), &state.params.trusted_proxies)?;
+    }
+    let route =
+        Route::find(call.request.path()).ok_or_else(|| refusal(404, "there is nothing under this path"))?;
+    if !route.methods().contains(&call.method()) {
+        let allowed = route.methods().iter().map(|method| name(*method)).collect::<Vec<_>>().join(", ");
+        let sentence = format!("the method cannot be {}; allowed: {allowed}", name(call.method()));
+        return Err(refusal(405, &sentence).header("Allow", &allowed));
+    }
+    Ok(())
+}
+
+/// Answers. The connection leaves the body out when the method is `HEAD`.
+pub(super) async fn answer(call: Call, state: Rc<State>) -> Response {
+    match check(&call, &state) {
+        Ok(()) => serve(&call, &state).await.unwrap_or_else(|refused| refused),
+        Err(refused) => refused,
+    }
+}
+
+async fn serve(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
+    let route = Route::find(call.request.path()).expect("`check` has found it");
+    match (route, call.method()) {
+        (Route::Healthz, _) => Ok(Response::new(200).body("application/json", r#"{"status":"ok"}"#)),
+        (Route::Discover, _) => Ok(lineup::discover(call, state)),
+        (Route::LineupJson, _) => Ok(lineup::json(call, state)),
+        (Route::LineupXml, _) => Ok(lineup::xml(call, state)),
+        (Route::LineupM3u, _) => Ok(lineup::m3u(call, state)),
+        (Route::LineupStatus, _) => Ok(lineup::status()),
+        (Route::LineupPost, _) => lineup::post(call),
+        (Route::Items, _) => items::list(call, state).await,
+        (Route::Channels, Method::Post) => channels::create(call, state).await,
+        (Route::Channels, _) => channels::list(state).await,
+        (Route::Channel(channel), Method::Patch) => channels::change(call, state, channel).await,
+        (Route::Channel(channel), _) => channels::delete(state, channel).await,
+        (Route::Sources(channel), Method::Post) => channels::add_source(call, state, channel).await,
+        (Route::Sources(channel), _) => channels::sources(state, channel).await,
+        (Route::Source(channel, source), Method::Patch) => {
+            channels::change_source(call, state, channel, source).await
+        }
+        (Route::Source(channel, source), _) => channels::remove_source(state, channel, source).await,
+        (Route::HealthClear(channel), _) => health::clear(state, channel).await,
+        (Route::HealthClearAll, _) => health::clear_all(state).await,
+        (Route::PlaylistSync, _) => items::read_playlist(state).await,
+        (Route::Tuners, _) => tuners::status(call, state).await,
+        (Route::Recovery, _) => recovery::trigger(call, state).await,
+    }
+}
+
+/// What is answered when the store did not do something.
+fn store_refusal(error: &StoreError) -> Response {
+    match error {
+        StoreError::Busy(busy) => refusal(503, &busy.to_string()).header("Retry-After", "1"),
+        StoreError::Panicked | StoreError::Sqlite(_) => {
+            // SQLite's own words are for the log.
+            log::error!("{error}: {:?}", std::error::Error::source(error).map(ToString::to_string));
+            refusal(500, &error.to_string())
+        }
+    }
+}
+
+fn channel_refusal(error: &ChannelError) -> Response {
+    let status = match error {
+        ChannelError::ItemNotFound { .. }
+        | ChannelError::ChannelNotFound { .. }
+        | ChannelError::SourceNotFound { .. } => 404,
+        ChannelError::GuideNumberTaken { .. } | ChannelError::SourceExists { .. } => 409,
+        ChannelError::Invalid { .. } => 400,
+        ChannelError::Store(error) => return store_refusal(error),
+    };
+    refusal(status, &error.to_string())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,330 @@
+use std::io::Read;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::base::Instant;
+use crate::control::admin::call::tests::{call, written};
+use crate::control::params::PlaylistUrl;
+use crate::control::state::tests::{params, state, with};
+use crate::engine::snapshot::{CoreCounters, CoreSnapshot, TunersSnapshot};
+use crate::engine::{CoreCommand, CoreId, Mailbox};
+use crate::lineup::{ChannelId, SourceId};
+use crate::session::history::ClosedSnapshot;
+use crate::store::{HealthChange, SourceHealth};
+
+async fn ask(state: &Rc<State>, method: &str, target: &str, body: &str) -> (u16, Value) {
+    let response = answer(call(method, target, body), Rc::clone(state)).await;
+    (response.status(), serde_json::from_str(&written(&response).1).unwrap_or(Value::Null))
+}
+
+async fn text(state: &Rc<State>, target: &str) -> String {
+    written(&answer(call("GET", target, ""), Rc::clone(state)).await).1
+}
+
+#[test]
+fn paths_and_methods_that_are_not_served_are_told_apart() {
+    tokio_uring::start(async {
+        let state = state();
+        for (method, path, status, allow) in [
+            ("GET", "/healthz", 200, None),
+            ("HEAD", "/healthz", 200, None),
+            ("POST", "/healthz", 405, Some("GET, HEAD")),
+            ("GET", "/", 404, None),
+            ("GET", "/healthz/", 404, None),
+            ("GET", "/apix", 404, None),
+            ("GET", "/api/channels/x", 404, None),
+            ("GET", "/api/channels/007", 404, None),
+            ("GET", "/api/channels/7", 405, Some("PATCH, DELETE")),
+            ("GET", "/api/channels/7/sources/1", 405, Some("PATCH, DELETE")),
+            ("GET", "/api/channels/7/sources/health/clear", 405, Some("POST")),
+            ("GET", "/api/channels/sources/health/clear", 405, Some("POST")),
+            ("POST", "/api/channels/sources/health/clear/x", 404, None),
+            ("GET", "/lineup.post", 405, Some("POST")),
+            ("POST", "/lineup.post?scan=start", 200, None),
+            ("POST", "/lineup.post?scan=abort&source=Cable", 200, None),
+            ("POST", "/lineup.post?scan=x", 400, None),
+            ("GET", "/api/admin/jobs/playlist-sync/run", 405, Some("POST")),
+        ] {
+            let response = answer(call(method, path, ""), Rc::clone(&state)).await;
+            assert_eq!(response.status(), status, "{method} {path}");
+            let (head, _) = written(&response);
+            let allowed = head.lines().find_map(|line| line.strip_prefix("Allow: "));
+            assert_eq!(allowed, allow, "{method} {path}");
+        }
+    });
+}
+
+#[test]
+fn the_device_describes_itself_as_seen_by_the_client() {
+    tokio_uring::start(async {
+        let state = state();
+        assert_eq!(
+            text(&state, "/discover.json").await,
+            r#"{"FriendlyName":"HDHR IPTV","DeviceID":"1234ABCD","DeviceAuth":"word","BaseURL":"http://box.lan:5004","LineupURL":"http://box.lan:5004/lineup.json","ModelNumber":"HDFX-4K","FirmwareName":"hdhomerun_dvr_atsc3","FirmwareVersion":"20250815","TunerCount":2}"#
+        );
+        assert_eq!(
+            text(&state, "/lineup_status.json").await,
+            r#"{"ScanInProgress":0,"ScanPossible":1,"Source":"Antenna","SourceList":["Antenna","Cable"]}"#
+        );
+        let (head, _) = written(&answer(call("GET", "/discover.json", ""), state).await);
+        for header in [
+            "Server: HDHomeRun/1.0",
+            "Cache-Control: no-cache",
+            "Access-Control-Allow-Origin: *",
+            "Content-Type: application/json; charset=\"utf-8\"",
+        ] {
+            assert!(head.contains(&format!("\r\n{header}\r\n")), "{head}");
+        }
+    });
+}
+
+#[test]
+fn a_channel_lives_from_its_creation_to_its_end() {
+    tokio_uring::start(async {
+        let (mailbox, mut core) = Mailbox::new().unwrap();
+        let state = with(params(), vec![mailbox]);
+        let mut lineup = move || match core.take() {
+            Some(CoreCommand::Lineup(lineup)) => lineup,
+            _ => panic!("the core was told nothing of the kind"),
+        };
+        let (status, made) = ask(&state, "POST", "/api/channels", r#"{"item_key":"a"}"#).await;
+        assert_eq!(
+            (status, &made["guide_number"], &made["guide_name"]),
+            (201, &json!("100"), &json!("News a"))
+        );
+        assert_eq!(lineup().find("100").unwrap().sources.len(), 1);
+        let channel = made["channel_id"].as_i64().unwrap();
+
+        let path = format!("/api/channels/{channel}");
+        let body = r#"{"guide_number":"5.1","guide_name":"One, two"}"#;
+        let (status, changed) = ask(&state, "PATCH", &path, body).await;
+        assert_eq!((status, &changed["guide_number"]), (200, &json!("5.1")));
+        assert!(lineup().find("5.1").is_some());
+
+        let sources = format!("{path}/sources");
+        let (status, source) = ask(&state, "POST", &sources, r#"{"item_key":"b"}"#).await;
+        assert_eq!((status, &source["stream_url"]), (201, &json!("http://host/b.ts")));
+        let urls: Vec<_> =
+            lineup().find("5.1").unwrap().sources.iter().map(|source| source.url.clone()).collect();
+        assert_eq!(urls, ["http://user:hunter2@host/a.ts", "http://user:hunter2@host/b.ts"]);
+        assert_eq!(source["program"], json!(null));
+        let mut program = || lineup().find("5.1").unwrap().sources.last().unwrap().program;
+        let path_of_source = format!("{sources}/{}", source["source_id"]);
+        for (body, expected) in [(r#"{"program":8810}"#, Some(8810)), (r#"{"program":null}"#, None)] {
+            let (status, changed) = ask(&state, "PATCH", &path_of_source, body).await;
+            assert_eq!((status, &changed["program"]), (200, &json!(expected)));
+            assert_eq!(program(), expected);
+        }
+        let (status, listed) = ask(&state, "GET", &sources, "").await;
+        assert_eq!(
+            (status, &listed["total"], &listed["sources"][1]["item_key"]),
+            (200, &json!(2), &json!("b"))
+        );
+        assert!(!listed.to_string().contains("hunter2"));
+
+        assert_eq!(
+            text(&state, "/lineup.json").await,
+            r#"[{"GuideNumber":"5.1","GuideName":"One, two","URL":"http://box.lan:5004/auto/v5.1","Tags":"favorite","HD":1}]"#
+        );
+        assert_eq!(text(&state, "/lineup.json?show=DEMO").await, "[]");
+        assert_eq!(
+            text(&state, "/lineup.m3u").await,
+            "#EXTM3U\n#EXTINF:-1 tvg-chno=\"5.1\",One, two\nhttp://box.lan:5004/auto/v5.1\n"
+        );
+        assert_eq!(
+            text(&state, "/lineup.xml").await,
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Lineup>\n  <Program>\n    <GuideNumber>5.1</GuideNumber>\n    <GuideName>One, two</GuideName>\n    <URL>http://box.lan:5004/auto/v5.1</URL>\n    <Subscribed>1</Subscribed>\n    <HD>1</HD>\n    <DRM>0</DRM>\n  </Program>\n</Lineup>\n"
+        );
+
+        let source = format!("{sources}/{}", source["source_id"]);
+        assert_eq!(ask(&state, "DELETE", &source, "").await.0, 204);
+        assert_eq!(lineup().find("5.1").unwrap().sources.len(), 1);
+        assert_eq!(ask(&state, "PATCH", &path, r#"{"enabled":false}"#).await.0, 200);
+        assert_eq!(lineup().count(), 0);
+        assert_eq!(text(&state, "/lineup.json").await, "[]");
+        assert_eq!(ask(&state, "GET", "/api/channels", "").await.1["channels"][0]["enabled"], json!(false));
+        assert_eq!(ask(&state, "DELETE", &path, "").await.0, 204);
+        assert_eq!(ask(&state, "GET", "/api/channels", "").await.1, json!({"channels": [], "total": 0}));
+    });
+}
+
+#[test]
+fn changes_that_cannot_be_made_say_why() {
+    tokio_uring::start(async {
+        let state = state();
+        assert_eq!(
+            ask(&state, "POST", "/api/channels", r#"{"item_key":"a","guide_number":"7"}"#).await.0,
+            201
+        );
+        for (method, path, body, status, piece) in [
+            ("POST", "/api/channels", r#"{"item_key":"zz"}"#, 404, "zz"),
+            ("POST", "/api/channels", r#"{"item_key":"b","guide_number":"7"}"#, 409, "7"),
+            ("POST", "/api/channels", r#"{"item_key":"b","guide_number":"x y"}"#, 400, "allowed"),
+            ("POST", "/api/channels", r#"{"item":"b"}"#, 400, "unknown field `item`"),
+            ("POST", "/api/channels", "", 400, "EOF"),
+            ("PATCH", "/api/channels/99", r#"{"enabled":true}"#, 404, "99"),
+            ("PATCH", "/api/channels/1", r#"{"guide_name":""}"#, 400, "guide_name"),
+            ("DELETE", "/api/channels/99", "", 404, "99"),
+            ("GET", "/api/channels/99/sources", "", 404, "99"),
+            ("POST", "/api/channels/1/sources", r#"{"item_key":"a"}"#, 409, "already"),
+            ("DELETE", "/api/channels/1/sources/99", "", 404, "99"),
+            ("PATCH", "/api/channels/1/sources/99", r#"{"program":1}"#, 404, "99"),
+            ("PATCH", "/api/channels/1/sources/1", r#"{"program":0}"#, 400, "1 to 65535"),
+            ("PATCH", "/api/channels/1/sources/1", r#"{"program":65536}"#, 400, "1 to 65535"),
+            ("PATCH", "/api/channels/1/sources/1", "{}", 400, "program"),
+            ("POST", "/api/channels/1/sources", r#"{"item_key":"b","program":0}"#, 400, "1 to 65535"),
+            ("POST", "/api/channels/99/sources/health/clear", "", 404, "99"),
+            ("POST", "/api/channels/0/sources/health/clear", "", 400, "id"),
+            ("POST", "/api/channels/-1/sources/health/clear", "", 400, "id"),
+            ("POST", "/api/channels/x/sources/health/clear", "", 400, "id"),
+            ("GET", "/api/items?limit=x", "", 400, "limit"),
+            ("POST", "/api/admin/jobs/playlist-sync/run", "", 409, "PLAYLIST_URL"),
+        ] {
+            let (found, answer) = ask(&state, method, path, body).await;
+            let sentence = answer["error"].as_str().unwrap();
+            assert_eq!(found, status, "{method} {path} {body}: {sentence}");
+            assert!(sentence.contains(piece), "{method} {path} {body}: {sentence}");
+        }
+    });
+}
+
+#[test]
+fn items_are_listed_without_their_credentials() {
+    tokio_uring::start(async {
+        let state = state();
+        let (status, page) = ask(&state, "GET", "/api/items?q=news&limit=1&offset=1", "").await;
+        assert_eq!((status, &page["total"], &page["items"][0]["item_key"]), (200, &json!(2), &json!("b")));
+        assert_eq!(page["items"][0]["stream_url"], json!("http://host/b.ts"));
+        assert_eq!(page["items"][0]["first_seen_at"], json!("1970-01-01T00:00:01Z"));
+        assert_eq!(ask(&state, "GET", "/api/items?group=Other", "").await.1["total"], json!(0));
+    });
+}
+
+#[test]
+fn a_lineup_ends_at_its_limit() {
+    tokio_uring::start(async {
+        let mut params = params();
+        params.lineup_max = Some(1);
+        let state = with(params, Vec::new());
+        for body in [r#"{"item_key":"a"}"#, r#"{"item_key":"b"}"#] {
+            assert_eq!(ask(&state, "POST", "/api/channels", body).await.0, 201);
+        }
+        assert_eq!(ask(&state, "GET", "/lineup.json", "").await.1.as_array().unwrap().len(), 1);
+        assert_eq!(text(&state, "/lineup.m3u").await.lines().count(), 3);
+    });
+}
+
+#[test]
+fn the_playlist_is_read_when_asked() {
+    tokio_uring::start(async {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("list.m3u");
+        let mut params = params();
+        params.playlist = Some(PlaylistUrl(path.to_str().unwrap().to_owned()));
+        let state = with(params, Vec::new());
+        let run = "/api/admin/jobs/playlist-sync/run";
+        assert_eq!(ask(&state, "POST", run, "").await.0, 502);
+        std::fs::write(&path, "#EXTM3U\n").unwrap();
+        let (status, answer) = ask(&state, "POST", run, "").await;
+        assert_eq!((status, answer["error"].as_str().unwrap().contains("no items")), (502, true));
+        std::fs::write(&path, "#EXTM3U\n#EXTINF:-1,C\nhttp://h/c\n#EXTINF:-1,D\nhttp://h/d\n").unwrap();
+        let (status, counts) = ask(&state, "POST", run, "").await;
+        assert_eq!((status, counts), (200, json!({"items":2,"added":2,"reactivated":0,"inactive":2})));
+        state.syncing.set(true);
+        assert_eq!(ask(&state, "POST", run, "").await.0, 409);
+    });
+}
+
+#[test]
+fn every_core_describes_its_sessions() {
+    let (mailbox, mut core) = Mailbox::new().unwrap();
+    let answering = std::thread::spawn(move || {
+        let mut bell = std::fs::File::from(core.bell_descriptor().unwrap());
+        bell.read_exact(&mut [0; 8]).unwrap();
+        let Some(CoreCommand::Snapshot(reply)) = core.take() else { panic!("asked for something else") };
+        reply(CoreSnapshot {
+            core: CoreId(0),
+            at: Instant::START,
+            counters: CoreCounters::default(),
+            sessions: Vec::new(),
+            connections: 0,
+            closed: ClosedSnapshot::default(),
+            tuners: Some(TunersSnapshot { count: 3, in_use: 1, leases: Vec::new() }),
+        });
+    });
+    tokio_uring::start(async {
+        let state = with(params(), vec![mailbox]);
+        let (status, answer) = ask(&state, "GET", "/api/admin/tuners", "").await;
+        assert_eq!((status, &answer["tuner_count"], &answer["idle_count"]), (200, &json!(3), &json!(2)));
+    });
+    answering.join().unwrap();
+}
+
+#[test]
+fn a_core_that_does_not_answer_is_said_to_be_the_reason() {
+    tokio_uring::start(async {
+        let (mailbox, core) = Mailbox::new().unwrap();
+        let state = with(params(), vec![mailbox]);
+        drop(core);
+        assert_eq!(ask(&state, "GET", "/api/admin/tuners", "").await.0, 503);
+        let (status, answer) = ask(&self::state(), "GET", "/api/admin/tuners", "").await;
+        assert_eq!((status, &answer["tuners"]), (200, &json!([])));
+    });
+}
+
+#[test]
+fn clearing_health_resets_the_database_first_and_then_tells_the_cores() {
+    tokio_uring::start(async {
+        let (mailbox, mut core) = Mailbox::new().unwrap();
+        let state = with(params(), vec![mailbox]);
+        for body in [r#"{"item_key":"a"}"#, r#"{"item_key":"b"}"#] {
+            assert_eq!(ask(&state, "POST", "/api/channels", body).await.0, 201);
+        }
+        assert_eq!(ask(&state, "POST", "/api/channels/1/sources", r#"{"item_key":"b"}"#).await.0, 201);
+        let fail = |source_id| HealthChange {
+            source_id,
+            health: Some(SourceHealth { fail_count: 2, last_fail_at: 5, ..SourceHealth::default() }),
+            profile: None,
+        };
+        let changes = [1, 2, 3].map(fail);
+        state.ask_store(move |database| database.write_health(&changes)).await.unwrap();
+        let fails = async || {
+            let (_, listed) = ask(&state, "GET", "/api/channels/1/sources", "").await;
+            let (_, other) = ask(&state, "GET", "/api/channels/2/sources", "").await;
+            let count = |sources: &Value, index: usize| sources["sources"][index]["fail_count"].clone();
+            [count(&listed, 0), count(&listed, 1), count(&other, 0)].map(|count| count.as_u64().unwrap())
+        };
+        assert_eq!(fails().await, [2, 2, 2]);
+        std::iter::from_fn(|| core.take()).for_each(drop);
+
+        let path = "/api/channels/1/sources/health/clear";
+        assert_eq!(ask(&state, "POST", path, "").await, (200, json!({"cleared": 2})));
+        assert_eq!(fails().await, [0, 0, 2]);
+        // A core that hears of the clear has read the cleared rows before.
+        let Some(CoreCommand::Lineup(lineup)) = core.take() else { panic!("told in another order") };
+        assert_eq!(lineup.source(SourceId(1)).unwrap().1.health.fail_count, 0);
+        assert!(matches!(core.take(), Some(CoreCommand::ClearHealth { channel: Some(ChannelId(1)) })));
+
+        let path = "/api/channels/sources/health/clear";
+        assert_eq!(ask(&state, "POST", path, "").await, (200, json!({"cleared": 3})));
+        assert_eq!(fails().await, [0, 0, 0]);
+        assert!(matches!(core.take(), Some(CoreCommand::Lineup(_))));
+        assert!(matches!(core.take(), Some(CoreCommand::ClearHealth { channel: None })));
+    });
+}
+
+#[test]
+fn health_that_cannot_be_reset_is_not_forgotten_by_the_cores_either() {
+    tokio_uring::start(async {
+        let (mailbox, mut core) = Mailbox::new().unwrap();
+        let state = with(params(), vec![mailbox]);
+        assert_eq!(ask(&state, "POST", "/api/channels", r#"{"item_key":"a"}"#).await.0, 201);
+        state.ask_store(|database| database.refuse_writes()).await.unwrap();
+        std::iter::from_fn(|| core.take()).for_each(drop);
+        for path in ["/api/channels/1/sources/health/clear", "/api/channels/sources/health/clear"] {
+            assert_eq!(ask(&state, "POST", path, "").await.0, 500, "{path}");
+        }
+        assert!(core.take().is_none());
+    });
+}

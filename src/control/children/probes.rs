@@ -1,0 +1,92 @@
+//! Programs that are asked about a source's stream: run to their end, and what they have written is passed on.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use tokio::sync::oneshot;
+
+use crate::base::ChildExit;
+use crate::engine::{CoreCommand, CoreId, Ticket};
+use crate::source::profile::ffprobe;
+
+use super::capture::{Capture, Captured, Limits};
+use crate::control::outbox::Outbox;
+
+/// Probes at the same time. Full: the asker is told that nothing was learnt.
+const PROBES_MAX: usize = 16;
+/// A description of every stream of a large multiplex is a tenth of this.
+const OUTPUT_BYTES_MAX: usize = 1024 * 1024;
+
+type Name = (CoreId, Ticket);
+
+/// The probes that run.
+pub(in crate::control) struct Probes {
+    capture: Capture,
+    outbox: Rc<Outbox>,
+    /// Each one's leave to go on: it ends when this is dropped.
+    running: RefCell<BTreeMap<Name, oneshot::Sender<()>>>,
+}
+
+impl Probes {
+    /// `trampoline` is this program's own binary.
+    pub(in crate::control) fn new(trampoline: PathBuf, outbox: Rc<Outbox>) -> Self {
+        Self { capture: Capture::new(trampoline), outbox, running: RefCell::default() }
+    }
+
+    /// Starts a probe and tells the core what it has written, unless it is stopped.
+    pub(in crate::control) fn start(
+        self: &Rc<Self>,
+        name: Name,
+        program: OsString,
+        arguments: Vec<OsString>,
+    ) {
+        if self.running.borrow().len() >= PROBES_MAX {
+            return self.answer(name, Err("too many probes run".to_owned()));
+        }
+        let (leave, stopped) = oneshot::channel();
+        self.running.borrow_mut().insert(name, leave);
+        let probes = Rc::clone(self);
+        tokio_uring::spawn(async move {
+            tokio::select! {
+                captured = probes.run(&program, &arguments) => {
+                    probes.running.borrow_mut().remove(&name);
+                    probes.answer(name, captured);
+                }
+                _stopped = stopped => {}
+            }
+        });
+    }
+
+    /// Ends a probe, if there is one of that name.
+    pub(in crate::control) fn stop(&self, name: Name) {
+        self.running.borrow_mut().remove(&name);
+    }
+
+    /// Ends all; nothing is started any more.
+    pub(in crate::control) fn stop_all(&self) {
+        self.capture.stop();
+    }
+
+    /// Returns when nothing runs.
+    pub(in crate::control) async fn ended(&self) {
+        self.capture.ended().await;
+    }
+
+    async fn run(&self, program: &OsStr, arguments: &[OsString]) -> Result<Captured, String> {
+        let limits = Limits { time: ffprobe::TIMEOUT, output_bytes: OUTPUT_BYTES_MAX };
+        self.capture.run(program, arguments, limits).await
+    }
+
+    fn answer(&self, (core, ticket): Name, captured: Result<Captured, String>) {
+        let (exit, stdout, stderr) = match captured {
+            Ok(Captured { exit, stdout: Ok(stdout), stderr }) => (exit, stdout, stderr),
+            Ok(Captured { exit, stdout: Err(error), .. }) => (exit, Vec::new(), error.to_string()),
+            // As a shell says that there was nothing to run.
+            Err(reason) => (Some(ChildExit::Code(127)), Vec::new(), reason),
+        };
+        self.outbox.send(core, CoreCommand::Probed { ticket, exit, stdout, stderr });
+    }
+}

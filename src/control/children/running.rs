@@ -1,0 +1,220 @@
+//! Child processes whose standard output is a stream: started from control's own thread (the kernel ties a
+//! child's life to the thread that forked it), each in a process group of its own, watched until it is reaped.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{Child, ExitStatus};
+use std::rc::Rc;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use tokio::sync::{oneshot, watch};
+use tokio::time::{sleep, timeout};
+
+use crate::base::{ChildExit, Clock};
+use crate::engine::{ChildOwner, CoreCommand, CoreId, Ticket};
+
+use super::said::{Passthrough, Said};
+use super::spawn::{Spawned, spawn};
+use super::stderr_tail::StderrTail;
+use crate::control::outbox::Outbox;
+use crate::control::params::Params;
+
+/// Children at the same time. Full: the start fails with that reason.
+const CHILDREN_MAX: usize = 512;
+/// From SIGTERM to SIGKILL.
+const STOP_GRACE: Duration = Duration::from_millis(500);
+/// How long standard error may stay open after the child has ended: a process outside the child's group may
+/// hold it for ever.
+const STDERR_DRAIN_TIMEOUT: Duration = Duration::from_millis(200);
+
+type Name = (CoreId, Ticket);
+
+/// A child that runs.
+struct Watched {
+    process: Child,
+    stderr: StderrTail,
+    ended: oneshot::Receiver<()>,
+    /// Where what it says goes, if that is logged.
+    said: Option<(log::Level, Said)>,
+}
+
+/// The children that run.
+pub(in crate::control) struct Children {
+    trampoline: PathBuf,
+    passthrough: Option<Passthrough>,
+    clock: Clock,
+    outbox: Rc<Outbox>,
+    /// Each child's order to stop.
+    running: RefCell<BTreeMap<Name, watch::Sender<bool>>>,
+    count: watch::Sender<usize>,
+}
+
+impl Children {
+    pub(in crate::control) fn new(params: &Params, outbox: Rc<Outbox>, clock: Clock) -> Self {
+        let (trampoline, passthrough) = (params.trampoline.clone(), params.passthrough);
+        Self {
+            trampoline,
+            passthrough,
+            clock,
+            outbox,
+            running: RefCell::default(),
+            count: watch::Sender::new(0),
+        }
+    }
+
+    /// Starts a child and tells the core how that went. Its end is told exactly once.
+    pub(in crate::control) fn start(
+        self: &Rc<Self>,
+        name: Name,
+        program: &OsStr,
+        arguments: &[OsString],
+        owner: ChildOwner,
+    ) {
+        let (core, ticket) = name;
+        let result = match self.try_start(program, arguments, name) {
+            Ok((spawned, stop)) => {
+                let Spawned { process, stdout, stderr, ended } = spawned;
+                let watcher = Rc::clone(self);
+                let said =
+                    self.passthrough.map(|passthrough| (passthrough.level, Said::new(owner, passthrough)));
+                let child = Watched { process, stderr, ended, said };
+                tokio_uring::spawn(async move {
+                    watcher.watch(name, child, stop).await;
+                });
+                Ok(stdout)
+            }
+            Err(text) => Err(text),
+        };
+        self.outbox.send(core, CoreCommand::ChildStarted { ticket, result });
+    }
+
+    fn try_start(
+        &self,
+        program: &OsStr,
+        arguments: &[OsString],
+        name: Name,
+    ) -> Result<(Spawned, watch::Receiver<bool>), String> {
+        let failed = |reason: &str| format!("start {}: {reason}", program.to_string_lossy());
+        let mut running = self.running.borrow_mut();
+        if running.len() >= CHILDREN_MAX {
+            return Err(failed("too many children run"));
+        }
+        if running.contains_key(&name) {
+            return Err(failed("the ticket is in use"));
+        }
+        let spawned = spawn(&self.trampoline, program, arguments)?;
+        let (stop, stopped) = watch::channel(false);
+        running.insert(name, stop);
+        self.count.send_replace(running.len());
+        Ok((spawned, stopped))
+    }
+
+    /// Stops a child. One that has ended, or is being stopped, is left alone.
+    pub(in crate::control) fn stop(&self, name: Name) {
+        if let Some(stop) = self.running.borrow().get(&name) {
+            stop.send_replace(true);
+        }
+    }
+
+    /// Stops every child.
+    pub(in crate::control) fn stop_all(&self) {
+        for stop in self.running.borrow().values() {
+            stop.send_replace(true);
+        }
+    }
+
+    /// Returns when no child is left.
+    pub(in crate::control) async fn all_ended(&self) {
+        // The sender lives in `self`, so waiting cannot fail.
+        let mut count = self.count.subscribe();
+        let _none_left = count.wait_for(|count| *count == 0).await;
+    }
+
+    /// One child, from its start to its end.
+    async fn watch(&self, name: Name, child: Watched, mut stop: watch::Receiver<bool>) {
+        let Watched { mut process, mut stderr, ended, mut said } = child;
+        let clock = self.clock;
+        let mut hear = |bytes: &[u8]| {
+            if let Some((level, said)) = &mut said {
+                said.push(clock.now(), bytes, |line| log::log!(*level, "{line}"));
+            }
+        };
+        let group = Pid::from_raw(i32::try_from(process.id()).expect("process numbers are small"));
+        let escalation = async {
+            if stop.wait_for(|stop| *stop).await.is_ok() {
+                signal_group(group, Signal::SIGTERM);
+                sleep(STOP_GRACE).await;
+                signal_group(group, Signal::SIGKILL);
+            }
+            std::future::pending::<()>().await;
+        };
+        let read_and_watch = async {
+            stderr.read_to_end(&mut hear).await;
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            _ended = ended => {}
+            () = escalation => {}
+            () = read_and_watch => {}
+        }
+        // The child is a zombie: its number, and with it the group's, cannot be anybody else's yet.
+        signal_group(group, Signal::SIGKILL);
+        let exit = exit_of(process.wait());
+        let _elapsed = timeout(STDERR_DRAIN_TIMEOUT, stderr.read_to_end(&mut hear)).await;
+        if let Some((level, said)) = &mut said {
+            said.end(clock.now(), |line| log::log!(*level, "{line}"));
+        }
+        let stderr_tail = stderr.text();
+        let mut running = self.running.borrow_mut();
+        running.remove(&name);
+        let (core, ticket) = name;
+        self.outbox.send(core, CoreCommand::ChildEnded { ticket, exit, stderr_tail });
+        self.count.send_replace(running.len());
+    }
+}
+
+/// A group that is gone needs no signal.
+pub(in crate::control) fn signal_group(group: Pid, signal: Signal) {
+    if let Err(errno) = killpg(group, signal)
+        && errno != nix::errno::Errno::ESRCH
+    {
+        log::warn!("send {signal} to the process group {group}: {errno}");
+    }
+}
+
+pub(in crate::control) fn exit_of(status: std::io::Result<ExitStatus>) -> ChildExit {
+    match status {
+        Ok(status) => match (status.code(), status.signal()) {
+            (Some(code), _) => ChildExit::Code(code),
+            (None, Some(signal)) => ChildExit::Signal(signal),
+            (None, None) => ChildExit::Code(-1),
+        },
+        Err(error) => {
+            // Only when whoever started us ignores the ends of children, which is inherited.
+            log::error!("how a child ended is unknown: {error}");
+            ChildExit::Code(-1)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exit_is_a_code_or_a_signal() {
+        for (raw, exit) in [
+            (0, ChildExit::Code(0)),
+            (3 << 8, ChildExit::Code(3)),
+            (9, ChildExit::Signal(9)),
+            (15, ChildExit::Signal(15)),
+        ] {
+            assert_eq!(exit_of(Ok(ExitStatus::from_raw(raw))), exit);
+        }
+    }
+}

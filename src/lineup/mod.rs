@@ -1,0 +1,10 @@
+//! What is offered: channels, their sources, and what was last known of each source. One shape of each, from the database
+//! to the status document.
+
+mod channels;
+mod health;
+mod profile;
+
+pub use channels::{Channel, ChannelId, Lineup, Source, SourceId};
+pub use health::{Health, cooldown_after};
+pub use profile::StoredProfile;

@@ -1,0 +1,41 @@
+//! One unbroken timeline out of many sources: everything a session's viewers get is one transport stream, with one set
+//! of PIDs, counters that break only where it is said, and times that never step back.
+//!
+//! ```text
+//! run: packets ─▶ Splice::restamp ─▶ packets, as many, in the same place
+//!                  routes   which PID is what in this run
+//!                  Tracks   which PID carries what in this session
+//!                  Tables   PAT and PMT as they leave
+//!                  Lanes    what is added to PTS and DTS
+//!                  Clock    what is added to the PCR
+//!                  Counters the last counter that left on each PID
+//! ```
+//!
+//! The first run of a session passes as it is, as far as it is sound. A later run begins with a boundary: PAT, PMT and
+//! the clock, each with the discontinuity indicator.
+
+mod cadence;
+mod clock;
+mod counters;
+mod edit;
+mod holdback;
+mod lanes;
+mod lead;
+mod outlook;
+mod packets;
+mod programme;
+mod report;
+mod routes;
+mod session;
+mod source;
+mod stamps;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod timing;
+mod tracks;
+
+pub use holdback::{HELD_BYTES_MAX, HELD_BYTES_USUAL, Holdback};
+pub use lead::{ClockBefore, Lead};
+pub use report::{BoundaryReport, SpliceCounts};
+pub use session::{Run, RunKind, Splice};
