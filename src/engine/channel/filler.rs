@@ -14,7 +14,7 @@ use crate::splice::{Lead, Run, RunKind, Splice};
 const REST: Duration = Duration::from_millis(45);
 
 /// What viewers get while there is no source.
-pub(super) struct Filling {
+pub(super) struct FillerRun {
     filler: Filler,
     /// The slate whose run has begun in the splice.
     begun: Option<Arc<Slate>>,
@@ -26,7 +26,7 @@ pub(super) struct Filling {
     rests_until: Option<Instant>,
 }
 
-impl Filling {
+impl FillerRun {
     pub(super) const fn new(filler: Filler) -> Self {
         Self { filler, begun: None, is_paused: false, unwritten: Vec::new(), rests_until: None }
     }

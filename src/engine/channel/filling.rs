@@ -15,7 +15,7 @@ use crate::session::Event;
 use crate::source::profile::Profile;
 
 use super::Channel;
-use super::filler::{Filling, keepalive_snapshot};
+use super::filler::{FillerRun, keepalive_snapshot};
 
 impl Channel {
     /// From now on viewers get filler.
@@ -23,7 +23,7 @@ impl Channel {
         let Some(params) = cx.params.filler.as_ref().map(|params| params.filler) else { return };
         let bitrate = self.stream.map(|stream| stream.bitrate_bps).filter(|rate| *rate > 0);
         let totals = self.keepalive.take().map(|report| report.totals).unwrap_or_default();
-        let filling = Filling::new(Filler::start(cx.now, params, self.slate.clone(), bitrate, totals));
+        let filling = FillerRun::new(Filler::start(cx.now, params, self.slate.clone(), bitrate, totals));
         let cycle = u64::from(self.machine.record().recovery_cycle);
         log::info!("{}", events::keepalive_started(self.about(), cycle, filling.mode()));
         self.filling = Some(filling);

@@ -39,7 +39,7 @@ use crate::source::cutover::CutoverWarning;
 use crate::source::profile::{BitrateMeter, Profile};
 use crate::splice::Splice;
 
-use filler::Filling;
+use filler::FillerRun;
 use probing::StreamProbe;
 
 pub(crate) use record::Audience;
@@ -63,7 +63,7 @@ pub(crate) struct Channel {
     /// Makes one timeline of all that viewers get.
     splice: Splice,
     /// What viewers get while there is no source.
-    filling: Option<Filling>,
+    filling: Option<FillerRun>,
     /// What the last filler came to.
     keepalive: Option<FillerReport>,
     transition: TransitionSnapshot,
@@ -88,12 +88,12 @@ pub(crate) struct Channel {
     /// The last source that did not start was this server itself.
     met_itself: bool,
     cutover_warning: CutoverWarning,
-    written: Written,
+    written: Tally,
 }
 
 /// What a channel has written of its sources.
 #[derive(Default)]
-struct Written {
+struct Tally {
     bytes: u64,
     commits: u64,
     last_at: Option<Instant>,
@@ -136,7 +136,7 @@ impl Channel {
             error: None,
             met_itself: false,
             cutover_warning: CutoverWarning::default(),
-            written: Written::default(),
+            written: Tally::default(),
         };
         channel.renew_via(cx);
         (channel, actions)
@@ -207,7 +207,7 @@ impl Channel {
             self.machine.next_deadline(),
             self.feed.unmarked_since().map(|since| since + cx.params.egress.delay),
             self.upstream.next_deadline(),
-            self.filling.as_ref().and_then(Filling::next_deadline),
+            self.filling.as_ref().and_then(FillerRun::next_deadline),
             self.stream_probe.next_deadline(),
         ];
         cx.timers.arm(cx.now, Timer::Channel(self.me), deadlines.into_iter().flatten().min());

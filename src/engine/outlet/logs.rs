@@ -8,8 +8,8 @@ use crate::session::history::CloseReason;
 use super::{Outlet, Viewer, ViewerKey};
 
 impl Viewer {
-    const fn named(&self) -> events::Viewer {
-        events::Viewer { subscriber_id: self.number, client_addr: self.peer }
+    const fn named(&self) -> events::ViewerName {
+        events::ViewerName { subscriber_id: self.number, client_addr: self.peer }
     }
 }
 

@@ -32,7 +32,6 @@ use super::attempt::{Attempt, Awaited};
 use super::ingest::Ingest;
 use super::own;
 use super::run::{Came, Io, SourceRun};
-use super::staging::Staging;
 
 /// An owner's sources, one at a time.
 pub(crate) struct Upstream {
@@ -51,7 +50,7 @@ pub(crate) struct Upstream {
 enum Slot {
     Idle,
     /// The attempt has yet to begin.
-    Awaited(Awaited),
+    Awaited(Box<Awaited>),
     Run(Box<SourceRun>),
 }
 
@@ -247,7 +246,7 @@ impl Upstream {
         opening: Opening,
     ) -> Option<Happened> {
         if cx.children.is_one_ending(self.owner, &attempt.source) {
-            self.slot = Slot::Awaited(Awaited::new(attempt, opening, cx.now));
+            self.slot = Slot::Awaited(Box::new(Awaited::new(attempt, opening, cx.now)));
             return None;
         }
         self.open_now(cx, attempt, opening)
@@ -372,8 +371,7 @@ impl Upstream {
                     }
                 }
                 Step::Fill(inlet) => {
-                    let memory = self.run_mut().and_then(SourceRun::staging_mut).map(Staging::room);
-                    let Some(memory) = memory else { return None };
+                    let memory = self.run_mut()?.staging_mut()?.room();
                     if self.fill(cx, inlet, Lent::Heap(memory)).is_err() {
                         return None;
                     }
