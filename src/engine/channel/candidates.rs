@@ -52,6 +52,7 @@ impl<'a> Candidates<'a> {
             last_fail_at: health.last_fail_at,
             priority: source.priority,
             provider_free_at: self.providers.free_at(self.now, &provider),
+            release: self.providers.release(self.now, &provider),
             provider,
         }
     }

@@ -39,6 +39,7 @@ impl Channel {
                 SessionEvent::SourceFailed {
                     // Told apart for the viewer: nothing came at all, or something came and was no picture.
                     silent: came && matches!(error.kind(), Kind::Timeout | Kind::NoEntryPoint),
+                    hung_up: error.is_hang_up(),
                     reason: error.reason(),
                     status: error.status_code(),
                     retry_after: error.retry_after(),

@@ -177,6 +177,7 @@ impl Channel {
             }
             Action::Finish => self.finish(cx, readers),
             Action::ArmProvider { scope, retry_after } => cx.providers.arm(cx.now, &scope, retry_after),
+            Action::AwaitRelease { scope, until } => cx.providers.await_release(cx.now, &scope, until),
             Action::ClearProvider { scope, since } => cx.providers.clear(&scope, since),
             Action::RecordFailure { id, reason, persist } => {
                 if persist {

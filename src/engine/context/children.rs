@@ -43,9 +43,15 @@ impl Children {
         self.by_ticket.get(&ticket).map(|child| (child.owner, child.run))
     }
 
-    /// It is no more, or has never been.
+    /// It has never been.
     pub(crate) fn remove(&mut self, ticket: Ticket) -> Option<(SourceOwner, u32)> {
         self.by_ticket.remove(&ticket).map(|child| (child.owner, child.run))
+    }
+
+    /// It is no more. Gives the provider that has got its connection back, if the end was asked for.
+    pub(crate) fn ended(&mut self, ticket: Ticket) -> Option<(SourceOwner, u32, Option<ProviderScope>)> {
+        let child = self.by_ticket.remove(&ticket)?;
+        Some((child.owner, child.run, child.stop_asked_at.map(|_asked| child.provider)))
     }
 
     /// True when there are none.

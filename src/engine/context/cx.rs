@@ -107,7 +107,8 @@ impl<D: CoreDriver> Cx<D> {
             post: Post::default(),
             sends: SendQueue::default(),
             children: Children::default(),
-            tuners: (id == CoreId(0)).then(|| Pool::new(params.tuners, params.preempt_settle_delay)),
+            tuners: (id == CoreId(0))
+                .then(|| Pool::new(params.tuners, params.preempt_settle_delay, params.tune_wait)),
             params,
             control,
             cores,

@@ -62,7 +62,10 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                 }
             }
             CoreCommand::ChildEnded { ticket, exit, stderr_tail } => {
-                let Some((owner, run)) = cx.children.remove(ticket) else { return };
+                let Some((owner, run, given_up)) = cx.children.ended(ticket) else { return };
+                if let Some(provider) = given_up {
+                    cx.providers.gave_up(cx.now, &provider);
+                }
                 self.open_all_awaited();
                 match owner {
                     SourceOwner::Channel(at) => {

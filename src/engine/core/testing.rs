@@ -97,6 +97,7 @@ pub(crate) fn params() -> Params {
         cores: 1,
         tuners: 2,
         preempt_settle_delay: Duration::ZERO,
+        tune_wait: Duration::ZERO,
     }
 }
 

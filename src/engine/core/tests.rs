@@ -216,6 +216,7 @@ mod recovery_that_somebody_asks_for {
                 fails: 0,
                 last_fail_at: 0,
                 priority: 0,
+                release: None,
                 provider_free_at: None,
             }]
         }

@@ -16,6 +16,7 @@ use crate::engine::port::messages::ControlRequest;
 use crate::engine::report::events::About;
 use crate::lineup::{self, Source};
 use crate::ring::{Lent, WriteSpan};
+use crate::session::ProviderScope;
 use crate::source::body::Body;
 use crate::source::direct::{self, Client, Want};
 use crate::source::error::{Kind, SourceError};
@@ -342,6 +343,9 @@ impl Upstream {
     /// The source is not wanted any more. True when there was a run, whose bytes may be in the ring.
     pub(crate) fn stop<D: CoreDriver>(&mut self, cx: &mut Cx<D>) -> bool {
         let Slot::Run(run) = std::mem::replace(&mut self.slot, Slot::Idle) else { return false };
+        let source = &run.attempt().source;
+        let provider = ProviderScope::of(&source.url, source.id.0);
+        let was_read = run.ingest().bytes() > 0;
         let handle = match run.into_io() {
             Io::Direct { socket, .. } => socket,
             Io::Child { ticket, pipe, .. } => {
@@ -351,6 +355,10 @@ impl Upstream {
         };
         if let Some(handle) = handle {
             cx.driver.close(handle, Hangup::Finish);
+            // What was refused was not counted.
+            if was_read {
+                cx.providers.gave_up(cx.now, &provider);
+            }
         }
         true
     }
