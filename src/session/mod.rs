@@ -28,6 +28,7 @@ mod pass;
 mod penalty;
 mod provider;
 mod record;
+mod release;
 mod retry;
 mod search;
 mod selected;
@@ -39,6 +40,7 @@ pub use events::{Candidate, Event, Lost, Params, Sources, StallPolicy, TriggerEr
 pub use life::{Machine, State};
 pub use provider::{ProviderCooldowns, ProviderScope};
 pub use record::{Record, Status, Terminal};
+pub use release::{COUNTED_MAX, Release};
 
 #[cfg(test)]
 mod tests;

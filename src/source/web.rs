@@ -1,6 +1,8 @@
 //! What is read over HTTP(S): one response that goes on, or HLS, which is many.
 
-use crate::base::Instant;
+use std::net::SocketAddr;
+
+use crate::base::{Errno, Instant};
 use crate::http::{CookieJar, Url};
 use crate::source::direct::{Client, Want};
 use crate::source::error::SourceError;
@@ -36,6 +38,36 @@ impl Web {
         match self {
             Self::Stream(client) => Some(client),
             Self::Hls(upstream) => upstream.client_mut(),
+        }
+    }
+
+    /// The addresses of the host, or why there are none.
+    pub fn resolved(&mut self, now: Instant, addresses: Result<Vec<SocketAddr>, String>) {
+        if let Some(client) = self.client_mut() {
+            client.resolved(now, addresses);
+        }
+    }
+
+    /// The socket asked for is connected, or cannot be.
+    pub fn connected(&mut self, now: Instant, outcome: Result<(), Errno>) {
+        if let Some(client) = self.client_mut() {
+            client.connected(now, outcome);
+        }
+    }
+
+    /// The address asked for is not to be connected to.
+    pub fn refuse(&mut self, failure: SourceError) {
+        if let Some(client) = self.client_mut() {
+            client.refuse(failure);
+        }
+    }
+
+    /// What is to be sent.
+    #[must_use]
+    pub fn outgoing(&self) -> &[u8] {
+        match self {
+            Self::Stream(client) => client.outgoing(),
+            Self::Hls(upstream) => upstream.client().map_or(&[], Client::outgoing),
         }
     }
 
@@ -106,6 +138,20 @@ impl Web {
         match self {
             Self::Stream(client) => client.take_body(into),
             Self::Hls(upstream) => upstream.take_body(now, into),
+        }
+    }
+
+    /// The peer closed the connection.
+    pub fn closed(&mut self) {
+        if let Some(client) = self.client_mut() {
+            client.closed();
+        }
+    }
+
+    /// The connection broke.
+    pub fn lost(&mut self, errno: Errno) {
+        if let Some(client) = self.client_mut() {
+            client.lost(errno);
         }
     }
 

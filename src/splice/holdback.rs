@@ -133,6 +133,8 @@ struct Joint {
     /// What has come of it last for the first time.
     until: u64,
     began: Time,
+    /// Its first time.
+    at: Pts,
     /// The streams that have not come to it, one bit each.
     waits: u64,
 }
@@ -347,8 +349,8 @@ impl Holdback {
             let joint = self.joint.map_or(start, |joint| joint.from);
             self.releasable = self.releasable.max(start.min(joint));
         }
-        if turns {
-            self.turn(start, 1 << index);
+        if let Some(times) = times.filter(|_| turns) {
+            self.turn(start, 1 << index, times.decoding());
         }
     }
 
@@ -453,23 +455,26 @@ impl Holdback {
         self.joint = None;
     }
 
-    /// A stream, or the clock, has come to a new time base with what begins here.
-    fn turn(&mut self, start: u64, bit: u64) {
-        // One to which all have come is as good as over.
-        if let Some(joint) = self.joint.as_mut().filter(|joint| joint.waits != 0) {
-            if joint.waits & bit != 0 {
-                joint.waits &= !bit;
-                joint.until = start;
-            }
-            return;
-        }
+    /// A stream, or the clock, has come to a new time base with what begins here, at a time of its own.
+    fn turn(&mut self, start: u64, bit: u64, at: Pts) {
         let time = self.time;
         // One that the programme has just got is about to come.
         let goes_on = |lane: &Lane| time.since(lane.last) <= SILENT_AFTER;
         let others = (0..).zip(&self.lanes).filter(|(_, lane)| goes_on(lane));
         let clock = if self.awaits_clock() { CLOCK_BIT } else { 0 };
         let waits = others.fold(clock, |bits, (index, _)| bits | 1 << index) & !bit;
-        self.joint = Some(Joint { from: start, until: start, began: time, waits });
+        // One to which all have come is as good as over.
+        if let Some(joint) = self.joint.as_mut().filter(|joint| joint.waits != 0) {
+            if (at.since(joint.at) * 300).abs() > LEAD_TICKS_MAX {
+                // It ends before all have come to it: those come to the next one.
+                (joint.at, joint.waits, joint.until) = (at, waits, start);
+            } else if joint.waits & bit != 0 {
+                joint.waits &= !bit;
+                joint.until = start;
+            }
+            return;
+        }
+        self.joint = Some(Joint { from: start, until: start, began: time, at, waits });
     }
 
     /// Whether the clock is still to come to a time base that begins now. There may be none, and one that stands, or has stepped back
@@ -575,7 +580,7 @@ impl Holdback {
         };
         let goes_on = self.stands && ticks > 0 && self.lanes.iter().any(is_with);
         if turns && !goes_on {
-            self.turn(start, CLOCK_BIT);
+            self.turn(start, CLOCK_BIT, pcr.to_pts());
         }
         self.sampled = self.time;
         self.stands = ticks == 0;
@@ -883,6 +888,20 @@ mod tests {
             stream.packets[known..].iter().for_each(|packet| holdback.packet(packet));
             assert_eq!(holdback.releasable() / 188, expected, "{before:?}, new table: {table_is_new}");
         }
+    }
+
+    #[test]
+    fn a_time_base_that_ends_before_all_have_come_to_it_waits_with_the_next_one() {
+        let mut stream = Stream::default();
+        for (of, at) in [(VIDEO, 0), (AUDIO, 0), (AUDIO, 5000), (VIDEO, 9000), (VIDEO, 9001), (AUDIO, 9000)] {
+            frame(&mut stream, of, at);
+        }
+        frame(&mut stream, VIDEO, 9002);
+        let mut holdback = Holdback::new(false, HELD_BYTES_MAX);
+        let mut programme = programme(&[0x1B, 0x0F]);
+        programme.pmt.pcr_pid = Pid::new(VIDEO.pid);
+        holdback.set_programme(Some(&programme));
+        assert_eq!(released(&mut holdback, &stream), [1, 2, 2, 2, 2, 6, 7]);
     }
 
     /// Pictures and sound of 40 ms each, one packet each, with clock: `at` is when, in frames.

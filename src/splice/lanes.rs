@@ -39,6 +39,8 @@ const DATA_TICKS_MAX: i64 = 5_400_000;
 const DATA_NEAR_TICKS: i64 = 900_000;
 /// A filler's sound leaves at least this long before its time.
 const SOUND_LEAD_TICKS: i64 = 13_500;
+/// The run's own clock that came no longer ago than this, in ticks of 27 MHz, is where it would be if it had come now.
+const RECENT_TICKS_MAX: i64 = 3 * 13_500_000;
 /// A clock that left no longer ago than this says what time it is.
 const FRESH_TICKS_MAX: i64 = 9_000;
 /// How long sound lasts is guessed from its bytes: it may begin earlier than what came before it is thought to end by this, and by one
@@ -557,7 +559,10 @@ impl Lanes {
         if place != Place::Own || lane.came.is_none_or(|came| dts.since(came.dts) >= 0) {
             lane.came = Some(Written { dts, at: now });
         }
-        let source = moment.source.filter(|_| moment.stray.is_none());
+        // What comes after a silence is told apart from its clock by that of before.
+        let is_recent =
+            moment.source.zip(moment.came).is_some_and(|(at, came)| at.since(came) <= RECENT_TICKS_MAX);
+        let source = moment.source.filter(|_| is_recent && moment.stray.is_none());
         lane.lead = source.map(|pcr| dts.since(pcr.to_pts())).or(lane.lead);
         if lane.base != self.base || place == Place::Stray {
             return;
@@ -791,7 +796,7 @@ impl Lanes {
         let jump = lane.came.map(|came| begun.times.decoding().since(came.dts) - frame);
         let opening = Opening { pcr_pid: begun.pcr_pid, pcr: begun.clock().or(moment.stray), jump };
         let look = self.look(moment, tracks, Some((index, begun)), opening, begun.behind.packets());
-        let offset = look.histories.joint(now, &look.lead, look.written);
+        let offset = look.histories.joint(now, moment.came_at, &look.lead, look.written);
         let by_clock =
             || moment.clock.map(|clock| clock.due.plus(STRANGER_TICKS).since(begun.times.decoding()));
         let Some(offset) = offset.or_else(by_clock) else { return };
@@ -819,7 +824,7 @@ impl Lanes {
         if look.turns.iter().all(Option::is_none) || look.goes_on() {
             return;
         }
-        if let Some(offset) = look.histories.joint(moment.now, &look.lead, look.written) {
+        if let Some(offset) = look.histories.joint(moment.now, moment.came_at, &look.lead, look.written) {
             self.begin_base(moment.now, offset, &look);
         }
     }

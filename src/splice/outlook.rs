@@ -13,6 +13,8 @@ const HOLE_FRAMES_MAX: i64 = 4;
 /// The streams of a time base begin, and those of another end, no further apart than this together: a longer jump is the same for
 /// all of them, or nearly.
 pub(super) const APART_TICKS_MAX: i64 = 720_000;
+/// The clock of a time base is no further than this from where its streams begin.
+const CLOCK_APART_TICKS_MAX: i64 = 900_000;
 /// A clock that advances by more than this from one sample to the next has jumped.
 const CLOCK_TICKS_MAX: i64 = 90_000;
 
@@ -176,7 +178,10 @@ impl Outlook {
                     Some(_) | None => !(0..=CLOCK_TICKS_MAX).contains(&step),
                 };
                 if turns {
-                    self.lead.pcr = Some(pcr);
+                    // It may be that of another one behind it, where the clock comes rarely.
+                    let lead = opened.at.since(pcr.to_pts());
+                    self.lead.pcr = Some(pcr)
+                        .filter(|_| (-CLOCK_APART_TICKS_MAX..=CLOCK_APART_TICKS_MAX).contains(&lead));
                     clock_ended = true;
                 } else {
                     came = Some(pcr);
@@ -248,6 +253,28 @@ mod tests {
             let times = PesTimes { pts: came.plus(step), dts: None };
             let opened = Opened { at: came.plus(jump.unwrap_or(-90_000)), jump };
             assert_eq!(stream.turns(times, opened), Some(expected), "{step} {jump:?} {is_frame_known}");
+        }
+    }
+
+    #[test]
+    fn the_clock_of_a_time_base_is_near_where_its_streams_begin() {
+        let base = Pts::from_ticks(9_000_000);
+        // The first clock behind the joint: how much earlier than the time base begins, and whether it is of that.
+        for (earlier, is_its_own) in
+            [(50_000, true), (-20_000, true), (300_000_000, false), (-2_000_000, false)]
+        {
+            let mut stream = crate::ts::testing::Stream::default();
+            let pcr = Some(Pcr::from_ticks(base.plus(-earlier).ticks() * 300));
+            stream.push(
+                crate::ts::testing::Fields { pid: 0x1FE, pcr, ..crate::ts::testing::Fields::NONE },
+                &[],
+            );
+            let mut look = Outlook::new(Lead::default(), 0, Histories::default());
+            let clock = RunClock { pid: Pid::new(0x1FE), came: Some(Pcr::from_ticks(0)), written: None };
+            let opened = Opened { at: base, jump: Some(8_900_000) };
+            let packets = stream.packets.iter().filter_map(|bytes| Packet::parse(bytes).ok());
+            look.look(Instant::START, &mut [], clock, opened, packets, 0);
+            assert_eq!(look.lead.pcr, pcr.filter(|_| is_its_own), "{earlier}");
         }
     }
 }

@@ -192,6 +192,12 @@ impl House {
         inside.filter_map(|file| file.place.first().map(String::as_str)).collect()
     }
 
+    /// The rooms of a module.
+    pub(crate) fn rooms(&self, module: &str) -> BTreeSet<&str> {
+        let inside = self.files.iter().filter(|file| file.place.len() > 1 && file.place[0] == module);
+        inside.map(|file| file.place[1].as_str()).collect()
+    }
+
     /// The file that a path of another file leads to.
     fn resolve(&self, from: &[String], path: &[String], depth: u32) -> Option<usize> {
         let mut at = from.to_vec();
@@ -292,7 +298,7 @@ impl House {
         let mut found = Vec::new();
         for file in &self.files {
             let top = file.place.first().cloned().unwrap_or_default();
-            for name in inherent_impls(&file.code) {
+            for (name, _) in inherent_impls(&file.code) {
                 let Some(homes) = homes.get(&(top.clone(), name.clone())) else {
                     found.push(format!("{}: impl {name}", file.path));
                     continue;
@@ -324,17 +330,31 @@ impl House {
             .collect()
     }
 
-    /// Fields that more than their own file may change: of structs in `path`, or of all files that begin with it.
-    pub(crate) fn open_fields(&self, path: &str) -> Vec<String> {
+    /// Fields of types with state that others than their owner may change. A type has state when a method of its own changes it
+    /// (`&mut self`); any other is plain data, and there is nothing in it to be guarded.
+    pub(crate) fn open_state(&self) -> Vec<String> {
+        let mut with_state = BTreeSet::new();
+        for file in &self.files {
+            for (name, body) in inherent_impls(&file.code) {
+                if body.contains("&mut self") {
+                    with_state.insert((file.place.first(), name));
+                }
+            }
+        }
+        let of = |file: &File| {
+            let is_state = |name: &String| with_state.contains(&(file.place.first(), name.clone()));
+            let open = fields(&file.code).into_iter().filter(|(_, scope, _)| !matches!(*scope, "" | "pub"));
+            let open = open.filter(|(owner, ..)| is_state(owner));
+            open.map(|(owner, _, field)| format!("{}: {owner}.{field}", file.path)).collect::<Vec<_>>()
+        };
+        self.files.iter().flat_map(of).collect()
+    }
+
+    /// All fields that more than their own file may read, if not everybody.
+    pub(crate) fn open_fields(&self, path: &str) -> usize {
         let files = self.files.iter().filter(|file| file.path.starts_with(path));
-        files
-            .flat_map(|file| {
-                let fields = fields(&file.code)
-                    .into_iter()
-                    .filter(|(_, scope, _)| !scope.is_empty() && *scope != "pub");
-                fields.map(|(owner, _, field)| format!("{}: {owner}.{field}", file.path))
-            })
-            .collect()
+        let is_open = |(_, scope, _): &(String, &str, String)| !matches!(*scope, "" | "pub");
+        files.map(|file| fields(&file.code).iter().filter(|field| is_open(field)).count()).sum()
     }
 
     /// The fields of a struct with the scope each is open to; nothing is private, `pub` is everywhere.
@@ -350,13 +370,15 @@ impl House {
             if file.place.first().is_none_or(|first| first != "engine") || file.place.len() < 2 {
                 return None;
             }
-            rooms.iter().position(|names| names.contains(&file.place[1].as_str()))
+            let room = file.place[1].as_str();
+            rooms.iter().position(|names| names.contains(&room))
         };
         let mut found = Vec::new();
         for (index, imports) in self.imports.iter().enumerate() {
             for imported in imports {
                 if let (Some(from), Some(to)) = (floor(index), floor(*imported))
-                    && to < from
+                    && (to < from
+                        || to == from && self.files[index].place[1] != self.files[*imported].place[1])
                 {
                     found.push(format!("{} imports {}", self.files[index].path, self.files[*imported].path));
                 }
@@ -411,8 +433,8 @@ fn definitions(code: &str) -> Vec<(String, String)> {
     found
 }
 
-/// The types of a file's `impl` blocks that are not of a trait.
-fn inherent_impls(code: &str) -> Vec<String> {
+/// The types of a file's `impl` blocks that are not of a trait, with what stands in them. What a macro makes is left out.
+fn inherent_impls(code: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut lines = code.lines();
     while let Some(line) = lines.next() {
@@ -420,14 +442,21 @@ fn inherent_impls(code: &str) -> Vec<String> {
         if rest.starts_with(is_word) {
             continue;
         }
+        let closes = format!("{}}}", &line[..line.len() - line.trim_start().len()]);
         let mut header = rest.to_owned();
         while !header.contains('{') {
             let Some(more) = lines.next() else { break };
             header.push(' ');
             header.push_str(more);
         }
+        let is_whole = header.trim_end().ends_with('}');
         let header = header.split('{').next().unwrap_or_default().trim().to_owned();
         let header = header.split(" where ").next().unwrap_or_default().to_owned();
+        let body = if is_whole {
+            String::new()
+        } else {
+            lines.by_ref().take_while(|line| *line != closes).collect()
+        };
         if header.contains(" for ") {
             continue;
         }
@@ -446,9 +475,10 @@ fn inherent_impls(code: &str) -> Vec<String> {
             header.as_str()
         };
         let path = after.trim().split('<').next().unwrap_or_default();
-        found.extend(
-            path.rsplit("::").next().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()),
-        );
+        let name = path.rsplit("::").next().unwrap_or_default().trim();
+        if !name.is_empty() && name.chars().all(is_word) {
+            found.push((name.to_owned(), body));
+        }
     }
     found
 }

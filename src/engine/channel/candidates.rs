@@ -3,24 +3,35 @@
 use std::time::Duration;
 
 use crate::base::Instant;
+use crate::engine::context::cx::{CoreDriver, Cx};
 use crate::health::{Book, Ranked, order};
 use crate::lineup::{Channel, ChannelId, Source, SourceId};
 use crate::session::{self, Candidate};
 use crate::session::{ProviderCooldowns, ProviderScope};
 
 /// What is known of a channel's sources at this moment.
-pub(crate) struct Candidates<'a> {
-    pub(crate) channel: &'a Channel,
-    pub(crate) health: &'a Book<SourceId, ChannelId>,
-    pub(crate) providers: &'a ProviderCooldowns,
-    pub(crate) now: Instant,
+pub(super) struct Candidates<'a> {
+    channel: &'a Channel,
+    health: &'a Book<SourceId, ChannelId>,
+    providers: &'a ProviderCooldowns,
+    now: Instant,
     /// The same in seconds since 1970.
-    pub(crate) wall: u64,
+    wall: u64,
     /// What [`session::Sources::failover_settle`] answers.
-    pub(crate) settle: Duration,
+    settle: Duration,
 }
 
-impl Candidates<'_> {
+impl<'a> Candidates<'a> {
+    pub(super) fn of<D: CoreDriver>(cx: &'a Cx<D>, channel: &'a Channel) -> Self {
+        Candidates {
+            channel,
+            health: cx.health.book(),
+            providers: &cx.providers,
+            now: cx.now,
+            wall: cx.health.wall_at(cx.now),
+            settle: cx.failover_settle(),
+        }
+    }
     /// When a time of the wall clock will be; `None` when it has been.
     fn instant(&self, wall: u64) -> Option<Instant> {
         (wall > self.wall).then(|| self.now + Duration::from_secs(wall - self.wall))
@@ -41,6 +52,7 @@ impl Candidates<'_> {
             last_fail_at: health.last_fail_at,
             priority: source.priority,
             provider_free_at: self.providers.free_at(self.now, &provider),
+            release: self.providers.release(self.now, &provider),
             provider,
         }
     }

@@ -1,68 +1,39 @@
-//! What sessions learn of their sources' streams: from the packets, and from ffprobe where those do not tell.
+//! What is learnt of a source's stream: from the packets, and from ffprobe where those do not tell.
+
+use std::time::Duration;
 
 use crate::base::{ChildExit, Instant};
-use crate::health::Book;
-use crate::lineup::{ChannelId, Source, SourceId, StoredProfile};
-use crate::ring::Lent;
-use crate::session;
+use crate::engine::context::cx::{CoreDriver, Cx, Question};
+use crate::engine::context::health::Known;
+use crate::engine::port::ids::Ticket;
+use crate::engine::port::messages::{ControlRequest, TunerMessage};
+use crate::lineup::StoredProfile;
 use crate::session::history::Profile as HistoryProfile;
 use crate::source::Opening;
-use crate::source::profile::{Profile, Schedule, StreamProfile, Timing, ffprobe, needs_ffprobe};
-use crate::uring::Driver;
+use crate::source::profile::{Profile, StreamProfile, ffprobe, needs_ffprobe};
 
-use crate::engine::channel::live::{LiveSession, PROFILE_WAIT};
-use crate::engine::connection::client::SessionKey;
-use crate::engine::context::token::Token;
-use crate::engine::core::Core;
-use crate::engine::port::messages::{ControlRequest, SessionId, Ticket, TunerMessage};
+use super::Channel;
 
-/// A session's questions to ffprobe.
-pub(crate) struct Probing {
-    pub(super) schedule: Schedule,
-    /// The probe for which a place at the provider is asked for.
-    asked: Option<u64>,
-    /// The probe that runs.
-    question: Option<(Ticket, u64)>,
-}
+/// A stream that has not told its make-up after this long is taken for what is known by then.
+const PROFILE_WAIT: Duration = Duration::from_secs(5);
 
-impl Probing {
-    pub(crate) const fn new(params: session::Params) -> Self {
-        let timing = Timing {
-            patience: Timing::PATIENCE,
-            min_health: params.min_health,
-            stall_detect: params.stall_detect,
-        };
-        Self { schedule: Schedule::new(timing), asked: None, question: None }
-    }
-
-    pub(crate) const fn next_deadline(&self) -> Option<Instant> {
-        self.schedule.next_deadline()
-    }
-}
-
-impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
-    /// What was learnt of selected sources' streams from their packets: kept, stored, and their slates made ready.
-    pub(crate) fn use_profiles(&mut self) {
-        let now = self.now;
-        let due: Vec<_> =
-            self.sessions.iter_mut().filter_map(|(key, live)| live.profile_due(now).then_some(key)).collect();
-        for session in due {
-            let Some(live) = self.sessions.get_mut(session) else { continue };
-            let Some(run) = &mut live.source else { continue };
-            run.profile_used = true;
-            let known = StreamProfile::from(&run.ingest.scanner.profile());
+impl Channel {
+    /// What was learnt of the selected source's stream from its packets: kept, stored, and its slate made ready.
+    pub(crate) fn use_profile<D: CoreDriver>(&mut self, cx: &mut Cx<D>) {
+        let Some(run) = self.upstream.run_mut() else { return };
+        if run.take_profile_due(cx.now, PROFILE_WAIT) {
+            let known = StreamProfile::from(&run.ingest().scanner().profile());
             if !known.is_empty() {
-                self.learn_profile(session, known);
+                self.learn_profile(cx, known);
             }
         }
     }
 
     /// What is known of the selected source's stream from now on.
-    fn learn_profile(&mut self, session: SessionKey, known: StreamProfile) {
-        let Some(live) = self.sessions.get_mut(session) else { return };
-        let Some(run) = &live.source else { return };
-        let (source, channel) = (run.attempt.source.id, live.channel.id);
-        live.history.update(|facts| {
+    fn learn_profile<D: CoreDriver>(&mut self, cx: &mut Cx<D>, known: StreamProfile) {
+        let Some(run) = self.upstream.run() else { return };
+        let source = run.attempt().source.id;
+        self.history.update(|facts| {
             facts.profile = HistoryProfile {
                 resolution: (known.width, known.height),
                 frame_rate: known.fps,
@@ -71,7 +42,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                 bitrate_bps: known.bitrate_bps,
             };
         });
-        live.stream = Some(Profile::from(&known));
+        self.stream = Some(Profile::from(&known));
         let stored = StoredProfile {
             width: known.width,
             height: known.height,
@@ -81,126 +52,92 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             bitrate_bps: known.bitrate_bps,
             probed_at: 0,
         };
-        self.health_looked(source, channel, Some(session), stored);
-        self.ask_for_slate(session);
+        let listing = self.feed.listing();
+        let known = Known { lineup: &cx.lineup, channel: listing.id, used: Some(listing) };
+        cx.health.looked(cx.now, &known, source, stored);
+        self.ask_for_slate(cx);
     }
 
     /// A source is selected: ffprobe is asked about it in a while, if that turns out to be needed.
-    pub(crate) fn schedule_probe(&mut self, session: SessionKey) {
-        let now = self.now;
-        let Some(live) = self.sessions.get_mut(session) else { return };
-        let Some(run) = &live.source else { return };
-        if !matches!(run.opening, Opening::Ffmpeg(_)) {
+    pub(super) fn schedule_probe(&mut self, now: Instant) {
+        let Some(run) = self.upstream.run() else { return };
+        if !matches!(run.opening(), Opening::Ffmpeg(_)) {
             return;
         }
-        let is_known = live.history.current().is_some_and(|window| {
+        let is_known = self.history.current().is_some_and(|window| {
             let (width, height) = window.source.profile.resolution;
             width > 0 && height > 0
         });
-        let source = &run.attempt.source;
-        let in_recovery = run.attempt.in_recovery;
-        live.probing.schedule.select(now, source.id.0, &source.url, in_recovery, is_known);
+        let attempt = run.attempt();
+        let (source, in_recovery) = (&attempt.source, attempt.in_recovery);
+        self.stream_probe.select(now, source.id.0, &source.url, in_recovery, is_known);
     }
 
     /// The time for a probe may have come.
-    pub(crate) fn ask_ffprobe_if_due(&mut self, session: SessionKey) {
-        let now = self.now;
-        let Some(live) = self.sessions.get_mut(session) else { return };
-        let Some(number) = live.probing.schedule.start(now) else { return };
-        let Some(run) = &live.source else { return };
+    pub(super) fn ask_ffprobe_if_due<D: CoreDriver>(&mut self, cx: &mut Cx<D>) {
+        let Some(number) = self.stream_probe.start(cx.now) else { return };
+        let Some(run) = self.upstream.run() else { return };
         // Whether there is a place at the provider is known elsewhere, and asked for only when it matters.
-        if !needs_ffprobe(&run.ingest.scanner.profile(), run.opening, true) {
-            live.probing.schedule.finish(number);
+        if !needs_ffprobe(&run.ingest().scanner().profile(), run.opening(), true) {
+            self.stream_probe.finish(number);
             return;
         }
-        live.probing.asked = Some(number);
-        let id = live.id;
-        self.tell_tuners(TunerMessage::IsRoom { core: self.id, session: id });
+        self.stream_probe.ask_for_room(number);
+        cx.post.tell_tuners(TunerMessage::IsRoom { core: cx.id, session: self.id() });
     }
 
     /// Whether a connection more takes nothing from a viewer.
-    pub(crate) fn on_room(&mut self, session: SessionId, is_room: bool) {
-        let Some(&key) = self.by_id.get(&session) else { return };
-        let Some(live) = self.sessions.get_mut(key) else { return };
-        let Some(number) = live.probing.asked.take() else { return };
-        let Some(run) = &live.source else { return };
-        let arguments = ffprobe::arguments(
-            &run.attempt.address,
-            &self.params.sources.ffmpeg.user_agent,
-            &run.attempt.source.headers,
-        );
+    pub(crate) fn on_room<D: CoreDriver>(&mut self, cx: &mut Cx<D>, is_room: bool) {
+        let Some(number) = self.stream_probe.take_asked() else { return };
+        let Some(run) = self.upstream.run() else { return };
+        let attempt = run.attempt();
+        let user_agent = &cx.params.sources.ffmpeg.user_agent;
+        let arguments = ffprobe::arguments(&attempt.address, user_agent, &attempt.source.headers);
         let (true, Ok(arguments)) = (is_room, arguments) else {
-            live.probing.schedule.finish(number);
+            self.stream_probe.finish(number);
             return;
         };
-        let program = self.params.sources.ffprobe_path.clone();
+        let program = cx.params.sources.ffprobe_path.clone();
         let arguments = arguments.into_iter().map(std::ffi::OsString::from).collect();
-        let ticket = self.ticket();
-        let core = self.id;
-        let is_asked =
-            self.control.request(ControlRequest::Probe { core, ticket, program, arguments }).is_ok();
-        self.counters.queue_full += u64::from(!is_asked);
-        let Some(live) = self.sessions.get_mut(key) else { return };
-        if is_asked {
-            live.probing.question = Some((ticket, number));
-        } else {
-            live.probing.schedule.finish(number);
+        let request = |core, ticket| ControlRequest::Probe { core, ticket, program, arguments };
+        match cx.ask(Question::Stream(self.me), request) {
+            Some(ticket) => self.stream_probe.runs(ticket, number),
+            None => {
+                self.stream_probe.finish(number);
+            }
         }
     }
 
     /// The answer of ffprobe, or how it ended without one.
-    pub(crate) fn on_probed(&mut self, ticket: Ticket, exit: Option<ChildExit>, stdout: &[u8], stderr: &str) {
-        let is_asker = |live: &LiveSession| live.probing.question.is_some_and(|(asked, _)| asked == ticket);
-        let Some((session, live)) = self.sessions.iter_mut().find(|(_, live)| is_asker(live)) else { return };
-        let Some((_, number)) = live.probing.question.take() else { return };
-        if !live.probing.schedule.finish(number) {
+    pub(crate) fn on_probed<D: CoreDriver>(
+        &mut self,
+        cx: &mut Cx<D>,
+        ticket: Ticket,
+        exit: Option<ChildExit>,
+        stdout: &[u8],
+        stderr: &str,
+    ) {
+        let Some(number) = self.stream_probe.take_answered(ticket) else { return };
+        if !self.stream_probe.finish(number) {
             return;
         }
-        let Some(run) = &live.source else { return };
+        let Some(run) = self.upstream.run() else { return };
         match ffprobe::outcome(exit, stdout, stderr.as_bytes()) {
             Ok(probed) => {
-                let known = StreamProfile::from(&run.ingest.scanner.profile()).filled_from(&probed);
-                self.learn_profile(session, known);
+                let known = StreamProfile::from(&run.ingest().scanner().profile()).filled_from(&probed);
+                self.learn_profile(cx, known);
             }
             Err(error) => {
-                let line = live.about().line("shared session stream profile probe failed");
-                log::debug!("{}", line.field("source_id", run.attempt.source.id.0).field("error", error));
+                let line = self.about().line("shared session stream profile probe failed");
+                log::debug!("{}", line.field("source_id", run.attempt().source.id.0).field("error", error));
             }
         }
     }
 
-    /// The source is no longer the session's: nothing is asked about it any more.
-    pub(crate) fn cancel_probe(&mut self, session: SessionKey) {
-        let Some(live) = self.sessions.get_mut(session) else { return };
-        live.probing.schedule.cancel();
-        live.probing.asked = None;
-        let Some((ticket, _)) = live.probing.question.take() else { return };
-        if self.control.request(ControlRequest::StopChild { core: self.id, ticket }).is_err() {
-            // It ends by itself before long.
-            self.counters.queue_full += 1;
+    /// Nothing is asked about the source any more.
+    pub(super) fn cancel_probe<D: CoreDriver>(&mut self, cx: &mut Cx<D>) {
+        if let Some(ticket) = self.stream_probe.cancel() {
+            cx.withdraw(ticket);
         }
-    }
-}
-
-impl LiveSession {
-    /// True once enough is known of the selected source's stream, or nothing more is waited for.
-    fn profile_due(&self, now: Instant) -> bool {
-        let Some(run) = &self.source else { return false };
-        let Some(selected_at) = run.selected_at else { return false };
-        !run.profile_used && (run.ingest.scanner.is_complete() || now - selected_at >= PROFILE_WAIT)
-    }
-}
-
-/// What was known of a source's stream before: by this core, else by the database.
-pub(crate) fn stored_profile(book: &Book<SourceId, ChannelId>, source: &Source) -> StreamProfile {
-    let stored = book.profile(source.id).unwrap_or(&source.profile);
-    StreamProfile {
-        width: stored.width,
-        height: stored.height,
-        fps: stored.fps,
-        video_codec: stored.video_codec.clone(),
-        audio_codec: stored.audio_codec.clone(),
-        bitrate_bps: stored.bitrate_bps,
-        ..StreamProfile::default()
     }
 }

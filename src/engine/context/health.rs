@@ -1,36 +1,23 @@
-//! A core's book of its sources' health: fed by its sessions and probes, written by control in the background. No
+//! A core's book of its sources' health: fed by its channels and its prober, written by control in the background. No
 //! viewer ever waits for it.
 
-#[cfg(test)]
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::{Instant, WallTime};
-use crate::health::{Book, News, Ranked, order};
-#[cfg(test)]
-use crate::health::{Counts, Totals};
-#[cfg(test)]
-use crate::lineup::Health;
-use crate::lineup::{Channel, ChannelId, Lineup, Source, SourceId, StoredProfile};
-use crate::ring::Lent;
-use crate::uring::Driver;
-
-use crate::engine::connection::client::SessionKey;
-use crate::engine::context::token::Token;
-use crate::engine::core::Core;
-use crate::engine::port::messages::{ControlRequest, CoreId};
-use crate::engine::port::placement::home;
+use crate::health::{Batch, Book, Counts, News, Ranked, order};
+use crate::lineup::StoredProfile;
+use crate::lineup::{Channel, ChannelId, Lineup, Source, SourceId};
+use crate::source::profile::StreamProfile;
 
 /// How often the wall clock is looked at: it may be set while the program runs.
 const WALL_INTERVAL: Duration = Duration::from_secs(1);
 /// A clock that shows less than this, the beginning of 2025, has not been set yet: it says nothing about what is
 /// stored.
-const CLOCK_IS_SET: u64 = 1_735_689_600;
+pub(crate) const CLOCK_IS_SET: u64 = 1_735_689_600;
 
 /// What a core keeps for its book.
 pub(crate) struct CoreHealth {
-    pub(crate) book: Book<SourceId, ChannelId>,
+    book: Book<SourceId, ChannelId>,
     /// The wall time at an instant; without a clock, seconds since the start.
     wall: (Instant, WallTime),
     ending: Ending,
@@ -80,200 +67,185 @@ impl CoreHealth {
     pub(crate) fn is_over(&self) -> bool {
         self.book.is_settled() || matches!(self.ending, Ending::Over)
     }
-}
 
-impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
-    /// A source of a channel that lives here has failed. The session helps to find a source that the lineup does not
-    /// offer any more.
-    pub(crate) fn health_failed(
-        &mut self,
-        source: SourceId,
-        channel: ChannelId,
-        session: Option<SessionKey>,
-        reason: &str,
-    ) {
-        if self.learn(source, channel, session) {
-            let wall = self.health.wall_at(self.now);
-            self.health.book.fail(self.now, wall, source, reason);
+    /// What is known of sources.
+    pub(crate) const fn book(&self) -> &Book<SourceId, ChannelId> {
+        &self.book
+    }
+
+    /// A source of a channel that lives here has failed. Whoever has used it helps to find a source that the lineup does not offer
+    /// any more.
+    pub(crate) fn failed(&mut self, now: Instant, known: &Known<'_>, source: SourceId, reason: &str) {
+        if self.learn(now, known, source) {
+            let wall = self.wall_at(now);
+            self.book.fail(now, wall, source, reason);
         }
     }
 
     /// A source of a channel that lives here has streamed well for long enough.
-    pub(crate) fn health_ok(&mut self, source: SourceId, channel: ChannelId, session: Option<SessionKey>) {
-        if self.learn(source, channel, session) {
-            let wall = self.health.wall_at(self.now);
-            self.health.book.ok(self.now, wall, source);
+    pub(crate) fn succeeded(&mut self, now: Instant, known: &Known<'_>, source: SourceId) {
+        if self.learn(now, known, source) {
+            let wall = self.wall_at(now);
+            self.book.ok(now, wall, source);
         }
     }
 
     /// A source's stream has been looked at; a time of zero in the profile is now.
-    pub(crate) fn health_looked(
+    pub(crate) fn looked(
         &mut self,
+        now: Instant,
+        known: &Known<'_>,
         source: SourceId,
-        channel: ChannelId,
-        session: Option<SessionKey>,
         profile: StoredProfile,
     ) {
-        if self.learn(source, channel, session) {
-            let probed_at =
-                if profile.probed_at == 0 { self.health.wall_at(self.now) } else { profile.probed_at };
-            self.health.book.look(self.now, source, StoredProfile { probed_at, ..profile });
+        if self.learn(now, known, source) {
+            let probed_at = if profile.probed_at == 0 { self.wall_at(now) } else { profile.probed_at };
+            self.book.look(now, source, StoredProfile { probed_at, ..profile });
         }
-    }
-
-    /// What is known of a source: from this core's memory, else from the database.
-    #[cfg(test)]
-    pub(crate) fn health_of(&self, source: SourceId) -> Health {
-        let known = self.health.book.health(source);
-        known
-            .or_else(|| self.lineup.source(source).map(|(_, source)| &source.health))
-            .cloned()
-            .unwrap_or_default()
     }
 
     /// The places of a channel's sources in the order in which they are to be tried.
-    pub(crate) fn health_order(&self, channel: &Channel) -> Vec<Ranked<usize>> {
+    pub(crate) fn order(&self, now: Instant, channel: &Channel) -> Vec<Ranked<usize>> {
         let ranked = |(place, source): (usize, &Source)| {
-            let health = self.health.book.health(source.id).unwrap_or(&source.health).clone();
+            let health = self.book.health(source.id).unwrap_or(&source.health).clone();
             Ranked { source: place, id: source.id.0, priority: source.priority, health }
         };
         let mut ranked: Vec<_> = channel.sources.iter().enumerate().map(ranked).collect();
-        order(self.health.wall_at(self.now), &mut ranked);
+        order(self.wall_at(now), &mut ranked);
         ranked
     }
 
-    /// What has become of the events of a channel's sources since the start, where there were any.
-    #[cfg(test)]
-    pub(crate) fn health_counts(&self, channel: &Channel) -> BTreeMap<SourceId, Counts> {
-        let counts = |source: &Source| (source.id, self.health.book.counts(source.id));
-        channel.sources.iter().map(counts).filter(|(_, counts)| *counts != Counts::default()).collect()
-    }
-
-    /// What has become of the health that was to be stored.
-    #[cfg(test)]
-    pub(crate) const fn health_totals(&self) -> Totals {
-        self.health.book.totals()
+    /// What has become of the events of a source since the start.
+    pub(crate) fn counts(&self, source: SourceId) -> Counts {
+        self.book.counts(source)
     }
 
     /// Sees to it that the book knows the source.
-    fn learn(&mut self, source: SourceId, channel: ChannelId, session: Option<SessionKey>) -> bool {
-        if self.health.book.knows(source) {
+    fn learn(&mut self, now: Instant, known: &Known<'_>, source: SourceId) -> bool {
+        if self.book.knows(source) {
             return true;
         }
-        let in_channel = |channel: &Channel| -> Option<Source> {
-            channel.sources.iter().find(|other| other.id == source).cloned()
-        };
-        let offered = self.lineup.source(source).map(|(_, source)| source.clone());
-        let used = || self.sessions.get(session?).and_then(|live| in_channel(&live.channel));
-        let Some(row) = offered.or_else(used) else {
+        let channel = known.channel;
+        let Some(row) = known.row(source) else {
             log::debug!("source {source} of channel {channel} is not known any more; its health is not kept");
             return false;
         };
-        let wall = self.health.wall_at(self.now);
-        self.health.book.learn(self.now, wall, source, channel, &row.health, &row.profile);
+        let wall = self.wall_at(now);
+        self.book.learn(now, wall, source, channel, &row.health, &row.profile);
         true
     }
 
-    /// The channels have changed.
-    pub(crate) fn on_lineup(&mut self, lineup: Arc<Lineup>) {
-        self.lineup = lineup;
-        let lineup = &self.lineup;
-        self.health.book.retain(|source| lineup.source(source).is_some());
-        for (_, live) in self.sessions.iter_mut() {
-            // Sources that were added or taken away count from the next recovery on.
-            if let Some(channel) = lineup.channels().find(|channel| channel.id == live.channel.id) {
-                live.channel = Arc::clone(channel);
-            } else {
-                let gone = Channel { sources: Vec::new(), ..Channel::clone(&live.channel) };
-                live.channel = Arc::new(gone);
-            }
-        }
+    /// The channels have changed; those that live here are told apart by `is_here`.
+    pub(crate) fn relist(&mut self, now: Instant, lineup: &Lineup, is_here: impl Fn(ChannelId) -> bool) {
+        self.book.retain(|source| lineup.source(source).is_some());
         // What a clock that was wrong has stored would keep sources from being tried for years.
-        let wall = self.health.wall_at(self.now);
+        let wall = self.wall_at(now);
         if wall < CLOCK_IS_SET {
             return;
         }
-        for channel in lineup.channels().filter(|channel| home(channel.id, self.params.cores) == self.id) {
+        for channel in lineup.channels().filter(|channel| is_here(channel.id)) {
             for source in channel.sources.iter().filter(|source| source.health.is_ahead_of(wall)) {
-                let (health, profile) = (&source.health, &source.profile);
-                self.health.book.learn(self.now, wall, source.id, channel.id, health, profile);
+                self.book.learn(now, wall, source.id, channel.id, &source.health, &source.profile);
             }
         }
     }
 
     /// The operator has reset health in the database.
-    pub(crate) fn on_clear_health(&mut self, channel: Option<ChannelId>) {
-        self.health.book.clear(self.now, channel);
+    pub(crate) fn clear(&mut self, now: Instant, channel: Option<ChannelId>) {
+        self.book.clear(now, channel);
     }
 
     /// The store's answer to a batch.
-    pub(crate) fn on_health_persisted(&mut self, seq: u64, result: Result<Vec<SourceId>, String>) {
-        self.health.book.persisted(self.now, seq, result);
-        self.tell_health_news();
+    pub(crate) fn persisted(&mut self, now: Instant, seq: u64, result: Result<Vec<SourceId>, String>) {
+        self.book.persisted(now, seq, result);
     }
 
-    /// Hands over what is due, and ends when everything else has ended.
-    pub(crate) fn flush_health(&mut self) {
-        self.end_health();
-        if let Some(batch) = self.health.book.take_batch(self.now) {
-            let seq = batch.seq;
-            let request = ControlRequest::PersistHealth { core: self.id, seq, rows: batch.rows };
-            if self.control.request(request).is_err() {
-                self.counters.queue_full += 1;
-                self.health.book.refused(self.now, seq);
-            }
-        }
-        self.tell_health_news();
+    /// What is due to be stored.
+    pub(crate) fn take_batch(&mut self, now: Instant) -> Option<Batch<SourceId>> {
+        self.book.take_batch(now)
     }
 
-    /// The end of a drain: nothing can happen to a source any more, and what has is written now or never.
-    fn end_health(&mut self) {
-        let Some(deadline) = self.draining else { return };
-        if !self.is_empty() && self.now < deadline {
-            return;
-        }
-        if matches!(self.health.ending, Ending::NotYet) {
-            self.health.ending = if self.health.book.is_settled() {
+    /// Control had no room for a batch.
+    pub(crate) fn refused(&mut self, now: Instant, seq: u64) {
+        self.book.refused(now, seq);
+    }
+
+    /// Nothing can happen to a source any more, and what has is written now or never. Says what has become of it when that is
+    /// over.
+    pub(crate) fn end(&mut self, now: Instant, deadline: Instant, timeout: Duration) -> Option<Written> {
+        if matches!(self.ending, Ending::NotYet) {
+            self.ending = if self.book.is_settled() {
                 Ending::Over
             } else {
-                self.health.book.hurry(self.now);
-                let until = deadline.min(self.now + self.params.health_drain_timeout);
-                let written_before = self.health.book.totals().written;
-                Ending::Writing { since: self.now, until, written_before }
+                self.book.hurry(now);
+                let until = deadline.min(now + timeout);
+                Ending::Writing { since: now, until, written_before: self.book.totals().written }
             };
         }
-        let Ending::Writing { since, until, written_before } = self.health.ending else { return };
-        let timed_out = until <= self.now && !self.health.book.is_settled();
-        if timed_out || self.health.book.is_settled() {
-            let drained = self.health.book.totals().written - written_before;
-            let dropped = self.health.book.give_up();
-            log_end(self.id, drained, dropped, timed_out, self.now - since);
-            self.health.ending = Ending::Over;
+        let Ending::Writing { since, until, written_before } = self.ending else { return None };
+        let timed_out = until <= now && !self.book.is_settled();
+        if !timed_out && !self.book.is_settled() {
+            return None;
         }
+        let drained = self.book.totals().written - written_before;
+        let dropped = self.book.give_up();
+        self.ending = Ending::Over;
+        Some(Written { drained, dropped, timed_out, duration: now - since })
     }
 
-    fn tell_health_news(&mut self) {
-        match self.health.book.take_news() {
-            Some(News::Failing { reason }) => log::error!(
-                "core {}: the health of sources cannot be stored and is kept in memory only: {reason}",
-                self.id.0
-            ),
-            Some(News::WorksAgain) => {
-                log::info!("core {}: the health of sources is stored again", self.id.0);
-            }
-            None => {}
-        }
+    /// Whether health can be stored, when that has changed.
+    pub(crate) const fn take_news(&mut self) -> Option<News> {
+        self.book.take_news()
+    }
+
+    /// What has become of the health that was to be stored.
+    #[cfg(test)]
+    pub(crate) const fn totals(&self) -> crate::health::Totals {
+        self.book.totals()
+    }
+
+    /// The wall time at an instant, for tests.
+    #[cfg(test)]
+    pub(crate) const fn set_wall(&mut self, now: Instant, wall: WallTime) {
+        self.wall = (now, wall);
     }
 }
 
-fn log_end(core: CoreId, drained: u64, dropped: u64, timed_out: bool, duration: Duration) {
-    let level = if timed_out || dropped > 0 { log::Level::Warn } else { log::Level::Info };
-    log::log!(
-        level,
-        "msg=\"source health stored\" core={} drained={drained} dropped={dropped} timed_out={timed_out} duration={duration:?}",
-        core.0
-    );
+/// Where a source is looked up that the book does not know.
+pub(crate) struct Known<'a> {
+    pub(crate) lineup: &'a Lineup,
+    /// The source's channel.
+    pub(crate) channel: ChannelId,
+    /// The channel as whoever uses the source knows it.
+    pub(crate) used: Option<&'a Channel>,
 }
 
-#[cfg(test)]
-mod tests;
+impl Known<'_> {
+    fn row(&self, source: SourceId) -> Option<&Source> {
+        let in_channel = |channel: &Channel| channel.sources.iter().position(|other| other.id == source);
+        let offered = self.lineup.source(source).map(|(_, source)| source);
+        offered.or_else(|| self.used.and_then(|used| Some(&used.sources[in_channel(used)?])))
+    }
+}
+
+/// What has become of the last of the health that was to be stored.
+pub(crate) struct Written {
+    pub(crate) drained: u64,
+    pub(crate) dropped: u64,
+    pub(crate) timed_out: bool,
+    pub(crate) duration: Duration,
+}
+
+/// What was known of a source's stream before: by this core, else by the database.
+pub(crate) fn stored_profile(book: &Book<SourceId, ChannelId>, source: &Source) -> StreamProfile {
+    let stored = book.profile(source.id).unwrap_or(&source.profile);
+    StreamProfile {
+        width: stored.width,
+        height: stored.height,
+        fps: stored.fps,
+        video_codec: stored.video_codec.clone(),
+        audio_codec: stored.audio_codec.clone(),
+        bitrate_bps: stored.bitrate_bps,
+        ..StreamProfile::default()
+    }
+}

@@ -1,6 +1,30 @@
-//! What travels with an operation and comes back with its completion.
+//! What travels with an operation and comes back with its completion: the names of those whom it concerns.
 
-use crate::engine::connection::client::{ClientKey, SessionKey};
+/// A channel that is live on this core. Whoever is asked for by the name of one that is gone is not found.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct ChannelRef(pub(in crate::engine) u64);
+
+/// A connection that is not a viewer's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ConnectionRef(pub(in crate::engine) u64);
+
+/// A viewer of a channel's outlet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ViewerRef {
+    /// The channel.
+    pub(in crate::engine) channel: ChannelRef,
+    /// Its key within the outlet.
+    pub(in crate::engine) viewer: u64,
+}
+
+/// Who reads a source.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SourceOwner {
+    /// A channel.
+    Channel(ChannelRef),
+    /// The prober, which tries one source at a time; how many it had tried before this one.
+    Probe(u32),
+}
 
 /// What a core is told with a completion.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -10,17 +34,17 @@ pub enum Token {
     /// A listener, by its place in the list.
     Listener(u8),
     /// A request head arrives.
-    RequestHead(ClientKeyBits),
-    /// A client has gone.
-    Hangup(ClientKeyBits),
+    RequestHead(ConnectionRef),
     /// An error reply is out.
-    Reply(ClientKeyBits),
+    Reply(ConnectionRef),
+    /// A viewer has gone.
+    Hangup(ViewerRef),
     /// A viewer's send.
-    Send(ClientKeyBits),
+    Send(ViewerRef),
     /// A source's socket or pipe.
     Source {
-        /// The session.
-        session: SessionKeyBits,
+        /// Who reads it.
+        owner: SourceOwner,
         /// Which of its runs.
         run: u32,
         /// What was being done.
@@ -28,33 +52,8 @@ pub enum Token {
     },
 }
 
-/// A client's key as it travels with an operation.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ClientKeyBits(u64);
-/// A session's key as it travels with an operation.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct SessionKeyBits(u64);
-
-impl From<ClientKey> for ClientKeyBits {
-    fn from(key: ClientKey) -> Self {
-        Self(key.to_bits())
-    }
-}
-impl From<SessionKey> for SessionKeyBits {
-    fn from(key: SessionKey) -> Self {
-        Self(key.to_bits())
-    }
-}
-impl ClientKeyBits {
-    pub(crate) fn key(self) -> ClientKey {
-        ClientKey::from_bits(self.0)
-    }
-}
-impl SessionKeyBits {
-    pub(crate) fn key(self) -> SessionKey {
-        SessionKey::from_bits(self.0)
-    }
-}
+// One travels with every operation in flight.
+const _: () = assert!(size_of::<Token>() <= 24);
 
 /// What a source's operation was for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -65,6 +64,6 @@ pub enum SourceStep {
     Send,
     /// Receiving into memory of the client's own: the response head, or TLS records.
     ReceivePrivate,
-    /// Receiving or reading the stream into the ring.
+    /// Receiving or reading the stream.
     Fill,
 }

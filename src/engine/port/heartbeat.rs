@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::base::Instant;
 
-use crate::engine::port::messages::CoreId;
+use super::ids::CoreId;
 
 /// When each core's loop last came round.
 #[derive(Debug)]

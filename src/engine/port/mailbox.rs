@@ -8,7 +8,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::base::limits::MAILBOX_MESSAGES_MAX;
 
-use crate::engine::port::messages::CoreCommand;
+use super::messages::CoreCommand;
 
 /// The message came back: the core has [`MAILBOX_MESSAGES_MAX`] waiting, or is gone.
 pub struct MailboxFull<F = OwnedFd>(pub CoreCommand<F>);

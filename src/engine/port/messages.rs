@@ -12,20 +12,8 @@ use crate::health;
 use crate::lineup::{ChannelId, Lineup, SourceId};
 use crate::tuner::Kind;
 
-use crate::engine::channel::trigger::TriggerReply;
-use crate::engine::port::snapshot::CoreSnapshot;
-
-/// A core, counted from zero.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct CoreId(pub u8);
-
-/// Names a question of a core, so that its answer finds the asker. Never reused by a core.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Ticket(pub u64);
-
-/// A session, unique in the process, from 1.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct SessionId(pub u64);
+use super::ids::{CoreId, SessionId, Ticket};
+use super::snapshot::CoreSnapshot;
 
 /// A client's connection that moves to another thread with the bytes already read from it.
 #[derive(Debug)]
@@ -48,6 +36,20 @@ pub struct ChildOwner {
     /// The source it reads.
     pub source_id: i64,
 }
+
+/// Why a recovery is not begun.
+#[derive(thiserror::Error, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TriggerRefusal {
+    /// Nobody watches this channel, or there is no picture yet.
+    #[error("shared session not found")]
+    NotFound,
+    /// The session is being created, or recovers already.
+    #[error("shared session manual recovery is already pending")]
+    AlreadyPending,
+}
+
+/// The answer to a question for a recovery; runs on the core and must not block.
+pub type TriggerReply = Box<dyn FnOnce(Result<(), TriggerRefusal>) + Send>;
 
 /// What a core asks of control.
 #[derive(Debug)]

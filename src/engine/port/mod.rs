@@ -1,6 +1,7 @@
 //! What cores and control say to each other.
 
 pub(crate) mod heartbeat;
+pub(crate) mod ids;
 pub(crate) mod mailbox;
 pub(crate) mod messages;
 pub(crate) mod params;

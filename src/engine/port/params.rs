@@ -129,6 +129,8 @@ pub struct Params {
     pub tuners: u16,
     /// A tuner that was taken from its session, or that would make the pool full again, rests for this long.
     pub preempt_settle_delay: Duration,
+    /// How long a request waits for a tuner when none is free and nobody can be asked for one.
+    pub tune_wait: Duration,
     /// How long a core that has nothing else left waits for its sources' health to be stored.
     pub health_drain_timeout: Duration,
 }

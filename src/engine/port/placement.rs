@@ -2,7 +2,7 @@
 
 use crate::lineup::ChannelId;
 
-use crate::engine::port::messages::CoreId;
+use super::ids::CoreId;
 
 /// A channel's core: channels that follow each other in the database live on different cores, and every core
 /// finds the same answer without asking.

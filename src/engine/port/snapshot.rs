@@ -9,7 +9,7 @@ use crate::lineup::SourceId;
 use crate::session::history::{ClosedSnapshot, SessionRecord};
 use crate::tuner::pool::Kind;
 
-use crate::engine::port::messages::{CoreId, SessionId};
+use super::ids::{CoreId, SessionId};
 
 /// One viewer.
 #[derive(Clone, Debug)]

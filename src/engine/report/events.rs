@@ -59,7 +59,7 @@ pub(crate) struct About<'a> {
 
 /// The viewer an event is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Viewer {
+pub(crate) struct ViewerName {
     /// Its number.
     pub(crate) subscriber_id: u64,
     /// Its address.
@@ -75,7 +75,7 @@ impl About<'_> {
             .field("guide_number", self.guide_number)
     }
 
-    fn of_viewer(&self, message: &str, viewer: Viewer) -> Line {
+    fn of_viewer(&self, message: &str, viewer: ViewerName) -> Line {
         self.line(message)
             .field("subscriber_id", viewer.subscriber_id)
             .field("client_addr", viewer.client_addr)
@@ -98,7 +98,7 @@ pub(crate) fn session_ready(about: About<'_>, startup: Duration) -> Line {
 }
 
 /// A viewer belongs to a session.
-pub(crate) fn subscriber_connected(about: About<'_>, viewer: Viewer, subscribers: u64) -> Line {
+pub(crate) fn subscriber_connected(about: About<'_>, viewer: ViewerName, subscribers: u64) -> Line {
     about.of_viewer("shared session subscriber connected", viewer).field("subscribers", subscribers)
 }
 
@@ -110,7 +110,7 @@ pub(crate) fn entered_active_subscribers(about: About<'_>) -> Line {
 /// A viewer has gone.
 pub(crate) fn subscriber_disconnected(
     about: About<'_>,
-    viewer: Viewer,
+    viewer: ViewerName,
     reason: CloseReason,
     subscribers: u64,
     duration: Duration,
@@ -317,7 +317,7 @@ impl Lag {
 }
 
 /// A viewer that was too slow goes on further ahead.
-pub(crate) fn slow_skip(about: About<'_>, viewer: Viewer, lag: Lag, coalesced: u64) -> Line {
+pub(crate) fn slow_skip(about: About<'_>, viewer: ViewerName, lag: Lag, coalesced: u64) -> Line {
     lag.of(about.of_viewer("stream subscriber skipped forward due to lag", viewer))
         .unless_zero("slow_skip_logs_coalesced", coalesced)
 }
@@ -325,7 +325,7 @@ pub(crate) fn slow_skip(about: About<'_>, viewer: Viewer, lag: Lag, coalesced: u
 /// A viewer gets its first bytes.
 pub(crate) fn stream_started(
     about: About<'_>,
-    viewer: Viewer,
+    viewer: ViewerName,
     tuner: u16,
     producer: &str,
     subscribers: u64,
@@ -349,7 +349,7 @@ pub(crate) const fn stream_ended_level(reason: CloseReason, subscribers: u64) ->
 /// A viewer's stream has ended. `blocked` is how long its socket had taken nothing.
 pub(crate) fn stream_ended(
     about: About<'_>,
-    viewer: Viewer,
+    viewer: ViewerName,
     reason: CloseReason,
     duration: Duration,
     blocked: Duration,

@@ -1,3 +1,3 @@
-//! What a core tells: events as log lines.
+//! What a core tells in the log.
 
 pub(crate) mod events;

@@ -4,25 +4,14 @@ use std::time::Duration;
 
 use crate::base::Instant;
 use crate::base::limits::PACKET_BYTES;
-use crate::health::Event as ProbeEvent;
-use crate::ring::Lent;
-use crate::session::{Event as SessionEvent, State};
 use crate::source::body::Body;
 use crate::source::error::SourceError;
 use crate::source::pace::{self, Pacer};
 use crate::source::profile::ProfileScanner;
 use crate::source::sniff::Sniffer;
-use crate::source::startup::{Programme, Seen, Verdict};
-use crate::source::watch::{self, Watch};
-use crate::source::{Opening, Remux};
+use crate::source::startup::{Programme, Seen};
 use crate::splice::{ClockBefore, Holdback};
 use crate::ts::{self, Aligned, Aligner, Codec, EntryPoint, Grade, Inspector, MediaSeen};
-use crate::uring::Driver;
-
-use crate::engine::connection::client::SessionKey;
-use crate::engine::context::token::Token;
-use crate::engine::core::Core;
-use crate::engine::source::upstream::SourceRun;
 
 /// Between two bursts of a source nothing comes, and nothing is late: of a longer gap only this counts.
 const FLOW_GAP_MAX: Duration = Duration::from_millis(200);
@@ -31,19 +20,19 @@ const FLOW_GAP_MAX: Duration = Duration::from_millis(200);
 pub(crate) struct Ingest {
     /// Decides what the body is, until that is known. A child's output is never anything but a transport stream.
     sniffer: Option<Sniffer>,
-    pub(crate) aligner: Aligner,
+    aligner: Aligner,
     /// Sees the packets as the source sends them.
-    pub(crate) inspector: Inspector,
+    inspector: Inspector,
     /// Says when more of it is to be read.
-    pub(crate) pacer: Pacer,
+    pacer: Pacer,
     /// Learns what the stream is made of.
-    pub(crate) scanner: ProfileScanner,
+    scanner: ProfileScanner,
     /// Once viewers are shown the stream: what of it is whole.
     holdback: Option<Holdback>,
     /// When the first of it came.
     began: Option<Instant>,
     /// Bytes received.
-    pub(crate) bytes: u64,
+    bytes: u64,
     /// Bytes of the whole packets among them.
     aligned: u64,
     /// Bytes of these that viewers may have, or that were dropped before the start.
@@ -92,6 +81,36 @@ impl Ingest {
             unsuitable: None,
             list: None,
         }
+    }
+
+    /// What the source sends.
+    pub(crate) const fn inspector(&self) -> &Inspector {
+        &self.inspector
+    }
+
+    /// What has been learnt of what the stream is made of.
+    pub(crate) const fn scanner(&self) -> &ProfileScanner {
+        &self.scanner
+    }
+
+    /// Says when more of it is to be read.
+    pub(crate) const fn pacer(&mut self) -> &mut Pacer {
+        &mut self.pacer
+    }
+
+    /// How many bytes of it are to be read at once.
+    pub(crate) fn read_bytes(&self) -> usize {
+        self.pacer.room()
+    }
+
+    /// Bytes received.
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// When the first of it came.
+    pub(crate) const fn began(&self) -> Option<Instant> {
+        self.began
     }
 
     /// When the stream has ended before it was known what it is: why it cannot be used.
@@ -288,7 +307,8 @@ impl Ingest {
     }
 
     /// What is taken next has come now.
-    fn came(&mut self, now: Instant) {
+    pub(crate) fn came(&mut self, now: Instant) {
+        self.began.get_or_insert(now);
         let Some(holdback) = &mut self.holdback else { return };
         holdback.pass(self.came_at.replace(now).map_or(Duration::ZERO, |at| (now - at).min(FLOW_GAP_MAX)));
     }
@@ -310,7 +330,7 @@ impl Ingest {
     }
 
     /// The stream is one that a child puts into packets anew.
-    const fn doubt_ends(&mut self) {
+    pub(crate) const fn doubt_ends(&mut self) {
         if let Some(holdback) = &mut self.holdback {
             holdback.doubt_ends();
         }
@@ -349,7 +369,7 @@ impl Ingest {
         }
     }
 
-    fn seen(&self) -> Seen {
+    pub(crate) fn seen(&self) -> Seen {
         Seen {
             bytes: self.bytes,
             first_packet: (self.aligned > 0).then_some(0),
@@ -369,119 +389,6 @@ impl Ingest {
                 .filter(|(grade, _)| *grade > Grade::Sound || self.inspector.counts().video == 0),
             is_clear: self.inspector.is_clear(),
             is_scrambled: self.inspector.is_scrambled(),
-        }
-    }
-}
-
-impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
-    /// `count` bytes of the stream have come into the ring, behind the first `offset` pending ones; what lies behind
-    /// them is forgotten.
-    pub(crate) fn ingest(&mut self, session: SessionKey, offset: usize, count: usize) {
-        let now = self.now;
-        let Some(live) = self.sessions.get_mut(session) else { return };
-        let Some(SourceRun { ingest, .. }) = &mut live.source else { return };
-        live.stats.bytes_read += count as u64;
-        live.stats.last_byte_at = Some(now);
-        let held = usize::try_from(ingest.held()).expect("less than the ring");
-        let pending = &mut live.ring.pending()[..offset + count];
-        ingest.came(now);
-        let aligned = ingest.take(&mut pending[held..], offset - held);
-        let unsuitable = ingest.take_unsuitable();
-        live.release(now, held + aligned.packets_bytes, aligned.rest_bytes);
-        live.observe(now);
-        self.fit_ring(session);
-        if let Some(error) = unsuitable {
-            return self.source_failed(session, &error);
-        }
-        self.admit_late(session);
-        self.publish(session);
-    }
-
-    /// Bytes of a stream that is not shown yet have come.
-    pub(crate) fn ingest_staged(&mut self, session: SessionKey, count: usize) {
-        let now = self.now;
-        let Some(live) = self.sessions.get_mut(session) else { return };
-        let Some(SourceRun { ingest, staging: Some(staging), .. }) = &mut live.source else { return };
-        live.stats.bytes_read += count as u64;
-        live.stats.last_byte_at = Some(now);
-        ingest.began.get_or_insert(now);
-        ingest.came(now);
-        staging.look(ingest, count);
-        if let Some(error) = ingest.take_unsuitable() {
-            return self.source_failed(session, &error);
-        }
-        self.observe_startup(session);
-    }
-
-    /// Lets those in who came while the ring held no entry point.
-    pub(crate) fn admit_late(&mut self, session: SessionKey) {
-        let Some(live) = self.sessions.get(session) else { return };
-        let has_stream = matches!(live.machine.state(), State::Live | State::Recovering);
-        if has_stream && !live.waiting.is_empty() {
-            self.admit(session);
-        }
-    }
-
-    fn observe_startup(&mut self, session: SessionKey) {
-        let Some(source) = self.sessions.get_mut(session).and_then(|live| live.source.as_mut()) else {
-            return;
-        };
-        if source.selected_at.is_none() {
-            let verdict = source.startup.observe(self.now, source.ingest.seen());
-            self.on_verdict(session, verdict);
-        }
-    }
-
-    /// What the startup machine has decided.
-    pub(crate) fn on_verdict(&mut self, session: SessionKey, verdict: Verdict) {
-        match verdict {
-            Verdict::KeepGoing => {}
-            Verdict::Ready { from, .. } => self.source_ready(session, from),
-            Verdict::Failed(error) => self.source_failed(session, &error),
-        }
-    }
-
-    fn source_ready(&mut self, session: SessionKey, from: u64) {
-        if self.is_probe(session) {
-            return self.probe_event(ProbeEvent::Ready);
-        }
-        let clock_now = self.clock_now();
-        let Some(live) = self.sessions.get_mut(session) else { return };
-        let Some(source) = &mut live.source else { return };
-        source.selected_at = Some(self.now);
-        source.ingest.pacer.begin(clock_now);
-        let is_first = live.history.current().is_none();
-        if is_first {
-            self.backoff.record_success(self.now, live.channel.id);
-        }
-        if let Some(staging) = &mut source.staging {
-            staging.start_from(from, source.ingest.inspector.programme());
-            // Beside what is pending there is always room for those who read.
-            let held_bytes_max = live.ring.capacity() / 4;
-            let (position, clock) = (staging.position(), staging.clock_before());
-            source.ingest.start_from(position, clock, staging.packets(), is_first, held_bytes_max);
-            // A child that encodes has decoded what it was given, and what it writes is whole.
-            if source.opening == Opening::Ffmpeg(Remux::Copy) {
-                source.ingest.doubt_ends();
-            }
-        }
-        let watch = watch::Params { stall_detect: self.params.session.stall_detect, content: true };
-        let began = source.ingest.began.unwrap_or(self.now);
-        source.watch = Some(Watch::new(watch, self.now).after(source.ingest.media_before(), began));
-        self.note_selected(session, from);
-        self.schedule_probe(session);
-        self.session_event(session, SessionEvent::SourceReady);
-        self.drive(session);
-    }
-
-    /// Lets the viewers know that there is more, if it is time.
-    pub(crate) fn publish(&mut self, session: SessionKey) {
-        let Some(live) = self.sessions.get_mut(session) else { return };
-        if live.mark_committed(self.now, self.params.egress.bytes) {
-            self.wake_viewers(session);
-        }
-        if self.sessions.get(session).is_some_and(|live| live.unmarked_since == Some(self.now)) {
-            self.arm(session);
         }
     }
 }

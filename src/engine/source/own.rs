@@ -7,13 +7,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::base::sockets::is_of_this_host;
-use crate::http::{Url, Via};
-use crate::ring::Lent;
-use crate::uring::Driver;
+use crate::http::Url;
 
-use crate::engine::connection::client::{ClientKey, SessionKey};
-use crate::engine::context::token::Token;
-use crate::engine::core::Core;
 use crate::engine::port::params::Own;
 
 /// True when this server listens there.
@@ -27,37 +22,15 @@ pub(crate) fn is_own(own: &Own, address: SocketAddr) -> bool {
     })
 }
 
-impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
-    /// The address in a source's URL, when it is one and this server listens there.
-    pub(crate) fn own_address_in(&self, url: &str) -> Option<SocketAddr> {
-        let url = Url::parse(url).ok()?;
-        let ip: IpAddr = match url.host() {
-            "localhost" => IpAddr::from([127, 0, 0, 1]),
-            host => host.parse().ok()?,
-        };
-        let address = SocketAddr::new(ip, url.port_or_default());
-        is_own(&self.params.own, address).then_some(address)
-    }
-
-    /// The `Via` of requests for a session's sources.
-    pub(crate) fn via(&self, session: SessionKey) -> Option<String> {
-        let mut via = Via::default();
-        for (_, of_viewer) in self.sessions.get(session).iter().flat_map(|live| &live.restreamers) {
-            via.add_all(of_viewer);
-        }
-        via.sent_on_by(&self.params.own.name)
-    }
-
-    pub(crate) fn met_itself(&self, session: SessionKey) -> bool {
-        self.sessions.get(session).is_some_and(|live| live.met_itself)
-    }
-
-    /// A viewer has left that was sent by tunerds.
-    pub(crate) fn forget_restreamer(&mut self, session: SessionKey, client: ClientKey) {
-        if let Some(live) = self.sessions.get_mut(session) {
-            live.restreamers.retain(|(key, _)| *key != client);
-        }
-    }
+/// The address in a source's URL, when it is one and this server listens there.
+pub(crate) fn own_address_in(own: &Own, url: &str) -> Option<SocketAddr> {
+    let url = Url::parse(url).ok()?;
+    let ip: IpAddr = match url.host() {
+        "localhost" => IpAddr::from([127, 0, 0, 1]),
+        host => host.parse().ok()?,
+    };
+    let address = SocketAddr::new(ip, url.port_or_default());
+    is_own(own, address).then_some(address)
 }
 
 #[cfg(test)]

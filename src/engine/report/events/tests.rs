@@ -5,8 +5,8 @@ use crate::session::history::{Profile, SourceFacts, StartupFacts};
 const ABOUT: About<'_> = About { session_id: 7, channel_id: 42, guide_number: "101" };
 const NAME: &str = "session_id=7 channel_id=42 guide_number=101";
 
-fn viewer() -> Viewer {
-    Viewer { subscriber_id: 3, client_addr: SocketAddr::from(([192, 168, 1, 10], 40_001)) }
+fn viewer() -> ViewerName {
+    ViewerName { subscriber_id: 3, client_addr: SocketAddr::from(([192, 168, 1, 10], 40_001)) }
 }
 
 fn window() -> SourceWindow {

@@ -1,13 +1,13 @@
 //! A core in a simulated world, for tests of what it tells of itself.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::Instant;
 use crate::http::{CookieJar, RequestHeaders};
-use crate::lineup::{Channel, ChannelId, Lineup, Source, SourceId};
+use crate::lineup::Health;
+use crate::lineup::{Channel, ChannelId, Lineup, Source, SourceId, StoredProfile};
 use crate::ring::{Lent, Ring};
 use crate::session;
 use crate::session::history::Limits;
@@ -15,17 +15,16 @@ use crate::source;
 use crate::uring::sim::{Faults, SimDescriptor, SimDriver, World};
 use crate::uring::{Driver, Handle};
 
-use crate::engine::channel::live::LiveSession;
-use crate::engine::connection::client::{
-    Client, ClientKey, ClientState, Sending, SessionKey, Viewer, ZeroCopyState,
-};
-use crate::engine::context::token::Token;
-use crate::engine::core::{Core, Parts};
+use crate::engine::context::cx::Cx;
+use crate::engine::context::token::{ChannelRef, Token, ViewerRef};
+use crate::engine::port::ids::CoreId;
 use crate::engine::port::mailbox::Mailbox;
-use crate::engine::port::messages::{ControlPort, ControlRequest, CoreId, SessionId};
-use crate::engine::port::params::{Egress, Params, SlowPolicy, Sources, TuneBackoff, ZeroCopy};
+use crate::engine::port::messages::{ControlPort, ControlRequest};
+use crate::engine::port::params::{Egress, Own, Params, SlowPolicy, Sources, TuneBackoff, ZeroCopy};
 
-pub(super) type SimCore = Core<SimDriver<Token, Lent>>;
+use super::{Core, Parts};
+
+pub(crate) type SimCore = Core<SimDriver<Token, Lent>>;
 
 /// Nobody is there to be asked.
 struct Nobody;
@@ -40,7 +39,7 @@ impl ControlPort<SimDescriptor> for Nobody {
 }
 
 /// Everything that can be off is.
-pub(super) fn params() -> Params {
+pub(crate) fn params() -> Params {
     let second = Duration::from_secs(1);
     Params {
         session: session::Params {
@@ -69,10 +68,10 @@ pub(super) fn params() -> Params {
         sources: Sources {
             mode: source::Mode::Auto,
             direct: source::direct::Params {
-                headers: RequestHeaders::NONE,
-                cookies: CookieJar::default(),
                 user_agent: String::new(),
                 via: None,
+                headers: RequestHeaders::NONE,
+                cookies: CookieJar::default(),
                 connect_timeout: second,
                 header_timeout: second,
                 startup_timeout: second,
@@ -94,21 +93,22 @@ pub(super) fn params() -> Params {
             timeout: second,
             tune_delay: Duration::ZERO,
         },
-        own: crate::engine::port::params::Own::default(),
+        own: Own::default(),
         chunk_bytes: 65_536,
         cores: 1,
         tuners: 2,
         preempt_settle_delay: Duration::ZERO,
+        tune_wait: Duration::ZERO,
     }
 }
 
 /// The only core, and a descriptor that stands for every client.
-pub(super) fn core() -> (SimCore, Handle) {
+pub(crate) fn core() -> (SimCore, Handle) {
     core_in(&World::new(1, Faults::default()))
 }
 
 /// The same in a world of the test's own.
-pub(super) fn core_in(world: &World) -> (SimCore, Handle) {
+pub(crate) fn core_in(world: &World) -> (SimCore, Handle) {
     let (mailbox, reader) = Mailbox::new().unwrap();
     let parts = Parts {
         id: CoreId(0),
@@ -122,13 +122,19 @@ pub(super) fn core_in(world: &World) -> (SimCore, Handle) {
     };
     let mut core = Core::new(SimDriver::new(world), parts).unwrap();
     let (descriptor, _peer) = world.pipe();
-    let Ok(handle) = core.driver.adopt(descriptor) else { panic!("there is room") };
+    let Ok(handle) = core.cx.driver.adopt(descriptor) else { panic!("there is room") };
     (core, handle)
 }
 
-/// Adds a session that waits for its tuner.
-pub(super) fn add_session(core: &mut SimCore, channel: i64) -> SessionKey {
-    let channel = Arc::new(Channel {
+/// A context by itself, with nobody to be asked.
+pub(crate) fn context() -> Cx<SimDriver<Token, Lent>> {
+    let driver = SimDriver::new(&World::new(1, Faults::default()));
+    Cx::new(CoreId(0), params(), driver, Box::new(Nobody), Vec::new(), Arc::default())
+}
+
+/// A channel with one source.
+pub(crate) fn listing(channel: i64) -> Arc<Channel> {
+    Arc::new(Channel {
         id: ChannelId(channel),
         guide_number: channel.to_string(),
         name: "News One".to_owned(),
@@ -136,54 +142,43 @@ pub(super) fn add_session(core: &mut SimCore, channel: i64) -> SessionKey {
             id: SourceId(8),
             item_key: "src:8".to_owned(),
             url: "http://user:hunter2@host/8.ts?token=hunter2".to_owned(),
-            headers: RequestHeaders::NONE,
             program: None,
+            headers: RequestHeaders::NONE,
             priority: 0,
-            health: crate::lineup::Health::default(),
-            profile: crate::lineup::StoredProfile::default(),
+            health: Health::default(),
+            profile: StoredProfile::default(),
         }],
-    });
-    let ring = Ring::new(1 << 20).unwrap();
-    let id = SessionId(core.next_session + 1);
-    core.next_session += 1;
-    let (params, limits, now) = (core.params.session, core.params.history, core.now);
-    let (live, _asks_for_a_tuner) = LiveSession::new(id, Arc::clone(&channel), params, limits, ring, now);
-    let Ok(key) = core.sessions.insert(live) else { panic!("there is room") };
-    core.by_channel.insert(channel.id, key);
-    core.by_id.insert(id, key);
-    key
+    })
+}
+
+/// Adds a session that waits for its tuner.
+pub(super) fn add_session(core: &mut SimCore, channel: i64) -> ChannelRef {
+    let (id, ring) = (core.cx.session_id(), Ring::new(1 << 20).unwrap());
+    let (at, _asks_for_a_tuner) = core.stations.insert(&core.cx, id, &listing(channel), ring).unwrap();
+    at
 }
 
 /// Adds somebody who watches it.
-pub(super) fn add_viewer(core: &mut SimCore, session: SessionKey, handle: Handle) -> ClientKey {
-    let number = core.sessions.get_mut(session).unwrap().history.attach();
-    let now = core.now;
-    let promised = core.sessions.get_mut(session).unwrap().pace_line.promise(now, 0);
-    let viewer = Viewer {
-        session,
-        number,
-        position: 0,
-        preamble: Vec::new(),
-        sending: Sending::Nothing,
-        is_queued: false,
-        held: Vec::new(),
-        zero_copy: ZeroCopyState::Off,
-        progress_at: Instant::START,
-        joined_at: Instant::START,
-        promised,
-        excused_ms: 0,
-        until: None,
-        bytes_sent: number,
-        skip_wanted: false,
-    };
-    let peer = SocketAddr::from(([10, 0, 0, 1], 4000));
-    let client = Client { handle, peer, is_local: false, state: ClientState::Viewing(viewer) };
-    let Ok(key) = core.clients.insert(client) else { panic!("there is room") };
-    key
+pub(super) fn add_viewer(core: &mut SimCore, at: ChannelRef, handle: Handle) -> ViewerRef {
+    let now = core.cx.now;
+    let (channel, outlet) = core.stations.get_mut(at).unwrap();
+    let (viewer, promised) = outlet.add_viewer(channel.feed(), now, handle);
+    channel.promise(promised);
+    assert!(core.cx.take_place());
+    viewer
+}
+
+impl SimCore {
+    /// What is known of a source: from this core's memory, else from the database.
+    pub(super) fn health_of(&self, source: SourceId) -> Health {
+        let known = self.cx.health.book().health(source);
+        let stored = || self.cx.lineup.source(source).map(|(_, source)| &source.health);
+        known.or_else(stored).cloned().unwrap_or_default()
+    }
 }
 
 /// A channel without sources.
-pub(super) struct NoSources;
+pub(crate) struct NoSources;
 
 impl session::Sources for NoSources {
     fn candidates(&mut self) -> Vec<session::Candidate> {

@@ -1,12 +1,19 @@
-use std::sync::Mutex;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use super::*;
+use crate::base::{Instant, WallTime};
 use crate::engine::Parts;
+use crate::engine::context::health::{CLOCK_IS_SET, CoreHealth, Known};
+use crate::engine::core::testing::{SimCore, params};
+use crate::engine::port::ids::CoreId;
 use crate::engine::port::mailbox::Mailbox;
 use crate::engine::port::messages::{ControlPort, CoreCommand};
-use crate::engine::testing::{SimCore, params};
-use crate::health::Row;
+use crate::health::{Counts, Row};
 use crate::http::RequestHeaders;
+use crate::lineup::{Channel, ChannelId, Lineup, Source, SourceId};
+use crate::lineup::{Health, StoredProfile};
 use crate::uring::sim::{Faults, SimDescriptor, SimDriver, World};
 
 type Asked = Vec<(u64, Vec<Row<SourceId>>)>;
@@ -49,8 +56,8 @@ fn lineup() -> Arc<Lineup> {
             id: SourceId(id * 10 + 1),
             item_key: String::new(),
             url: "http://host/".to_owned(),
-            headers: RequestHeaders::NONE,
             program: None,
+            headers: RequestHeaders::NONE,
             priority: 0,
             health: Health { fail_count, ..Health::default() },
             profile: StoredProfile::default(),
@@ -76,7 +83,7 @@ impl Bench {
         };
         let core = Core::new(SimDriver::new(&world), parts).unwrap();
         let mut bench = Self { core, port, mailbox, now: Instant::from_millis(10_000) };
-        bench.core.health.read_wall(bench.now, |_| WallTime::from_unix_nanos(5_000_000_000_000));
+        bench.core.cx.health.read_wall(bench.now, |_| WallTime::from_unix_nanos(5_000_000_000_000));
         bench.pass(0);
         bench
     }
@@ -105,7 +112,15 @@ impl Bench {
     }
 
     fn fail(&mut self, source: i64) {
-        self.core.health_failed(SourceId(source), ChannelId(source / 10), None, "refused");
+        let cx = &mut self.core.cx;
+        let known = Known { lineup: &cx.lineup, channel: ChannelId(source / 10), used: None };
+        cx.health.failed(cx.now, &known, SourceId(source), "refused");
+    }
+
+    fn succeed(&mut self, source: i64, channel: i64) {
+        let cx = &mut self.core.cx;
+        let known = Known { lineup: &cx.lineup, channel: ChannelId(channel), used: None };
+        cx.health.succeeded(cx.now, &known, SourceId(source));
     }
 
     fn drain(&mut self) {
@@ -127,17 +142,17 @@ fn a_failure_counts_on_from_the_lineups_row_and_is_written_within_a_quarter_of_a
     let [(seq, rows)] = asked.as_slice() else { panic!("{asked:?}") };
     assert_eq!((rows[0].source, rows[0].health.as_ref()), (SourceId(11), Some(&health)));
     bench.tell(CoreCommand::HealthPersisted { seq: *seq, result: Ok(Vec::new()) });
-    bench.core.health_ok(SourceId(11), ChannelId(1), None);
+    bench.succeed(11, 1);
     let health = bench.core.health_of(SourceId(11));
     assert_eq!((health.fail_count, health.success_count), (0, 1));
-    assert_eq!((bench.core.health_totals().written, bench.core.health_totals().coalesced), (1, 0));
+    assert_eq!((bench.core.cx.health.totals().written, bench.core.cx.health.totals().coalesced), (1, 0));
 }
 
 #[test]
 fn a_core_sleeps_no_longer_than_until_health_is_due() {
     let mut bench = Bench::new();
     bench.fail(21);
-    assert_eq!(bench.core.health.next_deadline(), Some(bench.now + Duration::from_millis(250)));
+    assert_eq!(bench.core.cx.health.next_deadline(), Some(bench.now + Duration::from_millis(250)));
 }
 
 #[test]
@@ -150,14 +165,14 @@ fn a_full_queue_to_control_is_tried_again() {
     bench.port.0.lock().unwrap().0 = false;
     bench.pass(50);
     assert_eq!(bench.store_all(), 1);
-    assert_eq!(bench.core.health_totals().dropped, 0);
+    assert_eq!(bench.core.cx.health.totals().dropped, 0);
 }
 
 #[test]
 fn a_source_that_nobody_knows_is_not_made_up() {
     let mut bench = Bench::new();
     bench.fail(99);
-    bench.core.health_ok(SourceId(99), ChannelId(9), None);
+    bench.succeed(99, 9);
     bench.pass(1000);
     assert_eq!(bench.asked(), []);
     assert_eq!(bench.core.health_of(SourceId(99)), Health::default());
@@ -187,14 +202,16 @@ fn a_new_lineup_forgets_what_it_does_not_offer_and_changes_nothing_of_the_rest()
     bench.tell(CoreCommand::Lineup(lineup()));
     assert_eq!(bench.core.health_of(SourceId(11)).fail_count, 2, "memory is newer than any row");
     bench.tell(CoreCommand::Lineup(Arc::new(Lineup::default())));
-    assert!(!bench.core.health.book.knows(SourceId(11)));
+    assert!(!bench.core.cx.health.book().knows(SourceId(11)));
 }
 
 #[test]
 fn a_profile_without_a_time_is_of_now() {
     let mut bench = Bench::new();
     let profile = StoredProfile { width: 1920, ..StoredProfile::default() };
-    bench.core.health_looked(SourceId(11), ChannelId(1), None, profile);
+    let cx = &mut bench.core.cx;
+    let known = Known { lineup: &cx.lineup, channel: ChannelId(1), used: None };
+    cx.health.looked(cx.now, &known, SourceId(11), profile);
     bench.pass(2250);
     let asked = bench.asked();
     let profile = asked[0].1[0].profile.as_ref().unwrap();
@@ -209,7 +226,7 @@ fn a_drain_writes_at_once_and_ends_with_the_answer() {
     assert!(!bench.core.is_drained());
     assert_eq!(bench.store_all(), 1);
     assert!(bench.core.is_drained());
-    assert_eq!((bench.core.health_totals().written, bench.core.health_totals().dropped), (1, 0));
+    assert_eq!((bench.core.cx.health.totals().written, bench.core.cx.health.totals().dropped), (1, 0));
 }
 
 #[test]
@@ -222,7 +239,7 @@ fn a_drain_waits_for_a_slow_store_no_longer_than_it_may_and_counts_what_is_left(
     assert!(!bench.core.is_drained());
     bench.pass(1);
     assert!(bench.core.is_drained());
-    assert_eq!((bench.core.health_totals().written, bench.core.health_totals().dropped), (0, 2));
+    assert_eq!((bench.core.cx.health.totals().written, bench.core.cx.health.totals().dropped), (0, 2));
 }
 
 #[test]
@@ -247,13 +264,15 @@ fn candidates_are_ordered_by_memory_and_by_the_database_where_memory_has_nothing
     let mut both = (*one).clone();
     both.sources.extend(two.sources.iter().cloned());
     let places = |bench: &Bench| -> Vec<usize> {
-        bench.core.health_order(&both).iter().map(|ranked| ranked.source).collect()
+        bench.core.cx.health.order(bench.core.cx.now, &both).iter().map(|ranked| ranked.source).collect()
     };
     assert_eq!(places(&bench), [1, 0], "the first has failed once, says the database");
     bench.fail(21);
     bench.fail(21);
     assert_eq!(places(&bench), [0, 1], "the second has failed twice, says memory");
-    let counts = bench.core.health_counts(&both);
+    let counts = |source: &Source| (source.id, bench.core.cx.health.counts(source.id));
+    let counts = both.sources.iter().map(counts).filter(|(_, counts)| *counts != Counts::default());
+    let counts: BTreeMap<_, _> = counts.collect();
     let coalesced: Vec<_> = counts.iter().map(|(source, counts)| (source.0, counts.coalesced)).collect();
     assert_eq!(coalesced, [(21, 1)]);
 }
@@ -264,7 +283,7 @@ fn a_row_of_a_clock_that_was_wrong_is_set_right_with_the_lineup_once_the_clock_i
     let wrong = CLOCK_IS_SET + 2 * year;
     for (wall, expected) in [(CLOCK_IS_SET + year, CLOCK_IS_SET + year), (1000, wrong)] {
         let mut bench = Bench::new();
-        bench.core.health.wall = (bench.now, WallTime::from_unix_nanos(wall * 1_000_000_000));
+        bench.core.cx.health.set_wall(bench.now, WallTime::from_unix_nanos(wall * 1_000_000_000));
         let mut channel = (**lineup().find("1").unwrap()).clone();
         channel.sources[0].health =
             Health { fail_count: 1, last_fail_at: wrong, cooldown_until: wrong + 10, ..Health::default() };
