@@ -41,7 +41,8 @@ impl Web {
         }
     }
 
-    /// The addresses of the host, or why there are none.
+    /// The addresses of the host, or why there are none. Of this and what follows nothing is heard when the request was
+    /// given up meanwhile.
     pub fn resolved(&mut self, now: Instant, addresses: Result<Vec<SocketAddr>, String>) {
         if let Some(client) = self.client_mut() {
             client.resolved(now, addresses);
@@ -62,12 +63,17 @@ impl Web {
         }
     }
 
-    /// What is to be sent.
-    #[must_use]
-    pub fn outgoing(&self) -> &[u8] {
-        match self {
-            Self::Stream(client) => client.outgoing(),
-            Self::Hls(upstream) => upstream.client().map_or(&[], Client::outgoing),
+    /// The peer closed the connection.
+    pub fn closed(&mut self) {
+        if let Some(client) = self.client_mut() {
+            client.closed();
+        }
+    }
+
+    /// The connection broke.
+    pub fn lost(&mut self, errno: Errno) {
+        if let Some(client) = self.client_mut() {
+            client.lost(errno);
         }
     }
 
@@ -138,20 +144,6 @@ impl Web {
         match self {
             Self::Stream(client) => client.take_body(into),
             Self::Hls(upstream) => upstream.take_body(now, into),
-        }
-    }
-
-    /// The peer closed the connection.
-    pub fn closed(&mut self) {
-        if let Some(client) = self.client_mut() {
-            client.closed();
-        }
-    }
-
-    /// The connection broke.
-    pub fn lost(&mut self, errno: Errno) {
-        if let Some(client) = self.client_mut() {
-            client.lost(errno);
         }
     }
 

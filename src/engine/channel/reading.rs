@@ -138,10 +138,7 @@ impl Channel {
                 return None;
             }
             match self.upstream.step(cx, may_read) {
-                Step::Wait => {
-                    self.arm(cx);
-                    return None;
-                }
+                Step::Wait => return None,
                 Step::Again => {}
                 Step::Happened(happened) => return Some(self.on_happened(cx, happened)),
                 Step::Take => {

@@ -72,13 +72,6 @@ pub(super) enum Io {
     Child { ticket: Ticket, pipe: Option<Handle>, is_busy: bool, has_ended: bool },
 }
 
-impl Io {
-    /// What is read over HTTP(S), and has not been asked for yet.
-    pub(super) const fn over(web: Web) -> Self {
-        Self::Direct { web, socket: None, is_busy: false, spare: None }
-    }
-}
-
 /// What has been read of a run that is shown.
 pub(crate) enum Came {
     /// So many bytes of the stream, at the offset given.
@@ -334,7 +327,7 @@ impl SourceRun {
         memory: Option<Lent>,
     ) {
         let Io::Direct { web, spare, .. } = &mut self.io else { return };
-        // Without a request it was given up while this was on its way.
+        // Without one the request was given up while this was on its way.
         let Some(client) = web.client_mut() else { return };
         match (step, result, memory) {
             (SourceStep::Connect, result, _) => client.connected(now, result.map(drop)),

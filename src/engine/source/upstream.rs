@@ -284,15 +284,18 @@ impl Upstream {
         self.runs += 1;
         let run = self.runs;
         let io = match opening {
-            Opening::Direct => match Client::new(&attempt.address, direct, now) {
-                Ok(client) => Io::over(Web::Stream(Box::new(client))),
-                Err(error) => return self.stream_failed(cx, attempt, error),
-            },
-            Opening::Hls => {
-                // Channels that wait for the same provider do not come back to it all at once.
-                let seed = now.as_nanos() ^ attempt.source.id.0.unsigned_abs();
-                match hls::Upstream::new(&attempt.address, cx.params.sources.hls, direct, seed, now) {
-                    Ok(upstream) => Io::over(Web::Hls(Box::new(upstream))),
+            Opening::Direct | Opening::Hls => {
+                let web = if opening == Opening::Hls {
+                    // Channels that wait for the same provider do not come back to it all at once.
+                    let seed = now.as_nanos() ^ attempt.source.id.0.unsigned_abs();
+                    let upstream =
+                        hls::Upstream::new(&attempt.address, cx.params.sources.hls, direct, seed, now);
+                    upstream.map(|upstream| Web::Hls(Box::new(upstream)))
+                } else {
+                    Client::new(&attempt.address, direct, now).map(|client| Web::Stream(Box::new(client)))
+                };
+                match web {
+                    Ok(web) => Io::Direct { web, socket: None, is_busy: false, spare: None },
                     Err(error) => return self.stream_failed(cx, attempt, error),
                 }
             }
@@ -397,8 +400,8 @@ impl Upstream {
         }
     }
 
-    /// One step of a run that can be asked for something. What concerns its bytes is left to the caller. `may_read` says whether
-    /// more of the stream is wanted.
+    /// One step of a run that can be asked for something. What concerns its bytes is left to the caller, who says whether more of
+    /// them are wanted now.
     pub(crate) fn step<D: CoreDriver>(&mut self, cx: &mut Cx<D>, may_read: bool) -> Step {
         let owner = self.owner;
         let Some(run) = self.run_mut() else { return Step::Wait };
@@ -440,7 +443,8 @@ impl Upstream {
                 }
             }
             Want::Send => {
-                let bytes = HeapBytes::from_vec(web.outgoing().to_vec());
+                let client = web.client_mut().expect("a request is on its way");
+                let bytes = HeapBytes::from_vec(client.outgoing().to_vec());
                 let socket = socket.expect("the client sends on a connection");
                 (Operation::Send { socket, from: Lent::Heap(bytes) }, SourceStep::Send)
             }
@@ -500,9 +504,10 @@ impl Upstream {
 
     /// Takes body bytes that the client holds, while the stream is staged.
     fn stage_body<D: CoreDriver>(&mut self, cx: &mut Cx<D>) -> Option<Happened> {
+        let now = cx.now;
         let run = self.run_mut()?;
         let mut room = run.staging_mut()?.room();
-        let taken = run.take_body(cx.now, room.as_mut_slice());
+        let taken = run.take_body(now, room.as_mut_slice());
         self.staged(cx, room, taken)
     }
 
@@ -558,9 +563,10 @@ impl Upstream {
         mut memory: HeapBytes,
         result: Result<u32, Errno>,
     ) -> Option<Happened> {
+        let now = cx.now;
         let run = self.run_mut()?;
         let count = result.map_or(0, |count| count as usize);
-        match run.came(cx.now, &mut memory.as_mut_slice()[..count], result) {
+        match run.came(now, &mut memory.as_mut_slice()[..count], result) {
             Came::Bytes(count) => self.staged(cx, memory, count),
             Came::Nothing => None,
             Came::End => self.output_ended(cx),
