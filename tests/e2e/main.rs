@@ -11,6 +11,7 @@ mod tsgen;
 mod answers;
 mod backoff;
 mod ffmpeg;
+mod hls;
 mod join;
 mod lifecycle;
 mod loops;
