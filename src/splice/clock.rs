@@ -202,8 +202,10 @@ impl SessionClock {
             return None;
         }
         self.bearing = Bearing::Broken;
-        // The streams know.
-        (!self.behind).then(|| step.saturating_sub(passed))
+        // The streams know, unless it is of a time base behind theirs.
+        let out = self.written.map(|written| pcr.plus(self.common).since(written.pcr));
+        let is_theirs = out.is_none_or(|ticks| ticks.abs() <= JOINT_AHEAD_TICKS_MAX);
+        (!self.behind || !is_theirs).then(|| step.saturating_sub(passed))
     }
 
     /// What the sample that has come last leaves as. `reached` is how far pictures and sound have come.
@@ -560,6 +562,18 @@ mod tests {
         pass(&mut clock, 0, pcr(5000), None);
         let [came, leaves] = [40, 1240].map(Instant::from_millis);
         assert_eq!(clock.take(leaves, came, pcr(4900), false), Some(-140 * 27_000));
+    }
+
+    #[test]
+    fn a_clock_of_a_time_base_behind_that_of_the_streams_is_told_of() {
+        for (came, is_told) in [(600, false), (900_000, true)] {
+            let mut clock = SessionClock::default();
+            clock.begin(Instant::START, Some(0), None);
+            pass(&mut clock, 0, pcr(60_000), None);
+            clock.rebase(59_500 * 27_000, None);
+            let at = Instant::from_millis(40);
+            assert_eq!(clock.take(at, at, pcr(came), false).is_some(), is_told, "{came}");
+        }
     }
 
     #[test]

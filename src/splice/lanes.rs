@@ -796,7 +796,7 @@ impl Lanes {
         let jump = lane.came.map(|came| begun.times.decoding().since(came.dts) - frame);
         let opening = Opening { pcr_pid: begun.pcr_pid, pcr: begun.clock().or(moment.stray), jump };
         let look = self.look(moment, tracks, Some((index, begun)), opening, begun.behind.packets());
-        let offset = look.histories.joint(now, &look.lead, look.written);
+        let offset = look.histories.joint(now, moment.came_at, &look.lead, look.written);
         let by_clock =
             || moment.clock.map(|clock| clock.due.plus(STRANGER_TICKS).since(begun.times.decoding()));
         let Some(offset) = offset.or_else(by_clock) else { return };
@@ -824,7 +824,7 @@ impl Lanes {
         if look.turns.iter().all(Option::is_none) || look.goes_on() {
             return;
         }
-        if let Some(offset) = look.histories.joint(moment.now, &look.lead, look.written) {
+        if let Some(offset) = look.histories.joint(moment.now, moment.came_at, &look.lead, look.written) {
             self.begin_base(moment.now, offset, &look);
         }
     }
