@@ -358,19 +358,20 @@ impl Upstream {
         let source = &run.attempt().source;
         let provider = ProviderScope::of(&source.url, source.id.0);
         let was_read = run.ingest().bytes() > 0;
-        let handle = match run.into_io() {
-            Io::Direct { socket, .. } => socket,
+        // Who asks for segments is counted between them, too.
+        let (handle, is_counted) = match run.into_io() {
+            Io::Direct { web, socket, .. } => (socket, socket.is_some() || matches!(web, Web::Hls(_))),
             Io::Child { ticket, pipe, .. } => {
                 cx.stop_child(ticket);
-                pipe
+                (pipe, pipe.is_some())
             }
         };
         if let Some(handle) = handle {
             cx.driver.close(handle, Hangup::Finish);
-            // What was refused was not counted.
-            if was_read {
-                cx.providers.gave_up(cx.now, &provider);
-            }
+        }
+        // What was refused was not counted.
+        if is_counted && was_read {
+            cx.providers.gave_up(cx.now, &provider);
         }
         true
     }

@@ -51,8 +51,9 @@
 //! `may_read` is false while the pacer rests or the ring is not to be written. [`Upstream::is_streaming`] tells what is paced
 //! from what is not: bytes of lists and keys pass through the same memory and leave none in it. The deadline of the run is
 //! [`Upstream::next_deadline`] besides those of the startup and the watch; the watch counts silence from the end of what was
-//! delivered, so that segments which come at once are no stall. Before bytes go to the ingest, [`Upstream::take_joint`] tells
-//! whether a seam comes before them. No sniffer is needed: whatever is delivered begins with a packet.
+//! delivered, so that segments which come at once are no stall. No sniffer is needed: whatever is delivered begins with a packet.
+//! Seams between segments are in [`Item`] for whoever wants to know of them. The splice need not be told: it finds by the packets
+//! that times or streams change, announced or not.
 //!
 //! [`crate::source::plan`] opens by it what is called `.m3u8` in the modes `auto` and `direct`; [`crate::source::plan_after`]
 //! what turns out to be a list; and what fails as [`Unreadable`] goes on by ffmpeg in `auto`.

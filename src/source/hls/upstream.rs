@@ -8,7 +8,7 @@ use crate::source::direct::{self, Client};
 use crate::source::error::{Kind, SourceError};
 use crate::source::hls::failure::Failure;
 use crate::source::hls::list::ByteRange;
-use crate::source::hls::machine::{Counters, Fetch, Item, Joint, Machine, Params, Want};
+use crate::source::hls::machine::{Counters, Fetch, Item, Machine, Params, Want};
 
 /// What is to be done next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,7 +39,7 @@ enum State {
 }
 
 /// One run of HLS, as the engine drives it: it does for [`Upstream::client`] what it does for the client of a stream, and
-/// hands every byte of a body to [`Upstream::body`] on its way to the ring.
+/// takes every byte of a body by [`Upstream::body_in_place`] and [`Upstream::take_body`].
 pub struct Upstream {
     source: Url,
     machine: Machine,
@@ -48,7 +48,6 @@ pub struct Upstream {
     state: State,
     /// When it is to be asked again, while it waits.
     waits_until: Option<Instant>,
-    joint: Joint,
 }
 
 impl Upstream {
@@ -67,7 +66,7 @@ impl Upstream {
             SourceError::new(Kind::Unusable, &format!("create upstream request: {error}"))
         })?;
         let machine = Machine::new(url.clone(), hls, seed, now);
-        Ok(Self { source: url, machine, params, state: State::Idle, waits_until: None, joint: Joint::Smooth })
+        Ok(Self { source: url, machine, params, state: State::Idle, waits_until: None })
     }
 
     /// What is to be done next. Ask again after every report, and when a wait is over. `may_read` says whether more of the
@@ -133,11 +132,6 @@ impl Upstream {
     #[must_use]
     pub fn is_streaming(&self) -> bool {
         self.machine.is_reading_segment()
-    }
-
-    /// How the stream's next bytes follow those before. Each seam is told once.
-    pub const fn take_joint(&mut self) -> Joint {
-        std::mem::replace(&mut self.joint, Joint::Smooth)
     }
 
     /// Why it failed, when it did.
@@ -211,10 +205,6 @@ impl Upstream {
 
 impl Upstream {
     fn request(&mut self, now: Instant, fetch: Fetch) {
-        if let Item::Segment { joint, .. } = fetch.item {
-            // One that nobody has taken yet is not forgotten for a segment that follows without a seam.
-            self.joint = self.joint.max(joint);
-        }
         // Once something has been listed, a server that does not answer soon is one that holds up the stream.
         let is_first = self.machine.counters().lists == 0;
         let startup_timeout =
@@ -323,7 +313,6 @@ mod tests {
         piece: usize,
         requests: Vec<String>,
         stream: Vec<u8>,
-        joints: Vec<Joint>,
         connections: u32,
         answer: Vec<u8>,
     }
@@ -331,16 +320,7 @@ mod tests {
     impl<'server> Rig<'server> {
         fn new(url: &str, piece: usize, server: &'server dyn Fn(&str) -> Vec<u8>) -> Self {
             let upstream = upstream(url);
-            Self {
-                upstream,
-                server,
-                piece,
-                requests: vec![],
-                stream: vec![],
-                joints: vec![],
-                connections: 0,
-                answer: vec![],
-            }
+            Self { upstream, server, piece, requests: vec![], stream: vec![], connections: 0, answer: vec![] }
         }
 
         fn drive(&mut self, now: Instant) -> Next {
@@ -365,10 +345,6 @@ mod tests {
 
         fn keep(&mut self, bytes: &[u8]) {
             if !bytes.is_empty() {
-                let joint = self.upstream.take_joint();
-                if joint != Joint::Smooth {
-                    self.joints.push(joint);
-                }
                 self.stream.extend_from_slice(bytes);
             }
         }
@@ -460,7 +436,6 @@ mod tests {
             let mut rig = Rig::new("http://panel.example/1.m3u8", piece, &server);
             assert_eq!(rig.drive(at(10)), Next::Ended, "{:?}", rig.upstream.failure());
             assert!(rig.stream == [packets(1), packets(2), packets(3)].concat(), "pieces of {piece}");
-            assert_eq!(rig.joints, [Joint::Discontinuity]);
             assert_eq!(rig.targets(), ["/1.m3u8", "/a/list.m3u8", "/a/1.ts", "/2.ts", "/a/all.ts"]);
             assert_eq!(rig.connections, 0);
         }
