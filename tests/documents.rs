@@ -164,10 +164,18 @@ fn holds_test(text: &str, name: &str) -> bool {
     attributes.into_iter().any(|line| line == "#[test]")
 }
 
+fn texts(modules: &[&str]) -> impl Iterator<Item = String> {
+    homes(modules).into_iter().filter_map(|home| fs::read_to_string(home).ok())
+}
+
 fn is_test(path: &str) -> bool {
     let modules: Vec<_> = path.split("::").collect();
     let Some((name, modules)) = modules.split_last() else { return false };
-    homes(modules).iter().filter_map(|home| fs::read_to_string(home).ok()).any(|text| holds_test(&text, name))
+    // The last module may stand in its parent's file.
+    let is_inline = |(inner, outer): (&&str, &[&str])| {
+        texts(outer).any(|text| text.contains(&format!("mod {inner} {{")) && holds_test(&text, name))
+    };
+    texts(modules).any(|text| holds_test(&text, name)) || modules.split_last().is_some_and(is_inline)
 }
 
 #[test]
