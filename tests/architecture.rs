@@ -68,7 +68,6 @@ fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
 }
 
 /// The tree that is looked at: this one, unless the figures of another are asked for.
-#[expect(clippy::disallowed_methods, reason = "the setting of a test run, not of the program")]
 fn root() -> PathBuf {
     std::env::var_os("HOUSE_ROOT").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from)
 }

@@ -222,7 +222,7 @@ impl House {
             }
         }
         while let Some(next) = rest.first() {
-            let child = [at.as_slice(), &[next.clone()]].concat();
+            let child = [at.as_slice(), std::slice::from_ref(next)].concat();
             if !self.by_place.contains_key(&child) {
                 break;
             }
