@@ -11,8 +11,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("http", &[]),
     ("ring", &[]),
     ("uring", &[]),
-    ("store", &[]),
-    ("lineup", &[]),
+    ("store", &["http"]),
+    ("lineup", &["http"]),
     ("health", &["lineup"]),
     ("source", &["ts", "http"]),
     ("tuner", &["lineup"]),
@@ -27,7 +27,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     ("status", &["engine", "session", "tuner", "lineup"]),
-    ("catalog", &["store", "lineup", "health"]),
+    ("catalog", &["store", "http", "lineup", "health"]),
     (
         "control",
         &[
@@ -139,7 +139,7 @@ fn each_foreign_machine_has_one_importer() {
 
 /// Fields that other files may change without asking their owner. A bound on lines was tried instead: it scattered one object
 /// over many files, which then needed its fields to be open. The number only ever goes down.
-const OPEN_FIELDS_MAX: usize = 173;
+const OPEN_FIELDS_MAX: usize = 157;
 
 #[test]
 fn state_is_private_to_its_owner() {

@@ -60,6 +60,8 @@ fn run(remux: Remux) -> Run {
         sound: None,
         listed: false,
         program: None,
+        headers: tunerd::http::RequestHeaders::NONE,
+        cookies: tunerd::http::CookieJar::default(),
         via: None,
     }
 }

@@ -9,6 +9,7 @@ use tunerd::config::{self, Count, Settings, StderrLogLevel};
 use tunerd::engine::{self, Egress, SlowPolicy, Sources, TuneBackoff, ZeroCopy};
 use tunerd::exit::ExitCode;
 use tunerd::health;
+use tunerd::http::{CookieJar, RequestHeaders};
 use tunerd::session::history;
 use tunerd::source::{self, direct, ffmpeg, pace, startup};
 use tunerd::{control, filler, session};
@@ -103,6 +104,8 @@ pub(crate) fn engine(
                 config::StreamMode::FfmpegTranscode => source::Mode::FfmpegTranscode,
             },
             direct: direct::Params {
+                headers: RequestHeaders::NONE,
+                cookies: CookieJar::default(),
                 user_agent: stream.user_agent.clone(),
                 via: None,
                 connect_timeout: stream.connect_timeout,

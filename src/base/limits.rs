@@ -7,14 +7,16 @@ pub const PACKET_BYTES: usize = 188;
 
 /// The longest request head a listener accepts.
 pub const REQUEST_HEAD_BYTES_MAX: usize = 16 * 1024;
-/// The most header fields in a request or an upstream's response.
+/// The most header fields in a request.
 pub const HEADERS_MAX: usize = 64;
+/// The most header fields in an upstream's response.
+pub const UPSTREAM_HEADERS_MAX: usize = 256;
 /// A request head must have arrived this long after the connection was accepted.
 pub const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest response head an upstream may send.
 pub const UPSTREAM_HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Redirects followed on the way to an upstream.
-pub const UPSTREAM_REDIRECTS_MAX: u32 = 5;
+pub const UPSTREAM_REDIRECTS_MAX: u32 = 20;
 /// Streams that are tried of a list that an upstream sends instead of one.
 pub const LIST_ENTRIES_MAX: usize = 8;
 /// Lists that lead to lists.

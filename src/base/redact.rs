@@ -11,7 +11,7 @@ const URL_BYTES_MAX: usize = 8 * 1024;
 const SHOWN_URL_BYTES_MAX: usize = 64 * 1024;
 const TEXT_BYTES_MAX: usize = 64 * 1024;
 /// What stands where a secret was.
-const HIDDEN: &str = "***";
+pub const HIDDEN: &str = "***";
 
 /// Printable characters that a path cannot hold. A host shows its own: what is wrong there should be seen.
 const ILLEGAL_IN_PATH: &str = " \"<>\\^`{|}";

@@ -8,7 +8,10 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::http::RequestHeaders;
+
 mod keys;
+mod options;
 
 pub use keys::{channel_key, item_key};
 
@@ -46,6 +49,8 @@ pub struct Item {
     pub tvg_logo: String,
     /// All attributes, their names in lower case.
     pub attrs: BTreeMap<String, String>,
+    /// What requests for the stream carry. May hold credentials.
+    pub headers: RequestHeaders,
 }
 
 impl fmt::Debug for Item {
@@ -82,7 +87,13 @@ pub fn parse(bytes: &[u8]) -> Playlist {
 
 fn parse_within(bytes: &[u8], line_bytes_max: usize, entries_max: usize) -> Playlist {
     let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
-    let mut reader = Reader { entries_max, entry: None, group: None, playlist: Playlist::default() };
+    let mut reader = Reader {
+        entries_max,
+        entry: None,
+        group: None,
+        headers: RequestHeaders::default(),
+        playlist: Playlist::default(),
+    };
     for line in bytes.split(|&byte| byte == b'\n') {
         if line.len() > line_bytes_max {
             reader.playlist.long_lines += 1;
@@ -106,6 +117,8 @@ struct Reader {
     entry: Option<Entry>,
     /// Of the open entry; of the next one when none is open.
     group: Option<String>,
+    /// Of the open entry; of the next one when none is open.
+    headers: RequestHeaders,
     playlist: Playlist,
 }
 
@@ -118,7 +131,9 @@ impl Reader {
             self.entry = Some(Entry { name: name(rest).to_owned(), attrs: attributes(rest) });
         } else if let Some(group) = line.strip_prefix("#EXTGRP:") {
             self.group = Some(group.trim().to_owned());
-        } else if !line.is_empty() && !line.starts_with('#') {
+        } else if line.starts_with('#') {
+            options::read_line(line, &mut self.headers);
+        } else if !line.is_empty() {
             self.url(line);
         }
     }
@@ -138,11 +153,13 @@ impl Reader {
         if self.entry.take().is_some() {
             self.playlist.entries_without_url += 1;
             self.group = None;
+            self.headers = RequestHeaders::default();
         }
     }
 
     fn url(&mut self, url: &str) {
         let group = self.group.take();
+        let of_lines = std::mem::take(&mut self.headers);
         let Some(Entry { name, attrs }) = self.entry.take() else {
             self.playlist.urls_without_entry += 1;
             return;
@@ -158,11 +175,15 @@ impl Reader {
         let attribute = |key| attrs.get(key).cloned().unwrap_or_default();
         let tvg_id = attribute("tvg-id");
         let title = attribute("group-title");
+        // What stands nearest to the address wins.
+        let (address, of_address) = options::split_address(url);
+        let headers = of_address.or(&of_lines).or(&options::of_attributes(|name| attrs.get(name)));
         self.playlist.items.push(Item {
             item_key: item_key(&tvg_id, &name, url),
             channel_key: channel_key(&tvg_id, &name),
             group: if title.is_empty() { group.unwrap_or_default() } else { title },
-            url: url.to_owned(),
+            url: address.to_owned(),
+            headers,
             tvg_name: attribute("tvg-name"),
             tvg_logo: attribute("tvg-logo"),
             tvg_id,
@@ -248,6 +269,23 @@ mod tests {
         let item = only("#EXTINF:-1,Only\n#EXTGRP:Some\nnot a url\n");
         assert_eq!(item.url, "not a url");
         assert_eq!(item.item_key, "src:3429a82bf5f2c841");
+    }
+
+    #[test]
+    fn header_fields_are_of_one_entry_and_the_nearest_to_the_address_wins() {
+        let playlist = parse(
+            b"#EXTVLCOPT:http-referrer=http://early/\n\
+              #EXTINF:-1 user-agent=\"attribute\" http-referrer=\"http://attribute/\",One\n\
+              #EXTVLCOPT:http-user-agent=line\nhttp://h/1|User-Agent=address\n\
+              #EXTINF:-1,Two\nhttp://h/2\n\
+              #EXTINF:-1,Nothing\n#EXTVLCOPT:http-user-agent=lost\n#EXTINF:-1,Three\nhttp://h/3\n",
+        );
+        let fields = |at: usize| -> Vec<_> { playlist.items[at].headers.iter().collect() };
+        assert_eq!(fields(0), [("User-Agent", "address"), ("Referer", "http://early/")]);
+        assert_eq!((fields(1), fields(2)), (vec![], vec![]));
+        assert_eq!(playlist.items[0].url, "http://h/1");
+        // The key is of what the playlist holds, as it always was.
+        assert_eq!(playlist.items[0].item_key, item_key("", "One", "http://h/1|User-Agent=address"));
     }
 
     #[test]

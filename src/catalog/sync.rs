@@ -15,6 +15,7 @@ pub fn new_items(playlist: Playlist) -> Vec<NewItem> {
 fn new_item(item: Item) -> NewItem {
     NewItem {
         attrs_json: serde_json::to_string(&item.attrs).expect("text can be written as JSON"),
+        headers: item.headers,
         item_key: item.item_key,
         channel_key: item.channel_key,
         name: item.name,
@@ -48,6 +49,7 @@ fn source(record: &SourceRecord) -> Source {
         id: SourceId(record.source_id),
         item_key: record.item_key.clone(),
         url: record.stream_url.clone(),
+        headers: record.headers.clone(),
         program: record.program,
         priority: record.priority_index,
         health: Health {

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 
-use crate::base::redact;
-use crate::http::Url;
+use crate::base::limits::UPSTREAM_REDIRECTS_MAX;
+use crate::base::{Clock, Instant, redact};
+use crate::http::{CookieJar, Url};
 
 /// The longest playlist: several hundred thousand entries.
 const BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -42,33 +43,50 @@ pub(super) fn fetch(url: &str, user_agent: &str) -> Result<Vec<u8>, FetchError> 
 }
 
 fn fetch_http(url: &str, user_agent: &str) -> Result<Vec<u8>, FetchError> {
-    let url = Url::parse(url).map_err(|error| FetchError::Network(error.to_string()))?;
+    let mut url = Url::parse(url).map_err(|error| FetchError::Network(error.to_string()))?;
     let user_agent = Some(user_agent.trim()).filter(|agent| !agent.is_empty()).unwrap_or(OWN_NAME);
     let agent = ureq::Agent::config_builder()
         .timeout_global(Some(TIMEOUT))
         .user_agent(user_agent)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .http_status_as_error(false)
         .build()
         .new_agent();
-    let mut request = agent.get(format!("{}://{}{}", url.scheme().as_str(), url.authority(), url.target()));
-    if let Some(credentials) = url.basic_authorization() {
-        request = request.header("Authorization", credentials);
+    let clock = Clock::start();
+    let mut cookies = CookieJar::default();
+    for _redirect in 0..=UPSTREAM_REDIRECTS_MAX {
+        let left = TIMEOUT.saturating_sub(clock.now() - Instant::START);
+        let address = format!("{}://{}{}", url.scheme().as_str(), url.authority(), url.target());
+        let mut request = agent.get(address).config().timeout_global(Some(left)).build();
+        if let Some(credentials) = url.basic_authorization() {
+            request = request.header("Authorization", credentials);
+        }
+        if let Some(cookies) = cookies.header(&url) {
+            request = request.header("Cookie", cookies);
+        }
+        let response = request.call().map_err(|error| network(&error))?;
+        let text = |value: &ureq::http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        for field in response.headers().get_all("set-cookie") {
+            cookies.set(&url, &text(field));
+        }
+        match (response.status().as_u16(), response.headers().get("location")) {
+            (301 | 302 | 303 | 307 | 308, Some(location)) => {
+                url = url.join(&text(location)).map_err(|error| FetchError::Network(error.to_string()))?;
+            }
+            (200..=299, _) => {
+                return read_all(response.into_body().into_reader(), |error| {
+                    FetchError::Network(redact::text(&error.to_string()))
+                });
+            }
+            (status, _) => return Err(FetchError::Status(status)),
+        }
     }
-    let response = request.call().map_err(network)?;
-    let status = response.status().as_u16();
-    if !(200..300).contains(&status) {
-        return Err(FetchError::Status(status));
-    }
-    read_all(response.into_body().into_reader(), |error| {
-        FetchError::Network(redact::text(&error.to_string()))
-    })
+    Err(FetchError::Network(format!("stopped after {UPSTREAM_REDIRECTS_MAX} redirects")))
 }
 
-fn network(error: ureq::Error) -> FetchError {
-    if let ureq::Error::StatusCode(status) = error {
-        FetchError::Status(status)
-    } else {
-        FetchError::Network(redact::text(&error.to_string()))
-    }
+fn network(error: &ureq::Error) -> FetchError {
+    FetchError::Network(redact::text(&error.to_string()))
 }
 
 fn read_file(path: &[u8]) -> Result<Vec<u8>, FetchError> {
@@ -114,30 +132,44 @@ mod tests {
         assert!(matches!(fetch("/no/such/file", "tv/1"), Err(FetchError::File(_))));
     }
 
-    /// Serves one request and gives back its head.
-    fn serve_once(response: &'static str) -> (u16, std::thread::JoinHandle<String>) {
+    /// Serves one request after another and gives back their heads.
+    fn serve(responses: &'static [&'static str]) -> (u16, std::thread::JoinHandle<Vec<String>>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let server = std::thread::spawn(move || {
-            let (stream, _) = listener.accept().unwrap();
-            let mut lines = BufReader::new(&stream).lines();
-            let head: Vec<_> =
-                std::iter::from_fn(|| lines.next()?.ok()).take_while(|l| !l.is_empty()).collect();
-            (&stream).write_all(response.as_bytes()).unwrap();
-            head.join("\n").to_lowercase()
+            let serve = |response: &&str| {
+                let (stream, _) = listener.accept().unwrap();
+                let mut lines = BufReader::new(&stream).lines();
+                let head: Vec<_> =
+                    std::iter::from_fn(|| lines.next()?.ok()).take_while(|l| !l.is_empty()).collect();
+                (&stream).write_all(response.as_bytes()).unwrap();
+                head.join("\n").to_lowercase()
+            };
+            responses.iter().map(serve).collect()
         });
         (port, server)
     }
 
     #[test]
+    fn a_cookie_set_by_a_redirect_is_asked_for_by_its_target() {
+        let (port, server) = serve(&[
+            "HTTP/1.1 302 Found\r\nLocation: /list\r\nSet-Cookie: sid=1; Path=/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc",
+        ]);
+        assert_eq!(fetch(&format!("http://127.0.0.1:{port}/login"), "tv/1").unwrap(), b"abc");
+        let heads = server.join().unwrap();
+        assert!(!heads[0].contains("cookie") && heads[1].contains("\ncookie: sid=1"), "{heads:?}");
+        assert!(heads[1].starts_with("get /list http/1.1"), "{heads:?}");
+    }
+
+    #[test]
     fn a_server_is_asked_with_credentials_and_answers_with_the_text() {
-        let (port, server) =
-            serve_once("HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc");
+        let (port, server) = serve(&["HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc"]);
         assert_eq!(
             fetch(&format!("http://u:p%40ss@127.0.0.1:{port}/list?type=m3u"), "tv/1").unwrap(),
             b"abc"
         );
-        let head = server.join().unwrap();
+        let head = &server.join().unwrap()[0];
         assert!(head.starts_with("get /list?type=m3u http/1.1"), "{head}");
         assert!(head.contains("authorization: basic dtpwqhnz"), "{head}");
         assert!(head.contains("user-agent: tv/1"), "{head}");
@@ -146,7 +178,7 @@ mod tests {
 
     #[test]
     fn other_statuses_and_no_server_are_errors_without_credentials() {
-        let (port, server) = serve_once("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
+        let (port, server) = serve(&["HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"]);
         let url = format!("http://user:secret@127.0.0.1:{port}/");
         assert!(matches!(fetch(&url, "tv/1"), Err(FetchError::Status(403))));
         server.join().unwrap();

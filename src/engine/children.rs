@@ -59,6 +59,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             listed: attempt.look.takes_what_is_listed() || is_radio,
             program: source.program,
             via: self.via(session),
+            headers: source.headers.clone(),
+            cookies: attempt.cookies.clone(),
         };
         let arguments = ffmpeg::arguments(address, &wish, params, &self.params.sources.capabilities)?;
         let program = self.params.sources.ffmpeg_path.clone();

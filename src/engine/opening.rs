@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::base::Instant;
 use crate::base::limits::LIST_NESTING_MAX;
+use crate::http::CookieJar;
 use crate::lineup::Source;
 use crate::ring::Lent;
 use crate::session::{Event as SessionEvent, Lost};
@@ -56,6 +57,8 @@ pub(crate) struct Attempt {
     lists: u32,
     /// What the stream is known to be, and nothing else.
     pub(crate) sound: Option<Sound>,
+    /// What its servers have set on the way here.
+    pub(crate) cookies: CookieJar,
 }
 
 impl Attempt {
@@ -127,6 +130,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             others: Vec::new(),
             lists: 0,
             sound: None,
+            cookies: CookieJar::default(),
         };
         self.open_planned(session, attempt);
     }
@@ -201,7 +205,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             return self.stream_failed_to_start(session, attempt, &error);
         }
         let via = self.via(session);
-        let direct = direct::Params { startup_timeout: timeout, via, ..self.params.sources.direct.clone() };
+        let (headers, cookies) = (attempt.source.headers.clone(), attempt.cookies.clone());
+        let defaults = self.params.sources.direct.clone();
+        let direct = direct::Params { startup_timeout: timeout, via, headers, cookies, ..defaults };
         let Some(live) = self.sessions.get_mut(session) else { return };
         live.runs += 1;
         let run = live.runs;
@@ -383,6 +389,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             return;
         }
         let (mut attempt, opening) = (source.attempt.clone(), source.opening);
+        if let Io::Direct { client, .. } = &source.io {
+            attempt.cookies = client.cookies().clone();
+        }
         if let (Io::Direct { client, .. }, Some(text)) = (&source.io, source.ingest.take_list())
             && (error.kind() == Kind::NotTransportStream(Body::List) || is_called_list(&attempt, client))
             && let Some(next) = attempt.clone().of_list(list::entries(&text, client.url()), self.now)

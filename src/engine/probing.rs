@@ -211,6 +211,7 @@ mod tests {
     use super::super::testing::{self, SimCore};
     use super::*;
     use crate::engine::CoreCommand;
+    use crate::http::RequestHeaders;
     use crate::lineup::{Health, Lineup, StoredProfile};
     use crate::uring::sim::{Answer, Faults, World};
 
@@ -232,6 +233,7 @@ mod tests {
                 id: SourceId(id),
                 item_key: format!(" item{id} "),
                 url: (*url).to_owned(),
+                headers: RequestHeaders::NONE,
                 program: None,
                 priority: 0,
                 health: Health::default(),

@@ -124,7 +124,11 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let Some(live) = self.sessions.get_mut(key) else { return };
         let Some(number) = live.probing.asked.take() else { return };
         let Some(run) = &live.source else { return };
-        let arguments = ffprobe::arguments(&run.attempt.address, &self.params.sources.ffmpeg.user_agent);
+        let arguments = ffprobe::arguments(
+            &run.attempt.address,
+            &self.params.sources.ffmpeg.user_agent,
+            &run.attempt.source.headers,
+        );
         let (true, Ok(arguments)) = (is_room, arguments) else {
             live.probing.schedule.finish(number);
             return;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::Instant;
+use crate::http::{CookieJar, RequestHeaders};
 use crate::lineup::{Channel, ChannelId, Lineup, Source, SourceId};
 use crate::ring::{Lent, Ring};
 use crate::session;
@@ -66,6 +67,8 @@ pub(super) fn params() -> Params {
         sources: Sources {
             mode: source::Mode::Auto,
             direct: source::direct::Params {
+                headers: RequestHeaders::NONE,
+                cookies: CookieJar::default(),
                 user_agent: String::new(),
                 via: None,
                 connect_timeout: second,
@@ -130,6 +133,7 @@ pub(super) fn add_session(core: &mut SimCore, channel: i64) -> SessionKey {
             id: SourceId(8),
             item_key: "src:8".to_owned(),
             url: "http://user:hunter2@host/8.ts?token=hunter2".to_owned(),
+            headers: RequestHeaders::NONE,
             program: None,
             priority: 0,
             health: crate::lineup::Health::default(),

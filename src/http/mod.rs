@@ -2,6 +2,8 @@
 //! get is written here. No sockets, no clock.
 
 pub mod chunked;
+pub mod cookies;
+pub mod headers;
 pub mod request;
 pub mod response;
 pub mod route;
@@ -11,10 +13,14 @@ pub mod url;
 pub mod via;
 
 pub use chunked::{BodyDecoder, BodyError, Dechunker, Decoded};
+pub use cookies::CookieJar;
+pub use headers::{HeaderError, RequestHeaders};
 pub use request::{Method, Parsed, Request, RequestError, Version, parse};
 pub use response::{HDHR_JSON, HDHR_XML, Response, to_json};
 pub use route::{Route, stream_route};
 pub use stream_answer::{StreamError, stream_error, stream_head, stream_head_only};
-pub use upstream::{Framing, ResponseError, ResponseHead, ResponseStatus, parse_response, request_head};
+pub use upstream::{
+    Framing, RequestFields, ResponseError, ResponseHead, ResponseStatus, parse_response, request_head,
+};
 pub use url::{Scheme, Url, UrlError};
 pub use via::Via;

@@ -1,7 +1,8 @@
 //! Asking an upstream, and reading what it answers.
 
+use super::headers::RequestHeaders;
 use super::url::Url;
-use crate::base::limits::{HEADERS_MAX, UPSTREAM_HEAD_BYTES_MAX};
+use crate::base::limits::{UPSTREAM_HEAD_BYTES_MAX, UPSTREAM_HEADERS_MAX};
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -31,6 +32,10 @@ pub struct ResponseHead {
     pub content_type: Option<String>,
     /// The `Retry-After` header when it is a number of seconds.
     pub retry_after: Option<Duration>,
+    /// The coding of the body, when it is one that nobody asked for.
+    pub content_encoding: Option<String>,
+    /// The `Set-Cookie` headers as sent.
+    pub set_cookies: Vec<String>,
 }
 
 /// How far a response's head has arrived.
@@ -48,12 +53,9 @@ pub enum ResponseError {
     /// Not HTTP.
     #[error("the response is not HTTP")]
     Malformed,
-    /// More than [`UPSTREAM_HEAD_BYTES_MAX`] bytes or [`HEADERS_MAX`] fields.
+    /// More than [`UPSTREAM_HEAD_BYTES_MAX`] bytes or [`UPSTREAM_HEADERS_MAX`] fields.
     #[error("the response's head is too large")]
     HeadTooLarge,
-    /// `Content-Length` is not a number, or there are two different ones.
-    #[error("the response's length is not valid")]
-    ContentLength,
     /// A transfer coding other than `chunked`.
     #[error("the response's transfer coding is not known")]
     TransferEncoding,
@@ -62,32 +64,67 @@ pub enum ResponseError {
     ProtocolSwitch,
 }
 
-/// The request for `url`. `user_agent` is stripped of what could end its line; `via` is the value of that header.
+/// What a request says beside its URL.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestFields<'fields> {
+    /// Who asks, unless the headers say it. Stripped of what could end its line.
+    pub user_agent: &'fields str,
+    /// The value of the `Via` header.
+    pub via: Option<&'fields str>,
+    /// What the source's list wants to be sent.
+    pub headers: &'fields RequestHeaders,
+    /// The value of the `Cookie` header, beside what the headers have of it.
+    pub cookie: Option<&'fields str>,
+}
+
+/// The request for `url`.
 #[must_use]
-pub fn request_head(url: &Url, user_agent: &str, via: Option<&str>) -> Vec<u8> {
-    let mut head = format!("GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: ", url.target(), url.authority());
-    head.extend(user_agent.chars().filter(|character| !character.is_control()));
-    head.push_str("\r\nAccept: */*\r\nConnection: close\r\n");
-    if let Some(via) = via {
-        head.push_str("Via: ");
-        head.push_str(via);
-        head.push_str("\r\n");
+pub fn request_head(url: &Url, fields: &RequestFields<'_>) -> Vec<u8> {
+    let RequestFields { user_agent, via, headers, cookie } = *fields;
+    let mut head = format!("GET {} HTTP/1.1\r\nHost: {}\r\n", url.target(), url.authority());
+    let mut push = |name: &str, value: &str| {
+        for part in [name, ": ", value, "\r\n"] {
+            head.push_str(part);
+        }
+    };
+    if headers.get("User-Agent").is_none() {
+        let plain: String = user_agent.chars().filter(|character| !character.is_control()).collect();
+        push("User-Agent", &plain);
     }
-    if let Some(authorization) = url.basic_authorization() {
-        head.push_str("Authorization: ");
-        head.push_str(&authorization);
-        head.push_str("\r\n");
+    if headers.get("Accept").is_none() {
+        push("Accept", "*/*");
+    }
+    push("Connection", "close");
+    if let Some(via) = via {
+        push("Via", via);
+    }
+    if headers.get("Authorization").is_none()
+        && let Some(authorization) = url.basic_authorization()
+    {
+        push("Authorization", &authorization);
+    }
+    for (name, value) in headers.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("cookie")) {
+        push(name, value);
+    }
+    // One field holds all cookies (RFC 6265, 5.4).
+    let cookies: Vec<_> = [headers.get("Cookie"), cookie].into_iter().flatten().collect();
+    if !cookies.is_empty() {
+        push("Cookie", &cookies.join("; "));
     }
     head.push_str("\r\n");
     head.into_bytes()
 }
 
-/// Reads the head of a response from everything received so far. Interim (1xx) responses are skipped, and
-/// the status line `ICY 200 OK` of streaming servers is understood.
+/// Reads the head of a response from everything received so far. Interim (1xx) responses are skipped. What players
+/// understand is understood: the status line `ICY 200 OK` of streaming servers, any version of HTTP in it, and a stream
+/// without any head.
 ///
 /// # Errors
 /// When no further byte can make it a response that tunerd can read.
 pub fn parse_response(bytes: &[u8]) -> Result<ResponseStatus, ResponseError> {
+    if begins_without_head(bytes) {
+        return Ok(ResponseStatus::Complete(ResponseHead::absent()));
+    }
     let bounded = &bytes[..bytes.len().min(UPSTREAM_HEAD_BYTES_MAX)];
     let mut skipped = 0;
     loop {
@@ -107,16 +144,66 @@ pub fn parse_response(bytes: &[u8]) -> Result<ResponseStatus, ResponseError> {
     }
 }
 
+impl ResponseHead {
+    /// What stands for the head of a stream that begins without one.
+    const fn absent() -> Self {
+        Self {
+            status: 200,
+            head_bytes: 0,
+            framing: Framing::UntilClose,
+            location: None,
+            content_type: None,
+            retry_after: None,
+            content_encoding: None,
+            set_cookies: Vec::new(),
+        }
+    }
+}
+
+/// True for the first bytes of a stream, where a status line should be: HTTP/0.9 has none, nor have relays that pass on a
+/// multicast as it is.
+fn begins_without_head(bytes: &[u8]) -> bool {
+    // The sync byte of a transport stream, and that of MPEG audio: no status line begins so.
+    matches!(bytes.first(), Some(0x47 | 0xFF)) || bytes.starts_with(b"#EXTM3U") || bytes.starts_with(b"ID3")
+}
+
+/// A status line of HTTP/1 in the place of what stands there: whether it is one, and how much longer it has become.
+enum StatusLine<'bytes> {
+    /// It may become one.
+    Undecided,
+    /// The whole, and by how many bytes its first line grew.
+    Whole(Cow<'bytes, [u8]>, isize),
+}
+
+fn status_line(bytes: &[u8]) -> StatusLine<'_> {
+    const HTTP: &[u8] = b"HTTP/1.0 ";
+    let blank = bytes.iter().position(|byte| *byte == b' ');
+    let is_prefix_of = |word: &[u8]| word.starts_with(&bytes[..bytes.len().min(word.len())]);
+    match blank {
+        None if bytes.len() < HTTP.len() && (is_prefix_of(b"ICY ") || is_prefix_of(b"HTTP/")) => {
+            StatusLine::Undecided
+        }
+        Some(blank) if is_status_word(&bytes[..blank]) => {
+            let grown = HTTP.len().cast_signed() - (blank + 1).cast_signed();
+            StatusLine::Whole(Cow::Owned([HTTP, &bytes[blank + 1..]].concat()), grown)
+        }
+        None | Some(_) => StatusLine::Whole(Cow::Borrowed(bytes), 0),
+    }
+}
+
+/// A word before the status that the parser does not know: of streaming servers, or of another version of HTTP.
+fn is_status_word(word: &[u8]) -> bool {
+    let version = word.strip_prefix(b"HTTP/");
+    let is_version = |text: &[u8]| {
+        !text.is_empty() && text.len() <= 4 && text.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.')
+    };
+    word == b"ICY" || version.is_some_and(|text| is_version(text) && text != b"1.1" && text != b"1.0")
+}
+
 /// The first head in `bytes`, interim or final; `None` while it is incomplete.
 fn parse_one(bytes: &[u8]) -> Result<Option<ResponseHead>, ResponseError> {
-    const ICY: &[u8] = b"ICY ";
-    const HTTP: &[u8] = b"HTTP/1.0 ";
-    let icy = bytes.starts_with(ICY);
-    if !icy && ICY.starts_with(bytes) {
-        return Ok(None);
-    }
-    let bytes = if icy { Cow::Owned([HTTP, &bytes[ICY.len()..]].concat()) } else { Cow::Borrowed(bytes) };
-    let mut fields = [httparse::EMPTY_HEADER; HEADERS_MAX];
+    let StatusLine::Whole(bytes, grown) = status_line(bytes) else { return Ok(None) };
+    let mut fields = [httparse::EMPTY_HEADER; UPSTREAM_HEADERS_MAX];
     let mut response = httparse::Response::new(&mut fields);
     // Upstreams are old and many; a header nobody reads must not cost the channel its source.
     let parsed = httparse::ParserConfig::default()
@@ -139,9 +226,14 @@ fn parse_one(bytes: &[u8]) -> Result<Option<ResponseHead>, ResponseError> {
     };
     let status = response.code.ok_or(ResponseError::Malformed)?;
     let text = |name| field(response.headers, name).map(|value| String::from_utf8_lossy(value).into_owned());
+    let coding = text("content-encoding")
+        .filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("identity"));
+    let set_cookies = response.headers.iter().filter(|header| header.name.eq_ignore_ascii_case("set-cookie"));
     Ok(Some(ResponseHead {
+        set_cookies: set_cookies.map(|header| String::from_utf8_lossy(header.value).into_owned()).collect(),
+        content_encoding: coding,
         status,
-        head_bytes: if icy { head_bytes - (HTTP.len() - ICY.len()) } else { head_bytes },
+        head_bytes: head_bytes.saturating_add_signed(-grown),
         framing: framing(status, response.headers)?,
         location: text("location"),
         content_type: text("content-type"),
@@ -163,6 +255,8 @@ fn framing(status: u16, headers: &[httparse::Header<'_>]) -> Result<Framing, Res
     }
     let mut chunked = false;
     let mut length = None;
+    // Panels say -1 for what has no end, and proxies add a length of their own: players read on until the connection closes.
+    let mut has_odd_length = false;
     for header in headers {
         if header.name.eq_ignore_ascii_case("transfer-encoding") {
             for coding in header.value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
@@ -174,11 +268,9 @@ fn framing(status: u16, headers: &[httparse::Header<'_>]) -> Result<Framing, Res
             }
         } else if header.name.eq_ignore_ascii_case("content-length") {
             for value in header.value.split(|byte| *byte == b',') {
-                let value = decimal(value.trim_ascii()).ok_or(ResponseError::ContentLength)?;
-                if length.is_some_and(|known| known != value) {
-                    return Err(ResponseError::ContentLength);
-                }
-                length = Some(value);
+                let value = decimal(value.trim_ascii());
+                has_odd_length |= value.is_none() || length.is_some_and(|known| Some(known) != value);
+                length = value.or(length);
             }
         }
     }
@@ -186,8 +278,8 @@ fn framing(status: u16, headers: &[httparse::Header<'_>]) -> Result<Framing, Res
     // choice could be confused with.
     Ok(match (chunked, length) {
         (true, _) => Framing::Chunked,
-        (false, Some(length)) => Framing::Length(length),
-        (false, None) => Framing::UntilClose,
+        (false, Some(length)) if !has_odd_length => Framing::Length(length),
+        (false, Some(_) | None) => Framing::UntilClose,
     })
 }
 
@@ -214,16 +306,41 @@ mod tests {
     #[test]
     fn a_request_names_host_and_agent_and_closes() {
         let url = Url::parse("http://host:8080/live?x=1").unwrap();
+        let none = RequestHeaders::NONE;
+        let fields = |user_agent, via| RequestFields { user_agent, via, headers: &none, cookie: None };
         assert_eq!(
-            String::from_utf8(request_head(&url, "VLC/3\r\nX: y", None)).unwrap(),
+            String::from_utf8(request_head(&url, &fields("VLC/3\r\nX: y", None))).unwrap(),
             "GET /live?x=1 HTTP/1.1\r\nHost: host:8080\r\nUser-Agent: VLC/3X: y\r\nAccept: */*\r\n\
              Connection: close\r\n\r\n"
         );
         let url = Url::parse("http://u:p@host/").unwrap();
-        let request = String::from_utf8(request_head(&url, "a", Some("1.1 tunerd-x"))).unwrap();
+        let request = String::from_utf8(request_head(&url, &fields("a", Some("1.1 tunerd-x")))).unwrap();
         assert!(request.ends_with("\r\nAuthorization: Basic dTpw\r\n\r\n"), "{request}");
         assert!(request.contains("\r\nHost: host\r\n"), "{request}");
         assert!(request.contains("\r\nVia: 1.1 tunerd-x\r\n"), "{request}");
+    }
+
+    #[test]
+    fn a_request_carries_what_its_list_says_once_and_all_cookies_in_one_field() {
+        let url = Url::parse("http://u:p@host/").unwrap();
+        let mut headers = RequestHeaders::default();
+        for (name, value) in [
+            ("user-agent", "Box/7.1 (TV)"),
+            ("referrer", "http://portal.example/watch"),
+            ("Authorization", "Bearer x"),
+            ("Cookie", "a=1"),
+            ("accept", "video/*"),
+        ] {
+            headers.set(name, value).unwrap();
+        }
+        let fields =
+            RequestFields { user_agent: "tv/1", via: None, headers: &headers, cookie: Some("b=2; c=3") };
+        assert_eq!(
+            String::from_utf8(request_head(&url, &fields)).unwrap(),
+            "GET / HTTP/1.1\r\nHost: host\r\nConnection: close\r\nUser-Agent: Box/7.1 (TV)\r\n\
+             Referer: http://portal.example/watch\r\nAuthorization: Bearer x\r\naccept: video/*\r\n\
+             Cookie: a=1; b=2; c=3\r\n\r\n"
+        );
     }
 
     #[test]
@@ -240,6 +357,13 @@ mod tests {
             ("HTTP/1.1 200 OK\r\nContent-Length: 7\r\nTransfer-Encoding: chunked\r\n\r\n", Framing::Chunked),
             ("HTTP/1.1 204 No Content\r\n\r\n", Framing::Length(0)),
             ("HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\n\r\n", Framing::Length(0)),
+            ("HTTP/2 200 OK\r\nContent-Length: 7\r\n\r\n", Framing::Length(7)),
+            ("HTTP/2.0 200\r\n\r\n", Framing::UntilClose),
+            ("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", Framing::UntilClose),
+            ("HTTP/1.1 200 OK\r\nContent-Length:\r\n\r\n", Framing::UntilClose),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n", Framing::UntilClose),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", Framing::UntilClose),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: x\r\n\r\n", Framing::UntilClose),
         ] {
             let parsed = head(&format!("{head_text}BODY"));
             assert_eq!(parsed.framing, framing, "{head_text:?}");
@@ -261,6 +385,25 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_may_begin_without_a_head() {
+        for bytes in [&[0x47, 0x40, 0, 0x10][..], &[0xFF, 0xFB, 0x90], b"ID3\x04", b"#EXTM3U\n"] {
+            let Ok(ResponseStatus::Complete(head)) = parse_response(bytes) else { panic!("{bytes:?}") };
+            assert_eq!((head.status, head.head_bytes, head.framing), (200, 0, Framing::UntilClose));
+        }
+    }
+
+    #[test]
+    fn the_head_says_how_the_body_is_coded_and_which_cookies_it_sets() {
+        let parsed = head(
+            "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nSet-Cookie: a=1; Path=/\r\nset-cookie: b=2\r\n\r\n",
+        );
+        assert_eq!(parsed.content_encoding.as_deref(), Some("gzip"));
+        assert_eq!(parsed.set_cookies, ["a=1; Path=/", "b=2"]);
+        let plain = head("HTTP/1.1 200 OK\r\nContent-Encoding: Identity\r\n\r\n");
+        assert_eq!((plain.content_encoding, plain.set_cookies.len()), (None, 0));
+    }
+
+    #[test]
     fn interim_responses_are_skipped_and_counted_into_the_head() {
         let text =
             "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\n\r\n";
@@ -279,16 +422,9 @@ mod tests {
         for (text, error) in [
             ("<html>", ResponseError::Malformed),
             ("ICE 200", ResponseError::Malformed),
-            ("HTTP/2 200 OK\r\n\r\n", ResponseError::Malformed),
+            ("HTTP/x 200 OK\r\n\r\n", ResponseError::Malformed),
             ("ICY abc\r\n\r\n", ResponseError::Malformed),
             ("HTTP/1.1 101 Switching Protocols\r\n\r\n", ResponseError::ProtocolSwitch),
-            (
-                "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
-                ResponseError::ContentLength,
-            ),
-            ("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", ResponseError::ContentLength),
-            ("HTTP/1.1 200 OK\r\nContent-Length:\r\n\r\n", ResponseError::ContentLength),
-            ("HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n", ResponseError::ContentLength),
             ("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", ResponseError::TransferEncoding),
         ] {
             assert_eq!(parse_response(text.as_bytes()), Err(error), "{text:?}");
@@ -308,8 +444,11 @@ mod tests {
         );
         assert_eq!(parse_response(format!("{line}\r\n\r\n").as_bytes()), Err(ResponseError::HeadTooLarge));
         let fields = |count: usize| format!("HTTP/1.1 200 OK\r\n{}\r\n", "X: y\r\n".repeat(count));
-        assert_eq!(head(&fields(HEADERS_MAX)).status, 200);
-        assert_eq!(parse_response(fields(HEADERS_MAX + 1).as_bytes()), Err(ResponseError::HeadTooLarge));
+        assert_eq!(head(&fields(UPSTREAM_HEADERS_MAX)).status, 200);
+        assert_eq!(
+            parse_response(fields(UPSTREAM_HEADERS_MAX + 1).as_bytes()),
+            Err(ResponseError::HeadTooLarge)
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::health::Health;
 use super::profile::StoredProfile;
+use crate::http::RequestHeaders;
 
 /// A channel's row in the database.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -36,6 +37,8 @@ pub struct Source {
     pub item_key: String,
     /// Where it is read from. May hold credentials: never shown unredacted.
     pub url: String,
+    /// What requests for it carry. May hold credentials.
+    pub headers: RequestHeaders,
     /// The number of the only programme of its stream that is taken; `None` for the first that can be shown.
     pub program: Option<u16>,
     /// Its place by the operator's wish, 0 first.
@@ -136,6 +139,7 @@ mod tests {
             id: SourceId(id),
             item_key: String::new(),
             url: String::new(),
+            headers: RequestHeaders::NONE,
             program: None,
             priority: 0,
             health: Health::default(),

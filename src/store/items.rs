@@ -165,12 +165,13 @@ fn known_items(transaction: &Transaction<'_>) -> rusqlite::Result<BTreeMap<Strin
 fn upsert(transaction: &Transaction<'_>, items: &[NewItem], now: WallTime) -> rusqlite::Result<()> {
     let sql =
         "INSERT INTO playlist_items (item_key, channel_key, name, group_name, stream_url, tvg_id, tvg_name,
-            tvg_logo, attrs_json, first_seen_at, last_seen_at, active, search_text)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10, 1, ?11)
+            tvg_logo, attrs_json, first_seen_at, last_seen_at, active, search_text, headers_json)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10, 1, ?11, ?12)
         ON CONFLICT (item_key) DO UPDATE SET channel_key = excluded.channel_key, name = excluded.name,
             group_name = excluded.group_name, stream_url = excluded.stream_url, tvg_id = excluded.tvg_id,
             tvg_name = excluded.tvg_name, tvg_logo = excluded.tvg_logo, attrs_json = excluded.attrs_json,
-            last_seen_at = excluded.last_seen_at, active = 1, search_text = excluded.search_text";
+            last_seen_at = excluded.last_seen_at, active = 1, search_text = excluded.search_text,
+            headers_json = excluded.headers_json";
     let mut statement = transaction.prepare_cached(sql)?;
     let now = signed(now.unix_nanos());
     for item in items {
@@ -188,6 +189,7 @@ fn upsert(transaction: &Transaction<'_>, items: &[NewItem], now: WallTime) -> ru
             item.attrs_json,
             now,
             search_text,
+            serde_json::to_string(&item.headers).expect("text can be written as JSON"),
         ])?;
     }
     Ok(())

@@ -6,7 +6,7 @@ use rusqlite::{Connection, TransactionBehavior};
 pub(super) const APPLICATION_ID: i64 = 0x746e_7264;
 
 /// Step `n` (counted from 1) leads from version `n - 1` to version `n`.
-const STEPS: &[&str] = &[FIRST, PROGRAM];
+const STEPS: &[&str] = &[FIRST, PROGRAM, HEADERS];
 
 /// The version this program writes.
 pub(super) const KNOWN_VERSION: i64 = {
@@ -88,6 +88,11 @@ CREATE TABLE channel_sources (
 /// Which programme of its stream a source is; NULL is the first that can be shown. 0 is the network's, and no programme's.
 const PROGRAM: &str = "
 ALTER TABLE channel_sources ADD COLUMN program INTEGER CHECK (program BETWEEN 1 AND 65535);
+";
+
+/// What requests for an item's stream carry, as a JSON object.
+const HEADERS: &str = "
+ALTER TABLE playlist_items ADD COLUMN headers_json TEXT NOT NULL DEFAULT '{}';
 ";
 
 /// Brings a database of ours, or an empty one, from version `found` to [`KNOWN_VERSION`]. Each step is one

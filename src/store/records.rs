@@ -5,6 +5,7 @@ use std::fmt;
 use rusqlite::Row;
 
 use crate::base::WallTime;
+use crate::http::RequestHeaders;
 
 /// An entry of a playlist, as the catalog has read it.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -19,6 +20,8 @@ pub struct NewItem {
     pub tvg_logo: String,
     /// All attributes of the entry, as a JSON object.
     pub attrs_json: String,
+    /// What requests for its stream carry.
+    pub headers: RequestHeaders,
 }
 
 /// An entry of a playlist, as the store remembers it.
@@ -79,6 +82,8 @@ pub struct SourceRecord {
     pub tvg_name: String,
     /// The item's; blank when the item is missing.
     pub stream_url: String,
+    /// The item's; none when the item is missing.
+    pub headers: RequestHeaders,
     /// 0 is the preferred one.
     pub priority_index: u32,
     /// The number of the only programme that is taken of its stream.
@@ -165,7 +170,7 @@ impl fmt::Debug for SourceRecord {
 
 impl ItemRecord {
     pub(super) const COLUMNS: &str = "item_key, channel_key, name, group_name, stream_url, tvg_id, tvg_name, \
-        tvg_logo, attrs_json, first_seen_at, last_seen_at, active";
+        tvg_logo, attrs_json, first_seen_at, last_seen_at, active, headers_json";
 
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
@@ -179,6 +184,7 @@ impl ItemRecord {
                 tvg_name: row.get(6)?,
                 tvg_logo: row.get(7)?,
                 attrs_json: row.get(8)?,
+                headers: headers(row, 12)?,
             },
             first_seen_at: WallTime::from_unix_nanos(unsigned(row, 9)?),
             last_seen_at: WallTime::from_unix_nanos(unsigned(row, 10)?),
@@ -214,7 +220,7 @@ impl SourceRecord {
         coalesce(tvg_name, ''), coalesce(stream_url, ''), priority_index, enabled, association_type, \
         last_ok_at, last_fail_at, last_fail_reason, success_count, fail_count, cooldown_until, last_probe_at, \
         profile_width, profile_height, profile_fps, profile_video_codec, profile_audio_codec, profile_bitrate_bps, \
-        program";
+        program, coalesce(headers_json, '{}')";
 
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
@@ -223,6 +229,7 @@ impl SourceRecord {
             item_key: row.get(2)?,
             tvg_name: row.get(3)?,
             stream_url: row.get(4)?,
+            headers: headers(row, 22)?,
             priority_index: row.get(5)?,
             program: row.get(21)?,
             enabled: row.get(6)?,
@@ -246,6 +253,17 @@ impl SourceRecord {
             },
         })
     }
+}
+
+fn headers(row: &Row<'_>, column: usize) -> rusqlite::Result<RequestHeaders> {
+    let text = row.get_ref(column)?.as_str()?;
+    // Most sources have none.
+    if text == "{}" {
+        return Ok(RequestHeaders::NONE);
+    }
+    serde_json::from_str(text).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
+    })
 }
 
 /// SQLite's integers are signed; all of ours that are times or counts are not.

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use crate::base::ChildExit;
 
-use super::children::{exit_of, signal_group};
+use super::running::{exit_of, signal_group};
 use super::spawn::{Spawned, spawn};
 
 const READ_BYTES: usize = 64 * 1024;

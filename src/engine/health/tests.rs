@@ -6,6 +6,7 @@ use crate::engine::mailbox::Mailbox;
 use crate::engine::port::{ControlPort, CoreCommand};
 use crate::engine::testing::{SimCore, params};
 use crate::health::Row;
+use crate::http::RequestHeaders;
 use crate::uring::sim::{Faults, SimDescriptor, SimDriver, World};
 
 type Asked = Vec<(u64, Vec<Row<SourceId>>)>;
@@ -48,6 +49,7 @@ fn lineup() -> Arc<Lineup> {
             id: SourceId(id * 10 + 1),
             item_key: String::new(),
             url: "http://host/".to_owned(),
+            headers: RequestHeaders::NONE,
             program: None,
             priority: 0,
             health: Health { fail_count, ..Health::default() },

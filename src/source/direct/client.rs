@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::base::limits::UPSTREAM_REDIRECTS_MAX;
 use crate::base::{Errno, Instant};
-use crate::http::{ResponseHead, Url};
+use crate::http::{CookieJar, ResponseHead, Url};
 use crate::source::direct::exchange::{BodyPart, End, Exchange};
 use crate::source::direct::refusal::Refusal;
 use crate::source::direct::steps::{Params, Want};
@@ -28,6 +28,8 @@ enum State {
 pub struct Client {
     params: Params,
     url: Url,
+    /// The host that the source's address names.
+    origin: String,
     /// What the answer calls its body.
     content_type: Option<String>,
     redirects: u32,
@@ -45,8 +47,9 @@ impl Client {
             SourceError::new(Kind::Unusable, &format!("create upstream request: {error}"))
         })?;
         let deadline = now + params.startup_timeout;
-        let mut client =
-            Self { params, url, content_type: None, redirects: 0, deadline, state: State::Resolving };
+        let origin = url.host().to_owned();
+        let state = State::Resolving;
+        let mut client = Self { params, url, origin, content_type: None, redirects: 0, deadline, state };
         client.resolve(now);
         Ok(client)
     }
@@ -77,6 +80,12 @@ impl Client {
     #[must_use]
     pub const fn url(&self) -> &Url {
         &self.url
+    }
+
+    /// What the source's servers have set, before and on this way.
+    #[must_use]
+    pub const fn cookies(&self) -> &CookieJar {
+        &self.params.cookies
     }
 
     /// What the answer calls its body, as sent.
@@ -149,7 +158,7 @@ impl Client {
         let State::Connecting { address, others, .. } = &mut self.state else { return };
         let (address, others) = (*address, std::mem::take(others));
         match outcome {
-            Ok(()) => match Exchange::new(&self.url, &self.params) {
+            Ok(()) => match Exchange::new(&self.url, &self.params, self.url.host() == self.origin) {
                 Ok(exchange) => {
                     let deadline = (now + self.params.header_timeout).min(self.deadline);
                     self.state = State::Awaiting { exchange: Box::new(exchange), deadline };
@@ -374,7 +383,20 @@ impl Client {
         let State::Awaiting { exchange, .. } = std::mem::replace(&mut self.state, State::Redirecting) else {
             unreachable!("a head is awaited");
         };
+        for field in &head.set_cookies {
+            self.params.cookies.set(&self.url, field);
+        }
         match (head.status, &head.location) {
+            (200..=299, _) if head.content_encoding.is_some() => {
+                let coding: String = head
+                    .content_encoding
+                    .iter()
+                    .flat_map(|coding| coding.chars())
+                    .take(CODING_CHARS_MAX)
+                    .collect();
+                let text = format!("upstream sends its body compressed ({coding}), which was not asked for");
+                self.fail(SourceError::new(Kind::Protocol, &text));
+            }
             (200..=299, _) => {
                 self.content_type.clone_from(&head.content_type);
                 self.state = State::Streaming { exchange, peer_closed: false };
@@ -449,6 +471,8 @@ impl fmt::Debug for State {
     }
 }
 
+/// The name of a content coding is shown up to here.
+const CODING_CHARS_MAX: usize = 32;
 /// Addresses of one host that are tried.
 const ADDRESSES_MAX: usize = 8;
 /// An address that is to be tried at all gets this long.
@@ -457,6 +481,7 @@ const CONNECT_SHARE_MIN: Duration = Duration::from_millis(250);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::RequestHeaders;
     use crate::source::direct::tls_config;
     use proptest::prelude::*;
 
@@ -467,6 +492,8 @@ mod tests {
         Params {
             user_agent: "tv/1".to_owned(),
             via: None,
+            headers: RequestHeaders::NONE,
+            cookies: CookieJar::default(),
             connect_timeout: Duration::from_secs(3),
             header_timeout: Duration::from_secs(5),
             startup_timeout: Duration::from_secs(12),
@@ -644,7 +671,50 @@ mod tests {
             assert!(request(&mut client).starts_with(&format!("GET /{hop} HTTP/1.1\r\n")));
         }
         client.received(T0, b"HTTP/1.1 302 Found\r\nLocation: /again\r\n\r\n");
-        assert_eq!(failure(&client), "request upstream stream failed: stopped after 5 redirects");
+        assert_eq!(failure(&client), "request upstream stream failed: stopped after 20 redirects");
+    }
+
+    #[test]
+    fn a_cookie_set_on_the_way_is_asked_for_by_where_it_leads() {
+        let mut client = awaiting("http://h/live");
+        client.received(T0, b"HTTP/1.1 302 Found\r\nLocation: /live\r\nSet-Cookie: sid=1; Path=/\r\n\r\n");
+        client.disconnected(T0);
+        assert!(request(&mut client).ends_with("\r\nCookie: sid=1\r\n\r\n"));
+        client.received(T0, OK);
+        assert!(client.is_streaming());
+        assert_eq!(client.cookies().lines(), "sid=1; path=/; domain=h\n");
+        // What was set is known to the next connection.
+        let next = Params { cookies: client.cookies().clone(), ..params() };
+        assert!(
+            request(&mut Client::new("http://h/live", next, T0).unwrap()).contains("\r\nCookie: sid=1\r\n")
+        );
+    }
+
+    #[test]
+    fn what_a_list_wants_sent_goes_along_redirects_but_credentials_do_not_leave_their_host() {
+        let mut headers = RequestHeaders::default();
+        for (name, value) in
+            [("User-Agent", "Box/7.1"), ("Referer", "http://p/"), ("Authorization", "Bearer x")]
+        {
+            headers.set(name, value).unwrap();
+        }
+        let mut client = Client::new("http://h/", Params { headers, ..params() }, T0).unwrap();
+        let first = request(&mut client);
+        for field in ["User-Agent: Box/7.1", "Referer: http://p/", "Authorization: Bearer x"] {
+            assert!(first.contains(field), "{first}");
+        }
+        client.received(T0, b"HTTP/1.1 302 Found\r\nLocation: http://other/\r\n\r\n");
+        client.disconnected(T0);
+        let second = request(&mut client);
+        assert!(second.contains("User-Agent: Box/7.1") && second.contains("Referer: http://p/"), "{second}");
+        assert!(!second.contains("Bearer"), "{second}");
+    }
+
+    #[test]
+    fn a_body_that_is_compressed_unasked_is_an_error_that_says_so() {
+        let mut client = awaiting("http://h/");
+        client.received(T0, b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n\x1f\x8b");
+        assert_eq!(failure(&client), "upstream sends its body compressed (gzip), which was not asked for");
     }
 
     #[test]

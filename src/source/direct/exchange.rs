@@ -2,7 +2,8 @@
 
 use crate::base::limits::UPSTREAM_HEAD_BYTES_MAX;
 use crate::http::{
-    BodyDecoder, BodyError, Framing, ResponseHead, ResponseStatus, Scheme, Url, parse_response, request_head,
+    BodyDecoder, BodyError, Framing, RequestFields, ResponseHead, ResponseStatus, Scheme, Url,
+    parse_response, request_head,
 };
 use crate::source::direct::RECEIVE_BYTES_MAX;
 use crate::source::direct::steps::Params;
@@ -67,10 +68,24 @@ impl Body {
 }
 
 impl Exchange {
-    pub(super) fn new(url: &Url, params: &Params) -> Result<Self, SourceError> {
+    /// `origin`: the request is to the host that the source's address names.
+    pub(super) fn new(url: &Url, params: &Params, origin: bool) -> Result<Self, SourceError> {
         let agent = params.user_agent.trim();
-        let request =
-            request_head(url, if agent.is_empty() { OWN_NAME } else { agent }, params.via.as_deref());
+        let elsewhere;
+        let headers = if origin {
+            &params.headers
+        } else {
+            elsewhere = params.headers.for_other_host();
+            &elsewhere
+        };
+        let cookie = params.cookies.header(url);
+        let fields = RequestFields {
+            user_agent: if agent.is_empty() { OWN_NAME } else { agent },
+            via: params.via.as_deref(),
+            headers,
+            cookie: cookie.as_deref(),
+        };
+        let request = request_head(url, &fields);
         let mut exchange =
             Self { tls: None, outgoing: Vec::new(), sent: 0, inbox: Vec::new(), taken: 0, body: None };
         match url.scheme() {

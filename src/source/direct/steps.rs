@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use rustls::ClientConfig;
 
+use crate::http::{CookieJar, RequestHeaders};
+
 /// How a client behaves.
 #[derive(Clone, Debug)]
 pub struct Params {
@@ -13,6 +15,10 @@ pub struct Params {
     pub user_agent: String,
     /// The value of the `Via` header.
     pub via: Option<String>,
+    /// What the source's list wants to be sent.
+    pub headers: RequestHeaders,
+    /// What the source's servers have set before.
+    pub cookies: CookieJar,
     /// The most time one address gets to accept a connection.
     pub connect_timeout: Duration,
     /// The most time between a connection and the end of the response's head.

@@ -137,6 +137,7 @@ mod tests {
 
     use super::*;
     use crate::base::{Errno, Instant};
+    use crate::http::{CookieJar, RequestHeaders};
     use crate::source::direct::{Client, Params, Want};
 
     const T0: Instant = Instant::START;
@@ -176,6 +177,8 @@ mod tests {
     fn connected(url: &str, roots: &[CertificateDer<'static>]) -> Client {
         let params = Params {
             via: None,
+            headers: RequestHeaders::NONE,
+            cookies: CookieJar::default(),
             user_agent: String::new(),
             connect_timeout: Duration::from_secs(3),
             header_timeout: Duration::from_secs(5),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::http::{CookieJar, RequestHeaders};
 use crate::source::body::Sound;
 use crate::source::error::SourceError;
 use crate::source::ffmpeg::capabilities::{Capabilities, Feature};
@@ -28,6 +29,10 @@ pub struct Run {
     pub program: Option<u16>,
     /// The value of the `Via` header of its requests.
     pub via: Option<String>,
+    /// What else its requests carry.
+    pub headers: RequestHeaders,
+    /// What the source's servers have set before.
+    pub cookies: CookieJar,
 }
 
 /// The arguments for a source: each option is one that the installed ffmpeg knows and the source's protocol takes.
@@ -64,12 +69,8 @@ pub fn arguments(
         // UDP is lost behind most home routers, and found out only after a timeout.
         list.option("-rtsp_flags", "prefer_tcp");
     }
-    let agent = params.user_agent.trim();
-    if scheme.is_http() && !agent.is_empty() && !agent.chars().any(char::is_control) {
-        list.known(Feature::UserAgent, "-user_agent", agent);
-    }
-    if let Some(via) = run.via.as_ref().filter(|_| scheme.is_http()) {
-        list.option("-headers", format!("Via: {via}\r\n"));
+    if scheme.is_http() {
+        request_fields(&mut list, run, params);
     }
     let flags = input_flags(run.remux, params);
     if !flags.is_empty() {
@@ -185,6 +186,23 @@ fn read_timeout(list: &mut List<'_>, params: &Params, scheme: Scheme) {
     }
 }
 
+/// What requests carry: those for playlists, keys and segments too.
+fn request_fields(list: &mut List<'_>, run: &Run, params: &Params) {
+    let agent = run.headers.get("User-Agent").unwrap_or_else(|| params.user_agent.trim());
+    if !agent.is_empty() && !agent.chars().any(char::is_control) {
+        list.known(Feature::UserAgent, "-user_agent", agent);
+    }
+    let others = run.headers.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("User-Agent"));
+    let via = run.via.iter().map(|via| ("Via", via.as_str()));
+    let lines: String = others.chain(via).map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    if !lines.is_empty() {
+        list.option("-headers", lines);
+    }
+    if !run.cookies.is_empty() {
+        list.option("-cookies", run.cookies.lines());
+    }
+}
+
 fn input_flags(remux: Remux, params: &Params) -> String {
     let copying = remux == Remux::Copy;
     let regenerate = copying && params.copy_regenerate_timestamps.unwrap_or(true);
@@ -297,6 +315,8 @@ libx264 AVOptions:
             listed: false,
             program: None,
             via: None,
+            headers: RequestHeaders::NONE,
+            cookies: CookieJar::default(),
         }
     }
 

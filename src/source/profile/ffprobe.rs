@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::base::{ChildExit, redact};
+use crate::http::RequestHeaders;
 use crate::source::profile::stream_profile::StreamProfile;
 
 /// The time of one probe.
@@ -43,7 +44,7 @@ pub enum ProbeError {
 ///
 /// # Errors
 /// When there is no address.
-pub fn arguments(url: &str, user_agent: &str) -> Result<Vec<String>, ProbeError> {
+pub fn arguments(url: &str, user_agent: &str, headers: &RequestHeaders) -> Result<Vec<String>, ProbeError> {
     let url = url.trim();
     if url.is_empty() {
         return Err(ProbeError::NoUrl);
@@ -51,12 +52,15 @@ pub fn arguments(url: &str, user_agent: &str) -> Result<Vec<String>, ProbeError>
     let fixed = ["-v", "error", "-of", "json", "-show_streams", "-show_format"];
     let limits = ["-analyzeduration", "1500000", "-probesize", "1000000"];
     let is_http = url.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http"));
-    let agent = user_agent.trim();
+    let agent = headers.get("User-Agent").unwrap_or_else(|| user_agent.trim());
     // A line break in it would be a header of its own.
     let agent =
         (is_http && !agent.is_empty() && !agent.contains(char::is_control)).then_some(["-user_agent", agent]);
-    let agent = agent.into_iter().flatten();
-    Ok(fixed.into_iter().chain(limits).chain(agent).chain([url]).map(str::to_owned).collect())
+    let others = headers.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("User-Agent"));
+    let lines: String = others.map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let lines = (is_http && !lines.is_empty()).then_some(["-headers", lines.as_str()]);
+    let fields = agent.into_iter().chain(lines).flatten();
+    Ok(fixed.into_iter().chain(limits).chain(fields).chain([url]).map(str::to_owned).collect())
 }
 
 /// The profile that a run of ffprobe has found. `exit` is `None` when its time was over.
@@ -259,7 +263,7 @@ mod tests {
 
     #[test]
     fn the_command_is_complete() {
-        let line = arguments(" http://h/a.ts ", "").unwrap().join(" ");
+        let line = arguments(" http://h/a.ts ", "", &RequestHeaders::NONE).unwrap().join(" ");
         assert_eq!(
             line,
             "-v error -of json -show_streams -show_format -analyzeduration 1500000 -probesize 1000000 http://h/a.ts"
@@ -269,10 +273,16 @@ mod tests {
             ("rtsp://h/a", "tv/1", false),
             ("http://h/a.ts", "tv\r\nHost: b", false),
         ] {
-            let told = arguments(url, agent).unwrap().windows(2).any(|pair| pair == ["-user_agent", "tv/1"]);
+            let told = arguments(url, agent, &RequestHeaders::NONE)
+                .unwrap()
+                .windows(2)
+                .any(|pair| pair == ["-user_agent", "tv/1"]);
             assert_eq!(told, expected, "{url} {agent:?}");
         }
-        assert_eq!(arguments("  ", "").unwrap_err().to_string(), "stream URL is required");
+        assert_eq!(
+            arguments("  ", "", &RequestHeaders::NONE).unwrap_err().to_string(),
+            "stream URL is required"
+        );
     }
 
     #[test]

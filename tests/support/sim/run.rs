@@ -12,6 +12,7 @@ use tunerd::engine::{
     ZeroCopy,
 };
 use tunerd::health;
+use tunerd::http::{CookieJar, RequestHeaders};
 use tunerd::lineup::{Channel, ChannelId, Health, Lineup, Source, SourceId, StoredProfile};
 use tunerd::ring::Lent;
 use tunerd::session::history::Limits;
@@ -92,6 +93,7 @@ fn source(random: &mut Random) -> Source {
         id: SourceId(number),
         item_key: format!("item{number}"),
         url,
+        headers: RequestHeaders::NONE,
         program: None,
         priority: 0,
         health: Health::default(),
@@ -130,6 +132,8 @@ pub(super) fn params(random: &mut Random, cores: u8, tuners: u16) -> Params {
         sources: Sources {
             mode: Mode::Auto,
             direct: source::direct::Params {
+                headers: RequestHeaders::NONE,
+                cookies: CookieJar::default(),
                 user_agent: String::new(),
                 via: None,
                 connect_timeout: seconds(1),

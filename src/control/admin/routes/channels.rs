@@ -1,5 +1,6 @@
 //! Channels and their sources: listing, making, changing, deleting.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
@@ -79,6 +80,8 @@ struct Source {
     tvg_name: String,
     /// Without credentials, whoever asks.
     stream_url: String,
+    /// What requests for it carry, without credentials.
+    headers: BTreeMap<String, String>,
     priority_index: u32,
     /// The only programme that is taken of its stream; `null` is the first that can be shown.
     program: Option<u16>,
@@ -126,6 +129,7 @@ impl From<SourceRecord> for Source {
             item_key: record.item_key,
             tvg_name: record.tvg_name,
             stream_url: redact::url(&record.stream_url),
+            headers: record.headers.redacted(),
             priority_index: record.priority_index,
             program: record.program,
             enabled: record.enabled,

@@ -1,5 +1,6 @@
 //! `GET /api/items`: what the playlist holds.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use serde::Serialize;
@@ -33,6 +34,8 @@ struct Item {
     group_name: String,
     /// Without credentials, whoever asks: pages are photographed and logs are copied.
     stream_url: String,
+    /// What requests for it carry, without credentials.
+    headers: BTreeMap<String, String>,
     tvg_id: String,
     tvg_name: String,
     tvg_logo: String,
@@ -46,6 +49,7 @@ impl From<ItemRecord> for Item {
         let ItemRecord { item, first_seen_at, last_seen_at, active } = record;
         Self {
             stream_url: redact::url(&item.stream_url),
+            headers: item.headers.redacted(),
             tvg_logo: redact::url(&item.tvg_logo),
             item_key: item.item_key,
             channel_key: item.channel_key,

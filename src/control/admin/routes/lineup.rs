@@ -229,6 +229,7 @@ fn one_line(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::RequestHeaders;
     use crate::store::{SourceHealth, SourceProfile};
 
     fn source(video: &str, audio: &str, height: u32) -> SourceRecord {
@@ -238,6 +239,7 @@ mod tests {
             item_key: String::new(),
             tvg_name: String::new(),
             stream_url: String::new(),
+            headers: RequestHeaders::NONE,
             priority_index: 0,
             program: None,
             enabled: true,

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tunerd::base::Instant;
 use tunerd::engine::snapshot::CoreSnapshot;
 use tunerd::engine::{Core, CoreCommand, CoreId, Mailbox, Params, Parts, SlowPolicy, Token};
+use tunerd::http::RequestHeaders;
 use tunerd::lineup::{Channel, ChannelId, Lineup, Source, SourceId};
 use tunerd::ring::Lent;
 use tunerd::session::StallPolicy;
@@ -210,6 +211,7 @@ fn lineup(random: &mut Random) -> Lineup {
         id: SourceId(number),
         item_key: format!("item{number}"),
         url: format!("http://{}/live/{number}", address(number)),
+        headers: RequestHeaders::NONE,
         program: None,
         priority: u32::try_from(number).unwrap(),
         health: tunerd::lineup::Health::default(),

@@ -7,6 +7,7 @@ use tunerd::base::Instant;
 use tunerd::engine::snapshot::CoreSnapshot;
 use tunerd::engine::{Core, CoreCommand, CoreId, Filling, Mailbox, Params, Parts, SlowPolicy, Token};
 use tunerd::filler::{Mode as FillerMode, Params as FillerParams};
+use tunerd::http::RequestHeaders;
 use tunerd::lineup::{Channel, ChannelId, Lineup, Source, SourceId};
 use tunerd::ring::Lent;
 use tunerd::session::StallPolicy;
@@ -93,6 +94,7 @@ fn source(channel: i64, place: i64, random: &mut Random) -> Source {
         id: SourceId(number),
         item_key: format!("item{number}"),
         url: format!("http://{}/live/{number}", address(host)),
+        headers: RequestHeaders::NONE,
         program: None,
         priority: u32::try_from(place).unwrap(),
         health: tunerd::lineup::Health::default(),
