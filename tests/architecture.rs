@@ -173,3 +173,40 @@ fn files_are_finished() {
         }
     }
 }
+
+/// The names of a table of Cargo.toml.
+fn named_in<'manifest>(manifest: &'manifest str, table: &str) -> Vec<&'manifest str> {
+    let (_, rest) = manifest.split_once(&format!("\n[{table}]\n")).unwrap();
+    let lines = rest.lines().take_while(|line| !line.starts_with('['));
+    lines.filter_map(|line| Some(line.split_once(" = ")?.0)).collect()
+}
+
+/// Whether any of these texts names a crate: in a path, or as a derive's or attribute's.
+fn is_named(texts: &[String], dependency: &str) -> bool {
+    let (path, whole) =
+        (dependency.replace('-', "_") + "::", format!("use {};", dependency.replace('-', "_")));
+    texts.iter().any(|text| {
+        // `::bytes::` is a module of that name.
+        names(text, &whole) || names(&text.replace(&format!("::{path}"), ""), &path)
+    })
+}
+
+#[test]
+fn every_dependency_is_used() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    let of_program: Vec<String> = sources().iter().map(|(_, text)| code(text)).collect();
+    let mut found = Vec::new();
+    for folder in ["tests", "benches"] {
+        rust_files(&root.join(folder), &mut found);
+    }
+    let mut of_tests: Vec<String> =
+        found.iter().map(|path| code(&fs::read_to_string(path).unwrap())).collect();
+    of_tests.extend(of_program.iter().cloned());
+    let unused: Vec<_> = named_in(&manifest, "dependencies")
+        .into_iter()
+        .filter(|name| !is_named(&of_program, name))
+        .chain(named_in(&manifest, "dev-dependencies").into_iter().filter(|name| !is_named(&of_tests, name)))
+        .collect();
+    assert!(unused.is_empty(), "nothing names {unused:?}");
+}

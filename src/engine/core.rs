@@ -217,11 +217,13 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     }
 
     /// The driver, for tests that look behind the scenes.
+    #[cfg(test)]
     pub const fn driver_mut(&mut self) -> &mut D {
         &mut self.driver
     }
 
     /// Gives the driver back, once drained.
+    #[cfg(any(test, feature = "sim"))]
     pub fn into_driver(mut self) -> D {
         let listeners = std::mem::take(&mut self.listeners).into_iter().map(|listener| listener.handle);
         for handle in listeners.chain(self.bell.take()) {

@@ -245,15 +245,6 @@ pub fn keepalive_fallback(about: About<'_>, from: &str, to: &str, error: &str) -
         .field("error", error)
 }
 
-/// It gives too much.
-pub fn keepalive_guardrail(about: About<'_>, mode: &str, rate: f64, expected_rate: f64) -> Line {
-    about
-        .line("shared session recovery keepalive overproduction")
-        .field("recovery_keepalive_mode", mode)
-        .field("rate_bytes_per_second", rate.round())
-        .field("expected_rate_bytes_per_second", expected_rate.round())
-}
-
 /// A source fills it again, or the session has ended.
 pub fn keepalive_stopped(about: About<'_>, mode: &str, duration: Duration, bytes: u64, chunks: u64) -> Line {
     about

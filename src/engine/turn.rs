@@ -51,6 +51,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     ///
     /// # Errors
     /// When the kernel refuses to go on.
+    #[cfg(any(test, feature = "sim"))]
     pub fn turn(&mut self, now: Instant) -> Result<(), Errno> {
         self.now = self.now.max(now);
         self.act();

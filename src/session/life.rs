@@ -127,6 +127,7 @@ impl Machine {
 
     /// True while viewers are to be given filler.
     #[must_use]
+    #[cfg(test)]
     pub const fn filler_runs(&self) -> bool {
         self.filler_runs
     }

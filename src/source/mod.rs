@@ -27,5 +27,5 @@ pub mod startup;
 pub mod telemetry;
 pub mod watch;
 
-pub use error::{Kind, Origin, SourceError};
+pub use error::{Kind, SourceError};
 pub use mode::{Mode, Opening, Remux, plan, plan_after};

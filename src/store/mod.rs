@@ -22,7 +22,7 @@ mod thread;
 mod fixtures;
 
 pub use error::{ChannelError, CloseError, OpenError, StoreBusy, StoreError};
-pub use items::{GroupCount, ITEMS_PAGE_MAX, ItemFilter, ItemPage, RefreshOutcome};
+pub use items::{ITEMS_PAGE_MAX, ItemFilter, ItemPage, RefreshOutcome};
 pub use open::Database;
 pub use records::{
     ChannelChange, ChannelRecord, HealthChange, ItemRecord, NewChannel, NewItem, SourceHealth, SourceProfile,

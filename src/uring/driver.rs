@@ -13,6 +13,7 @@ pub struct Handle(pub(super) u32);
 impl Handle {
     /// The handle's slot. Two open handles never share it.
     #[must_use]
+    #[cfg(any(test, feature = "sim"))]
     pub const fn slot(self) -> u32 {
         self.0
     }
@@ -32,11 +33,6 @@ pub enum Operation<M> {
     Accept {
         /// A listening socket.
         listener: Handle,
-    },
-    /// Say when there is something to read, or the end.
-    AwaitReadable {
-        /// A socket, pipe or eventfd.
-        file: Handle,
     },
     /// Say when the peer has gone: FIN, RST, or a time-out of the transport.
     AwaitHangup {
@@ -110,9 +106,7 @@ pub enum Event<M, F> {
 /// One thing that happened.
 #[derive(Debug)]
 pub struct Completion<T, M, F> {
-    /// The operation.
-    pub key: OpKey,
-    /// What the engine gave with it.
+    /// What the engine gave with the operation.
     pub token: T,
     /// What happened.
     pub event: Event<M, F>,

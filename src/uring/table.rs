@@ -79,7 +79,7 @@ impl<T, M> Table<T, M> {
             slot.op = Some(op);
             return Ok(OpKey { index, generation: slot.generation });
         }
-        let Ok(index) = u32::try_from(self.slots.len()) else { return Err(op) };
+        let Ok(index) = u32::try_from(self.slots.count()) else { return Err(op) };
         if index >= self.limit {
             return Err(op);
         }
@@ -110,11 +110,11 @@ impl<T, M> Table<T, M> {
     }
 
     pub(super) fn count(&self) -> usize {
-        self.slots.len() - self.free.len()
+        self.slots.count() - self.free.len()
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.free.is_empty() && u32::try_from(self.slots.len()).map_or(true, |count| count >= self.limit)
+        self.free.is_empty() && u32::try_from(self.slots.count()).map_or(true, |count| count >= self.limit)
     }
 
     /// Gives up on everything still in the table without freeing it.

@@ -126,11 +126,6 @@ fn recoveries_are_told_with_what_is_done_instead() {
              error=\"no picture\"",
         ),
         (
-            keepalive_guardrail(ABOUT, "psi", 700_000.4, 187_500.0),
-            "msg=\"shared session recovery keepalive overproduction\" NAME recovery_keepalive_mode=psi \
-             rate_bytes_per_second=700000 expected_rate_bytes_per_second=187500",
-        ),
-        (
             keepalive_stopped(ABOUT, "psi", Duration::from_millis(4_500), 2_475_000, 40),
             "msg=\"shared session recovery keepalive stopped\" NAME recovery_keepalive_mode=psi duration=4.5s \
              bytes=2475000 chunks=40",

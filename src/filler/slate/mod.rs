@@ -17,5 +17,5 @@ pub use arguments::{ffmpeg_arguments, ffmpeg_arguments_without_text};
 pub use demux::SlateError;
 pub use frame_rate::FrameRate;
 pub use material::{Picture, Slate, Sound, Video};
-pub use player::{FIRST_DTS, FIRST_PCR, Player};
+pub use player::{FIRST_PCR, Player};
 pub use spec::{AudioCodec, AudioSpec, Profile, SlateSpec, VideoCodec};

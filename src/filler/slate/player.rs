@@ -12,7 +12,8 @@ use super::pes::{AccessUnit, clock_packet};
 /// The clock in the first packet that tells it.
 pub const FIRST_PCR: Pcr = Pcr::from_ticks(0);
 /// When the first picture is decoded, and the first frame of sound.
-pub const FIRST_DTS: Pts = Pts::from_ticks(LEAD);
+#[cfg(test)]
+const FIRST_DTS: Pts = Pts::from_ticks(LEAD);
 
 /// Repetitions of PAT and PMT: ten a second, the distance receivers are built for.
 pub(super) const TABLES_PER_SECOND: u64 = 10;

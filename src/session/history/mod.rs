@@ -12,7 +12,7 @@ pub use facts::{
     CloseReason, Ended, Limits, Outcome, Profile, Selections, SessionRecord, SourceFacts, SourceWindow,
     StartupFacts, SubscriberWindow, ViewerCounts, WriteCounters,
 };
-pub use timeline::{History, INITIAL_STARTUP, RESELECT_ALERT_THRESHOLD, Selected, recovery_selection};
+pub use timeline::{History, RESELECT_ALERT_THRESHOLD, Selected};
 
 #[cfg(test)]
 mod tests;

@@ -9,16 +9,8 @@ use super::facts::{
     CloseReason, Limits, Profile, Selections, SourceFacts, SourceWindow, SubscriberWindow, ViewerCounts,
 };
 
-/// The reason of a session's first selection.
-pub const INITIAL_STARTUP: &str = "initial_startup";
 /// Reselections of one source in a row at which somebody should look.
 pub const RESELECT_ALERT_THRESHOLD: u64 = 3;
-
-/// The reason of a selection in a recovery.
-#[must_use]
-pub fn recovery_selection(cycle: u64, reason: &str) -> String {
-    format!("recovery_cycle_{cycle}:{reason}")
-}
 
 /// What a selection means.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -153,6 +145,7 @@ impl History {
 
     /// True once [`History::end`] was called.
     #[must_use]
+    #[cfg(test)]
     pub const fn is_over(&self) -> bool {
         self.is_over
     }
