@@ -252,3 +252,33 @@ fn the_readme_shows_settings_that_exist_with_their_defaults() {
         assert!(is_send || settings.contains_key(name), "{name} is no setting");
     }
 }
+
+/// Lines of `text` that a hunk of a patch expects in a row, with what it adds left out.
+fn expected_by(hunk: &str) -> String {
+    let lines = hunk.lines().skip(1).filter(|line| line.starts_with([' ', '-']));
+    lines.map(|line| format!("{}\n", &line[1..])).collect()
+}
+
+#[test]
+fn every_planted_bug_fits_the_code_and_is_told_of() {
+    let told = read("tests/README.md");
+    let mut count = 0;
+    for bug in fs::read_dir(root().join("tests/planted")).unwrap().map(|entry| entry.unwrap().path()) {
+        let (name, patch) = (bug.file_stem().unwrap().to_str().unwrap(), fs::read_to_string(&bug).unwrap());
+        assert!(
+            told.contains(&format!("\n| `{name}`: ")),
+            "tests/README.md does not say what has found {name}"
+        );
+        for file in patch.split("\n--- a/").skip(1) {
+            let (path, hunks) = file.split_once('\n').unwrap();
+            let Ok(code) = fs::read_to_string(root().join(path)) else {
+                panic!("{name}: there is no {path}")
+            };
+            for hunk in hunks.split("\n@@ ").skip(1) {
+                assert!(code.contains(&expected_by(hunk)), "{name} does not fit {path} any more:\n{hunk}");
+            }
+        }
+        count += 1;
+    }
+    assert!(count >= 8, "{count} bugs are planted");
+}

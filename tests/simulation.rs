@@ -26,12 +26,13 @@ fn setting(name: &str, otherwise: u64) -> u64 {
 }
 
 /// Runs the seeds asked for, on every processor. Each that fails is named, with the way to see it again.
-fn seeds<T: Send>(
+fn seeds<T: Send + std::fmt::Debug>(
     run: impl Fn(u64) -> Result<T, String> + Sync + std::panic::RefUnwindSafe,
     mut count: impl FnMut(T),
 ) -> (u64, u64) {
     let from = setting("SIM_FROM", 0);
     let seeds = setting("SIM_SEEDS", SEEDS);
+    let tells_each = setting("SIM_TELL", 0) > 0;
     let first_only = setting("SIM_FIRST", 0) > 0;
     // Of one seed, to see what led to a failure: RUST_LOG=info scripts/sim --from S --seeds 1
     let _set_before = env_logger::builder().is_test(true).format_timestamp(None).try_init();
@@ -55,7 +56,12 @@ fn seeds<T: Send>(
         drop(sender);
         for (seed, result) in results {
             match result {
-                Ok(done) => count(done),
+                Ok(done) => {
+                    if tells_each {
+                        println!("seed {seed}: {done:?}");
+                    }
+                    count(done);
+                }
                 Err(wrong) => {
                     eprintln!("seed {seed}: {wrong}\nagain with: scripts/sim --from {seed} --seeds 1");
                     failed.insert(seed);

@@ -139,6 +139,7 @@ pub(crate) fn engine(
         cores: core_count(settings),
         tuners,
         preempt_settle_delay: settings.tuner.settle_delay,
+        tune_wait: settings.tuner.wait.unwrap_or(Duration::ZERO),
         health_drain_timeout: settings.session.health_drain_timeout,
     })
 }

@@ -97,6 +97,17 @@ impl<T> Arena<T> {
         Ok(Key { index, generation: 0, of: PhantomData })
     }
 
+    /// Stores a value that is made with its key; nothing is made when the arena is full.
+    pub fn insert_with(&mut self, make: impl FnOnce(Key<T>) -> T) -> Option<Key<T>> {
+        let at = |slots: &Blocks<Slot<T>>, index: u32| slots.get(index as usize).map(|slot| slot.generation);
+        let (index, generation) = match self.free.last() {
+            Some(&index) => (index, at(&self.slots, index).expect("a free slot exists")),
+            None => (u32::try_from(self.slots.count()).ok().filter(|index| *index < self.limit)?, 0),
+        };
+        let value = make(Key { index, generation, of: PhantomData });
+        self.insert(value).ok()
+    }
+
     /// Takes a value out; its key and all copies of it find nothing from now on.
     pub fn remove(&mut self, key: Key<T>) -> Option<T> {
         let slot = self.slots.get_mut(key.index as usize)?;

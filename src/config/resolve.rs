@@ -59,6 +59,7 @@ pub(super) fn read_all(reader: &mut Reader<'_>) -> Settings {
         tuner: Tuner {
             count: reader.whole("TUNER_COUNT"),
             settle_delay: reader.span("PREEMPT_SETTLE_DELAY"),
+            wait: reader.span_or_off("TUNE_WAIT"),
         },
         tune_backoff: tune_backoff(reader),
         probe: Probe {

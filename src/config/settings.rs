@@ -204,6 +204,8 @@ pub struct Tuner {
     pub count: u32,
     /// How long a freed tuner rests.
     pub settle_delay: Duration,
+    /// How long a request waits for a tuner when all are in use. `None` is not at all.
+    pub wait: Option<Duration>,
 }
 
 /// When a channel that cannot be tuned is refused.

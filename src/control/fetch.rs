@@ -7,7 +7,7 @@ use std::time::Duration;
 use percent_encoding::percent_decode_str;
 
 use crate::base::limits::UPSTREAM_REDIRECTS_MAX;
-use crate::base::{Clock, Instant, redact};
+use crate::base::{Clock, redact};
 use crate::http::{CookieJar, Url};
 
 /// The longest playlist: several hundred thousand entries.
@@ -54,9 +54,10 @@ fn fetch_http(url: &str, user_agent: &str) -> Result<Vec<u8>, FetchError> {
         .build()
         .new_agent();
     let clock = Clock::start();
+    let deadline = clock.now() + TIMEOUT;
     let mut cookies = CookieJar::default();
     for _redirect in 0..=UPSTREAM_REDIRECTS_MAX {
-        let left = TIMEOUT.saturating_sub(clock.now() - Instant::START);
+        let left = deadline.since(clock.now());
         let address = format!("{}://{}{}", url.scheme().as_str(), url.authority(), url.target());
         let mut request = agent.get(address).config().timeout_global(Some(left)).build();
         if let Some(credentials) = url.basic_authorization() {

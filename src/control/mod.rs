@@ -8,6 +8,7 @@ mod admin;
 mod children;
 mod fetch;
 mod health;
+mod names;
 mod notify;
 mod outbox;
 mod params;

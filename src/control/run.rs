@@ -20,7 +20,7 @@ use super::outbox::Outbox;
 use super::params::{Params, Parts};
 use super::playlist;
 use super::port::Inbox;
-use super::resolver::{Answer, Question, Resolver};
+use super::resolver::{Question, Resolver};
 use super::signals::Signals;
 use super::slates::{Encoder, Slates};
 use super::state::State;
@@ -66,7 +66,7 @@ struct Desk {
     probes: Rc<Probes>,
     slates: Rc<Slates>,
     connections: Connections,
-    resolver: Resolver,
+    resolver: Rc<Resolver>,
 }
 
 impl Desk {
@@ -74,9 +74,7 @@ impl Desk {
         match request {
             ControlRequest::Connection(handed) => self.connections.take(handed, &self.state),
             ControlRequest::Resolve { core, ticket, host, port } => {
-                if let Err(answer) = self.resolver.ask(Question { core, ticket, host, port }) {
-                    pass_on(&self.state.outbox, answer);
-                }
+                self.resolver.ask(Question { core, ticket, host, port });
             }
             ControlRequest::StartChild { core, ticket, program, arguments, owner } => {
                 self.children.start((core, ticket), &program, &arguments, owner);
@@ -103,15 +101,11 @@ impl Desk {
     }
 }
 
-fn pass_on(outbox: &Outbox, Answer { core, ticket, result }: Answer) {
-    outbox.send(core, CoreCommand::Resolved { ticket, result });
-}
-
 async fn serve(params: Params, parts: Parts) -> Result<(), ControlError> {
     let Parts { inbox: Inbox(mut inbox), mailboxes, store, clock } = parts;
     let signals = Signals::new().map_err(ControlError::Start)?;
     let outbox = Rc::new(Outbox::new(mailboxes));
-    let (resolver, mut answers) = Resolver::start().map_err(ControlError::Start)?;
+    let resolver = Resolver::start(clock, Rc::clone(&outbox));
     let children = Rc::new(Children::new(&params, Rc::clone(&outbox), clock));
     let probes = Rc::new(Probes::new(params.trampoline.clone(), Rc::clone(&outbox)));
     let encoder = Encoder::new(params.trampoline.clone(), params.ffmpeg.clone());
@@ -125,12 +119,6 @@ async fn serve(params: Params, parts: Parts) -> Result<(), ControlError> {
 
     let of_deliveries = Rc::clone(&outbox);
     tokio_uring::spawn(async move { of_deliveries.keep_delivering().await });
-    let of_answers = Rc::clone(&outbox);
-    tokio_uring::spawn(async move {
-        while let Some(answer) = answers.recv().await {
-            pass_on(&of_answers, answer);
-        }
-    });
     tokio_uring::spawn(begin(Rc::clone(&state)));
 
     let drained = tokio::select! {

@@ -1,42 +1,48 @@
-//! A core's loop: reap everything that has happened, act, submit once.
+//! A core: its loop, and everything that lives on it.
+//!
+//! A core reaps everything that has happened, acts, and submits once. Who is concerned by a completion is told by its token, and
+//! told directly; what the parts have to say to each other meanwhile is heard when they have done ([`Core::settle`]).
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+mod mail;
+mod stations;
+mod storing;
+mod tuners;
+mod turn;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::limits::{
-    CHANNELS_PER_CORE_MAX, CONNECTIONS_PER_CORE_MAX, MAILBOX_MESSAGES_MAX, REQUEST_HEAD_TIMEOUT,
-};
-use crate::base::{Arena, Errno, HeapBytes, Instant, OwnTime};
-use crate::lineup::{ChannelId, Lineup};
-use crate::ring::{Lent, Ring};
-use crate::session;
-use crate::session::ProviderCooldowns;
+use crate::base::{Errno, HeapBytes, Instant};
+use crate::engine::channel::Audience;
+use crate::engine::connection::{Asked, Connections, Taken};
+use crate::engine::context::cx::Cx;
+use crate::engine::context::post::{ToChannel, Word};
+use crate::engine::context::timers::Timer;
+use crate::engine::context::token::{ChannelRef, SourceOwner, Token, ViewerRef};
+use crate::engine::outlet::Newcomer;
+use crate::engine::port::ids::CoreId;
+use crate::engine::port::mailbox::{Mailbox, MailboxReader};
+use crate::engine::port::messages::{ControlPort, TunerMessage};
+use crate::engine::port::params::Params;
+use crate::engine::port::snapshot::CoreSnapshot;
+use crate::engine::probe::Probe;
+use crate::health::Event as ProbeEvent;
+use crate::http::StreamError;
+use crate::lineup::Lineup;
+use crate::ring::Lent;
 use crate::session::history::ClosedSessions;
-use crate::tuner::Backoff;
 use crate::uring::{Completion, Driver, Event, Handle, Hangup, Operation};
 
-use super::children::Child;
-use super::client::{Client, ClientKey, ClientState, SessionKey};
-use super::health::CoreHealth;
-use super::live::LiveSession;
-use super::mailbox::{Mailbox, MailboxReader};
-use super::params::Params;
-use super::port::{ControlPort, CoreCommand, CoreId, SessionId, Ticket, TunerMessage};
-use super::probing::Probing;
-use super::snapshot::CoreCounters;
-use super::token::Token;
-use super::tuners::Tuners;
+use stations::Stations;
 
 /// How often every viewer is looked at: blocked, out of the ring, or at the end of its wished duration.
-pub(crate) const SWEEP_INTERVAL: Duration = Duration::from_millis(100);
+const SWEEP_INTERVAL: Duration = Duration::from_millis(100);
 /// The longest a core sleeps: it must come round to show that it lives.
 const SLEEP_MAX: Duration = Duration::from_millis(500);
 /// How long completions may gather before a turn.
 const PATIENCE: Duration = Duration::from_millis(1);
 /// From this many connections on they gather.
-const MANY_CLIENTS: usize = 32;
+const MANY_CLIENTS: u32 = 32;
 /// A listener that cannot accept (no descriptors left) is tried again after this long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// A writer that waits for lent spans looks again after this.
@@ -71,71 +77,23 @@ pub struct Parts<F> {
 
 /// One core.
 pub struct Core<D: Driver<Memory = Lent, Token = Token>> {
-    pub(crate) driver: D,
-    pub(crate) id: CoreId,
-    pub(crate) params: Params,
-    pub(crate) control: Box<dyn ControlPort<D::Descriptor>>,
+    cx: Cx<D>,
     mailbox: MailboxReader<D::Descriptor>,
     bell: Option<Handle>,
     /// A read of the bell is under way.
     hears_bell: bool,
-    pub(crate) cores: Vec<Mailbox<D::Descriptor>>,
     /// Where connections come in; none once it drains.
     listeners: Vec<Listener>,
-    pub(crate) lineup: Arc<Lineup>,
-
-    /// The time of this turn, by which all are judged. It stands still while the core cannot run.
-    pub(crate) now: Instant,
-    pub(crate) time: OwnTime,
-    /// Viewers are late because it has stood still, or may be.
-    pub(crate) has_excused: bool,
-    pub(crate) clients: Arena<Client>,
-    pub(crate) sessions: Arena<LiveSession>,
-    /// The session of a channel that viewers may still join.
-    pub(crate) by_channel: BTreeMap<ChannelId, SessionKey>,
-    pub(crate) by_id: BTreeMap<SessionId, SessionKey>,
-    pub(crate) tuners: Option<Tuners>,
-    /// Providers that this core leaves alone.
-    pub(crate) providers: ProviderCooldowns,
-    /// Channels that are refused for a while.
-    pub(crate) backoff: Backoff,
-    /// Sources that are tried in the background.
-    pub(crate) probing: Probing,
-    /// Sessions that have ended here.
-    pub(crate) closed: ClosedSessions,
-    next_ticket: u64,
-    pub(crate) next_session: u64,
-
-    /// Viewers with a preamble to send: a first byte is worth more than a next one.
-    pub(crate) fresh: VecDeque<ClientKey>,
-    /// Viewers for whom something waits and who have no send in flight.
-    pub(crate) ready: VecDeque<ClientKey>,
-    /// Sessions whose source could not reserve memory last turn.
-    pub(crate) blocked_sources: Vec<SessionKey>,
-    /// Rings that are done with, but of which something is still lent.
-    pub(crate) retired_rings: Vec<Ring>,
-    /// Events of sessions that follow from what is being done.
-    pub(crate) session_events: VecDeque<(SessionKey, session::Event)>,
-    pub(crate) in_session_event: bool,
-    /// Messages about tuners that are on their way.
-    pub(crate) tuner_post: VecDeque<(CoreId, TunerMessage)>,
-    pub(crate) in_tuner_post: bool,
-    /// Children that were asked for and whose end has not been heard of.
-    pub(crate) children: BTreeMap<Ticket, Child>,
-    /// Names being looked up, by the question's ticket.
-    pub(crate) lookups: BTreeMap<Ticket, (SessionKey, u32)>,
-    /// Deadlines of sessions, some outdated: each is checked when it comes.
-    pub(crate) timers: BinaryHeap<Reverse<(Instant, u64)>>,
-    /// Connections in the order in which they were accepted, with the time by which they must have got somewhere.
-    pub(crate) intake: VecDeque<(Instant, ClientKey)>,
-    /// Somebody new is being served: this turn does not wait for more to do.
-    pub(crate) in_haste: bool,
     accept_again: Option<Instant>,
+    connections: Connections,
+    /// The channels that are watched here, each with its outlet.
+    stations: Stations,
+    /// Sources that are tried in the background.
+    probe: Probe,
+    /// Sessions that have ended here.
+    closed: ClosedSessions,
     next_sweep: Instant,
-    pub(crate) draining: Option<Instant>,
-    /// What is known of the sources of the channels that live here.
-    pub(crate) health: CoreHealth,
-    pub(crate) counters: CoreCounters,
+    draining: Option<Instant>,
 }
 
 impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
@@ -144,82 +102,50 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     /// # Errors
     /// When the driver cannot take the listeners in.
     pub fn new(driver: D, parts: Parts<D::Descriptor>) -> Result<Self, Errno> {
-        let first = parts.id == CoreId(0);
-        let tuners = first.then(|| Tuners::new(parts.params.tuners, parts.params.preempt_settle_delay));
-        let backoff = parts.params.tune_backoff;
+        let (probes, sessions) = (parts.params.probes, parts.params.history.sessions);
         let mut core = Self {
-            driver,
-            id: parts.id,
-            providers: ProviderCooldowns::new(parts.params.session.provider_cooldown),
-            backoff: Backoff::new(backoff.tunes_max, backoff.interval, backoff.cooldown),
-            probing: Probing::new(parts.params.probes),
-            closed: ClosedSessions::new(parts.params.history.sessions),
-            params: parts.params,
-            control: parts.control,
+            cx: Cx::new(parts.id, parts.params, driver, parts.control, parts.cores, parts.lineup),
             mailbox: parts.mailbox,
             bell: None,
             hears_bell: false,
-            cores: parts.cores,
             listeners: Vec::new(),
-            lineup: parts.lineup,
-            now: Instant::START,
-            time: OwnTime::default(),
-            has_excused: false,
-            clients: Arena::with_limit(CONNECTIONS_PER_CORE_MAX),
-            sessions: Arena::with_limit(CHANNELS_PER_CORE_MAX),
-            by_channel: BTreeMap::new(),
-            by_id: BTreeMap::new(),
-            tuners,
-            next_ticket: 0,
-            next_session: 0,
-            fresh: VecDeque::new(),
-            ready: VecDeque::new(),
-            blocked_sources: Vec::new(),
-            retired_rings: Vec::new(),
-            session_events: VecDeque::new(),
-            in_session_event: false,
-            tuner_post: VecDeque::new(),
-            in_tuner_post: false,
-            children: BTreeMap::new(),
-            lookups: BTreeMap::new(),
-            timers: BinaryHeap::new(),
-            intake: VecDeque::new(),
-            in_haste: false,
             accept_again: None,
+            connections: Connections::new(),
+            stations: Stations::new(),
+            probe: Probe::new(probes),
+            closed: ClosedSessions::new(sessions),
             next_sweep: Instant::START,
             draining: None,
-            health: CoreHealth::new(),
-            counters: CoreCounters::default(),
         };
         if let Some(bell) = parts.bell {
-            let handle = core.driver.adopt(bell).map_err(|_full| Errno::MFILE)?;
+            let handle = core.cx.driver.adopt(bell).map_err(|_full| Errno::MFILE)?;
             core.bell = Some(handle);
         }
         for listener in parts.listeners {
-            let handle = core.driver.adopt(listener).map_err(|_full| Errno::MFILE)?;
+            let handle = core.cx.driver.adopt(listener).map_err(|_full| Errno::MFILE)?;
             core.listeners.push(Listener { handle, is_accepting: false });
         }
         core.accept_on_all();
         Ok(core)
     }
 
-    /// True when everything has ended after [`CoreCommand::Drain`], or its deadline has come.
+    /// True when everything has ended after [`CoreCommand::Drain`](crate::engine::CoreCommand::Drain), or its deadline has come.
     #[must_use]
     pub fn is_drained(&self) -> bool {
-        let is_done = self.is_empty() && self.health.is_over();
-        self.draining.is_some_and(|deadline| self.now >= deadline || is_done)
+        let is_done = self.is_empty() && self.cx.health.is_over();
+        self.draining.is_some_and(|deadline| self.cx.now >= deadline || is_done)
     }
 
     /// True when there is neither a connection nor a session.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.clients.count() == 0 && self.sessions.count() == 0
+        self.cx.places_taken() == 0 && self.stations.is_empty() && !self.probe.is_trying()
     }
 
     /// The driver, for tests that look behind the scenes.
     #[cfg(test)]
     pub const fn driver_mut(&mut self) -> &mut D {
-        &mut self.driver
+        &mut self.cx.driver
     }
 
     /// Gives the driver back, once drained.
@@ -227,59 +153,185 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     pub fn into_driver(mut self) -> D {
         let listeners = std::mem::take(&mut self.listeners).into_iter().map(|listener| listener.handle);
         for handle in listeners.chain(self.bell.take()) {
-            self.driver.close(handle, Hangup::Finish);
+            self.cx.driver.close(handle, Hangup::Finish);
         }
-        self.driver
+        self.cx.driver
     }
 
-    pub(super) fn wait(&self) -> Duration {
-        let has_more = !self.fresh.is_empty() || !self.ready.is_empty();
-        if has_more || self.probing.is_looking() {
+    /// How long nothing is due.
+    fn wait(&mut self) -> Duration {
+        let cx = &mut self.cx;
+        if !cx.sends.is_empty() || self.probe.is_looking() {
             return Duration::ZERO;
         }
-        let timer = self.timers.peek().map(|Reverse((at, _))| *at);
-        let intake = self.intake.front().map(|(at, _)| *at);
-        let tuners = self.tuners.as_ref().and_then(Tuners::next_deadline);
-        let is_idle = self.clients.count() == 0 && self.retired_rings.is_empty() && self.children.is_empty();
-        let sweep = (!is_idle).then_some(self.next_sweep);
-        let health = self.health.next_deadline();
-        let probing = self.probing.next_deadline();
+        let now = cx.now;
+        let is_idle = cx.places_taken() == 0 && !cx.has_retired_rings() && cx.children.is_empty();
         // The completion that frees the span wakes the core before that.
-        let blocked = (!self.blocked_sources.is_empty()).then_some(self.now + BLOCKED_RETRY);
-        let deadlines =
-            [timer, intake, tuners, self.accept_again, self.draining, sweep, health, probing, blocked];
-        let next = deadlines.into_iter().flatten().min().unwrap_or(self.now + SLEEP_MAX);
-        (next - self.now).min(SLEEP_MAX)
+        let writers = cx.has_blocked().then_some(now + BLOCKED_RETRY);
+        let tuners = cx.tuners.as_ref().and_then(|tuners| tuners.next_deadline());
+        for (timer, next) in [
+            (Timer::Connection, self.connections.next_deadline()),
+            (Timer::Tuners, tuners),
+            (Timer::Accept, self.accept_again),
+            (Timer::Drain, self.draining),
+            (Timer::Sweep, (!is_idle).then_some(self.next_sweep)),
+            (Timer::Health, cx.health.next_deadline()),
+            (Timer::Prober, self.probe.next_deadline()),
+            (Timer::Writers, writers),
+        ] {
+            cx.timers.set(timer, next);
+        }
+        let next = cx.timers.next().unwrap_or(now + SLEEP_MAX);
+        (next - now).min(SLEEP_MAX)
     }
 
     /// With many viewers single completions are not worth a turn each; with somebody at the door each is.
-    pub(super) fn patience(&mut self) -> Duration {
-        let in_haste = std::mem::take(&mut self.in_haste);
-        if in_haste || self.clients.count() < MANY_CLIENTS { Duration::ZERO } else { PATIENCE }
+    fn patience(&mut self) -> Duration {
+        let wakes_now = self.cx.sends.take_wake_now();
+        if wakes_now || self.cx.places_taken() < MANY_CLIENTS { Duration::ZERO } else { PATIENCE }
     }
 
-    pub(super) fn dispatch(&mut self, completion: Completion<Token, Lent, D::Descriptor>) {
+    /// Somebody is told what has happened. Whoever is asked for and gone needs not know.
+    fn dispatch(&mut self, completion: Completion<Token, Lent, D::Descriptor>) {
+        let event = completion.event;
         match completion.token {
             Token::Bell => self.hears_bell = false,
-            Token::Listener(index) => self.on_listener(index, completion.event),
-            Token::RequestHead(bits) => self.on_request_head(bits.key(), completion.event),
-            Token::Hangup(bits) => self.on_hangup(bits.key()),
-            Token::Reply(bits) => self.on_reply(bits.key(), completion.event),
-            Token::Send(bits) => self.on_send(bits.key(), completion.event),
-            Token::Source { session, run, step } => {
-                self.on_source(session.key(), run, step, completion.event)
+            Token::Listener(index) => self.on_listener(index, event),
+            Token::RequestHead(connection) => {
+                let asked = self.connections.on_request_head(&mut self.cx, connection, event);
+                self.join_if_asked(asked);
+            }
+            Token::Reply(connection) => self.connections.on_reply(&mut self.cx, connection, event),
+            Token::Hangup(viewer) => {
+                if let Some((channel, outlet)) = self.stations.get_mut(viewer.channel) {
+                    outlet.on_hangup(&mut self.cx, channel.feed(), viewer);
+                }
+            }
+            Token::Send(viewer) => {
+                self.cx.counters.sends += 1;
+                if let Some((channel, outlet)) = self.stations.get_mut(viewer.channel) {
+                    outlet.on_send(&mut self.cx, channel.feed(), viewer, event);
+                }
+            }
+            Token::Source { owner: SourceOwner::Channel(at), run, step } => {
+                if let Some((channel, outlet)) = self.stations.get_mut(at) {
+                    channel.on_source(&mut self.cx, outlet, run, step, event);
+                }
+            }
+            Token::Source { owner: SourceOwner::Probe(count), run, step } => {
+                self.probe.on_source(&mut self.cx, count, run, step, event);
+            }
+        }
+        self.settle();
+    }
+
+    /// What the parts have said to each other is heard, and what follows from that.
+    fn settle(&mut self) {
+        loop {
+            self.deliver_tuner_messages();
+            let Some(word) = self.cx.post.hear() else { return };
+            match word {
+                Word::Channel(at, word) => self.on_word(at, word),
+                Word::Over(at) => self.on_over(at),
+                Word::TurnedAway { handle, peer, error } => {
+                    self.connections.turned_away(&mut self.cx, handle, peer, error);
+                }
             }
         }
     }
 
+    fn on_word(&mut self, at: ChannelRef, word: ToChannel) {
+        let has_left = matches!(word, ToChannel::Left(_));
+        if has_left && self.forget_if_over(at) {
+            return;
+        }
+        if let Some((channel, outlet)) = self.stations.get_mut(at) {
+            channel.hear(&mut self.cx, outlet, word);
+        }
+    }
+
+    /// A session is over: it is remembered, its tuner is free from this moment, and its channel may be tuned anew.
+    fn on_over(&mut self, at: ChannelRef) {
+        let Some((channel, outlet)) = self.stations.get_mut(at) else { return };
+        let audience = Audience { history: outlet.audience(), writes: outlet.writes(), viewers: Vec::new() };
+        if let Some(record) = channel.record(&audience, self.cx.time.lost()) {
+            self.closed.push(record);
+        }
+        if let Some(tuner) = channel.take_tuner() {
+            self.cx.post.tell_tuners(TunerMessage::Released { tuner });
+        }
+        self.stations.close(at);
+        self.forget_if_over(at);
+    }
+
+    /// Forgets a channel whose session is over and whose last viewer has gone.
+    fn forget_if_over(&mut self, at: ChannelRef) -> bool {
+        let is_over = self
+            .stations
+            .get_mut(at)
+            .is_some_and(|(channel, outlet)| channel.is_over() && outlet.count() == 0);
+        if is_over && let Some(channel) = self.stations.remove(at) {
+            self.cx.timers.forget(Timer::Channel(at));
+            self.cx.retire(channel.into_ring());
+        }
+        is_over
+    }
+
+    fn join_if_asked(&mut self, asked: Option<Asked>) {
+        let Some(asked) = asked else { return };
+        let connection = asked.connection;
+        if let Err(error) = self.join(asked) {
+            self.connections.refuse(&mut self.cx, connection, error);
+        }
+    }
+
+    /// Somebody asks for a channel that lives here.
+    fn join(&mut self, asked: Asked) -> Result<(), StreamError> {
+        let Asked { connection, channel, duration, via } = asked;
+        if self.draining.is_some() {
+            return Err(StreamError::Draining);
+        }
+        if channel.sources.is_empty() {
+            return Err(StreamError::NoSources);
+        }
+        let existing = self.stations.of_channel(channel.id);
+        let (at, first_actions) = match existing {
+            Some(at) => (at, Vec::new()),
+            None => {
+                if let Err(rejected) = self.cx.backoff.allow(self.cx.now, channel.id) {
+                    log::debug!("channel {}: {rejected}", channel.id);
+                    return Err(StreamError::TuneBackoff { remaining: rejected.retry_after });
+                }
+                // Its provider need not stand two streams of it.
+                self.probe.handle(&mut self.cx, ProbeEvent::Tuned(channel.id));
+                self.stations.open(&mut self.cx, &channel).ok_or(StreamError::ViewerLimit)?
+            }
+        };
+        let Some((channel, outlet)) = self.stations.get_mut(at) else {
+            unreachable!("the index names channels that exist")
+        };
+        if !channel.has_room() {
+            return Err(StreamError::MaxSubscribers);
+        }
+        let Some(Taken { handle, peer, is_local }) = self.connections.take(connection) else {
+            unreachable!("a connection joins while it is there")
+        };
+        let newcomer = Newcomer { handle, peer, is_local, duration };
+        let number = outlet.join(&mut self.cx, channel.feed(), newcomer, existing.is_some());
+        channel.joined(&mut self.cx, outlet, number, via);
+        // Only now: a tuner may be granted on the spot, and one that comes for nobody is given back.
+        channel.perform_first(&mut self.cx, outlet, first_actions);
+        Ok(())
+    }
+
     /// Sees to it that mail wakes the core. What is refused is tried again a turn later; the mail is read each
     /// turn all the same.
-    pub(super) fn listen_for_bell(&mut self) {
+    fn listen_for_bell(&mut self) {
         let Some(file) = self.bell.filter(|_| !self.hears_bell) else { return };
         let into = Lent::Heap(HeapBytes::zeroed(8));
-        self.hears_bell = self.driver.push(Operation::Read { file, into }, Token::Bell).is_ok();
+        self.hears_bell = self.cx.driver.push(Operation::Read { file, into }, Token::Bell).is_ok();
         if !self.hears_bell {
-            self.counters.queue_full += 1;
+            self.cx.counters.queue_full += 1;
         }
     }
 
@@ -290,22 +342,23 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                 continue;
             }
             let accept = Operation::Accept { listener: listener.handle };
-            listener.is_accepting = self.driver.push(accept, Token::Listener(index)).is_ok();
+            listener.is_accepting = self.cx.driver.push(accept, Token::Listener(index)).is_ok();
             if !listener.is_accepting {
-                self.accept_again = Some(self.now + ACCEPT_PAUSE);
+                self.accept_again = Some(self.cx.now + ACCEPT_PAUSE);
             }
         }
     }
 
     fn on_listener(&mut self, index: u8, event: Event<Lent, D::Descriptor>) {
         match event {
-            Event::Accepted(socket) => self.on_connection(socket),
+            Event::Accepted(socket) => self.connections.accepted(&mut self.cx, socket),
             Event::Done { result, .. } => {
                 let Some(listener) = self.listeners.get_mut(usize::from(index)) else { return };
                 listener.is_accepting = false;
                 if result.is_err_and(|errno| errno != Errno::CANCELED && errno != Errno::INTR) {
-                    log::warn!("core {}: accepting is paused for {ACCEPT_PAUSE:?}: {result:?}", self.id.0);
-                    self.accept_again = Some(self.now + ACCEPT_PAUSE);
+                    let id = self.cx.id.0;
+                    log::warn!("core {id}: accepting is paused for {ACCEPT_PAUSE:?}: {result:?}");
+                    self.accept_again = Some(self.cx.now + ACCEPT_PAUSE);
                     return;
                 }
                 self.accept_on_all();
@@ -314,91 +367,110 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         }
     }
 
-    pub(super) fn read_mail(&mut self) {
-        for _ in 0..MAILBOX_MESSAGES_MAX {
-            let Some(command) = self.mailbox.take() else { return };
-            match command {
-                CoreCommand::Viewer(connection) => self.on_handed_viewer(connection),
-                CoreCommand::Lineup(lineup) => self.on_lineup(lineup),
-                CoreCommand::Resolved { ticket, result } => self.on_resolved(ticket, result),
-                CoreCommand::ChildStarted { ticket, result } => self.on_child_started(ticket, result),
-                CoreCommand::ChildEnded { ticket, exit, stderr_tail } => {
-                    self.on_child_ended(ticket, exit, &stderr_tail)
+    /// Does what is due.
+    fn expire(&mut self) {
+        while let Some(timer) = self.cx.timers.pop_due(self.cx.now) {
+            match timer {
+                Timer::Channel(at) => {
+                    if let Some((channel, outlet)) = self.stations.get_mut(at) {
+                        channel.on_timer(&mut self.cx, outlet);
+                    }
                 }
-                CoreCommand::Probed { ticket, exit, stdout, stderr } => {
-                    self.on_probed(ticket, exit, &stdout, &stderr);
-                }
-                CoreCommand::HealthPersisted { seq, result } => self.on_health_persisted(seq, result),
-                CoreCommand::ClearHealth { channel } => self.on_clear_health(channel),
-                CoreCommand::SlateReady { ticket, result } => self.on_slate(ticket, result),
-                CoreCommand::Tuner(message) => self.on_tuner_message(message),
-                CoreCommand::Snapshot(reply) => reply(self.snapshot()),
-                CoreCommand::TriggerRecovery { channel, reason, reply } => {
-                    self.on_trigger(channel, &reason, reply)
-                }
-                CoreCommand::Drain { deadline } => self.drain(self.time.of(deadline)),
+                Timer::ProbedSource => self.probe.on_timer(&mut self.cx),
+                Timer::Connection
+                | Timer::Accept
+                | Timer::Prober
+                | Timer::Tuners
+                | Timer::Sweep
+                | Timer::Health
+                | Timer::Writers
+                | Timer::Drain => unreachable!("these are asked, each below: {timer:?}"),
             }
+            self.settle();
         }
-    }
-
-    fn drain(&mut self, deadline: Instant) {
-        if self.draining.is_some() {
-            return;
-        }
-        self.draining = Some(deadline);
-        for listener in std::mem::take(&mut self.listeners) {
-            self.driver.close(listener.handle, Hangup::Finish);
-        }
-        self.drain_probing();
-        let sessions: Vec<_> = self.sessions.iter().map(|(key, _)| key).collect();
-        for session in sessions {
-            self.session_event(session, session::Event::Drain);
-            // Those that were over already have viewers who get the rest.
-            self.end_viewers(session);
-        }
-        let reading: Vec<_> = self
-            .clients
-            .iter()
-            .filter(|(_, client)| matches!(client.state, ClientState::Reading(_)))
-            .map(|(key, _)| key)
-            .collect();
-        for client in reading {
-            self.close_client(client);
-        }
-    }
-
-    pub(crate) fn expire(&mut self) {
-        while self.timers.peek().is_some_and(|Reverse((at, _))| *at <= self.now) {
-            let Some(Reverse((at, bits))) = self.timers.pop() else { break };
-            self.on_session_timer(SessionKey::from_bits(bits), at);
-        }
-        while self.intake.front().is_some_and(|(at, _)| *at <= self.now) {
-            let Some((_, client)) = self.intake.pop_front() else { break };
-            self.on_intake_timeout(client);
-        }
-        if self.accept_again.is_some_and(|at| at <= self.now) {
+        self.connections.expire(&mut self.cx);
+        if self.accept_again.is_some_and(|at| at <= self.cx.now) {
             self.accept_again = None;
             self.accept_on_all();
         }
-        self.expire_probing();
+        let stations = &self.stations;
+        self.probe.expire(&mut self.cx, |channel| stations.of_channel(channel).is_some());
         self.expire_tuners();
-        self.deliver_tuner_post();
-        if self.next_sweep <= self.now {
-            self.next_sweep = self.now + SWEEP_INTERVAL;
+        self.settle();
+        if self.next_sweep <= self.cx.now {
+            self.next_sweep = self.cx.now + SWEEP_INTERVAL;
             self.sweep();
         }
         // Last: whatever has ended just now may have been the last thing a drain waits for.
         self.flush_health();
     }
 
-    /// A name for a question to control.
-    pub(crate) const fn ticket(&mut self) -> Ticket {
-        self.next_ticket += 1;
-        Ticket(self.next_ticket)
+    /// Looks after everything that is looked at ten times a second.
+    fn sweep(&mut self) {
+        let clock_now = self.cx.clock_now();
+        for (channel, outlet) in self.stations.iter_mut() {
+            let promises = outlet.promises(clock_now, channel.feed());
+            channel.sweep(&self.cx, SWEEP_INTERVAL, promises);
+        }
+        for (channel, outlet) in self.stations.iter_mut() {
+            outlet.sweep(&mut self.cx, channel.feed());
+        }
+        self.settle();
+        self.cx.unregister_retired();
+        self.cx.repeat_child_stops();
+        for (channel, _) in self.stations.iter_mut() {
+            channel.use_profile(&mut self.cx);
+        }
+        self.settle();
     }
 
-    /// The time by which a connection accepted now must have got somewhere.
-    pub(crate) fn intake_deadline(&self) -> Instant {
-        self.now + REQUEST_HEAD_TIMEOUT
+    /// Those whose source could not be read last turn try it again.
+    fn retry_blocked(&mut self) {
+        for owner in self.cx.take_blocked() {
+            match owner {
+                SourceOwner::Channel(at) => {
+                    if let Some((channel, outlet)) = self.stations.get_mut(at) {
+                        channel.retry(&mut self.cx, outlet);
+                    }
+                }
+                SourceOwner::Probe(count) => self.probe.retry(&mut self.cx, count),
+            }
+            self.settle();
+        }
+    }
+
+    /// Gives a viewer its next send. Gives the bytes submitted.
+    fn send_next(&mut self, viewer: ViewerRef) -> u64 {
+        let Some((channel, outlet)) = self.stations.get_mut(viewer.channel) else { return 0 };
+        let bytes = outlet.send_next(&mut self.cx, channel.feed(), viewer);
+        self.settle();
+        bytes
+    }
+
+    fn snapshot(&self) -> CoreSnapshot {
+        let mut sessions: Vec<_> = self
+            .stations
+            .iter()
+            .map(|(channel, outlet)| {
+                let viewers = outlet.snapshot(channel.feed());
+                let audience = Audience { history: outlet.audience(), writes: outlet.writes(), viewers };
+                channel.snapshot(&self.cx, audience)
+            })
+            .collect();
+        sessions.sort_by_key(|session| session.record.id);
+        CoreSnapshot {
+            core: self.cx.id,
+            at: self.cx.now,
+            counters: self.cx.counters,
+            sessions,
+            closed: self.closed.snapshot(),
+            connections: self.connections.count(),
+            tuners: self.tuners_snapshot(),
+        }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

@@ -142,11 +142,10 @@ impl PaceLine {
         mark.map_or(Duration::ZERO, |(_, media)| *media)
     }
 
-    /// Somebody starts at this position.
-    pub fn promise(&mut self, now: Instant, position: u64) -> Offset {
-        let offset = Offset::between(now, self.before(position));
-        self.promised = self.promised.max(Some(offset));
-        offset
+    /// At which pace somebody may take what it gets who starts at this position now.
+    #[must_use]
+    pub fn offset(&self, now: Instant, position: u64) -> Offset {
+        Offset::between(now, self.before(position))
     }
 
     /// Somebody has left: nothing is promised but what is promised again.
@@ -154,7 +153,7 @@ impl PaceLine {
         self.promised = None;
     }
 
-    /// To somebody who is still there.
+    /// Somebody is there who may take what it gets at this pace.
     pub fn promise_again(&mut self, offset: Offset) {
         self.promised = self.promised.max(Some(offset));
     }
@@ -217,6 +216,13 @@ mod tests {
         line
     }
 
+    /// Somebody starts at this position.
+    fn promise(line: &mut PaceLine, now: Instant, position: u64) -> Offset {
+        let offset = line.offset(now, position);
+        line.promise_again(offset);
+        offset
+    }
+
     fn free_at(line: &PaceLine, floor: u64) -> Option<u64> {
         line.free_at(floor).map(Instant::as_millis)
     }
@@ -225,20 +231,20 @@ mod tests {
     fn what_a_viewer_has_not_had_time_to_take_is_not_free() {
         let mut line = line(20);
         assert_eq!(line.free_at(5_000_000), None, "nobody is there");
-        line.promise(at(100_000), 14_000_000);
+        promise(&mut line, at(100_000), 14_000_000);
         assert_eq!(line.free_at(0), None, "nothing is overwritten");
         let late = 100_000 + 1000 + 300;
         let free = free_at(&line, 15_000_000).unwrap();
         assert!((late..late + 40).contains(&free), "the second from 14 to 15 takes a second: {free}");
-        line.promise(at(200_000), 19_000_000);
+        promise(&mut line, at(200_000), 19_000_000);
         assert!(free_at(&line, 15_000_000).unwrap() > 195_000, "whoever is furthest behind counts");
     }
 
     #[test]
     fn promises_end_with_those_who_had_them() {
         let mut line = line(20);
-        let first = line.promise(at(100_000), 4_000_000);
-        let second = line.promise(at(100_000), 19_000_000);
+        let first = promise(&mut line, at(100_000), 4_000_000);
+        let second = promise(&mut line, at(100_000), 19_000_000);
         assert!(first > second);
         line.forget_promises();
         line.promise_again(second);
@@ -255,7 +261,7 @@ mod tests {
         let mut line = line(20);
         line.starve(at(1_000_000));
         assert_eq!(line.free_at(10_000_000), None, "nobody waits");
-        line.promise(at(100_000), 19_000_000);
+        promise(&mut line, at(100_000), 19_000_000);
         line.starve(at(108_000));
         line.note(20_000_001, 20 * SECOND);
         let free = free_at(&line, 20_000_000).unwrap();
@@ -265,7 +271,7 @@ mod tests {
     #[test]
     fn a_writer_that_waits_does_not_wait_for_ever() {
         let mut line = line(20);
-        line.promise(at(100_000), 19_000_000);
+        promise(&mut line, at(100_000), 19_000_000);
         for millis in (100_000..110_000).step_by(100) {
             line.starve(at(millis));
         }
@@ -293,7 +299,7 @@ mod tests {
         let bytes = line.bytes_in(SECOND);
         assert!(bytes.abs_diff(1_000_000) < 5000, "{bytes}");
         assert!(line.time_of(bytes).as_millis().abs_diff(1000) < 5);
-        line.promise(at(10_000_000), 3_599_500_000);
+        promise(&mut line, at(10_000_000), 3_599_500_000);
         let free = free_at(&line, 3_599_600_000).unwrap();
         assert!((10_000_400..10_000_440).contains(&free), "{free}");
     }

@@ -76,6 +76,13 @@ pub enum Action {
         /// It counts against the source's health. Otherwise it is only told.
         persist: bool,
     },
+    /// The provider may count a connection that is closed: it is asked again at that time.
+    AwaitRelease {
+        /// Which.
+        scope: ProviderScope,
+        /// When.
+        until: Instant,
+    },
     /// A source has streamed well for long enough.
     RecordSuccess {
         /// Which.

@@ -11,7 +11,7 @@ use super::events::{Params, StallPolicy};
 use super::life::{Machine, Stage};
 use super::pass::Pass;
 use super::penalty::Penalties;
-use super::provider::ProviderScope;
+use super::scope::ProviderScope;
 use super::search::{Origin, Plan, Search};
 use super::selected::Selected;
 use super::step::{End, Fault, Look, Step};
@@ -178,6 +178,14 @@ impl Machine {
             unreachable!("an attempt is part of a search")
         };
         let attempt = search.attempt.take().expect("the caller has seen it");
+        // Waiting for a provider is not to take longer than a source may take to start.
+        let latest = search.started_at + self.params.startup_timeout;
+        if turn.await_release(&attempt.provider, &fault, latest) {
+            // It is no failure of the source: nothing is held against it, and it is tried again.
+            search.refused(attempt.id, fault);
+            turn.push(Action::StopSource);
+            return self.advance(turn);
+        }
         search.failed(turn.now, fault.clone(), settle);
         turn.push(Action::StopSource);
         self.blame(turn, attempt.id, &attempt.provider, &fault);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::base::Instant;
 use crate::lineup::SourceId;
-use crate::session::ProviderScope;
+use crate::session::{ProviderScope, Release};
 
 /// What happens when a source is lost.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -82,6 +82,8 @@ pub struct Candidate {
     pub priority: u32,
     /// Its provider is left alone until then.
     pub provider_free_at: Option<Instant>,
+    /// Its provider may count a connection that was given up.
+    pub release: Option<Release>,
 }
 
 /// What the machine asks about its channel. Answers are those of the moment; the machine asks anew before each
@@ -124,6 +126,8 @@ pub enum Event {
     SourceFailed {
         /// It was reached, but gave no picture in time.
         silent: bool,
+        /// Its server hung up without a word, or with none but a good answer's head.
+        hung_up: bool,
         /// The text to be stored.
         reason: String,
         /// The upstream's error status, when there was one.

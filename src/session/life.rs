@@ -154,12 +154,12 @@ impl Machine {
             Event::TunerGranted => self.tuner_granted(&mut turn),
             Event::TunerRefused => self.tuner_refused(&mut turn),
             Event::SourceReady => self.source_ready(&mut turn),
-            Event::SourceFailed { silent, reason, status, retry_after } => {
-                self.source_failed(&mut turn, Fault { text: reason, status, retry_after, silent });
+            Event::SourceFailed { silent, hung_up, reason, status, retry_after } => {
+                self.source_failed(&mut turn, Fault { text: reason, status, retry_after, silent, hung_up });
             }
             Event::SourceLost { cause: Lost::Eof } => self.source_ended(&mut turn),
             Event::SourceLost { cause: Lost::Error { reason, status, retry_after } } => {
-                self.source_broken(&mut turn, Fault { text: reason, status, retry_after, silent: false });
+                self.source_broken(&mut turn, Fault { status, retry_after, ..Fault::text(&reason) });
             }
             Event::Stalled { what } => self.stalled(&mut turn, what),
             Event::Deadline => self.deadline(&mut turn),

@@ -17,6 +17,8 @@ const EXHAUSTED: &str = "all source attempts exhausted";
 #[derive(Clone, Debug)]
 pub(super) struct Pass {
     tried: BTreeSet<SourceId>,
+    /// Came too early to their provider: they are tried again when the others were.
+    early: BTreeSet<SourceId>,
     /// All cool: this one is tried all the same.
     forced: Option<SourceId>,
     has_begun: bool,
@@ -38,7 +40,14 @@ struct Later {
 impl Pass {
     /// A pass that begins then, after an attempt that failed if there was one.
     pub(super) fn after(last: Option<Fault>, not_before: Instant) -> Self {
-        Self { tried: BTreeSet::new(), forced: None, has_begun: false, not_before, last }
+        Self {
+            tried: BTreeSet::new(),
+            early: BTreeSet::new(),
+            forced: None,
+            has_begun: false,
+            not_before,
+            last,
+        }
     }
 
     pub(super) fn step(&mut self, look: &Look<'_>, candidates: &[Candidate], deadline: Instant) -> Step {
@@ -57,8 +66,15 @@ impl Pass {
             self.has_begun = true;
             self.forced = forced(&entries);
         }
+        let is_left = |source: &Candidate| !self.tried.contains(&source.id);
+        if entries.iter().all(|(source, _)| !is_left(source) || self.early.contains(&source.id)) {
+            self.early.clear();
+        }
         let mut later = Later::default();
-        for (source, standing) in entries.iter().filter(|(source, _)| !self.tried.contains(&source.id)) {
+        let left: Vec<_> = entries.iter().filter(|(source, _)| is_left(source)).collect();
+        let (early, first): (Vec<_>, Vec<_>) =
+            left.into_iter().partition(|(source, _)| self.early.contains(&source.id));
+        for (source, standing) in first.into_iter().chain(early) {
             match (standing.cooling_until, source.provider_free_at) {
                 (Some(_), _) if self.forced != Some(source.id) => later.is_cooling = true,
                 (_, Some(free_at)) if free_at > look.now && source.has_url => {
@@ -113,8 +129,16 @@ impl Pass {
         }
     }
 
+    /// The source has come too early: it is still to be tried.
+    pub(super) fn refused(&mut self, id: SourceId, fault: Fault) {
+        self.last = Some(fault);
+        self.tried.remove(&id);
+        self.early.insert(id);
+    }
+
     fn begin_again(&mut self) {
         self.tried.clear();
+        self.early.clear();
         self.forced = None;
         self.has_begun = false;
     }

@@ -1,60 +1,17 @@
 //! Providers that have said "too many streams": left alone for a while, by all sessions.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::Instant;
+
+use super::release::{Release, Releases};
+use super::scope::ProviderScope;
 
 /// Providers remembered. When full, those whose time is over go, then by [`Entry::worth`].
 const SCOPES_MAX: usize = 256;
 /// A provider's own wish is granted up to here.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(5 * 60);
-
-/// What shares a provider's limit: a host and port, or one source when its address names none.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct ProviderScope(Arc<str>);
-
-impl ProviderScope {
-    /// The scope of a source's address.
-    #[must_use]
-    pub fn of(url: &str, source: i64) -> Self {
-        match authority(url.trim()) {
-            Some(host) => Self(host.to_ascii_lowercase().into()),
-            None if source > 0 => Self(format!("source:{source}").into()),
-            None => Self("global".into()),
-        }
-    }
-}
-
-impl fmt::Display for ProviderScope {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(formatter)
-    }
-}
-
-/// `host` or `host:port` of an address, with or without a scheme.
-fn authority(url: &str) -> Option<&str> {
-    let is_scheme = |text: &str| {
-        text.starts_with(|c: char| c.is_ascii_alphabetic())
-            && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
-    };
-    let rest = match url.split_once("://") {
-        Some((scheme, rest)) if is_scheme(scheme) => rest,
-        Some(_) | None => url.strip_prefix("//").unwrap_or(url),
-    };
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let host = rest[..end].rsplit_once('@').map_or(&rest[..end], |(_, host)| host);
-    let port = match host.strip_prefix('[') {
-        Some(literal) => literal.split_once(']')?.1,
-        None => host.find(':').map_or("", |colon| &host[colon..]),
-    };
-    let has_good_port = port.is_empty()
-        || port.strip_prefix(':').is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
-    let is_good = !host.is_empty() && !host.chars().any(|c| c.is_whitespace() || c.is_control());
-    (is_good && has_good_port).then_some(host)
-}
 
 /// How long a provider is left alone: as configured, or as it asks for if that is longer, within reason.
 #[must_use]
@@ -85,24 +42,46 @@ impl Entry {
 pub struct ProviderCooldowns {
     cooldown: Duration,
     scopes: BTreeMap<ProviderScope, Entry>,
+    releases: Releases,
 }
 
 impl ProviderCooldowns {
     /// Leaves providers alone for this long; zero is not at all.
     #[must_use]
-    pub const fn new(cooldown: Duration) -> Self {
-        Self { cooldown, scopes: BTreeMap::new() }
+    pub fn new(cooldown: Duration) -> Self {
+        Self { cooldown, scopes: BTreeMap::new(), releases: Releases::default() }
+    }
+
+    /// A connection to the provider is closed. It may go on counting it.
+    pub fn gave_up(&mut self, now: Instant, scope: &ProviderScope) {
+        self.releases.gave_up(now, scope);
+    }
+
+    /// What is known of a provider that may count a closed connection.
+    #[must_use]
+    pub fn release(&self, now: Instant, scope: &ProviderScope) -> Option<Release> {
+        self.releases.of(now, scope)
+    }
+
+    /// The provider has refused an attempt, for a connection that is closed perhaps; it is asked again at `until`.
+    pub fn await_release(&mut self, now: Instant, scope: &ProviderScope, until: Instant) {
+        self.releases.refused(scope);
+        self.hold(now, scope, until);
     }
 
     /// The provider has said 429, and perhaps when to come back.
     pub fn arm(&mut self, now: Instant, scope: &ProviderScope, retry_after: Option<Duration>) {
         let cooldown = cooldown_with(self.cooldown, retry_after);
-        if cooldown.is_zero() {
-            return;
+        if !cooldown.is_zero() {
+            self.hold(now, scope, now + cooldown);
         }
+    }
+
+    /// The provider is left alone until then.
+    fn hold(&mut self, now: Instant, scope: &ProviderScope, until: Instant) {
         self.scopes.retain(|_, entry| entry.until > now);
         let entry = self.scopes.entry(scope.clone()).or_insert(Entry { until: now, arms: 0, armed_at: now });
-        entry.until = entry.until.max(now + cooldown);
+        entry.until = entry.until.max(until);
         entry.arms = entry.arms.saturating_add(1);
         entry.armed_at = now;
         if self.scopes.len() > SCOPES_MAX {
@@ -117,6 +96,7 @@ impl ProviderCooldowns {
     /// A source of the provider, whose start was begun at `since`, has started. What was armed after that stays:
     /// it speaks of a newer attempt than the one that succeeded.
     pub fn clear(&mut self, scope: &ProviderScope, since: Instant) {
+        self.releases.admitted(scope, since);
         if self.scopes.get(scope).is_some_and(|entry| entry.armed_at <= since) {
             self.scopes.remove(scope);
         }
@@ -125,7 +105,8 @@ impl ProviderCooldowns {
     /// When the provider may be asked again; `None` is now.
     #[must_use]
     pub fn free_at(&self, now: Instant, scope: &ProviderScope) -> Option<Instant> {
-        self.scopes.get(scope).map(|entry| entry.until).filter(|until| *until > now)
+        let held = self.scopes.get(scope).map(|entry| entry.until).filter(|until| *until > now);
+        held.max(self.releases.free_at(now, scope))
     }
 }
 

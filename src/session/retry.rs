@@ -71,6 +71,12 @@ impl Retry {
         self.not_before = now + backoff(self.attempts);
     }
 
+    /// The source has come too early: that was no attempt.
+    pub(super) fn refused(&mut self, fault: Fault) {
+        self.last = Some(fault);
+        self.attempts = self.attempts.saturating_sub(1);
+    }
+
     fn another_is_ready(&self, look: &Look<'_>, candidates: &[Candidate]) -> bool {
         candidates.iter().filter(|other| other.id != self.id).any(|other| {
             let is_free = |fresh: &Candidate| {

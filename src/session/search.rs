@@ -81,6 +81,15 @@ impl Search {
         step
     }
 
+    /// The plan's last candidate has come too early to its provider.
+    pub(super) fn refused(&mut self, id: SourceId, fault: Fault) {
+        match &mut self.plan {
+            Plan::Pacing { .. } => unreachable!("nothing is tried before its time"),
+            Plan::Retry(retry) => retry.refused(fault),
+            Plan::Pass(pass) => pass.refused(id, fault),
+        }
+    }
+
     /// The plan's last candidate has failed. `settle` is to pass until another one is tried.
     pub(super) fn failed(&mut self, now: Instant, fault: Fault, settle: Duration) {
         self.any_silent |= fault.silent;

@@ -7,7 +7,10 @@ use crate::lineup::SourceId;
 
 use super::events::{Candidate, Params};
 use super::penalty::Penalties;
-use super::provider::ProviderScope;
+use super::scope::ProviderScope;
+
+/// What providers answer an account that has too many connections: panels say 403, 404 or a number of their own.
+const COUNT_STATUSES: &[u16] = &[403, 404, 429, 456, 458, 461, 503, 509];
 
 /// Why an attempt failed, or a source was lost.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -17,11 +20,18 @@ pub(super) struct Fault {
     pub(super) retry_after: Option<Duration>,
     /// The source was reached, but gave no picture in time.
     pub(super) silent: bool,
+    /// Its server hung up without a word.
+    pub(super) hung_up: bool,
 }
 
 impl Fault {
     pub(super) fn text(text: &str) -> Self {
-        Self { text: text.to_owned(), status: None, retry_after: None, silent: false }
+        Self { text: text.to_owned(), status: None, retry_after: None, silent: false, hung_up: false }
+    }
+
+    /// True for what providers answer who count too many connections, each in its own way.
+    pub(super) fn may_be_for_count(&self) -> bool {
+        self.hung_up || self.status.is_some_and(|status| COUNT_STATUSES.contains(&status))
     }
 }
 

@@ -191,6 +191,12 @@ impl SourceError {
         status_in(&self.text).or_else(|| self.ffmpeg.as_deref().and_then(status_in))
     }
 
+    /// True when the server hung up, or had nothing to give: what some say to an account that has too many connections.
+    #[must_use]
+    pub const fn is_hang_up(&self) -> bool {
+        matches!(self.kind, Kind::Connection | Kind::Closed | Kind::NotTransportStream(Body::Empty))
+    }
+
     /// True when the provider says that too many streams are open: the provider is then left alone for a while.
     #[must_use]
     pub fn is_overlimit(&self) -> bool {

@@ -3,7 +3,7 @@
 use crate::ts::StreamKind;
 
 /// Two decoding times further apart are a pause, not a frame.
-const FRAME_TICKS_MAX: i64 = 90_000;
+pub(super) const FRAME_TICKS_MAX: i64 = 90_000;
 /// Distances that are remembered.
 const KEPT: usize = 8;
 /// How much of the account of bytes and time wears off with each PES packet: one part in so many.
@@ -45,6 +45,11 @@ impl Cadence {
             self.bytes = self.bytes - self.bytes / WEAR + last_bytes * WEAR;
             self.ticks = self.ticks - self.ticks / WEAR + ticks * WEAR;
         }
+    }
+
+    /// How long PES packets of this source last has been seen.
+    pub(super) const fn is_known(&self) -> bool {
+        self.seen > 0 && !self.is_new
     }
 
     /// How long the last PES packet lasts.

@@ -71,8 +71,10 @@ pub(super) struct Left {
 pub(super) struct SessionClock {
     /// The last one that left.
     written: Option<Sample>,
-    /// The last one that came in this run.
+    /// The last one that came in this run,
     came: Option<Sample>,
+    /// and the one before what leaves of it, or the first.
+    before: Option<Sample>,
     /// What left when the run's clock last moved, and how far the streams were then.
     moved: Option<(Sample, Reached)>,
     /// What is added to the run's clock.
@@ -89,6 +91,10 @@ pub(super) struct SessionClock {
     /// The last sample is the first of its time base.
     is_first: bool,
     stands: bool,
+    /// The last sample is the one before once more.
+    is_repeated: bool,
+    /// The samples before the last one were one and the same.
+    stood: bool,
     reanchorings: u64,
 }
 
@@ -129,15 +135,30 @@ impl SessionClock {
         self.reanchorings
     }
 
-    /// A run begins. `offset` is what is added to its clock; `None` when that is to be told by its stamps.
-    pub(super) fn begin(&mut self, offset: Option<i64>) {
+    /// Whether the last sample of the run's clock is the one before once more: it tells no time.
+    pub(super) const fn is_repeated(&self) -> bool {
+        self.is_repeated
+    }
+
+    /// A run begins. `offset` is what is added to its clock; `None` when that is to be told by its stamps. `before` is what its clock
+    /// was before the first sample that leaves, if that is known.
+    pub(super) fn begin(&mut self, now: Instant, offset: Option<i64>, before: Option<Pcr>) {
         self.came = None;
-        self.stands = false;
+        self.before = before.map(|pcr| Sample { pcr, at: now });
+        (self.stands, self.is_repeated, self.stood) = (false, false, false);
         self.behind = false;
         self.turn = None;
         self.bearing = if offset.is_some() { Bearing::Known } else { Bearing::Broken };
         self.offset = offset.unwrap_or(0);
         self.common = self.offset;
+    }
+
+    /// The run's clock is not that of its first units: `made_up` is, until it comes to them.
+    pub(super) fn stray_from(&mut self, now: Instant, made_up: Option<Pcr>) {
+        self.bearing = Bearing::Broken;
+        if let Some(pcr) = made_up.filter(|_| self.written.is_none()) {
+            self.write(now, pcr);
+        }
     }
 
     /// The stamps are of a new time base, to which this is added. `first` is its first sample, if that is known.
@@ -165,23 +186,27 @@ impl SessionClock {
         self.written = Some(Sample { pcr, at: now });
     }
 
-    /// A sample of the run's clock has come. When it does not follow the one before, and nobody knows of a new time base: by how
+    /// A sample of the run's clock leaves, which has come at `came_at`. When it does not follow the one before, and nobody knows of a new time base: by how
     /// much not.
-    pub(super) fn take(&mut self, now: Instant, pcr: Pcr, signalled: bool) -> Option<i64> {
+    pub(super) fn take(&mut self, now: Instant, came_at: Instant, pcr: Pcr, signalled: bool) -> Option<i64> {
         let before = self.came;
         self.came = Some(Sample::new(before, now, pcr));
         self.is_first = before.is_none();
         self.stands = before.is_some_and(|before| before.pcr == pcr && before.at < now);
-        let before = before?;
-        let passed = pcr_ticks(now - before.at);
+        let is_repeated = before.is_some_and(|before| before.pcr == pcr);
+        self.stood = std::mem::replace(&mut self.is_repeated, is_repeated) && !is_repeated;
+        let before = before.or(self.before)?;
+        let passed = pcr_ticks(came_at - before.at);
         let ahead = if signalled { FIRST_AHEAD_TICKS_MAX } else { AHEAD_TICKS_MAX };
         let step = pcr.since(before.pcr);
         if (0..=passed.saturating_add(ahead)).contains(&step) {
             return None;
         }
         self.bearing = Bearing::Broken;
-        // The streams know.
-        (!self.behind).then(|| step.saturating_sub(passed))
+        // The streams know, unless it is of a time base behind theirs.
+        let out = self.written.map(|written| pcr.plus(self.common).since(written.pcr));
+        let is_theirs = out.is_none_or(|ticks| ticks.abs() <= JOINT_AHEAD_TICKS_MAX);
+        (!self.behind || !is_theirs).then(|| step.saturating_sub(passed))
     }
 
     /// What the sample that has come last leaves as. `reached` is how far pictures and sound have come.
@@ -266,13 +291,16 @@ impl SessionClock {
         streams.is_some_and(|streams| streams > 0 && (step - streams).abs() <= STREAMS_APART_TICKS_MAX)
     }
 
-    /// Whether a sample is between the only one of its time base before it and the streams, of which as little is known: how far they
-    /// have come since then is not how far times have, where sound of before was waited for.
+    /// Whether a sample is between what left last and the streams, where that is all there is to go by: of its time base no more than
+    /// one sample has come, and how far the streams have come since is not how far times have, where sound of before was waited for; or
+    /// the clock stood still, and nobody knows since when.
     fn is_before_streams(&self, pcr: Pcr, reached: Reached) -> bool {
-        let Some(written) = self.written.filter(|_| self.samples_to_know > 0) else { return false };
+        let is_all = self.samples_to_know > 0 || self.stood;
+        let Some(written) = self.written.filter(|_| is_all) else { return false };
         let out = pcr.plus(self.common);
         let ahead = [reached.video, reached.audio].into_iter().flatten().map(|dts| dts.since(out.to_pts()));
-        out.since(written.pcr) >= 0 && ahead.max().is_some_and(|ahead| ahead >= 0)
+        let most = JOINT_AHEAD_TICKS_MAX / 300;
+        out.since(written.pcr) >= 0 && ahead.max().is_some_and(|ahead| (0..=most).contains(&ahead))
     }
 
     /// The clock goes on from here, whatever it says it is.
@@ -283,14 +311,16 @@ impl SessionClock {
         self.reanchorings += 1;
     }
 
-    /// Where the clock should be: as far as the streams have come since it left last, but no further than time.
+    /// Where the clock should be: as far as the streams have come since it left last, or since it stood still, but no further than
+    /// time.
     fn due(&self, now: Instant, reached: Reached) -> Option<Pcr> {
         let written = self.written?;
         let passed = pcr_ticks(now - written.at);
-        let since = self.moved.filter(|(last, _)| last.at == written.at && last.pcr == written.pcr);
-        let streams = since.and_then(|(_, before)| reached.since(before));
-        let streams = streams.map_or(passed, |ticks| ticks * 300);
-        Some(written.pcr.plus(streams.clamp(0, passed)))
+        let is_last = |last: Sample| last.at == written.at && last.pcr == written.pcr;
+        let since = self.moved.filter(|(last, _)| self.stood || is_last(*last));
+        let streams = since
+            .and_then(|(last, before)| Some(last.pcr.plus(reached.since(before)? * 300).since(written.pcr)));
+        Some(written.pcr.plus(streams.unwrap_or(passed).clamp(0, passed)))
     }
 
     /// What leaves of a clock that stands still: what viewers go by does not stand, but it waits for pictures and sound,
@@ -324,7 +354,7 @@ mod tests {
 
     /// What a sample leaves as.
     fn pass(clock: &mut SessionClock, at: u64, sample: Pcr, reached: Option<Pts>) -> Pcr {
-        clock.take(Instant::from_millis(at), sample, false);
+        clock.take(Instant::from_millis(at), Instant::from_millis(at), sample, false);
         let reached = Reached { video: reached, audio: None };
         clock.leave(Instant::from_millis(at), reached).unwrap().pcr
     }
@@ -332,10 +362,10 @@ mod tests {
     #[test]
     fn a_run_has_the_clock_that_its_stamps_have() {
         let mut clock = SessionClock::default();
-        clock.begin(Some(0));
+        clock.begin(Instant::START, Some(0), None);
         assert_eq!(pass(&mut clock, 0, pcr(1000), None), pcr(1000));
         assert_eq!(clock.at(Instant::from_millis(350)), Some(pcr(1350)));
-        clock.begin(Some(-48_000 * 27_000));
+        clock.begin(Instant::START, Some(-48_000 * 27_000), None);
         assert_eq!(pass(&mut clock, 350, pcr(50_000), None), pcr(2000));
         assert_eq!(pass(&mut clock, 360, pcr(50_040), None), pcr(2040));
         assert_eq!(clock.reanchorings(), 0);
@@ -356,9 +386,9 @@ mod tests {
         ];
         for (name, samples, expected) in table {
             let mut clock = SessionClock::default();
-            clock.begin(Some(0));
+            clock.begin(Instant::START, Some(0), None);
             let out = samples.map(|(at, ticks, signalled)| {
-                clock.take(Instant::from_millis(at), pcr(ticks), signalled);
+                clock.take(Instant::from_millis(at), Instant::from_millis(at), pcr(ticks), signalled);
                 clock.leave(Instant::from_millis(at), Reached::default()).unwrap().pcr
             });
             assert_eq!(out[2], pcr(*expected), "{name}");
@@ -368,7 +398,7 @@ mod tests {
     #[test]
     fn a_clock_that_was_elsewhere_for_a_moment_is_what_it_was() {
         let mut clock = SessionClock::default();
-        clock.begin(Some(0));
+        clock.begin(Instant::START, Some(0), None);
         let steps = [(0, 1000, 1000), (40, 900_000, 1040), (80, 1080, 1080), (120, 1120, 1120)];
         for (at, came, left) in steps {
             assert_eq!(pass(&mut clock, at, pcr(came), None), pcr(left), "at {at} ms");
@@ -380,7 +410,7 @@ mod tests {
     fn the_clock_follows_its_stamps_to_a_new_time_base_whoever_comes_first() {
         for stamps_first in [true, false] {
             let mut clock = SessionClock::default();
-            clock.begin(Some(0));
+            clock.begin(Instant::START, Some(0), None);
             pass(&mut clock, 0, pcr(60_000), None);
             let mut out = Vec::new();
             if stamps_first {
@@ -398,7 +428,7 @@ mod tests {
     #[test]
     fn a_step_ahead_of_time_is_a_discontinuity_and_one_back_waits_or_makes_everything_later() {
         let mut clock = SessionClock::default();
-        clock.begin(Some(0));
+        clock.begin(Instant::START, Some(0), None);
         pass(&mut clock, 0, pcr(60_000), None);
         // Where the new time base lies -> what leaves, whether it jumps, by how much it is late.
         let table = [(0, 60_040, false, None), (3000, 63_040, true, None), (-90, 60_000, false, None)];
@@ -407,7 +437,7 @@ mod tests {
             let mut clock =
                 SessionClock { written: clock.written, came: clock.came, ..SessionClock::default() };
             clock.rebase((60_000 + offset) * 27_000, None);
-            clock.take(Instant::from_millis(40), pcr(40), false);
+            clock.take(Instant::from_millis(40), Instant::from_millis(40), pcr(40), false);
             let left = clock.leave(Instant::from_millis(40), Reached::default());
             assert_eq!(left, Some(Left { pcr: pcr(out), jumps, late }), "{offset}");
         }
@@ -474,9 +504,9 @@ mod tests {
     fn a_clock_that_stands_still_does_not_run_ahead_with_long_sound() {
         let at = |millis: u64| Some(Pts::from_ticks((9_000 + millis) * 90));
         let mut clock = SessionClock::default();
-        clock.begin(Some(0));
+        clock.begin(Instant::START, Some(0), None);
         let mut pass = |millis: u64, pcr: Pcr, audio: u64| {
-            clock.take(Instant::from_millis(millis), pcr, false);
+            clock.take(Instant::from_millis(millis), Instant::from_millis(millis), pcr, false);
             let reached = Reached { video: at(millis / 40 * 40), audio: at(audio) };
             clock.leave(Instant::from_millis(millis), reached).unwrap().pcr
         };
@@ -496,7 +526,8 @@ mod tests {
             (3, 2400, 2400, 2400),
             (3, 2800, 2400, 2400),
             (0, 40, 2400, 0),
-            (3, 200, 2400, 0),
+            (3, 200, 2400, 2400),
+            (3, 200, 7000, 0),
         ];
         for (stands, streams, moves, left) in table {
             let mut clock = SessionClock::default();
@@ -506,6 +537,53 @@ mod tests {
             }
             let out = pass(&mut clock, 0, pcr(5000 + moves), at(streams));
             assert_eq!(out, pcr(5000 + left), "{stands} {streams} {moves}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_stood_while_its_streams_changed_their_time_base_is_of_the_new_one_however_long_it_was_held()
+     {
+        let at = |millis: u64| Some(Pts::from_ticks((9_000 + millis) * 90));
+        // By how much the new time base is earlier, and how far the clock has jumped.
+        for (earlier, came) in [(1004, 6124), (-1004, 4116), (500, 5620)] {
+            let mut clock = SessionClock::default();
+            clock.begin(Instant::START, Some(0), None);
+            pass(&mut clock, 0, pcr(5000), at(0));
+            pass(&mut clock, 40, pcr(5000), at(40));
+            clock.rebase(-earlier * 27_000, None);
+            pass(&mut clock, 80, pcr(5000), at(80));
+            assert_eq!(pass(&mut clock, 1300, pcr(came), at(120)), pcr(5120), "{earlier}");
+        }
+    }
+
+    #[test]
+    fn how_far_a_clock_has_jumped_is_told_by_when_it_came_and_not_by_when_it_leaves() {
+        let mut clock = SessionClock::default();
+        clock.begin(Instant::START, Some(0), None);
+        pass(&mut clock, 0, pcr(5000), None);
+        let [came, leaves] = [40, 1240].map(Instant::from_millis);
+        assert_eq!(clock.take(leaves, came, pcr(4900), false), Some(-140 * 27_000));
+    }
+
+    #[test]
+    fn a_clock_of_a_time_base_behind_that_of_the_streams_is_told_of() {
+        for (came, is_told) in [(600, false), (900_000, true)] {
+            let mut clock = SessionClock::default();
+            clock.begin(Instant::START, Some(0), None);
+            pass(&mut clock, 0, pcr(60_000), None);
+            clock.rebase(59_500 * 27_000, None);
+            let at = Instant::from_millis(40);
+            assert_eq!(clock.take(at, at, pcr(came), false).is_some(), is_told, "{came}");
+        }
+    }
+
+    #[test]
+    fn the_first_sample_of_a_run_is_compared_with_the_one_before_it() {
+        for (before, jump) in [(None, None), (Some(pcr(960)), None), (Some(pcr(9000)), Some(-8000 * 27_000))]
+        {
+            let mut clock = SessionClock::default();
+            clock.begin(Instant::START, Some(0), before);
+            assert_eq!(clock.take(Instant::START, Instant::START, pcr(1000), false), jump, "{before:?}");
         }
     }
 
@@ -521,9 +599,9 @@ mod tests {
     #[test]
     fn a_clock_nobody_announced_goes_on_until_the_stamps_tell_what_it_is() {
         let mut clock = SessionClock::default();
-        clock.begin(Some(0));
+        clock.begin(Instant::START, Some(0), None);
         pass(&mut clock, 0, pcr(1000), None);
-        clock.begin(None);
+        clock.begin(Instant::START, None, None);
         assert_eq!(pass(&mut clock, 100, pcr(70_000), None), pcr(1100));
         assert_eq!(clock.stray(), Some(pcr(70_000)));
         clock.rebase(-68_850 * 27_000, None);
@@ -534,7 +612,7 @@ mod tests {
     #[test]
     fn a_second_clock_of_the_run_never_contradicts_the_first() {
         let mut clock = SessionClock::default();
-        clock.begin(Some(27_000_000));
+        clock.begin(Instant::START, Some(27_000_000), None);
         pass(&mut clock, 0, pcr(1000), None);
         let later = Instant::from_millis(50);
         assert_eq!(clock.restamp_foreign(later, pcr(1030)), pcr(2030));

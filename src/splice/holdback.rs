@@ -61,6 +61,8 @@ const SLIP_TICKS_MAX: i64 = millis(100);
 const REORDERED_TICKS_MAX: i64 = millis(1000);
 /// And mostly by no more: where the others have come to a new time base, what steps back further has come to it.
 const REORDERED_TICKS_USUAL: i64 = millis(250);
+/// Streams are decoded no longer than this behind their clock.
+const LEAD_TICKS_MAX: i64 = millis(10_000);
 /// The streams of a new time base are waited for as long as this.
 const JOINT_TICKS_MAX: i64 = millis(1200);
 /// A stream of which nothing has come for this long is not waited for.
@@ -131,6 +133,8 @@ struct Joint {
     /// What has come of it last for the first time.
     until: u64,
     began: Time,
+    /// Its first time.
+    at: Pts,
     /// The streams that have not come to it, one bit each.
     waits: u64,
 }
@@ -226,6 +230,8 @@ pub struct Holdback {
     /// Who has put it into packets may have been given part of the last picture.
     is_repacked: bool,
     last_pcr: Option<Pcr>,
+    /// It was the one before once more.
+    stands: bool,
     /// When that came.
     sampled: Time,
     /// When one has last not been behind the one before.
@@ -256,6 +262,7 @@ impl Holdback {
             at_once,
             is_repacked: false,
             last_pcr: None,
+            stands: false,
             sampled: Time::default(),
             slipped: None,
             time: Time::default(),
@@ -292,13 +299,17 @@ impl Holdback {
             }
         }
         let pcr_pid = programme.and_then(|programme| programme.pmt.pcr_pid);
-        if pcr_pid != self.pcr_pid {
-            self.pcr_pid = pcr_pid;
-            self.last_pcr = None;
-        }
+        // On whatever PID it comes, it is the same clock.
+        self.pcr_pid = pcr_pid;
         if programme.is_some() && !self.lanes.iter().any(|lane| lane.video) {
             self.at_once = false;
         }
+    }
+
+    /// The run's clock was this before its first packet.
+    pub const fn has_had_clock(&mut self, pcr: Pcr) {
+        self.last_pcr = Some(pcr);
+        self.sampled = self.time;
     }
 
     /// Takes the run's next packet.
@@ -335,10 +346,11 @@ impl Holdback {
         self.whole_units += u32::from(whole);
         if self.at_once && ended && lane.video {
             self.at_once = false;
-            self.releasable = self.releasable.max(start);
+            let joint = self.joint.map_or(start, |joint| joint.from);
+            self.releasable = self.releasable.max(start.min(joint));
         }
-        if turns {
-            self.turn(start, 1 << index);
+        if let Some(times) = times.filter(|_| turns) {
+            self.turn(start, 1 << index, times.decoding());
         }
     }
 
@@ -443,22 +455,26 @@ impl Holdback {
         self.joint = None;
     }
 
-    /// A stream, or the clock, has come to a new time base with what begins here.
-    fn turn(&mut self, start: u64, bit: u64) {
+    /// A stream, or the clock, has come to a new time base with what begins here, at a time of its own.
+    fn turn(&mut self, start: u64, bit: u64, at: Pts) {
+        let time = self.time;
+        // One that the programme has just got is about to come.
+        let goes_on = |lane: &Lane| time.since(lane.last) <= SILENT_AFTER;
+        let others = (0..).zip(&self.lanes).filter(|(_, lane)| goes_on(lane));
+        let clock = if self.awaits_clock() { CLOCK_BIT } else { 0 };
+        let waits = others.fold(clock, |bits, (index, _)| bits | 1 << index) & !bit;
         // One to which all have come is as good as over.
         if let Some(joint) = self.joint.as_mut().filter(|joint| joint.waits != 0) {
-            if joint.waits & bit != 0 {
+            if (at.since(joint.at) * 300).abs() > LEAD_TICKS_MAX {
+                // It ends before all have come to it: those come to the next one.
+                (joint.at, joint.waits, joint.until) = (at, waits, start);
+            } else if joint.waits & bit != 0 {
                 joint.waits &= !bit;
                 joint.until = start;
             }
             return;
         }
-        let time = self.time;
-        let goes_on = |lane: &Lane| lane.dts.is_some() && time.since(lane.last) <= SILENT_AFTER;
-        let others = (0..).zip(&self.lanes).filter(|(_, lane)| goes_on(lane));
-        let clock = if self.awaits_clock() { CLOCK_BIT } else { 0 };
-        let waits = others.fold(clock, |bits, (index, _)| bits | 1 << index) & !bit;
-        self.joint = Some(Joint { from: start, until: start, began: time, waits });
+        self.joint = Some(Joint { from: start, until: start, began: time, at, waits });
     }
 
     /// Whether the clock is still to come to a time base that begins now. There may be none, and one that stands, or has stepped back
@@ -558,10 +574,16 @@ impl Holdback {
             Some(_) => ticks < 0 || ticks > passed + JUMP_TICKS,
             None => ticks < -SLIP_TICKS_MAX || ticks > passed.max(streams) + JUMP_TICKS,
         };
-        if turns {
-            self.turn(start, CLOCK_BIT);
+        // One that stood still is where its streams are when it goes on.
+        let is_with = |lane: &Lane| {
+            lane.dts.is_some_and(|(dts, _)| (0..=LEAD_TICKS_MAX).contains(&(dts.since(pcr.to_pts()) * 300)))
+        };
+        let goes_on = self.stands && ticks > 0 && self.lanes.iter().any(is_with);
+        if turns && !goes_on {
+            self.turn(start, CLOCK_BIT, pcr.to_pts());
         }
         self.sampled = self.time;
+        self.stands = ticks == 0;
         if ticks <= 0 {
             self.slipped = Some(self.time);
         }
@@ -682,7 +704,7 @@ impl Lane {
         let dts = times.decoding();
         self.dts_at_clock.get_or_insert(dts);
         let before = self.dts.replace((dts, time));
-        let Some((before, at)) = before else { return false };
+        let Some((before, at)) = before else { return is_awaited };
         let step = dts.since(before) * 300;
         let reordered = if is_awaited { REORDERED_TICKS_USUAL } else { REORDERED_TICKS_MAX };
         let back = if self.video && !self.has_dts { reordered } else { 0 };
@@ -809,6 +831,77 @@ mod tests {
         let mut holdback = Holdback::new(false, HELD_BYTES_MAX);
         holdback.set_programme(Some(&programme(&[0x06, 0x0F])));
         assert_eq!(released(&mut holdback, &stream), [0, 0, 3, 3, 5]);
+    }
+
+    #[test]
+    fn a_clock_that_goes_on_after_it_stood_where_its_streams_are_begins_no_time_base_and_any_other_does() {
+        let sample = |millis: u64| Some(Pcr::from_ticks((900_000 + millis * 90) * 300));
+        // Whether it stood before, where it goes on two seconds later, in milliseconds.
+        for (stands, goes_on, is_joint) in
+            [(true, 2000, false), (true, 2_000_000, true), (false, 2000, true), (true, 9000, true)]
+        {
+            let mut stream = Stream::default();
+            stream.push(Fields { pcr: sample(0), ..CLOCK }, &[]);
+            for at in 0..50 {
+                frame(&mut stream, AUDIO, at + 10);
+                if stands {
+                    stream.push(Fields { pcr: sample(0), ..CLOCK }, &[]);
+                }
+            }
+            let mut holdback = Holdback::new(false, HELD_BYTES_MAX);
+            holdback.set_programme(Some(&with_clock(&[0x06, 0x0F])));
+            for packet in &stream.packets {
+                holdback.packet(packet);
+                holdback.pass(Duration::from_millis(1));
+            }
+            let mut last = Stream::default();
+            let goes_on = if stands { goes_on } else { goes_on + 3_000 };
+            last.push(Fields { pcr: sample(goes_on), ..CLOCK }, &[]);
+            holdback.packet(&last.packets[0]);
+            assert_eq!(holdback.is_at_joint(), is_joint, "stands: {stands}, goes on at {goes_on}");
+        }
+    }
+
+    #[test]
+    fn the_first_clock_of_a_run_may_be_of_the_next_time_base_and_so_may_that_of_a_new_table() {
+        let sample = |millis: u64| Pcr::from_ticks((900_000 + millis * 90) * 300);
+        for (before, table_is_new, expected) in
+            [(None, false, 3), (Some(0), false, 1), (Some(1_000_000), false, 3), (None, true, 2)]
+        {
+            let mut stream = Stream::default();
+            frame(&mut stream, AUDIO, 1);
+            if table_is_new {
+                stream.push(Fields { pcr: Some(sample(0)), ..CLOCK }, &[]);
+            }
+            let known = stream.packets.len();
+            stream.push(Fields { pcr: Some(sample(1_000_000)), ..CLOCK }, &[]);
+            stream.push_pes(AUDIO, &bounded(100), 184);
+            let mut holdback = Holdback::new(false, HELD_BYTES_MAX);
+            holdback.set_programme(Some(&with_clock(&[0x06, 0x0F])));
+            if let Some(before) = before {
+                holdback.has_had_clock(sample(before));
+            }
+            stream.packets[..known].iter().for_each(|packet| holdback.packet(packet));
+            if table_is_new {
+                holdback.set_programme(Some(&with_clock(&[0x06, 0x0F, 0x1B])));
+            }
+            stream.packets[known..].iter().for_each(|packet| holdback.packet(packet));
+            assert_eq!(holdback.releasable() / 188, expected, "{before:?}, new table: {table_is_new}");
+        }
+    }
+
+    #[test]
+    fn a_time_base_that_ends_before_all_have_come_to_it_waits_with_the_next_one() {
+        let mut stream = Stream::default();
+        for (of, at) in [(VIDEO, 0), (AUDIO, 0), (AUDIO, 5000), (VIDEO, 9000), (VIDEO, 9001), (AUDIO, 9000)] {
+            frame(&mut stream, of, at);
+        }
+        frame(&mut stream, VIDEO, 9002);
+        let mut holdback = Holdback::new(false, HELD_BYTES_MAX);
+        let mut programme = programme(&[0x1B, 0x0F]);
+        programme.pmt.pcr_pid = Pid::new(VIDEO.pid);
+        holdback.set_programme(Some(&programme));
+        assert_eq!(released(&mut holdback, &stream), [1, 2, 2, 2, 2, 6, 7]);
     }
 
     /// Pictures and sound of 40 ms each, one packet each, with clock: `at` is when, in frames.

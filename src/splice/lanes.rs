@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use crate::base::Instant;
 use crate::splice::lead::{Lead, Order};
-use crate::splice::outlook::{APART_TICKS_MAX, Behind, Opened, Outlook, RunClock, Stream, Turn, is_hole};
+use crate::splice::outlook::{
+    APART_TICKS_MAX, Behind, Opened, Outlook, RunClock, Stream, Turn, beyond_frame, is_hole,
+};
 use crate::splice::stamps::{ClockNow, Histories, STRANGER_TICKS, further, pts_ticks};
 use crate::splice::tracks::{Tracks, Written};
 use crate::ts::{Packet, Pcr, PesRest, PesTimes, Pid, Pts, StreamKind};
@@ -37,10 +39,14 @@ const DATA_TICKS_MAX: i64 = 5_400_000;
 const DATA_NEAR_TICKS: i64 = 900_000;
 /// A filler's sound leaves at least this long before its time.
 const SOUND_LEAD_TICKS: i64 = 13_500;
+/// The run's own clock that came no longer ago than this, in ticks of 27 MHz, is where it would be if it had come now.
+const RECENT_TICKS_MAX: i64 = 3 * 13_500_000;
 /// A clock that left no longer ago than this says what time it is.
 const FRESH_TICKS_MAX: i64 = 9_000;
-/// How long sound lasts is guessed from its bytes: it may begin earlier than what came before it is thought to end by this.
+/// How long sound lasts is guessed from its bytes: it may begin earlier than what came before it is thought to end by this, and by one
+/// part in so many of that.
 const SOUND_SLACK_TICKS: i64 = 900;
+const SOUND_SLACK_PART: i64 = 16;
 
 /// What is done with the packets of the current PES packet or section.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -476,7 +482,7 @@ impl Lanes {
         let lane = &mut self.lanes[index];
         let ahead = last.map_or(1, |last| dts.plus(lane.offset).since(last.dts));
         let early = if kind == StreamKind::Audio && last.is_some() {
-            (frame - SOUND_SLACK_TICKS).max(1) - ahead
+            (frame - SOUND_SLACK_TICKS.max(frame / SOUND_SLACK_PART)).max(1) - ahead
         } else {
             1 - ahead
         };
@@ -516,6 +522,10 @@ impl Lanes {
         if !(steps_back || step > 0 && is_hole(step, frame)) {
             return false;
         }
+        let is_known = tracks.get(lane.track).cadence.is_known();
+        if !is_known && step > 0 && beyond_frame(step) == 0 {
+            return false;
+        }
         let opening =
             Opening { pcr_pid: begun.pcr_pid, pcr: begun.clock().or(moment.stray), jump: Some(step - frame) };
         let look = self.look(moment, tracks, Some((index, begun)), opening, begun.behind.packets());
@@ -550,7 +560,10 @@ impl Lanes {
         if place != Place::Own || lane.came.is_none_or(|came| dts.since(came.dts) >= 0) {
             lane.came = Some(Written { dts, at: now });
         }
-        let source = moment.source.filter(|_| moment.stray.is_none());
+        // What comes after a silence is told apart from its clock by that of before.
+        let is_recent =
+            moment.source.zip(moment.came).is_some_and(|(at, came)| at.since(came) <= RECENT_TICKS_MAX);
+        let source = moment.source.filter(|_| is_recent && moment.stray.is_none());
         lane.lead = source.map(|pcr| dts.since(pcr.to_pts())).or(lane.lead);
         if lane.base != self.base || place == Place::Stray {
             return;
@@ -784,7 +797,7 @@ impl Lanes {
         let jump = lane.came.map(|came| begun.times.decoding().since(came.dts) - frame);
         let opening = Opening { pcr_pid: begun.pcr_pid, pcr: begun.clock().or(moment.stray), jump };
         let look = self.look(moment, tracks, Some((index, begun)), opening, begun.behind.packets());
-        let offset = look.histories.joint(now, &look.lead, look.written);
+        let offset = look.histories.joint(now, moment.came_at, &look.lead, look.written);
         let by_clock =
             || moment.clock.map(|clock| clock.due.plus(STRANGER_TICKS).since(begun.times.decoding()));
         let Some(offset) = offset.or_else(by_clock) else { return };
@@ -802,7 +815,9 @@ impl Lanes {
         opening: Opening,
         packets: impl Iterator<Item = Packet<'a>>,
     ) {
-        if self.in_order || self.pending || !self.lanes.iter().any(|lane| lane.came.is_some()) {
+        // Streams that the programme has got meanwhile are as good as any that have come.
+        let is_there = |lane: &Lane| lane.came.is_some() || lane.joined && lane.kind != StreamKind::Other;
+        if self.in_order || self.pending || !self.lanes.iter().any(is_there) {
             return;
         }
         self.note_apart();
@@ -810,7 +825,7 @@ impl Lanes {
         if look.turns.iter().all(Option::is_none) || look.goes_on() {
             return;
         }
-        if let Some(offset) = look.histories.joint(moment.now, &look.lead, look.written) {
+        if let Some(offset) = look.histories.joint(moment.now, moment.came_at, &look.lead, look.written) {
             self.begin_base(moment.now, offset, &look);
         }
     }
@@ -854,6 +869,7 @@ impl Lanes {
             kind: lane.kind,
             came: lane.came.map(|came| came.dts),
             frame: lasts(lane),
+            is_frame_known: tracks.get(lane.track).cadence.is_known(),
             reordered: lane.kind == StreamKind::Video && !lane.has_dts,
             offset: lane.offset,
         };

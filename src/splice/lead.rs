@@ -1,6 +1,7 @@
 //! What the beginning of a run says of its times.
 
 use crate::base::limits::PACKET_BYTES;
+use crate::splice::stamps::sooner;
 use crate::ts::psi::{Programme, Stream};
 use crate::ts::{
     AdaptationField, Codec, Packet, PacketBytes, Pcr, PesTimes, Piece, Pts, StartCodes, StreamKind,
@@ -15,6 +16,13 @@ const IDR_N_LP: u8 = 20;
 
 /// Two samples of a clock further apart than this, in ticks of 27 MHz, tell nothing about what comes between them.
 const CLOCK_STEP_TICKS_MAX: i64 = 10 * 27_000_000;
+
+/// The first unit of a run is decoded no earlier before its clock than this, nor later behind it.
+const BEFORE_CLOCK_TICKS_MAX: i64 = 360_000;
+const BEHIND_CLOCK_TICKS_MAX: i64 = 900_000;
+/// Most sources send what they send no sooner than this before its time: a clock that is made up is early enough for theirs, when
+/// that comes, not to be earlier.
+const USUAL_TICKS: i64 = 90_000;
 
 /// The first times in a run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -52,11 +60,20 @@ impl ClockBefore {
         (1..).zip(pcrs).find_map(|(packets, pcr)| Some(Self { pcr: pcr?, packets }))
     }
 
-    /// What the clock was where the run begins, when the next one comes so many packets later.
-    fn between(self, index: i64, next: Pcr) -> Pcr {
+    /// What it was.
+    #[must_use]
+    pub const fn pcr(self) -> Pcr {
+        self.pcr
+    }
+
+    /// What the clock was where the run begins, when the next one comes so many packets later, and what has begun between is decoded
+    /// at `first`.
+    fn between(self, index: i64, next: Pcr, first: Option<Pts>) -> Pcr {
         let step = next.since(self.pcr);
         if !(0..=CLOCK_STEP_TICKS_MAX).contains(&step) {
-            return next;
+            // One of the two is of another time base.
+            let far = |pcr: Pcr| first.map_or(0, |first| first.since(pcr.to_pts()).abs());
+            return if far(self.pcr) < far(next) { self.pcr } else { next };
         }
         self.pcr.plus(step * self.packets / (self.packets + index).max(1))
     }
@@ -88,7 +105,7 @@ impl Lead {
             if lead.pcr.is_none() && Some(packet.pid()) == programme.pmt.pcr_pid {
                 let pcr = packet.adaptation_field().and_then(AdaptationField::pcr);
                 lead.pcr = pcr.map(|pcr| match before.filter(|_| has_begun) {
-                    Some(before) => before.between(i64::try_from(at).unwrap_or(i64::MAX), pcr),
+                    Some(before) => before.between(i64::try_from(at).unwrap_or(i64::MAX), pcr, lead.first()),
                     None => pcr,
                 });
             }
@@ -110,6 +127,20 @@ impl Lead {
         lead.shown = first.or(order.first_shown(0));
         lead.pcr = lead.pcr.or(before.map(|before| before.pcr));
         lead
+    }
+
+    /// The decoding time of its first unit.
+    fn first(&self) -> Option<Pts> {
+        [self.video, self.audio].into_iter().flatten().map(PesTimes::decoding).reduce(sooner)
+    }
+
+    /// The same with another clock where its own cannot be that of its first units: one that stands still is soon far behind them.
+    pub(super) fn with_its_clock(&self) -> Self {
+        let (Some(first), Some(pcr)) = (self.first(), self.pcr) else { return *self };
+        if (-BEFORE_CLOCK_TICKS_MAX..=BEHIND_CLOCK_TICKS_MAX).contains(&first.since(pcr.to_pts())) {
+            return *self;
+        }
+        Self { pcr: Some(Pcr::from_ticks(first.plus(-USUAL_TICKS).ticks() * 300)), ..*self }
     }
 
     pub(super) fn saw(&mut self, kind: StreamKind, times: PesTimes) {
@@ -225,10 +256,34 @@ mod tests {
         let unclocked = before.unwrap();
         let to_next = i64::try_from(next_at - clocks[3].0).unwrap();
         let step = next.since(first);
-        assert_eq!(unclocked.between(to_next - 1, next), first.plus(step / to_next));
-        assert_eq!(unclocked.between(3, first.plus(-1)), first.plus(-1), "of another time base");
+        assert_eq!(unclocked.between(to_next - 1, next, None), first.plus(step / to_next));
+        // One of another time base: units tell of which of the two they are.
+        let other = first.plus(-27_000_000);
+        let units = |ticks: i64| Some(first.to_pts().plus(ticks));
+        for (units, expected) in [(None, other), (units(9_000), first), (units(-80_000), other)] {
+            assert_eq!(unclocked.between(3, other, units), expected, "{units:?}");
+        }
         let scanned = Lead::scan_behind(before, behind.as_flattened(), &programme);
         assert!((first.ticks()..=next.ticks()).contains(&scanned.pcr.unwrap().ticks()));
+    }
+
+    #[test]
+    fn a_clock_far_from_the_first_units_is_not_theirs() {
+        let times = |ticks: i64| PesTimes { pts: Pts::from_ticks(9_000_000).plus(ticks), dts: None };
+        let pcr = |ticks: u64| Some(Pcr::from_ticks(ticks * 300));
+        let table = [
+            (pcr(9_000_000), pcr(9_000_000)),
+            (pcr(8_100_000), pcr(8_100_000)),
+            (pcr(8_000_000), pcr(8_905_500)),
+            (pcr(9_400_000), pcr(8_905_500)),
+            (None, None),
+        ];
+        for (clock, expected) in table {
+            let lead =
+                Lead { pcr: clock, video: Some(times(0)), audio: Some(times(-4_500)), ..Lead::default() };
+            assert_eq!(lead.with_its_clock().pcr, expected, "{clock:?}");
+        }
+        assert_eq!(Lead { pcr: pcr(5), ..Lead::default() }.with_its_clock().pcr, pcr(5), "nothing tells");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! new one. It is known before it leaves, so that one offset serves all of them.
 
 use crate::base::Instant;
+use crate::splice::cadence::FRAME_TICKS_MAX;
 use crate::splice::lead::{Lead, Order};
 use crate::splice::stamps::Histories;
 use crate::ts::{AdaptationField, Packet, PacketBytes, Pcr, PesTimes, Pid, Pts, StreamKind};
@@ -12,6 +13,8 @@ const HOLE_FRAMES_MAX: i64 = 4;
 /// The streams of a time base begin, and those of another end, no further apart than this together: a longer jump is the same for
 /// all of them, or nearly.
 pub(super) const APART_TICKS_MAX: i64 = 720_000;
+/// The clock of a time base is no further than this from where its streams begin.
+const CLOCK_APART_TICKS_MAX: i64 = 900_000;
 /// A clock that advances by more than this from one sample to the next has jumped.
 const CLOCK_TICKS_MAX: i64 = 90_000;
 
@@ -37,6 +40,11 @@ pub(super) fn is_hole(step: i64, frame: i64) -> bool {
     (step - frame).abs() > HOLE_TICKS_MAX.max(HOLE_FRAMES_MAX * frame)
 }
 
+/// How far a step is from one that may be of a frame, where nobody knows how long these last.
+pub(super) fn beyond_frame(step: i64) -> i64 {
+    if step < 0 { -step } else { (step - FRAME_TICKS_MAX).max(0) }
+}
+
 /// A stream, as it is where the new time base begins.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stream {
@@ -44,8 +52,9 @@ pub(super) struct Stream {
     pub(super) kind: StreamKind,
     /// Its last decoding time, as it came.
     pub(super) came: Option<Pts>,
-    /// How long that lasts.
+    /// How long that lasts, and whether that is known of this source.
     pub(super) frame: i64,
+    pub(super) is_frame_known: bool,
     /// The order of its times is not that of decoding.
     pub(super) reordered: bool,
     /// What is added to its times so far.
@@ -62,8 +71,13 @@ impl Stream {
             let new = dts.since(opened.at).abs();
             return (new.min(off.abs()) <= 2 * APART_TICKS_MAX).then_some(new < off.abs());
         }
-        let is_nearer = opened.jump.is_some_and(|jump| (off - jump).abs() < off.abs());
         let step = dts.since(came);
+        if !self.is_frame_known && step >= 0 {
+            let own = beyond_frame(step);
+            let new = opened.jump.map_or(own, |jump| beyond_frame(step - jump));
+            return Some(own > new || own > HOLE_TICKS_MAX);
+        }
+        let is_nearer = opened.jump.is_some_and(|jump| (off - jump).abs() < off.abs());
         Some(is_nearer || is_hole(step, self.frame) || (step < 0 && !self.reordered))
     }
 }
@@ -164,7 +178,10 @@ impl Outlook {
                     Some(_) | None => !(0..=CLOCK_TICKS_MAX).contains(&step),
                 };
                 if turns {
-                    self.lead.pcr = Some(pcr);
+                    // It may be that of another one behind it, where the clock comes rarely.
+                    let lead = opened.at.since(pcr.to_pts());
+                    self.lead.pcr = Some(pcr)
+                        .filter(|_| (-CLOCK_APART_TICKS_MAX..=CLOCK_APART_TICKS_MAX).contains(&lead));
                     clock_ended = true;
                 } else {
                     came = Some(pcr);
@@ -202,5 +219,62 @@ impl Outlook {
             }
         }
         self.lead.shown = self.order.first_shown(after);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sound_of_which_nobody_knows_how_long_it_lasts_goes_on_with_what_may_be_the_next() {
+        // How far its next unit is, and the clock has jumped -> whether it is known how long it lasts, whether it is of the new time
+        // base.
+        let table = [
+            (54_000, Some(-140_000), false, false),
+            (54_000, Some(-140_000), true, true),
+            (54_000, None, false, false),
+            (3_600, Some(-140_000), true, false),
+            (-86_000, Some(-140_000), false, true),
+            (194_000, Some(140_000), false, true),
+            (54_000, Some(140_000), false, false),
+        ];
+        for (step, jump, is_frame_known, expected) in table {
+            let came = Pts::from_ticks(9_000_000);
+            let stream = Stream {
+                source: Pid::NULL,
+                kind: StreamKind::Audio,
+                came: Some(came),
+                frame: 3_600,
+                is_frame_known,
+                reordered: false,
+                offset: 0,
+            };
+            let times = PesTimes { pts: came.plus(step), dts: None };
+            let opened = Opened { at: came.plus(jump.unwrap_or(-90_000)), jump };
+            assert_eq!(stream.turns(times, opened), Some(expected), "{step} {jump:?} {is_frame_known}");
+        }
+    }
+
+    #[test]
+    fn the_clock_of_a_time_base_is_near_where_its_streams_begin() {
+        let base = Pts::from_ticks(9_000_000);
+        // The first clock behind the joint: how much earlier than the time base begins, and whether it is of that.
+        for (earlier, is_its_own) in
+            [(50_000, true), (-20_000, true), (300_000_000, false), (-2_000_000, false)]
+        {
+            let mut stream = crate::ts::testing::Stream::default();
+            let pcr = Some(Pcr::from_ticks(base.plus(-earlier).ticks() * 300));
+            stream.push(
+                crate::ts::testing::Fields { pid: 0x1FE, pcr, ..crate::ts::testing::Fields::NONE },
+                &[],
+            );
+            let mut look = Outlook::new(Lead::default(), 0, Histories::default());
+            let clock = RunClock { pid: Pid::new(0x1FE), came: Some(Pcr::from_ticks(0)), written: None };
+            let opened = Opened { at: base, jump: Some(8_900_000) };
+            let packets = stream.packets.iter().filter_map(|bytes| Packet::parse(bytes).ok());
+            look.look(Instant::START, &mut [], clock, opened, packets, 0);
+            assert_eq!(look.lead.pcr, pcr.filter(|_| is_its_own), "{earlier}");
+        }
     }
 }

@@ -258,6 +258,8 @@ impl Splice {
         let field = packet.adaptation_field();
         let is_entry = field.is_some_and(AdaptationField::random_access_indicator);
         let has_clock = self.source_pcr == Some(packet.pid());
+        // One that stands tells nothing about what comes with it.
+        let has_clock = has_clock && !self.clock.is_repeated();
         let pcr = field.and_then(AdaptationField::pcr).filter(|_| has_clock);
         let moment = self.moment(now);
         let lane = self.lanes.get_mut(index);

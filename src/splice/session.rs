@@ -132,19 +132,23 @@ impl Splice {
         let versions = self.tables.versions();
         let known = self.clock.at(now);
         let in_order = run.kind == RunKind::Filler;
-        let offset = self.lanes.begin(now, &run.lead, self.clock_now(now), in_order);
-        let first = run.lead.pcr;
+        let lead = run.lead.with_its_clock();
+        let offset = self.lanes.begin(now, &lead, self.clock_now(now), in_order);
+        let first = lead.pcr;
         // A filler's clock is nobody's: it is the session's that goes on.
         let own = known.zip(first).filter(|_| in_order);
         let own = own.map(|(known, first)| known.plus(STEP_TICKS).since(first));
         let offset = own.or_else(|| offset.map(|offset| offset * 300));
-        self.clock.begin(offset);
+        self.clock.begin(now, offset, run.lead.pcr.filter(|_| !in_order));
+        if first != run.lead.pcr {
+            self.clock.stray_from(now, first.zip(offset).map(|(first, offset)| first.plus(offset)));
+        }
         self.take_programme(run.programme);
         // What has the clock ahead of time by more than it was is said here.
         let begins = first.zip(offset).map(|(first, offset)| first.plus(offset));
         // Nothing of it is decoded before that.
         let begins = begins.map(|begins| {
-            let units = [run.lead.video, run.lead.audio].into_iter().flatten();
+            let units = [lead.video, lead.audio].into_iter().flatten();
             let early = units.map(|times| Pcr::from_ticks(times.decoding().ticks() * 300));
             let early = early.filter_map(|dts| Some(dts.plus(offset?).since(begins)));
             begins.plus(early.filter(|ticks| *ticks > -CLOCK_BEHIND_TICKS_MAX).fold(0, i64::min))

@@ -266,8 +266,14 @@ impl Histories {
 
     /// What is to be added to all times of a new time base inside a run, of which this is known. Nothing of it is lost: its
     /// pictures follow the pictures, its sound the sound, and the clock does not step back. What is further than that is left
-    /// empty.
-    pub(super) fn joint(&self, now: Instant, lead: &Lead, written: Option<Pts>) -> Option<i64> {
+    /// empty. It has come at `came_at`: what it has waited since is no pause.
+    pub(super) fn joint(
+        &self,
+        now: Instant,
+        came_at: Instant,
+        lead: &Lead,
+        written: Option<Pts>,
+    ) -> Option<i64> {
         let (video, audio) = (self.of(now, StreamKind::Video), self.of(now, StreamKind::Audio));
         let picture = lead.video.zip(video).map(|(first, video)| {
             let shown = lead.shown.unwrap_or(first.pts);
@@ -276,7 +282,7 @@ impl Histories {
         let sound = lead.audio.zip(audio).map(|(first, audio)| audio.next().since(first.decoding()));
         let clock = written.zip(lead.pcr).map(|(written, pcr)| written.since(pcr.to_pts()));
         let paused = |first: Option<PesTimes>, history: Option<History>| {
-            let (first, latest) = (first?.decoding(), history?.at_latest(now)?);
+            let (first, latest) = (first?.decoding(), history?.at_latest(came_at)?);
             Some(latest.since(first))
         };
         let paused = paused(lead.video, video).or_else(|| paused(lead.audio, audio));
@@ -310,7 +316,7 @@ fn larger(a: i64, b: i64) -> i64 {
     a + further(a, b).max(0)
 }
 
-fn sooner(a: Pts, b: Pts) -> Pts {
+pub(super) fn sooner(a: Pts, b: Pts) -> Pts {
     if b.since(a) < 0 { b } else { a }
 }
 
@@ -439,13 +445,13 @@ mod tests {
         ];
         for (name, video, audio, pcr, expected) in table {
             let lead = lead(pcr, video, audio);
-            let offset = known().joint(SECOND, &lead, Some(Pts::from_ticks(8_980_000)));
+            let offset = known().joint(SECOND, SECOND, &lead, Some(Pts::from_ticks(8_980_000)));
             assert_eq!(offset, Some(expected), "{name}");
         }
         // Sound of a time that nothing else is of is not waited for.
         let far = lead(None, at(9_050_000), at(1_000));
         let limit = 9_007_200 + 3600 - 9_050_000 + REACH_TICKS_MAX;
-        assert_eq!(known().joint(SECOND, &far, None), Some(limit));
+        assert_eq!(known().joint(SECOND, SECOND, &far, None), Some(limit));
     }
 
     #[test]
@@ -461,10 +467,14 @@ mod tests {
         });
         let all = feed(0, 900_000 + 150 * 3600);
         let next = lead(None, Some(times(0, 0)), None);
-        let at = |millis| all.joint(Instant::from_millis(millis), &next, None);
+        let leaves = |came: u64, millis: u64| {
+            all.joint(Instant::from_millis(millis), Instant::from_millis(came), &next, None)
+        };
+        let at = |millis| leaves(millis, millis);
         assert_eq!(at(6000), Some(900_000 + 151 * 3600));
         assert_eq!(at(6200), Some(900_000 + 151 * 3600), "a moment is nothing");
         assert_eq!(at(16_000), Some(900_000 + 16_000 * 90), "ten seconds are missing");
+        assert_eq!(leaves(6000, 7200), Some(900_000 + 151 * 3600), "it has come in time and was held back");
     }
 
     #[test]

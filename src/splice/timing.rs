@@ -41,7 +41,7 @@ impl Splice {
         let field = packet.adaptation_field();
         let Some((field, pcr)) = field.and_then(|field| Some((field, field.pcr()?))) else { return false };
         if self.source_pcr == Some(source) {
-            let jump = self.clock.take(now, pcr, field.discontinuity_indicator());
+            let jump = self.clock.take(now, self.came_at, pcr, field.discontinuity_indicator());
             self.lanes.clock_came(now, jump.map(|ticks| ticks / 300));
             if let Some(jump) = jump {
                 let packets = std::iter::once(packet).chain(behind.packets());

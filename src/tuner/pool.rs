@@ -10,8 +10,10 @@
 //! ```
 //!
 //! * Whoever asks gets a free tuner, or waits for one that somebody was asked to yield, or is refused.
-//!   Requests wait in the order in which they came, and no more of them than there are tuners on their way:
-//!   a request that nothing can be taken for is refused at once.
+//!   Requests wait in the order in which they came, and no more of them than there are tuners on their way.
+//! * A request that nothing can be taken for waits a little too, when it is allowed to: a viewer who changes the channel
+//!   often asks for the next one before the connection of the last is closed. It is refused when nothing has become
+//!   free by then.
 //! * A tuner that becomes free goes to the request that has waited longest, whoever was asked for it. When
 //!   that leaves a preempted tuner over, the next request waits for it instead of ending another session.
 //! * Nothing is called back: a session that is asked to yield answers with [`Event::Release`] or
@@ -34,6 +36,9 @@ pub use messages::{Action, Event, Kind, Lease};
 /// How long a request waits for a session to yield, beside the settle time.
 const YIELD_WAIT: Duration = Duration::from_secs(2);
 
+/// Requests that may hope at once.
+const HOPING_MAX: usize = 64;
+
 /// A request, until it is granted.
 #[derive(Clone, Debug)]
 struct Claim<H> {
@@ -47,6 +52,8 @@ struct Waiter<H> {
     claim: Claim<H>,
     /// Refused here. Waiters come in order of time and all wait equally long, so the first one's is first.
     deadline: Instant,
+    /// Until then it may hope for a tuner that nobody was asked for.
+    hopes_until: Instant,
 }
 
 #[derive(Debug)]
@@ -85,20 +92,26 @@ pub struct Pool<H> {
     free: VecDeque<u16>,
     /// Never more than tuners on their way, so never more than tuners.
     waiters: VecDeque<Waiter<H>>,
+    /// Requests for which nobody could be asked. At most [`HOPING_MAX`].
+    hoping: VecDeque<Waiter<H>>,
+    /// How long a request hopes.
+    wait: Duration,
     /// A full pool has lost a lease: the last free tuner is not to be used before this.
     refill_not_before: Instant,
 }
 
 impl<H: Copy + Eq> Pool<H> {
-    /// A pool of `count` tuners, at least one, all free.
+    /// A pool of `count` tuners, at least one, all free. A request for which there is none waits for `wait` until it is refused.
     #[must_use]
-    pub fn new(count: u16, settle: Duration) -> Self {
+    pub fn new(count: u16, settle: Duration, wait: Duration) -> Self {
         let count = count.max(1);
         Self {
             settle,
             slots: (0..count).map(|_| Slot { state: State::Free, not_before: Instant::START }).collect(),
             free: (0..count).collect(),
             waiters: VecDeque::new(),
+            hoping: VecDeque::new(),
+            wait,
             refill_not_before: Instant::START,
         }
     }
@@ -148,7 +161,8 @@ impl<H: Copy + Eq> Pool<H> {
             State::Settling { until, .. } => Some(until),
             State::Free | State::Leased { .. } | State::Preempting { .. } => None,
         });
-        settled.chain(self.waiters.front().map(|waiter| waiter.deadline)).min()
+        let hoping = self.hoping.front().map(|waiter| waiter.hopes_until);
+        settled.chain(self.waiters.front().map(|waiter| waiter.deadline)).chain(hoping).min()
     }
 
     /// Something has happened.
@@ -157,7 +171,7 @@ impl<H: Copy + Eq> Pool<H> {
             Event::Request { holder, label, kind } => self.request(now, Claim { holder, label, kind }),
             Event::Cancel { holder } => self.cancel(now, holder),
             Event::Release { tuner } => self.release(now, tuner),
-            Event::Idle { tuner, idle } => self.idle(tuner, idle),
+            Event::Idle { tuner, idle } => self.idle(now, tuner, idle),
             Event::NotIdle { tuner } => self.not_idle(now, tuner),
             Event::Deadline => self.deadline(now),
         }
@@ -176,13 +190,28 @@ impl<H: Copy + Eq> Pool<H> {
             Err(claim) => claim,
         };
         self.give_up_on_spare(now);
+        let waiter = Waiter { claim, deadline: now + self.patience(), hopes_until: now + self.wait };
+        match self.wait_for_somebody(now, waiter) {
+            Ok(actions) => actions,
+            Err(waiter) if !self.wait.is_zero() && self.hoping.len() < HOPING_MAX => {
+                self.hoping.push_back(waiter);
+                Vec::new()
+            }
+            Err(_) => refused,
+        }
+    }
+
+    /// Lets a request wait for a tuner that somebody is asked for; gives it back when there is nobody to ask.
+    fn wait_for_somebody(&mut self, now: Instant, waiter: Waiter<H>) -> Result<Vec<Action<H>>, Waiter<H>> {
         let mut actions = Vec::new();
         if self.coming() <= self.waiters.len() {
-            let Some(action) = self.preempt(now) else { return refused };
-            actions.push(action);
+            match self.preempt(now) {
+                Some(action) => actions.push(action),
+                None => return Err(waiter),
+            }
         }
-        self.waiters.push_back(Waiter { claim, deadline: now + self.patience() });
-        actions
+        self.waiters.push_back(waiter);
+        Ok(actions)
     }
 
     /// Whoever has viewers gets what settles for a probe.
@@ -218,6 +247,7 @@ impl<H: Copy + Eq> Pool<H> {
 
     fn cancel(&mut self, now: Instant, holder: H) -> Vec<Action<H>> {
         self.waiters.retain(|waiter| waiter.claim.holder != holder);
+        self.hoping.retain(|waiter| waiter.claim.holder != holder);
         for (slot, tuner) in self.slots.iter_mut().zip(0..) {
             match &slot.state {
                 State::Settling { claim, .. } if claim.holder == holder => {
@@ -253,12 +283,14 @@ impl<H: Copy + Eq> Pool<H> {
 
     /// A tuner has become free: it goes to the first who waits.
     fn serve(&mut self, now: Instant) -> Vec<Action<H>> {
-        let Some(waiter) = self.waiters.pop_front() else { return Vec::new() };
+        let Some(waiter) = self.waiters.pop_front().or_else(|| self.hoping.pop_front()) else {
+            return Vec::new();
+        };
         let tuner = self.free.pop_front().expect("a tuner has just become free");
         self.claim(now, tuner, waiter.claim)
     }
 
-    fn idle(&mut self, tuner: u16, idle: bool) -> Vec<Action<H>> {
+    fn idle(&mut self, now: Instant, tuner: u16, idle: bool) -> Vec<Action<H>> {
         match &mut self.slot(tuner).state {
             State::Leased { yields, .. } => *yields = idle,
             // Said before the question arrived; its answer is still to come.
@@ -266,7 +298,12 @@ impl<H: Copy + Eq> Pool<H> {
             // Said by a holder that has released the tuner since.
             State::Free | State::Settling { .. } => {}
         }
-        Vec::new()
+        let Some(first) = self.hoping.pop_front() else { return Vec::new() };
+        let deadline = now + self.patience();
+        self.wait_for_somebody(now, Waiter { deadline, ..first }).unwrap_or_else(|first| {
+            self.hoping.push_front(first);
+            Vec::new()
+        })
     }
 
     fn not_idle(&mut self, now: Instant, tuner: u16) -> Vec<Action<H>> {
@@ -287,6 +324,11 @@ impl<H: Copy + Eq> Pool<H> {
         }
         // Whoever waits longest gets what still comes, so it is the last who goes without.
         let last = self.waiters.pop_back().expect("more wait than tuners come");
+        if now < last.hopes_until && self.hoping.len() < HOPING_MAX {
+            // It has asked before all who hope. What comes next is its.
+            self.hoping.push_front(last);
+            return Vec::new();
+        }
         vec![Action::Refuse { holder: last.claim.holder }]
     }
 
@@ -307,6 +349,10 @@ impl<H: Copy + Eq> Pool<H> {
             let waiter = self.waiters.pop_front().expect("there is a first one");
             actions.push(Action::Refuse { holder: waiter.claim.holder });
             self.give_up_on_oldest();
+        }
+        while self.hoping.front().is_some_and(|waiter| waiter.hopes_until <= now) {
+            let waiter = self.hoping.pop_front().expect("there is a first one");
+            actions.push(Action::Refuse { holder: waiter.claim.holder });
         }
         actions
     }
@@ -399,7 +445,11 @@ mod tests {
     }
 
     fn pool(count: u16, settle_ms: u64) -> Pool<u32> {
-        Pool::new(count, Duration::from_millis(settle_ms))
+        Pool::new(count, Duration::from_millis(settle_ms), Duration::ZERO)
+    }
+
+    fn hopeful(count: u16, settle_ms: u64, wait_ms: u64) -> Pool<u32> {
+        Pool::new(count, Duration::from_millis(settle_ms), Duration::from_millis(wait_ms))
     }
 
     fn ask(pool: &mut Pool<u32>, millis: u64, holder: u32) -> Actions {
@@ -450,6 +500,45 @@ mod tests {
         assert_eq!(pool.in_use(), 0);
         assert_eq!(ask(&mut pool, 2, 3), [grant(3, 0)]);
         assert_eq!(ask(&mut pool, 2, 4), [refuse(4)], "the second release has made no second tuner");
+    }
+
+    #[test]
+    fn who_asks_a_full_pool_hopes_for_a_while_and_gets_what_is_released() {
+        let mut pool = hopeful(1, 500, 3000);
+        assert_eq!(ask(&mut pool, 0, 1), [grant(1, 0)]);
+        assert_eq!(ask(&mut pool, 1000, 2), []);
+        assert_eq!(ask(&mut pool, 1100, 3), []);
+        assert_eq!(release(&mut pool, 2000, 0), []);
+        next(&mut pool, 2500, &[grant(2, 0)]);
+        next(&mut pool, 4100, &[refuse(3)]);
+        assert_eq!(pool.next_deadline(), None);
+    }
+
+    #[test]
+    fn who_hopes_takes_the_tuner_of_a_session_that_nobody_watches_any_more() {
+        let mut pool = hopeful(1, 0, 3000);
+        assert_eq!(ask(&mut pool, 0, 1), [grant(1, 0)]);
+        assert_eq!(ask(&mut pool, 1000, 2), []);
+        assert_eq!(pool.handle(at(1500), Event::Idle { tuner: 0, idle: true }), [preempt(1, 0)]);
+        // Its viewer was quicker. The request hopes on, for as long as it may.
+        assert_eq!(pool.handle(at(1600), Event::NotIdle { tuner: 0 }), []);
+        assert_eq!(pool.handle(at(2000), Event::Idle { tuner: 0, idle: true }), [preempt(1, 0)]);
+        assert_eq!(release(&mut pool, 2100, 0), [grant(2, 0)]);
+        assert_eq!(pool.next_deadline(), None);
+    }
+
+    #[test]
+    fn who_hopes_and_gives_up_is_forgotten_and_no_more_hope_than_there_is_room_for() {
+        let mut pool = hopeful(1, 0, 3000);
+        assert_eq!(ask(&mut pool, 0, 1), [grant(1, 0)]);
+        assert_eq!(ask(&mut pool, 0, 2), []);
+        assert_eq!(pool.handle(at(10), Event::Cancel { holder: 2 }), []);
+        assert_eq!(pool.next_deadline(), None);
+        for holder in 0..HOPING_MAX {
+            assert_eq!(ask(&mut pool, 20, 100 + u32::try_from(holder).unwrap()), []);
+        }
+        assert_eq!(ask(&mut pool, 20, 9), [refuse(9)]);
+        assert_eq!(probe(&mut pool, 20, 8), [refuse(8)], "a probe has time");
     }
 
     #[test]
@@ -792,7 +881,9 @@ mod tests {
             }
             let capacity = self.pool.capacity();
             assert!(self.pool.in_use() <= capacity && self.held.len() <= self.pool.in_use());
-            assert!(self.asked.len() <= capacity, "nobody waits without a tuner on its way");
+            if self.pool.wait.is_zero() {
+                assert!(self.asked.len() <= capacity, "nobody waits without a tuner on its way");
+            }
             assert_eq!(
                 self.pool.next_deadline().is_some(),
                 !self.asked.is_empty(),
@@ -836,8 +927,9 @@ mod tests {
         #[test]
         fn whatever_happens_a_tuner_has_one_holder_and_everybody_is_answered(
             steps in proptest::collection::vec((0u8..10, any::<u16>()), 0..200),
+            wait in 0u64..2,
         ) {
-            let pool = pool(3, 150);
+            let pool = hopeful(3, 150, wait * 1000);
             let mut world = World { pool, now: 0, asked: Vec::new(), held: BTreeMap::new(), next_holder: 0 };
             for (what, which) in steps {
                 world.act(what, which);

@@ -96,7 +96,7 @@ fn two_viewers_share_one_connection_and_one_tuner() {
 #[test]
 fn on_several_cores_a_channel_is_still_one_and_tuners_are_counted_together() {
     let upstream = Upstream::start();
-    let mut daemon = Daemon::start(&[("CORES", "2"), ("TUNER_COUNT", "3")]);
+    let mut daemon = Daemon::start(&[("CORES", "2"), ("TUNER_COUNT", "3"), ("TUNE_WAIT", "0")]);
     for number in 0..4 {
         daemon.channel(&format!("10{number}"), &[upstream.url(&format!("/good/2000000/{number}"))]);
     }

@@ -16,6 +16,7 @@ mod lifecycle;
 mod loops;
 mod pauses;
 mod probes;
+mod providers;
 mod slow_control;
 mod sources;
 mod starts;

@@ -102,10 +102,10 @@ fn what_a_source_signals_reaches_the_viewer() {
 }
 
 #[test]
-fn five_redirects_are_followed_and_no_more() {
+fn twenty_redirects_are_followed_and_no_more() {
     let (mut daemon, upstream) = start(&IMPATIENT);
-    daemon.channel("100", &[upstream.url("/redirect/5/4000000/a")]);
-    daemon.channel("200", &[upstream.url("/redirect/6/4000000/b")]);
+    daemon.channel("100", &[upstream.url("/redirect/20/4000000/a")]);
+    daemon.channel("200", &[upstream.url("/redirect/21/4000000/b")]);
     assert_plays(&daemon, "/auto/v100");
     assert_eq!(upstream.requests("/good/4000000/a").len(), 1);
     until(SHORT, "nobody watches", || daemon.viewers().is_empty().then_some(()));

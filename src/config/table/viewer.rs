@@ -141,6 +141,14 @@ pub(super) const TUNERS: Group = Group {
             help: "How long a freed tuner rests, for providers that notice late that a connection has ended.",
         },
         Setting {
+            env: "TUNE_WAIT",
+            flag: "tune-wait",
+            default: "3s",
+            kind: Kind::Span { min: Duration::ZERO, max: Duration::from_secs(30) },
+            help: "How long a request waits for a tuner when all are in use: whoever changes the channel often asks for \
+                the next one before the last connection is closed; 0 refuses at once.",
+        },
+        Setting {
             env: "TUNE_BACKOFF_MAX_TUNES",
             flag: "tune-backoff-max-tunes",
             default: "8",

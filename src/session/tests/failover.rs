@@ -5,11 +5,77 @@ use std::time::Duration;
 use super::super::{Action, Event, Notice, Params, State};
 use super::harness::{GOOD, Life, MS, PARAMS, Play, REFUSED, Start, World, at, candidate};
 use crate::lineup::SourceId;
+use crate::session::ProviderScope;
 
 const ENDS: Play = (Start::Ready(100), Life::Ends(900));
 const STALLS: Play = (Start::Ready(100), Life::Stalls(900));
 const DIES: Play = (Start::Ready(10), Life::Ends(50));
 const HANGS: Play = (Start::Hangs, Life::Runs);
+
+/// An attempt that is refused with this status.
+fn refused_with(status: u16) -> Play {
+    (Start::Fails(10, Some(status)), Life::Runs)
+}
+
+/// A channel of these sources, all of one provider, to which a connection was given up when it began.
+fn after_a_channel_of_the_same_provider(scripts: &[(i64, &[Play])]) -> World {
+    let mut world = World::new(PARAMS, scripts);
+    let provider = ProviderScope::of("http://provider/", 1);
+    for source in world.shelf.sources.values_mut() {
+        source.candidate.provider = provider.clone();
+    }
+    world.shelf.providers.gave_up(at(0), &provider);
+    world.begin();
+    world
+}
+
+#[test]
+fn what_a_provider_refuses_that_may_still_count_the_last_connection_is_asked_for_again() {
+    for status in [403, 404, 429, 456, 458, 461, 503, 509] {
+        let plays = [refused_with(status), refused_with(status), refused_with(status), GOOD];
+        let mut world = after_a_channel_of_the_same_provider(&[(1, &plays)]);
+        world.run_to(5000);
+        assert_eq!(world.machine.state(), State::Live, "{status}");
+        let hits = world.hits(1);
+        assert!(hits.len() == 4 && hits[3] < 2500, "{status}: {hits:?}");
+        assert_eq!(
+            (world.source(1).failures.len(), world.source(1).told.len()),
+            (0, 0),
+            "nothing is held against it"
+        );
+    }
+}
+
+#[test]
+fn a_refusal_that_no_closed_connection_explains_is_a_failure() {
+    for (status, script) in [(500, true), (404, false)] {
+        let mut world = if script {
+            after_a_channel_of_the_same_provider(&[(1, &[refused_with(status)])])
+        } else {
+            World::watched(PARAMS, &[(1, &[refused_with(status)])])
+        };
+        world.run_to(1000);
+        assert_eq!((world.hits(1).len(), world.source(1).failures.len()), (1, 1), "{status}");
+    }
+    // It is one too when the provider goes on refusing for longer than a connection is counted.
+    let mut world = after_a_channel_of_the_same_provider(&[(1, &[refused_with(404)])]);
+    world.run_to(14_000);
+    assert_eq!(world.source(1).failures.len(), 1);
+    let last = *world.hits(1).last().unwrap();
+    assert!((9000..11_500).contains(&last), "{last}");
+}
+
+#[test]
+fn while_a_provider_is_waited_for_the_channels_other_sources_are_tried() {
+    let mut world = after_a_channel_of_the_same_provider(&[(1, &[refused_with(404)]), (2, &[GOOD])]);
+    world.run_to(3000);
+    assert_eq!((world.hits(1).len(), world.hits(2).len()), (1, 1), "the same provider, another stream");
+    assert!(world.hits(2)[0] < 500, "{:?}", world.hits(2));
+    let mut world = after_a_channel_of_the_same_provider(&[(1, &[refused_with(403)]), (2, &[GOOD])]);
+    world.shelf.sources.get_mut(&2).unwrap().candidate.provider = ProviderScope::of("http://other/", 2);
+    world.run_to(3000);
+    assert!(world.hits(2).first().is_some_and(|at| *at < 500), "{:?}", world.hits(2));
+}
 
 #[test]
 fn a_healthy_alternate_takes_over_after_the_settle_wait() {

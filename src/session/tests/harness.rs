@@ -46,6 +46,7 @@ pub(crate) fn candidate(id: i64) -> Candidate {
         last_fail_at: 0,
         priority: u32::try_from(id).unwrap(),
         provider_free_at: None,
+        release: None,
     }
 }
 
@@ -116,6 +117,7 @@ impl Sources for Shelf {
             .map(|(index, source)| Candidate {
                 index,
                 provider_free_at: providers.free_at(now, &source.candidate.provider),
+                release: providers.release(now, &source.candidate.provider),
                 ..source.candidate.clone()
             })
             .collect();
@@ -278,6 +280,9 @@ impl World {
                 Action::ArmProvider { scope, retry_after } => {
                     self.shelf.providers.arm(self.now, &scope, retry_after);
                 }
+                Action::AwaitRelease { scope, until } => {
+                    self.shelf.providers.await_release(self.now, &scope, until);
+                }
                 Action::ClearProvider { scope, since } => self.shelf.providers.clear(&scope, since),
                 Action::AskForTuner
                 | Action::TunerIdle(_)
@@ -322,7 +327,10 @@ impl World {
             Start::Hangs => {}
             Start::Fails(after, status) => {
                 let (reason, status) = fails(status);
-                self.later(after, Event::SourceFailed { silent: false, reason, status, retry_after: None });
+                self.later(
+                    after,
+                    Event::SourceFailed { silent: false, hung_up: false, reason, status, retry_after: None },
+                );
             }
             Start::Ready(after) => {
                 self.later(after, Event::SourceReady);

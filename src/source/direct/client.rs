@@ -136,8 +136,7 @@ impl Client {
                 self.connect(now, addresses, none);
             }
             (State::Resolving, Err(what)) => {
-                let host = self.url.host();
-                self.fail(SourceError::request(Kind::Unresolved, format!("{host}: {what}")));
+                self.fail(SourceError::request(Kind::Unresolved, what));
             }
             // A slow answer may come after the deadline.
             (
@@ -292,7 +291,14 @@ impl Client {
                 let failure = refusal.failure();
                 self.fail(failure);
             }
-            State::Resolving | State::Connecting { .. } | State::Awaiting { .. } => {
+            State::Resolving => {
+                let host = self.url.host();
+                self.fail(SourceError::request(
+                    Kind::Unresolved,
+                    format!("name look-up of {host}: no answer in time"),
+                ));
+            }
+            State::Connecting { .. } | State::Awaiting { .. } => {
                 let text = "startup timeout waiting for upstream response headers";
                 self.fail(SourceError::new(Kind::Timeout, text));
             }
@@ -607,7 +613,7 @@ mod tests {
     #[test]
     fn names_without_addresses_fail() {
         for (outcome, expected) in [
-            (Err("no such host".to_owned()), "request upstream stream failed: h: no such host"),
+            (Err("no such host".to_owned()), "request upstream stream failed: no such host"),
             (Ok(vec![]), "request upstream stream failed: h has no address"),
         ] {
             let mut client = Client::new("http://h/", params(), T0).unwrap();
@@ -644,7 +650,7 @@ mod tests {
             Client::new("http://10.0.0.1/", short, T0).unwrap()
         };
         for (mut client, deadline, expected) in [
-            (resolving(), 12_000, header),
+            (resolving(), 12_000, "request upstream stream failed: name look-up of h: no answer in time"),
             (
                 connecting(),
                 3_000,

@@ -4,7 +4,7 @@ use crate::base::Instant;
 use crate::filler::slate::{Player, Slate};
 use crate::splice::tests::checker::Checker;
 use crate::splice::tests::source::{Es, Source, bytes};
-use crate::splice::{Lead, Run, RunKind, Splice};
+use crate::splice::{ClockBefore, Lead, Run, RunKind, Splice};
 use crate::ts::testing::{Fields, pes};
 use crate::ts::{Packet, PesStart, Pid, Pts};
 
@@ -423,4 +423,75 @@ fn where_sound_was_held_for_long_a_slates_is_as_far_ahead_of_the_clock_as_it_was
         let ahead = packets.as_chunks().0.iter().find_map(shown).unwrap().since(clock.unwrap().to_pts());
         assert!((ahead - expected).abs() <= 1920, "{lead}: {ahead}");
     }
+}
+
+/// Decoding times and clocks as they left, in their order, of packets that came with these.
+fn left(packets: &[[u8; 188]]) -> Vec<(Option<i64>, Option<i64>)> {
+    let signed = |pts: Pts| i64::try_from(pts.ticks()).unwrap();
+    let read = |bytes| {
+        let packet = Packet::parse(bytes).unwrap();
+        let pcr = packet.adaptation_field().and_then(crate::ts::AdaptationField::pcr);
+        let times = crate::ts::PesTimes::begun_in(packet);
+        (pcr.map(|pcr| signed(pcr.to_pts())), times.map(|times| signed(times.decoding())))
+    };
+    packets.iter().map(read).collect()
+}
+
+#[test]
+fn a_clock_of_the_next_time_base_in_front_of_all_others_of_its_run_waits_for_that() {
+    let source = Source { pcr_pid: 0x1FE, ..Source::usual() };
+    let other = Source { base: 4_000_000_000, ..source.clone() };
+    let programme = source.programme();
+    // The run begins behind the last clock of the first time base.
+    let first: Vec<_> = source.packets(40, 79).into_iter().skip(3).collect();
+    let before = ClockBefore::find(&bytes(&source.packets(40, 41)), &programme);
+    let second = other.packets(100, 400);
+    let (first, second) = (bytes(&first), bytes(&second));
+    let mut packets = [first.clone(), second].concat();
+    let lead = Lead::scan_behind(before, &first, &programme);
+    let mut splice = Splice::new();
+    let now = Instant::from_millis(1000);
+    splice.begin(now, &Run { kind: RunKind::Live, programme: &programme, lead });
+    let (clocked, held) = packets.split_at_mut(first.len() + 3 * 188);
+    splice.restamp_before(now, clocked, held);
+    splice.restamp(now, held);
+    let mut clock = None;
+    for (pcr, dts) in left(packets[first.len()..].as_chunks().0) {
+        clock = pcr.or(clock);
+        let Some((clock, dts)) = clock.zip(dts) else { continue };
+        assert!((40_000..=64_800).contains(&(dts - clock)), "{} ticks behind the clock", dts - clock);
+    }
+}
+
+#[test]
+fn a_run_that_begins_with_a_clock_that_stands_hours_away_has_one_of_its_own() {
+    let source = Source { pcr_pid: 0x1FE, ..Source::usual() };
+    let programme = source.programme();
+    let stands = crate::ts::Pcr::from_ticks(5_000_000_000 * 300);
+    let mut packets = bytes(&source.packets(0, 3000));
+    let (packets, _) = packets.as_chunks_mut::<188>();
+    // It goes on after two seconds.
+    let goes_on = packets.len() * 2 / 3;
+    for packet in &mut packets[..goes_on] {
+        let mut packet = crate::ts::PacketMut::parse(packet).unwrap();
+        if packet.view().adaptation_field().and_then(crate::ts::AdaptationField::pcr).is_some() {
+            packet.set_pcr(stands);
+        }
+    }
+    let lead = Lead::scan(packets.as_flattened(), &programme);
+    let mut splice = Splice::new();
+    splice.begin(Instant::START, &Run { kind: RunKind::Live, programme: &programme, lead });
+    let mut distances = Vec::new();
+    let mut clock: Option<i64> = None;
+    let count = u64::try_from(packets.len()).unwrap();
+    for (packet, at) in packets.iter_mut().zip(0..) {
+        splice.restamp(Instant::from_millis(at * 3000 / count), packet);
+        let [(pcr, dts)] = left(&[*packet])[..] else { continue };
+        assert!(pcr.zip(clock).is_none_or(|(pcr, clock)| pcr >= clock), "the clock steps back");
+        clock = pcr.or(clock);
+        distances.extend(dts.zip(clock).map(|(dts, clock)| dts - clock));
+    }
+    assert!(distances.iter().all(|ticks| (0..=180_000).contains(ticks)), "{distances:?}");
+    let last = &distances[distances.len() * 3 / 4..];
+    assert!(last.iter().all(|ticks| (40_000..=64_800).contains(ticks)), "{last:?}");
 }

@@ -6,6 +6,13 @@
 //! /blind/{bitrate}/…     one without key frames   /silent/…       a head and nothing more
 //! /marked/{bitrate}/…    one that signals a discontinuity every second
 //! /limited/…             429
+//! /box/{bitrate}/…       403 for whoever is not [`BOX`], else a live stream
+//! /cookie/{bitrate}/…    leads back to itself for whoever has not its cookie
+//! /bare/{bitrate}/…      a stream without any head
+//! /odd/{bitrate}/…       a head as no standard has it: HTTP/2, 200 fields, a length of -1
+//! /gzip/…                a body that is compressed, it says
+//! /account/{bitrate}/{refusal}/{late}/…   one connection at a time, its end noticed late by so many milliseconds; more of
+//!                        them are answered with a status, with `empty` or with `close`
 //! /redirect/{n}/…        n times on, then to /good/…
 //! /whole/…               the bytes given for the path, at once and with the type given for them
 //! /file/…                the bytes given for the path, as fast as their clock says, from the first request on
@@ -25,6 +32,9 @@ use crate::tsgen::{Params, TsGen};
 const PACE: Duration = Duration::from_millis(10);
 /// How often a connection on which nothing happens is looked at.
 const LOOK: Duration = Duration::from_millis(50);
+/// Who may see what stands under `/box/`.
+pub(crate) const BOX: [&str; 2] =
+    ["\r\nUser-Agent: Box/7.1 (TV)\r\n", "\r\nReferer: http://portal.example/watch\r\n"];
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Type: video/mp2t\r\nConnection: close\r\n";
 
 /// How a live stream is sent.
@@ -48,7 +58,32 @@ struct Shared {
     recordings: Mutex<BTreeMap<String, Arc<Recording>>>,
     /// Type and bytes by path.
     wholes: Mutex<BTreeMap<String, (&'static str, Vec<u8>)>>,
+    account: Mutex<Account>,
     ends: AtomicBool,
+}
+
+/// What a provider counts of one account.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Account {
+    held: u32,
+    /// Streams that were sent at the same time, at most.
+    pub(crate) streams_max: u32,
+    streams: u32,
+    pub(crate) refused: u32,
+}
+
+impl Account {
+    /// Somebody connects, and is refused or not.
+    fn connects(&mut self) -> bool {
+        if self.held > 0 {
+            self.refused += 1;
+            return true;
+        }
+        self.held += 1;
+        self.streams += 1;
+        self.streams_max = self.streams_max.max(self.streams);
+        false
+    }
 }
 
 /// The provider, until it is dropped.
@@ -101,6 +136,11 @@ impl Upstream {
         self.shared.requests.lock().unwrap().get(path).cloned().unwrap_or_default()
     }
 
+    /// What it has counted.
+    pub(crate) fn account(&self) -> Account {
+        *self.shared.account.lock().unwrap()
+    }
+
     /// Requests of any kind so far.
     pub(crate) fn requests_total(&self) -> usize {
         self.shared.requests.lock().unwrap().values().map(Vec::len).sum()
@@ -118,6 +158,7 @@ impl Drop for Upstream {
 fn serve(mut stream: TcpStream, shared: &Shared) -> Option<()> {
     let head = head(&mut stream)?;
     let path = head.split(' ').nth(1)?.to_owned();
+    let request = head.clone();
     shared.requests.lock().unwrap().entry(path.clone()).or_default().push(head);
     let (kind, rest) = path.strip_prefix('/')?.split_once('/')?;
     let number = rest.split('/').next().and_then(|word| word.parse().ok());
@@ -167,6 +208,49 @@ fn serve(mut stream: TcpStream, shared: &Shared) -> Option<()> {
             let recording = Arc::clone(shared.recordings.lock().unwrap().get(&path)?);
             stream.write_all(format!("{OK}\r\n").as_bytes()).ok()?;
             replay(&stream, shared, &recording)
+        }
+        "box" if !BOX.iter().all(|field| request.contains(field)) => {
+            answer(&mut stream, "403 Forbidden", "", "not with this player")
+        }
+        "cookie" if !request.contains("\r\nCookie: seen=1\r\n") => answer(
+            &mut stream,
+            "302 Found",
+            &format!("Location: {path}\r\nSet-Cookie: seen=1; HttpOnly\r\n"),
+            "",
+        ),
+        "box" | "cookie" => {
+            stream.write_all(format!("{OK}\r\n").as_bytes()).ok()?;
+            play(&stream, shared, TsGen::new(Params::new(number?)), Manner::Plain)
+        }
+        "bare" => play(&stream, shared, TsGen::new(Params::new(number?)), Manner::Plain),
+        "odd" => {
+            let fields: String = (0..200).map(|number| format!("X-Field-{number}: {number}\r\n")).collect();
+            stream
+                .write_all(format!("HTTP/2 200 OK\r\n{fields}Content-Length: -1\r\n\r\n").as_bytes())
+                .ok()?;
+            play(&stream, shared, TsGen::new(Params::new(number?)), Manner::Plain)
+        }
+        "gzip" => answer(&mut stream, "200 OK", "Content-Encoding: gzip\r\n", "\u{1f}\u{8}"),
+        "account" => {
+            let mut words = rest.split('/').skip(1);
+            let (refusal, late) = (words.next()?, words.next()?.parse().ok()?);
+            let is_refused = shared.account.lock().unwrap().connects();
+            if is_refused {
+                return match refusal {
+                    "close" => Some(()),
+                    "empty" => answer(&mut stream, "200 OK", "Content-Type: video/mp2t\r\n", ""),
+                    status => answer(&mut stream, &format!("{status} "), "", "max connections"),
+                };
+            }
+            let generator = TsGen::new(Params::new(number?));
+            let sent = stream.write_all(format!("{OK}\r\n").as_bytes()).ok();
+            let sent = sent.and_then(|()| play(&stream, shared, generator, Manner::Plain));
+            drop(stream);
+            shared.account.lock().unwrap().streams -= 1;
+            // The provider's own clock, not the test's.
+            std::thread::park_timeout(Duration::from_millis(late));
+            shared.account.lock().unwrap().held -= 1;
+            sent
         }
         "limited" => answer(&mut stream, "429 Too Many Requests", "", "too many streams"),
         _ => answer(&mut stream, "404 Not Found", "", "not here"),

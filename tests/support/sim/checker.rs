@@ -28,6 +28,8 @@ pub(crate) struct Checker {
     last: Option<(u32, u64)>,
     /// A discontinuity was signalled since.
     may_jump: bool,
+    /// Tables that have come since.
+    tables: BTreeSet<u16>,
     jumps: u64,
 }
 
@@ -41,6 +43,7 @@ impl Checker {
             counters: BTreeMap::new(),
             last: None,
             may_jump: false,
+            tables: BTreeSet::new(),
             jumps: 0,
         }
     }
@@ -137,12 +140,18 @@ impl Checker {
         let name = if has_payload { read_name(bytes) } else { None };
         let lossy = name.or(self.last).is_some_and(|(run, _)| flawed.contains(&run));
         self.may_jump |= discontinuity;
+        if let Some((run, index)) = name.filter(|_| !lossy) {
+            self.landing(run, index)?;
+        }
         self.continuity(pid, bytes[3] & 0x0F, has_payload, discontinuity || lossy)?;
         match name {
             Some((run, index)) => self.stream_packet(run, index, bytes, lossy),
             // Behind garbage the next packet is searched for, and now and then found where it is not.
             None if has_payload && lossy => Ok(()),
-            None if has_payload => table(bytes),
+            None if has_payload => {
+                self.tables.insert(pid);
+                table(bytes)
+            }
             None => Ok(()),
         }
     }
@@ -186,8 +195,30 @@ impl Checker {
         self.order(run, index, lossy)?;
         self.last = Some((run, index));
         self.may_jump = false;
+        self.tables.clear();
         self.packets += 1;
         Ok(())
+    }
+
+    /// Where something is left out, the tables come first and then a packet with which decoding can begin: a viewer was moved
+    /// forward, or the source is another one.
+    fn landing(&self, run: u32, index: u64) -> Result<(), String> {
+        let Some((last_run, last_index)) = self.last else { return Ok(()) };
+        if !self.may_jump || follows((last_run, last_index), (run, index)) {
+            return Ok(());
+        }
+        let is_entry = matches!(Kind::of(run, index), Kind::Video { key: true, .. });
+        // A PAT and a PMT, whose PID is the session's.
+        let has_tables = self.tables.contains(&0) && self.tables.len() > 1;
+        if is_entry && has_tables {
+            return Ok(());
+        }
+        Err(format!(
+            "behind a signalled gap after packet {last_index} of run {last_run} nobody can begin with packet {index} of run \
+             {run}, {:?}, and tables on {:x?}",
+            Kind::of(run, index),
+            self.tables
+        ))
     }
 
     fn order(&mut self, run: u32, index: u64, lossy: bool) -> Result<(), String> {
@@ -201,9 +232,7 @@ impl Checker {
         if run < last_run || run == last_run && index <= last_index {
             return Err(format!("packet {index} of run {run} comes after {last_index} of run {last_run}"));
         }
-        let follows =
-            run == last_run && (last_index + 1..index).all(|between| Kind::of(run, between).is_table());
-        if follows {
+        if follows((last_run, last_index), (run, index)) {
             return Ok(());
         }
         self.jumps += u64::from(self.may_jump);
@@ -215,6 +244,11 @@ impl Checker {
             ))
         }
     }
+}
+
+/// Only tables lie between the two.
+fn follows((last_run, last): (u32, u64), (run, index): (u32, u64)) -> bool {
+    run == last_run && last < index && (last + 1..index).all(|between| Kind::of(run, between).is_table())
 }
 
 /// A packet without a name carries one whole section.
@@ -302,6 +336,14 @@ mod tests {
             bytes[of_signal] = 0x20 | counter;
         }
         assert_eq!(check(&bytes).map(|checker| checker.jumps()), Ok(1));
+        // The same, moved forward to the packet behind the one in which the picture begins, and without a PMT.
+        for (from, missing) in [(72 + 4 + 2, "the key picture"), (72 + 4 + 1, "the PMT")] {
+            let mut flawed = bytes.clone();
+            let at = HEAD.len() + from * PACKET;
+            flawed.drain(at..at + PACKET);
+            let wrong = check(&flawed).map(|checker| checker.jumps()).unwrap_err();
+            assert!(wrong.contains("nobody can begin"), "{missing}: {wrong}");
+        }
     }
 
     #[test]

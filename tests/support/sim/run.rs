@@ -170,6 +170,7 @@ pub(super) fn params(random: &mut Random, cores: u8, tuners: u16) -> Params {
         cores,
         tuners,
         preempt_settle_delay: Duration::from_millis(random.below(500)),
+        tune_wait: Duration::ZERO,
         health_drain_timeout: Duration::from_millis(250),
     }
 }

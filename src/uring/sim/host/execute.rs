@@ -221,9 +221,12 @@ impl Host {
         }
     }
 
-    /// The promise of everybody who lends bytes to be sent.
+    /// The promise of everybody who lends bytes to be sent: they stay what they are until the send is over, however it ends.
     pub(in crate::uring::sim) fn assert_unchanged(&self, id: OpId) {
         let Some(op) = self.operations.get(&id) else { return };
+        if !matches!(op.what, What::Send | What::SendZeroCopy) {
+            return;
+        }
         let span = op.span.expect("a send has memory");
         assert_eq!(span.checksum(), op.checksum, "leased bytes changed under {id:?} ({:?})", op.what);
     }
@@ -231,6 +234,7 @@ impl Host {
     /// Ends an operation, if it has not ended already.
     pub(in crate::uring::sim) fn finish(&mut self, id: OpId, result: Result<u32, Errno>) {
         if self.operations.contains_key(&id) {
+            self.assert_unchanged(id);
             self.stop_waiting(id);
             self.post(id, Said::Done(result));
             self.operations.remove(&id);

@@ -320,7 +320,8 @@ impl Feed {
     pub(crate) fn joint(&mut self, out: &mut Vec<u8>, sound_longer: u64, random: &mut Random) -> u64 {
         let mut pictures = 0;
         self.silent_pictures = None;
-        while self.sound_at > 0 {
+        // While nothing but null packets comes sound does not go on.
+        while self.sound_at > 0 && self.flaw != Flaw::OnlyNull {
             self.next(out);
             pictures += 1;
         }

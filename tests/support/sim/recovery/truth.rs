@@ -12,6 +12,8 @@ use super::mark::{Mark, Of, checksum};
 const APART_MAX: i64 = 90;
 /// From the clock to a unit's time: within a tenth of a second of what the source had.
 const CLOCK_APART_MAX: i64 = 9_000;
+/// A clock that is no further than this beyond its last sample may be the next.
+const CLOCK_GOES_ON_MAX: i64 = 90_000;
 /// Pictures are half a picture's time from each other, at least.
 const CLOSE: i64 = FRAME.cast_signed() / 2;
 /// Pictures whose times may lie around that of the next: more than are ever shown in another order.
@@ -63,6 +65,8 @@ pub(super) struct Truth {
     pub(super) may_be_moved: bool,
     /// The last clock, as its source had it: in which time base, and when.
     clock: Option<(u32, u8, u64)>,
+    /// What came before that sample tells of which time base it is.
+    is_clock_told: bool,
     decoded: Option<u64>,
     shown: VecDeque<u64>,
     /// When the last unit of anybody's sound on each PID is played, and how long it lasts.
@@ -80,6 +84,13 @@ impl Truth {
 
     /// A clock without a unit, or with one.
     pub(super) fn clock(&mut self, mark: &Mark, pcr: u64) -> Result<(), String> {
+        // In front of all units of its time base it may as well be the next of the one before.
+        let goes_on = self.clock.is_some_and(|(run, base, clock)| {
+            (mark.run, mark.base.wrapping_sub(base)) == (run, 1)
+                && (0..=CLOCK_GOES_ON_MAX).contains(&ahead(clock, mark.clock, PTS_WRAP))
+        });
+        let is_known = self.added.contains_key(&(mark.run, mark.base));
+        self.is_clock_told = mark.of != Of::Clock || is_known || !goes_on;
         self.clock = Some((mark.run, mark.base, mark.clock));
         if !mark.is_clock_sound {
             return Ok(());
@@ -203,7 +214,9 @@ impl Truth {
             return Err(format!("apart: {of:?} moved by {} ms against {by:?}, {mark:?}", apart / 90));
         }
         // Unless the clock before it was lost, or is still to come.
-        let has_clock = mark.is_clock_sound && self.clock == Some((mark.run, mark.base, mark.clock));
+        let has_clock = mark.is_clock_sound
+            && self.is_clock_told
+            && self.clock == Some((mark.run, mark.base, mark.clock));
         let Some(pcr) = pcr.filter(|_| has_clock) else { return Ok(()) };
         let distance = ahead(pcr / 300, decoded, PTS_WRAP);
         let should = ahead(mark.clock, mark.dts, PTS_WRAP);

@@ -1,0 +1,143 @@
+//! What is learnt of a source's stream: from the packets, and from ffprobe where those do not tell.
+
+use std::time::Duration;
+
+use crate::base::{ChildExit, Instant};
+use crate::engine::context::cx::{CoreDriver, Cx, Question};
+use crate::engine::context::health::Known;
+use crate::engine::port::ids::Ticket;
+use crate::engine::port::messages::{ControlRequest, TunerMessage};
+use crate::lineup::StoredProfile;
+use crate::session::history::Profile as HistoryProfile;
+use crate::source::Opening;
+use crate::source::profile::{Profile, StreamProfile, ffprobe, needs_ffprobe};
+
+use super::Channel;
+
+/// A stream that has not told its make-up after this long is taken for what is known by then.
+const PROFILE_WAIT: Duration = Duration::from_secs(5);
+
+impl Channel {
+    /// What was learnt of the selected source's stream from its packets: kept, stored, and its slate made ready.
+    pub(crate) fn use_profile<D: CoreDriver>(&mut self, cx: &mut Cx<D>) {
+        let Some(run) = self.upstream.run_mut() else { return };
+        if run.take_profile_due(cx.now, PROFILE_WAIT) {
+            let known = StreamProfile::from(&run.ingest().scanner().profile());
+            if !known.is_empty() {
+                self.learn_profile(cx, known);
+            }
+        }
+    }
+
+    /// What is known of the selected source's stream from now on.
+    fn learn_profile<D: CoreDriver>(&mut self, cx: &mut Cx<D>, known: StreamProfile) {
+        let Some(run) = self.upstream.run() else { return };
+        let source = run.attempt().source.id;
+        self.history.update(|facts| {
+            facts.profile = HistoryProfile {
+                resolution: (known.width, known.height),
+                frame_rate: known.fps,
+                video_codec: known.video_codec.clone(),
+                audio_codec: known.audio_codec.clone(),
+                bitrate_bps: known.bitrate_bps,
+            };
+        });
+        self.stream = Some(Profile::from(&known));
+        let stored = StoredProfile {
+            width: known.width,
+            height: known.height,
+            fps: known.fps,
+            video_codec: known.video_codec,
+            audio_codec: known.audio_codec,
+            bitrate_bps: known.bitrate_bps,
+            probed_at: 0,
+        };
+        let listing = self.feed.listing();
+        let known = Known { lineup: &cx.lineup, channel: listing.id, used: Some(listing) };
+        cx.health.looked(cx.now, &known, source, stored);
+        self.ask_for_slate(cx);
+    }
+
+    /// A source is selected: ffprobe is asked about it in a while, if that turns out to be needed.
+    pub(super) fn schedule_probe(&mut self, now: Instant) {
+        let Some(run) = self.upstream.run() else { return };
+        if run.opening() == Opening::Direct {
+            return;
+        }
+        let is_known = self.history.current().is_some_and(|window| {
+            let (width, height) = window.source.profile.resolution;
+            width > 0 && height > 0
+        });
+        let attempt = run.attempt();
+        let (source, in_recovery) = (&attempt.source, attempt.in_recovery);
+        self.stream_probe.select(now, source.id.0, &source.url, in_recovery, is_known);
+    }
+
+    /// The time for a probe may have come.
+    pub(super) fn ask_ffprobe_if_due<D: CoreDriver>(&mut self, cx: &mut Cx<D>) {
+        let Some(number) = self.stream_probe.start(cx.now) else { return };
+        let Some(run) = self.upstream.run() else { return };
+        // Whether there is a place at the provider is known elsewhere, and asked for only when it matters.
+        if !needs_ffprobe(&run.ingest().scanner().profile(), run.opening(), true) {
+            self.stream_probe.finish(number);
+            return;
+        }
+        self.stream_probe.ask_for_room(number);
+        cx.post.tell_tuners(TunerMessage::IsRoom { core: cx.id, session: self.id() });
+    }
+
+    /// Whether a connection more takes nothing from a viewer.
+    pub(crate) fn on_room<D: CoreDriver>(&mut self, cx: &mut Cx<D>, is_room: bool) {
+        let Some(number) = self.stream_probe.take_asked() else { return };
+        let Some(run) = self.upstream.run() else { return };
+        let attempt = run.attempt();
+        let user_agent = &cx.params.sources.ffmpeg.user_agent;
+        let arguments = ffprobe::arguments(&attempt.address, user_agent, &attempt.source.headers);
+        let (true, Ok(arguments)) = (is_room, arguments) else {
+            self.stream_probe.finish(number);
+            return;
+        };
+        let program = cx.params.sources.ffprobe_path.clone();
+        let arguments = arguments.into_iter().map(std::ffi::OsString::from).collect();
+        let request = |core, ticket| ControlRequest::Probe { core, ticket, program, arguments };
+        match cx.ask(Question::Stream(self.me), request) {
+            Some(ticket) => self.stream_probe.runs(ticket, number),
+            None => {
+                self.stream_probe.finish(number);
+            }
+        }
+    }
+
+    /// The answer of ffprobe, or how it ended without one.
+    pub(crate) fn on_probed<D: CoreDriver>(
+        &mut self,
+        cx: &mut Cx<D>,
+        ticket: Ticket,
+        exit: Option<ChildExit>,
+        stdout: &[u8],
+        stderr: &str,
+    ) {
+        let Some(number) = self.stream_probe.take_answered(ticket) else { return };
+        if !self.stream_probe.finish(number) {
+            return;
+        }
+        let Some(run) = self.upstream.run() else { return };
+        match ffprobe::outcome(exit, stdout, stderr.as_bytes()) {
+            Ok(probed) => {
+                let known = StreamProfile::from(&run.ingest().scanner().profile()).filled_from(&probed);
+                self.learn_profile(cx, known);
+            }
+            Err(error) => {
+                let line = self.about().line("shared session stream profile probe failed");
+                log::debug!("{}", line.field("source_id", run.attempt().source.id.0).field("error", error));
+            }
+        }
+    }
+
+    /// Nothing is asked about the source any more.
+    pub(super) fn cancel_probe<D: CoreDriver>(&mut self, cx: &mut Cx<D>) {
+        if let Some(ticket) = self.stream_probe.cancel() {
+            cx.withdraw(ticket);
+        }
+    }
+}

@@ -1,0 +1,122 @@
+use super::*;
+use crate::engine::border::messages::Reply;
+use crate::engine::core::testing::{NoSources, context, listing};
+use crate::session::Sources;
+
+/// Nobody reads.
+struct Nobody;
+
+impl<D: CoreDriver> Readers<D> for Nobody {
+    fn tell(&mut self, _cx: &mut Cx<D>, _feed: &Feed, _word: ToOutlet) -> Reply {
+        Reply::default()
+    }
+}
+
+/// What tests of a core do to a channel behind its back.
+impl Channel {
+    pub(crate) const fn feed_mut(&mut self) -> &mut Feed {
+        &mut self.feed
+    }
+
+    /// Something happens to the machine, and nothing is done about it.
+    pub(crate) fn tell_machine(
+        &mut self,
+        now: Instant,
+        event: crate::session::Event,
+        sources: &mut dyn Sources,
+    ) {
+        self.machine.handle(now, event, sources);
+    }
+
+    /// The session ends as far as it is written down.
+    pub(crate) fn end_as_written<D: CoreDriver>(&mut self, cx: &mut Cx<D>, readers: &mut dyn Readers<D>) {
+        self.note_ended(cx.now);
+        readers.tell(cx, &self.feed, ToOutlet::Over);
+    }
+
+    /// Its source is gone.
+    pub(crate) fn lose_source<D: CoreDriver>(&mut self, cx: &mut Cx<D>, readers: &mut dyn Readers<D>) {
+        self.stop_source(cx, readers);
+    }
+
+    /// A source is selected of which nothing is known.
+    pub(crate) fn select_unknown(&mut self, now: Instant) {
+        self.stream_probe.select(now, 1, "http://source.example/", false, false);
+    }
+}
+
+fn channel<D: CoreDriver>(cx: &mut Cx<D>) -> Channel {
+    let (id, ring) = (cx.session_id(), Ring::new(1 << 20).unwrap());
+    Channel::new(cx, ChannelRef(0), id, listing(1), ring).0
+}
+
+#[test]
+fn a_boundary_says_what_it_signals_and_the_last_reason_why_it_could_not() {
+    let mut cx = context();
+    let mut channel = channel(&mut cx);
+    for (millis, transition, applied, skipped, expected) in [
+        (
+            0,
+            "live_to_keepalive",
+            "",
+            "idr_keepalive_non_av",
+            ("disc,cc,pcr", "stitch_no_observed_pcr,idr_keepalive_non_av", false),
+        ),
+        (100, "keepalive_to_live", "idr", "", ("disc,cc,pcr,stitch,idr", "", true)),
+    ] {
+        channel.splice.pause(Instant::from_millis(millis));
+        channel.note_boundary(transition, applied, skipped);
+        let told = &channel.transition;
+        let found = (told.signals_applied.as_str(), told.signal_skips.as_str(), told.stitch_applied);
+        assert_eq!(found, expected);
+        assert_eq!(told.fallback_reason, "default: stitch_no_observed_pcr");
+        assert_eq!(told.fallback_count, 1, "the second boundary has nothing to add");
+    }
+}
+
+#[test]
+fn the_bitrate_is_the_sources_of_the_last_seconds_and_filler_has_no_part_in_it() {
+    let mut cx = context();
+    let mut channel = channel(&mut cx);
+    channel.bitrate.add(Instant::from_millis(100), 500_000);
+    assert!(channel.write(&mut cx, &mut Nobody, &[0x47; 188 * 100]), "there is room");
+    let history = History::new(cx.params.history);
+    for (millis, expected) in [(2000, 2_000_000), (3200, 1_250_000), (5000, 0), (90_000, 0)] {
+        cx.now = Instant::from_millis(millis);
+        let audience = Audience {
+            history: &history,
+            writes: crate::session::history::WriteCounters::default(),
+            viewers: Vec::new(),
+        };
+        assert_eq!(channel.snapshot(&cx, audience).bitrate_bps, expected, "{millis} ms");
+    }
+}
+
+#[test]
+fn a_session_that_failed_says_with_what() {
+    let mut cx = context();
+    let mut channel = channel(&mut cx);
+    for (failure, text) in [
+        (Failure::NoTuners, "no tuners available"),
+        (Failure::NoSources, "channel has no enabled sources"),
+        (Failure::NoVideo, "all source attempts exhausted"),
+        (Failure::SourcesFailed, "all source attempts exhausted"),
+    ] {
+        channel.failure = Some(failure);
+        assert_eq!(channel.failed_with(), text);
+    }
+    channel.error = Some("upstream returned status 404".to_owned());
+    assert_eq!(channel.failed_with(), "upstream returned status 404");
+}
+
+#[test]
+fn who_waits_is_let_in_once_there_is_a_place_to_start() {
+    let mut cx = context();
+    let mut channel = channel(&mut cx);
+    channel.tell_machine(cx.now, crate::session::Event::Joined, &mut NoSources);
+    channel.has_waiting = true;
+    channel.admit_late(&mut cx, &mut Nobody);
+    assert!(channel.has_waiting, "nothing is shown yet");
+    channel.admit(&mut cx, &mut Nobody);
+    assert!(!channel.has_waiting, "everybody has been let in");
+}

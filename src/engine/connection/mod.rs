@@ -1,0 +1,381 @@
+//! Connections that are not viewers: from accept to the place where they belong, or to a reply that says why not.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::limits::{CONNECTIONS_PER_CORE_MAX, REQUEST_HEAD_BYTES_MAX, REQUEST_HEAD_TIMEOUT};
+use crate::base::{Arena, HeapBytes, Instant, Key};
+use crate::engine::context::cx::{CoreDriver, Cx};
+use crate::engine::context::token::{ConnectionRef, Token};
+use crate::engine::port::ids::CoreId;
+use crate::engine::port::messages::{ControlRequest, CoreCommand, HandedConnection};
+use crate::engine::port::placement;
+use crate::http::request::{self, Parsed, Request};
+use crate::http::{Response, Route, StreamError, Via, stream_error, stream_head_only, stream_route};
+use crate::lineup;
+use crate::ring::Lent;
+use crate::uring::{Event, Handle, Hangup, Operation};
+
+/// The first receive of a request head: enough for every player known.
+const HEAD_FIRST_BYTES: usize = 2048;
+
+type ConnectionKey = Key<Connection>;
+
+/// One connection.
+struct Connection {
+    handle: Handle,
+    peer: SocketAddr,
+    /// The peer is on this host.
+    is_local: bool,
+    state: ConnectionState,
+}
+
+/// What a connection is doing.
+enum ConnectionState {
+    /// Its request head is being received; these bytes have come so far.
+    Reading(Vec<u8>),
+    /// It is being told why not; then it is closed.
+    Replying { until: Instant },
+}
+
+/// A core's connections.
+pub(crate) struct Connections {
+    arena: Arena<Connection>,
+    /// In the order in which they were accepted or replied to, with the time by which they must have got somewhere.
+    intake: VecDeque<(Instant, ConnectionKey)>,
+}
+
+/// A request for the stream of a channel that lives on this core.
+pub(crate) struct Asked {
+    /// Who asks. The connection is taken or refused by whoever is told.
+    pub(crate) connection: ConnectionRef,
+    pub(crate) channel: Arc<lineup::Channel>,
+    /// How long it wants to watch.
+    pub(crate) duration: Option<Duration>,
+    /// The servers that have sent it on.
+    pub(crate) via: Via,
+}
+
+/// A connection that leaves to become a viewer's.
+pub(crate) struct Taken {
+    pub(crate) handle: Handle,
+    pub(crate) peer: SocketAddr,
+    /// The peer is on this host.
+    pub(crate) is_local: bool,
+}
+
+impl Connections {
+    pub(crate) const fn new() -> Self {
+        Self { arena: Arena::with_limit(CONNECTIONS_PER_CORE_MAX), intake: VecDeque::new() }
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.arena.count()
+    }
+
+    /// The time by which the next one must have got somewhere.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.intake.front().map(|(at, _)| *at)
+    }
+
+    /// A listener has accepted one.
+    pub(crate) fn accepted<D: CoreDriver>(&mut self, cx: &mut Cx<D>, socket: D::Descriptor) {
+        cx.counters.accepted += 1;
+        if let Some(key) = self.take_in(cx, socket) {
+            self.receive_head(cx, key, HEAD_FIRST_BYTES);
+        }
+    }
+
+    /// Gives a connection a place. Without one it is closed, which is all a peer can be told then.
+    fn take_in<D: CoreDriver>(&mut self, cx: &mut Cx<D>, socket: D::Descriptor) -> Option<ConnectionKey> {
+        let handle = cx.driver.adopt(socket).ok()?;
+        let Ok((peer, local)) = cx.driver.addresses(handle) else {
+            cx.driver.close(handle, Hangup::Finish);
+            return None;
+        };
+        let is_local = peer.ip() == local.ip() || peer.ip().is_loopback();
+        let state = ConnectionState::Reading(Vec::new());
+        if !cx.take_place() {
+            cx.driver.close(handle, Hangup::Finish);
+            return None;
+        }
+        let key = self.insert(Connection { handle, peer, is_local, state });
+        self.intake.push_back((cx.now + REQUEST_HEAD_TIMEOUT, key));
+        Some(key)
+    }
+
+    fn insert(&mut self, connection: Connection) -> ConnectionKey {
+        let Ok(key) = self.arena.insert(connection) else {
+            unreachable!("there are as many places as the core counts")
+        };
+        key
+    }
+
+    fn receive_head<D: CoreDriver>(&mut self, cx: &mut Cx<D>, key: ConnectionKey, bytes: usize) {
+        cx.sends.wake_now();
+        let Some(connection) = self.arena.get(key) else { return };
+        let into = Lent::Heap(HeapBytes::zeroed(bytes));
+        let receive = Operation::Receive { socket: connection.handle, into };
+        if cx.driver.push(receive, Token::RequestHead(at(key))).is_err() {
+            self.close(cx, key);
+        }
+    }
+
+    /// Part of a request head has come. Gives what is asked for, once that is known and is to be had here.
+    pub(crate) fn on_request_head<D: CoreDriver>(
+        &mut self,
+        cx: &mut Cx<D>,
+        connection: ConnectionRef,
+        event: Event<Lent, D::Descriptor>,
+    ) -> Option<Asked> {
+        let key = ConnectionKey::from_bits(connection.0);
+        let connection = self.arena.get_mut(key)?;
+        let Event::Done { result, memory: Some(Lent::Heap(received)) } = event else {
+            unreachable!("a head is received into the connection's own bytes")
+        };
+        let count = match result {
+            Ok(count) if count > 0 => count as usize,
+            Ok(_) | Err(_) => {
+                self.close(cx, key);
+                return None;
+            }
+        };
+        let ConnectionState::Reading(bytes) = &mut connection.state else {
+            unreachable!("a head is received while it is read")
+        };
+        bytes.extend_from_slice(&received.as_slice()[..count]);
+        match request::parse(bytes) {
+            Ok(Parsed::NeedMore) => {
+                let room = REQUEST_HEAD_BYTES_MAX.saturating_sub(bytes.len()).max(1);
+                self.receive_head(cx, key, room);
+                None
+            }
+            Ok(Parsed::Complete { request, .. }) => {
+                let bytes = std::mem::take(bytes);
+                self.route(cx, key, &request, bytes)
+            }
+            Err(error) => {
+                cx.counters.refused += 1;
+                let mut reply = Vec::new();
+                Response::text(error.status(), &error.to_string()).write_last(&mut reply);
+                self.reply(cx, key, reply);
+                None
+            }
+        }
+    }
+
+    fn route<D: CoreDriver>(
+        &mut self,
+        cx: &mut Cx<D>,
+        key: ConnectionKey,
+        request: &Request,
+        bytes: Vec<u8>,
+    ) -> Option<Asked> {
+        let error = match stream_route(request) {
+            Route::Control => {
+                self.hand_to_control(cx, key, bytes);
+                return None;
+            }
+            Route::StreamError(error) => error,
+            Route::MethodNotAllowed => StreamError::MethodNotAllowed,
+            Route::Stream { guide_number, head_only, duration } => {
+                let channel = cx.lineup.find(&guide_number).map(Arc::clone);
+                let via = Via::of(request);
+                match channel {
+                    None => StreamError::ChannelNotFound,
+                    Some(_) if head_only => {
+                        let mut reply = Vec::new();
+                        stream_head_only(&mut reply);
+                        self.reply(cx, key, reply);
+                        return None;
+                    }
+                    Some(_) if via.names(&cx.params.own.name) => {
+                        log::warn!(
+                            "channel {guide_number}: a request of this very server has come back to it; refused"
+                        );
+                        StreamError::RequestLoop
+                    }
+                    Some(channel) => {
+                        let home = placement::home(channel.id, cx.params.cores);
+                        if home == cx.id {
+                            return Some(Asked { connection: at(key), channel, duration, via });
+                        }
+                        self.hand_to_core(cx, key, home, bytes);
+                        return None;
+                    }
+                }
+            }
+        };
+        self.refuse(cx, at(key), error);
+        None
+    }
+
+    fn handed<D: CoreDriver>(
+        &mut self,
+        cx: &mut Cx<D>,
+        key: ConnectionKey,
+        bytes: Vec<u8>,
+    ) -> Option<HandedConnection<D::Descriptor>> {
+        let connection = self.arena.remove(key)?;
+        cx.free_place();
+        let Ok((peer, local)) = cx.driver.addresses(connection.handle) else {
+            cx.driver.close(connection.handle, Hangup::Finish);
+            return None;
+        };
+        let socket = cx.driver.detach(connection.handle);
+        Some(HandedConnection { socket, bytes, peer, local })
+    }
+
+    fn hand_to_control<D: CoreDriver>(&mut self, cx: &mut Cx<D>, key: ConnectionKey, bytes: Vec<u8>) {
+        let Some(connection) = self.handed(cx, key, bytes) else { return };
+        cx.counters.handed_to_control += 1;
+        if let Err(refused) = cx.request(ControlRequest::Connection(connection)) {
+            let ControlRequest::Connection(connection) = *refused else {
+                unreachable!("a connection was offered")
+            };
+            self.no_room_elsewhere(cx, connection);
+        }
+    }
+
+    fn hand_to_core<D: CoreDriver>(
+        &mut self,
+        cx: &mut Cx<D>,
+        key: ConnectionKey,
+        home: CoreId,
+        bytes: Vec<u8>,
+    ) {
+        let Some(connection) = self.handed(cx, key, bytes) else { return };
+        cx.counters.handed_to_cores += 1;
+        if let Err(refused) = cx.tell_core(home, CoreCommand::Viewer(connection)) {
+            let CoreCommand::Viewer(connection) = refused else { unreachable!("a viewer was sent") };
+            self.no_room_elsewhere(cx, connection);
+        }
+    }
+
+    /// Another thread had no room for a connection: it gets 503 from here.
+    fn no_room_elsewhere<D: CoreDriver>(
+        &mut self,
+        cx: &mut Cx<D>,
+        connection: HandedConnection<D::Descriptor>,
+    ) {
+        if let Some(key) = self.take_in(cx, connection.socket) {
+            self.refuse(cx, at(key), StreamError::ViewerLimit);
+        }
+    }
+
+    /// A stream request that another core has accepted for a channel that lives here.
+    pub(crate) fn on_handed<D: CoreDriver>(
+        &mut self,
+        cx: &mut Cx<D>,
+        connection: HandedConnection<D::Descriptor>,
+    ) -> Option<Asked> {
+        let key = self.take_in(cx, connection.socket)?;
+        match request::parse(&connection.bytes) {
+            Ok(Parsed::Complete { request, .. }) => self.route(cx, key, &request, connection.bytes),
+            Ok(Parsed::NeedMore) | Err(_) => unreachable!("the other core has parsed this head"),
+        }
+    }
+
+    /// A connection leaves with its place, to become a viewer's.
+    pub(crate) fn take(&mut self, connection: ConnectionRef) -> Option<Taken> {
+        let Connection { handle, peer, is_local, .. } =
+            self.arena.remove(ConnectionKey::from_bits(connection.0))?;
+        Some(Taken { handle, peer, is_local })
+    }
+
+    /// Somebody who waited for a picture comes back with its place, and gets none.
+    pub(crate) fn turned_away<D: CoreDriver>(
+        &mut self,
+        cx: &mut Cx<D>,
+        handle: Handle,
+        peer: SocketAddr,
+        error: StreamError,
+    ) {
+        let state = ConnectionState::Reading(Vec::new());
+        let key = self.insert(Connection { handle, peer, is_local: false, state });
+        self.refuse(cx, at(key), error);
+    }
+
+    /// Answers with an error of the stream routes and closes.
+    pub(crate) fn refuse<D: CoreDriver>(
+        &mut self,
+        cx: &mut Cx<D>,
+        connection: ConnectionRef,
+        error: StreamError,
+    ) {
+        cx.counters.refused += 1;
+        let mut reply = Vec::new();
+        stream_error(&mut reply, error);
+        self.reply(cx, ConnectionKey::from_bits(connection.0), reply);
+    }
+
+    fn reply<D: CoreDriver>(&mut self, cx: &mut Cx<D>, key: ConnectionKey, bytes: Vec<u8>) {
+        let until = cx.now + REQUEST_HEAD_TIMEOUT;
+        let Some(connection) = self.arena.get_mut(key) else { return };
+        // A peer that reads nothing does not keep its place.
+        connection.state = ConnectionState::Replying { until };
+        let from = Lent::Heap(HeapBytes::from_vec(bytes));
+        let send = Operation::Send { socket: connection.handle, from };
+        if cx.driver.push(send, Token::Reply(at(key))).is_err() {
+            return self.close(cx, key);
+        }
+        self.intake.push_back((until, key));
+    }
+
+    /// A reply is out, or a part of it.
+    pub(crate) fn on_reply<D: CoreDriver>(
+        &mut self,
+        cx: &mut Cx<D>,
+        connection: ConnectionRef,
+        event: Event<Lent, D::Descriptor>,
+    ) {
+        let Event::Done { result, memory: Some(Lent::Heap(sent)) } = event else {
+            unreachable!("a reply is bytes of its own")
+        };
+        let key = ConnectionKey::from_bits(connection.0);
+        let count = result.unwrap_or(0) as usize;
+        let mut rest = sent.into_vec();
+        if count == 0 || count >= rest.len() {
+            self.close(cx, key);
+        } else {
+            rest.drain(..count);
+            self.reply(cx, key, rest);
+        }
+    }
+
+    /// Ends those that have got nowhere in time.
+    pub(crate) fn expire<D: CoreDriver>(&mut self, cx: &mut Cx<D>) {
+        while let Some((_, key)) = self.intake.front().copied().filter(|(at, _)| *at <= cx.now) {
+            self.intake.pop_front();
+            let Some(connection) = self.arena.get(key) else { continue };
+            match connection.state {
+                ConnectionState::Reading(_) => self.close(cx, key),
+                ConnectionState::Replying { until } if until <= cx.now => self.close(cx, key),
+                // An earlier deadline of a connection that has a later one.
+                ConnectionState::Replying { .. } => {}
+            }
+        }
+    }
+
+    fn close<D: CoreDriver>(&mut self, cx: &mut Cx<D>, key: ConnectionKey) {
+        let Some(connection) = self.arena.remove(key) else { return };
+        cx.driver.close(connection.handle, Hangup::Finish);
+        cx.free_place();
+    }
+
+    /// Those that have asked for nothing yet are closed.
+    pub(crate) fn drain<D: CoreDriver>(&mut self, cx: &mut Cx<D>) {
+        let is_reading = |connection: &Connection| matches!(connection.state, ConnectionState::Reading(_));
+        let reading: Vec<_> =
+            self.arena.iter().filter(|(_, connection)| is_reading(connection)).map(|(key, _)| key).collect();
+        for key in reading {
+            self.close(cx, key);
+        }
+    }
+}
+
+fn at(key: ConnectionKey) -> ConnectionRef {
+    ConnectionRef(key.to_bits())
+}

@@ -1,0 +1,292 @@
+//! The context in which the parts of a core work: the time, the kernel, control, the settings, and what the whole core shares.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::limits::CONNECTIONS_PER_CORE_MAX;
+use crate::base::{Instant, OwnTime};
+use crate::engine::port::ids::{CoreId, SessionId, Ticket};
+use crate::engine::port::mailbox::Mailbox;
+use crate::engine::port::messages::{ChildOwner, ControlPort, ControlRequest, CoreCommand};
+use crate::engine::port::params::Params;
+use crate::engine::port::snapshot::CoreCounters;
+use crate::lineup::{Lineup, Source};
+use crate::ring::{Lent, Ring};
+use crate::session::ProviderCooldowns;
+use crate::tuner::Backoff;
+use crate::tuner::pool::Pool;
+use crate::uring::Driver;
+
+use super::children::Children;
+use super::health::CoreHealth;
+use super::post::Post;
+use super::sends::SendQueue;
+use super::timers::Timers;
+use super::token::{ChannelRef, SourceOwner, Token};
+
+/// A driver as the engine uses it.
+pub(crate) trait CoreDriver: Driver<Memory = Lent, Token = Token> {}
+
+impl<D: Driver<Memory = Lent, Token = Token>> CoreDriver for D {}
+
+/// Who holds a tuner.
+pub(crate) type Holder = (CoreId, SessionId);
+
+/// Who has asked control something.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Question {
+    /// Where a host is, for a run of a source.
+    Host(SourceOwner, u32),
+    /// What ffprobe says of a channel's source.
+    Stream(ChannelRef),
+    /// A slate for a channel.
+    Slate(ChannelRef),
+}
+
+/// What a core gives to its parts.
+pub(crate) struct Cx<D: CoreDriver> {
+    pub(crate) id: CoreId,
+    pub(crate) params: Params,
+    pub(crate) driver: D,
+    /// The time of this turn, by which all are judged. It stands still while the core cannot run.
+    pub(crate) now: Instant,
+    pub(crate) time: OwnTime,
+    pub(crate) counters: CoreCounters,
+    /// The channels.
+    pub(crate) lineup: Arc<Lineup>,
+    /// What is known of the sources of the channels that live here.
+    pub(crate) health: CoreHealth,
+    /// Providers that this core leaves alone.
+    pub(crate) providers: ProviderCooldowns,
+    /// Channels that are refused for a while.
+    pub(crate) backoff: Backoff,
+    pub(crate) timers: Timers,
+    /// What the parts have to say to each other.
+    pub(crate) post: Post,
+    /// Viewers to be sent to.
+    pub(crate) sends: SendQueue,
+    pub(crate) children: Children,
+    /// The pool of tuners, on core 0.
+    pub(crate) tuners: Option<Pool<Holder>>,
+    control: Box<dyn ControlPort<D::Descriptor>>,
+    /// The mailboxes of all cores, this one's included.
+    cores: Vec<Mailbox<D::Descriptor>>,
+    questions: BTreeMap<Ticket, Question>,
+    next_ticket: u64,
+    next_session: u64,
+    /// Connections and viewers.
+    places_taken: u32,
+    /// Those whose source could not be read last turn.
+    blocked: Vec<SourceOwner>,
+    /// Rings that are done with, but of which something is still lent.
+    retired_rings: Vec<Ring>,
+}
+
+impl<D: CoreDriver> Cx<D> {
+    pub(crate) fn new(
+        id: CoreId,
+        params: Params,
+        driver: D,
+        control: Box<dyn ControlPort<D::Descriptor>>,
+        cores: Vec<Mailbox<D::Descriptor>>,
+        lineup: Arc<Lineup>,
+    ) -> Self {
+        let backoff = params.tune_backoff;
+        Self {
+            id,
+            driver,
+            now: Instant::START,
+            time: OwnTime::default(),
+            counters: CoreCounters::default(),
+            lineup,
+            health: CoreHealth::new(),
+            providers: ProviderCooldowns::new(params.session.provider_cooldown),
+            backoff: Backoff::new(backoff.tunes_max, backoff.interval, backoff.cooldown),
+            timers: Timers::default(),
+            post: Post::default(),
+            sends: SendQueue::default(),
+            children: Children::default(),
+            tuners: (id == CoreId(0))
+                .then(|| Pool::new(params.tuners, params.preempt_settle_delay, params.tune_wait)),
+            params,
+            control,
+            cores,
+            questions: BTreeMap::new(),
+            next_ticket: 0,
+            next_session: 0,
+            places_taken: 0,
+            blocked: Vec::new(),
+            retired_rings: Vec::new(),
+        }
+    }
+
+    /// The time by the clock. A programme and those who watch it go on by this one, also while the core cannot run.
+    pub(crate) fn clock_now(&self) -> Instant {
+        self.now + self.time.lost()
+    }
+
+    /// A name for a session.
+    pub(crate) fn session_id(&mut self) -> SessionId {
+        let id = SessionId(self.next_session * u64::from(self.params.cores) + u64::from(self.id.0) + 1);
+        self.next_session += 1;
+        id
+    }
+
+    /// How long a session waits before it opens another stream in the place of one that is lost.
+    pub(crate) fn failover_settle(&self) -> Duration {
+        match &self.tuners {
+            Some(tuners) => tuners.failover_settle(self.now),
+            // Only core 0 knows how full the pool is.
+            None if self.params.tuners > 1 => self.params.preempt_settle_delay,
+            None => Duration::ZERO,
+        }
+    }
+
+    /// One connection more; false when there is no room for it.
+    pub(crate) const fn take_place(&mut self) -> bool {
+        let has_room = self.places_taken < CONNECTIONS_PER_CORE_MAX;
+        self.places_taken += has_room as u32;
+        has_room
+    }
+
+    /// A connection or viewer is gone.
+    pub(crate) fn free_place(&mut self) {
+        self.places_taken = self.places_taken.checked_sub(1).expect("a place is freed once");
+    }
+
+    /// Connections and viewers.
+    pub(crate) const fn places_taken(&self) -> u32 {
+        self.places_taken
+    }
+
+    fn ticket(&mut self) -> Ticket {
+        self.next_ticket += 1;
+        Ticket(self.next_ticket)
+    }
+
+    /// Tells another core something. The message comes back when that core's mailbox is full.
+    ///
+    /// # Errors
+    /// The message.
+    pub(crate) fn tell_core(
+        &mut self,
+        core: CoreId,
+        message: CoreCommand<D::Descriptor>,
+    ) -> Result<(), CoreCommand<D::Descriptor>> {
+        let result = self.cores[usize::from(core.0)].send(message).map_err(|full| full.0);
+        self.counters.queue_full += u64::from(result.is_err());
+        result
+    }
+
+    /// Asks control for something. The request comes back when control's queue is full.
+    ///
+    /// # Errors
+    /// The request.
+    pub(crate) fn request(
+        &mut self,
+        request: ControlRequest<D::Descriptor>,
+    ) -> Result<(), Box<ControlRequest<D::Descriptor>>> {
+        let result = self.control.request(request);
+        self.counters.queue_full += u64::from(result.is_err());
+        result
+    }
+
+    /// Asks control a question whose answer names it by its ticket; `None` when control's queue is full.
+    pub(crate) fn ask(
+        &mut self,
+        question: Question,
+        request: impl FnOnce(CoreId, Ticket) -> ControlRequest<D::Descriptor>,
+    ) -> Option<Ticket> {
+        let ticket = self.ticket();
+        self.request(request(self.id, ticket)).ok()?;
+        self.questions.insert(ticket, question);
+        Some(ticket)
+    }
+
+    /// Who has asked what is answered; `None` when the answer is not wanted any more.
+    pub(crate) fn answered(&mut self, ticket: Ticket) -> Option<Question> {
+        self.questions.remove(&ticket)
+    }
+
+    /// The answer to a question is not wanted any more, and the program that was to find it is stopped.
+    pub(crate) fn withdraw(&mut self, ticket: Ticket) {
+        self.questions.remove(&ticket);
+        // Else it ends by itself before long.
+        let _refused = self.request(ControlRequest::StopChild { core: self.id, ticket });
+    }
+
+    /// Asks for a child whose output a run of a source is; `None` when control's queue is full.
+    pub(crate) fn start_child(
+        &mut self,
+        owner: SourceOwner,
+        run: u32,
+        source: &Source,
+        channel_id: i64,
+        arguments: Vec<std::ffi::OsString>,
+    ) -> Option<Ticket> {
+        let (core, ticket) = (self.id, self.ticket());
+        let program = self.params.sources.ffmpeg_path.clone();
+        let whose = ChildOwner { channel_id, source_id: source.id.0 };
+        let request = ControlRequest::StartChild { core, ticket, program, arguments, owner: whose };
+        self.request(request).ok()?;
+        self.children.insert(ticket, owner, run, source);
+        Some(ticket)
+    }
+
+    /// Asks for a child's end. When control's queue is full it is asked again by the sweep.
+    pub(crate) fn stop_child(&mut self, ticket: Ticket) {
+        if self.children.note_stop(ticket, self.now) {
+            let _refused = self.request(ControlRequest::StopChild { core: self.id, ticket });
+        }
+    }
+
+    /// Asks again for ends that have not come.
+    pub(crate) fn repeat_child_stops(&mut self) {
+        for ticket in self.children.overdue(self.now) {
+            self.stop_child(ticket);
+        }
+    }
+
+    /// Whoever reads a source waits for spans that are lent, or for room for an operation.
+    pub(crate) fn block(&mut self, owner: SourceOwner) {
+        if !self.blocked.contains(&owner) {
+            self.blocked.push(owner);
+        }
+    }
+
+    /// Those who wait so; each may block again.
+    pub(crate) fn take_blocked(&mut self) -> Vec<SourceOwner> {
+        std::mem::take(&mut self.blocked)
+    }
+
+    pub(crate) const fn has_blocked(&self) -> bool {
+        !self.blocked.is_empty()
+    }
+
+    /// A ring is done with. Its registration is withdrawn when the last lease has come back.
+    pub(crate) fn retire(&mut self, ring: Ring) {
+        if ring.registered().is_some() {
+            self.retired_rings.push(ring);
+        }
+    }
+
+    /// Withdraws the registration of rings whose last lease has come back.
+    pub(crate) fn unregister_retired(&mut self) {
+        let driver = &mut self.driver;
+        self.retired_rings.retain_mut(|ring| {
+            if ring.is_lent() {
+                return true;
+            }
+            if let Some(buffer) = ring.registered() {
+                driver.unregister_memory(buffer);
+                ring.set_registered(None);
+            }
+            false
+        });
+    }
+
+    pub(crate) const fn has_retired_rings(&self) -> bool {
+        !self.retired_rings.is_empty()
+    }
+}

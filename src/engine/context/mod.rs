@@ -1,0 +1,9 @@
+//! What a core gives to the parts that live on it.
+
+pub(crate) mod children;
+pub(crate) mod cx;
+pub(crate) mod health;
+pub(crate) mod post;
+pub(crate) mod sends;
+pub(crate) mod timers;
+pub(crate) mod token;

@@ -1,0 +1,69 @@
+//! What travels with an operation and comes back with its completion: the names of those whom it concerns.
+
+/// A channel that is live on this core. Whoever is asked for by the name of one that is gone is not found.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct ChannelRef(pub(in crate::engine) u64);
+
+/// A connection that is not a viewer's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ConnectionRef(pub(in crate::engine) u64);
+
+/// A viewer of a channel's outlet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ViewerRef {
+    /// The channel.
+    pub(in crate::engine) channel: ChannelRef,
+    /// Its key within the outlet.
+    pub(in crate::engine) viewer: u64,
+}
+
+/// Who reads a source.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SourceOwner {
+    /// A channel.
+    Channel(ChannelRef),
+    /// The prober, which tries one source at a time; how many it had tried before this one.
+    Probe(u32),
+}
+
+/// What a core is told with a completion.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Token {
+    /// The mailbox's bell.
+    Bell,
+    /// A listener, by its place in the list.
+    Listener(u8),
+    /// A request head arrives.
+    RequestHead(ConnectionRef),
+    /// An error reply is out.
+    Reply(ConnectionRef),
+    /// A viewer has gone.
+    Hangup(ViewerRef),
+    /// A viewer's send.
+    Send(ViewerRef),
+    /// A source's socket or pipe.
+    Source {
+        /// Who reads it.
+        owner: SourceOwner,
+        /// Which of its runs.
+        run: u32,
+        /// What was being done.
+        step: SourceStep,
+    },
+}
+
+// One travels with every operation in flight.
+const _: () = assert!(size_of::<Token>() <= 24);
+
+/// What a source's operation was for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SourceStep {
+    /// Connecting to the upstream.
+    Connect,
+    /// Sending the request.
+    Send,
+    /// Receiving into memory of the client's own: the response head, or TLS records.
+    ReceivePrivate,
+    /// Receiving or reading the stream.
+    Fill,
+}

@@ -1,0 +1,157 @@
+//! What control and other cores tell a core.
+
+use std::sync::Arc;
+
+use crate::base::Instant;
+use crate::base::limits::MAILBOX_MESSAGES_MAX;
+use crate::engine::context::cx::Question;
+use crate::engine::context::token::{SourceOwner, Token};
+use crate::engine::port::messages::{CoreCommand, TriggerRefusal};
+use crate::engine::port::placement::home;
+use crate::lineup::{ChannelId, Lineup};
+use crate::ring::Lent;
+use crate::session::Event;
+use crate::uring::{Driver, Hangup};
+
+use super::Core;
+
+impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
+    pub(super) fn read_mail(&mut self) {
+        for _ in 0..MAILBOX_MESSAGES_MAX {
+            let Some(command) = self.mailbox.take() else { return };
+            self.on_command(command);
+            self.settle();
+        }
+    }
+
+    pub(super) fn on_command(&mut self, command: CoreCommand<D::Descriptor>) {
+        let cx = &mut self.cx;
+        match command {
+            CoreCommand::Viewer(connection) => {
+                let asked = self.connections.on_handed(cx, connection);
+                self.join_if_asked(asked);
+            }
+            CoreCommand::Lineup(lineup) => self.on_lineup(lineup),
+            CoreCommand::Resolved { ticket, result } => match cx.answered(ticket) {
+                Some(Question::Host(SourceOwner::Channel(at), run)) => {
+                    if let Some((channel, outlet)) = self.stations.get_mut(at) {
+                        channel.on_resolved(cx, outlet, run, result);
+                    }
+                }
+                Some(Question::Host(SourceOwner::Probe(count), run)) => {
+                    self.probe.on_resolved(cx, count, run, result);
+                }
+                Some(Question::Stream(_) | Question::Slate(_)) | None => {}
+            },
+            CoreCommand::ChildStarted { ticket, result } => {
+                let whose =
+                    if result.is_ok() { cx.children.reader(ticket) } else { cx.children.remove(ticket) };
+                let Some((owner, run)) = whose else { return };
+                if result.is_err() {
+                    self.open_all_awaited();
+                }
+                match owner {
+                    SourceOwner::Channel(at) => {
+                        if let Some((channel, outlet)) = self.stations.get_mut(at) {
+                            channel.on_child_started(&mut self.cx, outlet, run, result);
+                        }
+                    }
+                    SourceOwner::Probe(count) => {
+                        self.probe.on_child_started(&mut self.cx, count, run, result);
+                    }
+                }
+            }
+            CoreCommand::ChildEnded { ticket, exit, stderr_tail } => {
+                let Some((owner, run, given_up)) = cx.children.ended(ticket) else { return };
+                if let Some(provider) = given_up {
+                    cx.providers.gave_up(cx.now, &provider);
+                }
+                self.open_all_awaited();
+                match owner {
+                    SourceOwner::Channel(at) => {
+                        if let Some((channel, outlet)) = self.stations.get_mut(at) {
+                            channel.on_child_ended(&mut self.cx, outlet, run, exit, &stderr_tail);
+                        }
+                    }
+                    SourceOwner::Probe(count) => {
+                        self.probe.on_child_ended(&mut self.cx, count, run, exit, &stderr_tail);
+                    }
+                }
+            }
+            CoreCommand::Probed { ticket, exit, stdout, stderr } => {
+                if let Some(Question::Stream(at)) = cx.answered(ticket)
+                    && let Some((channel, _)) = self.stations.get_mut(at)
+                {
+                    channel.on_probed(cx, ticket, exit, &stdout, &stderr);
+                }
+            }
+            CoreCommand::SlateReady { ticket, result } => {
+                if let Some(Question::Slate(at)) = cx.answered(ticket)
+                    && let Some((channel, _)) = self.stations.get_mut(at)
+                {
+                    channel.on_slate(ticket, result);
+                }
+            }
+            CoreCommand::HealthPersisted { seq, result } => {
+                cx.health.persisted(cx.now, seq, result);
+                self.log_health_news();
+            }
+            CoreCommand::ClearHealth { channel } => cx.health.clear(cx.now, channel),
+            CoreCommand::Tuner(message) => self.on_tuner_message(message),
+            CoreCommand::Snapshot(reply) => reply(self.snapshot()),
+            CoreCommand::TriggerRecovery { channel, reason, reply } => reply(self.trigger(channel, &reason)),
+            CoreCommand::Drain { deadline } => {
+                let deadline = cx.time.of(deadline);
+                self.drain(deadline);
+            }
+        }
+    }
+
+    /// A child has ended: begins the attempts that have waited for that.
+    fn open_all_awaited(&mut self) {
+        for (channel, outlet) in self.stations.iter_mut() {
+            channel.open_awaited(&mut self.cx, outlet);
+        }
+        self.probe.open_awaited(&mut self.cx);
+        self.settle();
+    }
+
+    /// The channels have changed.
+    pub(super) fn on_lineup(&mut self, lineup: Arc<Lineup>) {
+        let (id, cores) = (self.cx.id, self.cx.params.cores);
+        self.cx.health.relist(self.cx.now, &lineup, |channel| home(channel, cores) == id);
+        for (channel, _) in self.stations.iter_mut() {
+            let whose = channel.listing().id;
+            channel.relist(lineup.channels().find(|offered| offered.id == whose));
+        }
+        self.cx.lineup = lineup;
+        self.probe.relist(&self.cx);
+    }
+
+    /// Somebody wants a channel's session to go on with another source.
+    fn trigger(&mut self, channel: ChannelId, reason: &str) -> Result<(), TriggerRefusal> {
+        let at = self.stations.of_channel(channel).ok_or(TriggerRefusal::NotFound)?;
+        let (channel, outlet) = self.stations.get_mut(at).ok_or(TriggerRefusal::NotFound)?;
+        channel.trigger(&mut self.cx, outlet, reason)
+    }
+
+    fn drain(&mut self, deadline: Instant) {
+        if self.draining.is_some() {
+            return;
+        }
+        self.draining = Some(deadline);
+        for listener in std::mem::take(&mut self.listeners) {
+            self.cx.driver.close(listener.handle, Hangup::Finish);
+        }
+        self.probe.drain(&mut self.cx);
+        for at in self.stations.all() {
+            if let Some((channel, outlet)) = self.stations.get_mut(at) {
+                channel.handle(&mut self.cx, outlet, Event::Drain);
+                // Those that were over already have viewers who get the rest.
+                outlet.end_viewers(&mut self.cx, channel.feed());
+            }
+            self.settle();
+        }
+        self.connections.drain(&mut self.cx);
+    }
+}

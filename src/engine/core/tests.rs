@@ -1,0 +1,372 @@
+use std::net::SocketAddr;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use super::testing::{self, NoSources, SimCore, add_session, add_viewer, core};
+use super::*;
+use crate::base::Clock;
+use crate::engine::port::ids::SessionId;
+use crate::engine::port::messages::{CoreCommand, TriggerRefusal};
+use crate::http::RequestHeaders;
+use crate::lineup::{Channel, ChannelId, Source, SourceId};
+use crate::lineup::{Health, StoredProfile};
+use crate::session::ProviderScope;
+use crate::session::history::{CloseReason, Ended, Outcome};
+use crate::session::{Candidate, Event as SessionEvent, Sources};
+use crate::tuner::Kind;
+use crate::uring::sim::{Answer, Faults, World};
+
+fn at(millis: u64) -> Instant {
+    Instant::from_millis(millis)
+}
+
+#[test]
+fn viewers_are_sent_whole_steps_and_the_rest_when_it_is_old() {
+    const STEP: u64 = 188 * 3;
+    let (mut core, _) = core();
+    let session = add_session(&mut core, 1);
+    let (channel, _) = core.stations.get_mut(session).unwrap();
+    let mut write = |millis: u64, packets: usize| {
+        let feed = channel.feed_mut();
+        feed.write_quietly(packets * 188);
+        let is_due = feed.mark_committed(at(millis), STEP);
+        (is_due, feed.mark(), feed.unmarked_since().map(Instant::as_millis))
+    };
+    for (millis, packets, expected) in [
+        (10, 1, (false, 0, Some(10))),
+        (20, 1, (false, 0, Some(10))),
+        (30, 5, (true, 2 * STEP, Some(30))),
+        (40, 2, (true, 3 * STEP, None)),
+        (50, 1, (false, 3 * STEP, Some(50))),
+    ] {
+        assert_eq!(write(millis, packets), expected, "at {millis} ms");
+    }
+    channel.arm(&mut core.cx);
+    core.cx.now = at(150);
+    core.expire();
+    let feed = core.stations.get_mut(session).unwrap().0.feed();
+    assert_eq!((feed.mark(), feed.unmarked_since()), (feed.head(), None));
+}
+
+#[test]
+fn the_last_of_a_source_is_sent_though_nothing_follows() {
+    let (mut core, _) = core();
+    let session = add_session(&mut core, 1);
+    let (channel, outlet) = core.stations.get_mut(session).unwrap();
+    channel.feed_mut().write_quietly(188);
+    channel.lose_source(&mut core.cx, outlet);
+    core.cx.now += core.cx.params.egress.delay;
+    core.expire();
+    let feed = core.stations.get_mut(session).unwrap().0.feed();
+    assert_eq!((feed.mark(), feed.unmarked_since()), (188, None));
+}
+
+#[test]
+fn timers_do_not_multiply() {
+    let (mut core, _) = core();
+    let session = add_session(&mut core, 1);
+    let mut most = 0;
+    for _ in 0..1000 {
+        let (channel, _) = core.stations.get_mut(session).unwrap();
+        channel.select_unknown(core.cx.now);
+        channel.feed_mut().set_unmarked_since(None);
+        channel.arm(&mut core.cx);
+        channel.feed_mut().set_unmarked_since(Some(core.cx.now));
+        channel.arm(&mut core.cx);
+        core.cx.now += core.cx.params.egress.delay;
+        core.expire();
+        most = most.max(core.cx.timers.armed());
+    }
+    assert!(most <= 3, "{most} timers of one session");
+}
+
+#[test]
+fn whoever_could_be_sent_nothing_while_the_core_stood_still_is_late_for_as_long_until_it_has_caught_up() {
+    let (mut core, handle) = core();
+    let session = add_session(&mut core, 1);
+    let viewer = add_viewer(&mut core, session, handle);
+    let (channel, _) = core.stations.get_mut(session).unwrap();
+    for second in 0..60 {
+        channel.feed_mut().note_pace(second * 100_000, Duration::from_secs(second));
+    }
+    let free_at = |core: &mut SimCore| {
+        let (channel, _) = core.stations.get_mut(session).unwrap();
+        channel.feed().floor_free_at(1_000_000).unwrap().as_millis()
+    };
+    let set_position = |core: &mut SimCore, position| {
+        let (_, outlet) = core.stations.get_mut(session).unwrap();
+        outlet.set_position(viewer, position);
+    };
+    core.cx.now = at(4000);
+    set_position(&mut core, 400_000);
+    core.sweep();
+    assert_eq!(free_at(&mut core), 10_300);
+    core.excuse_viewers(Duration::from_secs(7));
+    core.cx.now = at(11_000);
+    assert_eq!(free_at(&mut core), 17_300, "it has had nothing for so long");
+    core.sweep();
+    assert_eq!(free_at(&mut core), 17_300);
+    core.cx.now = at(12_000);
+    set_position(&mut core, 1_000_000);
+    core.sweep();
+    assert_eq!(free_at(&mut core), 12_300, "it takes it faster than it is played");
+    set_position(&mut core, 1_400_000);
+    core.sweep();
+    assert_eq!(free_at(&mut core), 10_300, "it has caught up");
+}
+
+#[test]
+fn patience_with_a_blocked_viewer_follows_the_rate_of_its_programme() {
+    // 64 kbit/s, of which a socket's step lasts for 24 s; and 8 Mbit/s.
+    for (bytes_per_second, goes_after) in [(8000, 25), (1_000_000, 2)] {
+        let (mut core, handle) = core();
+        core.cx.params.egress.max_blocked_write = Some(Duration::from_secs(2));
+        let session = add_session(&mut core, 1);
+        let viewer = add_viewer(&mut core, session, handle);
+        let poll = Operation::AwaitHangup { socket: handle };
+        let Ok(op) = core.cx.driver.push(poll, Token::Send(viewer)) else { panic!("there is room") };
+        let (channel, outlet) = core.stations.get_mut(session).unwrap();
+        outlet.set_sending(viewer, op);
+        channel.tell_machine(Instant::START, SessionEvent::Joined, &mut NoSources);
+        channel.feed_mut().note_pace(0, Duration::ZERO);
+        channel.feed_mut().note_pace(bytes_per_second, Duration::from_secs(1));
+        for second in 1..goes_after + 2 {
+            core.cx.now = at(second * 1000);
+            core.sweep();
+            let is_there = core.stations.outlet(session).is_some_and(|outlet| outlet.has(viewer));
+            assert_eq!(is_there, second < goes_after, "{bytes_per_second} B/s after {second} s");
+        }
+    }
+}
+
+#[test]
+fn a_snapshot_holds_every_viewer_with_its_session() {
+    let (mut core, handle) = core();
+    let sessions = [add_session(&mut core, 1), add_session(&mut core, 2)];
+    for session in sessions.iter().cycle().take(5) {
+        add_viewer(&mut core, *session, handle);
+    }
+    let snapshot = core.snapshot();
+    let numbers: Vec<Vec<_>> = snapshot
+        .sessions
+        .iter()
+        .map(|session| session.viewers.iter().map(|viewer| viewer.id).collect())
+        .collect();
+    assert_eq!(numbers, [vec![1, 2, 3], vec![1, 2]]);
+    assert_eq!((snapshot.connections, snapshot.tuners.map(|tuners| tuners.count)), (0, Some(2)));
+}
+
+#[test]
+fn an_ended_session_is_remembered_with_those_who_watched_and_only_if_it_had_a_tuner() {
+    let (mut core, handle) = core();
+    let session = add_session(&mut core, 1);
+    let viewers = [1, 2].map(|_| add_viewer(&mut core, session, handle));
+    let (channel, outlet) = core.stations.get_mut(session).unwrap();
+    outlet.note_left(core.cx.now, channel.feed(), viewers[0], CloseReason::StreamWriteError);
+    outlet.remove(viewers[0]);
+    channel.feed_mut().set_tuner(Some(1));
+    core.cx.now = at(50);
+    channel.end_as_written(&mut core.cx, outlet);
+    core.on_over(session);
+    let (channel, outlet) = core.stations.get_mut(session).unwrap();
+    outlet.note_left(core.cx.now, channel.feed(), viewers[1], CloseReason::HttpContextCanceled);
+    let without_tuner = add_session(&mut core, 2);
+    let (channel, outlet) = core.stations.get_mut(without_tuner).unwrap();
+    channel.end_as_written(&mut core.cx, outlet);
+    core.on_over(without_tuner);
+    let closed = core.snapshot().closed;
+    let [record] = closed.sessions.as_slice() else { panic!("{closed:?}") };
+    let outcome = Outcome::Completed;
+    assert_eq!(record.ended, Some(Ended { at: at(50), outcome }));
+    assert_eq!((record.tuner, record.viewers.total, record.viewers.completed), (Some(1), 2, 2));
+    let reasons: Vec<_> = record.subscribers.iter().map(|viewer| viewer.left.unwrap().1).collect();
+    assert_eq!(reasons, [CloseReason::StreamWriteError, CloseReason::SessionClosed]);
+}
+
+#[test]
+fn five_thousand_viewers_are_copied_in_one_go() {
+    let (mut core, handle) = core();
+    let session = add_session(&mut core, 1);
+    for _ in 0..5000 {
+        add_viewer(&mut core, session, handle);
+    }
+    let clock = Clock::start();
+    let began = clock.now();
+    let snapshot = core.snapshot();
+    println!("5000 viewers were copied in {:?}", clock.now() - began);
+    assert_eq!(snapshot.sessions[0].viewers.len(), 5000);
+    assert!(snapshot.sessions[0].viewers.iter().all(|viewer| viewer.bytes_sent == viewer.id));
+}
+
+mod recovery_that_somebody_asks_for {
+    use super::*;
+
+    /// A channel with one source.
+    struct OneSource;
+
+    impl Sources for OneSource {
+        fn candidates(&mut self) -> Vec<Candidate> {
+            vec![Candidate {
+                index: 0,
+                id: SourceId(1),
+                provider: ProviderScope::of("http://127.0.0.1/a", 1),
+                has_url: true,
+                cooling_until: None,
+                persisted_cooling_until: None,
+                fails: 0,
+                last_fail_at: 0,
+                priority: 0,
+                release: None,
+                provider_free_at: None,
+            }]
+        }
+
+        fn failover_settle(&mut self, _now: Instant) -> Duration {
+            Duration::ZERO
+        }
+    }
+
+    fn trigger(core: &mut SimCore, channel: i64) -> Result<(), TriggerRefusal> {
+        let (sender, answer) = mpsc::channel();
+        let reply = Box::new(move |result| sender.send(result).unwrap());
+        let (channel, reason) = (ChannelId(channel), "x".to_owned());
+        core.on_command(CoreCommand::TriggerRecovery { channel, reason, reply });
+        answer.recv().unwrap()
+    }
+
+    #[test]
+    fn only_a_session_that_shows_a_picture_to_somebody_can_recover() {
+        let (mut core, handle) = core();
+        assert_eq!(trigger(&mut core, 1), Err(TriggerRefusal::NotFound), "there is none");
+        let session = add_session(&mut core, 1);
+        add_viewer(&mut core, session, handle);
+        let mut after = |event| {
+            let now = core.cx.now;
+            core.stations.get_mut(session).unwrap().0.tell_machine(now, event, &mut OneSource);
+            trigger(&mut core, 1)
+        };
+        assert_eq!(after(SessionEvent::Joined), Err(TriggerRefusal::AlreadyPending), "it is being created");
+        assert_eq!(after(SessionEvent::TunerGranted), Err(TriggerRefusal::NotFound), "it has no picture yet");
+        assert_eq!(after(SessionEvent::SourceReady), Ok(()));
+    }
+
+    #[test]
+    fn a_session_that_nobody_watches_is_not_recovered() {
+        let (mut core, handle) = core();
+        let session = add_session(&mut core, 1);
+        add_viewer(&mut core, session, handle);
+        for event in
+            [SessionEvent::Joined, SessionEvent::TunerGranted, SessionEvent::SourceReady, SessionEvent::Left]
+        {
+            let now = core.cx.now;
+            core.stations.get_mut(session).unwrap().0.tell_machine(now, event, &mut OneSource);
+        }
+        assert_eq!(trigger(&mut core, 1), Err(TriggerRefusal::NotFound));
+    }
+}
+
+mod sources_tried_in_the_background {
+    use super::*;
+
+    const PARAMS: crate::health::Params = crate::health::Params {
+        interval: Duration::from_secs(10),
+        timeout: Duration::from_secs(1),
+        tune_delay: Duration::ZERO,
+    };
+    /// Connections are accepted there, and nothing is said.
+    const UNANSWERED: &str = "http://10.0.0.9/";
+    const EMPTY_URL: &str = "source stream URL is empty";
+
+    /// A core with a channel for each address, numbered from one, that has come to its first pass.
+    fn core(urls: &[&str]) -> SimCore {
+        let channel = |(id, url): (i64, &&str)| Channel {
+            id: ChannelId(id),
+            guide_number: id.to_string(),
+            name: String::new(),
+            sources: vec![Source {
+                id: SourceId(id),
+                item_key: format!(" item{id} "),
+                url: (*url).to_owned(),
+                program: None,
+                headers: RequestHeaders::NONE,
+                priority: 0,
+                health: Health::default(),
+                profile: StoredProfile::default(),
+            }],
+        };
+        let world = World::new(1, Faults::default());
+        world.serve(SocketAddr::from(([10, 0, 0, 9], 80)), Answer::Accept);
+        let (mut core, _handle) = testing::core_in(&world);
+        core.on_lineup(Arc::new(Lineup::new((1..).zip(urls).map(channel))));
+        core.probe = Probe::new(PARAMS);
+        for _ in 0..=urls.len() {
+            turn(&mut core, 10_000);
+        }
+        core
+    }
+
+    fn turn(core: &mut SimCore, millis: u64) {
+        core.turn(at(millis)).unwrap();
+    }
+
+    fn tuners_in_use(core: &SimCore) -> usize {
+        core.cx.tuners.as_ref().map_or(0, |tuners| tuners.in_use())
+    }
+
+    fn assert_nothing_is_left(core: &SimCore) {
+        assert!(core.stations.is_empty() && !core.probe.is_trying());
+        assert_eq!((core.stations.of_session(SessionId(1)), tuners_in_use(core)), (None, 0));
+    }
+
+    #[test]
+    fn sources_that_cannot_even_be_begun_are_remembered_one_channel_each_turn() {
+        let core = core(&[" ", "http://host.example/", "nonsense"]);
+        let reasons = [1, 2, 3].map(|id| core.health_of(SourceId(id)).last_fail_reason);
+        assert_eq!(reasons[0], EMPTY_URL);
+        assert!(reasons[1].contains("too many names"), "{reasons:?}");
+        assert!(!reasons[2].is_empty());
+        assert_nothing_is_left(&core);
+        assert!(!core.probe.is_looking());
+        assert_eq!(core.probe.next_deadline(), Some(at(20_000)));
+    }
+
+    #[test]
+    fn a_source_that_is_tried_is_shown_as_a_tuner_and_not_as_a_session() {
+        let core = core(&[UNANSWERED]);
+        let snapshot = core.snapshot();
+        let leases = snapshot.tuners.unwrap().leases;
+        assert_eq!((leases[0].kind, leases[0].label.as_str()), (Kind::Probe, "probe:item1"));
+        assert_eq!((leases.len(), snapshot.sessions.len()), (1, 0));
+    }
+
+    #[test]
+    fn a_source_that_does_not_answer_has_failed_when_its_time_is_up() {
+        let mut core = core(&[UNANSWERED]);
+        turn(&mut core, 10_999);
+        assert_eq!(tuners_in_use(&core), 1);
+        turn(&mut core, 11_000);
+        assert_eq!(core.health_of(SourceId(1)).fail_count, 1);
+        assert_nothing_is_left(&core);
+    }
+
+    #[test]
+    fn a_source_that_is_taken_away_while_it_is_tried_leaves_nothing_behind() {
+        let mut core = core(&[UNANSWERED]);
+        core.on_lineup(Arc::new(Lineup::default()));
+        turn(&mut core, 11_000);
+        assert_nothing_is_left(&core);
+        assert_eq!(core.health_of(SourceId(1)), Health::default());
+    }
+
+    #[test]
+    fn a_stop_ends_what_is_tried_at_once() {
+        let mut core = core(&[UNANSWERED]);
+        let drain = CoreCommand::Drain { deadline: at(60_000) };
+        assert!(core.cx.tell_core(CoreId(0), drain).is_ok());
+        turn(&mut core, 10_001);
+        assert_nothing_is_left(&core);
+        turn(&mut core, 30_000);
+        assert!(core.is_drained());
+        assert_nothing_is_left(&core);
+    }
+}

@@ -1,0 +1,122 @@
+//! A core's turns: what is due is done, what follows is submitted, and what has happened meanwhile is handled.
+//!
+//! The clock is read after the wait, and what came meanwhile is handled before anything is found to be due: a deadline that passed
+//! while the core could not run has not been missed by anybody.
+
+use std::time::Duration;
+
+use crate::base::{Clock, Errno, Instant, OwnTime};
+use crate::ring::Lent;
+use crate::uring::Driver;
+
+use crate::base::limits::SENDS_PER_TURN;
+use crate::engine::context::token::Token;
+
+use super::Core;
+
+/// Bytes a core hands to the kernel in one turn: about 3 ms of work, the time somebody new may have to wait.
+const BYTES_PER_TURN: u64 = 16 * 1024 * 1024;
+/// How many sends ahead a viewer is fetched into the cache.
+const TOUCH_AHEAD: usize = 4;
+
+impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
+    /// Runs until drained. `beat` is called each time the loop comes round, at least twice a second.
+    ///
+    /// # Errors
+    /// When the kernel refuses to go on.
+    pub fn run(&mut self, clock: &Clock, mut beat: impl FnMut(Instant)) -> Result<(), Errno> {
+        let started = clock.now();
+        self.cx.time = OwnTime::starting(started);
+        self.cx.now = started;
+        while !self.is_drained() {
+            self.cx.health.read_wall(self.cx.now, |_own| clock.wall_at(clock.now()));
+            self.turn_by(|| clock.now())?;
+            beat(clock.now());
+        }
+        Ok(())
+    }
+
+    /// One turn by a clock: what took longer than it was meant to is lost time, and nobody is judged by it.
+    ///
+    /// # Errors
+    /// When the kernel refuses to go on.
+    pub fn turn_by(&mut self, clock: impl Fn() -> Instant) -> Result<(), Errno> {
+        self.read_clock(&clock, Duration::ZERO);
+        self.act();
+        let wait = self.wait();
+        // What acting took is counted apart from the wait.
+        self.read_clock(&clock, Duration::ZERO);
+        self.cx.driver.turn(wait)?;
+        // What happened while the core waited, or could not run, happened before anything is due.
+        self.read_clock(&clock, wait);
+        self.dispatch_all();
+        Ok(())
+    }
+
+    /// One turn at a time of the caller's own, which passes as the caller likes: acts on what is due, submits, waits
+    /// for the next thing, and handles what has happened.
+    ///
+    /// # Errors
+    /// When the kernel refuses to go on.
+    #[cfg(any(test, feature = "sim"))]
+    pub fn turn(&mut self, now: Instant) -> Result<(), Errno> {
+        self.cx.now = self.cx.now.max(now);
+        self.act();
+        let wait = self.wait();
+        self.cx.driver.turn(wait)?;
+        self.dispatch_all();
+        Ok(())
+    }
+
+    fn read_clock(&mut self, clock: &impl Fn() -> Instant, asked: Duration) {
+        let lost = self.cx.time.lost();
+        self.cx.now = self.cx.now.max(self.cx.time.read(clock(), asked));
+        let lost = self.cx.time.lost().saturating_sub(lost);
+        if !lost.is_zero() {
+            self.excuse_viewers(lost);
+        }
+    }
+
+    /// The core could not run for so long, which no viewer is judged by.
+    pub(super) fn excuse_viewers(&mut self, lost: Duration) {
+        for (channel, outlet) in self.stations.iter_mut() {
+            if let Some(latest) = outlet.excuse(lost) {
+                channel.promise(latest);
+            }
+        }
+    }
+
+    fn act(&mut self) {
+        self.cx.counters.turns += 1;
+        self.read_mail();
+        self.expire();
+        self.retry_blocked();
+        self.flush();
+        self.listen_for_bell();
+        let patience = self.patience();
+        self.cx.driver.set_patience(patience);
+    }
+
+    /// Serves those who wait to be sent to, newcomers first, within this turn's share.
+    fn flush(&mut self) {
+        let mut bytes_left = BYTES_PER_TURN;
+        for _ in 0..SENDS_PER_TURN {
+            if bytes_left == 0 {
+                return;
+            }
+            let Some(viewer) = self.cx.sends.pop() else { return };
+            if let Some(ahead) = self.cx.sends.ahead(TOUCH_AHEAD)
+                && let Some(outlet) = self.stations.outlet(ahead.channel)
+            {
+                outlet.touch(ahead);
+            }
+            bytes_left = bytes_left.saturating_sub(self.send_next(viewer));
+        }
+    }
+
+    fn dispatch_all(&mut self) {
+        while let Some(completion) = self.cx.driver.next() {
+            self.dispatch(completion);
+        }
+    }
+}

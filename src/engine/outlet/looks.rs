@@ -1,0 +1,156 @@
+//! Viewers are looked after: whoever takes nothing, falls behind or has had what it wanted is found.
+
+use std::time::Duration;
+
+use crate::base::Instant;
+use crate::engine::border::feed::Feed;
+use crate::engine::context::cx::{CoreDriver, Cx};
+use crate::engine::port::params::SlowPolicy;
+use crate::ring::Offset;
+use crate::session::history::CloseReason;
+use crate::uring::Hangup;
+
+use super::{Outlet, Sending, Viewer, ViewerKey, Watching};
+
+/// What is found to be done for a viewer.
+enum Finding {
+    Fine,
+    DurationOver,
+    Blocked,
+    Lagging,
+}
+
+impl Outlet {
+    /// Looks at every viewer: ten times a second is often enough for limits of whole seconds.
+    pub(crate) fn sweep<D: CoreDriver>(&mut self, cx: &mut Cx<D>, feed: &Feed) {
+        let found: Vec<_> = self
+            .viewers
+            .iter()
+            .filter_map(|(key, viewer)| viewer.watching().map(|watching| (key, look_at(cx, feed, watching))))
+            .filter(|(_, finding)| !matches!(finding, Finding::Fine))
+            .collect();
+        for (key, finding) in found {
+            match finding {
+                Finding::Fine => {}
+                Finding::DurationOver => {
+                    self.leave(cx, feed, key, Hangup::Finish, CloseReason::SessionClosed);
+                }
+                Finding::Blocked => {
+                    self.writes.deadline_timeouts += 1;
+                    self.leave(cx, feed, key, Hangup::Reset, CloseReason::StreamWriteError);
+                }
+                Finding::Lagging => self.end_or_skip_lagging(cx, feed, key),
+            }
+        }
+    }
+
+    fn end_or_skip_lagging<D: CoreDriver>(&mut self, cx: &mut Cx<D>, feed: &Feed, key: ViewerKey) {
+        let policy = cx.params.egress.slow_policy;
+        let Some(viewer) = self.viewers.get_mut(key).and_then(Viewer::watching_mut) else { return };
+        match (policy, viewer.sending) {
+            (SlowPolicy::Skip, Sending::Stream { op, .. }) => {
+                viewer.skip_wanted = true;
+                cx.driver.cancel(op);
+            }
+            // What goes before the stream must arrive whole; the blocked-write limit bounds it.
+            (SlowPolicy::Skip, Sending::Preamble(_)) => {}
+            (SlowPolicy::Skip, Sending::Nothing) => {
+                viewer.skip_wanted = true;
+                self.enqueue(cx, key);
+            }
+            (SlowPolicy::Disconnect, _) => {
+                self.leave(cx, feed, key, Hangup::Reset, CloseReason::SlowClientLagged);
+            }
+        }
+    }
+
+    /// The writer cannot go on because spans that begin before `below` are lent: their holders are a ring behind. Sends are
+    /// cancelled; what lies in a socket's queue can only be had back by a reset.
+    pub(super) fn free_spans<D: CoreDriver>(&mut self, cx: &mut Cx<D>, feed: &Feed, below: u64) {
+        let holders: Vec<_> = self
+            .viewers
+            .iter()
+            .filter_map(|(key, viewer)| viewer.watching().map(|watching| (key, watching)))
+            .filter_map(|(key, watching)| match watching.sending {
+                _ if watching.held.iter().any(|&held| held < below) => Some((key, None)),
+                Sending::Stream { op, .. } if watching.position < below => Some((key, Some(op))),
+                Sending::Stream { .. } | Sending::Preamble(_) | Sending::Nothing => None,
+            })
+            .collect();
+        for (key, op) in holders {
+            match op {
+                Some(op) => {
+                    if cx.params.egress.slow_policy == SlowPolicy::Skip
+                        && let Some(viewer) = self.viewers.get_mut(key).and_then(Viewer::watching_mut)
+                    {
+                        viewer.skip_wanted = true;
+                    }
+                    cx.driver.cancel(op);
+                }
+                None => self.leave(cx, feed, key, Hangup::Reset, CloseReason::SlowClientLagged),
+            }
+        }
+    }
+
+    /// The core could not run for so long. Viewers who had nothing left in their sockets have taken nothing meanwhile. Gives the
+    /// pace of the latest of them.
+    pub(crate) fn excuse(&mut self, lost: Duration) -> Option<Offset> {
+        let lost_ms = u32::try_from(lost.as_millis()).unwrap_or(u32::MAX);
+        let mut latest = None;
+        for (_, viewer) in self.viewers.iter_mut() {
+            let Some(watching) = viewer.watching_mut() else { continue };
+            watching.excused_ms = watching.excused_ms.saturating_add(lost_ms);
+            self.has_excused = true;
+            latest = latest.max(Some(watching.pace()));
+        }
+        latest
+    }
+
+    /// Whoever has caught up is not late any more, and nothing need wait for it.
+    fn end_excuses(&mut self, clock_now: Instant, feed: &Feed) {
+        if !std::mem::take(&mut self.has_excused) {
+            return;
+        }
+        for (_, viewer) in self.viewers.iter_mut() {
+            let Some(watching) = viewer.watching_mut().filter(|watching| watching.excused_ms > 0) else {
+                continue;
+            };
+            let late = feed.lateness(clock_now, watching.position, watching.promised);
+            let late_ms = u32::try_from(late.as_millis()).unwrap_or(u32::MAX);
+            self.promises_changed |= late_ms < watching.excused_ms;
+            watching.excused_ms = watching.excused_ms.min(late_ms);
+            self.has_excused |= watching.excused_ms > 0;
+        }
+    }
+
+    /// The pace of the latest of those who are there, if what is promised has changed: what was promised to those who have left is
+    /// not to be kept.
+    pub(crate) fn promises(&mut self, clock_now: Instant, feed: &Feed) -> Option<Option<Offset>> {
+        self.end_excuses(clock_now, feed);
+        let paces =
+            || self.viewers.iter().filter_map(|(_, viewer)| viewer.watching().map(Watching::pace)).max();
+        let changed = self.promises_changed.then(paces);
+        self.promises_changed = false;
+        changed
+    }
+}
+
+fn look_at<D: CoreDriver>(cx: &Cx<D>, feed: &Feed, viewer: &Watching) -> Finding {
+    if viewer.until.is_some_and(|until| until <= cx.now) {
+        return Finding::DurationOver;
+    }
+    let blocked_for = cx.now - viewer.progress_at;
+    let in_flight = viewer.sending != Sending::Nothing;
+    let is_over = |limit: Duration| blocked_for >= limit.max(feed.patience());
+    if in_flight && cx.params.egress.max_blocked_write.is_some_and(is_over) {
+        return Finding::Blocked;
+    }
+    if let Some(until) = feed.lingers_until() {
+        // Nothing is written any more, so nobody can fall out of the ring.
+        return if until <= cx.now { Finding::DurationOver } else { Finding::Fine };
+    }
+    if feed.is_nearly_lost(viewer.position) {
+        return Finding::Lagging;
+    }
+    Finding::Fine
+}

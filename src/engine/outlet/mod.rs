@@ -1,0 +1,431 @@
+//! The reading side of a channel: its viewers, from their request to their last byte.
+//!
+//! An outlet reads what its channel has written ([`Feed`]) and owns everything about its viewers. It changes nothing of the
+//! channel: what the channel must know of viewers it is told.
+
+mod egress;
+mod logs;
+mod looks;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::base::limits::CONNECTIONS_PER_CORE_MAX;
+use crate::base::{Arena, Instant, Key};
+use crate::engine::border::feed::Feed;
+use crate::engine::border::messages::{Readers, Reply, ToOutlet};
+use crate::engine::context::cx::{CoreDriver, Cx};
+use crate::engine::context::post::{ToChannel, Word};
+use crate::engine::context::token::{ChannelRef, Token, ViewerRef};
+use crate::engine::port::params::ZeroCopy;
+use crate::engine::port::snapshot::ViewerSnapshot;
+use crate::engine::report::events::Coalesced;
+use crate::http::{StreamError, stream_head};
+use crate::ring::Offset;
+use crate::session::history::{CloseReason, History, Limits, SubscriberWindow, WriteCounters};
+use crate::ts;
+use crate::uring::{Handle, Hangup, OpKey, Operation};
+
+type ViewerKey = Key<Viewer>;
+
+/// The viewers of one channel on one core.
+pub(crate) struct Outlet {
+    channel: ChannelRef,
+    viewers: Arena<Viewer>,
+    /// Those who wait for the first picture. Some may have left since.
+    waiting: Vec<ViewerKey>,
+    /// Those who have been sent everything up to the mark. Some may have left since.
+    caught_up: Vec<ViewerKey>,
+    /// Who watches and has watched.
+    audience: History,
+    /// What the slow ones cost.
+    writes: WriteCounters,
+    /// Somebody has left to whom something was promised.
+    promises_changed: bool,
+    /// Viewers are late because the core has stood still, or may be.
+    has_excused: bool,
+    skip_log: Coalesced<()>,
+}
+
+/// A viewer, or somebody who is to become one.
+struct Viewer {
+    handle: Handle,
+    peer: SocketAddr,
+    /// The peer is on this host.
+    is_local: bool,
+    /// Its number within the session, from 1.
+    number: u64,
+    joined_at: Instant,
+    state: ViewerState,
+}
+
+enum ViewerState {
+    /// It waits for the first picture, and wants to watch for so long.
+    Waiting(Option<Duration>),
+    Watching(Watching),
+}
+
+/// A position in the channel's ring, and what is on its way from there.
+struct Watching {
+    /// The next byte of the stream it is to be sent.
+    position: u64,
+    /// What it is to be sent before that: the response head and tables, or the signs of a skip.
+    preamble: Vec<u8>,
+    sending: Sending,
+    /// It is in the queue of those to be sent to.
+    is_queued: bool,
+    /// Where the zero-copy sends begin whose bytes are taken and whose memory the kernel still holds.
+    held: Vec<u64>,
+    zero_copy: ZeroCopyState,
+    /// When its socket last took something, or had nothing to take.
+    progress_at: Instant,
+    /// At which pace it may take what it gets.
+    promised: Offset,
+    /// How much later than that it may take it, in milliseconds: it cannot be sent anything while the core cannot run.
+    excused_ms: u32,
+    /// When its wish for a limited duration is fulfilled.
+    until: Option<Instant>,
+    bytes_sent: u64,
+    /// It fell too far behind while a send was in flight, which is being cancelled: skip when it ends.
+    skip_wanted: bool,
+}
+
+/// Whether a viewer's socket has work to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Sending {
+    /// No send in flight.
+    Nothing,
+    /// The preamble is in flight.
+    Preamble(OpKey),
+    /// A span of the ring is in flight.
+    Stream { op: OpKey, zero_copy: bool, bytes: u32 },
+}
+
+/// Whether a viewer is sent to without copying.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum ZeroCopyState {
+    Off,
+    /// On; so many notifications in a row have said that the kernel copied.
+    On {
+        copied_in_a_row: u8,
+    },
+}
+
+// Memory per viewer is what this and two operations in flight take.
+const _: () = assert!(size_of::<Viewer>() <= 208);
+
+impl Viewer {
+    const fn watching(&self) -> Option<&Watching> {
+        match &self.state {
+            ViewerState::Watching(watching) => Some(watching),
+            ViewerState::Waiting(_) => None,
+        }
+    }
+
+    const fn watching_mut(&mut self) -> Option<&mut Watching> {
+        match &mut self.state {
+            ViewerState::Watching(watching) => Some(watching),
+            ViewerState::Waiting(_) => None,
+        }
+    }
+
+    /// Its time with the session, until now.
+    const fn window(&self) -> SubscriberWindow {
+        SubscriberWindow { id: self.number, peer: self.peer, connected_at: self.joined_at, left: None }
+    }
+}
+
+impl Watching {
+    /// At which pace it takes what it gets, as it is.
+    fn pace(&self) -> Offset {
+        self.promised.late_by(Duration::from_millis(self.excused_ms.into()))
+    }
+}
+
+/// A connection whose request is for the channel.
+pub(crate) struct Newcomer {
+    pub(crate) handle: Handle,
+    pub(crate) peer: SocketAddr,
+    /// The peer is on this host.
+    pub(crate) is_local: bool,
+    /// How long it wants to watch.
+    pub(crate) duration: Option<Duration>,
+}
+
+impl Outlet {
+    pub(crate) fn new(channel: ChannelRef, limits: Limits) -> Self {
+        Self {
+            channel,
+            viewers: Arena::with_limit(CONNECTIONS_PER_CORE_MAX),
+            waiting: Vec::new(),
+            caught_up: Vec::new(),
+            audience: History::new(limits),
+            writes: WriteCounters::default(),
+            promises_changed: false,
+            has_excused: false,
+            skip_log: Coalesced::default(),
+        }
+    }
+
+    /// Viewers, those included who wait for the first picture.
+    pub(crate) fn count(&self) -> usize {
+        self.viewers.count()
+    }
+
+    /// Who watches and has watched.
+    pub(crate) const fn audience(&self) -> &History {
+        &self.audience
+    }
+
+    /// What the slow ones cost.
+    pub(crate) const fn writes(&self) -> WriteCounters {
+        self.writes
+    }
+
+    fn at(&self, key: ViewerKey) -> ViewerRef {
+        ViewerRef { channel: self.channel, viewer: key.to_bits() }
+    }
+
+    /// Somebody waits for the first picture from now on. Gives the number.
+    pub(crate) fn join<D: CoreDriver>(
+        &mut self,
+        cx: &mut Cx<D>,
+        feed: &Feed,
+        newcomer: Newcomer,
+        is_reused: bool,
+    ) -> u64 {
+        let Newcomer { handle, peer, is_local, duration } = newcomer;
+        let number = self.audience.attach();
+        let state = ViewerState::Waiting(duration);
+        let viewer = Viewer { handle, peer, is_local, number, joined_at: cx.now, state };
+        let Ok(key) = self.viewers.insert(viewer) else {
+            unreachable!("there are as many places as the core counts")
+        };
+        self.waiting.push(key);
+        self.log_joined(feed, key, is_reused);
+        // Until now its receive has noticed when the peer goes.
+        let poll = Operation::AwaitHangup { socket: handle };
+        if cx.driver.push(poll, Token::Hangup(self.at(key))).is_err() {
+            // The next failing send, or the sweep, will notice.
+            cx.counters.queue_full += 1;
+        }
+        number
+    }
+
+    /// Lets those who wait watch.
+    fn admit<D: CoreDriver>(&mut self, cx: &mut Cx<D>, feed: &Feed) -> Reply {
+        let mut reply = Reply::default();
+        if feed.start_of_joiner(cx.params.egress.join_lag_bytes).is_none() {
+            // Key pictures lie further apart than the ring is long: who comes between two of them waits for the next.
+            reply.has_waiting = !self.waiting.is_empty();
+            return reply;
+        }
+        for key in std::mem::take(&mut self.waiting) {
+            if let Some((position, promised)) = self.admit_one(cx, feed, key) {
+                reply.promised = reply.promised.max(Some(promised));
+                reply.foremost = reply.foremost.max(Some(position));
+            }
+        }
+        reply
+    }
+
+    fn admit_one<D: CoreDriver>(
+        &mut self,
+        cx: &mut Cx<D>,
+        feed: &Feed,
+        key: ViewerKey,
+    ) -> Option<(u64, Offset)> {
+        let viewer = self.viewers.get_mut(key)?;
+        let ViewerState::Waiting(duration) = viewer.state else { return None };
+        let zero_copy = match cx.params.egress.zero_copy {
+            ZeroCopy::Always => ZeroCopyState::On { copied_in_a_row: 0 },
+            ZeroCopy::Auto if !viewer.is_local => ZeroCopyState::On { copied_in_a_row: 0 },
+            ZeroCopy::Auto | ZeroCopy::Never => ZeroCopyState::Off,
+        };
+        let Some(entry) = feed.start_of_joiner(cx.params.egress.join_lag_bytes) else {
+            unreachable!("viewers are let in once there is an entry point, and the ring keeps the newest")
+        };
+        let mut preamble = Vec::with_capacity(1024);
+        stream_head(&mut preamble, feed.tuner().unwrap_or_default());
+        ts::write_join(&entry.state, &mut preamble);
+        let position = entry.position;
+        let promised = feed.offset(cx.clock_now(), position);
+        viewer.state = ViewerState::Watching(Watching {
+            position,
+            preamble,
+            sending: Sending::Nothing,
+            is_queued: false,
+            held: Vec::new(),
+            zero_copy,
+            progress_at: cx.now,
+            promised,
+            excused_ms: 0,
+            until: duration.map(|duration| cx.now + duration),
+            bytes_sent: 0,
+            skip_wanted: false,
+        });
+        self.log_started(feed, key);
+        self.enqueue(cx, key);
+        Some((position, promised))
+    }
+
+    /// A viewer leaves, or is made to.
+    fn leave<D: CoreDriver>(
+        &mut self,
+        cx: &mut Cx<D>,
+        feed: &Feed,
+        key: ViewerKey,
+        how: Hangup,
+        reason: CloseReason,
+    ) {
+        self.note_gone(cx.now, feed, key, reason);
+        let Some(viewer) = self.viewers.remove(key) else { return };
+        // What a zero-copy send left in the socket's queue would stay lent until an unknown peer acknowledges it,
+        // and the writer would wait for that. When the stream is over there is no writer.
+        let holds = |watching: &Watching| {
+            !watching.held.is_empty() || matches!(watching.sending, Sending::Stream { zero_copy: true, .. })
+        };
+        let holds_ring = viewer.watching().is_some_and(holds) && feed.lingers_until().is_none();
+        cx.driver.close(viewer.handle, if holds_ring { Hangup::Reset } else { how });
+        cx.free_place();
+        self.promises_changed = true;
+        cx.post.say(Word::Channel(self.channel, ToChannel::Left(viewer.number)));
+    }
+
+    /// Writes down that a viewer goes.
+    fn note_gone(&mut self, now: Instant, feed: &Feed, key: ViewerKey, reason: CloseReason) {
+        let Some(viewer) = self.viewers.get(key) else { return };
+        self.audience.detach(SubscriberWindow { left: Some((now, reason)), ..viewer.window() });
+        self.log_gone(now, feed, key, reason);
+    }
+
+    /// Those who wait for a picture get none.
+    fn refuse_waiting<D: CoreDriver>(&mut self, cx: &mut Cx<D>, feed: &Feed, error: StreamError) {
+        for key in std::mem::take(&mut self.waiting) {
+            if self.viewers.get(key).is_none_or(|viewer| viewer.watching().is_some()) {
+                continue;
+            }
+            self.note_gone(cx.now, feed, key, CloseReason::SessionClosed);
+            let Some(Viewer { handle, peer, .. }) = self.viewers.remove(key) else { continue };
+            self.promises_changed = true;
+            cx.post.say(Word::TurnedAway { handle, peer, error });
+        }
+    }
+
+    /// The streams of all viewers end.
+    pub(crate) fn end_viewers<D: CoreDriver>(&mut self, cx: &mut Cx<D>, feed: &Feed) {
+        let viewers: Vec<_> = self.viewers.iter().map(|(key, _)| key).collect();
+        for viewer in viewers {
+            self.leave(cx, feed, viewer, Hangup::Finish, CloseReason::SessionClosed);
+        }
+    }
+
+    /// The session is over: those who still get the rest of its stream are no longer part of it.
+    fn end(&mut self, now: Instant) {
+        self.audience.end(now, self.viewers.iter().map(|(_, viewer)| viewer.window()));
+    }
+
+    /// A viewer has hung up.
+    pub(crate) fn on_hangup<D: CoreDriver>(&mut self, cx: &mut Cx<D>, feed: &Feed, viewer: ViewerRef) {
+        let key = ViewerKey::from_bits(viewer.viewer);
+        if self.viewers.get(key).is_some() {
+            self.leave(cx, feed, key, Hangup::Reset, CloseReason::HttpContextCanceled);
+        }
+    }
+
+    /// The viewers as operators see them, in the order in which they came.
+    pub(crate) fn snapshot(&self, feed: &Feed) -> Vec<ViewerSnapshot> {
+        let of = |viewer: &Viewer| {
+            let (bytes_sent, lag_bytes) = viewer.watching().map_or((0, 0), |watching| {
+                (watching.bytes_sent, feed.head().saturating_sub(watching.position))
+            });
+            let (id, peer, joined_at) = (viewer.number, viewer.peer, viewer.joined_at);
+            ViewerSnapshot { id, peer, joined_at, bytes_sent, lag_bytes }
+        };
+        let mut viewers: Vec<_> = self.viewers.iter().map(|(_, viewer)| of(viewer)).collect();
+        viewers.sort_by_key(|viewer| viewer.id);
+        viewers
+    }
+}
+
+impl<D: CoreDriver> Readers<D> for Outlet {
+    fn tell(&mut self, cx: &mut Cx<D>, feed: &Feed, word: ToOutlet) -> Reply {
+        match word {
+            ToOutlet::Moved => self.wake(cx),
+            ToOutlet::Admit => return self.admit(cx, feed),
+            ToOutlet::Refuse(error) => self.refuse_waiting(cx, feed, error),
+            ToOutlet::Over => self.end(cx.now),
+            ToOutlet::End => self.end_viewers(cx, feed),
+            ToOutlet::Free { below } => self.free_spans(cx, feed, below),
+        }
+        Reply::default()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+
+    impl Outlet {
+        /// Adds somebody who watches from the beginning.
+        pub(crate) fn add_viewer(
+            &mut self,
+            feed: &Feed,
+            now: Instant,
+            handle: Handle,
+        ) -> (ViewerRef, Offset) {
+            let number = self.audience.attach();
+            let promised = feed.offset(now, 0);
+            let state = ViewerState::Watching(Watching {
+                position: 0,
+                preamble: Vec::new(),
+                sending: Sending::Nothing,
+                is_queued: false,
+                held: Vec::new(),
+                zero_copy: ZeroCopyState::Off,
+                progress_at: Instant::START,
+                promised,
+                excused_ms: 0,
+                until: None,
+                bytes_sent: number,
+                skip_wanted: false,
+            });
+            let peer = SocketAddr::from(([10, 0, 0, 1], 4000));
+            let viewer = Viewer { handle, peer, is_local: false, number, joined_at: Instant::START, state };
+            let Ok(key) = self.viewers.insert(viewer) else { panic!("there is room") };
+            (self.at(key), promised)
+        }
+
+        /// Makes a viewer go, as far as it is written down.
+        pub(crate) fn note_left(
+            &mut self,
+            now: Instant,
+            feed: &Feed,
+            viewer: ViewerRef,
+            reason: CloseReason,
+        ) {
+            self.note_gone(now, feed, ViewerKey::from_bits(viewer.viewer), reason);
+        }
+
+        /// A viewer that has been noted as gone is no more.
+        pub(crate) fn remove(&mut self, viewer: ViewerRef) {
+            self.viewers.remove(ViewerKey::from_bits(viewer.viewer));
+        }
+
+        pub(crate) fn has(&self, viewer: ViewerRef) -> bool {
+            self.viewers.get(ViewerKey::from_bits(viewer.viewer)).is_some()
+        }
+
+        /// A viewer has got so far.
+        pub(crate) fn set_position(&mut self, viewer: ViewerRef, position: u64) {
+            let viewer = self.viewers.get_mut(ViewerKey::from_bits(viewer.viewer));
+            viewer.and_then(Viewer::watching_mut).unwrap().position = position;
+        }
+
+        /// A send to a viewer is on its way.
+        pub(crate) fn set_sending(&mut self, viewer: ViewerRef, op: OpKey) {
+            let viewer = self.viewers.get_mut(ViewerKey::from_bits(viewer.viewer));
+            viewer.and_then(Viewer::watching_mut).unwrap().sending = Sending::Preamble(op);
+        }
+    }
+}

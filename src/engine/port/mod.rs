@@ -1,0 +1,9 @@
+//! What cores and control say to each other.
+
+pub(crate) mod heartbeat;
+pub(crate) mod ids;
+pub(crate) mod mailbox;
+pub(crate) mod messages;
+pub(crate) mod params;
+pub(crate) mod placement;
+pub mod snapshot;

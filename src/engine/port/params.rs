@@ -1,0 +1,144 @@
+//! What a core must know of the settings.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::limits::{READ_BYTES_MAX, SEND_BYTES_MAX};
+use crate::filler::Params as FillerParams;
+use crate::health;
+use crate::session;
+use crate::session::history::Limits;
+use crate::source;
+use crate::splice::HELD_BYTES_USUAL;
+
+/// When bytes are sent without copying.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ZeroCopy {
+    /// To peers that are not on this host, unless the kernel keeps copying for them.
+    Auto,
+    /// To everybody.
+    Always,
+    /// To nobody.
+    Never,
+}
+
+/// What happens to a viewer that falls out of the ring.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SlowPolicy {
+    /// It is disconnected.
+    Disconnect,
+    /// It goes on at the newest entry point, with the gap signalled.
+    Skip,
+}
+
+/// How viewers are served.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Egress {
+    /// A viewer is sent to when this much waits for it.
+    pub bytes: u64,
+    /// Or when the oldest waiting byte is this old.
+    pub delay: Duration,
+    /// Zero copy or not.
+    pub zero_copy: ZeroCopy,
+    /// A viewer whose socket takes nothing for this long is ended; `None` is never.
+    pub max_blocked_write: Option<Duration>,
+    /// What happens to one that falls out of the ring.
+    pub slow_policy: SlowPolicy,
+    /// How far behind the live edge a viewer starts, if there is an entry point.
+    pub join_lag_bytes: u64,
+}
+
+/// How sources are opened.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    /// Direct, through ffmpeg, or as the source demands.
+    pub mode: source::Mode,
+    /// The built-in HTTP client.
+    pub direct: source::direct::Params,
+    /// ffmpeg's arguments.
+    pub ffmpeg: source::ffmpeg::Params,
+    /// What the installed ffmpeg can do.
+    pub capabilities: Arc<source::ffmpeg::Capabilities>,
+    /// The program.
+    pub ffmpeg_path: OsString,
+    /// The program that is asked about streams whose packets do not tell what they are.
+    pub ffprobe_path: OsString,
+    /// How far ahead of viewers they are read.
+    pub pace: source::pace::Params,
+    /// When a start has succeeded or failed.
+    pub startup: source::startup::Params,
+}
+
+/// What viewers get while a session has no source.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Filling {
+    /// Which kind, and how often.
+    pub filler: FillerParams,
+    /// What the picture says.
+    pub text: String,
+}
+
+/// When a channel that cannot be tuned is refused. Anything zero is never.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TuneBackoff {
+    /// After so many failed tunes
+    pub tunes_max: u32,
+    /// within this time,
+    pub interval: Duration,
+    /// for so long.
+    pub cooldown: Duration,
+}
+
+/// What this server is to others.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Own {
+    /// Its name in `Via` headers; no other has it. Empty is none.
+    pub name: String,
+    /// Where it listens.
+    pub listens: Vec<SocketAddr>,
+}
+
+/// Everything together.
+#[derive(Clone, Debug)]
+pub struct Params {
+    /// The life of a session.
+    pub session: session::Params,
+    /// What is remembered of sessions.
+    pub history: Limits,
+    /// How viewers are served.
+    pub egress: Egress,
+    /// How sources are opened.
+    pub sources: Sources,
+    /// What viewers get while a session has no source; `None` is nothing.
+    pub filler: Option<Filling>,
+    /// When a channel that cannot be tuned is refused.
+    pub tune_backoff: TuneBackoff,
+    /// How sources are tried in the background.
+    pub probes: health::Params,
+    /// Bytes of a chunk: the ring holds 16 of them beside the join lag.
+    pub chunk_bytes: u64,
+    /// How this server is known to itself when it meets itself as a source.
+    pub own: Own,
+    /// How many cores there are.
+    pub cores: u8,
+    /// How many tuners there are.
+    pub tuners: u16,
+    /// A tuner that was taken from its session, or that would make the pool full again, rests for this long.
+    pub preempt_settle_delay: Duration,
+    /// How long a request waits for a tuner when none is free and nobody can be asked for one.
+    pub tune_wait: Duration,
+    /// How long a core that has nothing else left waits for its sources' health to be stored.
+    pub health_drain_timeout: Duration,
+}
+
+impl Params {
+    /// The size of a channel's ring: what a joiner may want, 16 chunks for those who are a little slow, and
+    /// room for what is lent and being received.
+    #[must_use]
+    pub const fn ring_bytes(&self) -> u64 {
+        let slack = 2 * (SEND_BYTES_MAX + READ_BYTES_MAX) as u64 + HELD_BYTES_USUAL;
+        self.egress.join_lag_bytes.saturating_add(16 * self.chunk_bytes).saturating_add(slack)
+    }
+}

@@ -1,0 +1,217 @@
+//! What a core shows of itself: plain copies, made on request, consistent per session.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::base::Instant;
+use crate::lineup::SourceId;
+use crate::session::history::{ClosedSnapshot, SessionRecord};
+use crate::tuner::pool::Kind;
+
+use super::ids::{CoreId, SessionId};
+
+/// One viewer.
+#[derive(Clone, Debug)]
+pub struct ViewerSnapshot {
+    /// Its number within the session, from 1.
+    pub id: u64,
+    /// Its address.
+    pub peer: SocketAddr,
+    /// When it joined.
+    pub joined_at: Instant,
+    /// Bytes handed to its socket.
+    pub bytes_sent: u64,
+    /// Bytes of the stream it has yet to be sent.
+    pub lag_bytes: u64,
+}
+
+/// Where a session is in its life.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SessionPhase {
+    /// It waits for a tuner or its first picture.
+    Starting,
+    /// The picture moves.
+    Live,
+    /// Nobody watches; it ends unless somebody comes back.
+    Idle,
+    /// It is being taken down.
+    Ending,
+}
+
+/// What fills a session's stream while it has no source.
+#[derive(Clone, PartialEq, Default, Debug)]
+pub struct KeepaliveSnapshot {
+    /// `null`, `psi` or `slate_av` while it runs.
+    pub mode: Option<&'static str>,
+    /// How often a lesser mode had to do, in this session.
+    pub fallback_count: u64,
+    /// Why, the last time: `<from mode>: <error>`.
+    pub fallback_reason: String,
+    /// When it was started, this time or the last.
+    pub started_at: Option<Instant>,
+    /// When it was stopped; `None` while it runs.
+    pub stopped_at: Option<Instant>,
+    /// Bytes since it was started.
+    pub bytes: u64,
+    /// Chunks since it was started.
+    pub chunks: u64,
+    /// Mean bytes per second at the last chunk.
+    pub rate: f64,
+    /// Bytes per second it should have.
+    pub expected_rate: f64,
+    /// Its rate in proportion to the source's; 0 when that is unknown.
+    pub multiplier: f64,
+    /// How often it was too fast since it was started.
+    pub guardrail_count: u64,
+    /// What was said about that.
+    pub guardrail_reason: String,
+}
+
+/// How the stream was led from one source to the next.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct TransitionSnapshot {
+    /// Of the last boundary: `disc`, `cc`, `pcr`, `psi_version`, `stitch`, `idr`, comma-separated.
+    pub signals_applied: String,
+    /// What could not be done there, comma-separated.
+    pub signal_skips: String,
+    /// How often that changed.
+    pub fallback_count: u64,
+    /// The last of it: `default: <skip>`.
+    pub fallback_reason: String,
+    /// The clock went on at the last boundary.
+    pub stitch_applied: bool,
+}
+
+/// How a session got over the loss of its source.
+#[derive(Clone, PartialEq, Default, Debug)]
+pub struct RecoverySnapshot {
+    /// Stalls, and recoveries that somebody asked for.
+    pub stall_count: u64,
+    /// Recoveries begun.
+    pub cycle: u64,
+    /// Why the last one was.
+    pub reason: String,
+    /// A recovery is going on.
+    pub in_progress: bool,
+    /// The boundaries.
+    pub transition: TransitionSnapshot,
+    /// What filled the gap.
+    pub keepalive: KeepaliveSnapshot,
+}
+
+/// Writes of sources' health that did not reach the database one by one.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct HealthPersistSnapshot {
+    /// Replaced by a newer one of the same source.
+    pub coalesced: BTreeMap<SourceId, u64>,
+    /// Lost.
+    pub dropped: BTreeMap<SourceId, u64>,
+    /// All that were replaced, cleared ones included.
+    pub coalesced_total: u64,
+    /// All that were lost, cleared ones included.
+    pub dropped_total: u64,
+}
+
+/// One session.
+#[derive(Clone, Debug)]
+pub struct SessionSnapshot {
+    /// What will be remembered of it, as it is now.
+    pub record: SessionRecord,
+    /// Where it is in its life.
+    pub phase: SessionPhase,
+    /// Bytes read from upstream, over all sources.
+    pub bytes_read: u64,
+    /// Bytes committed to the ring, over all sources.
+    pub bytes_pushed: u64,
+    /// Reads that ended in a commit.
+    pub chunks_pushed: u64,
+    /// Bits per second of the selected source, over the last four seconds.
+    pub bitrate_bps: u64,
+    /// When a source last gave bytes.
+    pub last_byte_at: Option<Instant>,
+    /// When its bytes were last committed.
+    pub last_push_at: Option<Instant>,
+    /// How often the writer had to wait a turn for a lent span.
+    pub writer_pauses: u64,
+    /// Its recoveries.
+    pub recovery: RecoverySnapshot,
+    /// Its sources' health on the way to the database.
+    pub health_persist: HealthPersistSnapshot,
+    /// The viewers, those included who wait for the first picture.
+    pub viewers: Vec<ViewerSnapshot>,
+}
+
+/// A tuner that has been granted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LeaseSnapshot {
+    /// The tuner.
+    pub tuner: u16,
+    /// What for.
+    pub kind: Kind,
+    /// What the request called it: a guide number, or `probe:` and an item.
+    pub label: String,
+    /// Who has it.
+    pub session: SessionId,
+    /// Since when.
+    pub started_at: Instant,
+}
+
+/// The tuners, as the core knows that counts them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TunersSnapshot {
+    /// How many there are.
+    pub count: usize,
+    /// Those granted, and those that settle for somebody.
+    pub in_use: usize,
+    /// Those granted.
+    pub leases: Vec<LeaseSnapshot>,
+}
+
+/// Counters of one core.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct CoreCounters {
+    /// Turns of the loop.
+    pub turns: u64,
+    /// Connections accepted.
+    pub accepted: u64,
+    /// Connections handed to control.
+    pub handed_to_control: u64,
+    /// Connections handed to another core.
+    pub handed_to_cores: u64,
+    /// Sends completed.
+    pub sends: u64,
+    /// Of these, zero-copy.
+    pub zero_copy_sends: u64,
+    /// Zero-copy sends the kernel copied all the same.
+    pub zero_copy_copied: u64,
+    /// Bytes sent to viewers.
+    pub bytes_sent: u64,
+    /// Completions whose owner was gone.
+    pub stale_completions: u64,
+    /// Requests refused with an error status.
+    pub refused: u64,
+    /// Messages that found a queue full.
+    pub queue_full: u64,
+    /// Longest turn.
+    pub turn_longest: Duration,
+}
+
+/// Everything that lives on a core.
+#[derive(Clone, Debug)]
+pub struct CoreSnapshot {
+    /// Which core.
+    pub core: CoreId,
+    /// When the copy was made.
+    pub at: Instant,
+    /// Its counters.
+    pub counters: CoreCounters,
+    /// Its sessions, in creation order.
+    pub sessions: Vec<SessionSnapshot>,
+    /// Sessions that have ended here.
+    pub closed: ClosedSnapshot,
+    /// Connections that are not viewers.
+    pub connections: usize,
+    /// The tuners, when this core counts them.
+    pub tuners: Option<TunersSnapshot>,
+}

@@ -1,0 +1,3 @@
+//! What a core tells in the log.
+
+pub(crate) mod events;

@@ -1,0 +1,439 @@
+//! One run of a source: from the moment it is opened until it is dropped.
+
+use std::time::Duration;
+
+use crate::base::{ChildExit, Errno, HeapBytes, Instant};
+use crate::engine::port::ids::Ticket;
+use crate::ring::Lent;
+use crate::session;
+use crate::source::direct::{Client, Want};
+use crate::source::error::SourceError;
+use crate::source::startup::{Startup, Verdict};
+use crate::source::watch::{self, Progress, Watch};
+use crate::source::{Opening, Remux};
+use crate::uring::Handle;
+
+use super::attempt::Attempt;
+use super::ingest::Ingest;
+use super::staging::Staging;
+
+use crate::engine::context::token::SourceStep;
+
+/// One attempt at, and then the life of, one source.
+pub(crate) struct SourceRun {
+    /// Which run of its owner this is: completions of earlier ones are told apart by it.
+    number: u32,
+    /// What is tried, or has succeeded.
+    attempt: Attempt,
+    opening: Opening,
+    io: Io,
+    ingest: Ingest,
+    phase: Phase,
+}
+
+/// Where a run stands.
+enum Phase {
+    /// It is opened, and what it sends is kept until a start has been found in it.
+    Staging {
+        staging: Staging,
+        startup: Startup,
+        /// How its child has ended, whose pipe is not empty yet, and what it said last.
+        child_end: Option<(ChildExit, Box<str>)>,
+    },
+    /// It is selected, and what was kept of it moves into the ring.
+    Moving {
+        staging: Staging,
+        /// Its first packet has been given its place in the timeline.
+        has_begun: bool,
+        shown: Shown,
+    },
+    /// What it sends goes into the ring.
+    Showing(Shown),
+}
+
+/// What there is to a run once it is selected.
+struct Shown {
+    since: Instant,
+    /// Notices when it stalls.
+    watch: Watch,
+    /// What its stream is made of has been noted.
+    is_profiled: bool,
+    /// More is not read before this: what comes meanwhile gathers in the kernel, and is then read at once.
+    rests_until: Option<Instant>,
+    /// How long it had to wait for viewers since it last had nothing more to give.
+    waited: Duration,
+}
+
+/// How bytes are had.
+pub(super) enum Io {
+    /// From a socket of this core.
+    Direct { client: Box<Client>, socket: Option<Handle>, is_busy: bool, spare: Option<HeapBytes> },
+    /// From a child's standard output.
+    Child { ticket: Ticket, pipe: Option<Handle>, is_busy: bool, has_ended: bool },
+}
+
+/// What has been read of a run that is shown.
+pub(crate) enum Came {
+    /// So many bytes of the stream, at the offset given.
+    Bytes(usize),
+    /// Nothing, and the client knows why.
+    Nothing,
+    /// The end of a child's output.
+    End,
+}
+
+impl SourceRun {
+    pub(super) fn new(
+        number: u32,
+        attempt: Attempt,
+        opening: Opening,
+        io: Io,
+        ingest: Ingest,
+        startup: Startup,
+    ) -> Self {
+        let phase = Phase::Staging { staging: Staging::default(), startup, child_end: None };
+        Self { number, attempt, opening, io, ingest, phase }
+    }
+
+    pub(crate) const fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Completions of what it has asked for until now are an earlier run's.
+    pub(super) const fn renumber(&mut self, number: u32) {
+        self.number = number;
+    }
+
+    pub(crate) const fn attempt(&self) -> &Attempt {
+        &self.attempt
+    }
+
+    pub(crate) const fn opening(&self) -> Opening {
+        self.opening
+    }
+
+    pub(crate) const fn ingest(&self) -> &Ingest {
+        &self.ingest
+    }
+
+    pub(crate) const fn ingest_mut(&mut self) -> &mut Ingest {
+        &mut self.ingest
+    }
+
+    pub(super) const fn io_mut(&mut self) -> &mut Io {
+        &mut self.io
+    }
+
+    /// What it holds on to when it is dropped.
+    pub(super) fn into_io(self) -> Io {
+        self.io
+    }
+
+    const fn shown(&self) -> Option<&Shown> {
+        match &self.phase {
+            Phase::Moving { shown, .. } | Phase::Showing(shown) => Some(shown),
+            Phase::Staging { .. } => None,
+        }
+    }
+
+    const fn shown_mut(&mut self) -> Option<&mut Shown> {
+        match &mut self.phase {
+            Phase::Moving { shown, .. } | Phase::Showing(shown) => Some(shown),
+            Phase::Staging { .. } => None,
+        }
+    }
+
+    /// When it was selected; `None` while it is being started.
+    pub(crate) fn selected_at(&self) -> Option<Instant> {
+        self.shown().map(|shown| shown.since)
+    }
+
+    /// What was kept of it moves into the ring.
+    pub(crate) const fn is_moving(&self) -> bool {
+        matches!(self.phase, Phase::Moving { .. })
+    }
+
+    /// What it sends goes into the ring.
+    pub(crate) const fn is_showing(&self) -> bool {
+        matches!(self.phase, Phase::Showing(_))
+    }
+
+    /// Whole packets and what is undecided behind them, as long as they are not in the ring.
+    pub(crate) const fn staged(&self) -> Option<&Staging> {
+        match &self.phase {
+            Phase::Staging { staging, .. } | Phase::Moving { staging, .. } => Some(staging),
+            Phase::Showing(_) => None,
+        }
+    }
+
+    pub(super) const fn staging_mut(&mut self) -> Option<&mut Staging> {
+        match &mut self.phase {
+            Phase::Staging { staging, .. } | Phase::Moving { staging, .. } => Some(staging),
+            Phase::Showing(_) => None,
+        }
+    }
+
+    pub(super) const fn startup_mut(&mut self) -> Option<&mut Startup> {
+        match &mut self.phase {
+            Phase::Staging { startup, .. } => Some(startup),
+            Phase::Moving { .. } | Phase::Showing(_) => None,
+        }
+    }
+
+    /// It can be asked for nothing now: an operation is on its way, or its child has no output yet, or no more.
+    pub(crate) const fn is_waiting(&self) -> bool {
+        match &self.io {
+            Io::Direct { is_busy, .. } => *is_busy,
+            Io::Child { is_busy, pipe, has_ended, .. } => *is_busy || pipe.is_none() || *has_ended,
+        }
+    }
+
+    /// An operation is on its way.
+    pub(crate) const fn is_busy(&self) -> bool {
+        match &self.io {
+            Io::Direct { is_busy, .. } | Io::Child { is_busy, .. } => *is_busy,
+        }
+    }
+
+    pub(super) const fn set_busy(&mut self, busy: bool) {
+        match &mut self.io {
+            Io::Direct { is_busy, .. } | Io::Child { is_busy, .. } => *is_busy = busy,
+        }
+    }
+
+    /// What it does next is read.
+    pub(crate) fn wants_bytes(&self) -> bool {
+        match &self.io {
+            Io::Direct { client, .. } => {
+                client.is_streaming()
+                    && matches!(client.want(), Want::TakeBody | Want::ReceiveBody | Want::ReceivePrivate)
+            }
+            Io::Child { .. } => true,
+        }
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        let client = match &self.io {
+            Io::Direct { client, .. } => client.next_deadline(),
+            Io::Child { .. } => None,
+        };
+        let (of_phase, rest) = match &self.phase {
+            Phase::Staging { startup, .. } => (startup.next_deadline(), None),
+            Phase::Moving { shown, .. } | Phase::Showing(shown) => {
+                (shown.watch.next_deadline(), shown.rests_until)
+            }
+        };
+        [client, of_phase, rest].into_iter().flatten().min()
+    }
+
+    /// A start has been found at this position: viewers are shown the stream from there on. `is_first` is for a session's first
+    /// viewers, and of `held_bytes_max` there is room in the ring.
+    pub(crate) fn select(
+        &mut self,
+        now: Instant,
+        from: u64,
+        is_first: bool,
+        held_bytes_max: u64,
+        params: &session::Params,
+    ) {
+        let Phase::Staging { staging, .. } = &mut self.phase else { return };
+        let mut staging = std::mem::take(staging);
+        let ingest = &mut self.ingest;
+        staging.start_from(from, ingest.inspector().programme());
+        let (position, clock) = (staging.position(), staging.clock_before());
+        ingest.start_from(position, clock, staging.packets(), is_first, held_bytes_max);
+        // A child that encodes has decoded what it was given, and what it writes is whole.
+        if self.opening == Opening::Ffmpeg(Remux::Copy) {
+            ingest.doubt_ends();
+        }
+        let watch = watch::Params { stall_detect: params.stall_detect, content: true };
+        let began = ingest.began().unwrap_or(now);
+        let watch = Watch::new(watch, now).after(ingest.media_before(), began);
+        let shown =
+            Shown { since: now, watch, is_profiled: false, rests_until: None, waited: Duration::ZERO };
+        self.phase = Phase::Moving { staging, has_begun: false, shown };
+    }
+
+    /// What was kept, and what is known of it, for its first packet's place in the timeline; once.
+    pub(crate) fn begin(&mut self) -> Option<(&Staging, &Ingest)> {
+        match &mut self.phase {
+            Phase::Moving { staging, has_begun, .. } => {
+                let is_first = !std::mem::replace(has_begun, true);
+                is_first.then_some((staging, &self.ingest))
+            }
+            Phase::Staging { .. } | Phase::Showing(_) => None,
+        }
+    }
+
+    /// How much of what was kept is to be moved next. A start that time alone has decided finds a read on its way, and what it
+    /// brings belongs behind what is undecided, which has not moved then.
+    pub(crate) fn left_to_move(&self) -> Option<usize> {
+        let Phase::Moving { staging, .. } = &self.phase else { return None };
+        Some(if self.is_busy() { staging.packets().len() } else { staging.left() })
+    }
+
+    /// Moves the next of what was kept.
+    pub(crate) fn move_into(&mut self, into: &mut [u8]) {
+        if let Phase::Moving { staging, .. } = &mut self.phase {
+            staging.pour(into);
+        }
+    }
+
+    /// All that was kept is in the ring.
+    pub(crate) fn has_moved(&mut self) {
+        let Some(shown) = self.shown_mut() else { return };
+        let (since, rests_until, waited, is_profiled) =
+            (shown.since, shown.rests_until, shown.waited, shown.is_profiled);
+        let watch = shown.watch.clone();
+        self.phase = Phase::Showing(Shown { since, watch, is_profiled, rests_until, waited });
+    }
+
+    /// Copies body bytes that the client holds (behind the head, or decrypted).
+    pub(crate) fn take_body(&mut self, into: &mut [u8]) -> usize {
+        match &mut self.io {
+            Io::Direct { client, .. } => client.take_body(into),
+            Io::Child { .. } => 0,
+        }
+    }
+
+    /// What `result` has brought of the stream: `bytes` are what was received, of which framing is taken out in place.
+    pub(crate) fn came(&mut self, bytes: &mut [u8], result: Result<u32, Errno>) -> Came {
+        match (&mut self.io, result) {
+            (Io::Direct { client, .. }, Ok(0)) => {
+                client.closed();
+                Came::Nothing
+            }
+            (Io::Direct { client, .. }, Err(errno)) => {
+                client.lost(errno);
+                Came::Nothing
+            }
+            (Io::Direct { client, .. }, Ok(_)) => Came::Bytes(client.body_in_place(bytes).kept),
+            (Io::Child { .. }, Ok(0) | Err(_)) => Came::End,
+            (Io::Child { .. }, Ok(_)) => Came::Bytes(bytes.len()),
+        }
+    }
+
+    /// A step of the client's own has ended.
+    pub(super) fn on_private_step(
+        &mut self,
+        now: Instant,
+        step: SourceStep,
+        result: Result<u32, Errno>,
+        memory: Option<Lent>,
+    ) {
+        let Io::Direct { client, spare, .. } = &mut self.io else { return };
+        match (step, result, memory) {
+            (SourceStep::Connect, result, _) => client.connected(now, result.map(drop)),
+            (_, Err(errno), _) => client.lost(errno),
+            (SourceStep::Send, Ok(count), _) => client.sent(count as usize),
+            (SourceStep::ReceivePrivate, Ok(0), _) => client.closed(),
+            (SourceStep::ReceivePrivate, Ok(count), Some(Lent::Heap(bytes))) => {
+                client.received(now, &bytes.as_slice()[..count as usize]);
+                *spare = Some(bytes);
+            }
+            (SourceStep::ReceivePrivate | SourceStep::Fill, Ok(_), memory) => {
+                unreachable!("private bytes are received into memory of their own, not {memory:?}")
+            }
+        }
+    }
+
+    /// What was read of a stream that is not shown yet is looked at.
+    pub(super) fn look_at_staged(&mut self, now: Instant, count: usize) {
+        self.ingest.came(now);
+        let ingest = &mut self.ingest;
+        match &mut self.phase {
+            Phase::Staging { staging, .. } | Phase::Moving { staging, .. } => staging.look(ingest, count),
+            Phase::Showing(_) => unreachable!("a stream is staged until all that was read is in the ring"),
+        }
+    }
+
+    /// What the start has come to.
+    pub(super) fn observe_start(&mut self, now: Instant) -> Verdict {
+        match &mut self.phase {
+            Phase::Staging { startup, .. } => startup.observe(now, self.ingest.seen()),
+            Phase::Moving { .. } | Phase::Showing(_) => Verdict::KeepGoing,
+        }
+    }
+
+    /// Its child has ended before its pipe was empty.
+    pub(super) fn keep_child_end(&mut self, exit: ChildExit, stderr_tail: &str) {
+        if let Phase::Staging { child_end, .. } = &mut self.phase {
+            *child_end = Some((exit, stderr_tail.into()));
+        }
+    }
+
+    pub(super) fn take_child_end(&mut self) -> Option<(ChildExit, Box<str>)> {
+        match &mut self.phase {
+            Phase::Staging { child_end, .. } => child_end.take(),
+            Phase::Moving { .. } | Phase::Showing(_) => None,
+        }
+    }
+
+    /// What becomes of a start whose child has ended and said everything.
+    pub(super) fn child_verdict(&mut self, exit: ChildExit, stderr_tail: &str) -> Verdict {
+        match self.startup_mut().map(Startup::ended) {
+            Some(Verdict::Failed(error)) => Verdict::Failed(error.opening_ffmpeg(Some(exit), stderr_tail)),
+            Some(settled @ (Verdict::KeepGoing | Verdict::Ready { .. })) => settled,
+            None => Verdict::KeepGoing,
+        }
+    }
+
+    /// What becomes of a start whose connection has ended.
+    pub(super) fn end_verdict(&mut self) -> Verdict {
+        let unsuitable = self.ingest.unsuitable_at_end();
+        match (self.startup_mut(), unsuitable) {
+            (Some(startup), Some(error)) => startup.failed(error),
+            (Some(startup), None) => startup.ended(),
+            (None, _) => Verdict::KeepGoing,
+        }
+    }
+
+    /// Tells the watchdog what has come. What comes and makes nothing whole is as good as nothing to viewers.
+    pub(crate) fn observe(&mut self, now: Instant) {
+        let progress = Progress::of(self.ingest.inspector(), self.ingest.usable());
+        if let Some(shown) = self.shown_mut() {
+            shown.watch.observe(now, &progress);
+        }
+    }
+
+    /// The watchdog of a run that is shown.
+    pub(crate) fn watch(&mut self) -> Option<&mut Watch> {
+        self.shown_mut().map(|shown| &mut shown.watch)
+    }
+
+    /// More is not read before this.
+    pub(crate) fn rests_until(&self) -> Option<Instant> {
+        self.shown()?.rests_until
+    }
+
+    pub(crate) const fn rest(&mut self, until: Option<Instant>) {
+        if let Some(shown) = self.shown_mut() {
+            shown.rests_until = until;
+        }
+    }
+
+    /// How long it had to wait for viewers since it last had nothing more to give.
+    pub(crate) fn waited(&self) -> Duration {
+        self.shown().map_or(Duration::ZERO, |shown| shown.waited)
+    }
+
+    pub(crate) const fn set_waited(&mut self, waited: Duration) {
+        if let Some(shown) = self.shown_mut() {
+            shown.waited = waited;
+        }
+    }
+
+    /// True once, when enough is known of the selected stream or nothing more is waited for.
+    pub(crate) fn take_profile_due(&mut self, now: Instant, wait: Duration) -> bool {
+        let is_complete = self.ingest.scanner().is_complete();
+        let Some(shown) = self.shown_mut() else { return false };
+        let is_due = !shown.is_profiled && (is_complete || now - shown.since >= wait);
+        shown.is_profiled |= is_due;
+        is_due
+    }
+
+    /// Why the body cannot be used, once that is known.
+    pub(crate) const fn take_unsuitable(&mut self) -> Option<SourceError> {
+        self.ingest.take_unsuitable()
+    }
+}

@@ -1,0 +1,741 @@
+//! What an owner has of sources: none, an attempt that has yet to begin, or a run.
+//!
+//! A source that cannot be had one way is tried another: the next stream of its list, with ffmpeg, with a longer look. Its owner
+//! hears of it when one way has led to a start, or none has.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::{ChildExit, Errno, HeapBytes, Instant, redact};
+use crate::engine::context::cx::{CoreDriver, Cx, Question};
+use crate::engine::context::health::stored_profile;
+use crate::engine::context::token::{SourceOwner, SourceStep, Token};
+use crate::engine::port::ids::{SessionId, Ticket};
+use crate::engine::port::messages::ControlRequest;
+use crate::engine::report::events::About;
+use crate::lineup::{self, Source};
+use crate::ring::{Lent, WriteSpan};
+use crate::session::ProviderScope;
+use crate::source::body::Body;
+use crate::source::direct::{self, Client, Want};
+use crate::source::error::{Kind, SourceError};
+use crate::source::ffmpeg::{self, Detection};
+use crate::source::sniff::Sniffer;
+use crate::source::startup::{self, Startup, Verdict};
+use crate::source::telemetry::component_hint;
+use crate::source::watch::{Stall, Watch};
+use crate::source::{Mode, Opening, Remux, list, mode};
+use crate::ts::ComponentState;
+use crate::uring::{Event, Handle, Hangup, Operation};
+
+use super::attempt::{Attempt, Awaited};
+use super::ingest::Ingest;
+use super::own;
+use super::run::{Came, Io, SourceRun};
+
+/// An owner's sources, one at a time.
+pub(crate) struct Upstream {
+    owner: SourceOwner,
+    session: SessionId,
+    listing: Arc<lineup::Channel>,
+    /// The `Via` of requests for its sources.
+    via: Option<String>,
+    runs: u32,
+    slot: Slot,
+    /// Bytes read, over all sources, and when the last of them came.
+    bytes_read: u64,
+    last_byte_at: Option<Instant>,
+}
+
+enum Slot {
+    Idle,
+    /// The attempt has yet to begin.
+    Awaited(Box<Awaited>),
+    Run(Box<SourceRun>),
+}
+
+/// What has become of a source.
+#[derive(Debug)]
+pub(crate) enum Happened {
+    /// A start has been found at this position of the run.
+    Ready { from: u64 },
+    /// It cannot be started in any way. `came` says that something came and was no picture.
+    FailedToStart { source: Box<Source>, error: SourceError, came: bool },
+    /// The selected one has ended by itself.
+    Ended,
+    /// The selected one cannot go on.
+    Broken(SourceError),
+    /// The selected one gives nothing that moves the picture.
+    Stalled(Stall),
+}
+
+/// What a run is to do next.
+pub(crate) enum Step {
+    /// Nothing, until something happens.
+    Wait,
+    /// It has done something and may do more.
+    Again,
+    /// Give its bytes to whoever has room for them.
+    Take,
+    /// Have memory filled from this.
+    Fill(Inlet),
+    /// Its owner is to hear of something.
+    Happened(Happened),
+}
+
+/// Where a stream's bytes come in.
+#[derive(Clone, Copy)]
+pub(crate) enum Inlet {
+    /// A connection.
+    Socket(Handle),
+    /// A child's output.
+    Pipe(Handle),
+}
+
+impl Inlet {
+    fn operation(self, into: Lent) -> Operation<Lent> {
+        match self {
+            Self::Socket(socket) => Operation::Receive { socket, into },
+            Self::Pipe(file) => Operation::Read { file, into },
+        }
+    }
+}
+
+/// What an ended operation of a source leaves to its owner.
+pub(crate) enum Completed {
+    /// Nothing, or what has happened to the source.
+    Here(Option<Happened>),
+    /// Memory of the ring has been filled, or not.
+    Filled(WriteSpan, Result<u32, Errno>),
+    /// Memory of the ring comes back from an earlier run.
+    Stale(WriteSpan),
+}
+
+/// Whether a text of addresses without any mark of its own is a list by its name or type.
+fn is_called_list(attempt: &Attempt, client: &Client) -> bool {
+    list::is_list_name(&attempt.address) || client.content_type().is_some_and(list::is_list_type)
+}
+
+impl Upstream {
+    pub(crate) const fn new(owner: SourceOwner, session: SessionId, listing: Arc<lineup::Channel>) -> Self {
+        Self {
+            owner,
+            session,
+            listing,
+            via: None,
+            runs: 0,
+            slot: Slot::Idle,
+            bytes_read: 0,
+            last_byte_at: None,
+        }
+    }
+
+    pub(crate) fn about(&self) -> About<'_> {
+        About {
+            session_id: self.session.0,
+            channel_id: self.listing.id.0,
+            guide_number: &self.listing.guide_number,
+        }
+    }
+
+    /// The channel as it is offered from now on.
+    pub(crate) fn relist(&mut self, listing: Arc<lineup::Channel>) {
+        self.listing = listing;
+    }
+
+    /// The `Via` of requests from now on.
+    pub(crate) fn set_via(&mut self, via: Option<String>) {
+        self.via = via;
+    }
+
+    /// An attempt has yet to begin.
+    pub(crate) const fn is_awaiting(&self) -> bool {
+        matches!(self.slot, Slot::Awaited(_))
+    }
+
+    pub(crate) fn run(&self) -> Option<&SourceRun> {
+        match &self.slot {
+            Slot::Run(run) => Some(run),
+            Slot::Idle | Slot::Awaited(_) => None,
+        }
+    }
+
+    pub(crate) fn run_mut(&mut self) -> Option<&mut SourceRun> {
+        match &mut self.slot {
+            Slot::Run(run) => Some(run),
+            Slot::Idle | Slot::Awaited(_) => None,
+        }
+    }
+
+    /// The run of this number, unless it is gone.
+    fn numbered(&mut self, number: u32) -> Option<&mut SourceRun> {
+        self.run_mut().filter(|run| run.number() == number)
+    }
+
+    /// Bytes read, over all sources, and when the last of them came.
+    pub(crate) const fn read(&self) -> (u64, Option<Instant>) {
+        (self.bytes_read, self.last_byte_at)
+    }
+
+    /// So many bytes of the stream have come.
+    pub(crate) const fn note_read(&mut self, now: Instant, bytes: usize) {
+        self.bytes_read += bytes as u64;
+        self.last_byte_at = Some(now);
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        match &self.slot {
+            Slot::Idle => None,
+            Slot::Awaited(awaited) => Some(awaited.until()),
+            Slot::Run(run) => run.next_deadline(),
+        }
+    }
+
+    /// Begins an attempt at a source.
+    pub(crate) fn start<D: CoreDriver>(
+        &mut self,
+        cx: &mut Cx<D>,
+        source: Source,
+        selection_reason: String,
+        in_recovery: bool,
+        timeout: Duration,
+    ) -> Option<Happened> {
+        let attempt = Attempt::new(source, selection_reason, in_recovery, cx.now + timeout);
+        self.open_planned(cx, attempt)
+    }
+
+    fn open_planned<D: CoreDriver>(&mut self, cx: &mut Cx<D>, attempt: Attempt) -> Option<Happened> {
+        match mode::plan(cx.params.sources.mode, &attempt.address) {
+            Ok(opening) => self.open(cx, attempt, opening),
+            Err(error) => self.stream_failed(cx, attempt, error),
+        }
+    }
+
+    /// What was tried cannot be had: the next one of its list, if there is one, else the source has failed.
+    fn stream_failed<D: CoreDriver>(
+        &mut self,
+        cx: &mut Cx<D>,
+        attempt: Attempt,
+        error: SourceError,
+    ) -> Option<Happened> {
+        let source = attempt.source.clone();
+        match attempt.next_of_list(cx.now) {
+            Some(next) => {
+                self.stop(cx);
+                self.log_followed(&next);
+                self.open_planned(cx, next)
+            }
+            None => {
+                let came = self.run().is_some_and(|run| run.ingest().bytes() > 0);
+                Some(Happened::FailedToStart { source: Box::new(source), error, came })
+            }
+        }
+    }
+
+    fn log_followed(&self, attempt: &Attempt) {
+        let line = self.about().line("shared session source is a list and is followed");
+        let url = redact::url(&attempt.address);
+        log::info!("{}", line.field("source_id", attempt.source.id.0).field("stream_url", url));
+    }
+
+    /// Opens a source, as soon as no child that is to end is connected to it any more, and none of the owner to its provider.
+    fn open<D: CoreDriver>(
+        &mut self,
+        cx: &mut Cx<D>,
+        attempt: Attempt,
+        opening: Opening,
+    ) -> Option<Happened> {
+        if cx.children.is_one_ending(self.owner, &attempt.source) {
+            self.slot = Slot::Awaited(Box::new(Awaited::new(attempt, opening, cx.now)));
+            return None;
+        }
+        self.open_now(cx, attempt, opening)
+    }
+
+    /// Begins the attempt that waits, if it need not wait any longer.
+    pub(crate) fn open_awaited<D: CoreDriver>(&mut self, cx: &mut Cx<D>) -> Option<Happened> {
+        let Slot::Awaited(awaited) = &self.slot else { return None };
+        if awaited.until() > cx.now && cx.children.is_one_ending(self.owner, awaited.source()) {
+            return None;
+        }
+        let Slot::Awaited(awaited) = std::mem::replace(&mut self.slot, Slot::Idle) else { return None };
+        let (attempt, opening) = awaited.begin();
+        self.open_now(cx, attempt, opening)
+    }
+
+    fn open_now<D: CoreDriver>(
+        &mut self,
+        cx: &mut Cx<D>,
+        attempt: Attempt,
+        opening: Opening,
+    ) -> Option<Happened> {
+        let (now, detection) = (cx.now, cx.params.sources.ffmpeg.detection);
+        let stored = stored_profile(cx.health.book(), &attempt.source);
+        let (inventory, detection) = attempt.terms(opening, attempt.deadline - now, detection, &stored);
+        let timeout = attempt.stream_deadline(now) - now;
+        if let Some(address) = own::own_address_in(&cx.params.own, &attempt.address) {
+            return self.stream_failed(cx, attempt, SourceError::own_server(address));
+        }
+        let (via, defaults) = (self.via.clone(), cx.params.sources.direct.clone());
+        let (headers, cookies) = (attempt.source.headers.clone(), attempt.cookies.clone());
+        let direct = direct::Params { startup_timeout: timeout, via, headers, cookies, ..defaults };
+        self.runs += 1;
+        let run = self.runs;
+        let io = match opening {
+            Opening::Direct => match Client::new(&attempt.address, direct, now) {
+                Ok(client) => {
+                    Io::Direct { client: Box::new(client), socket: None, is_busy: false, spare: None }
+                }
+                Err(error) => return self.stream_failed(cx, attempt, error),
+            },
+            Opening::Ffmpeg(remux) => match self.start_ffmpeg(cx, run, &attempt, remux, detection) {
+                Ok(ticket) => Io::Child { ticket, pipe: None, is_busy: false, has_ended: false },
+                Err(error) => return self.stream_failed(cx, attempt, error),
+            },
+        };
+        let pace = cx.params.sources.pace;
+        let ingest = match (opening, cx.params.sources.mode) {
+            (Opening::Direct, Mode::Auto | Mode::Direct) => {
+                Ingest::new(Some(Sniffer::default()), attempt.source.program, pace)
+            }
+            (Opening::Direct, Mode::FfmpegCopy | Mode::FfmpegTranscode) => {
+                Ingest::new(Some(Sniffer::for_lists()), None, pace)
+            }
+            // ffmpeg has chosen the programme, and numbers it anew.
+            (Opening::Ffmpeg(_), _) => Ingest::new(None, None, pace),
+        };
+        let limits = startup::Params { timeout, inventory, ..cx.params.sources.startup };
+        let startup = Startup::new(limits, now);
+        self.slot = Slot::Run(Box::new(SourceRun::new(run, attempt, opening, io, ingest, startup)));
+        self.drive_start(cx)
+    }
+
+    fn start_ffmpeg<D: CoreDriver>(
+        &self,
+        cx: &mut Cx<D>,
+        run: u32,
+        attempt: &Attempt,
+        remux: Remux,
+        detection: Detection,
+    ) -> Result<Ticket, SourceError> {
+        let params = &cx.params.sources.ffmpeg;
+        let Attempt { source, address, sound, .. } = attempt;
+        // Radio that was there before has its cover again.
+        let is_radio = component_hint(&stored_profile(cx.health.book(), source)) == ComponentState::AudioOnly;
+        let wish = ffmpeg::Run {
+            remux,
+            detection,
+            timestamp_offset: Duration::ZERO,
+            sound: *sound,
+            listed: attempt.look.takes_what_is_listed() || is_radio,
+            program: source.program,
+            via: self.via.clone(),
+            headers: source.headers.clone(),
+            cookies: attempt.cookies.clone(),
+        };
+        let arguments = ffmpeg::arguments(address, &wish, params, &cx.params.sources.capabilities)?;
+        let arguments = arguments.into_iter().map(std::ffi::OsString::from).collect();
+        cx.start_child(self.owner, run, source, self.listing.id.0, arguments)
+            .ok_or_else(|| SourceError::spawn("too many requests are waiting for control"))
+    }
+
+    /// The source is not wanted any more. True when there was a run, whose bytes may be in the ring.
+    pub(crate) fn stop<D: CoreDriver>(&mut self, cx: &mut Cx<D>) -> bool {
+        let Slot::Run(run) = std::mem::replace(&mut self.slot, Slot::Idle) else { return false };
+        let source = &run.attempt().source;
+        let provider = ProviderScope::of(&source.url, source.id.0);
+        let was_read = run.ingest().bytes() > 0;
+        let handle = match run.into_io() {
+            Io::Direct { socket, .. } => socket,
+            Io::Child { ticket, pipe, .. } => {
+                cx.stop_child(ticket);
+                pipe
+            }
+        };
+        if let Some(handle) = handle {
+            cx.driver.close(handle, Hangup::Finish);
+            // What was refused was not counted.
+            if was_read {
+                cx.providers.gave_up(cx.now, &provider);
+            }
+        }
+        true
+    }
+
+    /// Does what a source that is being started needs next, as far as that goes without waiting.
+    pub(crate) fn drive_start<D: CoreDriver>(&mut self, cx: &mut Cx<D>) -> Option<Happened> {
+        loop {
+            if self.run().is_none_or(|run| run.selected_at().is_some() || run.is_waiting()) {
+                return None;
+            }
+            match self.step(cx) {
+                Step::Wait => return None,
+                Step::Again => {}
+                Step::Happened(happened) => return Some(happened),
+                Step::Take => {
+                    if let Some(happened) = self.stage_body(cx) {
+                        return Some(happened);
+                    }
+                }
+                Step::Fill(inlet) => {
+                    let memory = self.run_mut()?.staging_mut()?.room();
+                    if self.fill(cx, inlet, Lent::Heap(memory)).is_err() {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+
+    /// One step of a run that can be asked for something. What concerns its bytes is left to the caller.
+    pub(crate) fn step<D: CoreDriver>(&mut self, cx: &mut Cx<D>) -> Step {
+        let owner = self.owner;
+        let Some(run) = self.run_mut() else { return Step::Wait };
+        let number = run.number();
+        let token = |step| Token::Source { owner, run: number, step };
+        let (client, socket, is_busy, spare) = match run.io_mut() {
+            Io::Child { pipe: Some(pipe), .. } => return Step::Fill(Inlet::Pipe(*pipe)),
+            Io::Child { pipe: None, .. } => return Step::Wait,
+            Io::Direct { client, socket, is_busy, spare } => (client, socket, is_busy, spare),
+        };
+        let (operation, step) = match client.want() {
+            Want::Resolve { host, port } => {
+                let host = host.to_owned();
+                let request = |core, ticket| ControlRequest::Resolve { core, ticket, host, port };
+                if cx.ask(Question::Host(owner, number), request).is_some() {
+                    *is_busy = true;
+                    return Step::Wait;
+                }
+                client.resolved(cx.now, Err("too many names are being looked up".to_owned()));
+                return Step::Again;
+            }
+            Want::Connect(address) => {
+                if own::is_own(&cx.params.own, address) {
+                    client.refuse(SourceError::own_server(address));
+                    return Step::Again;
+                }
+                if let Some(old) = socket.take() {
+                    cx.driver.close(old, Hangup::Finish);
+                }
+                match cx.driver.open_socket(&address) {
+                    Ok(handle) => {
+                        *socket = Some(handle);
+                        (Operation::Connect { socket: handle, address }, SourceStep::Connect)
+                    }
+                    Err(errno) => {
+                        client.connected(cx.now, Err(errno));
+                        return Step::Again;
+                    }
+                }
+            }
+            Want::Send => {
+                let bytes = HeapBytes::from_vec(client.outgoing().to_vec());
+                let socket = socket.expect("the client sends on a connection");
+                (Operation::Send { socket, from: Lent::Heap(bytes) }, SourceStep::Send)
+            }
+            Want::ReceivePrivate => {
+                let bytes = spare.take().unwrap_or_else(|| HeapBytes::zeroed(direct::RECEIVE_BYTES_MAX));
+                let socket = socket.expect("the client receives on a connection");
+                (Operation::Receive { socket, into: Lent::Heap(bytes) }, SourceStep::ReceivePrivate)
+            }
+            Want::TakeBody => return Step::Take,
+            Want::ReceiveBody => {
+                return Step::Fill(Inlet::Socket(socket.expect("the client receives on a connection")));
+            }
+            Want::Reconnect => {
+                if let Some(old) = socket.take() {
+                    cx.driver.close(old, Hangup::Finish);
+                }
+                client.disconnected(cx.now);
+                return Step::Again;
+            }
+            Want::Finished => return self.output_ended(cx).map_or(Step::Wait, Step::Happened),
+            Want::Failed => {
+                let error = client.failure().cloned().expect("a failed client says why");
+                return self.failed(cx, error).map_or(Step::Wait, Step::Happened);
+            }
+        };
+        match cx.driver.push(operation, token(step)) {
+            Ok(_) => *is_busy = true,
+            Err(_full) => client.lost(Errno::NOBUFS),
+        }
+        Step::Again
+    }
+
+    /// Has memory filled with what comes next. When there is no room for an operation the memory comes back.
+    pub(crate) fn fill<D: CoreDriver>(
+        &mut self,
+        cx: &mut Cx<D>,
+        inlet: Inlet,
+        into: Lent,
+    ) -> Result<(), Option<WriteSpan>> {
+        let owner = self.owner;
+        let Some(run) = self.run_mut() else { return Err(span_of(inlet.operation(into))) };
+        let token = Token::Source { owner, run: run.number(), step: SourceStep::Fill };
+        match cx.driver.push(inlet.operation(into), token) {
+            Ok(_) => {
+                run.set_busy(true);
+                Ok(())
+            }
+            Err(refused) => {
+                cx.counters.queue_full += 1;
+                // Tried again next turn.
+                cx.block(owner);
+                Err(span_of(refused.0))
+            }
+        }
+    }
+
+    /// Takes body bytes that the client holds, while the stream is staged.
+    fn stage_body<D: CoreDriver>(&mut self, cx: &mut Cx<D>) -> Option<Happened> {
+        let run = self.run_mut()?;
+        let mut room = run.staging_mut()?.room();
+        let taken = run.take_body(room.as_mut_slice());
+        self.staged(cx, room, taken)
+    }
+
+    /// Bytes of a stream that is not shown yet have come.
+    fn staged<D: CoreDriver>(&mut self, cx: &mut Cx<D>, memory: HeapBytes, count: usize) -> Option<Happened> {
+        self.note_read(cx.now, count);
+        let run = self.run_mut()?;
+        let staging = run.staging_mut()?;
+        staging.push(&memory.as_slice()[..count]);
+        staging.keep(memory);
+        run.look_at_staged(cx.now, count);
+        if let Some(error) = run.take_unsuitable() {
+            return self.failed(cx, error);
+        }
+        let verdict = run.observe_start(cx.now);
+        self.on_verdict(cx, verdict)
+    }
+
+    /// An operation of a source has ended. What follows is up to the owner, who drives it on.
+    pub(crate) fn on_completion<D: CoreDriver>(
+        &mut self,
+        cx: &mut Cx<D>,
+        number: u32,
+        step: SourceStep,
+        event: Event<Lent, D::Descriptor>,
+    ) -> Completed {
+        let Event::Done { result, memory } = event else {
+            unreachable!("a source's operations end in one piece")
+        };
+        let Some(run) = self.numbered(number) else {
+            return match memory {
+                Some(Lent::Span(span)) => Completed::Stale(span),
+                Some(Lent::Heap(_) | Lent::Lease(_)) | None => Completed::Here(None),
+            };
+        };
+        run.set_busy(false);
+        match (step, memory) {
+            (SourceStep::Fill, Some(Lent::Span(span))) => Completed::Filled(span, result),
+            (SourceStep::Fill, Some(Lent::Heap(bytes))) => {
+                Completed::Here(self.filled_staged(cx, bytes, result))
+            }
+            (SourceStep::Connect | SourceStep::Send | SourceStep::ReceivePrivate, memory) => {
+                run.on_private_step(cx.now, step, result, memory);
+                Completed::Here(None)
+            }
+            (SourceStep::Fill, memory) => unreachable!("the ring is filled by spans, not by {memory:?}"),
+        }
+    }
+
+    fn filled_staged<D: CoreDriver>(
+        &mut self,
+        cx: &mut Cx<D>,
+        mut memory: HeapBytes,
+        result: Result<u32, Errno>,
+    ) -> Option<Happened> {
+        let run = self.run_mut()?;
+        let count = result.map_or(0, |count| count as usize);
+        match run.came(&mut memory.as_mut_slice()[..count], result) {
+            Came::Bytes(count) => self.staged(cx, memory, count),
+            Came::Nothing => None,
+            Came::End => self.output_ended(cx),
+        }
+    }
+
+    /// The answer to the question where the host is.
+    pub(crate) fn on_resolved<D: CoreDriver>(
+        &mut self,
+        cx: &Cx<D>,
+        number: u32,
+        result: Result<Vec<SocketAddr>, String>,
+    ) {
+        let Some(run) = self.numbered(number) else { return };
+        if let Io::Direct { client, is_busy, .. } = run.io_mut() {
+            *is_busy = false;
+            client.resolved(cx.now, result);
+        }
+    }
+
+    /// A child has been started for a run, or not.
+    pub(crate) fn on_child_started<D: CoreDriver>(
+        &mut self,
+        cx: &mut Cx<D>,
+        number: u32,
+        result: Result<D::Descriptor, String>,
+    ) -> Option<Happened> {
+        // If nobody wants it any more its pipe closes here, and its end has been asked for.
+        let run = self.numbered(number)?;
+        let pipe = match result {
+            Ok(pipe) => pipe,
+            Err(reason) => return self.failed(cx, SourceError::spawn(reason)),
+        };
+        let Ok(handle) = cx.driver.adopt(pipe) else {
+            return self.failed(cx, SourceError::spawn("no file descriptor is left"));
+        };
+        match run.io_mut() {
+            Io::Child { pipe, .. } => *pipe = Some(handle),
+            Io::Direct { .. } => cx.driver.close(handle, Hangup::Finish),
+        }
+        None
+    }
+
+    /// The child of a run that is being started has ended. Of a selected one the end of the pipe is the end.
+    pub(crate) fn on_child_ended<D: CoreDriver>(
+        &mut self,
+        cx: &mut Cx<D>,
+        number: u32,
+        exit: ChildExit,
+        stderr_tail: &str,
+    ) -> Option<Happened> {
+        let run = self.numbered(number).filter(|run| run.selected_at().is_none())?;
+        if let Io::Child { has_ended: false, .. } = run.io_mut() {
+            // The rest of its pipe comes first.
+            run.keep_child_end(exit, stderr_tail);
+            return None;
+        }
+        let verdict = run.child_verdict(exit, stderr_tail);
+        self.on_verdict(cx, verdict)
+    }
+
+    /// True when this run is the selected one.
+    pub(crate) fn is_selected(&self, number: u32) -> bool {
+        self.run().is_some_and(|run| run.number() == number && run.selected_at().is_some())
+    }
+
+    /// Does what is due. The owner drives it on.
+    pub(crate) fn expire<D: CoreDriver>(&mut self, cx: &mut Cx<D>) -> Option<Happened> {
+        let now = cx.now;
+        let run = self.run_mut()?;
+        if let Some(startup) = run.startup_mut()
+            && startup.next_deadline().is_some_and(|deadline| deadline <= now)
+        {
+            let verdict = startup.expire(now);
+            return self.on_verdict(cx, verdict);
+        }
+        run.watch().and_then(|watch| Watch::expire(watch, now)).map(Happened::Stalled)
+    }
+
+    /// The client's time may be up: whatever was in flight for it no longer matters. True when it is.
+    pub(crate) fn expire_client<D: CoreDriver>(&mut self, cx: &mut Cx<D>) -> bool {
+        let (now, next) = (cx.now, self.runs + 1);
+        let Some(run) = self.run_mut() else { return false };
+        let Io::Direct { client, socket, is_busy, .. } = run.io_mut() else { return false };
+        if client.next_deadline().is_none_or(|deadline| deadline > now) {
+            return false;
+        }
+        client.expire(now);
+        if matches!(client.want(), Want::Failed | Want::Finished) {
+            *is_busy = false;
+        } else if *is_busy && matches!(client.want(), Want::Connect(_)) {
+            *is_busy = false;
+            if let Some(old) = socket.take() {
+                cx.driver.close(old, Hangup::Finish);
+            }
+            // The next address: the old attempt's completion is an earlier run's from now on.
+            run.renumber(next);
+            self.runs = next;
+        }
+        true
+    }
+
+    /// The source has ended by itself.
+    pub(crate) fn output_ended<D: CoreDriver>(&mut self, cx: &mut Cx<D>) -> Option<Happened> {
+        let run = self.run_mut()?;
+        if run.selected_at().is_some() {
+            run.ingest_mut().has_ended();
+            return Some(Happened::Ended);
+        }
+        let child_end = run.take_child_end();
+        let verdict = match (run.io_mut(), child_end) {
+            // Why it ended is known when it has been reaped; its end is certain and soon.
+            (Io::Child { has_ended, ticket, .. }, None) => {
+                *has_ended = true;
+                let ticket = *ticket;
+                cx.stop_child(ticket);
+                return None;
+            }
+            (Io::Child { has_ended, .. }, Some((exit, stderr_tail))) => {
+                *has_ended = true;
+                run.child_verdict(exit, &stderr_tail)
+            }
+            (Io::Direct { .. }, _) => run.end_verdict(),
+        };
+        self.on_verdict(cx, verdict)
+    }
+
+    /// What the startup machine has decided.
+    fn on_verdict<D: CoreDriver>(&mut self, cx: &mut Cx<D>, verdict: Verdict) -> Option<Happened> {
+        match verdict {
+            Verdict::KeepGoing => None,
+            Verdict::Ready { from, .. } => Some(Happened::Ready { from }),
+            Verdict::Failed(error) => self.failed(cx, error),
+        }
+    }
+
+    /// The source cannot go on as it is.
+    pub(crate) fn failed<D: CoreDriver>(&mut self, cx: &mut Cx<D>, error: SourceError) -> Option<Happened> {
+        let run = self.run_mut()?;
+        if run.selected_at().is_some() {
+            return Some(Happened::Broken(error));
+        }
+        let (mut attempt, opening) = (run.attempt().clone(), run.opening());
+        if let Io::Direct { client, .. } = run.io_mut() {
+            attempt.cookies = client.cookies().clone();
+        }
+        let text = run.ingest_mut().take_list();
+        if let (Io::Direct { client, .. }, Some(text)) = (run.io_mut(), text)
+            && (error.kind() == Kind::NotTransportStream(Body::List) || is_called_list(&attempt, client))
+            && let Some(next) = attempt.clone().of_list(list::entries(&text, client.url()), cx.now)
+        {
+            self.stop(cx);
+            self.log_followed(&next);
+            return self.open_planned(cx, next);
+        }
+        if let Kind::NotTransportStream(Body::Sound(sound)) = error.kind() {
+            attempt.sound = Some(sound);
+        }
+        if let Some(other) = mode::plan_after(cx.params.sources.mode, opening, &error) {
+            self.stop(cx);
+            return self.open(cx, attempt, other);
+        }
+        let inventory = self.run()?.ingest().inspector().inventory();
+        let is_sound = inventory.video_streams == 0 && inventory.audio_streams > 0;
+        let (left, detection) = (attempt.deadline - cx.now, cx.params.sources.ffmpeg.detection);
+        if let Some(look) = attempt.longer_look(opening, left, detection, &error, is_sound) {
+            let line = self.about().line("shared session source is looked at longer");
+            log::info!("{}", line.field("source_id", attempt.source.id.0).field("reason", error.reason()));
+            self.stop(cx);
+            attempt.look = look;
+            return self.open(cx, attempt, opening);
+        }
+        self.stream_failed(cx, attempt, error)
+    }
+}
+
+fn span_of(operation: Operation<Lent>) -> Option<WriteSpan> {
+    match operation {
+        Operation::Receive { into: Lent::Span(span), .. }
+        | Operation::Read { into: Lent::Span(span), .. } => Some(span),
+        Operation::Receive { .. }
+        | Operation::Read { .. }
+        | Operation::Accept { .. }
+        | Operation::AwaitHangup { .. }
+        | Operation::Send { .. }
+        | Operation::SendZeroCopy { .. }
+        | Operation::Connect { .. } => None,
+    }
+}
