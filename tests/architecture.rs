@@ -170,26 +170,10 @@ fn state_is_private_to_its_owner() {
     assert!(others.is_empty(), "these own their state, and nobody else may change it: {others:#?}");
 }
 
-/// Types whose methods still stand in files of others. Each is to go; none may come.
-const FOREIGN_IMPLS_LEFT: &[&str] = &[
-    "src/session/cycle.rs: impl Machine",
-    "src/session/drive.rs: impl Machine",
-    "src/splice/packets.rs: impl Splice",
-    "src/splice/programme.rs: impl Splice",
-    "src/splice/timing.rs: impl Splice",
-    "src/store/channels.rs: impl Database",
-    "src/store/health.rs: impl Database",
-    "src/store/items.rs: impl Database",
-    "src/store/settings.rs: impl Database",
-    "src/store/sources.rs: impl Database",
-    "src/uring/table.rs: impl OpKey",
-];
-
 #[test]
 fn methods_stand_with_their_type() {
     let foreign = House::new(&sources()).foreign_impls();
-    let new: Vec<_> = foreign.iter().filter(|found| !FOREIGN_IMPLS_LEFT.contains(&found.as_str())).collect();
-    assert!(new.is_empty(), "methods outside their type's file and its child modules: {new:#?}");
+    assert!(foreign.is_empty(), "methods outside their type's file and its child modules: {foreign:#?}");
 }
 
 /// Files that import one another still, by the first of each circle. Each is to go; none may come.

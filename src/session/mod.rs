@@ -19,8 +19,6 @@
 mod actions;
 mod budget;
 mod choose;
-mod cycle;
-mod drive;
 mod events;
 pub mod history;
 mod life;

@@ -17,6 +17,10 @@ use crate::splice::tracks::{Tracks, Wanted};
 use crate::ts::psi::Programme;
 use crate::ts::{ContinuityCounter, ContinuityTable, Pcr, Pid, discontinuity_packet};
 
+mod packets;
+mod programme;
+mod timing;
+
 /// A clock further behind the first units of its run than this, in ticks of 27 MHz, is not theirs.
 const CLOCK_BEHIND_TICKS_MAX: i64 = 10 * 27_000_000;
 

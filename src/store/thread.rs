@@ -10,8 +10,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::database::Database;
 use super::error::{CloseError, StoreBusy, StoreError};
-use super::open::Database;
 use crate::base::limits::STORE_JOBS_MAX;
 
 /// The way to the store's thread. Copies lead to the same thread.

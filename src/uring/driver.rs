@@ -26,6 +26,18 @@ pub struct OpKey {
     pub(super) generation: u32,
 }
 
+impl OpKey {
+    pub(super) const fn to_user_data(self) -> u64 {
+        ((self.generation as u64) << 32) | self.index as u64
+    }
+
+    pub(super) fn from_user_data(user_data: u64) -> Self {
+        let index = u32::try_from(user_data & u64::from(u32::MAX)).expect("32 bits");
+        let generation = u32::try_from(user_data >> 32).expect("32 bits");
+        Self { index, generation }
+    }
+}
+
 /// What the kernel is to do.
 #[derive(Debug)]
 pub enum Operation<M> {

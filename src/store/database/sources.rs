@@ -2,11 +2,11 @@
 
 use rusqlite::{Connection, params};
 
-use super::error::ChannelError;
-use super::open::Database;
-use super::records::SourceRecord;
-use super::rows::touch;
+use super::Database;
 use crate::base::WallTime;
+use crate::store::error::ChannelError;
+use crate::store::records::SourceRecord;
+use crate::store::rows::touch;
 
 const JOINED: &str =
     "channel_sources LEFT JOIN playlist_items ON playlist_items.item_key = channel_sources.item_key";
@@ -107,7 +107,7 @@ impl Database {
 }
 
 /// Refuses the number that no programme has.
-pub(super) fn check_program(program: Option<u16>) -> Result<(), ChannelError> {
+pub(in crate::store) fn check_program(program: Option<u16>) -> Result<(), ChannelError> {
     match program {
         Some(0) => Err(ChannelError::no_program_number("0")),
         None | Some(_) => Ok(()),
@@ -115,7 +115,7 @@ pub(super) fn check_program(program: Option<u16>) -> Result<(), ChannelError> {
 }
 
 /// Adds a source behind those the channel has, and gives its id.
-pub(super) fn insert(
+pub(in crate::store) fn insert(
     connection: &Connection,
     channel_id: i64,
     item_key: &str,
@@ -129,14 +129,20 @@ pub(super) fn insert(
 }
 
 /// The sources of one channel, the preferred one first.
-pub(super) fn of_channel(connection: &Connection, channel_id: i64) -> rusqlite::Result<Vec<SourceRecord>> {
+pub(in crate::store) fn of_channel(
+    connection: &Connection,
+    channel_id: i64,
+) -> rusqlite::Result<Vec<SourceRecord>> {
     let columns = SourceRecord::COLUMNS;
     let sql = format!("SELECT {columns} FROM {JOINED} WHERE channel_id = ?1 ORDER BY priority_index");
     connection.prepare_cached(&sql)?.query_map([channel_id], SourceRecord::read)?.collect()
 }
 
 /// The sources of all channels for which a condition holds, each channel's preferred one first.
-pub(super) fn list(connection: &Connection, condition: &'static str) -> rusqlite::Result<Vec<SourceRecord>> {
+pub(in crate::store) fn list(
+    connection: &Connection,
+    condition: &'static str,
+) -> rusqlite::Result<Vec<SourceRecord>> {
     let columns = SourceRecord::COLUMNS;
     let sql = format!("SELECT {columns} FROM {JOINED} WHERE {condition} ORDER BY channel_id, priority_index");
     connection.prepare_cached(&sql)?.query_map([], SourceRecord::read)?.collect()

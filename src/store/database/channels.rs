@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::error::{ChannelError, StoreError};
-use super::open::Database;
-use super::records::{ChannelChange, ChannelRecord, ItemRecord, NewChannel, SourceRecord, signed};
-use super::rows::touch;
+use super::Database;
 use super::sources;
 use crate::base::WallTime;
+use crate::store::error::{ChannelError, StoreError};
+use crate::store::records::{ChannelChange, ChannelRecord, ItemRecord, NewChannel, SourceRecord, signed};
+use crate::store::rows::touch;
 
 /// Characters in a guide number. Clients show it in a narrow column.
 const GUIDE_NUMBER_CHARS_MAX: usize = 16;

@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{OptionalExtension, Transaction, named_params, params};
 
-use super::error::StoreError;
-use super::open::Database;
-use super::records::{ItemRecord, NewItem, signed};
+use super::Database;
 use crate::base::WallTime;
+use crate::store::error::StoreError;
+use crate::store::records::{ItemRecord, NewItem, signed};
 
 /// The most items in one page.
 pub const ITEMS_PAGE_MAX: u32 = 1000;
