@@ -40,7 +40,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "filler", "ts",
         ],
     ),
-    ("config", &[]),
+    ("config", &["source"]),
     ("app", &[]),
 ];
 

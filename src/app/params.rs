@@ -113,6 +113,10 @@ pub(crate) fn engine(
                 startup_timeout: stream.startup_timeout,
                 tls,
             },
+            hls: source::hls::Params {
+                variant_max: stream.hls_variant_max,
+                ..source::hls::Params::default()
+            },
             ffmpeg: ffmpeg_params(settings),
             capabilities: Arc::new(capabilities),
             ffmpeg_path: settings.ffmpeg.path.clone().into_os_string(),

@@ -68,3 +68,14 @@ const _: () = assert!(SENDS_PER_TURN < SUBMISSION_ENTRIES as usize);
 const _: () = assert!(SUBMISSION_ENTRIES <= COMPLETION_ENTRIES);
 const _: () = assert!(REQUEST_HEAD_BYTES_MAX <= SEND_BYTES_MAX);
 const _: () = assert!(SEGMENTED_BYTES <= 45 * 1448 && 45 * 1448 + 1448 > 65_535 - 40);
+
+/// The longest HLS list, unpacked: five hours of segments of two seconds with long addresses.
+pub const HLS_LIST_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Segments of an HLS list.
+pub const HLS_SEGMENTS_MAX: usize = 32 * 1024;
+/// Variants of an HLS master list.
+pub const HLS_VARIANTS_MAX: usize = 128;
+/// Renditions of an HLS master list.
+pub const HLS_RENDITIONS_MAX: usize = 512;
+/// What may stand in front of the first packet of an HLS segment: pictures as large as a poster.
+pub const HLS_JUNK_BYTES_MAX: usize = 512 * 1024;

@@ -91,6 +91,7 @@ fn stream(reader: &mut Reader<'_>) -> Stream {
     Stream {
         mode: reader.word("STREAM_MODE"),
         user_agent: reader.special("USER_AGENT", printable),
+        hls_variant_max: reader.special("HLS_VARIANT_MAX", str::parse),
         connect_timeout: reader.span("UPSTREAM_CONNECT_TIMEOUT"),
         overlimit_cooldown: reader.span_or_off("UPSTREAM_OVERLIMIT_COOLDOWN"),
         startup_timeout: reader.span("STARTUP_TIMEOUT"),

@@ -1,5 +1,6 @@
 //! The settings as the program uses them: plain typed data, grouped by who uses it.
 
+use crate::source::hls::VariantMax;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -63,6 +64,8 @@ pub struct Stream {
     pub mode: StreamMode,
     /// What providers are told this is.
     pub user_agent: String,
+    /// The best variant of HLS that is read.
+    pub hls_variant_max: VariantMax,
     /// For the connection to a source's host.
     pub connect_timeout: Duration,
     /// How long a provider that answered 429 is left alone. `None` is not at all.

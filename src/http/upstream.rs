@@ -71,6 +71,8 @@ pub struct RequestFields<'fields> {
     pub user_agent: &'fields str,
     /// The value of the `Via` header.
     pub via: Option<&'fields str>,
+    /// The value of the `Range` header.
+    pub range: Option<&'fields str>,
     /// What the source's list wants to be sent.
     pub headers: &'fields RequestHeaders,
     /// The value of the `Cookie` header, beside what the headers have of it.
@@ -80,7 +82,7 @@ pub struct RequestFields<'fields> {
 /// The request for `url`.
 #[must_use]
 pub fn request_head(url: &Url, fields: &RequestFields<'_>) -> Vec<u8> {
-    let RequestFields { user_agent, via, headers, cookie } = *fields;
+    let RequestFields { user_agent, via, range, headers, cookie } = *fields;
     let mut head = format!("GET {} HTTP/1.1\r\nHost: {}\r\n", url.target(), url.authority());
     let mut push = |name: &str, value: &str| {
         for part in [name, ": ", value, "\r\n"] {
@@ -97,6 +99,9 @@ pub fn request_head(url: &Url, fields: &RequestFields<'_>) -> Vec<u8> {
     push("Connection", "close");
     if let Some(via) = via {
         push("Via", via);
+    }
+    if let Some(range) = range {
+        push("Range", range);
     }
     if headers.get("Authorization").is_none()
         && let Some(authorization) = url.basic_authorization()
@@ -307,7 +312,8 @@ mod tests {
     fn a_request_names_host_and_agent_and_closes() {
         let url = Url::parse("http://host:8080/live?x=1").unwrap();
         let none = RequestHeaders::NONE;
-        let fields = |user_agent, via| RequestFields { user_agent, via, headers: &none, cookie: None };
+        let fields =
+            |user_agent, via| RequestFields { user_agent, via, range: None, headers: &none, cookie: None };
         assert_eq!(
             String::from_utf8(request_head(&url, &fields("VLC/3\r\nX: y", None))).unwrap(),
             "GET /live?x=1 HTTP/1.1\r\nHost: host:8080\r\nUser-Agent: VLC/3X: y\r\nAccept: */*\r\n\
@@ -333,11 +339,16 @@ mod tests {
         ] {
             headers.set(name, value).unwrap();
         }
-        let fields =
-            RequestFields { user_agent: "tv/1", via: None, headers: &headers, cookie: Some("b=2; c=3") };
+        let fields = RequestFields {
+            user_agent: "tv/1",
+            via: None,
+            range: Some("bytes=5-9"),
+            headers: &headers,
+            cookie: Some("b=2; c=3"),
+        };
         assert_eq!(
             String::from_utf8(request_head(&url, &fields)).unwrap(),
-            "GET / HTTP/1.1\r\nHost: host\r\nConnection: close\r\nUser-Agent: Box/7.1 (TV)\r\n\
+            "GET / HTTP/1.1\r\nHost: host\r\nConnection: close\r\nRange: bytes=5-9\r\nUser-Agent: Box/7.1 (TV)\r\n\
              Referer: http://portal.example/watch\r\nAuthorization: Bearer x\r\naccept: video/*\r\n\
              Cookie: a=1; b=2; c=3\r\n\r\n"
         );

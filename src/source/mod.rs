@@ -4,6 +4,8 @@
 //! * [`direct`]: an HTTP(S) client without a socket.
 //! * [`ffmpeg`]: the argument lists of the child, by what the installed ffmpeg knows.
 //! * [`sniff`]: what a [`body`] is when it is no transport stream.
+//! * [`hls`]: segments instead of a stream.
+//! * [`web`]: a stream or segments, behind one face.
 //! * [`list`]: which streams a list names.
 //! * [`profile`]: what its pictures and sound are like.
 //! * [`pace`]: how far ahead of viewers it is read.
@@ -17,6 +19,7 @@ pub mod cutover;
 pub mod direct;
 pub mod error;
 pub mod ffmpeg;
+pub mod hls;
 pub mod list;
 pub mod mode;
 pub mod pace;
@@ -26,6 +29,7 @@ pub mod sniff;
 pub mod startup;
 pub mod telemetry;
 pub mod watch;
+pub mod web;
 
 pub use error::{Kind, SourceError};
 pub use mode::{Mode, Opening, Remux, plan, plan_after};

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::source::body::Body;
 use crate::source::error::{Kind, SourceError};
 use crate::source::list::is_list_name;
 use crate::source::scheme::Scheme;
@@ -10,7 +11,7 @@ use crate::source::scheme::Scheme;
 /// The setting `STREAM_MODE`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Mode {
-    /// MPEG-TS over HTTP(S) directly, everything else through ffmpeg.
+    /// MPEG-TS over HTTP(S) directly, HLS of it too, everything else through ffmpeg.
     #[default]
     Auto,
     /// Our own HTTP client, no process.
@@ -66,6 +67,8 @@ pub enum Remux {
 pub enum Opening {
     /// [`crate::source::direct::Client`].
     Direct,
+    /// [`crate::source::hls::Upstream`].
+    Hls,
     /// A child with [`crate::source::ffmpeg::arguments`].
     Ffmpeg(Remux),
 }
@@ -75,7 +78,7 @@ impl Opening {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Direct => Mode::Direct.name(),
+            Self::Direct | Self::Hls => Mode::Direct.name(),
             Self::Ffmpeg(Remux::Copy) => Mode::FfmpegCopy.name(),
             Self::Ffmpeg(Remux::Transcode) => Mode::FfmpegTranscode.name(),
         }
@@ -100,6 +103,7 @@ pub fn plan(mode: Mode, url: &str) -> Result<Opening, SourceError> {
             Ok(Opening::Direct)
         }
         // A playlist is known by its name before anything is asked for: providers count connections.
+        Mode::Auto | Mode::Direct if scheme.is_http() && is_hls(url) => Ok(Opening::Hls),
         Mode::Auto if scheme.is_http() && !is_playlist(url) => Ok(Opening::Direct),
         Mode::Auto | Mode::FfmpegCopy => Ok(Opening::Ffmpeg(Remux::Copy)),
         Mode::FfmpegTranscode => Ok(Opening::Ffmpeg(Remux::Transcode)),
@@ -115,6 +119,18 @@ pub fn plan(mode: Mode, url: &str) -> Result<Opening, SourceError> {
 #[must_use]
 pub fn plan_after(mode: Mode, opening: Opening, failure: &SourceError) -> Option<Opening> {
     match (mode, opening, failure.kind()) {
+        (Mode::Auto | Mode::Direct, Opening::Direct, Kind::NotTransportStream(Body::Hls)) => {
+            Some(Opening::Hls)
+        }
+        // What has the name of a playlist and is a stream, or a list of stations.
+        (
+            Mode::Auto | Mode::Direct,
+            Opening::Hls,
+            Kind::NotTransportStream(Body::TransportStream | Body::List),
+        ) => Some(Opening::Direct),
+        (Mode::Auto, Opening::Hls, Kind::NotTransportStream(body)) if body.may_be_media() => {
+            Some(Opening::Ffmpeg(Remux::Copy))
+        }
         // A page or an error in JSON is no media for ffmpeg either, and asking again costs a connection.
         (Mode::Auto, Opening::Direct, Kind::NotTransportStream(body)) if body.may_be_media() => {
             Some(Opening::Ffmpeg(Remux::Copy))
@@ -128,7 +144,7 @@ pub fn plan_after(mode: Mode, opening: Opening, failure: &SourceError) -> Option
         }
         (
             Mode::Auto | Mode::Direct | Mode::FfmpegCopy | Mode::FfmpegTranscode,
-            Opening::Direct | Opening::Ffmpeg(_),
+            Opening::Direct | Opening::Hls | Opening::Ffmpeg(_),
             _any_other_failure,
         ) => None,
     }
@@ -146,6 +162,11 @@ pub fn may_be_quick(remux: Remux, url: &str) -> bool {
     remux == Remux::Copy && is_stream
 }
 
+/// True when the path's ending names an HLS playlist.
+fn is_hls(url: &str) -> bool {
+    url.split(['?', '#']).next().is_some_and(|path| path.to_ascii_lowercase().ends_with(".m3u8"))
+}
+
 /// True when the path's ending names an HLS or DASH playlist.
 pub(super) fn is_playlist(url: &str) -> bool {
     let path = url.split(['?', '#']).next().unwrap_or("").to_ascii_lowercase();
@@ -155,7 +176,6 @@ pub(super) fn is_playlist(url: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::body::Body;
 
     #[test]
     fn modes_have_the_names_of_the_settings() {
@@ -179,7 +199,8 @@ mod tests {
         for (mode, url, expected) in [
             (Mode::Auto, "http://h/1.ts", Some(direct)),
             (Mode::Auto, "HTTPS://h/1", Some(direct)),
-            (Mode::Auto, "http://h/live/index.M3U8?token=1", Some(copy)),
+            (Mode::Auto, "http://h/live/index.M3U8?token=1", Some(Opening::Hls)),
+            (Mode::FfmpegCopy, "http://h/live/index.m3u8", Some(copy)),
             (Mode::Auto, "http://h/live/manifest.mpd", Some(copy)),
             (Mode::Auto, "http://h/live?file=a.m3u8", Some(direct)),
             (Mode::Auto, "http://h/radio.m3u", Some(direct)),
@@ -188,7 +209,7 @@ mod tests {
             (Mode::Auto, "udp://@239.0.0.1:1234", Some(copy)),
             (Mode::Auto, "test://pattern", Some(copy)),
             (Mode::Auto, "/srv/x.ts", Some(copy)),
-            (Mode::Direct, "http://h/index.m3u8", Some(direct)),
+            (Mode::Direct, "http://h/index.m3u8", Some(Opening::Hls)),
             (Mode::Direct, "udp://@239.0.0.1:1234", None),
             (Mode::Direct, "test://pattern", None),
             (Mode::FfmpegCopy, "http://h/1.ts", Some(copy)),
@@ -209,7 +230,12 @@ mod tests {
         let body = |body| SourceError::new(Kind::NotTransportStream(body), "x");
         let copy = Some(Opening::Ffmpeg(Remux::Copy));
         for (mode, opening, failure, expected) in [
-            (Mode::Auto, Opening::Direct, body(Body::Hls), copy),
+            (Mode::Auto, Opening::Direct, body(Body::Hls), Some(Opening::Hls)),
+            (Mode::Auto, Opening::Hls, body(Body::Hls), copy),
+            (Mode::Auto, Opening::Hls, body(Body::TransportStream), Some(Opening::Direct)),
+            (Mode::Auto, Opening::Hls, body(Body::List), Some(Opening::Direct)),
+            (Mode::Auto, Opening::Hls, body(Body::Html), None),
+            (Mode::Direct, Opening::Hls, body(Body::Hls), None),
             (Mode::Auto, Opening::Direct, body(Body::Unknown), copy),
             (Mode::Auto, Opening::Direct, body(Body::Html), None),
             (Mode::Auto, Opening::Direct, body(Body::List), None),
@@ -223,7 +249,8 @@ mod tests {
             (Mode::Auto, Opening::Direct, body(Body::Json), None),
             (Mode::Auto, Opening::Direct, SourceError::status(404, "", None), None),
             (Mode::Auto, Opening::Ffmpeg(Remux::Copy), body(Body::Hls), None),
-            (Mode::Direct, Opening::Direct, body(Body::Hls), None),
+            (Mode::Direct, Opening::Direct, body(Body::Hls), Some(Opening::Hls)),
+            (Mode::Direct, Opening::Direct, body(Body::Dash), None),
         ] {
             assert_eq!(plan_after(mode, opening, &failure), expected, "{mode} {opening:?} {failure}");
         }
@@ -247,6 +274,7 @@ mod tests {
     fn an_openings_name_is_a_mode() {
         for (opening, name) in [
             (Opening::Direct, "direct"),
+            (Opening::Hls, "direct"),
             (Opening::Ffmpeg(Remux::Copy), "ffmpeg-copy"),
             (Opening::Ffmpeg(Remux::Transcode), "ffmpeg-transcode"),
         ] {

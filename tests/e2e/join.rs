@@ -160,7 +160,7 @@ fn a_playlist_of_segments_is_played_whether_its_name_says_so_or_not() {
         let file = folder.path().join("recording.ts");
         fs::write(&file, without_torn_end(&recording)).unwrap();
         assert_decodes(&file);
-        // What the name does not say, tunerd finds out by asking, and ffmpeg asks again.
+        // What the name does not say, tunerd finds out by asking, and asks again for the list.
         assert_eq!(upstream.requests(asked.0).len(), asked.1, "{path}");
     }
 }

@@ -14,7 +14,7 @@ pub(super) const SOURCES: Group = Group {
             flag: "stream-mode",
             default: "auto",
             kind: Kind::Choice(StreamMode::CHOICES),
-            help: "How a source is opened; auto reads MPEG-TS over HTTP directly and leaves the rest to ffmpeg-copy.",
+            help: "How a source is opened; auto reads MPEG-TS and HLS over HTTP directly and leaves the rest to ffmpeg-copy.",
         },
         Setting {
             env: "USER_AGENT",
@@ -22,6 +22,13 @@ pub(super) const SOURCES: Group = Group {
             default: concat!("tunerd/", env!("CARGO_PKG_VERSION")),
             kind: Kind::Special("up to 256 printable ASCII characters"),
             help: "What providers are told this is; some answer only to what they know.",
+        },
+        Setting {
+            env: "HLS_VARIANT_MAX",
+            flag: "hls-variant-max",
+            default: "",
+            kind: Kind::Special("a height, as 720 or 720p, or a bandwidth, as 2500k or 5M"),
+            help: "The best variant of an HLS playlist that is read; nothing is the best there is.",
         },
         Setting {
             env: "UPSTREAM_CONNECT_TIMEOUT",

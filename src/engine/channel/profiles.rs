@@ -61,7 +61,7 @@ impl Channel {
     /// A source is selected: ffprobe is asked about it in a while, if that turns out to be needed.
     pub(super) fn schedule_probe(&mut self, now: Instant) {
         let Some(run) = self.upstream.run() else { return };
-        if run.opening() == Opening::Direct {
+        if !matches!(run.opening(), Opening::Ffmpeg(_)) {
             return;
         }
         let is_known = self.history.current().is_some_and(|window| {

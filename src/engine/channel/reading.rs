@@ -123,17 +123,21 @@ impl Channel {
                 let happened = self.upstream.drive_start(cx)?;
                 return Some(self.on_happened(cx, happened));
             }
-            if run.rests_until().is_some_and(|until| until > cx.now) {
+            if run.rests_until().is_some_and(|until| until > cx.now) && run.is_streaming() {
                 return None;
             }
             run.rest(None);
             if run.is_moving() && !self.move_staged(cx, readers) {
                 return None;
             }
-            if self.upstream.run()?.is_waiting() || self.is_paused(cx) {
+            if self.upstream.run()?.is_waiting() {
                 return None;
             }
-            match self.upstream.step(cx) {
+            let may_read = !self.is_paused(cx);
+            if !may_read && self.upstream.run()?.is_streaming() {
+                return None;
+            }
+            match self.upstream.step(cx, may_read) {
                 Step::Wait => return None,
                 Step::Again => {}
                 Step::Happened(happened) => return Some(self.on_happened(cx, happened)),
@@ -181,7 +185,7 @@ impl Channel {
         let before = self.feed.ring().pending_bytes();
         self.feed.ring_mut().received(span, room);
         let offset = usize::try_from(before).expect("less than the ring");
-        let taken = self.upstream.run_mut()?.take_body(&mut self.feed.ring_mut().pending()[offset..]);
+        let taken = self.upstream.run_mut()?.take_body(cx.now, &mut self.feed.ring_mut().pending()[offset..]);
         self.ingest(cx, readers, offset, taken)
     }
 
@@ -231,7 +235,7 @@ impl Channel {
         }
         let is_steady = count > 0 && count < READ_BYTES_MAX / 2;
         run.rest(is_steady.then(|| cx.now + rest));
-        match run.came(&mut ring.pending()[offset..], result) {
+        match run.came(cx.now, &mut ring.pending()[offset..], result) {
             Came::Bytes(count) => self.ingest(cx, readers, offset, count),
             Came::Nothing => None,
             Came::End => {

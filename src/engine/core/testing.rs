@@ -77,6 +77,7 @@ pub(crate) fn params() -> Params {
                 startup_timeout: second,
                 tls: source::direct::tls_config(&[]).unwrap(),
             },
+            hls: crate::source::hls::Params::default(),
             ffmpeg: source::ffmpeg::Params::default(),
             capabilities: Arc::new(source::ffmpeg::Capabilities::parse("", "")),
             ffmpeg_path: OsString::new(),

@@ -57,6 +57,8 @@ pub struct Sources {
     pub mode: source::Mode,
     /// The built-in HTTP client.
     pub direct: source::direct::Params,
+    /// Which variant of HLS is read, and how long one is waited for.
+    pub hls: source::hls::Params,
     /// ffmpeg's arguments.
     pub ffmpeg: source::ffmpeg::Params,
     /// What the installed ffmpeg can do.

@@ -6,10 +6,10 @@ use crate::base::{ChildExit, Errno, HeapBytes, Instant};
 use crate::engine::port::ids::Ticket;
 use crate::ring::Lent;
 use crate::session;
-use crate::source::direct::{Client, Want};
 use crate::source::error::SourceError;
 use crate::source::startup::{Startup, Verdict};
 use crate::source::watch::{self, Progress, Watch};
+use crate::source::web::Web;
 use crate::source::{Opening, Remux};
 use crate::uring::Handle;
 
@@ -67,7 +67,7 @@ struct Shown {
 /// How bytes are had.
 pub(super) enum Io {
     /// From a socket of this core.
-    Direct { client: Box<Client>, socket: Option<Handle>, is_busy: bool, spare: Option<HeapBytes> },
+    Direct { web: Web, socket: Option<Handle>, is_busy: bool, spare: Option<HeapBytes> },
     /// From a child's standard output.
     Child { ticket: Ticket, pipe: Option<Handle>, is_busy: bool, has_ended: bool },
 }
@@ -204,17 +204,22 @@ impl SourceRun {
     /// What it does next is read.
     pub(crate) fn wants_bytes(&self) -> bool {
         match &self.io {
-            Io::Direct { client, .. } => {
-                client.is_streaming()
-                    && matches!(client.want(), Want::TakeBody | Want::ReceiveBody | Want::ReceivePrivate)
-            }
+            Io::Direct { web, .. } => web.wants_bytes(),
+            Io::Child { .. } => true,
+        }
+    }
+
+    /// What is read next is the stream: lists and keys are read however far ahead of viewers it is.
+    pub(crate) fn is_streaming(&self) -> bool {
+        match &self.io {
+            Io::Direct { web, .. } => web.is_streaming(),
             Io::Child { .. } => true,
         }
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let client = match &self.io {
-            Io::Direct { client, .. } => client.next_deadline(),
+            Io::Direct { web, .. } => web.next_deadline(),
             Io::Child { .. } => None,
         };
         let (of_phase, rest) = match &self.phase {
@@ -289,25 +294,25 @@ impl SourceRun {
     }
 
     /// Copies body bytes that the client holds (behind the head, or decrypted).
-    pub(crate) fn take_body(&mut self, into: &mut [u8]) -> usize {
+    pub(crate) fn take_body(&mut self, now: Instant, into: &mut [u8]) -> usize {
         match &mut self.io {
-            Io::Direct { client, .. } => client.take_body(into),
+            Io::Direct { web, .. } => web.take_body(now, into),
             Io::Child { .. } => 0,
         }
     }
 
     /// What `result` has brought of the stream: `bytes` are what was received, of which framing is taken out in place.
-    pub(crate) fn came(&mut self, bytes: &mut [u8], result: Result<u32, Errno>) -> Came {
+    pub(crate) fn came(&mut self, now: Instant, bytes: &mut [u8], result: Result<u32, Errno>) -> Came {
         match (&mut self.io, result) {
-            (Io::Direct { client, .. }, Ok(0)) => {
-                client.closed();
+            (Io::Direct { web, .. }, Ok(0)) => {
+                web.closed();
                 Came::Nothing
             }
-            (Io::Direct { client, .. }, Err(errno)) => {
-                client.lost(errno);
+            (Io::Direct { web, .. }, Err(errno)) => {
+                web.lost(errno);
                 Came::Nothing
             }
-            (Io::Direct { client, .. }, Ok(_)) => Came::Bytes(client.body_in_place(bytes).kept),
+            (Io::Direct { web, .. }, Ok(_)) => Came::Bytes(web.body_in_place(now, bytes)),
             (Io::Child { .. }, Ok(0) | Err(_)) => Came::End,
             (Io::Child { .. }, Ok(_)) => Came::Bytes(bytes.len()),
         }
@@ -321,7 +326,9 @@ impl SourceRun {
         result: Result<u32, Errno>,
         memory: Option<Lent>,
     ) {
-        let Io::Direct { client, spare, .. } = &mut self.io else { return };
+        let Io::Direct { web, spare, .. } = &mut self.io else { return };
+        // Without one the request was given up while this was on its way.
+        let Some(client) = web.client_mut() else { return };
         match (step, result, memory) {
             (SourceStep::Connect, result, _) => client.connected(now, result.map(drop)),
             (_, Err(errno), _) => client.lost(errno),

@@ -25,7 +25,8 @@ use crate::source::sniff::Sniffer;
 use crate::source::startup::{self, Startup, Verdict};
 use crate::source::telemetry::component_hint;
 use crate::source::watch::{Stall, Watch};
-use crate::source::{Mode, Opening, Remux, list, mode};
+use crate::source::web::Web;
+use crate::source::{Mode, Opening, Remux, hls, list, mode};
 use crate::ts::ComponentState;
 use crate::uring::{Event, Handle, Hangup, Operation};
 
@@ -113,8 +114,8 @@ pub(crate) enum Completed {
 }
 
 /// Whether a text of addresses without any mark of its own is a list by its name or type.
-fn is_called_list(attempt: &Attempt, client: &Client) -> bool {
-    list::is_list_name(&attempt.address) || client.content_type().is_some_and(list::is_list_type)
+fn is_called_list(attempt: &Attempt, web: &Web) -> bool {
+    list::is_list_name(&attempt.address) || web.content_type().is_some_and(list::is_list_type)
 }
 
 impl Upstream {
@@ -283,12 +284,21 @@ impl Upstream {
         self.runs += 1;
         let run = self.runs;
         let io = match opening {
-            Opening::Direct => match Client::new(&attempt.address, direct, now) {
-                Ok(client) => {
-                    Io::Direct { client: Box::new(client), socket: None, is_busy: false, spare: None }
+            Opening::Direct | Opening::Hls => {
+                let web = if opening == Opening::Hls {
+                    // Channels that wait for the same provider do not come back to it all at once.
+                    let seed = now.as_nanos() ^ attempt.source.id.0.unsigned_abs();
+                    let upstream =
+                        hls::Upstream::new(&attempt.address, cx.params.sources.hls, direct, seed, now);
+                    upstream.map(|upstream| Web::Hls(Box::new(upstream)))
+                } else {
+                    Client::new(&attempt.address, direct, now).map(|client| Web::Stream(Box::new(client)))
+                };
+                match web {
+                    Ok(web) => Io::Direct { web, socket: None, is_busy: false, spare: None },
+                    Err(error) => return self.stream_failed(cx, attempt, error),
                 }
-                Err(error) => return self.stream_failed(cx, attempt, error),
-            },
+            }
             Opening::Ffmpeg(remux) => match self.start_ffmpeg(cx, run, &attempt, remux, detection) {
                 Ok(ticket) => Io::Child { ticket, pipe: None, is_busy: false, has_ended: false },
                 Err(error) => return self.stream_failed(cx, attempt, error),
@@ -302,6 +312,8 @@ impl Upstream {
             (Opening::Direct, Mode::FfmpegCopy | Mode::FfmpegTranscode) => {
                 Ingest::new(Some(Sniffer::for_lists()), None, pace)
             }
+            // Whatever comes of segments begins with a packet.
+            (Opening::Hls, _) => Ingest::new(None, attempt.source.program, pace),
             // ffmpeg has chosen the programme, and numbers it anew.
             (Opening::Ffmpeg(_), _) => Ingest::new(None, None, pace),
         };
@@ -369,7 +381,7 @@ impl Upstream {
             if self.run().is_none_or(|run| run.selected_at().is_some() || run.is_waiting()) {
                 return None;
             }
-            match self.step(cx) {
+            match self.step(cx, true) {
                 Step::Wait => return None,
                 Step::Again => {}
                 Step::Happened(happened) => return Some(happened),
@@ -388,18 +400,19 @@ impl Upstream {
         }
     }
 
-    /// One step of a run that can be asked for something. What concerns its bytes is left to the caller.
-    pub(crate) fn step<D: CoreDriver>(&mut self, cx: &mut Cx<D>) -> Step {
+    /// One step of a run that can be asked for something. What concerns its bytes is left to the caller, who says whether more of
+    /// them are wanted now.
+    pub(crate) fn step<D: CoreDriver>(&mut self, cx: &mut Cx<D>, may_read: bool) -> Step {
         let owner = self.owner;
         let Some(run) = self.run_mut() else { return Step::Wait };
         let number = run.number();
         let token = |step| Token::Source { owner, run: number, step };
-        let (client, socket, is_busy, spare) = match run.io_mut() {
+        let (web, socket, is_busy, spare) = match run.io_mut() {
             Io::Child { pipe: Some(pipe), .. } => return Step::Fill(Inlet::Pipe(*pipe)),
             Io::Child { pipe: None, .. } => return Step::Wait,
-            Io::Direct { client, socket, is_busy, spare } => (client, socket, is_busy, spare),
+            Io::Direct { web, socket, is_busy, spare } => (web, socket, is_busy, spare),
         };
-        let (operation, step) = match client.want() {
+        let (operation, step) = match web.want(cx.now, may_read) {
             Want::Resolve { host, port } => {
                 let host = host.to_owned();
                 let request = |core, ticket| ControlRequest::Resolve { core, ticket, host, port };
@@ -407,12 +420,12 @@ impl Upstream {
                     *is_busy = true;
                     return Step::Wait;
                 }
-                client.resolved(cx.now, Err("too many names are being looked up".to_owned()));
+                web.resolved(cx.now, Err("too many names are being looked up".to_owned()));
                 return Step::Again;
             }
             Want::Connect(address) => {
                 if own::is_own(&cx.params.own, address) {
-                    client.refuse(SourceError::own_server(address));
+                    web.refuse(SourceError::own_server(address));
                     return Step::Again;
                 }
                 if let Some(old) = socket.take() {
@@ -424,12 +437,13 @@ impl Upstream {
                         (Operation::Connect { socket: handle, address }, SourceStep::Connect)
                     }
                     Err(errno) => {
-                        client.connected(cx.now, Err(errno));
+                        web.connected(cx.now, Err(errno));
                         return Step::Again;
                     }
                 }
             }
             Want::Send => {
+                let client = web.client_mut().expect("a request is on its way");
                 let bytes = HeapBytes::from_vec(client.outgoing().to_vec());
                 let socket = socket.expect("the client sends on a connection");
                 (Operation::Send { socket, from: Lent::Heap(bytes) }, SourceStep::Send)
@@ -447,18 +461,19 @@ impl Upstream {
                 if let Some(old) = socket.take() {
                     cx.driver.close(old, Hangup::Finish);
                 }
-                client.disconnected(cx.now);
+                web.disconnected(cx.now);
                 return Step::Again;
             }
+            Want::Wait => return Step::Wait,
             Want::Finished => return self.output_ended(cx).map_or(Step::Wait, Step::Happened),
             Want::Failed => {
-                let error = client.failure().cloned().expect("a failed client says why");
+                let error = web.failure().expect("what has failed says why");
                 return self.failed(cx, error).map_or(Step::Wait, Step::Happened);
             }
         };
         match cx.driver.push(operation, token(step)) {
             Ok(_) => *is_busy = true,
-            Err(_full) => client.lost(Errno::NOBUFS),
+            Err(_full) => web.lost(Errno::NOBUFS),
         }
         Step::Again
     }
@@ -489,9 +504,10 @@ impl Upstream {
 
     /// Takes body bytes that the client holds, while the stream is staged.
     fn stage_body<D: CoreDriver>(&mut self, cx: &mut Cx<D>) -> Option<Happened> {
+        let now = cx.now;
         let run = self.run_mut()?;
         let mut room = run.staging_mut()?.room();
-        let taken = run.take_body(room.as_mut_slice());
+        let taken = run.take_body(now, room.as_mut_slice());
         self.staged(cx, room, taken)
     }
 
@@ -547,9 +563,10 @@ impl Upstream {
         mut memory: HeapBytes,
         result: Result<u32, Errno>,
     ) -> Option<Happened> {
+        let now = cx.now;
         let run = self.run_mut()?;
         let count = result.map_or(0, |count| count as usize);
-        match run.came(&mut memory.as_mut_slice()[..count], result) {
+        match run.came(now, &mut memory.as_mut_slice()[..count], result) {
             Came::Bytes(count) => self.staged(cx, memory, count),
             Came::Nothing => None,
             Came::End => self.output_ended(cx),
@@ -564,9 +581,9 @@ impl Upstream {
         result: Result<Vec<SocketAddr>, String>,
     ) {
         let Some(run) = self.numbered(number) else { return };
-        if let Io::Direct { client, is_busy, .. } = run.io_mut() {
+        if let Io::Direct { web, is_busy, .. } = run.io_mut() {
             *is_busy = false;
-            client.resolved(cx.now, result);
+            web.resolved(cx.now, result);
         }
     }
 
@@ -633,19 +650,20 @@ impl Upstream {
     pub(crate) fn expire_client<D: CoreDriver>(&mut self, cx: &mut Cx<D>) -> bool {
         let (now, next) = (cx.now, self.runs + 1);
         let Some(run) = self.run_mut() else { return false };
-        let Io::Direct { client, socket, is_busy, .. } = run.io_mut() else { return false };
-        if client.next_deadline().is_none_or(|deadline| deadline > now) {
+        let Io::Direct { web, socket, is_busy, .. } = run.io_mut() else { return false };
+        if web.next_deadline().is_none_or(|deadline| deadline > now) {
             return false;
         }
-        client.expire(now);
-        if matches!(client.want(), Want::Failed | Want::Finished) {
+        web.expire(now);
+        let want = web.want(now, false);
+        if matches!(want, Want::Failed | Want::Finished) {
             *is_busy = false;
-        } else if *is_busy && matches!(client.want(), Want::Connect(_)) {
+        } else if *is_busy && matches!(want, Want::Connect(_) | Want::Reconnect) {
             *is_busy = false;
             if let Some(old) = socket.take() {
                 cx.driver.close(old, Hangup::Finish);
             }
-            // The next address: the old attempt's completion is an earlier run's from now on.
+            // The next address, or the next request: the old attempt's completion is an earlier run's from now on.
             run.renumber(next);
             self.runs = next;
         }
@@ -693,13 +711,13 @@ impl Upstream {
             return Some(Happened::Broken(error));
         }
         let (mut attempt, opening) = (run.attempt().clone(), run.opening());
-        if let Io::Direct { client, .. } = run.io_mut() {
-            attempt.cookies = client.cookies().clone();
+        if let Io::Direct { web, .. } = run.io_mut() {
+            attempt.cookies = web.cookies().clone();
         }
         let text = run.ingest_mut().take_list();
-        if let (Io::Direct { client, .. }, Some(text)) = (run.io_mut(), text)
-            && (error.kind() == Kind::NotTransportStream(Body::List) || is_called_list(&attempt, client))
-            && let Some(next) = attempt.clone().of_list(list::entries(&text, client.url()), cx.now)
+        if let (Io::Direct { web, .. }, Some(text)) = (run.io_mut(), text)
+            && (error.kind() == Kind::NotTransportStream(Body::List) || is_called_list(&attempt, web))
+            && let Some(next) = attempt.clone().of_list(list::entries(&text, web.url()), cx.now)
         {
             self.stop(cx);
             self.log_followed(&next);

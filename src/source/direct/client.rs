@@ -10,7 +10,7 @@ use crate::base::{Errno, Instant};
 use crate::http::{CookieJar, ResponseHead, Url};
 use crate::source::direct::exchange::{BodyPart, End, Exchange};
 use crate::source::direct::refusal::Refusal;
-use crate::source::direct::steps::{Params, Want};
+use crate::source::direct::steps::{Params, Part, Want};
 use crate::source::error::{Kind, SourceError};
 
 enum State {
@@ -30,6 +30,9 @@ pub struct Client {
     url: Url,
     /// The host that the source's address names.
     origin: String,
+    part: Part,
+    /// The status of an answer that is a stream.
+    status: Option<u16>,
     /// What the answer calls its body.
     content_type: Option<String>,
     redirects: u32,
@@ -49,9 +52,29 @@ impl Client {
         let deadline = now + params.startup_timeout;
         let origin = url.host().to_owned();
         let state = State::Resolving;
-        let mut client = Self { params, url, origin, content_type: None, redirects: 0, deadline, state };
+        let part = Part::default();
+        let mut client = Self {
+            params,
+            url,
+            origin,
+            part,
+            status: None,
+            content_type: None,
+            redirects: 0,
+            deadline,
+            state,
+        };
         client.resolve(now);
         Ok(client)
+    }
+
+    /// The same for a part of what the source is. Said before anything is done.
+    #[must_use]
+    pub fn with_part(mut self, mut part: Part) -> Self {
+        if let Some(origin) = part.origin.take() {
+            self.origin = origin;
+        }
+        Self { part, ..self }
     }
 
     /// What is to be done next. Ask again after every report.
@@ -86,6 +109,12 @@ impl Client {
     #[must_use]
     pub const fn cookies(&self) -> &CookieJar {
         &self.params.cookies
+    }
+
+    /// The status of the answer, once the upstream has agreed to stream.
+    #[must_use]
+    pub const fn status(&self) -> Option<u16> {
+        self.status
     }
 
     /// What the answer calls its body, as sent.
@@ -157,13 +186,15 @@ impl Client {
         let State::Connecting { address, others, .. } = &mut self.state else { return };
         let (address, others) = (*address, std::mem::take(others));
         match outcome {
-            Ok(()) => match Exchange::new(&self.url, &self.params, self.url.host() == self.origin) {
-                Ok(exchange) => {
-                    let deadline = (now + self.params.header_timeout).min(self.deadline);
-                    self.state = State::Awaiting { exchange: Box::new(exchange), deadline };
+            Ok(()) => {
+                match Exchange::new(&self.url, &self.params, &self.part, self.url.host() == self.origin) {
+                    Ok(exchange) => {
+                        let deadline = (now + self.params.header_timeout).min(self.deadline);
+                        self.state = State::Awaiting { exchange: Box::new(exchange), deadline };
+                    }
+                    Err(failure) => self.fail(failure),
                 }
-                Err(failure) => self.fail(failure),
-            },
+            }
             Err(errno) => {
                 let failure =
                     SourceError::request(Kind::Connection, format!("connect to {address}: {errno}"));
@@ -394,7 +425,7 @@ impl Client {
             self.params.cookies.set(&self.url, field);
         }
         match (head.status, &head.location) {
-            (200..=299, _) if head.content_encoding.is_some() => {
+            (200..=299, _) if head.content_encoding.as_deref().is_some_and(|coding| !self.may_be(coding)) => {
                 let coding: String = head
                     .content_encoding
                     .iter()
@@ -404,7 +435,8 @@ impl Client {
                 let text = format!("upstream sends its body compressed ({coding}), which was not asked for");
                 self.fail(SourceError::new(Kind::Protocol, &text));
             }
-            (200..=299, _) => {
+            (status @ 200..=299, _) => {
+                self.status = Some(status);
                 self.content_type.clone_from(&head.content_type);
                 self.state = State::Streaming { exchange, peer_closed: false };
                 self.settle(Ok(BodyPart::default()));
@@ -416,6 +448,12 @@ impl Client {
                 self.proceed(now);
             }
         }
+    }
+
+    /// True for a coding that whoever reads the body knows.
+    fn may_be(&self, coding: &str) -> bool {
+        self.part.may_be_packed
+            && ["gzip", "x-gzip"].iter().any(|known| known.eq_ignore_ascii_case(coding.trim()))
     }
 
     fn redirect(&mut self, location: &str) {
@@ -936,7 +974,7 @@ mod tests {
                         }
                     }
                     Want::Finished => break,
-                    Want::Resolve { .. } | Want::Connect(_) | Want::Send | Want::Reconnect | Want::Failed => {
+                    Want::Resolve { .. } | Want::Connect(_) | Want::Send | Want::Reconnect | Want::Wait | Want::Failed => {
                         return Err(TestCaseError::fail(format!("{:?} {:?}", client.want(), client.failure())));
                     }
                 }

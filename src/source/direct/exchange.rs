@@ -6,7 +6,7 @@ use crate::http::{
     parse_response, request_head,
 };
 use crate::source::direct::RECEIVE_BYTES_MAX;
-use crate::source::direct::steps::Params;
+use crate::source::direct::steps::{Params, Part};
 use crate::source::direct::tls::Tls;
 use crate::source::error::{Kind, SourceError};
 use std::fmt;
@@ -69,7 +69,7 @@ impl Body {
 
 impl Exchange {
     /// `origin`: the request is to the host that the source's address names.
-    pub(super) fn new(url: &Url, params: &Params, origin: bool) -> Result<Self, SourceError> {
+    pub(super) fn new(url: &Url, params: &Params, part: &Part, origin: bool) -> Result<Self, SourceError> {
         let agent = params.user_agent.trim();
         let elsewhere;
         let headers = if origin {
@@ -82,6 +82,7 @@ impl Exchange {
         let fields = RequestFields {
             user_agent: if agent.is_empty() { OWN_NAME } else { agent },
             via: params.via.as_deref(),
+            range: part.range.as_deref(),
             headers,
             cookie: cookie.as_deref(),
         };

@@ -24,7 +24,7 @@ mod tls;
 
 pub use client::Client;
 pub use exchange::BodyPart;
-pub use steps::{Params, Want};
+pub use steps::{Params, Part, Want};
 pub use tls::tls_config;
 
 /// Size of the buffer the engine receives private bytes into: what a client takes at once.

@@ -29,6 +29,17 @@ pub struct Params {
     pub tls: Arc<ClientConfig>,
 }
 
+/// What one of a source's many requests has of its own.
+#[derive(Clone, Debug, Default)]
+pub struct Part {
+    /// The host that the source's address names, when this address is another: what is meant for that host goes to no other.
+    pub origin: Option<String>,
+    /// The value of the `Range` header. A server may send everything all the same.
+    pub range: Option<String>,
+    /// The body may be compressed by gzip, although that is not asked for.
+    pub may_be_packed: bool,
+}
+
 /// What the client waits for. The engine does it and reports.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Want<'client> {
@@ -51,6 +62,8 @@ pub enum Want<'client> {
     ReceiveBody,
     /// The socket is to be closed; another connection follows: [`super::Client::disconnected`].
     Reconnect,
+    /// Nothing, until the next deadline, or until more of the stream may be read. Only segments are waited for.
+    Wait,
     /// The body is complete.
     Finished,
     /// [`super::Client::failure`] says why.

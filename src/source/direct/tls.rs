@@ -261,7 +261,7 @@ mod tests {
                     streamed.extend_from_slice(&memory[..count]);
                 }
                 Want::Finished | Want::Failed | Want::Reconnect => break,
-                want @ (Want::Resolve { .. } | Want::Connect(_) | Want::ReceiveBody) => {
+                want @ (Want::Resolve { .. } | Want::Connect(_) | Want::ReceiveBody | Want::Wait) => {
                     unreachable!("{want:?}")
                 }
             }

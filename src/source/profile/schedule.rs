@@ -50,7 +50,7 @@ impl Timing {
 pub fn needs_ffprobe(profile: &Profile, opening: Opening, has_free_slot: bool) -> bool {
     let is_radio = profile.video_codec.is_none() && profile.audio_codec.is_some();
     let is_unknown = profile.width == 0 || profile.height == 0;
-    is_unknown && !is_radio && has_free_slot && opening != Opening::Direct
+    is_unknown && !is_radio && has_free_slot && matches!(opening, Opening::Ffmpeg(_))
 }
 
 /// Decides for one session. A probe has a number; answers of others than the last one are void.

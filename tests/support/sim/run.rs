@@ -141,6 +141,7 @@ pub(super) fn params(random: &mut Random, cores: u8, tuners: u16) -> Params {
                 startup_timeout,
                 tls: source::direct::tls_config(&[]).unwrap(),
             },
+            hls: source::hls::Params::default(),
             ffmpeg: source::ffmpeg::Params::default(),
             capabilities: Arc::new(source::ffmpeg::Capabilities::parse("", "")),
             ffmpeg_path: "ffmpeg".into(),

@@ -1,0 +1,5 @@
+//! Runs of the machine against scripted providers, in virtual time.
+
+mod faults;
+mod shapes;
+mod world;
