@@ -31,7 +31,7 @@ use crate::http::StreamError;
 use crate::lineup::Lineup;
 use crate::ring::Lent;
 use crate::session::history::ClosedSessions;
-use crate::uring::{Completion, Driver, Event, Handle, Hangup, Operation};
+use crate::uring::{Completion, Driver, Event, Handle, Operation};
 
 use stations::Stations;
 
@@ -153,7 +153,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     pub fn into_driver(mut self) -> D {
         let listeners = std::mem::take(&mut self.listeners).into_iter().map(|listener| listener.handle);
         for handle in listeners.chain(self.bell.take()) {
-            self.cx.driver.close(handle, Hangup::Finish);
+            self.cx.driver.close(handle, crate::uring::Hangup::Finish);
         }
         self.cx.driver
     }
