@@ -164,21 +164,18 @@ fn holds_test(text: &str, name: &str) -> bool {
     attributes.into_iter().any(|line| line == "#[test]")
 }
 
+fn texts(modules: &[&str]) -> impl Iterator<Item = String> {
+    homes(modules).into_iter().filter_map(|home| fs::read_to_string(home).ok())
+}
+
 fn is_test(path: &str) -> bool {
     let modules: Vec<_> = path.split("::").collect();
     let Some((name, modules)) = modules.split_last() else { return false };
-    let holds = |modules: &[&str], within: &str| {
-        let texts = homes(modules).into_iter().filter_map(|home| fs::read_to_string(home).ok());
-        texts
-            .filter_map(|text| Some(text.split_once(within)?.1.to_owned()))
-            .any(|text| holds_test(&text, name))
+    // The last module may stand in its parent's file.
+    let is_inline = |(inner, outer): (&&str, &[&str])| {
+        texts(outer).any(|text| text.contains(&format!("mod {inner} {{")) && holds_test(&text, name))
     };
-    // A file of tests may have parts.
-    let part = match modules {
-        [file @ .., part] if file.last() == Some(&"tests") => Some((file, format!("\nmod {part} {{\n"))),
-        _ => None,
-    };
-    holds(modules, "") || part.is_some_and(|(file, within)| holds(file, &within))
+    texts(modules).any(|text| holds_test(&text, name)) || modules.split_last().is_some_and(is_inline)
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::{Errno, HeapBytes, Instant};
-use crate::engine::channel::Audience;
+use crate::engine::channel::Watched;
 use crate::engine::connection::{Asked, Connections, Taken};
 use crate::engine::context::cx::Cx;
 use crate::engine::context::post::{ToChannel, Word};
@@ -253,8 +253,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     /// A session is over: it is remembered, its tuner is free from this moment, and its channel may be tuned anew.
     fn on_over(&mut self, at: ChannelRef) {
         let Some((channel, outlet)) = self.stations.get_mut(at) else { return };
-        let audience = Audience { history: outlet.audience(), writes: outlet.writes(), viewers: Vec::new() };
-        if let Some(record) = channel.record(&audience, self.cx.time.lost()) {
+        let watched = Watched { audience: outlet.audience(), writes: outlet.writes(), viewers: Vec::new() };
+        if let Some(record) = channel.record(&watched, self.cx.time.lost()) {
             self.closed.push(record);
         }
         if let Some(tuner) = channel.take_tuner() {
@@ -453,8 +453,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             .iter()
             .map(|(channel, outlet)| {
                 let viewers = outlet.snapshot(channel.feed());
-                let audience = Audience { history: outlet.audience(), writes: outlet.writes(), viewers };
-                channel.snapshot(&self.cx, audience)
+                let watched = Watched { audience: outlet.audience(), writes: outlet.writes(), viewers };
+                channel.snapshot(&self.cx, watched)
             })
             .collect();
         sessions.sort_by_key(|session| session.record.id);

@@ -18,6 +18,9 @@ const HELD_TICKS_MAX: i64 = 2_700_000;
 /// as sound of before and sound of now reach beyond the pictures, or back.
 const JOINT_AHEAD_TICKS_MAX: i64 = 10 * 27_000_000;
 const JOINT_BACK_TICKS_MAX: i64 = 4 * 27_000_000;
+/// A clock further than this from where the time base of the streams would have it is of none of those that are known: sound may have
+/// reached many seconds further than pictures.
+const ELSEWHERE_TICKS_MIN: i64 = 60 * 27_000_000;
 /// What is sent a while before its time is sent about as long before it later, to this.
 const STREAMS_APART_TICKS_MAX: i64 = 13_500_000;
 /// The first sample of a run follows that of its boundary after this.
@@ -205,7 +208,7 @@ impl SessionClock {
         self.bearing = Bearing::Broken;
         // The streams know, unless it is of a time base behind theirs.
         let out = self.written.map(|written| pcr.plus(self.common).since(written.pcr));
-        let is_theirs = out.is_none_or(|ticks| ticks.abs() <= JOINT_AHEAD_TICKS_MAX);
+        let is_theirs = out.is_none_or(|ticks| ticks.abs() <= ELSEWHERE_TICKS_MIN);
         (!self.behind || !is_theirs).then(|| step.saturating_sub(passed))
     }
 

@@ -33,7 +33,7 @@ use crate::filler::slate::Slate;
 use crate::http::Via;
 use crate::lineup;
 use crate::ring::{Ring, WriteSpan};
-use crate::session::history::{Ended, History};
+use crate::session::history::{Ended, SourceTimeline};
 use crate::session::{Action, Failure, Machine, State};
 use crate::source::cutover::CutoverWarning;
 use crate::source::profile::{BitrateMeter, Profile};
@@ -42,7 +42,7 @@ use crate::splice::Splice;
 use filler::FillerRun;
 use probing::StreamProbe;
 
-pub(crate) use record::Audience;
+pub(crate) use record::Watched;
 
 /// One channel while somebody watches it.
 pub(crate) struct Channel {
@@ -78,7 +78,7 @@ pub(crate) struct Channel {
 
     started_at: Instant,
     /// The sources it had.
-    history: History,
+    history: SourceTimeline,
     /// Why those who waited for the first picture were turned away.
     failure: Option<Failure>,
     /// How it ended; viewers may still get the rest of its stream.
@@ -130,7 +130,7 @@ impl Channel {
             has_waiting: false,
             restreamers: Vec::new(),
             started_at: cx.now,
-            history: History::new(cx.params.history),
+            history: SourceTimeline::new(cx.params.history),
             failure: None,
             ended: None,
             error: None,

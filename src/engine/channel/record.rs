@@ -11,7 +11,7 @@ use crate::engine::port::snapshot::{
 use crate::engine::report::events;
 use crate::engine::source::run::SourceRun;
 use crate::session::history::{
-    Ended, History, Outcome, Profile, RESELECT_ALERT_THRESHOLD, SessionRecord, SourceFacts, StartupFacts,
+    Audience, Ended, Outcome, Profile, RESELECT_ALERT_THRESHOLD, SessionRecord, SourceFacts, StartupFacts,
     WriteCounters,
 };
 use crate::session::{Failure, State, Status};
@@ -22,9 +22,9 @@ use crate::source::telemetry::Telemetry;
 use super::Channel;
 
 /// What a session's outlets have to say of its viewers.
-pub(crate) struct Audience<'a> {
+pub(crate) struct Watched<'a> {
     /// Who watches and has watched.
-    pub(crate) history: &'a History,
+    pub(crate) audience: &'a Audience,
     /// What the slow ones cost.
     pub(crate) writes: WriteCounters,
     /// Those who watch now.
@@ -66,17 +66,17 @@ impl Channel {
         let (level, line) = events::session_stopped(self.about(), &ended.outcome, now - self.started_at);
         log::log!(level, "{line}");
         self.ended = Some(ended);
-        self.history.end(now, []);
+        self.history.end(now);
     }
 
     /// The session as it is remembered. A session that never had a tuner was none.
-    pub(crate) fn record(&self, audience: &Audience<'_>, lost: Duration) -> Option<SessionRecord> {
-        self.feed.tuner().is_some().then(|| self.record_now(audience, lost))
+    pub(crate) fn record(&self, watched: &Watched<'_>, lost: Duration) -> Option<SessionRecord> {
+        self.feed.tuner().is_some().then(|| self.record_now(watched, lost))
     }
 
-    fn record_now(&self, audience: &Audience<'_>, lost: Duration) -> SessionRecord {
+    fn record_now(&self, watched: &Watched<'_>, lost: Duration) -> SessionRecord {
         let (sources, sources_truncated) = self.history.sources();
-        let (subscribers, subscribers_truncated) = audience.history.gone();
+        let (subscribers, subscribers_truncated) = watched.audience.gone();
         let (listing, record) = (self.listing(), self.machine.record());
         SessionRecord {
             id: self.id().0,
@@ -87,8 +87,8 @@ impl Channel {
             lost,
             opened_at: self.started_at,
             ended: self.ended.clone(),
-            viewers: audience.history.counts(),
-            writes: audience.writes,
+            viewers: watched.audience.counts(),
+            writes: watched.writes,
             recovery_cycles: u64::from(record.recovery_cycle),
             recovery_reason: record.recovery_reason.clone().unwrap_or_default(),
             selections: self.history.selections().clone(),
@@ -101,10 +101,10 @@ impl Channel {
     }
 
     /// The session as operators see it.
-    pub(crate) fn snapshot<D: CoreDriver>(&self, cx: &Cx<D>, audience: Audience<'_>) -> SessionSnapshot {
+    pub(crate) fn snapshot<D: CoreDriver>(&self, cx: &Cx<D>, watched: Watched<'_>) -> SessionSnapshot {
         let (bytes_read, last_byte_at) = self.upstream.read();
         SessionSnapshot {
-            record: self.record_now(&audience, cx.time.lost()),
+            record: self.record_now(&watched, cx.time.lost()),
             phase: match self.machine.state() {
                 State::AwaitingTuner | State::Starting => SessionPhase::Starting,
                 State::Live | State::Recovering => SessionPhase::Live,
@@ -120,7 +120,7 @@ impl Channel {
             writer_pauses: self.written.pauses,
             recovery: self.recovery_snapshot(cx.now),
             health_persist: self.health_persist(&cx.health),
-            viewers: audience.viewers,
+            viewers: watched.viewers,
         }
     }
 

@@ -80,15 +80,15 @@ fn the_bitrate_is_the_sources_of_the_last_seconds_and_filler_has_no_part_in_it()
     let mut channel = channel(&mut cx);
     channel.bitrate.add(Instant::from_millis(100), 500_000);
     assert!(channel.write(&mut cx, &mut Nobody, &[0x47; 188 * 100]), "there is room");
-    let history = History::new(cx.params.history);
+    let nobody = crate::session::history::Audience::new(cx.params.history);
     for (millis, expected) in [(2000, 2_000_000), (3200, 1_250_000), (5000, 0), (90_000, 0)] {
         cx.now = Instant::from_millis(millis);
-        let audience = Audience {
-            history: &history,
+        let watched = Watched {
+            audience: &nobody,
             writes: crate::session::history::WriteCounters::default(),
             viewers: Vec::new(),
         };
-        assert_eq!(channel.snapshot(&cx, audience).bitrate_bps, expected, "{millis} ms");
+        assert_eq!(channel.snapshot(&cx, watched).bitrate_bps, expected, "{millis} ms");
     }
 }
 

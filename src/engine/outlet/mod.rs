@@ -22,7 +22,7 @@ use crate::engine::port::snapshot::ViewerSnapshot;
 use crate::engine::report::events::Coalesced;
 use crate::http::{StreamError, stream_head};
 use crate::ring::Offset;
-use crate::session::history::{CloseReason, History, Limits, SubscriberWindow, WriteCounters};
+use crate::session::history::{Audience, CloseReason, Limits, SubscriberWindow, WriteCounters};
 use crate::ts;
 use crate::uring::{Handle, Hangup, OpKey, Operation};
 
@@ -37,7 +37,7 @@ pub(crate) struct Outlet {
     /// Those who have been sent everything up to the mark. Some may have left since.
     caught_up: Vec<ViewerKey>,
     /// Who watches and has watched.
-    audience: History,
+    audience: Audience,
     /// What the slow ones cost.
     writes: WriteCounters,
     /// Somebody has left to whom something was promised.
@@ -161,7 +161,7 @@ impl Outlet {
             viewers: Arena::with_limit(CONNECTIONS_PER_CORE_MAX),
             waiting: Vec::new(),
             caught_up: Vec::new(),
-            audience: History::new(limits),
+            audience: Audience::new(limits),
             writes: WriteCounters::default(),
             promises_changed: false,
             has_excused: false,
@@ -175,7 +175,7 @@ impl Outlet {
     }
 
     /// Who watches and has watched.
-    pub(crate) const fn audience(&self) -> &History {
+    pub(crate) const fn audience(&self) -> &Audience {
         &self.audience
     }
 

@@ -3,16 +3,18 @@
 //! What is current (the selected source, those who watch) is kept by whoever runs the session or in one
 //! place; only what is past gathers here, and that is bounded.
 
+mod audience;
 mod closed;
 mod facts;
 mod timeline;
 
+pub use audience::Audience;
 pub use closed::{ClosedSessions, ClosedSnapshot, Merged, merge};
 pub use facts::{
     CloseReason, Ended, Limits, Outcome, Profile, Selections, SessionRecord, SourceFacts, SourceWindow,
     StartupFacts, SubscriberWindow, ViewerCounts, WriteCounters,
 };
-pub use timeline::{History, RESELECT_ALERT_THRESHOLD, Selected};
+pub use timeline::{RESELECT_ALERT_THRESHOLD, Selected, SourceTimeline};
 
 #[cfg(test)]
 mod tests;

@@ -9,8 +9,12 @@ fn at(millis: u64) -> Instant {
     Instant::from_millis(millis)
 }
 
-fn history(sources: usize, subscribers: usize) -> History {
-    History::new(Limits { sessions: 256, sources, subscribers })
+fn timeline(sources: usize) -> SourceTimeline {
+    SourceTimeline::new(Limits { sessions: 256, sources, subscribers: 16 })
+}
+
+fn audience(subscribers: usize) -> Audience {
+    Audience::new(Limits { sessions: 256, sources: 16, subscribers })
 }
 
 fn source(id: i64) -> SourceFacts {
@@ -33,9 +37,14 @@ fn gone(id: u64, reason: CloseReason) -> SubscriberWindow {
     window(id, Some((at(100 + id), reason)))
 }
 
-fn record(id: u64, opened: u64, ended: Option<u64>, history: &History) -> SessionRecord {
+fn record(
+    id: u64,
+    opened: u64,
+    ended: Option<u64>,
+    (history, audience): (&SourceTimeline, &Audience),
+) -> SessionRecord {
     let (sources, sources_truncated) = history.sources();
-    let (subscribers, subscribers_truncated) = history.gone();
+    let (subscribers, subscribers_truncated) = audience.gone();
     SessionRecord {
         id,
         channel: ChannelId(1),
@@ -45,7 +54,7 @@ fn record(id: u64, opened: u64, ended: Option<u64>, history: &History) -> Sessio
         lost: std::time::Duration::ZERO,
         opened_at: at(opened),
         ended: ended.map(|ended| Ended { at: at(ended), outcome: Outcome::Failed("gone".to_owned()) }),
-        viewers: history.counts(),
+        viewers: audience.counts(),
         writes: WriteCounters::default(),
         recovery_cycles: 1,
         recovery_reason: "stall".to_owned(),
@@ -60,14 +69,15 @@ fn record(id: u64, opened: u64, ended: Option<u64>, history: &History) -> Sessio
 
 #[test]
 fn a_session_from_its_first_viewer_to_its_failure_is_one_entry_with_everything_closed() {
-    let mut history = history(256, 256);
-    assert_eq!(history.attach(), 1);
+    let (mut history, mut audience) = (timeline(256), audience(256));
+    assert_eq!(audience.attach(), 1);
     history.select(at(5), source(7), "initial_startup".to_owned());
-    history.detach(gone(1, CloseReason::StreamWriteError));
+    audience.detach(gone(1, CloseReason::StreamWriteError));
     history.select(at(50), source(8), "recovery_cycle_1:stall".to_owned());
-    history.end(at(90), []);
+    history.end(at(90));
+    audience.end(at(90), []);
     let mut closed = ClosedSessions::new(256);
-    closed.push(record(1, 0, Some(90), &history));
+    closed.push(record(1, 0, Some(90), (&history, &audience)));
     let snapshot = closed.snapshot();
     let merged = merge([], [&snapshot]);
     let [entry] = merged.sessions.as_slice() else { panic!("{merged:?}") };
@@ -85,7 +95,7 @@ fn a_session_from_its_first_viewer_to_its_failure_is_one_entry_with_everything_c
 
 #[test]
 fn of_many_selections_the_newest_stay_and_the_current_one_is_open() {
-    let mut history = history(3, 16);
+    let mut history = timeline(3);
     for id in 1..=6 {
         history.select(at(id), source(i64::try_from(id).unwrap()), "initial_startup".to_owned());
     }
@@ -93,7 +103,7 @@ fn of_many_selections_the_newest_stay_and_the_current_one_is_open() {
     let ids: Vec<_> = sources.iter().map(|window| window.source.id.0).collect();
     assert_eq!((ids, truncated), (vec![4, 5, 6], 3));
     assert_eq!(sources[2].deselected_at, None);
-    history.end(at(9), []);
+    history.end(at(9));
     let (sources, truncated) = history.sources();
     assert_eq!((sources.len(), truncated), (3, 3));
     assert!(sources.iter().all(|window| window.deselected_at.is_some()));
@@ -101,31 +111,31 @@ fn of_many_selections_the_newest_stay_and_the_current_one_is_open() {
 
 #[test]
 fn of_many_viewers_those_who_watch_stay() {
-    let mut history = history(16, 4);
-    assert_eq!(history.attach(), 1);
+    let mut audience = audience(4);
+    assert_eq!(audience.attach(), 1);
     for id in 2..=6 {
-        assert_eq!(history.attach(), id);
-        history.detach(gone(id, CloseReason::HttpContextCanceled));
+        assert_eq!(audience.attach(), id);
+        audience.detach(gone(id, CloseReason::HttpContextCanceled));
     }
-    let (left, truncated) = history.gone();
+    let (left, truncated) = audience.gone();
     assert_eq!(left.iter().map(|viewer| viewer.id).collect::<Vec<_>>(), [4, 5, 6]);
     assert_eq!((left.len() + 1, truncated), (4, 2));
-    assert_eq!(history.counts(), ViewerCounts { peak: 2, total: 6, completed: 5 });
+    assert_eq!(audience.counts(), ViewerCounts { peak: 2, total: 6, completed: 5 });
 }
 
 #[test]
 fn more_viewers_than_the_limit_are_remembered_while_they_watch() {
-    let mut history = history(16, 2);
-    (1..=4).for_each(|id| assert_eq!(history.attach(), id));
-    assert_eq!((history.connected(), history.gone().1), (4, 0));
-    history.end(at(50), (1..=4).map(|id| window(id, None)));
-    let (left, truncated) = history.gone();
+    let mut audience = audience(2);
+    (1..=4).for_each(|id| assert_eq!(audience.attach(), id));
+    assert_eq!((audience.connected(), audience.gone().1), (4, 0));
+    audience.end(at(50), (1..=4).map(|id| window(id, None)));
+    let (left, truncated) = audience.gone();
     let kept: Vec<_> = left.iter().map(|viewer| (viewer.id, viewer.left)).collect();
     let closed = Some((at(50), CloseReason::SessionClosed));
     assert_eq!((kept, truncated), (vec![(3, closed), (4, closed)], 2));
-    assert_eq!(history.counts().completed, 4);
-    history.detach(gone(4, CloseReason::HttpContextCanceled));
-    assert_eq!(history.counts().completed, 4, "a viewer who gets the rest of the stream has left with it");
+    assert_eq!(audience.counts().completed, 4);
+    audience.detach(gone(4, CloseReason::HttpContextCanceled));
+    assert_eq!(audience.counts().completed, 4, "a viewer who gets the rest of the stream has left with it");
 }
 
 #[test]
@@ -140,15 +150,15 @@ fn limits_follow_the_settings_within_their_bounds() {
 
 #[test]
 fn a_second_look_finds_the_same_and_a_session_that_goes_on_has_one_entry() {
-    let mut live = history(3, 16);
+    let (mut live, viewers) = (timeline(3), audience(16));
     (1..=5).for_each(|id| {
         live.select(at(1), source(id), "initial_startup".to_owned());
     });
     assert_eq!(live.sources(), live.sources());
     let mut closed = ClosedSessions::new(8);
-    closed.push(record(1, 0, Some(9), &live));
-    closed.push(record(2, 0, Some(9), &live));
-    let going_on = record(2, 0, None, &live);
+    closed.push(record(1, 0, Some(9), (&live, &viewers)));
+    closed.push(record(2, 0, Some(9), (&live, &viewers)));
+    let going_on = record(2, 0, None, (&live, &viewers));
     for _ in 0..2 {
         let snapshot = closed.snapshot();
         let merged = merge([&going_on], [&snapshot]);
@@ -161,9 +171,10 @@ fn a_second_look_finds_the_same_and_a_session_that_goes_on_has_one_entry() {
 #[test]
 fn of_three_ended_sessions_the_newest_two_stay() {
     let mut closed = ClosedSessions::new(2);
-    let none = history(16, 16);
+    let (sources, viewers) = (timeline(16), audience(16));
+    let none = (&sources, &viewers);
     for id in 1..=3 {
-        closed.push(record(id, id, Some(10 + id), &none));
+        closed.push(record(id, id, Some(10 + id), none));
     }
     let snapshot = closed.snapshot();
     let merged = merge([], [&snapshot]);
@@ -173,13 +184,14 @@ fn of_three_ended_sessions_the_newest_two_stay() {
 
 #[test]
 fn sessions_of_all_cores_are_one_list_that_never_counts_backwards() {
-    let none = history(16, 16);
+    let (sources, viewers) = (timeline(16), audience(16));
+    let none = (&sources, &viewers);
     let (mut first, mut second) = (ClosedSessions::new(3), ClosedSessions::new(3));
-    let going_on = [record(90, 90, None, &none), record(91, 90, None, &none)];
+    let going_on = [record(90, 90, None, none), record(91, 90, None, none)];
     let mut before = 0;
     for id in 1..=12 {
         let core = if id % 3 == 0 { &mut second } else { &mut first };
-        core.push(record(id, id, Some(id), &none));
+        core.push(record(id, id, Some(id), none));
         let cores = [first.snapshot(), second.snapshot()];
         for live in 0..=going_on.len() {
             let merged = merge(&going_on[..live], &cores);
@@ -195,20 +207,21 @@ fn sessions_of_all_cores_are_one_list_that_never_counts_backwards() {
 
 #[test]
 fn a_session_that_ended_last_comes_first_of_those_that_began_together() {
-    let none = history(16, 16);
+    let (sources, viewers) = (timeline(16), audience(16));
+    let none = (&sources, &viewers);
     let mut closed = ClosedSessions::new(8);
     for (id, ended) in [(1, 20), (2, 30), (3, 30)] {
-        closed.push(record(id, 5, Some(ended), &none));
+        closed.push(record(id, 5, Some(ended), none));
     }
     let snapshot = closed.snapshot();
-    let going_on = record(4, 5, None, &none);
+    let going_on = record(4, 5, None, none);
     let merged = merge([&going_on], [&snapshot]);
     assert_eq!(merged.sessions.iter().map(|session| session.id).collect::<Vec<_>>(), [3, 2, 1, 4]);
 }
 
 #[test]
 fn the_third_reselection_in_a_row_is_an_alert_once() {
-    let mut history = history(256, 16);
+    let mut history = timeline(256);
     let mut select = |id| {
         let selected = history.select(at(1), source(id), "recovery_cycle_1:source_eof".to_owned());
         (selected.same_source, selected.alert)
@@ -221,9 +234,9 @@ fn the_third_reselection_in_a_row_is_an_alert_once() {
 
 #[test]
 fn what_is_known_of_a_stream_goes_with_its_address() {
-    let mut history = history(256, 16);
+    let mut history = timeline(256);
     let profile = Profile { resolution: (1280, 720), frame_rate: 50.0, ..Profile::default() };
-    let known = |history: &History| history.current().unwrap().source.profile == profile;
+    let known = |history: &SourceTimeline| history.current().unwrap().source.profile == profile;
     history.select(at(1), source(7), "initial_startup".to_owned());
     let shared = Arc::clone(&history.sources().0[0]);
     history.update(|source| source.profile = profile.clone());

@@ -1,13 +1,11 @@
-//! A session's past as it gathers.
+//! A session's sources as they follow each other.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::base::Instant;
 
-use super::facts::{
-    CloseReason, Limits, Profile, Selections, SourceFacts, SourceWindow, SubscriberWindow, ViewerCounts,
-};
+use super::facts::{Limits, Profile, Selections, SourceFacts, SourceWindow};
 
 /// Reselections of one source in a row at which somebody should look.
 pub const RESELECT_ALERT_THRESHOLD: u64 = 3;
@@ -21,69 +19,27 @@ pub struct Selected {
     pub alert: bool,
 }
 
-/// One session's past, and its present source.
+/// One session's sources, the past ones and the present one.
 #[derive(Clone, Debug)]
-pub struct History {
+pub struct SourceTimeline {
     limits: Limits,
-    counts: ViewerCounts,
-    connected: u64,
-    is_over: bool,
     selections: Selections,
     current: Option<Arc<SourceWindow>>,
     /// Deselected ones, oldest first.
     past: VecDeque<Arc<SourceWindow>>,
     sources_truncated: u64,
-    /// Viewers who have gone, by number. Those who watch are known to the engine.
-    gone: BTreeMap<u64, SubscriberWindow>,
-    subscribers_truncated: u64,
 }
 
-impl History {
+impl SourceTimeline {
     /// Of a session that begins.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
-            counts: ViewerCounts::default(),
-            connected: 0,
-            is_over: false,
             selections: Selections::default(),
             current: None,
             past: VecDeque::new(),
             sources_truncated: 0,
-            gone: BTreeMap::new(),
-            subscribers_truncated: 0,
-        }
-    }
-
-    /// A viewer has come. Gives its number.
-    pub fn attach(&mut self) -> u64 {
-        self.counts.total += 1;
-        self.connected += 1;
-        self.counts.peak = self.counts.peak.max(self.connected);
-        self.forget_subscribers();
-        self.counts.total
-    }
-
-    /// A viewer has gone. After the end of the session it has gone already.
-    pub fn detach(&mut self, viewer: SubscriberWindow) {
-        if self.is_over {
-            return;
-        }
-        assert!(viewer.left.is_some(), "who has gone left at some time: {viewer:?}");
-        self.connected = self.connected.checked_sub(1).expect("a viewer leaves once");
-        self.counts.completed += 1;
-        self.gone.insert(viewer.id, viewer);
-        self.forget_subscribers();
-    }
-
-    /// Those who watch have their place whatever the limit is; the oldest of those who have gone give theirs.
-    fn forget_subscribers(&mut self) {
-        let connected = usize::try_from(self.connected).unwrap_or(usize::MAX);
-        while self.gone.len().saturating_add(connected) > self.limits.subscribers
-            && self.gone.pop_first().is_some()
-        {
-            self.subscribers_truncated += 1;
         }
     }
 
@@ -133,33 +89,10 @@ impl History {
         }
     }
 
-    /// The session is over: so are its source and the streams of those who still watch.
-    pub fn end(&mut self, now: Instant, watching: impl IntoIterator<Item = SubscriberWindow>) {
-        for viewer in watching {
-            self.detach(SubscriberWindow { left: Some((now, CloseReason::SessionClosed)), ..viewer });
-        }
+    /// The session is over: so is its source.
+    pub fn end(&mut self, now: Instant) {
         self.deselect(now);
         self.forget_sources();
-        self.is_over = true;
-    }
-
-    /// True once [`History::end`] was called.
-    #[must_use]
-    #[cfg(test)]
-    pub const fn is_over(&self) -> bool {
-        self.is_over
-    }
-
-    /// How many viewers there were.
-    #[must_use]
-    pub const fn counts(&self) -> ViewerCounts {
-        self.counts
-    }
-
-    /// Viewers who watch, or wait for the first picture.
-    #[must_use]
-    pub const fn connected(&self) -> u64 {
-        self.connected
     }
 
     /// How often sources were selected.
@@ -178,12 +111,6 @@ impl History {
     #[must_use]
     pub fn sources(&self) -> (Vec<Arc<SourceWindow>>, u64) {
         (self.past.iter().chain(&self.current).cloned().collect(), self.sources_truncated)
-    }
-
-    /// All remembered viewers who have gone, in the order in which they came, and how many are forgotten.
-    #[must_use]
-    pub fn gone(&self) -> (Vec<SubscriberWindow>, u64) {
-        (self.gone.values().copied().collect(), self.subscribers_truncated)
     }
 
     /// How much is remembered.
