@@ -176,18 +176,10 @@ fn methods_stand_with_their_type() {
     assert!(foreign.is_empty(), "methods outside their type's file and its child modules: {foreign:#?}");
 }
 
-/// Files that import one another still, by the first of each circle. Each is to go; none may come.
-const CIRCLES_LEFT: &[&str] = &["src/filler/slate/demux.rs", "src/session/provider.rs", "src/splice/lead.rs"];
-
 #[test]
 fn no_files_of_a_module_import_one_another() {
     let house = House::new(&sources());
-    let circles: Vec<_> = house
-        .modules()
-        .into_iter()
-        .flat_map(|module| house.circles(module))
-        .filter(|circle| !circle.first().is_some_and(|first| CIRCLES_LEFT.contains(first)))
-        .collect();
+    let circles: Vec<_> = house.modules().into_iter().flat_map(|module| house.circles(module)).collect();
     assert!(circles.is_empty(), "circles of imports: {circles:#?}");
 }
 

@@ -257,9 +257,10 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         if let Some(record) = channel.record(&watched, self.cx.time.lost()) {
             self.closed.push(record);
         }
-        if let Some(tuner) = channel.take_tuner() {
-            self.cx.post.tell_tuners(TunerMessage::Released { tuner });
-        }
+        self.cx.post.tell_tuners(match channel.take_tuner() {
+            Some(tuner) => TunerMessage::Released { tuner },
+            None => TunerMessage::Cancelled { core: self.cx.id, session: channel.id() },
+        });
         self.stations.close(at);
         self.forget_if_over(at);
     }
