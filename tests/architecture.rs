@@ -169,40 +169,16 @@ fn state_is_private_to_its_owner() {
     assert!(others.is_empty(), "these own their state, and nobody else may change it: {others:#?}");
 }
 
-/// Types whose methods still stand in files of others. Each is to go; none may come.
-const FOREIGN_IMPLS_LEFT: &[&str] = &[
-    "src/session/cycle.rs: impl Machine",
-    "src/session/drive.rs: impl Machine",
-    "src/splice/packets.rs: impl Splice",
-    "src/splice/programme.rs: impl Splice",
-    "src/splice/timing.rs: impl Splice",
-    "src/store/channels.rs: impl Database",
-    "src/store/health.rs: impl Database",
-    "src/store/items.rs: impl Database",
-    "src/store/settings.rs: impl Database",
-    "src/store/sources.rs: impl Database",
-    "src/uring/table.rs: impl OpKey",
-];
-
 #[test]
 fn methods_stand_with_their_type() {
     let foreign = House::new(&sources()).foreign_impls();
-    let new: Vec<_> = foreign.iter().filter(|found| !FOREIGN_IMPLS_LEFT.contains(&found.as_str())).collect();
-    assert!(new.is_empty(), "methods outside their type's file and its child modules: {new:#?}");
+    assert!(foreign.is_empty(), "methods outside their type's file and its child modules: {foreign:#?}");
 }
-
-/// Files that import one another still, by the first of each circle. Each is to go; none may come.
-const CIRCLES_LEFT: &[&str] = &["src/filler/slate/demux.rs", "src/session/provider.rs", "src/splice/lead.rs"];
 
 #[test]
 fn no_files_of_a_module_import_one_another() {
     let house = House::new(&sources());
-    let circles: Vec<_> = house
-        .modules()
-        .into_iter()
-        .flat_map(|module| house.circles(module))
-        .filter(|circle| !circle.first().is_some_and(|first| CIRCLES_LEFT.contains(first)))
-        .collect();
+    let circles: Vec<_> = house.modules().into_iter().flat_map(|module| house.circles(module)).collect();
     assert!(circles.is_empty(), "circles of imports: {circles:#?}");
 }
 
@@ -302,6 +278,43 @@ fn files_are_finished() {
             assert!(!text.contains(word), "{path} holds {word}");
         }
     }
+}
+
+/// The names of a table of Cargo.toml.
+fn named_in<'manifest>(manifest: &'manifest str, table: &str) -> Vec<&'manifest str> {
+    let (_, rest) = manifest.split_once(&format!("\n[{table}]\n")).unwrap();
+    let lines = rest.lines().take_while(|line| !line.starts_with('['));
+    lines.filter_map(|line| Some(line.split_once(" = ")?.0)).collect()
+}
+
+/// Whether any of these texts names a crate: in a path, or as a derive's or attribute's.
+fn is_named(texts: &[String], dependency: &str) -> bool {
+    let (path, whole) =
+        (dependency.replace('-', "_") + "::", format!("use {};", dependency.replace('-', "_")));
+    texts.iter().any(|text| {
+        // `::bytes::` is a module of that name.
+        names(text, &whole) || names(&text.replace(&format!("::{path}"), ""), &path)
+    })
+}
+
+#[test]
+fn every_dependency_is_used() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    let of_program: Vec<String> = sources().iter().map(|(_, text)| code(text)).collect();
+    let mut found = Vec::new();
+    for folder in ["tests", "benches"] {
+        rust_files(&root.join(folder), &mut found);
+    }
+    let mut of_tests: Vec<String> =
+        found.iter().map(|path| code(&fs::read_to_string(path).unwrap())).collect();
+    of_tests.extend(of_program.iter().cloned());
+    let unused: Vec<_> = named_in(&manifest, "dependencies")
+        .into_iter()
+        .filter(|name| !is_named(&of_program, name))
+        .chain(named_in(&manifest, "dev-dependencies").into_iter().filter(|name| !is_named(&of_tests, name)))
+        .collect();
+    assert!(unused.is_empty(), "nothing names {unused:?}");
 }
 
 /// What `scripts/house` prints.

@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 use tunerd::base::ChildExit;
+use tunerd::base::limits::PACKET_BYTES;
 use tunerd::source::profile::{Profile, ProfileScanner, StreamProfile, ffprobe};
 use tunerd::source::watch::Progress;
 use tunerd::ts::{Codec, Inspector};
@@ -261,9 +262,12 @@ fn progress_counts_what_the_inspector_saw() {
         inspector.packet(index * 188, packet);
     }
     let counts = inspector.counts();
-    let progress = Progress::of(&inspector, counts.bytes());
+    let progress = Progress::of(&inspector, counts.packets * PACKET_BYTES as u64);
     assert!(progress.has_video && progress.pcr.is_some());
     assert!(counts.null > 0 && counts.video > 0 && counts.audio > 0);
     assert_eq!(progress.payload_packets, counts.video + counts.audio, "neither tables nor null packets");
-    assert_eq!((progress.bytes, progress.video_packets), (counts.bytes(), counts.video));
+    assert_eq!(
+        (progress.bytes, progress.video_packets),
+        (counts.packets * PACKET_BYTES as u64, counts.video)
+    );
 }

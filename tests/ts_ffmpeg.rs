@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
+use tunerd::base::limits::PACKET_BYTES;
 use tunerd::ts::{Aligner, EntryPoint, Inspector, Pcr, write_join, write_skip};
 
 const PICTURES: [&str; 4] = ["-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25"];
@@ -114,7 +115,7 @@ fn check(encoded: &Encoded, video: &str, audio: &str) {
     let counts = inspector.counts();
     assert_eq!((counts.continuity_gaps, counts.duplicates, counts.transport_errors), (0, 0, 0));
     assert_eq!(inspector.psi_errors(), 0);
-    assert_eq!(counts.bytes(), u64::try_from(encoded.bytes.len()).unwrap());
+    assert_eq!(counts.packets * PACKET_BYTES as u64, u64::try_from(encoded.bytes.len()).unwrap());
     // The clock of an entry point is a little before its presentation time.
     for entry in &found {
         let lead = entry.pts.unwrap().since(entry.snapshot.pcr().map(Pcr::to_pts).unwrap());

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use tunerd::config::Loaded;
+use tunerd::config::{Loaded, Word};
 use tunerd::exit::ExitCode;
 use tunerd::source::ffmpeg::Capabilities;
 use tunerd::uring::{Files, Probe};

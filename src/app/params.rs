@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tunerd::base::limits::PACKET_BYTES;
-use tunerd::config::{self, Count, Settings, StderrLogLevel};
+use tunerd::config::{self, Count, Settings, StderrLogLevel, Word};
 use tunerd::engine::{self, Egress, SlowPolicy, Sources, TuneBackoff, ZeroCopy};
 use tunerd::exit::ExitCode;
 use tunerd::health;

@@ -17,6 +17,7 @@ pub struct Key<T> {
 impl<T> Key<T> {
     /// The slot's index. Two live values never share it.
     #[must_use]
+    #[cfg(test)]
     pub const fn index(self) -> u32 {
         self.index
     }
@@ -88,7 +89,7 @@ impl<T> Arena<T> {
             slot.value = Some(value);
             return Ok(Key { index, generation: slot.generation, of: PhantomData });
         }
-        let Ok(index) = u32::try_from(self.slots.len()) else { return Err(value) };
+        let Ok(index) = u32::try_from(self.slots.count()) else { return Err(value) };
         if index >= self.limit {
             return Err(value);
         }
@@ -101,7 +102,7 @@ impl<T> Arena<T> {
         let at = |slots: &Blocks<Slot<T>>, index: u32| slots.get(index as usize).map(|slot| slot.generation);
         let (index, generation) = match self.free.last() {
             Some(&index) => (index, at(&self.slots, index).expect("a free slot exists")),
-            None => (u32::try_from(self.slots.len()).ok().filter(|index| *index < self.limit)?, 0),
+            None => (u32::try_from(self.slots.count()).ok().filter(|index| *index < self.limit)?, 0),
         };
         let value = make(Key { index, generation, of: PhantomData });
         self.insert(value).ok()
@@ -140,7 +141,7 @@ impl<T> Arena<T> {
     /// The number of values.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.slots.len() - self.free.len()
+        self.slots.count() - self.free.len()
     }
 
     /// All values with their keys, in slot order.

@@ -18,14 +18,8 @@ impl<T> Blocks<T> {
 
     /// How many values there are.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.blocks.last().map_or(0, |last| (self.blocks.len() - 1) * BLOCK + last.len())
-    }
-
-    /// True when there are none.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.blocks.is_empty()
     }
 
     /// Adds a value behind all others.
@@ -75,9 +69,9 @@ mod tests {
     #[test]
     fn values_are_found_where_they_were_put_across_blocks() {
         let mut blocks = Blocks::new();
-        assert!(blocks.is_empty() && blocks.get(0).is_none());
+        assert!(blocks.count() == 0 && blocks.get(0).is_none());
         for value in 0..1000 {
-            assert_eq!(blocks.len(), value);
+            assert_eq!(blocks.count(), value);
             blocks.push(value);
         }
         assert!((0..1000).all(|index| blocks.get(index) == Some(&index)));

@@ -17,6 +17,7 @@ impl Instant {
 
     /// An instant a number of milliseconds after the start. For tests and simulations.
     #[must_use]
+    #[cfg(any(test, feature = "sim"))]
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis * 1_000_000)
     }
@@ -35,6 +36,7 @@ impl Instant {
 
     /// Whole milliseconds since the start.
     #[must_use]
+    #[cfg(any(test, feature = "sim"))]
     pub const fn as_millis(self) -> u64 {
         self.0 / 1_000_000
     }

@@ -7,6 +7,7 @@
 /// While the value lives, and even when it is moved, `address()` returns the same address, `len()` bytes from
 /// there stay mapped and are neither moved nor freed, and nobody forms a Rust reference to bytes the kernel
 /// may write.
+#[expect(clippy::len_without_is_empty, reason = "an operation always lends some")]
 pub unsafe trait KernelBytes {
     /// Where the bytes begin.
     fn address(&self) -> *mut u8;
@@ -15,10 +16,6 @@ pub unsafe trait KernelBytes {
     /// The index of the registered buffer the bytes lie in, if any.
     fn registered_buffer(&self) -> Option<u16> {
         None
-    }
-    /// True when there are none.
-    fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 }
 

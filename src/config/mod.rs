@@ -48,5 +48,6 @@ pub use setting::{Group, Kind, Setting};
 pub use settings::*;
 pub use table::GROUPS;
 pub use words::{
-    FfmpegLogLevel, FillerMode, LogLevel, SlowClientPolicy, StallPolicy, StderrLogLevel, StreamMode, ZeroCopy,
+    FfmpegLogLevel, FillerMode, LogLevel, SlowClientPolicy, StallPolicy, StderrLogLevel, StreamMode, Word,
+    ZeroCopy,
 };

@@ -1,9 +1,14 @@
 //! Settings whose value is one of a few words.
 
 /// A setting whose value is one of a few words.
-pub(super) trait Word: Copy + Sized + 'static {
+pub trait Word: Copy + PartialEq + Sized + 'static {
     /// The words, with what each means. The first for a value is its name; others are accepted spellings.
     const WORDS: &'static [(&'static str, Self)];
+
+    /// The word for it.
+    fn as_str(self) -> &'static str {
+        Self::WORDS.iter().find(|(_, value)| *value == self).map_or("", |(word, _)| word)
+    }
 }
 
 /// Reads a word, whatever its case.
@@ -30,12 +35,6 @@ macro_rules! words {
         impl $name {
             /// The words to choose from, without the further spellings.
             pub const CHOICES: &'static [&'static str] = &[$($word),+];
-
-            /// The word as it is typed.
-            #[must_use]
-            pub fn as_str(self) -> &'static str {
-                match self { $( Self::$variant => $word ),+ }
-            }
         }
     };
 }

@@ -31,7 +31,7 @@ use crate::http::StreamError;
 use crate::lineup::Lineup;
 use crate::ring::Lent;
 use crate::session::history::ClosedSessions;
-use crate::uring::{Completion, Driver, Event, Handle, Hangup, Operation};
+use crate::uring::{Completion, Driver, Event, Handle, Operation};
 
 use stations::Stations;
 
@@ -143,15 +143,17 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     }
 
     /// The driver, for tests that look behind the scenes.
+    #[cfg(test)]
     pub const fn driver_mut(&mut self) -> &mut D {
         &mut self.cx.driver
     }
 
     /// Gives the driver back, once drained.
+    #[cfg(any(test, feature = "sim"))]
     pub fn into_driver(mut self) -> D {
         let listeners = std::mem::take(&mut self.listeners).into_iter().map(|listener| listener.handle);
         for handle in listeners.chain(self.bell.take()) {
-            self.cx.driver.close(handle, Hangup::Finish);
+            self.cx.driver.close(handle, crate::uring::Hangup::Finish);
         }
         self.cx.driver
     }
@@ -255,9 +257,10 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         if let Some(record) = channel.record(&watched, self.cx.time.lost()) {
             self.closed.push(record);
         }
-        if let Some(tuner) = channel.take_tuner() {
-            self.cx.post.tell_tuners(TunerMessage::Released { tuner });
-        }
+        self.cx.post.tell_tuners(match channel.take_tuner() {
+            Some(tuner) => TunerMessage::Released { tuner },
+            None => TunerMessage::Cancelled { core: self.cx.id, session: channel.id() },
+        });
         self.stations.close(at);
         self.forget_if_over(at);
     }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use crate::base::Instant;
 use crate::base::limits::PACKET_BYTES;
-use crate::ts::psi::Programme;
 use crate::ts::{NULL_PACKET, Pcr};
 
 use super::guardrail::{Guardrail, Tripped};
@@ -37,17 +36,6 @@ impl Mode {
             Self::SlateAv => "slate_av",
             Self::Psi => "psi",
             Self::Null => "null",
-        }
-    }
-
-    /// The mode of a name, in either spelling and any case.
-    #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
-        match name.trim().to_ascii_lowercase().as_str() {
-            "slate_av" | "slate-av" => Some(Self::SlateAv),
-            "psi" => Some(Self::Psi),
-            "null" => Some(Self::Null),
-            _ => None,
         }
     }
 
@@ -270,6 +258,7 @@ impl Filler {
     }
 
     /// What is being done cannot be gone on with: the next mode begins.
+    #[cfg(any(test, feature = "sim"))]
     pub fn failed(&mut self, now: Instant, reason: &str) {
         if let Some(mode) = self.mode() {
             self.fall_back(now, mode, reason);
@@ -278,6 +267,7 @@ impl Filler {
 
     /// A slate has come. True when it is played from now on, which is only when none could be played at the
     /// start: a picture that is being shown is not exchanged for another in the middle.
+    #[cfg(any(test, feature = "sim"))]
     pub fn slate_came(&mut self, now: Instant, slate: Arc<Slate>) -> bool {
         let may_play = std::mem::take(&mut self.wants_slate) && self.mode().is_some();
         if may_play {
@@ -317,12 +307,14 @@ impl Filler {
     /// The programme of the packets [`Due::Slate`] stands for. Their clock begins at
     /// [`super::slate::FIRST_PCR`], their decoding times at [`super::slate::FIRST_DTS`].
     #[must_use]
-    pub fn programme(&self) -> Option<&Programme> {
+    #[cfg(any(test, feature = "sim"))]
+    pub fn programme(&self) -> Option<&crate::ts::psi::Programme> {
         self.slate().map(|slate| slate.programme())
     }
 
     /// What is kept for the session's next filler.
     #[must_use]
+    #[cfg(any(test, feature = "sim"))]
     pub const fn totals(&self) -> &KeepaliveTotals {
         &self.totals
     }
@@ -439,23 +431,6 @@ mod tests {
             pieces.push((now.as_millis(), due, bytes));
         }
         pieces
-    }
-
-    #[test]
-    fn modes_have_the_names_of_their_setting() {
-        for (name, mode) in [
-            ("null", Some(Mode::Null)),
-            ("psi", Some(Mode::Psi)),
-            ("slate_av", Some(Mode::SlateAv)),
-            (" Slate-AV ", Some(Mode::SlateAv)),
-            ("slate", None),
-            ("", None),
-        ] {
-            assert_eq!(Mode::named(name), mode, "{name:?}");
-        }
-        for mode in [Mode::Null, Mode::Psi, Mode::SlateAv] {
-            assert_eq!(Mode::named(mode.as_str()), Some(mode));
-        }
     }
 
     #[test]

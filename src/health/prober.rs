@@ -171,6 +171,7 @@ impl<C: Copy + Eq, S: Copy + Eq> Prober<C, S> {
 
     /// True when it will never do anything.
     #[must_use]
+    #[cfg(test)]
     pub const fn is_off(&self) -> bool {
         matches!(self.state, State::Off)
     }

@@ -178,12 +178,14 @@ impl Request {
 
     /// The protocol version.
     #[must_use]
+    #[cfg(test)]
     pub const fn version(&self) -> Version {
         self.version
     }
 
     /// Path and query as sent. Begins with `/`, or is `*`.
     #[must_use]
+    #[cfg(test)]
     pub fn target(&self) -> &str {
         &self.target
     }

@@ -41,12 +41,6 @@ impl Response {
         Self::new(status).body("application/json", to_json(value))
     }
 
-    /// Sends the client elsewhere, for this time only.
-    #[must_use]
-    pub fn redirect(location: &str) -> Self {
-        Self::new(302).header("Location", location)
-    }
-
     /// Adds a header. Control characters in the value become spaces, so it cannot begin another line.
     #[must_use]
     pub fn header(mut self, name: &'static str, value: &str) -> Self {
@@ -257,7 +251,7 @@ mod tests {
 
     #[test]
     fn an_answer_without_a_body_says_so_unless_its_status_does() {
-        let (text, _) = answered(&Response::redirect("/ui/"), GET);
+        let (text, _) = answered(&Response::new(302).header("Location", "/ui/"), GET);
         assert_eq!(
             text,
             "HTTP/1.1 302 Found\r\nLocation: /ui/\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n"
@@ -282,7 +276,7 @@ mod tests {
 
     #[test]
     fn a_header_cannot_begin_another_line() {
-        let (text, _) = answered(&Response::redirect("/a\r\nSet-Cookie: x"), GET);
+        let (text, _) = answered(&Response::new(302).header("Location", "/a\r\nSet-Cookie: x"), GET);
         assert!(text.contains("\r\nLocation: /a  Set-Cookie: x\r\n"), "{text}");
     }
 

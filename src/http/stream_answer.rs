@@ -19,21 +19,12 @@ const COMMON_HEADERS: &str = "Server: HDHomeRun/1.0\r\n\
 /// take any byte for the stream's first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum StreamError {
-    /// Streaming was never set up.
-    #[error("streaming is not configured")]
-    NotConfigured,
     /// The path names no channel.
     #[error("guide number required")]
     GuideNumberMissing,
     /// No channel has this guide number.
     #[error("channel not found")]
     ChannelNotFound,
-    /// The channel is switched off.
-    #[error("channel disabled")]
-    ChannelDisabled,
-    /// The lineup could not be read.
-    #[error("channel lookup failed")]
-    ChannelLookupFailed,
     /// The channel failed too often lately to be tried again now.
     #[error("channel tune backoff active")]
     TuneBackoff {
@@ -52,9 +43,6 @@ pub enum StreamError {
     /// The channel has no enabled source.
     #[error("no enabled sources")]
     NoSources,
-    /// The client gave up before the channel was ready.
-    #[error("request canceled")]
-    RequestCanceled,
     /// No source could be started.
     #[error("no sources available")]
     TuneFailed,
@@ -80,11 +68,9 @@ impl StreamError {
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {
-            Self::NotConfigured | Self::ChannelLookupFailed => 500,
             Self::GuideNumberMissing => 400,
-            Self::ChannelNotFound | Self::ChannelDisabled => 404,
+            Self::ChannelNotFound => 404,
             Self::MethodNotAllowed => 405,
-            Self::RequestCanceled => 408,
             Self::RequestLoop => 508,
             Self::TuneBackoff { .. }
             | Self::NoTuners
@@ -102,17 +88,13 @@ impl StreamError {
     #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {
-            Self::NotConfigured => "not_configured",
             Self::GuideNumberMissing => "missing_guide_number",
             Self::ChannelNotFound => "channel_not_found",
-            Self::ChannelDisabled => "channel_disabled",
-            Self::ChannelLookupFailed => "channel_lookup_failed",
             Self::TuneBackoff { .. } => "channel_tune_backoff",
             Self::NoTuners => "no_tuners",
             Self::MaxSubscribers => "max_subscribers",
             Self::ViewerLimit => "viewer_limit",
             Self::NoSources => "no_sources",
-            Self::RequestCanceled => "deadline",
             Self::TuneFailed => "other",
             Self::NoVideo => "no_video",
             Self::SourceLoop => "source_loop",
@@ -126,19 +108,15 @@ impl StreamError {
     #[must_use]
     pub const fn hdhomerun_error(self) -> Option<&'static str> {
         match self {
-            Self::GuideNumberMissing | Self::ChannelNotFound | Self::ChannelDisabled => {
-                Some("801 Unknown Channel")
-            }
-            Self::NotConfigured | Self::ChannelLookupFailed | Self::TuneBackoff { .. } | Self::Draining => {
-                Some("803 System Busy")
-            }
+            Self::GuideNumberMissing | Self::ChannelNotFound => Some("801 Unknown Channel"),
+            Self::TuneBackoff { .. } | Self::Draining => Some("803 System Busy"),
             Self::NoTuners => Some("805 All Tuners In Use"),
             Self::NoSources | Self::TuneFailed | Self::SourceLoop | Self::RequestLoop => {
                 Some("806 Tune Failed")
             }
             Self::NoVideo => Some("807 No Video Data"),
             Self::MaxSubscribers | Self::ViewerLimit => Some("809 Playback Connection Limit"),
-            Self::RequestCanceled | Self::MethodNotAllowed => None,
+            Self::MethodNotAllowed => None,
         }
     }
 
@@ -150,13 +128,9 @@ impl StreamError {
             Self::TuneBackoff { remaining } => remaining,
             Self::NoTuners | Self::MaxSubscribers | Self::ViewerLimit => RETRY_AFTER_BUSY,
             Self::Draining => RETRY_AFTER_DRAINING,
-            Self::NotConfigured
-            | Self::GuideNumberMissing
+            Self::GuideNumberMissing
             | Self::ChannelNotFound
-            | Self::ChannelDisabled
-            | Self::ChannelLookupFailed
             | Self::NoSources
-            | Self::RequestCanceled
             | Self::TuneFailed
             | Self::NoVideo
             | Self::SourceLoop
@@ -237,13 +211,6 @@ mod tests {
         let backoff = |millis| StreamError::TuneBackoff { remaining: Duration::from_millis(millis) };
         for (error, status, number, reason, retry) in [
             (
-                StreamError::NotConfigured,
-                "500 Internal Server Error",
-                Some("803 System Busy"),
-                "not_configured",
-                None,
-            ),
-            (
                 StreamError::GuideNumberMissing,
                 "400 Bad Request",
                 Some("801 Unknown Channel"),
@@ -255,20 +222,6 @@ mod tests {
                 "404 Not Found",
                 Some("801 Unknown Channel"),
                 "channel_not_found",
-                None,
-            ),
-            (
-                StreamError::ChannelDisabled,
-                "404 Not Found",
-                Some("801 Unknown Channel"),
-                "channel_disabled",
-                None,
-            ),
-            (
-                StreamError::ChannelLookupFailed,
-                "500 Internal Server Error",
-                Some("803 System Busy"),
-                "channel_lookup_failed",
                 None,
             ),
             (
@@ -300,7 +253,6 @@ mod tests {
                 Some(5),
             ),
             (StreamError::NoSources, "503 Service Unavailable", Some("806 Tune Failed"), "no_sources", None),
-            (StreamError::RequestCanceled, "408 Request Timeout", None, "deadline", None),
             (StreamError::TuneFailed, "503 Service Unavailable", Some("806 Tune Failed"), "other", None),
             (StreamError::NoVideo, "503 Service Unavailable", Some("807 No Video Data"), "no_video", None),
             (StreamError::Draining, "503 Service Unavailable", Some("803 System Busy"), "draining", Some(10)),

@@ -91,12 +91,14 @@ impl<S> EntryIndex<S> {
 
     /// The oldest entry point.
     #[must_use]
+    #[cfg(test)]
     pub fn oldest(&self) -> Option<&Entry<S>> {
         self.entries.front()
     }
 
     /// How many there are.
     #[must_use]
+    #[cfg(test)]
     pub fn count(&self) -> usize {
         self.entries.len()
     }

@@ -139,6 +139,7 @@ impl Lease {
 
     /// Where the span ends.
     #[must_use]
+    #[cfg(test)]
     pub const fn end(&self) -> u64 {
         self.position + self.bytes as u64
     }

@@ -15,6 +15,9 @@ use super::selected::Selected;
 use super::step::{End, Fault};
 use super::turn::Turn;
 
+mod cycle;
+mod drive;
+
 /// Why sessions were canceled.
 const NO_VIEWERS: &str = "no viewers before the first picture";
 const DRAINING: &str = "the program is being stopped";
@@ -127,6 +130,7 @@ impl Machine {
 
     /// True while viewers are to be given filler.
     #[must_use]
+    #[cfg(test)]
     pub const fn filler_runs(&self) -> bool {
         self.filler_runs
     }

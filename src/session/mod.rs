@@ -19,8 +19,6 @@
 mod actions;
 mod budget;
 mod choose;
-mod cycle;
-mod drive;
 mod events;
 pub mod history;
 mod life;
@@ -30,6 +28,7 @@ mod provider;
 mod record;
 mod release;
 mod retry;
+mod scope;
 mod search;
 mod selected;
 mod step;
@@ -38,9 +37,10 @@ mod turn;
 pub use actions::{Action, Failure, Notice};
 pub use events::{Candidate, Event, Lost, Params, Sources, StallPolicy, TriggerError};
 pub use life::{Machine, State};
-pub use provider::{ProviderCooldowns, ProviderScope};
+pub use provider::ProviderCooldowns;
 pub use record::{Record, Status, Terminal};
 pub use release::{COUNTED_MAX, Release};
+pub use scope::ProviderScope;
 
 #[cfg(test)]
 mod tests;

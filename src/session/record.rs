@@ -22,6 +22,7 @@ pub enum Status {
 impl Status {
     /// Its word in the history.
     #[must_use]
+    #[cfg(test)]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Completed => "completed",

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::base::Instant;
 
-use super::provider::ProviderScope;
+use super::scope::ProviderScope;
 
 /// Providers remembered. When full, the one that was used least lately goes.
 const SCOPES_MAX: usize = 256;

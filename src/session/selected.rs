@@ -6,7 +6,7 @@ use crate::base::Instant;
 use crate::lineup::SourceId;
 
 use super::events::Params;
-use super::provider::ProviderScope;
+use super::scope::ProviderScope;
 
 /// What selections by a recovery begin with.
 pub(super) const RECOVERY_PREFIX: &str = "recovery_cycle_";

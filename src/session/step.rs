@@ -7,7 +7,7 @@ use crate::lineup::SourceId;
 
 use super::events::{Candidate, Params};
 use super::penalty::Penalties;
-use super::provider::ProviderScope;
+use super::scope::ProviderScope;
 
 /// What providers answer an account that has too many connections: panels say 403, 404 or a number of their own.
 const COUNT_STATUSES: &[u16] = &[403, 404, 429, 456, 458, 461, 503, 509];

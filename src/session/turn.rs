@@ -4,7 +4,8 @@ use crate::base::Instant;
 
 use super::actions::{Action, Notice};
 use super::events::{Candidate, Params, Sources};
-use super::provider::{ProviderScope, cooldown_with};
+use super::provider::cooldown_with;
+use super::scope::ProviderScope;
 use super::step::Fault;
 
 /// One call of the machine.

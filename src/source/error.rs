@@ -48,17 +48,6 @@ pub enum Kind {
     Spawn,
 }
 
-/// Whose fault it is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Origin {
-    /// The provider, or the way to it.
-    Upstream,
-    /// The settings or the list of channels.
-    Setup,
-    /// This machine.
-    Host,
-}
-
 /// The status of a request that comes back to a server it has passed.
 const LOOP_DETECTED: u16 = 508;
 
@@ -67,7 +56,6 @@ const LOOP_DETECTED: u16 = 508;
 enum Opened {
     #[default]
     Nothing,
-    Upstream,
     Ffmpeg,
 }
 
@@ -75,7 +63,6 @@ enum Opened {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SourceError {
     kind: Kind,
-    origin: Origin,
     opened: Opened,
     text: Box<str>,
     ffmpeg: Option<Box<str>>,
@@ -86,24 +73,8 @@ impl SourceError {
     /// A failure with the text that says what happened.
     #[must_use]
     pub fn new(kind: Kind, text: &str) -> Self {
-        let origin = match kind {
-            Kind::Unusable | Kind::OwnServer | Kind::UnsupportedMode | Kind::NoProgramme => Origin::Setup,
-            Kind::Spawn => Origin::Host,
-            Kind::Unresolved
-            | Kind::Connection
-            | Kind::Tls
-            | Kind::Protocol
-            | Kind::Redirect
-            | Kind::Status(_)
-            | Kind::NotTransportStream(_)
-            | Kind::Closed
-            | Kind::Timeout
-            | Kind::Inventory
-            | Kind::NoEntryPoint
-            | Kind::Scrambled => Origin::Upstream,
-        };
         let text = redact::text(text.trim()).into();
-        Self { kind, origin, opened: Opened::Nothing, text, ffmpeg: None, retry_after: None }
+        Self { kind, opened: Opened::Nothing, text, ffmpeg: None, retry_after: None }
     }
 
     /// The request to an upstream failed in transport.
@@ -170,12 +141,6 @@ impl SourceError {
         Self::new(Kind::Spawn, &format!("start ffmpeg: {detail}"))
     }
 
-    /// The failure came while a direct upstream was being probed.
-    #[must_use]
-    pub fn opening_upstream(self) -> Self {
-        Self { opened: Opened::Upstream, ..self }
-    }
-
     /// The failure came while ffmpeg was being probed. `exit` and `stderr` tell how it ended, when it ended by
     /// itself: after a timeout we end it, and its words about that explain nothing.
     #[must_use]
@@ -199,12 +164,6 @@ impl SourceError {
     #[must_use]
     pub const fn kind(&self) -> Kind {
         self.kind
-    }
-
-    /// Whose fault it is.
-    #[must_use]
-    pub const fn origin(&self) -> Origin {
-        self.origin
     }
 
     /// How long the upstream asked to be left alone.
@@ -243,43 +202,12 @@ impl SourceError {
     pub fn is_overlimit(&self) -> bool {
         self.status_code() == Some(429)
     }
-
-    /// The word recovery is told: `upstream_<code>` or `source_error`.
-    #[must_use]
-    pub fn recovery_reason(&self) -> String {
-        self.status_code().map_or_else(|| "source_error".to_owned(), |status| format!("upstream_{status}"))
-    }
-
-    /// The status class of a failed start: 500 when the settings are at fault, else 502.
-    #[must_use]
-    pub const fn http_class(&self) -> u16 {
-        match self.kind {
-            Kind::UnsupportedMode => 500,
-            Kind::Unusable
-            | Kind::OwnServer
-            | Kind::Unresolved
-            | Kind::Connection
-            | Kind::Tls
-            | Kind::Protocol
-            | Kind::Redirect
-            | Kind::Status(_)
-            | Kind::NotTransportStream(_)
-            | Kind::Closed
-            | Kind::Timeout
-            | Kind::Inventory
-            | Kind::NoEntryPoint
-            | Kind::Scrambled
-            | Kind::NoProgramme
-            | Kind::Spawn => 502,
-        }
-    }
 }
 
 impl fmt::Display for SourceError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.opened {
             Opened::Nothing => {}
-            Opened::Upstream => formatter.write_str("open upstream stream: ")?,
             Opened::Ffmpeg => formatter.write_str("open ffmpeg stream: ")?,
         }
         formatter.write_str(&self.text)?;
@@ -386,20 +314,13 @@ mod tests {
 
     #[test]
     fn only_429_says_that_too_many_streams_are_open() {
-        for (status, overlimit, word) in [
-            (404, false, "upstream_404"),
-            (429, true, "upstream_429"),
-            (503, false, "upstream_503"),
-            (200, false, "source_error"),
-        ] {
+        for (status, overlimit) in [(404, false), (429, true), (503, false), (200, false)] {
             let error = SourceError::status(status, "", None);
             assert_eq!(error.is_overlimit(), overlimit, "{status}");
-            assert_eq!(error.recovery_reason(), word);
         }
         let told_to_ffmpeg =
             closed().opening_ffmpeg(Some(ChildExit::Code(1)), "HTTP error 429 Too Many Requests");
         assert!(told_to_ffmpeg.is_overlimit());
-        assert_eq!(closed().recovery_reason(), "source_error");
     }
 
     #[test]
@@ -424,7 +345,6 @@ mod tests {
                 timeout().opening_ffmpeg(Some(ChildExit::Signal(9)), "x"),
                 "open ffmpeg stream: startup timeout waiting for source bytes".to_owned(),
             ),
-            (timeout().opening_upstream(), "open upstream stream: startup timeout waiting for source bytes".to_owned()),
             (SourceError::spawn("No such file"), "start ffmpeg: No such file".to_owned()),
         ] {
             assert_eq!(error.to_string(), expected);
@@ -437,18 +357,6 @@ mod tests {
         for (status, kept) in [(429, wish), (503, wish), (404, None), (301, None)] {
             assert_eq!(SourceError::status(status, "", wish).retry_after(), kept, "{status}");
         }
-    }
-
-    #[test]
-    fn an_error_says_whose_fault_it_is() {
-        for (error, origin, class) in [
-            (SourceError::unsupported_mode("x"), Origin::Setup, 500),
-            (SourceError::spawn("x"), Origin::Host, 502),
-            (closed(), Origin::Upstream, 502),
-        ] {
-            assert_eq!((error.origin(), error.http_class()), (origin, class), "{error}");
-        }
-        assert_eq!(SourceError::unsupported_mode("a\"b").to_string(), "unsupported stream mode \"a\\\"b\"");
     }
 
     #[test]

@@ -31,5 +31,5 @@ pub mod telemetry;
 pub mod watch;
 pub mod web;
 
-pub use error::{Kind, Origin, SourceError};
+pub use error::{Kind, SourceError};
 pub use mode::{Mode, Opening, Remux, plan, plan_after};

@@ -111,6 +111,7 @@ impl Telemetry {
 
     /// Whether viewers start with a picture.
     #[must_use]
+    #[cfg(any(test, feature = "sim"))]
     pub const fn random_access_ready(&self) -> bool {
         self.random_access.is_some()
     }

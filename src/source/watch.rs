@@ -160,34 +160,9 @@ pub struct Stall {
     pub since: Instant,
 }
 
-/// How a read pause ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum PauseEnd {
-    /// Bytes came.
-    Recovered,
-    /// The cycle ended.
-    PumpExit,
-    /// The session ended.
-    CtxCancel,
-}
-
-impl PauseEnd {
-    /// The value of the metrics' label `reason`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Recovered => "recovered",
-            Self::PumpExit => "pump_exit",
-            Self::CtxCancel => "ctx_cancel",
-        }
-    }
-}
-
 /// A second or more without a byte, while somebody watched.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ReadPause {
-    /// How it ended.
-    pub end: PauseEnd,
     /// How long it was, from the last byte on.
     pub length: Duration,
 }
@@ -263,7 +238,7 @@ impl Watch {
             return None;
         }
         self.seen = Some(*seen);
-        let read_pause = self.read_pause(now, PauseEnd::Recovered);
+        let read_pause = self.read_pause(now);
         let (last_byte_at, supply, gap_max) = (self.last_byte_at, self.payload.supply, self.flow_gap_max());
         self.flow += (now - last_byte_at).min(gap_max);
         for pulse in [&mut self.payload, &mut self.video, &mut self.audio, &mut self.times] {
@@ -332,16 +307,10 @@ impl Watch {
         self.paused = on;
     }
 
-    /// The cycle, or the session, ends now: the read pause that ends with it.
-    #[must_use]
-    pub fn end(&self, now: Instant, end: PauseEnd) -> Option<ReadPause> {
-        self.read_pause(now, end)
-    }
-
-    fn read_pause(&self, now: Instant, end: PauseEnd) -> Option<ReadPause> {
+    fn read_pause(&self, now: Instant) -> Option<ReadPause> {
         let began = self.resumed_at.map_or(self.last_byte_at, |resumed| resumed.max(self.last_byte_at));
         let length = now - began;
-        (!self.paused && length >= READ_PAUSE_MIN).then_some(ReadPause { end, length })
+        (!self.paused && length >= READ_PAUSE_MIN).then_some(ReadPause { length })
     }
 
     fn flow_gap_max(&self) -> Duration {
@@ -745,16 +714,6 @@ mod tests {
             source.read(now, Read::All);
         }
         assert_eq!(source.read_pauses, [(1999, 1000), (5500, 3000)]);
-        assert_eq!(source.watch.end(at(6499), PauseEnd::PumpExit), None);
-        for end in [PauseEnd::PumpExit, PauseEnd::CtxCancel] {
-            let pause = ReadPause { end, length: Duration::from_secs(1) };
-            assert_eq!(source.watch.end(at(6500), end), Some(pause));
-        }
-        source.watch.pause(true, at(6500));
-        assert_eq!(source.watch.end(at(9000), PauseEnd::CtxCancel), None);
-        source.watch.pause(false, at(9000));
-        let watched = source.watch.end(at(11_000), PauseEnd::PumpExit).unwrap();
-        assert_eq!(watched.length, Duration::from_secs(2), "from when somebody watched");
     }
 
     #[test]
@@ -764,8 +723,6 @@ mod tests {
             [Silence, OnlyNull, VideoSilent, PcrFrozen, Scrambled, AudioSilent].map(StallKind::as_str);
         let words = ["silence", "only_null", "video_silent", "pcr_frozen", "scrambled", "audio_silent"];
         assert_eq!(kinds, words);
-        let ends = [PauseEnd::Recovered, PauseEnd::PumpExit, PauseEnd::CtxCancel].map(PauseEnd::as_str);
-        assert_eq!(ends, ["recovered", "pump_exit", "ctx_cancel"]);
     }
 
     proptest! {

@@ -133,6 +133,7 @@ impl SessionClock {
     }
 
     /// Times the run's clock was found to be another one.
+    #[cfg(any(test, feature = "sim"))]
     pub(super) const fn reanchorings(&self) -> u64 {
         self.reanchorings
     }

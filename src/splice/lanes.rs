@@ -349,6 +349,7 @@ impl Lanes {
     }
 
     /// Time bases that were found inside runs.
+    #[cfg(any(test, feature = "sim"))]
     pub(super) const fn reanchorings(&self) -> u64 {
         self.reanchorings
     }

@@ -1,7 +1,6 @@
 //! What the beginning of a run says of its times.
 
 use crate::base::limits::PACKET_BYTES;
-use crate::splice::stamps::sooner;
 use crate::ts::psi::{Programme, Stream};
 use crate::ts::{
     AdaptationField, Codec, Packet, PacketBytes, Pcr, PesTimes, Piece, Pts, StartCodes, StreamKind,
@@ -229,6 +228,10 @@ impl Order {
         let soonest = first.dts.filter(|_| !self.is_known).map(|dts| dts.plus(after));
         Some(soonest.filter(|soonest| soonest.since(shown) < 0).unwrap_or(shown))
     }
+}
+
+pub(super) fn sooner(a: Pts, b: Pts) -> Pts {
+    if b.since(a) < 0 { b } else { a }
 }
 
 #[cfg(test)]

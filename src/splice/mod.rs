@@ -22,8 +22,6 @@ mod holdback;
 mod lanes;
 mod lead;
 mod outlook;
-mod packets;
-mod programme;
 mod report;
 mod routes;
 mod session;
@@ -32,7 +30,6 @@ mod stamps;
 mod tables;
 #[cfg(test)]
 mod tests;
-mod timing;
 mod tracks;
 
 pub use holdback::{HELD_BYTES_MAX, HELD_BYTES_USUAL, Holdback};

@@ -15,9 +15,11 @@ use crate::splice::stamps::ClockNow;
 use crate::splice::tables::Tables;
 use crate::splice::tracks::{Tracks, Wanted};
 use crate::ts::psi::Programme;
-use crate::ts::{
-    ContinuityCounter, ContinuityTable, NULL_PACKET, PacketBytes, Pcr, Pid, discontinuity_packet,
-};
+use crate::ts::{ContinuityCounter, ContinuityTable, Pcr, Pid, discontinuity_packet};
+
+mod packets;
+mod programme;
+mod timing;
 
 /// A clock further behind the first units of its run than this, in ticks of 27 MHz, is not theirs.
 const CLOCK_BEHIND_TICKS_MAX: i64 = 10 * 27_000_000;
@@ -220,14 +222,9 @@ impl Splice {
         out
     }
 
-    /// A null packet.
-    #[must_use]
-    pub const fn null() -> PacketBytes {
-        NULL_PACKET
-    }
-
     /// The session's clock now: the last one that left, advanced by the time since.
     #[must_use]
+    #[cfg(any(test, feature = "sim"))]
     pub fn clock(&self, now: Instant) -> Option<Pcr> {
         self.clock.at(now)
     }
@@ -240,12 +237,14 @@ impl Splice {
 
     /// The programme as viewers know it.
     #[must_use]
+    #[cfg(any(test, feature = "sim"))]
     pub fn programme(&self) -> Option<Programme> {
         self.tables.programme()
     }
 
     /// What has been counted.
     #[must_use]
+    #[cfg(any(test, feature = "sim"))]
     pub const fn counts(&self) -> SpliceCounts {
         let mut counts = self.counts;
         counts.reanchorings = self.clock.reanchorings() + self.lanes.reanchorings();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::base::Instant;
-use crate::splice::lead::Lead;
+use crate::splice::lead::{Lead, sooner};
 use crate::ts::{Pcr, PesTimes, Pts, StreamKind};
 
 /// Where a run takes over, frames of its sound that come too early are left out, but for so many as this is long: it may be later
@@ -314,10 +314,6 @@ pub(super) fn further(from: i64, offset: i64) -> i64 {
 
 fn larger(a: i64, b: i64) -> i64 {
     a + further(a, b).max(0)
-}
-
-pub(super) fn sooner(a: Pts, b: Pts) -> Pts {
-    if b.since(a) < 0 { b } else { a }
 }
 
 fn later(a: Pts, b: Pts) -> Pts {

@@ -53,6 +53,7 @@ impl Tables {
     }
 
     /// The programme as it leaves.
+    #[cfg(any(test, feature = "sim"))]
     pub(super) fn programme(&self) -> Option<Programme> {
         let name = self.name?;
         Some(Programme {

@@ -1,6 +1,6 @@
 //! What the tests of this module start from.
 
-use super::open::Database;
+use super::database::Database;
 use super::records::NewItem;
 use crate::base::WallTime;
 

@@ -6,24 +6,19 @@
 //! A database that is damaged, newer than this program or somebody else's is refused when it is opened and
 //! never created anew: the channels in it took somebody an evening.
 
-mod channels;
+mod database;
 mod error;
-mod health;
-mod items;
 mod migrations;
-mod open;
 mod records;
 mod rows;
-mod settings;
-mod sources;
 mod thread;
 
 #[cfg(test)]
 mod fixtures;
 
+pub use database::Database;
+pub use database::{ITEMS_PAGE_MAX, ItemFilter, ItemPage, RefreshOutcome};
 pub use error::{ChannelError, CloseError, OpenError, StoreBusy, StoreError};
-pub use items::{GroupCount, ITEMS_PAGE_MAX, ItemFilter, ItemPage, RefreshOutcome};
-pub use open::Database;
 pub use records::{
     ChannelChange, ChannelRecord, HealthChange, ItemRecord, NewChannel, NewItem, SourceHealth, SourceProfile,
     SourceRecord,

@@ -1,7 +1,5 @@
 //! What channels and sources have in common as rows.
 
-use std::collections::BTreeSet;
-
 use rusqlite::{Connection, params};
 
 use super::error::ChannelError;
@@ -15,18 +13,4 @@ pub(super) fn touch(connection: &Connection, channel_id: i64, now: WallTime) -> 
         0 => Err(ChannelError::ChannelNotFound { channel_id }),
         _one => Ok(()),
     }
-}
-
-/// Refuses an order that leaves out, repeats or invents something.
-pub(super) fn check_permutation(
-    field: &'static str,
-    order: &[i64],
-    present: &BTreeSet<i64>,
-) -> Result<(), ChannelError> {
-    let distinct: BTreeSet<i64> = order.iter().copied().collect();
-    if order.len() == present.len() && distinct == *present {
-        return Ok(());
-    }
-    let shown: Vec<String> = order.iter().take(32).map(i64::to_string).collect();
-    Err(ChannelError::Invalid { field, value: shown.join(","), allowed: "every id there is, exactly once" })
 }

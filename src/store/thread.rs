@@ -10,8 +10,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::database::Database;
 use super::error::{CloseError, StoreBusy, StoreError};
-use super::open::Database;
 use crate::base::limits::STORE_JOBS_MAX;
 
 /// The way to the store's thread. Copies lead to the same thread.
@@ -86,6 +86,7 @@ impl Store {
     ///
     /// # Errors
     /// When the inbox is full or the store closed; the job is then dropped, and counted as refused.
+    #[cfg(test)]
     pub fn try_run(&self, job: impl FnOnce(&mut Database) + Send + 'static) -> Result<(), StoreBusy> {
         self.offer(Box::new(|database| {
             if let Some(database) = database {
@@ -119,6 +120,7 @@ impl Store {
     ///
     /// # Errors
     /// The job's own, or that the store is full, closed, or the job panicked.
+    #[cfg(any(test, feature = "sim"))]
     pub fn call<R: Send + 'static, E: From<StoreError> + Send + 'static>(
         &self,
         job: impl FnOnce(&mut Database) -> Result<R, E> + Send + 'static,

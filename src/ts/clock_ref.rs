@@ -2,8 +2,6 @@
 //! (90 kHz). Both wrap after 2^33 ticks of 90 kHz, 26.5 hours, so earlier and later are a matter of the shorter way
 //! round.
 
-use std::time::Duration;
-
 /// 2^33.
 const BASE_MODULUS: u64 = 1 << 33;
 
@@ -19,19 +17,6 @@ fn moved(ticks: u64, by: i64, modulus: u64) -> u64 {
     let modulus_signed = i64::try_from(modulus).expect("the modulus fits 42 bits");
     let by = u64::try_from(by.rem_euclid(modulus_signed)).expect("a euclidean remainder is not negative");
     (ticks + by) % modulus
-}
-
-/// The ticks of a duration at `rate` per second, rounded down, saturated.
-fn ticks_of(duration: Duration, rate: u64) -> i64 {
-    let ticks = duration.as_nanos().saturating_mul(u128::from(rate)) / 1_000_000_000;
-    i64::try_from(ticks).unwrap_or(i64::MAX)
-}
-
-/// The duration of ticks at `rate` per second, rounded down to a nanosecond; zero when negative.
-fn duration_of(ticks: i64, rate: u64) -> Duration {
-    let ticks = u64::try_from(ticks).unwrap_or(0);
-    let nanos = u128::from(ticks) * 1_000_000_000 / u128::from(rate);
-    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
 /// A programme clock reference: 27 MHz, stored as 33 bits of 90 kHz and 9 bits of the rest.
@@ -58,28 +43,10 @@ impl Pcr {
         self.0
     }
 
-    /// The time since the clock was zero.
-    #[must_use]
-    pub fn to_duration(self) -> Duration {
-        duration_of(self.0.cast_signed(), Self::RATE)
-    }
-
-    /// The clock a duration after zero, modulo its range.
-    #[must_use]
-    pub fn from_duration(duration: Duration) -> Self {
-        Self(0).plus(ticks_of(duration, Self::RATE))
-    }
-
     /// Ticks from `earlier` to `self`, negative when `earlier` is ahead by less than half the range.
     #[must_use]
     pub fn since(self, earlier: Self) -> i64 {
         distance(self.0, earlier.0, Self::MODULUS)
-    }
-
-    /// The time from `earlier` to `self`; zero when `earlier` is ahead.
-    #[must_use]
-    pub fn duration_since(self, earlier: Self) -> Duration {
-        duration_of(self.since(earlier), Self::RATE)
     }
 
     /// The clock `ticks` later, or earlier when negative.
@@ -135,28 +102,10 @@ impl Pts {
         self.0
     }
 
-    /// The time since zero.
-    #[must_use]
-    pub fn to_duration(self) -> Duration {
-        duration_of(self.0.cast_signed(), Self::RATE)
-    }
-
-    /// The time stamp a duration after zero, modulo its range.
-    #[must_use]
-    pub fn from_duration(duration: Duration) -> Self {
-        Self(0).plus(ticks_of(duration, Self::RATE))
-    }
-
     /// Ticks from `earlier` to `self`, negative when `earlier` is ahead by less than half the range.
     #[must_use]
     pub fn since(self, earlier: Self) -> i64 {
         distance(self.0, earlier.0, Self::MODULUS)
-    }
-
-    /// The time from `earlier` to `self`; zero when `earlier` is ahead.
-    #[must_use]
-    pub fn duration_since(self, earlier: Self) -> Duration {
-        duration_of(self.since(earlier), Self::RATE)
     }
 
     /// The time stamp `ticks` later, or earlier when negative.
@@ -228,30 +177,10 @@ mod tests {
         assert_eq!(before.since(after), -30);
         assert_eq!(before.plus(30), after);
         assert_eq!(after.plus(-30), before);
-        let before = Pcr::from_ticks(Pcr::MODULUS - 27_000);
-        assert_eq!(Pcr::from_ticks(27_000).duration_since(before), Duration::from_millis(2));
-        assert_eq!(before.duration_since(Pcr::from_ticks(27_000)), Duration::ZERO);
     }
 
     #[test]
-    fn durations_and_clocks_agree() {
-        for (duration, ticks) in [
-            (Duration::ZERO, 0),
-            (Duration::from_millis(1), 27_000),
-            (Duration::from_secs(90_000), 2_430_000_000_000),
-            (Duration::from_secs(95_444), 288_000_000),
-        ] {
-            let ticks = ticks % Pcr::MODULUS;
-            let expected = if duration > Duration::from_secs(95_443) {
-                (95_444 * Pcr::RATE) % Pcr::MODULUS
-            } else {
-                ticks
-            };
-            assert_eq!(Pcr::from_duration(duration), Pcr::from_ticks(expected), "{duration:?}");
-        }
-        assert_eq!(Pcr::from_ticks(Pcr::MODULUS - 1).to_duration().as_secs(), 95_443);
-        assert_eq!(Pts::from_ticks(90).to_duration(), Duration::from_millis(1));
-        assert_eq!(Pts::from_duration(Duration::from_secs(2)).ticks(), 180_000);
+    fn a_clock_is_rounded_down_to_a_time_stamp() {
         assert_eq!(Pcr::from_ticks(899).to_pts(), Pts::from_ticks(2));
     }
 

@@ -179,6 +179,7 @@ impl CodecSet {
 
     /// Whether there is none.
     #[must_use]
+    #[cfg(test)]
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::base::limits::PACKET_BYTES;
 use crate::ts::clock_ref::{Pcr, Pts};
 use crate::ts::codec::{Codec, StreamKind};
 use crate::ts::continuity::{Continuity, ContinuityTable};
@@ -13,7 +12,7 @@ use crate::ts::packet::{AdaptationField, Packet, PacketBytes, Pid};
 use crate::ts::pcr_clock::{PcrClock, PcrSample};
 use crate::ts::pes::{PesKind, PesReader, kind_of_start};
 use crate::ts::pes_times::PesStart;
-use crate::ts::psi::{Programme, PsiTracker, TablePackets, Unfit};
+use crate::ts::psi::{Programme, PsiTracker, Unfit};
 use crate::ts::skip::Snapshot;
 
 /// Entry points closer together than this are left out: audio has one in every PES packet, and a ring's index
@@ -74,14 +73,6 @@ pub struct PacketCounts {
     pub duplicates: u64,
     /// Holes: packets before which others are missing, without a word about it.
     pub continuity_gaps: u64,
-}
-
-impl PacketCounts {
-    /// All bytes.
-    #[must_use]
-    pub const fn bytes(&self) -> u64 {
-        self.packets * PACKET_BYTES as u64
-    }
 }
 
 /// How much programme has been seen since the run began, by the times in it; `None` where there are none.
@@ -382,8 +373,9 @@ impl Inspector {
     }
 
     /// The packets of the last PAT and then of the programme's last PMT, as they came.
+    #[cfg(test)]
     pub fn psi_packets(&self) -> impl Iterator<Item = &PacketBytes> {
-        let pmt = self.psi.pmt_packets().map_or(&[][..], TablePackets::as_slice);
+        let pmt = self.psi.pmt_packets().map_or(&[][..], crate::ts::psi::TablePackets::as_slice);
         self.psi.pat_packets().as_slice().iter().chain(pmt)
     }
 
@@ -446,6 +438,7 @@ impl Inspector {
 
     /// Tables that were malformed or whose CRC was wrong.
     #[must_use]
+    #[cfg(any(test, feature = "sim"))]
     pub fn psi_errors(&self) -> u64 {
         self.psi.errors()
     }
@@ -880,7 +873,7 @@ mod tests {
             continuity_gaps: 1,
         };
         assert_eq!(inspector.counts(), expected);
-        assert_eq!(inspector.counts().bytes(), 1880);
+        assert_eq!(inspector.counts().packets * 188, 1880);
     }
 
     #[test]
@@ -1209,7 +1202,7 @@ mod tests {
                 stream.packets[at / 188][at % 188] = byte;
             }
             let (inspector, found) = inspect(&stream.packets);
-            prop_assert_eq!(inspector.counts().bytes(), stream.position());
+            prop_assert_eq!(inspector.counts().packets * 188, stream.position());
             for entry in found {
                 let packet = &stream.packets[usize::try_from(entry.position).unwrap() / 188];
                 prop_assert!(Packet::parse(packet).unwrap().payload_unit_start_indicator());

@@ -108,6 +108,7 @@ impl Inventory {
 
     /// Which kinds of components there are.
     #[must_use]
+    #[cfg(any(test, feature = "sim"))]
     pub const fn component_state(&self) -> ComponentState {
         ComponentState::of(self.video_streams > 0, self.audio_streams > 0)
     }

@@ -55,5 +55,5 @@ pub use pcr_clock::PcrSample;
 pub(crate) use pes::PesReader;
 pub use pes_rest::PesRest;
 pub use pes_times::{PesStart, PesTimes, pes_bytes, strip_pes_times, write_pes_times};
-pub use skip::{JOIN_BYTES_MAX, PidCounter, SKIP_BYTES_MAX, Snapshot, write_join, write_skip};
+pub use skip::{PidCounter, Snapshot, write_join, write_skip};
 pub use sync::{AlignCounts, Aligned, Aligner, UNDECIDED_BYTES_MAX};

@@ -1,6 +1,7 @@
 //! What belongs to an entry point besides its bytes: the tables that were in force before it and the counters
 //! that what follows will continue.
 
+#[cfg(test)]
 use crate::base::limits::{PACKET_BYTES, PSI_PACKETS_MAX};
 use crate::ts::clock_ref::Pcr;
 use crate::ts::continuity::ContinuityTable;
@@ -11,9 +12,11 @@ use crate::ts::psi::{PsiTracker, STREAMS_MAX, TablePackets};
 const COUNTERS_MAX: usize = STREAMS_MAX + 1;
 
 /// The most bytes [`write_join`] adds.
-pub const JOIN_BYTES_MAX: usize = 2 * PSI_PACKETS_MAX * PACKET_BYTES;
+#[cfg(test)]
+const JOIN_BYTES_MAX: usize = 2 * PSI_PACKETS_MAX * PACKET_BYTES;
 /// The most bytes [`write_skip`] adds: a packet for every PID, then the tables.
-pub const SKIP_BYTES_MAX: usize = JOIN_BYTES_MAX + (2 + COUNTERS_MAX) * PACKET_BYTES;
+#[cfg(test)]
+pub(super) const SKIP_BYTES_MAX: usize = JOIN_BYTES_MAX + (2 + COUNTERS_MAX) * PACKET_BYTES;
 
 /// The last counter of a PID before an entry point.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -107,12 +110,14 @@ impl Snapshot {
 
     /// The PAT's packets as they came.
     #[must_use]
+    #[cfg(test)]
     pub fn pat_packets(&self) -> &[PacketBytes] {
         self.pat.packets.as_slice()
     }
 
     /// The PMT's packets as they came.
     #[must_use]
+    #[cfg(test)]
     pub fn pmt_packets(&self) -> &[PacketBytes] {
         self.pmt.packets.as_slice()
     }

@@ -84,6 +84,7 @@ impl Aligner {
 
     /// Whether packets are being found where they are expected.
     #[must_use]
+    #[cfg(test)]
     pub const fn locked(&self) -> bool {
         matches!(self.state, State::Locked { .. })
     }

@@ -13,6 +13,7 @@ pub struct Handle(pub(super) u32);
 impl Handle {
     /// The handle's slot. Two open handles never share it.
     #[must_use]
+    #[cfg(any(test, feature = "sim"))]
     pub const fn slot(self) -> u32 {
         self.0
     }
@@ -25,6 +26,18 @@ pub struct OpKey {
     pub(super) generation: u32,
 }
 
+impl OpKey {
+    pub(super) const fn to_user_data(self) -> u64 {
+        ((self.generation as u64) << 32) | self.index as u64
+    }
+
+    pub(super) fn from_user_data(user_data: u64) -> Self {
+        let index = u32::try_from(user_data & u64::from(u32::MAX)).expect("32 bits");
+        let generation = u32::try_from(user_data >> 32).expect("32 bits");
+        Self { index, generation }
+    }
+}
+
 /// What the kernel is to do.
 #[derive(Debug)]
 pub enum Operation<M> {
@@ -32,11 +45,6 @@ pub enum Operation<M> {
     Accept {
         /// A listening socket.
         listener: Handle,
-    },
-    /// Say when there is something to read, or the end.
-    AwaitReadable {
-        /// A socket, pipe or eventfd.
-        file: Handle,
     },
     /// Say when the peer has gone: FIN, RST, or a time-out of the transport.
     AwaitHangup {
@@ -110,9 +118,7 @@ pub enum Event<M, F> {
 /// One thing that happened.
 #[derive(Debug)]
 pub struct Completion<T, M, F> {
-    /// The operation.
-    pub key: OpKey,
-    /// What the engine gave with it.
+    /// What the engine gave with the operation.
     pub token: T,
     /// What happened.
     pub event: Event<M, F>,

@@ -98,18 +98,21 @@ impl<T: Copy, M: KernelBytes> KernelDriver<T, M> {
 
     /// Operations the kernel has not had its last word about.
     #[must_use]
+    #[cfg(any(test, feature = "sim"))]
     pub fn in_flight(&self) -> usize {
         self.table.count()
     }
 
     /// Descriptors that are open or closing.
     #[must_use]
+    #[cfg(any(test, feature = "sim"))]
     pub fn open_count(&self) -> usize {
         self.slots.open_count()
     }
 
     /// Completions that nobody had asked for. Always zero unless the kernel or we are wrong.
     #[must_use]
+    #[cfg(any(test, feature = "sim"))]
     pub const fn stale_completions(&self) -> u64 {
         self.stale_completions
     }
@@ -169,7 +172,7 @@ impl<T: Copy, M: KernelBytes> KernelDriver<T, M> {
                 self.end_on(handle);
             }
             let copied = u32::from_ne_bytes(reaped.result.to_ne_bytes()) & NOTIF_USAGE_ZC_COPIED != 0;
-            return Some(Completion { key, token, event: Event::Released { memory, copied } });
+            return Some(Completion { token, event: Event::Released { memory, copied } });
         }
         if reaped.more {
             match kind {
@@ -177,7 +180,6 @@ impl<T: Copy, M: KernelBytes> KernelDriver<T, M> {
                     op.stage = Stage::AwaitsNotification;
                     self.end_on(handle);
                     return Some(Completion {
-                        key,
                         token,
                         event: Event::Sent { result: Errno::check(reaped.result) },
                     });
@@ -185,7 +187,7 @@ impl<T: Copy, M: KernelBytes> KernelDriver<T, M> {
                 Kind::Accept => {
                     // SAFETY: the kernel has just given this descriptor to us and to nobody else.
                     let socket = unsafe { OwnedFd::from_raw_fd(reaped.result) };
-                    return Some(Completion { key, token, event: Event::Accepted(socket) });
+                    return Some(Completion { token, event: Event::Accepted(socket) });
                 }
                 Kind::Poll | Kind::Transfer | Kind::Connect => {
                     unreachable!("only accepts and zero-copy sends have more to say, not {kind:?}")
@@ -203,7 +205,7 @@ impl<T: Copy, M: KernelBytes> KernelDriver<T, M> {
             Some(Owned::Memory(memory)) => Some(memory),
             Some(Owned::Address(_)) | None => None,
         };
-        Some(Completion { key, token, event: Event::Done { result: Errno::check(reaped.result), memory } })
+        Some(Completion { token, event: Event::Done { result: Errno::check(reaped.result), memory } })
     }
 
     fn end_on(&mut self, handle: Handle) {
@@ -287,7 +289,6 @@ impl<T: Copy, M: KernelBytes> Driver for KernelDriver<T, M> {
         let address = match &operation {
             Operation::Connect { address, .. } => Some(submit::socket_address(address)),
             Operation::Accept { .. }
-            | Operation::AwaitReadable { .. }
             | Operation::AwaitHangup { .. }
             | Operation::Receive { .. }
             | Operation::Read { .. }
@@ -305,9 +306,7 @@ impl<T: Copy, M: KernelBytes> Driver for KernelDriver<T, M> {
             | Operation::Send { from: memory, .. }
             | Operation::SendZeroCopy { from: memory, .. } => Some(Owned::Memory(memory)),
             Operation::Connect { .. } => address.map(Owned::Address),
-            Operation::Accept { .. } | Operation::AwaitReadable { .. } | Operation::AwaitHangup { .. } => {
-                None
-            }
+            Operation::Accept { .. } | Operation::AwaitHangup { .. } => None,
         };
         self.slots.begin(handle);
         let op = InFlight { token, memory, handle, kind, stage: Stage::InFlight };

@@ -7,6 +7,7 @@
 mod driver;
 mod kernel;
 mod probe;
+#[cfg(any(test, feature = "sim"))]
 pub mod sim;
 mod slots;
 mod submit;

@@ -112,6 +112,7 @@ impl<D> Slots<D> {
         }
     }
 
+    #[cfg(any(test, feature = "sim"))]
     pub(super) fn open_count(&self) -> usize {
         self.slots.len() - self.free.len()
     }

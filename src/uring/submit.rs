@@ -53,7 +53,6 @@ macro_rules! on {
 pub(super) const fn subject<M>(operation: &Operation<M>) -> (Handle, Kind) {
     match operation {
         Operation::Accept { listener } => (*listener, Kind::Accept),
-        Operation::AwaitReadable { file } => (*file, Kind::Poll),
         Operation::AwaitHangup { socket } => (*socket, Kind::Poll),
         Operation::Read { file, .. } => (*file, Kind::Transfer),
         Operation::Receive { socket, .. } | Operation::Send { socket, .. } => (*socket, Kind::Transfer),
@@ -74,7 +73,6 @@ pub(super) fn entry<M: KernelBytes>(
             let flags = nix::libc::SOCK_CLOEXEC | nix::libc::SOCK_NONBLOCK;
             on!(target, |listener| opcode::AcceptMulti::new(listener).flags(flags).build())
         }
-        Operation::AwaitReadable { .. } => poll(target, nix::libc::POLLIN),
         Operation::AwaitHangup { .. } => poll(target, nix::libc::POLLRDHUP),
         Operation::Receive { into, .. } => {
             on!(target, |socket| opcode::Recv::new(socket, into.address(), length(into)).build())

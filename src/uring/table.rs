@@ -51,18 +51,6 @@ const TOUCH_AHEAD: usize = 8;
 /// `user_data` of operations nobody waits for: cancellations.
 pub(super) const NOBODY: u64 = u64::MAX;
 
-impl OpKey {
-    pub(super) const fn to_user_data(self) -> u64 {
-        ((self.generation as u64) << 32) | self.index as u64
-    }
-
-    pub(super) fn from_user_data(user_data: u64) -> Self {
-        let index = u32::try_from(user_data & u64::from(u32::MAX)).expect("32 bits");
-        let generation = u32::try_from(user_data >> 32).expect("32 bits");
-        Self { index, generation }
-    }
-}
-
 impl<T, M> Table<T, M> {
     pub(super) const fn with_limit(limit: u32) -> Self {
         Self { slots: Blocks::new(), free: Vec::new(), limit }
@@ -79,7 +67,7 @@ impl<T, M> Table<T, M> {
             slot.op = Some(op);
             return Ok(OpKey { index, generation: slot.generation });
         }
-        let Ok(index) = u32::try_from(self.slots.len()) else { return Err(op) };
+        let Ok(index) = u32::try_from(self.slots.count()) else { return Err(op) };
         if index >= self.limit {
             return Err(op);
         }
@@ -110,11 +98,11 @@ impl<T, M> Table<T, M> {
     }
 
     pub(super) fn count(&self) -> usize {
-        self.slots.len() - self.free.len()
+        self.slots.count() - self.free.len()
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.free.is_empty() && u32::try_from(self.slots.len()).map_or(true, |count| count >= self.limit)
+        self.free.is_empty() && u32::try_from(self.slots.count()).map_or(true, |count| count >= self.limit)
     }
 
     /// Gives up on everything still in the table without freeing it.

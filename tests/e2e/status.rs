@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::kit::{Daemon, Upstream, until};
 
 const SHORT: Duration = Duration::from_secs(5);
+const LONG: Duration = Duration::from_secs(15);
 const NEVER: &str = "0001-01-01T00:00:00Z";
 
 /// The entries of the history that have ended, once there are as many.
@@ -17,6 +18,22 @@ fn ended(daemon: &Daemon, count: usize) -> Vec<Value> {
         let ended: Vec<_> = entries.into_iter().filter(|entry| entry["active"] == false).collect();
         (ended.len() == count).then_some(ended)
     })
+}
+
+#[test]
+fn the_rate_of_a_source_is_profiled_when_it_is_known_at_last() {
+    let upstream = Upstream::start();
+    let mut daemon = Daemon::start(&[]);
+    let channel = daemon.channel("100", &[upstream.url("/good/4000000/a")]);
+    let mut viewer = daemon.open("/auto/v100");
+    let is_right = |rate: &Value| rate.as_u64().is_some_and(|rate| (3_000_000..5_000_000).contains(&rate));
+    until(LONG, "the rate is in the status and in the database", || {
+        viewer.watch(Duration::from_millis(100));
+        let status = daemon.tuners();
+        let sources = daemon.get(&format!("/api/channels/{channel}/sources")).json();
+        let stored = &sources["sources"][0]["profile_bitrate_bps"];
+        (is_right(&status["tuners"][0]["profile_bitrate_bps"]) && is_right(stored)).then_some(())
+    });
 }
 
 #[test]

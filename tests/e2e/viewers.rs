@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns};
 
-use crate::kit::{Daemon, LONG, Stopwatch, Upstream, Viewer, free_port, judge, until};
+use crate::kit::{Daemon, End, LONG, Stopwatch, Upstream, Viewer, free_port, judge, until};
 use crate::tsgen::{PACKET_BYTES, VideoTag};
 
 const SHORT: Duration = Duration::from_secs(5);
@@ -80,6 +80,22 @@ fn a_viewer_who_stops_reading_leaves_when_its_socket_has_taken_nothing_for_as_lo
     assert!(queued > 100_000, "{queued} bytes");
     assert!(blocked > Duration::from_millis(700) && blocked < Duration::from_millis(1250), "{blocked:?}");
     assert_eq!(daemon.tuners_in_use(), 0);
+}
+
+#[test]
+fn a_wished_duration_ends_with_a_whole_packet_for_a_viewer_who_is_behind_too() {
+    // More in a second than sockets hold, so that a send is cut off wherever the queue happens to be full.
+    let (daemon, _upstream) = with_channel(200_000_000, &[("SUBSCRIBER_MAX_BLOCKED_WRITE", "10s")]);
+    let mut viewer = daemon.open("/auto/v100?duration=1");
+    let watch = Stopwatch::start();
+    until(SHORT, "its time is over", || (watch.elapsed() > Duration::from_millis(1_300)).then_some(()));
+    let (recording, end) = viewer.rest(LONG);
+    assert_eq!((end, recording.len() % PACKET_BYTES), (End::Finished, 0), "{} bytes", recording.len());
+    assert!(
+        recording.len() > 10_000 && recording.len() < 20_000_000,
+        "it was behind: {} bytes",
+        recording.len()
+    );
 }
 
 #[test]

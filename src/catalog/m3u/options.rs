@@ -121,13 +121,15 @@ fn after<'line>(line: &'line str, directive: &str) -> Option<&'line str> {
 mod tests {
     use super::*;
 
+    type Fields = &'static [(&'static str, &'static str)];
+
     fn fields(headers: &RequestHeaders) -> Vec<(&str, &str)> {
         headers.iter().collect()
     }
 
     #[test]
     fn options_behind_an_address_are_header_fields() {
-        let cases: &[(&str, &str, &[(&str, &str)])] = &[
+        let cases: &[(&str, &str, Fields)] = &[
             (
                 "http://h/1.ts|User-Agent=Box/7.1 (TV)&Referer=http://p/w",
                 "http://h/1.ts",
@@ -159,7 +161,7 @@ mod tests {
 
     #[test]
     fn comment_lines_name_header_fields_too() {
-        let cases: &[(&[&str], &[(&str, &str)])] = &[
+        let cases: &[(&[&str], Fields)] = &[
             (
                 &["#EXTVLCOPT:http-user-agent=Box/7.1 (TV)", "#EXTVLCOPT:http-referrer=http://p/w"],
                 &[("User-Agent", "Box/7.1 (TV)"), ("Referer", "http://p/w")],

@@ -26,6 +26,11 @@ impl Channel {
             if !known.is_empty() {
                 self.learn_profile(cx, known);
             }
+        } else if run.take_rate_due() {
+            let known = StreamProfile::from(&run.ingest().scanner().profile());
+            // What ffprobe has told since is not forgotten.
+            let before = self.stream.as_ref().map(StreamProfile::from).unwrap_or_default();
+            self.learn_profile(cx, known.filled_from(&before));
         }
     }
 

@@ -57,6 +57,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             TunerMessage::Request { core, session, label, kind } => {
                 self.pool_event(Event::Request { holder: (core, session), label, kind });
             }
+            TunerMessage::Cancelled { core, session } => {
+                self.pool_event(Event::Cancel { holder: (core, session) });
+            }
             TunerMessage::Released { tuner } => self.pool_event(Event::Release { tuner }),
             TunerMessage::Idle { tuner, idle } => self.pool_event(Event::Idle { tuner, idle }),
             TunerMessage::NotIdle { tuner } => self.pool_event(Event::NotIdle { tuner }),

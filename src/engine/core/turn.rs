@@ -58,6 +58,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     ///
     /// # Errors
     /// When the kernel refuses to go on.
+    #[cfg(any(test, feature = "sim"))]
     pub fn turn(&mut self, now: Instant) -> Result<(), Errno> {
         self.cx.now = self.cx.now.max(now);
         self.act();

@@ -82,6 +82,11 @@ impl Outlet {
         if !viewer.preamble.is_empty() {
             return Some(Next::Preamble);
         }
+        let torn = viewer.position % PACKET;
+        if viewer.is_ending && torn == 0 {
+            // What a zero-copy send has left in the socket's queue would be cut off by the end: it is waited for.
+            return Some(if viewer.held.is_empty() { Next::Over } else { Next::Nothing });
+        }
         if viewer.skip_wanted || viewer.position < feed.tail() {
             return Some(Next::Lagged);
         }
@@ -94,7 +99,8 @@ impl Outlet {
             self.caught_up.push(key);
             return Some(Next::Nothing);
         }
-        let bytes = waiting.min(SEND_BYTES_MAX as u64);
+        let wanted = if viewer.is_ending { PACKET - torn } else { SEND_BYTES_MAX as u64 };
+        let bytes = waiting.min(wanted);
         let is_near = feed.head() - viewer.position <= feed.capacity() / 2;
         let zero_copy = matches!(viewer.zero_copy, ZeroCopyState::On { .. })
             && bytes >= ZERO_COPY_BYTES_MIN
@@ -212,12 +218,16 @@ impl Outlet {
                 {
                     viewer.held.swap_remove(at);
                 }
+                let is_over = viewer.is_ending && viewer.held.is_empty();
                 if let ZeroCopyState::On { copied_in_a_row } = &mut viewer.zero_copy {
                     *copied_in_a_row = if copied { copied_in_a_row.saturating_add(1) } else { 0 };
                 }
                 if copied {
                     cx.counters.zero_copy_copied += 1;
                     self.reconsider_zero_copy(cx, key);
+                }
+                if is_over {
+                    self.enqueue(cx, key);
                 }
             }
             Event::Done { result, memory } => {

@@ -15,7 +15,10 @@ use super::{Outlet, Sending, Viewer, ViewerKey, Watching};
 /// What is found to be done for a viewer.
 enum Finding {
     Fine,
-    DurationOver,
+    /// It has watched for as long as it wanted to.
+    Satisfied,
+    /// The stream is over, and so is the time in which the rest of it may be had.
+    Over,
     Blocked,
     Lagging,
 }
@@ -32,7 +35,8 @@ impl Outlet {
         for (key, finding) in found {
             match finding {
                 Finding::Fine => {}
-                Finding::DurationOver => {
+                Finding::Satisfied => self.end_after_packet(cx, key),
+                Finding::Over => {
                     self.leave(cx, feed, key, Hangup::Finish, CloseReason::SessionClosed);
                 }
                 Finding::Blocked => {
@@ -41,6 +45,17 @@ impl Outlet {
                 }
                 Finding::Lagging => self.end_or_skip_lagging(cx, feed, key),
             }
+        }
+    }
+
+    /// Ends a viewer's stream with a whole packet: what was on its way is cut short, and the packet it was cut in is completed.
+    fn end_after_packet<D: CoreDriver>(&mut self, cx: &mut Cx<D>, key: ViewerKey) {
+        let Some(viewer) = self.viewers.get_mut(key).and_then(Viewer::watching_mut) else { return };
+        viewer.is_ending = true;
+        match viewer.sending {
+            Sending::Stream { op, .. } => cx.driver.cancel(op),
+            Sending::Preamble(_) => {}
+            Sending::Nothing => self.enqueue(cx, key),
         }
     }
 
@@ -136,18 +151,18 @@ impl Outlet {
 }
 
 fn look_at<D: CoreDriver>(cx: &Cx<D>, feed: &Feed, viewer: &Watching) -> Finding {
-    if viewer.until.is_some_and(|until| until <= cx.now) {
-        return Finding::DurationOver;
+    if !viewer.is_ending && viewer.until.is_some_and(|until| until <= cx.now) {
+        return Finding::Satisfied;
     }
     let blocked_for = cx.now - viewer.progress_at;
-    let in_flight = viewer.sending != Sending::Nothing;
+    let in_flight = viewer.sending != Sending::Nothing || viewer.is_ending;
     let is_over = |limit: Duration| blocked_for >= limit.max(feed.patience());
     if in_flight && cx.params.egress.max_blocked_write.is_some_and(is_over) {
         return Finding::Blocked;
     }
     if let Some(until) = feed.lingers_until() {
         // Nothing is written any more, so nobody can fall out of the ring.
-        return if until <= cx.now { Finding::DurationOver } else { Finding::Fine };
+        return if until <= cx.now { Finding::Over } else { Finding::Fine };
     }
     if feed.is_nearly_lost(viewer.position) {
         return Finding::Lagging;

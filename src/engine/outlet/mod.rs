@@ -85,6 +85,8 @@ struct Watching {
     excused_ms: u32,
     /// When its wish for a limited duration is fulfilled.
     until: Option<Instant>,
+    /// That time has come: it gets the rest of the packet it was being sent, and then the end.
+    is_ending: bool,
     bytes_sent: u64,
     /// It fell too far behind while a send was in flight, which is being cancelled: skip when it ends.
     skip_wanted: bool,
@@ -261,6 +263,7 @@ impl Outlet {
             promised,
             excused_ms: 0,
             until: duration.map(|duration| cx.now + duration),
+            is_ending: false,
             bytes_sent: 0,
             skip_wanted: false,
         });
@@ -387,6 +390,7 @@ pub(crate) mod testing {
                 promised,
                 excused_ms: 0,
                 until: None,
+                is_ending: false,
                 bytes_sent: number,
                 skip_wanted: false,
             });

@@ -1,6 +1,6 @@
 //! A core's mailbox: bounded, and with a file descriptor the core's io_uring can wait on.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
@@ -64,7 +64,8 @@ impl<F> MailboxReader<F> {
 
     /// Becomes readable when a message is there.
     #[must_use]
-    pub fn bell(&self) -> BorrowedFd<'_> {
+    #[cfg(any(test, feature = "sim"))]
+    pub fn bell(&self) -> std::os::fd::BorrowedFd<'_> {
         self.bell.as_fd()
     }
 

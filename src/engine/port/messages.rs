@@ -242,6 +242,13 @@ pub enum TunerMessage {
         /// The answer.
         is_room: bool,
     },
+    /// The session or probe does not wait for a tuner any more. One that is on its way is given back when it comes.
+    Cancelled {
+        /// Where the session lives.
+        core: CoreId,
+        /// The session.
+        session: SessionId,
+    },
     /// The session is done with its tuner.
     Released {
         /// The tuner's number.

@@ -229,9 +229,10 @@ impl Probe {
         let Some(mut tried) = self.tried.take() else { return };
         tried.upstream.stop(cx);
         cx.timers.forget(Timer::ProbedSource);
-        if let Some(tuner) = tried.tuner {
-            cx.post.tell_tuners(TunerMessage::Released { tuner });
-        }
+        cx.post.tell_tuners(match tried.tuner {
+            Some(tuner) => TunerMessage::Released { tuner },
+            None => TunerMessage::Cancelled { core: cx.id, session: tried.id },
+        });
     }
 
     /// Nothing more is tried. A tuner that is on its way is given back when it comes.

@@ -58,6 +58,8 @@ struct Shown {
     watch: Watch,
     /// What its stream is made of has been noted.
     is_profiled: bool,
+    /// So is its rate, which takes longer to be known.
+    is_rated: bool,
     /// More is not read before this: what comes meanwhile gathers in the kernel, and is then read at once.
     rests_until: Option<Instant>,
     /// How long it had to wait for viewers since it last had nothing more to give.
@@ -254,8 +256,14 @@ impl SourceRun {
         let watch = watch::Params { stall_detect: params.stall_detect, content: true };
         let began = ingest.began().unwrap_or(now);
         let watch = Watch::new(watch, now).after(ingest.media_before(), began);
-        let shown =
-            Shown { since: now, watch, is_profiled: false, rests_until: None, waited: Duration::ZERO };
+        let shown = Shown {
+            since: now,
+            watch,
+            is_profiled: false,
+            is_rated: false,
+            rests_until: None,
+            waited: Duration::ZERO,
+        };
         self.phase = Phase::Moving { staging, has_begun: false, shown };
     }
 
@@ -287,10 +295,10 @@ impl SourceRun {
     /// All that was kept is in the ring.
     pub(crate) fn has_moved(&mut self) {
         let Some(shown) = self.shown_mut() else { return };
-        let (since, rests_until, waited, is_profiled) =
-            (shown.since, shown.rests_until, shown.waited, shown.is_profiled);
+        let (since, rests_until, waited) = (shown.since, shown.rests_until, shown.waited);
+        let (is_profiled, is_rated) = (shown.is_profiled, shown.is_rated);
         let watch = shown.watch.clone();
-        self.phase = Phase::Showing(Shown { since, watch, is_profiled, rests_until, waited });
+        self.phase = Phase::Showing(Shown { since, watch, is_profiled, is_rated, rests_until, waited });
     }
 
     /// Copies body bytes that the client holds (behind the head, or decrypted).
@@ -436,6 +444,15 @@ impl SourceRun {
         let Some(shown) = self.shown_mut() else { return false };
         let is_due = !shown.is_profiled && (is_complete || now - shown.since >= wait);
         shown.is_profiled |= is_due;
+        is_due
+    }
+
+    /// True once, when the rate of a stream that was profiled has become known.
+    pub(crate) fn take_rate_due(&mut self) -> bool {
+        let has_rate = self.ingest.scanner().has_rate();
+        let Some(shown) = self.shown_mut() else { return false };
+        let is_due = shown.is_profiled && !shown.is_rated && has_rate;
+        shown.is_rated |= is_due;
         is_due
     }
 

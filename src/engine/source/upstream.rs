@@ -752,7 +752,6 @@ fn span_of(operation: Operation<Lent>) -> Option<WriteSpan> {
         Operation::Receive { .. }
         | Operation::Read { .. }
         | Operation::Accept { .. }
-        | Operation::AwaitReadable { .. }
         | Operation::AwaitHangup { .. }
         | Operation::Send { .. }
         | Operation::SendZeroCopy { .. }

@@ -5,8 +5,8 @@ use crate::ts::psi::Stream;
 use crate::ts::{AdaptationField, Codec, Inspector, Packet, Pid, Pts, StreamKind};
 
 use super::frame_rate::FrameRate;
-use super::material::{Picture, Sound, Video};
 use super::sound::steady_frame;
+use super::streams::{Picture, Sound, Video};
 
 /// The longest stream that is taken: two seconds of a black picture have a hundredth of this.
 const BYTES_MAX: usize = 8 * 1024 * 1024;

@@ -7,11 +7,10 @@ use crate::base::limits::PACKET_BYTES;
 use crate::ts::psi::{
     PatProgramme, PmtStream, Programme, PsiTracker, SectionBuffer, packetise, pat_section, pmt_section,
 };
-use crate::ts::{Codec, ContinuityCounter, Packet, Pid};
+use crate::ts::{ContinuityCounter, Packet, Pid};
 
 use super::demux::{self, SlateError};
-use super::frame_rate::FrameRate;
-use super::player::TABLES_PER_SECOND;
+use super::streams::{Sound, Video};
 
 /// What [`super::ffmpeg_arguments`] makes with ffmpeg 5.1 for 1280x720, 25 pictures per second and 48 kHz stereo:
 ///
@@ -22,9 +21,12 @@ use super::player::TABLES_PER_SECOND;
 ///   -frames:v 50 -c:v libx264 -preset veryfast -tune stillimage -profile:v high -sc_threshold 0
 ///   -x264-params keyint=50:min-keyint=50:scenecut=0:open-gop=0:repeat-headers=1:aud=1
 ///   -pix_fmt yuv420p -bf 0 -g 50 -keyint_min 50 -c:a aac -b:a 96k -ar 48000 -ac 2
-///   -muxpreload 0 -muxdelay 0 -mpegts_flags +resend_headers -f mpegts src/recovery/slate/builtin.ts
+///   -muxpreload 0 -muxdelay 0 -mpegts_flags +resend_headers -f mpegts src/filler/slate/builtin.ts
 /// ```
 const BUILT_IN: &[u8] = include_bytes!("builtin.ts");
+
+/// How often the tables are sent.
+pub(super) const TABLES_PER_SECOND: u64 = 10;
 
 const PROGRAM_NUMBER: u16 = 1;
 pub(super) const PMT_PID: Pid = pid(0x1000);
@@ -36,49 +38,6 @@ const fn pid(number: u16) -> Pid {
         Some(pid) => pid,
         None => panic!("it has thirteen bits"),
     }
-}
-
-/// One coded picture.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Picture {
-    /// The access unit.
-    pub bytes: Vec<u8>,
-    /// It is shown so many pictures after it is decoded.
-    pub delay: u64,
-    /// A decoder may start with it.
-    pub is_entry: bool,
-}
-
-/// A closed GOP.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Video {
-    /// What it is coded in.
-    pub codec: Codec,
-    /// The same as the PMT says it.
-    pub stream_type: u8,
-    /// What else the PMT says.
-    pub descriptors: Vec<u8>,
-    /// How fast.
-    pub rate: FrameRate,
-    /// The pictures in the order of decoding; the first is an entry point.
-    pub pictures: Vec<Picture>,
-}
-
-/// Silence.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Sound {
-    /// What it is coded in.
-    pub codec: Codec,
-    /// The same as the PMT says it.
-    pub stream_type: u8,
-    /// What else the PMT says.
-    pub descriptors: Vec<u8>,
-    /// One frame, which needs no other.
-    pub frame: Vec<u8>,
-    /// Samples in it.
-    pub samples: u32,
-    /// Samples in a second.
-    pub sample_rate: u32,
 }
 
 /// A slate. See the module.
@@ -207,6 +166,7 @@ fn read_programme(pat: &SectionBuffer, pmt: &SectionBuffer) -> Option<Programme>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ts::Codec;
     use crate::ts::StreamKind;
 
     #[test]

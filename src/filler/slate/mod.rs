@@ -12,10 +12,12 @@ mod pes;
 mod player;
 mod sound;
 mod spec;
+mod streams;
 
 pub use arguments::{ffmpeg_arguments, ffmpeg_arguments_without_text};
 pub use demux::SlateError;
 pub use frame_rate::FrameRate;
-pub use material::{Picture, Slate, Sound, Video};
-pub use player::{FIRST_DTS, FIRST_PCR, Player};
+pub use material::Slate;
+pub use player::{FIRST_PCR, Player};
 pub use spec::{AudioCodec, AudioSpec, Profile, SlateSpec, VideoCodec};
+pub use streams::{Picture, Sound, Video};

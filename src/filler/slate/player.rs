@@ -6,16 +6,15 @@ use std::sync::Arc;
 use crate::ts::psi::packetise;
 use crate::ts::{Codec, ContinuityCounter, Pcr, Pid, Pts};
 
-use super::material::{AUDIO_PID, PMT_PID, Slate, VIDEO_PID};
+use super::material::{AUDIO_PID, PMT_PID, Slate, TABLES_PER_SECOND, VIDEO_PID};
 use super::pes::{AccessUnit, clock_packet};
 
 /// The clock in the first packet that tells it.
 pub const FIRST_PCR: Pcr = Pcr::from_ticks(0);
 /// When the first picture is decoded, and the first frame of sound.
-pub const FIRST_DTS: Pts = Pts::from_ticks(LEAD);
+#[cfg(test)]
+const FIRST_DTS: Pts = Pts::from_ticks(LEAD);
 
-/// Repetitions of PAT and PMT: ten a second, the distance receivers are built for.
-pub(super) const TABLES_PER_SECOND: u64 = 10;
 /// The clock is told at least this often: broadcasters' 40 ms, where ISO/IEC 13818-1 allows 100.
 const CLOCK_INTERVAL: u64 = Pcr::RATE / 25;
 /// How far ahead of its decoding a picture is sent, in ticks of 90 kHz: late by less than this harms nobody.
@@ -177,7 +176,7 @@ fn ticks_of_samples(number: u64, samples: u32, sample_rate: u32, rate: u64) -> u
 mod tests {
     use super::super::demux::SlateError;
     use super::super::frame_rate::FrameRate;
-    use super::super::material::{Picture, Sound, Video};
+    use super::super::streams::{Picture, Sound, Video};
     use super::*;
     use crate::base::limits::PACKET_BYTES;
     use crate::ts::{AdaptationField, Inspector, Packet};

@@ -14,7 +14,7 @@ pub use facts::{
     CloseReason, Ended, Limits, Outcome, Profile, Selections, SessionRecord, SourceFacts, SourceWindow,
     StartupFacts, SubscriberWindow, ViewerCounts, WriteCounters,
 };
-pub use timeline::{INITIAL_STARTUP, RESELECT_ALERT_THRESHOLD, Selected, SourceTimeline, recovery_selection};
+pub use timeline::{RESELECT_ALERT_THRESHOLD, Selected, SourceTimeline};
 
 #[cfg(test)]
 mod tests;

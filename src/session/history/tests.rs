@@ -71,9 +71,9 @@ fn record(
 fn a_session_from_its_first_viewer_to_its_failure_is_one_entry_with_everything_closed() {
     let (mut history, mut audience) = (timeline(256), audience(256));
     assert_eq!(audience.attach(), 1);
-    history.select(at(5), source(7), INITIAL_STARTUP.to_owned());
+    history.select(at(5), source(7), "initial_startup".to_owned());
     audience.detach(gone(1, CloseReason::StreamWriteError));
-    history.select(at(50), source(8), recovery_selection(1, "stall"));
+    history.select(at(50), source(8), "recovery_cycle_1:stall".to_owned());
     history.end(at(90));
     audience.end(at(90), []);
     let mut closed = ClosedSessions::new(256);
@@ -97,7 +97,7 @@ fn a_session_from_its_first_viewer_to_its_failure_is_one_entry_with_everything_c
 fn of_many_selections_the_newest_stay_and_the_current_one_is_open() {
     let mut history = timeline(3);
     for id in 1..=6 {
-        history.select(at(id), source(i64::try_from(id).unwrap()), INITIAL_STARTUP.to_owned());
+        history.select(at(id), source(i64::try_from(id).unwrap()), "initial_startup".to_owned());
     }
     let (sources, truncated) = history.sources();
     let ids: Vec<_> = sources.iter().map(|window| window.source.id.0).collect();
@@ -152,7 +152,7 @@ fn limits_follow_the_settings_within_their_bounds() {
 fn a_second_look_finds_the_same_and_a_session_that_goes_on_has_one_entry() {
     let (mut live, viewers) = (timeline(3), audience(16));
     (1..=5).for_each(|id| {
-        live.select(at(1), source(id), INITIAL_STARTUP.to_owned());
+        live.select(at(1), source(id), "initial_startup".to_owned());
     });
     assert_eq!(live.sources(), live.sources());
     let mut closed = ClosedSessions::new(8);
@@ -223,7 +223,7 @@ fn a_session_that_ended_last_comes_first_of_those_that_began_together() {
 fn the_third_reselection_in_a_row_is_an_alert_once() {
     let mut history = timeline(256);
     let mut select = |id| {
-        let selected = history.select(at(1), source(id), recovery_selection(1, "source_eof"));
+        let selected = history.select(at(1), source(id), "recovery_cycle_1:source_eof".to_owned());
         (selected.same_source, selected.alert)
     };
     let streak = [(0, false), (1, false), (2, false), (3, true), (4, false)];
@@ -237,11 +237,11 @@ fn what_is_known_of_a_stream_goes_with_its_address() {
     let mut history = timeline(256);
     let profile = Profile { resolution: (1280, 720), frame_rate: 50.0, ..Profile::default() };
     let known = |history: &SourceTimeline| history.current().unwrap().source.profile == profile;
-    history.select(at(1), source(7), INITIAL_STARTUP.to_owned());
+    history.select(at(1), source(7), "initial_startup".to_owned());
     let shared = Arc::clone(&history.sources().0[0]);
     history.update(|source| source.profile = profile.clone());
     assert_eq!(shared.source.profile, Profile::default(), "a copy does not change");
-    history.select(at(2), source(7), recovery_selection(1, "stall"));
+    history.select(at(2), source(7), "recovery_cycle_1:stall".to_owned());
     assert!(known(&history));
     history.select(at(3), SourceFacts { url: "http://other/7".to_owned(), ..source(7) }, String::new());
     assert!(!known(&history), "another address is another stream");

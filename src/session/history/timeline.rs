@@ -7,16 +7,8 @@ use crate::base::Instant;
 
 use super::facts::{Limits, Profile, Selections, SourceFacts, SourceWindow};
 
-/// The reason of a session's first selection.
-pub const INITIAL_STARTUP: &str = "initial_startup";
 /// Reselections of one source in a row at which somebody should look.
 pub const RESELECT_ALERT_THRESHOLD: u64 = 3;
-
-/// The reason of a selection in a recovery.
-#[must_use]
-pub fn recovery_selection(cycle: u64, reason: &str) -> String {
-    format!("recovery_cycle_{cycle}:{reason}")
-}
 
 /// What a selection means.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

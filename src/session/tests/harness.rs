@@ -78,17 +78,17 @@ pub(crate) const REFUSED: Play = (Start::Fails(10, None), Life::Runs);
 /// One source of the world.
 #[derive(Debug)]
 pub(crate) struct Scripted {
-    pub(crate) candidate: Candidate,
-    pub(crate) is_enabled: bool,
+    pub(super) candidate: Candidate,
+    pub(super) is_enabled: bool,
     plays: VecDeque<Play>,
     /// When it was started.
-    pub(crate) hits: Vec<u64>,
+    pub(super) hits: Vec<u64>,
     /// The reasons with which it failed and that count.
-    pub(crate) failures: Vec<String>,
+    pub(super) failures: Vec<String>,
     /// The reasons with which it failed and that do not.
-    pub(crate) told: Vec<String>,
+    pub(super) told: Vec<String>,
     /// When its success was recorded.
-    pub(crate) successes: Vec<u64>,
+    pub(super) successes: Vec<u64>,
 }
 
 impl Scripted {
@@ -101,10 +101,10 @@ impl Scripted {
 /// The sources as the machine asks for them.
 #[derive(Debug)]
 pub(crate) struct Shelf {
-    pub(crate) sources: BTreeMap<i64, Scripted>,
-    pub(crate) providers: ProviderCooldowns,
-    pub(crate) settle: Duration,
-    pub(crate) lists: u32,
+    pub(super) sources: BTreeMap<i64, Scripted>,
+    pub(super) providers: ProviderCooldowns,
+    pub(super) settle: Duration,
+    pub(super) lists: u32,
     now: Instant,
 }
 
@@ -134,17 +134,17 @@ impl Sources for Shelf {
 
 /// A session, its sources and its viewers.
 pub(crate) struct World {
-    pub(crate) machine: Machine,
-    pub(crate) shelf: Shelf,
-    pub(crate) now: Instant,
-    pub(crate) log: Vec<(u64, Action)>,
+    pub(super) machine: Machine,
+    pub(super) shelf: Shelf,
+    pub(super) now: Instant,
+    pub(super) log: Vec<(u64, Action)>,
     /// What will happen, by time and order; to the run that was then current.
     coming: BTreeMap<(Instant, u64), (u64, Event)>,
     order: u64,
     run: u64,
-    pub(crate) running: Option<i64>,
-    pub(crate) filler: bool,
-    pub(crate) finished: bool,
+    pub(super) running: Option<i64>,
+    pub(super) filler: bool,
+    pub(super) finished: bool,
     /// A failure counts in the list of candidates, as the health of sources does.
     keeps_health: bool,
 }

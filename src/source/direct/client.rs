@@ -244,6 +244,7 @@ impl Client {
 
     /// Bytes that wait to be taken, at least as many as [`Client::take_body`] will give.
     #[must_use]
+    #[cfg(test)]
     pub fn body_waiting(&self) -> usize {
         if self.is_streaming() { self.exchange().map_or(0, Exchange::waiting) } else { 0 }
     }

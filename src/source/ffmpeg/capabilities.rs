@@ -94,6 +94,7 @@ impl Capabilities {
     }
 
     /// Everything it knows, in a fixed order, for the log.
+    #[cfg(test)]
     pub fn features(&self) -> impl Iterator<Item = Feature> {
         self.features.iter().copied()
     }

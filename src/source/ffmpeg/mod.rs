@@ -9,9 +9,7 @@ mod capabilities;
 mod numbers;
 mod params;
 mod pattern;
-mod stderr_tail;
 
 pub use arguments::{Run, arguments};
 pub use capabilities::{Capabilities, Feature};
 pub use params::{Detection, LogLevel, Params, Reconnect};
-pub use stderr_tail::StderrTail;

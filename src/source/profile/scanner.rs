@@ -85,6 +85,12 @@ impl ProfileScanner {
             && self.audio.as_ref().is_none_or(Audio::is_settled)
     }
 
+    /// How many bits a second it has is known, which takes some of its time.
+    #[must_use]
+    pub fn has_rate(&self) -> bool {
+        self.rate.bits_per_second() > 0
+    }
+
     /// What is known by now.
     #[must_use]
     pub fn profile(&self) -> Profile {

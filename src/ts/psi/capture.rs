@@ -82,6 +82,7 @@ impl TableReader {
     }
 
     /// Sections that were given up before they could be checked.
+    #[cfg(any(test, feature = "sim"))]
     pub(super) const fn malformed(&self) -> u64 {
         self.assembler.malformed()
     }

@@ -182,6 +182,7 @@ impl PsiTracker {
 
     /// Sections that were malformed or whose CRC was wrong.
     #[must_use]
+    #[cfg(any(test, feature = "sim"))]
     pub fn errors(&self) -> u64 {
         let maps: u64 = self.maps.iter().map(|map| map.reader.malformed()).sum();
         self.selection.errors + self.pat.malformed() + maps

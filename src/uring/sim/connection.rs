@@ -124,11 +124,6 @@ impl Connection {
         }
     }
 
-    /// A receive would not wait.
-    pub(super) const fn is_readable(&self) -> bool {
-        self.incoming.bytes() > 0 || self.is_hung_up()
-    }
-
     /// A poll for the peer's going would not wait.
     pub(super) const fn is_hung_up(&self) -> bool {
         self.incoming_ended || self.broken || self.error.is_some()

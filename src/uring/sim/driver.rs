@@ -177,7 +177,7 @@ impl<T: Copy, M: KernelBytes> SimDriver<T, M> {
                 self.end_op(key, Ok(number))
             }
         };
-        Completion { key, token, event }
+        Completion { token, event }
     }
 
     fn end_op(&mut self, key: OpKey, result: Result<u32, Errno>) -> Event<M, SimDescriptor> {
@@ -192,7 +192,6 @@ impl<T: Copy, M: KernelBytes> SimDriver<T, M> {
 fn dissect<M>(operation: Operation<M>) -> (What, Kind, Handle, Option<M>) {
     match operation {
         Operation::Accept { listener } => (What::Accept, Kind::Accept, listener, None),
-        Operation::AwaitReadable { file } => (What::AwaitReadable, Kind::Poll, file, None),
         Operation::AwaitHangup { socket } => (What::AwaitHangup, Kind::Poll, socket, None),
         Operation::Receive { socket, into } => (What::Receive, Kind::Transfer, socket, Some(into)),
         Operation::Read { file, into } => (What::Read, Kind::Transfer, file, Some(into)),
@@ -282,7 +281,7 @@ impl<T: Copy, M: KernelBytes> Driver for SimDriver<T, M> {
         let span = memory.as_ref().map(|memory| unsafe { Span::lent(memory) });
         let checksum = match (what, span) {
             (What::Send | What::SendZeroCopy, Some(span)) => span.checksum(),
-            (What::Accept | What::AwaitReadable | What::AwaitHangup, _)
+            (What::Accept | What::AwaitHangup, _)
             | (What::Receive | What::Read | What::Connect(_), _)
             | (What::Send | What::SendZeroCopy, None) => 0,
         };

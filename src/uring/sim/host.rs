@@ -25,7 +25,6 @@ const WAIT_MAX: Duration = Duration::from_secs(3600);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in crate::uring::sim) enum What {
     Accept,
-    AwaitReadable,
     AwaitHangup,
     Receive,
     Read,

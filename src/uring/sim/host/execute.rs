@@ -27,7 +27,6 @@ impl Host {
                 self.schedule(at, Event::Answered(id));
             }
             What::Accept
-            | What::AwaitReadable
             | What::AwaitHangup
             | What::Receive
             | What::Read
@@ -42,11 +41,6 @@ impl Host {
         let (number, what) = (op.file, op.what);
         match what {
             What::Accept => self.accept(id, number),
-            What::AwaitReadable => {
-                if self.is_readable(number) {
-                    self.finish(id, Ok(1));
-                }
-            }
             What::AwaitHangup => {
                 let peer = self.peer_of(number).expect("only a connected socket is awaited to hang up");
                 if self.connection(peer).is_hung_up() {
@@ -66,19 +60,6 @@ impl Host {
         match self.files[&number].kind {
             Kind::Socket(peer) | Kind::Pipe(peer) => Some(peer),
             Kind::Listener { .. } | Kind::Unconnected | Kind::Bell { .. } => None,
-        }
-    }
-
-    fn is_readable(&mut self, number: u32) -> bool {
-        match &self.files[&number].kind {
-            Kind::Listener { backlog, .. } => !backlog.is_empty(),
-            Kind::Bell { count } => *count > 0,
-            // Linux: a poll of a socket that never was connected hangs up at once.
-            Kind::Unconnected => true,
-            Kind::Socket(peer) | Kind::Pipe(peer) => {
-                let peer = *peer;
-                self.connection(peer).is_readable()
-            }
         }
     }
 

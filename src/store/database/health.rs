@@ -2,9 +2,9 @@
 
 use rusqlite::params;
 
-use super::error::{ChannelError, StoreError};
-use super::open::Database;
-use super::records::{HealthChange, signed};
+use super::Database;
+use crate::store::error::{ChannelError, StoreError};
+use crate::store::records::{HealthChange, signed};
 
 /// The six columns, as they are for a source that was never tried.
 const RESET: &str = "UPDATE channel_sources SET last_ok_at = 0, last_fail_at = 0, last_fail_reason = '',

@@ -1,14 +1,14 @@
 //! The clock of a run, packet by packet, and what it has to do with the times of its streams.
 
+use super::Splice;
 use crate::base::Instant;
 use crate::splice::lanes::{ClockMove, Moment, Opening};
 use crate::splice::outlook::Behind;
-use crate::splice::session::Splice;
 use crate::ts::{AdaptationField, Packet, PacketBytes, PacketMut, Pid};
 
 impl Splice {
     /// When a PES packet leaves.
-    pub(super) fn moment(&self, now: Instant) -> Moment {
+    pub(in crate::splice) fn moment(&self, now: Instant) -> Moment {
         Moment {
             now,
             came_at: self.came_at,
@@ -21,7 +21,7 @@ impl Splice {
     }
 
     /// The streams have found a time base, or found that it is later than was thought.
-    pub(super) fn move_clock(&mut self) {
+    pub(in crate::splice) fn move_clock(&mut self) {
         match self.lanes.take_move() {
             Some(ClockMove::Rebase(offset, first)) => self.clock.rebase(offset * 300, first),
             Some(ClockMove::Shift(ticks)) => self.clock.shift(ticks * 300),
@@ -30,7 +30,7 @@ impl Splice {
     }
 
     /// Looks at the clock in a packet, before the streams are told of what begins in it. True when there is one.
-    pub(super) fn take_clock(
+    pub(in crate::splice) fn take_clock(
         &mut self,
         now: Instant,
         bytes: &PacketBytes,
@@ -54,7 +54,7 @@ impl Splice {
     }
 
     /// Replaces the clock in a packet, if it is still there.
-    pub(super) fn restamp_clock(&mut self, now: Instant, bytes: &mut PacketBytes, source: Pid) {
+    pub(in crate::splice) fn restamp_clock(&mut self, now: Instant, bytes: &mut PacketBytes, source: Pid) {
         let Ok(mut packet) = PacketMut::parse(bytes) else { return };
         let Some(pcr) = packet.view().adaptation_field().and_then(AdaptationField::pcr) else { return };
         if self.source_pcr != Some(source) {

@@ -1,14 +1,12 @@
 //! The sources of a channel, and the order in which they are preferred.
 
-use std::collections::BTreeSet;
-
 use rusqlite::{Connection, params};
 
-use super::error::ChannelError;
-use super::open::Database;
-use super::records::{ChannelRecord, SourceRecord};
-use super::rows::{check_permutation, touch};
+use super::Database;
 use crate::base::WallTime;
+use crate::store::error::ChannelError;
+use crate::store::records::SourceRecord;
+use crate::store::rows::touch;
 
 const JOINED: &str =
     "channel_sources LEFT JOIN playlist_items ON playlist_items.item_key = channel_sources.item_key";
@@ -67,6 +65,7 @@ impl Database {
     ///
     /// # Errors
     /// When the channel has no such source.
+    #[cfg(test)]
     pub fn set_source_enabled(
         &mut self,
         channel_id: i64,
@@ -105,41 +104,10 @@ impl Database {
         let sql = format!("SELECT {} FROM {JOINED} WHERE source_id = ?1", SourceRecord::COLUMNS);
         Ok(self.connection.prepare_cached(&sql)?.query_row([source_id], SourceRecord::read)?)
     }
-
-    /// Puts the sources of a channel in a new order, the preferred one first.
-    ///
-    /// # Errors
-    /// When `source_ids` is not every source of the channel exactly once.
-    pub fn reorder_sources(
-        &mut self,
-        channel_id: i64,
-        source_ids: &[i64],
-        now: WallTime,
-    ) -> Result<ChannelRecord, ChannelError> {
-        let transaction = self.writing()?;
-        touch(&transaction, channel_id, now)?;
-        let present = transaction
-            .prepare_cached("SELECT source_id FROM channel_sources WHERE channel_id = ?1")?
-            .query_map([channel_id], |row| row.get(0))?
-            .collect::<Result<BTreeSet<i64>, _>>()?;
-        check_permutation("source_ids", source_ids, &present)?;
-        // A channel's places are unique, so the old ones are first moved to the other side of zero.
-        let aside = "UPDATE channel_sources SET priority_index = -1 - priority_index WHERE channel_id = ?1";
-        transaction.prepare_cached(aside)?.execute([channel_id])?;
-        {
-            let sql = "UPDATE channel_sources SET priority_index = ?2 WHERE source_id = ?1";
-            let mut statement = transaction.prepare_cached(sql)?;
-            for (place, source_id) in (0i64..).zip(source_ids) {
-                statement.execute([*source_id, place])?;
-            }
-        }
-        transaction.commit()?;
-        self.channel(channel_id)
-    }
 }
 
 /// Refuses the number that no programme has.
-pub(super) fn check_program(program: Option<u16>) -> Result<(), ChannelError> {
+pub(in crate::store) fn check_program(program: Option<u16>) -> Result<(), ChannelError> {
     match program {
         Some(0) => Err(ChannelError::no_program_number("0")),
         None | Some(_) => Ok(()),
@@ -147,7 +115,7 @@ pub(super) fn check_program(program: Option<u16>) -> Result<(), ChannelError> {
 }
 
 /// Adds a source behind those the channel has, and gives its id.
-pub(super) fn insert(
+pub(in crate::store) fn insert(
     connection: &Connection,
     channel_id: i64,
     item_key: &str,
@@ -161,14 +129,20 @@ pub(super) fn insert(
 }
 
 /// The sources of one channel, the preferred one first.
-pub(super) fn of_channel(connection: &Connection, channel_id: i64) -> rusqlite::Result<Vec<SourceRecord>> {
+pub(in crate::store) fn of_channel(
+    connection: &Connection,
+    channel_id: i64,
+) -> rusqlite::Result<Vec<SourceRecord>> {
     let columns = SourceRecord::COLUMNS;
     let sql = format!("SELECT {columns} FROM {JOINED} WHERE channel_id = ?1 ORDER BY priority_index");
     connection.prepare_cached(&sql)?.query_map([channel_id], SourceRecord::read)?.collect()
 }
 
 /// The sources of all channels for which a condition holds, each channel's preferred one first.
-pub(super) fn list(connection: &Connection, condition: &'static str) -> rusqlite::Result<Vec<SourceRecord>> {
+pub(in crate::store) fn list(
+    connection: &Connection,
+    condition: &'static str,
+) -> rusqlite::Result<Vec<SourceRecord>> {
     let columns = SourceRecord::COLUMNS;
     let sql = format!("SELECT {columns} FROM {JOINED} WHERE {condition} ORDER BY channel_id, priority_index");
     connection.prepare_cached(&sql)?.query_map([], SourceRecord::read)?.collect()
@@ -246,21 +220,6 @@ mod tests {
         assert_eq!(database.remove_source(id, source_id, at(2)), gone());
         assert_eq!(database.set_source_enabled(id, source_id, false, at(2)), gone());
         assert_eq!(database.channel(other.channel_id).unwrap(), other);
-    }
-
-    #[test]
-    fn an_order_must_name_every_source_of_the_channel_once() {
-        let (mut database, id) = with_channel();
-        let a = database.channel(id).unwrap().sources[0].source_id;
-        let b = database.add_source(id, "b", None, at(1)).unwrap().source_id;
-        let c = database.add_source(id, "c", None, at(1)).unwrap().source_id;
-        for wrong in [&[][..], &[a, b], &[a, b, b], &[a, b, c, c], &[a, b, 99]] {
-            let result = database.reorder_sources(id, wrong, at(2));
-            assert!(matches!(result, Err(ChannelError::Invalid { field: "source_ids", .. })), "{wrong:?}");
-        }
-        assert_eq!(order(&database, id), placed(&[("a", 0), ("b", 1), ("c", 2)]));
-        database.reorder_sources(id, &[c, a, b], at(3)).unwrap();
-        assert_eq!(order(&database, id), placed(&[("c", 0), ("a", 1), ("b", 2)]));
     }
 
     #[test]

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::error::{ChannelError, StoreError};
-use super::open::Database;
-use super::records::{ChannelChange, ChannelRecord, ItemRecord, NewChannel, SourceRecord, signed};
-use super::rows::{check_permutation, touch};
+use super::Database;
 use super::sources;
 use crate::base::WallTime;
+use crate::store::error::{ChannelError, StoreError};
+use crate::store::records::{ChannelChange, ChannelRecord, ItemRecord, NewChannel, SourceRecord, signed};
+use crate::store::rows::touch;
 
 /// Characters in a guide number. Clients show it in a narrow column.
 const GUIDE_NUMBER_CHARS_MAX: usize = 16;
@@ -97,29 +97,6 @@ impl Database {
             0 => Err(ChannelError::ChannelNotFound { channel_id }),
             _one => Ok(()),
         }
-    }
-
-    /// Puts all channels in a new order.
-    ///
-    /// # Errors
-    /// When `channel_ids` is not every channel exactly once.
-    pub fn reorder_channels(&mut self, channel_ids: &[i64], now: WallTime) -> Result<(), ChannelError> {
-        let transaction = self.writing()?;
-        let present = transaction
-            .prepare_cached("SELECT channel_id FROM published_channels")?
-            .query_map([], |row| row.get(0))?
-            .collect::<Result<BTreeSet<i64>, _>>()?;
-        check_permutation("channel_ids", channel_ids, &present)?;
-        // The column is unique, so the new places are first taken on the other side of zero.
-        transaction.execute_batch("UPDATE published_channels SET order_index = -1 - order_index")?;
-        {
-            let sql = "UPDATE published_channels SET order_index = ?2, updated_at = ?3 WHERE channel_id = ?1";
-            let mut statement = transaction.prepare_cached(sql)?;
-            for (place, channel_id) in (0i64..).zip(channel_ids) {
-                statement.execute(params![channel_id, place, signed(now.unix_seconds())])?;
-            }
-        }
-        Ok(transaction.commit()?)
     }
 
     /// One channel with its sources.
@@ -381,7 +358,10 @@ mod tests {
         database.set_source_enabled(a, preferred, false, at(1)).unwrap();
         let disabled = ChannelChange { enabled: Some(false), ..ChannelChange::default() };
         database.update_channel(b, &disabled, at(1)).unwrap();
-        database.reorder_channels(&[c, b, a], at(9)).unwrap();
+        for (place, channel) in [(10, c), (11, b), (12, a)] {
+            let sql = "UPDATE published_channels SET order_index = ?2 WHERE channel_id = ?1";
+            database.connection.execute(sql, params![channel, place]).unwrap();
+        }
 
         let ids = |channels: Vec<ChannelRecord>| -> Vec<(i64, Vec<i64>)> {
             let sources = |channel: &ChannelRecord| channel.sources.iter().map(|s| s.source_id).collect();
@@ -393,24 +373,5 @@ mod tests {
             ids(database.channels().unwrap()),
             [(c, vec![of(&database, c)]), (b, vec![of(&database, b)]), (a, vec![preferred, spare])]
         );
-    }
-
-    #[test]
-    fn an_order_must_name_every_channel_once() {
-        let mut database = with_items(&[("a", "A"), ("b", "B")]);
-        let [a, b] = ["a", "b"].map(|key| database.create_channel(&new(key), 100, at(1)).unwrap().channel_id);
-        for order in [&[][..], &[a], &[a, a], &[a, b, b], &[a, b, 99]] {
-            let result = database.reorder_channels(order, at(2));
-            assert!(matches!(result, Err(ChannelError::Invalid { field: "channel_ids", .. })), "{order:?}");
-        }
-        database.reorder_channels(&[b, a], at(3)).unwrap();
-        database.reorder_channels(&[a, b], at(4)).unwrap();
-        let order: Vec<_> = database
-            .channels()
-            .unwrap()
-            .iter()
-            .map(|c| (c.channel_id, c.order_index, c.updated_at))
-            .collect();
-        assert_eq!(order, [(a, 0, 4), (b, 1, 4)]);
     }
 }

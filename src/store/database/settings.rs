@@ -2,8 +2,8 @@
 
 use rusqlite::OptionalExtension;
 
-use super::error::StoreError;
-use super::open::Database;
+use super::Database;
+use crate::store::error::StoreError;
 
 impl Database {
     /// The value of a setting, if it has ever been set.

@@ -1,8 +1,8 @@
 //! What a run's programme becomes in the session: its PIDs and its tables.
 
+use super::{RunKind, Splice};
 use crate::splice::lanes::Unit;
 use crate::splice::routes::Route;
-use crate::splice::session::{RunKind, Splice};
 use crate::splice::source::SourceTables;
 use crate::splice::tables::Mapped;
 use crate::splice::tracks::{Carried, Wanted, language};
@@ -14,7 +14,7 @@ type Fitted = (Pid, usize, StreamKind);
 
 impl Splice {
     /// A run begins.
-    pub(super) fn take_programme(&mut self, programme: &Programme) {
+    pub(in crate::splice) fn take_programme(&mut self, programme: &Programme) {
         self.source = Some(SourceTables::new(programme));
         let live = self.kind == RunKind::Live;
         self.canonical = self.first_run || (live && !self.live_seen);
@@ -32,7 +32,7 @@ impl Splice {
     }
 
     /// The run's programme is made of this now.
-    pub(super) fn follow(&mut self, pmt: &Pmt, pmt_pid: Pid) {
+    pub(in crate::splice) fn follow(&mut self, pmt: &Pmt, pmt_pid: Pid) {
         let (streams, pcr_pid) = self.fit(pmt, pmt_pid);
         let same = pmt.streams().iter().zip(&streams).all(|(stream, mapped)| *mapped == Some(stream.pid));
         let live = self.kind == RunKind::Live;

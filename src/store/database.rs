@@ -11,6 +11,14 @@ use rusqlite::{Connection, MAIN_DB, OpenFlags, Transaction, TransactionBehavior}
 use super::error::{OpenError, StoreError};
 use super::migrations::{APPLICATION_ID, KNOWN_VERSION, migrate};
 
+mod channels;
+mod health;
+mod items;
+mod settings;
+mod sources;
+
+pub use items::{ITEMS_PAGE_MAX, ItemFilter, ItemPage, RefreshOutcome};
+
 /// How long a statement waits for another process (an operator's `sqlite3`) to let go.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The same while closing: a log that stays behind costs nothing, a stop that waits does.

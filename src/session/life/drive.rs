@@ -5,24 +5,24 @@ use std::time::Duration;
 use crate::base::Instant;
 use crate::lineup::SourceId;
 
-use super::actions::{Action, Notice};
-use super::choose::{at_startup, choose};
-use super::events::{Params, StallPolicy};
-use super::life::{Machine, Stage};
-use super::pass::Pass;
-use super::penalty::Penalties;
-use super::provider::ProviderScope;
-use super::search::{Origin, Plan, Search};
-use super::selected::Selected;
-use super::step::{End, Fault, Look, Step};
-use super::turn::Turn;
+use super::{Machine, Stage};
+use crate::session::actions::{Action, Notice};
+use crate::session::choose::{at_startup, choose};
+use crate::session::events::{Params, StallPolicy};
+use crate::session::pass::Pass;
+use crate::session::penalty::Penalties;
+use crate::session::scope::ProviderScope;
+use crate::session::search::{Origin, Plan, Search};
+use crate::session::selected::Selected;
+use crate::session::step::{End, Fault, Look, Step};
+use crate::session::turn::Turn;
 
 /// What a source that gave nothing in time is recorded with.
 const TIMED_OUT: &str = "startup timeout waiting for source bytes";
 
 impl Machine {
     /// The tuner is there: the first source is looked for.
-    pub(super) fn begin_startup(&mut self, turn: &mut Turn<'_>) {
+    pub(in crate::session) fn begin_startup(&mut self, turn: &mut Turn<'_>) {
         let total = match self.params.failover_total_timeout {
             Duration::ZERO => self.params.startup_timeout,
             total => total,
@@ -42,7 +42,7 @@ impl Machine {
     }
 
     /// Carries the search on until it waits for something or is over.
-    pub(super) fn advance(&mut self, turn: &mut Turn<'_>) {
+    pub(in crate::session) fn advance(&mut self, turn: &mut Turn<'_>) {
         loop {
             let now = turn.now;
             let Stage::Searching(search) = &mut self.stage else { return };
@@ -85,7 +85,7 @@ impl Machine {
     }
 
     /// How the recovery goes on, now that it may.
-    pub(super) fn choose(&mut self, turn: &mut Turn<'_>) -> Result<(), End> {
+    pub(in crate::session) fn choose(&mut self, turn: &mut Turn<'_>) -> Result<(), End> {
         let (now, settle) = (turn.now, turn.sources.failover_settle(turn.now));
         let Stage::Searching(search) = &mut self.stage else { unreachable!("a recovery is a search") };
         let Origin::Recovery(outage) = &search.origin else { unreachable!("the first source is not chosen") };
@@ -102,7 +102,7 @@ impl Machine {
     }
 
     /// The time of what the search waits for has come.
-    pub(super) fn search_deadline(&mut self, turn: &mut Turn<'_>) {
+    pub(in crate::session) fn search_deadline(&mut self, turn: &mut Turn<'_>) {
         let Stage::Searching(search) = &self.stage else { unreachable!("only a search waits") };
         if search.attempt.is_some() {
             let fault = Fault { silent: true, ..Fault::text(TIMED_OUT) };
@@ -111,7 +111,7 @@ impl Machine {
         self.advance(turn);
     }
 
-    pub(super) fn source_ready(&mut self, turn: &mut Turn<'_>) {
+    pub(in crate::session) fn source_ready(&mut self, turn: &mut Turn<'_>) {
         match &mut self.stage {
             Stage::Searching(search) => {
                 // An attempt that was just given up may still have had its first picture on the way.
@@ -152,7 +152,7 @@ impl Machine {
     }
 
     /// A source that has run well for long enough has proved itself.
-    pub(super) fn prove(&mut self, turn: &mut Turn<'_>) {
+    pub(in crate::session) fn prove(&mut self, turn: &mut Turn<'_>) {
         let Some(selected) = &mut self.selected else { return };
         if selected.proven_at.is_some_and(|at| at <= turn.now) {
             selected.proven_at = None;
@@ -161,7 +161,7 @@ impl Machine {
         }
     }
 
-    pub(super) fn source_failed(&mut self, turn: &mut Turn<'_>, fault: Fault) {
+    pub(in crate::session) fn source_failed(&mut self, turn: &mut Turn<'_>, fault: Fault) {
         match &self.stage {
             Stage::Searching(search) if search.attempt.is_some() => self.attempt_failed(turn, fault),
             // An attempt that has been given up.
@@ -206,7 +206,7 @@ impl Machine {
     }
 
     /// The source is passed over for a while, if others may be chosen at all.
-    pub(super) fn penalize(&mut self, turn: &mut Turn<'_>, source: SourceId, reason: String) {
+    pub(in crate::session) fn penalize(&mut self, turn: &mut Turn<'_>, source: SourceId, reason: String) {
         if self.params.stall_policy != StallPolicy::FailoverSource {
             return;
         }

@@ -1,11 +1,11 @@
 //! What becomes of each packet of a run.
 
+use super::{Hole, Splice};
 use crate::base::Instant;
 use crate::splice::edit;
 use crate::splice::lanes::{Begun, Unit};
 use crate::splice::outlook::Behind;
 use crate::splice::routes::{Route, STANDARD};
-use crate::splice::session::{Hole, Splice};
 use crate::ts::{
     AdaptationField, Continuity, Packet, PacketBytes, PacketMut, PesRest, PesStart, Pid,
     discontinuity_packet, pes_bytes, strip_pes_times, write_pes_times,
@@ -14,7 +14,7 @@ use crate::ts::{
 impl Splice {
     /// Restamps the packet at a place among those that leave together; `behind` are those behind it. What is to be said of
     /// one before it is returned.
-    pub(super) fn packet(
+    pub(in crate::splice) fn packet(
         &mut self,
         now: Instant,
         at: usize,

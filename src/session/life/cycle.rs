@@ -3,15 +3,15 @@
 use crate::base::Instant;
 use crate::lineup::{SourceId, cooldown_after};
 
-use super::actions::{Action, Notice};
-use super::budget::pacing;
-use super::events::{Candidate, Sources, StallPolicy, TriggerError};
-use super::life::{Machine, Stage};
-use super::record::Status;
-use super::search::{Origin, Outage, Plan, Search};
-use super::selected::RECOVERY_PREFIX;
-use super::step::{End, Fault};
-use super::turn::Turn;
+use super::{Machine, Stage};
+use crate::session::actions::{Action, Notice};
+use crate::session::budget::pacing;
+use crate::session::events::{Candidate, Sources, StallPolicy, TriggerError};
+use crate::session::record::Status;
+use crate::session::search::{Origin, Outage, Plan, Search};
+use crate::session::selected::RECOVERY_PREFIX;
+use crate::session::step::{End, Fault};
+use crate::session::turn::Turn;
 
 /// What is recorded against sources.
 const STALLED: &str = "stream pump stall detected";
@@ -100,11 +100,11 @@ impl Machine {
         Ok(turn.actions)
     }
 
-    pub(super) fn source_ended(&mut self, turn: &mut Turn<'_>) {
+    pub(in crate::session) fn source_ended(&mut self, turn: &mut Turn<'_>) {
         self.lost(turn, &Cause::Eof);
     }
 
-    pub(super) fn source_broken(&mut self, turn: &mut Turn<'_>, fault: Fault) {
+    pub(in crate::session) fn source_broken(&mut self, turn: &mut Turn<'_>, fault: Fault) {
         self.lost(turn, &Cause::Error(fault));
     }
 
@@ -117,7 +117,7 @@ impl Machine {
         }
     }
 
-    pub(super) fn stalled(&mut self, turn: &mut Turn<'_>, what: &'static str) {
+    pub(in crate::session) fn stalled(&mut self, turn: &mut Turn<'_>, what: &'static str) {
         match self.stage {
             Stage::Live => self.cycle_ended(turn, &Cause::Stall(what)),
             Stage::Idle { .. } => {
@@ -222,7 +222,7 @@ impl Machine {
     }
 
     /// A recovery goes on after its pacing: it is counted.
-    pub(super) fn charge(&mut self, now: Instant) -> Result<(), End> {
+    pub(in crate::session) fn charge(&mut self, now: Instant) -> Result<(), End> {
         let Stage::Searching(search) = &self.stage else { unreachable!("a recovery is a search") };
         if now >= search.deadline {
             return Err(End::Failed("recovery deadline exceeded".to_owned()));

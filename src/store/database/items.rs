@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{OptionalExtension, Transaction, named_params, params};
 
-use super::error::StoreError;
-use super::open::Database;
-use super::records::{ItemRecord, NewItem, signed};
+use super::Database;
 use crate::base::WallTime;
+use crate::store::error::StoreError;
+use crate::store::records::{ItemRecord, NewItem, signed};
 
 /// The most items in one page.
 pub const ITEMS_PAGE_MAX: u32 = 1000;
@@ -52,13 +52,6 @@ pub struct ItemPage {
     pub items: Vec<ItemRecord>,
     /// All that match, on this page or not.
     pub total: u64,
-}
-
-/// A group and how many active items it has.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GroupCount {
-    pub group_name: String,
-    pub active_items: u64,
 }
 
 const MATCHES: &str = "(:group IS NULL OR group_name = :group)
@@ -136,21 +129,6 @@ impl Database {
     pub fn item(&self, item_key: &str) -> Result<Option<ItemRecord>, StoreError> {
         let sql = format!("SELECT {} FROM playlist_items WHERE item_key = ?1", ItemRecord::COLUMNS);
         Ok(self.connection.prepare_cached(&sql)?.query_row([item_key], ItemRecord::read).optional()?)
-    }
-
-    /// The groups that have active items, by name.
-    ///
-    /// # Errors
-    /// When SQLite refuses.
-    pub fn groups(&self) -> Result<Vec<GroupCount>, StoreError> {
-        let sql = "SELECT group_name, count(*) FROM playlist_items WHERE active = 1
-            GROUP BY group_name ORDER BY group_name COLLATE NOCASE, group_name";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let groups = statement.query_map([], |row| {
-            let active_items = u64::try_from(row.get::<_, i64>(1)?).expect("a count is not negative");
-            Ok(GroupCount { group_name: row.get(0)?, active_items })
-        })?;
-        Ok(groups.collect::<Result<_, _>>()?)
     }
 }
 
@@ -329,8 +307,6 @@ mod tests {
         }
         let page = database.items(&ItemFilter { limit: 1, offset: 3, ..all }).unwrap();
         assert_eq!(page.total, 5, "the total counts what other pages hold");
-        let group = |name: &str, active_items| GroupCount { group_name: name.to_owned(), active_items };
-        assert_eq!(database.groups().unwrap(), [group("CZ", 2), group("UK", 2)]);
     }
 
     #[test]
