@@ -166,10 +166,10 @@ mod tests {
 
     /// Asks for a name that is looked up at once.
     fn start(names: &mut Names, ms: u64, host: &str, ticket: u64) -> Instant {
-        match names.ask(at(ms), name(host), asker(ticket)) {
-            Asked::Pending { start: Some(started), due } if started == name(host) => due,
-            other => panic!("{other:?}"),
-        }
+        let asked = names.ask(at(ms), name(host), asker(ticket));
+        let Asked::Pending { start: Some(started), due } = asked else { panic!("{asked:?}") };
+        assert_eq!(started, name(host));
+        due
     }
 
     #[test]
