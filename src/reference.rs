@@ -92,7 +92,7 @@
 //! | Reference | Here |
 //! |---|---|
 //! | `BackgroundProber`, `NewBackgroundProber` | [`health::Prober`] |
-//! | `BackgroundProber.Enabled` | [`Prober::is_off`](crate::health::Prober::is_off) |
+//! | `BackgroundProber.Enabled` | an interval of zero: [`health::Params::interval`](crate::health::Params::interval) |
 //! | `BackgroundProber.Run`, `BackgroundProber.ProbeOnce` | [`Prober::handle`](crate::health::Prober::handle), whenever [`Prober::next_deadline`](crate::health::Prober::next_deadline) has come |
 //! | `BackgroundProber.Close` | [`health::Event::Drain`]; closing a source never blocks, so nothing is queued |
 //! | `ProberConfig` | [`health::Params`]; sources are opened as sessions open them |

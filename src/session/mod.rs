@@ -13,7 +13,7 @@
 //! The engine asks, then does: every event gives back a list of [`Action`]s in the order in which they are to
 //! happen, and [`Machine::next_deadline`] says when to send [`Event::Deadline`].
 //!
-//! While a source is looked for, at the start and in recovery, the machine holds a [`search::Search`]: a list of
+//! While a source is looked for, at the start and in recovery, the machine holds a `Search`: a list of
 //! candidates and a plan by which they are tried.
 
 mod actions;

@@ -140,14 +140,14 @@ impl Snapshot {
 }
 
 /// Adds what a viewer gets before its first entry point: PAT and PMT, with counters that what follows continues.
-/// At most [`JOIN_BYTES_MAX`] bytes.
+/// At most `JOIN_BYTES_MAX` bytes.
 pub fn write_join(snapshot: &Snapshot, out: &mut Vec<u8>) {
     snapshot.pat.write(out);
     snapshot.pmt.write(out);
 }
 
 /// Adds what a viewer gets that is moved to an entry point from elsewhere in the stream: a discontinuity on every PID of the
-/// programme, on the clock's PID with the new time, then PAT and PMT. At most [`SKIP_BYTES_MAX`] bytes.
+/// programme, on the clock's PID with the new time, then PAT and PMT. At most `SKIP_BYTES_MAX` bytes.
 ///
 /// A packet without payload does not advance its counter (ISO/IEC 13818-1, 2.4.3.3), so each of these has the
 /// counter that the next packet with payload follows.

@@ -1,6 +1,6 @@
 //! The kernel's side of a core: operations in, completions out.
 //!
-//! [`Driver`] is what the engine sees. [`KernelDriver`] is io_uring; [`sim::SimDriver`] is its seeded,
+//! [`Driver`] is what the engine sees. [`KernelDriver`] is io_uring; `sim::SimDriver` (feature `sim`) is its seeded,
 //! faulty twin for tests. Whatever an operation lends to the kernel is owned by the driver's table until the kernel's last
 //! word about it: the completion, or for a zero-copy send the notification.
 

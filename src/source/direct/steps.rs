@@ -56,7 +56,7 @@ pub enum Want<'client> {
     Send,
     /// Bytes into a private buffer of [`crate::source::direct::RECEIVE_BYTES_MAX`]: [`super::Client::received`].
     ReceivePrivate,
-    /// [`super::Client::body_waiting`] bytes are to be taken first: [`super::Client::take_body`].
+    /// Bytes that came with the head, or were decrypted, are to be taken first: [`super::Client::take_body`].
     TakeBody,
     /// Bytes into the memory where the stream goes: [`super::Client::body_in_place`].
     ReceiveBody,

@@ -8,7 +8,7 @@ use crate::source::direct::{self, Client};
 use crate::source::error::{Kind, SourceError};
 use crate::source::hls::failure::Failure;
 use crate::source::hls::list::ByteRange;
-use crate::source::hls::machine::{Counters, Fetch, Item, Machine, Params, Want};
+use crate::source::hls::machine::{Fetch, Item, Machine, Params, Want};
 
 /// What is to be done next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -144,12 +144,6 @@ impl Upstream {
     #[must_use]
     pub fn cookies(&self) -> &CookieJar {
         self.client().map_or(&self.params.cookies, Client::cookies)
-    }
-
-    /// What has been done so far.
-    #[must_use]
-    pub const fn counters(&self) -> Counters {
-        self.machine.counters()
     }
 
     /// Bytes of a body came into the stream's memory. Those of the stream are then at the front; the result is their number.
@@ -508,7 +502,7 @@ mod tests {
         assert_eq!(rig.upstream.next_deadline(), None, "once is enough");
         assert_eq!((rig.drive(at(3010)), rig.upstream.next_deadline()), (Next::Wait, Some(at(6010))));
         assert_eq!(rig.targets(), ["/1.m3u8", "/1.ts", "/1.m3u8"]);
-        assert_eq!(rig.upstream.counters().segments, 1);
+        assert_eq!(rig.upstream.machine.counters().segments, 1);
     }
 
     #[test]
