@@ -105,7 +105,7 @@ impl Outlet {
         let zero_copy = matches!(viewer.zero_copy, ZeroCopyState::On { .. })
             && bytes >= ZERO_COPY_BYTES_MIN
             && is_near
-            && viewer.held.len() < usize::from(ZERO_COPY_IN_FLIGHT_MAX)
+            && viewer.held.count() < usize::from(ZERO_COPY_IN_FLIGHT_MAX)
             && feed.is_registered();
         let bytes = if zero_copy { bytes.min(SEGMENTED_BYTES as u64) } else { bytes };
         let bytes = usize::try_from(bytes).expect("at most SEND_BYTES_MAX");
@@ -213,10 +213,8 @@ impl Outlet {
             Event::Released { memory, copied } => {
                 cx.counters.sends -= 1;
                 // Not always the oldest: one that was cancelled comes back before those in the socket's queue.
-                if let Lent::Lease(lease) = &memory
-                    && let Some(at) = viewer.held.iter().position(|&held| held == lease.position())
-                {
-                    viewer.held.swap_remove(at);
+                if let Lent::Lease(lease) = &memory {
+                    viewer.held.remove(lease.position());
                 }
                 let is_over = viewer.is_ending && viewer.held.is_empty();
                 if let ZeroCopyState::On { copied_in_a_row } = &mut viewer.zero_copy {

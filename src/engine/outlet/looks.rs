@@ -87,7 +87,7 @@ impl Outlet {
             .iter()
             .filter_map(|(key, viewer)| viewer.watching().map(|watching| (key, watching)))
             .filter_map(|(key, watching)| match watching.sending {
-                _ if watching.held.iter().any(|&held| held < below) => Some((key, None)),
+                _ if watching.held.is_any_below(below) => Some((key, None)),
                 Sending::Stream { op, .. } if watching.position < below => Some((key, Some(op))),
                 Sending::Stream { .. } | Sending::Preamble(_) | Sending::Nothing => None,
             })

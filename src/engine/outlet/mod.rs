@@ -4,6 +4,7 @@
 //! channel: what the channel must know of viewers it is told.
 
 mod egress;
+mod held;
 mod logs;
 mod looks;
 
@@ -25,6 +26,8 @@ use crate::ring::Offset;
 use crate::session::history::{Audience, CloseReason, Limits, SubscriberWindow, WriteCounters};
 use crate::ts;
 use crate::uring::{Handle, Hangup, OpKey, Operation};
+
+use held::Held;
 
 type ViewerKey = Key<Viewer>;
 
@@ -74,8 +77,7 @@ struct Watching {
     sending: Sending,
     /// It is in the queue of those to be sent to.
     is_queued: bool,
-    /// Where the zero-copy sends begin whose bytes are taken and whose memory the kernel still holds.
-    held: Vec<u64>,
+    held: Held,
     zero_copy: ZeroCopyState,
     /// When its socket last took something, or had nothing to take.
     progress_at: Instant,
@@ -114,7 +116,7 @@ enum ZeroCopyState {
 }
 
 // Memory per viewer is what this and two operations in flight take.
-const _: () = assert!(size_of::<Viewer>() <= 208);
+const _: () = assert!(size_of::<Viewer>() <= 184);
 
 impl Viewer {
     const fn watching(&self) -> Option<&Watching> {
@@ -257,7 +259,7 @@ impl Outlet {
             preamble,
             sending: Sending::Nothing,
             is_queued: false,
-            held: Vec::new(),
+            held: Held::default(),
             zero_copy,
             progress_at: cx.now,
             promised,
@@ -384,7 +386,7 @@ pub(crate) mod testing {
                 preamble: Vec::new(),
                 sending: Sending::Nothing,
                 is_queued: false,
-                held: Vec::new(),
+                held: Held::default(),
                 zero_copy: ZeroCopyState::Off,
                 progress_at: Instant::START,
                 promised,
