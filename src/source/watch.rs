@@ -16,7 +16,8 @@
 //!
 //! The supply of a thing ends at `max(supply, now) + programme received`, where the programme received is what
 //! [`Inspector::media`] has added since the last read: times of pictures for pictures, of sound for sound, of
-//! whichever is further for the rest, and the clock where nothing else has a time. It never ends later than
+//! whichever is further for the rest, and the clock where nothing else has a time. What viewers cannot have yet counts
+//! once they can, and lasts from when it came on: what waits for what comes next is no stock. It never ends later than
 //! half a minute from now, and of a thousandth nothing is counted, so that neither a clock that is a little fast nor
 //! a burst of hours ago delays what is to be noticed now.
 //!
@@ -178,6 +179,8 @@ pub struct Watch {
     seen: Option<Progress>,
     /// What was there when the cycle began.
     media_before: MediaSeen,
+    /// What had come at the last look, be it for viewers or held back.
+    media_come: MediaSeen,
     /// Time in which bytes came since the cycle began, at the last byte: of a gap between two reads a part.
     flow: Duration,
     payload: Pulse,
@@ -203,6 +206,7 @@ impl Watch {
             last_byte_at: now,
             seen: None,
             media_before: MediaSeen::default(),
+            media_come: MediaSeen::default(),
             flow: Duration::ZERO,
             payload: pulse,
             video: pulse,
@@ -217,7 +221,7 @@ impl Watch {
     /// sends in batches has sent as much at once, and is silent for as long.
     #[must_use]
     pub fn after(mut self, media_before: MediaSeen, began: Instant) -> Self {
-        self.media_before = media_before;
+        (self.media_before, self.media_come) = (media_before, media_before);
         let lasts = |media| began + received(media, None);
         self.video.begin_with(lasts(media_before.video));
         self.audio.begin_with(lasts(media_before.audio));
@@ -234,6 +238,7 @@ impl Watch {
             Some(before) => (*before, before.media),
             None => (Progress::default(), self.media_before),
         };
+        self.come(now, seen.media);
         if seen.bytes == before.bytes {
             return None;
         }
@@ -249,25 +254,21 @@ impl Watch {
         let (flow, limit) = (self.flow, self.params.stall_detect);
         let video = received(seen.media.video, media_before.video);
         let audio = received(seen.media.audio, media_before.audio);
-        let clock = received(seen.media.clock, media_before.clock);
         if seen.has_video && !before.has_video {
-            let supply = self.video.supply;
-            self.video = Pulse::new(flow, now);
-            self.video.last_until(supply);
+            self.video = self.video.begun_anew(flow, now);
         }
         if seen.video_news != before.video_news {
-            self.video.moved(flow, now, limit, video);
+            self.video.moved(flow, now, limit);
         }
         if seen.audio_news != before.audio_news {
-            self.audio.moved(flow, now, limit, audio);
+            self.audio.moved(flow, now, limit);
         }
-        let has_times = seen.media.video.is_some() || seen.media.audio.is_some();
         if seen.pcr != before.pcr || !video.is_zero() || !audio.is_zero() {
-            self.times.moved(flow, now, limit, if has_times { Duration::ZERO } else { clock });
+            self.times.moved(flow, now, limit);
             self.times.last_until(self.video.supply.max(self.audio.supply));
         }
         if seen.payload_packets != before.payload_packets {
-            self.payload.moved(flow, now, limit, Duration::ZERO);
+            self.payload.moved(flow, now, limit);
             self.payload.last_until(self.video.supply.max(self.audio.supply).max(self.times.supply));
         }
         if seen.video_packets != before.video_packets {
@@ -277,6 +278,16 @@ impl Watch {
             self.scrambled_at = Some(now);
         }
         read_pause
+    }
+
+    /// So much programme has come in all.
+    fn come(&mut self, now: Instant, media: MediaSeen) {
+        let before = std::mem::replace(&mut self.media_come, media);
+        self.video.came(now, received(media.video, before.video));
+        self.audio.came(now, received(media.audio, before.audio));
+        if media.video.is_none() && media.audio.is_none() {
+            self.times.came(now, received(media.clock, before.clock));
+        }
     }
 
     /// When [`Watch::expire`] is to be called, unless something is observed before.
@@ -538,6 +549,41 @@ mod tests {
         watch.observe(at(3500), &whole);
         assert_eq!((watch.video.moved_at, watch.payload.moved_at), (at(3500), at(3500)));
         assert_eq!(watch.next_deadline(), Some(at(7500)));
+    }
+
+    #[test]
+    fn what_has_waited_for_what_comes_next_lasts_from_when_it_came_on() {
+        // Sound that reaches this much further than pictures comes, and is held back until the next part begins.
+        const LONGER_MS: u64 = 2700;
+        let media = |video, audio| MediaSeen {
+            video: Some(Duration::from_millis(video)),
+            audio: Some(Duration::from_millis(audio)),
+            clock: None,
+        };
+        let mut watch = Watch::new(PARAMS, at(0));
+        let mut seen = Progress { has_video: true, has_audio: true, ..Progress::default() };
+        let mut come = |seen: &mut Progress, now_ms, media| {
+            seen.media = media;
+            (seen.video_packets, seen.video_news, seen.audio_news) =
+                (seen.video_packets + 1, seen.video_news + 1, seen.audio_news + 1);
+            (seen.pictures, seen.payload_packets) = (seen.pictures + 1, seen.payload_packets + 2);
+            watch.observe(at(now_ms), seen);
+            watch.next_deadline().map(Instant::as_millis)
+        };
+        for now in (0..5000).step_by(40) {
+            seen.bytes += 376;
+            come(&mut seen, now, media(now, now));
+        }
+        come(&mut seen, 5000, media(5000, 5000 + LONGER_MS));
+        let goes_on = 5000 + LONGER_MS;
+        let mut deadline = None;
+        for now in (goes_on..20_000).step_by(40) {
+            seen.bytes += 376;
+            deadline = come(&mut seen, now, media(now - LONGER_MS, now));
+        }
+        let last = 19_980;
+        let late = deadline.unwrap() - STALL_MS - last;
+        assert!(late <= 60, "silence is a stall {late} ms later than what has come lasts");
     }
 
     #[test]

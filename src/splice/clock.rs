@@ -80,6 +80,9 @@ pub(super) struct SessionClock {
     before: Option<Sample>,
     /// What left when the run's clock last moved, and how far the streams were then.
     moved: Option<(Sample, Reached)>,
+    /// The same of the sample before, where the last one has not moved as far as the streams have: it may have been of a time base
+    /// that these had not come to.
+    undoubted: Option<(Sample, Reached)>,
     /// What is added to the run's clock.
     offset: i64,
     /// What is added to the time stamps of the newest time base.
@@ -241,6 +244,9 @@ impl SessionClock {
         self.write(now, left.pcr);
         // A clock that stands still has not moved since, also when all of that comes at once.
         if self.moved.is_none_or(|(last, before)| last.pcr != left.pcr || before.is_nowhere()) {
+            let with_streams = self.moved.and_then(|before| Self::with_streams(before, reached));
+            let lags = with_streams.is_some_and(|due| due.since(left.pcr) > HELD_TICKS_MAX);
+            self.undoubted = self.moved.filter(|_| lags && !self.behind && self.bearing == Bearing::Known);
             self.moved = Some((Sample { pcr: left.pcr, at: now }, reached));
         }
         Some(left)
@@ -262,7 +268,9 @@ impl SessionClock {
             Bearing::Known if !self.behind => return,
             _any if self.turn == Some(pcr) => true,
             Bearing::Known if self.turn.is_some() => return,
-            Bearing::Known => far(self.common).abs() < far(self.offset).abs(),
+            Bearing::Known => {
+                far(self.common).abs() < far(self.offset).abs() || self.was_there_before_streams(pcr, reached)
+            }
             Bearing::Broken | Bearing::Adrift if self.behind => {
                 (-JOINT_BACK_TICKS_MAX..=JOINT_AHEAD_TICKS_MAX).contains(&far(self.common))
             }
@@ -284,6 +292,18 @@ impl SessionClock {
         } else if self.bearing == Bearing::Broken {
             self.drift(now, pcr, reached);
         }
+    }
+
+    /// Whether the last sample was of the streams' newest time base already, and nobody could know: one that comes rarely jumps back by
+    /// less than it had to go ahead. By the sample before that this one is where the streams have it.
+    fn was_there_before_streams(&self, pcr: Pcr, reached: Reached) -> bool {
+        let due = self.undoubted.and_then(|before| Self::with_streams(before, reached));
+        due.is_some_and(|due| pcr.plus(self.common).since(due).abs() <= HELD_TICKS_MAX)
+    }
+
+    /// Where a clock that left so is when it has gone as far as pictures and sound have since.
+    fn with_streams((last, before): (Sample, Reached), reached: Reached) -> Option<Pcr> {
+        Some(last.pcr.plus(reached.since(before)? * 300))
     }
 
     /// Whether the clock has moved as far as pictures and sound have.
@@ -556,6 +576,28 @@ mod tests {
             clock.rebase(-earlier * 27_000, None);
             pass(&mut clock, 80, pcr(5000), at(80));
             assert_eq!(pass(&mut clock, 1300, pcr(came), at(120)), pcr(5120), "{earlier}");
+        }
+    }
+
+    #[test]
+    fn a_rare_clock_that_has_jumped_back_a_little_before_its_streams_did_is_with_them_from_its_next_sample_on()
+     {
+        let at = |millis: u64| Some(Pts::from_ticks((9_000 + millis) * 90));
+        // By how much the clock is earlier in front of the streams, and these wait for sound of before -> what leaves of the next.
+        for (earlier, waited, left) in [(452, 160, 6960), (452, 0, 6800), (0, 160, 6800)] {
+            let mut clock = SessionClock::default();
+            clock.begin(Instant::START, Some(0), None);
+            pass(&mut clock, 0, pcr(5000), at(0));
+            pass(&mut clock, 600, pcr(5600), at(600));
+            assert_eq!(pass(&mut clock, 1200, pcr(6200 - earlier), at(1200)), pcr(6200 - earlier));
+            clock.rebase((452 + waited) * 27_000, None);
+            // Where the clock has not jumped it is still of the time base before.
+            let reached = if earlier > 0 { 1800 + u64::try_from(waited).unwrap() } else { 1800 };
+            assert_eq!(
+                pass(&mut clock, 2400, pcr(6800 - earlier), at(reached)),
+                pcr(left),
+                "{earlier} {waited}"
+            );
         }
     }
 

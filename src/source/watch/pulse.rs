@@ -19,6 +19,8 @@ pub(super) struct Pulse {
     pub(super) moved_at: Instant,
     /// What was delivered of it lasts until then.
     pub(super) supply: Instant,
+    /// The same with what has come and viewers cannot have yet: it lasts from when it came on, not from when they get it.
+    coming: Instant,
     /// How long it has stood still since, as far as that counts.
     pub(super) stood: Duration,
     /// The flow since which it has moved without a gap as long as a stall.
@@ -34,12 +36,19 @@ impl Pulse {
         Self {
             moved_at: now,
             supply: now,
+            coming: now,
             stood: Duration::ZERO,
             run_began: flow,
             steady: false,
             longest_gaps: [Duration::ZERO; 2],
             gaps_began: flow,
         }
+    }
+
+    /// It is another from now on, and what has come of it is there.
+    pub(super) fn begun_anew(self, flow: Duration, now: Instant) -> Self {
+        let Self { supply, coming, .. } = self;
+        Self { supply: supply.max(now), coming: coming.max(now), ..Self::new(flow, now) }
     }
 
     /// No bytes came since `last_byte_at`. `programme` is how long what is there of the programme lasts.
@@ -56,7 +65,15 @@ impl Pulse {
         self.stood += shown + idle.min(gap_max);
     }
 
-    pub(super) fn moved(&mut self, flow: Duration, now: Instant, stall: Duration, received: Duration) {
+    /// So much of it has come, whether viewers can have it or not.
+    pub(super) fn came(&mut self, now: Instant, received: Duration) {
+        if !received.is_zero() {
+            self.coming = (self.coming.max(now) + received).min(now + SUPPLY_MAX);
+        }
+    }
+
+    /// Viewers can have what has come.
+    pub(super) fn moved(&mut self, flow: Duration, now: Instant, stall: Duration) {
         let gap = std::mem::take(&mut self.stood);
         if gap >= stall {
             self.run_began = flow;
@@ -68,7 +85,7 @@ impl Pulse {
         }
         self.longest_gaps[0] = self.longest_gaps[0].max(gap);
         self.moved_at = now;
-        self.supply = (self.supply.max(now) + received).min(now + SUPPLY_MAX);
+        self.supply = self.supply.max(now).max(self.coming).min(now + SUPPLY_MAX);
     }
 
     /// What was delivered of it before it was looked at lasts until then.
@@ -84,6 +101,7 @@ impl Pulse {
     /// It is there as long as something else is.
     pub(super) fn last_until(&mut self, supply: Instant) {
         self.supply = self.supply.max(supply);
+        self.coming = self.coming.max(supply);
     }
 
     /// How long it may stand still.

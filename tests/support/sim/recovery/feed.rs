@@ -22,6 +22,8 @@ const CLOCK_BYTES: usize = 8;
 const STUFFING_BYTES: usize = 3;
 /// The pictures of one run in so many end with a full packet.
 const FILLED_ONE_IN: u32 = 4;
+/// Fewer pictures behind a table that lists them may be the cover of a radio programme.
+const PICTURES_OF_TELEVISION: u64 = 3;
 
 /// A programme's make-up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -205,6 +207,10 @@ pub(crate) struct Feed {
     is_stuffed: bool,
     /// Media time of the pictures that have begun, since the run began.
     pub(crate) pictures: u64,
+    /// A table has been sent,
+    has_table: bool,
+    /// and so many pictures have begun since.
+    listed_pictures: u64,
 }
 
 impl Feed {
@@ -233,6 +239,8 @@ impl Feed {
             silent_pictures: None,
             is_stuffed: false,
             pictures: 0,
+            has_table: false,
+            listed_pictures: 0,
         }
     }
 
@@ -393,6 +401,12 @@ impl Feed {
         }
     }
 
+    /// As far as any receiver can know it is a radio programme whose table lists a picture, as some do: that it sends sound alone
+    /// is nothing that anybody may end it for.
+    pub(crate) fn is_like_radio(&self) -> bool {
+        self.flaw == Flaw::NoPictures && self.listed_pictures < PICTURES_OF_TELEVISION
+    }
+
     fn clock(&self) -> u64 {
         (self.base + self.picture * FRAME) % WRAP
     }
@@ -449,6 +463,7 @@ impl Feed {
     }
 
     fn begin_picture(&mut self, at: u64, is_key: bool) {
+        self.listed_pictures += u64::from(self.has_table);
         let shown_after = match (self.shape.reorders, (at + self.phase) % 3) {
             (false, _) => 0,
             (true, 1) => 3 * FRAME,
@@ -534,6 +549,7 @@ impl Feed {
     }
 
     fn tables(&mut self, out: &mut Vec<u8>) {
+        self.has_table = true;
         let Layout { pmt, video, audio, clock, video_type, audio_type, version } = self.layout;
         let pid = |pid: u16| (0xE000 | pid).to_be_bytes();
         let mut pat = vec![0, 1];

@@ -168,6 +168,10 @@ impl Stream {
         let now = world.now();
         if climate.is_healthy {
             self.trickles_until = None;
+            if self.feed.is_like_radio() {
+                self.flawed_until = None;
+                self.feed.flaw = Flaw::None;
+            }
             if climate.is_unwatched {
                 (self.stalls_until, self.flawed_until) = (None, None);
                 self.feed.flaw = Flaw::None;
