@@ -6,9 +6,9 @@
 
 /// The most bytes of one redacted URL.
 const URL_BYTES_MAX: usize = 8 * 1024;
-/// The most bytes of a redacted text.
 /// Longer URLs are hidden whole.
 const SHOWN_URL_BYTES_MAX: usize = 64 * 1024;
+/// The most bytes of a redacted text.
 const TEXT_BYTES_MAX: usize = 64 * 1024;
 /// What stands where a secret was.
 pub const HIDDEN: &str = "***";

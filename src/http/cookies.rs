@@ -1,5 +1,5 @@
 //! Cookies that a source's servers set on the way to its stream (RFC 6265), as far as they matter there: who set what for
-//! which hosts and paths. They live as long as the source is known; an expiry in the future is not looked at.
+//! which hosts and paths. They are kept while the source is tried and read, and not beyond; an expiry in the future is not looked at.
 
 use std::fmt;
 

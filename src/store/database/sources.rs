@@ -38,6 +38,10 @@ impl Database {
         }
         let source_id = insert(&transaction, channel_id, item_key, program)?;
         transaction.commit()?;
+        self.source(source_id)
+    }
+
+    fn source(&self, source_id: i64) -> Result<SourceRecord, ChannelError> {
         let sql = format!("SELECT {} FROM {JOINED} WHERE source_id = ?1", SourceRecord::COLUMNS);
         Ok(self.connection.prepare_cached(&sql)?.query_row([source_id], SourceRecord::read)?)
     }
@@ -101,8 +105,7 @@ impl Database {
             return Err(ChannelError::SourceNotFound { channel_id, source_id });
         }
         transaction.commit()?;
-        let sql = format!("SELECT {} FROM {JOINED} WHERE source_id = ?1", SourceRecord::COLUMNS);
-        Ok(self.connection.prepare_cached(&sql)?.query_row([source_id], SourceRecord::read)?)
+        self.source(source_id)
     }
 }
 
