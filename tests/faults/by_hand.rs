@@ -58,11 +58,11 @@ fn play(mode: &str) {
         watching.join().unwrap()
     });
     let again = primary.connections().get(1).and_then(|connection| connection.played);
+    let leads = Make::Primary.media().leads.or(Make::Backup.media().leads);
     let rules = Rules {
         silence: STALL_DETECT + Duration::from_secs(1),
         further: [backup.played(), again],
-        catches_up: mode != "direct",
-        ..Rules::default()
+        ..Rules::of_sources(mode, leads)
     };
     let verdict = judge(&recording, &rules, &write_down(name));
     eprintln!(

@@ -71,6 +71,20 @@ impl Default for Rules {
     }
 }
 
+impl Rules {
+    /// For sources that are that far ahead of their clocks, sent in this mode. What ffmpeg passes on has the clock that it makes.
+    pub(crate) fn of_sources(mode: &str, leads: Leads) -> Rules {
+        let usual = Rules::default();
+        if mode != "direct" {
+            // A pipe is emptied when it is full, and a child runs when it may.
+            return Rules { batching: Duration::from_millis(150), catches_up: true, ..usual };
+        }
+        // Sound and pictures of a source stay as far apart as they are there: at a joint one of them is left empty for as long as it
+        // comes later than the other.
+        Rules { jump: usual.jump + leads.spread(), leads: Some(leads), ..usual }
+    }
+}
+
 /// What can be wrong.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Wrong {

@@ -180,23 +180,13 @@ impl Show {
     fn judge(&self, mode: &str, filler: &str, recording: Option<&Recording>) -> Vec<String> {
         let Some(recording) = recording else { return vec![format!("{}: nobody could watch", self.name)] };
         let is_complete = filler == "slate_av";
-        let leads = (mode == "direct").then(|| self.leads());
-        let usual = Rules::default();
         let rules = Rules {
-            // Sound and pictures of a source stay as far apart as they are there: at a joint one of them is left empty for as
-            // long as it comes later than the other.
-            jump: usual.jump + leads.map_or(Duration::ZERO, Leads::spread),
             silence: self.case.silence,
             still: if is_complete { STALL_DETECT + Duration::from_secs(1) } else { OUTAGE },
             is_complete,
-            // What ffmpeg passes on has the clock that it makes.
-            leads,
             has_one_rate: self.case.backup.make != Make::Fifty,
             further: [self.backup.played(), None],
-            catches_up: mode != "direct",
-            // A pipe is emptied when it is full, and a child runs when it may.
-            batching: Duration::from_millis(if mode == "direct" { 20 } else { 150 }),
-            ..usual
+            ..Rules::of_sources(mode, self.leads())
         };
         let path = write_down(&self.name);
         let verdict = judge(recording, &rules, &path);
