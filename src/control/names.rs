@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::base::Instant;
-use crate::engine::{CoreId, Ticket};
+
+use super::outbox::Asker;
 
 /// Lookups at the same time. Names that nobody answers for hold a thread for half a minute each.
 pub(super) const LOOKUPS_MAX: usize = 64;
@@ -24,8 +25,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A host and a port.
 pub(super) type Name = (String, u16);
-/// Who wants to know.
-pub(super) type Asker = (CoreId, Ticket);
 /// What a lookup has found.
 pub(super) type Found = Result<Vec<SocketAddr>, String>;
 /// What an asker is told.
@@ -147,6 +146,7 @@ fn told((host, _port): &Name, text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::{CoreId, Ticket};
 
     fn at(ms: u64) -> Instant {
         Instant::from_millis(ms)

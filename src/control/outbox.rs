@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::engine::{CoreCommand, CoreId, Mailbox, MailboxFull};
+use crate::engine::{CoreCommand, CoreId, Mailbox, MailboxFull, Ticket};
 use crate::lineup::Lineup;
 
 /// Messages kept per core while its mailbox is full. Children and lookups a core has asked for are bounded
@@ -16,6 +16,9 @@ use crate::lineup::Lineup;
 const WAITING_MESSAGES_MAX: usize = 8192;
 /// How long until a full mailbox is tried again.
 const RETRY_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Who asked for something: a core, and its number for what it asked.
+pub(super) type Asker = (CoreId, Ticket);
 
 /// The way to all cores.
 pub(super) struct Outbox {

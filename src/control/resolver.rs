@@ -11,8 +11,8 @@ use tokio::time::sleep;
 use crate::base::Clock;
 use crate::engine::{CoreCommand, CoreId, Ticket};
 
-use super::names::{ADDRESSES_MAX, Answer, Asked, Asker, Found, LOOKUPS_MAX, Name, Names};
-use super::outbox::Outbox;
+use super::names::{ADDRESSES_MAX, Answer, Asked, Found, LOOKUPS_MAX, Name, Names};
+use super::outbox::{Asker, Outbox};
 
 /// A question of a core.
 pub(super) struct Question {

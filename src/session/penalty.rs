@@ -20,7 +20,7 @@ pub(super) struct Penalty {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Entry {
+struct Charged {
     penalty: Penalty,
     at: Instant,
 }
@@ -28,7 +28,7 @@ struct Entry {
 /// The penalties of one session. At most one per source of its channel.
 #[derive(Clone, Debug)]
 pub(super) struct Penalties<K> {
-    entries: BTreeMap<K, Entry>,
+    entries: BTreeMap<K, Charged>,
 }
 
 impl<K: Copy + Ord> Default for Penalties<K> {
@@ -51,7 +51,7 @@ impl<K: Copy + Ord> Penalties<K> {
             _ => 12,
         });
         let penalty = Penalty { until: now + cooldown, count };
-        self.entries.insert(source, Entry { penalty, at: now });
+        self.entries.insert(source, Charged { penalty, at: now });
         penalty
     }
 

@@ -8,7 +8,7 @@ use crate::base::Instant;
 use super::release::{Release, Releases};
 use super::scope::ProviderScope;
 
-/// Providers remembered. When full, those whose time is over go, then by [`Entry::worth`].
+/// Providers remembered. When full, those whose time is over go, then by [`ProviderCooldown::worth`].
 const SCOPES_MAX: usize = 256;
 /// A provider's own wish is granted up to here.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(5 * 60);
@@ -23,13 +23,13 @@ pub(super) fn cooldown_with(configured: Duration, retry_after: Option<Duration>)
 }
 
 #[derive(Clone, Debug)]
-struct Entry {
+struct ProviderCooldown {
     until: Instant,
     arms: u32,
     armed_at: Instant,
 }
 
-impl Entry {
+impl ProviderCooldown {
     /// What goes first when there is no room: what was armed least often, then what was not touched for longest,
     /// then what ends first.
     const fn worth(&self) -> (u32, Instant, Instant) {
@@ -41,7 +41,7 @@ impl Entry {
 #[derive(Clone, Debug)]
 pub struct ProviderCooldowns {
     cooldown: Duration,
-    scopes: BTreeMap<ProviderScope, Entry>,
+    scopes: BTreeMap<ProviderScope, ProviderCooldown>,
     releases: Releases,
 }
 
@@ -80,7 +80,11 @@ impl ProviderCooldowns {
     /// The provider is left alone until then.
     fn hold(&mut self, now: Instant, scope: &ProviderScope, until: Instant) {
         self.scopes.retain(|_, entry| entry.until > now);
-        let entry = self.scopes.entry(scope.clone()).or_insert(Entry { until: now, arms: 0, armed_at: now });
+        let entry = self.scopes.entry(scope.clone()).or_insert(ProviderCooldown {
+            until: now,
+            arms: 0,
+            armed_at: now,
+        });
         entry.until = entry.until.max(until);
         entry.arms = entry.arms.saturating_add(1);
         entry.armed_at = now;

@@ -17,9 +17,9 @@ pub enum Continuity {
 
 /// A PID's last counter, what has become of it, and by which bytes its last packet is known again.
 #[derive(Clone, Copy)]
-struct Entry(u32);
+struct PidCounter(u32);
 
-impl Entry {
+impl PidCounter {
     const COUNTER: u32 = 0x0F;
     /// A packet was seen on the PID.
     const SEEN: u32 = 0x10;
@@ -62,7 +62,7 @@ impl Entry {
 
 /// The last counter of every PID.
 pub struct ContinuityTable {
-    last: Box<[Entry; Pid::COUNT]>,
+    last: Box<[PidCounter; Pid::COUNT]>,
 }
 
 impl Default for ContinuityTable {
@@ -75,7 +75,7 @@ impl ContinuityTable {
     /// A table that has seen nothing.
     #[must_use]
     pub fn new() -> Self {
-        Self { last: Box::new([Entry(0); Pid::COUNT]) }
+        Self { last: Box::new([PidCounter(0); Pid::COUNT]) }
     }
 
     /// A table that has seen nothing but knows how the packets are counted that this one has seen.
@@ -84,9 +84,9 @@ impl ContinuityTable {
         let mut table = Self::new();
         for (habits, seen) in table.last.iter_mut().zip(self.last.iter()) {
             // What was begun to be suspected is looked at anew.
-            let never = if seen.never_counts() { Entry::NEVER_COUNTS } else { 0 };
-            let all = if seen.counts_all() { Entry::COUNTS_ALL } else { 0 };
-            *habits = Entry(never | all);
+            let never = if seen.never_counts() { PidCounter::NEVER_COUNTS } else { 0 };
+            let all = if seen.counts_all() { PidCounter::COUNTS_ALL } else { 0 };
+            *habits = PidCounter(never | all);
         }
         table
     }
@@ -110,15 +110,15 @@ impl ContinuityTable {
             Self::without_payload(*entry, packet)
         };
         let counter = u32::from(packet.continuity_counter().get());
-        *entry = next.with(Entry::COUNTER, counter | Entry::SEEN);
+        *entry = next.with(PidCounter::COUNTER, counter | PidCounter::SEEN);
         verdict
     }
 
-    fn with_payload(entry: Entry, packet: Packet<'_>) -> (Continuity, Entry) {
+    fn with_payload(entry: PidCounter, packet: Packet<'_>) -> (Continuity, PidCounter) {
         let counter = packet.continuity_counter();
         let mark = mark(packet);
-        let next = entry.with(Entry::MARK | Entry::REPEATED, mark);
-        let counts = next.with(Entry::STUCK, 0);
+        let next = entry.with(PidCounter::MARK | PidCounter::REPEATED, mark);
+        let counts = next.with(PidCounter::STUCK, 0);
         let Some(last) = entry.counter() else { return (Continuity::Fits, next) };
         if counter == last.next() {
             return (Continuity::Fits, counts);
@@ -129,26 +129,26 @@ impl ContinuityTable {
         if counter != last {
             return (Continuity::Gap, counts);
         }
-        if entry.0 & Entry::MARK != mark {
+        if entry.0 & PidCounter::MARK != mark {
             if entry.never_counts() {
                 return (Continuity::Fits, next);
             }
-            return (Continuity::Gap, Entry(next.0 + Entry::STUCK_ONE));
+            return (Continuity::Gap, PidCounter(next.0 + PidCounter::STUCK_ONE));
         }
         if entry.has_repeated() {
             return (Continuity::Gap, next);
         }
-        (Continuity::Duplicate, next.with(0, Entry::REPEATED))
+        (Continuity::Duplicate, next.with(0, PidCounter::REPEATED))
     }
 
     /// A packet without payload repeats the counter of the last one that had some.
-    fn without_payload(entry: Entry, packet: Packet<'_>) -> (Continuity, Entry) {
+    fn without_payload(entry: PidCounter, packet: Packet<'_>) -> (Continuity, PidCounter) {
         let counter = packet.continuity_counter();
         let Some(last) = entry.counter() else { return (Continuity::Fits, entry) };
         if counter == last {
-            return (Continuity::Fits, entry.with(Entry::STEPS, 0));
+            return (Continuity::Fits, entry.with(PidCounter::STEPS, 0));
         }
-        let next = entry.with(Entry::REPEATED, 0);
+        let next = entry.with(PidCounter::REPEATED, 0);
         if packet.adaptation_field().is_some_and(AdaptationField::discontinuity_indicator) {
             return (Continuity::Signalled, next);
         }
@@ -158,7 +158,7 @@ impl ContinuityTable {
         if entry.counts_all() {
             return (Continuity::Fits, next);
         }
-        (Continuity::Gap, Entry(next.0 + Entry::STEPS_ONE))
+        (Continuity::Gap, PidCounter(next.0 + PidCounter::STEPS_ONE))
     }
 }
 

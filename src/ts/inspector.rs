@@ -124,7 +124,7 @@ struct Kinds(Box<[Option<StreamKind>; Pid::COUNT]>);
 const STANDARD: std::ops::RangeInclusive<u16> = 0x10..=0x1F;
 
 /// The start of a PES packet that may turn out to be an entry point.
-struct Candidate {
+struct EntryCandidate {
     position: u64,
     snapshot: Snapshot,
     /// The best that was said of it.
@@ -153,7 +153,7 @@ struct Watch {
     codec: Codec,
     pes: PesReader,
     detector: EntryDetector,
-    candidate: Option<Candidate>,
+    candidate: Option<EntryCandidate>,
     /// One for each grade.
     waits: [Wait; Grade::ALL.len()],
 }
@@ -538,7 +538,8 @@ impl Inspector {
             if !(watch.candidate.is_some() && watch.detector.in_access_unit()) {
                 let pcr = self.clock.at(position);
                 let snapshot = Snapshot::before(packet, &self.psi, &self.continuity, pcr);
-                watch.candidate = snapshot.map(|snapshot| Candidate { position, snapshot, reported: None });
+                watch.candidate =
+                    snapshot.map(|snapshot| EntryCandidate { position, snapshot, reported: None });
             }
             watch.pes.start();
             let field = packet.adaptation_field();

@@ -26,7 +26,7 @@ pub(crate) fn kind_of_start(payload: &[u8]) -> Option<PesKind> {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum State {
+enum ParseState {
     /// Until the next start.
     Idle,
     /// Inside the header, which may span packets.
@@ -40,7 +40,7 @@ enum State {
 /// Follows the PES packets of one PID.
 #[derive(Debug)]
 pub(crate) struct PesReader {
-    state: State,
+    state: ParseState,
     header: [u8; HEADER_BYTES_KEPT],
     pts: Option<Pts>,
     dts: Option<Pts>,
@@ -48,18 +48,18 @@ pub(crate) struct PesReader {
 
 impl PesReader {
     pub(crate) const fn new() -> Self {
-        Self { state: State::Idle, header: [0; HEADER_BYTES_KEPT], pts: None, dts: None }
+        Self { state: ParseState::Idle, header: [0; HEADER_BYTES_KEPT], pts: None, dts: None }
     }
 
     /// The next payload begins a PES packet.
     pub(crate) const fn start(&mut self) {
-        self.state = State::Header { filled: 0 };
+        self.state = ParseState::Header { filled: 0 };
         (self.pts, self.dts) = (None, None);
     }
 
     /// Bytes are missing: nothing can be used before the next start.
     pub(crate) const fn lose(&mut self) {
-        self.state = State::Idle;
+        self.state = ParseState::Idle;
     }
 
     /// The presentation time of the current PES packet, once its header has been read.
@@ -74,18 +74,22 @@ impl PesReader {
 
     /// Whether the header of the current PES packet has been read and is sound.
     pub(crate) fn in_data(&self) -> bool {
-        self.state == State::Data
+        self.state == ParseState::Data
     }
 
     /// Takes a payload and returns the elementary stream's bytes in it.
     pub(crate) fn payload<'buf>(&mut self, mut payload: &'buf [u8]) -> &'buf [u8] {
-        if let State::Header { filled } = self.state {
+        if let ParseState::Header { filled } = self.state {
             payload = self.read_header(filled, payload);
         }
-        if let State::Skipping { left } = self.state {
+        if let ParseState::Skipping { left } = self.state {
             let skipped = left.min(payload.len());
             payload = &payload[skipped..];
-            self.state = if skipped == left { State::Data } else { State::Skipping { left: left - skipped } };
+            self.state = if skipped == left {
+                ParseState::Data
+            } else {
+                ParseState::Skipping { left: left - skipped }
+            };
         }
         if self.in_data() { payload } else { &[] }
     }
@@ -96,12 +100,12 @@ impl PesReader {
         let (now, later) = payload.split_at(payload.len().min(wanted - filled));
         self.header[filled..filled + now.len()].copy_from_slice(now);
         let filled = filled + now.len();
-        self.state = State::Header { filled };
+        self.state = ParseState::Header { filled };
         if filled < wanted {
             return later;
         }
         if filled == FIXED_BYTES && !self.has_extended_header() {
-            self.state = State::Idle;
+            self.state = ParseState::Idle;
             return later;
         }
         if wanted < self.header_bytes().min(HEADER_BYTES_KEPT) {
@@ -114,7 +118,7 @@ impl PesReader {
         if self.header[7] & 0xC0 == 0xC0 {
             self.dts = times.get(Pts::FIELD_BYTES..).and_then(<[u8]>::first_chunk).and_then(Pts::from_field);
         }
-        self.state = State::Skipping { left: self.header_bytes() - filled };
+        self.state = ParseState::Skipping { left: self.header_bytes() - filled };
         later
     }
 

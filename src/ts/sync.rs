@@ -44,13 +44,13 @@ pub struct AlignCounts {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum State {
+enum SyncState {
     Searching,
     Locked { stride: usize },
 }
 
 /// What the bytes seen so far say about a sync byte's place.
-enum Candidate {
+enum SyncCandidate {
     Locks { stride: usize },
     Undecided,
     Refuted,
@@ -59,7 +59,7 @@ enum Candidate {
 /// Finds packets in a stream of bytes and keeps hold of them.
 #[derive(Debug)]
 pub struct Aligner {
-    state: State,
+    state: SyncState,
     /// Bytes before the next sync byte that the stride accounts for.
     between: usize,
     counts: AlignCounts,
@@ -76,7 +76,7 @@ impl Aligner {
     #[must_use]
     pub const fn new() -> Self {
         Self {
-            state: State::Searching,
+            state: SyncState::Searching,
             between: 0,
             counts: AlignCounts { packets: 0, bytes_dropped: 0, packets_damaged: 0, sync_losses: 0 },
         }
@@ -86,7 +86,7 @@ impl Aligner {
     #[must_use]
     #[cfg(test)]
     pub const fn locked(&self) -> bool {
-        matches!(self.state, State::Locked { .. })
+        matches!(self.state, SyncState::Locked { .. })
     }
 
     /// What has been counted.
@@ -102,8 +102,8 @@ impl Aligner {
         let mut write = 0;
         loop {
             let more = match self.state {
-                State::Searching => self.search(bytes, &mut read),
-                State::Locked { stride } => self.follow(bytes, stride, &mut read, &mut write),
+                SyncState::Searching => self.search(bytes, &mut read),
+                SyncState::Locked { stride } => self.follow(bytes, stride, &mut read, &mut write),
             };
             if !more {
                 break;
@@ -127,13 +127,13 @@ impl Aligner {
             };
             *read += offset;
             match judge(&bytes[*read..]) {
-                Candidate::Locks { stride } => {
-                    self.state = State::Locked { stride };
+                SyncCandidate::Locks { stride } => {
+                    self.state = SyncState::Locked { stride };
                     self.between = 0;
                     break true;
                 }
-                Candidate::Undecided => break false,
-                Candidate::Refuted => *read += 1,
+                SyncCandidate::Undecided => break false,
+                SyncCandidate::Refuted => *read += 1,
             }
         };
         self.counts.bytes_dropped += counted(*read - from);
@@ -159,7 +159,7 @@ impl Aligner {
             } else {
                 let Some(next) = bytes.get(*read + stride) else { return false };
                 if *next != SYNC_BYTE {
-                    self.state = State::Searching;
+                    self.state = SyncState::Searching;
                     self.counts.sync_losses += 1;
                     return true;
                 }
@@ -174,12 +174,12 @@ impl Aligner {
 
 /// Judges a sync byte at the start of `bytes`. The strides are tried in order, and a narrower one that is still
 /// undecided holds back the wider ones: the result must not depend on how much has arrived.
-fn judge(bytes: &[u8]) -> Candidate {
+fn judge(bytes: &[u8]) -> SyncCandidate {
     for stride in STRIDES {
         let mut refuted = false;
         for packet in 1..LOCK_PACKETS {
             match bytes.get(packet * stride) {
-                None => return Candidate::Undecided,
+                None => return SyncCandidate::Undecided,
                 Some(byte) if *byte == SYNC_BYTE => {}
                 Some(_) => {
                     refuted = true;
@@ -188,10 +188,10 @@ fn judge(bytes: &[u8]) -> Candidate {
             }
         }
         if !refuted {
-            return Candidate::Locks { stride };
+            return SyncCandidate::Locks { stride };
         }
     }
-    Candidate::Refuted
+    SyncCandidate::Refuted
 }
 
 fn counted(bytes: usize) -> u64 {

@@ -316,7 +316,9 @@ impl House {
         let mut homes: BTreeMap<String, Vec<&str>> = BTreeMap::new();
         for file in self.files.iter().filter(|file| file.place.first().is_some_and(|first| first == module)) {
             for (kind, name) in file.defined.clone() {
+                // What a macro defines is named by who calls it.
                 if matches!(kind.as_str(), "struct" | "enum" | "trait" | "type")
+                    && name.starts_with(char::is_uppercase)
                     && !is_associated(&file.code, &name)
                 {
                     homes.entry(name).or_default().push(&file.path);

@@ -9,25 +9,23 @@ use std::rc::Rc;
 use tokio::sync::oneshot;
 
 use crate::base::ChildExit;
-use crate::engine::{CoreCommand, CoreId, Ticket};
+use crate::engine::CoreCommand;
 use crate::source::profile::ffprobe;
 
 use super::capture::{Capture, Captured, Limits};
-use crate::control::outbox::Outbox;
+use crate::control::outbox::{Asker, Outbox};
 
 /// Probes at the same time. Full: the asker is told that nothing was learnt.
 const PROBES_MAX: usize = 16;
 /// A description of every stream of a large multiplex is a tenth of this.
 const OUTPUT_BYTES_MAX: usize = 1024 * 1024;
 
-type Name = (CoreId, Ticket);
-
 /// The probes that run.
 pub(in crate::control) struct Probes {
     capture: Capture,
     outbox: Rc<Outbox>,
     /// Each one's leave to go on: it ends when this is dropped.
-    running: RefCell<BTreeMap<Name, oneshot::Sender<()>>>,
+    running: RefCell<BTreeMap<Asker, oneshot::Sender<()>>>,
 }
 
 impl Probes {
@@ -39,7 +37,7 @@ impl Probes {
     /// Starts a probe and tells the core what it has written, unless it is stopped.
     pub(in crate::control) fn start(
         self: &Rc<Self>,
-        name: Name,
+        name: Asker,
         program: OsString,
         arguments: Vec<OsString>,
     ) {
@@ -61,7 +59,7 @@ impl Probes {
     }
 
     /// Ends a probe, if there is one of that name.
-    pub(in crate::control) fn stop(&self, name: Name) {
+    pub(in crate::control) fn stop(&self, name: Asker) {
         self.running.borrow_mut().remove(&name);
     }
 
@@ -80,7 +78,7 @@ impl Probes {
         self.capture.run(program, arguments, limits).await
     }
 
-    fn answer(&self, (core, ticket): Name, captured: Result<Captured, String>) {
+    fn answer(&self, (core, ticket): Asker, captured: Result<Captured, String>) {
         let (exit, stdout, stderr) = match captured {
             Ok(Captured { exit, stdout: Ok(stdout), stderr }) => (exit, stdout, stderr),
             Ok(Captured { exit, stdout: Err(error), .. }) => (exit, Vec::new(), error.to_string()),

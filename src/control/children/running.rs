@@ -16,12 +16,12 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep, timeout};
 
 use crate::base::{ChildExit, Clock};
-use crate::engine::{ChildOwner, CoreCommand, CoreId, Ticket};
+use crate::engine::{ChildOwner, CoreCommand};
 
 use super::said::{Passthrough, Said};
 use super::spawn::{Spawned, spawn};
 use super::stderr_tail::StderrTail;
-use crate::control::outbox::Outbox;
+use crate::control::outbox::{Asker, Outbox};
 use crate::control::params::Params;
 
 /// Children at the same time. Full: the start fails with that reason.
@@ -31,8 +31,6 @@ const STOP_GRACE: Duration = Duration::from_millis(500);
 /// How long standard error may stay open after the child has ended: a process outside the child's group may
 /// hold it for ever.
 const STDERR_DRAIN_TIMEOUT: Duration = Duration::from_millis(200);
-
-type Name = (CoreId, Ticket);
 
 /// A child that runs.
 struct Watched {
@@ -50,7 +48,7 @@ pub(in crate::control) struct Children {
     clock: Clock,
     outbox: Rc<Outbox>,
     /// Each child's order to stop.
-    running: RefCell<BTreeMap<Name, watch::Sender<bool>>>,
+    running: RefCell<BTreeMap<Asker, watch::Sender<bool>>>,
     count: watch::Sender<usize>,
 }
 
@@ -70,7 +68,7 @@ impl Children {
     /// Starts a child and tells the core how that went. Its end is told exactly once.
     pub(in crate::control) fn start(
         self: &Rc<Self>,
-        name: Name,
+        name: Asker,
         program: &OsStr,
         arguments: &[OsString],
         owner: ChildOwner,
@@ -97,7 +95,7 @@ impl Children {
         &self,
         program: &OsStr,
         arguments: &[OsString],
-        name: Name,
+        name: Asker,
     ) -> Result<(Spawned, watch::Receiver<bool>), String> {
         let failed = |reason: &str| format!("start {}: {reason}", program.to_string_lossy());
         let mut running = self.running.borrow_mut();
@@ -115,7 +113,7 @@ impl Children {
     }
 
     /// Stops a child. One that has ended, or is being stopped, is left alone.
-    pub(in crate::control) fn stop(&self, name: Name) {
+    pub(in crate::control) fn stop(&self, name: Asker) {
         if let Some(stop) = self.running.borrow().get(&name) {
             stop.send_replace(true);
         }
@@ -136,7 +134,7 @@ impl Children {
     }
 
     /// One child, from its start to its end.
-    async fn watch(&self, name: Name, child: Watched, mut stop: watch::Receiver<bool>) {
+    async fn watch(&self, name: Asker, child: Watched, mut stop: watch::Receiver<bool>) {
         let Watched { mut process, mut stderr, ended, mut said } = child;
         let clock = self.clock;
         let mut hear = |bytes: &[u8]| {

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use crate::control::outbox::Outbox;
-use crate::engine::{CoreCommand, CoreId, Ticket};
+use crate::control::outbox::{Asker, Outbox};
+use crate::engine::CoreCommand;
 use crate::filler::slate::{Slate, SlateSpec, ffmpeg_arguments, ffmpeg_arguments_without_text};
 
 use super::cache;
@@ -23,18 +23,17 @@ const ASKERS_MAX: usize = 4096;
 /// it; then it goes from here only.
 const KEPT_MAX: usize = 64;
 
-type Name = (CoreId, Ticket);
-type Answer = Result<Arc<Slate>, String>;
+type SlateAnswer = Result<Arc<Slate>, String>;
 
 /// A slate that is being made or waits for that.
 struct Job {
     key: String,
     spec: SlateSpec,
-    askers: Vec<Name>,
+    askers: Vec<Asker>,
 }
 
 #[derive(Default)]
-struct Desk {
+struct SlateDesk {
     /// The first is being made.
     jobs: VecDeque<Job>,
     /// The last was asked for last.
@@ -42,7 +41,7 @@ struct Desk {
 }
 
 /// What is known of a slate that was asked for.
-enum Found {
+enum SlateStanding {
     Kept(Arc<Slate>),
     /// Its maker has been told, and is to be started when it is idle.
     Waits {
@@ -57,7 +56,7 @@ pub(in crate::control) struct Slates {
     /// Where they are kept over a restart, if anywhere.
     folder: Option<PathBuf>,
     outbox: Rc<Outbox>,
-    desk: RefCell<Desk>,
+    desk: RefCell<SlateDesk>,
 }
 
 impl Slates {
@@ -66,16 +65,16 @@ impl Slates {
     }
 
     /// Sends a slate to who asks, now or when it has been made.
-    pub(in crate::control) fn prepare(self: &Rc<Self>, asker: Name, spec: SlateSpec) {
+    pub(in crate::control) fn prepare(self: &Rc<Self>, asker: Asker, spec: SlateSpec) {
         let found = self.desk.borrow_mut().ask(asker, spec);
         match found {
-            Found::Kept(slate) => self.answer(asker, Ok(slate)),
-            Found::Waits { is_first: false } => {}
-            Found::Waits { is_first: true } => {
+            SlateStanding::Kept(slate) => self.answer(asker, Ok(slate)),
+            SlateStanding::Waits { is_first: false } => {}
+            SlateStanding::Waits { is_first: true } => {
                 let maker = Rc::clone(self);
                 tokio_uring::spawn(async move { maker.make_all().await });
             }
-            Found::Refused(reason) => self.answer(asker, Err(reason.to_owned())),
+            SlateStanding::Refused(reason) => self.answer(asker, Err(reason.to_owned())),
         }
     }
 
@@ -89,7 +88,7 @@ impl Slates {
         self.encoder.ended().await;
     }
 
-    fn answer(&self, (core, ticket): Name, result: Answer) {
+    fn answer(&self, (core, ticket): Asker, result: SlateAnswer) {
         self.outbox.send(core, CoreCommand::SlateReady { ticket, result });
     }
 
@@ -108,7 +107,7 @@ impl Slates {
         }
     }
 
-    async fn make(&self, key: &str, spec: &SlateSpec) -> Answer {
+    async fn make(&self, key: &str, spec: &SlateSpec) -> SlateAnswer {
         if let Some(slate) = self.load(key).await {
             return Ok(slate);
         }
@@ -148,30 +147,30 @@ impl Slates {
     }
 }
 
-impl Desk {
-    fn ask(&mut self, asker: Name, spec: SlateSpec) -> Found {
+impl SlateDesk {
+    fn ask(&mut self, asker: Asker, spec: SlateSpec) -> SlateStanding {
         let key = spec.key();
         if let Some(index) = self.kept.iter().position(|(kept, _)| *kept == key) {
             let (key, slate) = self.kept.remove(index).expect("it was just found");
             self.kept.push_back((key, Arc::clone(&slate)));
-            return Found::Kept(slate);
+            return SlateStanding::Kept(slate);
         }
         if let Some(job) = self.jobs.iter_mut().find(|job| job.key == key) {
             if job.askers.len() >= ASKERS_MAX {
-                return Found::Refused("too many wait for this slate");
+                return SlateStanding::Refused("too many wait for this slate");
             }
             job.askers.push(asker);
-            return Found::Waits { is_first: false };
+            return SlateStanding::Waits { is_first: false };
         }
         if self.jobs.len() >= WAITING_MAX {
-            return Found::Refused("too many slates wait to be made");
+            return SlateStanding::Refused("too many slates wait to be made");
         }
         self.jobs.push_back(Job { key, spec, askers: vec![asker] });
-        Found::Waits { is_first: self.jobs.len() == 1 }
+        SlateStanding::Waits { is_first: self.jobs.len() == 1 }
     }
 
     /// Who waits for the first slate, which has been made or not.
-    fn made(&mut self, key: &str, result: &Answer) -> Vec<Name> {
+    fn made(&mut self, key: &str, result: &SlateAnswer) -> Vec<Asker> {
         let job = self.jobs.pop_front().expect("the job that is done is the first");
         assert_eq!(job.key, key, "jobs are done in their order");
         if let Ok(slate) = result {
@@ -198,6 +197,7 @@ async fn aside<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::{CoreId, Ticket};
     use crate::filler::slate::Profile;
 
     fn spec(number: u32) -> SlateSpec {
@@ -205,43 +205,45 @@ mod tests {
         SlateSpec::of(&profile, "", true)
     }
 
-    fn name(ticket: u64) -> Name {
+    fn name(ticket: u64) -> Asker {
         (CoreId(0), Ticket(ticket))
     }
 
     #[test]
     fn who_asks_for_the_same_waits_for_the_same() {
-        let mut desk = Desk::default();
-        assert!(matches!(desk.ask(name(1), spec(1)), Found::Waits { is_first: true }));
-        assert!(matches!(desk.ask(name(2), spec(2)), Found::Waits { is_first: false }));
-        assert!(matches!(desk.ask(name(3), spec(1)), Found::Waits { is_first: false }));
+        let mut desk = SlateDesk::default();
+        assert!(matches!(desk.ask(name(1), spec(1)), SlateStanding::Waits { is_first: true }));
+        assert!(matches!(desk.ask(name(2), spec(2)), SlateStanding::Waits { is_first: false }));
+        assert!(matches!(desk.ask(name(3), spec(1)), SlateStanding::Waits { is_first: false }));
         let slate = Slate::built_in().unwrap();
         assert_eq!(desk.made(&spec(1).key(), &Ok(Arc::clone(&slate))), [name(1), name(3)]);
         assert_eq!(desk.made(&spec(2).key(), &Err("no".to_owned())), [name(2)]);
-        assert!(matches!(desk.ask(name(4), spec(1)), Found::Kept(kept) if Arc::ptr_eq(&kept, &slate)));
         assert!(
-            matches!(desk.ask(name(5), spec(2)), Found::Waits { is_first: true }),
+            matches!(desk.ask(name(4), spec(1)), SlateStanding::Kept(kept) if Arc::ptr_eq(&kept, &slate))
+        );
+        assert!(
+            matches!(desk.ask(name(5), spec(2)), SlateStanding::Waits { is_first: true }),
             "a failure is not kept"
         );
     }
 
     #[test]
     fn a_full_queue_refuses_and_memory_is_bounded() {
-        let mut desk = Desk::default();
+        let mut desk = SlateDesk::default();
         for number in 0..u32::try_from(WAITING_MAX).unwrap() {
-            assert!(matches!(desk.ask(name(1), spec(number)), Found::Waits { .. }));
+            assert!(matches!(desk.ask(name(1), spec(number)), SlateStanding::Waits { .. }));
         }
-        assert!(matches!(desk.ask(name(1), spec(99)), Found::Refused(_)));
+        assert!(matches!(desk.ask(name(1), spec(99)), SlateStanding::Refused(_)));
         let slate = Slate::built_in().unwrap();
         for number in 0..u32::try_from(WAITING_MAX).unwrap() {
             desk.made(&spec(number).key(), &Ok(Arc::clone(&slate)));
         }
         // The first is asked for again and stays; the second goes.
-        assert!(matches!(desk.ask(name(1), spec(0)), Found::Kept(_)));
+        assert!(matches!(desk.ask(name(1), spec(0)), SlateStanding::Kept(_)));
         desk.ask(name(1), spec(99));
         desk.made(&spec(99).key(), &Ok(slate));
         assert_eq!(desk.kept.len(), KEPT_MAX);
-        assert!(matches!(desk.ask(name(1), spec(0)), Found::Kept(_)));
-        assert!(matches!(desk.ask(name(1), spec(1)), Found::Waits { .. }));
+        assert!(matches!(desk.ask(name(1), spec(0)), SlateStanding::Kept(_)));
+        assert!(matches!(desk.ask(name(1), spec(1)), SlateStanding::Waits { .. }));
     }
 }

@@ -25,11 +25,11 @@ pub struct RingClosed;
 pub struct ChunkRing {
     max_chunks: usize,
     max_bytes: usize,
-    shared: Arc<Shared>,
+    shared: Arc<SharedIndex>,
 }
 
 #[derive(Default)]
-struct Shared {
+struct SharedIndex {
     index: Mutex<Index>,
     changed: Condvar,
 }
@@ -76,7 +76,7 @@ impl ChunkRing {
         let hint = if startup_hint > STARTUP_HINT_MAX { 0 } else { startup_hint };
         let expected = max_bytes.checked_div(hint).unwrap_or(0).min(max_chunks);
         let index = Index { chunks: VecDeque::with_capacity(expected), ..Index::default() };
-        let shared = Shared { index: Mutex::new(index), changed: Condvar::new() };
+        let shared = SharedIndex { index: Mutex::new(index), changed: Condvar::new() };
         Self { max_chunks, max_bytes, shared: Arc::new(shared) }
     }
 
@@ -263,7 +263,7 @@ impl Index {
     }
 }
 
-impl Shared {
+impl SharedIndex {
     fn index(&self) -> MutexGuard<'_, Index> {
         // No state is left halfway by a panic under this lock, so one costs nobody else the ring.
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
@@ -276,7 +276,7 @@ impl Shared {
     }
 }
 
-impl Waking for Shared {
+impl Waking for SharedIndex {
     fn wake(&self) {
         // Whoever has just looked is asleep when this has the lock.
         let _nobody_is_between = self.index();

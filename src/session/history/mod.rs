@@ -14,7 +14,7 @@ pub use facts::{
     CloseReason, Ended, Limits, Outcome, Profile, Selections, SessionRecord, SourceFacts, SourceWindow,
     StartupFacts, SubscriberWindow, ViewerCounts, WriteCounters,
 };
-pub use timeline::{RESELECT_ALERT_THRESHOLD, Selected, SourceTimeline};
+pub use timeline::{RESELECT_ALERT_THRESHOLD, Selection, SourceTimeline};
 
 #[cfg(test)]
 mod tests;

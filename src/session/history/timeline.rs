@@ -12,7 +12,7 @@ pub const RESELECT_ALERT_THRESHOLD: u64 = 3;
 
 /// What a selection means.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Selected {
+pub struct Selection {
     /// How often this source was selected again, in a row.
     pub same_source: u64,
     /// That has just become worth a warning.
@@ -45,7 +45,7 @@ impl SourceTimeline {
 
     /// A source was selected; the one before is no more. A source at an address that was selected before it
     /// keeps what was known of its stream.
-    pub fn select(&mut self, now: Instant, mut source: SourceFacts, reason: String) -> Selected {
+    pub fn select(&mut self, now: Instant, mut source: SourceFacts, reason: String) -> Selection {
         let before = self.current.as_ref().map(|window| &window.source);
         let is_same = before.is_some_and(|before| before.id == source.id);
         if let Some(before) = before
@@ -65,7 +65,7 @@ impl SourceTimeline {
         };
         self.current = Some(Arc::new(SourceWindow { source, selected_at: now, deselected_at: None, reason }));
         self.forget_sources();
-        Selected { same_source, alert: same_source == RESELECT_ALERT_THRESHOLD }
+        Selection { same_source, alert: same_source == RESELECT_ALERT_THRESHOLD }
     }
 
     /// More is known of the current source.

@@ -122,7 +122,7 @@ impl PsiTracker {
         let Some([_, _, _, _, high, low, ..]) = packet.payload() else { return };
         let number = u16::from_be_bytes([*high, *low]);
         self.selection.is_unlisted = true;
-        self.selection.list(Entry { number, pmt_pid: packet.pid() });
+        self.selection.list(PatEntry { number, pmt_pid: packet.pid() });
         self.selection.listed = true;
         self.follow_selection();
     }
@@ -221,13 +221,13 @@ fn own_pat(programme: &Programme) -> Option<TablePackets> {
 
 /// An entry of the PAT.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Entry {
+struct PatEntry {
     number: u16,
     pmt_pid: Pid,
 }
 
 /// A programme that might be chosen.
-struct Candidate {
+struct ProgrammeCandidate {
     pmt: Pmt,
     seen: u32,
 }
@@ -251,12 +251,12 @@ struct Selection {
     is_unlisted: bool,
     transport_stream_id: u16,
     version: u8,
-    entries: Vec<Entry>,
+    entries: Vec<PatEntry>,
     /// The section that comes next if the sections of the PAT come in order.
     next_section: u16,
     /// The entries may have changed since the readers were last fitted to them.
     listed: bool,
-    candidates: Vec<Candidate>,
+    candidates: Vec<ProgrammeCandidate>,
     programme: Option<Programme>,
     /// The programme to return to after its PMT has moved to another PID.
     number: Option<u16>,
@@ -286,7 +286,7 @@ impl Selection {
             self.rejected.clear();
         }
         for (number, pmt_pid) in pat.programmes() {
-            self.list(Entry { number, pmt_pid });
+            self.list(PatEntry { number, pmt_pid });
         }
         if u16::from(section.section_number()) == self.next_section {
             self.next_section += 1;
@@ -299,7 +299,7 @@ impl Selection {
         })
     }
 
-    fn list(&mut self, entry: Entry) {
+    fn list(&mut self, entry: PatEntry) {
         // Below 0x10 are the tables of the standard itself.
         if entry.pmt_pid.get() < 0x10 || entry.pmt_pid == Pid::NULL {
             return;
@@ -317,8 +317,8 @@ impl Selection {
     }
 
     fn are_all_rejected(&self) -> bool {
-        let is_rejected = |entry: &Entry| self.rejected.iter().any(|known| known.number == entry.number);
-        let is_wanted = |entry: &&Entry| self.wanted.is_none_or(|wanted| wanted == entry.number);
+        let is_rejected = |entry: &PatEntry| self.rejected.iter().any(|known| known.number == entry.number);
+        let is_wanted = |entry: &&PatEntry| self.wanted.is_none_or(|wanted| wanted == entry.number);
         let never_come = |known: &Rejected| known.sightings >= REJECTED_SIGHTINGS;
         !self.rejected.is_empty()
             && (self.entries.iter().filter(is_wanted).all(is_rejected)
@@ -362,7 +362,7 @@ impl Selection {
             return None;
         }
         let number = section.table_id_extension();
-        if !self.entries.contains(&Entry { number, pmt_pid: pid }) {
+        if !self.entries.contains(&PatEntry { number, pmt_pid: pid }) {
             return None;
         }
         if let Some(rejected) = self.rejected.iter_mut().find(|known| known.number == number) {
@@ -389,9 +389,9 @@ impl Selection {
         } else if let Some(known) =
             self.candidates.iter_mut().find(|known| known.pmt.program_number == number)
         {
-            *known = Candidate { pmt, seen: known.seen + 1 };
+            *known = ProgrammeCandidate { pmt, seen: known.seen + 1 };
         } else {
-            self.candidates.push(Candidate { pmt, seen: 1 });
+            self.candidates.push(ProgrammeCandidate { pmt, seen: 1 });
         }
         Some(number)
     }
@@ -416,10 +416,10 @@ impl Selection {
         self.changes += 1;
     }
 
-    fn choice(&self) -> Option<Entry> {
+    fn choice(&self) -> Option<PatEntry> {
         let (mut audio, mut unknown) = (None, None);
         let mut all_known = true;
-        let may_be = |entry: &&Entry| {
+        let may_be = |entry: &&PatEntry| {
             [self.number, self.wanted].into_iter().flatten().all(|number| number == entry.number)
                 && !self.rejected.iter().any(|known| known.number == entry.number)
         };
