@@ -1,5 +1,7 @@
 //! What can go wrong with a stream while it is sent.
 
+use std::collections::BTreeMap;
+
 use super::media::Make;
 use super::replay::Replay;
 use crate::tsedit::{null_packet, set_counter, set_pcr};
@@ -26,7 +28,7 @@ pub(crate) enum Fault {
     NoVideo,
     /// Null packets come instead of the stream.
     OnlyNulls,
-    /// Of every hundred packets one comes.
+    /// Of every hundred packets one comes, of which its counter says that others are missing.
     Trickle,
     /// All times jump, by so many ticks of 90 kHz.
     Jump(i64),
@@ -41,15 +43,22 @@ const TRICKLE: u32 = 100;
 pub(crate) struct Mangler {
     fault: Option<Fault>,
     frozen: Option<u64>,
-    /// The counter of the last packet of video with a payload.
-    video_counter: u8,
-    packets: u32,
+    /// The counter of each PID's last packet with a payload.
+    counters: BTreeMap<u16, u8>,
+    /// Packets left out since the last one that came.
+    left_out: u32,
     random: u64,
 }
 
 impl Mangler {
     pub(crate) fn new() -> Mangler {
-        Mangler { fault: None, frozen: None, video_counter: 0, packets: 0, random: 0x9E37_79B9_7F4A_7C15 }
+        Mangler {
+            fault: None,
+            frozen: None,
+            counters: BTreeMap::new(),
+            left_out: 0,
+            random: 0x9E37_79B9_7F4A_7C15,
+        }
     }
 
     /// From here on things go wrong. What ends the stream is for the connection to do.
@@ -77,10 +86,11 @@ impl Mangler {
             Some(Fault::Garbage) => return self.garbage(PACKET_BYTES, out),
             Some(Fault::OnlyNulls) => packet = null_packet(),
             Some(Fault::Trickle) => {
-                self.packets += 1;
-                if !self.packets.is_multiple_of(TRICKLE) {
+                self.left_out += 1;
+                if self.left_out < TRICKLE || self.follows(View(&packet)) {
                     return;
                 }
+                self.left_out = 0;
             }
             Some(Fault::FrozenPcr) => {
                 if let Some(pcr) = View(&packet).pcr() {
@@ -103,10 +113,18 @@ impl Mangler {
                 | Fault::Change(_),
             ) => unreachable!("{:?} is over at once", self.fault),
         }
-        if View(&packet).pid() == video_pid && View(&packet).has_payload() {
-            self.video_counter = View(&packet).counter();
+        let view = View(&packet);
+        if view.has_payload() {
+            self.counters.insert(view.pid(), view.counter());
         }
         out.extend_from_slice(&packet);
+    }
+
+    /// Whether a packet seems to be the next of its PID, or the last one again: what is lost in multiples of sixteen is noticed by
+    /// nobody.
+    fn follows(&self, packet: View<'_>) -> bool {
+        let last = self.counters.get(&packet.pid());
+        last.is_some_and(|last| packet.counter().wrapping_sub(*last) & 0x0F <= 1)
     }
 
     /// Leaves nothing of a packet but its PCR. False when it has none.
@@ -119,7 +137,8 @@ impl Mangler {
         packet[4] = 183;
         packet[5] = 0x10;
         packet[12..].fill(0xFF);
-        set_counter(packet, self.video_counter);
+        let last = self.counters.get(&View(packet).pid()).copied();
+        set_counter(packet, last.unwrap_or_default());
         true
     }
 
