@@ -62,6 +62,7 @@ fn play(mode: &str) {
     let rules = Rules {
         silence: STALL_DETECT + Duration::from_secs(1),
         further: [backup.played(), again],
+        late: primary.late().max(backup.late()),
         ..Rules::of_sources(mode, leads)
     };
     let verdict = judge(&recording, &rules, &write_down(name));

@@ -92,12 +92,13 @@ fn lead(pcrs: &[Point], point: &Point) -> Option<i64> {
 
 pub(super) fn check(walk: &Walk, rules: &Rules) -> Vec<Finding> {
     let mut findings = Vec::new();
+    let off = OFF + i64::try_from(rules.late.as_micros() * 9 / 100).unwrap_or(i64::MAX / 2);
     for kind in [Kind::Video, Kind::Audio] {
         // Where nothing is known of the sources, nothing is shown before its clock all the same.
         let usual = rules.leads.and_then(|leads| leads.of_kind(kind));
         for point in &walk.shown_of(kind) {
             let Some(lead) = lead(&walk.pcrs, point) else { continue };
-            let is_off = usual.is_some_and(|usual| lead < usual.least - OFF || lead > usual.most + OFF);
+            let is_off = usual.is_some_and(|usual| lead < usual.least - off || lead > usual.most + off);
             if lead < 0 || is_off {
                 let of_source = usual.map_or(String::new(), |usual| {
                     format!("; {} to {} ms is usual", usual.least / 90, usual.most / 90)

@@ -45,6 +45,8 @@ pub(crate) struct Rules {
     pub(crate) may_end: bool,
     /// How far PTS are ahead of the PCR in what the sources send, where that is known.
     pub(crate) leads: Option<Leads>,
+    /// How much later than it was due a source has sent something. A clock that is made in the place of its own goes on meanwhile.
+    pub(crate) late: Duration,
     /// Whether all pictures come at one rate.
     pub(crate) has_one_rate: bool,
     /// What is in advance where a source begins may come slowly, and may be played out before more comes: a child reads what it has
@@ -64,6 +66,7 @@ impl Default for Rules {
             is_complete: true,
             may_end: false,
             leads: None,
+            late: Duration::ZERO,
             has_one_rate: true,
             catches_up: false,
             further: [None; 2],

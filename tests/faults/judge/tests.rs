@@ -349,6 +349,14 @@ fn sound_far_from_its_clock_is_found_and_so_is_sound_behind_it() {
         let found = leads(&recording, &rules);
         assert!(found.contains(&Wrong::Lead), "{moved_ms} ms: {found:?}");
         assert!(!found.contains(&Wrong::Crowded), "{moved_ms} ms: {found:?}");
+        // A source that has been as late as that is why.
+        if rules.leads.is_some() {
+            assert_eq!(
+                leads(&recording, &Rules { late: Duration::from_millis(250), ..rules }),
+                [],
+                "{moved_ms} ms"
+            );
+        }
     }
 }
 

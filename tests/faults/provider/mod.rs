@@ -87,6 +87,8 @@ pub(crate) struct Connection {
     pub(crate) failed: Option<Duration>,
     /// When it was over.
     pub(crate) ended: Option<Duration>,
+    /// By how much a packet has come later than it was due, at most.
+    pub(crate) late: Duration,
 }
 
 pub(crate) struct Shared {
@@ -159,6 +161,11 @@ impl Provider {
     /// When it began to play at last.
     pub(crate) fn played(&self) -> Option<Duration> {
         self.connections().iter().rev().find_map(|connection| connection.played)
+    }
+
+    /// By how much it has sent later than it should have, at most.
+    pub(crate) fn late(&self) -> Duration {
+        self.connections().iter().map(|connection| connection.late).max().unwrap_or_default()
     }
 
     /// When something went wrong first.

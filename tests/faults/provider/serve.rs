@@ -110,13 +110,17 @@ impl Line<'_> {
                 }
                 mangler.strike(fault, &mut replay, &mut out);
             }
+            let late = now.saturating_sub(replay.due());
             while replay.due() <= now {
                 let video_pid = replay.media().video_pid;
                 mangler.push(replay.next(), video_pid, &mut out);
             }
             if !out.is_empty() {
                 self.stream.write_all(&out).ok()?;
-                self.note(|connection, now| connection.played = connection.played.or(Some(now)));
+                self.note(|connection, now| {
+                    connection.played = connection.played.or(Some(now));
+                    connection.late = connection.late.max(late);
+                });
                 out.clear();
             }
             std::thread::park_timeout(PACE);

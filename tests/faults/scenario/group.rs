@@ -186,6 +186,7 @@ impl Show {
             is_complete,
             has_one_rate: self.case.backup.make != Make::Fifty,
             further: [self.backup.played(), None],
+            late: self.primary.late().max(self.backup.late()),
             ..Rules::of_sources(mode, self.leads())
         };
         let path = write_down(&self.name);
