@@ -13,6 +13,6 @@ mod slots;
 mod submit;
 mod table;
 
-pub use driver::{Completion, Driver, Event, Handle, Hangup, OpKey, Operation, Refused};
+pub use driver::{Completion, Driver, Event, Handle, Hangup, OpKey, Operation, Refused, is_over};
 pub use kernel::{Files, KernelDriver};
 pub use probe::{Missing, Probe, ProbeError, probe};

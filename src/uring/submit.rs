@@ -102,7 +102,7 @@ pub(super) fn entry<M: KernelBytes>(
 
 fn poll(target: Target, events: i16) -> squeue::Entry {
     let events = u32::try_from(i32::from(events)).expect("poll events are positive");
-    on!(target, |file| opcode::PollAdd::new(file, events).build())
+    on!(target, |file| opcode::PollAdd::new(file, events).multi(true).build())
 }
 
 /// The entry that ends every operation on a descriptor.
