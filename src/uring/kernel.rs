@@ -61,6 +61,9 @@ enum Owned<M> {
 }
 
 impl<T: Copy, M: KernelBytes> KernelDriver<T, M> {
+    /// The memory that one operation in flight takes, beside what it owns.
+    pub const BYTES_PER_OPERATION: usize = Table::<T, Owned<M>>::BYTES_PER_OPERATION;
+
     /// Sets up an io_uring for this thread. What `files` should be [`super::probe`] tells.
     ///
     /// # Errors
@@ -309,7 +312,7 @@ impl<T: Copy, M: KernelBytes> Driver for KernelDriver<T, M> {
             Operation::Accept { .. } | Operation::AwaitHangup { .. } => None,
         };
         self.slots.begin(handle);
-        let op = InFlight { token, memory, handle, kind, stage: Stage::InFlight };
+        let op = InFlight::new(token, memory, handle, kind);
         let Ok(key) = self.table.insert(op) else { unreachable!("there was room a moment ago") };
         self.queue(&entry.user_data(key.to_user_data()));
         Ok(key)

@@ -22,10 +22,10 @@ use crate::engine::port::params::ZeroCopy;
 use crate::engine::port::snapshot::ViewerSnapshot;
 use crate::engine::report::events::Coalesced;
 use crate::http::{StreamError, stream_head};
-use crate::ring::Offset;
+use crate::ring::{Lent, Offset};
 use crate::session::history::{Audience, CloseReason, Limits, SubscriberWindow, WriteCounters};
 use crate::ts;
-use crate::uring::{Handle, Hangup, OpKey, Operation};
+use crate::uring::{Handle, Hangup, KernelDriver, OpKey, Operation};
 
 use held::Held;
 
@@ -115,8 +115,9 @@ enum ZeroCopyState {
     },
 }
 
-// Memory per viewer is what this and two operations in flight take.
+// Memory per viewer is what this and two operations in flight take; each of those is one cache line.
 const _: () = assert!(size_of::<Viewer>() <= 184);
+const _: () = assert!(KernelDriver::<Token, Lent>::BYTES_PER_OPERATION == 64);
 
 impl Viewer {
     const fn watching(&self) -> Option<&Watching> {

@@ -289,7 +289,7 @@ impl<T: Copy, M: KernelBytes> Driver for SimDriver<T, M> {
             let buffer = self.lend(&memory);
             Owned { memory, buffer }
         });
-        let op = InFlight { token, memory, handle, kind, stage: Stage::InFlight };
+        let op = InFlight::new(token, memory, handle, kind);
         let Ok(key) = self.table.insert(op) else { unreachable!("there was room a moment ago") };
         self.queue.push(Entry::Start(key, Op::new(what, number, span, checksum)));
         Ok(key)
