@@ -1,6 +1,7 @@
 //! What the engine asks of a driver.
 
-use std::net::SocketAddr;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::base::{Errno, KernelBytes};
@@ -87,6 +88,47 @@ pub enum Operation<M> {
         /// Where to.
         address: SocketAddr,
     },
+    /// Receive the datagrams that are there, at least one and at most
+    /// [`DATAGRAMS_PER_READ_MAX`](crate::base::limits::DATAGRAMS_PER_READ_MAX); [`Driver::datagrams`] shows them.
+    Gather {
+        /// A socket of [`Driver::open_receiver`].
+        socket: Handle,
+    },
+}
+
+/// The datagrams that a socket receives.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reception {
+    /// Those to this address, which may be a group, one of this host's, or none in particular.
+    pub to: SocketAddr,
+    /// Those from these senders; when there are none, from everybody.
+    pub from: Vec<IpAddr>,
+    /// Of a group those that come in by this interface, given by its name or by an address of it; when there is none, by that which
+    /// the routes name.
+    pub interface: Option<String>,
+}
+
+/// Why datagrams cannot be received.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ReceptionError {
+    /// There is no such interface.
+    NoInterface(String),
+    /// The kernel refused a step on the way.
+    Refused {
+        /// The step.
+        step: &'static str,
+        /// Its reason.
+        errno: Errno,
+    },
+}
+
+impl fmt::Display for ReceptionError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoInterface(name) => write!(formatter, "this host has no interface {name:?}"),
+            Self::Refused { step, errno } => write!(formatter, "{step}: {errno}"),
+        }
+    }
 }
 
 /// What became of an operation.
@@ -164,6 +206,15 @@ pub trait Driver {
     /// # Errors
     /// The kernel's reason, or `EMFILE` when the table of files is full.
     fn open_socket(&mut self, address: &SocketAddr) -> Result<Handle, Errno>;
+
+    /// A socket that receives datagrams; of a group it is a member until it is closed.
+    ///
+    /// # Errors
+    /// When there is no such interface, or with the kernel's reason.
+    fn open_receiver(&mut self, reception: &Reception) -> Result<Handle, ReceptionError>;
+
+    /// Shows, one after the other, the datagrams that the last [`Operation::Gather`] has brought. They are gone with the next one.
+    fn datagrams(&mut self, socket: Handle, each: &mut dyn FnMut(&[u8]));
 
     /// The peer's and the local address of a connected socket.
     ///

@@ -1,6 +1,7 @@
 //! The driver that talks to the kernel.
 #![expect(unsafe_code, reason = "the kernel is handed addresses and hands out descriptors")]
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
@@ -17,7 +18,10 @@ use crate::base::limits::{
 };
 use crate::base::{Errno, KernelBytes};
 
-use super::driver::{Completion, Driver, Event, Handle, Hangup, OpKey, Operation, Refused};
+use super::driver::{
+    Completion, Driver, Event, Handle, Hangup, OpKey, Operation, Reception, ReceptionError, Refused,
+};
+use super::receiver::{self, Receiver, Took};
 use super::slots::{Closed, Slots};
 use super::submit::{self, NOTIF_USAGE_ZC_COPIED, Reaped, Target};
 use super::table::{InFlight, Kind, NOBODY, Stage, Table};
@@ -48,6 +52,9 @@ pub struct KernelDriver<T: Copy, M: KernelBytes> {
     slots: Slots<OwnedFd>,
     files: Files,
     buffers_free: Vec<u16>,
+    /// What datagrams go to, by the socket's slot, and the names of groups of buffers that nobody has.
+    receivers: BTreeMap<u32, Box<Receiver>>,
+    groups_free: Vec<u16>,
     reaped: Vec<Reaped>,
     reaped_next: usize,
     stale_completions: u64,
@@ -89,6 +96,8 @@ impl<T: Copy, M: KernelBytes> KernelDriver<T, M> {
             slots: Slots::with_limit(slots),
             files,
             buffers_free: (0..buffers).rev().collect(),
+            receivers: BTreeMap::new(),
+            groups_free: (0..buffers).rev().collect(),
             reaped: Vec::new(),
             reaped_next: 0,
             stale_completions: 0,
@@ -144,7 +153,12 @@ impl<T: Copy, M: KernelBytes> KernelDriver<T, M> {
         self.ring.submitter().register_files_update(handle.0, &[descriptor]).map(drop).map_err(Errno::from)
     }
 
-    fn close_now(&self, handle: Handle, descriptor: &OwnedFd, how: Hangup) {
+    fn close_now(&mut self, handle: Handle, descriptor: &OwnedFd, how: Hangup) {
+        if let Some(receiver) = self.receivers.remove(&handle.0)
+            && let Some(group) = receiver.withdraw(&self.ring.submitter())
+        {
+            self.groups_free.push(group);
+        }
         if how == Hangup::Reset {
             let abort = nix::libc::linger { l_onoff: 1, l_linger: 0 };
             // Not a socket, or gone already: then there is nothing to reset.
@@ -174,6 +188,9 @@ impl<T: Copy, M: KernelBytes> KernelDriver<T, M> {
             let copied = u32::from_ne_bytes(reaped.result.to_ne_bytes()) & NOTIF_USAGE_ZC_COPIED != 0;
             return Some(Completion { token, event: Event::Released { memory, copied } });
         }
+        if kind == Kind::Gather {
+            return self.gathered(key, reaped);
+        }
         if reaped.more {
             match kind {
                 Kind::ZeroCopy => {
@@ -189,7 +206,7 @@ impl<T: Copy, M: KernelBytes> KernelDriver<T, M> {
                     let socket = unsafe { OwnedFd::from_raw_fd(reaped.result) };
                     return Some(Completion { token, event: Event::Accepted(socket) });
                 }
-                Kind::Poll | Kind::Transfer | Kind::Connect => {
+                Kind::Poll | Kind::Transfer | Kind::Connect | Kind::Gather => {
                     unreachable!("only accepts and zero-copy sends have more to say, not {kind:?}")
                 }
             }
@@ -206,6 +223,37 @@ impl<T: Copy, M: KernelBytes> KernelDriver<T, M> {
             Some(Owned::Address(_)) | None => None,
         };
         Some(Completion { token, event: Event::Done { result: Errno::check(reaped.result), memory } })
+    }
+
+    /// A word of the kernel's about datagrams. What has come is told once there is no more of it.
+    fn gathered(&mut self, key: OpKey, reaped: Reaped) -> Option<Completion<T, M, OwnedFd>> {
+        let op = self.table.get_mut(key).expect("found by the caller");
+        let (token, handle) = (op.token, op.handle);
+        let receiver = self.receivers.get_mut(&handle.0).expect("a socket that gathers has a receiver");
+        let socket = self.slots.descriptor(handle);
+        match receiver.take(reaped, socket) {
+            Took::More => None,
+            Took::First => {
+                // All that is there has come by the time the kernel reads this; what follows is gathered next time.
+                self.queue(&submit::cancel_one(key.to_user_data()).user_data(NOBODY));
+                None
+            }
+            Took::Refused => {
+                let entry =
+                    submit::entry(&Operation::<M>::Gather { socket: handle }, self.target(handle), None, self.receiver(handle));
+                self.queue(&entry.user_data(key.to_user_data()));
+                None
+            }
+            Took::All(result) => {
+                self.table.remove(key).expect("found above");
+                self.end_on(handle);
+                Some(Completion { token, event: Event::Done { result, memory: None } })
+            }
+        }
+    }
+
+    fn receiver(&self, handle: Handle) -> Option<&Receiver> {
+        self.receivers.get(&handle.0).map(|receiver| &**receiver)
     }
 
     fn end_on(&mut self, handle: Handle) {
@@ -251,6 +299,22 @@ impl<T: Copy, M: KernelBytes> Driver for KernelDriver<T, M> {
         self.adopt(socket).map_err(|_full| Errno::MFILE)
     }
 
+    fn open_receiver(&mut self, reception: &Reception) -> Result<Handle, ReceptionError> {
+        let socket = receiver::open(reception)?;
+        let handle = self
+            .adopt(socket)
+            .map_err(|_full| ReceptionError::Refused { step: "open a socket", errno: Errno::MFILE })?;
+        let receiver = Receiver::new(&self.ring.submitter(), &mut self.groups_free);
+        self.receivers.insert(handle.0, receiver);
+        Ok(handle)
+    }
+
+    fn datagrams(&mut self, socket: Handle, each: &mut dyn FnMut(&[u8])) {
+        if let Some(receiver) = self.receiver(socket) {
+            receiver.datagrams(each);
+        }
+    }
+
     fn addresses(&self, handle: Handle) -> Result<(SocketAddr, SocketAddr), Errno> {
         let socket = self.slots.descriptor(handle).as_raw_fd();
         let peer: SockaddrStorage = getpeername(socket).map_err(from_nix)?;
@@ -293,20 +357,24 @@ impl<T: Copy, M: KernelBytes> Driver for KernelDriver<T, M> {
             | Operation::Receive { .. }
             | Operation::Read { .. }
             | Operation::Send { .. }
-            | Operation::SendZeroCopy { .. } => None,
+            | Operation::SendZeroCopy { .. }
+            | Operation::Gather { .. } => None,
         };
         if self.table.is_full() {
             return Err(Refused(operation));
         }
         let (handle, kind) = submit::subject(&operation);
-        let entry = submit::entry(&operation, self.target(handle), address.as_deref());
+        if kind == Kind::Gather {
+            self.receivers.get_mut(&handle.0).expect("datagrams are gathered from receivers").refill();
+        }
+        let entry = submit::entry(&operation, self.target(handle), address.as_deref(), self.receiver(handle));
         let memory = match operation {
             Operation::Receive { into: memory, .. }
             | Operation::Read { into: memory, .. }
             | Operation::Send { from: memory, .. }
             | Operation::SendZeroCopy { from: memory, .. } => Some(Owned::Memory(memory)),
             Operation::Connect { .. } => address.map(Owned::Address),
-            Operation::Accept { .. } | Operation::AwaitHangup { .. } => None,
+            Operation::Accept { .. } | Operation::AwaitHangup { .. } | Operation::Gather { .. } => None,
         };
         self.slots.begin(handle);
         let op = InFlight { token, memory, handle, kind, stage: Stage::InFlight };
@@ -376,6 +444,9 @@ impl<T: Copy, M: KernelBytes> Drop for KernelDriver<T, M> {
         while self.next().is_some() {}
         // What the kernel still holds is leaked: freeing it would let the kernel write into somebody else's memory.
         self.table.leak();
+        for receiver in std::mem::take(&mut self.receivers).into_values() {
+            Box::leak(receiver);
+        }
     }
 }
 

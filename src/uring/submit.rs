@@ -10,6 +10,7 @@ use nix::sys::socket::{SockaddrLike, SockaddrStorage};
 use crate::base::KernelBytes;
 
 use super::driver::{Handle, Operation};
+use super::receiver::Receiver;
 use super::table::Kind;
 
 /// `IORING_SEND_ZC_REPORT_USAGE`: the notification says whether the kernel copied after all.
@@ -58,15 +59,17 @@ pub(super) const fn subject<M>(operation: &Operation<M>) -> (Handle, Kind) {
         Operation::Receive { socket, .. } | Operation::Send { socket, .. } => (*socket, Kind::Transfer),
         Operation::SendZeroCopy { socket, .. } => (*socket, Kind::ZeroCopy),
         Operation::Connect { socket, .. } => (*socket, Kind::Connect),
+        Operation::Gather { socket } => (*socket, Kind::Gather),
     }
 }
 
 /// The entry of an operation. `target` is what its handle stands for. `address` is the connect address in memory
-/// that does not move; the caller keeps it as long as the operation.
+/// that does not move, and `receiver` what datagrams go to; the caller keeps both as long as the operation.
 pub(super) fn entry<M: KernelBytes>(
     operation: &Operation<M>,
     target: Target,
     address: Option<&SockaddrStorage>,
+    receiver: Option<&Receiver>,
 ) -> squeue::Entry {
     match operation {
         Operation::Accept { .. } => {
@@ -97,6 +100,12 @@ pub(super) fn entry<M: KernelBytes>(
                 opcode::Connect::new(socket, address.as_ptr().cast(), address.len()).build()
             })
         }
+        Operation::Gather { .. } => match receiver.expect("a gathering comes with its receiver").group() {
+            Some((message, group)) => {
+                on!(target, |socket| opcode::RecvMsgMulti::new(socket, message, group).build())
+            }
+            None => poll(target, nix::libc::POLLIN),
+        },
     }
 }
 
@@ -136,6 +145,8 @@ pub(super) struct Reaped {
     pub(super) result: i32,
     pub(super) more: bool,
     pub(super) notification: bool,
+    /// The buffer that was filled, of those that the operation was free to take.
+    pub(super) buffer: Option<u16>,
 }
 
 impl Reaped {
@@ -146,6 +157,7 @@ impl Reaped {
             result: entry.result(),
             more: cqueue::more(flags),
             notification: cqueue::notif(flags),
+            buffer: cqueue::buffer_select(flags),
         }
     }
 }

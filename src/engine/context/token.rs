@@ -66,4 +66,6 @@ pub enum SourceStep {
     ReceivePrivate,
     /// Receiving or reading the stream.
     Fill,
+    /// Receiving datagrams.
+    Gather,
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::base::Instant;
 use crate::lineup::SourceId;
 use crate::session::history::{ClosedSnapshot, SessionRecord};
+use crate::source::udp::Counters;
 use crate::tuner::pool::Kind;
 
 use super::ids::{CoreId, SessionId};
@@ -132,6 +133,8 @@ pub struct SessionSnapshot {
     pub last_byte_at: Option<Instant>,
     /// When its bytes were last committed.
     pub last_push_at: Option<Instant>,
+    /// What has come in datagrams, over all sources.
+    pub datagrams: Counters,
     /// How often the writer had to wait a turn for a lent span.
     pub writer_pauses: u64,
     /// Its recoveries.

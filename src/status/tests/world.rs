@@ -18,6 +18,7 @@ use crate::session::history::{
     CloseReason, ClosedSessions, ClosedSnapshot, Ended, Limits, Outcome, Profile, Selections, SessionRecord,
     SourceFacts, SourceWindow, StartupFacts, SubscriberWindow, ViewerCounts, WriteCounters,
 };
+use crate::source::udp::Counters;
 use crate::tuner::pool::Kind;
 
 pub(super) fn at(millis: u64) -> Instant {
@@ -122,6 +123,7 @@ pub(super) fn session(id: u64, tuner: Option<u16>) -> SessionSnapshot {
         bitrate_bps: 0,
         last_byte_at: None,
         last_push_at: None,
+        datagrams: Counters::default(),
         writer_pauses: 0,
         recovery: RecoverySnapshot::default(),
         health_persist: HealthPersistSnapshot::default(),
@@ -198,6 +200,15 @@ pub(super) fn recovering(id: u64, tuner: u16) -> SessionSnapshot {
             guardrail_count: 1,
             guardrail_reason: "too fast".to_owned(),
         },
+    };
+    live.datagrams = Counters {
+        datagrams: 374_102,
+        lost: 37,
+        reordered: 12,
+        late: 2,
+        duplicate: 9,
+        restarts: 1,
+        strange: 5,
     };
     live.health_persist = HealthPersistSnapshot {
         coalesced: [(SourceId(8), 2)].into(),
