@@ -239,8 +239,12 @@ impl<T: Copy, M: KernelBytes> KernelDriver<T, M> {
                 None
             }
             Took::Refused => {
-                let entry =
-                    submit::entry(&Operation::<M>::Gather { socket: handle }, self.target(handle), None, self.receiver(handle));
+                let entry = submit::entry(
+                    &Operation::<M>::Gather { socket: handle },
+                    self.target(handle),
+                    None,
+                    self.receiver(handle),
+                );
                 self.queue(&entry.user_data(key.to_user_data()));
                 None
             }
@@ -463,4 +467,39 @@ fn plain_address(address: &SockaddrStorage) -> Option<SocketAddr> {
         // A v4 client of a dual-stack listener is shown as what it is.
         v6.ip().to_ipv4_mapped().map_or(SocketAddr::V6(v6), |v4| SocketAddr::from((v4, v6.port())))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+
+    use super::*;
+    use crate::base::HeapBytes;
+
+    #[test]
+    fn a_kernel_that_takes_no_buffers_by_itself_is_asked_when_there_are_datagrams() {
+        let mut driver = KernelDriver::<u32, HeapBytes>::new(Files::Plain).unwrap();
+        let reception =
+            Reception { to: "127.0.0.1:20719".parse().unwrap(), from: Vec::new(), interface: None };
+        let socket = driver.open_receiver(&reception).unwrap();
+        driver.receivers.get_mut(&socket.0).unwrap().receive_singly();
+        let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+        for expected in [3, 64, 6] {
+            driver.push(Operation::Gather { socket }, 1).unwrap();
+            if expected != 6 {
+                for number in 0..if expected == 3 { 3 } else { 70_u8 } {
+                    sender.send_to(&[number; 1316], reception.to).unwrap();
+                }
+            }
+            driver.turn(Duration::from_secs(5)).unwrap();
+            let done = driver.next().unwrap();
+            assert!(
+                matches!(done.event, Event::Done { result: Ok(count), .. } if count == expected),
+                "{done:?}"
+            );
+            let mut sizes = Vec::new();
+            driver.datagrams(socket, &mut |datagram| sizes.push(datagram.len()));
+            assert_eq!(sizes, vec![1316; expected as usize]);
+        }
+    }
 }

@@ -160,7 +160,9 @@ impl Receiver {
 
     /// The buffers that were filled may be filled again. Nothing is in flight.
     pub(super) fn refill(&mut self) {
-        let Some(group) = self.group.as_mut().filter(|_| self.is_multishot) else { return self.filled.clear() };
+        let Some(group) = self.group.as_mut().filter(|_| self.is_multishot) else {
+            return self.filled.clear();
+        };
         for (number, _) in self.filled.drain(..) {
             group.give(number, self.memory.buffer(number));
         }
@@ -231,7 +233,8 @@ impl Group {
         let address = (&raw const *queue).expose_provenance() as u64;
         // SAFETY: the queue is on pages of its own and stays where it is until the registration is withdrawn, for it lives as
         // long as the socket, and with the socket the registration ends.
-        let registered = unsafe { submitter.register_buf_ring_with_flags(address, DATAGRAMS_PER_READ_MAX, number, 0) };
+        let registered =
+            unsafe { submitter.register_buf_ring_with_flags(address, DATAGRAMS_PER_READ_MAX, number, 0) };
         registered.ok()?;
         // SAFETY: zeros are a message without a name, without vectors and without control data.
         let message = Box::new(unsafe { std::mem::zeroed::<libc::msghdr>() });
@@ -296,7 +299,10 @@ pub(super) fn open(reception: &Reception) -> Result<OwnedFd, ReceptionError> {
             gsr_group: storage(to),
             gsr_source: storage(SocketAddr::new(sender, 0)),
         };
-        refused("join the group of the sender", set_option(&socket, level, libc::MCAST_JOIN_SOURCE_GROUP, &request))?;
+        refused(
+            "join the group of the sender",
+            set_option(&socket, level, libc::MCAST_JOIN_SOURCE_GROUP, &request),
+        )?;
     }
     Ok(socket)
 }
@@ -337,7 +343,9 @@ fn storage(address: SocketAddr) -> libc::sockaddr_storage {
     let mut storage = unsafe { std::mem::zeroed::<libc::sockaddr_storage>() };
     let length = usize::try_from(address.len()).expect("a few bytes").min(size_of_val(&storage));
     // SAFETY: both are as long as `length` at least, and they are not the same.
-    unsafe { std::ptr::copy_nonoverlapping(address.as_ptr().cast::<u8>(), (&raw mut storage).cast(), length) };
+    unsafe {
+        std::ptr::copy_nonoverlapping(address.as_ptr().cast::<u8>(), (&raw mut storage).cast(), length)
+    };
     storage
 }
 

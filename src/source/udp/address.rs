@@ -33,7 +33,8 @@ impl Address {
         let rest = url.split_once(':').map_or(url, |(_scheme, rest)| rest).trim_start_matches('/');
         let rest = rest.split('#').next().unwrap_or_default();
         let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let (sender, place) = place.trim_end_matches('/').rsplit_once('@').unwrap_or(("", place.trim_end_matches('/')));
+        let (sender, place) =
+            place.trim_end_matches('/').rsplit_once('@').unwrap_or(("", place.trim_end_matches('/')));
         let to = destination(place)?;
         let mut address = Self { to, from: Vec::new(), interface: None };
         if !sender.is_empty() {
@@ -57,7 +58,10 @@ impl Address {
     fn check(mut self) -> Result<Self, SourceError> {
         self.from.dedup();
         if self.from.len() > SENDERS_MAX {
-            return Err(unusable(&format!("{} senders are named, and {SENDERS_MAX} may be", self.from.len())));
+            return Err(unusable(&format!(
+                "{} senders are named, and {SENDERS_MAX} may be",
+                self.from.len()
+            )));
         }
         if let Some(other) = self.from.iter().find(|sender| sender.is_ipv4() != self.to.is_ipv4()) {
             return Err(unusable(&format!("the sender {other} and {} are not of one kind", self.to.ip())));
@@ -77,8 +81,9 @@ impl Address {
 
 /// `host:port`, where the host may be missing.
 fn destination(text: &str) -> Result<SocketAddr, SourceError> {
-    let (host, port) = split_port(text)
-        .ok_or_else(|| unusable(&format!("{text:?} has no port: what is received has the form group:port")))?;
+    let (host, port) = split_port(text).ok_or_else(|| {
+        unusable(&format!("{text:?} has no port: what is received has the form group:port"))
+    })?;
     let number = port.parse().ok().filter(|port| *port != 0);
     let number = number.ok_or_else(|| unusable(&format!("the port {port:?} is none of 1 to 65535")))?;
     let ip = match host {

@@ -59,7 +59,10 @@ mod tests {
         for round in 0..200 {
             let rest = batches.rest(Duration::from_secs(1)).unwrap_or_default();
             waiting += f64::from(per_second) * (rest.as_secs_f64() + 0.000_1);
-            let count = (1..=u32::from(DATAGRAMS_PER_READ_MAX)).rev().find(|count| f64::from(*count) <= waiting).unwrap_or(0);
+            let count = (1..=u32::from(DATAGRAMS_PER_READ_MAX))
+                .rev()
+                .find(|count| f64::from(*count) <= waiting)
+                .unwrap_or(0);
             waiting -= f64::from(count);
             batches.came(count);
             if round > 100 {

@@ -278,7 +278,12 @@ mod tests {
             ),
             ("backwards", vec![5, 9, 8, 7, 6, 10], vec![5, 6, 7, 8, 9, 10], Outcome { reordered: 3, ..NONE }),
             ("twice", vec![5, 5, 6, 6, 7], vec![5, 6, 7], Outcome { duplicate: 2, ..NONE }),
-            ("twice while held", vec![5, 7, 7, 6], vec![5, 6, 7], Outcome { duplicate: 1, reordered: 1, ..NONE }),
+            (
+                "twice while held",
+                vec![5, 7, 7, 6],
+                vec![5, 6, 7],
+                Outcome { duplicate: 1, reordered: 1, ..NONE },
+            ),
             ("one lost", vec![5, 7, 8], vec![5, 7, 8], Outcome { lost: 1, ..NONE }),
             ("two losses", vec![5, 7, 10], vec![5, 7, 10], Outcome { lost: 3, ..NONE }),
             // Nobody knows whether there was one before the first.
@@ -317,7 +322,11 @@ mod tests {
             assert_eq!(order.next_deadline(), Some(at(200)), "{name}");
             order.expire(at(comes_at), &mut out);
             order.push(at(comes_at), packet(7, 2, &[0, 2]), &mut out);
-            assert_eq!((numbers(&out), order.outcome(), order.next_deadline()), (expected, outcome, None), "{name}");
+            assert_eq!(
+                (numbers(&out), order.outcome(), order.next_deadline()),
+                (expected, outcome, None),
+                "{name}"
+            );
         }
     }
 

@@ -287,10 +287,16 @@ mod tests {
     #[test]
     fn what_cannot_be_read_says_what_it_is() {
         for (datagram, text) in [
-            (rtp(96, 1, b"\x7C\x85\x01\x02\x03"), "RTP of payload type 96 holds no MPEG-TS: its payload begins with 7c 85 01 02"),
+            (
+                rtp(96, 1, b"\x7C\x85\x01\x02\x03"),
+                "RTP of payload type 96 holds no MPEG-TS: its payload begins with 7c 85 01 02",
+            ),
             (rtp(0, 1, b"\xFF"), "RTP of payload type 0 holds no MPEG-TS: its payload begins with ff"),
             (rtp(111, 1, b""), "RTP of payload type 111 holds no MPEG-TS: its payload begins with nothing"),
-            (b"\x16\x03\x01\x02\0\x01".to_vec(), "the datagrams are neither MPEG-TS nor RTP: they begin with 16 03 01 02"),
+            (
+                b"\x16\x03\x01\x02\0\x01".to_vec(),
+                "the datagrams are neither MPEG-TS nor RTP: they begin with 16 03 01 02",
+            ),
         ] {
             let mut receiver = Receiver::new();
             for _ in 1..STRANGE_MAX {

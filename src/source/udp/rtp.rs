@@ -60,7 +60,11 @@ mod tests {
             ("two contributors", packet(0x82, 33, b"aaaabbbbGtv"), Some((33, b"Gtv"))),
             ("an extension", packet(0x90, 33, b"\xBE\xDE\0\x01xxxxGtv"), Some((33, b"Gtv"))),
             ("an empty extension", packet(0x90, 33, b"\xBE\xDE\0\0Gtv"), Some((33, b"Gtv"))),
-            ("a contributor and an extension", packet(0x91, 33, b"aaaa\0\0\0\x01xxxxGtv"), Some((33, b"Gtv"))),
+            (
+                "a contributor and an extension",
+                packet(0x91, 33, b"aaaa\0\0\0\x01xxxxGtv"),
+                Some((33, b"Gtv")),
+            ),
             ("padding", packet(0xA0, 33, b"Gtv\0\x02"), Some((33, b"Gtv"))),
             ("padding that says it is none", packet(0xA0, 33, b"Gtv\0"), Some((33, b"Gtv"))),
             ("nothing but padding", packet(0xA0, 33, b"\0\0\0\x04"), Some((33, b""))),

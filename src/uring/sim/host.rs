@@ -113,13 +113,22 @@ pub(in crate::uring::sim) enum Event {
 
 #[derive(Debug)]
 pub(in crate::uring::sim) enum Kind {
-    Listener { address: SocketAddr, backlog: VecDeque<PeerId> },
+    Listener {
+        address: SocketAddr,
+        backlog: VecDeque<PeerId>,
+    },
     Unconnected,
     Socket(PeerId),
     Pipe(PeerId),
-    Bell { count: u64 },
+    Bell {
+        count: u64,
+    },
     /// Datagrams to an address: those that wait, and those that were gathered last.
-    Receiver { reception: Reception, waiting: VecDeque<Vec<u8>>, gathered: Vec<Vec<u8>> },
+    Receiver {
+        reception: Reception,
+        waiting: VecDeque<Vec<u8>>,
+        gathered: Vec<Vec<u8>>,
+    },
 }
 
 #[derive(Debug)]

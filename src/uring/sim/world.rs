@@ -206,7 +206,8 @@ impl World {
     pub fn receivers(&self, to: SocketAddr) -> usize {
         let mut host = self.host();
         host.close_dropped();
-        let is_one = |file: &&File| matches!(&file.kind, Kind::Receiver { reception, .. } if reception.to == to);
+        let is_one =
+            |file: &&File| matches!(&file.kind, Kind::Receiver { reception, .. } if reception.to == to);
         host.files.values().filter(is_one).count()
     }
 
