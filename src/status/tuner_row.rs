@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::engine::snapshot::{
-    HealthPersistSnapshot, KeepaliveSnapshot, LeaseSnapshot, RecoverySnapshot, SessionSnapshot,
+    DatagramCounters, HealthPersistSnapshot, KeepaliveSnapshot, LeaseSnapshot, RecoverySnapshot,
+    SessionSnapshot,
 };
 use crate::lineup::SourceId;
-use crate::source::udp::Counters;
 use crate::tuner::pool::Kind;
 
 use super::encode::{Address, address, float, is_zero};
@@ -274,8 +274,8 @@ impl Flow {
 }
 
 impl Datagrams {
-    const fn new(counters: &Counters) -> Self {
-        let &Counters { datagrams, lost, reordered, late, duplicate, restarts, strange } = counters;
+    const fn new(counters: &DatagramCounters) -> Self {
+        let &DatagramCounters { datagrams, lost, reordered, late, duplicate, restarts, strange } = counters;
         Self {
             source_datagrams: datagrams,
             source_datagrams_lost: lost,

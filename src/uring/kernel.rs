@@ -243,7 +243,7 @@ impl<T: Copy, M: KernelBytes> KernelDriver<T, M> {
                     &Operation::<M>::Gather { socket: handle },
                     self.target(handle),
                     None,
-                    self.receiver(handle),
+                    self.group(handle),
                 );
                 self.queue(&entry.user_data(key.to_user_data()));
                 None
@@ -256,8 +256,9 @@ impl<T: Copy, M: KernelBytes> KernelDriver<T, M> {
         }
     }
 
-    fn receiver(&self, handle: Handle) -> Option<&Receiver> {
-        self.receivers.get(&handle.0).map(|receiver| &**receiver)
+    /// What datagrams of a socket go to, if the kernel takes buffers by itself.
+    fn group(&self, handle: Handle) -> Option<submit::BufferGroup> {
+        self.receivers.get(&handle.0)?.group()
     }
 
     fn end_on(&mut self, handle: Handle) {
@@ -314,7 +315,7 @@ impl<T: Copy, M: KernelBytes> Driver for KernelDriver<T, M> {
     }
 
     fn datagrams(&mut self, socket: Handle, each: &mut dyn FnMut(&[u8])) {
-        if let Some(receiver) = self.receiver(socket) {
+        if let Some(receiver) = self.receivers.get(&socket.0) {
             receiver.datagrams(each);
         }
     }
@@ -371,7 +372,7 @@ impl<T: Copy, M: KernelBytes> Driver for KernelDriver<T, M> {
         if kind == Kind::Gather {
             self.receivers.get_mut(&handle.0).expect("datagrams are gathered from receivers").refill();
         }
-        let entry = submit::entry(&operation, self.target(handle), address.as_deref(), self.receiver(handle));
+        let entry = submit::entry(&operation, self.target(handle), address.as_deref(), self.group(handle));
         let memory = match operation {
             Operation::Receive { into: memory, .. }
             | Operation::Read { into: memory, .. }

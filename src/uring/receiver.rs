@@ -23,7 +23,7 @@ use crate::base::Errno;
 use crate::base::limits::DATAGRAMS_PER_READ_MAX;
 
 use super::driver::{Reception, ReceptionError};
-use super::submit::Reaped;
+use super::submit::{self, Reaped};
 
 /// What the kernel writes in front of a datagram: `struct io_uring_recvmsg_out`.
 const HEAD_BYTES: usize = 16;
@@ -153,9 +153,9 @@ impl Receiver {
     }
 
     /// What the kernel is to be given to take buffers by itself.
-    pub(super) fn group(&self) -> Option<(*const libc::msghdr, u16)> {
+    pub(super) fn group(&self) -> Option<submit::BufferGroup> {
         let group = self.group.as_ref().filter(|_| self.is_multishot)?;
-        Some((&raw const *group.message, group.number))
+        Some(submit::BufferGroup { message: &raw const *group.message, number: group.number })
     }
 
     /// The buffers that were filled may be filled again. Nothing is in flight.

@@ -10,7 +10,6 @@ use nix::sys::socket::{SockaddrLike, SockaddrStorage};
 use crate::base::KernelBytes;
 
 use super::driver::{Handle, Operation};
-use super::receiver::Receiver;
 use super::table::Kind;
 
 /// `IORING_SEND_ZC_REPORT_USAGE`: the notification says whether the kernel copied after all.
@@ -50,6 +49,15 @@ macro_rules! on {
     };
 }
 
+/// Buffers that the kernel takes by itself, one for each datagram.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BufferGroup {
+    /// What is to be received of each, in memory that does not move.
+    pub(super) message: *const nix::libc::msghdr,
+    /// The kernel's name for them.
+    pub(super) number: u16,
+}
+
 /// The handle an operation is about, and what its completion will look like.
 pub(super) const fn subject<M>(operation: &Operation<M>) -> (Handle, Kind) {
     match operation {
@@ -64,12 +72,12 @@ pub(super) const fn subject<M>(operation: &Operation<M>) -> (Handle, Kind) {
 }
 
 /// The entry of an operation. `target` is what its handle stands for. `address` is the connect address in memory
-/// that does not move, and `receiver` what datagrams go to; the caller keeps both as long as the operation.
+/// that does not move, and `group` what datagrams go to; the caller keeps both as long as the operation.
 pub(super) fn entry<M: KernelBytes>(
     operation: &Operation<M>,
     target: Target,
     address: Option<&SockaddrStorage>,
-    receiver: Option<&Receiver>,
+    group: Option<BufferGroup>,
 ) -> squeue::Entry {
     match operation {
         Operation::Accept { .. } => {
@@ -100,9 +108,9 @@ pub(super) fn entry<M: KernelBytes>(
                 opcode::Connect::new(socket, address.as_ptr().cast(), address.len()).build()
             })
         }
-        Operation::Gather { .. } => match receiver.expect("a gathering comes with its receiver").group() {
-            Some((message, group)) => {
-                on!(target, |socket| opcode::RecvMsgMulti::new(socket, message, group).build())
+        Operation::Gather { .. } => match group {
+            Some(BufferGroup { message, number }) => {
+                on!(target, |socket| opcode::RecvMsgMulti::new(socket, message, number).build())
             }
             None => poll(target, nix::libc::POLLIN),
         },

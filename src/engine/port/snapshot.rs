@@ -7,8 +7,9 @@ use std::time::Duration;
 use crate::base::Instant;
 use crate::lineup::SourceId;
 use crate::session::history::{ClosedSnapshot, SessionRecord};
-use crate::source::udp::Counters;
 use crate::tuner::pool::Kind;
+
+pub use crate::source::udp::Counters as DatagramCounters;
 
 use super::ids::{CoreId, SessionId};
 
@@ -134,7 +135,7 @@ pub struct SessionSnapshot {
     /// When its bytes were last committed.
     pub last_push_at: Option<Instant>,
     /// What has come in datagrams, over all sources.
-    pub datagrams: Counters,
+    pub datagrams: DatagramCounters,
     /// How often the writer had to wait a turn for a lent span.
     pub writer_pauses: u64,
     /// Its recoveries.

@@ -9,8 +9,8 @@ use serde_json::Value;
 use super::super::{DrainWait, Moment, TunerStatusSnapshot};
 use crate::base::{Instant, WallTime};
 use crate::engine::snapshot::{
-    CoreCounters, CoreSnapshot, HealthPersistSnapshot, KeepaliveSnapshot, LeaseSnapshot, RecoverySnapshot,
-    SessionPhase, SessionSnapshot, TransitionSnapshot, TunersSnapshot, ViewerSnapshot,
+    CoreCounters, CoreSnapshot, DatagramCounters, HealthPersistSnapshot, KeepaliveSnapshot, LeaseSnapshot,
+    RecoverySnapshot, SessionPhase, SessionSnapshot, TransitionSnapshot, TunersSnapshot, ViewerSnapshot,
 };
 use crate::engine::{CoreId, SessionId};
 use crate::lineup::{ChannelId, SourceId};
@@ -18,7 +18,6 @@ use crate::session::history::{
     CloseReason, ClosedSessions, ClosedSnapshot, Ended, Limits, Outcome, Profile, Selections, SessionRecord,
     SourceFacts, SourceWindow, StartupFacts, SubscriberWindow, ViewerCounts, WriteCounters,
 };
-use crate::source::udp::Counters;
 use crate::tuner::pool::Kind;
 
 pub(super) fn at(millis: u64) -> Instant {
@@ -123,7 +122,7 @@ pub(super) fn session(id: u64, tuner: Option<u16>) -> SessionSnapshot {
         bitrate_bps: 0,
         last_byte_at: None,
         last_push_at: None,
-        datagrams: Counters::default(),
+        datagrams: DatagramCounters::default(),
         writer_pauses: 0,
         recovery: RecoverySnapshot::default(),
         health_persist: HealthPersistSnapshot::default(),
@@ -201,7 +200,7 @@ pub(super) fn recovering(id: u64, tuner: u16) -> SessionSnapshot {
             guardrail_reason: "too fast".to_owned(),
         },
     };
-    live.datagrams = Counters {
+    live.datagrams = DatagramCounters {
         datagrams: 374_102,
         lost: 37,
         reordered: 12,

@@ -150,8 +150,8 @@ pub(in crate::uring::sim) struct Host {
     pub(in crate::uring::sim) servers: BTreeMap<SocketAddr, Server>,
     pub(in crate::uring::sim) dropped: Dropped,
     /// Datagrams on their way, by their numbers, and how many there have been.
-    pub(in crate::uring::sim) datagrams: BTreeMap<u64, Datagram>,
-    pub(in crate::uring::sim) datagrams_sent: u64,
+    datagrams: BTreeMap<u64, Datagram>,
+    datagrams_sent: u64,
     /// Each driver's completions.
     pub(in crate::uring::sim) seen: Vec<VecDeque<Cqe>>,
     /// A hash of everything that has happened.
