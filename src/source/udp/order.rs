@@ -49,6 +49,10 @@ pub(super) struct Order {
 /// The packets of one sender.
 struct Line {
     ssrc: u32,
+    /// The number of the first packet, and when it came. What is missing before it, and within a window behind it, nobody has
+    /// lost: it may have been sent before anybody listened, since what the network had kept back may come first.
+    first: u64,
+    began: Instant,
     /// The number of the packet that is next, without its wraps.
     next: u64,
     /// The highest number that has come.
@@ -76,17 +80,18 @@ impl Order {
     /// A packet has come; what is in order now goes to the end of `out`.
     pub(super) fn push(&mut self, now: Instant, packet: Packet<'_>, out: &mut Vec<u8>) {
         let Some(line) = &mut self.line else {
-            self.line = Some(Line::begun_with(packet, out));
+            self.line = Some(Line::begun_with(now, packet, out));
             return;
         };
         let ahead = packet.sequence.wrapping_sub(low(line.next)).cast_signed();
         let is_near = (-BEHIND_MAX..AHEAD_MAX).contains(&ahead);
         if packet.ssrc != line.ssrc || !is_near {
-            return self.strayed(packet, out);
+            return self.strayed(now, packet, out);
         }
         self.stray = None;
         let number = line.next.wrapping_add_signed(i64::from(ahead));
         match ahead {
+            ..0 if number < line.first => {}
             ..0 if line.was_given(number) => self.outcome.duplicate += 1,
             ..0 => self.outcome.late += 1,
             _ if line.held.contains_key(&number) => self.outcome.duplicate += 1,
@@ -100,7 +105,7 @@ impl Order {
     }
 
     /// A packet that is not of the line: one such may be a mistake of the network, and two in a row are a sender.
-    fn strayed(&mut self, packet: Packet<'_>, out: &mut Vec<u8>) {
+    fn strayed(&mut self, now: Instant, packet: Packet<'_>, out: &mut Vec<u8>) {
         let before = self.stray.take();
         let follows = before.filter(|before| {
             before.ssrc == packet.ssrc && before.sequence.wrapping_add(1) == packet.sequence
@@ -113,7 +118,7 @@ impl Order {
         self.flush(out);
         self.outcome.restarts += 1;
         out.extend_from_slice(&before.payload);
-        self.line = Some(Line::begun_with(packet, out));
+        self.line = Some(Line::begun_with(now, packet, out));
     }
 
     /// Nothing is waited for any more.
@@ -144,11 +149,13 @@ impl Order {
 }
 
 impl Line {
-    fn begun_with(packet: Packet<'_>, out: &mut Vec<u8>) -> Self {
+    fn begun_with(now: Instant, packet: Packet<'_>, out: &mut Vec<u8>) -> Self {
         // Numbers before the first are numbers, too.
         let number = (1 << 32) + u64::from(packet.sequence);
         let mut line = Self {
             ssrc: packet.ssrc,
+            first: number,
+            began: now,
             next: number,
             highest: number,
             held: BTreeMap::new(),
@@ -204,7 +211,8 @@ impl Line {
     /// Does without what is missing before the first that is held; gives how many packets that is.
     fn give_up(&mut self, out: &mut Vec<u8>) -> u64 {
         let Some((&first, _)) = self.held.first_key_value() else { return 0 };
-        let lost = first - self.next;
+        let is_beginning = self.since.is_some_and(|since| since - self.began <= WINDOW);
+        let lost = if is_beginning { 0 } else { first - self.next };
         while self.next < first {
             self.pass(false);
         }
@@ -249,8 +257,9 @@ mod tests {
         let mut order = Order::default();
         let mut out = Vec::new();
         let mut now = Instant::START;
-        for &sequence in sequences {
-            now += Duration::from_millis(1);
+        for (index, &sequence) in sequences.iter().enumerate() {
+            // What is missing at the beginning is not lost.
+            now += Duration::from_millis(if index == 1 { 1000 } else { 1 });
             order.expire(now, &mut out);
             order.push(now, packet(7, sequence, &sequence.to_be_bytes()), &mut out);
         }
@@ -287,8 +296,13 @@ mod tests {
             ("one lost", vec![5, 7, 8], vec![5, 7, 8], Outcome { lost: 1, ..NONE }),
             ("two losses", vec![5, 7, 10], vec![5, 7, 10], Outcome { lost: 3, ..NONE }),
             // Nobody knows whether there was one before the first.
-            ("the first two exchanged", vec![6, 5, 7], vec![6, 7], Outcome { late: 1, ..NONE }),
-            ("far ahead, and still lost", vec![5, 3_004], vec![5, 3_004], Outcome { lost: 2_998, ..NONE }),
+            ("the first two exchanged", vec![6, 5, 7], vec![6, 7], NONE),
+            (
+                "far ahead, and still lost",
+                vec![4, 5, 3_004],
+                vec![4, 5, 3_004],
+                Outcome { lost: 2_998, ..NONE },
+            ),
             ("nothing follows what strayed", vec![5, 3_006], vec![5], NONE),
             (
                 "begun anew",
@@ -311,15 +325,16 @@ mod tests {
     fn what_is_missing_is_waited_for_as_long_as_the_window_is_and_not_longer() {
         let at = Instant::from_millis;
         for (name, comes_at, expected, outcome) in [
-            ("at the last moment", 199, vec![1, 2, 3, 4], Outcome { reordered: 1, ..NONE }),
-            ("too late", 201, vec![1, 3, 4], Outcome { lost: 1, late: 1, ..NONE }),
+            ("at the last moment", 1199, vec![0, 1, 2, 3, 4], Outcome { reordered: 1, ..NONE }),
+            ("too late", 1201, vec![0, 1, 3, 4], Outcome { lost: 1, late: 1, ..NONE }),
         ] {
             let (mut order, mut out) = (Order::default(), Vec::new());
-            order.push(at(0), packet(7, 1, &[0, 1]), &mut out);
+            order.push(at(0), packet(7, 0, &[0, 0]), &mut out);
+            order.push(at(1000), packet(7, 1, &[0, 1]), &mut out);
             assert_eq!(order.next_deadline(), None);
-            order.push(at(0), packet(7, 3, &[0, 3]), &mut out);
-            order.push(at(150), packet(7, 4, &[0, 4]), &mut out);
-            assert_eq!(order.next_deadline(), Some(at(200)), "{name}");
+            order.push(at(1000), packet(7, 3, &[0, 3]), &mut out);
+            order.push(at(1150), packet(7, 4, &[0, 4]), &mut out);
+            assert_eq!(order.next_deadline(), Some(at(1200)), "{name}");
             order.expire(at(comes_at), &mut out);
             order.push(at(comes_at), packet(7, 2, &[0, 2]), &mut out);
             assert_eq!(
@@ -331,53 +346,80 @@ mod tests {
     }
 
     #[test]
+    fn what_is_missing_at_the_beginning_nobody_has_lost() {
+        let at = Instant::from_millis;
+        let (mut order, mut out) = (Order::default(), Vec::new());
+        for (time, sequence) in [(0, 5_u16), (10, 40), (20, 41), (30, 7), (200, 43), (201, 45)] {
+            order.push(at(time), packet(7, sequence, &sequence.to_be_bytes()), &mut out);
+        }
+        order.push(at(205), packet(7, 4, &[0, 4]), &mut out);
+        for deadline in [210, 230, 400] {
+            order.expire(at(deadline), &mut out);
+        }
+        assert_eq!(
+            (numbers(&out), order.outcome()),
+            (vec![5, 7, 40, 41, 43], Outcome { reordered: 1, ..NONE })
+        );
+        order.expire(at(401), &mut out);
+        assert_eq!(
+            (numbers(&out), order.outcome()),
+            (vec![5, 7, 40, 41, 43, 45], Outcome { lost: 1, reordered: 1, ..NONE })
+        );
+    }
+
+    #[test]
     fn a_second_hole_is_waited_for_since_it_was_seen() {
         let at = Instant::from_millis;
         let (mut order, mut out) = (Order::default(), Vec::new());
-        order.push(at(0), packet(7, 1, &[0, 1]), &mut out);
-        order.push(at(10), packet(7, 3, &[0, 3]), &mut out);
-        order.push(at(100), packet(7, 5, &[0, 5]), &mut out);
-        order.expire(at(210), &mut out);
-        assert_eq!((numbers(&out), order.next_deadline()), (vec![1, 3], Some(at(300))));
-        order.expire(at(299), &mut out);
-        assert_eq!(numbers(&out), [1, 3]);
-        order.expire(at(300), &mut out);
-        assert_eq!((numbers(&out), order.outcome().lost), (vec![1, 3, 5], 2));
+        order.push(at(0), packet(7, 0, &[0, 0]), &mut out);
+        order.push(at(1000), packet(7, 1, &[0, 1]), &mut out);
+        order.push(at(1010), packet(7, 3, &[0, 3]), &mut out);
+        order.push(at(1100), packet(7, 5, &[0, 5]), &mut out);
+        order.expire(at(1210), &mut out);
+        assert_eq!((numbers(&out), order.next_deadline()), (vec![0, 1, 3], Some(at(1300))));
+        order.expire(at(1299), &mut out);
+        assert_eq!(numbers(&out), [0, 1, 3]);
+        order.expire(at(1300), &mut out);
+        assert_eq!((numbers(&out), order.outcome().lost), (vec![0, 1, 3, 5], 2));
     }
 
     #[test]
     fn no_more_is_held_than_the_bounds_allow() {
+        let at = |sequence: u16| Instant::from_millis(if sequence == 0 { 0 } else { 1000 });
         let (mut order, mut out) = (Order::default(), Vec::new());
-        let last = u16::try_from(HELD_PACKETS_MAX + 2).unwrap();
-        for sequence in std::iter::once(0).chain(2..last) {
-            order.push(Instant::START, packet(7, sequence, &sequence.to_be_bytes()), &mut out);
+        let last = u16::try_from(HELD_PACKETS_MAX + 3).unwrap();
+        for sequence in (0..2).chain(3..last) {
+            order.push(at(sequence), packet(7, sequence, &sequence.to_be_bytes()), &mut out);
         }
-        assert_eq!((numbers(&out), order.outcome().lost), (vec![0], 0));
-        order.push(Instant::START, packet(7, last, &last.to_be_bytes()), &mut out);
-        assert_eq!((numbers(&out).len(), order.outcome().lost), (HELD_PACKETS_MAX + 2, 1));
+        assert_eq!((numbers(&out), order.outcome().lost), (vec![0, 1], 0));
+        order.push(at(last), packet(7, last, &last.to_be_bytes()), &mut out);
+        assert_eq!((numbers(&out).len(), order.outcome().lost), (HELD_PACKETS_MAX + 3, 1));
 
         let (mut order, mut out) = (Order::default(), Vec::new());
         let large = vec![0x47; 60_000];
-        for sequence in std::iter::once(0).chain(2..37) {
-            order.push(Instant::START, packet(7, sequence, &large), &mut out);
+        for sequence in (0..2).chain(3..38) {
+            order.push(at(sequence), packet(7, sequence, &large), &mut out);
         }
-        assert_eq!((order.outcome().lost, out.len()), (1, 36 * 60_000), "those of 2 MiB, and the first");
+        assert_eq!((order.outcome().lost, out.len()), (1, 37 * 60_000), "those of 2 MiB, and the first two");
         assert!(order.line.is_some_and(|line| line.held_bytes <= HELD_BYTES_MAX));
     }
 
     #[test]
     fn another_sender_takes_over_once_two_of_its_packets_have_come_in_a_row() {
         let (mut order, mut out) = (Order::default(), Vec::new());
+        let mut now = Instant::START;
         let mut push = |ssrc, sequence: u16| {
-            order.push(Instant::START, packet(ssrc, sequence, &sequence.to_be_bytes()), &mut out);
+            order.push(now, packet(ssrc, sequence, &sequence.to_be_bytes()), &mut out);
+            now += Duration::from_millis(if sequence == 9 { 1000 } else { 1 });
             (numbers(&out), order.outcome().restarts)
         };
+        push(7, 9);
         push(7, 10);
         push(7, 12);
-        assert_eq!(push(8, 500), (vec![10], 0), "one may be a mistake");
-        assert_eq!(push(8, 502), (vec![10], 0), "and two that are not neighbours two mistakes");
-        assert_eq!(push(8, 503), (vec![10, 12, 502, 503], 1), "what was held comes first");
-        assert_eq!(push(8, 504).0, [10, 12, 502, 503, 504]);
+        assert_eq!(push(8, 500), (vec![9, 10], 0), "one may be a mistake");
+        assert_eq!(push(8, 502), (vec![9, 10], 0), "and two that are not neighbours two mistakes");
+        assert_eq!(push(8, 503), (vec![9, 10, 12, 502, 503], 1), "what was held comes first");
+        assert_eq!(push(8, 504).0, [9, 10, 12, 502, 503, 504]);
         // Of two that send at once one is followed.
         for step in 0..50 {
             push(7, 13 + step);
@@ -403,7 +445,7 @@ mod tests {
             coming.push((0, first));
             for step in 1..2_000_u16 {
                 let sequence = first.wrapping_add(step);
-                let at = u64::from(step) * 2;
+                let at = u64::from(step) * 2 + 1000;
                 if random(100) < 2 {
                     continue;
                 }

@@ -315,11 +315,13 @@ mod tests {
         let stream = packets(14);
         let (first, second) = stream.split_at(7 * PACKET_BYTES);
         let mut receiver = Receiver::new();
-        receiver.came(Instant::START, &rtp(33, 1, first));
-        receiver.came(Instant::START, &rtp(33, 3, second));
+        receiver.came(Instant::START, &rtp(33, 0, b""));
+        let later = Instant::from_millis(1000);
+        receiver.came(later, &rtp(33, 1, first));
+        receiver.came(later, &rtp(33, 3, second));
         assert!(taken(&mut receiver) == first);
         let deadline = receiver.next_deadline().unwrap();
-        assert_eq!(deadline, Instant::from_millis(200));
+        assert_eq!(deadline, Instant::from_millis(1200));
         receiver.expire(deadline);
         assert!(taken(&mut receiver) == second);
         assert_eq!((receiver.counters().lost, receiver.next_deadline()), (1, None));
