@@ -361,6 +361,26 @@ fn all_datagrams_of_a_group_that_are_there_come_at_once_and_in_order() {
 }
 
 #[test]
+fn what_finds_the_queue_full_is_counted() {
+    let mut driver = Kernel::new(Files::Plain).unwrap();
+    let socket = driver.open_receiver(&reception("239.255.71.6:20720")).unwrap();
+    let sender = sender([127, 0, 0, 1]);
+    let sent = (0..1000)
+        .filter(|_| {
+            sender.send_to(&[7; 60_000], "239.255.71.6:20720").unwrap();
+            driver.dropped_datagrams(socket) == 0
+        })
+        .count();
+    assert!(sent < 1000, "a queue has a bound");
+    let (mut received, dropped) = (0, driver.dropped_datagrams(socket));
+    assert_eq!(dropped, 1000 - sent as u64);
+    while received < sent {
+        received += gather(&mut driver, socket).len();
+    }
+    assert_eq!((received, driver.dropped_datagrams(socket)), (sent, dropped));
+}
+
+#[test]
 fn what_is_not_asked_for_is_not_received() {
     let mut driver = Kernel::new(Files::Plain).unwrap();
     let (wanted, other) = (sender([127, 0, 0, 1]), sender([127, 0, 0, 2]));

@@ -84,6 +84,8 @@ struct Datagrams {
     #[serde(skip_serializing_if = "is_zero")]
     source_datagrams: u64,
     #[serde(skip_serializing_if = "is_zero")]
+    source_datagrams_dropped: u64,
+    #[serde(skip_serializing_if = "is_zero")]
     source_datagrams_lost: u64,
     #[serde(skip_serializing_if = "is_zero")]
     source_datagrams_reordered: u64,
@@ -275,9 +277,11 @@ impl Flow {
 
 impl Datagrams {
     const fn new(counters: &DatagramCounters) -> Self {
-        let &DatagramCounters { datagrams, lost, reordered, late, duplicate, restarts, strange } = counters;
+        let &DatagramCounters { datagrams, dropped, lost, reordered, late, duplicate, restarts, strange } =
+            counters;
         Self {
             source_datagrams: datagrams,
+            source_datagrams_dropped: dropped,
             source_datagrams_lost: lost,
             source_datagrams_reordered: reordered,
             source_datagrams_late: late,

@@ -216,6 +216,9 @@ pub trait Driver {
     /// Shows, one after the other, the datagrams that the last [`Operation::Gather`] has brought. They are gone with the next one.
     fn datagrams(&mut self, socket: Handle, each: &mut dyn FnMut(&[u8]));
 
+    /// How many datagrams have been dropped since the socket was opened, because nobody had received those before in time.
+    fn dropped_datagrams(&self, socket: Handle) -> u64;
+
     /// The peer's and the local address of a connected socket.
     ///
     /// # Errors

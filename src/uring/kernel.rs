@@ -320,6 +320,10 @@ impl<T: Copy, M: KernelBytes> Driver for KernelDriver<T, M> {
         }
     }
 
+    fn dropped_datagrams(&self, socket: Handle) -> u64 {
+        receiver::dropped(self.slots.descriptor(socket))
+    }
+
     fn addresses(&self, handle: Handle) -> Result<(SocketAddr, SocketAddr), Errno> {
         let socket = self.slots.descriptor(handle).as_raw_fd();
         let peer: SockaddrStorage = getpeername(socket).map_err(from_nix)?;

@@ -20,7 +20,7 @@ use nix::sys::socket::{
 };
 
 use crate::base::Errno;
-use crate::base::limits::DATAGRAMS_PER_READ_MAX;
+use crate::base::limits::{DATAGRAM_QUEUE_BYTES, DATAGRAMS_PER_READ_MAX};
 
 use super::driver::{Reception, ReceptionError};
 use super::submit::{self, Reaped};
@@ -32,9 +32,6 @@ const BUFFER_BYTES: usize = HEAD_BYTES + 65_536;
 const BUFFERS: usize = DATAGRAMS_PER_READ_MAX as usize;
 const _: () = assert!(BUFFERS.is_power_of_two() && BUFFERS * size_of::<Entry>() <= PAGE_BYTES);
 const PAGE_BYTES: usize = 4096;
-
-/// What a socket's queue is to hold: half a second at 50 Mbit/s, as the kernel counts its own room, too.
-const QUEUE_BYTES: usize = 4 * 1024 * 1024;
 
 /// A buffer that the kernel may take: `struct io_uring_buf`. The first one's last field is the end of the queue.
 #[repr(C)]
@@ -258,8 +255,8 @@ pub(super) fn open(reception: &Reception) -> Result<OwnedFd, ReceptionError> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket = refused("open a socket", socket(family, SockType::Datagram, flags, SockProtocol::Udp))?;
     // The kernel gives less to those who may not ask for more; how much is no reason to do without.
-    if setsockopt(&socket, sockopt::RcvBufForce, &QUEUE_BYTES).is_err() {
-        refused("size its queue", setsockopt(&socket, sockopt::RcvBuf, &QUEUE_BYTES))?;
+    if setsockopt(&socket, sockopt::RcvBufForce, &DATAGRAM_QUEUE_BYTES).is_err() {
+        refused("size its queue", setsockopt(&socket, sockopt::RcvBuf, &DATAGRAM_QUEUE_BYTES))?;
     }
     // Several programs, and several channels, may receive the same.
     refused("share the port", setsockopt(&socket, sockopt::ReuseAddr, &true))?;
@@ -306,6 +303,26 @@ pub(super) fn open(reception: &Reception) -> Result<OwnedFd, ReceptionError> {
     }
     Ok(socket)
 }
+
+/// How many datagrams the kernel has dropped since the socket was opened, because its queue was full.
+pub(super) fn dropped(socket: &OwnedFd) -> u64 {
+    let mut figures = [0_u32; DROPS + 1];
+    let mut length = libc::socklen_t::try_from(size_of_val(&figures)).expect("a few bytes");
+    // SAFETY: the kernel writes `length` bytes at most to `figures`, and both live until the call returns.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_MEMINFO,
+            (&raw mut figures).cast(),
+            &raw mut length,
+        )
+    };
+    if result == 0 { u64::from(figures[DROPS]) } else { 0 }
+}
+
+/// The place of `SK_MEMINFO_DROPS` in what `SO_MEMINFO` tells.
+const DROPS: usize = 8;
 
 /// Since Linux 4.20; the bindings do not have it for all systems.
 const IPV6_MULTICAST_ALL: i32 = 29;

@@ -531,6 +531,7 @@ impl Upstream {
             Ok(count) => {
                 batches.came(count);
                 cx.driver.datagrams(*socket, &mut |datagram| receiver.came(now, datagram));
+                receiver.have_dropped(cx.driver.dropped_datagrams(*socket));
                 None
             }
             Err(errno) => {

@@ -23,7 +23,9 @@ const QUOTED_BYTES: usize = 4;
 pub struct Counters {
     /// Datagrams that have come.
     pub datagrams: u64,
-    /// RTP packets that never came, or too late.
+    /// Datagrams that came and were not received in time: the kernel's queue for them was full.
+    pub dropped: u64,
+    /// RTP packets that never came, or too late; those that were dropped among them.
     pub lost: u64,
     /// RTP packets that came behind a later one, and were put in order.
     pub reordered: u64,
@@ -39,8 +41,9 @@ pub struct Counters {
 
 impl AddAssign for Counters {
     fn add_assign(&mut self, more: Self) {
-        let Self { datagrams, lost, reordered, late, duplicate, restarts, strange } = more;
+        let Self { datagrams, dropped, lost, reordered, late, duplicate, restarts, strange } = more;
         self.datagrams += datagrams;
+        self.dropped += dropped;
         self.lost += lost;
         self.reordered += reordered;
         self.late += late;
@@ -68,6 +71,7 @@ pub struct Receiver {
     ready: Vec<u8>,
     taken: usize,
     datagrams: u64,
+    dropped: u64,
     strange: u64,
     /// Why nothing can be made of what comes.
     failure: Option<SourceError>,
@@ -89,6 +93,7 @@ impl Receiver {
             ready: Vec::new(),
             taken: 0,
             datagrams: 0,
+            dropped: 0,
             strange: 0,
             failure: None,
         }
@@ -136,6 +141,11 @@ impl Receiver {
         }
     }
 
+    /// So many datagrams have been dropped so far.
+    pub const fn have_dropped(&mut self, count: u64) {
+        self.dropped = count;
+    }
+
     /// Why nothing can be made of what comes.
     #[must_use]
     pub const fn failure(&self) -> Option<&SourceError> {
@@ -176,8 +186,8 @@ impl Receiver {
     #[must_use]
     pub const fn counters(&self) -> Counters {
         let Outcome { lost, reordered, late, duplicate, restarts } = self.order.outcome();
-        let (datagrams, strange) = (self.datagrams, self.strange);
-        Counters { datagrams, lost, reordered, late, duplicate, restarts, strange }
+        let (datagrams, dropped, strange) = (self.datagrams, self.dropped, self.strange);
+        Counters { datagrams, dropped, lost, reordered, late, duplicate, restarts, strange }
     }
 }
 

@@ -115,6 +115,7 @@ pub(super) const TYPES: &[(&str, &[Field])] = &[
             ("bytes_pushed", Whole, false),
             ("chunks_pushed", Whole, false),
             ("source_datagrams", Whole, true),
+            ("source_datagrams_dropped", Whole, true),
             ("source_datagrams_lost", Whole, true),
             ("source_datagrams_reordered", Whole, true),
             ("source_datagrams_late", Whole, true),

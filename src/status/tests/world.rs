@@ -202,6 +202,7 @@ pub(super) fn recovering(id: u64, tuner: u16) -> SessionSnapshot {
     };
     live.datagrams = DatagramCounters {
         datagrams: 374_102,
+        dropped: 4,
         lost: 37,
         reordered: 12,
         late: 2,

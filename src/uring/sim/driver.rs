@@ -243,6 +243,7 @@ impl<T: Copy, M: KernelBytes> Driver for SimDriver<T, M> {
             reception: reception.clone(),
             waiting: VecDeque::new(),
             gathered: Vec::new(),
+            dropped: 0,
         };
         let number = self.world.host().open_file(kind);
         let descriptor = self.adopted_from(number);
@@ -260,6 +261,17 @@ impl<T: Copy, M: KernelBytes> Driver for SimDriver<T, M> {
         let gathered = gathered.clone();
         drop(host);
         gathered.iter().for_each(|datagram| each(datagram));
+    }
+
+    fn dropped_datagrams(&self, socket: Handle) -> u64 {
+        match self.world.host().files[&self.number(socket)].kind {
+            host::Kind::Receiver { dropped, .. } => dropped,
+            host::Kind::Listener { .. }
+            | host::Kind::Unconnected
+            | host::Kind::Socket(_)
+            | host::Kind::Pipe(_)
+            | host::Kind::Bell { .. } => unreachable!("only receivers have datagrams"),
+        }
     }
 
     fn addresses(&self, handle: Handle) -> Result<(SocketAddr, SocketAddr), Errno> {

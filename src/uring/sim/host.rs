@@ -123,11 +123,13 @@ pub(in crate::uring::sim) enum Kind {
     Bell {
         count: u64,
     },
-    /// Datagrams to an address: those that wait, and those that were gathered last.
+    /// Datagrams to an address: those that wait, and those that were gathered last, and how many found no
+    /// room.
     Receiver {
         reception: Reception,
         waiting: VecDeque<Vec<u8>>,
         gathered: Vec<Vec<u8>>,
+        dropped: u64,
     },
 }
 

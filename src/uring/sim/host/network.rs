@@ -48,14 +48,18 @@ impl Host {
         let queue_bytes = self.queue_bytes;
         let mut reached = Vec::new();
         for (&file_number, file) in &mut self.files {
-            let Kind::Receiver { reception, waiting, .. } = &mut file.kind else { continue };
+            let Kind::Receiver { reception, waiting, dropped, .. } = &mut file.kind else { continue };
             let at = reception.to;
             let is_wanted = at == to || (at.ip().is_unspecified() && at.port() == to.port());
             let is_from = reception.from.is_empty() || reception.from.contains(&from);
             let is_room = waiting.iter().map(Vec::len).sum::<usize>() + bytes.len() <= queue_bytes;
-            if is_wanted && is_from && is_room {
-                waiting.push_back(bytes.clone());
-                reached.push(file_number);
+            match (is_wanted && is_from, is_room) {
+                (true, true) => {
+                    waiting.push_back(bytes.clone());
+                    reached.push(file_number);
+                }
+                (true, false) => *dropped += 1,
+                (false, _) => {}
             }
         }
         for file_number in reached {
