@@ -309,9 +309,16 @@ impl<T: Copy, M: KernelBytes> Driver for KernelDriver<T, M> {
         let handle = self
             .adopt(socket)
             .map_err(|_full| ReceptionError::Refused { step: "open a socket", errno: Errno::MFILE })?;
-        let receiver = Receiver::new(&self.ring.submitter(), &mut self.groups_free);
-        self.receivers.insert(handle.0, receiver);
-        Ok(handle)
+        match Receiver::new(&self.ring.submitter(), &mut self.groups_free) {
+            Ok(receiver) => {
+                self.receivers.insert(handle.0, receiver);
+                Ok(handle)
+            }
+            Err(error) => {
+                self.close(handle, Hangup::Finish);
+                Err(error)
+            }
+        }
     }
 
     fn datagrams(&mut self, socket: Handle, each: &mut dyn FnMut(&[u8])) {

@@ -4,8 +4,8 @@
 //! each. A kernel that refuses says when there are some, and they are received one by one.
 #![expect(unsafe_code, reason = "the kernel is handed addresses and options by their numbers")]
 
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
@@ -14,6 +14,7 @@ use io_uring::Submitter;
 use io_uring::types::RecvMsgOut;
 use nix::errno::Errno as NixErrno;
 use nix::libc;
+use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap_anonymous, munmap};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrLike, SockaddrStorage, bind, connect,
     recv, setsockopt, socket, sockopt,
@@ -30,6 +31,7 @@ const HEAD_BYTES: usize = 16;
 /// The largest datagram there is, and its head. Of a buffer only those pages become memory that are written to.
 const BUFFER_BYTES: usize = HEAD_BYTES + 65_536;
 const BUFFERS: usize = DATAGRAMS_PER_READ_MAX as usize;
+const BYTES: NonZeroUsize = NonZeroUsize::new(BUFFERS * BUFFER_BYTES).expect("some");
 const _: () = assert!(BUFFERS.is_power_of_two() && BUFFERS * size_of::<Entry>() <= PAGE_BYTES);
 const PAGE_BYTES: usize = 4096;
 
@@ -83,21 +85,21 @@ pub(super) enum Took {
 }
 
 impl Memory {
-    const LAYOUT: Layout = match Layout::from_size_align(BUFFERS * BUFFER_BYTES, PAGE_BYTES) {
-        Ok(layout) => layout,
-        Err(_) => panic!("a layout of few bytes"),
-    };
-
-    fn new() -> Self {
-        // SAFETY: the layout has bytes.
-        let start = unsafe { alloc_zeroed(Self::LAYOUT) };
-        Self { start: NonNull::new(start).unwrap_or_else(|| handle_alloc_error(Self::LAYOUT)) }
+    fn new() -> Result<Self, NixErrno> {
+        let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // SAFETY: the kernel chooses where, and nothing of ours is there.
+        let mapped = unsafe { mmap_anonymous(None, BYTES, protection, MapFlags::MAP_PRIVATE) }?;
+        let memory = Self { start: mapped.cast() };
+        // Large pages would make memory of all of it. A kernel that has none does not know the word.
+        // SAFETY: the range is what was mapped.
+        let _no_large_pages = unsafe { madvise(mapped, BYTES.get(), MmapAdvise::MADV_NOHUGEPAGE) };
+        Ok(memory)
     }
 
     /// Where a buffer begins.
     fn buffer(&self, number: u16) -> *mut u8 {
         assert!(number < DATAGRAMS_PER_READ_MAX, "buffer {number} is none of ours");
-        // SAFETY: the offset lies inside of what was allocated, as the number is one of a buffer.
+        // SAFETY: the offset lies inside of what was mapped, as the number is one of a buffer.
         unsafe { self.start.as_ptr().add(usize::from(number) * BUFFER_BYTES) }
     }
 
@@ -105,7 +107,7 @@ impl Memory {
     fn bytes(&self, number: u16, count: usize) -> &[u8] {
         assert!(count <= BUFFER_BYTES, "the kernel writes into the buffer alone");
         let start = self.buffer(number);
-        // SAFETY: the bytes are allocated, were zeroed then, and nobody writes to them while they are borrowed: the kernel fills
+        // SAFETY: the bytes are mapped, were zeros then, and nobody writes to them while they are borrowed: the kernel fills
         // a buffer once it is given in `refill`, which needs the receiver for itself alone.
         unsafe { std::slice::from_raw_parts(start, count) }
     }
@@ -120,15 +122,19 @@ impl Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        // SAFETY: it was allocated so in `new`, and nobody has it but this.
-        unsafe { dealloc(self.start.as_ptr(), Self::LAYOUT) };
+        // SAFETY: it was mapped so in `new`, and nobody has it but this.
+        let unmapped = unsafe { munmap(self.start.cast(), BYTES.get()) };
+        assert!(unmapped.is_ok(), "what was mapped can be unmapped: {unmapped:?}");
     }
 }
 
 impl Receiver {
     /// A receiver whose buffers the kernel knows by a number that nobody else has, if it takes buffers by itself.
-    pub(super) fn new(submitter: &Submitter<'_>, free: &mut Vec<u16>) -> Box<Self> {
-        let memory = Memory::new();
+    ///
+    /// # Errors
+    /// When there is no memory.
+    pub(super) fn new(submitter: &Submitter<'_>, free: &mut Vec<u16>) -> Result<Box<Self>, ReceptionError> {
+        let memory = refused("find memory", Memory::new())?;
         let mut group = free.pop().and_then(|number| {
             let group = Group::register(submitter, number);
             if group.is_none() {
@@ -140,7 +146,7 @@ impl Receiver {
             (0..DATAGRAMS_PER_READ_MAX).for_each(|number| group.give(number, memory.buffer(number)));
         }
         let is_multishot = group.is_some();
-        Box::new(Self { memory, group, is_multishot, filled: Vec::with_capacity(BUFFERS) })
+        Ok(Box::new(Self { memory, group, is_multishot, filled: Vec::with_capacity(BUFFERS) }))
     }
 
     /// From now on as if the kernel took no buffers.
