@@ -397,6 +397,10 @@ fn what_is_not_asked_for_is_not_received() {
         wanted.send_to(b"wanted", reception.to).unwrap();
         assert_eq!(gather(&mut driver, socket), [b"wanted"], "{reception:?}");
     }
+    // Of IPv6, too.
+    let v6 = driver.open_receiver(&reception("[::1]:20721")).unwrap();
+    UdpSocket::bind("[::1]:0").unwrap().send_to(b"six", "[::1]:20721").unwrap();
+    assert_eq!(gather(&mut driver, v6), [b"six"]);
     // Several may receive the same.
     let twice = [(); 2].map(|()| driver.open_receiver(&reception("239.255.71.3:20712")).unwrap());
     other.send_to(b"both", to("239.255.71.3:20712")).unwrap();

@@ -113,6 +113,8 @@ pub struct Reception {
 pub enum ReceptionError {
     /// There is no such interface.
     NoInterface(String),
+    /// No interface is named, and no route leads to the group.
+    NoRoute,
     /// The kernel refused a step on the way.
     Refused {
         /// The step.
@@ -126,7 +128,20 @@ impl fmt::Display for ReceptionError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoInterface(name) => write!(formatter, "this host has no interface {name:?}"),
+            Self::NoRoute => formatter.write_str(
+                "no route leads to this group: name the interface (UPSTREAM_MULTICAST_INTERFACE, or ?iface= of the source)",
+            ),
             Self::Refused { step, errno } => write!(formatter, "{step}: {errno}"),
+        }
+    }
+}
+
+impl ReceptionError {
+    /// A step that the kernel has refused. `is_named` says whether an interface was given.
+    pub(super) const fn refused(step: &'static str, errno: Errno, is_named: bool) -> Self {
+        match errno {
+            Errno::NODEV if !is_named => Self::NoRoute,
+            errno => Self::Refused { step, errno },
         }
     }
 }
@@ -259,4 +274,30 @@ pub trait Driver {
 
     /// The next thing that has happened.
     fn next(&mut self) -> Option<Completion<Self::Token, Self::Memory, Self::Descriptor>>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_datagrams_cannot_be_received_is_told_with_what_to_do() {
+        for (error, text) in [
+            (
+                ReceptionError::refused("join the group", Errno::NODEV, false),
+                "no route leads to this group: name the interface (UPSTREAM_MULTICAST_INTERFACE, or ?iface= of the source)",
+            ),
+            (
+                ReceptionError::refused("join the group", Errno::NODEV, true),
+                "join the group: No such device (os error 19)",
+            ),
+            (
+                ReceptionError::refused("join the group", Errno::NOBUFS, false),
+                "join the group: No buffer space available (os error 105)",
+            ),
+            (ReceptionError::NoInterface("eth9".to_owned()), "this host has no interface \"eth9\""),
+        ] {
+            assert_eq!(error.to_string(), text);
+        }
+    }
 }

@@ -294,7 +294,7 @@ pub(super) fn open(reception: &Reception) -> Result<OwnedFd, ReceptionError> {
     refused("leave the groups of others", set_option(&socket, level, all, &0_i32))?;
     if reception.from.is_empty() {
         let request = libc::group_req { gr_interface: interface, gr_group: storage(to) };
-        refused("join the group", set_option(&socket, level, libc::MCAST_JOIN_GROUP, &request))?;
+        joined("join the group", set_option(&socket, level, libc::MCAST_JOIN_GROUP, &request), interface)?;
     }
     for &sender in &reception.from {
         let request = libc::group_source_req {
@@ -302,9 +302,10 @@ pub(super) fn open(reception: &Reception) -> Result<OwnedFd, ReceptionError> {
             gsr_group: storage(to),
             gsr_source: storage(SocketAddr::new(sender, 0)),
         };
-        refused(
+        joined(
             "join the group of the sender",
             set_option(&socket, level, libc::MCAST_JOIN_SOURCE_GROUP, &request),
+            interface,
         )?;
     }
     Ok(socket)
@@ -383,6 +384,11 @@ fn set_option<V>(socket: &OwnedFd, level: i32, option: i32, value: &V) -> Result
 
 fn refused<V>(step: &'static str, result: Result<V, NixErrno>) -> Result<V, ReceptionError> {
     result.map_err(|error| ReceptionError::Refused { step, errno: errno(error) })
+}
+
+/// The same of a group that is joined by an interface, or by the one that the routes name.
+fn joined<V>(step: &'static str, result: Result<V, NixErrno>, interface: u32) -> Result<V, ReceptionError> {
+    result.map_err(|error| ReceptionError::refused(step, errno(error), interface != 0))
 }
 
 fn errno(error: NixErrno) -> Errno {
