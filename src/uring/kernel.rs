@@ -231,8 +231,13 @@ impl<T: Copy, M: KernelBytes> KernelDriver<T, M> {
         let (token, handle) = (op.token, op.handle);
         let receiver = self.receivers.get_mut(&handle.0).expect("a socket that gathers has a receiver");
         let socket = self.slots.descriptor(handle);
-        match receiver.take(reaped, socket) {
+        let took = receiver.take(reaped, socket);
+        match took {
             Took::More => None,
+            // What was asked for instead would not be cancelled any more.
+            Took::Refused if self.slots.is_closing(handle) => {
+                self.all_gathered(key, token, handle, Err(Errno::CANCELED))
+            }
             Took::First => {
                 // All that is there has come by the time the kernel reads this; what follows is gathered next time.
                 self.queue(&submit::cancel_one(key.to_user_data()).user_data(NOBODY));
@@ -248,12 +253,20 @@ impl<T: Copy, M: KernelBytes> KernelDriver<T, M> {
                 self.queue(&entry.user_data(key.to_user_data()));
                 None
             }
-            Took::All(result) => {
-                self.table.remove(key).expect("found above");
-                self.end_on(handle);
-                Some(Completion { token, event: Event::Done { result, memory: None } })
-            }
+            Took::All(result) => self.all_gathered(key, token, handle, result),
         }
+    }
+
+    fn all_gathered(
+        &mut self,
+        key: OpKey,
+        token: T,
+        handle: Handle,
+        result: Result<u32, Errno>,
+    ) -> Option<Completion<T, M, OwnedFd>> {
+        self.table.remove(key)?;
+        self.end_on(handle);
+        Some(Completion { token, event: Event::Done { result, memory: None } })
     }
 
     /// What datagrams of a socket go to, if the kernel takes buffers by itself.

@@ -394,3 +394,54 @@ fn joined<V>(step: &'static str, result: Result<V, NixErrno>, interface: u32) ->
 fn errno(error: NixErrno) -> Errno {
     Errno::from_positive(error as i32)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a completion comes to, in a word.
+    fn word(took: &Took) -> String {
+        match took {
+            Took::First => "first".to_owned(),
+            Took::More => "more".to_owned(),
+            Took::Refused => "refused".to_owned(),
+            Took::All(result) => format!("{result:?}"),
+        }
+    }
+
+    #[test]
+    fn the_kernels_words_come_to_one_batch() {
+        const CANCELED: i32 = -125;
+        const NOBUFS: i32 = -105;
+        const INVAL: i32 = -22;
+        let ring = io_uring::IoUring::new(8).unwrap();
+        let socket = OwnedFd::from(std::net::UdpSocket::bind("127.0.0.1:0").unwrap());
+        let canceled = "Err(Operation canceled (os error 125))";
+        for (name, words, expected) in [
+            (
+                "cancelled when some had come",
+                vec![(40, true), (41, true), (CANCELED, false)],
+                vec!["first", "more", "Ok(2)"],
+            ),
+            ("the last in the last word", vec![(40, true), (16, false)], vec!["first", "Ok(2)"]),
+            ("one that is empty", vec![(16, false)], vec!["Ok(1)"]),
+            ("no buffer is left", vec![(40, true), (NOBUFS, false)], vec!["first", "Ok(1)"]),
+            ("closed before anything came", vec![(CANCELED, false)], vec![canceled]),
+            ("a kernel that does not know it", vec![(INVAL, false)], vec!["refused"]),
+        ] {
+            let mut receiver = Receiver::new(&ring.submitter(), &mut vec![7]).unwrap();
+            assert!(receiver.group().is_some());
+            receiver.refill();
+            let mut said = Vec::new();
+            for (number, (result, more)) in (0..).zip(words) {
+                let buffer = (result >= 0).then_some(number);
+                let reaped = Reaped { user_data: 0, result, more, notification: false, buffer };
+                said.push(word(&receiver.take(reaped, &socket)));
+            }
+            assert_eq!(said, expected, "{name}");
+            // What it does instead is to say when there are some.
+            assert_eq!(receiver.group().is_none(), name == "a kernel that does not know it", "{name}");
+            assert_eq!(receiver.withdraw(&ring.submitter()), Some(7), "{name}");
+        }
+    }
+}
