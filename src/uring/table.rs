@@ -21,6 +21,7 @@ pub(super) enum Kind {
     Transfer,
     ZeroCopy,
     Connect,
+    Gather,
 }
 
 pub(super) struct InFlight<T, M> {

@@ -191,7 +191,12 @@ impl Channel {
         let before = self.feed.ring().pending_bytes();
         self.feed.ring_mut().received(span, room);
         let offset = usize::try_from(before).expect("less than the ring");
-        let taken = self.upstream.run_mut()?.take_body(cx.now, &mut self.feed.ring_mut().pending()[offset..]);
+        let rest = read_rest(cx);
+        let run = self.upstream.run_mut()?;
+        let taken = run.take_body(cx.now, &mut self.feed.ring_mut().pending()[offset..]);
+        if let Some(rest) = run.gathers_for(rest) {
+            run.rest(Some(cx.now + rest));
+        }
         self.ingest(cx, readers, offset, taken)
     }
 
@@ -230,7 +235,7 @@ impl Channel {
         result: Result<u32, Errno>,
     ) -> Option<SessionEvent> {
         let count = result.map_or(0, |count| count as usize);
-        let rest = READ_REST_MAX.min(cx.params.egress.delay / 2);
+        let rest = read_rest(cx);
         let is_all = count < span.len();
         let ring = self.feed.ring_mut();
         let offset = usize::try_from(ring.pending_bytes()).expect("less than the ring");
@@ -350,6 +355,11 @@ impl Channel {
         let source = self.history.current().map_or(0, |window| window.source.id.0);
         log::warn!("{}", events::source_lost(self.about(), source, reason));
     }
+}
+
+/// How long a source that gives little at a time is left alone.
+fn read_rest<D: CoreDriver>(cx: &Cx<D>) -> Duration {
+    READ_REST_MAX.min(cx.params.egress.delay / 2)
 }
 
 #[cfg(test)]

@@ -68,4 +68,6 @@ pub enum SourceStep {
     ReceivePrivate,
     /// Receiving or reading the stream.
     Fill,
+    /// Receiving datagrams.
+    Gather,
 }
