@@ -2,14 +2,15 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use tunerd::base::{Errno, HeapBytes};
 use tunerd::ring::{Lent, Ring};
 use tunerd::uring::{
-    Completion, Driver, Event, Files, Handle, Hangup, KernelDriver, Operation, is_over, probe,
+    Completion, Driver, Event, Files, Handle, Hangup, KernelDriver, Operation, Reception, ReceptionError,
+    is_over, probe,
 };
 
 type Kernel = KernelDriver<u32, Lent>;
@@ -296,4 +297,160 @@ fn a_driver_dropped_with_operations_in_flight_lets_go_of_everything() {
         drop(client);
         assert!(!ring.is_lent(), "every lease came back");
     });
+}
+
+/// Somebody on this host who sends to groups over the loopback: groups are sent to by the interface of the sender's address.
+fn sender(from: [u8; 4]) -> UdpSocket {
+    UdpSocket::bind((Ipv4Addr::from(from), 0)).unwrap()
+}
+
+/// Datagrams to this address over the loopback.
+fn reception(to: &str) -> Reception {
+    Reception { to: to.parse().unwrap(), from: Vec::new(), interface: Some("127.0.0.1".to_owned()) }
+}
+
+fn gather(driver: &mut Kernel, socket: Handle) -> Vec<Vec<u8>> {
+    driver.push(Operation::Gather { socket }, 5).unwrap();
+    gathered(driver, socket)
+}
+
+fn gathered(driver: &mut Kernel, socket: Handle) -> Vec<Vec<u8>> {
+    let done = wait(driver);
+    let Event::Done { result: Ok(count), memory: None } = done.event else { panic!("{done:?}") };
+    let mut datagrams = Vec::new();
+    driver.datagrams(socket, &mut |datagram| datagrams.push(datagram.to_vec()));
+    assert_eq!((done.token, datagrams.len()), (5, count as usize));
+    datagrams
+}
+
+/// True when this host is a member of a group, on the loopback.
+fn is_member(group: Ipv4Addr) -> bool {
+    let word = format!("{:08X}", u32::from_ne_bytes(group.octets()));
+    let text = std::fs::read_to_string("/proc/net/igmp").unwrap();
+    text.lines().any(|line| line.trim_start().starts_with(&word))
+}
+
+#[test]
+fn all_datagrams_of_a_group_that_are_there_come_at_once_and_in_order() {
+    with_each_kind(|mut driver| {
+        let sender = sender([127, 0, 0, 1]);
+        let socket = driver.open_receiver(&reception("239.255.71.1:20711")).unwrap();
+        assert!(is_member(Ipv4Addr::new(239, 255, 71, 1)));
+        let datagram = |number: u8| {
+            let size = match number {
+                3 => 1,
+                7 => 65_507,
+                _ => 1316,
+            };
+            vec![number; size]
+        };
+        for round in 0..3 {
+            for number in 0..100 {
+                sender.send_to(&datagram(number), "239.255.71.1:20711").unwrap();
+            }
+            let mut all = gather(&mut driver, socket);
+            assert_eq!(all.len(), 64, "in round {round} as many as there may be");
+            while all.len() < 100 {
+                all.extend(gather(&mut driver, socket));
+            }
+            assert!(all == (0..100).map(datagram).collect::<Vec<_>>(), "round {round}");
+        }
+        // And whoever waits gets the first that comes.
+        driver.push(Operation::Gather { socket }, 5).unwrap();
+        driver.turn(Duration::ZERO).unwrap();
+        sender.send_to(b"late", "239.255.71.1:20711").unwrap();
+        assert_eq!(gathered(&mut driver, socket), [b"late"]);
+        // An empty one is one, and the kernel pauses behind it.
+        for datagram in [b"a".as_slice(), b"", b"b"] {
+            sender.send_to(datagram, "239.255.71.1:20711").unwrap();
+        }
+        let mut all = Vec::new();
+        while all.len() < 3 {
+            all.extend(gather(&mut driver, socket));
+        }
+        assert_eq!(all, [b"a".as_slice(), b"", b"b"]);
+        driver.close(socket, Hangup::Finish);
+        assert!(!is_member(Ipv4Addr::new(239, 255, 71, 1)), "closed is left");
+        assert_eq!((driver.in_flight(), driver.open_count(), driver.stale_completions()), (0, 0, 0));
+    });
+}
+
+#[test]
+fn what_finds_the_queue_full_is_counted() {
+    let mut driver = Kernel::new(Files::Plain).unwrap();
+    let socket = driver.open_receiver(&reception("239.255.71.6:20720")).unwrap();
+    let sender = sender([127, 0, 0, 1]);
+    let sent = (0..1000)
+        .filter(|_| {
+            sender.send_to(&[7; 60_000], "239.255.71.6:20720").unwrap();
+            driver.dropped_datagrams(socket) == 0
+        })
+        .count();
+    assert!(sent < 1000, "a queue has a bound");
+    let (mut received, dropped) = (0, driver.dropped_datagrams(socket));
+    assert_eq!(dropped, 1000 - sent as u64);
+    while received < sent {
+        received += gather(&mut driver, socket).len();
+    }
+    assert_eq!((received, driver.dropped_datagrams(socket)), (sent, dropped));
+}
+
+#[test]
+fn what_is_not_asked_for_is_not_received() {
+    let mut driver = Kernel::new(Files::Plain).unwrap();
+    let (wanted, other) = (sender([127, 0, 0, 1]), sender([127, 0, 0, 2]));
+    let to = |text: &str| text.parse::<SocketAddr>().unwrap();
+    // The same port for another group, of which this host is a member, too.
+    let _neighbour = driver.open_receiver(&reception("239.255.71.3:20712")).unwrap();
+    let from = vec!["127.0.0.1".parse().unwrap()];
+    let by_source = Reception { from: from.clone(), ..reception("232.255.71.2:20712") };
+    let by_host = Reception { from, ..reception("127.0.0.1:20713") };
+    for (reception, elsewhere) in [(by_source, "239.255.71.3:20712"), (by_host, "127.0.0.1:20714")] {
+        let socket = driver.open_receiver(&reception).unwrap();
+        wanted.send_to(b"elsewhere", to(elsewhere)).unwrap();
+        other.send_to(b"other", reception.to).unwrap();
+        wanted.send_to(b"wanted", reception.to).unwrap();
+        assert_eq!(gather(&mut driver, socket), [b"wanted"], "{reception:?}");
+    }
+    // Of IPv6, too.
+    let v6 = driver.open_receiver(&reception("[::1]:20721")).unwrap();
+    UdpSocket::bind("[::1]:0").unwrap().send_to(b"six", "[::1]:20721").unwrap();
+    assert_eq!(gather(&mut driver, v6), [b"six"]);
+    // Several may receive the same.
+    let twice = [(); 2].map(|()| driver.open_receiver(&reception("239.255.71.3:20712")).unwrap());
+    other.send_to(b"both", to("239.255.71.3:20712")).unwrap();
+    assert_eq!(twice.map(|socket| gather(&mut driver, socket)), [[b"both"], [b"both"]]);
+}
+
+#[test]
+fn a_group_that_is_closed_while_it_is_waited_for_is_left() {
+    with_each_kind(|mut driver| {
+        for _ in 0..3 {
+            let socket = driver.open_receiver(&reception("239.255.71.4:20715")).unwrap();
+            driver.push(Operation::Gather { socket }, 1).unwrap();
+            driver.turn(Duration::ZERO).unwrap();
+            driver.close(socket, Hangup::Finish);
+            let done = wait(&mut driver);
+            assert!(matches!(done.event, Event::Done { result: Err(Errno::CANCELED), .. }), "{done:?}");
+            assert!(!is_member(Ipv4Addr::new(239, 255, 71, 4)));
+        }
+        assert_eq!((driver.in_flight(), driver.open_count(), driver.stale_completions()), (0, 0, 0));
+    });
+}
+
+#[test]
+fn what_cannot_be_received_says_why() {
+    let mut driver = Kernel::new(Files::Plain).unwrap();
+    let unknown = Reception { interface: Some("nowhere7".to_owned()), ..reception("239.255.71.5:20716") };
+    let error = driver.open_receiver(&unknown).unwrap_err();
+    assert_eq!(error, ReceptionError::NoInterface("nowhere7".to_owned()));
+    assert_eq!(error.to_string(), "this host has no interface \"nowhere7\"");
+    let not_ours = Reception { interface: Some("203.0.113.9".to_owned()), ..unknown };
+    assert_eq!(driver.open_receiver(&not_ours), Err(ReceptionError::NoInterface("203.0.113.9".to_owned())));
+    assert_eq!(driver.open_count(), 0);
+    // An address of another host's is where it is sent from, as players understand it.
+    assert!(driver.open_receiver(&reception("203.0.113.9:20717")).is_ok());
+    // IPv6 is on every interface, the loopback among them.
+    let v6 = Reception { interface: Some("lo".to_owned()), ..reception("[ff15::7101]:20718") };
+    assert!(driver.open_receiver(&v6).is_ok(), "{:?}", driver.open_receiver(&v6));
 }

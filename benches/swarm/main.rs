@@ -5,6 +5,7 @@
 
 use clap::{Parser, Subcommand};
 
+mod broadcast;
 mod ceiling;
 mod conn;
 mod crowd;
@@ -37,6 +38,8 @@ struct Cli {
 enum Command {
     /// Serve live MPEG-TS at an exact pace under /ch/{i}, and /playlist.m3u with all of them.
     Upstream(upstream::Args),
+    /// Send live MPEG-TS in RTP to groups of hosts, at an exact pace.
+    Broadcast(broadcast::Args),
     /// Send without HTTP or index: what the kernel allows.
     Ceiling(ceiling::Args),
     /// Hold many viewers and measure them and the server.
@@ -59,6 +62,7 @@ fn main() -> Result<(), String> {
             Ok(())
         }
         Some(Command::Upstream(args)) => upstream::run(&args),
+        Some(Command::Broadcast(args)) => broadcast::run(&args),
         Some(Command::Ceiling(args)) => ceiling::run(&args),
         Some(Command::Viewers(args)) => viewers::run(&args),
         Some(Command::Joins(args)) => joins::run(&args),

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use tunerd::base::limits::DATAGRAM_QUEUE_BYTES;
 use tunerd::config::{Loaded, Word};
 use tunerd::exit::ExitCode;
 use tunerd::source::ffmpeg::Capabilities;
@@ -17,6 +18,7 @@ pub(crate) fn check(loaded: &Loaded) -> Result<ExitCode, Failure> {
     let engine = params::engine(&loaded.settings, Capabilities::default(), probe.zero_copy)?;
     let mut lines: Vec<_> = loaded.warnings.iter().map(|warning| format!("warning: {warning}")).collect();
     lines.extend(kernel(&probe, loaded));
+    lines.push(datagrams());
     lines.push(format!("cores: {}", engine.cores));
     lines.push(format!("ring per channel: {} KiB", engine.ring_bytes() / 1024));
     lines.extend(ffmpeg_lines(found.as_ref(), loaded));
@@ -46,11 +48,25 @@ fn kernel(probe: &Probe, loaded: &Loaded) -> [String; 4] {
     ]
 }
 
+/// What the kernel keeps of datagrams that have yet to be received.
+fn datagrams() -> String {
+    let limit = std::fs::read_to_string("/proc/sys/net/core/rmem_max").unwrap_or_default();
+    let Ok(bytes) = limit.trim().parse::<usize>() else {
+        return "datagrams: how many the kernel queues is not known".to_owned();
+    };
+    let advice = if bytes < DATAGRAM_QUEUE_BYTES {
+        ": set net.core.rmem_max to 4194304 for bursts of UDP and RTP"
+    } else {
+        ""
+    };
+    format!("datagrams: the kernel queues up to {} KiB for each source{advice}", bytes / 1024)
+}
+
 fn ffmpeg_lines(found: Option<&Capabilities>, loaded: &Loaded) -> Vec<String> {
     let path = loaded.settings.ffmpeg.path.display();
     let Some(found) = found else {
         return vec![format!(
-            "ffmpeg: {path} does not run; only sources that are MPEG-TS over HTTP can be read"
+            "ffmpeg: {path} does not run; only sources that are MPEG-TS over HTTP, UDP or RTP can be read"
         )];
     };
     let missing: Vec<_> = found.missing().collect();

@@ -117,6 +117,7 @@ pub(crate) fn engine(
                 variant_max: stream.hls_variant_max,
                 ..source::hls::Params::default()
             },
+            udp: source::udp::Params { interface: stream.multicast_interface.clone() },
             ffmpeg: ffmpeg_params(settings),
             capabilities: Arc::new(capabilities),
             ffmpeg_path: settings.ffmpeg.path.clone().into_os_string(),

@@ -22,17 +22,33 @@ impl<T> Key<T> {
         self.index
     }
 
-    /// Packs the key into 64 bits.
+    /// The key without its type.
     #[must_use]
-    pub const fn to_bits(self) -> u64 {
-        ((self.generation as u64) << 32) | self.index as u64
+    pub const fn to_bits(self) -> KeyBits {
+        KeyBits { generation: self.generation, index: self.index }
     }
 
     /// The inverse of [`Key::to_bits`].
     #[must_use]
-    pub const fn from_bits(bits: u64) -> Self {
-        #[expect(clippy::cast_possible_truncation, reason = "the two halves of the 64 bits")]
-        Self { index: bits as u32, generation: (bits >> 32) as u32, of: PhantomData }
+    pub const fn from_bits(bits: KeyBits) -> Self {
+        Self { index: bits.index, generation: bits.generation, of: PhantomData }
+    }
+}
+
+/// A [`Key`] for those who do not know what it leads to. Two halves and not one word, because what lies beside it in a
+/// record would else be rounded up to a word as well.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct KeyBits {
+    generation: u32,
+    index: u32,
+}
+
+impl KeyBits {
+    /// What the first value of a slot gets.
+    #[must_use]
+    #[cfg(test)]
+    pub const fn first_of(index: u32) -> Self {
+        Self { generation: 0, index }
     }
 }
 

@@ -20,6 +20,8 @@ impl Errno {
     pub const AGAIN: Self = Self(11);
     /// Interrupted.
     pub const INTR: Self = Self(4);
+    /// No such device.
+    pub const NODEV: Self = Self(19);
     /// Invalid argument.
     pub const INVAL: Self = Self(22);
     /// Connection timed out.

@@ -33,6 +33,10 @@ pub const SEND_BYTES_MAX: usize = 256 * 1024;
 pub const SEGMENTED_BYTES: usize = 346 * PACKET_BYTES;
 /// The most bytes in one read from a source.
 pub const READ_BYTES_MAX: usize = 128 * 1024;
+/// The most datagrams that are received in one go.
+pub const DATAGRAMS_PER_READ_MAX: u16 = 64;
+/// What the kernel is to keep of the datagrams of one source: half a second at 50 Mbit/s, as it counts its own room, too.
+pub const DATAGRAM_QUEUE_BYTES: usize = 4 * 1024 * 1024;
 /// The writer of a ring knows of what is lent by parts of this size.
 pub const LEASE_ROUNDING_BYTES: u64 = 64 * 1024;
 /// A ring grows by so much at most, for streams whose entry points lie far apart: ten seconds at 50 Mbit/s.

@@ -11,7 +11,7 @@ pub mod logfmt;
 pub mod redact;
 pub mod sockets;
 
-pub use arena::{Arena, Key};
+pub use arena::{Arena, Key, KeyBits};
 pub use blocks::Blocks;
 pub use child_exit::ChildExit;
 pub use clock::{Clock, Instant, OwnTime, WallTime};

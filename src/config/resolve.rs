@@ -93,6 +93,7 @@ fn stream(reader: &mut Reader<'_>) -> Stream {
         user_agent: reader.special("USER_AGENT", printable),
         hls_variant_max: reader.special("HLS_VARIANT_MAX", str::parse),
         connect_timeout: reader.span("UPSTREAM_CONNECT_TIMEOUT"),
+        multicast_interface: reader.special_or_none("UPSTREAM_MULTICAST_INTERFACE", interface),
         overlimit_cooldown: reader.span_or_off("UPSTREAM_OVERLIMIT_COOLDOWN"),
         startup_timeout: reader.span("STARTUP_TIMEOUT"),
         random_access_in_recovery_only: reader.switch("STARTUP_RANDOM_ACCESS_RECOVERY_ONLY"),
@@ -281,6 +282,12 @@ fn printable(text: &str) -> Result<String, &'static str> {
     }
     let is_printable = text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
     if is_printable { Ok(text.to_owned()) } else { Err("holds other characters") }
+}
+
+/// An interface's name, as long as Linux lets one be, or an address.
+fn interface(text: &str) -> Result<String, &'static str> {
+    let is_name = text.len() < 16 && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/');
+    if is_name || text.parse::<std::net::IpAddr>().is_ok() { Ok(text.to_owned()) } else { Err("is neither") }
 }
 
 /// Codes such as 404 and classes such as 5xx.

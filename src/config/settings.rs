@@ -68,6 +68,8 @@ pub struct Stream {
     pub hls_variant_max: VariantMax,
     /// For the connection to a source's host.
     pub connect_timeout: Duration,
+    /// The interface by which groups of hosts are joined; `None` is the one that the routes name.
+    pub multicast_interface: Option<String>,
     /// How long a provider that answered 429 is left alone. `None` is not at all.
     pub overlimit_cooldown: Option<Duration>,
     /// For the first usable bytes of one source.

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 
-use crate::base::limits::LEASE_ROUNDING_BYTES;
+use crate::base::limits::{LEASE_ROUNDING_BYTES, READ_BYTES_MAX, SEND_BYTES_MAX};
 use crate::base::{HeapBytes, KernelBytes};
 
 const PAGE_BYTES: usize = 4096;
@@ -102,10 +102,19 @@ pub(super) struct Shared {
     pub(super) registered: Cell<Option<u16>>,
 }
 
+/// The most that one operation sends from a ring or reads into it.
+const OPERATION_BYTES_MAX: usize =
+    if SEND_BYTES_MAX > READ_BYTES_MAX { SEND_BYTES_MAX } else { READ_BYTES_MAX };
+
 /// Bytes per pin counter: the granularity at which the writer sees leases.
 pub(super) const SEGMENT_BYTES: u64 = LEASE_ROUNDING_BYTES;
 
 impl Shared {
+    /// Where a span of so many bytes is registered.
+    fn registered_for(&self, bytes: usize) -> Option<u16> {
+        self.registered.get().filter(|_| bytes <= OPERATION_BYTES_MAX)
+    }
+
     pub(super) fn pin(&self, position: u64) -> &Cell<u32> {
         let count = self.pins.len() as u64;
         let index =
@@ -170,7 +179,7 @@ unsafe impl KernelBytes for Lease {
     }
 
     fn registered_buffer(&self) -> Option<u16> {
-        self.shared.registered.get()
+        self.shared.registered_for(self.bytes as usize)
     }
 }
 
@@ -194,25 +203,27 @@ unsafe impl KernelBytes for WriteSpan {
     }
 
     fn registered_buffer(&self) -> Option<u16> {
-        self.shared.registered.get()
+        self.shared.registered_for(self.bytes)
     }
 }
 
-/// The whole doubled mapping, for registering it with a driver.
+/// What of a ring is registered with a driver: its memory once, and behind that as much as one operation reaches. The kernel
+/// pins and maps what is registered: the whole doubled mapping would count twice as resident memory.
 #[derive(Debug)]
-pub struct WholeMapping {
+pub struct RegisteredSpan {
     pub(super) shared: Rc<Shared>,
 }
 
 // SAFETY: the mapping lives as long as `shared` and never moves; it is handed to the kernel for registration
 // only, reads and writes go through leases and write spans.
-unsafe impl KernelBytes for WholeMapping {
+unsafe impl KernelBytes for RegisteredSpan {
     fn address(&self) -> *mut u8 {
         self.shared.memory.base.as_ptr()
     }
 
     fn len(&self) -> usize {
-        self.shared.memory.capacity * 2
+        let capacity = self.shared.memory.capacity;
+        capacity + capacity.min(OPERATION_BYTES_MAX)
     }
 }
 

@@ -17,6 +17,6 @@ mod stream;
 
 pub use chunk_ring::ChunkRing;
 pub use entry_index::{Entry, EntryIndex};
-pub use memory::{Lease, Lent, RingMemory, WholeMapping, WriteSpan};
+pub use memory::{Lease, Lent, RegisteredSpan, RingMemory, WriteSpan};
 pub use pace_line::{Offset, PaceLine};
 pub use stream::{ReserveError, Ring};

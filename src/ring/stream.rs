@@ -5,9 +5,11 @@ use std::rc::Rc;
 
 use crate::base::limits::PACKET_BYTES;
 
-use super::memory::{Lease, RingMemory, SEGMENT_BYTES, Shared, WholeMapping, WriteSpan, pending_mut};
+use super::memory::{Lease, RegisteredSpan, RingMemory, SEGMENT_BYTES, Shared, WriteSpan, pending_mut};
 
 const PACKET: u64 = PACKET_BYTES as u64;
+/// What is copied at once when a ring grows.
+const COPIED_BYTES: usize = 64 * 1024;
 
 /// Why a span cannot be reserved now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,9 +60,13 @@ impl Ring {
         assert!(ring.capacity() >= self.capacity(), "a ring does not shrink");
         (ring.tail, ring.head, ring.filled, ring.lent_end) =
             (self.tail, self.head, self.filled, self.lent_end);
-        let kept = usize::try_from(self.filled - self.tail).expect("at most the ring");
-        pending_mut(&mut ring.shared, self.tail, kept)
-            .copy_from_slice(self.shared.memory.read(self.tail, kept));
+        // In parts: copied as one, nearly all of both doubled mappings would become resident.
+        for position in (self.tail..self.filled).step_by(COPIED_BYTES) {
+            let bytes =
+                usize::try_from(self.filled - position).map_or(COPIED_BYTES, |bytes| bytes.min(COPIED_BYTES));
+            pending_mut(&mut ring.shared, position, bytes)
+                .copy_from_slice(self.shared.memory.read(position, bytes));
+        }
         Ok(ring)
     }
 
@@ -94,10 +100,10 @@ impl Ring {
         self.filled - self.head
     }
 
-    /// The whole mapping, to be registered with a driver.
+    /// Its memory, to be registered with a driver.
     #[must_use]
-    pub fn mapping(&self) -> WholeMapping {
-        WholeMapping { shared: Rc::clone(&self.shared) }
+    pub fn mapping(&self) -> RegisteredSpan {
+        RegisteredSpan { shared: Rc::clone(&self.shared) }
     }
 
     /// Notes under which index the mapping is registered; leases and spans made from now on say so.
@@ -212,6 +218,8 @@ impl Ring {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::KernelBytes;
+    use crate::base::limits::{READ_BYTES_MAX, SEND_BYTES_MAX};
 
     const PAGE: usize = 4096;
 
@@ -313,6 +321,34 @@ mod tests {
             large.tail() > tail && lease.bytes() == before,
             "what was lent of the smaller one is its own"
         );
+    }
+
+    #[test]
+    fn what_says_that_it_is_registered_lies_in_what_is_also_across_the_seam() {
+        let mut ring = Ring::new(256 * PAGE).unwrap();
+        ring.set_registered(Some(3));
+        let all = ring.mapping();
+        let bytes = all.address() as usize..all.address() as usize + all.len();
+        assert!(all.len() < 2 * 256 * PAGE, "what no operation reaches is not registered");
+        let is_inside = |lent: &dyn KernelBytes| {
+            let from = lent.address() as usize;
+            lent.registered_buffer() == Some(3) && bytes.start <= from && from + lent.len() <= bytes.end
+        };
+        for _ in 0..50 {
+            write(&mut ring, 53, 1).unwrap();
+        }
+        for _ in 0..200 {
+            write(&mut ring, 53, 1).unwrap();
+            let span = ring.reserve(READ_BYTES_MAX).unwrap();
+            assert!(is_inside(&span));
+            ring.received(span, 0);
+            for bytes in [PACKET_BYTES, SEND_BYTES_MAX] {
+                assert!(is_inside(&ring.lease(ring.tail(), bytes)));
+                assert!(is_inside(&ring.lease(ring.head() - bytes as u64, bytes)));
+            }
+        }
+        let long = ring.lease(ring.tail(), SEND_BYTES_MAX + 1);
+        assert_eq!(long.registered_buffer(), None, "no operation is that long");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! * [`ffmpeg`]: the argument lists of the child, by what the installed ffmpeg knows.
 //! * [`sniff`]: what a [`body`] is when it is no transport stream.
 //! * [`hls`]: segments instead of a stream.
+//! * [`udp`]: datagrams, bare and in RTP.
 //! * [`web`]: a stream or segments, behind one face.
 //! * [`list`]: which streams a list names.
 //! * [`profile`]: what its pictures and sound are like.
@@ -28,6 +29,7 @@ pub mod scheme;
 pub mod sniff;
 pub mod startup;
 pub mod telemetry;
+pub mod udp;
 pub mod watch;
 pub mod web;
 

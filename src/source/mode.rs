@@ -11,10 +11,10 @@ use crate::source::scheme::Scheme;
 /// The setting `STREAM_MODE`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Mode {
-    /// MPEG-TS over HTTP(S) directly, HLS of it too, everything else through ffmpeg.
+    /// MPEG-TS over HTTP(S) directly, HLS of it too, UDP and RTP, everything else through ffmpeg.
     #[default]
     Auto,
-    /// Our own HTTP client, no process.
+    /// Our own clients, no process.
     Direct,
     /// ffmpeg remuxes.
     FfmpegCopy,
@@ -69,6 +69,8 @@ pub enum Opening {
     Direct,
     /// [`crate::source::hls::Upstream`].
     Hls,
+    /// [`crate::source::udp::Receiver`].
+    Udp,
     /// A child with [`crate::source::ffmpeg::arguments`].
     Ffmpeg(Remux),
 }
@@ -78,7 +80,7 @@ impl Opening {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Direct | Self::Hls => Mode::Direct.name(),
+            Self::Direct | Self::Hls | Self::Udp => Mode::Direct.name(),
             Self::Ffmpeg(Remux::Copy) => Mode::FfmpegCopy.name(),
             Self::Ffmpeg(Remux::Transcode) => Mode::FfmpegTranscode.name(),
         }
@@ -105,12 +107,13 @@ pub fn plan(mode: Mode, url: &str) -> Result<Opening, SourceError> {
         // A playlist is known by its name before anything is asked for: providers count connections.
         Mode::Auto | Mode::Direct if scheme.is_http() && is_hls(url) => Ok(Opening::Hls),
         Mode::Auto if scheme.is_http() && !is_playlist(url) => Ok(Opening::Direct),
+        Mode::Auto | Mode::Direct if scheme.is_datagrams() => Ok(Opening::Udp),
         Mode::Auto | Mode::FfmpegCopy => Ok(Opening::Ffmpeg(Remux::Copy)),
         Mode::FfmpegTranscode => Ok(Opening::Ffmpeg(Remux::Transcode)),
         Mode::Direct if scheme.is_http() => Ok(Opening::Direct),
         Mode::Direct => Err(SourceError::new(
             Kind::Unusable,
-            &format!("stream mode direct opens http and https only, not {}", scheme.name()),
+            &format!("stream mode direct opens http, https, udp and rtp only, not {}", scheme.name()),
         )),
     }
 }
@@ -144,7 +147,7 @@ pub fn plan_after(mode: Mode, opening: Opening, failure: &SourceError) -> Option
         }
         (
             Mode::Auto | Mode::Direct | Mode::FfmpegCopy | Mode::FfmpegTranscode,
-            Opening::Direct | Opening::Hls | Opening::Ffmpeg(_),
+            Opening::Direct | Opening::Hls | Opening::Udp | Opening::Ffmpeg(_),
             _any_other_failure,
         ) => None,
     }
@@ -193,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn auto_reads_http_directly_and_everything_else_through_ffmpeg() {
+    fn auto_reads_http_and_datagrams_directly_and_everything_else_through_ffmpeg() {
         let (direct, copy, transcode) =
             (Opening::Direct, Opening::Ffmpeg(Remux::Copy), Opening::Ffmpeg(Remux::Transcode));
         for (mode, url, expected) in [
@@ -206,11 +209,13 @@ mod tests {
             (Mode::Auto, "http://h/radio.m3u", Some(direct)),
             (Mode::FfmpegCopy, "http://h/radio.pls?x=1", Some(direct)),
             (Mode::FfmpegTranscode, "/srv/radio.pls", Some(transcode)),
-            (Mode::Auto, "udp://@239.0.0.1:1234", Some(copy)),
+            (Mode::Auto, "udp://@239.0.0.1:1234", Some(Opening::Udp)),
+            (Mode::Auto, "rtp://10.0.0.1@232.0.0.1:1234", Some(Opening::Udp)),
+            (Mode::FfmpegCopy, "udp://@239.0.0.1:1234", Some(copy)),
             (Mode::Auto, "test://pattern", Some(copy)),
             (Mode::Auto, "/srv/x.ts", Some(copy)),
             (Mode::Direct, "http://h/index.m3u8", Some(Opening::Hls)),
-            (Mode::Direct, "udp://@239.0.0.1:1234", None),
+            (Mode::Direct, "udp://@239.0.0.1:1234", Some(Opening::Udp)),
             (Mode::Direct, "test://pattern", None),
             (Mode::FfmpegCopy, "http://h/1.ts", Some(copy)),
             (Mode::FfmpegTranscode, "rtsp://h/1", Some(transcode)),
@@ -221,7 +226,7 @@ mod tests {
         }
         assert_eq!(
             plan(Mode::Direct, "rtsp://u:p@h/1").unwrap_err().to_string(),
-            "stream mode direct opens http and https only, not rtsp"
+            "stream mode direct opens http, https, udp and rtp only, not rtsp"
         );
     }
 
@@ -247,6 +252,7 @@ mod tests {
                 Some(Opening::Ffmpeg(Remux::Transcode)),
             ),
             (Mode::Auto, Opening::Direct, body(Body::Json), None),
+            (Mode::Auto, Opening::Udp, body(Body::Unknown), None),
             (Mode::Auto, Opening::Direct, SourceError::status(404, "", None), None),
             (Mode::Auto, Opening::Ffmpeg(Remux::Copy), body(Body::Hls), None),
             (Mode::Direct, Opening::Direct, body(Body::Hls), Some(Opening::Hls)),
@@ -275,6 +281,7 @@ mod tests {
         for (opening, name) in [
             (Opening::Direct, "direct"),
             (Opening::Hls, "direct"),
+            (Opening::Udp, "direct"),
             (Opening::Ffmpeg(Remux::Copy), "ffmpeg-copy"),
             (Opening::Ffmpeg(Remux::Transcode), "ffmpeg-transcode"),
         ] {

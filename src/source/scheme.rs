@@ -42,6 +42,12 @@ impl Scheme {
         matches!(self, Self::Http | Self::Https)
     }
 
+    /// True for `udp` and `rtp`.
+    #[must_use]
+    pub const fn is_datagrams(self) -> bool {
+        matches!(self, Self::Udp | Self::Rtp)
+    }
+
     /// The scheme's name, for error texts.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -1,6 +1,6 @@
 //! The continuity counters of everything that leaves: one count per PID, whoever the packets come from.
 
-use crate::ts::{ContinuityCounter, Packet, Pid};
+use crate::ts::{ContinuityCounter, Packet, Pid, PidTable};
 
 /// Nothing has left on the PID yet.
 const UNSEEN: u8 = 0xFF;
@@ -9,59 +9,59 @@ const WITHHELD: u8 = 0x10;
 
 /// The last counter that left on every PID.
 pub(super) struct OutCounters {
-    last: Box<[u8; Pid::COUNT]>,
+    last: PidTable<u8>,
 }
 
 impl OutCounters {
     pub(super) fn new() -> Self {
-        Self { last: Box::new([UNSEEN; Pid::COUNT]) }
+        Self { last: PidTable::new(UNSEEN) }
     }
 
     /// The counter of a packet about to leave on a PID. The first one keeps its own; from then on a packet with
     /// payload counts one up and one without repeats the last.
     pub(super) fn count(&mut self, pid: Pid, packet: Packet<'_>) -> ContinuityCounter {
-        let last = self.last[pid.index()];
+        let last = self.last.get(pid);
         let counter = match (last, packet.has_payload()) {
             (UNSEEN, _) => packet.continuity_counter(),
             (last, true) => ContinuityCounter::new(last).next(),
             (last, false) => ContinuityCounter::new(last),
         };
-        self.last[pid.index()] = counter.get();
+        *self.last.get_mut(pid) = counter.get();
         counter
     }
 
     /// The counter of the next packet with payload that is made here.
     pub(super) fn next(&mut self, pid: Pid) -> ContinuityCounter {
-        let last = self.last[pid.index()];
+        let last = self.last.get(pid);
         let counter =
             if last == UNSEEN { ContinuityCounter::new(0) } else { ContinuityCounter::new(last).next() };
-        self.last[pid.index()] = counter.get();
+        *self.last.get_mut(pid) = counter.get();
         counter
     }
 
     /// The counter of a packet without payload that is made here.
     pub(super) fn repeat(&mut self, pid: Pid) -> ContinuityCounter {
-        let last = self.last[pid.index()];
+        let last = self.last.get(pid);
         let counter = ContinuityCounter::new(if last == UNSEEN { 0 } else { last });
-        self.last[pid.index()] = counter.get();
+        *self.last.get_mut(pid) = counter.get();
         counter
     }
 
     /// The last packet with payload gives way to one without. Returns the counter of that.
     pub(super) fn take_back(&mut self, pid: Pid) -> ContinuityCounter {
-        let counter = ContinuityCounter::new(self.last[pid.index()]).before(1);
-        self.last[pid.index()] = counter.get() | WITHHELD;
+        let counter = ContinuityCounter::new(self.last.get(pid)).before(1);
+        *self.last.get_mut(pid) = counter.get() | WITHHELD;
         counter
     }
 
     /// Whether anything has left on a PID.
     pub(super) fn seen(&self, pid: Pid) -> bool {
-        self.last[pid.index()] != UNSEEN
+        self.last.get(pid) != UNSEEN
     }
 
     /// A packet with payload did not leave.
     pub(super) fn withhold(&mut self, pid: Pid) {
-        let last = &mut self.last[pid.index()];
+        let last = self.last.get_mut(pid);
         if *last != UNSEEN {
             *last |= WITHHELD;
         }
@@ -69,7 +69,7 @@ impl OutCounters {
 
     /// Whether the repetition of the last packet may leave: that packet did, as it was.
     pub(super) fn may_repeat(&self, pid: Pid) -> bool {
-        let last = self.last[pid.index()];
+        let last = self.last.get(pid);
         last != UNSEEN && last & WITHHELD == 0
     }
 }

@@ -22,7 +22,7 @@ use crate::base::limits::PACKET_BYTES;
 use crate::ts::psi::{Programme, STREAMS_MAX};
 use crate::ts::{
     AdaptationField, ContinuityCounter, NULL_PACKET, Packet, PacketBytes, PacketMut, Pcr, PesRest, PesTimes,
-    Pid, Pts, StreamKind, payload_digest,
+    Pid, PidTable, Pts, StreamKind, payload_digest,
 };
 
 /// The most bytes that are held back: key pictures of UHD have 2 to 5 MB. They lie in the ring; one that is small beside that has
@@ -216,7 +216,7 @@ struct Lane {
 
 /// Follows the packets of one run.
 pub struct Holdback {
-    table: Box<[u8; Pid::COUNT]>,
+    table: PidTable<u8>,
     lanes: Vec<Lane>,
     pcr_pid: Option<Pid>,
     /// The end of the last packet.
@@ -252,7 +252,7 @@ impl Holdback {
     #[must_use]
     pub fn new(at_once: bool, bytes_max: u64) -> Self {
         Self {
-            table: Box::new([NO_LANE; Pid::COUNT]),
+            table: PidTable::new(NO_LANE),
             lanes: Vec::with_capacity(STREAMS_MAX),
             pcr_pid: None,
             position: 0,
@@ -289,7 +289,7 @@ impl Holdback {
                 Some(index) => before.swap_remove(index),
                 None => Lane::new(stream.pid, self.time),
             };
-            self.table[stream.pid.index()] = u8::try_from(self.lanes.len()).unwrap_or(NO_LANE);
+            *self.table.get_mut(stream.pid) = u8::try_from(self.lanes.len()).unwrap_or(NO_LANE);
             self.lanes.push(Lane { video: stream.kind() == StreamKind::Video, ..lane });
         }
         // What is no stream any more does not go on in the middle of a picture. One whose last packet is full has more to come.
@@ -326,7 +326,7 @@ impl Holdback {
         {
             self.sample(start, pcr);
         }
-        let index = usize::from(self.table[pid.index()]);
+        let index = usize::from(self.table.get(pid));
         let Some(lane) = self.lanes.get_mut(index) else { return };
         if packet.payload_at().is_none() {
             return;

@@ -1,7 +1,7 @@
 //! What is done with each PID of the current run: one byte each, looked up for every packet.
 
-use crate::ts::Pid;
 use crate::ts::psi::STREAMS_MAX;
+use crate::ts::{Pid, PidTable};
 
 /// What is done with the packets of a PID.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,13 +33,13 @@ const _: () = assert!(STREAMS_MAX + 1 < STRANGER as usize);
 
 /// All of them.
 pub(super) struct Routes {
-    table: Box<[u8; Pid::COUNT]>,
+    table: PidTable<u8>,
     strangers: Route,
 }
 
 impl Routes {
     pub(super) fn new() -> Self {
-        Self { table: Box::new([PASS; Pid::COUNT]), strangers: Route::Pass }
+        Self { table: PidTable::new(PASS), strangers: Route::Pass }
     }
 
     /// Forgets everything. `strangers` is done with what is not of the programme.
@@ -53,7 +53,7 @@ impl Routes {
     }
 
     pub(super) fn set(&mut self, pid: Pid, route: Route) {
-        self.table[pid.index()] = coded(route);
+        *self.table.get_mut(pid) = coded(route);
     }
 
     /// The PID is none of the programme's any more.
@@ -64,15 +64,15 @@ impl Routes {
     /// What is not of the programme does not leave any more, the standards' tables excepted.
     pub(super) fn expel(&mut self) {
         self.strangers = Route::Drop;
-        for (number, route) in (0u16..).zip(self.table.iter_mut()) {
-            if (*route == STRANGER || *route == PASS) && !STANDARD.contains(&number) {
-                *route = DROP;
-            }
+        let standard: Vec<_> = STANDARD.filter_map(Pid::new).map(|pid| (pid, self.of(pid))).collect();
+        self.table.change(|route| if matches!(route, STRANGER | PASS) { DROP } else { route });
+        for (pid, route) in standard {
+            self.set(pid, route);
         }
     }
 
     pub(super) fn of(&self, pid: Pid) -> Route {
-        match self.table[pid.index()] {
+        match self.table.get(pid) {
             STRANGER => Route::Stranger,
             PAT => Route::Pat,
             PMT => Route::Pmt,

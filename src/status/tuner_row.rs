@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::engine::snapshot::{
-    HealthPersistSnapshot, KeepaliveSnapshot, LeaseSnapshot, RecoverySnapshot, SessionSnapshot,
+    DatagramCounters, HealthPersistSnapshot, KeepaliveSnapshot, LeaseSnapshot, RecoverySnapshot,
+    SessionSnapshot,
 };
 use crate::lineup::SourceId;
 use crate::tuner::pool::Kind;
@@ -51,6 +52,8 @@ pub(super) struct TunerStatus<'a> {
     #[serde(flatten)]
     flow: Flow,
     #[serde(flatten)]
+    datagrams: Datagrams,
+    #[serde(flatten)]
     writes: Writes,
     #[serde(flatten)]
     recovery: Recovery<'a>,
@@ -73,6 +76,27 @@ struct Flow {
     bytes_read: u64,
     bytes_pushed: u64,
     chunks_pushed: u64,
+}
+
+/// What has come in datagrams, over all sources.
+#[derive(Serialize, Default, Debug)]
+struct Datagrams {
+    #[serde(skip_serializing_if = "is_zero")]
+    source_datagrams: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    source_datagrams_dropped: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    source_datagrams_lost: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    source_datagrams_reordered: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    source_datagrams_late: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    source_datagrams_duplicate: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    source_datagrams_ignored: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    source_datagram_sender_changes: u64,
 }
 
 /// How it got over the loss of sources.
@@ -217,6 +241,7 @@ impl<'a> TunerStatus<'a> {
                 .map(|(source, session)| Stream::new(source, session.bitrate_bps))
                 .unwrap_or_default(),
             flow: session.map(|session| Flow::new(session, moment)).unwrap_or_default(),
+            datagrams: session.map(|session| Datagrams::new(&session.datagrams)).unwrap_or_default(),
             writes: record.map(|record| Writes::new(&record.writes)).unwrap_or_default(),
             recovery: session.map(|session| Recovery::new(&session.recovery)).unwrap_or_default(),
             keepalive: session
@@ -246,6 +271,23 @@ impl Flow {
             bytes_read: session.bytes_read,
             bytes_pushed: session.bytes_pushed,
             chunks_pushed: session.chunks_pushed,
+        }
+    }
+}
+
+impl Datagrams {
+    const fn new(counters: &DatagramCounters) -> Self {
+        let &DatagramCounters { datagrams, dropped, lost, reordered, late, duplicate, restarts, strange } =
+            counters;
+        Self {
+            source_datagrams: datagrams,
+            source_datagrams_dropped: dropped,
+            source_datagrams_lost: lost,
+            source_datagrams_reordered: reordered,
+            source_datagrams_late: late,
+            source_datagrams_duplicate: duplicate,
+            source_datagrams_ignored: strange,
+            source_datagram_sender_changes: restarts,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Continuity counters of all PIDs (ISO/IEC 13818-1, 2.4.3.3).
 
 use crate::ts::packet::{AdaptationField, ContinuityCounter, Packet, Pid};
+use crate::ts::pid_table::PidTable;
 
 /// What a packet's counter says about the packets before it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -62,7 +63,7 @@ impl PidCounter {
 
 /// The last counter of every PID.
 pub struct ContinuityTable {
-    last: Box<[PidCounter; Pid::COUNT]>,
+    last: PidTable<PidCounter>,
 }
 
 impl Default for ContinuityTable {
@@ -75,26 +76,26 @@ impl ContinuityTable {
     /// A table that has seen nothing.
     #[must_use]
     pub fn new() -> Self {
-        Self { last: Box::new([PidCounter(0); Pid::COUNT]) }
+        Self { last: PidTable::new(PidCounter(0)) }
     }
 
     /// A table that has seen nothing but knows how the packets are counted that this one has seen.
     #[must_use]
     pub fn habits(&self) -> Self {
-        let mut table = Self::new();
-        for (habits, seen) in table.last.iter_mut().zip(self.last.iter()) {
+        let mut last = self.last.clone();
+        last.change(|seen| {
             // What was begun to be suspected is looked at anew.
             let never = if seen.never_counts() { PidCounter::NEVER_COUNTS } else { 0 };
             let all = if seen.counts_all() { PidCounter::COUNTS_ALL } else { 0 };
-            *habits = PidCounter(never | all);
-        }
-        table
+            PidCounter(never | all)
+        });
+        Self { last }
     }
 
     /// The counter of the last packet of a PID.
     #[must_use]
     pub fn last(&self, pid: Pid) -> Option<ContinuityCounter> {
-        self.last[pid.index()].counter()
+        self.last.get(pid).counter()
     }
 
     /// Checks a packet's counter and remembers it. Null packets have none.
@@ -103,7 +104,7 @@ impl ContinuityTable {
         if pid == Pid::NULL {
             return Continuity::Fits;
         }
-        let entry = &mut self.last[pid.index()];
+        let entry = self.last.get_mut(pid);
         let (verdict, next) = if packet.has_payload() {
             Self::with_payload(*entry, packet)
         } else {

@@ -12,6 +12,7 @@ use crate::ts::packet::{AdaptationField, Packet, PacketBytes, Pid};
 use crate::ts::pcr_clock::{PcrClock, PcrSample};
 use crate::ts::pes::{PesKind, PesReader, kind_of_start};
 use crate::ts::pes_times::PesStart;
+use crate::ts::pid_table::PidTable;
 use crate::ts::psi::{Programme, PsiTracker, Unfit};
 use crate::ts::skip::Snapshot;
 
@@ -118,7 +119,7 @@ fn is_scrambled(payload: &[u8]) -> bool {
 }
 
 /// The kind of each PID of the programme; `None` for those that are not of it.
-struct Kinds(Box<[Option<StreamKind>; Pid::COUNT]>);
+type Kinds = PidTable<Option<StreamKind>>;
 
 /// The tables that every receiver knows the PIDs of, those of programmes left out.
 const STANDARD: std::ops::RangeInclusive<u16> = 0x10..=0x1F;
@@ -226,7 +227,7 @@ impl Inspector {
         Self {
             continuity: ContinuityTable::new(),
             psi: PsiTracker::default(),
-            kinds: Kinds(Box::new([None; Pid::COUNT])),
+            kinds: Kinds::new(None),
             clock: PcrClock::default(),
             pcr_pid: None,
             video: Times::default(),
@@ -281,7 +282,7 @@ impl Inspector {
             self.counts.null += 1;
             return;
         }
-        let kind = self.kinds.0[pid.index()];
+        let kind = self.kinds.get(pid);
         let scrambled = packet.transport_scrambling_control() != 0;
         self.counts.scrambled += u64::from(scrambled);
         match kind {
@@ -347,10 +348,7 @@ impl Inspector {
         let Ok(packet) = Packet::parse(bytes) else { return false };
         let pid = packet.pid();
         let is_common = pid == Pid::PAT || STANDARD.contains(&pid.get());
-        !is_common
-            && pid != programme.pmt_pid
-            && Some(pid) != self.pcr_pid
-            && self.kinds.0[pid.index()].is_none()
+        !is_common && pid != programme.pmt_pid && Some(pid) != self.pcr_pid && self.kinds.get(pid).is_none()
     }
 
     /// Takes the entry point that the last packet completed. One that is not taken gives way to the next.
@@ -450,7 +448,7 @@ impl Inspector {
         let main = [StreamKind::Video, StreamKind::Audio, StreamKind::Other]
             .into_iter()
             .find(|kind| programme.pmt.first(*kind).is_some());
-        let kind = self.kinds.0[packet.pid().index()];
+        let kind = self.kinds.get(packet.pid());
         let Some(payload) = packet.payload() else { return };
         let fitness = &mut self.fitness;
         if kind.is_none() || kind != main {
@@ -639,10 +637,10 @@ impl Inspector {
     /// The programme is another one, or made of something else.
     fn follow_programme(&mut self) {
         self.fitness = Fitness::default();
-        self.kinds.0.fill(None);
+        self.kinds.fill(None);
         let pmt = self.psi.programme().map(|programme| &programme.pmt);
         for stream in pmt.iter().flat_map(|pmt| pmt.streams()) {
-            self.kinds.0[stream.pid.index()] = Some(stream.kind());
+            *self.kinds.get_mut(stream.pid) = Some(stream.kind());
         }
         let pcr_pid = pmt.and_then(|pmt| pmt.pcr_pid);
         if pcr_pid != self.pcr_pid {

@@ -1,6 +1,7 @@
 //! What the engine asks of a driver.
 
-use std::net::SocketAddr;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::base::{Errno, KernelBytes};
@@ -88,6 +89,62 @@ pub enum Operation<M> {
         /// Where to.
         address: SocketAddr,
     },
+    /// Receive the datagrams that are there, at least one and at most
+    /// [`DATAGRAMS_PER_READ_MAX`](crate::base::limits::DATAGRAMS_PER_READ_MAX); [`Driver::datagrams`] shows them.
+    Gather {
+        /// A socket of [`Driver::open_receiver`].
+        socket: Handle,
+    },
+}
+
+/// The datagrams that a socket receives.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reception {
+    /// Those to this address, which may be a group, one of this host's, or none in particular.
+    pub to: SocketAddr,
+    /// Those from these senders; when there are none, from everybody.
+    pub from: Vec<IpAddr>,
+    /// Of a group those that come in by this interface, given by its name or by an address of it; when there is none, by that which
+    /// the routes name.
+    pub interface: Option<String>,
+}
+
+/// Why datagrams cannot be received.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ReceptionError {
+    /// There is no such interface.
+    NoInterface(String),
+    /// No interface is named, and no route leads to the group.
+    NoRoute,
+    /// The kernel refused a step on the way.
+    Refused {
+        /// The step.
+        step: &'static str,
+        /// Its reason.
+        errno: Errno,
+    },
+}
+
+impl fmt::Display for ReceptionError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoInterface(name) => write!(formatter, "this host has no interface {name:?}"),
+            Self::NoRoute => formatter.write_str(
+                "no route leads to this group: name the interface (UPSTREAM_MULTICAST_INTERFACE, or ?iface= of the source)",
+            ),
+            Self::Refused { step, errno } => write!(formatter, "{step}: {errno}"),
+        }
+    }
+}
+
+impl ReceptionError {
+    /// A step that the kernel has refused. `is_named` says whether an interface was given.
+    pub(super) const fn refused(step: &'static str, errno: Errno, is_named: bool) -> Self {
+        match errno {
+            Errno::NODEV if !is_named => Self::NoRoute,
+            errno => Self::Refused { step, errno },
+        }
+    }
 }
 
 /// The peer has nothing more to say: `POLLRDHUP`.
@@ -181,6 +238,18 @@ pub trait Driver {
     /// The kernel's reason, or `EMFILE` when the table of files is full.
     fn open_socket(&mut self, address: &SocketAddr) -> Result<Handle, Errno>;
 
+    /// A socket that receives datagrams; of a group it is a member until it is closed.
+    ///
+    /// # Errors
+    /// When there is no such interface, or with the kernel's reason.
+    fn open_receiver(&mut self, reception: &Reception) -> Result<Handle, ReceptionError>;
+
+    /// Shows, one after the other, the datagrams that the last [`Operation::Gather`] has brought. They are gone with the next one.
+    fn datagrams(&mut self, socket: Handle, each: &mut dyn FnMut(&[u8]));
+
+    /// How many datagrams have been dropped since the socket was opened, because nobody had received those before in time.
+    fn dropped_datagrams(&self, socket: Handle) -> u64;
+
     /// The peer's and the local address of a connected socket.
     ///
     /// # Errors
@@ -221,4 +290,30 @@ pub trait Driver {
 
     /// The next thing that has happened.
     fn next(&mut self) -> Option<Completion<Self::Token, Self::Memory, Self::Descriptor>>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_datagrams_cannot_be_received_is_told_with_what_to_do() {
+        for (error, text) in [
+            (
+                ReceptionError::refused("join the group", Errno::NODEV, false),
+                "no route leads to this group: name the interface (UPSTREAM_MULTICAST_INTERFACE, or ?iface= of the source)",
+            ),
+            (
+                ReceptionError::refused("join the group", Errno::NODEV, true),
+                "join the group: No such device (os error 19)",
+            ),
+            (
+                ReceptionError::refused("join the group", Errno::NOBUFS, false),
+                "join the group: No buffer space available (os error 105)",
+            ),
+            (ReceptionError::NoInterface("eth9".to_owned()), "this host has no interface \"eth9\""),
+        ] {
+            assert_eq!(error.to_string(), text);
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! The driver that talks to the kernel.
 #![expect(unsafe_code, reason = "the kernel is handed addresses and hands out descriptors")]
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
@@ -17,7 +18,10 @@ use crate::base::limits::{
 };
 use crate::base::{Errno, KernelBytes};
 
-use super::driver::{Completion, Driver, Event, Handle, Hangup, OpKey, Operation, Refused};
+use super::driver::{
+    Completion, Driver, Event, Handle, Hangup, OpKey, Operation, Reception, ReceptionError, Refused,
+};
+use super::receiver::{self, Receiver, Took};
 use super::slots::{Closed, Slots};
 use super::submit::{self, NOTIF_USAGE_ZC_COPIED, Reaped, Target};
 use super::table::{InFlight, Kind, NOBODY, Stage, Table};
@@ -48,6 +52,9 @@ pub struct KernelDriver<T: Copy, M: KernelBytes> {
     slots: Slots<OwnedFd>,
     files: Files,
     buffers_free: Vec<u16>,
+    /// What datagrams go to, by the socket's slot, and the names of groups of buffers that nobody has.
+    receivers: BTreeMap<u32, Box<Receiver>>,
+    groups_free: Vec<u16>,
     reaped: Vec<Reaped>,
     reaped_next: usize,
     stale_completions: u64,
@@ -61,6 +68,9 @@ enum Owned<M> {
 }
 
 impl<T: Copy, M: KernelBytes> KernelDriver<T, M> {
+    /// The memory that one operation in flight takes, beside what it owns.
+    pub const BYTES_PER_OPERATION: usize = Table::<T, Owned<M>>::BYTES_PER_OPERATION;
+
     /// Sets up an io_uring for this thread. What `files` should be [`super::probe`] tells.
     ///
     /// # Errors
@@ -89,6 +99,8 @@ impl<T: Copy, M: KernelBytes> KernelDriver<T, M> {
             slots: Slots::with_limit(slots),
             files,
             buffers_free: (0..buffers).rev().collect(),
+            receivers: BTreeMap::new(),
+            groups_free: (0..buffers).rev().collect(),
             reaped: Vec::new(),
             reaped_next: 0,
             stale_completions: 0,
@@ -144,7 +156,12 @@ impl<T: Copy, M: KernelBytes> KernelDriver<T, M> {
         self.ring.submitter().register_files_update(handle.0, &[descriptor]).map(drop).map_err(Errno::from)
     }
 
-    fn close_now(&self, handle: Handle, descriptor: &OwnedFd, how: Hangup) {
+    fn close_now(&mut self, handle: Handle, descriptor: &OwnedFd, how: Hangup) {
+        if let Some(receiver) = self.receivers.remove(&handle.0)
+            && let Some(group) = receiver.withdraw(&self.ring.submitter())
+        {
+            self.groups_free.push(group);
+        }
         if how == Hangup::Reset {
             let abort = nix::libc::linger { l_onoff: 1, l_linger: 0 };
             // Not a socket, or gone already: then there is nothing to reset.
@@ -174,6 +191,9 @@ impl<T: Copy, M: KernelBytes> KernelDriver<T, M> {
             let copied = u32::from_ne_bytes(reaped.result.to_ne_bytes()) & NOTIF_USAGE_ZC_COPIED != 0;
             return Some(Completion { token, event: Event::Released { memory, copied } });
         }
+        if kind == Kind::Gather {
+            return self.gathered(key, reaped);
+        }
         if reaped.more {
             match kind {
                 Kind::ZeroCopy => {
@@ -193,7 +213,7 @@ impl<T: Copy, M: KernelBytes> KernelDriver<T, M> {
                     let events = u32::try_from(reaped.result).unwrap_or_default();
                     return Some(Completion { token, event: Event::Noticed(events) });
                 }
-                Kind::Transfer | Kind::Connect => {
+                Kind::Transfer | Kind::Connect | Kind::Gather => {
                     unreachable!("only accepts, polls and zero-copy sends have more to say, not {kind:?}")
                 }
             }
@@ -210,6 +230,55 @@ impl<T: Copy, M: KernelBytes> KernelDriver<T, M> {
             Some(Owned::Address(_)) | None => None,
         };
         Some(Completion { token, event: Event::Done { result: Errno::check(reaped.result), memory } })
+    }
+
+    /// A word of the kernel's about datagrams. What has come is told once there is no more of it.
+    fn gathered(&mut self, key: OpKey, reaped: Reaped) -> Option<Completion<T, M, OwnedFd>> {
+        let op = self.table.get_mut(key).expect("found by the caller");
+        let (token, handle) = (op.token, op.handle);
+        let receiver = self.receivers.get_mut(&handle.0).expect("a socket that gathers has a receiver");
+        let socket = self.slots.descriptor(handle);
+        let took = receiver.take(reaped, socket);
+        match took {
+            Took::More => None,
+            // What was asked for instead would not be cancelled any more.
+            Took::Refused if self.slots.is_closing(handle) => {
+                self.all_gathered(key, token, handle, Err(Errno::CANCELED))
+            }
+            Took::First => {
+                // All that is there has come by the time the kernel reads this; what follows is gathered next time.
+                self.queue(&submit::cancel_one(key.to_user_data()).user_data(NOBODY));
+                None
+            }
+            Took::Refused => {
+                let entry = submit::entry(
+                    &Operation::<M>::Gather { socket: handle },
+                    self.target(handle),
+                    None,
+                    self.group(handle),
+                );
+                self.queue(&entry.user_data(key.to_user_data()));
+                None
+            }
+            Took::All(result) => self.all_gathered(key, token, handle, result),
+        }
+    }
+
+    fn all_gathered(
+        &mut self,
+        key: OpKey,
+        token: T,
+        handle: Handle,
+        result: Result<u32, Errno>,
+    ) -> Option<Completion<T, M, OwnedFd>> {
+        self.table.remove(key)?;
+        self.end_on(handle);
+        Some(Completion { token, event: Event::Done { result, memory: None } })
+    }
+
+    /// What datagrams of a socket go to, if the kernel takes buffers by itself.
+    fn group(&self, handle: Handle) -> Option<submit::BufferGroup> {
+        self.receivers.get(&handle.0)?.group()
     }
 
     fn end_on(&mut self, handle: Handle) {
@@ -255,6 +324,33 @@ impl<T: Copy, M: KernelBytes> Driver for KernelDriver<T, M> {
         self.adopt(socket).map_err(|_full| Errno::MFILE)
     }
 
+    fn open_receiver(&mut self, reception: &Reception) -> Result<Handle, ReceptionError> {
+        let socket = receiver::open(reception)?;
+        let handle = self
+            .adopt(socket)
+            .map_err(|_full| ReceptionError::Refused { step: "open a socket", errno: Errno::MFILE })?;
+        match Receiver::new(&self.ring.submitter(), &mut self.groups_free) {
+            Ok(receiver) => {
+                self.receivers.insert(handle.0, receiver);
+                Ok(handle)
+            }
+            Err(error) => {
+                self.close(handle, Hangup::Finish);
+                Err(error)
+            }
+        }
+    }
+
+    fn datagrams(&mut self, socket: Handle, each: &mut dyn FnMut(&[u8])) {
+        if let Some(receiver) = self.receivers.get(&socket.0) {
+            receiver.datagrams(each);
+        }
+    }
+
+    fn dropped_datagrams(&self, socket: Handle) -> u64 {
+        receiver::dropped(self.slots.descriptor(socket))
+    }
+
     fn addresses(&self, handle: Handle) -> Result<(SocketAddr, SocketAddr), Errno> {
         let socket = self.slots.descriptor(handle).as_raw_fd();
         let peer: SockaddrStorage = getpeername(socket).map_err(from_nix)?;
@@ -297,23 +393,27 @@ impl<T: Copy, M: KernelBytes> Driver for KernelDriver<T, M> {
             | Operation::Receive { .. }
             | Operation::Read { .. }
             | Operation::Send { .. }
-            | Operation::SendZeroCopy { .. } => None,
+            | Operation::SendZeroCopy { .. }
+            | Operation::Gather { .. } => None,
         };
         if self.table.is_full() {
             return Err(Refused(operation));
         }
         let (handle, kind) = submit::subject(&operation);
-        let entry = submit::entry(&operation, self.target(handle), address.as_deref());
+        if kind == Kind::Gather {
+            self.receivers.get_mut(&handle.0).expect("datagrams are gathered from receivers").refill();
+        }
+        let entry = submit::entry(&operation, self.target(handle), address.as_deref(), self.group(handle));
         let memory = match operation {
             Operation::Receive { into: memory, .. }
             | Operation::Read { into: memory, .. }
             | Operation::Send { from: memory, .. }
             | Operation::SendZeroCopy { from: memory, .. } => Some(Owned::Memory(memory)),
             Operation::Connect { .. } => address.map(Owned::Address),
-            Operation::Accept { .. } | Operation::AwaitHangup { .. } => None,
+            Operation::Accept { .. } | Operation::AwaitHangup { .. } | Operation::Gather { .. } => None,
         };
         self.slots.begin(handle);
-        let op = InFlight { token, memory, handle, kind, stage: Stage::InFlight };
+        let op = InFlight::new(token, memory, handle, kind);
         let Ok(key) = self.table.insert(op) else { unreachable!("there was room a moment ago") };
         self.queue(&entry.user_data(key.to_user_data()));
         Ok(key)
@@ -380,6 +480,9 @@ impl<T: Copy, M: KernelBytes> Drop for KernelDriver<T, M> {
         while self.next().is_some() {}
         // What the kernel still holds is leaked: freeing it would let the kernel write into somebody else's memory.
         self.table.leak();
+        for receiver in std::mem::take(&mut self.receivers).into_values() {
+            Box::leak(receiver);
+        }
     }
 }
 
@@ -396,4 +499,39 @@ fn plain_address(address: &SockaddrStorage) -> Option<SocketAddr> {
         // A v4 client of a dual-stack listener is shown as what it is.
         v6.ip().to_ipv4_mapped().map_or(SocketAddr::V6(v6), |v4| SocketAddr::from((v4, v6.port())))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+
+    use super::*;
+    use crate::base::HeapBytes;
+
+    #[test]
+    fn a_kernel_that_takes_no_buffers_by_itself_is_asked_when_there_are_datagrams() {
+        let mut driver = KernelDriver::<u32, HeapBytes>::new(Files::Plain).unwrap();
+        let reception =
+            Reception { to: "127.0.0.1:20719".parse().unwrap(), from: Vec::new(), interface: None };
+        let socket = driver.open_receiver(&reception).unwrap();
+        driver.receivers.get_mut(&socket.0).unwrap().receive_singly();
+        let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+        for expected in [3, 64, 6] {
+            driver.push(Operation::Gather { socket }, 1).unwrap();
+            if expected != 6 {
+                for number in 0..if expected == 3 { 3 } else { 70_u8 } {
+                    sender.send_to(&[number; 1316], reception.to).unwrap();
+                }
+            }
+            driver.turn(Duration::from_secs(5)).unwrap();
+            let done = driver.next().unwrap();
+            assert!(
+                matches!(done.event, Event::Done { result: Ok(count), .. } if count == expected),
+                "{done:?}"
+            );
+            let mut sizes = Vec::new();
+            driver.datagrams(socket, &mut |datagram| sizes.push(datagram.len()));
+            assert_eq!(sizes, vec![1316; expected as usize]);
+        }
+    }
 }

@@ -7,12 +7,15 @@
 mod driver;
 mod kernel;
 mod probe;
+mod receiver;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
 mod slots;
 mod submit;
 mod table;
 
-pub use driver::{Completion, Driver, Event, Handle, Hangup, OpKey, Operation, Refused, is_over};
+pub use driver::{
+    Completion, Driver, Event, Handle, Hangup, OpKey, Operation, Reception, ReceptionError, Refused, is_over,
+};
 pub use kernel::{Files, KernelDriver};
 pub use probe::{Missing, Probe, ProbeError, probe};

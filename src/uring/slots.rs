@@ -54,6 +54,11 @@ impl<D> Slots<D> {
         }
     }
 
+    /// True from when it is closed until its last operation has ended.
+    pub(super) fn is_closing(&self, handle: Handle) -> bool {
+        matches!(self.slots[handle.0 as usize], Slot::Closing { .. })
+    }
+
     /// Counts an operation on an open handle.
     pub(super) fn begin(&mut self, handle: Handle) {
         match &mut self.slots[handle.0 as usize] {

@@ -49,6 +49,15 @@ macro_rules! on {
     };
 }
 
+/// Buffers that the kernel takes by itself, one for each datagram.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BufferGroup {
+    /// What is to be received of each, in memory that does not move.
+    pub(super) message: *const nix::libc::msghdr,
+    /// The kernel's name for them.
+    pub(super) number: u16,
+}
+
 /// The handle an operation is about, and what its completion will look like.
 pub(super) const fn subject<M>(operation: &Operation<M>) -> (Handle, Kind) {
     match operation {
@@ -58,15 +67,17 @@ pub(super) const fn subject<M>(operation: &Operation<M>) -> (Handle, Kind) {
         Operation::Receive { socket, .. } | Operation::Send { socket, .. } => (*socket, Kind::Transfer),
         Operation::SendZeroCopy { socket, .. } => (*socket, Kind::ZeroCopy),
         Operation::Connect { socket, .. } => (*socket, Kind::Connect),
+        Operation::Gather { socket } => (*socket, Kind::Gather),
     }
 }
 
 /// The entry of an operation. `target` is what its handle stands for. `address` is the connect address in memory
-/// that does not move; the caller keeps it as long as the operation.
+/// that does not move, and `group` what datagrams go to; the caller keeps both as long as the operation.
 pub(super) fn entry<M: KernelBytes>(
     operation: &Operation<M>,
     target: Target,
     address: Option<&SockaddrStorage>,
+    group: Option<BufferGroup>,
 ) -> squeue::Entry {
     match operation {
         Operation::Accept { .. } => {
@@ -97,6 +108,12 @@ pub(super) fn entry<M: KernelBytes>(
                 opcode::Connect::new(socket, address.as_ptr().cast(), address.len()).build()
             })
         }
+        Operation::Gather { .. } => match group {
+            Some(BufferGroup { message, number }) => {
+                on!(target, |socket| opcode::RecvMsgMulti::new(socket, message, number).build())
+            }
+            None => poll(target, nix::libc::POLLIN),
+        },
     }
 }
 
@@ -136,6 +153,8 @@ pub(super) struct Reaped {
     pub(super) result: i32,
     pub(super) more: bool,
     pub(super) notification: bool,
+    /// The buffer that was filled, of those that the operation was free to take.
+    pub(super) buffer: Option<u16>,
 }
 
 impl Reaped {
@@ -146,6 +165,7 @@ impl Reaped {
             result: entry.result(),
             more: cqueue::more(flags),
             notification: cqueue::notif(flags),
+            buffer: cqueue::buffer_select(flags),
         }
     }
 }

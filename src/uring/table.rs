@@ -21,6 +21,7 @@ pub(super) enum Kind {
     Transfer,
     ZeroCopy,
     Connect,
+    Gather,
 }
 
 pub(super) struct InFlight<T, M> {
@@ -29,13 +30,35 @@ pub(super) struct InFlight<T, M> {
     pub(super) handle: Handle,
     pub(super) kind: Kind,
     pub(super) stage: Stage,
+    /// Of its slot. It stands here because beside the operation it would take a word and not a half.
+    generation: u32,
 }
 
-/// One cache line, if the token and the memory leave room: thousands of them are looked at in no order.
+impl<T, M> InFlight<T, M> {
+    /// An operation that the kernel is given.
+    pub(super) const fn new(token: T, memory: Option<M>, handle: Handle, kind: Kind) -> Self {
+        Self { token, memory, handle, kind, stage: Stage::InFlight, generation: 0 }
+    }
+}
+
+/// One cache line, if the token and the memory leave room: thousands of them are looked at in no order. (An enum that is
+/// aligned itself would keep its tag apart, in a line of its own.)
 #[repr(align(64))]
-struct Slot<T, M> {
-    generation: u32,
-    op: Option<InFlight<T, M>>,
+struct Slot<T, M>(Place<T, M>);
+
+enum Place<T, M> {
+    /// The generation of the next operation.
+    Free(u32),
+    Taken(InFlight<T, M>),
+}
+
+impl<T, M> Slot<T, M> {
+    const fn generation(&self) -> u32 {
+        match &self.0 {
+            Place::Free(generation) => *generation,
+            Place::Taken(op) => op.generation,
+        }
+    }
 }
 
 /// A slab of operations, addressed by the completion's `user_data`: index below, generation above.
@@ -52,47 +75,54 @@ const TOUCH_AHEAD: usize = 8;
 pub(super) const NOBODY: u64 = u64::MAX;
 
 impl<T, M> Table<T, M> {
+    /// What one operation in flight takes.
+    pub(super) const BYTES_PER_OPERATION: usize = size_of::<Slot<T, M>>();
+
     pub(super) const fn with_limit(limit: u32) -> Self {
         Self { slots: Blocks::new(), free: Vec::new(), limit }
     }
 
-    pub(super) fn insert(&mut self, op: InFlight<T, M>) -> Result<OpKey, InFlight<T, M>> {
+    pub(super) fn insert(&mut self, mut op: InFlight<T, M>) -> Result<OpKey, InFlight<T, M>> {
         if let Some(index) = self.free.pop() {
             // The one that will be wanted a few inserts from now.
             if let Some(&ahead) = self.free.len().checked_sub(TOUCH_AHEAD).and_then(|at| self.free.get(at)) {
                 self.touch(OpKey { index: ahead, generation: 0 });
             }
             let slot = self.slots.get_mut(index as usize).expect("a free slot exists");
-            assert!(slot.op.is_none(), "a free slot owns nothing");
-            slot.op = Some(op);
-            return Ok(OpKey { index, generation: slot.generation });
+            let Place::Free(generation) = slot.0 else { unreachable!("a free slot owns nothing") };
+            op.generation = generation;
+            slot.0 = Place::Taken(op);
+            return Ok(OpKey { index, generation });
         }
         let Ok(index) = u32::try_from(self.slots.count()) else { return Err(op) };
         if index >= self.limit {
             return Err(op);
         }
-        self.slots.push(Slot { generation: 0, op: Some(op) });
+        op.generation = 0;
+        self.slots.push(Slot(Place::Taken(op)));
         Ok(OpKey { index, generation: 0 })
     }
 
     /// Begins to fetch an operation's slot, so that a batch of completions waits for memory once and not each in turn.
     pub(super) fn touch(&self, key: OpKey) {
-        std::hint::black_box(self.slots.get(key.index as usize).map(|slot| slot.generation));
+        std::hint::black_box(self.slots.get(key.index as usize).map(Slot::generation));
     }
 
     pub(super) fn get_mut(&mut self, key: OpKey) -> Option<&mut InFlight<T, M>> {
-        let slot = self.slots.get_mut(key.index as usize)?;
-        if slot.generation == key.generation { slot.op.as_mut() } else { None }
+        match &mut self.slots.get_mut(key.index as usize)?.0 {
+            Place::Taken(op) if op.generation == key.generation => Some(op),
+            Place::Taken(_) | Place::Free(_) => None,
+        }
     }
 
     pub(super) fn remove(&mut self, key: OpKey) -> Option<InFlight<T, M>> {
-        let slot = self.slots.get_mut(key.index as usize)?;
-        if slot.generation != key.generation {
-            return None;
-        }
-        let op = slot.op.take()?;
+        self.get_mut(key)?;
         // NOBODY's generation is never reached: the counter starts again before it.
-        slot.generation = (slot.generation + 1) % (u32::MAX - 1);
+        let free = Place::Free((key.generation + 1) % (u32::MAX - 1));
+        let slot = self.slots.get_mut(key.index as usize)?;
+        let Place::Taken(op) = std::mem::replace(&mut slot.0, free) else {
+            unreachable!("it was found above")
+        };
         self.free.push(key.index);
         Some(op)
     }
@@ -109,7 +139,8 @@ impl<T, M> Table<T, M> {
     #[expect(clippy::mem_forget, reason = "the kernel may still write there")]
     pub(super) fn leak(&mut self) {
         for slot in self.slots.iter_mut() {
-            std::mem::forget(slot.op.take());
+            let free = Place::Free(slot.generation());
+            std::mem::forget(std::mem::replace(&mut slot.0, free));
         }
     }
 }
@@ -119,7 +150,7 @@ mod tests {
     use super::*;
 
     fn op(token: u8) -> InFlight<u8, ()> {
-        InFlight { token, memory: None, handle: Handle(0), kind: Kind::Poll, stage: Stage::InFlight }
+        InFlight::new(token, None, Handle(0), Kind::Poll)
     }
 
     #[test]
@@ -136,9 +167,9 @@ mod tests {
     #[test]
     fn no_key_is_ever_taken_for_nobody() {
         let mut table = Table::with_limit(1);
-        table.insert(op(0)).ok().unwrap();
-        table.slots.get_mut(0).unwrap().generation = u32::MAX - 2;
-        let key = OpKey { index: 0, generation: u32::MAX - 2 };
+        table.slots.push(Slot(Place::Free(u32::MAX - 2)));
+        table.free.push(0);
+        let key = table.insert(op(0)).ok().unwrap();
         table.remove(key).unwrap();
         let next = table.insert(op(0)).ok().unwrap();
         assert_eq!(next.generation, 0);

@@ -10,6 +10,7 @@ mod tsgen;
 
 mod answers;
 mod backoff;
+mod datagrams;
 mod ffmpeg;
 mod hls;
 mod join;

@@ -14,7 +14,7 @@ pub(super) const SOURCES: Group = Group {
             flag: "stream-mode",
             default: "auto",
             kind: Kind::Choice(StreamMode::CHOICES),
-            help: "How a source is opened; auto reads MPEG-TS and HLS over HTTP directly and leaves the rest to ffmpeg-copy.",
+            help: "How a source is opened; auto reads MPEG-TS and HLS over HTTP, UDP and RTP directly and leaves the rest to ffmpeg-copy.",
         },
         Setting {
             env: "USER_AGENT",
@@ -36,6 +36,13 @@ pub(super) const SOURCES: Group = Group {
             default: "3s",
             kind: SPAN_SOME,
             help: "How long the connection to a source's host may take; the next source is tried after it.",
+        },
+        Setting {
+            env: "UPSTREAM_MULTICAST_INTERFACE",
+            flag: "upstream-multicast-interface",
+            default: "",
+            kind: Kind::Special("an interface such as eth1, or one of its addresses, or nothing"),
+            help: "By which interface multicast groups are joined; nothing is the one that the routes name.",
         },
         Setting {
             env: "UPSTREAM_OVERLIMIT_COOLDOWN",

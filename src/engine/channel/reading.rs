@@ -22,6 +22,12 @@ use super::Channel;
 /// enough that fifty channels do not wake the core for every packet of their upstreams.
 const READ_REST_MAX: Duration = Duration::from_millis(50);
 
+/// Whether a source is read a little later again. What fills the memory it was given gives more, however little that was: a stream
+/// whose rate is not known is read in small parts.
+const fn gives_little(count: usize, is_all: bool) -> bool {
+    is_all && 0 < count && count < READ_BYTES_MAX / 2
+}
+
 impl Channel {
     /// What has happened to the source, as the session is to hear of it.
     pub(super) fn on_happened<D: CoreDriver>(&mut self, cx: &mut Cx<D>, happened: Happened) -> SessionEvent {
@@ -185,7 +191,12 @@ impl Channel {
         let before = self.feed.ring().pending_bytes();
         self.feed.ring_mut().received(span, room);
         let offset = usize::try_from(before).expect("less than the ring");
-        let taken = self.upstream.run_mut()?.take_body(cx.now, &mut self.feed.ring_mut().pending()[offset..]);
+        let rest = read_rest(cx);
+        let run = self.upstream.run_mut()?;
+        let taken = run.take_body(cx.now, &mut self.feed.ring_mut().pending()[offset..]);
+        if let Some(rest) = run.gathers_for(rest) {
+            run.rest(Some(cx.now + rest));
+        }
         self.ingest(cx, readers, offset, taken)
     }
 
@@ -224,7 +235,7 @@ impl Channel {
         result: Result<u32, Errno>,
     ) -> Option<SessionEvent> {
         let count = result.map_or(0, |count| count as usize);
-        let rest = READ_REST_MAX.min(cx.params.egress.delay / 2);
+        let rest = read_rest(cx);
         let is_all = count < span.len();
         let ring = self.feed.ring_mut();
         let offset = usize::try_from(ring.pending_bytes()).expect("less than the ring");
@@ -233,8 +244,7 @@ impl Channel {
         if is_all {
             run.set_waited(Duration::ZERO);
         }
-        let is_steady = count > 0 && count < READ_BYTES_MAX / 2;
-        run.rest(is_steady.then(|| cx.now + rest));
+        run.rest(gives_little(count, is_all).then(|| cx.now + rest));
         match run.came(cx.now, &mut ring.pending()[offset..], result) {
             Came::Bytes(count) => self.ingest(cx, readers, offset, count),
             Came::Nothing => None,
@@ -344,5 +354,30 @@ impl Channel {
     fn log_lost(&self, reason: Option<&str>) {
         let source = self.history.current().map_or(0, |window| window.source.id.0);
         log::warn!("{}", events::source_lost(self.about(), source, reason));
+    }
+}
+
+/// How long a source that gives little at a time is left alone.
+fn read_rest<D: CoreDriver>(cx: &Cx<D>) -> Duration {
+    READ_REST_MAX.min(cx.params.egress.delay / 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_that_fills_what_it_is_given_is_read_on_at_once() {
+        for (count, room, expected) in [
+            (1316, 32 * 1024, true),
+            (32 * 1024 - 1, 32 * 1024, true),
+            (32 * 1024, 32 * 1024, false),
+            (1316, 1316, false),
+            (READ_BYTES_MAX / 2 - 1, READ_BYTES_MAX, true),
+            (READ_BYTES_MAX / 2, READ_BYTES_MAX, false),
+            (0, READ_BYTES_MAX, false),
+        ] {
+            assert_eq!(gives_little(count, count < room), expected, "{count} of {room}");
+        }
     }
 }

@@ -116,6 +116,7 @@ impl Channel {
             chunks_pushed: self.written.commits,
             bitrate_bps: self.bitrate.clone().bits_per_second(cx.now),
             last_byte_at,
+            datagrams: self.upstream.datagrams(),
             last_push_at: self.written.last_at,
             writer_pauses: self.written.pauses,
             recovery: self.recovery_snapshot(cx.now),

@@ -1,4 +1,5 @@
 use super::*;
+use crate::base::KeyBits;
 use crate::engine::border::messages::Reply;
 use crate::engine::core::testing::{NoSources, context, listing};
 use crate::session::Sources;
@@ -47,7 +48,7 @@ impl Channel {
 
 fn channel<D: CoreDriver>(cx: &mut Cx<D>) -> Channel {
     let (id, ring) = (cx.session_id(), Ring::new(1 << 20).unwrap());
-    Channel::new(cx, ChannelRef(0), id, listing(1), ring).0
+    Channel::new(cx, ChannelRef(KeyBits::first_of(0)), id, listing(1), ring).0
 }
 
 #[test]

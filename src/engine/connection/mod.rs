@@ -104,8 +104,17 @@ impl Connections {
             return None;
         }
         let key = self.insert(Connection { handle, peer, is_local, state });
+        self.forget_gone();
         self.intake.push_back((cx.now + REQUEST_HEAD_TIMEOUT, key));
         Some(key)
+    }
+
+    /// Those who have got somewhere need not be looked at when their time has come: a crowd that comes at once would be
+    /// remembered for that long.
+    fn forget_gone(&mut self) {
+        while self.intake.front().is_some_and(|(_, key)| self.arena.get(*key).is_none()) {
+            self.intake.pop_front();
+        }
     }
 
     fn insert(&mut self, connection: Connection) -> ConnectionKey {

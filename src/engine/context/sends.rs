@@ -2,15 +2,62 @@
 
 use std::collections::VecDeque;
 
-use super::token::ViewerRef;
+use crate::base::KeyBits;
+
+use super::token::{ChannelRef, ViewerRef};
+
+/// Viewers in the order in which they came. Those of a channel mostly come together, so it is noted once for all of them: this
+/// holds thousands, ten times a second.
+#[derive(Default)]
+struct ViewerLine {
+    viewers: VecDeque<KeyBits>,
+    /// Whose they are, and how many follow each other.
+    channels: VecDeque<(ChannelRef, u32)>,
+}
+
+impl ViewerLine {
+    fn push_back(&mut self, ViewerRef { channel, viewer }: ViewerRef) {
+        self.viewers.push_back(viewer);
+        match self.channels.back_mut() {
+            Some((last, count)) if *last == channel => *count += 1,
+            Some(_) | None => self.channels.push_back((channel, 1)),
+        }
+    }
+
+    fn pop_front(&mut self) -> Option<ViewerRef> {
+        let viewer = self.viewers.pop_front()?;
+        let (channel, count) = self.channels.front_mut().expect("each viewer is of a channel");
+        let channel = *channel;
+        *count -= 1;
+        if *count == 0 {
+            self.channels.pop_front();
+        }
+        Some(ViewerRef { channel, viewer })
+    }
+
+    fn get(&self, index: usize) -> Option<ViewerRef> {
+        let viewer = *self.viewers.get(index)?;
+        let mut before = 0;
+        let is_of = |(_, count): &&(ChannelRef, u32)| {
+            before += *count as usize;
+            before > index
+        };
+        let (channel, _) = self.channels.iter().find(is_of)?;
+        Some(ViewerRef { channel: *channel, viewer })
+    }
+
+    fn is_empty(&self) -> bool {
+        self.viewers.is_empty()
+    }
+}
 
 /// The queue of a core. Each of its viewers is in it once at most.
 #[derive(Default)]
 pub(crate) struct SendQueue {
     /// With a preamble to send: a first byte is worth more than a next one.
-    fresh: VecDeque<ViewerRef>,
+    fresh: ViewerLine,
     /// For whom something waits and who have no send in flight.
-    ready: VecDeque<ViewerRef>,
+    ready: ViewerLine,
     /// Somebody new is being served: this turn does not wait for more to do.
     wakes_now: bool,
 }
@@ -26,7 +73,7 @@ impl SendQueue {
 
     /// Who will be served so many sends from now.
     pub(crate) fn ahead(&self, sends: usize) -> Option<ViewerRef> {
-        self.ready.get(sends).copied()
+        self.ready.get(sends)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -41,5 +88,33 @@ impl SendQueue {
     /// True when somebody new was served since this was asked last.
     pub(crate) const fn take_wake_now(&mut self) -> bool {
         std::mem::replace(&mut self.wakes_now, false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_gives_its_viewers_as_they_came_whosever_they_are() {
+        let viewers: Vec<_> = [0, 0, 0, 1, 0, 2, 2, 1]
+            .into_iter()
+            .zip(0..)
+            .map(|(channel, viewer)| ViewerRef {
+                channel: ChannelRef(KeyBits::first_of(channel)),
+                viewer: KeyBits::first_of(viewer),
+            })
+            .collect();
+        let mut line = ViewerLine::default();
+        for round in 0..3 {
+            viewers.iter().for_each(|viewer| line.push_back(*viewer));
+            for (taken, viewer) in viewers.iter().enumerate() {
+                for (ahead, expected) in viewers[taken..].iter().enumerate() {
+                    assert_eq!(line.get(ahead), Some(*expected), "{ahead} ahead of {taken} in round {round}");
+                }
+                assert_eq!((line.get(viewers.len() - taken), line.pop_front()), (None, Some(*viewer)));
+            }
+            assert!(line.is_empty() && line.pop_front().is_none() && line.channels.is_empty());
+        }
     }
 }

@@ -107,6 +107,7 @@ impl Timers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::KeyBits;
 
     fn at(millis: u64) -> Instant {
         Instant::from_millis(millis)
@@ -114,7 +115,7 @@ mod tests {
 
     #[test]
     fn an_earlier_deadline_is_set_and_a_later_one_waits_until_its_owner_is_asked_again() {
-        let (mut timers, owner) = (Timers::default(), Timer::Channel(ChannelRef(1)));
+        let (mut timers, owner) = (Timers::default(), Timer::Channel(ChannelRef(KeyBits::first_of(1))));
         timers.arm(at(0), owner, Some(at(50)));
         timers.arm(at(0), owner, Some(at(90)));
         timers.arm(at(0), owner, Some(at(20)));

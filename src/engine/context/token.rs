@@ -1,12 +1,14 @@
 //! What travels with an operation and comes back with its completion: the names of those whom it concerns.
 
+use crate::base::KeyBits;
+
 /// A channel that is live on this core. Whoever is asked for by the name of one that is gone is not found.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct ChannelRef(pub(in crate::engine) u64);
+pub struct ChannelRef(pub(in crate::engine) KeyBits);
 
 /// A connection that is not a viewer's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ConnectionRef(pub(in crate::engine) u64);
+pub struct ConnectionRef(pub(in crate::engine) KeyBits);
 
 /// A viewer of a channel's outlet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -14,7 +16,7 @@ pub struct ViewerRef {
     /// The channel.
     pub(in crate::engine) channel: ChannelRef,
     /// Its key within the outlet.
-    pub(in crate::engine) viewer: u64,
+    pub(in crate::engine) viewer: KeyBits,
 }
 
 /// Who reads a source.
@@ -54,8 +56,8 @@ pub enum Token {
     },
 }
 
-// One travels with every operation in flight.
-const _: () = assert!(size_of::<Token>() <= 24);
+// One travels with every operation in flight, whose record is a cache line.
+const _: () = assert!(size_of::<Token>() <= 20 && align_of::<Token>() <= 4);
 
 /// What a source's operation was for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -68,4 +70,6 @@ pub enum SourceStep {
     ReceivePrivate,
     /// Receiving or reading the stream.
     Fill,
+    /// Receiving datagrams.
+    Gather,
 }

@@ -78,6 +78,7 @@ pub(crate) fn params() -> Params {
                 tls: source::direct::tls_config(&[]).unwrap(),
             },
             hls: crate::source::hls::Params::default(),
+            udp: crate::source::udp::Params::default(),
             ffmpeg: source::ffmpeg::Params::default(),
             capabilities: Arc::new(source::ffmpeg::Capabilities::parse("", "")),
             ffmpeg_path: OsString::new(),

@@ -25,7 +25,7 @@ use crate::http::{STREAM_INTERIM, StreamError, stream_head};
 use crate::ring::{Lent, Offset};
 use crate::session::history::{Audience, CloseReason, Limits, SubscriberWindow, WriteCounters};
 use crate::ts;
-use crate::uring::{Handle, Hangup, OpKey, Operation};
+use crate::uring::{Handle, Hangup, KernelDriver, OpKey, Operation};
 
 use held::Held;
 
@@ -117,8 +117,9 @@ enum ZeroCopyState {
     },
 }
 
-// Memory per viewer is what this and two operations in flight take.
+// Memory per viewer is what this and two operations in flight take; each of those is one cache line.
 const _: () = assert!(size_of::<Viewer>() <= 184);
+const _: () = assert!(KernelDriver::<Token, Lent>::BYTES_PER_OPERATION == 64);
 
 impl Viewer {
     const fn watching(&self) -> Option<&Watching> {

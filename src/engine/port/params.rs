@@ -59,6 +59,8 @@ pub struct Sources {
     pub direct: source::direct::Params,
     /// Which variant of HLS is read, and how long one is waited for.
     pub hls: source::hls::Params,
+    /// By which interface groups are joined.
+    pub udp: source::udp::Params,
     /// ffmpeg's arguments.
     pub ffmpeg: source::ffmpeg::Params,
     /// What the installed ffmpeg can do.

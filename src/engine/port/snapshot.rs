@@ -9,6 +9,8 @@ use crate::lineup::SourceId;
 use crate::session::history::{ClosedSnapshot, SessionRecord};
 use crate::tuner::pool::Kind;
 
+pub use crate::source::udp::Counters as DatagramCounters;
+
 use super::ids::{CoreId, SessionId};
 
 /// One viewer.
@@ -132,6 +134,8 @@ pub struct SessionSnapshot {
     pub last_byte_at: Option<Instant>,
     /// When its bytes were last committed.
     pub last_push_at: Option<Instant>,
+    /// What has come in datagrams, over all sources.
+    pub datagrams: DatagramCounters,
     /// How often the writer had to wait a turn for a lent span.
     pub writer_pauses: u64,
     /// Its recoveries.

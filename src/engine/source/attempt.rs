@@ -121,7 +121,7 @@ impl Attempt {
     ) -> (startup::Inventory, Detection) {
         match (opening, self.look) {
             (Opening::Ffmpeg(_), _) if self.sound.is_some() => (startup::Inventory::AsDeclared, detection),
-            (Opening::Direct | Opening::Hls, _) => (startup::Inventory::AsDeclared, detection),
+            (Opening::Direct | Opening::Hls | Opening::Udp, _) => (startup::Inventory::AsDeclared, detection),
             (Opening::Ffmpeg(remux), Look::First) if mode::may_be_quick(remux, &self.address) => {
                 let quick = detection.quick(stored.bitrate_bps);
                 let is_known =
@@ -169,7 +169,7 @@ impl Attempt {
             Opening::Ffmpeg(_) if is_first && error.kind() == Kind::Inventory => {
                 detection.relaxed(left).map(Look::Relaxed)
             }
-            Opening::Ffmpeg(_) | Opening::Direct | Opening::Hls => None,
+            Opening::Ffmpeg(_) | Opening::Direct | Opening::Hls | Opening::Udp => None,
         }
     }
 }

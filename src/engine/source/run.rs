@@ -8,6 +8,7 @@ use crate::ring::Lent;
 use crate::session;
 use crate::source::error::SourceError;
 use crate::source::startup::{Startup, Verdict};
+use crate::source::udp::{self, Batches, Receiver};
 use crate::source::watch::{self, Progress, Watch};
 use crate::source::web::Web;
 use crate::source::{Opening, Remux};
@@ -70,6 +71,8 @@ struct Shown {
 pub(super) enum Io {
     /// From a socket of this core.
     Direct { web: Web, socket: Option<Handle>, is_busy: bool, spare: Option<HeapBytes> },
+    /// From a socket of this core, in datagrams.
+    Udp { receiver: Box<Receiver>, socket: Handle, is_gathering: bool, batches: Batches },
     /// From a child's standard output.
     Child { ticket: Ticket, pipe: Option<Handle>, is_busy: bool, has_ended: bool },
 }
@@ -186,20 +189,27 @@ impl SourceRun {
     pub(crate) const fn is_waiting(&self) -> bool {
         match &self.io {
             Io::Direct { is_busy, .. } => *is_busy,
+            // What has come can be taken while more is waited for.
+            Io::Udp { receiver, is_gathering, .. } => {
+                *is_gathering && !receiver.has_bytes() && receiver.failure().is_none()
+            }
             Io::Child { is_busy, pipe, has_ended, .. } => *is_busy || pipe.is_none() || *has_ended,
         }
     }
 
-    /// An operation is on its way.
+    /// Memory for the stream is on its way.
     pub(crate) const fn is_busy(&self) -> bool {
         match &self.io {
             Io::Direct { is_busy, .. } | Io::Child { is_busy, .. } => *is_busy,
+            Io::Udp { .. } => false,
         }
     }
 
     pub(super) const fn set_busy(&mut self, busy: bool) {
         match &mut self.io {
-            Io::Direct { is_busy, .. } | Io::Child { is_busy, .. } => *is_busy = busy,
+            Io::Direct { is_busy, .. }
+            | Io::Child { is_busy, .. }
+            | Io::Udp { is_gathering: is_busy, .. } => *is_busy = busy,
         }
     }
 
@@ -207,7 +217,7 @@ impl SourceRun {
     pub(crate) fn wants_bytes(&self) -> bool {
         match &self.io {
             Io::Direct { web, .. } => web.wants_bytes(),
-            Io::Child { .. } => true,
+            Io::Udp { .. } | Io::Child { .. } => true,
         }
     }
 
@@ -215,13 +225,14 @@ impl SourceRun {
     pub(crate) fn is_streaming(&self) -> bool {
         match &self.io {
             Io::Direct { web, .. } => web.is_streaming(),
-            Io::Child { .. } => true,
+            Io::Udp { .. } | Io::Child { .. } => true,
         }
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let client = match &self.io {
             Io::Direct { web, .. } => web.next_deadline(),
+            Io::Udp { receiver, .. } => receiver.next_deadline(),
             Io::Child { .. } => None,
         };
         let (of_phase, rest) = match &self.phase {
@@ -305,6 +316,7 @@ impl SourceRun {
     pub(crate) fn take_body(&mut self, now: Instant, into: &mut [u8]) -> usize {
         match &mut self.io {
             Io::Direct { web, .. } => web.take_body(now, into),
+            Io::Udp { receiver, .. } => receiver.take(into),
             Io::Child { .. } => 0,
         }
     }
@@ -321,8 +333,27 @@ impl SourceRun {
                 Came::Nothing
             }
             (Io::Direct { web, .. }, Ok(_)) => Came::Bytes(web.body_in_place(now, bytes)),
+            (Io::Udp { .. }, _) => unreachable!("datagrams are not received into the stream's memory"),
             (Io::Child { .. }, Ok(0) | Err(_)) => Came::End,
             (Io::Child { .. }, Ok(_)) => Came::Bytes(bytes.len()),
+        }
+    }
+
+    /// What has come in datagrams.
+    pub(crate) fn datagrams(&self) -> udp::Counters {
+        match &self.io {
+            Io::Udp { receiver, .. } => receiver.counters(),
+            Io::Direct { .. } | Io::Child { .. } => udp::Counters::default(),
+        }
+    }
+
+    /// When nothing is left of the datagrams that have come: how long the next ones may gather, `longest` at most.
+    pub(crate) fn gathers_for(&self, longest: Duration) -> Option<Duration> {
+        match &self.io {
+            Io::Udp { receiver, is_gathering: false, batches, .. } if !receiver.has_bytes() => {
+                batches.rest(longest)
+            }
+            Io::Udp { .. } | Io::Direct { .. } | Io::Child { .. } => None,
         }
     }
 
@@ -346,7 +377,7 @@ impl SourceRun {
                 client.received(now, &bytes.as_slice()[..count as usize]);
                 *spare = Some(bytes);
             }
-            (SourceStep::ReceivePrivate | SourceStep::Fill, Ok(_), memory) => {
+            (SourceStep::ReceivePrivate | SourceStep::Fill | SourceStep::Gather, Ok(_), memory) => {
                 unreachable!("private bytes are received into memory of their own, not {memory:?}")
             }
         }

@@ -26,9 +26,9 @@ use crate::source::startup::{self, Startup, Verdict};
 use crate::source::telemetry::component_hint;
 use crate::source::watch::{Stall, Watch};
 use crate::source::web::Web;
-use crate::source::{Mode, Opening, Remux, hls, list, mode};
+use crate::source::{Mode, Opening, Remux, hls, list, mode, udp};
 use crate::ts::ComponentState;
-use crate::uring::{Event, Handle, Hangup, Operation};
+use crate::uring::{Event, Handle, Hangup, Operation, Reception};
 
 use super::attempt::{Attempt, Awaited};
 use super::ingest::Ingest;
@@ -47,6 +47,8 @@ pub(crate) struct Upstream {
     /// Bytes read, over all sources, and when the last of them came.
     bytes_read: u64,
     last_byte_at: Option<Instant>,
+    /// What has come in datagrams, of the sources that are gone.
+    datagrams: udp::Counters,
 }
 
 enum Slot {
@@ -119,7 +121,7 @@ fn is_called_list(attempt: &Attempt, web: &Web) -> bool {
 }
 
 impl Upstream {
-    pub(crate) const fn new(owner: SourceOwner, session: SessionId, listing: Arc<lineup::Channel>) -> Self {
+    pub(crate) fn new(owner: SourceOwner, session: SessionId, listing: Arc<lineup::Channel>) -> Self {
         Self {
             owner,
             session,
@@ -129,6 +131,7 @@ impl Upstream {
             slot: Slot::Idle,
             bytes_read: 0,
             last_byte_at: None,
+            datagrams: udp::Counters::default(),
         }
     }
 
@@ -299,6 +302,13 @@ impl Upstream {
                     Err(error) => return self.stream_failed(cx, attempt, error),
                 }
             }
+            Opening::Udp => match open_udp(cx, &attempt.address) {
+                Ok(socket) => {
+                    let (receiver, batches) = (Box::new(udp::Receiver::new()), udp::Batches::default());
+                    Io::Udp { receiver, socket, is_gathering: false, batches }
+                }
+                Err(error) => return self.stream_failed(cx, attempt, error),
+            },
             Opening::Ffmpeg(remux) => match self.start_ffmpeg(cx, run, &attempt, remux, detection) {
                 Ok(ticket) => Io::Child { ticket, pipe: None, is_busy: false, has_ended: false },
                 Err(error) => return self.stream_failed(cx, attempt, error),
@@ -312,8 +322,8 @@ impl Upstream {
             (Opening::Direct, Mode::FfmpegCopy | Mode::FfmpegTranscode) => {
                 Ingest::new(Some(Sniffer::for_lists()), None, pace)
             }
-            // Whatever comes of segments begins with a packet.
-            (Opening::Hls, _) => Ingest::new(None, attempt.source.program, pace),
+            // Whatever comes of segments begins with a packet, and datagrams are looked at as they come.
+            (Opening::Hls | Opening::Udp, _) => Ingest::new(None, attempt.source.program, pace),
             // ffmpeg has chosen the programme, and numbers it anew.
             (Opening::Ffmpeg(_), _) => Ingest::new(None, None, pace),
         };
@@ -358,9 +368,12 @@ impl Upstream {
         let source = &run.attempt().source;
         let provider = ProviderScope::of(&source.url, source.id.0);
         let was_read = run.ingest().bytes() > 0;
+        self.datagrams += run.datagrams();
         // Who asks for segments is counted between them, too.
         let (handle, is_counted) = match run.into_io() {
             Io::Direct { web, socket, .. } => (socket, socket.is_some() || matches!(web, Web::Hls(_))),
+            // Who sends to a group does not know who receives.
+            Io::Udp { socket, .. } => (Some(socket), false),
             Io::Child { ticket, pipe, .. } => {
                 cx.stop_child(ticket);
                 (pipe, pipe.is_some())
@@ -411,6 +424,7 @@ impl Upstream {
         let (web, socket, is_busy, spare) = match run.io_mut() {
             Io::Child { pipe: Some(pipe), .. } => return Step::Fill(Inlet::Pipe(*pipe)),
             Io::Child { pipe: None, .. } => return Step::Wait,
+            Io::Udp { .. } => return self.step_udp(cx),
             Io::Direct { web, socket, is_busy, spare } => (web, socket, is_busy, spare),
         };
         let (operation, step) = match web.want(cx.now, may_read) {
@@ -477,6 +491,63 @@ impl Upstream {
             Err(_full) => web.lost(Errno::NOBUFS),
         }
         Step::Again
+    }
+
+    /// One step of a run that receives datagrams.
+    fn step_udp<D: CoreDriver>(&mut self, cx: &mut Cx<D>) -> Step {
+        let owner = self.owner;
+        let Some(run) = self.run_mut() else { return Step::Wait };
+        let token = Token::Source { owner, run: run.number(), step: SourceStep::Gather };
+        let Io::Udp { receiver, socket, is_gathering, .. } = run.io_mut() else { return Step::Wait };
+        if receiver.has_bytes() {
+            return Step::Take;
+        }
+        if let Some(error) = receiver.failure().cloned() {
+            return self.failed(cx, error).map_or(Step::Wait, Step::Happened);
+        }
+        if *is_gathering {
+            return Step::Wait;
+        }
+        match cx.driver.push(Operation::Gather { socket: *socket }, token) {
+            Ok(_) => {
+                *is_gathering = true;
+                Step::Again
+            }
+            Err(_full) => {
+                cx.counters.queue_full += 1;
+                // Tried again next turn.
+                cx.block(owner);
+                Step::Wait
+            }
+        }
+    }
+
+    /// Datagrams have come, or cannot.
+    fn gathered<D: CoreDriver>(&mut self, cx: &mut Cx<D>, result: Result<u32, Errno>) -> Option<Happened> {
+        let now = cx.now;
+        let run = self.run_mut()?;
+        let Io::Udp { receiver, socket, batches, .. } = run.io_mut() else { return None };
+        match result {
+            Ok(count) => {
+                batches.came(count);
+                cx.driver.datagrams(*socket, &mut |datagram| receiver.came(now, datagram));
+                receiver.have_dropped(cx.driver.dropped_datagrams(*socket));
+                None
+            }
+            Err(errno) => {
+                let text = format!("receive datagrams: {errno}");
+                self.failed(cx, SourceError::new(Kind::Connection, &text))
+            }
+        }
+    }
+
+    /// What has come in datagrams, over all sources.
+    pub(crate) fn datagrams(&self) -> udp::Counters {
+        let mut counters = self.datagrams;
+        if let Some(run) = self.run() {
+            counters += run.datagrams();
+        }
+        counters
     }
 
     /// Has memory filled with what comes next. When there is no room for an operation the memory comes back.
@@ -546,6 +617,7 @@ impl Upstream {
         };
         run.set_busy(false);
         match (step, memory) {
+            (SourceStep::Gather, _) => Completed::Here(self.gathered(cx, result)),
             (SourceStep::Fill, Some(Lent::Span(span))) => Completed::Filled(span, result),
             (SourceStep::Fill, Some(Lent::Heap(bytes))) => {
                 Completed::Here(self.filled_staged(cx, bytes, result))
@@ -606,7 +678,7 @@ impl Upstream {
         };
         match run.io_mut() {
             Io::Child { pipe, .. } => *pipe = Some(handle),
-            Io::Direct { .. } => cx.driver.close(handle, Hangup::Finish),
+            Io::Direct { .. } | Io::Udp { .. } => cx.driver.close(handle, Hangup::Finish),
         }
         None
     }
@@ -651,6 +723,13 @@ impl Upstream {
     pub(crate) fn expire_client<D: CoreDriver>(&mut self, cx: &mut Cx<D>) -> bool {
         let (now, next) = (cx.now, self.runs + 1);
         let Some(run) = self.run_mut() else { return false };
+        if let Io::Udp { receiver, .. } = run.io_mut() {
+            let is_due = receiver.next_deadline().is_some_and(|deadline| deadline <= now);
+            if is_due {
+                receiver.expire(now);
+            }
+            return is_due;
+        }
         let Io::Direct { web, socket, is_busy, .. } = run.io_mut() else { return false };
         if web.next_deadline().is_none_or(|deadline| deadline > now) {
             return false;
@@ -691,7 +770,7 @@ impl Upstream {
                 *has_ended = true;
                 run.child_verdict(exit, &stderr_tail)
             }
-            (Io::Direct { .. }, _) => run.end_verdict(),
+            (Io::Direct { .. } | Io::Udp { .. }, _) => run.end_verdict(),
         };
         self.on_verdict(cx, verdict)
     }
@@ -745,6 +824,14 @@ impl Upstream {
     }
 }
 
+/// A socket that receives what an address names.
+fn open_udp<D: CoreDriver>(cx: &mut Cx<D>, address: &str) -> Result<Handle, SourceError> {
+    let udp::Address { to, from, interface } = udp::Address::parse(address)?;
+    let interface = interface.or_else(|| cx.params.sources.udp.interface.clone());
+    let opened = cx.driver.open_receiver(&Reception { to, from, interface });
+    opened.map_err(|error| SourceError::new(Kind::Connection, &format!("receive datagrams to {to}: {error}")))
+}
+
 fn span_of(operation: Operation<Lent>) -> Option<WriteSpan> {
     match operation {
         Operation::Receive { into: Lent::Span(span), .. }
@@ -755,6 +842,7 @@ fn span_of(operation: Operation<Lent>) -> Option<WriteSpan> {
         | Operation::AwaitHangup { .. }
         | Operation::Send { .. }
         | Operation::SendZeroCopy { .. }
-        | Operation::Connect { .. } => None,
+        | Operation::Connect { .. }
+        | Operation::Gather { .. } => None,
     }
 }

@@ -9,8 +9,8 @@ use serde_json::Value;
 use super::super::{DrainWait, Moment, TunerStatusSnapshot};
 use crate::base::{Instant, WallTime};
 use crate::engine::snapshot::{
-    CoreCounters, CoreSnapshot, HealthPersistSnapshot, KeepaliveSnapshot, LeaseSnapshot, RecoverySnapshot,
-    SessionPhase, SessionSnapshot, TransitionSnapshot, TunersSnapshot, ViewerSnapshot,
+    CoreCounters, CoreSnapshot, DatagramCounters, HealthPersistSnapshot, KeepaliveSnapshot, LeaseSnapshot,
+    RecoverySnapshot, SessionPhase, SessionSnapshot, TransitionSnapshot, TunersSnapshot, ViewerSnapshot,
 };
 use crate::engine::{CoreId, SessionId};
 use crate::lineup::{ChannelId, SourceId};
@@ -122,6 +122,7 @@ pub(super) fn session(id: u64, tuner: Option<u16>) -> SessionSnapshot {
         bitrate_bps: 0,
         last_byte_at: None,
         last_push_at: None,
+        datagrams: DatagramCounters::default(),
         writer_pauses: 0,
         recovery: RecoverySnapshot::default(),
         health_persist: HealthPersistSnapshot::default(),
@@ -198,6 +199,16 @@ pub(super) fn recovering(id: u64, tuner: u16) -> SessionSnapshot {
             guardrail_count: 1,
             guardrail_reason: "too fast".to_owned(),
         },
+    };
+    live.datagrams = DatagramCounters {
+        datagrams: 374_102,
+        dropped: 4,
+        lost: 37,
+        reordered: 12,
+        late: 2,
+        duplicate: 9,
+        restarts: 1,
+        strange: 5,
     };
     live.health_persist = HealthPersistSnapshot {
         coalesced: [(SourceId(8), 2)].into(),

@@ -8,7 +8,9 @@ use std::time::Duration;
 use crate::base::limits::{CHANNELS_PER_CORE_MAX, CONNECTIONS_PER_CORE_MAX, OPERATIONS_PER_CORE_MAX};
 use crate::base::{Errno, Instant, KernelBytes};
 
-use super::super::driver::{Completion, Driver, Event, Handle, Hangup, OpKey, Operation, Refused};
+use super::super::driver::{
+    Completion, Driver, Event, Handle, Hangup, OpKey, Operation, Reception, ReceptionError, Refused,
+};
 use super::super::slots::{Closed, Slots};
 use super::super::table::{InFlight, Kind, Stage, Table};
 use super::descriptor::SimDescriptor;
@@ -199,6 +201,7 @@ fn dissect<M>(operation: Operation<M>) -> (What, Kind, Handle, Option<M>) {
         Operation::Send { socket, from } => (What::Send, Kind::Transfer, socket, Some(from)),
         Operation::SendZeroCopy { socket, from } => (What::SendZeroCopy, Kind::ZeroCopy, socket, Some(from)),
         Operation::Connect { socket, address } => (What::Connect(address), Kind::Connect, socket, None),
+        Operation::Gather { socket } => (What::Gather, Kind::Gather, socket, None),
     }
 }
 
@@ -234,6 +237,42 @@ impl<T: Copy, M: KernelBytes> Driver for SimDriver<T, M> {
         let number = self.world.host().open_file(host::Kind::Unconnected);
         let descriptor = self.adopted_from(number);
         self.adopt(descriptor).map_err(|_full| Errno::MFILE)
+    }
+
+    fn open_receiver(&mut self, reception: &Reception) -> Result<Handle, ReceptionError> {
+        let kind = host::Kind::Receiver {
+            reception: reception.clone(),
+            waiting: VecDeque::new(),
+            gathered: Vec::new(),
+            dropped: 0,
+        };
+        let number = self.world.host().open_file(kind);
+        let descriptor = self.adopted_from(number);
+        let step = "open a socket";
+        self.adopt(descriptor).map_err(|_full| ReceptionError::Refused { step, errno: Errno::MFILE })
+    }
+
+    fn datagrams(&mut self, socket: Handle, each: &mut dyn FnMut(&[u8])) {
+        let number = self.number(socket);
+        let mut host = self.world.host();
+        let file = host.files.get_mut(&number).expect("a driver's files are open");
+        let host::Kind::Receiver { gathered, .. } = &mut file.kind else {
+            unreachable!("only receivers have datagrams")
+        };
+        let gathered = gathered.clone();
+        drop(host);
+        gathered.iter().for_each(|datagram| each(datagram));
+    }
+
+    fn dropped_datagrams(&self, socket: Handle) -> u64 {
+        match self.world.host().files[&self.number(socket)].kind {
+            host::Kind::Receiver { dropped, .. } => dropped,
+            host::Kind::Listener { .. }
+            | host::Kind::Unconnected
+            | host::Kind::Socket(_)
+            | host::Kind::Pipe(_)
+            | host::Kind::Bell { .. } => unreachable!("only receivers have datagrams"),
+        }
     }
 
     fn addresses(&self, handle: Handle) -> Result<(SocketAddr, SocketAddr), Errno> {
@@ -283,14 +322,14 @@ impl<T: Copy, M: KernelBytes> Driver for SimDriver<T, M> {
         let checksum = match (what, span) {
             (What::Send | What::SendZeroCopy, Some(span)) => span.checksum(),
             (What::Accept | What::AwaitHangup, _)
-            | (What::Receive | What::Read | What::Connect(_), _)
+            | (What::Receive | What::Read | What::Connect(_) | What::Gather, _)
             | (What::Send | What::SendZeroCopy, None) => 0,
         };
         let memory = memory.map(|memory| {
             let buffer = self.lend(&memory);
             Owned { memory, buffer }
         });
-        let op = InFlight { token, memory, handle, kind, stage: Stage::InFlight };
+        let op = InFlight::new(token, memory, handle, kind);
         let Ok(key) = self.table.insert(op) else { unreachable!("there was room a moment ago") };
         self.queue.push(Entry::Start(key, Op::new(what, number, span, checksum)));
         Ok(key)

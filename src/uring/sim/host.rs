@@ -1,12 +1,12 @@
 //! The simulated kernel: its clock, its files, and what is going to happen.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::base::{Errno, Instant};
 
-use super::super::driver::Hangup;
+use super::super::driver::{Hangup, Reception};
 use super::connection::{Connection, PeerId};
 use super::descriptor::Dropped;
 use super::faults::Faults;
@@ -31,6 +31,7 @@ pub(in crate::uring::sim) enum What {
     Send,
     SendZeroCopy,
     Connect(SocketAddr),
+    Gather,
 }
 
 /// An operation the kernel has.
@@ -72,6 +73,14 @@ pub(in crate::uring::sim) enum Said {
     },
 }
 
+/// Bytes on their way to an address.
+#[derive(Debug)]
+pub(in crate::uring::sim) struct Datagram {
+    pub(in crate::uring::sim) from: IpAddr,
+    pub(in crate::uring::sim) to: SocketAddr,
+    pub(in crate::uring::sim) bytes: Vec<u8>,
+}
+
 /// A completion queue entry.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::uring::sim) struct Cqe {
@@ -102,15 +111,30 @@ pub(in crate::uring::sim) enum Event {
     Seen(u32, Cqe),
     /// A zero-copy send's memory is let go.
     Release(OpId),
+    /// A datagram arrives.
+    Datagram(u64),
 }
 
 #[derive(Debug)]
 pub(in crate::uring::sim) enum Kind {
-    Listener { address: SocketAddr, backlog: VecDeque<PeerId> },
+    Listener {
+        address: SocketAddr,
+        backlog: VecDeque<PeerId>,
+    },
     Unconnected,
     Socket(PeerId),
     Pipe(PeerId),
-    Bell { count: u64 },
+    Bell {
+        count: u64,
+    },
+    /// Datagrams to an address: those that wait, and those that were gathered last, and how many found no
+    /// room.
+    Receiver {
+        reception: Reception,
+        waiting: VecDeque<Vec<u8>>,
+        gathered: Vec<Vec<u8>>,
+        dropped: u64,
+    },
 }
 
 #[derive(Debug)]
@@ -131,6 +155,9 @@ pub(in crate::uring::sim) struct Host {
     pub(in crate::uring::sim) connections: BTreeMap<PeerId, Connection>,
     pub(in crate::uring::sim) servers: BTreeMap<SocketAddr, Server>,
     pub(in crate::uring::sim) dropped: Dropped,
+    /// Datagrams on their way, by their numbers, and how many there have been.
+    datagrams: BTreeMap<u64, Datagram>,
+    datagrams_sent: u64,
     /// Each driver's completions.
     pub(in crate::uring::sim) seen: Vec<VecDeque<Cqe>>,
     /// A hash of everything that has happened.
@@ -154,6 +181,8 @@ impl Host {
             connections: BTreeMap::new(),
             servers: BTreeMap::new(),
             dropped: Dropped::default(),
+            datagrams: BTreeMap::new(),
+            datagrams_sent: 0,
             seen: Vec::new(),
             digest: seed,
             agenda: BTreeMap::new(),
@@ -219,6 +248,7 @@ impl Host {
             Event::Orphan(peer, delivered) => self.give_up_orphan(peer, delivered),
             Event::Seen(driver, cqe) => self.see(driver, cqe),
             Event::Release(id) => self.release(id),
+            Event::Datagram(number) => self.datagram(number),
         }
         true
     }
@@ -262,7 +292,8 @@ impl Host {
             | Event::Deliver(..)
             | Event::Break(_)
             | Event::Orphan(..)
-            | Event::Release(_) => true,
+            | Event::Release(_)
+            | Event::Datagram(_) => true,
         });
         for cqe in unseen {
             match cqe.said {
@@ -299,7 +330,7 @@ impl Host {
                 }
             }
             Kind::Socket(peer) | Kind::Pipe(peer) => self.near_closed(peer, how),
-            Kind::Unconnected | Kind::Bell { .. } => {}
+            Kind::Unconnected | Kind::Bell { .. } | Kind::Receiver { .. } => {}
         }
     }
 

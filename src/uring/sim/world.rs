@@ -2,7 +2,7 @@
 
 use std::cell::{RefCell, RefMut};
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::base::Instant;
 use super::connection::{End, Leave, PeerId, Rate};
 use super::descriptor::SimDescriptor;
 use super::faults::Faults;
-use super::host::{Host, Kind};
+use super::host::{Datagram, File, Host, Kind};
 use super::random::Random;
 use super::server::{Answer, Server};
 
@@ -194,6 +194,21 @@ impl World {
     #[must_use]
     pub fn peer_end(&self, peer: PeerId) -> Option<End> {
         self.host().connection(peer).end
+    }
+
+    /// Somebody sends a datagram; those who receive at its address get it.
+    pub fn send_datagram(&self, from: IpAddr, to: SocketAddr, bytes: &[u8]) {
+        self.host().send_datagram(Datagram { from, to, bytes: bytes.to_vec() });
+    }
+
+    /// How many sockets receive what is sent to an address.
+    #[must_use]
+    pub fn receivers(&self, to: SocketAddr) -> usize {
+        let mut host = self.host();
+        host.close_dropped();
+        let is_one =
+            |file: &&File| matches!(&file.kind, Kind::Receiver { reception, .. } if reception.to == to);
+        host.files.values().filter(is_one).count()
     }
 
     /// A far end's own address.

@@ -1,11 +1,13 @@
 //! What the tests work with: the program, its clients and its providers.
 
+mod broadcast;
 mod client;
 mod daemon;
 mod process;
 mod upstream;
 mod wait;
 
+pub(crate) use broadcast::{Broadcast, Fate, Manner, free_group, plain_head};
 pub(crate) use client::{Answer, End, Viewer, exchange, judge};
 pub(crate) use daemon::{BINARY, Daemon, command, free_port};
 pub(crate) use process::{Process, children_of};

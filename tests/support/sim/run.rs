@@ -85,7 +85,7 @@ fn channels(random: &mut Random) -> Vec<Channel> {
 fn source(random: &mut Random) -> Source {
     let number = i64::try_from(random.between(1, SOURCES)).unwrap();
     let url = match random.below(6) {
-        0 => format!("udp://@239.0.0.{number}:5000"),
+        0 => format!("srt://239.0.0.{number}:5000"),
         1..=2 => format!("http://source{number}.example:8080/live"),
         _mostly => format!("http://{}/live", source_address(number)),
     };
@@ -142,6 +142,7 @@ pub(super) fn params(random: &mut Random, cores: u8, tuners: u16) -> Params {
                 tls: source::direct::tls_config(&[]).unwrap(),
             },
             hls: source::hls::Params::default(),
+            udp: source::udp::Params::default(),
             ffmpeg: source::ffmpeg::Params::default(),
             capabilities: Arc::new(source::ffmpeg::Capabilities::parse("", "")),
             ffmpeg_path: "ffmpeg".into(),

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::base::Errno;
+use crate::base::limits::DATAGRAMS_PER_READ_MAX;
 
 use super::{Cqe, Event, File, Host, Kind, Op, Said, What};
 use crate::uring::driver::{OVER, SAID_ALL};
@@ -32,7 +33,8 @@ impl Host {
             | What::Receive
             | What::Read
             | What::Send
-            | What::SendZeroCopy => self.attempt(id),
+            | What::SendZeroCopy
+            | What::Gather => self.attempt(id),
         }
     }
 
@@ -55,6 +57,7 @@ impl Host {
             What::Receive | What::Read => self.receive(id, number, what),
             What::Send | What::SendZeroCopy => self.send(id, number, what),
             What::Connect(_) => {}
+            What::Gather => self.gather(id, number),
         }
         if let Some(op) = self.operations.get_mut(&id) {
             op.waited = true;
@@ -64,7 +67,7 @@ impl Host {
     fn peer_of(&self, number: u32) -> Option<PeerId> {
         match self.files[&number].kind {
             Kind::Socket(peer) | Kind::Pipe(peer) => Some(peer),
-            Kind::Listener { .. } | Kind::Unconnected | Kind::Bell { .. } => None,
+            Kind::Listener { .. } | Kind::Unconnected | Kind::Bell { .. } | Kind::Receiver { .. } => None,
         }
     }
 
@@ -92,7 +95,11 @@ impl Host {
     fn backlog(&mut self, number: u32) -> &mut VecDeque<PeerId> {
         match &mut self.file(number).kind {
             Kind::Listener { backlog, .. } => backlog,
-            kind @ (Kind::Unconnected | Kind::Socket(_) | Kind::Pipe(_) | Kind::Bell { .. }) => {
+            kind @ (Kind::Unconnected
+            | Kind::Socket(_)
+            | Kind::Pipe(_)
+            | Kind::Bell { .. }
+            | Kind::Receiver { .. }) => {
                 unreachable!("{kind:?} accepts nothing")
             }
         }
@@ -143,6 +150,23 @@ impl Host {
             self.make_room_known(peer);
         }
         self.finish(id, Ok(u32::try_from(bytes).expect("an operation moves less than 4 GiB")));
+    }
+
+    /// Datagrams that wait are given, at least one; a kernel may be satisfied with few.
+    fn gather(&mut self, id: OpId, number: u32) {
+        let few = self.random.happens(self.faults.short_receive);
+        let Kind::Receiver { waiting, .. } = &self.files[&number].kind else {
+            unreachable!("datagrams are gathered from receivers")
+        };
+        let there = waiting.len().min(usize::from(DATAGRAMS_PER_READ_MAX));
+        if there == 0 {
+            return;
+        }
+        let count = if few { self.random.bytes(1, there) } else { there };
+        if let Kind::Receiver { waiting, gathered, .. } = &mut self.file(number).kind {
+            *gathered = waiting.drain(..count).collect();
+        }
+        self.finish(id, Ok(u32::try_from(count).expect("few")));
     }
 
     fn send(&mut self, id: OpId, number: u32, what: What) {

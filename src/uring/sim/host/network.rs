@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::base::Errno;
 
-use super::{Event, Host, Kind, What};
+use super::{Datagram, Event, Host, Kind, What};
 use crate::uring::driver::Hangup;
 use crate::uring::sim::connection::{Connection, End, Leave, Line, Near, PeerId, Rate};
 use crate::uring::sim::flow::Piece;
@@ -32,6 +32,40 @@ impl Host {
     fn schedule_soon(&mut self, event: Event) {
         let at = self.now + self.latency();
         self.schedule(at, event);
+    }
+
+    /// Somebody sends a datagram.
+    pub(in crate::uring::sim) fn send_datagram(&mut self, datagram: Datagram) {
+        let number = self.datagrams_sent;
+        self.datagrams_sent += 1;
+        self.datagrams.insert(number, datagram);
+        self.schedule_soon(Event::Datagram(number));
+    }
+
+    /// A datagram arrives with all who receive what is sent to its address; those whose queue is full lose it.
+    pub(in crate::uring::sim) fn datagram(&mut self, number: u64) {
+        let Datagram { from, to, bytes } = self.datagrams.remove(&number).expect("it is on its way once");
+        let queue_bytes = self.queue_bytes;
+        let mut reached = Vec::new();
+        for (&file_number, file) in &mut self.files {
+            let Kind::Receiver { reception, waiting, dropped, .. } = &mut file.kind else { continue };
+            let at = reception.to;
+            let is_wanted = at == to || (at.ip().is_unspecified() && at.port() == to.port());
+            let is_from = reception.from.is_empty() || reception.from.contains(&from);
+            let is_room = waiting.iter().map(Vec::len).sum::<usize>() + bytes.len() <= queue_bytes;
+            match (is_wanted && is_from, is_room) {
+                (true, true) => {
+                    waiting.push_back(bytes.clone());
+                    reached.push(file_number);
+                }
+                (true, false) => *dropped += 1,
+                (false, _) => {}
+            }
+        }
+        for file_number in reached {
+            self.note([u64::from(file_number), bytes.len() as u64]);
+            self.poke(file_number);
+        }
     }
 
     fn new_connection(&mut self, line: Line, near_address: SocketAddr) -> PeerId {
