@@ -17,7 +17,8 @@
 //! The supply of a thing ends at `max(supply, now) + programme received`, where the programme received is what
 //! [`Inspector::media`] has added since the last read: times of pictures for pictures, of sound for sound, of
 //! whichever is further for the rest, and the clock where nothing else has a time. What viewers cannot have yet counts
-//! once they can, and lasts from when it came on: what waits for what comes next is no stock. It never ends later than
+//! once they can, and lasts from when it came on: what waits for what comes next is no stock. Of two times that lie far apart
+//! nobody knows whether something lasts so long or a hole is between them, until the third one tells. It never ends later than
 //! half a minute from now, and of a thousandth nothing is counted, so that neither a clock that is a little fast nor
 //! a burst of hours ago delays what is to be noticed now.
 //!
@@ -288,6 +289,25 @@ impl Watch {
         if media.video.is_none() && media.audio.is_none() {
             self.times.came(now, received(media.clock, before.clock));
         }
+        self.was_less(now, before, media);
+    }
+
+    /// Less has come than was said before: what was a step for all that anybody knew was a hole.
+    fn was_less(&mut self, now: Instant, before: MediaSeen, media: MediaSeen) {
+        let video = received(before.video, media.video);
+        let audio = received(before.audio, media.audio);
+        let has_times = media.video.is_some() || media.audio.is_some();
+        let clock = if has_times { Duration::ZERO } else { received(before.clock, media.clock) };
+        if [video, audio, clock].iter().all(Duration::is_zero) {
+            return;
+        }
+        self.video.lasts_less(now, video);
+        self.audio.lasts_less(now, audio);
+        self.times.lasts_less(now, clock);
+        if has_times {
+            self.times.lasts_no_longer(self.video.supply.max(self.audio.supply).max(now));
+        }
+        self.payload.lasts_no_longer(self.times.supply.max(now));
     }
 
     /// When [`Watch::expire`] is to be called, unless something is observed before.
@@ -584,6 +604,47 @@ mod tests {
         let last = 19_980;
         let late = deadline.unwrap() - STALL_MS - last;
         assert!(late <= 60, "silence is a stall {late} ms later than what has come lasts");
+    }
+
+    #[test]
+    fn a_hole_behind_the_first_unit_is_no_programme() {
+        type Of = fn(Option<Duration>) -> MediaSeen;
+        const ONE: Option<Duration> = Some(Duration::ZERO);
+        let pictures: Of = |video| MediaSeen { video, audio: ONE, clock: ONE };
+        let sound: Of = |audio| MediaSeen { video: ONE, audio, clock: ONE };
+        let clock_alone: Of = |clock| MediaSeen { video: None, audio: None, clock };
+        // What comes 3.6 s after its first unit, and then every 320 ms; and whether the third one is held back for a while.
+        for (name, of, waits) in [
+            ("pictures", pictures, false),
+            ("pictures", pictures, true),
+            ("sound", sound, false),
+            ("sound", sound, true),
+            ("a clock", clock_alone, false),
+        ] {
+            let mut watch = Watch::new(PARAMS, at(0));
+            let mut seen = Progress { has_video: true, has_audio: true, ..Progress::default() };
+            let mut come = |now_ms, millis, is_shown| {
+                seen.bytes += 188 * u64::from(is_shown);
+                (seen.media, seen.pcr) =
+                    (of(Some(Duration::from_millis(millis))), Some(Pcr::from_ticks(now_ms)));
+                (seen.video_packets, seen.video_news) = (seen.video_packets + 1, seen.video_news + 1);
+                (seen.audio_news, seen.payload_packets) = (seen.audio_news + 1, seen.payload_packets + 2);
+                watch.observe(at(now_ms), &seen);
+                watch.next_deadline().map(Instant::as_millis).unwrap()
+            };
+            come(0, 0, true);
+            let stalls_at = come(3600, 3600, true);
+            assert!(
+                stalls_at.abs_diff(7200 + STALL_MS) <= 5,
+                "{name}: it may last so long, but {stalls_at} ms"
+            );
+            // The third tells that it was 640 ms at most.
+            let mut stalls_at = come(3920, 640 + 320, !waits);
+            if waits {
+                stalls_at = come(4000, 640 + 320, true);
+            }
+            assert!(stalls_at.abs_diff(3600 + 640 + 320 + STALL_MS) <= 5, "{name}, {waits}: {stalls_at} ms");
+        }
     }
 
     #[test]

@@ -8,13 +8,14 @@ use crate::ts::clock_ref::Pts;
 const STEP_TICKS_MAX: i64 = 15 * Pts::RATE.cast_signed();
 /// What steps back by less than this comes in another order than it is shown. 1 s.
 const REORDER_TICKS_MAX: i64 = Pts::RATE.cast_signed();
-/// A step that is more than twice as long as the one before it is a hole, or a joint, from here on. 1 s.
+/// A step that is more than twice as long as the one beside it is a hole, or a joint, from here on. 1 s.
 const EVEN_STEP_TICKS: i64 = Pts::RATE.cast_signed();
 
 /// Adds up the programme that lies between the times of a stream, whatever happens to its time base.
 ///
-/// What counts is how far the furthest time moves. A jump counts as no more than the stream's usual step: a joint,
-/// or a hole where something was lost, brings nothing to show.
+/// What counts is how far the furthest time moves. A jump counts as no more than two of the stream's usual steps: a joint,
+/// or a hole where something was lost, brings nothing to show. The first step of all is believed until the second: when
+/// that tells that it was a hole, the programme so far is less than it was said to be.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct MediaClock {
     furthest: Option<Pts>,
@@ -23,6 +24,8 @@ pub(crate) struct MediaClock {
     walked: i64,
     /// The last step of the furthest time.
     step: Option<i64>,
+    /// That was the first.
+    is_first_step: bool,
     total: i64,
 }
 
@@ -43,9 +46,12 @@ impl MediaClock {
                 return false;
             }
         } else if (1..=STEP_TICKS_MAX).contains(&ahead) {
-            let usual = self.step.map_or(STEP_TICKS_MAX, |step| (2 * step).max(EVEN_STEP_TICKS));
-            self.total = self.total.saturating_add(ahead.min(usual));
-            self.step = Some(ahead);
+            if let Some(before) = self.step.filter(|_| self.is_first_step) {
+                self.total -= before - shown(before, ahead);
+            }
+            let more = self.step.map_or(ahead, |before| shown(ahead, before));
+            self.total = self.total.saturating_add(more);
+            self.is_first_step = self.step.replace(ahead).is_none();
         }
         self.furthest = Some(time);
         self.walked = 0;
@@ -58,6 +64,12 @@ impl MediaClock {
         let nanos = self.total.unsigned_abs().saturating_mul(1_000_000) / (Pts::RATE / 1000);
         Some(Duration::from_nanos(nanos))
     }
+}
+
+/// How much of a step there is to show, by another that is next to it.
+fn shown(step: i64, other: i64) -> i64 {
+    let usual = 2 * other;
+    if step <= usual.max(EVEN_STEP_TICKS) { step } else { usual }
 }
 
 #[cfg(test)]
@@ -88,7 +100,12 @@ mod tests {
             // Neither a joint nor a hole has anything to show.
             ("an hour ahead", frames(0..51).chain((0..51).map(|n| 3_600_000 + n * 40)).collect(), 4000, 102),
             ("an hour back", frames(0..51).chain((0..51).map(|n| n * 40 - 3_600_000)).collect(), 4000, 102),
-            ("eight seconds lost", frames(0..51).chain(frames(250..301)).collect(), 5000, 102),
+            ("eight seconds lost", frames(0..51).chain(frames(250..301)).collect(), 4080, 102),
+            ("lost behind the first", std::iter::once(0).chain(frames(200..251)).collect(), 2080, 52),
+            ("as much behind the first, and no more has come", vec![0, 8000], 8000, 2),
+            ("one picture of six seconds, then steady ones", vec![0, 6000, 6900], 2700, 3),
+            ("slow ones that become slower", vec![0, 3000, 8000, 18_000], 18_000, 4),
+            ("no two steps are alike", vec![0, 400, 1600, 2000, 3200], 2400, 5),
             ("a loop of two seconds", frames(0..50).cycle().take(500).collect(), 10 * 1960, 500),
         ];
         for (name, times, media, new) in table {

@@ -72,6 +72,17 @@ impl Pulse {
         }
     }
 
+    /// So much of what was said to have come was none.
+    pub(super) fn lasts_less(&mut self, now: Instant, by: Duration) {
+        self.lasts_no_longer(now + (self.coming - now).saturating_sub(by));
+    }
+
+    /// What has come of it lasts no longer than until then.
+    pub(super) fn lasts_no_longer(&mut self, until: Instant) {
+        self.coming = self.coming.min(until);
+        self.supply = self.supply.min(until);
+    }
+
     /// Viewers can have what has come.
     pub(super) fn moved(&mut self, flow: Duration, now: Instant, stall: Duration) {
         let gap = std::mem::take(&mut self.stood);

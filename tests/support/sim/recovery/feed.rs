@@ -207,9 +207,9 @@ pub(crate) struct Feed {
     is_stuffed: bool,
     /// Media time of the pictures that have begun, since the run began.
     pub(crate) pictures: u64,
-    /// A table has been sent,
-    has_table: bool,
-    /// and so many pictures have begun since.
+    /// What the last table said that was sent,
+    listed: Option<Layout>,
+    /// and so many pictures have begun since the first.
     listed_pictures: u64,
 }
 
@@ -239,7 +239,7 @@ impl Feed {
             silent_pictures: None,
             is_stuffed: false,
             pictures: 0,
-            has_table: false,
+            listed: None,
             listed_pictures: 0,
         }
     }
@@ -463,7 +463,10 @@ impl Feed {
     }
 
     fn begin_picture(&mut self, at: u64, is_key: bool) {
-        self.listed_pictures += u64::from(self.has_table);
+        self.listed_pictures += u64::from(self.listed.is_some());
+        if self.listed.is_some_and(|listed| listed.video != self.layout.video) {
+            self.video.damage(self.video.next, self.video.next);
+        }
         let shown_after = match (self.shape.reorders, (at + self.phase) % 3) {
             (false, _) => 0,
             (true, 1) => 3 * FRAME,
@@ -508,6 +511,9 @@ impl Feed {
     }
 
     fn begin_sound(&mut self, due: u64) {
+        if self.listed.is_some_and(|listed| listed.audio != self.layout.audio) {
+            self.sound.damage(self.sound.next, self.sound.next);
+        }
         let packets = self.shape.sound_packets;
         let header = 14;
         let data = ROOM * usize::try_from(packets).unwrap() - header;
@@ -549,7 +555,7 @@ impl Feed {
     }
 
     fn tables(&mut self, out: &mut Vec<u8>) {
-        self.has_table = true;
+        self.listed = Some(self.layout);
         let Layout { pmt, video, audio, clock, video_type, audio_type, version } = self.layout;
         let pid = |pid: u16| (0xE000 | pid).to_be_bytes();
         let mut pat = vec![0, 1];
@@ -687,4 +693,35 @@ fn pes_head(id: u8, pts: u64, dts: Option<u64>, data: u16) -> Vec<u8> {
     bytes.extend(stamp(if dts.is_some() { 0x30 } else { 0x20 }, pts));
     bytes.extend(dts.map(|dts| stamp(0x10, dts)).into_iter().flatten());
     bytes
+}
+
+#[test]
+fn what_begins_on_a_pid_that_no_table_has_listed_is_excused_and_nothing_else() {
+    // Whether the new make-up has PIDs of its own.
+    for is_elsewhere in [true, false] {
+        let mut random = Random::new(7);
+        let shape = Shape::drawn(12, 0, &mut random);
+        // Its pictures say that they are whole.
+        let mut feed = Feed::new(1, shape, &mut random);
+        let mut out = Vec::new();
+        (0..30).for_each(|_| feed.next(&mut out));
+        feed.spoil(&mut out, Flaw::OnlyNull);
+        let Layout { video, audio, .. } = feed.layout;
+        feed.change(&mut out, &mut random);
+        let add = if is_elsewhere { 0x800 } else { 0 };
+        feed.layout = Layout { video: video + add, audio: audio + add, ..feed.layout };
+        while feed.picture % 4 != 1 || (0..3).any(|later| (feed.picture + later + feed.phase) % 12 == 1) {
+            feed.next(&mut out);
+        }
+        feed.flaw = Flaw::None;
+        let begun = [feed.video.next, feed.sound.next];
+        (0..30).for_each(|_| feed.next(&mut out));
+        let excused = |units: Units, begun| {
+            let (from, count) = units.damaged;
+            (begun..units.next).filter(|unit| (from..from + u32::from(count)).contains(unit)).count()
+        };
+        let expected = if is_elsewhere { 3 } else { 0 };
+        assert_eq!(excused(feed.video, begun[0]), expected, "pictures, elsewhere: {is_elsewhere}");
+        assert_eq!(excused(feed.sound, begun[1]), expected, "sound, elsewhere: {is_elsewhere}");
+    }
 }
