@@ -10,7 +10,7 @@ use tunerd::base::{Errno, HeapBytes};
 use tunerd::ring::{Lent, Ring};
 use tunerd::uring::{
     Completion, Driver, Event, Files, Handle, Hangup, KernelDriver, Operation, Reception, ReceptionError,
-    probe,
+    is_over, probe,
 };
 
 type Kernel = KernelDriver<u32, Lent>;
@@ -190,7 +190,7 @@ fn a_reset_frees_memory_that_lies_in_the_sockets_queue() {
                 match done.event {
                     Event::Sent { .. } => held += 1,
                     Event::Released { .. } => held -= 1,
-                    Event::Done { .. } | Event::Accepted(_) => panic!("{done:?}"),
+                    Event::Done { .. } | Event::Noticed(_) | Event::Accepted(_) => panic!("{done:?}"),
                 }
             }
         }
@@ -263,8 +263,23 @@ fn a_hangup_is_told_while_the_stream_flows() {
         driver.turn(Duration::from_millis(20)).unwrap();
         assert!(driver.next().is_none());
         client.shutdown(Shutdown::Write).unwrap();
-        assert_eq!(wait(&mut driver).token, 9);
+        let done = wait(&mut driver);
+        assert_eq!((done.token, says_over(&done.event)), (9, false), "it may go on listening");
+        driver.turn(Duration::from_millis(20)).unwrap();
+        assert!(driver.next().is_none());
+        drop(client);
+        let from = Lent::Heap(HeapBytes::from_vec(vec![0; 8]));
+        driver.push(Operation::Send { socket, from }, 11).unwrap();
+        let mut told = [wait(&mut driver), wait(&mut driver)];
+        told.sort_unstable_by_key(|done| done.token);
+        assert_eq!((told[0].token, says_over(&told[0].event)), (9, true), "what is sent to it comes back");
     });
+}
+
+/// Whether a poll has found its connection to be over.
+fn says_over(event: &Event<Lent, OwnedFd>) -> bool {
+    let Event::Noticed(events) = event else { panic!("{event:?}") };
+    is_over(Ok(*events))
 }
 
 #[test]

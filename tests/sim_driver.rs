@@ -15,7 +15,7 @@ use tunerd::ring::{Lent, Ring};
 use tunerd::uring::sim::{
     Answer, Chance, End, Faults, Leave, PeerId, Random, Rate, SimDescriptor, SimDriver, World,
 };
-use tunerd::uring::{Completion, Driver, Event, Handle, Hangup, Operation};
+use tunerd::uring::{Completion, Driver, Event, Handle, Hangup, Operation, is_over};
 
 type Sim<M = Lent> = SimDriver<u32, M>;
 type Done<M = Lent> = Completion<u32, M, SimDescriptor>;
@@ -302,7 +302,37 @@ fn a_hangup_is_told_while_the_stream_flows() {
             world.peer_send(peer, b"a stray byte is no hang-up");
             nothing(&mut driver);
             world.peer_close(peer, how);
+            let done = wait(&mut driver);
+            assert_eq!((done.token, says_over(&done.event)), (9, how == Leave::Reset), "{how:?}");
+        }
+    });
+}
+
+/// Whether a poll has found its connection to be over.
+fn says_over<F: std::fmt::Debug>(event: &Event<Lent, F>) -> bool {
+    let Event::Noticed(events) = event else { panic!("{event:?}") };
+    is_over(Ok(*events))
+}
+
+#[test]
+fn who_has_closed_is_known_by_what_it_makes_of_what_is_sent() {
+    worlds(|world| {
+        for (how, is_gone) in [(Leave::HalfClose, false), (Leave::Close, true)] {
+            let mut driver = Sim::<Lent>::new(world);
+            let (socket, peer) = connected(&mut driver);
+            world.peer_close(peer, how);
+            world.pass(LONG);
+            driver.push(Operation::AwaitHangup { socket }, 9).unwrap();
             assert_eq!(wait(&mut driver).token, 9);
+            let from = Lent::Heap(HeapBytes::from_vec(vec![0; 8]));
+            driver.push(Operation::Send { socket, from }, 10).unwrap();
+            assert_eq!(wait(&mut driver).token, 10);
+            if is_gone {
+                let done = wait(&mut driver);
+                assert_eq!((done.token, says_over(&done.event)), (9, true));
+            } else {
+                nothing(&mut driver);
+            }
         }
     });
 }
@@ -609,6 +639,7 @@ fn soak(seed: u64) -> (Vec<String>, u64) {
 fn story(done: &Done) -> String {
     let event = match &done.event {
         Event::Done { result, .. } => format!("done {result:?}"),
+        Event::Noticed(events) => format!("noticed {events:x}"),
         Event::Accepted(socket) => format!("accepted {socket:?}"),
         Event::Sent { result } => format!("sent {result:?}"),
         Event::Released { copied, .. } => format!("released {copied}"),
@@ -664,6 +695,7 @@ fn react(
             done.token as usize
         }
         Event::Released { .. } => return,
+        Event::Noticed(_) => unreachable!("nobody polls here"),
     };
     let line = &mut lines[index];
     let Some(socket) = line.handle else { return };

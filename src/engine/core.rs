@@ -31,7 +31,7 @@ use crate::http::StreamError;
 use crate::lineup::Lineup;
 use crate::ring::Lent;
 use crate::session::history::ClosedSessions;
-use crate::uring::{Completion, Driver, Event, Handle, Operation};
+use crate::uring::{Completion, Driver, Event, Handle, Operation, is_over};
 
 use stations::Stations;
 
@@ -204,7 +204,20 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             Token::Reply(connection) => self.connections.on_reply(&mut self.cx, connection, event),
             Token::Hangup(viewer) => {
                 if let Some((channel, outlet)) = self.stations.get_mut(viewer.channel) {
-                    outlet.on_hangup(&mut self.cx, channel.feed(), viewer);
+                    let noticed = match event {
+                        Event::Noticed(events) => Ok(events),
+                        Event::Done { result, .. } => result,
+                        Event::Accepted(_) | Event::Sent { .. } | Event::Released { .. } => {
+                            unreachable!("a poll notices events")
+                        }
+                    };
+                    outlet.on_hangup(&mut self.cx, channel.feed(), viewer, is_over(noticed));
+                }
+            }
+            Token::Interim(viewer) => {
+                if let Some((channel, outlet)) = self.stations.get_mut(viewer.channel) {
+                    let Event::Done { result, .. } = event else { unreachable!("it is sent by copying") };
+                    outlet.on_interim(&mut self.cx, channel.feed(), viewer, result);
                 }
             }
             Token::Send(viewer) => {
@@ -288,7 +301,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
 
     /// Somebody asks for a channel that lives here.
     fn join(&mut self, asked: Asked) -> Result<(), StreamError> {
-        let Asked { connection, channel, duration, via } = asked;
+        let Asked { connection, channel, duration, via, takes_interim } = asked;
         if self.draining.is_some() {
             return Err(StreamError::Draining);
         }
@@ -317,7 +330,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let Some(Taken { handle, peer, is_local }) = self.connections.take(connection) else {
             unreachable!("a connection joins while it is there")
         };
-        let newcomer = Newcomer { handle, peer, is_local, duration };
+        let newcomer = Newcomer { handle, peer, is_local, duration, takes_interim };
         let number = outlet.join(&mut self.cx, channel.feed(), newcomer, existing.is_some());
         channel.joined(&mut self.cx, outlet, number, via);
         // Only now: a tuner may be granted on the spot, and one that comes for nobody is given back.
@@ -364,7 +377,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                 }
                 self.accept_on_all();
             }
-            Event::Sent { .. } | Event::Released { .. } => unreachable!("a listener does not send"),
+            Event::Noticed(_) | Event::Sent { .. } | Event::Released { .. } => {
+                unreachable!("a listener accepts, and nothing else")
+            }
         }
     }
 

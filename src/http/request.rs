@@ -178,7 +178,6 @@ impl Request {
 
     /// The protocol version.
     #[must_use]
-    #[cfg(test)]
     pub const fn version(&self) -> Version {
         self.version
     }

@@ -141,6 +141,9 @@ impl StreamError {
     }
 }
 
+/// An answer before the answer (RFC 2518, 10.1): it takes its time. Clients of HTTP/1.1 pass over it.
+pub const STREAM_INTERIM: &[u8] = b"HTTP/1.1 102 Processing\r\n\r\n";
+
 /// Appends the head of a stream that `tuner` serves. The body follows until the connection closes.
 pub fn stream_head(out: &mut Vec<u8>, tuner: u16) {
     push_success(out);

@@ -47,7 +47,8 @@ pub enum Operation<M> {
         /// A listening socket.
         listener: Handle,
     },
-    /// Say when the peer has gone: FIN, RST, or a time-out of the transport.
+    /// Say when the peer has nothing more to say, or has gone: FIN, RST, or a time-out of the transport. An [`Event::Noticed`] each,
+    /// until it is cancelled.
     AwaitHangup {
         /// A connected socket.
         socket: Handle,
@@ -146,16 +147,31 @@ impl ReceptionError {
     }
 }
 
+/// The peer has nothing more to say: `POLLRDHUP`.
+pub(super) const SAID_ALL: u32 = 0x2000;
+/// The connection is over: `POLLHUP`, beside which there may be `POLLERR`.
+pub(super) const OVER: u32 = 0x10;
+const FAILED: u32 = 0x8;
+
+/// Whether a poll has found the connection to be over in both directions. Otherwise the peer has said all that it has to say, and
+/// may go on listening (RFC 9293, 3.6, case 2): who has closed its socket resets the connection when something comes.
+#[must_use]
+pub fn is_over(events: Result<u32, Errno>) -> bool {
+    events.map_or(true, |events| events & (OVER | FAILED) != 0)
+}
+
 /// What became of an operation.
 #[derive(Debug)]
 pub enum Event<M, F> {
     /// The operation has ended and its memory is back.
     Done {
-        /// A count of bytes, or for polls anything.
+        /// A count of bytes, or for polls what they have noticed.
         result: Result<u32, Errno>,
         /// What the operation owned.
         memory: Option<M>,
     },
+    /// A poll has noticed these events; it goes on.
+    Noticed(u32),
     /// A connection was accepted; the operation goes on.
     Accepted(F),
     /// A zero-copy send has taken this many bytes; its memory is still lent.

@@ -209,8 +209,12 @@ impl<T: Copy, M: KernelBytes> KernelDriver<T, M> {
                     let socket = unsafe { OwnedFd::from_raw_fd(reaped.result) };
                     return Some(Completion { token, event: Event::Accepted(socket) });
                 }
-                Kind::Poll | Kind::Transfer | Kind::Connect | Kind::Gather => {
-                    unreachable!("only accepts and zero-copy sends have more to say, not {kind:?}")
+                Kind::Poll => {
+                    let events = u32::try_from(reaped.result).unwrap_or_default();
+                    return Some(Completion { token, event: Event::Noticed(events) });
+                }
+                Kind::Transfer | Kind::Connect | Kind::Gather => {
+                    unreachable!("only accepts, polls and zero-copy sends have more to say, not {kind:?}")
                 }
             }
         }

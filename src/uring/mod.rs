@@ -15,7 +15,7 @@ mod submit;
 mod table;
 
 pub use driver::{
-    Completion, Driver, Event, Handle, Hangup, OpKey, Operation, Reception, ReceptionError, Refused,
+    Completion, Driver, Event, Handle, Hangup, OpKey, Operation, Reception, ReceptionError, Refused, is_over,
 };
 pub use kernel::{Files, KernelDriver};
 pub use probe::{Missing, Probe, ProbeError, probe};

@@ -84,7 +84,7 @@ pub(super) fn entry<M: KernelBytes>(
             let flags = nix::libc::SOCK_CLOEXEC | nix::libc::SOCK_NONBLOCK;
             on!(target, |listener| opcode::AcceptMulti::new(listener).flags(flags).build())
         }
-        Operation::AwaitHangup { .. } => poll(target, nix::libc::POLLRDHUP),
+        Operation::AwaitHangup { .. } => poll(target, nix::libc::POLLRDHUP, true),
         Operation::Receive { into, .. } => {
             on!(target, |socket| opcode::Recv::new(socket, into.address(), length(into)).build())
         }
@@ -112,14 +112,15 @@ pub(super) fn entry<M: KernelBytes>(
             Some(BufferGroup { message, number }) => {
                 on!(target, |socket| opcode::RecvMsgMulti::new(socket, message, number).build())
             }
-            None => poll(target, nix::libc::POLLIN),
+            None => poll(target, nix::libc::POLLIN, false),
         },
     }
 }
 
-fn poll(target: Target, events: i16) -> squeue::Entry {
+/// A poll; one that goes on tells of every change.
+fn poll(target: Target, events: i16, goes_on: bool) -> squeue::Entry {
     let events = u32::try_from(i32::from(events)).expect("poll events are positive");
-    on!(target, |file| opcode::PollAdd::new(file, events).build())
+    on!(target, |file| opcode::PollAdd::new(file, events).multi(goes_on).build())
 }
 
 /// The entry that ends every operation on a descriptor.

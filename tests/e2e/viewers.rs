@@ -1,6 +1,7 @@
 //! Viewers who go, stop reading, vanish or are too slow.
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::Duration;
@@ -42,6 +43,39 @@ fn a_viewer_who_closes_is_gone_within_a_tenth_of_a_second_and_its_tuner_is_free(
     took.sort();
     // The machine may have been busy elsewhere once or twice.
     assert!(took[2] < Duration::from_millis(100), "{took:?}");
+}
+
+#[test]
+fn a_viewer_who_says_that_it_will_not_ask_more_gets_its_stream_and_is_gone_when_it_closes() {
+    let settings = [("SESSION_IDLE_TIMEOUT", "0")];
+    let (mut daemon, upstream) = with_channel(4_000_000, &settings);
+    daemon.channel("101", &[upstream.url("/redirect/9/4000000/b")]);
+    daemon.channel("102", &[upstream.url("/silent/c")]);
+    for (path, version) in [("v100", "1.1"), ("v100", "1.0"), ("v101", "1.1"), ("v101", "1.0")] {
+        let what = format!("{path}, HTTP/{version}");
+        let stream = TcpStream::connect(("127.0.0.1", daemon.port())).unwrap();
+        let mut viewer =
+            Viewer::ask_last(stream, &format!("GET /auto/{path} HTTP/{version}\r\nHost: tv\r\n\r\n"));
+        assert_eq!(viewer.status(), 200, "{what}: {}", viewer.head);
+        let findings = judge(&viewer.watch(Duration::from_millis(500)));
+        assert!(findings.packets > 300 && findings.continuity_errors == 0, "{what}: {findings:?}");
+        drop(viewer);
+        until(SHORT, "the viewer is gone", || daemon.viewers().is_empty().then_some(()));
+    }
+    // Who closes while it waits gives its tuner back, although its half-closed socket looked the same until then.
+    let stream = TcpStream::connect(("127.0.0.1", daemon.port())).unwrap();
+    (&stream).write_all(b"GET /auto/v102 HTTP/1.1\r\nHost: tv\r\n\r\n").unwrap();
+    until(SHORT, "a tuner is taken", || (daemon.tuners()["in_use_count"] == 1).then_some(()));
+    let watch = Stopwatch::start();
+    drop(stream);
+    until(SHORT, "it is free", || (daemon.tuners()["in_use_count"] == 0).then_some(()));
+    assert!(watch.elapsed() < Duration::from_secs(1), "{:?}", watch.elapsed());
+    // Requests that are no streams are answered just so.
+    for path in ["/lineup.json", "/api/admin/tuners", "/auto/v999"] {
+        let stream = TcpStream::connect(("127.0.0.1", daemon.port())).unwrap();
+        let viewer = Viewer::ask_last(stream, &format!("GET {path} HTTP/1.1\r\nHost: tv\r\n\r\n"));
+        assert!(matches!(viewer.status(), 200 | 404), "{path}: {}", viewer.head);
+    }
 }
 
 /// Bytes between the program's socket and the viewer's: what the one has not sent and the other has not read.

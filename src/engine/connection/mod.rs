@@ -12,7 +12,7 @@ use crate::engine::context::token::{ConnectionRef, Token};
 use crate::engine::port::ids::CoreId;
 use crate::engine::port::messages::{ControlRequest, CoreCommand, HandedConnection};
 use crate::engine::port::placement;
-use crate::http::request::{self, Parsed, Request};
+use crate::http::request::{self, Parsed, Request, Version};
 use crate::http::{Response, Route, StreamError, Via, stream_error, stream_head_only, stream_route};
 use crate::lineup;
 use crate::ring::Lent;
@@ -56,6 +56,8 @@ pub(crate) struct Asked {
     pub(crate) duration: Option<Duration>,
     /// The servers that have sent it on.
     pub(crate) via: Via,
+    /// It knows interim answers.
+    pub(crate) takes_interim: bool,
 }
 
 /// A connection that leaves to become a viewer's.
@@ -209,7 +211,14 @@ impl Connections {
                     Some(channel) => {
                         let home = placement::home(channel.id, cx.params.cores);
                         if home == cx.id {
-                            return Some(Asked { connection: at(key), channel, duration, via });
+                            let takes_interim = request.version() == Version::Http11;
+                            return Some(Asked {
+                                connection: at(key),
+                                channel,
+                                duration,
+                                via,
+                                takes_interim,
+                            });
                         }
                         self.hand_to_core(cx, key, home, bytes);
                         return None;

@@ -39,8 +39,10 @@ pub enum Token {
     RequestHead(ConnectionRef),
     /// An error reply is out.
     Reply(ConnectionRef),
-    /// A viewer has gone.
+    /// A viewer has gone, or has said that it will not say more.
     Hangup(ViewerRef),
+    /// An interim answer to a viewer that waits is out.
+    Interim(ViewerRef),
     /// A viewer's send.
     Send(ViewerRef),
     /// A source's socket or pipe.

@@ -240,7 +240,9 @@ impl Outlet {
                 };
                 self.sent(cx, feed, key, result, preamble, &rest);
             }
-            Event::Accepted(_) => unreachable!("a viewer's socket does not accept"),
+            Event::Accepted(_) | Event::Noticed(_) => {
+                unreachable!("a send neither accepts nor notices anything")
+            }
         }
     }
 

@@ -11,8 +11,8 @@ mod looks;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::base::limits::CONNECTIONS_PER_CORE_MAX;
-use crate::base::{Arena, Instant, Key};
+use crate::base::limits::{CONNECTIONS_PER_CORE_MAX, PACKET_BYTES};
+use crate::base::{Arena, Errno, HeapBytes, Instant, Key};
 use crate::engine::border::feed::Feed;
 use crate::engine::border::messages::{Readers, Reply, ToOutlet};
 use crate::engine::context::cx::{CoreDriver, Cx};
@@ -21,7 +21,7 @@ use crate::engine::context::token::{ChannelRef, Token, ViewerRef};
 use crate::engine::port::params::ZeroCopy;
 use crate::engine::port::snapshot::ViewerSnapshot;
 use crate::engine::report::events::Coalesced;
-use crate::http::{StreamError, stream_head};
+use crate::http::{STREAM_INTERIM, StreamError, stream_head};
 use crate::ring::{Lent, Offset};
 use crate::session::history::{Audience, CloseReason, Limits, SubscriberWindow, WriteCounters};
 use crate::ts;
@@ -56,6 +56,8 @@ struct Viewer {
     peer: SocketAddr,
     /// The peer is on this host.
     is_local: bool,
+    /// It knows interim answers.
+    takes_interim: bool,
     /// Its number within the session, from 1.
     number: u64,
     joined_at: Instant,
@@ -141,6 +143,15 @@ impl Viewer {
 }
 
 impl Watching {
+    /// Whether a packet of its own can be sent to it now: nothing is on its way that would ask the same, and the last packet is whole.
+    fn may_be_asked(&self) -> bool {
+        self.sending == Sending::Nothing
+            && self.preamble.is_empty()
+            && self.position.is_multiple_of(PACKET_BYTES as u64)
+            && !self.is_ending
+            && !self.skip_wanted
+    }
+
     /// At which pace it takes what it gets, as it is.
     fn pace(&self) -> Offset {
         self.promised.late_by(Duration::from_millis(self.excused_ms.into()))
@@ -155,6 +166,8 @@ pub(crate) struct Newcomer {
     pub(crate) is_local: bool,
     /// How long it wants to watch.
     pub(crate) duration: Option<Duration>,
+    /// It knows interim answers.
+    pub(crate) takes_interim: bool,
 }
 
 impl Outlet {
@@ -199,10 +212,10 @@ impl Outlet {
         newcomer: Newcomer,
         is_reused: bool,
     ) -> u64 {
-        let Newcomer { handle, peer, is_local, duration } = newcomer;
+        let Newcomer { handle, peer, is_local, duration, takes_interim } = newcomer;
         let number = self.audience.attach();
         let state = ViewerState::Waiting(duration);
-        let viewer = Viewer { handle, peer, is_local, number, joined_at: cx.now, state };
+        let viewer = Viewer { handle, peer, is_local, takes_interim, number, joined_at: cx.now, state };
         let Ok(key) = self.viewers.insert(viewer) else {
             unreachable!("there are as many places as the core counts")
         };
@@ -331,10 +344,55 @@ impl Outlet {
         self.audience.end(now, self.viewers.iter().map(|(_, viewer)| viewer.window()));
     }
 
-    /// A viewer has hung up.
-    pub(crate) fn on_hangup<D: CoreDriver>(&mut self, cx: &mut Cx<D>, feed: &Feed, viewer: ViewerRef) {
+    /// A viewer has hung up, or has said that it will not say more: then it may have closed its socket, and may be waiting for its
+    /// answer as well.
+    pub(crate) fn on_hangup<D: CoreDriver>(
+        &mut self,
+        cx: &mut Cx<D>,
+        feed: &Feed,
+        viewer: ViewerRef,
+        is_over: bool,
+    ) {
         let key = ViewerKey::from_bits(viewer.viewer);
-        if self.viewers.get(key).is_some() {
+        if self.viewers.get(key).is_some() && (is_over || !self.ask_whether_there(cx, key)) {
+            self.leave(cx, feed, key, Hangup::Reset, CloseReason::HttpContextCanceled);
+        }
+    }
+
+    /// Sends something that means nothing to a viewer that listens: the peer of a closed socket answers it with a reset. False when
+    /// that cannot be done.
+    fn ask_whether_there<D: CoreDriver>(&mut self, cx: &mut Cx<D>, key: ViewerKey) -> bool {
+        let at = self.at(key);
+        let Some(viewer) = self.viewers.get_mut(key) else { return false };
+        let socket = viewer.handle;
+        match &mut viewer.state {
+            ViewerState::Waiting(_) if viewer.takes_interim => {
+                let from = Lent::Heap(HeapBytes::from_vec(STREAM_INTERIM.to_vec()));
+                cx.driver.push(Operation::Send { socket, from }, Token::Interim(at)).is_ok()
+            }
+            // An older client takes nothing but its answer, and is asked with that.
+            ViewerState::Waiting(_) => true,
+            ViewerState::Watching(watching) => {
+                if watching.may_be_asked() {
+                    watching.preamble = ts::NULL_PACKET.to_vec();
+                    self.enqueue(cx, key);
+                }
+                true
+            }
+        }
+    }
+
+    /// An interim answer is out, or a part of it, behind which nothing could be understood.
+    pub(crate) fn on_interim<D: CoreDriver>(
+        &mut self,
+        cx: &mut Cx<D>,
+        feed: &Feed,
+        viewer: ViewerRef,
+        result: Result<u32, Errno>,
+    ) {
+        let key = ViewerKey::from_bits(viewer.viewer);
+        let is_out = result.is_ok_and(|count| count as usize == STREAM_INTERIM.len());
+        if !is_out && self.viewers.get(key).is_some() {
             self.leave(cx, feed, key, Hangup::Reset, CloseReason::HttpContextCanceled);
         }
     }
@@ -398,7 +456,9 @@ pub(crate) mod testing {
                 skip_wanted: false,
             });
             let peer = SocketAddr::from(([10, 0, 0, 1], 4000));
-            let viewer = Viewer { handle, peer, is_local: false, number, joined_at: Instant::START, state };
+            let joined_at = Instant::START;
+            let viewer =
+                Viewer { handle, peer, is_local: false, takes_interim: true, number, joined_at, state };
             let Ok(key) = self.viewers.insert(viewer) else { panic!("there is room") };
             (self.at(key), promised)
         }

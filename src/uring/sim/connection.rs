@@ -124,8 +124,13 @@ impl Connection {
         }
     }
 
+    /// It is over in both directions.
+    pub(super) const fn is_over(&self) -> bool {
+        self.broken || self.error.is_some()
+    }
+
     /// A poll for the peer's going would not wait.
     pub(super) const fn is_hung_up(&self) -> bool {
-        self.incoming_ended || self.broken || self.error.is_some()
+        self.incoming_ended || self.is_over()
     }
 }

@@ -161,6 +161,7 @@ impl<T: Copy, M: KernelBytes> SimDriver<T, M> {
         let (token, handle) = (op.token, op.handle);
         let event = match cqe.said {
             Said::Accepted(number) => Event::Accepted(self.adopted_from(number)),
+            Said::Noticed(events) => Event::Noticed(events),
             Said::Taken(result) => {
                 op.stage = Stage::AwaitsNotification;
                 self.end_on(handle);

@@ -44,6 +44,8 @@ pub(in crate::uring::sim) struct Op {
     pub(in crate::uring::sim) checksum: u64,
     /// It has been tried and had to wait.
     pub(in crate::uring::sim) waited: bool,
+    /// What a poll has noticed last.
+    pub(in crate::uring::sim) noticed: u32,
     /// Bytes of a zero-copy send that lie in a queue.
     pub(in crate::uring::sim) held: usize,
     /// When its last completion so far is seen. The next one is not seen earlier.
@@ -52,7 +54,7 @@ pub(in crate::uring::sim) struct Op {
 
 impl Op {
     pub(in crate::uring::sim) const fn new(what: What, file: u32, span: Option<Span>, checksum: u64) -> Self {
-        Self { what, file, span, checksum, waited: false, held: 0, seen_at: Instant::START }
+        Self { what, file, span, checksum, waited: false, noticed: 0, held: 0, seen_at: Instant::START }
     }
 }
 
@@ -60,6 +62,8 @@ impl Op {
 #[derive(Clone, Copy, Debug)]
 pub(in crate::uring::sim) enum Said {
     Done(Result<u32, Errno>),
+    /// A poll has noticed these events, and goes on.
+    Noticed(u32),
     Accepted(u32),
     /// The accept has ended with this connection.
     AcceptedLast(u32),
@@ -253,6 +257,7 @@ impl Host {
         let said = match cqe.said {
             Said::Done(Ok(count)) => u64::from(count),
             Said::Done(Err(errno)) => 1 << 32 | u64::from(errno.number().unsigned_abs()),
+            Said::Noticed(events) => 7 << 32 | u64::from(events),
             Said::Accepted(number) => 2 << 32 | u64::from(number),
             Said::AcceptedLast(number) => 6 << 32 | u64::from(number),
             Said::Taken(Ok(count)) => 3 << 32 | u64::from(count),
@@ -295,7 +300,7 @@ impl Host {
                 Said::Accepted(number) | Said::AcceptedLast(number) => {
                     self.close_file(number, Hangup::Finish);
                 }
-                Said::Done(_) | Said::Taken(_) | Said::Released { .. } => {}
+                Said::Done(_) | Said::Noticed(_) | Said::Taken(_) | Said::Released { .. } => {}
             }
         }
     }

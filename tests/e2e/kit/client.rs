@@ -95,7 +95,27 @@ impl Viewer {
     /// Sends `request` on a connection and reads the answer's head.
     pub(crate) fn ask(mut stream: TcpStream, request: &str) -> Viewer {
         stream.write_all(request.as_bytes()).unwrap();
-        let mut bytes = Vec::new();
+        Viewer::answered(stream)
+    }
+
+    /// The same, and says at once that nothing more will be asked. Interim answers are passed over.
+    pub(crate) fn ask_last(mut stream: TcpStream, request: &str) -> Viewer {
+        stream.write_all(request.as_bytes()).unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut viewer = Viewer::answered(stream);
+        while viewer.status() < 200 {
+            let Viewer { stream, first, .. } = viewer;
+            viewer = Viewer::answered_with(stream, first);
+        }
+        viewer
+    }
+
+    fn answered(stream: TcpStream) -> Viewer {
+        Viewer::answered_with(stream, Vec::new())
+    }
+
+    /// Reads the answer's head, which begins with `bytes`.
+    fn answered_with(mut stream: TcpStream, mut bytes: Vec<u8>) -> Viewer {
         let watch = Stopwatch::start();
         let mut buffer = [0; 4096];
         let end = loop {

@@ -105,6 +105,10 @@ impl Checker {
             let field = head.headers.iter().find(|field| field.name.eq_ignore_ascii_case(name));
             field.map(|field| String::from_utf8_lossy(field.value).into_owned())
         };
+        if status == 102 {
+            self.unread.drain(..head_bytes);
+            return self.read_head();
+        }
         if status == 200 {
             if field("content-type").as_deref() != Some("video/mp2t") {
                 return Err("a stream that is not called video/mp2t".to_owned());

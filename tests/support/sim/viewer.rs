@@ -51,6 +51,8 @@ pub(crate) struct Viewer {
     habit: Habit,
     pub(crate) checker: Checker,
     has_left: bool,
+    /// When it closes what it has closed on its side.
+    closes_at: Option<Instant>,
     pub(crate) bytes: u64,
     last_byte_at: Instant,
 }
@@ -124,6 +126,7 @@ impl Viewer {
             habit,
             checker: Checker::new(),
             has_left: false,
+            closes_at: None,
             bytes: 0,
             last_byte_at: now,
         }
@@ -139,6 +142,11 @@ impl Viewer {
             self.checker.feed(&received, flawed)?;
         }
         if self.has_left {
+            // Who has only said that it will not ask more goes on listening, for a while.
+            if self.closes_at.is_some_and(|at| now >= at) {
+                self.closes_at = None;
+                world.peer_close(self.peer, Leave::Close);
+            }
             return Ok(());
         }
         if !self.request.is_empty() {
@@ -166,6 +174,9 @@ impl Viewer {
                 }
             };
             self.go(world, how);
+            if self.habit != Habit::Rude && how == Leave::HalfClose {
+                self.closes_at = Some(now + self.random.time(STAY_MAX / 4));
+            }
         }
         self.check_answer()
     }

@@ -6,6 +6,7 @@ use crate::base::Errno;
 use crate::base::limits::DATAGRAMS_PER_READ_MAX;
 
 use super::{Cqe, Event, File, Host, Kind, Op, Said, What};
+use crate::uring::driver::{OVER, SAID_ALL};
 use crate::uring::sim::connection::{Near, PeerId};
 use crate::uring::sim::flow::Piece;
 use crate::uring::sim::span::OpId;
@@ -45,8 +46,12 @@ impl Host {
             What::Accept => self.accept(id, number),
             What::AwaitHangup => {
                 let peer = self.peer_of(number).expect("only a connected socket is awaited to hang up");
-                if self.connection(peer).is_hung_up() {
-                    self.finish(id, Ok(1));
+                let connection = self.connection(peer);
+                let over = if connection.is_over() { OVER } else { 0 };
+                let events = if connection.is_hung_up() { SAID_ALL | over } else { 0 };
+                let op = self.operations.get_mut(&id).expect("found above");
+                if std::mem::replace(&mut op.noticed, events) != events {
+                    self.post(id, Said::Noticed(events));
                 }
             }
             What::Receive | What::Read => self.receive(id, number, what),
