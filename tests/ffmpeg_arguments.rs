@@ -13,7 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use tunerd::source::Remux;
-use tunerd::source::ffmpeg::{Capabilities, Detection, Feature, Params, Reconnect, Run, arguments};
+use tunerd::source::ffmpeg::{Capabilities, Detection, Feature, Params, Reconnect, Run, Tracks, arguments};
 
 const PACKET: usize = 188;
 
@@ -58,8 +58,10 @@ fn run(remux: Remux) -> Run {
         detection: Detection::default(),
         timestamp_offset: Duration::from_millis(1500),
         sound: None,
-        listed: false,
+        may_be_radio: false,
+        tracks: Tracks::All,
         program: None,
+        playlist: false,
         headers: tunerd::http::RequestHeaders::NONE,
         cookies: tunerd::http::CookieJar::default(),
         via: None,

@@ -241,8 +241,13 @@ fn status_after(rest: &str) -> Option<u16> {
 }
 
 /// What ffmpeg says about streams of which it has not seen enough.
-const PARAMETER_WORDS: &[&str] =
-    &["codec parameters", "sample rate not set", "dimensions not set", "Could not write header"];
+const PARAMETER_WORDS: &[&str] = &[
+    "codec parameters",
+    "matches no streams",
+    "sample rate not set",
+    "dimensions not set",
+    "Could not write header",
+];
 
 const STATUS_WORDS: &[&str] = &["upstream returned status", "http error", "server returned"];
 

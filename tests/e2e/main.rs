@@ -24,4 +24,5 @@ mod sources;
 mod starts;
 mod status;
 mod storage;
+mod tracks;
 mod viewers;

@@ -6,10 +6,12 @@
 
 mod arguments;
 mod capabilities;
+mod listing;
 mod numbers;
 mod params;
 mod pattern;
 
-pub use arguments::{Run, arguments};
+pub use arguments::{Run, Tracks, arguments};
 pub use capabilities::{Capabilities, Feature};
+pub use listing::{Listing, levelled};
 pub use params::{Detection, LogLevel, Params, Reconnect};
