@@ -181,8 +181,20 @@ impl SourceError {
         match self.status_code() {
             Some(status) => format!("upstream returned status {status}"),
             None if self.text.is_empty() => "startup failed".to_owned(),
-            None => self.text.to_string(),
+            None => match self.refused_certificate() {
+                Some(words) => format!("TLS: ffmpeg does not believe the server: {words}"),
+                None => self.text.to_string(),
+            },
         }
+    }
+
+    /// What ffmpeg says of a certificate that it has refused.
+    fn refused_certificate(&self) -> Option<&str> {
+        let words = self.ffmpeg.as_deref()?;
+        let at = words.find("certificate")?;
+        let from = words[..at].rfind(['\n', ']']).map_or(0, |end| end + 1);
+        let to = words[at..].find(['\n', '[']).map_or(words.len(), |end| at + end);
+        Some(words[from..to].trim())
     }
 
     /// The upstream's error status (400 to 599), whether it was told to us or to ffmpeg.
@@ -282,6 +294,25 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(status_in(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_that_ffmpeg_refuses_is_the_reason() {
+        let closed = || SourceError::new(Kind::Closed, "source closed before startup bytes were received");
+        for (said, expected) in [
+            (
+                "[tls @ 0x1] Peer certificate failed verification\nhttps://h/x.ts: Input/output error",
+                "TLS: ffmpeg does not believe the server: Peer certificate failed verification",
+            ),
+            (
+                "[tls @ 0x1] The certificate's owner does not match hostname h\nhttps://h/x.ts: Input/output error",
+                "TLS: ffmpeg does not believe the server: The certificate's owner does not match hostname h",
+            ),
+            ("https://h/x.ts: Input/output error", "source closed before startup bytes were received"),
+        ] {
+            let error = closed().opening_ffmpeg(Some(ChildExit::Code(1)), said);
+            assert!(error.reason().starts_with(expected), "{}", error.reason());
         }
     }
 

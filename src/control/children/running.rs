@@ -9,6 +9,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, ExitStatus};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -19,6 +20,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::base::{ChildExit, Clock};
 use crate::engine::{ChildOwner, ChildRefused, CoreCommand};
+use crate::source::Trust;
 use crate::source::ffmpeg::LogLevel;
 
 use super::said::{Passthrough, Said};
@@ -52,6 +54,7 @@ struct Watched {
 /// The children that run.
 pub(in crate::control) struct Children {
     trampoline: PathBuf,
+    trust: Arc<Trust>,
     passthrough: Option<Passthrough>,
     clock: Clock,
     outbox: Rc<Outbox>,
@@ -65,6 +68,7 @@ impl Children {
         let (trampoline, passthrough) = (params.trampoline.clone(), params.passthrough);
         Self {
             trampoline,
+            trust: Arc::clone(&params.trust),
             passthrough,
             clock,
             outbox,
@@ -125,7 +129,7 @@ impl Children {
         if running.contains_key(&name) {
             return Err(failed("the ticket is in use"));
         }
-        let spawned = spawn(&self.trampoline, program, arguments)?;
+        let spawned = spawn(&self.trampoline, self.trust.file(), program, arguments)?;
         let (stop, stopped) = watch::channel(false);
         running.insert(name, stop);
         self.count.send_replace(running.len());

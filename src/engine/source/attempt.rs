@@ -78,6 +78,8 @@ pub(crate) struct Attempt {
     pub(crate) is_dash: bool,
     /// Its container is no transport stream: its subtitles are texts.
     pub(crate) is_foreign: bool,
+    /// Its servers are believed whatever they show.
+    pub(crate) is_unverified: bool,
 }
 
 impl Attempt {
@@ -103,6 +105,7 @@ impl Attempt {
             is_playlist: false,
             is_dash: false,
             is_foreign: false,
+            is_unverified: false,
         }
     }
 

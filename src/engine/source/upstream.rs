@@ -21,6 +21,7 @@ use crate::source::body::Body;
 use crate::source::direct::{self, Client, Want};
 use crate::source::error::{Kind, SourceError};
 use crate::source::ffmpeg::{self, Detection, Listing};
+use crate::source::scheme::Scheme;
 use crate::source::sniff::Sniffer;
 use crate::source::startup::{self, Startup, Verdict};
 use crate::source::telemetry::component_hint;
@@ -115,6 +116,10 @@ pub(crate) enum Completed {
     Filled(WriteSpan, Result<u32, Errno>),
     /// Memory of the ring comes back from an earlier run.
     Stale(WriteSpan),
+}
+
+fn is_https(url: &str) -> bool {
+    Scheme::of(url.trim()) == Scheme::Https
 }
 
 /// Whether a text of addresses without any mark of its own is a list by its name or type.
@@ -274,7 +279,7 @@ impl Upstream {
     fn open_now<D: CoreDriver>(
         &mut self,
         cx: &mut Cx<D>,
-        attempt: Attempt,
+        mut attempt: Attempt,
         opening: Opening,
     ) -> Option<Happened> {
         let (now, detection) = (cx.now, cx.params.sources.ffmpeg.detection);
@@ -286,7 +291,11 @@ impl Upstream {
         }
         let (via, defaults) = (self.via.clone(), cx.params.sources.direct.clone());
         let (headers, cookies) = (attempt.source.headers.clone(), attempt.cookies.clone());
-        let direct = direct::Params { startup_timeout: timeout, via, headers, cookies, ..defaults };
+        let verifies = cx.params.sources.trust.verifies(attempt.source.tls_verify);
+        attempt.is_unverified =
+            !verifies && [&*attempt.source.url, &*attempt.address].into_iter().any(is_https);
+        let tls = cx.params.sources.trust.client(verifies);
+        let direct = direct::Params { startup_timeout: timeout, via, headers, cookies, tls, ..defaults };
         self.runs += 1;
         let run = self.runs;
         let io = match opening {
@@ -294,8 +303,7 @@ impl Upstream {
                 let web = if opening == Opening::Hls {
                     // Channels that wait for the same provider do not come back to it all at once.
                     let seed = now.as_nanos() ^ attempt.source.id.0.unsigned_abs();
-                    let for_others =
-                        matches!(cx.params.sources.mode, Mode::FfmpegCopy | Mode::FfmpegTranscode);
+                    let for_others = self.leaves_hls_to_ffmpeg(cx, &attempt);
                     let hls = hls::Params { for_others, ..cx.params.sources.hls };
                     let upstream = hls::Upstream::new(&attempt.address, hls, direct, seed, now);
                     upstream.map(|upstream| Web::Hls(Box::new(upstream)))
@@ -338,6 +346,20 @@ impl Upstream {
         self.drive_start(cx)
     }
 
+    /// The mode has ffmpeg read HLS, and it can as it is wished; else it is better read by us than by nobody.
+    fn leaves_hls_to_ffmpeg<D: CoreDriver>(&self, cx: &Cx<D>, attempt: &Attempt) -> bool {
+        let sources = &cx.params.sources;
+        let verification = sources.verification(attempt.source.tls_verify);
+        match sources.mode {
+            Mode::Auto | Mode::Direct => false,
+            Mode::FfmpegCopy => {
+                ffmpeg::may_read_playlists(&attempt.address, &verification, &sources.capabilities)
+            }
+            // Nobody else encodes.
+            Mode::FfmpegTranscode => true,
+        }
+    }
+
     fn start_ffmpeg<D: CoreDriver>(
         &self,
         cx: &mut Cx<D>,
@@ -363,6 +385,7 @@ impl Upstream {
             tracks: attempt.tracks(),
             program: attempt.programme.or(asked).or(chosen),
             playlist: attempt.is_playlist,
+            verification: cx.params.sources.verification(source.tls_verify),
             via: self.via.clone(),
             headers: source.headers.clone(),
             cookies: attempt.cookies.clone(),

@@ -9,6 +9,7 @@ use crate::source::ffmpeg::capabilities::{Capabilities, Feature};
 use crate::source::ffmpeg::numbers::{decimal, micros_up, seconds_up, seconds_with_micros};
 use crate::source::ffmpeg::params::{Detection, LogLevel, Params};
 use crate::source::ffmpeg::pattern;
+use crate::source::ffmpeg::verification::{self, Verification};
 use crate::source::mode::{self, Mode, Remux};
 use crate::source::scheme::Scheme;
 
@@ -31,6 +32,8 @@ pub struct Run {
     pub program: Option<u16>,
     /// The input is a playlist, whatever its name.
     pub playlist: bool,
+    /// Whether its servers have to show who they are.
+    pub verification: Verification,
     /// The value of the `Via` header of its requests.
     pub via: Option<String>,
     /// What else its requests carry.
@@ -97,6 +100,8 @@ pub fn arguments(
     list.option("-analyzeduration", micros_up(analyze));
     let is_playlist = run.playlist || mode::is_playlist(url);
     reconnect(&mut list, params, scheme, is_playlist);
+    let verification = verification::options(url, is_playlist, &run.verification, capabilities)?;
+    list.arguments.extend(verification);
     read_timeout(&mut list, params, scheme);
     if scheme == Scheme::Rtsp && capabilities.has(Feature::RtspPreferTcp) {
         // UDP is lost behind most home routers, and found out only after a timeout.
@@ -343,6 +348,9 @@ RTSP demuxer AVOptions:
 
 libx264 AVOptions:
   -preset <string>
+
+tls AVOptions:
+  -tls_verify <boolean> (default true)
 ";
 
     fn capabilities(help: &str) -> Capabilities {
@@ -359,6 +367,7 @@ libx264 AVOptions:
             tracks: Tracks::All,
             program: None,
             playlist: false,
+            verification: Verification::Off,
             via: None,
             headers: RequestHeaders::NONE,
             cookies: CookieJar::default(),
@@ -557,7 +566,7 @@ libx264 AVOptions:
             Params { user_agent: "tv".to_owned(), input_buffer_bytes: u32::MAX, ..Params::default() };
         for (url, expected) in [
             ("http://h/1", &["-reconnect", "-rw_timeout", "-user_agent"][..]),
-            ("HTTPS://h/1", &["-reconnect", "-rw_timeout", "-user_agent"]),
+            ("HTTPS://h/1", &["-reconnect", "-tls_verify", "-rw_timeout", "-user_agent"]),
             ("udp://@239.0.0.1:1", &["-buffer_size", "-rw_timeout"]),
             ("rtp://239.0.0.1:1", &["-buffer_size"]),
             ("rtsp://h/1", &["-buffer_size", "-timeout", "-rtsp_flags"]),
@@ -571,6 +580,7 @@ libx264 AVOptions:
             let special = [
                 "-buffer_size",
                 "-reconnect",
+                "-tls_verify",
                 "-rw_timeout",
                 "-timeout",
                 "-stimeout",

@@ -10,8 +10,10 @@ mod listing;
 mod numbers;
 mod params;
 mod pattern;
+mod verification;
 
 pub use arguments::{Run, Tracks, arguments};
 pub use capabilities::{Capabilities, Feature};
 pub use listing::{Listing, levelled};
 pub use params::{Detection, LogLevel, Params, Reconnect};
+pub use verification::{Verification, may_read_playlists, options as verification_options};

@@ -59,6 +59,7 @@ pub(super) fn source(id: i64) -> SourceFacts {
         item_key: "src:news.one:5b1f0c2d9a7e".to_owned(),
         url: "http://cdn-b.example:8080/live/news-one.ts".to_owned(),
         mode: "ffmpeg-copy",
+        is_unverified: false,
         startup: StartupFacts {
             raw_bytes: 188_000,
             trimmed_bytes: 150_400,
