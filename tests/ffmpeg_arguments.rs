@@ -219,8 +219,8 @@ fn streams_are_taken_as_they_are_named() {
             assert_is_transport_stream(&first_packets_of(&path, tracks, program).unwrap());
         }
     }
-    let said = first_packets_of(&path, Tracks::All, Some(9)).unwrap_err();
-    assert!(said.contains("does not contain any stream"), "{said}");
+    let said = first_packets_of(&path, Tracks::All, Some(9)).map(drop).unwrap_err();
+    assert!(said.contains("matches no streams"), "{said}");
 }
 
 #[test]

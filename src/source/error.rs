@@ -160,6 +160,12 @@ impl SourceError {
         PARAMETER_WORDS.iter().any(|word| words.contains(word))
     }
 
+    /// True when ffmpeg has found none of what it was to take.
+    #[must_use]
+    pub fn finds_none(&self) -> bool {
+        self.ffmpeg.as_deref().is_some_and(|words| words.contains("matches no streams"))
+    }
+
     /// What went wrong.
     #[must_use]
     pub const fn kind(&self) -> Kind {
@@ -183,6 +189,7 @@ impl SourceError {
             None if self.text.is_empty() => "startup failed".to_owned(),
             None => match self.refused_certificate() {
                 Some(words) => format!("TLS: ffmpeg does not believe the server: {words}"),
+                None if self.finds_none() => "the programme asked for is not in the stream".to_owned(),
                 None => self.text.to_string(),
             },
         }
@@ -253,13 +260,8 @@ fn status_after(rest: &str) -> Option<u16> {
 }
 
 /// What ffmpeg says about streams of which it has not seen enough.
-const PARAMETER_WORDS: &[&str] = &[
-    "codec parameters",
-    "matches no streams",
-    "sample rate not set",
-    "dimensions not set",
-    "Could not write header",
-];
+const PARAMETER_WORDS: &[&str] =
+    &["codec parameters", "sample rate not set", "dimensions not set", "Could not write header"];
 
 const STATUS_WORDS: &[&str] = &["upstream returned status", "http error", "server returned"];
 
@@ -310,6 +312,7 @@ mod tests {
                 "TLS: ffmpeg does not believe the server: The certificate's owner does not match hostname h",
             ),
             ("https://h/x.ts: Input/output error", "source closed before startup bytes were received"),
+            ("Stream map '0:p:9' matches no streams.", "the programme asked for is not in the stream"),
         ] {
             let error = closed().opening_ffmpeg(Some(ChildExit::Code(1)), said);
             assert!(error.reason().starts_with(expected), "{}", error.reason());

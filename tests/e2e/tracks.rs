@@ -8,7 +8,7 @@ use serde_json::Value;
 use tunerd::ts::crc32;
 
 use crate::join::{PROGRAMME, run};
-use crate::kit::{Daemon, Stopwatch, Upstream, judge};
+use crate::kit::{Daemon, Stopwatch, Upstream, judge, until};
 use crate::tsgen::PACKET_BYTES;
 
 const RECORDING: Duration = Duration::from_millis(2500);
@@ -41,6 +41,20 @@ fn two_languages(folder: &Path, lines: u32, languages: [&str; 2]) -> Vec<u8> {
             "{} {TONE} {TONE} -map 0 -map 1 -map 2 {H264} -c:a:0 aac -c:a:1 ac3 -metadata:s:a:0 language={first} \
              -metadata:s:a:1 language={second} -f mpegts",
             picture(lines)
+        ),
+        &path,
+    );
+    fs::read(path).unwrap()
+}
+
+/// Both of a folder as the programmes 11 and 22, each with its sounds, behind a radio programme of the better one's second sound.
+fn multiplex(folder: &Path) -> Vec<u8> {
+    let path = folder.join("multiplex.ts");
+    ffmpeg(
+        &format!(
+            "-i {0}/180.ts -i {0}/360.ts -map 1 -map 0 -map 1:a:1 -c copy -program program_num=7:st=6 -program \
+             program_num=11:st=0:st=1:st=2 -program program_num=22:st=3:st=4:st=5 -f mpegts",
+            folder.display()
         ),
         &path,
     );
@@ -110,23 +124,13 @@ fn watched(mode: &str, url: String) -> (Vec<String>, Daemon) {
 fn every_sound_and_subtitle_of_the_one_programme_leaves_with_its_language() {
     let folder = tempfile::tempdir().unwrap();
     let plain = two_languages(folder.path(), 180, ["eng", "deu"]);
-    let other = two_languages(folder.path(), 360, ["fra", "ita"]);
-    let multiplex = folder.path().join("multiplex.ts");
-    ffmpeg(
-        &format!(
-            "-i {0}/180.ts -i {0}/360.ts -map 1 -map 0 -c copy -program program_num=7:st=4 -program \
-             program_num=11:st=0:st=1:st=2 -program program_num=22:st=3:st=5 -f mpegts",
-            folder.path().display()
-        ),
-        &multiplex,
-    );
+    two_languages(folder.path(), 360, ["fra", "ita"]);
     let upstream = Upstream::start();
     for (name, stream) in [
         ("languages", plain.clone()),
         ("teletext", with_teletext(&plain)),
         ("silent", silent(&plain, SECOND_SOUND)),
-        ("multiplex", fs::read(multiplex).unwrap()),
-        ("other", other),
+        ("multiplex", multiplex(folder.path())),
     ] {
         upstream.offer(&format!("/file/{name}"), stream, PROGRAMME);
     }
@@ -188,6 +192,33 @@ fn qualities(upstream: &Upstream, folder: &Path, name: &str, is_apart: bool) {
 }
 
 #[test]
+fn a_programme_that_is_asked_for_is_taken_or_missed_and_never_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    two_languages(folder.path(), 180, ["eng", "deu"]);
+    two_languages(folder.path(), 360, ["fra", "ita"]);
+    let upstream = Upstream::start();
+    upstream.offer("/file/multiplex", multiplex(folder.path()), PROGRAMME);
+    let mut daemon = Daemon::start(&[
+        ("STREAM_MODE", "ffmpeg-copy"),
+        ("RECOVERY_FILLER_MODE", "psi"),
+        ("SESSION_IDLE_TIMEOUT", "0"),
+    ]);
+    let channel = daemon.channel("100", &[upstream.url("/file/multiplex")]);
+    let place = format!("/api/channels/{channel}/sources");
+    let source = daemon.get(&place).json()["sources"][0]["source_id"].clone();
+    let ask_for = |daemon: &Daemon, program: u16| {
+        let body = format!("{{\"program\":{program}}}");
+        assert_eq!(daemon.ask("PATCH", &format!("{place}/{source}"), &body).status, 200);
+    };
+    ask_for(&daemon, 22);
+    let recording = daemon.open("/auto/v100").watch(RECORDING);
+    assert_eq!(tracks(&recording), ["180", "aac eng", "ac3 deu"], "{}", daemon.log());
+    until(FIRST_PICTURE, "the session has ended", || (daemon.tuners_in_use() == 0).then_some(()));
+    ask_for(&daemon, 9);
+    assert_eq!(daemon.get("/auto/v100").status, 503);
+}
+
+#[test]
 fn the_sound_of_hls_is_never_that_of_another_quality() {
     let folder = tempfile::tempdir().unwrap();
     two_languages(folder.path(), 180, ["eng", "deu"]);
@@ -206,9 +237,13 @@ fn the_sound_of_hls_is_never_that_of_another_quality() {
     ] {
         let before = of_lesser(path);
         let (tracks, daemon) = watched(mode, upstream.url(path));
-        // Languages are told by lists only, and not to everybody.
-        let is_of_better = tracks.len() == 1 + sounds && tracks[0] == "360";
-        assert!(is_of_better, "{mode} {path}: {tracks:?}: {}", daemon.log());
+        // Which language it is lists say, and not all of them.
+        let is_of_better =
+            tracks.iter().all(|track| ["360", "aac", "ac3"].iter().any(|of| track.starts_with(of)));
+        let languages =
+            tracks.iter().filter(|track| ["aac fra", "ac3 ita"].contains(&track.as_str())).count();
+        assert!(is_of_better && tracks.len() == 1 + sounds, "{mode} {path}: {tracks:?}: {}", daemon.log());
+        assert!(languages == 2 || sounds == 1, "{mode} {path}: {tracks:?}: {}", daemon.log());
         // A list by another name ffmpeg has to look into itself.
         if path == "/whole/together/master.m3u8" {
             assert_eq!(of_lesser(path), before, "{mode} {path}: the lesser quality is not asked for");

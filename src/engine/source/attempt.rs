@@ -218,7 +218,7 @@ impl Attempt {
             Look::First if error.lacks_parameters() && self.sound.is_none() => {
                 detection.for_silent(left).map(Look::Heard)
             }
-            Look::Heard(_) | Look::Listed(_) if error.lacks_parameters() => {
+            Look::Heard(_) | Look::Listed(_) if error.lacks_parameters() || error.finds_none() => {
                 detection.after_quick(left).map(Look::Best)
             }
             Look::First | Look::Relaxed(_) | Look::Heard(_) | Look::Best(_) | Look::Listed(_) => None,

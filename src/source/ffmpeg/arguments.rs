@@ -52,7 +52,7 @@ pub enum Tracks {
     Heard,
     /// The picture and all sounds: the input's subtitles and data are of a kind that a transport stream cannot carry.
     Shown,
-    /// The picture and the sound that ffmpeg thinks best, from wherever.
+    /// The picture and the sound that ffmpeg thinks best, from wherever, or a programme's first ones.
     Best,
 }
 
@@ -257,19 +257,26 @@ fn input_flags(remux: Remux, params: &Params) -> String {
 /// Which streams leave. Without a word about it ffmpeg takes the best of each kind, from wherever.
 fn mapping(list: &mut List<'_>, run: &Run) {
     let of_programme = run.program.map_or_else(String::new, |program| format!("p:{program}:"));
+    // What is marked with a question may be absent. Were all of it, ffmpeg would take the best of anything.
     // A cover is no picture of a programme: sound would wait for the next one.
-    let kinds: &[&str] = match (run.sound, run.tracks) {
-        (Some(_), _) => &["a:0?"],
-        (None, Tracks::All) => &["V:0?", "a?", "s?", "d?"],
+    let kinds: &[&str] = match (run.sound, run.tracks, run.program) {
+        (Some(_), _, _) => &["a:0?"],
+        (None, Tracks::All, None) => &["V:0?", "a?", "s?", "d?"],
+        (None, Tracks::All, Some(_)) => &[""],
         // Builds differ in what may follow this: some take no question mark.
-        (None, Tracks::Heard) => &["V:0?", "a:u", "s?", "d?"],
-        (None, Tracks::Shown) => &["V:0?", "a?"],
-        (None, Tracks::Best) => &[],
+        (None, Tracks::Heard, _) => &["V:0?", "a:u", "s?", "d?"],
+        (None, Tracks::Shown, _) => &["V:0?", "a?"],
+        (None, Tracks::Best, None) => &[],
+        (None, Tracks::Best, Some(_)) => &["V:0?", "a:0?"],
     };
     for kind in kinds {
-        list.option("-map", format!("0:{of_programme}{kind}"));
+        list.option("-map", format!("0:{of_programme}{kind}").trim_end_matches(':'));
     }
-    if kinds.contains(&"d?") {
+    if kinds == [""] {
+        // All there is but what nobody knows.
+        list.flags(&["-ignore_unknown"]);
+    }
+    if matches!(run.tracks, Tracks::All | Tracks::Heard) && run.sound.is_none() {
         if run.program.is_none() {
             // The guide of a whole multiplex is a stream to ffmpeg, by its PID.
             list.option("-map", "-0:i:18?");
@@ -534,8 +541,7 @@ tls AVOptions:
             "-map 0:V:0? -map 0:a? -map 0:s? -map 0:d? -map -0:i:18? -max_interleave_delta 200000 -c copy";
         let heard =
             "-map 0:V:0? -map 0:a:u -map 0:s? -map 0:d? -map -0:i:18? -max_interleave_delta 200000 -c copy";
-        let of_two =
-            "-map 0:p:2:V:0? -map 0:p:2:a? -map 0:p:2:s? -map 0:p:2:d? -max_interleave_delta 200000 -c copy";
+        let of_two = "-i http://h/1 -map 0:p:2 -ignore_unknown -max_interleave_delta 200000 -c copy";
         for (tracks, program, sound, is_listed, expected) in [
             (Tracks::All, None, None, true, all),
             (Tracks::Heard, None, None, true, heard),
@@ -543,6 +549,7 @@ tls AVOptions:
             (Tracks::Shown, None, None, true, "-map 0:V:0? -map 0:a? -c copy"),
             (Tracks::Shown, Some(0), None, false, "-map 0:p:0:V:0? -map 0:p:0:a? -c copy"),
             (Tracks::Best, None, None, false, "-i http://h/1 -c copy"),
+            (Tracks::Best, Some(2), None, false, "-i http://h/1 -map 0:p:2:V:0? -map 0:p:2:a:0? -c copy"),
             (Tracks::All, None, Some(Sound::Mp3), false, "-i http://h/1 -map 0:a:0? -c copy"),
         ] {
             let run = Run { tracks, program, sound, ..run(Remux::Copy) };
