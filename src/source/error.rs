@@ -150,7 +150,13 @@ impl SourceError {
             words if words.is_empty() => exit.to_string().into(),
             words => format!("{exit}: {words}").into(),
         });
-        Self { opened: Opened::Ffmpeg, ffmpeg, ..self }
+        let error = Self { opened: Opened::Ffmpeg, ffmpeg, ..self };
+        // It was to read nothing but a stream in one piece.
+        if error.ffmpeg.as_deref().is_some_and(|words| words.contains("not on whitelist")) {
+            let text = "it is a playlist, and the installed ffmpeg cannot verify the certificates of servers that it names";
+            return Self { kind: Kind::NotTransportStream(Body::Hls), text: text.into(), ..error };
+        }
+        error
     }
 
     /// True when ffmpeg has given up because it had not looked at its input for long enough.
@@ -212,8 +218,10 @@ impl SourceError {
 
     /// True when the server hung up, or had nothing to give: what some say to an account that has too many connections.
     #[must_use]
-    pub const fn is_hang_up(&self) -> bool {
-        matches!(self.kind, Kind::Connection | Kind::Closed | Kind::NotTransportStream(Body::Empty))
+    pub fn is_hang_up(&self) -> bool {
+        let is_quiet =
+            matches!(self.kind, Kind::Connection | Kind::Closed | Kind::NotTransportStream(Body::Empty));
+        is_quiet && self.refused_certificate().is_none() && !self.finds_none()
     }
 
     /// True when the provider says that too many streams are open: the provider is then left alone for a while.
@@ -300,7 +308,16 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_that_ffmpeg_refuses_is_the_reason() {
+    fn a_playlist_that_ffmpeg_was_not_to_read_may_be_read_by_others() {
+        let closed = SourceError::new(Kind::Closed, "source closed before startup bytes were received");
+        let error =
+            closed.opening_ffmpeg(Some(ChildExit::Code(1)), "[hls @ 0x1] Format not on whitelist 'mpegts'");
+        assert_eq!(error.kind(), Kind::NotTransportStream(Body::Hls));
+        assert!(error.reason().starts_with("it is a playlist, and the installed ffmpeg cannot verify"));
+    }
+
+    #[test]
+    fn what_ffmpeg_refuses_is_the_reason() {
         let closed = || SourceError::new(Kind::Closed, "source closed before startup bytes were received");
         for (said, expected) in [
             (
@@ -315,6 +332,7 @@ mod tests {
             ("Stream map '0:p:9' matches no streams.", "the programme asked for is not in the stream"),
         ] {
             let error = closed().opening_ffmpeg(Some(ChildExit::Code(1)), said);
+            assert_eq!(error.is_hang_up(), expected.starts_with("source closed"), "{said}");
             assert!(error.reason().starts_with(expected), "{}", error.reason());
         }
     }

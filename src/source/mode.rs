@@ -139,6 +139,10 @@ pub fn plan_after(mode: Mode, opening: Opening, failure: &SourceError) -> Option
             Opening::Hls,
             Kind::NotTransportStream(Body::List),
         ) => Some(Opening::Direct),
+        // It had another name, and this ffmpeg is not to read it.
+        (Mode::FfmpegCopy, Opening::Ffmpeg(Remux::Copy), Kind::NotTransportStream(Body::Hls)) => {
+            Some(Opening::Hls)
+        }
         // A page or an error in JSON is no media for ffmpeg either, and asking again costs a connection.
         (Mode::Auto | Mode::FfmpegCopy, Opening::Direct | Opening::Hls, Kind::NotTransportStream(body))
             if body.may_be_media() =>
@@ -261,6 +265,8 @@ mod tests {
             (Mode::Auto, Opening::Udp, body(Body::Unknown), None),
             (Mode::Auto, Opening::Direct, SourceError::status(404, "", None), None),
             (Mode::Auto, Opening::Ffmpeg(Remux::Copy), body(Body::Hls), None),
+            (Mode::FfmpegCopy, Opening::Ffmpeg(Remux::Copy), body(Body::Hls), Some(Opening::Hls)),
+            (Mode::FfmpegTranscode, Opening::Ffmpeg(Remux::Transcode), body(Body::Hls), None),
             (Mode::Direct, Opening::Direct, body(Body::Hls), Some(Opening::Hls)),
             (Mode::Direct, Opening::Direct, body(Body::Dash), None),
         ] {

@@ -91,6 +91,7 @@ fn provider(folder: &Path) -> Upstream {
         let path = format!("/whole/{}", file.file_name().unwrap().to_str().unwrap());
         upstream.offer_whole(&path, "application/octet-stream", fs::read(&file).unwrap());
     }
+    upstream.offer_whole("/whole/live", "application/vnd.apple.mpegurl", fs::read(&list).unwrap());
     let channels = b"#EXTM3U\n#EXTINF:-1,One\nhttp://127.0.0.1:9/1\n".to_vec();
     upstream.offer_whole("/whole/channels", "audio/x-mpegurl", channels);
     upstream
@@ -161,6 +162,8 @@ fn servers_are_verified_alike_whoever_reads_from_them() {
             ("ffmpeg-copy", "/file/a", "ffmpeg-copy:"),
             // This ffmpeg may not verify what a list names: then it is read directly.
             ("ffmpeg-copy", "/whole/list.m3u8", ""),
+            // Its name does not tell what it is.
+            ("ffmpeg-copy", "/whole/live", ""),
         ] {
             let quick = [("STREAM_MODE", mode), ("RECOVERY_FILLER_MODE", "psi"), ("MAX_FAILOVERS", "1")];
             let mut daemon = Daemon::start(&[&world.settings(case)[..], &quick].concat());
