@@ -10,7 +10,8 @@ use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
 
 use tunerd::base::ChildExit;
-use tunerd::engine::{ChildOwner, ControlRequest, CoreCommand, CoreId, Ticket};
+use tunerd::engine::{ChildOwner, ChildRefused, ControlRequest, CoreCommand, CoreId, Ticket};
+use tunerd::source::ffmpeg::LogLevel;
 
 use control::{BINARY, Control};
 
@@ -22,13 +23,24 @@ impl Core {
         Self(Control::start("ffmpeg", None))
     }
 
-    fn start_child(&mut self, ticket: u64, program: &str, arguments: &[&str]) -> Result<File, String> {
+    fn start_child(&mut self, ticket: u64, program: &str, arguments: &[&str]) -> Result<File, ChildRefused> {
+        self.start_listed(ticket, program, arguments, None)
+    }
+
+    fn start_listed(
+        &mut self,
+        ticket: u64,
+        program: &str,
+        arguments: &[&str],
+        listing: Option<LogLevel>,
+    ) -> Result<File, ChildRefused> {
         let request = ControlRequest::StartChild {
             core: CoreId(0),
             ticket: Ticket(ticket),
             program: program.into(),
             arguments: arguments.iter().map(Into::into).collect(),
             owner: ChildOwner { channel_id: 1, source_id: 1 },
+            listing,
         };
         self.0.request(request);
         let CoreCommand::ChildStarted { ticket: answered, result } = self.0.next() else {
@@ -82,7 +94,9 @@ fn output_comes_through_the_pipe_and_the_end_with_what_was_complained() {
 #[test]
 fn a_program_that_is_not_there_is_named() {
     let mut core = Core::start();
-    let text = core.start_child(1, "no-such-program", &[]).unwrap_err();
+    let ChildRefused::NotStarted(text) = core.start_child(1, "no-such-program", &[]).unwrap_err() else {
+        panic!("another refusal");
+    };
     assert_eq!(text, "start no-such-program: No such file or directory");
     // The ticket is free: nothing was started under it.
     let pipe = core.shell("exit 0");
@@ -95,7 +109,8 @@ fn one_ticket_is_one_child() {
     let mut core = Core::start();
     let mut pipe = core.shell("echo ready; exec sleep 1000");
     wait_until_ready(&mut pipe);
-    assert!(core.start_child(1, "true", &[]).unwrap_err().contains("in use"));
+    let refused = core.start_child(1, "true", &[]).unwrap_err();
+    assert!(matches!(refused, ChildRefused::NotStarted(text) if text.contains("in use")));
 }
 
 #[test]
@@ -182,4 +197,50 @@ fn a_child_starts_with_no_signal_blocked_and_no_descriptor_of_ours() {
     let plain = Command::new("sh").args(["-c", script]).stdin(Stdio::null()).output().unwrap();
     assert!(text.starts_with("SigBlk:\t0000000000000000\n"), "{text}");
     assert_eq!(text.lines().nth(1), String::from_utf8(plain.stdout).unwrap().lines().nth(1));
+}
+
+/// What a ffmpeg says that finds these programmes, and then its output.
+fn lister(programmes: &[u32]) -> String {
+    let listed =
+        |number: &u32| format!("echo '[info]   Program {number}'; echo '[info]   Stream #0:0: Video: h264';");
+    let listed: String = programmes.iter().map(listed).collect();
+    format!(
+        "{{ echo '[warning] odd'; echo '[info] Input #0'; {listed} }} >&2; echo output; echo '[info] Output #0' >&2; sleep 60"
+    )
+}
+
+#[test]
+fn the_output_of_one_programme_is_handed_over_and_that_of_several_is_not() {
+    for (programmes, several) in [(&[][..], false), (&[5], false), (&[5, 6], true)] {
+        let mut core = Core::start();
+        let listing = Some(LogLevel::Warning);
+        match core.start_listed(1, "sh", &["-c", &lister(programmes)], listing) {
+            Ok(mut pipe) => {
+                let mut word = [0; 7];
+                pipe.read_exact(&mut word).unwrap();
+                assert_eq!((&word, several), (b"output\n", false), "{programmes:?}");
+                core.stop();
+                assert_eq!(core.end().1, "odd\n");
+            }
+            Err(ChildRefused::Several(listing)) => {
+                assert!(several && listing.has_several(), "{programmes:?}");
+                assert_eq!(core.end(), (ChildExit::Signal(9), "odd\n".to_owned()));
+            }
+            Err(ChildRefused::NotStarted(why)) => panic!("{why}"),
+        }
+    }
+}
+
+#[test]
+fn who_says_nothing_of_its_input_is_read_all_the_same() {
+    let mut core = Core::start();
+    let pipe = core.start_listed(1, "sh", &["-c", "echo output; sleep 60"], Some(LogLevel::Warning)).unwrap();
+    let mut word = [0; 7];
+    (&pipe).read_exact(&mut word).unwrap();
+    assert_eq!(&word, b"output\n");
+    core.stop();
+    assert_eq!(core.end(), (ChildExit::Signal(15), String::new()));
+    let pipe = core.start_listed(1, "sh", &["-c", "echo why >&2; exit 3"], Some(LogLevel::Warning)).unwrap();
+    assert_eq!(rest(pipe), "");
+    assert_eq!(core.end(), (ChildExit::Code(3), "why\n".to_owned()));
 }

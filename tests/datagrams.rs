@@ -74,6 +74,7 @@ fn params() -> Params {
         },
         sources: Sources {
             mode: source::Mode::Auto,
+            trust: Arc::new(source::Trust::new(true, Vec::new()).unwrap()),
             direct: source::direct::Params {
                 headers: RequestHeaders::NONE,
                 cookies: CookieJar::default(),
@@ -113,6 +114,7 @@ fn lineup(url: &str) -> Arc<Lineup> {
         url: url.to_owned(),
         headers: RequestHeaders::NONE,
         program: None,
+        tls_verify: None,
         priority: 0,
         health: Health::default(),
         profile: StoredProfile::default(),

@@ -13,7 +13,10 @@ use std::thread;
 use std::time::Duration;
 
 use tunerd::source::Remux;
-use tunerd::source::ffmpeg::{Capabilities, Detection, Feature, Params, Reconnect, Run, arguments};
+use tunerd::source::ffmpeg::{
+    Capabilities, Detection, Feature, Listing, LogLevel, Params, Reconnect, Run, Tracks, Verification,
+    arguments, levelled,
+};
 
 const PACKET: usize = 188;
 
@@ -58,8 +61,11 @@ fn run(remux: Remux) -> Run {
         detection: Detection::default(),
         timestamp_offset: Duration::from_millis(1500),
         sound: None,
-        listed: false,
+        may_be_radio: false,
+        tracks: Tracks::All,
         program: None,
+        playlist: false,
+        verification: Verification::default(),
         headers: tunerd::http::RequestHeaders::NONE,
         cookies: tunerd::http::CookieJar::default(),
         via: None,
@@ -190,6 +196,50 @@ fn files_are_copied_and_encoded() {
             assert_is_transport_stream(&first_packets(&url, remux, 100).unwrap());
         }
     }
+}
+
+/// The first packets of a file when these streams of it are taken.
+fn first_packets_of(path: &str, tracks: Tracks, program: Option<u16>) -> Result<Vec<u8>, String> {
+    let run = Run { tracks, program, ..run(Remux::Copy) };
+    let mut child = ffmpeg(&arguments(path, &run, &params(), &installed()).unwrap());
+    let mut bytes = vec![0; 100 * PACKET];
+    let outcome = child.0.stdout.take().unwrap().read_exact(&mut bytes);
+    let mut said = String::new();
+    if outcome.is_err() {
+        child.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    }
+    outcome.map(|()| bytes).map_err(|_end| said)
+}
+
+#[test]
+fn streams_are_taken_as_they_are_named() {
+    let (_folder, path) = small_file();
+    for tracks in [Tracks::All, Tracks::Heard, Tracks::Shown, Tracks::Best] {
+        for program in [None, Some(1)] {
+            assert_is_transport_stream(&first_packets_of(&path, tracks, program).unwrap());
+        }
+    }
+    let said = first_packets_of(&path, Tracks::All, Some(9)).map(drop).unwrap_err();
+    assert!(said.contains("matches no streams"), "{said}");
+}
+
+#[test]
+fn what_the_input_is_is_said_before_anything_is_written() {
+    let (_folder, path) = small_file();
+    let list = arguments(&path, &run(Remux::Copy), &params(), &installed()).unwrap();
+    let mut child = ffmpeg(&list);
+    child.0.stdout.take().unwrap().read_exact(&mut [0; PACKET]).unwrap();
+    child.0.kill().unwrap();
+    let mut said = String::new();
+    child.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    let mut listing = Listing::default();
+    for line in said.lines() {
+        let (level, words) = levelled(line).unwrap_or_else(|| panic!("{line}"));
+        assert!(level >= LogLevel::Warning, "{words}");
+        listing.push(&words);
+    }
+    assert!(listing.is_complete() && !listing.has_several(), "{said}");
+    assert_eq!(listing.choice(tunerd::source::hls::VariantMax::Best), Some(1), "{said}");
 }
 
 #[test]

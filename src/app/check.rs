@@ -1,6 +1,7 @@
 //! `tunerd check`: what was found on this machine, and what will be used.
 
 use std::io::Write;
+use std::sync::Arc;
 
 use tunerd::base::limits::DATAGRAM_QUEUE_BYTES;
 use tunerd::config::{Loaded, Word};
@@ -15,7 +16,8 @@ pub(crate) fn check(loaded: &Loaded) -> Result<ExitCode, Failure> {
     start::raise_open_files_limit();
     let probe = start::kernel()?;
     let found = ffmpeg::detect(&loaded.settings.ffmpeg.path);
-    let engine = params::engine(&loaded.settings, Capabilities::default(), probe.zero_copy)?;
+    let trust = Arc::new(params::trust(&loaded.settings)?);
+    let engine = params::engine(&loaded.settings, Capabilities::default(), trust, probe.zero_copy)?;
     let mut lines: Vec<_> = loaded.warnings.iter().map(|warning| format!("warning: {warning}")).collect();
     lines.extend(kernel(&probe, loaded));
     lines.push(datagrams());

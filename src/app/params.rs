@@ -11,7 +11,7 @@ use tunerd::exit::ExitCode;
 use tunerd::health;
 use tunerd::http::{CookieJar, RequestHeaders};
 use tunerd::session::history;
-use tunerd::source::{self, direct, ffmpeg, pace, startup};
+use tunerd::source::{self, Trust, direct, ffmpeg, pace, startup, trust};
 use tunerd::{control, filler, session};
 
 use super::Failure;
@@ -35,14 +35,23 @@ pub(crate) fn core_count(settings: &Settings) -> u8 {
     }
 }
 
+/// Which servers are believed.
+pub(crate) fn trust(settings: &Settings) -> Result<Trust, Failure> {
+    let failed =
+        |why: &dyn std::fmt::Display| Failure::new(ExitCode::Settings, format!("UPSTREAM_CA_FILE: {why}"));
+    let own = settings.stream.ca_file.as_deref().map_or(Ok(Vec::new()), trust::certificates);
+    let roots = Trust::public_and(own.map_err(|why| failed(&why))?);
+    Trust::new(settings.stream.tls_verify, roots).map_err(|error| failed(&error))
+}
+
 /// What every core is told. `zero_copy` is whether this kernel can.
 pub(crate) fn engine(
     settings: &Settings,
     capabilities: ffmpeg::Capabilities,
+    trust: Arc<Trust>,
     zero_copy: bool,
 ) -> Result<engine::Params, Failure> {
     let stream = &settings.stream;
-    let tls = direct::tls_config(&[]).map_err(|error| Failure::because(ExitCode::Failure, &error))?;
     let tuners = u16::try_from(settings.tuner.count).unwrap_or(u16::MAX);
     Ok(engine::Params {
         session: session::Params {
@@ -111,8 +120,9 @@ pub(crate) fn engine(
                 connect_timeout: stream.connect_timeout,
                 header_timeout: stream.startup_timeout,
                 startup_timeout: stream.startup_timeout,
-                tls,
+                tls: trust.client(settings.stream.tls_verify),
             },
+            trust,
             hls: source::hls::Params {
                 variant_max: stream.hls_variant_max,
                 ..source::hls::Params::default()
@@ -201,6 +211,7 @@ pub(crate) fn control(
     settings: &Settings,
     identity: control::Identity,
     slates: Option<PathBuf>,
+    trust: Arc<Trust>,
 ) -> control::Params {
     control::Params {
         identity,
@@ -224,6 +235,7 @@ pub(crate) fn control(
             .as_ref()
             .map(|url| control::PlaylistUrl(url.expose().to_owned())),
         user_agent: settings.stream.user_agent.clone(),
+        trust,
         ffmpeg: settings.ffmpeg.path.clone().into_os_string(),
         slates,
         passthrough: settings.ffmpeg.stderr_log_level.map(|level| control::Passthrough {

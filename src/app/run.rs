@@ -1,6 +1,7 @@
 //! `tunerd run`: every thread is started, and ended, here.
 
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use tunerd::control::{self, ControlError};
 use tunerd::engine::{self, ControlPort, Core, CoreId, Heartbeats, Mailbox, MailboxReader, Parts};
 use tunerd::exit::ExitCode;
 use tunerd::lineup::Lineup;
+use tunerd::source::Trust;
 use tunerd::store::{Database, Store};
 use tunerd::uring::{Files, KernelDriver};
 
@@ -26,9 +28,30 @@ pub(crate) enum Catalog {
 
 /// Beside the database.
 const SLATES_FOLDER: &str = "slates";
+/// Beside it, too.
+const ROOTS_FILE: &str = "upstream-ca.pem";
 
 /// A core that has not come round for this long starves the watchdog.
 const HEARTBEAT_LIMIT: Duration = Duration::from_secs(3);
+
+/// Which servers are believed. Programs that we start find the authorities in a file beside the database.
+fn trust(settings: &Settings, has_place: bool) -> Result<Trust, Failure> {
+    let trust = params::trust(settings)?;
+    let file = settings.store.path.with_file_name(ROOTS_FILE);
+    // A relative path leads nowhere else for those programs: they have our folder.
+    let is_written = has_place && write_whole(&file, &trust.pem());
+    Ok(if is_written { trust.in_file(file) } else { trust })
+}
+
+/// True when the file has this text. It is never there in part.
+fn write_whole(file: &Path, text: &str) -> bool {
+    let partial = file.with_extension("new");
+    let written = std::fs::write(&partial, text).and_then(|()| std::fs::rename(&partial, file));
+    if let Err(error) = &written {
+        log::warn!("{}: {error}; ffmpeg believes the authorities that it was built with", file.display());
+    }
+    written.is_ok()
+}
 
 /// Runs until a signal.
 pub(crate) fn run(settings: &Settings, catalog: Catalog) -> Result<ExitCode, Failure> {
@@ -43,7 +66,8 @@ pub(crate) fn run(settings: &Settings, catalog: Catalog) -> Result<ExitCode, Fai
         );
         tunerd::source::ffmpeg::Capabilities::default()
     });
-    let mut engine = params::engine(settings, capabilities, probe.zero_copy)?;
+    let trust = Arc::new(trust(settings, matches!(catalog, Catalog::Database))?);
+    let mut engine = params::engine(settings, capabilities, Arc::clone(&trust), probe.zero_copy)?;
     // A catalog that is gone afterwards leaves nothing else behind.
     let slates = match &catalog {
         Catalog::Database => Some(settings.store.path.with_file_name(SLATES_FOLDER)),
@@ -70,7 +94,7 @@ pub(crate) fn run(settings: &Settings, catalog: Catalog) -> Result<ExitCode, Fai
         probe.kernel_release
     );
     let parts = control::Parts { inbox, mailboxes: cores.mailboxes.clone(), store, clock };
-    match control::run(params::control(settings, identity, slates), parts) {
+    match control::run(params::control(settings, identity, slates, trust), parts) {
         Ok(()) => {}
         // Whoever sent a second signal does not wait for the cores, and without control nobody asks them to drain.
         Err(ControlError::Interrupted) => return Ok(ExitCode::Forced),

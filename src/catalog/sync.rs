@@ -51,6 +51,7 @@ fn source(record: &SourceRecord) -> Source {
         url: record.stream_url.clone(),
         headers: record.headers.clone(),
         program: record.program,
+        tls_verify: record.tls_verify,
         priority: record.priority_index,
         health: Health {
             last_ok_at: health.last_ok_at,

@@ -92,6 +92,8 @@ fn stream(reader: &mut Reader<'_>) -> Stream {
         mode: reader.word("STREAM_MODE"),
         user_agent: reader.special("USER_AGENT", printable),
         hls_variant_max: reader.special("HLS_VARIANT_MAX", str::parse),
+        tls_verify: reader.switch("UPSTREAM_TLS_VERIFY"),
+        ca_file: reader.special_or_none("UPSTREAM_CA_FILE", path),
         connect_timeout: reader.span("UPSTREAM_CONNECT_TIMEOUT"),
         multicast_interface: reader.special_or_none("UPSTREAM_MULTICAST_INTERFACE", interface),
         overlimit_cooldown: reader.span_or_off("UPSTREAM_OVERLIMIT_COOLDOWN"),

@@ -66,6 +66,10 @@ pub struct Stream {
     pub user_agent: String,
     /// The best variant of HLS that is read.
     pub hls_variant_max: VariantMax,
+    /// Servers have to show who they are.
+    pub tls_verify: bool,
+    /// Authorities that are believed besides the public ones.
+    pub ca_file: Option<PathBuf>,
     /// For the connection to a source's host.
     pub connect_timeout: Duration,
     /// The interface by which groups of hosts are joined; `None` is the one that the routes name.

@@ -2,13 +2,16 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::sync::Arc;
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use crate::base::limits::UPSTREAM_REDIRECTS_MAX;
 use crate::base::{Clock, redact};
 use crate::http::{CookieJar, Url};
+use crate::source::Trust;
 
 /// The longest playlist: several hundred thousand entries.
 const BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -31,10 +34,10 @@ pub(super) enum FetchError {
 }
 
 /// The bytes of the playlist at an address of http, https or file, or at a path.
-pub(super) fn fetch(url: &str, user_agent: &str) -> Result<Vec<u8>, FetchError> {
+pub(super) fn fetch(url: &str, user_agent: &str, trust: &Trust) -> Result<Vec<u8>, FetchError> {
     let is = |scheme: &str| url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
     if is("http://") || is("https://") {
-        fetch_http(url, user_agent)
+        fetch_http(url, user_agent, trust)
     } else if is("file://") {
         read_file(&percent_decode_str(&url["file://".len()..]).collect::<Vec<_>>())
     } else {
@@ -42,7 +45,7 @@ pub(super) fn fetch(url: &str, user_agent: &str) -> Result<Vec<u8>, FetchError> 
     }
 }
 
-fn fetch_http(url: &str, user_agent: &str) -> Result<Vec<u8>, FetchError> {
+fn fetch_http(url: &str, user_agent: &str, trust: &Trust) -> Result<Vec<u8>, FetchError> {
     let mut url = Url::parse(url).map_err(|error| FetchError::Network(error.to_string()))?;
     let user_agent = Some(user_agent.trim()).filter(|agent| !agent.is_empty()).unwrap_or(OWN_NAME);
     let agent = ureq::Agent::config_builder()
@@ -51,6 +54,7 @@ fn fetch_http(url: &str, user_agent: &str) -> Result<Vec<u8>, FetchError> {
         .max_redirects(0)
         .max_redirects_will_error(false)
         .http_status_as_error(false)
+        .tls_config(tls(trust))
         .build()
         .new_agent();
     let clock = Clock::start();
@@ -84,6 +88,12 @@ fn fetch_http(url: &str, user_agent: &str) -> Result<Vec<u8>, FetchError> {
         }
     }
     Err(FetchError::Network(format!("stopped after {UPSTREAM_REDIRECTS_MAX} redirects")))
+}
+
+fn tls(trust: &Trust) -> TlsConfig {
+    let roots: Vec<_> = trust.roots().iter().map(|root| Certificate::from_der(root).to_owned()).collect();
+    let roots = RootCerts::Specific(Arc::new(roots));
+    TlsConfig::builder().root_certs(roots).disable_verification(!trust.verifies(None)).build()
 }
 
 fn network(error: &ureq::Error) -> FetchError {
@@ -121,16 +131,23 @@ mod tests {
 
     use super::*;
 
+    fn trust() -> Trust {
+        Trust::new(true, Vec::new()).unwrap()
+    }
+
     #[test]
     fn files_are_read_by_path_and_by_address() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a b.m3u");
         std::fs::write(&path, "#EXTM3U\n").unwrap();
         let path = path.to_str().unwrap();
-        assert_eq!(fetch(path, "tv/1").unwrap(), b"#EXTM3U\n");
-        assert_eq!(fetch(&format!("file://{}", path.replace(' ', "%20")), "tv/1").unwrap(), b"#EXTM3U\n");
-        assert!(matches!(fetch(folder.path().to_str().unwrap(), "tv/1"), Err(FetchError::File(_))));
-        assert!(matches!(fetch("/no/such/file", "tv/1"), Err(FetchError::File(_))));
+        assert_eq!(fetch(path, "tv/1", &trust()).unwrap(), b"#EXTM3U\n");
+        assert_eq!(
+            fetch(&format!("file://{}", path.replace(' ', "%20")), "tv/1", &trust()).unwrap(),
+            b"#EXTM3U\n"
+        );
+        assert!(matches!(fetch(folder.path().to_str().unwrap(), "tv/1", &trust()), Err(FetchError::File(_))));
+        assert!(matches!(fetch("/no/such/file", "tv/1", &trust()), Err(FetchError::File(_))));
     }
 
     /// Serves one request after another and gives back their heads.
@@ -157,7 +174,7 @@ mod tests {
             "HTTP/1.1 302 Found\r\nLocation: /list\r\nSet-Cookie: sid=1; Path=/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
             "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc",
         ]);
-        assert_eq!(fetch(&format!("http://127.0.0.1:{port}/login"), "tv/1").unwrap(), b"abc");
+        assert_eq!(fetch(&format!("http://127.0.0.1:{port}/login"), "tv/1", &trust()).unwrap(), b"abc");
         let heads = server.join().unwrap();
         assert!(!heads[0].contains("cookie") && heads[1].contains("\ncookie: sid=1"), "{heads:?}");
         assert!(heads[1].starts_with("get /list http/1.1"), "{heads:?}");
@@ -167,7 +184,7 @@ mod tests {
     fn a_server_is_asked_with_credentials_and_answers_with_the_text() {
         let (port, server) = serve(&["HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc"]);
         assert_eq!(
-            fetch(&format!("http://u:p%40ss@127.0.0.1:{port}/list?type=m3u"), "tv/1").unwrap(),
+            fetch(&format!("http://u:p%40ss@127.0.0.1:{port}/list?type=m3u"), "tv/1", &trust()).unwrap(),
             b"abc"
         );
         let head = &server.join().unwrap()[0];
@@ -181,9 +198,9 @@ mod tests {
     fn other_statuses_and_no_server_are_errors_without_credentials() {
         let (port, server) = serve(&["HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"]);
         let url = format!("http://user:secret@127.0.0.1:{port}/");
-        assert!(matches!(fetch(&url, "tv/1"), Err(FetchError::Status(403))));
+        assert!(matches!(fetch(&url, "tv/1", &trust()), Err(FetchError::Status(403))));
         server.join().unwrap();
-        let text = fetch(&url, "tv/1").unwrap_err().to_string();
+        let text = fetch(&url, "tv/1", &trust()).unwrap_err().to_string();
         assert!(!text.contains("secret"), "{text}");
     }
 }

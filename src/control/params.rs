@@ -4,10 +4,12 @@ use std::ffi::OsString;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::Clock;
 use crate::engine::Mailbox;
+use crate::source::Trust;
 use crate::store::Store;
 
 use super::children::Passthrough;
@@ -34,6 +36,8 @@ pub struct Params {
     pub playlist: Option<PlaylistUrl>,
     /// Who we are to the playlist's server. Empty: ourselves.
     pub user_agent: String,
+    /// Which servers are believed.
+    pub trust: Arc<Trust>,
     /// Encodes slates.
     pub ffmpeg: OsString,
     /// Where slates are kept over a restart. It is made when needed; `None` keeps them in memory only.

@@ -1,6 +1,7 @@
 //! Reading the playlist into the catalog, at the start and when asked.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -8,6 +9,7 @@ use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use crate::catalog;
+use crate::source::Trust;
 use crate::store::{NewItem, RefreshOutcome};
 
 use super::fetch;
@@ -79,7 +81,7 @@ async fn run(state: &State) -> Result<Counts, SyncError> {
         return Err(SyncError::Running);
     }
     let _running = Running(state);
-    let items = read(url.0, state.params.user_agent.clone()).await?;
+    let items = read(url.0, state.params.user_agent.clone(), Arc::clone(&state.params.trust)).await?;
     let now = state.wall_now();
     let outcome = state
         .ask_store(move |database| database.refresh_items(&items, now))
@@ -103,10 +105,10 @@ async fn run(state: &State) -> Result<Counts, SyncError> {
 }
 
 /// Fetches and parses on a thread of its own: both take long, and fetching blocks.
-async fn read(url: String, user_agent: String) -> Result<Vec<NewItem>, SyncError> {
+async fn read(url: String, user_agent: String, trust: Arc<Trust>) -> Result<Vec<NewItem>, SyncError> {
     let (sender, answer) = oneshot::channel();
     let work = move || {
-        let items = fetch::fetch(&url, &user_agent).map(|text| {
+        let items = fetch::fetch(&url, &user_agent, &trust).map(|text| {
             let playlist = catalog::m3u::parse(&text);
             report_left_out(&playlist);
             catalog::new_items(playlist)

@@ -156,6 +156,7 @@ pub(super) mod tests {
             playlist: None,
             ffmpeg: "ffmpeg".into(),
             slates: None,
+            trust: std::sync::Arc::new(crate::source::Trust::new(true, Vec::new()).unwrap()),
             user_agent: String::new(),
             passthrough: None,
             trampoline: "/proc/self/exe".into(),

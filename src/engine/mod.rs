@@ -37,8 +37,8 @@ pub use port::heartbeat::Heartbeats;
 pub use port::ids::{CoreId, SessionId, Ticket};
 pub use port::mailbox::{Mailbox, MailboxFull, MailboxReader};
 pub use port::messages::{
-    ChildOwner, ControlPort, ControlRequest, CoreCommand, HandedConnection, TriggerRefusal, TriggerReply,
-    TunerMessage,
+    ChildOwner, ChildRefused, ControlPort, ControlRequest, CoreCommand, HandedConnection, TriggerRefusal,
+    TriggerReply, TunerMessage,
 };
 pub use port::params::{Egress, Filling, Own, Params, SlowPolicy, Sources, TuneBackoff, ZeroCopy};
 pub use port::placement::home;

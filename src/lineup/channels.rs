@@ -41,6 +41,8 @@ pub struct Source {
     pub headers: RequestHeaders,
     /// The number of the only programme of its stream that is taken; `None` for the first that can be shown.
     pub program: Option<u16>,
+    /// Whether its servers have to show who they are; `None` is as the setting says.
+    pub tls_verify: Option<bool>,
     /// Its place by the operator's wish, 0 first.
     pub priority: u32,
     /// Its health as the database had it; a core that has used the source knows better.
@@ -141,6 +143,7 @@ mod tests {
             url: String::new(),
             headers: RequestHeaders::NONE,
             program: None,
+            tls_verify: None,
             priority: 0,
             health: Health::default(),
             profile: StoredProfile::default(),

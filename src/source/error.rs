@@ -150,7 +150,13 @@ impl SourceError {
             words if words.is_empty() => exit.to_string().into(),
             words => format!("{exit}: {words}").into(),
         });
-        Self { opened: Opened::Ffmpeg, ffmpeg, ..self }
+        let error = Self { opened: Opened::Ffmpeg, ffmpeg, ..self };
+        // It was to read nothing but a stream in one piece.
+        if error.ffmpeg.as_deref().is_some_and(|words| words.contains("not on whitelist")) {
+            let text = "it is a playlist, and the installed ffmpeg cannot verify the certificates of servers that it names";
+            return Self { kind: Kind::NotTransportStream(Body::Hls), text: text.into(), ..error };
+        }
+        error
     }
 
     /// True when ffmpeg has given up because it had not looked at its input for long enough.
@@ -158,6 +164,12 @@ impl SourceError {
     pub fn lacks_parameters(&self) -> bool {
         let words = self.ffmpeg.as_deref().unwrap_or_default();
         PARAMETER_WORDS.iter().any(|word| words.contains(word))
+    }
+
+    /// True when ffmpeg has found none of what it was to take.
+    #[must_use]
+    pub fn finds_none(&self) -> bool {
+        self.ffmpeg.as_deref().is_some_and(|words| words.contains("matches no streams"))
     }
 
     /// What went wrong.
@@ -181,8 +193,21 @@ impl SourceError {
         match self.status_code() {
             Some(status) => format!("upstream returned status {status}"),
             None if self.text.is_empty() => "startup failed".to_owned(),
-            None => self.text.to_string(),
+            None => match self.refused_certificate() {
+                Some(words) => format!("TLS: ffmpeg does not believe the server: {words}"),
+                None if self.finds_none() => "the programme asked for is not in the stream".to_owned(),
+                None => self.text.to_string(),
+            },
         }
+    }
+
+    /// What ffmpeg says of a certificate that it has refused.
+    fn refused_certificate(&self) -> Option<&str> {
+        let words = self.ffmpeg.as_deref()?;
+        let at = words.find("certificate")?;
+        let from = words[..at].rfind(['\n', ']']).map_or(0, |end| end + 1);
+        let to = words[at..].find(['\n', '[']).map_or(words.len(), |end| at + end);
+        Some(words[from..to].trim())
     }
 
     /// The upstream's error status (400 to 599), whether it was told to us or to ffmpeg.
@@ -193,8 +218,10 @@ impl SourceError {
 
     /// True when the server hung up, or had nothing to give: what some say to an account that has too many connections.
     #[must_use]
-    pub const fn is_hang_up(&self) -> bool {
-        matches!(self.kind, Kind::Connection | Kind::Closed | Kind::NotTransportStream(Body::Empty))
+    pub fn is_hang_up(&self) -> bool {
+        let is_quiet =
+            matches!(self.kind, Kind::Connection | Kind::Closed | Kind::NotTransportStream(Body::Empty));
+        is_quiet && self.refused_certificate().is_none() && !self.finds_none()
     }
 
     /// True when the provider says that too many streams are open: the provider is then left alone for a while.
@@ -277,6 +304,36 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(status_in(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_playlist_that_ffmpeg_was_not_to_read_may_be_read_by_others() {
+        let closed = SourceError::new(Kind::Closed, "source closed before startup bytes were received");
+        let error =
+            closed.opening_ffmpeg(Some(ChildExit::Code(1)), "[hls @ 0x1] Format not on whitelist 'mpegts'");
+        assert_eq!(error.kind(), Kind::NotTransportStream(Body::Hls));
+        assert!(error.reason().starts_with("it is a playlist, and the installed ffmpeg cannot verify"));
+    }
+
+    #[test]
+    fn what_ffmpeg_refuses_is_the_reason() {
+        let closed = || SourceError::new(Kind::Closed, "source closed before startup bytes were received");
+        for (said, expected) in [
+            (
+                "[tls @ 0x1] Peer certificate failed verification\nhttps://h/x.ts: Input/output error",
+                "TLS: ffmpeg does not believe the server: Peer certificate failed verification",
+            ),
+            (
+                "[tls @ 0x1] The certificate's owner does not match hostname h\nhttps://h/x.ts: Input/output error",
+                "TLS: ffmpeg does not believe the server: The certificate's owner does not match hostname h",
+            ),
+            ("https://h/x.ts: Input/output error", "source closed before startup bytes were received"),
+            ("Stream map '0:p:9' matches no streams.", "the programme asked for is not in the stream"),
+        ] {
+            let error = closed().opening_ffmpeg(Some(ChildExit::Code(1)), said);
+            assert_eq!(error.is_hang_up(), expected.starts_with("source closed"), "{said}");
+            assert!(error.reason().starts_with(expected), "{}", error.reason());
         }
     }
 

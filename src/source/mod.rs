@@ -10,6 +10,7 @@
 //! * [`list`]: which streams a list names.
 //! * [`profile`]: what its pictures and sound are like.
 //! * [`pace`]: how far ahead of viewers it is read.
+//! * [`trust`]: which servers are believed.
 //! * [`startup`]: one attempt, from the first byte to the first picture.
 //! * [`telemetry`]: what that attempt has shown.
 //! * [`watch`]: whether a started source still delivers what viewers need.
@@ -29,9 +30,11 @@ pub mod scheme;
 pub mod sniff;
 pub mod startup;
 pub mod telemetry;
+pub mod trust;
 pub mod udp;
 pub mod watch;
 pub mod web;
 
 pub use error::{Kind, SourceError};
 pub use mode::{Mode, Opening, Remux, plan, plan_after};
+pub use trust::Trust;

@@ -105,7 +105,12 @@ pub fn plan(mode: Mode, url: &str) -> Result<Opening, SourceError> {
             Ok(Opening::Direct)
         }
         // A playlist is known by its name before anything is asked for: providers count connections.
-        Mode::Auto | Mode::Direct if scheme.is_http() && is_hls(url) => Ok(Opening::Hls),
+        // What ffmpeg is to read of a master list is found by us: it would take the picture of one quality and the sound of another.
+        Mode::Auto | Mode::Direct | Mode::FfmpegCopy | Mode::FfmpegTranscode
+            if scheme.is_http() && is_hls(url) =>
+        {
+            Ok(Opening::Hls)
+        }
         Mode::Auto if scheme.is_http() && !is_playlist(url) => Ok(Opening::Direct),
         Mode::Auto | Mode::Direct if scheme.is_datagrams() => Ok(Opening::Udp),
         Mode::Auto | Mode::FfmpegCopy => Ok(Opening::Ffmpeg(Remux::Copy)),
@@ -122,27 +127,31 @@ pub fn plan(mode: Mode, url: &str) -> Result<Opening, SourceError> {
 #[must_use]
 pub fn plan_after(mode: Mode, opening: Opening, failure: &SourceError) -> Option<Opening> {
     match (mode, opening, failure.kind()) {
-        (Mode::Auto | Mode::Direct, Opening::Direct, Kind::NotTransportStream(Body::Hls)) => {
+        (
+            Mode::Auto | Mode::Direct | Mode::FfmpegCopy | Mode::FfmpegTranscode,
+            Opening::Direct,
+            Kind::NotTransportStream(Body::Hls),
+        ) => Some(Opening::Hls),
+        // What has the name of a playlist and is a stream, or a list of stations.
+        (Mode::Auto | Mode::Direct, Opening::Hls, Kind::NotTransportStream(Body::TransportStream))
+        | (
+            Mode::Auto | Mode::Direct | Mode::FfmpegCopy | Mode::FfmpegTranscode,
+            Opening::Hls,
+            Kind::NotTransportStream(Body::List),
+        ) => Some(Opening::Direct),
+        // It had another name, and this ffmpeg is not to read it.
+        (Mode::FfmpegCopy, Opening::Ffmpeg(Remux::Copy), Kind::NotTransportStream(Body::Hls)) => {
             Some(Opening::Hls)
         }
-        // What has the name of a playlist and is a stream, or a list of stations.
-        (
-            Mode::Auto | Mode::Direct,
-            Opening::Hls,
-            Kind::NotTransportStream(Body::TransportStream | Body::List),
-        ) => Some(Opening::Direct),
-        (Mode::Auto, Opening::Hls, Kind::NotTransportStream(body)) if body.may_be_media() => {
-            Some(Opening::Ffmpeg(Remux::Copy))
-        }
         // A page or an error in JSON is no media for ffmpeg either, and asking again costs a connection.
-        (Mode::Auto, Opening::Direct, Kind::NotTransportStream(body)) if body.may_be_media() => {
+        (Mode::Auto | Mode::FfmpegCopy, Opening::Direct | Opening::Hls, Kind::NotTransportStream(body))
+            if body.may_be_media() =>
+        {
             Some(Opening::Ffmpeg(Remux::Copy))
         }
-        // What has the name of a list and is none.
-        (Mode::FfmpegCopy, Opening::Direct, Kind::NotTransportStream(body)) if body.may_be_media() => {
-            Some(Opening::Ffmpeg(Remux::Copy))
-        }
-        (Mode::FfmpegTranscode, Opening::Direct, Kind::NotTransportStream(body)) if body.may_be_media() => {
+        (Mode::FfmpegTranscode, Opening::Direct | Opening::Hls, Kind::NotTransportStream(body))
+            if body.may_be_media() =>
+        {
             Some(Opening::Ffmpeg(Remux::Transcode))
         }
         (
@@ -203,7 +212,8 @@ mod tests {
             (Mode::Auto, "http://h/1.ts", Some(direct)),
             (Mode::Auto, "HTTPS://h/1", Some(direct)),
             (Mode::Auto, "http://h/live/index.M3U8?token=1", Some(Opening::Hls)),
-            (Mode::FfmpegCopy, "http://h/live/index.m3u8", Some(copy)),
+            (Mode::FfmpegCopy, "http://h/live/index.m3u8", Some(Opening::Hls)),
+            (Mode::FfmpegTranscode, "http://h/live/index.m3u8", Some(Opening::Hls)),
             (Mode::Auto, "http://h/live/manifest.mpd", Some(copy)),
             (Mode::Auto, "http://h/live?file=a.m3u8", Some(direct)),
             (Mode::Auto, "http://h/radio.m3u", Some(direct)),
@@ -245,16 +255,18 @@ mod tests {
             (Mode::Auto, Opening::Direct, body(Body::Html), None),
             (Mode::Auto, Opening::Direct, body(Body::List), None),
             (Mode::FfmpegCopy, Opening::Direct, body(Body::TransportStream), copy),
-            (
-                Mode::FfmpegTranscode,
-                Opening::Direct,
-                body(Body::Hls),
-                Some(Opening::Ffmpeg(Remux::Transcode)),
-            ),
+            (Mode::FfmpegTranscode, Opening::Direct, body(Body::Hls), Some(Opening::Hls)),
+            (Mode::FfmpegTranscode, Opening::Hls, body(Body::Hls), Some(Opening::Ffmpeg(Remux::Transcode))),
+            (Mode::FfmpegCopy, Opening::Hls, body(Body::Hls), copy),
+            (Mode::FfmpegCopy, Opening::Hls, body(Body::TransportStream), copy),
+            (Mode::FfmpegCopy, Opening::Hls, body(Body::List), Some(Opening::Direct)),
+            (Mode::FfmpegCopy, Opening::Hls, body(Body::Html), None),
             (Mode::Auto, Opening::Direct, body(Body::Json), None),
             (Mode::Auto, Opening::Udp, body(Body::Unknown), None),
             (Mode::Auto, Opening::Direct, SourceError::status(404, "", None), None),
             (Mode::Auto, Opening::Ffmpeg(Remux::Copy), body(Body::Hls), None),
+            (Mode::FfmpegCopy, Opening::Ffmpeg(Remux::Copy), body(Body::Hls), Some(Opening::Hls)),
+            (Mode::FfmpegTranscode, Opening::Ffmpeg(Remux::Transcode), body(Body::Hls), None),
             (Mode::Direct, Opening::Direct, body(Body::Hls), Some(Opening::Hls)),
             (Mode::Direct, Opening::Direct, body(Body::Dash), None),
         ] {

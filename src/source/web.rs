@@ -6,7 +6,7 @@ use crate::base::{Errno, Instant};
 use crate::http::{CookieJar, Url};
 use crate::source::direct::{Client, Want};
 use crate::source::error::SourceError;
-use crate::source::hls::{Next, Upstream};
+use crate::source::hls::{ForOthers, Next, Upstream};
 
 /// An upstream over HTTP(S), as the engine drives it.
 pub enum Web {
@@ -92,6 +92,15 @@ impl Web {
         match self {
             Self::Stream(client) => client.url(),
             Self::Hls(upstream) => upstream.url(),
+        }
+    }
+
+    /// Of a master list, what others are to read instead.
+    #[must_use]
+    pub const fn for_others(&self) -> Option<&ForOthers> {
+        match self {
+            Self::Stream(_) => None,
+            Self::Hls(upstream) => upstream.for_others(),
         }
     }
 

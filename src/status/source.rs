@@ -35,6 +35,9 @@ pub(super) struct Stream<'a> {
     profile_bitrate_bps: u64,
     #[serde(skip_serializing_if = "String::is_empty")]
     producer: String,
+    /// Its servers are believed whatever they show. Not of the reference.
+    #[serde(skip_serializing_if = "is_zero")]
+    tls_unverified: bool,
 }
 
 /// The start of the selected source.
@@ -144,6 +147,7 @@ impl<'a> Stream<'a> {
             current_bitrate_bps,
             profile_bitrate_bps: *bitrate_bps,
             producer: window.source.producer(),
+            tls_unverified: window.source.is_unverified,
         }
     }
 }

@@ -36,6 +36,9 @@ pub struct TunerStatusSnapshot<'a> {
     session_history_limit: usize,
     #[serde(skip_serializing_if = "is_zero")]
     session_history_truncated_count: u64,
+    /// Servers are believed whatever they show. Not of the reference.
+    #[serde(skip_serializing_if = "is_zero")]
+    upstream_tls_unverified: bool,
 }
 
 /// How often somebody waited until no session was left, and how long in all.
@@ -113,7 +116,14 @@ impl<'a> TunerStatusSnapshot<'a> {
                 .collect(),
             session_history_limit: history.limit,
             session_history_truncated_count: history.truncated,
+            upstream_tls_unverified: false,
         }
+    }
+
+    /// The same, where servers are believed whatever they show.
+    #[must_use]
+    pub fn unverified(self, is_unverified: bool) -> Self {
+        Self { upstream_tls_unverified: is_unverified, ..self }
     }
 }
 

@@ -123,6 +123,11 @@ pub enum ChannelError {
 impl ChannelError {
     /// No programme can have this number.
     #[must_use]
+    pub fn no_source_change() -> Self {
+        Self::Invalid { field: "the change", value: String::new(), allowed: "program, tls_verify" }
+    }
+
+    #[must_use]
     pub fn no_program_number(value: &str) -> Self {
         Self::Invalid { field: "program", value: value.to_owned(), allowed: "1 to 65535" }
     }

@@ -6,7 +6,7 @@ use rusqlite::{Connection, TransactionBehavior};
 pub(super) const APPLICATION_ID: i64 = 0x746e_7264;
 
 /// Step `n` (counted from 1) leads from version `n - 1` to version `n`.
-const STEPS: &[&str] = &[FIRST, PROGRAM, HEADERS];
+const STEPS: &[&str] = &[FIRST, PROGRAM, HEADERS, TLS_VERIFY];
 
 /// The version this program writes.
 pub(super) const KNOWN_VERSION: i64 = {
@@ -93,6 +93,11 @@ ALTER TABLE channel_sources ADD COLUMN program INTEGER CHECK (program BETWEEN 1 
 /// What requests for an item's stream carry, as a JSON object.
 const HEADERS: &str = "
 ALTER TABLE playlist_items ADD COLUMN headers_json TEXT NOT NULL DEFAULT '{}';
+";
+
+/// Whether the servers of a source have to show who they are; NULL is as the setting says.
+const TLS_VERIFY: &str = "
+ALTER TABLE channel_sources ADD COLUMN tls_verify INTEGER CHECK (tls_verify IN (0, 1));
 ";
 
 /// Brings a database of ours, or an empty one, from version `found` to [`KNOWN_VERSION`]. Each step is one

@@ -88,6 +88,8 @@ pub struct SourceRecord {
     pub priority_index: u32,
     /// The number of the only programme that is taken of its stream.
     pub program: Option<u16>,
+    /// Whether its servers have to show who they are; `None` is as the setting says.
+    pub tls_verify: Option<bool>,
     pub enabled: bool,
     pub association_type: String,
     pub health: SourceHealth,
@@ -220,7 +222,7 @@ impl SourceRecord {
         coalesce(tvg_name, ''), coalesce(stream_url, ''), priority_index, enabled, association_type, \
         last_ok_at, last_fail_at, last_fail_reason, success_count, fail_count, cooldown_until, last_probe_at, \
         profile_width, profile_height, profile_fps, profile_video_codec, profile_audio_codec, profile_bitrate_bps, \
-        program, coalesce(headers_json, '{}')";
+        program, coalesce(headers_json, '{}'), tls_verify";
 
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
@@ -232,6 +234,7 @@ impl SourceRecord {
             headers: headers(row, 22)?,
             priority_index: row.get(5)?,
             program: row.get(21)?,
+            tls_verify: row.get(23)?,
             enabled: row.get(6)?,
             association_type: row.get(7)?,
             health: SourceHealth {

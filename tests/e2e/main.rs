@@ -24,4 +24,6 @@ mod sources;
 mod starts;
 mod status;
 mod storage;
+mod tls;
+mod tracks;
 mod viewers;

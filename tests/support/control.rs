@@ -72,6 +72,7 @@ fn params(ffmpeg: OsString, slates: Option<PathBuf>) -> Params {
         playlist: None,
         ffmpeg,
         slates,
+        trust: std::sync::Arc::new(tunerd::source::Trust::new(true, Vec::new()).unwrap()),
         user_agent: String::new(),
         passthrough: None,
         trampoline: BINARY.into(),

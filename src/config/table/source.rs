@@ -31,6 +31,22 @@ pub(super) const SOURCES: Group = Group {
             help: "The best variant of an HLS playlist that is read; nothing is the best there is.",
         },
         Setting {
+            env: "UPSTREAM_TLS_VERIFY",
+            flag: "upstream-tls-verify",
+            default: "true",
+            kind: Kind::Switch,
+            help: "Whether servers of sources and playlists have to show who they are; a source may have its own wish \
+                (tls_verify).",
+        },
+        Setting {
+            env: "UPSTREAM_CA_FILE",
+            flag: "upstream-ca-file",
+            default: "",
+            kind: Kind::Special("a path, or nothing"),
+            help: "Certificates (PEM) of authorities that are believed besides the public ones: for a box with a certificate \
+                of its own.",
+        },
+        Setting {
             env: "UPSTREAM_CONNECT_TIMEOUT",
             flag: "upstream-connect-timeout",
             default: "3s",

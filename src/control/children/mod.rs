@@ -1,6 +1,7 @@
 //! Child processes: how one is started, what it says, how it ends.
 
 mod capture;
+mod listener;
 mod probes;
 mod running;
 mod said;

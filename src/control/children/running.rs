@@ -4,19 +4,24 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, ExitStatus};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep, timeout};
 
 use crate::base::{ChildExit, Clock};
-use crate::engine::{ChildOwner, CoreCommand};
+use crate::engine::{ChildOwner, ChildRefused, CoreCommand};
+use crate::source::Trust;
+use crate::source::ffmpeg::LogLevel;
 
 use super::said::{Passthrough, Said};
 use super::spawn::{Spawned, spawn};
@@ -31,6 +36,9 @@ const STOP_GRACE: Duration = Duration::from_millis(500);
 /// How long standard error may stay open after the child has ended: a process outside the child's group may
 /// hold it for ever.
 const STDERR_DRAIN_TIMEOUT: Duration = Duration::from_millis(200);
+/// How often it is looked whether a child that does not tell of its input writes already, and how long it may still tell of it.
+const OUTPUT_LOOK: Duration = Duration::from_millis(20);
+const LISTING_WAIT: Duration = Duration::from_millis(100);
 
 /// A child that runs.
 struct Watched {
@@ -39,11 +47,14 @@ struct Watched {
     ended: oneshot::Receiver<()>,
     /// Where what it says goes, if that is logged.
     said: Option<(log::Level, Said)>,
+    /// Its output, until it is known what its input is.
+    output: Option<OwnedFd>,
 }
 
 /// The children that run.
 pub(in crate::control) struct Children {
     trampoline: PathBuf,
+    trust: Arc<Trust>,
     passthrough: Option<Passthrough>,
     clock: Clock,
     outbox: Rc<Outbox>,
@@ -57,6 +68,7 @@ impl Children {
         let (trampoline, passthrough) = (params.trampoline.clone(), params.passthrough);
         Self {
             trampoline,
+            trust: Arc::clone(&params.trust),
             passthrough,
             clock,
             outbox,
@@ -72,23 +84,35 @@ impl Children {
         program: &OsStr,
         arguments: &[OsString],
         owner: ChildOwner,
+        listing: Option<LogLevel>,
     ) {
         let (core, ticket) = name;
-        let result = match self.try_start(program, arguments, name) {
+        match self.try_start(program, arguments, name) {
             Ok((spawned, stop)) => {
-                let Spawned { process, stdout, stderr, ended } = spawned;
+                let Spawned { process, stdout, mut stderr, ended } = spawned;
+                let output = match listing {
+                    Some(level) => {
+                        stderr.listen(level);
+                        Some(stdout)
+                    }
+                    None => {
+                        self.outbox.send(core, CoreCommand::ChildStarted { ticket, result: Ok(stdout) });
+                        None
+                    }
+                };
                 let watcher = Rc::clone(self);
                 let said =
                     self.passthrough.map(|passthrough| (passthrough.level, Said::new(owner, passthrough)));
-                let child = Watched { process, stderr, ended, said };
+                let child = Watched { process, stderr, ended, said, output };
                 tokio_uring::spawn(async move {
                     watcher.watch(name, child, stop).await;
                 });
-                Ok(stdout)
             }
-            Err(text) => Err(text),
-        };
-        self.outbox.send(core, CoreCommand::ChildStarted { ticket, result });
+            Err(text) => {
+                let result = Err(ChildRefused::NotStarted(text));
+                self.outbox.send(core, CoreCommand::ChildStarted { ticket, result });
+            }
+        }
     }
 
     fn try_start(
@@ -105,7 +129,7 @@ impl Children {
         if running.contains_key(&name) {
             return Err(failed("the ticket is in use"));
         }
-        let spawned = spawn(&self.trampoline, program, arguments)?;
+        let spawned = spawn(&self.trampoline, self.trust.file(), program, arguments)?;
         let (stop, stopped) = watch::channel(false);
         running.insert(name, stop);
         self.count.send_replace(running.len());
@@ -135,7 +159,8 @@ impl Children {
 
     /// One child, from its start to its end.
     async fn watch(&self, name: Asker, child: Watched, mut stop: watch::Receiver<bool>) {
-        let Watched { mut process, mut stderr, ended, mut said } = child;
+        let Watched { mut process, mut stderr, mut ended, mut said, output } = child;
+        let (core, ticket) = name;
         let clock = self.clock;
         let mut hear = |bytes: &[u8]| {
             if let Some((level, said)) = &mut said {
@@ -143,22 +168,41 @@ impl Children {
             }
         };
         let group = Pid::from_raw(i32::try_from(process.id()).expect("process numbers are small"));
-        let escalation = async {
-            if stop.wait_for(|stop| *stop).await.is_ok() {
-                signal_group(group, Signal::SIGTERM);
-                sleep(STOP_GRACE).await;
-                signal_group(group, Signal::SIGKILL);
+        let mut is_over = false;
+        if let Some(output) = output {
+            let mut was_stopped = stop.clone();
+            is_over = tokio::select! {
+                _ended = &mut ended => true,
+                _stopped = was_stopped.wait_for(|stop| *stop) => false,
+                () = stderr.read_listing(&mut hear) => false,
+                () = has_output(&output) => false,
+            };
+            if is_over {
+                let _elapsed = timeout(STDERR_DRAIN_TIMEOUT, stderr.read_listing(&mut hear)).await;
             }
-            std::future::pending::<()>().await;
-        };
-        let read_and_watch = async {
-            stderr.read_to_end(&mut hear).await;
-            std::future::pending::<()>().await;
-        };
-        tokio::select! {
-            _ended = ended => {}
-            () = escalation => {}
-            () = read_and_watch => {}
+            let several = stderr.listing().filter(|listing| listing.has_several()).cloned();
+            is_over |= several.is_some();
+            let result = several.map_or(Ok(output), |listing| Err(ChildRefused::Several(listing)));
+            self.outbox.send(core, CoreCommand::ChildStarted { ticket, result });
+        }
+        if !is_over {
+            let escalation = async {
+                if stop.wait_for(|stop| *stop).await.is_ok() {
+                    signal_group(group, Signal::SIGTERM);
+                    sleep(STOP_GRACE).await;
+                    signal_group(group, Signal::SIGKILL);
+                }
+                std::future::pending::<()>().await;
+            };
+            let read_and_watch = async {
+                stderr.read_to_end(&mut hear).await;
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                _ended = ended => {}
+                () = escalation => {}
+                () = read_and_watch => {}
+            }
         }
         // The child is a zombie: its number, and with it the group's, cannot be anybody else's yet.
         signal_group(group, Signal::SIGKILL);
@@ -170,9 +214,19 @@ impl Children {
         let stderr_tail = stderr.text();
         let mut running = self.running.borrow_mut();
         running.remove(&name);
-        let (core, ticket) = name;
         self.outbox.send(core, CoreCommand::ChildEnded { ticket, exit, stderr_tail });
         self.count.send_replace(running.len());
+    }
+}
+
+/// Returns a while after something has been written: by then it has been said what the input is, or will not be.
+async fn has_output(output: &OwnedFd) {
+    loop {
+        sleep(OUTPUT_LOOK).await;
+        let mut look = [PollFd::new(output.as_fd(), PollFlags::POLLIN)];
+        if poll(&mut look, PollTimeout::ZERO).is_ok_and(|ready| ready > 0) {
+            return sleep(LISTING_WAIT).await;
+        }
     }
 }
 

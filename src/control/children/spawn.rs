@@ -35,8 +35,13 @@ pub(super) struct Spawned {
     pub(super) ended: oneshot::Receiver<()>,
 }
 
-/// Starts `program` through the trampoline, or says why not.
-pub(super) fn spawn(trampoline: &Path, program: &OsStr, arguments: &[OsString]) -> Result<Spawned, String> {
+/// Starts `program` through the trampoline, or says why not. In `roots` are the authorities that it is to believe.
+pub(super) fn spawn(
+    trampoline: &Path,
+    roots: Option<&Path>,
+    program: &OsStr,
+    arguments: &[OsString],
+) -> Result<Spawned, String> {
     let failed = |reason: &dyn std::fmt::Display| format!("start {}: {reason}", program.to_string_lossy());
     // The trampoline can be started even when the program cannot; asking first makes it one clear error.
     find(program).map_err(|errno| failed(&errno.desc()))?;
@@ -53,6 +58,10 @@ pub(super) fn spawn(trampoline: &Path, program: &OsStr, arguments: &[OsString]) 
         .process_group(0);
     for variable in PRIVATE_VARIABLES {
         command.env_remove(variable);
+    }
+    if let Some(roots) = roots {
+        // For what is not told by an argument: what a playlist names.
+        command.env("SSL_CERT_FILE", roots);
     }
     let mut process = command.spawn().map_err(|error| failed(&error))?;
     match wait_for_end(&process) {

@@ -8,6 +8,9 @@ use tokio::net::unix::pipe::Receiver;
 
 use crate::base::limits::STDERR_TAIL_BYTES;
 use crate::base::redact;
+use crate::source::ffmpeg::{Listing, LogLevel};
+
+use super::listener::Listener;
 
 const READ_BYTES: usize = 4096;
 
@@ -15,23 +18,53 @@ const READ_BYTES: usize = 4096;
 pub(super) struct StderrTail {
     pipe: Receiver,
     kept: Tail,
+    listener: Option<Listener>,
 }
 
 impl StderrTail {
     /// Of the reading end of a pipe.
     pub(super) fn new(pipe: OwnedFd) -> io::Result<Self> {
-        Ok(Self { pipe: Receiver::from_owned_fd(pipe)?, kept: Tail::default() })
+        Ok(Self { pipe: Receiver::from_owned_fd(pipe)?, kept: Tail::default(), listener: None })
+    }
+
+    /// The writer tells of its input; what is less than this level goes no further.
+    pub(super) fn listen(&mut self, level: LogLevel) {
+        self.listener = Some(Listener::new(level));
+    }
+
+    /// What the writer has told of its input.
+    pub(super) fn listing(&self) -> Option<&Listing> {
+        self.listener.as_ref().map(Listener::listing)
+    }
+
+    /// Returns when everything has been told of the input, or nobody can write any more. As [`StderrTail::read_to_end`].
+    pub(super) async fn read_listing(&mut self, said: impl FnMut(&[u8])) {
+        self.read(said, |listing| listing.is_some_and(Listing::is_complete)).await;
     }
 
     /// Returns when nobody can write any more. What was read stays when this is dropped half-way. `said` gets each piece.
-    pub(super) async fn read_to_end(&mut self, mut said: impl FnMut(&[u8])) {
+    pub(super) async fn read_to_end(&mut self, said: impl FnMut(&[u8])) {
+        self.read(said, |_listing| false).await;
+    }
+
+    async fn read(&mut self, mut said: impl FnMut(&[u8]), is_over: impl Fn(Option<&Listing>) -> bool) {
         let mut buffer = [0; READ_BYTES];
-        loop {
+        while !is_over(self.listing()) {
             match self.pipe.try_read(&mut buffer) {
-                Ok(0) => return,
                 Ok(count) => {
-                    self.kept.push(&buffer[..count]);
-                    said(&buffer[..count]);
+                    let Self { kept, listener, .. } = self;
+                    let mut pass = |bytes: &[u8]| {
+                        kept.push(bytes);
+                        said(bytes);
+                    };
+                    match listener {
+                        Some(listener) if count == 0 => listener.end(&mut pass),
+                        Some(listener) => listener.push(&buffer[..count], &mut pass),
+                        None => pass(&buffer[..count]),
+                    }
+                    if count == 0 {
+                        return;
+                    }
                     // A child that says more than is read must not keep this thread from everybody else.
                     tokio::task::yield_now().await;
                 }

@@ -10,6 +10,7 @@ use crate::engine::port::messages::{ControlRequest, TunerMessage};
 use crate::lineup::StoredProfile;
 use crate::session::history::Profile as HistoryProfile;
 use crate::source::Opening;
+use crate::source::ffmpeg::verification_options;
 use crate::source::profile::{Profile, StreamProfile, ffprobe, needs_ffprobe};
 
 use super::Channel;
@@ -97,8 +98,14 @@ impl Channel {
         let Some(run) = self.upstream.run() else { return };
         let attempt = run.attempt();
         let user_agent = &cx.params.sources.ffmpeg.user_agent;
-        let arguments = ffprobe::arguments(&attempt.address, user_agent, &attempt.source.headers);
-        let (true, Ok(arguments)) = (is_room, arguments) else {
+        let (address, headers) = (&attempt.address, &attempt.source.headers);
+        let verification = cx.params.sources.verification(attempt.source.tls_verify);
+        let capabilities = &cx.params.sources.capabilities;
+        let verification = verification_options(address, attempt.is_playlist, &verification, capabilities);
+        let arguments = verification
+            .ok()
+            .and_then(|verification| ffprobe::arguments(address, user_agent, headers, &verification).ok());
+        let (true, Some(arguments)) = (is_room, arguments) else {
             self.stream_probe.finish(number);
             return;
         };

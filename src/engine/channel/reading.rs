@@ -8,6 +8,7 @@ use crate::base::{ChildExit, Errno, KernelBytes, redact};
 use crate::engine::border::messages::Readers;
 use crate::engine::context::cx::{CoreDriver, Cx};
 use crate::engine::context::token::SourceStep;
+use crate::engine::port::messages::ChildRefused;
 use crate::engine::report::events;
 use crate::engine::source::run::Came;
 use crate::engine::source::upstream::{Completed, Happened, Step};
@@ -322,7 +323,7 @@ impl Channel {
         cx: &mut Cx<D>,
         readers: &mut dyn Readers<D>,
         run: u32,
-        result: Result<D::Descriptor, String>,
+        result: Result<D::Descriptor, ChildRefused>,
     ) {
         let happened = self.upstream.on_child_started(cx, run, result);
         self.follow(cx, readers, happened);

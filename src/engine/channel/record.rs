@@ -190,6 +190,7 @@ fn source_facts(run: &SourceRun, from: u64, stored: &StreamProfile) -> SourceFac
         item_key: source.item_key.clone(),
         url: redact::url(&source.url),
         mode: run.opening().name(),
+        is_unverified: run.attempt().is_unverified,
         profile: Profile {
             video_codec: first(&start.video_codecs),
             audio_codec: first(&start.audio_codecs),

@@ -14,6 +14,7 @@ use crate::engine::port::snapshot::CoreCounters;
 use crate::lineup::{Lineup, Source};
 use crate::ring::{Lent, Ring};
 use crate::session::ProviderCooldowns;
+use crate::source::ffmpeg::LogLevel;
 use crate::tuner::Backoff;
 use crate::tuner::pool::Pool;
 use crate::uring::Driver;
@@ -224,11 +225,12 @@ impl<D: CoreDriver> Cx<D> {
         source: &Source,
         channel_id: i64,
         arguments: Vec<std::ffi::OsString>,
+        listing: Option<LogLevel>,
     ) -> Option<Ticket> {
         let (core, ticket) = (self.id, self.ticket());
         let program = self.params.sources.ffmpeg_path.clone();
         let whose = ChildOwner { channel_id, source_id: source.id.0 };
-        let request = ControlRequest::StartChild { core, ticket, program, arguments, owner: whose };
+        let request = ControlRequest::StartChild { core, ticket, program, arguments, owner: whose, listing };
         self.request(request).ok()?;
         self.children.insert(ticket, owner, run, source);
         Some(ticket)

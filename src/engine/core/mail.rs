@@ -6,7 +6,7 @@ use crate::base::Instant;
 use crate::base::limits::MAILBOX_MESSAGES_MAX;
 use crate::engine::context::cx::Question;
 use crate::engine::context::token::{SourceOwner, Token};
-use crate::engine::port::messages::{CoreCommand, TriggerRefusal};
+use crate::engine::port::messages::{ChildRefused, CoreCommand, TriggerRefusal};
 use crate::engine::port::placement::home;
 use crate::lineup::{ChannelId, Lineup};
 use crate::ring::Lent;
@@ -44,10 +44,11 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                 Some(Question::Stream(_) | Question::Slate(_)) | None => {}
             },
             CoreCommand::ChildStarted { ticket, result } => {
+                let has_never_been = matches!(result, Err(ChildRefused::NotStarted(_)));
                 let whose =
-                    if result.is_ok() { cx.children.reader(ticket) } else { cx.children.remove(ticket) };
+                    if has_never_been { cx.children.remove(ticket) } else { cx.children.reader(ticket) };
                 let Some((owner, run)) = whose else { return };
-                if result.is_err() {
+                if has_never_been {
                     self.open_all_awaited();
                 }
                 match owner {

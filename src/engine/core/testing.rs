@@ -67,6 +67,7 @@ pub(crate) fn params() -> Params {
         },
         sources: Sources {
             mode: source::Mode::Auto,
+            trust: Arc::new(source::Trust::new(true, Vec::new()).unwrap()),
             direct: source::direct::Params {
                 user_agent: String::new(),
                 via: None,
@@ -144,6 +145,7 @@ pub(crate) fn listing(channel: i64) -> Arc<Channel> {
             item_key: "src:8".to_owned(),
             url: "http://user:hunter2@host/8.ts?token=hunter2".to_owned(),
             program: None,
+            tls_verify: None,
             headers: RequestHeaders::NONE,
             priority: 0,
             health: Health::default(),

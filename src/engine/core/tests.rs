@@ -288,6 +288,7 @@ mod sources_tried_in_the_background {
                 item_key: format!(" item{id} "),
                 url: (*url).to_owned(),
                 program: None,
+                tls_verify: None,
                 headers: RequestHeaders::NONE,
                 priority: 0,
                 health: Health::default(),

@@ -10,6 +10,7 @@ use crate::base::{ChildExit, Instant};
 use crate::filler::slate::{Slate, SlateSpec};
 use crate::health;
 use crate::lineup::{ChannelId, Lineup, SourceId};
+use crate::source::ffmpeg::{Listing, LogLevel};
 use crate::tuner::Kind;
 
 use super::ids::{CoreId, SessionId, Ticket};
@@ -35,6 +36,15 @@ pub struct ChildOwner {
     pub channel_id: i64,
     /// The source it reads.
     pub source_id: i64,
+}
+
+/// Why a child's output cannot be read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ChildRefused {
+    /// It could not be started.
+    NotStarted(String),
+    /// Its input has several programmes, and it has not been told which one to take. It is being killed.
+    Several(Listing),
 }
 
 /// Why a recovery is not begun.
@@ -79,6 +89,9 @@ pub enum ControlRequest<F = OwnedFd> {
         arguments: Vec<OsString>,
         /// For whom it runs: what it says is logged with that.
         owner: ChildOwner,
+        /// It is ffmpeg and says what its input is before it writes; what is less than this level is then not logged. Its output
+        /// is handed over when there is one programme, or so many words about it do not come.
+        listing: Option<LogLevel>,
     },
     /// Run a program to its end and say what it has written. Full: nothing is learnt.
     Probe {
@@ -139,9 +152,9 @@ pub enum CoreCommand<F = OwnedFd> {
         /// Of the question.
         ticket: Ticket,
         /// The pipe.
-        result: Result<F, String>,
+        result: Result<F, ChildRefused>,
     },
-    /// A child has been reaped. Comes exactly once for each child that was started.
+    /// A child has been reaped. Comes exactly once for each child whose start was told.
     ChildEnded {
         /// Of its start.
         ticket: Ticket,

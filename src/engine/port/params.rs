@@ -11,6 +11,7 @@ use crate::health;
 use crate::session;
 use crate::session::history::Limits;
 use crate::source;
+use crate::source::ffmpeg::Verification;
 use crate::splice::HELD_BYTES_USUAL;
 
 /// When bytes are sent without copying.
@@ -55,6 +56,8 @@ pub struct Egress {
 pub struct Sources {
     /// Direct, through ffmpeg, or as the source demands.
     pub mode: source::Mode,
+    /// Which servers are believed.
+    pub trust: Arc<source::Trust>,
     /// The built-in HTTP client.
     pub direct: source::direct::Params,
     /// Which variant of HLS is read, and how long one is waited for.
@@ -73,6 +76,18 @@ pub struct Sources {
     pub pace: source::pace::Params,
     /// When a start has succeeded or failed.
     pub startup: source::startup::Params,
+}
+
+impl Sources {
+    /// What ffmpeg is told about the servers of a source that wishes this.
+    #[must_use]
+    pub fn verification(&self, wish: Option<bool>) -> Verification {
+        match (self.trust.verifies(wish), self.trust.file()) {
+            (false, _) => Verification::Off,
+            (true, None) => Verification::On,
+            (true, Some(file)) => Verification::ByRoots(file.to_string_lossy().into_owned()),
+        }
+    }
 }
 
 /// What viewers get while a session has no source.

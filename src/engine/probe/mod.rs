@@ -15,7 +15,7 @@ use crate::engine::context::health::Known;
 use crate::engine::context::timers::Timer;
 use crate::engine::context::token::{SourceOwner, SourceStep};
 use crate::engine::port::ids::SessionId;
-use crate::engine::port::messages::TunerMessage;
+use crate::engine::port::messages::{ChildRefused, TunerMessage};
 use crate::engine::port::placement::home;
 use crate::engine::source::upstream::{Completed, Happened, Upstream};
 use crate::health::{Action, Candidate, Event, Params, Prober, Ranked, failure_reason};
@@ -311,7 +311,7 @@ impl Probe {
         cx: &mut Cx<D>,
         count: u32,
         run: u32,
-        result: Result<D::Descriptor, String>,
+        result: Result<D::Descriptor, ChildRefused>,
     ) {
         if let Some(upstream) = self.upstream_of(count) {
             let happened = upstream.on_child_started(cx, run, result);

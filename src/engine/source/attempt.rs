@@ -8,10 +8,10 @@ use crate::http::CookieJar;
 use crate::lineup::Source;
 use crate::source::body::Sound;
 use crate::source::error::{Kind, SourceError};
-use crate::source::ffmpeg::Detection;
+use crate::source::ffmpeg::{Detection, Tracks};
 use crate::source::profile::StreamProfile;
 use crate::source::telemetry::component_hint;
-use crate::source::{Opening, mode, startup};
+use crate::source::{Opening, Remux, mode, startup};
 use crate::ts::ComponentState;
 
 /// How long an attempt waits for a child of before that still reads from the same provider: the time from SIGTERM to
@@ -27,6 +27,10 @@ pub(crate) enum Look {
     First,
     /// Longer, because the first look has not found everything.
     Relaxed(Detection),
+    /// Longer, and what has been listed and does not come is left out.
+    Heard(Detection),
+    /// Longer, and ffmpeg takes what it thinks best.
+    Best(Detection),
     /// Until the tables have come: the first look has found sound only, and pictures are taken when they are listed.
     Listed(Detection),
 }
@@ -39,7 +43,10 @@ impl Look {
 
     /// True when it is not the first.
     pub(crate) const fn is_second(self) -> bool {
-        matches!(self, Self::Relaxed(_) | Self::Listed(_))
+        match self {
+            Self::First => false,
+            Self::Relaxed(_) | Self::Heard(_) | Self::Best(_) | Self::Listed(_) => true,
+        }
     }
 }
 
@@ -63,6 +70,16 @@ pub(crate) struct Attempt {
     lists: u32,
     /// What the stream is known to be, and nothing else.
     pub(crate) sound: Option<Sound>,
+    /// The programme that was found, of several.
+    pub(crate) programme: Option<u16>,
+    /// It is HLS.
+    pub(crate) is_playlist: bool,
+    /// It is DASH: each sound is there in several qualities.
+    pub(crate) is_dash: bool,
+    /// Its container is no transport stream: its subtitles are texts.
+    pub(crate) is_foreign: bool,
+    /// Its servers are believed whatever they show.
+    pub(crate) is_unverified: bool,
 }
 
 impl Attempt {
@@ -84,7 +101,28 @@ impl Attempt {
             others: Vec::new(),
             lists: 0,
             sound: None,
+            programme: None,
+            is_playlist: false,
+            is_dash: false,
+            is_foreign: false,
+            is_unverified: false,
         }
+    }
+
+    /// Which of its streams ffmpeg takes.
+    pub(crate) const fn tracks(&self) -> Tracks {
+        match self.look {
+            Look::Best(_) => Tracks::Best,
+            Look::First | Look::Relaxed(_) | Look::Heard(_) | Look::Listed(_) if self.is_dash => Tracks::Best,
+            Look::Heard(_) => Tracks::Heard,
+            Look::First | Look::Relaxed(_) | Look::Listed(_) if self.is_foreign => Tracks::Shown,
+            Look::First | Look::Relaxed(_) | Look::Listed(_) => Tracks::All,
+        }
+    }
+
+    /// ffmpeg need not look for long.
+    fn may_be_quick(&self, remux: Remux) -> bool {
+        !self.is_playlist && mode::may_be_quick(remux, &self.address)
     }
 
     /// When the stream that is tried now is given up for the next one of its list.
@@ -97,7 +135,16 @@ impl Attempt {
     /// The same source with the next stream of its list.
     pub(crate) fn next_of_list(mut self, now: Instant) -> Option<Self> {
         let address = self.others.pop().filter(|_| now < self.deadline)?;
-        Some(Self { address, look: Look::First, sound: None, ..self })
+        Some(Self {
+            address,
+            look: Look::First,
+            sound: None,
+            programme: None,
+            is_playlist: false,
+            is_dash: false,
+            is_foreign: false,
+            ..self
+        })
     }
 
     /// The same source with the streams of the list that it is, unless lists lead to lists for too long.
@@ -122,7 +169,7 @@ impl Attempt {
         match (opening, self.look) {
             (Opening::Ffmpeg(_), _) if self.sound.is_some() => (startup::Inventory::AsDeclared, detection),
             (Opening::Direct | Opening::Hls | Opening::Udp, _) => (startup::Inventory::AsDeclared, detection),
-            (Opening::Ffmpeg(remux), Look::First) if mode::may_be_quick(remux, &self.address) => {
+            (Opening::Ffmpeg(remux), Look::First) if self.may_be_quick(remux) => {
                 let quick = detection.quick(stored.bitrate_bps);
                 let is_known =
                     matches!(component_hint(stored), ComponentState::VideoOnly | ComponentState::AudioOnly);
@@ -131,9 +178,10 @@ impl Attempt {
                     if is_all { startup::Inventory::AsDeclared } else { startup::Inventory::VideoAndAudio };
                 (inventory, quick)
             }
-            (Opening::Ffmpeg(_), Look::Relaxed(longer) | Look::Listed(longer)) => {
-                (startup::Inventory::AsDeclared, longer)
-            }
+            (
+                Opening::Ffmpeg(_),
+                Look::Relaxed(longer) | Look::Heard(longer) | Look::Best(longer) | Look::Listed(longer),
+            ) => (startup::Inventory::AsDeclared, longer),
             (Opening::Ffmpeg(_), Look::First) => {
                 let inventory = match component_hint(stored) {
                     ComponentState::VideoOnly | ComponentState::AudioOnly => startup::Inventory::AsDeclared,
@@ -146,7 +194,7 @@ impl Attempt {
         }
     }
 
-    /// The second look of ffmpeg at a source of which the first has not found everything; `is_sound` says that it has found
+    /// The next look of ffmpeg at a source of which the one before has not found everything; `is_sound` says that it has found
     /// sound only.
     pub(crate) fn longer_look(
         &self,
@@ -156,20 +204,24 @@ impl Attempt {
         error: &SourceError,
         is_sound: bool,
     ) -> Option<Look> {
-        let is_first = matches!(opening, Opening::Ffmpeg(_)) && self.look == Look::First;
-        match opening {
-            Opening::Ffmpeg(remux) if is_first && mode::may_be_quick(remux, &self.address) => {
-                let is_incomplete = error.kind() == Kind::Inventory || error.lacks_parameters();
-                match is_incomplete {
-                    true if is_sound => detection.after_sound(left).map(Look::Listed),
-                    true => detection.after_quick(left).map(Look::Relaxed),
-                    false => None,
-                }
+        let Opening::Ffmpeg(remux) = opening else { return None };
+        let is_quick = self.may_be_quick(remux);
+        match self.look {
+            Look::First if error.kind() == Kind::Inventory && is_quick && is_sound => {
+                detection.after_sound(left).map(Look::Listed)
             }
-            Opening::Ffmpeg(_) if is_first && error.kind() == Kind::Inventory => {
-                detection.relaxed(left).map(Look::Relaxed)
+            Look::First if error.kind() == Kind::Inventory && is_quick => {
+                detection.after_quick(left).map(Look::Relaxed)
             }
-            Opening::Ffmpeg(_) | Opening::Direct | Opening::Hls | Opening::Udp => None,
+            Look::First if error.kind() == Kind::Inventory => detection.relaxed(left).map(Look::Relaxed),
+            // Of sounds that are listed some may be silent for ever.
+            Look::First if error.lacks_parameters() && self.sound.is_none() => {
+                detection.for_silent(left).map(Look::Heard)
+            }
+            Look::Heard(_) | Look::Listed(_) if error.lacks_parameters() || error.finds_none() => {
+                detection.after_quick(left).map(Look::Best)
+            }
+            Look::First | Look::Relaxed(_) | Look::Heard(_) | Look::Best(_) | Look::Listed(_) => None,
         }
     }
 }

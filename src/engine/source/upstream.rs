@@ -12,15 +12,16 @@ use crate::engine::context::cx::{CoreDriver, Cx, Question};
 use crate::engine::context::health::stored_profile;
 use crate::engine::context::token::{SourceOwner, SourceStep, Token};
 use crate::engine::port::ids::{SessionId, Ticket};
-use crate::engine::port::messages::ControlRequest;
+use crate::engine::port::messages::{ChildRefused, ControlRequest};
 use crate::engine::report::events::About;
-use crate::lineup::{self, Source};
+use crate::lineup::{self, Source, SourceId};
 use crate::ring::{Lent, WriteSpan};
 use crate::session::ProviderScope;
 use crate::source::body::Body;
 use crate::source::direct::{self, Client, Want};
 use crate::source::error::{Kind, SourceError};
-use crate::source::ffmpeg::{self, Detection};
+use crate::source::ffmpeg::{self, Detection, Listing};
+use crate::source::scheme::Scheme;
 use crate::source::sniff::Sniffer;
 use crate::source::startup::{self, Startup, Verdict};
 use crate::source::telemetry::component_hint;
@@ -49,6 +50,8 @@ pub(crate) struct Upstream {
     last_byte_at: Option<Instant>,
     /// What has come in datagrams, of the sources that are gone.
     datagrams: udp::Counters,
+    /// The programme that was taken last of a source that has several, and where they were.
+    chosen: Option<(SourceId, String, u16)>,
 }
 
 enum Slot {
@@ -115,6 +118,10 @@ pub(crate) enum Completed {
     Stale(WriteSpan),
 }
 
+fn is_https(url: &str) -> bool {
+    Scheme::of(url.trim()) == Scheme::Https
+}
+
 /// Whether a text of addresses without any mark of its own is a list by its name or type.
 fn is_called_list(attempt: &Attempt, web: &Web) -> bool {
     list::is_list_name(&attempt.address) || web.content_type().is_some_and(list::is_list_type)
@@ -132,6 +139,7 @@ impl Upstream {
             bytes_read: 0,
             last_byte_at: None,
             datagrams: udp::Counters::default(),
+            chosen: None,
         }
     }
 
@@ -271,7 +279,7 @@ impl Upstream {
     fn open_now<D: CoreDriver>(
         &mut self,
         cx: &mut Cx<D>,
-        attempt: Attempt,
+        mut attempt: Attempt,
         opening: Opening,
     ) -> Option<Happened> {
         let (now, detection) = (cx.now, cx.params.sources.ffmpeg.detection);
@@ -283,7 +291,11 @@ impl Upstream {
         }
         let (via, defaults) = (self.via.clone(), cx.params.sources.direct.clone());
         let (headers, cookies) = (attempt.source.headers.clone(), attempt.cookies.clone());
-        let direct = direct::Params { startup_timeout: timeout, via, headers, cookies, ..defaults };
+        let verifies = cx.params.sources.trust.verifies(attempt.source.tls_verify);
+        attempt.is_unverified =
+            !verifies && [&*attempt.source.url, &*attempt.address].into_iter().any(is_https);
+        let tls = cx.params.sources.trust.client(verifies);
+        let direct = direct::Params { startup_timeout: timeout, via, headers, cookies, tls, ..defaults };
         self.runs += 1;
         let run = self.runs;
         let io = match opening {
@@ -291,8 +303,9 @@ impl Upstream {
                 let web = if opening == Opening::Hls {
                     // Channels that wait for the same provider do not come back to it all at once.
                     let seed = now.as_nanos() ^ attempt.source.id.0.unsigned_abs();
-                    let upstream =
-                        hls::Upstream::new(&attempt.address, cx.params.sources.hls, direct, seed, now);
+                    let for_others = self.leaves_hls_to_ffmpeg(cx, &attempt);
+                    let hls = hls::Params { for_others, ..cx.params.sources.hls };
+                    let upstream = hls::Upstream::new(&attempt.address, hls, direct, seed, now);
                     upstream.map(|upstream| Web::Hls(Box::new(upstream)))
                 } else {
                     Client::new(&attempt.address, direct, now).map(|client| Web::Stream(Box::new(client)))
@@ -333,6 +346,20 @@ impl Upstream {
         self.drive_start(cx)
     }
 
+    /// The mode has ffmpeg read HLS, and it can as it is wished; else it is better read by us than by nobody.
+    fn leaves_hls_to_ffmpeg<D: CoreDriver>(&self, cx: &Cx<D>, attempt: &Attempt) -> bool {
+        let sources = &cx.params.sources;
+        let verification = sources.verification(attempt.source.tls_verify);
+        match sources.mode {
+            Mode::Auto | Mode::Direct => false,
+            Mode::FfmpegCopy => {
+                ffmpeg::may_read_playlists(&attempt.address, &verification, &sources.capabilities)
+            }
+            // Nobody else encodes.
+            Mode::FfmpegTranscode => true,
+        }
+    }
+
     fn start_ffmpeg<D: CoreDriver>(
         &self,
         cx: &mut Cx<D>,
@@ -343,6 +370,10 @@ impl Upstream {
     ) -> Result<Ticket, SourceError> {
         let params = &cx.params.sources.ffmpeg;
         let Attempt { source, address, sound, .. } = attempt;
+        let is_chosen = |chosen: &&(SourceId, String, u16)| chosen.0 == source.id && chosen.1 == *address;
+        let chosen = self.chosen.as_ref().filter(is_chosen).map(|chosen| chosen.2);
+        // What is asked for of a multiplex is within the segments of HLS, and no quality of it.
+        let asked = source.program.filter(|_| !attempt.is_playlist);
         // Radio that was there before has its cover again.
         let is_radio = component_hint(&stored_profile(cx.health.book(), source)) == ComponentState::AudioOnly;
         let wish = ffmpeg::Run {
@@ -350,15 +381,19 @@ impl Upstream {
             detection,
             timestamp_offset: Duration::ZERO,
             sound: *sound,
-            listed: attempt.look.takes_what_is_listed() || is_radio,
-            program: source.program,
+            may_be_radio: attempt.look.takes_what_is_listed() || is_radio,
+            tracks: attempt.tracks(),
+            program: attempt.programme.or(asked).or(chosen),
+            playlist: attempt.is_playlist,
+            verification: cx.params.sources.verification(source.tls_verify),
             via: self.via.clone(),
             headers: source.headers.clone(),
             cookies: attempt.cookies.clone(),
         };
         let arguments = ffmpeg::arguments(address, &wish, params, &cx.params.sources.capabilities)?;
+        let listing = wish.listing(address, params);
         let arguments = arguments.into_iter().map(std::ffi::OsString::from).collect();
-        cx.start_child(self.owner, run, source, self.listing.id.0, arguments)
+        cx.start_child(self.owner, run, source, self.listing.id.0, arguments, listing)
             .ok_or_else(|| SourceError::spawn("too many requests are waiting for control"))
     }
 
@@ -665,13 +700,14 @@ impl Upstream {
         &mut self,
         cx: &mut Cx<D>,
         number: u32,
-        result: Result<D::Descriptor, String>,
+        result: Result<D::Descriptor, ChildRefused>,
     ) -> Option<Happened> {
         // If nobody wants it any more its pipe closes here, and its end has been asked for.
         let run = self.numbered(number)?;
         let pipe = match result {
             Ok(pipe) => pipe,
-            Err(reason) => return self.failed(cx, SourceError::spawn(reason)),
+            Err(ChildRefused::NotStarted(reason)) => return self.failed(cx, SourceError::spawn(reason)),
+            Err(ChildRefused::Several(listing)) => return self.choose(cx, &listing),
         };
         let Ok(handle) = cx.driver.adopt(pipe) else {
             return self.failed(cx, SourceError::spawn("no file descriptor is left"));
@@ -681,6 +717,19 @@ impl Upstream {
             Io::Direct { .. } | Io::Udp { .. } => cx.driver.close(handle, Hangup::Finish),
         }
         None
+    }
+
+    /// The source has several programmes, and is opened anew for one of them.
+    fn choose<D: CoreDriver>(&mut self, cx: &mut Cx<D>, listing: &Listing) -> Option<Happened> {
+        let run = self.run()?;
+        let (mut attempt, opening) = (run.attempt().clone(), run.opening());
+        let programme = listing.choice(cx.params.sources.hls.variant_max)?;
+        let line = self.about().line("shared session source has several programmes, and one is taken");
+        log::info!("{}", line.field("source_id", attempt.source.id.0).field("program", programme));
+        attempt.programme = Some(programme);
+        self.chosen = Some((attempt.source.id, attempt.address.clone(), programme));
+        self.stop(cx);
+        self.open(cx, attempt, opening)
     }
 
     /// The child of a run that is being started has ended. Of a selected one the end of the pipe is the end.
@@ -793,6 +842,11 @@ impl Upstream {
         let (mut attempt, opening) = (run.attempt().clone(), run.opening());
         if let Io::Direct { web, .. } = run.io_mut() {
             attempt.cookies = web.cookies().clone();
+            if let Some(others) = web.for_others() {
+                attempt.address = others.list.text();
+                attempt.programme = others.programme;
+            }
+            attempt.is_playlist |= opening == Opening::Hls;
         }
         let text = run.ingest_mut().take_list();
         if let (Io::Direct { web, .. }, Some(text)) = (run.io_mut(), text)
@@ -806,6 +860,8 @@ impl Upstream {
         if let Kind::NotTransportStream(Body::Sound(sound)) = error.kind() {
             attempt.sound = Some(sound);
         }
+        attempt.is_foreign |= matches!(error.kind(), Kind::NotTransportStream(Body::OtherContainer(_)));
+        attempt.is_dash |= error.kind() == Kind::NotTransportStream(Body::Dash);
         if let Some(other) = mode::plan_after(cx.params.sources.mode, opening, &error) {
             self.stop(cx);
             return self.open(cx, attempt, other);

@@ -138,6 +138,8 @@ pub struct SourceFacts {
     pub url: String,
     /// `direct`, `ffmpeg-copy` or `ffmpeg-transcode`.
     pub mode: &'static str,
+    /// Its servers are believed whatever they show.
+    pub is_unverified: bool,
     /// Its start.
     pub startup: StartupFacts,
     /// Its stream.

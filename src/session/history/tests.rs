@@ -23,6 +23,7 @@ fn source(id: i64) -> SourceFacts {
         item_key: format!("src:{id}"),
         url: format!("http://host/{id}"),
         mode: "direct",
+        is_unverified: false,
         startup: StartupFacts::default(),
         profile: Profile::default(),
     }

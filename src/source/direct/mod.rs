@@ -25,7 +25,7 @@ mod tls;
 pub use client::Client;
 pub use exchange::BodyPart;
 pub use steps::{Params, Part, Want};
-pub use tls::tls_config;
+pub use tls::{tls_config, unverified_tls_config};
 
 /// Size of the buffer the engine receives private bytes into: what a client takes at once.
 pub const RECEIVE_BYTES_MAX: usize = 64 * 1024;

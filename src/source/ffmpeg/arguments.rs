@@ -7,8 +7,9 @@ use crate::source::body::Sound;
 use crate::source::error::SourceError;
 use crate::source::ffmpeg::capabilities::{Capabilities, Feature};
 use crate::source::ffmpeg::numbers::{decimal, micros_up, seconds_up, seconds_with_micros};
-use crate::source::ffmpeg::params::{Detection, Params};
+use crate::source::ffmpeg::params::{Detection, LogLevel, Params};
 use crate::source::ffmpeg::pattern;
+use crate::source::ffmpeg::verification::{self, Verification};
 use crate::source::mode::{self, Mode, Remux};
 use crate::source::scheme::Scheme;
 
@@ -23,16 +24,45 @@ pub struct Run {
     pub timestamp_offset: Duration,
     /// The input is known to be nothing but this.
     pub sound: Option<Sound>,
-    /// A stream that the input's tables name is taken though nothing of it has come yet.
-    pub listed: bool,
+    /// It may be radio, of which a PES packet would gather up to a second.
+    pub may_be_radio: bool,
+    /// Which of the input's streams are taken.
+    pub tracks: Tracks,
     /// The only programme of the input that is taken.
     pub program: Option<u16>,
+    /// The input is a playlist, whatever its name.
+    pub playlist: bool,
+    /// Whether its servers have to show who they are.
+    pub verification: Verification,
     /// The value of the `Via` header of its requests.
     pub via: Option<String>,
     /// What else its requests carry.
     pub headers: RequestHeaders,
     /// What the source's servers have set before.
     pub cookies: CookieJar,
+}
+
+/// Which of an input's streams are taken: those of one programme.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Tracks {
+    /// The picture, every sound, every subtitle and all data. ffmpeg gives up when nothing has come yet of a sound that is listed.
+    #[default]
+    All,
+    /// Of sounds only those of which something has come. One is needed.
+    Heard,
+    /// The picture and all sounds: the input's subtitles and data are of a kind that a transport stream cannot carry.
+    Shown,
+    /// The picture and the sound that ffmpeg thinks best, from wherever, or a programme's first ones.
+    Best,
+}
+
+impl Run {
+    /// At which level ffmpeg is to speak so that it tells what it has found: nothing but that tells which programmes there are.
+    #[must_use]
+    pub fn listing(&self, url: &str, params: &Params) -> Option<LogLevel> {
+        let is_chosen = self.program.is_some() || self.sound.is_some() || self.tracks == Tracks::Best;
+        (!is_chosen && Scheme::of(url.trim()) != Scheme::Test).then_some(params.log_level)
+    }
 }
 
 /// The arguments for a source: each option is one that the installed ffmpeg knows and the source's protocol takes.
@@ -54,7 +84,12 @@ pub fn arguments(
         return Err(SourceError::spawn("the installed ffmpeg cannot encode H.264 (libx264)"));
     }
     let mut list = List { arguments: Vec::new(), capabilities };
-    list.flags(&["-hide_banner", "-loglevel", params.log_level.name(), "-nostdin"]);
+    list.flags(&["-hide_banner"]);
+    match run.listing(url, params) {
+        // What it has found is said at this level. Figures about its progress would be, too.
+        Some(level) => list.flags(&["-loglevel", level.listing_name(), "-nostats", "-nostdin"]),
+        None => list.flags(&["-loglevel", params.log_level.name(), "-nostdin"]),
+    }
     pacing(&mut list, params);
     socket_buffer(&mut list, params, scheme);
     let (probe_bytes, analyze) = match run.sound {
@@ -63,7 +98,10 @@ pub fn arguments(
     };
     list.option("-probesize", probe_bytes);
     list.option("-analyzeduration", micros_up(analyze));
-    reconnect(&mut list, params, scheme, url);
+    let is_playlist = run.playlist || mode::is_playlist(url);
+    reconnect(&mut list, params, scheme, is_playlist);
+    let verification = verification::options(url, is_playlist, &run.verification, capabilities)?;
+    list.arguments.extend(verification);
     read_timeout(&mut list, params, scheme);
     if scheme == Scheme::Rtsp && capabilities.has(Feature::RtspPreferTcp) {
         // UDP is lost behind most home routers, and found out only after a timeout.
@@ -146,7 +184,7 @@ fn socket_buffer(list: &mut List<'_>, params: &Params, scheme: Scheme) {
     }
 }
 
-fn reconnect(list: &mut List<'_>, params: &Params, scheme: Scheme, url: &str) {
+fn reconnect(list: &mut List<'_>, params: &Params, scheme: Scheme, is_playlist: bool) {
     let reconnect = params.reconnect.normalised(Mode::Auto);
     if !scheme.is_http() || !reconnect.enabled {
         return;
@@ -156,7 +194,7 @@ fn reconnect(list: &mut List<'_>, params: &Params, scheme: Scheme, url: &str) {
     // Every playlist and every segment has an end, and ffmpeg would ask for what follows it a thousand times a second
     // and never play. What is a playlist cannot always be told from its address, so the retries must be bounded too.
     let is_bounded = reconnect.retries_max >= 0 && list.capabilities.has(Feature::ReconnectMaxRetries);
-    if is_bounded && !mode::is_playlist(url) {
+    if is_bounded && !is_playlist {
         list.known(Feature::ReconnectAtEof, "-reconnect_at_eof", 1);
     }
     list.known(Feature::ReconnectOnNetworkError, "-reconnect_on_network_error", 1);
@@ -219,16 +257,31 @@ fn input_flags(remux: Remux, params: &Params) -> String {
 /// Which streams leave. Without a word about it ffmpeg takes the best of each kind, from wherever.
 fn mapping(list: &mut List<'_>, run: &Run) {
     let of_programme = run.program.map_or_else(String::new, |program| format!("p:{program}:"));
-    let kinds: &[&str] = match (run.remux, run.sound, run.program) {
-        // A cover is no picture of a programme: sound would wait for the next one.
-        (_, Some(_), _) => &["a:0"],
-        (Remux::Copy, None, None) if run.listed => &["V:0", "a:0"],
-        (Remux::Copy, None, None) => &[],
-        (Remux::Copy, None, Some(_)) => &["v", "a", "s"],
-        (Remux::Transcode, None, _) => &["V:0", "a:0"],
+    // What is marked with a question may be absent. Were all of it, ffmpeg would take the best of anything.
+    // A cover is no picture of a programme: sound would wait for the next one.
+    let kinds: &[&str] = match (run.sound, run.tracks, run.program) {
+        (Some(_), _, _) => &["a:0?"],
+        (None, Tracks::All, None) => &["V:0?", "a?", "s?", "d?"],
+        (None, Tracks::All, Some(_)) => &[""],
+        // Builds differ in what may follow this: some take no question mark.
+        (None, Tracks::Heard, _) => &["V:0?", "a:u", "s?", "d?"],
+        (None, Tracks::Shown, _) => &["V:0?", "a?"],
+        (None, Tracks::Best, None) => &[],
+        (None, Tracks::Best, Some(_)) => &["V:0?", "a:0?"],
     };
     for kind in kinds {
-        list.option("-map", format!("0:{of_programme}{kind}?"));
+        list.option("-map", format!("0:{of_programme}{kind}").trim_end_matches(':'));
+    }
+    if kinds == [""] {
+        // All there is but what nobody knows.
+        list.flags(&["-ignore_unknown"]);
+    }
+    if matches!(run.tracks, Tracks::All | Tracks::Heard) && run.sound.is_none() {
+        if run.program.is_none() {
+            // The guide of a whole multiplex is a stream to ffmpeg, by its PID.
+            list.option("-map", "-0:i:18?");
+        }
+        list.option("-max_interleave_delta", INTERLEAVE_MICROS_MAX);
     }
 }
 
@@ -238,14 +291,13 @@ fn output(list: &mut List<'_>, run: &Run) {
         Remux::Copy => list.flags(&["-c", "copy"]),
         Remux::Transcode => {
             list.flags(&["-c:v", "libx264", "-preset", "veryfast", "-tune", "zerolatency"]);
-            list.flags(&["-c:a", "aac", "-ar", "48000", "-ac", "2"]);
+            list.flags(&["-c:a", "aac", "-ar", "48000", "-ac", "2", "-c:s", "copy", "-c:d", "copy"]);
         }
     }
     if !run.timestamp_offset.is_zero() {
         list.option("-output_ts_offset", seconds_with_micros(run.timestamp_offset));
     }
-    if run.sound.is_some() || run.listed {
-        // What nobody has seen pictures of is radio, most often. Else a PES packet gathers up to a second of a slow stream.
+    if run.sound.is_some() || run.may_be_radio {
         list.option("-pes_payload_size", SOUND_PES_BYTES);
     }
     list.flags(&["-f", "mpegts", "pipe:1"]);
@@ -255,6 +307,9 @@ fn output(list: &mut List<'_>, run: &Run) {
 const SOUND_PROBE_BYTES: u64 = 8192;
 const SOUND_ANALYZE: Duration = Duration::from_millis(200);
 const SOUND_PES_BYTES: u32 = 512;
+/// A subtitle may not come for minutes, and ffmpeg would hold everything else back for up to ten seconds of it. Less than what a
+/// quick look has gathered, so that no start waits for it.
+const INTERLEAVE_MICROS_MAX: u32 = 200_000;
 const RATE_WITHOUT_BURST: f64 = 4.0;
 /// 64 MiB, the setting's limit.
 const INPUT_BUFFER_BYTES_MAX: u32 = 64 * 1024 * 1024;
@@ -300,6 +355,9 @@ RTSP demuxer AVOptions:
 
 libx264 AVOptions:
   -preset <string>
+
+tls AVOptions:
+  -tls_verify <boolean> (default true)
 ";
 
     fn capabilities(help: &str) -> Capabilities {
@@ -312,8 +370,11 @@ libx264 AVOptions:
             detection: Detection::default(),
             timestamp_offset: Duration::ZERO,
             sound: None,
-            listed: false,
+            may_be_radio: false,
+            tracks: Tracks::All,
             program: None,
+            playlist: false,
+            verification: Verification::Off,
             via: None,
             headers: RequestHeaders::NONE,
             cookies: CookieJar::default(),
@@ -334,20 +395,21 @@ libx264 AVOptions:
             Params { user_agent: "tv/1".to_owned(), input_buffer_bytes: 65_536, ..Params::default() };
         assert_eq!(
             line("http://h/1", &params),
-            "-hide_banner -loglevel warning -nostdin -readrate 1 -readrate_catchup 1.75 \
+            "-hide_banner -loglevel +level+info -nostats -nostdin -readrate 1 -readrate_catchup 1.75 \
              -readrate_initial_burst 10 -probesize 1000000 -analyzeduration 1500000 -reconnect 1 \
              -reconnect_streamed 1 -reconnect_at_eof 1 -reconnect_on_network_error 1 -reconnect_max_retries 1 \
              -reconnect_delay_max 3 -rw_timeout 3000000 -user_agent tv/1 -fflags +genpts+discardcorrupt \
-             -i http://h/1 -c copy -f mpegts pipe:1"
+             -i http://h/1 -map 0:V:0? -map 0:a? -map 0:s? -map 0:d? -map -0:i:18? \
+             -max_interleave_delta 200000 -c copy -f mpegts pipe:1"
         );
         let recovery =
             Run { timestamp_offset: Duration::from_nanos(90_001_234_600), ..run(Remux::Transcode) };
         assert_eq!(
             line_with("udp://@239.0.0.1:1", &recovery, &params, NEW),
-            "-hide_banner -loglevel warning -nostdin -readrate 1 -readrate_catchup 1.75 \
+            "-hide_banner -loglevel +level+info -nostats -nostdin -readrate 1 -readrate_catchup 1.75 \
              -readrate_initial_burst 10 -buffer_size 65536 -probesize 1000000 -analyzeduration 1500000 \
-             -rw_timeout 3000000 -fflags +discardcorrupt -i udp://@239.0.0.1:1 -map 0:V:0? -map 0:a:0? \
-             -c:v libx264 -preset veryfast -tune zerolatency -c:a aac -ar 48000 -ac 2 \
+             -rw_timeout 3000000 -fflags +discardcorrupt -i udp://@239.0.0.1:1 -map 0:V:0? -map 0:a? -map 0:s? -map 0:d? -map -0:i:18? \
+             -max_interleave_delta 200000 -c:v libx264 -preset veryfast -tune zerolatency -c:a aac -ar 48000 -ac 2 -c:s copy -c:d copy \
              -output_ts_offset 90.001235 -f mpegts pipe:1"
         );
     }
@@ -401,7 +463,8 @@ libx264 AVOptions:
             ),
             (Params { user_agent: " ".to_owned(), ..params() }, "-i http", "-user_agent"),
             (Params { user_agent: "a\r\nHost: b".to_owned(), ..params() }, "-i http", "-user_agent"),
-            (Params { log_level: LogLevel::Error, ..params() }, "-loglevel error ", "warning"),
+            (Params { log_level: LogLevel::Error, ..params() }, "-loglevel +level+info ", "warning"),
+            (Params { log_level: LogLevel::Debug, ..params() }, "-loglevel +level+debug ", "info"),
             (
                 Params { reconnect: reconnect(0, 1500, "404,429"), ..params() },
                 "-reconnect_on_http_error 404,429 -reconnect_max_retries 0 -reconnect_delay_max 2 ",
@@ -473,20 +536,35 @@ libx264 AVOptions:
     }
 
     #[test]
-    fn what_is_listed_is_taken_though_nothing_of_it_has_come() {
-        for (listed, program, expected) in [
-            (true, None, "-i http://h/1 -map 0:V:0? -map 0:a:0? -c copy"),
-            (false, None, "-i http://h/1 -c copy"),
-            (true, Some(2), "-i http://h/1 -map 0:p:2:v? -map 0:p:2:a? -map 0:p:2:s? -c copy"),
+    fn every_track_of_one_programme_is_taken() {
+        let all =
+            "-map 0:V:0? -map 0:a? -map 0:s? -map 0:d? -map -0:i:18? -max_interleave_delta 200000 -c copy";
+        let heard =
+            "-map 0:V:0? -map 0:a:u -map 0:s? -map 0:d? -map -0:i:18? -max_interleave_delta 200000 -c copy";
+        let of_two = "-i http://h/1 -map 0:p:2 -ignore_unknown -max_interleave_delta 200000 -c copy";
+        for (tracks, program, sound, is_listed, expected) in [
+            (Tracks::All, None, None, true, all),
+            (Tracks::Heard, None, None, true, heard),
+            (Tracks::All, Some(2), None, false, of_two),
+            (Tracks::Shown, None, None, true, "-map 0:V:0? -map 0:a? -c copy"),
+            (Tracks::Shown, Some(0), None, false, "-map 0:p:0:V:0? -map 0:p:0:a? -c copy"),
+            (Tracks::Best, None, None, false, "-i http://h/1 -c copy"),
+            (Tracks::Best, Some(2), None, false, "-i http://h/1 -map 0:p:2:V:0? -map 0:p:2:a:0? -c copy"),
+            (Tracks::All, None, Some(Sound::Mp3), false, "-i http://h/1 -map 0:a:0? -c copy"),
         ] {
-            let line = line_with(
-                "http://h/1",
-                &Run { listed, program, ..run(Remux::Copy) },
-                &Params::default(),
-                NEW,
-            );
+            let run = Run { tracks, program, sound, ..run(Remux::Copy) };
+            let line = line_with("http://h/1", &run, &Params::default(), NEW);
             assert!(line.contains(expected), "{expected} in {line}");
+            assert_eq!(line.contains("-loglevel +level+info -nostats "), is_listed, "{line}");
+            assert_eq!(run.listing("http://h/1", &Params::default()).is_some(), is_listed, "{line}");
         }
+        assert_eq!(run(Remux::Copy).listing("test://pattern", &Params::default()), None);
+    }
+
+    #[test]
+    fn a_playlist_is_one_whatever_its_name() {
+        let run = Run { playlist: true, ..run(Remux::Copy) };
+        assert!(!line_with("http://h/1", &run, &Params::default(), NEW).contains("-reconnect_at_eof"));
     }
 
     #[test]
@@ -495,7 +573,7 @@ libx264 AVOptions:
             Params { user_agent: "tv".to_owned(), input_buffer_bytes: u32::MAX, ..Params::default() };
         for (url, expected) in [
             ("http://h/1", &["-reconnect", "-rw_timeout", "-user_agent"][..]),
-            ("HTTPS://h/1", &["-reconnect", "-rw_timeout", "-user_agent"]),
+            ("HTTPS://h/1", &["-reconnect", "-tls_verify", "-rw_timeout", "-user_agent"]),
             ("udp://@239.0.0.1:1", &["-buffer_size", "-rw_timeout"]),
             ("rtp://239.0.0.1:1", &["-buffer_size"]),
             ("rtsp://h/1", &["-buffer_size", "-timeout", "-rtsp_flags"]),
@@ -509,6 +587,7 @@ libx264 AVOptions:
             let special = [
                 "-buffer_size",
                 "-reconnect",
+                "-tls_verify",
                 "-rw_timeout",
                 "-timeout",
                 "-stimeout",
@@ -527,8 +606,9 @@ libx264 AVOptions:
         let old = "URLContext AVOptions:\n  -rw_timeout\nhttp AVOptions:\n  -reconnect\n";
         assert_eq!(
             line_with("http://h/1", &run(Remux::Copy), &Params::default(), old),
-            "-hide_banner -loglevel warning -nostdin -re -probesize 1000000 -analyzeduration 1500000 -reconnect 1 \
-             -rw_timeout 3000000 -fflags +genpts+discardcorrupt -i http://h/1 -c copy -f mpegts pipe:1"
+            "-hide_banner -loglevel +level+info -nostats -nostdin -re -probesize 1000000 -analyzeduration 1500000 -reconnect 1 \
+             -rw_timeout 3000000 -fflags +genpts+discardcorrupt -i http://h/1 -map 0:V:0? -map 0:a? -map 0:s? -map 0:d? -map -0:i:18? \
+             -max_interleave_delta 200000 -c copy -f mpegts pipe:1"
         );
         let fast = Params { readrate: 4.0, ..Params::default() };
         assert!(!line_with("http://h/1", &run(Remux::Copy), &fast, old).contains("-re "));

@@ -47,6 +47,10 @@ pub enum Feature {
     PatPmtAtFrames,
     /// The x264 encoder
     X264,
+    /// `-tls_verify`, which looks at the server's name, too
+    TlsVerify,
+    /// TLS is verified unless it is told otherwise: for what lists name, too, which is told nothing
+    TlsVerifiesUntold,
 }
 
 /// What one ffmpeg can do. The default is one that can do nothing: there is none.
@@ -61,7 +65,12 @@ impl Capabilities {
     /// ffmpeg gives capabilities that lack everything.
     #[must_use]
     pub fn parse(version: &str, help: &str) -> Self {
+        // Before it verified by itself it did not look at names with this library.
+        let built_with_openssl = version.contains("--enable-openssl");
         let version = version.lines().find_map(|line| line.strip_prefix("ffmpeg version "));
+        let verifies_names = |features: &BTreeSet<Feature>| {
+            features.contains(&Feature::TlsVerifiesUntold) || !built_with_openssl
+        };
         let word = version.and_then(|rest| rest.split_whitespace().next()).unwrap_or("unknown");
         let version = word.chars().filter(char::is_ascii_graphic).take(VERSION_CHARS_MAX).collect();
         let mut features = BTreeSet::new();
@@ -77,6 +86,9 @@ impl Capabilities {
                 .filter(|entry| entry.name == name && section_matches(section, entry.section))
                 .filter(|entry| line.contains(entry.remark));
             features.extend(found.map(|entry| entry.feature));
+        }
+        if !verifies_names(&features) {
+            features.remove(&Feature::TlsVerify);
         }
         Self { version, features }
     }
@@ -101,7 +113,8 @@ impl Capabilities {
 
     /// The names of the options and encoders it does not know and that are therefore left out.
     pub fn missing(&self) -> impl Iterator<Item = &'static str> {
-        TABLE.iter().filter(|entry| !self.has(entry.feature)).map(|entry| entry.name)
+        let is_option = |entry: &&Entry| entry.feature != Feature::TlsVerifiesUntold;
+        TABLE.iter().filter(is_option).filter(|entry| !self.has(entry.feature)).map(|entry| entry.name)
     }
 }
 
@@ -147,6 +160,13 @@ const TABLE: &[Entry] = &[
     entry(Feature::ResendHeaders, "MPEGTS muxer", "resend_headers"),
     entry(Feature::PatPmtAtFrames, "MPEGTS muxer", "pat_pmt_at_frames"),
     entry(Feature::X264, "libx264", "-preset"),
+    entry(Feature::TlsVerify, "tls", "-tls_verify"),
+    Entry {
+        feature: Feature::TlsVerifiesUntold,
+        section: "tls",
+        name: "-tls_verify",
+        remark: "(default true)",
+    },
 ];
 
 /// Versions built from a repository are long; the log needs no more than this.
@@ -237,8 +257,44 @@ RTSP demuxer AVOptions:
             ("dash demuxer AVOptions:\n  -readrate x\n", Feature::Readrate, false),
             ("Advanced per-file options:\n-readrate_catchup speed  x\n", Feature::ReadrateCatchup, true),
             ("libx264 AVOptions:\n  -preset <string>\n", Feature::X264, true),
+            (
+                "tls AVOptions:\n  -tls_verify <int> ED Verify (from 0 to 1) (default 0)\n",
+                Feature::TlsVerify,
+                true,
+            ),
+            (
+                "tls AVOptions:\n  -tls_verify <int> ED Verify (from 0 to 1) (default 0)\n",
+                Feature::TlsVerifiesUntold,
+                false,
+            ),
+            (
+                "tls AVOptions:\n  -tls_verify <boolean> ED Verify (default true)\n",
+                Feature::TlsVerifiesUntold,
+                true,
+            ),
         ] {
             assert_eq!(Capabilities::parse("", help).has(feature), expected, "{help}");
+        }
+    }
+
+    #[test]
+    fn a_build_that_does_not_look_at_names_does_not_verify() {
+        let (old, new) = (
+            "tls AVOptions:\n  -tls_verify <int> (default 0)\n",
+            "tls AVOptions:\n  -tls_verify <boolean> (default true)\n",
+        );
+        for (library, help, expected) in [
+            ("--enable-gnutls", old, true),
+            ("--enable-openssl", old, false),
+            ("--enable-openssl", new, true),
+            ("--enable-gnutls", "", false),
+        ] {
+            let version = format!("ffmpeg version 6\nconfiguration: --enable-gpl {library}\n");
+            assert_eq!(
+                Capabilities::parse(&version, help).has(Feature::TlsVerify),
+                expected,
+                "{library} {help}"
+            );
         }
     }
 

@@ -6,10 +6,14 @@
 
 mod arguments;
 mod capabilities;
+mod listing;
 mod numbers;
 mod params;
 mod pattern;
+mod verification;
 
-pub use arguments::{Run, arguments};
+pub use arguments::{Run, Tracks, arguments};
 pub use capabilities::{Capabilities, Feature};
+pub use listing::{Listing, levelled};
 pub use params::{Detection, LogLevel, Params, Reconnect};
+pub use verification::{Verification, may_read_playlists, options as verification_options};

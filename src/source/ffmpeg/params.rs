@@ -56,7 +56,7 @@ impl Default for Params {
 }
 
 /// The level of ffmpeg's log.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub enum LogLevel {
     /// Failures alone.
     Error,
@@ -78,6 +78,14 @@ impl LogLevel {
             Self::Warning => "warning",
             Self::Info => "info",
             Self::Debug => "debug",
+        }
+    }
+
+    /// The same with every line's own level in front of it, and at least what ffmpeg says of its input. Repeated lines stay one.
+    pub(super) const fn listing_name(self) -> &'static str {
+        match self {
+            Self::Error | Self::Warning | Self::Info => "+level+info",
+            Self::Debug => "+level+debug",
         }
     }
 
@@ -148,10 +156,16 @@ impl Detection {
     }
 
     /// A second look after a quick one that has seen sound only. It waits for the tables that say whether there are pictures, not
-    /// for pictures: see [`Run::listed`](super::Run::listed).
+    /// for pictures: see [`Run::may_be_radio`](super::Run::may_be_radio).
     #[must_use]
     pub fn after_sound(self, left: Duration) -> Option<Self> {
         self.after_quick(left).map(|longer| Self { analyze: longer.analyze.min(LISTED_TIME), ..longer })
+    }
+
+    /// A second look when something listed had not come in the first: what goes on to be silent after it is taken for silent.
+    #[must_use]
+    pub fn for_silent(self, left: Duration) -> Option<Self> {
+        self.after_quick(left).map(|longer| Self { analyze: longer.analyze.min(SILENT_TIME), ..longer })
     }
 
     /// A longer look for a second attempt, when the first missed the video or the audio of a programme. `None`
@@ -172,6 +186,8 @@ const QUICK_BYTES: u64 = 200_000;
 const QUICK_TIME: Duration = Duration::from_millis(400);
 /// A look that begins when the tables have come, and need not see pictures.
 const LISTED_TIME: Duration = Duration::from_millis(200);
+/// What has not come in this time of a stream that is sent at its own rate does not come.
+const SILENT_TIME: Duration = Duration::from_secs(1);
 /// A second attempt with less time than this would end in a timeout and hide what the first one found.
 const RELAXED_TIME_MIN: Duration = Duration::from_millis(250);
 

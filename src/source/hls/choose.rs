@@ -20,11 +20,17 @@ pub enum VariantMax {
 }
 
 impl VariantMax {
-    const fn allows(self, variant: &Variant) -> bool {
-        match (self, variant.resolution) {
+    fn allows(self, variant: &Variant) -> bool {
+        self.has_room_for(variant.resolution.map(|(_, height)| height), variant.bandwidth)
+    }
+
+    /// True when a picture of so many lines, if that is known, and so many bits per second is read.
+    #[must_use]
+    pub const fn has_room_for(self, height: Option<u32>, bandwidth: u64) -> bool {
+        match (self, height) {
             (Self::Best, _) | (Self::Height(_), None) => true,
-            (Self::Height(max), Some((_, height))) => height <= max,
-            (Self::Bandwidth(max), _) => variant.bandwidth <= max,
+            (Self::Height(max), Some(height)) => height <= max,
+            (Self::Bandwidth(max), _) => bandwidth <= max,
         }
     }
 }
@@ -91,6 +97,38 @@ pub(super) fn ranked(master: &Master, max: VariantMax) -> Vec<&Variant> {
     [allowed, others, sounds].concat()
 }
 
+/// What others are to read of a master list of which this is the best variant. Its own list, without the other qualities, unless
+/// its sound is elsewhere: then the master, and of that the programme whose number is the variant's place.
+#[must_use]
+pub(super) fn for_others(master: &Master, best: &Variant) -> ForOthers {
+    let place = master.variants.iter().position(|variant| std::ptr::eq(variant, best));
+    match place.and_then(|place| u16::try_from(place).ok()) {
+        Some(place) if has_separate_sound(master, best) || master.locked == Some(Unreadable::Variables) => {
+            ForOthers::Programme(place)
+        }
+        Some(_) | None => ForOthers::List(best.uri.clone()),
+    }
+}
+
+/// What is left to whoever can read what is not read here.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum ForOthers {
+    /// The list of this address, as written.
+    List(String),
+    /// Of the master list the variant of this place, counted from 0.
+    Programme(u16),
+}
+
+/// True when segments of their own have the sound of the variant.
+fn has_separate_sound(master: &Master, variant: &Variant) -> bool {
+    variant.audio.as_ref().is_some_and(|group| {
+        master.renditions.iter().any(|rendition| {
+            let is_of_group = rendition.kind == RenditionKind::Audio && rendition.group == *group;
+            is_of_group && rendition.uri.as_ref().is_some_and(|uri| *uri != variant.uri)
+        })
+    })
+}
+
 /// Why a variant is not read here, as far as the master list tells.
 ///
 /// The sound of a variant that names a group is in the group's renditions; one without an address is within the variant's own
@@ -98,13 +136,7 @@ pub(super) fn ranked(master: &Master, max: VariantMax) -> Vec<&Variant> {
 /// it also carries every language. Subtitles are no obstacle: a transport stream cannot carry WebVTT by whatever means.
 #[must_use]
 pub(super) fn obstacle(master: &Master, variant: &Variant) -> Option<Unreadable> {
-    let has_separate_sound = variant.audio.as_ref().is_some_and(|group| {
-        master.renditions.iter().any(|rendition| {
-            let is_of_group = rendition.kind == RenditionKind::Audio && rendition.group == *group;
-            is_of_group && rendition.uri.as_ref().is_some_and(|uri| *uri != variant.uri)
-        })
-    });
-    master.locked.or_else(|| has_separate_sound.then_some(Unreadable::SeparateSound))
+    master.locked.or_else(|| has_separate_sound(master, variant).then_some(Unreadable::SeparateSound))
 }
 
 /// True when the list says that there is no picture.

@@ -25,6 +25,8 @@ pub enum Unreadable {
     Container(&'static str),
     /// Key pictures alone.
     KeyPicturesOnly,
+    /// The mode has ffmpeg read it.
+    Elsewhere,
     /// Addresses are made of variables (`EXT-X-DEFINE`).
     Variables,
 }
@@ -42,6 +44,7 @@ impl fmt::Display for Unreadable {
             }
             Self::Container(name) => write!(formatter, "its segments are {name}"),
             Self::KeyPicturesOnly => formatter.write_str("it has key pictures only"),
+            Self::Elsewhere => formatter.write_str("ffmpeg reads it"),
             Self::Variables => formatter.write_str("its addresses are made of variables"),
         }
     }

@@ -20,11 +20,22 @@ pub struct Params {
     pub variant_max: VariantMax,
     /// How long nothing new need be listed; at least three target durations are waited.
     pub patience: Duration,
+    /// Only what is to be read is looked for, by others.
+    pub for_others: bool,
+}
+
+/// What others are to read instead of the source.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ForOthers {
+    /// The list of the best variant, or the master list.
+    pub list: Url,
+    /// Of the master list the variant of this place, counted from 0.
+    pub programme: Option<u16>,
 }
 
 impl Default for Params {
     fn default() -> Self {
-        Self { variant_max: VariantMax::Best, patience: Duration::from_secs(10) }
+        Self { variant_max: VariantMax::Best, patience: Duration::from_secs(10), for_others: false }
     }
 }
 
@@ -201,6 +212,7 @@ pub struct Machine {
     /// Set until there is a list of segments.
     first_list_due: Instant,
     play: Option<Play>,
+    for_others: Option<ForOthers>,
     keys: VecDeque<(String, [u8; 16])>,
     phase: Phase,
     random: u64,
@@ -220,6 +232,7 @@ impl Machine {
             list_failure: None,
             first_list_due: now,
             play: None,
+            for_others: None,
             keys: VecDeque::new(),
             phase: Phase::Idle,
             random: seed | 1,
@@ -244,6 +257,12 @@ impl Machine {
                 }
             }
         }
+    }
+
+    /// What others are to read instead, when the source is a master list.
+    #[must_use]
+    pub const fn for_others(&self) -> Option<&ForOthers> {
+        self.for_others.as_ref()
     }
 
     /// Why it failed, when it did.
@@ -556,6 +575,18 @@ impl Machine {
         }
         self.counters.lists += 1;
         let ranked = choose::ranked(master, self.params.variant_max);
+        let best = ranked.first().map(|best| choose::for_others(master, best));
+        self.for_others = best.and_then(|best| match best {
+            choose::ForOthers::List(uri) => Some(ForOthers { list: at.join(&uri).ok()?, programme: None }),
+            choose::ForOthers::Programme(place) => {
+                let list = self.levels.last()?.given.clone();
+                Some(ForOthers { list, programme: Some(place) })
+            }
+        });
+        if self.params.for_others {
+            self.phase = Phase::Failed(Failure::Unreadable(Unreadable::Elsewhere));
+            return;
+        }
         // A lesser variant is no substitute for one that others can read.
         if let Some(why) = ranked.first().and_then(|best| choose::obstacle(master, best)) {
             self.phase = Phase::Failed(Failure::Unreadable(why));
@@ -586,6 +617,10 @@ impl Machine {
 
     fn media_came(&mut self, now: Instant, began: Instant, at: Url, media: Media) {
         self.counters.lists += 1;
+        if self.params.for_others {
+            self.phase = Phase::Failed(Failure::Unreadable(Unreadable::Elsewhere));
+            return;
+        }
         self.list_failures = 0;
         self.list_failure = None;
         self.address = Address::Found;
@@ -606,6 +641,7 @@ impl Machine {
                 Some(url) => {
                     self.levels.pop();
                     self.list_failure = Some(failure);
+                    self.for_others = Some(ForOthers { list: url.clone(), programme: None });
                     self.follow(now, url);
                 }
                 None => self.phase = Phase::Failed(failure),

@@ -76,6 +76,6 @@ mod upstream;
 pub use choose::{VariantMax, VariantMaxError};
 pub use failure::{Failure, ListError, SegmentError, Unreadable};
 pub use list::ByteRange;
-pub use machine::{Counters, Fetch, Item, Joint, Machine, Params, Want};
+pub use machine::{Counters, Fetch, ForOthers, Item, Joint, Machine, Params, Want};
 pub use segment::TAIL_BYTES_MAX;
 pub use upstream::{Next, Upstream};

@@ -8,7 +8,7 @@ use crate::source::direct::{self, Client};
 use crate::source::error::{Kind, SourceError};
 use crate::source::hls::failure::Failure;
 use crate::source::hls::list::ByteRange;
-use crate::source::hls::machine::{Fetch, Item, Machine, Params, Want};
+use crate::source::hls::machine::{Fetch, ForOthers, Item, Machine, Params, Want};
 
 /// What is to be done next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -102,6 +102,12 @@ impl Upstream {
                 Want::Ended => return Next::Ended,
             }
         }
+    }
+
+    /// What others are to read instead, when the source is a master list.
+    #[must_use]
+    pub const fn for_others(&self) -> Option<&ForOthers> {
+        self.machine.for_others()
     }
 
     /// Where the source is.

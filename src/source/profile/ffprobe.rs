@@ -40,11 +40,17 @@ pub enum ProbeError {
     NoStreams,
 }
 
-/// The arguments for an address, which is told who asks.
+/// The arguments for an address, which is told who asks. `verification` is what [`ffmpeg`](crate::source::ffmpeg) is told about
+/// its servers.
 ///
 /// # Errors
 /// When there is no address.
-pub fn arguments(url: &str, user_agent: &str, headers: &RequestHeaders) -> Result<Vec<String>, ProbeError> {
+pub fn arguments(
+    url: &str,
+    user_agent: &str,
+    headers: &RequestHeaders,
+    verification: &[String],
+) -> Result<Vec<String>, ProbeError> {
     let url = url.trim();
     if url.is_empty() {
         return Err(ProbeError::NoUrl);
@@ -60,7 +66,9 @@ pub fn arguments(url: &str, user_agent: &str, headers: &RequestHeaders) -> Resul
     let lines: String = others.map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let lines = (is_http && !lines.is_empty()).then_some(["-headers", lines.as_str()]);
     let fields = agent.into_iter().chain(lines).flatten();
-    Ok(fixed.into_iter().chain(limits).chain(fields).chain([url]).map(str::to_owned).collect())
+    let verification = verification.iter().map(String::as_str);
+    let all = fixed.into_iter().chain(limits).chain(fields).chain(verification).chain([url]);
+    Ok(all.map(str::to_owned).collect())
 }
 
 /// The profile that a run of ffprobe has found. `exit` is `None` when its time was over.
@@ -263,7 +271,7 @@ mod tests {
 
     #[test]
     fn the_command_is_complete() {
-        let line = arguments(" http://h/a.ts ", "", &RequestHeaders::NONE).unwrap().join(" ");
+        let line = arguments(" http://h/a.ts ", "", &RequestHeaders::NONE, &[]).unwrap().join(" ");
         assert_eq!(
             line,
             "-v error -of json -show_streams -show_format -analyzeduration 1500000 -probesize 1000000 http://h/a.ts"
@@ -273,14 +281,14 @@ mod tests {
             ("rtsp://h/a", "tv/1", false),
             ("http://h/a.ts", "tv\r\nHost: b", false),
         ] {
-            let told = arguments(url, agent, &RequestHeaders::NONE)
+            let told = arguments(url, agent, &RequestHeaders::NONE, &[])
                 .unwrap()
                 .windows(2)
                 .any(|pair| pair == ["-user_agent", "tv/1"]);
             assert_eq!(told, expected, "{url} {agent:?}");
         }
         assert_eq!(
-            arguments("  ", "", &RequestHeaders::NONE).unwrap_err().to_string(),
+            arguments("  ", "", &RequestHeaders::NONE, &[]).unwrap_err().to_string(),
             "stream URL is required"
         );
     }

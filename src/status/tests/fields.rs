@@ -44,6 +44,7 @@ pub(super) const TYPES: &[(&str, &[Field])] = &[
             ("session_history", List("SharedSessionHistory"), true),
             ("session_history_limit", Whole, true),
             ("session_history_truncated_count", Whole, true),
+            ("upstream_tls_unverified", Flag, true),
         ],
     ),
     (
@@ -108,6 +109,7 @@ pub(super) const TYPES: &[(&str, &[Field])] = &[
             ("current_bitrate_bps", Whole, true),
             ("profile_bitrate_bps", Whole, true),
             ("producer", Text, true),
+            ("tls_unverified", Flag, true),
             ("session_started_at", Time, false),
             ("last_byte_at", Time, false),
             ("last_push_at", Time, false),
@@ -188,6 +190,7 @@ pub(super) const TYPES: &[(&str, &[Field])] = &[
             ("current_bitrate_bps", Whole, true),
             ("profile_bitrate_bps", Whole, true),
             ("producer", Text, true),
+            ("tls_unverified", Flag, true),
             ("subscriber_id", Whole, false),
             ("client_addr", Text, true),
             ("connected_at", Time, false),
@@ -261,6 +264,7 @@ pub(super) const TYPES: &[(&str, &[Field])] = &[
             ("audio_codec", Text, true),
             ("profile_bitrate_bps", Whole, true),
             ("producer", Text, true),
+            ("tls_unverified", Flag, true),
         ],
     ),
     (

@@ -30,7 +30,8 @@ pub(super) fn moment() -> Moment {
 }
 
 pub(super) fn shown(cores: &[CoreSnapshot]) -> String {
-    let answer = TunerStatusSnapshot::new(cores, DrainWait::default(), moment());
+    let is_unverified = cores.iter().any(|core| !core.sessions.is_empty());
+    let answer = TunerStatusSnapshot::new(cores, DrainWait::default(), moment()).unverified(is_unverified);
     serde_json::to_string(&answer).unwrap()
 }
 
@@ -59,6 +60,7 @@ pub(super) fn source(id: i64) -> SourceFacts {
         item_key: "src:news.one:5b1f0c2d9a7e".to_owned(),
         url: "http://cdn-b.example:8080/live/news-one.ts".to_owned(),
         mode: "ffmpeg-copy",
+        is_unverified: true,
         startup: StartupFacts {
             raw_bytes: 188_000,
             trimmed_bytes: 150_400,

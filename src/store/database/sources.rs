@@ -107,6 +107,27 @@ impl Database {
         transaction.commit()?;
         self.source(source_id)
     }
+
+    /// Sets whether the servers of a source have to show who they are, or lets it be as the setting says.
+    ///
+    /// # Errors
+    /// When the channel has no such source.
+    pub fn set_source_tls_verify(
+        &mut self,
+        channel_id: i64,
+        source_id: i64,
+        tls_verify: Option<bool>,
+        now: WallTime,
+    ) -> Result<SourceRecord, ChannelError> {
+        let transaction = self.writing()?;
+        touch(&transaction, channel_id, now)?;
+        let sql = "UPDATE channel_sources SET tls_verify = ?3 WHERE source_id = ?1 AND channel_id = ?2";
+        if transaction.prepare_cached(sql)?.execute(params![source_id, channel_id, tls_verify])? == 0 {
+            return Err(ChannelError::SourceNotFound { channel_id, source_id });
+        }
+        transaction.commit()?;
+        self.source(source_id)
+    }
 }
 
 /// Refuses the number that no programme has.

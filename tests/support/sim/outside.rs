@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tunerd::base::{ChildExit, Instant};
-use tunerd::engine::{ControlPort, ControlRequest, CoreCommand, CoreId, Mailbox, Ticket};
+use tunerd::engine::{ChildRefused, ControlPort, ControlRequest, CoreCommand, CoreId, Mailbox, Ticket};
 use tunerd::uring::sim::{Chance, Leave, PeerId, Random, SimDescriptor, World};
 
 use super::upstream::{Runs, Upstream, source_address};
@@ -109,7 +109,7 @@ impl Outside {
                 }
                 ControlRequest::StartChild { core, ticket, .. } => {
                     let result = if !self.is_healthy && self.random.below(8) == 0 {
-                        Err("no such program".to_owned())
+                        Err(ChildRefused::NotStarted("no such program".to_owned()))
                     } else {
                         let (reader, writer) = world.pipe();
                         let child = Upstream::child(world, writer, runs, &mut self.random);

@@ -95,6 +95,7 @@ fn source(random: &mut Random) -> Source {
         url,
         headers: RequestHeaders::NONE,
         program: None,
+        tls_verify: None,
         priority: 0,
         health: Health::default(),
         profile: StoredProfile::default(),
@@ -131,6 +132,7 @@ pub(super) fn params(random: &mut Random, cores: u8, tuners: u16) -> Params {
         },
         sources: Sources {
             mode: Mode::Auto,
+            trust: Arc::new(source::Trust::new(true, Vec::new()).unwrap()),
             direct: source::direct::Params {
                 headers: RequestHeaders::NONE,
                 cookies: CookieJar::default(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::base::redact;
 use crate::control::admin::call::Call;
@@ -20,6 +20,7 @@ struct NewChannelBody {
     guide_number: Option<String>,
     guide_name: Option<String>,
     program: Option<u64>,
+    tls_verify: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -35,14 +36,24 @@ struct ChannelChangeBody {
 struct NewSourceBody {
     item_key: String,
     program: Option<u64>,
+    tls_verify: Option<bool>,
 }
 
+/// What is not named stays.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SourceChangeBody {
     /// `null` is the first programme that can be shown.
-    #[serde(deserialize_with = "Option::deserialize")]
-    program: Option<u64>,
+    #[serde(default, deserialize_with = "named")]
+    program: Option<Option<u64>>,
+    /// `null` is as the setting says.
+    #[serde(default, deserialize_with = "named")]
+    tls_verify: Option<Option<bool>>,
+}
+
+/// A field that is there, `null` or not.
+fn named<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(from).map(Some)
 }
 
 #[derive(Serialize)]
@@ -85,6 +96,8 @@ struct Source {
     priority_index: u32,
     /// The only programme that is taken of its stream; `null` is the first that can be shown.
     program: Option<u16>,
+    /// Whether its servers have to show who they are; `null` is as the setting says.
+    tls_verify: Option<bool>,
     enabled: bool,
     association_type: String,
     last_ok_at: u64,
@@ -132,6 +145,7 @@ impl From<SourceRecord> for Source {
             headers: record.headers.redacted(),
             priority_index: record.priority_index,
             program: record.program,
+            tls_verify: record.tls_verify,
             enabled: record.enabled,
             association_type: record.association_type,
             last_ok_at: health.last_ok_at,
@@ -161,11 +175,17 @@ pub(super) async fn list(state: &State) -> Result<Response, Response> {
 
 /// `POST /api/channels`.
 pub(super) async fn create(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
-    let NewChannelBody { item_key, guide_number, guide_name, program } = call.json()?;
+    let NewChannelBody { item_key, guide_number, guide_name, program, tls_verify } = call.json()?;
     let (now, guide_start) = (state.wall_now(), state.params.guide_start);
     let new = NewChannel { item_key, guide_number, guide_name, program: program_number(program)? };
     let channel = state
-        .ask_store(move |database| database.create_channel(&new, guide_start, now))
+        .ask_store(move |database| {
+            let channel = database.create_channel(&new, guide_start, now)?;
+            if let (Some(_), Some(first)) = (tls_verify, channel.sources.first()) {
+                database.set_source_tls_verify(channel.channel_id, first.source_id, tls_verify, now)?;
+            }
+            Ok::<_, ChannelError>(channel)
+        })
         .await
         .map_err(|error| channel_refusal(&error))?;
     publish(state).await?;
@@ -207,11 +227,17 @@ pub(super) async fn sources(state: &State, channel: i64) -> Result<Response, Res
 
 /// `POST /api/channels/{id}/sources`.
 pub(super) async fn add_source(call: &Call, state: &Rc<State>, channel: i64) -> Result<Response, Response> {
-    let NewSourceBody { item_key, program } = call.json()?;
+    let NewSourceBody { item_key, program, tls_verify } = call.json()?;
     let program = program_number(program)?;
     let now = state.wall_now();
     let source = state
-        .ask_store::<_, ChannelError>(move |database| database.add_source(channel, &item_key, program, now))
+        .ask_store::<_, ChannelError>(move |database| {
+            let source = database.add_source(channel, &item_key, program, now)?;
+            match tls_verify {
+                None => Ok(source),
+                Some(_) => database.set_source_tls_verify(channel, source.source_id, tls_verify, now),
+            }
+        })
         .await
         .map_err(|error| channel_refusal(&error))?;
     publish(state).await?;
@@ -225,15 +251,22 @@ pub(super) async fn change_source(
     channel: i64,
     source: i64,
 ) -> Result<Response, Response> {
-    let SourceChangeBody { program } = call.json()?;
-    let program = program_number(program)?;
+    let SourceChangeBody { program, tls_verify } = call.json()?;
+    let program = program.map(program_number).transpose()?;
     let now = state.wall_now();
     let source = state
         .ask_store::<_, ChannelError>(move |database| {
-            database.set_source_program(channel, source, program, now)
+            let of_program = program
+                .map(|program| database.set_source_program(channel, source, program, now))
+                .transpose()?;
+            let of_tls = tls_verify
+                .map(|verify| database.set_source_tls_verify(channel, source, verify, now))
+                .transpose()?;
+            Ok(of_tls.or(of_program))
         })
         .await
-        .map_err(|error| channel_refusal(&error))?;
+        .map_err(|error| channel_refusal(&error))?
+        .ok_or_else(|| channel_refusal(&ChannelError::no_source_change()))?;
     publish(state).await?;
     Ok(Response::json(200, &Source::from(source)))
 }

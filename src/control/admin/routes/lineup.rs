@@ -242,6 +242,7 @@ mod tests {
             headers: RequestHeaders::NONE,
             priority_index: 0,
             program: None,
+            tls_verify: None,
             enabled: true,
             association_type: String::new(),
             health: SourceHealth::default(),

@@ -116,6 +116,18 @@ fn a_channel_lives_from_its_creation_to_its_end() {
             assert_eq!((status, &changed["program"]), (200, &json!(expected)));
             assert_eq!(program(), expected);
         }
+        let mut tls_verify = || lineup().find("5.1").unwrap().sources.last().unwrap().tls_verify;
+        assert_eq!(source["tls_verify"], json!(null));
+        for (body, expected) in [
+            (r#"{"tls_verify":false}"#, Some(false)),
+            (r#"{"program":3}"#, Some(false)),
+            (r#"{"program":null,"tls_verify":true}"#, Some(true)),
+            (r#"{"tls_verify":null}"#, None),
+        ] {
+            let (status, changed) = ask(&state, "PATCH", &path_of_source, body).await;
+            assert_eq!((status, &changed["tls_verify"]), (200, &json!(expected)), "{body}");
+            assert_eq!(tls_verify(), expected, "{body}");
+        }
         let (status, listed) = ask(&state, "GET", &sources, "").await;
         assert_eq!(
             (status, &listed["total"], &listed["sources"][1]["item_key"]),

@@ -57,6 +57,7 @@ fn lineup() -> Arc<Lineup> {
             item_key: String::new(),
             url: "http://host/".to_owned(),
             program: None,
+            tls_verify: None,
             headers: RequestHeaders::NONE,
             priority: 0,
             health: Health { fail_count, ..Health::default() },

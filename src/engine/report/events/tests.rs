@@ -16,6 +16,7 @@ fn window() -> SourceWindow {
             item_key: "src:news one".to_owned(),
             url: "http://host/8.ts".to_owned(),
             mode: "ffmpeg-copy",
+            is_unverified: false,
             startup: StartupFacts {
                 relaxed_retry: Some("startup_detection_incomplete"),
                 ..StartupFacts::default()

@@ -213,6 +213,7 @@ fn lineup(random: &mut Random) -> Lineup {
         url: format!("http://{}/live/{number}", address(number)),
         headers: RequestHeaders::NONE,
         program: None,
+        tls_verify: None,
         priority: u32::try_from(number).unwrap(),
         health: tunerd::lineup::Health::default(),
         profile: tunerd::lineup::StoredProfile::default(),

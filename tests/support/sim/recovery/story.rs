@@ -96,6 +96,7 @@ fn source(channel: i64, place: i64, random: &mut Random) -> Source {
         url: format!("http://{}/live/{number}", address(host)),
         headers: RequestHeaders::NONE,
         program: None,
+        tls_verify: None,
         priority: u32::try_from(place).unwrap(),
         health: tunerd::lineup::Health::default(),
         profile: tunerd::lineup::StoredProfile::default(),

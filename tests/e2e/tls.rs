@@ -1,0 +1,248 @@
+//! Servers show who they are, whoever reads from them: directly, in segments, through ffmpeg, or the playlist.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use serde_json::{Value, json};
+use tunerd::source::Trust;
+
+use crate::join::{PROGRAMME, programme, run};
+use crate::kit::{Daemon, Upstream, judge, until};
+
+const RECORDING: Duration = Duration::from_millis(700);
+const SHORT: Duration = Duration::from_secs(10);
+
+/// An authority of its own, a server that it vouches for by this name, and the authority's certificate in a file.
+fn server_named(name: &str, folder: &Path) -> (Arc<ServerConfig>, PathBuf) {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let root = params.self_signed(&key).unwrap().der().clone();
+    let issuer = Issuer::new(params, key);
+    let server_key = KeyPair::generate().unwrap();
+    let names = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    let certificate = names.signed_by(&server_key, &issuer).unwrap().der().clone();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder =
+        ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let key = PrivateKeyDer::try_from(server_key.serialize_der()).unwrap();
+    let config = builder.with_no_client_auth().with_single_cert(vec![certificate], key).unwrap();
+    let file = folder.join(format!("{name}.pem"));
+    fs::write(&file, Trust::new(true, vec![root]).unwrap().pem()).unwrap();
+    (Arc::new(config), file)
+}
+
+/// Encrypts what the provider sends; gives the port it listens on. Its threads end with the test.
+fn encrypting(upstream: &Upstream, config: &Arc<ServerConfig>) -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (config, behind) = (Arc::clone(config), upstream.port());
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let config = Arc::clone(&config);
+            // Whoever refuses the certificate, or has seen enough, goes away.
+            std::thread::spawn(move || pass_on(client.ok()?, config, behind));
+        }
+    });
+    port
+}
+
+fn pass_on(client: TcpStream, config: Arc<ServerConfig>, behind: u16) -> Option<()> {
+    let mut client = StreamOwned::new(ServerConnection::new(config).ok()?, client);
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        client.read_exact(&mut byte).ok()?;
+        head.push(byte[0]);
+    }
+    let mut provider = TcpStream::connect((Ipv4Addr::LOCALHOST, behind)).ok()?;
+    provider.write_all(&head).ok()?;
+    let mut buffer = [0; 16 * 1024];
+    loop {
+        match provider.read(&mut buffer).ok()? {
+            0 => break,
+            count => client.write_all(&buffer[..count]).ok()?,
+        }
+    }
+    client.conn.send_close_notify();
+    client.flush().ok()
+}
+
+/// What the provider offers: a stream, the same in segments, and a list of channels.
+fn provider(folder: &Path) -> Upstream {
+    let upstream = Upstream::start();
+    upstream.offer("/file/a", programme(), PROGRAMME);
+    let source = folder.join("programme.ts");
+    fs::write(&source, programme()).unwrap();
+    let list = folder.join("list.m3u8");
+    let arguments = ["-v", "error", "-nostdin", "-i", source.to_str().unwrap(), "-c", "copy", "-f", "hls"];
+    let arguments =
+        [&arguments[..], &["-hls_time", "2", "-hls_list_size", "0", list.to_str().unwrap()]].concat();
+    run("ffmpeg", &arguments);
+    for entry in fs::read_dir(folder).unwrap() {
+        let file = entry.unwrap().path();
+        let path = format!("/whole/{}", file.file_name().unwrap().to_str().unwrap());
+        upstream.offer_whole(&path, "application/octet-stream", fs::read(&file).unwrap());
+    }
+    upstream.offer_whole("/whole/live", "application/vnd.apple.mpegurl", fs::read(&list).unwrap());
+    let channels = b"#EXTM3U\n#EXTINF:-1,One\nhttp://127.0.0.1:9/1\n".to_vec();
+    upstream.offer_whole("/whole/channels", "audio/x-mpegurl", channels);
+    upstream
+}
+
+/// Whether and how servers are verified: settings, and what becomes of a source.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Case {
+    OwnAuthority,
+    Unknown,
+    Off,
+    WrongName,
+}
+
+impl Case {
+    const ALL: [Self; 4] = [Self::OwnAuthority, Self::Unknown, Self::Off, Self::WrongName];
+
+    fn is_right(self) -> bool {
+        matches!(self, Self::OwnAuthority | Self::Off)
+    }
+}
+
+struct World {
+    folder: tempfile::TempDir,
+    upstream: Upstream,
+    /// With the right name, and with another.
+    ports: [u16; 2],
+    authorities: [String; 2],
+}
+
+impl World {
+    fn new() -> World {
+        let folder = tempfile::tempdir().unwrap();
+        let upstream = provider(folder.path());
+        let names = ["127.0.0.1", "elsewhere.example"];
+        let servers = names.map(|name| server_named(name, folder.path()));
+        let ports = [0, 1].map(|at| encrypting(&upstream, &servers[at].0));
+        let authorities = servers.map(|(_, file)| file.to_str().unwrap().to_owned());
+        World { folder, upstream, ports, authorities }
+    }
+
+    fn url(&self, case: Case, path: &str) -> String {
+        format!("https://127.0.0.1:{}{path}", self.ports[usize::from(case == Case::WrongName)])
+    }
+
+    fn settings(&self, case: Case) -> Vec<(&'static str, &str)> {
+        match case {
+            Case::OwnAuthority => vec![("UPSTREAM_CA_FILE", &self.authorities[0])],
+            Case::Unknown => vec![],
+            Case::Off => vec![("UPSTREAM_TLS_VERIFY", "false")],
+            Case::WrongName => vec![("UPSTREAM_CA_FILE", &self.authorities[1])],
+        }
+    }
+}
+
+fn last_reason(daemon: &Daemon, channel: i64) -> String {
+    let sources = daemon.get(&format!("/api/channels/{channel}/sources")).json();
+    sources["sources"][0]["last_fail_reason"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn servers_are_verified_alike_whoever_reads_from_them() {
+    let world = World::new();
+    for case in Case::ALL {
+        for (mode, path, producer) in [
+            ("auto", "/file/a", "direct:"),
+            ("auto", "/whole/list.m3u8", "direct:"),
+            ("ffmpeg-copy", "/file/a", "ffmpeg-copy:"),
+            // This ffmpeg may not verify what a list names: then it is read directly.
+            ("ffmpeg-copy", "/whole/list.m3u8", ""),
+            // Its name does not tell what it is.
+            ("ffmpeg-copy", "/whole/live", ""),
+        ] {
+            let quick = [("STREAM_MODE", mode), ("RECOVERY_FILLER_MODE", "psi"), ("MAX_FAILOVERS", "1")];
+            let mut daemon = Daemon::start(&[&world.settings(case)[..], &quick].concat());
+            let channel = daemon.channel("100", &[world.url(case, path)]);
+            if case.is_right() {
+                let findings = judge(&daemon.open("/auto/v100").watch(RECORDING));
+                assert!(
+                    findings.packets > 50 && findings.faults() == 0,
+                    "{case:?} {mode} {path}: {findings:?}"
+                );
+            } else {
+                assert_eq!(daemon.get("/auto/v100").status, 503, "{case:?} {mode} {path}");
+                let reason = until(SHORT, "the reason is stored", || {
+                    Some(last_reason(&daemon, channel)).filter(|reason| !reason.is_empty())
+                });
+                assert!(reason.contains("certificate"), "{case:?} {mode} {path}: {reason}: {}", daemon.log());
+            }
+            let status = daemon.tuners();
+            let is_off = (case == Case::Off).then_some(true);
+            assert_eq!(status["upstream_tls_unverified"].as_bool(), is_off, "{case:?} {mode} {path}");
+            if case.is_right() {
+                let source = &status["session_history"][0]["sources"][0];
+                assert_eq!(source["tls_unverified"].as_bool(), is_off, "{case:?} {mode} {path}: {source}");
+                assert!(source["producer"].as_str().unwrap().starts_with(producer), "{source}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_playlists_server_is_verified_as_sources_are() {
+    let world = World::new();
+    for case in Case::ALL {
+        let url = world.url(case, "/whole/channels");
+        let daemon = Daemon::start(&[&world.settings(case)[..], &[("PLAYLIST_URL", &url)]].concat());
+        let (status, text) = until(SHORT, "the playlist is asked for", || {
+            let answer = daemon.ask("POST", "/api/admin/jobs/playlist-sync/run", "");
+            Some((answer.status, String::from_utf8_lossy(&answer.body).into_owned()))
+                .filter(|(status, _)| *status != 409)
+        });
+        assert_eq!(status == 200, case.is_right(), "{case:?}: {text}");
+        assert!(case.is_right() || text.contains("certificate"), "{case:?}: {text}");
+    }
+    // It says so before it starts.
+    let nowhere = world.folder.path().join("none.pem");
+    let output = std::process::Command::new(crate::kit::BINARY)
+        .env("UPSTREAM_CA_FILE", &nowhere)
+        .arg("check")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("none.pem"), "{said}");
+}
+
+#[test]
+fn a_source_has_a_wish_of_its_own_and_the_status_shows_it() {
+    let world = World::new();
+    let mut daemon = Daemon::start(&[("STREAM_MODE", "auto"), ("RECOVERY_FILLER_MODE", "psi")]);
+    let channel = daemon.channel("100", &[world.url(Case::Unknown, "/file/a")]);
+    let place = format!("/api/channels/{channel}/sources");
+    let source = daemon.get(&place).json()["sources"][0].clone();
+    assert_eq!(source["tls_verify"], Value::Null);
+    let place = format!("{place}/{}", source["source_id"]);
+    for (wish, plays) in [(json!(false), true), (json!(true), false), (Value::Null, false)] {
+        let changed = daemon.ask("PATCH", &place, &json!({ "tls_verify": wish }).to_string());
+        assert_eq!((changed.status, &changed.json()["tls_verify"]), (200, &wish));
+        assert_eq!(changed.json()["program"], Value::Null, "what is not named stays");
+        daemon.ask("POST", &format!("/api/channels/{channel}/sources/health/clear"), "");
+        if plays {
+            let mut viewer = daemon.open("/auto/v100");
+            assert_eq!(judge(&viewer.watch(RECORDING)).faults(), 0);
+            let status = daemon.tuners();
+            assert_eq!(status["tuners"][0]["tls_unverified"], true, "{status}");
+            assert_eq!(status["upstream_tls_unverified"], Value::Null);
+            drop(viewer);
+            until(SHORT, "the session has ended", || (daemon.tuners_in_use() == 0).then_some(()));
+        } else {
+            assert_eq!(daemon.get("/auto/v100").status, 503, "{wish}");
+        }
+    }
+    assert_eq!(world.upstream.requests("/file/a").len(), 1);
+}
