@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::redact;
 use crate::catalog;
 use crate::control::admin::call::{Call, refusal};
 use crate::control::state::State;
@@ -16,6 +17,8 @@ use super::channels::{program_number, publish};
 use super::store_refusal;
 
 const PREFIX: &str = "/api/profiles/";
+/// Names and values of all header fields together. Every source that carries the profile holds them, and few servers read longer heads.
+const HEADER_BYTES_MAX: usize = 8 * 1024;
 
 /// What is not named, or `null`, is left to the next that has a say.
 #[derive(Deserialize)]
@@ -105,8 +108,16 @@ fn headers(fields: &BTreeMap<String, String>, now: &RequestHeaders) -> Result<Re
     let mut headers = RequestHeaders::default();
     for (name, value) in fields {
         let is_shown = shown.get(name) == Some(value);
+        if value == redact::HIDDEN && !is_shown {
+            let sentence =
+                "is what is shown of a secret; it stands for a value that is kept, and there is none";
+            return Err(refusal(400, &format!("headers: {name:?}: {value:?} {sentence}")));
+        }
         let value = now.get(name).filter(|_| is_shown).unwrap_or(value);
         headers.set(name, value).map_err(|error| refusal(400, &format!("headers: {name:?}: {error}")))?;
+    }
+    if headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() > HEADER_BYTES_MAX {
+        return Err(refusal(400, &format!("headers: they have at most {HEADER_BYTES_MAX} bytes together")));
     }
     Ok(headers)
 }

@@ -290,6 +290,8 @@ fn profiles_that_cannot_be_say_why() {
     tokio_uring::start(async {
         let state = state();
         assert_eq!(ask(&state, "POST", "/api/profiles", r#"{"name":"p"}"#).await.0, 201);
+        let field = "x".repeat(3000);
+        let long = json!({"name": "q", "headers": {"A": field, "B": field, "C": field}}).to_string();
         assert_eq!(ask(&state, "POST", "/api/channels", r#"{"item_key":"a"}"#).await.0, 201);
         for (method, path, body, status, piece) in [
             ("POST", "/api/profiles", r#"{"name":"p"}"#, 409, "already"),
@@ -300,6 +302,9 @@ fn profiles_that_cannot_be_say_why() {
             ("POST", "/api/profiles", r#"{"name":"q","program":0}"#, 400, "1 to 65535"),
             ("POST", "/api/profiles", r#"{"name":"q","headers":{"Host":"h"}}"#, 400, "\"Host\": this header"),
             ("POST", "/api/profiles", r#"{"name":"q","headers":{"X":"a\r\nb"}}"#, 400, "control characters"),
+            ("POST", "/api/profiles", r#"{"name":"q","headers":{"Cookie":"***"}}"#, 400, "shown of a secret"),
+            ("PUT", "/api/profiles/p", r#"{"headers":{"Cookie":"***"}}"#, 400, "shown of a secret"),
+            ("POST", "/api/profiles", &long, 400, "8192 bytes together"),
             ("POST", "/api/profiles", r#"{"name":"q","ffmpeg_output":["-b:v"]}"#, 400, "-b:v has no value"),
             (
                 "POST",
