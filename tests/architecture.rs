@@ -17,7 +17,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("ring", &[]),
     ("uring", &[]),
     ("store", &["http"]),
-    ("lineup", &["http"]),
+    ("lineup", &["http", "source"]),
     ("health", &["lineup"]),
     ("source", &["ts", "http"]),
     ("tuner", &["lineup"]),
@@ -32,7 +32,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     ("status", &["engine", "session", "tuner", "lineup"]),
-    ("catalog", &["store", "http", "lineup", "health"]),
+    ("catalog", &["store", "http", "lineup", "health", "source"]),
     (
         "control",
         &[

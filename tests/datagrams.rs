@@ -114,6 +114,7 @@ fn lineup(url: &str) -> Arc<Lineup> {
         url: url.to_owned(),
         headers: RequestHeaders::NONE,
         program: None,
+        manner: tunerd::lineup::Manner::default(),
         tls_verify: None,
         priority: 0,
         health: Health::default(),

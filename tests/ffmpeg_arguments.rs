@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use tunerd::source::Remux;
 use tunerd::source::ffmpeg::{
-    Capabilities, Detection, Feature, Listing, LogLevel, Params, Reconnect, Run, Tracks, Verification,
-    arguments, levelled,
+    Capabilities, Detection, Feature, Listing, LogLevel, Options, Params, Reconnect, Run, Side, Tracks,
+    Verification, arguments, levelled,
 };
 
 const PACKET: usize = 188;
@@ -66,6 +66,8 @@ fn run(remux: Remux) -> Run {
         program: None,
         playlist: false,
         verification: Verification::default(),
+        input: Options::default(),
+        output: Options::default(),
         headers: tunerd::http::RequestHeaders::NONE,
         cookies: tunerd::http::CookieJar::default(),
         via: None,
@@ -120,7 +122,11 @@ fn ffmpeg(arguments: &[String]) -> Killed {
 
 /// The first packets of a source, or what ffmpeg said instead.
 fn first_packets(url: &str, remux: Remux, count: usize) -> Result<Vec<u8>, String> {
-    let list = arguments(url, &run(remux), &params(), &installed()).unwrap();
+    packets_of(url, &run(remux), count)
+}
+
+fn packets_of(url: &str, run: &Run, count: usize) -> Result<Vec<u8>, String> {
+    let list = arguments(url, run, &params(), &installed()).unwrap();
     let mut child = ffmpeg(&list);
     let mut bytes = vec![0; count * PACKET];
     let outcome = child.0.stdout.take().unwrap().read_exact(&mut bytes);
@@ -240,6 +246,38 @@ fn what_the_input_is_is_said_before_anything_is_written() {
     }
     assert!(listing.is_complete() && !listing.has_several(), "{said}");
     assert_eq!(listing.choice(tunerd::source::hls::VariantMax::Best), Some(1), "{said}");
+}
+
+fn options(side: Side, line: &str) -> Options {
+    let arguments: Vec<_> = line.split_whitespace().map(str::to_owned).collect();
+    Options::parse(side, &arguments).unwrap_or_else(|error| panic!("{line}: {error}"))
+}
+
+/// An option that has no meaning for a source would end ffmpeg.
+#[test]
+fn an_operators_options_are_taken_whatever_the_source() {
+    let (_folder, path) = small_file();
+    let input = "-probesize 500000 -analyzeduration 500000 -fpsprobesize 2 -fflags +genpts+nobuffer -flags +low_delay \
+        -err_detect +ignore_err -max_delay 500000 -thread_queue_size 64 -rw_timeout 5000000 -reconnect 1 \
+        -reconnect_streamed 1 -reconnect_at_eof 1 -reconnect_on_network_error 1 -reconnect_on_http_error 5xx \
+        -reconnect_max_retries 2 -reconnect_delay_max 2 -rtsp_transport tcp -hwaccel none -threads 1";
+    for (remux, output) in [
+        (
+            Remux::Transcode,
+            "-c:v libx264 -b:v 400k -maxrate 500k -bufsize 500k -preset ultrafast -tune zerolatency -profile:v main -level 4.1 \
+             -g 25 -keyint_min 25 -sc_threshold 0 -bf 0 -refs 1 -r 25 -s 96x54 -aspect 16:9 -pix_fmt yuv420p \
+             -field_order progressive -vf yadif,scale='min(128,iw)':-2 -c:a ac3 -b:a 96k -ac 1 -ar 44100 \
+             -sample_fmt fltp -af volume=0.5,aresample=44100 -bsf:v dump_extra=freq=keyframe -threads 1",
+        ),
+        (Remux::Transcode, "-c:v mpeg2video -q:v 5 -c:a copy -b:a 64k"),
+        (Remux::Transcode, "-crf 30 -qp 30 -q:a 2"),
+        (Remux::Copy, "-c:a mp2 -b:a 96k -vf scale=96:54 -s 96x54 -crf 20 -bsf:v h264_metadata=level=4.1"),
+        (Remux::Copy, "-af volume=0.5 -ac 1 -preset fast"),
+    ] {
+        let wish =
+            Run { input: options(Side::Input, input), output: options(Side::Output, output), ..run(remux) };
+        assert_is_transport_stream(&packets_of(&path, &wish, 100).unwrap());
+    }
 }
 
 #[test]

@@ -57,8 +57,7 @@ fn database() -> Result<Database, Failure> {
     let channel = NewChannel {
         item_key: "demo:pattern".to_owned(),
         guide_number: Some(GUIDE_NUMBER.to_owned()),
-        guide_name: None,
-        program: None,
+        ..NewChannel::default()
     };
     database.create_channel(&channel, 100, now).map_err(|error| failed(&error))?;
     Ok(database)

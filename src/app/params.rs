@@ -234,6 +234,7 @@ pub(crate) fn control(
             .playlist_url
             .as_ref()
             .map(|url| control::PlaylistUrl(url.expose().to_owned())),
+        playlist_profile: settings.catalog.playlist_profile.clone(),
         user_agent: settings.stream.user_agent.clone(),
         trust,
         ffmpeg: settings.ffmpeg.path.clone().into_os_string(),

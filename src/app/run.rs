@@ -78,7 +78,7 @@ pub(crate) fn run(settings: &Settings, catalog: Catalog) -> Result<ExitCode, Fai
         Catalog::Prepared(database) => database,
     };
     let identity = start::identity(settings, &mut database, &clock)?;
-    let lineup = Arc::new(start::lineup(&mut database)?);
+    let lineup = Arc::new(start::lineup(&mut database, settings)?);
     let listeners = listeners::open(&settings.http.listen, engine.cores, engine.egress.max_blocked_write)?;
     engine.own = engine::Own { name: start::own_name(&clock), listens: listeners::addresses(&listeners) };
     let store = Store::start(database).map_err(|error| Failure::because(ExitCode::Failure, &error))?;

@@ -38,9 +38,14 @@ pub(crate) fn database(path: &Path) -> Result<Database, Failure> {
 }
 
 /// The channels the database holds, so that the first request of all finds them.
-pub(crate) fn lineup(database: &mut Database) -> Result<Lineup, Failure> {
-    let channels = database.lineup().map_err(|error| Failure::because(ExitCode::Database, &error))?;
-    Ok(tunerd::catalog::lineup(&channels))
+pub(crate) fn lineup(database: &mut Database, settings: &Settings) -> Result<Lineup, Failure> {
+    let failed = |error: tunerd::store::StoreError| Failure::because(ExitCode::Database, &error);
+    let channels = database.lineup().map_err(failed)?;
+    let profiles = database.profiles().map_err(failed)?;
+    // What is wrong with them is said when they are read again, by who serves the channels.
+    let (profiles, _complaints) =
+        tunerd::catalog::Profiles::new(&profiles, settings.catalog.playlist_profile.as_deref());
+    Ok(tunerd::catalog::lineup(&channels, &profiles))
 }
 
 /// Who we are to clients: what was set now, else what was remembered, else something new. The result is remembered,

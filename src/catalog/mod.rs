@@ -1,6 +1,8 @@
 //! What the playlists offer, and how it becomes channels.
 
 pub mod m3u;
+pub mod profiles;
 pub mod sync;
 
+pub use profiles::{ProfileError, Profiles, treatment};
 pub use sync::{health_changes, lineup, new_items};

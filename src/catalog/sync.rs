@@ -1,10 +1,11 @@
 //! The catalog between playlist, store and cores.
 
 use crate::health::Row;
-use crate::lineup::{Channel, ChannelId, Health, Lineup, Source, SourceId, StoredProfile};
+use crate::lineup::{Channel, ChannelId, Health, Lineup, Source, SourceId, StoredProfile, Treatment};
 use crate::store::{ChannelRecord, HealthChange, NewItem, SourceHealth, SourceProfile, SourceRecord};
 
 use super::m3u::{Item, Playlist};
+use super::profiles::{Profiles, manner};
 
 /// The entries of a playlist as the store takes them.
 #[must_use]
@@ -29,29 +30,38 @@ fn new_item(item: Item) -> NewItem {
 
 /// The channels of the store as the cores see them. A source whose item has no address is none.
 #[must_use]
-pub fn lineup(records: &[ChannelRecord]) -> Lineup {
-    Lineup::new(records.iter().filter(|record| record.enabled).map(channel))
+pub fn lineup(records: &[ChannelRecord], profiles: &Profiles) -> Lineup {
+    Lineup::new(records.iter().filter(|record| record.enabled).map(|record| channel(record, profiles)))
 }
 
-fn channel(record: &ChannelRecord) -> Channel {
+fn channel(record: &ChannelRecord, profiles: &Profiles) -> Channel {
+    let of_channel = record.profile_name.as_deref();
     let usable = record.sources.iter().filter(|source| source.enabled && !source.stream_url.is_empty());
     Channel {
         id: ChannelId(record.channel_id),
         guide_number: record.guide_number.clone(),
         name: record.guide_name.clone(),
-        sources: usable.map(source).collect(),
+        sources: usable.map(|record| source(record, of_channel, profiles)).collect(),
     }
 }
 
-fn source(record: &SourceRecord) -> Source {
+fn source(record: &SourceRecord, of_channel: Option<&str>, profiles: &Profiles) -> Source {
+    let own = Treatment {
+        headers: record.headers.clone(),
+        program: record.program,
+        tls_verify: record.tls_verify,
+        ..Treatment::default()
+    };
+    let (treatment, nearest) = profiles.resolve(own, record.profile_name.as_deref(), of_channel);
     let (health, profile) = (&record.health, &record.profile);
     Source {
         id: SourceId(record.source_id),
         item_key: record.item_key.clone(),
         url: record.stream_url.clone(),
-        headers: record.headers.clone(),
-        program: record.program,
-        tls_verify: record.tls_verify,
+        manner: manner(&treatment, nearest),
+        headers: treatment.headers,
+        program: treatment.program,
+        tls_verify: treatment.tls_verify,
         priority: record.priority_index,
         health: Health {
             last_ok_at: health.last_ok_at,
@@ -154,7 +164,7 @@ mod tests {
         };
         let row = Row { source, health: Some(health.clone()), profile: Some(profile.clone()) };
         assert_eq!(database.write_health(&health_changes(vec![row])), Ok(Vec::new()));
-        let lineup = lineup(&database.lineup().unwrap());
+        let lineup = lineup(&database.lineup().unwrap(), &Profiles::default());
         let (_, offered) = lineup.source(source).unwrap();
         assert_eq!((&offered.health, &offered.profile, offered.priority), (&health, &profile, 0));
     }
@@ -185,7 +195,7 @@ mod tests {
         let off = ChannelChange { enabled: Some(false), ..ChannelChange::default() };
         database.update_channel(second.channel_id, &off, now).unwrap();
 
-        let lineup = lineup(&database.channels().unwrap());
+        let lineup = lineup(&database.channels().unwrap(), &Profiles::default());
         assert_eq!(lineup.count(), 1);
         let channel = lineup.find("100").unwrap();
         assert_eq!((channel.id, channel.name.as_str()), (ChannelId(first.channel_id), "a"));

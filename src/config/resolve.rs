@@ -240,6 +240,7 @@ fn catalog(reader: &mut Reader<'_>) -> Catalog {
         interval.is_some() && reader.origin("REFRESH_INTERVAL") > reader.origin("REFRESH_SCHEDULE");
     Catalog {
         playlist_url: reader.special_or_none("PLAYLIST_URL", parse_playlist_url),
+        playlist_profile: reader.special_or_none("PLAYLIST_PROFILE", printable),
         playlist_sources: reader.special("PLAYLIST_SOURCES", parse_playlist_sources),
         refresh: if interval_wins || schedule.is_none() { interval.flatten() } else { schedule },
         guide_start: reader.whole("TRADITIONAL_GUIDE_START"),

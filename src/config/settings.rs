@@ -341,6 +341,8 @@ pub struct Upnp {
 pub struct Catalog {
     /// The playlist.
     pub playlist_url: Option<Secret>,
+    /// The name of its profile.
+    pub playlist_profile: Option<String>,
     /// Further ones, each with its own tuners.
     pub playlist_sources: Vec<PlaylistSource>,
     /// When they are fetched again. `None` is only when asked.

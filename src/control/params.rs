@@ -34,6 +34,8 @@ pub struct Params {
     pub request_timeout: Option<Duration>,
     /// Where the playlist is: an address of http or https, `file://`, or a path. May hold credentials.
     pub playlist: Option<PlaylistUrl>,
+    /// The name of its profile.
+    pub playlist_profile: Option<String>,
     /// Who we are to the playlist's server. Empty: ourselves.
     pub user_agent: String,
     /// Which servers are believed.

@@ -37,6 +37,8 @@ pub(super) struct State {
     pub(super) panics: Cell<u64>,
     /// True while a playlist is being read.
     pub(super) syncing: Cell<bool>,
+    /// What was wrong with profiles when they were read last.
+    complaints: RefCell<Vec<String>>,
 }
 
 impl State {
@@ -51,6 +53,7 @@ impl State {
             drain_wait: Cell::default(),
             panics: Cell::new(0),
             syncing: Cell::new(false),
+            complaints: RefCell::default(),
         }
     }
 
@@ -95,18 +98,30 @@ impl State {
         let (asked, published) = self.readings.get();
         let own = asked + 1;
         self.readings.set((own, published));
-        let channels = self.ask_store(|database| database.lineup()).await?;
+        let read = |database: &mut Database| Ok::<_, StoreError>((database.lineup()?, database.profiles()?));
+        let (channels, profiles) = self.ask_store(read).await?;
         // The store answers in order, but who is woken first is not said: an older reading must not win.
         let (asked, published) = self.readings.get();
         if own < published {
             return Ok(());
         }
         self.readings.set((asked, own));
-        let lineup = catalog::lineup(&channels);
+        let (profiles, complaints) =
+            catalog::Profiles::new(&profiles, self.params.playlist_profile.as_deref());
+        self.complain(complaints);
+        let lineup = catalog::lineup(&channels, &profiles);
         log::info!("{} channels are offered", lineup.count());
         self.outbox.send_lineup(&Arc::new(lineup));
         *self.listed.borrow_mut() = Rc::new(channels);
         Ok(())
+    }
+
+    /// Says what is wrong with profiles, unless it has been said.
+    fn complain(&self, complaints: Vec<String>) {
+        let before = self.complaints.replace(complaints);
+        for complaint in self.complaints.borrow().iter().filter(|complaint| !before.contains(complaint)) {
+            log::warn!("{complaint}");
+        }
     }
 
     /// Has every core describe itself. `None` when one of them does not in time.
@@ -154,6 +169,7 @@ pub(super) mod tests {
             json_body_bytes_max: 1024,
             request_timeout: Some(Duration::from_secs(15)),
             playlist: None,
+            playlist_profile: None,
             ffmpeg: "ffmpeg".into(),
             slates: None,
             trust: std::sync::Arc::new(crate::source::Trust::new(true, Vec::new()).unwrap()),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::health::Health;
 use super::profile::StoredProfile;
+use super::treatment::Manner;
 use crate::http::RequestHeaders;
 
 /// A channel's row in the database.
@@ -43,6 +44,8 @@ pub struct Source {
     pub program: Option<u16>,
     /// Whether its servers have to show who they are; `None` is as the setting says.
     pub tls_verify: Option<bool>,
+    /// How it is read, where its profiles say so.
+    pub manner: Manner,
     /// Its place by the operator's wish, 0 first.
     pub priority: u32,
     /// Its health as the database had it; a core that has used the source knows better.
@@ -144,6 +147,7 @@ mod tests {
             headers: RequestHeaders::NONE,
             program: None,
             tls_verify: None,
+            manner: Manner::default(),
             priority: 0,
             health: Health::default(),
             profile: StoredProfile::default(),

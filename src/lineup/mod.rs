@@ -4,7 +4,9 @@
 mod channels;
 mod health;
 mod profile;
+mod treatment;
 
 pub use channels::{Channel, ChannelId, Lineup, Source, SourceId};
 pub use health::{Health, cooldown_after};
 pub use profile::StoredProfile;
+pub use treatment::{Manner, Treatment};

@@ -38,6 +38,9 @@ pub(super) struct Stream<'a> {
     /// Its servers are believed whatever they show. Not of the reference.
     #[serde(skip_serializing_if = "is_zero")]
     tls_unverified: bool,
+    /// The name of its nearest profile. Not of the reference.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    profile: &'a str,
 }
 
 /// The start of the selected source.
@@ -148,6 +151,7 @@ impl<'a> Stream<'a> {
             profile_bitrate_bps: *bitrate_bps,
             producer: window.source.producer(),
             tls_unverified: window.source.is_unverified,
+            profile: window.source.profile_name.as_deref().unwrap_or_default(),
         }
     }
 }

@@ -14,6 +14,7 @@ use super::migrations::{APPLICATION_ID, KNOWN_VERSION, migrate};
 mod channels;
 mod health;
 mod items;
+mod profiles;
 mod settings;
 mod sources;
 
@@ -24,7 +25,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The same while closing: a log that stays behind costs nothing, a stop that waits does.
 const BUSY_TIMEOUT_CLOSING: Duration = Duration::from_millis(250);
 /// Statements kept ready. There are about as many in this module.
-const STATEMENTS_MAX: usize = 48;
+const STATEMENTS_MAX: usize = 64;
 /// How a SQLite database begins, and the least it may have.
 const MAGIC: &[u8] = b"SQLite format 3\0";
 const PAGE_BYTES_MIN: usize = 512;

@@ -94,7 +94,7 @@ pub enum StoreError {
     Sqlite(#[from] rusqlite::Error),
 }
 
-/// Why a change of channels or sources was not made.
+/// Why a change of channels, sources or profiles was not made.
 #[derive(Debug, PartialEq, Error)]
 pub enum ChannelError {
     /// The playlist has never held such an item.
@@ -112,6 +112,18 @@ pub enum ChannelError {
     /// The item is a source of this channel already.
     #[error("the item {item_key:?} is a source of channel {channel_id} already")]
     SourceExists { channel_id: i64, item_key: String },
+    /// There is no such profile.
+    #[error("there is no profile {name:?}")]
+    ProfileNotFound { name: String },
+    /// Another profile has the name.
+    #[error("there is a profile {name:?} already")]
+    ProfileExists { name: String },
+    /// Something carries the profile.
+    #[error("the profile {name:?} is in use by {users}")]
+    ProfileInUse { name: String, users: String },
+    /// There is no room for another profile.
+    #[error("there are {max} profiles already, and no more are kept")]
+    TooManyProfiles { max: u32 },
     /// A value that cannot be stored.
     #[error("{field} cannot be {value:?}; allowed: {allowed}")]
     Invalid { field: &'static str, value: String, allowed: &'static str },
@@ -124,7 +136,7 @@ impl ChannelError {
     /// No programme can have this number.
     #[must_use]
     pub fn no_source_change() -> Self {
-        Self::Invalid { field: "the change", value: String::new(), allowed: "program, tls_verify" }
+        Self::Invalid { field: "the change", value: String::new(), allowed: "program, tls_verify, profile" }
     }
 
     #[must_use]

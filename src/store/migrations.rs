@@ -6,7 +6,7 @@ use rusqlite::{Connection, TransactionBehavior};
 pub(super) const APPLICATION_ID: i64 = 0x746e_7264;
 
 /// Step `n` (counted from 1) leads from version `n - 1` to version `n`.
-const STEPS: &[&str] = &[FIRST, PROGRAM, HEADERS, TLS_VERIFY];
+const STEPS: &[&str] = &[FIRST, PROGRAM, HEADERS, TLS_VERIFY, PROFILES];
 
 /// The version this program writes.
 pub(super) const KNOWN_VERSION: i64 = {
@@ -100,6 +100,25 @@ const TLS_VERIFY: &str = "
 ALTER TABLE channel_sources ADD COLUMN tls_verify INTEGER CHECK (tls_verify IN (0, 1));
 ";
 
+/// How sources are read that carry a profile's name; NULL is left to the next that has a say. Of a source its own profile has,
+/// then its channel's. A profile that is in use cannot be deleted.
+const PROFILES: &str = "
+CREATE TABLE profiles (
+    name TEXT PRIMARY KEY,
+    mode TEXT,
+    variant_max TEXT,
+    ffmpeg_input_json TEXT,
+    ffmpeg_output_json TEXT,
+    headers_json TEXT NOT NULL DEFAULT '{}',
+    program INTEGER CHECK (program BETWEEN 1 AND 65535),
+    tls_verify INTEGER CHECK (tls_verify IN (0, 1))
+) STRICT, WITHOUT ROWID;
+ALTER TABLE published_channels ADD COLUMN profile TEXT REFERENCES profiles (name);
+ALTER TABLE channel_sources ADD COLUMN profile TEXT REFERENCES profiles (name);
+CREATE INDEX published_channels_by_profile ON published_channels (profile) WHERE profile IS NOT NULL;
+CREATE INDEX channel_sources_by_profile ON channel_sources (profile) WHERE profile IS NOT NULL;
+";
+
 /// Brings a database of ours, or an empty one, from version `found` to [`KNOWN_VERSION`]. Each step is one
 /// transaction together with its version, so that a kill between two lines of it leaves the version before.
 pub(super) fn migrate(connection: &mut Connection, found: i64) -> rusqlite::Result<()> {
@@ -129,6 +148,45 @@ mod tests {
         migrate(&mut connection, KNOWN_VERSION).unwrap();
         assert_eq!(connection.total_changes(), changes);
         assert_eq!(count(&connection, "SELECT user_version FROM pragma_user_version"), KNOWN_VERSION);
+    }
+
+    #[test]
+    fn a_database_of_each_version_before_keeps_everything() {
+        for version in 1..STEPS.len() {
+            let mut connection = Connection::open_in_memory().unwrap();
+            connection.pragma_update(None, "foreign_keys", 1).unwrap();
+            for step in &STEPS[..version] {
+                connection.execute_batch(step).unwrap();
+            }
+            let rows = "
+                INSERT INTO settings VALUES ('a', 'b');
+                INSERT INTO playlist_items (item_key, channel_key, name, group_name, stream_url, tvg_id, tvg_name, tvg_logo,
+                    attrs_json, first_seen_at, last_seen_at, active, search_text)
+                    VALUES ('i', 'k', 'n', 'g', 'http://h/1', '', '', '', '{}', 1, 2, 1, 'n');
+                INSERT INTO published_channels (channel_id, channel_class, channel_key, guide_number, guide_name, order_index,
+                    enabled, created_at, updated_at) VALUES (7, 'traditional', 'k', '100', 'News', 0, 1, 3, 4);
+                INSERT INTO channel_sources (source_id, channel_id, item_key, priority_index, fail_count)
+                    VALUES (9, 7, 'i', 0, 5);";
+            connection.execute_batch(rows).unwrap();
+            migrate(&mut connection, i64::try_from(version).unwrap()).unwrap();
+            for (sql, expected) in [
+                ("SELECT count(*) FROM settings WHERE value = 'b'", 1),
+                (
+                    "SELECT count(*) FROM playlist_items WHERE stream_url = 'http://h/1' AND headers_json = '{}'",
+                    1,
+                ),
+                (
+                    "SELECT channel_id FROM published_channels WHERE guide_name = 'News' AND profile IS NULL",
+                    7,
+                ),
+                ("SELECT fail_count FROM channel_sources WHERE program IS NULL AND profile IS NULL", 5),
+                ("SELECT count(*) FROM profiles", 0),
+                ("SELECT count(*) FROM pragma_foreign_key_check", 0),
+                ("SELECT user_version FROM pragma_user_version", KNOWN_VERSION),
+            ] {
+                assert_eq!(count(&connection, sql), expected, "from version {version}: {sql}");
+            }
+        }
     }
 
     #[test]

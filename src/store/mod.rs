@@ -20,7 +20,7 @@ pub use database::Database;
 pub use database::{ITEMS_PAGE_MAX, ItemFilter, ItemPage, RefreshOutcome};
 pub use error::{ChannelError, CloseError, OpenError, StoreBusy, StoreError};
 pub use records::{
-    ChannelChange, ChannelRecord, HealthChange, ItemRecord, NewChannel, NewItem, SourceHealth, SourceProfile,
-    SourceRecord,
+    ChannelChange, ChannelRecord, HealthChange, ItemRecord, NewChannel, NewItem, ProfileRecord, SourceHealth,
+    SourceProfile, SourceRecord,
 };
 pub use thread::{Store, StoreCounts};

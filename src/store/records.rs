@@ -45,6 +45,8 @@ pub struct NewChannel {
     pub guide_name: Option<String>,
     /// The number of the only programme that is taken of its first source's stream.
     pub program: Option<u16>,
+    /// The profile of all its sources.
+    pub profile: Option<String>,
 }
 
 /// What is to change about a channel; what is `None` stays.
@@ -53,6 +55,28 @@ pub struct ChannelChange {
     pub guide_number: Option<String>,
     pub guide_name: Option<String>,
     pub enabled: Option<bool>,
+    /// `Some(None)` is no profile.
+    pub profile: Option<Option<String>>,
+}
+
+/// A profile: how sources are read that carry its name. What is `None` is left to the next that has a say.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ProfileRecord {
+    pub name: String,
+    /// As `STREAM_MODE`.
+    pub mode: Option<String>,
+    /// As `HLS_VARIANT_MAX`.
+    pub variant_max: Option<String>,
+    /// Options of ffmpeg's input, each followed by its value.
+    pub ffmpeg_input: Option<Vec<String>>,
+    /// Options of ffmpeg's output, each followed by its value.
+    pub ffmpeg_output: Option<Vec<String>>,
+    /// What requests carry.
+    pub headers: RequestHeaders,
+    /// The number of the only programme that is taken.
+    pub program: Option<u16>,
+    /// Whether servers have to show who they are.
+    pub tls_verify: Option<bool>,
 }
 
 /// A channel with its sources, the preferred one first.
@@ -69,6 +93,8 @@ pub struct ChannelRecord {
     pub created_at: u64,
     /// Seconds since 1970.
     pub updated_at: u64,
+    /// The profile of all its sources.
+    pub profile_name: Option<String>,
     pub sources: Vec<SourceRecord>,
 }
 
@@ -90,6 +116,8 @@ pub struct SourceRecord {
     pub program: Option<u16>,
     /// Whether its servers have to show who they are; `None` is as the setting says.
     pub tls_verify: Option<bool>,
+    /// Its profile.
+    pub profile_name: Option<String>,
     pub enabled: bool,
     pub association_type: String,
     pub health: SourceHealth,
@@ -197,7 +225,7 @@ impl ItemRecord {
 
 impl ChannelRecord {
     pub(super) const COLUMNS: &str = "channel_id, channel_class, channel_key, guide_number, guide_name, \
-        order_index, enabled, created_at, updated_at";
+        order_index, enabled, created_at, updated_at, profile";
 
     /// Reads the channel; its sources are in another table.
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
@@ -211,6 +239,7 @@ impl ChannelRecord {
             enabled: row.get(6)?,
             created_at: unsigned(row, 7)?,
             updated_at: unsigned(row, 8)?,
+            profile_name: row.get(9)?,
             sources: Vec::new(),
         })
     }
@@ -222,7 +251,7 @@ impl SourceRecord {
         coalesce(tvg_name, ''), coalesce(stream_url, ''), priority_index, enabled, association_type, \
         last_ok_at, last_fail_at, last_fail_reason, success_count, fail_count, cooldown_until, last_probe_at, \
         profile_width, profile_height, profile_fps, profile_video_codec, profile_audio_codec, profile_bitrate_bps, \
-        program, coalesce(headers_json, '{}'), tls_verify";
+        program, coalesce(headers_json, '{}'), tls_verify, profile";
 
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
@@ -235,6 +264,7 @@ impl SourceRecord {
             priority_index: row.get(5)?,
             program: row.get(21)?,
             tls_verify: row.get(23)?,
+            profile_name: row.get(24)?,
             enabled: row.get(6)?,
             association_type: row.get(7)?,
             health: SourceHealth {
@@ -258,15 +288,40 @@ impl SourceRecord {
     }
 }
 
+impl ProfileRecord {
+    pub(super) const COLUMNS: &str =
+        "name, mode, variant_max, ffmpeg_input_json, ffmpeg_output_json, headers_json, program, tls_verify";
+
+    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            name: row.get(0)?,
+            mode: row.get(1)?,
+            variant_max: row.get(2)?,
+            ffmpeg_input: arguments(row, 3)?,
+            ffmpeg_output: arguments(row, 4)?,
+            headers: headers(row, 5)?,
+            program: row.get(6)?,
+            tls_verify: row.get(7)?,
+        })
+    }
+}
+
+fn arguments(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Vec<String>>> {
+    let Some(text) = row.get_ref(column)?.as_str_or_null()? else { return Ok(None) };
+    serde_json::from_str(text).map(Some).map_err(|error| unreadable(column, error))
+}
+
 fn headers(row: &Row<'_>, column: usize) -> rusqlite::Result<RequestHeaders> {
     let text = row.get_ref(column)?.as_str()?;
     // Most sources have none.
     if text == "{}" {
         return Ok(RequestHeaders::NONE);
     }
-    serde_json::from_str(text).map_err(|error| {
-        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
-    })
+    serde_json::from_str(text).map_err(|error| unreadable(column, error))
+}
+
+fn unreadable(column: usize, error: serde_json::Error) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
 }
 
 /// SQLite's integers are signed; all of ours that are times or counts are not.

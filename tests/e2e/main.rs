@@ -18,6 +18,7 @@ mod lifecycle;
 mod loops;
 mod pauses;
 mod probes;
+mod profiles;
 mod providers;
 mod slow_control;
 mod sources;

@@ -219,7 +219,7 @@ fn the_playlists_server_is_verified_as_sources_are() {
 }
 
 #[test]
-fn a_source_has_a_wish_of_its_own_and_the_status_shows_it() {
+fn a_source_or_its_profile_has_a_wish_and_the_status_shows_it() {
     let world = World::new();
     let mut daemon = Daemon::start(&[("STREAM_MODE", "auto"), ("RECOVERY_FILLER_MODE", "psi")]);
     let channel = daemon.channel("100", &[world.url(Case::Unknown, "/file/a")]);
@@ -227,7 +227,17 @@ fn a_source_has_a_wish_of_its_own_and_the_status_shows_it() {
     let source = daemon.get(&place).json()["sources"][0].clone();
     assert_eq!(source["tls_verify"], Value::Null);
     let place = format!("{place}/{}", source["source_id"]);
-    for (wish, plays) in [(json!(false), true), (json!(true), false), (Value::Null, false)] {
+    let made = daemon.ask("POST", "/api/profiles", r#"{"name":"box","tls_verify":false}"#);
+    assert_eq!(made.status, 201);
+    for (profile, wish, plays) in [
+        (Value::Null, json!(false), true),
+        (Value::Null, json!(true), false),
+        (Value::Null, Value::Null, false),
+        (json!("box"), Value::Null, true),
+        (json!("box"), json!(true), false),
+    ] {
+        let carries = json!({ "profile": profile }).to_string();
+        assert_eq!(daemon.ask("PATCH", &format!("/api/channels/{channel}"), &carries).status, 200);
         let changed = daemon.ask("PATCH", &place, &json!({ "tls_verify": wish }).to_string());
         assert_eq!((changed.status, &changed.json()["tls_verify"]), (200, &wish));
         assert_eq!(changed.json()["program"], Value::Null, "what is not named stays");
@@ -241,8 +251,8 @@ fn a_source_has_a_wish_of_its_own_and_the_status_shows_it() {
             drop(viewer);
             until(SHORT, "the session has ended", || (daemon.tuners_in_use() == 0).then_some(()));
         } else {
-            assert_eq!(daemon.get("/auto/v100").status, 503, "{wish}");
+            assert_eq!(daemon.get("/auto/v100").status, 503, "{profile} {wish}");
         }
     }
-    assert_eq!(world.upstream.requests("/file/a").len(), 1);
+    assert_eq!(world.upstream.requests("/file/a").len(), 2);
 }

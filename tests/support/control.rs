@@ -70,6 +70,7 @@ fn params(ffmpeg: OsString, slates: Option<PathBuf>) -> Params {
         json_body_bytes_max: 1024,
         request_timeout: None,
         playlist: None,
+        playlist_profile: None,
         ffmpeg,
         slates,
         trust: std::sync::Arc::new(tunerd::source::Trust::new(true, Vec::new()).unwrap()),

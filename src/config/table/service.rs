@@ -170,6 +170,13 @@ pub(super) const CATALOG: Group = Group {
             help: "The playlist.",
         },
         Setting {
+            env: "PLAYLIST_PROFILE",
+            flag: "playlist-profile",
+            default: "",
+            kind: Kind::Special("the name of a profile, or nothing"),
+            help: "The profile of all sources of the playlist that have none of their own, and whose channel has none.",
+        },
+        Setting {
             env: "PLAYLIST_SOURCES",
             flag: "playlist-sources",
             default: "",

@@ -191,6 +191,7 @@ fn source_facts(run: &SourceRun, from: u64, stored: &StreamProfile) -> SourceFac
         url: redact::url(&source.url),
         mode: run.opening().name(),
         is_unverified: run.attempt().is_unverified,
+        profile_name: source.manner.profile.clone(),
         profile: Profile {
             video_codec: first(&start.video_codecs),
             audio_codec: first(&start.audio_codecs),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::base::Instant;
 use crate::http::{CookieJar, RequestHeaders};
 use crate::lineup::Health;
-use crate::lineup::{Channel, ChannelId, Lineup, Source, SourceId, StoredProfile};
+use crate::lineup::{Channel, ChannelId, Lineup, Manner, Source, SourceId, StoredProfile};
 use crate::ring::{Lent, Ring};
 use crate::session;
 use crate::session::history::Limits;
@@ -146,6 +146,7 @@ pub(crate) fn listing(channel: i64) -> Arc<Channel> {
             url: "http://user:hunter2@host/8.ts?token=hunter2".to_owned(),
             program: None,
             tls_verify: None,
+            manner: Manner::default(),
             headers: RequestHeaders::NONE,
             priority: 0,
             health: Health::default(),

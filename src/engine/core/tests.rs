@@ -8,7 +8,7 @@ use crate::base::Clock;
 use crate::engine::port::ids::SessionId;
 use crate::engine::port::messages::{CoreCommand, TriggerRefusal};
 use crate::http::RequestHeaders;
-use crate::lineup::{Channel, ChannelId, Source, SourceId};
+use crate::lineup::{Channel, ChannelId, Manner, Source, SourceId};
 use crate::lineup::{Health, StoredProfile};
 use crate::session::ProviderScope;
 use crate::session::history::{CloseReason, Ended, Outcome};
@@ -289,6 +289,7 @@ mod sources_tried_in_the_background {
                 url: (*url).to_owned(),
                 program: None,
                 tls_verify: None,
+                manner: Manner::default(),
                 headers: RequestHeaders::NONE,
                 priority: 0,
                 health: Health::default(),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::base::limits::{READ_BYTES_MAX, SEND_BYTES_MAX};
 use crate::filler::Params as FillerParams;
 use crate::health;
+use crate::lineup::Source;
 use crate::session;
 use crate::session::history::Limits;
 use crate::source;
@@ -87,6 +88,19 @@ impl Sources {
             (true, None) => Verification::On,
             (true, Some(file)) => Verification::ByRoots(file.to_string_lossy().into_owned()),
         }
+    }
+
+    /// The mode of a source: its own, or the setting.
+    #[must_use]
+    pub fn mode_of(&self, source: &Source) -> source::Mode {
+        source.manner.mode.unwrap_or(self.mode)
+    }
+
+    /// How HLS of a source is read.
+    #[must_use]
+    pub fn hls_of(&self, source: &Source) -> source::hls::Params {
+        let variant_max = source.manner.variant_max.unwrap_or(self.hls.variant_max);
+        source::hls::Params { variant_max, ..self.hls }
     }
 }
 

@@ -218,7 +218,7 @@ impl Upstream {
     }
 
     fn open_planned<D: CoreDriver>(&mut self, cx: &mut Cx<D>, attempt: Attempt) -> Option<Happened> {
-        match mode::plan(cx.params.sources.mode, &attempt.address) {
+        match mode::plan(cx.params.sources.mode_of(&attempt.source), &attempt.address) {
             Ok(opening) => self.open(cx, attempt, opening),
             Err(error) => self.stream_failed(cx, attempt, error),
         }
@@ -304,7 +304,7 @@ impl Upstream {
                     // Channels that wait for the same provider do not come back to it all at once.
                     let seed = now.as_nanos() ^ attempt.source.id.0.unsigned_abs();
                     let for_others = self.leaves_hls_to_ffmpeg(cx, &attempt);
-                    let hls = hls::Params { for_others, ..cx.params.sources.hls };
+                    let hls = hls::Params { for_others, ..cx.params.sources.hls_of(&attempt.source) };
                     let upstream = hls::Upstream::new(&attempt.address, hls, direct, seed, now);
                     upstream.map(|upstream| Web::Hls(Box::new(upstream)))
                 } else {
@@ -328,7 +328,7 @@ impl Upstream {
             },
         };
         let pace = cx.params.sources.pace;
-        let ingest = match (opening, cx.params.sources.mode) {
+        let ingest = match (opening, cx.params.sources.mode_of(&attempt.source)) {
             (Opening::Direct, Mode::Auto | Mode::Direct) => {
                 Ingest::new(Some(Sniffer::default()), attempt.source.program, pace)
             }
@@ -350,7 +350,7 @@ impl Upstream {
     fn leaves_hls_to_ffmpeg<D: CoreDriver>(&self, cx: &Cx<D>, attempt: &Attempt) -> bool {
         let sources = &cx.params.sources;
         let verification = sources.verification(attempt.source.tls_verify);
-        match sources.mode {
+        match sources.mode_of(&attempt.source) {
             Mode::Auto | Mode::Direct => false,
             Mode::FfmpegCopy => {
                 ffmpeg::may_read_playlists(&attempt.address, &verification, &sources.capabilities)
@@ -389,6 +389,8 @@ impl Upstream {
             via: self.via.clone(),
             headers: source.headers.clone(),
             cookies: attempt.cookies.clone(),
+            input: source.manner.input.clone(),
+            output: source.manner.output.clone(),
         };
         let arguments = ffmpeg::arguments(address, &wish, params, &cx.params.sources.capabilities)?;
         let listing = wish.listing(address, params);
@@ -723,7 +725,7 @@ impl Upstream {
     fn choose<D: CoreDriver>(&mut self, cx: &mut Cx<D>, listing: &Listing) -> Option<Happened> {
         let run = self.run()?;
         let (mut attempt, opening) = (run.attempt().clone(), run.opening());
-        let programme = listing.choice(cx.params.sources.hls.variant_max)?;
+        let programme = listing.choice(cx.params.sources.hls_of(&attempt.source).variant_max)?;
         let line = self.about().line("shared session source has several programmes, and one is taken");
         log::info!("{}", line.field("source_id", attempt.source.id.0).field("program", programme));
         attempt.programme = Some(programme);
@@ -862,7 +864,7 @@ impl Upstream {
         }
         attempt.is_foreign |= matches!(error.kind(), Kind::NotTransportStream(Body::OtherContainer(_)));
         attempt.is_dash |= error.kind() == Kind::NotTransportStream(Body::Dash);
-        if let Some(other) = mode::plan_after(cx.params.sources.mode, opening, &error) {
+        if let Some(other) = mode::plan_after(cx.params.sources.mode_of(&attempt.source), opening, &error) {
             self.stop(cx);
             return self.open(cx, attempt, other);
         }

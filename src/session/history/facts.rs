@@ -140,6 +140,8 @@ pub struct SourceFacts {
     pub mode: &'static str,
     /// Its servers are believed whatever they show.
     pub is_unverified: bool,
+    /// The name of its nearest profile.
+    pub profile_name: Option<Arc<str>>,
     /// Its start.
     pub startup: StartupFacts,
     /// Its stream.

@@ -24,6 +24,7 @@ fn source(id: i64) -> SourceFacts {
         url: format!("http://host/{id}"),
         mode: "direct",
         is_unverified: false,
+        profile_name: None,
         startup: StartupFacts::default(),
         profile: Profile::default(),
     }

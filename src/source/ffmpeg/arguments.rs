@@ -7,6 +7,7 @@ use crate::source::body::Sound;
 use crate::source::error::SourceError;
 use crate::source::ffmpeg::capabilities::{Capabilities, Feature};
 use crate::source::ffmpeg::numbers::{decimal, micros_up, seconds_up, seconds_with_micros};
+use crate::source::ffmpeg::options::{self, Needs, Options, Side};
 use crate::source::ffmpeg::params::{Detection, LogLevel, Params};
 use crate::source::ffmpeg::pattern;
 use crate::source::ffmpeg::verification::{self, Verification};
@@ -40,6 +41,10 @@ pub struct Run {
     pub headers: RequestHeaders,
     /// What the source's servers have set before.
     pub cookies: CookieJar,
+    /// Options of the input that stand in for ours, as far as they have a meaning there.
+    pub input: Options,
+    /// Options of the output that stand in for ours.
+    pub output: Options,
 }
 
 /// Which of an input's streams are taken: those of one programme.
@@ -80,10 +85,11 @@ pub fn arguments(
     if scheme == Scheme::Test {
         return pattern::arguments(url, params.log_level.name(), capabilities);
     }
-    if run.remux == Remux::Transcode && !capabilities.has(Feature::X264) {
+    let has_encoder = run.output.get("-c:v").is_some() || capabilities.has(Feature::X264);
+    if run.remux == Remux::Transcode && !has_encoder {
         return Err(SourceError::spawn("the installed ffmpeg cannot encode H.264 (libx264)"));
     }
-    let mut list = List { arguments: Vec::new(), capabilities };
+    let mut list = List { arguments: Vec::new(), capabilities, own: &run.input };
     list.flags(&["-hide_banner"]);
     match run.listing(url, params) {
         // What it has found is said at this level. Figures about its progress would be, too.
@@ -103,7 +109,8 @@ pub fn arguments(
     let verification = verification::options(url, is_playlist, &run.verification, capabilities)?;
     list.arguments.extend(verification);
     read_timeout(&mut list, params, scheme);
-    if scheme == Scheme::Rtsp && capabilities.has(Feature::RtspPreferTcp) {
+    let has_transport = run.input.get("-rtsp_transport").is_some();
+    if scheme == Scheme::Rtsp && capabilities.has(Feature::RtspPreferTcp) && !has_transport {
         // UDP is lost behind most home routers, and found out only after a timeout.
         list.option("-rtsp_flags", "prefer_tcp");
     }
@@ -114,11 +121,15 @@ pub fn arguments(
     if !flags.is_empty() {
         list.option("-fflags", flags);
     }
+    own_options(&mut list, Side::Input, run, scheme, url);
     if let Some(demuxer) = run.sound.and_then(Sound::demuxer) {
         list.option("-f", demuxer);
     }
     list.option("-i", url);
+    list.own = &run.output;
     output(&mut list, run);
+    own_options(&mut list, Side::Output, run, scheme, url);
+    list.flags(&["-f", "mpegts", "pipe:1"]);
     Ok(list.arguments)
 }
 
@@ -126,6 +137,8 @@ pub fn arguments(
 struct List<'a> {
     arguments: Vec<String>,
     capabilities: &'a Capabilities,
+    /// The operator's options of the side that is written: those of ours that they replace are left out.
+    own: &'a Options,
 }
 
 impl List<'_> {
@@ -134,8 +147,9 @@ impl List<'_> {
     }
 
     fn option(&mut self, name: &str, value: impl ToString) {
-        self.arguments.push(name.to_owned());
-        self.arguments.push(value.to_string());
+        if !self.own.replace(name) {
+            self.arguments.extend([name.to_owned(), value.to_string()]);
+        }
     }
 
     /// An option that is left out where the installed ffmpeg does not know it.
@@ -290,8 +304,17 @@ fn output(list: &mut List<'_>, run: &Run) {
     match run.remux {
         Remux::Copy => list.flags(&["-c", "copy"]),
         Remux::Transcode => {
-            list.flags(&["-c:v", "libx264", "-preset", "veryfast", "-tune", "zerolatency"]);
-            list.flags(&["-c:a", "aac", "-ar", "48000", "-ac", "2", "-c:s", "copy", "-c:d", "copy"]);
+            list.option("-c:v", "libx264");
+            // Other encoders have other words for these.
+            if run.output.get("-c:v").is_none_or(|encoder| ["libx264", "libx265"].contains(&encoder)) {
+                list.option("-preset", "veryfast");
+                list.option("-tune", "zerolatency");
+            }
+            list.option("-c:a", "aac");
+            list.option("-ar", "48000");
+            list.option("-ac", "2");
+            list.option("-c:s", "copy");
+            list.option("-c:d", "copy");
         }
     }
     if !run.timestamp_offset.is_zero() {
@@ -300,7 +323,35 @@ fn output(list: &mut List<'_>, run: &Run) {
     if run.sound.is_some() || run.may_be_radio {
         list.option("-pes_payload_size", SOUND_PES_BYTES);
     }
-    list.flags(&["-f", "mpegts", "pipe:1"]);
+}
+
+/// The operator's options, as far as they have a meaning for this source: ffmpeg ends when one has none.
+fn own_options(list: &mut List<'_>, side: Side, run: &Run, scheme: Scheme, url: &str) {
+    for (name, value) in list.own.iter() {
+        let is_usual = run.remux == Remux::Transcode;
+        let is_wanted = match options::needs(side, name) {
+            Needs::Nothing => true,
+            Needs::Http(feature) => scheme.is_http() && list.capabilities.has(feature),
+            Needs::HttpStream(feature) => {
+                scheme.is_http() && !run.playlist && !mode::is_playlist(url) && list.capabilities.has(feature)
+            }
+            Needs::Rtsp => scheme == Scheme::Rtsp,
+            Needs::ReadTimeout => has_read_timeout(scheme) && list.capabilities.has(Feature::RwTimeout),
+            Needs::Decoder => ['v', 'a'].into_iter().any(|kind| run.output.encode(kind, is_usual)),
+            Needs::Encoder(kind) => run.output.encode(kind, is_usual),
+        };
+        if is_wanted {
+            list.arguments.extend([name.to_owned(), value.to_owned()]);
+        }
+    }
+}
+
+/// Protocols that wait for their peer as `-rw_timeout` says.
+const fn has_read_timeout(scheme: Scheme) -> bool {
+    match scheme {
+        Scheme::Http | Scheme::Https | Scheme::Udp | Scheme::Rtmp | Scheme::Srt | Scheme::Tcp => true,
+        Scheme::Rtp | Scheme::Rtsp | Scheme::Test | Scheme::Other => false,
+    }
 }
 
 /// What is known to be sound needs a few frames to be understood. At its own rate it comes slowly.
@@ -378,6 +429,8 @@ tls AVOptions:
             via: None,
             headers: RequestHeaders::NONE,
             cookies: CookieJar::default(),
+            input: Options::default(),
+            output: Options::default(),
         }
     }
 
@@ -412,6 +465,78 @@ tls AVOptions:
              -max_interleave_delta 200000 -c:v libx264 -preset veryfast -tune zerolatency -c:a aac -ar 48000 -ac 2 -c:s copy -c:d copy \
              -output_ts_offset 90.001235 -f mpegts pipe:1"
         );
+    }
+
+    fn with_own(remux: Remux, input: &str, output: &str) -> Run {
+        let options = |side, line: &str| {
+            let arguments: Vec<_> = line.split_whitespace().map(str::to_owned).collect();
+            Options::parse(side, &arguments).unwrap()
+        };
+        Run { input: options(Side::Input, input), output: options(Side::Output, output), ..run(remux) }
+    }
+
+    #[test]
+    fn an_operators_options_stand_in_for_ours_where_they_have_a_meaning() {
+        let (http, udp, rtsp) = ("http://h/1", "udp://h:1", "rtsp://h/1");
+        let (copy, transcode) = (Remux::Copy, Remux::Transcode);
+        for (url, remux, input, output, present, absent) in [
+            (http, copy, "-probesize 5000", "", " -probesize 5000 -i", "-probesize 1000000"),
+            (http, copy, "-fflags +nobuffer", "", "-fflags +genpts+discardcorrupt -fflags +nobuffer -i", "x"),
+            (http, copy, "-reconnect_delay_max 9", "", "-reconnect_delay_max 9 -i", "-reconnect_delay_max 3"),
+            (udp, copy, "-reconnect 1 -rw_timeout 7", "", "-rw_timeout 7 -i", "-reconnect"),
+            ("http://h/1.m3u8", copy, "-reconnect_at_eof 1", "", "-i", "-reconnect_at_eof"),
+            (rtsp, copy, "-rtsp_transport udp", "", "-rtsp_transport udp -i", "prefer_tcp"),
+            (http, copy, "-rtsp_transport udp", "", "-i", "-rtsp_transport"),
+            (http, copy, "-hwaccel vaapi", "", "-i", "-hwaccel"),
+            (http, copy, "-hwaccel vaapi", "-c:a aac", "-hwaccel vaapi -i", "x"),
+            (http, transcode, "-hwaccel vaapi", "", "-hwaccel vaapi -i", "x"),
+            (
+                http,
+                copy,
+                "",
+                "-c:a aac -b:a 96k -vf null",
+                "-c copy -c:a aac -b:a 96k -f mpegts",
+                "-filter:v",
+            ),
+            (
+                http,
+                transcode,
+                "",
+                "-b:v 2M -vf scale=640:-2",
+                " -b:v 2M -filter:v scale=640:-2 -f mpegts",
+                "x",
+            ),
+            (http, transcode, "", "-preset slow", "-tune zerolatency", "veryfast"),
+            (http, transcode, "", "-c:v h264_vaapi -ac 6", " -c:v h264_vaapi -ac 6 -f", "libx264"),
+            (http, transcode, "", "-c:v h264_vaapi", "-c:v h264_vaapi", "-preset"),
+            (http, transcode, "", "-c:v libx265", "-preset veryfast", "libx264"),
+            (http, transcode, "", "-c:v copy -crf 20", "-c:v copy", "-crf"),
+        ] {
+            let line = line_with(url, &with_own(remux, input, output), &reconnecting(), NEW);
+            assert!(line.contains(present), "{input} {output}: {line}");
+            assert!(!line.contains(absent) || absent == "x", "{input} {output}: {line}");
+            assert!(line.ends_with(" -f mpegts pipe:1"), "{line}");
+        }
+    }
+
+    #[test]
+    fn an_encoder_of_the_operators_stands_in_for_one_that_is_missing() {
+        let with = |output| {
+            let run = with_own(Remux::Transcode, "", output);
+            arguments("http://h/1", &run, &Params::default(), &capabilities("")).is_ok()
+        };
+        assert!(!with("-b:v 2M"));
+        assert!(with("-c:v mpeg2video"));
+    }
+
+    fn reconnecting() -> Params {
+        let reconnect = Reconnect {
+            enabled: true,
+            delay_max: Duration::from_secs(3),
+            retries_max: 1,
+            http_errors: String::new(),
+        };
+        Params { reconnect, ..Params::default() }
     }
 
     #[test]

@@ -6,8 +6,10 @@
 
 mod arguments;
 mod capabilities;
+mod filters;
 mod listing;
 mod numbers;
+mod options;
 mod params;
 mod pattern;
 mod verification;
@@ -15,5 +17,6 @@ mod verification;
 pub use arguments::{Run, Tracks, arguments};
 pub use capabilities::{Capabilities, Feature};
 pub use listing::{Listing, levelled};
+pub use options::{OptionError, Options, Side};
 pub use params::{Detection, LogLevel, Params, Reconnect};
 pub use verification::{Verification, may_read_playlists, options as verification_options};

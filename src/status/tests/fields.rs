@@ -110,6 +110,7 @@ pub(super) const TYPES: &[(&str, &[Field])] = &[
             ("profile_bitrate_bps", Whole, true),
             ("producer", Text, true),
             ("tls_unverified", Flag, true),
+            ("profile", Text, true),
             ("session_started_at", Time, false),
             ("last_byte_at", Time, false),
             ("last_push_at", Time, false),
@@ -191,6 +192,7 @@ pub(super) const TYPES: &[(&str, &[Field])] = &[
             ("profile_bitrate_bps", Whole, true),
             ("producer", Text, true),
             ("tls_unverified", Flag, true),
+            ("profile", Text, true),
             ("subscriber_id", Whole, false),
             ("client_addr", Text, true),
             ("connected_at", Time, false),
@@ -265,6 +267,7 @@ pub(super) const TYPES: &[(&str, &[Field])] = &[
             ("profile_bitrate_bps", Whole, true),
             ("producer", Text, true),
             ("tls_unverified", Flag, true),
+            ("profile", Text, true),
         ],
     ),
     (

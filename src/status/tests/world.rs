@@ -61,6 +61,7 @@ pub(super) fn source(id: i64) -> SourceFacts {
         url: "http://cdn-b.example:8080/live/news-one.ts".to_owned(),
         mode: "ffmpeg-copy",
         is_unverified: true,
+        profile_name: Some("hd".into()),
         startup: StartupFacts {
             raw_bytes: 188_000,
             trimmed_bytes: 150_400,

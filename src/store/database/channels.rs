@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::Database;
-use super::sources;
+use super::{profiles, sources};
 use crate::base::WallTime;
 use crate::store::error::{ChannelError, StoreError};
 use crate::store::records::{ChannelChange, ChannelRecord, ItemRecord, NewChannel, SourceRecord, signed};
@@ -23,7 +23,7 @@ impl Database {
     /// Without a number of its own it gets the lowest free one from `guide_start` upward.
     ///
     /// # Errors
-    /// When there is no such item, the number is taken, or a value cannot be stored.
+    /// When there is no such item or profile, the number is taken, or a value cannot be stored.
     pub fn create_channel(
         &mut self,
         new: &NewChannel,
@@ -38,19 +38,21 @@ impl Database {
         };
         sources::check_program(new.program)?;
         let transaction = self.writing()?;
+        profiles::check_name(&transaction, new.profile.as_deref())?;
         let guide_number = match &new.guide_number {
             Some(number) => free_number(&transaction, number, None)?,
             None => lowest_free_number(&transaction, guide_start)?,
         };
         let sql = "INSERT INTO published_channels
-                (channel_key, guide_number, guide_name, order_index, created_at, updated_at)
-            VALUES (?1, ?2, ?3, (SELECT coalesce(max(order_index), -1) + 1 FROM published_channels), ?4, ?4)";
+                (channel_key, guide_number, guide_name, order_index, created_at, updated_at, profile)
+            VALUES (?1, ?2, ?3, (SELECT coalesce(max(order_index), -1) + 1 FROM published_channels), ?4, ?4, ?5)";
         let seconds = signed(now.unix_seconds());
         transaction.prepare_cached(sql)?.execute(params![
             item.item.channel_key,
             guide_number,
             guide_name,
-            seconds
+            seconds,
+            new.profile
         ])?;
         let channel_id = transaction.last_insert_rowid();
         sources::insert(&transaction, channel_id, &new.item_key, new.program)?;
@@ -58,10 +60,10 @@ impl Database {
         self.channel(channel_id)
     }
 
-    /// Changes number, name or state of a channel, all or nothing.
+    /// Changes number, name, state or profile of a channel, all or nothing.
     ///
     /// # Errors
-    /// When there is no such channel, the number is taken, or a value cannot be stored.
+    /// When there is no such channel or profile, the number is taken, or a value cannot be stored.
     pub fn update_channel(
         &mut self,
         channel_id: i64,
@@ -75,13 +77,18 @@ impl Database {
             None => None,
         };
         let guide_name = change.guide_name.as_deref().map(checked_name).transpose()?;
+        let profile = change.profile.as_ref().and_then(Option::as_deref);
+        profiles::check_name(&transaction, profile)?;
         let sql = "UPDATE published_channels SET guide_number = coalesce(?2, guide_number),
-            guide_name = coalesce(?3, guide_name), enabled = coalesce(?4, enabled) WHERE channel_id = ?1";
+            guide_name = coalesce(?3, guide_name), enabled = coalesce(?4, enabled),
+            profile = iif(?5, ?6, profile) WHERE channel_id = ?1";
         transaction.prepare_cached(sql)?.execute(params![
             channel_id,
             guide_number,
             guide_name,
-            change.enabled
+            change.enabled,
+            change.profile.is_some(),
+            profile
         ])?;
         transaction.commit()?;
         self.channel(channel_id)

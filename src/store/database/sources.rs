@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params};
 
-use super::Database;
+use super::{Database, profiles};
 use crate::base::WallTime;
 use crate::store::error::ChannelError;
 use crate::store::records::SourceRecord;
@@ -123,6 +123,28 @@ impl Database {
         touch(&transaction, channel_id, now)?;
         let sql = "UPDATE channel_sources SET tls_verify = ?3 WHERE source_id = ?1 AND channel_id = ?2";
         if transaction.prepare_cached(sql)?.execute(params![source_id, channel_id, tls_verify])? == 0 {
+            return Err(ChannelError::SourceNotFound { channel_id, source_id });
+        }
+        transaction.commit()?;
+        self.source(source_id)
+    }
+
+    /// Gives a source a profile, or takes it away.
+    ///
+    /// # Errors
+    /// When the channel has no such source, or there is no such profile.
+    pub fn set_source_profile(
+        &mut self,
+        channel_id: i64,
+        source_id: i64,
+        profile: Option<&str>,
+        now: WallTime,
+    ) -> Result<SourceRecord, ChannelError> {
+        let transaction = self.writing()?;
+        touch(&transaction, channel_id, now)?;
+        profiles::check_name(&transaction, profile)?;
+        let sql = "UPDATE channel_sources SET profile = ?3 WHERE source_id = ?1 AND channel_id = ?2";
+        if transaction.prepare_cached(sql)?.execute(params![source_id, channel_id, profile])? == 0 {
             return Err(ChannelError::SourceNotFound { channel_id, source_id });
         }
         transaction.commit()?;

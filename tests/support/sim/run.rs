@@ -96,6 +96,7 @@ fn source(random: &mut Random) -> Source {
         headers: RequestHeaders::NONE,
         program: None,
         tls_verify: None,
+        manner: tunerd::lineup::Manner::default(),
         priority: 0,
         health: Health::default(),
         profile: StoredProfile::default(),

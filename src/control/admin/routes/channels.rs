@@ -21,6 +21,7 @@ struct NewChannelBody {
     guide_name: Option<String>,
     program: Option<u64>,
     tls_verify: Option<bool>,
+    profile: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -29,6 +30,9 @@ struct ChannelChangeBody {
     enabled: Option<bool>,
     guide_name: Option<String>,
     guide_number: Option<String>,
+    /// `null` is none.
+    #[serde(default, deserialize_with = "named")]
+    profile: Option<Option<String>>,
 }
 
 #[derive(Deserialize)]
@@ -37,18 +41,22 @@ struct NewSourceBody {
     item_key: String,
     program: Option<u64>,
     tls_verify: Option<bool>,
+    profile: Option<String>,
 }
 
 /// What is not named stays.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SourceChangeBody {
-    /// `null` is the first programme that can be shown.
+    /// `null` is what the profile says, or the first programme that can be shown.
     #[serde(default, deserialize_with = "named")]
     program: Option<Option<u64>>,
-    /// `null` is as the setting says.
+    /// `null` is as the profile or the setting says.
     #[serde(default, deserialize_with = "named")]
     tls_verify: Option<Option<bool>>,
+    /// `null` is none.
+    #[serde(default, deserialize_with = "named")]
+    profile: Option<Option<String>>,
 }
 
 /// A field that is there, `null` or not.
@@ -73,6 +81,8 @@ struct Channel {
     enabled: bool,
     created_at: u64,
     updated_at: u64,
+    /// The profile of all its sources that have none.
+    profile: Option<String>,
     source_total: usize,
     source_enabled: usize,
 }
@@ -98,6 +108,7 @@ struct Source {
     program: Option<u16>,
     /// Whether its servers have to show who they are; `null` is as the setting says.
     tls_verify: Option<bool>,
+    profile: Option<String>,
     enabled: bool,
     association_type: String,
     last_ok_at: u64,
@@ -129,6 +140,7 @@ impl From<ChannelRecord> for Channel {
             enabled: record.enabled,
             created_at: record.created_at,
             updated_at: record.updated_at,
+            profile: record.profile_name,
         }
     }
 }
@@ -146,6 +158,7 @@ impl From<SourceRecord> for Source {
             priority_index: record.priority_index,
             program: record.program,
             tls_verify: record.tls_verify,
+            profile: record.profile_name,
             enabled: record.enabled,
             association_type: record.association_type,
             last_ok_at: health.last_ok_at,
@@ -175,9 +188,9 @@ pub(super) async fn list(state: &State) -> Result<Response, Response> {
 
 /// `POST /api/channels`.
 pub(super) async fn create(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
-    let NewChannelBody { item_key, guide_number, guide_name, program, tls_verify } = call.json()?;
+    let NewChannelBody { item_key, guide_number, guide_name, program, tls_verify, profile } = call.json()?;
     let (now, guide_start) = (state.wall_now(), state.params.guide_start);
-    let new = NewChannel { item_key, guide_number, guide_name, program: program_number(program)? };
+    let new = NewChannel { item_key, guide_number, guide_name, program: program_number(program)?, profile };
     let channel = state
         .ask_store(move |database| {
             let channel = database.create_channel(&new, guide_start, now)?;
@@ -194,8 +207,8 @@ pub(super) async fn create(call: &Call, state: &Rc<State>) -> Result<Response, R
 
 /// `PATCH /api/channels/{id}`.
 pub(super) async fn change(call: &Call, state: &Rc<State>, channel: i64) -> Result<Response, Response> {
-    let ChannelChangeBody { enabled, guide_name, guide_number } = call.json()?;
-    let change = ChannelChange { guide_number, guide_name, enabled };
+    let ChannelChangeBody { enabled, guide_name, guide_number, profile } = call.json()?;
+    let change = ChannelChange { guide_number, guide_name, enabled, profile };
     let now = state.wall_now();
     let channel = state
         .ask_store(move |database| database.update_channel(channel, &change, now))
@@ -227,15 +240,19 @@ pub(super) async fn sources(state: &State, channel: i64) -> Result<Response, Res
 
 /// `POST /api/channels/{id}/sources`.
 pub(super) async fn add_source(call: &Call, state: &Rc<State>, channel: i64) -> Result<Response, Response> {
-    let NewSourceBody { item_key, program, tls_verify } = call.json()?;
+    let NewSourceBody { item_key, program, tls_verify, profile } = call.json()?;
     let program = program_number(program)?;
     let now = state.wall_now();
     let source = state
         .ask_store::<_, ChannelError>(move |database| {
-            let source = database.add_source(channel, &item_key, program, now)?;
-            match tls_verify {
+            database.check_profile(profile.as_deref())?;
+            let mut source = database.add_source(channel, &item_key, program, now)?;
+            if tls_verify.is_some() {
+                source = database.set_source_tls_verify(channel, source.source_id, tls_verify, now)?;
+            }
+            match profile {
                 None => Ok(source),
-                Some(_) => database.set_source_tls_verify(channel, source.source_id, tls_verify, now),
+                Some(profile) => database.set_source_profile(channel, source.source_id, Some(&profile), now),
             }
         })
         .await
@@ -251,18 +268,22 @@ pub(super) async fn change_source(
     channel: i64,
     source: i64,
 ) -> Result<Response, Response> {
-    let SourceChangeBody { program, tls_verify } = call.json()?;
+    let SourceChangeBody { program, tls_verify, profile } = call.json()?;
     let program = program.map(program_number).transpose()?;
     let now = state.wall_now();
     let source = state
         .ask_store::<_, ChannelError>(move |database| {
+            database.check_profile(profile.as_ref().and_then(Option::as_deref))?;
             let of_program = program
                 .map(|program| database.set_source_program(channel, source, program, now))
                 .transpose()?;
             let of_tls = tls_verify
                 .map(|verify| database.set_source_tls_verify(channel, source, verify, now))
                 .transpose()?;
-            Ok(of_tls.or(of_program))
+            let of_profile = profile
+                .map(|profile| database.set_source_profile(channel, source, profile.as_deref(), now))
+                .transpose()?;
+            Ok(of_profile.or(of_tls).or(of_program))
         })
         .await
         .map_err(|error| channel_refusal(&error))?
@@ -287,12 +308,12 @@ pub(super) async fn remove_source(
 }
 
 /// The number of a programme, if it is one.
-fn program_number(asked: Option<u64>) -> Result<Option<u16>, Response> {
+pub(super) fn program_number(asked: Option<u64>) -> Result<Option<u16>, Response> {
     let refused = |asked: u64| ChannelError::no_program_number(&asked.to_string());
     asked.map(|asked| u16::try_from(asked).map_err(|_too_large| channel_refusal(&refused(asked)))).transpose()
 }
 
 /// The change is made; when the cores cannot be told, that is what is answered.
-async fn publish(state: &State) -> Result<(), Response> {
+pub(super) async fn publish(state: &State) -> Result<(), Response> {
     state.publish_lineup().await.map_err(|error| store_refusal(&error))
 }

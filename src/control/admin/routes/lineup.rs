@@ -243,6 +243,7 @@ mod tests {
             priority_index: 0,
             program: None,
             tls_verify: None,
+            profile_name: None,
             enabled: true,
             association_type: String::new(),
             health: SourceHealth::default(),
@@ -258,6 +259,7 @@ mod tests {
 
     fn channel(sources: Vec<SourceRecord>) -> ChannelRecord {
         ChannelRecord {
+            profile_name: None,
             channel_id: 1,
             channel_class: String::new(),
             channel_key: String::new(),

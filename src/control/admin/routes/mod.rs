@@ -4,6 +4,7 @@ mod channels;
 mod health;
 mod items;
 mod lineup;
+mod profiles;
 mod recovery;
 mod tuners;
 
@@ -28,6 +29,8 @@ enum Route {
     LineupPost,
     Items,
     Channels,
+    Profiles,
+    Profile,
     Channel(i64),
     Sources(i64),
     Source(i64, i64),
@@ -51,6 +54,8 @@ impl Route {
             ["lineup.post"] => Self::LineupPost,
             ["api", "items"] => Self::Items,
             ["api", "channels"] => Self::Channels,
+            ["api", "profiles"] => Self::Profiles,
+            ["api", "profiles", _name] => Self::Profile,
             ["api", "channels", channel] => Self::Channel(number(channel)?),
             ["api", "channels", channel, "sources"] => Self::Sources(number(channel)?),
             ["api", "channels", "sources", "health", "clear"] => Self::HealthClearAll,
@@ -77,7 +82,8 @@ impl Route {
             | Self::LineupStatus
             | Self::Items
             | Self::Tuners => &[Method::Get, Method::Head],
-            Self::Channels | Self::Sources(_) => &[Method::Get, Method::Head, Method::Post],
+            Self::Profile => &[Method::Get, Method::Head, Method::Put, Method::Delete],
+            Self::Channels | Self::Sources(_) | Self::Profiles => &[Method::Get, Method::Head, Method::Post],
             Self::Channel(_) => &[Method::Patch, Method::Delete],
             Self::Source(..) => &[Method::Patch, Method::Delete],
             Self::LineupPost
@@ -164,6 +170,11 @@ async fn serve(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
             channels::change_source(call, state, channel, source).await
         }
         (Route::Source(channel, source), _) => channels::remove_source(state, channel, source).await,
+        (Route::Profiles, Method::Post) => profiles::create(call, state).await,
+        (Route::Profiles, _) => profiles::list(state).await,
+        (Route::Profile, Method::Put) => profiles::replace(call, state).await,
+        (Route::Profile, Method::Delete) => profiles::delete(call, state).await,
+        (Route::Profile, _) => profiles::show(call, state).await,
         (Route::HealthClear(channel), _) => health::clear(state, channel).await,
         (Route::HealthClearAll, _) => health::clear_all(state).await,
         (Route::PlaylistSync, _) => items::read_playlist(state).await,
@@ -188,8 +199,13 @@ fn channel_refusal(error: &ChannelError) -> Response {
     let status = match error {
         ChannelError::ItemNotFound { .. }
         | ChannelError::ChannelNotFound { .. }
-        | ChannelError::SourceNotFound { .. } => 404,
-        ChannelError::GuideNumberTaken { .. } | ChannelError::SourceExists { .. } => 409,
+        | ChannelError::SourceNotFound { .. }
+        | ChannelError::ProfileNotFound { .. } => 404,
+        ChannelError::GuideNumberTaken { .. }
+        | ChannelError::SourceExists { .. }
+        | ChannelError::ProfileExists { .. }
+        | ChannelError::ProfileInUse { .. }
+        | ChannelError::TooManyProfiles { .. } => 409,
         ChannelError::Invalid { .. } => 400,
         ChannelError::Store(error) => return store_refusal(error),
     };

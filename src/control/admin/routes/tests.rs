@@ -11,6 +11,7 @@ use crate::engine::snapshot::{CoreCounters, CoreSnapshot, TunersSnapshot};
 use crate::engine::{CoreCommand, CoreId, Mailbox};
 use crate::lineup::{ChannelId, SourceId};
 use crate::session::history::ClosedSnapshot;
+use crate::source::ffmpeg::Options;
 use crate::store::{HealthChange, SourceHealth};
 
 async fn ask(state: &Rc<State>, method: &str, target: &str, body: &str) -> (u16, Value) {
@@ -198,6 +199,148 @@ fn changes_that_cannot_be_made_say_why() {
             assert_eq!(found, status, "{method} {path} {body}: {sentence}");
             assert!(sentence.contains(piece), "{method} {path} {body}: {sentence}");
         }
+    });
+}
+
+#[test]
+fn a_profile_lives_from_its_creation_to_its_end_and_cores_follow_it() {
+    tokio_uring::start(async {
+        let (mailbox, mut core) = Mailbox::new().unwrap();
+        let mut params = params();
+        params.playlist_profile = Some("list".to_owned());
+        let state = with(params, vec![mailbox]);
+        let mut lineup = move || {
+            let told = std::iter::from_fn(|| core.take()).last();
+            let Some(CoreCommand::Lineup(lineup)) = told else {
+                panic!("the core was told nothing of the kind")
+            };
+            lineup
+        };
+        let body = r#"{"name":"hd","mode":"ffmpeg-transcode","variant_max":"720p","program":3,"tls_verify":false,
+            "headers":{"cookie":"a=hunter2","user-agent":"box/1"},"ffmpeg_input":["-probesize","100000"],
+            "ffmpeg_output":["-b:v","2M"]}"#;
+        let (status, made) = ask(&state, "POST", "/api/profiles", body).await;
+        let shown = json!({
+            "name": "hd", "mode": "ffmpeg-transcode", "variant_max": "720p", "program": 3, "tls_verify": false,
+            "headers": {"Cookie": "***", "User-Agent": "box/1"}, "ffmpeg_input": ["-probesize", "100000"],
+            "ffmpeg_output": ["-b:v", "2M"]
+        });
+        assert_eq!((status, &made), (201, &shown));
+        assert_eq!(ask(&state, "GET", "/api/profiles/hd", "").await, (200, shown.clone()));
+        let (status, made) = ask(&state, "POST", "/api/profiles", r#"{"name":"list","mode":"direct"}"#).await;
+        assert_eq!((status, &made["headers"], &made["program"]), (201, &json!({}), &json!(null)));
+        let (_, listed) = ask(&state, "GET", "/api/profiles", "").await;
+        assert_eq!((&listed["total"], &listed["profiles"][0]), (&json!(2), &shown));
+
+        let body = r#"{"item_key":"a","profile":"hd"}"#;
+        let (status, channel) = ask(&state, "POST", "/api/channels", body).await;
+        assert_eq!((status, &channel["profile"]), (201, &json!("hd")));
+        assert_eq!(ask(&state, "POST", "/api/channels", r#"{"item_key":"b"}"#).await.0, 201);
+        let mut source = |id: i64| lineup().source(SourceId(id)).unwrap().1.clone();
+        let first = source(1);
+        assert_eq!(first.manner.profile.as_deref(), Some("hd"));
+        assert_eq!((first.manner.mode, first.program), (Some(crate::source::Mode::FfmpegTranscode), Some(3)));
+        assert_eq!(
+            (first.headers.get("Cookie"), first.manner.output == Options::default()),
+            (Some("a=hunter2"), false)
+        );
+
+        // What was shown may be sent back: what is hidden in it stays.
+        let body = r#"{"mode":"ffmpeg-copy","headers":{"Cookie":"***","User-Agent":"box/2"}}"#;
+        let (status, changed) = ask(&state, "PUT", "/api/profiles/hd", body).await;
+        assert_eq!(
+            (status, &changed["mode"], &changed["program"]),
+            (200, &json!("ffmpeg-copy"), &json!(null))
+        );
+        let first = source(1);
+        assert_eq!((first.manner.mode, first.program), (Some(crate::source::Mode::FfmpegCopy), None));
+        let headers = |name| first.headers.get(name);
+        assert_eq!((headers("Cookie"), headers("User-Agent")), (Some("a=hunter2"), Some("box/2")));
+        assert_eq!(first.manner.output, Options::default());
+
+        for (path, body, source_id, mode) in [
+            ("/api/channels/2/sources/2", r#"{"profile":"hd"}"#, 2, "ffmpeg-copy"),
+            ("/api/channels/2/sources/2", r#"{"profile":null}"#, 2, "direct"),
+            ("/api/channels/1", r#"{"profile":null}"#, 1, "direct"),
+            ("/api/channels/1", r#"{"profile":"hd"}"#, 1, "ffmpeg-copy"),
+            ("/api/channels/1", r#"{"guide_name":"One"}"#, 1, "ffmpeg-copy"),
+            ("/api/channels/1/sources/1", r#"{"program":5}"#, 1, "ffmpeg-copy"),
+        ] {
+            let (status, _) = ask(&state, "PATCH", path, body).await;
+            let found = source(source_id).manner.mode.unwrap();
+            assert_eq!((status, found.name()), (200, mode), "{path} {body}");
+        }
+        let body = r#"{"item_key":"b","profile":"hd"}"#;
+        let (status, added) = ask(&state, "POST", "/api/channels/1/sources", body).await;
+        assert_eq!((status, &added["profile"]), (201, &json!("hd")));
+
+        let (status, refused) = ask(&state, "DELETE", "/api/profiles/hd", "").await;
+        let users = "channel 100, source 3 of channel 100";
+        assert_eq!((status, refused["error"].as_str().unwrap().ends_with(users)), (409, true), "{refused}");
+        let (status, refused) = ask(&state, "DELETE", "/api/profiles/list", "").await;
+        assert_eq!((status, refused["error"].as_str().unwrap().contains("PLAYLIST_PROFILE")), (409, true));
+        assert_eq!(ask(&state, "DELETE", "/api/channels/1", "").await.0, 204);
+        assert_eq!(ask(&state, "DELETE", "/api/profiles/hd", "").await.0, 204);
+        assert_eq!(ask(&state, "GET", "/api/profiles/hd", "").await.0, 404);
+    });
+}
+
+#[test]
+fn profiles_that_cannot_be_say_why() {
+    tokio_uring::start(async {
+        let state = state();
+        assert_eq!(ask(&state, "POST", "/api/profiles", r#"{"name":"p"}"#).await.0, 201);
+        let field = "x".repeat(3000);
+        let long = json!({"name": "q", "headers": {"A": field, "B": field, "C": field}}).to_string();
+        assert_eq!(ask(&state, "POST", "/api/channels", r#"{"item_key":"a"}"#).await.0, 201);
+        for (method, path, body, status, piece) in [
+            ("POST", "/api/profiles", r#"{"name":"p"}"#, 409, "already"),
+            ("POST", "/api/profiles", r#"{"name":"a/b"}"#, 400, "letters"),
+            ("POST", "/api/profiles", r#"{"mode":"auto"}"#, 400, "missing field `name`"),
+            ("POST", "/api/profiles", r#"{"name":"q","shell":"x"}"#, 400, "unknown field `shell`"),
+            ("POST", "/api/profiles", r#"{"name":"q","mode":"fast"}"#, 400, "ffmpeg-transcode"),
+            ("POST", "/api/profiles", r#"{"name":"q","program":0}"#, 400, "1 to 65535"),
+            ("POST", "/api/profiles", r#"{"name":"q","headers":{"Host":"h"}}"#, 400, "\"Host\": this header"),
+            ("POST", "/api/profiles", r#"{"name":"q","headers":{"X":"a\r\nb"}}"#, 400, "control characters"),
+            ("POST", "/api/profiles", r#"{"name":"q","headers":{"Cookie":"***"}}"#, 400, "shown of a secret"),
+            ("PUT", "/api/profiles/p", r#"{"headers":{"Cookie":"***"}}"#, 400, "shown of a secret"),
+            ("POST", "/api/profiles", &long, 400, "8192 bytes together"),
+            ("POST", "/api/profiles", r#"{"name":"q","ffmpeg_output":["-b:v"]}"#, 400, "-b:v has no value"),
+            (
+                "POST",
+                "/api/profiles",
+                r#"{"name":"q","ffmpeg_output":["/tmp/x"]}"#,
+                400,
+                "stands where an option",
+            ),
+            (
+                "POST",
+                "/api/profiles",
+                r#"{"name":"q","ffmpeg_input":["-i","x"]}"#,
+                400,
+                "allowed: -probesize",
+            ),
+            ("POST", "/api/profiles", r#"{"name":"q","ffmpeg_input":"-re"}"#, 400, "expected a sequence"),
+            ("PUT", "/api/profiles/p", r#"{"variant_max":"x"}"#, 400, "720p"),
+            ("PUT", "/api/profiles/p", r#"{"name":"q"}"#, 400, "unknown field `name`"),
+            ("PUT", "/api/profiles/q", "{}", 404, "q"),
+            ("GET", "/api/profiles/q", "", 404, "q"),
+            ("DELETE", "/api/profiles/q", "", 404, "q"),
+            ("PATCH", "/api/profiles/p", "{}", 405, "GET, HEAD, PUT, DELETE"),
+            ("POST", "/api/channels", r#"{"item_key":"b","profile":"q"}"#, 404, "no profile"),
+            ("POST", "/api/channels/1/sources", r#"{"item_key":"b","profile":"q"}"#, 404, "no profile"),
+            ("PATCH", "/api/channels/1", r#"{"profile":"q"}"#, 404, "no profile"),
+            ("PATCH", "/api/channels/1/sources/1", r#"{"profile":"q","program":2}"#, 404, "no profile"),
+        ] {
+            let (found, answer) = ask(&state, method, path, body).await;
+            let sentence = answer["error"].as_str().unwrap();
+            assert_eq!(found, status, "{method} {path} {body}: {sentence}");
+            assert!(sentence.contains(piece), "{method} {path} {body}: {sentence}");
+        }
+        let (_, sources) = ask(&state, "GET", "/api/channels/1/sources", "").await;
+        assert_eq!((&sources["total"], &sources["sources"][0]["program"]), (&json!(1), &json!(null)));
+        assert_eq!(ask(&state, "GET", "/api/channels", "").await.1["total"], json!(1));
+        assert_eq!(ask(&state, "GET", "/api/profiles", "").await.1["total"], json!(1));
     });
 }
 

@@ -12,7 +12,7 @@ use crate::engine::port::mailbox::Mailbox;
 use crate::engine::port::messages::{ControlPort, CoreCommand};
 use crate::health::{Counts, Row};
 use crate::http::RequestHeaders;
-use crate::lineup::{Channel, ChannelId, Lineup, Source, SourceId};
+use crate::lineup::{Channel, ChannelId, Lineup, Manner, Source, SourceId};
 use crate::lineup::{Health, StoredProfile};
 use crate::uring::sim::{Faults, SimDescriptor, SimDriver, World};
 
@@ -58,6 +58,7 @@ fn lineup() -> Arc<Lineup> {
             url: "http://host/".to_owned(),
             program: None,
             tls_verify: None,
+            manner: Manner::default(),
             headers: RequestHeaders::NONE,
             priority: 0,
             health: Health { fail_count, ..Health::default() },

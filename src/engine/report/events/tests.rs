@@ -17,6 +17,7 @@ fn window() -> SourceWindow {
             url: "http://host/8.ts".to_owned(),
             mode: "ffmpeg-copy",
             is_unverified: false,
+            profile_name: None,
             startup: StartupFacts {
                 relaxed_retry: Some("startup_detection_incomplete"),
                 ..StartupFacts::default()

@@ -214,6 +214,7 @@ fn lineup(random: &mut Random) -> Lineup {
         headers: RequestHeaders::NONE,
         program: None,
         tls_verify: None,
+        manner: tunerd::lineup::Manner::default(),
         priority: u32::try_from(number).unwrap(),
         health: tunerd::lineup::Health::default(),
         profile: tunerd::lineup::StoredProfile::default(),

@@ -97,6 +97,7 @@ fn source(channel: i64, place: i64, random: &mut Random) -> Source {
         headers: RequestHeaders::NONE,
         program: None,
         tls_verify: None,
+        manner: tunerd::lineup::Manner::default(),
         priority: u32::try_from(place).unwrap(),
         health: tunerd::lineup::Health::default(),
         profile: tunerd::lineup::StoredProfile::default(),
