@@ -147,8 +147,6 @@ impl ReceptionError {
     }
 }
 
-/// The peer has nothing more to say: `POLLRDHUP`.
-pub(super) const SAID_ALL: u32 = 0x2000;
 /// The connection is over: `POLLHUP`, beside which there may be `POLLERR`.
 pub(super) const OVER: u32 = 0x10;
 const FAILED: u32 = 0x8;

@@ -6,13 +6,15 @@ use crate::base::Errno;
 use crate::base::limits::DATAGRAMS_PER_READ_MAX;
 
 use super::{Cqe, Event, File, Host, Kind, Op, Said, What};
-use crate::uring::driver::{OVER, SAID_ALL};
+use crate::uring::driver::OVER;
 use crate::uring::sim::connection::{Near, PeerId};
 use crate::uring::sim::flow::Piece;
 use crate::uring::sim::span::OpId;
 
 /// What `ENOTCONN` is.
 const NOT_CONNECTED: Errno = Errno::from_positive(107);
+/// What a poll notices when the peer has nothing more to say: `POLLRDHUP`.
+const SAID_ALL: u32 = 0x2000;
 /// What a scribbling kernel writes.
 const GARBAGE: u8 = 0x5a;
 
