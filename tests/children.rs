@@ -41,6 +41,7 @@ impl Core {
             arguments: arguments.iter().map(Into::into).collect(),
             owner: ChildOwner { channel_id: 1, source_id: 1 },
             listing,
+            relayed: None,
         };
         self.0.request(request);
         let CoreCommand::ChildStarted { ticket: answered, result } = self.0.next() else {

@@ -65,6 +65,7 @@ fn run(remux: Remux) -> Run {
         tracks: Tracks::All,
         program: None,
         playlist: false,
+        relayed: false,
         verification: Verification::default(),
         input: Options::default(),
         output: Options::default(),

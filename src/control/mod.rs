@@ -14,6 +14,7 @@ mod outbox;
 mod params;
 mod playlist;
 mod port;
+mod relay;
 mod resolver;
 mod run;
 mod signals;

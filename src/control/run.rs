@@ -76,8 +76,8 @@ impl Desk {
             ControlRequest::Resolve { core, ticket, host, port } => {
                 self.resolver.ask(Question { core, ticket, host, port });
             }
-            ControlRequest::StartChild { core, ticket, program, arguments, owner, listing } => {
-                self.children.start((core, ticket), &program, &arguments, owner, listing);
+            ControlRequest::StartChild { core, ticket, program, arguments, owner, listing, relayed } => {
+                self.children.start((core, ticket), &program, &arguments, owner, listing, relayed);
             }
             ControlRequest::Probe { core, ticket, program, arguments } => {
                 self.probes.start((core, ticket), program, arguments);

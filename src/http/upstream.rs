@@ -30,6 +30,8 @@ pub struct ResponseHead {
     pub location: Option<String>,
     /// The `Content-Type` header as sent.
     pub content_type: Option<String>,
+    /// The `Content-Range` header as sent.
+    pub content_range: Option<String>,
     /// The `Retry-After` header when it is a number of seconds.
     pub retry_after: Option<Duration>,
     /// The coding of the body, when it is one that nobody asked for.
@@ -158,6 +160,7 @@ impl ResponseHead {
             framing: Framing::UntilClose,
             location: None,
             content_type: None,
+            content_range: None,
             retry_after: None,
             content_encoding: None,
             set_cookies: Vec::new(),
@@ -242,6 +245,7 @@ fn parse_one(bytes: &[u8]) -> Result<Option<ResponseHead>, ResponseError> {
         framing: framing(status, response.headers)?,
         location: text("location"),
         content_type: text("content-type"),
+        content_range: text("content-range"),
         retry_after: field(response.headers, "retry-after").and_then(decimal).map(Duration::from_secs),
     }))
 }

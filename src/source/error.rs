@@ -152,7 +152,7 @@ impl SourceError {
         });
         let error = Self { opened: Opened::Ffmpeg, ffmpeg, ..self };
         // It was to read nothing but a stream in one piece.
-        if error.ffmpeg.as_deref().is_some_and(|words| words.contains("not on whitelist")) {
+        if error.ffmpeg.as_deref().is_some_and(|words| words.contains("Format not on whitelist")) {
             let text = "it is a playlist, and the installed ffmpeg cannot verify the certificates of servers that it names";
             return Self { kind: Kind::NotTransportStream(Body::Hls), text: text.into(), ..error };
         }

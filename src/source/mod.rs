@@ -10,6 +10,7 @@
 //! * [`list`]: which streams a list names.
 //! * [`profile`]: what its pictures and sound are like.
 //! * [`pace`]: how far ahead of viewers it is read.
+//! * [`relayed`]: what a child asks for through us.
 //! * [`trust`]: which servers are believed.
 //! * [`startup`]: one attempt, from the first byte to the first picture.
 //! * [`telemetry`]: what that attempt has shown.
@@ -26,6 +27,7 @@ pub mod list;
 pub mod mode;
 pub mod pace;
 pub mod profile;
+pub mod relayed;
 pub mod scheme;
 pub mod sniff;
 pub mod startup;
@@ -37,4 +39,5 @@ pub mod web;
 
 pub use error::{Kind, SourceError};
 pub use mode::{Mode, Opening, Remux, plan, plan_after};
+pub use relayed::{RELAYED_ADDRESS, Relayed};
 pub use trust::Trust;

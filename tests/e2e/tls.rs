@@ -14,10 +14,12 @@ use serde_json::{Value, json};
 use tunerd::source::Trust;
 
 use crate::join::{PROGRAMME, programme, run};
-use crate::kit::{Daemon, Upstream, judge, until};
+use crate::kit::{Daemon, Upstream, children_of, exchange, judge, until};
 
 const RECORDING: Duration = Duration::from_millis(700);
 const SHORT: Duration = Duration::from_secs(10);
+/// A session stays for a while when nobody watches.
+const LONG: Duration = Duration::from_secs(30);
 
 /// An authority of its own, a server that it vouches for by this name, and the authority's certificate in a file.
 fn server_named(name: &str, folder: &Path) -> (Arc<ServerConfig>, PathBuf) {
@@ -86,6 +88,21 @@ fn provider(folder: &Path) -> Upstream {
     let arguments =
         [&arguments[..], &["-hls_time", "2", "-hls_list_size", "0", list.to_str().unwrap()]].concat();
     run("ffmpeg", &arguments);
+    for (name, arguments) in [
+        ("parts.m3u8", "-bsf:a aac_adtstoasc -hls_segment_type fmp4 -hls_fmp4_init_filename parts.mp4"),
+        (
+            "apart_%v.m3u8",
+            "-map 0:v -map 0:a -master_pl_name apart.m3u8 -var_stream_map v:0,agroup:s~a:0,agroup:s,default:yes",
+        ),
+    ] {
+        let list = folder.join(name);
+        let fixed = format!("-v error -nostdin -i {} -c copy", source.display());
+        let arguments = arguments.split(' ').map(|word| word.replace('~', " "));
+        let all: Vec<_> = fixed.split(' ').map(str::to_owned).chain(arguments).collect();
+        let last = ["-f", "hls", "-hls_time", "2", "-hls_list_size", "0", list.to_str().unwrap()];
+        let all: Vec<_> = all.iter().map(String::as_str).chain(last).collect();
+        run("ffmpeg", &all);
+    }
     for entry in fs::read_dir(folder).unwrap() {
         let file = entry.unwrap().path();
         let path = format!("/whole/{}", file.file_name().unwrap().to_str().unwrap());
@@ -160,10 +177,10 @@ fn servers_are_verified_alike_whoever_reads_from_them() {
             ("auto", "/file/a", "direct:"),
             ("auto", "/whole/list.m3u8", "direct:"),
             ("ffmpeg-copy", "/file/a", "ffmpeg-copy:"),
-            // This ffmpeg may not verify what a list names: then it is read directly.
-            ("ffmpeg-copy", "/whole/list.m3u8", ""),
+            // This ffmpeg may not verify what a list names: then it reads that through us.
+            ("ffmpeg-copy", "/whole/list.m3u8", "ffmpeg-copy:"),
             // Its name does not tell what it is.
-            ("ffmpeg-copy", "/whole/live", ""),
+            ("ffmpeg-copy", "/whole/live", "ffmpeg-copy:"),
         ] {
             let quick = [("STREAM_MODE", mode), ("RECOVERY_FILLER_MODE", "psi"), ("MAX_FAILOVERS", "1")];
             let mut daemon = Daemon::start(&[&world.settings(case)[..], &quick].concat());
@@ -255,4 +272,147 @@ fn a_source_or_its_profile_has_a_wish_and_the_status_shows_it() {
         }
     }
     assert_eq!(world.upstream.requests("/file/a").len(), 2);
+}
+
+/// What ffmpeg reads of a list: segments of fragmented MP4, and sound in a list of its own.
+const LEFT_TO_FFMPEG: [&str; 2] = ["/whole/parts.m3u8", "/whole/apart.m3u8"];
+
+#[test]
+fn segments_that_ffmpeg_reads_are_verified_like_those_that_we_read() {
+    let world = World::new();
+    for case in Case::ALL {
+        for (mode, producer) in [("auto", "ffmpeg-copy:"), ("ffmpeg-transcode", "ffmpeg-transcode:")] {
+            for path in LEFT_TO_FFMPEG {
+                let mode_set =
+                    [("STREAM_MODE", mode), ("RECOVERY_FILLER_MODE", "psi"), ("MAX_FAILOVERS", "1")];
+                let mut daemon = Daemon::start(&[&world.settings(case)[..], &mode_set].concat());
+                let channel = daemon.channel("100", &[world.url(case, path)]);
+                if case.is_right() {
+                    let findings = judge(&daemon.open("/auto/v100").watch(RECORDING));
+                    let log = daemon.log();
+                    assert!(
+                        findings.packets > 50 && findings.faults() == 0,
+                        "{case:?} {mode} {path}: {findings:?} {log}"
+                    );
+                    let status = daemon.tuners();
+                    let source = &status["session_history"][0]["sources"][0];
+                    assert!(source["producer"].as_str().unwrap().starts_with(producer), "{source}");
+                } else {
+                    assert_eq!(daemon.get("/auto/v100").status, 503, "{case:?} {mode} {path}");
+                    let reason = until(SHORT, "the reason is stored", || {
+                        Some(last_reason(&daemon, channel)).filter(|reason| !reason.is_empty())
+                    });
+                    assert!(reason.contains("certificate"), "{case:?} {mode} {path}: {reason}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_server_that_only_the_list_names_is_verified_and_its_certificate_is_the_reason() {
+    let world = World::new();
+    let list = fs::read_to_string(world.folder.path().join("parts.m3u8")).unwrap();
+    let elsewhere = world.url(Case::WrongName, "/whole/parts");
+    world.upstream.offer_whole(
+        "/whole/elsewhere.m3u8",
+        "application/vnd.apple.mpegurl",
+        list.replace("parts", &elsewhere).into_bytes(),
+    );
+    for (mode, path) in [("auto", "/whole/elsewhere.m3u8"), ("ffmpeg-transcode", "/whole/elsewhere.m3u8")] {
+        let settings = [("STREAM_MODE", mode), ("RECOVERY_FILLER_MODE", "psi"), ("MAX_FAILOVERS", "1")];
+        let mut daemon = Daemon::start(&[&world.settings(Case::OwnAuthority)[..], &settings].concat());
+        let channel = daemon.channel("100", &[world.url(Case::OwnAuthority, path)]);
+        assert_eq!(daemon.get("/auto/v100").status, 503, "{mode}");
+        let reason = until(SHORT, "the reason is stored", || {
+            Some(last_reason(&daemon, channel)).filter(|reason| !reason.is_empty())
+        });
+        assert!(reason.contains("certificate"), "{mode}: {reason}: {}", daemon.log());
+    }
+    assert_eq!(world.upstream.requests("/whole/parts.mp4").len(), 0);
+}
+
+/// The address that the daemon's ffmpeg reads.
+fn address_of_child(daemon: &Daemon) -> String {
+    until(SHORT, "ffmpeg runs", || {
+        children_of(daemon.process()).iter().find_map(|child| {
+            let line = fs::read_to_string(format!("/proc/{}/cmdline", child.0)).ok()?;
+            line.split('\0').find(|word| word.starts_with("http://127.0.0.1:")).map(str::to_owned)
+        })
+    })
+}
+
+#[test]
+fn what_ffmpeg_reads_through_us_is_asked_for_as_the_source_says_and_only_by_that_ffmpeg() {
+    const CANARY: &str = "canary7741";
+    let world = World::new();
+    let list = fs::read(world.folder.path().join("parts.m3u8")).unwrap();
+    let kind = "application/vnd.apple.mpegurl\r\nSet-Cookie: seen=1; Path=/";
+    world.upstream.offer_whole("/whole/setting.m3u8", kind, list);
+    let settings = [("STREAM_MODE", "auto"), ("LOG_LEVEL", "trace")];
+    let mut daemon = Daemon::start(&[&world.settings(Case::OwnAuthority)[..], &settings].concat());
+    let url = world.url(Case::OwnAuthority, "/whole/setting.m3u8");
+    daemon.channel("100", &[format!("{url}|X-Key={CANARY}&User-Agent=Box/7")]);
+    let files_before = daemon.process().descriptors();
+    let mut viewer = daemon.open("/auto/v100");
+    assert_eq!(judge(&viewer.watch(RECORDING)).faults(), 0, "{}", daemon.log());
+    for path in ["/whole/parts.mp4", "/whole/parts0.m4s"] {
+        let request = world.upstream.requests(path).pop().unwrap();
+        for field in ["Cookie: seen=1", &format!("X-Key: {CANARY}"), "User-Agent: Box/7"] {
+            assert!(request.contains(&format!("\r\n{field}\r\n")), "{path}: {request}");
+        }
+        assert!(request.contains("\r\nVia: "), "{path}: {request}");
+    }
+    let address = address_of_child(&daemon);
+    let (place, path) = address["http://".len()..].split_once('/').unwrap();
+    let port = place.rsplit_once(':').unwrap().1.parse().unwrap();
+    let token = path.split_once('/').unwrap().0;
+    let ask = |path: &str| {
+        exchange(port, format!("GET /{path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").as_bytes())
+    };
+    let listed = ask(path).unwrap();
+    let text = String::from_utf8(listed.body).unwrap();
+    assert!(listed.status == 200 && text.contains(&format!("URI=\"/{token}/1.mp4\"")), "{text}");
+    for wrong in [
+        "",
+        "0.m3u8",
+        &format!("{}/0.m3u8", "0".repeat(token.len())),
+        &format!("{token}/999999.ts"),
+        &format!("{token}/{url}"),
+    ] {
+        assert_eq!(ask(wrong).unwrap().status, 404, "{wrong}");
+    }
+    for (what, text) in [("status", daemon.tuners().to_string()), ("log", daemon.log())] {
+        assert!(!text.contains(token) && !text.contains(CANARY), "{what}: {text}");
+    }
+    drop(viewer);
+    until(LONG, "the token has died with its child", || {
+        ask(path).ok().filter(|answer| answer.status == 404).map(|_| ())
+    });
+    // The relay listens from now on.
+    until(LONG, "nothing is left open", || {
+        (daemon.process().descriptors() <= files_before + 1).then_some(())
+    });
+}
+
+#[test]
+fn a_list_that_http_leads_to_https_for_is_verified_too() {
+    let world = World::new();
+    let to = world.url(Case::OwnAuthority, "/whole/parts.m3u8");
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let from = format!("http://127.0.0.1:{}/parts.m3u8", listener.local_addr().unwrap().port());
+    let answer =
+        format!("HTTP/1.1 302 -\r\nLocation: {to}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let mut client = client.unwrap();
+            let _its_head = client.read(&mut [0; 4096]);
+            let _gone = client.write_all(answer.as_bytes());
+        }
+    });
+    let mut daemon = Daemon::start(&world.settings(Case::OwnAuthority));
+    daemon.channel("100", std::slice::from_ref(&from));
+    let mut viewer = daemon.open("/auto/v100");
+    assert_eq!(judge(&viewer.watch(RECORDING)).faults(), 0, "{}", daemon.log());
+    assert_ne!(address_of_child(&daemon), from, "ffmpeg would not verify where it leads");
 }

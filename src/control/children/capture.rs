@@ -93,7 +93,7 @@ impl Capture {
             return Err("the service is ending".to_owned());
         }
         let Spawned { process, stdout, mut stderr, ended } =
-            spawn(&self.trampoline, None, program, arguments)?;
+            spawn(&self.trampoline, &[], program, arguments)?;
         let group = Pid::from_raw(i32::try_from(process.id()).expect("process numbers are small"));
         let leash = Leash { group, is_reaped: Rc::default() };
         let exit = self.reap(process, ended, Rc::clone(&leash.is_reaped));

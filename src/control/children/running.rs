@@ -20,14 +20,15 @@ use tokio::time::{sleep, timeout};
 
 use crate::base::{ChildExit, Clock};
 use crate::engine::{ChildOwner, ChildRefused, CoreCommand};
-use crate::source::Trust;
 use crate::source::ffmpeg::LogLevel;
+use crate::source::{RELAYED_ADDRESS, Relayed, Trust};
 
 use super::said::{Passthrough, Said};
 use super::spawn::{Spawned, spawn};
 use super::stderr_tail::StderrTail;
 use crate::control::outbox::{Asker, Outbox};
 use crate::control::params::Params;
+use crate::control::relay::{Lease, RELAY_HOST, Relay};
 
 /// Children at the same time. Full: the start fails with that reason.
 const CHILDREN_MAX: usize = 512;
@@ -49,6 +50,8 @@ struct Watched {
     said: Option<(log::Level, Said)>,
     /// Its output, until it is known what its input is.
     output: Option<OwnedFd>,
+    /// What it reads through us.
+    lease: Option<Lease>,
 }
 
 /// The children that run.
@@ -58,6 +61,7 @@ pub(in crate::control) struct Children {
     passthrough: Option<Passthrough>,
     clock: Clock,
     outbox: Rc<Outbox>,
+    relay: Relay,
     /// Each child's order to stop.
     running: RefCell<BTreeMap<Asker, watch::Sender<bool>>>,
     count: watch::Sender<usize>,
@@ -72,6 +76,7 @@ impl Children {
             passthrough,
             clock,
             outbox,
+            relay: Relay::default(),
             running: RefCell::default(),
             count: watch::Sender::new(0),
         }
@@ -85,10 +90,11 @@ impl Children {
         arguments: &[OsString],
         owner: ChildOwner,
         listing: Option<LogLevel>,
+        relayed: Option<Box<Relayed>>,
     ) {
         let (core, ticket) = name;
-        match self.try_start(program, arguments, name) {
-            Ok((spawned, stop)) => {
+        match self.try_start(program, arguments, name, relayed) {
+            Ok((spawned, lease, stop)) => {
                 let Spawned { process, stdout, mut stderr, ended } = spawned;
                 let output = match listing {
                     Some(level) => {
@@ -101,9 +107,14 @@ impl Children {
                     }
                 };
                 let watcher = Rc::clone(self);
-                let said =
-                    self.passthrough.map(|passthrough| (passthrough.level, Said::new(owner, passthrough)));
-                let child = Watched { process, stderr, ended, said, output };
+                let shown = lease.as_ref().map(Lease::shown);
+                if let Some(shown) = &shown {
+                    stderr.show(shown.clone());
+                }
+                let said = self
+                    .passthrough
+                    .map(|passthrough| (passthrough.level, Said::new(owner, shown, passthrough)));
+                let child = Watched { process, stderr, ended, said, output, lease };
                 tokio_uring::spawn(async move {
                     watcher.watch(name, child, stop).await;
                 });
@@ -120,7 +131,8 @@ impl Children {
         program: &OsStr,
         arguments: &[OsString],
         name: Asker,
-    ) -> Result<(Spawned, watch::Receiver<bool>), String> {
+        relayed: Option<Box<Relayed>>,
+    ) -> Result<(Spawned, Option<Lease>, watch::Receiver<bool>), String> {
         let failed = |reason: &str| format!("start {}: {reason}", program.to_string_lossy());
         let mut running = self.running.borrow_mut();
         if running.len() >= CHILDREN_MAX {
@@ -129,11 +141,23 @@ impl Children {
         if running.contains_key(&name) {
             return Err(failed("the ticket is in use"));
         }
-        let spawned = spawn(&self.trampoline, self.trust.file(), program, arguments)?;
+        let lease = relayed.map(|relayed| self.relay.lease(*relayed, self.clock));
+        let lease = lease.transpose().map_err(|error| failed(&format!("listen for it: {error}")))?;
+        let mut arguments = arguments.to_vec();
+        if let Some(lease) = &lease {
+            for argument in arguments.iter_mut().filter(|argument| *argument == RELAYED_ADDRESS) {
+                *argument = lease.address().into();
+            }
+        }
+        // Authorities for what is not told by an argument: what a playlist names. Nobody else finds the relay.
+        let roots = self.trust.file().map(|file| ("SSL_CERT_FILE", file.as_os_str()));
+        let direct = lease.as_ref().map(|_| ("no_proxy", OsStr::new(RELAY_HOST)));
+        let environment: Vec<_> = roots.into_iter().chain(direct).collect();
+        let spawned = spawn(&self.trampoline, &environment, program, &arguments)?;
         let (stop, stopped) = watch::channel(false);
         running.insert(name, stop);
         self.count.send_replace(running.len());
-        Ok((spawned, stopped))
+        Ok((spawned, lease, stopped))
     }
 
     /// Stops a child. One that has ended, or is being stopped, is left alone.
@@ -159,7 +183,7 @@ impl Children {
 
     /// One child, from its start to its end.
     async fn watch(&self, name: Asker, child: Watched, mut stop: watch::Receiver<bool>) {
-        let Watched { mut process, mut stderr, mut ended, mut said, output } = child;
+        let Watched { mut process, mut stderr, mut ended, mut said, output, lease } = child;
         let (core, ticket) = name;
         let clock = self.clock;
         let mut hear = |bytes: &[u8]| {
@@ -211,7 +235,11 @@ impl Children {
         if let Some((level, said)) = &mut said {
             said.end(clock.now(), |line| log::log!(*level, "{line}"));
         }
-        let stderr_tail = stderr.text();
+        let mut stderr_tail = stderr.text();
+        if let Some(failure) = lease.as_ref().and_then(Lease::failure) {
+            stderr_tail.push_str(&format!("[relay] {failure}\n"));
+        }
+        drop(lease);
         let mut running = self.running.borrow_mut();
         running.remove(&name);
         self.outbox.send(core, CoreCommand::ChildEnded { ticket, exit, stderr_tail });

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::base::logfmt::Line;
 use crate::base::{Instant, redact};
+use crate::control::relay::Shown;
 use crate::engine::ChildOwner;
 
 /// Bytes of a line that are looked at. What lies behind them is not kept.
@@ -23,9 +24,10 @@ pub struct Passthrough {
 }
 
 /// Cuts one child's words into lines.
-#[derive(Debug)]
 pub(super) struct Said {
     owner: ChildOwner,
+    /// What stands behind addresses that the child knows alone.
+    shown: Option<Shown>,
     line_bytes_max: usize,
     line: Vec<u8>,
     /// Bytes of the line were not kept.
@@ -37,9 +39,10 @@ pub(super) struct Said {
 }
 
 impl Said {
-    pub(super) const fn new(owner: ChildOwner, passthrough: Passthrough) -> Self {
+    pub(super) const fn new(owner: ChildOwner, shown: Option<Shown>, passthrough: Passthrough) -> Self {
         Self {
             owner,
+            shown,
             line_bytes_max: passthrough.line_bytes_max,
             line: Vec::new(),
             overlong: false,
@@ -94,7 +97,8 @@ impl Said {
             return;
         }
         self.lines += 1;
-        let mut words = redact::text(text.trim());
+        let shown = self.shown.as_ref().map(|shown| shown.line(text.trim()));
+        let mut words = redact::text(shown.as_deref().unwrap_or_else(|| text.trim()));
         let bytes = words.len();
         redact::truncate(&mut words, self.line_bytes_max);
         let line = Line::new("ffmpeg stderr")
@@ -120,7 +124,7 @@ mod tests {
 
     /// The lines that pieces, each said at a second, are written as.
     fn written(line_bytes_max: usize, pieces: &[(u64, &str)]) -> Vec<String> {
-        let mut said = Said::new(OWNER, Passthrough { level: log::Level::Info, line_bytes_max });
+        let mut said = Said::new(OWNER, None, Passthrough { level: log::Level::Info, line_bytes_max });
         let mut lines = Vec::new();
         for (second, piece) in pieces {
             said.push(Instant::from_millis(second * 1000), piece.as_bytes(), |line| {

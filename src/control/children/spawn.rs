@@ -35,10 +35,10 @@ pub(super) struct Spawned {
     pub(super) ended: oneshot::Receiver<()>,
 }
 
-/// Starts `program` through the trampoline, or says why not. In `roots` are the authorities that it is to believe.
+/// Starts `program` through the trampoline, or says why not. `environment` is what it is told besides.
 pub(super) fn spawn(
     trampoline: &Path,
-    roots: Option<&Path>,
+    environment: &[(&str, &OsStr)],
     program: &OsStr,
     arguments: &[OsString],
 ) -> Result<Spawned, String> {
@@ -59,10 +59,7 @@ pub(super) fn spawn(
     for variable in PRIVATE_VARIABLES {
         command.env_remove(variable);
     }
-    if let Some(roots) = roots {
-        // For what is not told by an argument: what a playlist names.
-        command.env("SSL_CERT_FILE", roots);
-    }
+    command.envs(environment.iter().copied());
     let mut process = command.spawn().map_err(|error| failed(&error))?;
     match wait_for_end(&process) {
         Ok(ended) => Ok(Spawned { process, stdout, stderr, ended }),

@@ -8,6 +8,7 @@ use tokio::net::unix::pipe::Receiver;
 
 use crate::base::limits::STDERR_TAIL_BYTES;
 use crate::base::redact;
+use crate::control::relay::Shown;
 use crate::source::ffmpeg::{Listing, LogLevel};
 
 use super::listener::Listener;
@@ -19,17 +20,23 @@ pub(super) struct StderrTail {
     pipe: Receiver,
     kept: Tail,
     listener: Option<Listener>,
+    shown: Option<Shown>,
 }
 
 impl StderrTail {
     /// Of the reading end of a pipe.
     pub(super) fn new(pipe: OwnedFd) -> io::Result<Self> {
-        Ok(Self { pipe: Receiver::from_owned_fd(pipe)?, kept: Tail::default(), listener: None })
+        Ok(Self { pipe: Receiver::from_owned_fd(pipe)?, kept: Tail::default(), listener: None, shown: None })
     }
 
     /// The writer tells of its input; what is less than this level goes no further.
     pub(super) fn listen(&mut self, level: LogLevel) {
         self.listener = Some(Listener::new(level));
+    }
+
+    /// The writer knows addresses that are not to be shown.
+    pub(super) fn show(&mut self, shown: Shown) {
+        self.shown = Some(shown);
     }
 
     /// What the writer has told of its input.
@@ -80,7 +87,7 @@ impl StderrTail {
 
     /// What was kept, redacted.
     pub(super) fn text(&self) -> String {
-        self.kept.text()
+        self.kept.text(self.shown.as_ref())
     }
 }
 
@@ -102,13 +109,17 @@ impl Tail {
 
     /// Begins with a whole line when the beginning was cut: what is left of a cut address cannot be
     /// recognised as one, and may be its password.
-    fn text(&self) -> String {
+    fn text(&self, shown: Option<&Shown>) -> String {
         let (front, back) = self.bytes.as_slices();
         let bytes = [front, back].concat();
         let text = String::from_utf8_lossy(&bytes);
         let whole = if self.cut { text.split_once(['\n', '\r']).map_or("", |(_, rest)| rest) } else { &text };
         // Line by line: redacted text is one line.
-        whole.lines().map(|line| redact::text(line) + "\n").collect()
+        let redacted = |line| match shown {
+            Some(shown) => redact::text(&shown.line(line)),
+            None => redact::text(line),
+        };
+        whole.lines().map(|line| redacted(line) + "\n").collect()
     }
 }
 
@@ -122,10 +133,10 @@ mod tests {
         tail.push(b"http://user:");
         tail.push(b"secret@host/x\n");
         tail.push(&vec![b'a'; STDERR_TAIL_BYTES - 10]);
-        assert!(!tail.text().contains("secret"));
+        assert!(!tail.text(None).contains("secret"));
         tail.push(b"\nlast line");
         assert_eq!(tail.bytes.len(), STDERR_TAIL_BYTES);
-        assert_eq!(tail.text(), "last line\n");
+        assert_eq!(tail.text(None), "last line\n");
     }
 
     #[test]
@@ -134,17 +145,17 @@ mod tests {
         let mut piece = vec![b'a'; STDERR_TAIL_BYTES];
         piece.extend_from_slice(b"\nend");
         tail.push(&piece);
-        assert_eq!(tail.text(), "end\n");
+        assert_eq!(tail.text(None), "end\n");
         let mut one_line = Tail::default();
         one_line.push(&vec![b'a'; STDERR_TAIL_BYTES + 1]);
-        assert_eq!(one_line.text(), "");
+        assert_eq!(one_line.text(None), "");
     }
 
     #[test]
     fn addresses_in_it_lose_their_credentials() {
         let mut tail = Tail::default();
         tail.push(b"http://user:secret@host/x?token=abc: Server returned 404\n");
-        let text = tail.text();
+        let text = tail.text(None);
         assert!(!text.contains("secret") && !text.contains("abc"), "{text}");
         assert!(text.contains("Server returned 404"), "{text}");
     }

@@ -14,6 +14,7 @@ use crate::engine::port::snapshot::CoreCounters;
 use crate::lineup::{Lineup, Source};
 use crate::ring::{Lent, Ring};
 use crate::session::ProviderCooldowns;
+use crate::source::Relayed;
 use crate::source::ffmpeg::LogLevel;
 use crate::tuner::Backoff;
 use crate::tuner::pool::Pool;
@@ -25,6 +26,13 @@ use super::post::Post;
 use super::sends::SendQueue;
 use super::timers::Timers;
 use super::token::{ChannelRef, SourceOwner, Token};
+
+/// What a child is to do.
+pub(crate) struct ChildWork {
+    pub(crate) arguments: Vec<std::ffi::OsString>,
+    pub(crate) listing: Option<LogLevel>,
+    pub(crate) relayed: Option<Box<Relayed>>,
+}
 
 /// A driver as the engine uses it.
 pub(crate) trait CoreDriver: Driver<Memory = Lent, Token = Token> {}
@@ -224,13 +232,14 @@ impl<D: CoreDriver> Cx<D> {
         run: u32,
         source: &Source,
         channel_id: i64,
-        arguments: Vec<std::ffi::OsString>,
-        listing: Option<LogLevel>,
+        work: ChildWork,
     ) -> Option<Ticket> {
+        let ChildWork { arguments, listing, relayed } = work;
         let (core, ticket) = (self.id, self.ticket());
         let program = self.params.sources.ffmpeg_path.clone();
         let whose = ChildOwner { channel_id, source_id: source.id.0 };
-        let request = ControlRequest::StartChild { core, ticket, program, arguments, owner: whose, listing };
+        let request =
+            ControlRequest::StartChild { core, ticket, program, arguments, owner: whose, listing, relayed };
         self.request(request).ok()?;
         self.children.insert(ticket, owner, run, source);
         Some(ticket)

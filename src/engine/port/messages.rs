@@ -10,6 +10,7 @@ use crate::base::{ChildExit, Instant};
 use crate::filler::slate::{Slate, SlateSpec};
 use crate::health;
 use crate::lineup::{ChannelId, Lineup, SourceId};
+use crate::source::Relayed;
 use crate::source::ffmpeg::{Listing, LogLevel};
 use crate::tuner::Kind;
 
@@ -92,6 +93,8 @@ pub enum ControlRequest<F = OwnedFd> {
         /// It is ffmpeg and says what its input is before it writes; what is less than this level is then not logged. Its output
         /// is handed over when there is one programme, or so many words about it do not come.
         listing: Option<LogLevel>,
+        /// It reads this through control: [`RELAYED_ADDRESS`](crate::source::RELAYED_ADDRESS) among its arguments stands for it.
+        relayed: Option<Box<Relayed>>,
     },
     /// Run a program to its end and say what it has written. Full: nothing is learnt.
     Probe {

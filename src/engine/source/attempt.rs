@@ -72,6 +72,8 @@ pub(crate) struct Attempt {
     pub(crate) sound: Option<Sound>,
     /// The programme that was found, of several.
     pub(crate) programme: Option<u16>,
+    /// Its lists lead to HTTPS, whatever its address.
+    pub(crate) has_met_https: bool,
     /// It is HLS.
     pub(crate) is_playlist: bool,
     /// It is DASH: each sound is there in several qualities.
@@ -102,6 +104,7 @@ impl Attempt {
             lists: 0,
             sound: None,
             programme: None,
+            has_met_https: false,
             is_playlist: false,
             is_dash: false,
             is_foreign: false,
@@ -140,6 +143,7 @@ impl Attempt {
             look: Look::First,
             sound: None,
             programme: None,
+            has_met_https: false,
             is_playlist: false,
             is_dash: false,
             is_foreign: false,

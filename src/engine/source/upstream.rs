@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::{ChildExit, Errno, HeapBytes, Instant, redact};
-use crate::engine::context::cx::{CoreDriver, Cx, Question};
+use crate::engine::context::cx::{ChildWork, CoreDriver, Cx, Question};
 use crate::engine::context::health::stored_profile;
 use crate::engine::context::token::{SourceOwner, SourceStep, Token};
 use crate::engine::port::ids::{SessionId, Ticket};
 use crate::engine::port::messages::{ChildRefused, ControlRequest};
 use crate::engine::report::events::About;
+use crate::http::{Url, UrlError};
 use crate::lineup::{self, Source, SourceId};
 use crate::ring::{Lent, WriteSpan};
 use crate::session::ProviderScope;
@@ -27,7 +28,7 @@ use crate::source::startup::{self, Startup, Verdict};
 use crate::source::telemetry::component_hint;
 use crate::source::watch::{Stall, Watch};
 use crate::source::web::Web;
-use crate::source::{Mode, Opening, Remux, hls, list, mode, udp};
+use crate::source::{Mode, Opening, Relayed, Remux, hls, list, mode, udp};
 use crate::ts::ComponentState;
 use crate::uring::{Event, Handle, Hangup, Operation, Reception};
 
@@ -303,7 +304,7 @@ impl Upstream {
                 let web = if opening == Opening::Hls {
                     // Channels that wait for the same provider do not come back to it all at once.
                     let seed = now.as_nanos() ^ attempt.source.id.0.unsigned_abs();
-                    let for_others = self.leaves_hls_to_ffmpeg(cx, &attempt);
+                    let for_others = is_left_to_ffmpeg(cx.params.sources.mode_of(&attempt.source));
                     let hls = hls::Params { for_others, ..cx.params.sources.hls_of(&attempt.source) };
                     let upstream = hls::Upstream::new(&attempt.address, hls, direct, seed, now);
                     upstream.map(|upstream| Web::Hls(Box::new(upstream)))
@@ -322,7 +323,7 @@ impl Upstream {
                 }
                 Err(error) => return self.stream_failed(cx, attempt, error),
             },
-            Opening::Ffmpeg(remux) => match self.start_ffmpeg(cx, run, &attempt, remux, detection) {
+            Opening::Ffmpeg(remux) => match self.start_ffmpeg(cx, run, &attempt, remux, detection, direct) {
                 Ok(ticket) => Io::Child { ticket, pipe: None, is_busy: false, has_ended: false },
                 Err(error) => return self.stream_failed(cx, attempt, error),
             },
@@ -346,20 +347,6 @@ impl Upstream {
         self.drive_start(cx)
     }
 
-    /// The mode has ffmpeg read HLS, and it can as it is wished; else it is better read by us than by nobody.
-    fn leaves_hls_to_ffmpeg<D: CoreDriver>(&self, cx: &Cx<D>, attempt: &Attempt) -> bool {
-        let sources = &cx.params.sources;
-        let verification = sources.verification(attempt.source.tls_verify);
-        match sources.mode_of(&attempt.source) {
-            Mode::Auto | Mode::Direct => false,
-            Mode::FfmpegCopy => {
-                ffmpeg::may_read_playlists(&attempt.address, &verification, &sources.capabilities)
-            }
-            // Nobody else encodes.
-            Mode::FfmpegTranscode => true,
-        }
-    }
-
     fn start_ffmpeg<D: CoreDriver>(
         &self,
         cx: &mut Cx<D>,
@@ -367,6 +354,7 @@ impl Upstream {
         attempt: &Attempt,
         remux: Remux,
         detection: Detection,
+        direct: direct::Params,
     ) -> Result<Ticket, SourceError> {
         let params = &cx.params.sources.ffmpeg;
         let Attempt { source, address, sound, .. } = attempt;
@@ -376,6 +364,11 @@ impl Upstream {
         let asked = source.program.filter(|_| !attempt.is_playlist);
         // Radio that was there before has its cover again.
         let is_radio = component_hint(&stored_profile(cx.health.book(), source)) == ComponentState::AudioOnly;
+        let verification = cx.params.sources.verification(source.tls_verify);
+        let is_list = attempt.is_playlist;
+        let capabilities = &cx.params.sources.capabilities;
+        let relayed =
+            ffmpeg::is_relayed(address, is_list, attempt.has_met_https, &verification, capabilities);
         let wish = ffmpeg::Run {
             remux,
             detection,
@@ -385,7 +378,8 @@ impl Upstream {
             tracks: attempt.tracks(),
             program: attempt.programme.or(asked).or(chosen),
             playlist: attempt.is_playlist,
-            verification: cx.params.sources.verification(source.tls_verify),
+            relayed,
+            verification,
             via: self.via.clone(),
             headers: source.headers.clone(),
             cookies: attempt.cookies.clone(),
@@ -395,7 +389,11 @@ impl Upstream {
         let arguments = ffmpeg::arguments(address, &wish, params, &cx.params.sources.capabilities)?;
         let listing = wish.listing(address, params);
         let arguments = arguments.into_iter().map(std::ffi::OsString::from).collect();
-        cx.start_child(self.owner, run, source, self.listing.id.0, arguments, listing)
+        let startup_timeout = cx.params.sources.direct.startup_timeout;
+        let params = direct::Params { startup_timeout, ..direct };
+        let relayed = relayed.then(|| relayed_source(source, address, params)).transpose()?.map(Box::new);
+        let work = ChildWork { arguments, listing, relayed };
+        cx.start_child(self.owner, run, source, self.listing.id.0, work)
             .ok_or_else(|| SourceError::spawn("too many requests are waiting for control"))
     }
 
@@ -848,6 +846,7 @@ impl Upstream {
                 attempt.address = others.list.text();
                 attempt.programme = others.programme;
             }
+            attempt.has_met_https |= web.has_met_https();
             attempt.is_playlist |= opening == Opening::Hls;
         }
         let text = run.ingest_mut().take_list();
@@ -880,6 +879,25 @@ impl Upstream {
         }
         self.stream_failed(cx, attempt, error)
     }
+}
+
+/// The mode has ffmpeg read HLS.
+const fn is_left_to_ffmpeg(mode: Mode) -> bool {
+    match mode {
+        Mode::Auto | Mode::Direct => false,
+        Mode::FfmpegCopy | Mode::FfmpegTranscode => true,
+    }
+}
+
+/// A source as control asks for it when ffmpeg is not to.
+fn relayed_source(source: &Source, address: &str, params: direct::Params) -> Result<Relayed, SourceError> {
+    let unusable =
+        |error: UrlError| SourceError::new(Kind::Unusable, &format!("create upstream request: {error}"));
+    let url = Url::parse(address).map_err(unusable)?;
+    // A list may have led to others.
+    let host =
+        Url::parse(&source.url).map_or_else(|_path| url.host().to_owned(), |url| url.host().to_owned());
+    Ok(Relayed { url, host, params })
 }
 
 /// A socket that receives what an address names.

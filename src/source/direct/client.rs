@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::base::limits::UPSTREAM_REDIRECTS_MAX;
 use crate::base::{Errno, Instant};
-use crate::http::{CookieJar, ResponseHead, Url};
+use crate::http::{CookieJar, Framing, ResponseHead, Url};
 use crate::source::direct::exchange::{BodyPart, End, Exchange};
 use crate::source::direct::refusal::Refusal;
 use crate::source::direct::steps::{Params, Part, Want};
@@ -35,6 +35,10 @@ pub struct Client {
     status: Option<u16>,
     /// What the answer calls its body.
     content_type: Option<String>,
+    /// How long it says that its body is.
+    length: Option<u64>,
+    /// Which part of the whole it calls its body, as sent.
+    content_range: Option<String>,
     redirects: u32,
     deadline: Instant,
     state: State,
@@ -60,6 +64,8 @@ impl Client {
             part,
             status: None,
             content_type: None,
+            length: None,
+            content_range: None,
             redirects: 0,
             deadline,
             state,
@@ -121,6 +127,18 @@ impl Client {
     #[must_use]
     pub fn content_type(&self) -> Option<&str> {
         self.content_type.as_deref()
+    }
+
+    /// How long the answer says that its body is.
+    #[must_use]
+    pub const fn length(&self) -> Option<u64> {
+        self.length
+    }
+
+    /// Which part of the whole the answer calls its body, as sent.
+    #[must_use]
+    pub fn content_range(&self) -> Option<&str> {
+        self.content_range.as_deref()
     }
 
     /// Why it failed, when it did.
@@ -438,6 +456,11 @@ impl Client {
             (status @ 200..=299, _) => {
                 self.status = Some(status);
                 self.content_type.clone_from(&head.content_type);
+                self.length = match head.framing {
+                    Framing::Length(bytes) => Some(bytes),
+                    Framing::Chunked | Framing::UntilClose => None,
+                };
+                self.content_range.clone_from(&head.content_range);
                 self.state = State::Streaming { exchange, peer_closed: false };
                 self.settle(Ok(BodyPart::default()));
             }

@@ -12,6 +12,7 @@ use crate::source::ffmpeg::params::{Detection, LogLevel, Params};
 use crate::source::ffmpeg::pattern;
 use crate::source::ffmpeg::verification::{self, Verification};
 use crate::source::mode::{self, Mode, Remux};
+use crate::source::relayed::RELAYED_ADDRESS;
 use crate::source::scheme::Scheme;
 
 /// What one run of ffmpeg is asked for.
@@ -33,6 +34,8 @@ pub struct Run {
     pub program: Option<u16>,
     /// The input is a playlist, whatever its name.
     pub playlist: bool,
+    /// It is read through us: [`is_relayed`](verification::is_relayed).
+    pub relayed: bool,
     /// Whether its servers have to show who they are.
     pub verification: Verification,
     /// The value of the `Via` header of its requests.
@@ -80,7 +83,7 @@ pub fn arguments(
     params: &Params,
     capabilities: &Capabilities,
 ) -> Result<Vec<String>, SourceError> {
-    let url = url.trim();
+    let url = if run.relayed { RELAYED_ADDRESS } else { url.trim() };
     let scheme = Scheme::of(url);
     if scheme == Scheme::Test {
         return pattern::arguments(url, params.log_level.name(), capabilities);
@@ -105,7 +108,7 @@ pub fn arguments(
     list.option("-probesize", probe_bytes);
     list.option("-analyzeduration", micros_up(analyze));
     let is_playlist = run.playlist || mode::is_playlist(url);
-    reconnect(&mut list, params, scheme, is_playlist);
+    reconnect(&mut list, params, scheme, is_playlist, run.relayed);
     let verification = verification::options(url, is_playlist, &run.verification, capabilities)?;
     list.arguments.extend(verification);
     read_timeout(&mut list, params, scheme);
@@ -114,7 +117,10 @@ pub fn arguments(
         // UDP is lost behind most home routers, and found out only after a timeout.
         list.option("-rtsp_flags", "prefer_tcp");
     }
-    if scheme.is_http() {
+    if run.relayed {
+        // Whatever a list hides from us is not asked for past us.
+        list.option("-protocol_whitelist", "http,tcp,crypto,data");
+    } else if scheme.is_http() {
         request_fields(&mut list, run, params);
     }
     let flags = input_flags(run.remux, params);
@@ -198,7 +204,7 @@ fn socket_buffer(list: &mut List<'_>, params: &Params, scheme: Scheme) {
     }
 }
 
-fn reconnect(list: &mut List<'_>, params: &Params, scheme: Scheme, is_playlist: bool) {
+fn reconnect(list: &mut List<'_>, params: &Params, scheme: Scheme, is_playlist: bool, is_relayed: bool) {
     let reconnect = params.reconnect.normalised(Mode::Auto);
     if !scheme.is_http() || !reconnect.enabled {
         return;
@@ -211,7 +217,10 @@ fn reconnect(list: &mut List<'_>, params: &Params, scheme: Scheme, is_playlist: 
     if is_bounded && !is_playlist {
         list.known(Feature::ReconnectAtEof, "-reconnect_at_eof", 1);
     }
-    list.known(Feature::ReconnectOnNetworkError, "-reconnect_on_network_error", 1);
+    // Where what is refused for good looks like an error of the network it would be asked for until the time is up.
+    if !is_relayed {
+        list.known(Feature::ReconnectOnNetworkError, "-reconnect_on_network_error", 1);
+    }
     if !reconnect.http_errors.is_empty() {
         list.known(Feature::ReconnectOnHttpError, "-reconnect_on_http_error", &reconnect.http_errors);
     }
@@ -425,6 +434,7 @@ tls AVOptions:
             tracks: Tracks::All,
             program: None,
             playlist: false,
+            relayed: false,
             verification: Verification::Off,
             via: None,
             headers: RequestHeaders::NONE,
@@ -537,6 +547,20 @@ tls AVOptions:
             http_errors: String::new(),
         };
         Params { reconnect, ..Params::default() }
+    }
+
+    #[test]
+    fn what_is_read_through_us_tells_ffmpeg_nothing_of_the_source() {
+        let mut headers = RequestHeaders::NONE;
+        headers.set("X-Key", "secret").unwrap();
+        let run = Run { relayed: true, playlist: true, headers, ..run(Remux::Copy) };
+        let line = line_with("https://h/1.m3u8?t=secret", &run, &reconnecting(), NEW);
+        assert!(line.contains("-protocol_whitelist http,tcp,crypto,data "), "{line}");
+        assert!(line.contains(&format!(" -i {RELAYED_ADDRESS} ")), "{line}");
+        assert!(line.contains("-reconnect 1 ") && line.contains("-rw_timeout"), "{line}");
+        for absent in ["secret", "-headers", "-user_agent", "-tls_verify", "-reconnect_on_network_error"] {
+            assert!(!line.contains(absent), "{absent}: {line}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What ffmpeg and ffprobe are told about the servers they connect to.
 //!
-//! Before they verified by themselves they passed nothing of it on to what a playlist names: with such a build only streams in
-//! one piece are verified, and what turns out to be a playlist is refused.
+//! Before they verified by themselves they passed nothing of it on to what a playlist names: such a build verifies streams in one
+//! piece alone, and reads HLS through us. DASH it does not read of servers that are to be verified.
 
 use crate::source::error::{Kind, SourceError};
 use crate::source::ffmpeg::capabilities::{Capabilities, Feature};
@@ -20,14 +20,30 @@ pub enum Verification {
     ByRoots(String),
 }
 
-/// True when all that a playlist at this address names can be had through ffmpeg as it is wished.
+/// True when ffmpeg is to read through us what is at this address: this build cannot verify all that it would connect to.
+/// `leads_to_https` is true of an address of HTTP that leads there.
 #[must_use]
-pub fn may_read_playlists(url: &str, verification: &Verification, capabilities: &Capabilities) -> bool {
-    let is_verified = Scheme::of(url.trim()) == Scheme::Https && *verification != Verification::Off;
-    !is_verified || capabilities.has(Feature::TlsVerifiesUntold)
+pub fn is_relayed(
+    url: &str,
+    is_playlist: bool,
+    leads_to_https: bool,
+    verification: &Verification,
+    capabilities: &Capabilities,
+) -> bool {
+    let (url, verifies) = (url.trim(), capabilities.has(Feature::TlsVerify));
+    let scheme = Scheme::of(url);
+    let is_secure = scheme == Scheme::Https || (scheme == Scheme::Http && leads_to_https);
+    let is_verified = is_secure && *verification != Verification::Off;
+    let is_in_parts = is_playlist || mode::is_playlist(url);
+    is_verified && !mode::is_dash(url) && if is_in_parts { !reads_playlists(capabilities) } else { !verifies }
 }
 
-/// The options for an input at this address.
+/// True when what a playlist names is verified like the playlist.
+fn reads_playlists(capabilities: &Capabilities) -> bool {
+    capabilities.has(Feature::TlsVerifiesUntold)
+}
+
+/// The options for an input at this address that is not read through us.
 ///
 /// # Errors
 /// When the installed build cannot verify it.
@@ -61,7 +77,7 @@ pub fn options(
     if !capabilities.has(Feature::TlsVerify) {
         return refused("servers");
     }
-    let reads_playlists = may_read_playlists(url, verification, capabilities);
+    let reads_playlists = reads_playlists(capabilities);
     if !reads_playlists && (is_playlist || mode::is_playlist(url)) {
         return refused("servers that a playlist names");
     }
@@ -118,5 +134,27 @@ mod tests {
         let whole = told("https://h/1.ts", false, &by_roots, OLD).unwrap();
         assert!(whole.starts_with("-tls_verify 1 -ca_file /r.pem -format_whitelist aac,"), "{whole}");
         assert!(!DEMUXERS.split(',').any(|name| ["hls", "dash", "concat"].contains(&name)));
+    }
+
+    #[test]
+    fn what_this_build_cannot_verify_is_read_through_us() {
+        for (url, is_playlist, verification, help, expected) in [
+            ("https://h/1.m3u8", false, Verification::On, OLD, true),
+            ("https://h/1", true, Verification::ByRoots("/r.pem".to_owned()), OLD, true),
+            ("https://h/1.ts", false, Verification::On, OLD, false),
+            ("https://h/1.ts", false, Verification::On, "", true),
+            ("https://h/1.m3u8", false, Verification::On, NEW, false),
+            ("https://h/1.m3u8", false, Verification::Off, OLD, false),
+            ("http://h/1.m3u8", true, Verification::On, OLD, false),
+            ("https://h/1.mpd", false, Verification::On, OLD, false),
+            ("rtmps://h/1", true, Verification::On, OLD, false),
+        ] {
+            let capabilities = Capabilities::parse("ffmpeg version n", help);
+            let relayed = is_relayed(url, is_playlist, false, &verification, &capabilities);
+            assert_eq!(relayed, expected, "{url} {help}");
+        }
+        let old = Capabilities::parse("ffmpeg version n", OLD);
+        assert!(is_relayed("http://h/1", true, true, &Verification::On, &old), "it leads to https");
+        assert!(!is_relayed("http://h/1", true, true, &Verification::Off, &old));
     }
 }

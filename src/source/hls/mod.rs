@@ -70,6 +70,7 @@ mod delay;
 mod failure;
 mod list;
 mod machine;
+mod rewrite;
 mod segment;
 mod upstream;
 
@@ -77,5 +78,6 @@ pub use choose::{VariantMax, VariantMaxError};
 pub use failure::{Failure, ListError, SegmentError, Unreadable};
 pub use list::ByteRange;
 pub use machine::{Counters, Fetch, ForOthers, Item, Joint, Machine, Params, Want};
+pub use rewrite::{Start, rewritten, start};
 pub use segment::TAIL_BYTES_MAX;
 pub use upstream::{Next, Upstream};

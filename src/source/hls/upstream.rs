@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::base::Instant;
-use crate::http::{CookieJar, Url};
+use crate::http::{CookieJar, Scheme, Url};
 use crate::source::direct::{self, Client};
 use crate::source::error::{Kind, SourceError};
 use crate::source::hls::failure::Failure;
@@ -46,6 +46,8 @@ pub struct Upstream {
     /// Those of the next request, with the cookies of all before.
     params: direct::Params,
     state: State,
+    /// A list or segment was asked for by HTTPS.
+    has_met_https: bool,
     /// When it is to be asked again, while it waits.
     waits_until: Option<Instant>,
 }
@@ -66,7 +68,7 @@ impl Upstream {
             SourceError::new(Kind::Unusable, &format!("create upstream request: {error}"))
         })?;
         let machine = Machine::new(url.clone(), hls, seed, now);
-        Ok(Self { source: url, machine, params, state: State::Idle, waits_until: None })
+        Ok(Self { source: url, machine, params, state: State::Idle, has_met_https: false, waits_until: None })
     }
 
     /// What is to be done next. Ask again after every report, and when a wait is over. `may_read` says whether more of the
@@ -114,6 +116,12 @@ impl Upstream {
     #[must_use]
     pub const fn url(&self) -> &Url {
         &self.source
+    }
+
+    /// True when something of it was answered by HTTPS, wherever it began.
+    #[must_use]
+    pub const fn has_met_https(&self) -> bool {
+        self.has_met_https
     }
 
     /// The client of the request that is on its way.
@@ -229,6 +237,7 @@ impl Upstream {
         let State::Requesting { client, is_answered } = &mut self.state else { return };
         if let Some(status) = client.status().filter(|_| !*is_answered) {
             *is_answered = true;
+            self.has_met_https |= client.url().scheme() == Scheme::Https;
             self.machine.answered(client.url().clone(), status);
         }
     }

@@ -1,0 +1,161 @@
+//! One address, asked for by the client of sources on a thread that may wait.
+
+use std::io::{self, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::time::Duration;
+
+use crate::base::{Clock, Errno, Instant};
+use crate::source::direct::{Client, RECEIVE_BYTES_MAX, Want};
+use crate::source::{Kind, SourceError};
+
+/// How often whoever waits looks whether the answer is still wanted.
+pub(super) const LOOK: Duration = Duration::from_millis(250);
+/// A server that says nothing for so long says nothing more.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+
+/// A request, and its answer as it comes.
+pub(super) struct Fetch<'asker> {
+    client: Client,
+    socket: Option<TcpStream>,
+    clock: Clock,
+    /// Since when nothing has come.
+    quiet_since: Instant,
+    buffer: Vec<u8>,
+    is_wanted: &'asker dyn Fn() -> bool,
+}
+
+/// What a step has brought.
+enum Stepped {
+    /// The client may want something else now.
+    On,
+    /// So many bytes of the body.
+    Body(usize),
+    /// The body is complete.
+    End,
+}
+
+impl<'asker> Fetch<'asker> {
+    /// The request, answered: bytes of its body follow.
+    pub(super) fn begin(
+        client: Client,
+        clock: Clock,
+        is_wanted: &'asker dyn Fn() -> bool,
+    ) -> Result<Self, SourceError> {
+        let (socket, buffer, quiet_since) = (None, vec![0; RECEIVE_BYTES_MAX], clock.now());
+        let mut fetch = Self { client, socket, clock, quiet_since, buffer, is_wanted };
+        while fetch.client.status().is_none() {
+            fetch.step(&mut [])?;
+        }
+        Ok(fetch)
+    }
+
+    /// The client, which tells of the answer.
+    pub(super) const fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Bytes of the body; 0 at its end.
+    pub(super) fn read(&mut self, into: &mut [u8]) -> Result<usize, SourceError> {
+        loop {
+            match self.step(into)? {
+                Stepped::On | Stepped::Body(0) => {}
+                Stepped::Body(count) => return Ok(count),
+                Stepped::End => return Ok(0),
+            }
+        }
+    }
+
+    fn step(&mut self, into: &mut [u8]) -> Result<Stepped, SourceError> {
+        match self.client.want() {
+            Want::Resolve { host, port } => {
+                let found = (host, port).to_socket_addrs();
+                let found = found.map(Iterator::collect).map_err(|error| error.to_string());
+                self.client.resolved(self.clock.now(), found);
+                self.expire();
+            }
+            Want::Connect(address) => {
+                let now = self.clock.now();
+                let left = self.client.next_deadline().map_or(LOOK, |deadline| deadline.since(now));
+                let connected = TcpStream::connect_timeout(&address, left.max(LOOK)).and_then(|socket| {
+                    socket.set_nodelay(true)?;
+                    socket.set_read_timeout(Some(LOOK))?;
+                    socket.set_write_timeout(Some(LOOK))?;
+                    Ok(socket)
+                });
+                let outcome = match connected {
+                    Ok(socket) => {
+                        self.socket = Some(socket);
+                        Ok(())
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(Errno::TIMEDOUT),
+                    Err(error) => Err(Errno::from(error)),
+                };
+                self.client.connected(self.clock.now(), outcome);
+            }
+            Want::Send => {
+                let socket = self.socket.as_mut().expect("the client sends on a connection");
+                match socket.write(self.client.outgoing()) {
+                    Ok(count) => self.client.sent(count),
+                    Err(error) if is_wait(&error) => self.waited()?,
+                    Err(error) => self.client.lost(Errno::from(error)),
+                }
+            }
+            Want::ReceivePrivate => {
+                let socket = self.socket.as_mut().expect("the client receives on a connection");
+                match socket.read(&mut self.buffer) {
+                    Ok(0) => self.client.closed(),
+                    Ok(count) => {
+                        self.quiet_since = self.clock.now();
+                        self.client.received(self.quiet_since, &self.buffer[..count]);
+                    }
+                    Err(error) if is_wait(&error) => self.waited()?,
+                    Err(error) => self.client.lost(Errno::from(error)),
+                }
+            }
+            Want::TakeBody => return Ok(Stepped::Body(self.client.take_body(into))),
+            Want::ReceiveBody => {
+                let socket = self.socket.as_mut().expect("the client receives on a connection");
+                match socket.read(into) {
+                    Ok(0) => self.client.closed(),
+                    Ok(count) => {
+                        self.quiet_since = self.clock.now();
+                        return Ok(Stepped::Body(self.client.body_in_place(&mut into[..count]).kept));
+                    }
+                    Err(error) if is_wait(&error) => self.waited()?,
+                    Err(error) => self.client.lost(Errno::from(error)),
+                }
+            }
+            Want::Reconnect => {
+                self.socket = None;
+                self.client.disconnected(self.clock.now());
+            }
+            Want::Wait => unreachable!("a request does not wait for others"),
+            Want::Finished => return Ok(Stepped::End),
+            Want::Failed => {
+                return Err(self.client.failure().cloned().expect("a failed client says why"));
+            }
+        }
+        Ok(Stepped::On)
+    }
+
+    fn expire(&mut self) {
+        self.client.expire(self.clock.now());
+    }
+
+    /// Nothing has come for a while.
+    fn waited(&mut self) -> Result<(), SourceError> {
+        self.expire();
+        if !(self.is_wanted)() {
+            return Err(SourceError::new(Kind::Closed, "nobody reads it any more"));
+        }
+        if self.client.is_streaming() && self.clock.now() - self.quiet_since >= SILENCE_MAX {
+            return Err(SourceError::new(Kind::Timeout, "the server has fallen silent"));
+        }
+        Ok(())
+    }
+}
+
+/// True when nothing has happened yet.
+pub(super) fn is_wait(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
+}
