@@ -224,7 +224,7 @@ fn the_output_of_one_programme_is_handed_over_and_that_of_several_is_not() {
                 assert_eq!(core.end().1, "odd\n");
             }
             Err(ChildRefused::Several(listing)) => {
-                assert!(several && listing.has_several(), "{programmes:?}");
+                assert!(several && listing.needs_choice(), "{programmes:?}");
                 assert_eq!(core.end(), (ChildExit::Signal(9), "odd\n".to_owned()));
             }
             Err(ChildRefused::NotStarted(why)) => panic!("{why}"),

@@ -245,7 +245,7 @@ fn what_the_input_is_is_said_before_anything_is_written() {
         assert!(level >= LogLevel::Warning, "{words}");
         listing.push(&words);
     }
-    assert!(listing.is_complete() && !listing.has_several(), "{said}");
+    assert!(listing.is_complete() && !listing.needs_choice(), "{said}");
     assert_eq!(listing.choice(tunerd::source::hls::VariantMax::Best), Some(1), "{said}");
 }
 

@@ -81,7 +81,7 @@ mod tests {
         ] {
             let (text, listing) = heard(level, &[SAID]);
             assert_eq!(text, expected, "{level:?}");
-            assert!(listing.has_several() && listing.is_complete());
+            assert!(listing.needs_choice() && listing.is_complete());
         }
     }
 

@@ -204,7 +204,7 @@ impl Children {
             if is_over {
                 let _elapsed = timeout(STDERR_DRAIN_TIMEOUT, stderr.read_listing(&mut hear)).await;
             }
-            let several = stderr.listing().filter(|listing| listing.has_several()).cloned();
+            let several = stderr.listing().filter(|listing| listing.needs_choice()).cloned();
             is_over |= several.is_some();
             let result = several.map_or(Ok(output), |listing| Err(ChildRefused::Several(listing)));
             self.outbox.send(core, CoreCommand::ChildStarted { ticket, result });

@@ -304,7 +304,11 @@ fn mapping(list: &mut List<'_>, run: &Run) {
             // The guide of a whole multiplex is a stream to ffmpeg, by its PID.
             list.option("-map", "-0:i:18?");
         }
-        list.option("-max_interleave_delta", INTERLEAVE_MICROS_MAX);
+        // Where nothing is known to be sparse, what stays away has failed, and what is left is better held back than sent without a
+        // clock.
+        if run.program.is_some() || run.tracks == Tracks::Heard {
+            list.option("-max_interleave_delta", INTERLEAVE_MICROS_MAX);
+        }
     }
 }
 
@@ -463,7 +467,7 @@ tls AVOptions:
              -reconnect_streamed 1 -reconnect_at_eof 1 -reconnect_on_network_error 1 -reconnect_max_retries 1 \
              -reconnect_delay_max 3 -rw_timeout 3000000 -user_agent tv/1 -fflags +genpts+discardcorrupt \
              -i http://h/1 -map 0:V:0? -map 0:a? -map 0:s? -map 0:d? -map -0:i:18? \
-             -max_interleave_delta 200000 -c copy -f mpegts pipe:1"
+             -c copy -f mpegts pipe:1"
         );
         let recovery =
             Run { timestamp_offset: Duration::from_nanos(90_001_234_600), ..run(Remux::Transcode) };
@@ -472,7 +476,7 @@ tls AVOptions:
             "-hide_banner -loglevel +level+info -nostats -nostdin -readrate 1 -readrate_catchup 1.75 \
              -readrate_initial_burst 10 -buffer_size 65536 -probesize 1000000 -analyzeduration 1500000 \
              -rw_timeout 3000000 -fflags +discardcorrupt -i udp://@239.0.0.1:1 -map 0:V:0? -map 0:a? -map 0:s? -map 0:d? -map -0:i:18? \
-             -max_interleave_delta 200000 -c:v libx264 -preset veryfast -tune zerolatency -c:a aac -ar 48000 -ac 2 -c:s copy -c:d copy \
+             -c:v libx264 -preset veryfast -tune zerolatency -c:a aac -ar 48000 -ac 2 -c:s copy -c:d copy \
              -output_ts_offset 90.001235 -f mpegts pipe:1"
         );
     }
@@ -686,8 +690,7 @@ tls AVOptions:
 
     #[test]
     fn every_track_of_one_programme_is_taken() {
-        let all =
-            "-map 0:V:0? -map 0:a? -map 0:s? -map 0:d? -map -0:i:18? -max_interleave_delta 200000 -c copy";
+        let all = "-map 0:V:0? -map 0:a? -map 0:s? -map 0:d? -map -0:i:18? -c copy";
         let heard =
             "-map 0:V:0? -map 0:a:u -map 0:s? -map 0:d? -map -0:i:18? -max_interleave_delta 200000 -c copy";
         let of_two = "-i http://h/1 -map 0:p:2 -ignore_unknown -max_interleave_delta 200000 -c copy";
@@ -757,7 +760,7 @@ tls AVOptions:
             line_with("http://h/1", &run(Remux::Copy), &Params::default(), old),
             "-hide_banner -loglevel +level+info -nostats -nostdin -re -probesize 1000000 -analyzeduration 1500000 -reconnect 1 \
              -rw_timeout 3000000 -fflags +genpts+discardcorrupt -i http://h/1 -map 0:V:0? -map 0:a? -map 0:s? -map 0:d? -map -0:i:18? \
-             -max_interleave_delta 200000 -c copy -f mpegts pipe:1"
+             -c copy -f mpegts pipe:1"
         );
         let fast = Params { readrate: 4.0, ..Params::default() };
         assert!(!line_with("http://h/1", &run(Remux::Copy), &fast, old).contains("-re "));

@@ -29,6 +29,8 @@ struct Programme {
     number: u16,
     has_picture: bool,
     has_sound: bool,
+    /// Subtitles or data, of which nothing may come for long.
+    has_sparse: bool,
     height: u32,
     /// What its list says; nothing else than HLS does.
     bandwidth: Option<u64>,
@@ -69,6 +71,7 @@ impl Listing {
                 programme.bandwidth = rest.trim_start_matches([' ', ':']).parse().ok();
             } else if words.starts_with("Stream #") {
                 programme.has_sound |= words.contains(": Audio: ");
+                programme.has_sparse |= [": Subtitle: ", ": Data: "].iter().any(|kind| words.contains(kind));
                 if words.contains(": Video: ") && !words.contains("(attached pic)") {
                     programme.has_picture = true;
                     programme.height = programme.height.max(height(words).unwrap_or(0));
@@ -83,10 +86,12 @@ impl Listing {
         matches!(self.place, Place::After)
     }
 
-    /// There is more than one programme to choose from.
+    /// A programme has to be asked for by its number: there are several, or the only one has streams for which ffmpeg would hold the
+    /// others back unless it is told not to.
     #[must_use]
-    pub fn has_several(&self) -> bool {
-        self.programmes.iter().filter(|programme| programme.is_shown()).count() > 1
+    pub fn needs_choice(&self) -> bool {
+        let mut shown = self.programmes.iter().filter(|programme| programme.is_shown());
+        shown.next().is_some_and(|first| first.has_sparse || shown.next().is_some())
     }
 
     /// The number of the programme that is taken: of HLS the best quality that is allowed, of a multiplex the first one with
@@ -184,7 +189,7 @@ Input #0, mpegts, from 'udp://@239.0.0.1:1':
     #[test]
     fn of_a_multiplex_the_first_programme_with_pictures_is_taken() {
         let multiplex = listing(MULTIPLEX);
-        assert!(multiplex.has_several() && !multiplex.is_complete());
+        assert!(multiplex.needs_choice() && !multiplex.is_complete());
         assert_eq!(multiplex.choice(VariantMax::Best), Some(11));
         for (end, expected) in
             [("Stream mapping:\n", true), ("Output #0, mpegts, to 'pipe:1':\n", true), ("x", false)]
@@ -202,7 +207,14 @@ Input #0, mpegts, from 'udp://@239.0.0.1:1':
             "Input #0, flv, from 'x':\n  Stream #0:0: Video: h264\n  Stream #0:1: Audio: aac\n",
             "Input #0, hls, from 'x':\n  Program 0\n    Metadata:\n      variant_bitrate : 0\n  Stream #0:0: Audio: aac\n",
         ] {
-            assert!(!listing(text).has_several(), "{text}");
+            assert!(!listing(text).needs_choice(), "{text}");
+        }
+        for sparse in ["Subtitle: dvb_subtitle (dvbsub)", "Data: scte_35"] {
+            let text = format!(
+                "Input #0, mpegts, from 'x':\n  Program 3\n  Stream #0:0: Video: h264\n  Stream #0:1[0x102](deu): {sparse}\n"
+            );
+            assert!(listing(&text).needs_choice(), "{sparse}");
+            assert_eq!(listing(&text).choice(VariantMax::Best), Some(3), "{sparse}");
         }
         assert_eq!(listing("").choice(VariantMax::Best), None);
     }
