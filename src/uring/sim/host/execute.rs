@@ -280,10 +280,12 @@ impl Host {
     fn post(&mut self, id: OpId, said: Said) {
         let mut at = self.now + self.lateness();
         let op = self.operations.get_mut(&id).expect("an operation in flight");
+        // One that is due at this very moment may not have been seen yet.
+        let is_first = op.seen_at < self.now;
         at = at.max(op.seen_at);
         op.seen_at = at;
         let cqe = Cqe { user_data: id.user_data, said };
-        if at <= self.now {
+        if is_first && at <= self.now {
             self.see(id.driver, cqe);
         } else {
             self.schedule(at, Event::Seen(id.driver, cqe));
