@@ -138,17 +138,19 @@ impl Attempt {
     /// The same source with the next stream of its list.
     pub(crate) fn next_of_list(mut self, now: Instant) -> Option<Self> {
         let address = self.others.pop().filter(|_| now < self.deadline)?;
-        Some(Self {
-            address,
-            look: Look::First,
-            sound: None,
-            programme: None,
-            has_met_https: false,
-            is_playlist: false,
-            is_dash: false,
-            is_foreign: false,
-            ..self
-        })
+        let Self {
+            source,
+            selection_reason,
+            in_recovery,
+            deadline,
+            cookies,
+            others,
+            lists,
+            is_unverified,
+            ..
+        } = self;
+        let anew = Self::new(source, selection_reason, in_recovery, deadline);
+        Some(Self { address, cookies, others, lists, is_unverified, ..anew })
     }
 
     /// The same source with the streams of the list that it is, unless lists lead to lists for too long.

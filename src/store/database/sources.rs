@@ -1,6 +1,6 @@
 //! The sources of a channel, and the order in which they are preferred.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, ToSql, params};
 
 use super::{Database, profiles};
 use crate::base::WallTime;
@@ -100,10 +100,7 @@ impl Database {
         check_program(program)?;
         let transaction = self.writing()?;
         touch(&transaction, channel_id, now)?;
-        let sql = "UPDATE channel_sources SET program = ?3 WHERE source_id = ?1 AND channel_id = ?2";
-        if transaction.prepare_cached(sql)?.execute(params![source_id, channel_id, program])? == 0 {
-            return Err(ChannelError::SourceNotFound { channel_id, source_id });
-        }
+        set(&transaction, "program", channel_id, source_id, program)?;
         transaction.commit()?;
         self.source(source_id)
     }
@@ -121,10 +118,7 @@ impl Database {
     ) -> Result<SourceRecord, ChannelError> {
         let transaction = self.writing()?;
         touch(&transaction, channel_id, now)?;
-        let sql = "UPDATE channel_sources SET tls_verify = ?3 WHERE source_id = ?1 AND channel_id = ?2";
-        if transaction.prepare_cached(sql)?.execute(params![source_id, channel_id, tls_verify])? == 0 {
-            return Err(ChannelError::SourceNotFound { channel_id, source_id });
-        }
+        set(&transaction, "tls_verify", channel_id, source_id, tls_verify)?;
         transaction.commit()?;
         self.source(source_id)
     }
@@ -143,12 +137,24 @@ impl Database {
         let transaction = self.writing()?;
         touch(&transaction, channel_id, now)?;
         profiles::check_name(&transaction, profile)?;
-        let sql = "UPDATE channel_sources SET profile = ?3 WHERE source_id = ?1 AND channel_id = ?2";
-        if transaction.prepare_cached(sql)?.execute(params![source_id, channel_id, profile])? == 0 {
-            return Err(ChannelError::SourceNotFound { channel_id, source_id });
-        }
+        set(&transaction, "profile", channel_id, source_id, profile)?;
         transaction.commit()?;
         self.source(source_id)
+    }
+}
+
+/// Changes one column of a channel's source.
+fn set(
+    connection: &Connection,
+    column: &'static str,
+    channel_id: i64,
+    source_id: i64,
+    value: impl ToSql,
+) -> Result<(), ChannelError> {
+    let sql = format!("UPDATE channel_sources SET {column} = ?3 WHERE source_id = ?1 AND channel_id = ?2");
+    match connection.prepare_cached(&sql)?.execute(params![source_id, channel_id, value])? {
+        0 => Err(ChannelError::SourceNotFound { channel_id, source_id }),
+        _one => Ok(()),
     }
 }
 
