@@ -66,7 +66,7 @@
 //! | `Producer`, `Producer.Start`, `Producer.Describe` | [`source::Opening`], chosen by [`source::plan`]; [`SourceFacts::producer`](crate::session::history::SourceFacts::producer) names it |
 //! | `FFmpegProducer`, `NewFFmpegProducer`, `FFmpegProducer.Describe` | [`ffmpeg::Run`] |
 //! | `FFmpegProducer.Start` | [`ffmpeg::arguments`], and [`ControlRequest::StartChild`] |
-//! | `FFmpegProducerConfig` | [`ffmpeg::Params`] |
+//! | `FFmpegProducerConfig` | [`ffmpeg::FfmpegParams`] |
 //! | `SanitizeURLForLog` | [`redact::url`](crate::base::redact::url), and [`redact::text`](crate::base::redact::text) for texts that hold addresses |
 //!
 //! # Bytes on their way
@@ -156,7 +156,7 @@
 //! [`tuner::Lease`]: crate::tuner::Lease
 //! [`lineup::Lineup`]: crate::lineup::Lineup
 //! [`tuner::Pool`]: crate::tuner::Pool
-//! [`ffmpeg::Params`]: crate::source::ffmpeg::Params
+//! [`ffmpeg::FfmpegParams`]: crate::source::ffmpeg::FfmpegParams
 //! [`ffmpeg::Run`]: crate::source::ffmpeg::Run
 //! [`ffmpeg::arguments`]: crate::source::ffmpeg::arguments
 //! [`source::Opening`]: crate::source::Opening

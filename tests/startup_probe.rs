@@ -3,7 +3,7 @@
 
 use tunerd::base::Instant;
 use tunerd::source::cutover::Cutover;
-use tunerd::source::startup::{Params, Programme, Seen, Startup, Verdict};
+use tunerd::source::startup::{StartupParams, Programme, Seen, Startup, Verdict};
 use tunerd::source::telemetry::Telemetry;
 use tunerd::ts::psi::{PatProgramme, PmtStream, packetise, pat_section, pmt_section};
 use tunerd::ts::{Aligner, Codec, ContinuityCounter, Inspector, NULL_PACKET, Pid};
@@ -69,10 +69,10 @@ impl Stream {
 
 /// How a start ended: what status shows of it, or why it failed.
 fn start(bytes: &[u8]) -> Result<Telemetry, String> {
-    start_with(Params { bytes_min: 1, ..Params::default() }, bytes)
+    start_with(StartupParams { bytes_min: 1, ..StartupParams::default() }, bytes)
 }
 
-fn start_with(params: Params, bytes: &[u8]) -> Result<Telemetry, String> {
+fn start_with(params: StartupParams, bytes: &[u8]) -> Result<Telemetry, String> {
     let (mut aligner, mut inspector) = (Aligner::new(), Inspector::new());
     let mut startup = Startup::new(params, Instant::START);
     let (mut ring, mut received, mut committed) = (Vec::new(), 0usize, 0usize);
@@ -224,8 +224,8 @@ fn radio_starts_without_a_picture() {
 fn the_least_that_is_read_is_kept_to() {
     let stream = Stream::default().tables(TV).pes(VIDEO, 0xE0, &[AUD, SETS, IDR]).nulls(1);
     assert_eq!(stream.bytes.len(), 752);
-    let failure = start_with(Params::default(), &stream.bytes).unwrap_err();
+    let failure = start_with(StartupParams::default(), &stream.bytes).unwrap_err();
     assert_eq!(failure, "source closed early after 752 of 940 startup bytes");
     let longer = stream.nulls(1);
-    assert!(start_with(Params::default(), &longer.bytes).is_ok());
+    assert!(start_with(StartupParams::default(), &longer.bytes).is_ok());
 }

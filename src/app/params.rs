@@ -127,20 +127,20 @@ pub(crate) fn engine(
                 variant_max: stream.hls_variant_max,
                 ..source::hls::Params::default()
             },
-            udp: source::udp::Params { interface: stream.multicast_interface.clone() },
+            udp: source::udp::DatagramParams { interface: stream.multicast_interface.clone() },
             ffmpeg: ffmpeg_params(settings),
             capabilities: Arc::new(capabilities),
             ffmpeg_path: settings.ffmpeg.path.clone().into_os_string(),
             ffprobe_path: settings.ffmpeg.ffprobe_path.clone().into_os_string(),
-            pace: pace::Params {
+            pace: pace::PaceParams {
                 rate: settings.ffmpeg.read_rate,
                 catch_up: settings.ffmpeg.read_rate_catch_up,
                 burst: Duration::from_secs(u64::from(settings.ffmpeg.initial_burst_seconds)),
             },
-            startup: startup::Params {
+            startup: startup::StartupParams {
                 timeout: stream.startup_timeout,
                 bytes_min: stream.min_probe_bytes as u64,
-                ..startup::Params::default()
+                ..startup::StartupParams::default()
             },
         },
         tune_backoff: tune_backoff(settings),
@@ -168,10 +168,10 @@ fn tune_backoff(settings: &Settings) -> TuneBackoff {
     })
 }
 
-fn ffmpeg_params(settings: &Settings) -> ffmpeg::Params {
+fn ffmpeg_params(settings: &Settings) -> ffmpeg::FfmpegParams {
     let from = &settings.ffmpeg;
     let level = ffmpeg::LogLevel::named(from.log_level.as_str()).expect("both lists hold ffmpeg's words");
-    ffmpeg::Params {
+    ffmpeg::FfmpegParams {
         log_level: level,
         readrate: from.read_rate,
         readrate_catchup: from.read_rate_catch_up,

@@ -6,7 +6,7 @@ use crate::source::scheme::Scheme;
 
 /// What a text is, by its lines.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Listing {
+pub(super) enum ListShape {
     /// An HLS playlist: its tags have a prefix of their own (RFC 8216, 4.3).
     Hls,
     /// The beginning of a list, and of an HLS playlist too.
@@ -16,9 +16,9 @@ pub(super) enum Listing {
 }
 
 /// Looks at a text. `complete`: no more will come. `None` for what is no list in any case.
-pub(super) fn listing(text: &[u8], complete: bool) -> Option<Listing> {
+pub(super) fn listing(text: &[u8], complete: bool) -> Option<ListShape> {
     if starts_with(text, b"[playlist]") {
-        return Some(if complete { Listing::Plain } else { Listing::Undecided });
+        return Some(if complete { ListShape::Plain } else { ListShape::Undecided });
     }
     let is_headed = [&b"#EXTM3U"[..], b"#EXTINF", b"#EXT-X-"].iter().any(|word| starts_with(text, word));
     // The last line may go on.
@@ -26,14 +26,14 @@ pub(super) fn listing(text: &[u8], complete: bool) -> Option<Listing> {
         if complete { text } else { &text[..text.iter().rposition(|byte| *byte == b'\n').unwrap_or(0)] };
     if is_headed && (starts_with(text, b"#EXT-X-") || lines(whole).any(|line| starts_with(line, b"#EXT-X-")))
     {
-        return Some(Listing::Hls);
+        return Some(ListShape::Hls);
     }
     // Some have nothing but addresses in them.
     let names_first = || lines(text).find(|line| line[0] != b'#').is_some_and(is_address);
     if !is_headed && !names_first() {
         return None;
     }
-    Some(if complete { Listing::Plain } else { Listing::Undecided })
+    Some(if complete { ListShape::Plain } else { ListShape::Undecided })
 }
 
 /// The streams that a list names, at most [`LIST_ENTRIES_MAX`] of them, as far as they are somewhere in the network. Relative
@@ -144,15 +144,15 @@ mod tests {
     #[test]
     fn a_list_is_told_from_an_hls_playlist_once_it_is_certain() {
         for (text, complete, expected) in [
-            ("#EXTM3U\n#EXT-X-VERSION:3", true, Some(Listing::Hls)),
-            ("#EXTM3U\n#EXT-X-VERSION:3\n", false, Some(Listing::Hls)),
-            ("#EXTM3U\n#EXT-X", false, Some(Listing::Undecided)),
-            ("#EXTM3U\n#EXTINF:10,\n0.ts\n#EXT-X-ENDLIST\n", false, Some(Listing::Hls)),
-            ("#EXTM3U\n#EXTINF:-1,One\nhttp://a/", false, Some(Listing::Undecided)),
-            ("#extm3u\n#EXTINF:-1,One\nhttp://a/", true, Some(Listing::Plain)),
-            ("[Playlist]\nFile1=http://a/", false, Some(Listing::Undecided)),
-            ("[Playlist]\nFile1=http://a/", true, Some(Listing::Plain)),
-            ("# comment\nhttps://a/", true, Some(Listing::Plain)),
+            ("#EXTM3U\n#EXT-X-VERSION:3", true, Some(ListShape::Hls)),
+            ("#EXTM3U\n#EXT-X-VERSION:3\n", false, Some(ListShape::Hls)),
+            ("#EXTM3U\n#EXT-X", false, Some(ListShape::Undecided)),
+            ("#EXTM3U\n#EXTINF:10,\n0.ts\n#EXT-X-ENDLIST\n", false, Some(ListShape::Hls)),
+            ("#EXTM3U\n#EXTINF:-1,One\nhttp://a/", false, Some(ListShape::Undecided)),
+            ("#extm3u\n#EXTINF:-1,One\nhttp://a/", true, Some(ListShape::Plain)),
+            ("[Playlist]\nFile1=http://a/", false, Some(ListShape::Undecided)),
+            ("[Playlist]\nFile1=http://a/", true, Some(ListShape::Plain)),
+            ("# comment\nhttps://a/", true, Some(ListShape::Plain)),
             ("Too many connections, see https://a/", true, None),
             ("{\"url\":\"http://a/\"}", true, None),
             ("", true, None),
@@ -188,7 +188,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(text in proptest::collection::vec(any::<u8>(), 0..400), complete: bool) {
-            let _listing: Option<Listing> = listing(&text, complete);
+            let _listing: Option<ListShape> = listing(&text, complete);
             let found = entries(&text, &Url::parse("http://h/").unwrap());
             prop_assert!(found.len() <= LIST_ENTRIES_MAX);
         }

@@ -34,7 +34,7 @@ const READ_BYTES_MIN: usize = 7 * PACKET_BYTES;
 
 /// The settings.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Params {
+pub struct PaceParams {
     /// `PRODUCER_READRATE`. Not above zero acts as 1.
     pub rate: f64,
     /// `PRODUCER_READRATE_CATCHUP`: the same while behind. Below `rate` acts as `rate`.
@@ -43,13 +43,13 @@ pub struct Params {
     pub burst: Duration,
 }
 
-impl Default for Params {
+impl Default for PaceParams {
     fn default() -> Self {
         Self { rate: 1.0, catch_up: 1.75, burst: Duration::from_secs(10) }
     }
 }
 
-impl Params {
+impl PaceParams {
     fn effective(self) -> Self {
         let or_one = |rate: f64| if rate.is_finite() && rate > 0.0 { rate } else { 1.0 };
         let rate = or_one(self.rate);
@@ -62,7 +62,7 @@ impl Params {
 /// Paces one run of a source.
 #[derive(Clone, Debug)]
 pub struct Pacer {
-    params: Params,
+    params: PaceParams,
     elapsed: Elapsed,
     /// The programme's time at the first picture.
     first: Option<Duration>,
@@ -82,7 +82,7 @@ struct Pace {
 impl Pacer {
     /// Nothing has been read.
     #[must_use]
-    pub fn new(params: Params) -> Self {
+    pub fn new(params: PaceParams) -> Self {
         Self { params: params.effective(), elapsed: Elapsed::default(), first: None, pace: None }
     }
 
@@ -171,7 +171,7 @@ mod tests {
     }
 
     impl Reader {
-        fn new(pictures: Pictures, params: Params) -> Self {
+        fn new(pictures: Pictures, params: PaceParams) -> Self {
             let mut pacer = Pacer::new(params);
             pacer.follow(Some(&Pictures::programme()));
             let mut reader = Self { pacer, pictures, now: 0, read: 0, longest_rest: 0 };
@@ -224,7 +224,7 @@ mod tests {
             (1000, 50, true),
         ] {
             let pictures = Pictures { packets_each, clock_every, has_stamps, ..Pictures::USUAL };
-            let mut reader = Reader::new(pictures, Params::default());
+            let mut reader = Reader::new(pictures, PaceParams::default());
             for second in 0..600 {
                 reader.read_to(second * 1000 + 1, u64::MAX);
                 let ahead = reader.read_ms().saturating_sub(reader.now);
@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_loop_neither_stops_the_reading_nor_gives_credit() {
-        let mut reader = Reader::new(Pictures::USUAL, Params::default());
+        let mut reader = Reader::new(Pictures::USUAL, PaceParams::default());
         for turn in 1..200 {
             reader.read_to(turn * 3000, u64::MAX);
             reader.pictures.number = if turn % 3 == 0 { 1_000_000 } else { 0 };
@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn what_a_late_source_owes_is_read_faster_and_no_more_than_the_burst_at_once() {
-        let mut reader = Reader::new(Pictures::USUAL, Params::default());
+        let mut reader = Reader::new(Pictures::USUAL, PaceParams::default());
         // It has nothing for a minute; then all of it at once.
         reader.read_to(60_000, 0);
         reader.read_to(60_010, u64::MAX);
@@ -267,7 +267,7 @@ mod tests {
 
     #[test]
     fn a_live_source_is_never_held_up_though_its_clock_is_a_little_fast() {
-        let mut reader = Reader::new(Pictures::USUAL, Params::default());
+        let mut reader = Reader::new(Pictures::USUAL, PaceParams::default());
         for picture in 0..25 * 3600 * 2_u64 {
             reader.now = picture * PICTURE_MS * 9999 / 10_000;
             assert_eq!(
@@ -282,7 +282,7 @@ mod tests {
 
     #[test]
     fn odd_settings_act_as_their_help_says() {
-        let odd = Params { rate: f64::NAN, catch_up: 0.5, burst: Duration::ZERO };
-        assert_eq!(odd.effective(), Params { rate: 1.0, catch_up: 1.0, burst: Duration::from_secs(1) });
+        let odd = PaceParams { rate: f64::NAN, catch_up: 0.5, burst: Duration::ZERO };
+        assert_eq!(odd.effective(), PaceParams { rate: 1.0, catch_up: 1.0, burst: Duration::from_secs(1) });
     }
 }

@@ -6,7 +6,7 @@
 use crate::base::limits::PREVIEW_BYTES_MAX;
 use crate::base::redact;
 use crate::source::error::{Kind, SourceError};
-use crate::source::list::{self, Listing};
+use crate::source::list::{self, ListShape};
 use crate::ts::Codec;
 use crate::ts::es::AudioFormat;
 
@@ -119,9 +119,9 @@ fn decide(bytes: &[u8], complete: bool) -> Option<Body> {
         return complete.then_some(if bytes.is_empty() { Body::Empty } else { Body::Unknown });
     }
     match list::listing(text, complete) {
-        Some(Listing::Hls) => return Some(Body::Hls),
-        Some(Listing::Plain) => return Some(Body::List),
-        Some(Listing::Undecided) => return None,
+        Some(ListShape::Hls) => return Some(Body::Hls),
+        Some(ListShape::Plain) => return Some(Body::List),
+        Some(ListShape::Undecided) => return None,
         None => {}
     }
     if let Some(body) = by_magic(bytes, text) {

@@ -15,7 +15,7 @@ const RETRY_AFTER: Duration = Duration::from_millis(100);
 
 /// The limits of one attempt.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Params {
+pub struct StartupParams {
     /// `STARTUP_TIMEOUT`, or what is left of it.
     pub timeout: Duration,
     /// `MIN_PROBE_BYTES`: fewer bytes are no source. 0 acts as 1.
@@ -26,7 +26,7 @@ pub struct Params {
     pub inventory: Inventory,
 }
 
-impl Default for Params {
+impl Default for StartupParams {
     /// 12 s; five packets; 32 MiB, six seconds at 40 Mbit/s, the longest distance between entry points on air.
     fn default() -> Self {
         Self {
@@ -102,12 +102,12 @@ pub enum Verdict {
 /// One attempt.
 #[derive(Clone, Debug)]
 pub struct Startup {
-    params: Params,
-    state: State,
+    params: StartupParams,
+    state: StartupState,
 }
 
 #[derive(Clone, Debug)]
-enum State {
+enum StartupState {
     Probing {
         deadline: Instant,
         seen: Seen,
@@ -120,8 +120,8 @@ enum State {
 impl Startup {
     /// An attempt that begins now.
     #[must_use]
-    pub fn new(params: Params, now: Instant) -> Self {
-        let state = State::Probing { deadline: now + params.timeout, seen: Seen::default(), patience: None };
+    pub fn new(params: StartupParams, now: Instant) -> Self {
+        let state = StartupState::Probing { deadline: now + params.timeout, seen: Seen::default(), patience: None };
         Self { params, state }
     }
 
@@ -129,15 +129,15 @@ impl Startup {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
         match &self.state {
-            State::Probing { deadline, patience: Some((_, until)), .. } => Some(*until.min(deadline)),
-            State::Probing { deadline, patience: None, .. } => Some(*deadline),
-            State::Settled => None,
+            StartupState::Probing { deadline, patience: Some((_, until)), .. } => Some(*until.min(deadline)),
+            StartupState::Probing { deadline, patience: None, .. } => Some(*deadline),
+            StartupState::Settled => None,
         }
     }
 
     /// More was seen. Bytes that complete a start at the deadline still count: the timer only ends what is missing.
     pub fn observe(&mut self, now: Instant, seen: Seen) -> Verdict {
-        let State::Probing { seen: before, patience, .. } = &mut self.state else {
+        let StartupState::Probing { seen: before, patience, .. } = &mut self.state else {
             return Verdict::KeepGoing;
         };
         assert!(seen.bytes >= before.bytes, "a source does not take bytes back: {before:?} then {seen:?}");
@@ -154,7 +154,7 @@ impl Startup {
 
     /// The source ended.
     pub fn ended(&mut self) -> Verdict {
-        let State::Probing { seen, .. } = &self.state else { return Verdict::KeepGoing };
+        let StartupState::Probing { seen, .. } = &self.state else { return Verdict::KeepGoing };
         // Nothing better comes any more.
         let verdict =
             fall_back(&self.params, seen).unwrap_or_else(|| Verdict::Failed(ended_early(&self.params, seen)));
@@ -164,15 +164,15 @@ impl Startup {
     /// The source failed.
     pub fn failed(&mut self, failure: SourceError) -> Verdict {
         match &self.state {
-            State::Probing { .. } => self.settle(Verdict::Failed(failure)),
-            State::Settled => Verdict::KeepGoing,
+            StartupState::Probing { .. } => self.settle(Verdict::Failed(failure)),
+            StartupState::Settled => Verdict::KeepGoing,
         }
     }
 
     /// Time passed.
     pub fn expire(&mut self, now: Instant) -> Verdict {
         match &self.state {
-            State::Probing { deadline, seen, patience } => {
+            StartupState::Probing { deadline, seen, patience } => {
                 let is_over = now >= *deadline;
                 let is_due = is_over || patience.is_some_and(|(_, until)| now >= until);
                 let verdict = match fall_back(&self.params, seen).filter(|_| is_due) {
@@ -181,7 +181,7 @@ impl Startup {
                     // A fallback alone is not enough, so more is waited for.
                     None => Verdict::KeepGoing,
                 };
-                if let (true, Verdict::KeepGoing, State::Probing { patience, .. }) =
+                if let (true, Verdict::KeepGoing, StartupState::Probing { patience, .. }) =
                     (is_due, &verdict, &mut self.state)
                 {
                     *patience = patience.map(|(grade, _)| (grade, now + RETRY_AFTER));
@@ -189,20 +189,20 @@ impl Startup {
                 self.settle(verdict)
             }
             // A timer that was armed for a deadline since withdrawn may still fire.
-            State::Settled => Verdict::KeepGoing,
+            StartupState::Settled => Verdict::KeepGoing,
         }
     }
 
     fn settle(&mut self, verdict: Verdict) -> Verdict {
         match &verdict {
             Verdict::KeepGoing => {}
-            Verdict::Ready { .. } | Verdict::Failed(_) => self.state = State::Settled,
+            Verdict::Ready { .. } | Verdict::Failed(_) => self.state = StartupState::Settled,
         }
         verdict
     }
 }
 
-fn judge(params: &Params, seen: &Seen) -> Verdict {
+fn judge(params: &StartupParams, seen: &Seen) -> Verdict {
     if let Some(programme) = seen.programme
         && is_refused(params.inventory, programme)
     {
@@ -222,13 +222,13 @@ fn judge(params: &Params, seen: &Seen) -> Verdict {
     Verdict::KeepGoing
 }
 
-fn suffices(params: &Params, seen: &Seen, from: u64) -> bool {
+fn suffices(params: &StartupParams, seen: &Seen, from: u64) -> bool {
     // An entry point that the bytes end at has no picture yet.
     seen.bytes >= params.bytes_min.max(1) && seen.bytes > from
 }
 
 /// A start at what there is, although it is not what was looked for.
-fn fall_back(params: &Params, seen: &Seen) -> Option<Verdict> {
+fn fall_back(params: &StartupParams, seen: &Seen) -> Option<Verdict> {
     let (grade, from) = seen.fallback?;
     let programme = seen.programme?;
     (suffices(params, seen, from) && !is_refused(params.inventory, programme))
@@ -275,7 +275,7 @@ fn missing_components(programme: Programme) -> SourceError {
     )
 }
 
-fn ended_early(params: &Params, seen: &Seen) -> SourceError {
+fn ended_early(params: &StartupParams, seen: &Seen) -> SourceError {
     let (bytes, min) = (seen.bytes, params.bytes_min.max(1));
     let text = if bytes == 0 {
         "source closed before startup bytes were received".to_owned()
@@ -319,8 +319,8 @@ mod tests {
     const CAMERA: Programme = Programme { video_streams: 1, audio_streams: 0 };
     const DATA: Programme = Programme { video_streams: 0, audio_streams: 0 };
 
-    fn params() -> Params {
-        Params { bytes_max: 10_000, ..Params::default() }
+    fn params() -> StartupParams {
+        StartupParams { bytes_max: 10_000, ..StartupParams::default() }
     }
 
     fn seen(bytes: u64, programme: Option<Programme>, entry_point: Option<u64>) -> Seen {
@@ -369,7 +369,7 @@ mod tests {
 
     #[test]
     fn fewer_bytes_than_one_are_never_enough() {
-        let mut startup = Startup::new(Params { bytes_min: 0, ..params() }, T0);
+        let mut startup = Startup::new(StartupParams { bytes_min: 0, ..params() }, T0);
         assert_eq!(text(startup.ended()), "source closed before startup bytes were received");
     }
 
@@ -392,7 +392,7 @@ mod tests {
             ),
             (DATA, None, "keep going"),
         ] {
-            let mut startup = Startup::new(Params { inventory, ..params() }, T0);
+            let mut startup = Startup::new(StartupParams { inventory, ..params() }, T0);
             assert_eq!(text(startup.observe(T0, seen(1880, Some(programme), entry))), expected);
         }
     }
@@ -480,7 +480,7 @@ mod tests {
 
     #[test]
     fn a_budget_of_nothing_is_spent_at_once() {
-        let mut startup = Startup::new(Params { timeout: Duration::ZERO, ..params() }, T0);
+        let mut startup = Startup::new(StartupParams { timeout: Duration::ZERO, ..params() }, T0);
         assert_eq!(text(startup.expire(T0)), "startup timeout waiting for source bytes");
     }
 
@@ -505,7 +505,7 @@ mod tests {
     }
 
     /// Something came at each of these times, and what was said of it; then what time alone says.
-    fn told(params: Params, seen: &[(u64, Seen)]) -> Vec<(u64, String)> {
+    fn told(params: StartupParams, seen: &[(u64, Seen)]) -> Vec<(u64, String)> {
         let mut startup = Startup::new(params, T0);
         let mut said = Vec::new();
         for (millis, seen) in seen {
@@ -576,7 +576,7 @@ mod tests {
 
     #[test]
     fn a_short_start_has_short_patience() {
-        let params = Params { timeout: Duration::from_secs(3), ..params() };
+        let params = StartupParams { timeout: Duration::from_secs(3), ..params() };
         let said = told(params, &[(0, with(Grade::Possible, 188))]);
         assert_eq!(said, [(2500, "ready from 188".to_owned())]);
     }

@@ -54,7 +54,7 @@ const READ_PAUSE_MIN: Duration = Duration::from_secs(1);
 
 /// The limits of a cycle.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Params {
+pub struct WatchParams {
     /// `STALL_DETECT`. Zero turns the watchdog off.
     pub stall_detect: Duration,
     /// Whether more than silence is noticed.
@@ -172,7 +172,7 @@ pub struct ReadPause {
 /// Watches one cycle.
 #[derive(Clone, Debug)]
 pub struct Watch {
-    params: Params,
+    params: WatchParams,
     stalled: bool,
     paused: bool,
     resumed_at: Option<Instant>,
@@ -197,7 +197,7 @@ pub struct Watch {
 impl Watch {
     /// A cycle begins now. What was read before it neither causes a stall nor hides one.
     #[must_use]
-    pub fn new(params: Params, now: Instant) -> Self {
+    pub fn new(params: WatchParams, now: Instant) -> Self {
         let pulse = Pulse::new(Duration::ZERO, now);
         Self {
             params,
@@ -424,7 +424,7 @@ mod tests {
     use super::*;
 
     const STALL_MS: u64 = 4000;
-    const PARAMS: Params = Params { stall_detect: Duration::from_millis(STALL_MS), content: true };
+    const PARAMS: WatchParams = WatchParams { stall_detect: Duration::from_millis(STALL_MS), content: true };
 
     fn at(millis: u64) -> Instant {
         Instant::from_millis(millis)
@@ -453,7 +453,7 @@ mod tests {
     }
 
     impl Source {
-        fn new(params: Params, has_video: bool) -> Self {
+        fn new(params: WatchParams, has_video: bool) -> Self {
             let progress = Progress { has_video, ..Progress::default() };
             Self { watch: Watch::new(params, at(0)), progress, stall: None, read_pauses: Vec::new() }
         }
@@ -649,7 +649,7 @@ mod tests {
 
     #[test]
     fn a_limit_of_zero_turns_the_watchdog_off() {
-        let mut source = Source::new(Params { stall_detect: Duration::ZERO, content: true }, true);
+        let mut source = Source::new(WatchParams { stall_detect: Duration::ZERO, content: true }, true);
         source.flow(0, 9000, Read::All);
         source.flow(9000, 99_000, Read::Nulls);
         assert_eq!(source.stalled(u64::MAX / 2_000_000), None);
@@ -669,7 +669,7 @@ mod tests {
             source.flow(0, 1001, before);
             source.flow(1040, 6000, after);
             assert_eq!(source.stalled(6000), Some((expected, 5000, 1000)), "{before:?} then {after:?}");
-            let mut source = Source::new(Params { content: false, ..PARAMS }, has_video);
+            let mut source = Source::new(WatchParams { content: false, ..PARAMS }, has_video);
             source.flow(0, 1001, before);
             source.flow(1040, 20_000, after);
             assert_eq!(source.stalled(20_000), None, "only silence is to be noticed");
@@ -839,7 +839,7 @@ mod tests {
             stall_ms in 200u64..6000,
             bursts in proptest::collection::vec((1u64..1000, proptest::collection::vec(0u64..40, 1..8)), 1..80),
         ) {
-            let params = Params { stall_detect: Duration::from_millis(stall_ms), content: true };
+            let params = WatchParams { stall_detect: Duration::from_millis(stall_ms), content: true };
             let mut source = Source::new(params, true);
             let mut now = 0;
             for (gap, reads) in bursts {

@@ -192,7 +192,7 @@ fn longest(so_far: i64, ticks: i64) -> i64 {
 }
 
 #[derive(Debug)]
-struct Lane {
+struct HeldLane {
     pid: Pid,
     video: bool,
     habits: Habits,
@@ -217,7 +217,7 @@ struct Lane {
 /// Follows the packets of one run.
 pub struct Holdback {
     table: PidTable<u8>,
-    lanes: Vec<Lane>,
+    lanes: Vec<HeldLane>,
     pcr_pid: Option<Pid>,
     /// The end of the last packet.
     position: u64,
@@ -287,10 +287,10 @@ impl Holdback {
             let known = before.iter().position(|lane| lane.pid == stream.pid);
             let lane = match known {
                 Some(index) => before.swap_remove(index),
-                None => Lane::new(stream.pid, self.time),
+                None => HeldLane::new(stream.pid, self.time),
             };
             *self.table.get_mut(stream.pid) = u8::try_from(self.lanes.len()).unwrap_or(NO_LANE);
-            self.lanes.push(Lane { video: stream.kind() == StreamKind::Video, ..lane });
+            self.lanes.push(HeldLane { video: stream.kind() == StreamKind::Video, ..lane });
         }
         // What is no stream any more does not go on in the middle of a picture. One whose last packet is full has more to come.
         for (pid, unit) in before.iter().filter_map(|lane| Some((lane.pid, lane.unit?))) {
@@ -459,7 +459,7 @@ impl Holdback {
     fn turn(&mut self, start: u64, bit: u64, at: Pts) {
         let time = self.time;
         // One that the programme has just got is about to come.
-        let goes_on = |lane: &Lane| time.since(lane.last) <= SILENT_AFTER;
+        let goes_on = |lane: &HeldLane| time.since(lane.last) <= SILENT_AFTER;
         let others = (0..).zip(&self.lanes).filter(|(_, lane)| goes_on(lane));
         let clock = if self.awaits_clock() { CLOCK_BIT } else { 0 };
         let waits = others.fold(clock, |bits, (index, _)| bits | 1 << index) & !bit;
@@ -565,7 +565,7 @@ impl Holdback {
         let passed = self.time.flow - self.sampled.flow;
         // A clock that comes rarely goes as far at once as pictures have gone since; sound that reaches further is often sent before
         // the clock jumps.
-        let gone = |lane: &mut Lane| {
+        let gone = |lane: &mut HeldLane| {
             let (now, _) = lane.dts?;
             Some((lane.video, now.since(lane.dts_at_clock.replace(now)?) * 300))
         };
@@ -575,7 +575,7 @@ impl Holdback {
             None => ticks < -SLIP_TICKS_MAX || ticks > passed.max(streams) + JUMP_TICKS,
         };
         // One that stood still is where its streams are when it goes on.
-        let is_with = |lane: &Lane| {
+        let is_with = |lane: &HeldLane| {
             lane.dts.is_some_and(|(dts, _)| (0..=LEAD_TICKS_MAX).contains(&(dts.since(pcr.to_pts()) * 300)))
         };
         let goes_on = self.stands && ticks > 0 && self.lanes.iter().any(is_with);
@@ -655,7 +655,7 @@ fn move_behind(packets: &mut [PacketBytes], is_of_it: &impl Fn(&PacketBytes) -> 
     }
 }
 
-impl Lane {
+impl HeldLane {
     fn new(pid: Pid, time: Time) -> Self {
         Self {
             pid,

@@ -50,7 +50,7 @@ const SOUND_SLACK_PART: i64 = 16;
 
 /// What is done with the packets of the current PES packet or section.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Unit {
+pub(super) enum Passage {
     /// None has begun in this run.
     Awaited,
     /// They leave.
@@ -65,7 +65,7 @@ pub(super) struct Lane {
     pub(super) source: Pid,
     pub(super) track: usize,
     pub(super) kind: StreamKind,
-    pub(super) unit: Unit,
+    pub(super) unit: Passage,
     /// Packets are missing, and what leaves has not said so yet.
     pub(super) gap: bool,
     /// What is still to come of what leaves.
@@ -289,9 +289,9 @@ impl Lanes {
 
     /// Fits the streams to a programme: those that stay keep their state. `unit` is what those begin with that the run
     /// began with.
-    pub(super) fn fit(&mut self, wanted: &[(Pid, usize, StreamKind)], unit: Unit) {
+    pub(super) fn fit(&mut self, wanted: &[(Pid, usize, StreamKind)], unit: Passage) {
         let joined = std::mem::replace(&mut self.fitted, true);
-        let unit = if joined { Unit::Awaited } else { unit };
+        let unit = if joined { Passage::Awaited } else { unit };
         let mut lanes = Vec::with_capacity(wanted.len());
         for (source, track, kind) in wanted {
             let known = self.lanes.iter().position(|lane| (lane.source, lane.track) == (*source, *track));
@@ -310,7 +310,7 @@ impl Lanes {
                         Some(_) | None => self.common,
                     },
                     base: self.base,
-                    overlap: unit == Unit::Awaited,
+                    overlap: unit == Passage::Awaited,
                     turn: None,
                     joined,
                     came: None,

@@ -18,9 +18,9 @@ pub enum Continuity {
 
 /// A PID's last counter, what has become of it, and by which bytes its last packet is known again.
 #[derive(Clone, Copy)]
-struct PidCounter(u32);
+struct CounterWord(u32);
 
-impl PidCounter {
+impl CounterWord {
     const COUNTER: u32 = 0x0F;
     /// A packet was seen on the PID.
     const SEEN: u32 = 0x10;
@@ -63,7 +63,7 @@ impl PidCounter {
 
 /// The last counter of every PID.
 pub struct ContinuityTable {
-    last: PidTable<PidCounter>,
+    last: PidTable<CounterWord>,
 }
 
 impl Default for ContinuityTable {
@@ -76,7 +76,7 @@ impl ContinuityTable {
     /// A table that has seen nothing.
     #[must_use]
     pub fn new() -> Self {
-        Self { last: PidTable::new(PidCounter(0)) }
+        Self { last: PidTable::new(CounterWord(0)) }
     }
 
     /// A table that has seen nothing but knows how the packets are counted that this one has seen.
@@ -85,9 +85,9 @@ impl ContinuityTable {
         let mut last = self.last.clone();
         last.change(|seen| {
             // What was begun to be suspected is looked at anew.
-            let never = if seen.never_counts() { PidCounter::NEVER_COUNTS } else { 0 };
-            let all = if seen.counts_all() { PidCounter::COUNTS_ALL } else { 0 };
-            PidCounter(never | all)
+            let never = if seen.never_counts() { CounterWord::NEVER_COUNTS } else { 0 };
+            let all = if seen.counts_all() { CounterWord::COUNTS_ALL } else { 0 };
+            CounterWord(never | all)
         });
         Self { last }
     }
@@ -111,15 +111,15 @@ impl ContinuityTable {
             Self::without_payload(*entry, packet)
         };
         let counter = u32::from(packet.continuity_counter().get());
-        *entry = next.with(PidCounter::COUNTER, counter | PidCounter::SEEN);
+        *entry = next.with(CounterWord::COUNTER, counter | CounterWord::SEEN);
         verdict
     }
 
-    fn with_payload(entry: PidCounter, packet: Packet<'_>) -> (Continuity, PidCounter) {
+    fn with_payload(entry: CounterWord, packet: Packet<'_>) -> (Continuity, CounterWord) {
         let counter = packet.continuity_counter();
         let mark = mark(packet);
-        let next = entry.with(PidCounter::MARK | PidCounter::REPEATED, mark);
-        let counts = next.with(PidCounter::STUCK, 0);
+        let next = entry.with(CounterWord::MARK | CounterWord::REPEATED, mark);
+        let counts = next.with(CounterWord::STUCK, 0);
         let Some(last) = entry.counter() else { return (Continuity::Fits, next) };
         if counter == last.next() {
             return (Continuity::Fits, counts);
@@ -130,26 +130,26 @@ impl ContinuityTable {
         if counter != last {
             return (Continuity::Gap, counts);
         }
-        if entry.0 & PidCounter::MARK != mark {
+        if entry.0 & CounterWord::MARK != mark {
             if entry.never_counts() {
                 return (Continuity::Fits, next);
             }
-            return (Continuity::Gap, PidCounter(next.0 + PidCounter::STUCK_ONE));
+            return (Continuity::Gap, CounterWord(next.0 + CounterWord::STUCK_ONE));
         }
         if entry.has_repeated() {
             return (Continuity::Gap, next);
         }
-        (Continuity::Duplicate, next.with(0, PidCounter::REPEATED))
+        (Continuity::Duplicate, next.with(0, CounterWord::REPEATED))
     }
 
     /// A packet without payload repeats the counter of the last one that had some.
-    fn without_payload(entry: PidCounter, packet: Packet<'_>) -> (Continuity, PidCounter) {
+    fn without_payload(entry: CounterWord, packet: Packet<'_>) -> (Continuity, CounterWord) {
         let counter = packet.continuity_counter();
         let Some(last) = entry.counter() else { return (Continuity::Fits, entry) };
         if counter == last {
-            return (Continuity::Fits, entry.with(PidCounter::STEPS, 0));
+            return (Continuity::Fits, entry.with(CounterWord::STEPS, 0));
         }
-        let next = entry.with(PidCounter::REPEATED, 0);
+        let next = entry.with(CounterWord::REPEATED, 0);
         if packet.adaptation_field().is_some_and(AdaptationField::discontinuity_indicator) {
             return (Continuity::Signalled, next);
         }
@@ -159,7 +159,7 @@ impl ContinuityTable {
         if entry.counts_all() {
             return (Continuity::Fits, next);
         }
-        (Continuity::Gap, PidCounter(next.0 + PidCounter::STEPS_ONE))
+        (Continuity::Gap, CounterWord(next.0 + CounterWord::STEPS_ONE))
     }
 }
 

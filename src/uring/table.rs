@@ -44,7 +44,7 @@ impl<T, M> InFlight<T, M> {
 /// One cache line, if the token and the memory leave room: thousands of them are looked at in no order. (An enum that is
 /// aligned itself would keep its tag apart, in a line of its own.)
 #[repr(align(64))]
-struct Slot<T, M>(Place<T, M>);
+struct OpSlot<T, M>(Place<T, M>);
 
 enum Place<T, M> {
     /// The generation of the next operation.
@@ -52,7 +52,7 @@ enum Place<T, M> {
     Taken(InFlight<T, M>),
 }
 
-impl<T, M> Slot<T, M> {
+impl<T, M> OpSlot<T, M> {
     const fn generation(&self) -> u32 {
         match &self.0 {
             Place::Free(generation) => *generation,
@@ -63,7 +63,7 @@ impl<T, M> Slot<T, M> {
 
 /// A slab of operations, addressed by the completion's `user_data`: index below, generation above.
 pub(super) struct Table<T, M> {
-    slots: Blocks<Slot<T, M>>,
+    slots: Blocks<OpSlot<T, M>>,
     free: Vec<u32>,
     limit: u32,
 }
@@ -76,7 +76,7 @@ pub(super) const NOBODY: u64 = u64::MAX;
 
 impl<T, M> Table<T, M> {
     /// What one operation in flight takes.
-    pub(super) const BYTES_PER_OPERATION: usize = size_of::<Slot<T, M>>();
+    pub(super) const BYTES_PER_OPERATION: usize = size_of::<OpSlot<T, M>>();
 
     pub(super) const fn with_limit(limit: u32) -> Self {
         Self { slots: Blocks::new(), free: Vec::new(), limit }
@@ -99,13 +99,13 @@ impl<T, M> Table<T, M> {
             return Err(op);
         }
         op.generation = 0;
-        self.slots.push(Slot(Place::Taken(op)));
+        self.slots.push(OpSlot(Place::Taken(op)));
         Ok(OpKey { index, generation: 0 })
     }
 
     /// Begins to fetch an operation's slot, so that a batch of completions waits for memory once and not each in turn.
     pub(super) fn touch(&self, key: OpKey) {
-        std::hint::black_box(self.slots.get(key.index as usize).map(Slot::generation));
+        std::hint::black_box(self.slots.get(key.index as usize).map(OpSlot::generation));
     }
 
     pub(super) fn get_mut(&mut self, key: OpKey) -> Option<&mut InFlight<T, M>> {
@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn no_key_is_ever_taken_for_nobody() {
         let mut table = Table::with_limit(1);
-        table.slots.push(Slot(Place::Free(u32::MAX - 2)));
+        table.slots.push(OpSlot(Place::Free(u32::MAX - 2)));
         table.free.push(0);
         let key = table.insert(op(0)).ok().unwrap();
         table.remove(key).unwrap();

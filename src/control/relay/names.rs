@@ -10,25 +10,25 @@ const NAMES_MAX: usize = 2 * HLS_SEGMENTS_MAX;
 /// The longest ending of a path that is kept.
 const ENDING_BYTES_MAX: usize = 8;
 
-struct Name {
+struct RelayName {
     url: Url,
     /// The list that has named it last.
     list: u64,
 }
 
 /// Addresses by their numbers. An address keeps its number as long as it is known: whoever reads lists compares.
-pub(super) struct Names {
+pub(super) struct RelayNames {
     numbers: BTreeMap<String, u64>,
-    names: BTreeMap<u64, Name>,
+    names: BTreeMap<u64, RelayName>,
     next: u64,
     lists: u64,
 }
 
-impl Names {
+impl RelayNames {
     /// The source's own address has the first number.
     pub(super) fn new(source: Url) -> Self {
         let numbers = BTreeMap::from([(source.text(), SOURCE)]);
-        let names = BTreeMap::from([(SOURCE, Name { url: source, list: u64::MAX })]);
+        let names = BTreeMap::from([(SOURCE, RelayName { url: source, list: u64::MAX })]);
         Self { numbers, names, next: SOURCE + 1, lists: 0 }
     }
 
@@ -68,7 +68,7 @@ impl Names {
         let number = self.next;
         self.next += 1;
         self.numbers.insert(text, number);
-        self.names.insert(number, Name { url: url.clone(), list: self.lists });
+        self.names.insert(number, RelayName { url: url.clone(), list: self.lists });
         Some(number)
     }
 }
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn an_address_keeps_its_number_and_the_ending_of_its_path() {
-        let mut names = Names::new(url("https://h/list.m3u8?t=1"));
+        let mut names = RelayNames::new(url("https://h/list.m3u8?t=1"));
         for (text, file) in [
             ("https://h/list.m3u8?t=1", "0.m3u8"),
             ("https://h/a.b/0.m4s?t=a.ts", "1.m4s"),
@@ -124,9 +124,9 @@ mod tests {
 
     #[test]
     fn what_was_named_long_ago_is_forgotten_and_the_source_never() {
-        let mut names = Names::new(url("https://h/"));
+        let mut names = RelayNames::new(url("https://h/"));
         let first = names.number(&url("https://h/0.ts")).unwrap();
-        let list = |names: &mut Names, from: usize| {
+        let list = |names: &mut RelayNames, from: usize| {
             names.begin_list();
             (from..from + NAMES_MAX / 2).all(|at| names.number(&url(&format!("https://h/{at}.ts"))).is_some())
         };

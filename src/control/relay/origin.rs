@@ -9,7 +9,7 @@ use crate::http::{CookieJar, Url};
 use crate::source::direct::Params;
 use crate::source::{Kind, Relayed, SourceError};
 
-use super::names::{Names, SOURCE, file_name, number_of};
+use super::names::{RelayNames, SOURCE, file_name, number_of};
 
 /// Those of all children, by their tokens.
 #[derive(Default)]
@@ -22,7 +22,7 @@ pub(super) struct Origin {
     host: String,
     params: Params,
     cookies: Mutex<CookieJar>,
-    names: Mutex<Names>,
+    names: Mutex<RelayNames>,
     /// The last failure that has no status.
     failure: Mutex<Option<String>>,
     is_over: AtomicBool,
@@ -37,7 +37,7 @@ impl Origins {
             host,
             cookies: Mutex::new(params.cookies.clone()),
             params,
-            names: Mutex::new(Names::new(url)),
+            names: Mutex::new(RelayNames::new(url)),
             failure: Mutex::default(),
             is_over: AtomicBool::new(false),
         });

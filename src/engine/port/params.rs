@@ -64,9 +64,9 @@ pub struct Sources {
     /// Which variant of HLS is read, and how long one is waited for.
     pub hls: source::hls::Params,
     /// By which interface groups are joined.
-    pub udp: source::udp::Params,
+    pub udp: source::udp::DatagramParams,
     /// ffmpeg's arguments.
-    pub ffmpeg: source::ffmpeg::Params,
+    pub ffmpeg: source::ffmpeg::FfmpegParams,
     /// What the installed ffmpeg can do.
     pub capabilities: Arc<source::ffmpeg::Capabilities>,
     /// The program.
@@ -74,9 +74,9 @@ pub struct Sources {
     /// The program that is asked about streams whose packets do not tell what they are.
     pub ffprobe_path: OsString,
     /// How far ahead of viewers they are read.
-    pub pace: source::pace::Params,
+    pub pace: source::pace::PaceParams,
     /// When a start has succeeded or failed.
-    pub startup: source::startup::Params,
+    pub startup: source::startup::StartupParams,
 }
 
 impl Sources {

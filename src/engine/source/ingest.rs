@@ -58,7 +58,7 @@ pub(crate) struct Ingest {
 
 impl Ingest {
     /// `program` is the number of the only programme that is taken, if there is one.
-    pub(crate) fn new(sniffer: Option<Sniffer>, program: Option<u16>, pace: pace::Params) -> Self {
+    pub(crate) fn new(sniffer: Option<Sniffer>, program: Option<u16>, pace: pace::PaceParams) -> Self {
         Self {
             sniffer,
             aligner: Aligner::new(),

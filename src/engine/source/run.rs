@@ -264,7 +264,7 @@ impl SourceRun {
         if self.opening == Opening::Ffmpeg(Remux::Copy) {
             ingest.doubt_ends();
         }
-        let watch = watch::Params { stall_detect: params.stall_detect, content: true };
+        let watch = watch::WatchParams { stall_detect: params.stall_detect, content: true };
         let began = ingest.began().unwrap_or(now);
         let watch = Watch::new(watch, now).after(ingest.media_before(), began);
         let shown = Shown {
@@ -340,10 +340,10 @@ impl SourceRun {
     }
 
     /// What has come in datagrams.
-    pub(crate) fn datagrams(&self) -> udp::Counters {
+    pub(crate) fn datagrams(&self) -> udp::DatagramCounters {
         match &self.io {
             Io::Udp { receiver, .. } => receiver.counters(),
-            Io::Direct { .. } | Io::Child { .. } => udp::Counters::default(),
+            Io::Direct { .. } | Io::Child { .. } => udp::DatagramCounters::default(),
         }
     }
 

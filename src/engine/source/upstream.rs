@@ -50,7 +50,7 @@ pub(crate) struct Upstream {
     bytes_read: u64,
     last_byte_at: Option<Instant>,
     /// What has come in datagrams, of the sources that are gone.
-    datagrams: udp::Counters,
+    datagrams: udp::DatagramCounters,
     /// The programme that was taken last of a source that has several, and where they were.
     chosen: Option<(SourceId, String, u16)>,
 }
@@ -139,7 +139,7 @@ impl Upstream {
             slot: Slot::Idle,
             bytes_read: 0,
             last_byte_at: None,
-            datagrams: udp::Counters::default(),
+            datagrams: udp::DatagramCounters::default(),
             chosen: None,
         }
     }
@@ -341,7 +341,7 @@ impl Upstream {
             // ffmpeg has chosen the programme, and numbers it anew.
             (Opening::Ffmpeg(_), _) => Ingest::new(None, None, pace),
         };
-        let limits = startup::Params { timeout, inventory, ..cx.params.sources.startup };
+        let limits = startup::StartupParams { timeout, inventory, ..cx.params.sources.startup };
         let startup = Startup::new(limits, now);
         self.slot = Slot::Run(Box::new(SourceRun::new(run, attempt, opening, io, ingest, startup)));
         self.drive_start(cx)
@@ -577,7 +577,7 @@ impl Upstream {
     }
 
     /// What has come in datagrams, over all sources.
-    pub(crate) fn datagrams(&self) -> udp::Counters {
+    pub(crate) fn datagrams(&self) -> udp::DatagramCounters {
         let mut counters = self.datagrams;
         if let Some(run) = self.run() {
             counters += run.datagrams();
@@ -902,7 +902,7 @@ fn relayed_source(source: &Source, address: &str, params: direct::Params) -> Res
 
 /// A socket that receives what an address names.
 fn open_udp<D: CoreDriver>(cx: &mut Cx<D>, address: &str) -> Result<Handle, SourceError> {
-    let udp::Address { to, from, interface } = udp::Address::parse(address)?;
+    let udp::DatagramAddress { to, from, interface } = udp::DatagramAddress::parse(address)?;
     let interface = interface.or_else(|| cx.params.sources.udp.interface.clone());
     let opened = cx.driver.open_receiver(&Reception { to, from, interface });
     opened.map_err(|error| SourceError::new(Kind::Connection, &format!("receive datagrams to {to}: {error}")))

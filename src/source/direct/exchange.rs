@@ -38,17 +38,17 @@ pub(super) struct Exchange {
     /// Bytes of the inbox that have been dealt with.
     taken: usize,
     /// Set when the head is complete.
-    body: Option<Body>,
+    body: Option<ResponseBody>,
 }
 
 /// The body and what is known of its end.
-struct Body {
+struct ResponseBody {
     decoder: BodyDecoder,
     until_close: bool,
     finished: bool,
 }
 
-impl Body {
+impl ResponseBody {
     fn new(framing: Framing) -> Result<Self, BodyError> {
         let mut body = Self {
             decoder: BodyDecoder::new(framing),
@@ -153,7 +153,7 @@ impl Exchange {
             ResponseStatus::NeedMore => Ok(None),
             ResponseStatus::Complete(head) => {
                 self.taken = head.head_bytes;
-                self.body = Some(Body::new(head.framing).map_err(|error| protocol(&error))?);
+                self.body = Some(ResponseBody::new(head.framing).map_err(|error| protocol(&error))?);
                 Ok(Some(head))
             }
         }

@@ -8,7 +8,7 @@ use crate::source::error::SourceError;
 use crate::source::ffmpeg::capabilities::{Capabilities, Feature};
 use crate::source::ffmpeg::numbers::{decimal, micros_up, seconds_up, seconds_with_micros};
 use crate::source::ffmpeg::options::{self, Needs, Options, Side};
-use crate::source::ffmpeg::params::{Detection, LogLevel, Params};
+use crate::source::ffmpeg::params::{Detection, LogLevel, FfmpegParams};
 use crate::source::ffmpeg::pattern;
 use crate::source::ffmpeg::verification::{self, Verification};
 use crate::source::mode::{self, Mode, Remux};
@@ -67,7 +67,7 @@ pub enum Tracks {
 impl Run {
     /// At which level ffmpeg is to speak so that it tells what it has found: nothing but that tells which programmes there are.
     #[must_use]
-    pub fn listing(&self, url: &str, params: &Params) -> Option<LogLevel> {
+    pub fn listing(&self, url: &str, params: &FfmpegParams) -> Option<LogLevel> {
         let is_chosen = self.program.is_some() || self.sound.is_some() || self.tracks == Tracks::Best;
         (!is_chosen && Scheme::of(url.trim()) != Scheme::Test).then_some(params.log_level)
     }
@@ -80,7 +80,7 @@ impl Run {
 pub fn arguments(
     url: &str,
     run: &Run,
-    params: &Params,
+    params: &FfmpegParams,
     capabilities: &Capabilities,
 ) -> Result<Vec<String>, SourceError> {
     let url = if run.relayed { RELAYED_ADDRESS } else { url.trim() };
@@ -92,7 +92,7 @@ pub fn arguments(
     if run.remux == Remux::Transcode && !has_encoder {
         return Err(SourceError::spawn("the installed ffmpeg cannot encode H.264 (libx264)"));
     }
-    let mut list = List { arguments: Vec::new(), capabilities, own: &run.input };
+    let mut list = ArgumentList { arguments: Vec::new(), capabilities, own: &run.input };
     list.flags(&["-hide_banner"]);
     match run.listing(url, params) {
         // What it has found is said at this level. Figures about its progress would be, too.
@@ -140,14 +140,14 @@ pub fn arguments(
 }
 
 /// The list while it grows.
-struct List<'a> {
+struct ArgumentList<'a> {
     arguments: Vec<String>,
     capabilities: &'a Capabilities,
     /// The operator's options of the side that is written: those of ours that they replace are left out.
     own: &'a Options,
 }
 
-impl List<'_> {
+impl ArgumentList<'_> {
     fn flags(&mut self, flags: &[&str]) {
         self.arguments.extend(flags.iter().map(|&flag| flag.to_owned()));
     }
@@ -166,7 +166,7 @@ impl List<'_> {
     }
 }
 
-fn pacing(list: &mut List<'_>, params: &Params) {
+fn pacing(list: &mut ArgumentList<'_>, params: &FfmpegParams) {
     let rate = if params.readrate.is_finite() && params.readrate > 0.0 { params.readrate } else { 1.0 };
     if !list.capabilities.has(Feature::Readrate) {
         // Before 5.0 there is real time or no pacing. A faster rate is better served by none.
@@ -185,7 +185,7 @@ fn pacing(list: &mut List<'_>, params: &Params) {
     list.known(Feature::ReadrateInitialBurst, "-readrate_initial_burst", params.initial_burst_seconds.max(1));
 }
 
-fn socket_buffer(list: &mut List<'_>, params: &Params, scheme: Scheme) {
+fn socket_buffer(list: &mut ArgumentList<'_>, params: &FfmpegParams, scheme: Scheme) {
     let feature = match scheme {
         Scheme::Udp => Feature::UdpBufferSize,
         Scheme::Rtp => Feature::RtpBufferSize,
@@ -204,7 +204,7 @@ fn socket_buffer(list: &mut List<'_>, params: &Params, scheme: Scheme) {
     }
 }
 
-fn reconnect(list: &mut List<'_>, params: &Params, scheme: Scheme, is_playlist: bool, is_relayed: bool) {
+fn reconnect(list: &mut ArgumentList<'_>, params: &FfmpegParams, scheme: Scheme, is_playlist: bool, is_relayed: bool) {
     let reconnect = params.reconnect.normalised(Mode::Auto);
     if !scheme.is_http() || !reconnect.enabled {
         return;
@@ -230,7 +230,7 @@ fn reconnect(list: &mut List<'_>, params: &Params, scheme: Scheme, is_playlist: 
     list.known(Feature::ReconnectDelayMax, "-reconnect_delay_max", seconds_up(reconnect.delay_max));
 }
 
-fn read_timeout(list: &mut List<'_>, params: &Params, scheme: Scheme) {
+fn read_timeout(list: &mut ArgumentList<'_>, params: &FfmpegParams, scheme: Scheme) {
     let micros = micros_up(params.rw_timeout).min(READ_TIMEOUT_MICROS_MAX);
     if micros == 0 {
         return;
@@ -248,7 +248,7 @@ fn read_timeout(list: &mut List<'_>, params: &Params, scheme: Scheme) {
 }
 
 /// What requests carry: those for playlists, keys and segments too.
-fn request_fields(list: &mut List<'_>, run: &Run, params: &Params) {
+fn request_fields(list: &mut ArgumentList<'_>, run: &Run, params: &FfmpegParams) {
     let agent = run.headers.get("User-Agent").unwrap_or_else(|| params.user_agent.trim());
     if !agent.is_empty() && !agent.chars().any(char::is_control) {
         list.known(Feature::UserAgent, "-user_agent", agent);
@@ -264,7 +264,7 @@ fn request_fields(list: &mut List<'_>, run: &Run, params: &Params) {
     }
 }
 
-fn input_flags(remux: Remux, params: &Params) -> String {
+fn input_flags(remux: Remux, params: &FfmpegParams) -> String {
     let copying = remux == Remux::Copy;
     let regenerate = copying && params.copy_regenerate_timestamps.unwrap_or(true);
     let mut flags = String::new();
@@ -278,7 +278,7 @@ fn input_flags(remux: Remux, params: &Params) -> String {
 }
 
 /// Which streams leave. Without a word about it ffmpeg takes the best of each kind, from wherever.
-fn mapping(list: &mut List<'_>, run: &Run) {
+fn mapping(list: &mut ArgumentList<'_>, run: &Run) {
     let of_programme = run.program.map_or_else(String::new, |program| format!("p:{program}:"));
     // What is marked with a question may be absent. Were all of it, ffmpeg would take the best of anything.
     // A cover is no picture of a programme: sound would wait for the next one.
@@ -312,7 +312,7 @@ fn mapping(list: &mut List<'_>, run: &Run) {
     }
 }
 
-fn output(list: &mut List<'_>, run: &Run) {
+fn output(list: &mut ArgumentList<'_>, run: &Run) {
     mapping(list, run);
     match run.remux {
         Remux::Copy => list.flags(&["-c", "copy"]),
@@ -339,7 +339,7 @@ fn output(list: &mut List<'_>, run: &Run) {
 }
 
 /// The operator's options, as far as they have a meaning for this source: ffmpeg ends when one has none.
-fn own_options(list: &mut List<'_>, side: Side, run: &Run, scheme: Scheme, url: &str) {
+fn own_options(list: &mut ArgumentList<'_>, side: Side, run: &Run, scheme: Scheme, url: &str) {
     for (name, value) in list.own.iter() {
         let is_usual = run.remux == Remux::Transcode;
         let is_wanted = match options::needs(side, name) {
@@ -448,18 +448,18 @@ tls AVOptions:
         }
     }
 
-    fn line_with(url: &str, run: &Run, params: &Params, help: &str) -> String {
+    fn line_with(url: &str, run: &Run, params: &FfmpegParams, help: &str) -> String {
         arguments(url, run, params, &capabilities(help)).unwrap().join(" ")
     }
 
-    fn line(url: &str, params: &Params) -> String {
+    fn line(url: &str, params: &FfmpegParams) -> String {
         line_with(url, &run(Remux::Copy), params, NEW)
     }
 
     #[test]
     fn the_whole_list_has_its_order() {
         let params =
-            Params { user_agent: "tv/1".to_owned(), input_buffer_bytes: 65_536, ..Params::default() };
+            FfmpegParams { user_agent: "tv/1".to_owned(), input_buffer_bytes: 65_536, ..FfmpegParams::default() };
         assert_eq!(
             line("http://h/1", &params),
             "-hide_banner -loglevel +level+info -nostats -nostdin -readrate 1 -readrate_catchup 1.75 \
@@ -537,20 +537,20 @@ tls AVOptions:
     fn an_encoder_of_the_operators_stands_in_for_one_that_is_missing() {
         let with = |output| {
             let run = with_own(Remux::Transcode, "", output);
-            arguments("http://h/1", &run, &Params::default(), &capabilities("")).is_ok()
+            arguments("http://h/1", &run, &FfmpegParams::default(), &capabilities("")).is_ok()
         };
         assert!(!with("-b:v 2M"));
         assert!(with("-c:v mpeg2video"));
     }
 
-    fn reconnecting() -> Params {
+    fn reconnecting() -> FfmpegParams {
         let reconnect = Reconnect {
             enabled: true,
             delay_max: Duration::from_secs(3),
             retries_max: 1,
             http_errors: String::new(),
         };
-        Params { reconnect, ..Params::default() }
+        FfmpegParams { reconnect, ..FfmpegParams::default() }
     }
 
     #[test]
@@ -569,7 +569,7 @@ tls AVOptions:
 
     #[test]
     fn each_setting_has_its_rule() {
-        let params = Params::default;
+        let params = FfmpegParams::default;
         let reconnect = |retries_max, millis, list: &str| Reconnect {
             enabled: true,
             delay_max: Duration::from_millis(millis),
@@ -578,59 +578,59 @@ tls AVOptions:
         };
         for (params, present, absent) in [
             (
-                Params { readrate: 1.25, readrate_catchup: 1.0, ..params() },
+                FfmpegParams { readrate: 1.25, readrate_catchup: 1.0, ..params() },
                 "-readrate 1.25 -readrate_catchup 1.25 ",
                 "1.75",
             ),
             (
-                Params { readrate: -2.0, readrate_catchup: f64::NAN, ..params() },
+                FfmpegParams { readrate: -2.0, readrate_catchup: f64::NAN, ..params() },
                 "-readrate 1 -readrate_catchup 1 ",
                 "-2",
             ),
-            (Params { initial_burst_seconds: 0, ..params() }, "-readrate_initial_burst 1 ", "burst 0"),
+            (FfmpegParams { initial_burst_seconds: 0, ..params() }, "-readrate_initial_burst 1 ", "burst 0"),
             (
-                Params {
+                FfmpegParams {
                     detection: Detection { probe_bytes: 5, analyze: Duration::from_millis(10) },
                     ..params()
                 },
                 "-probesize 1000000",
                 "128000",
             ),
-            (Params { rw_timeout: Duration::from_nanos(1500), ..params() }, "-rw_timeout 2 ", "3000000"),
-            (Params { rw_timeout: Duration::ZERO, ..params() }, "-i http", "-rw_timeout"),
+            (FfmpegParams { rw_timeout: Duration::from_nanos(1500), ..params() }, "-rw_timeout 2 ", "3000000"),
+            (FfmpegParams { rw_timeout: Duration::ZERO, ..params() }, "-i http", "-rw_timeout"),
             (
-                Params { rw_timeout: Duration::MAX, ..params() },
+                FfmpegParams { rw_timeout: Duration::MAX, ..params() },
                 "-rw_timeout 86400000000 ",
                 "18446744073709551615",
             ),
-            (Params { discard_corrupt: false, ..params() }, "-fflags +genpts -i", "discard"),
+            (FfmpegParams { discard_corrupt: false, ..params() }, "-fflags +genpts -i", "discard"),
             (
-                Params { copy_regenerate_timestamps: Some(false), ..params() },
+                FfmpegParams { copy_regenerate_timestamps: Some(false), ..params() },
                 "-fflags +discardcorrupt -i",
                 "genpts",
             ),
             (
-                Params { copy_regenerate_timestamps: Some(false), discard_corrupt: false, ..params() },
+                FfmpegParams { copy_regenerate_timestamps: Some(false), discard_corrupt: false, ..params() },
                 "-i http",
                 "-fflags",
             ),
-            (Params { user_agent: " ".to_owned(), ..params() }, "-i http", "-user_agent"),
-            (Params { user_agent: "a\r\nHost: b".to_owned(), ..params() }, "-i http", "-user_agent"),
-            (Params { log_level: LogLevel::Error, ..params() }, "-loglevel +level+info ", "warning"),
-            (Params { log_level: LogLevel::Debug, ..params() }, "-loglevel +level+debug ", "info"),
+            (FfmpegParams { user_agent: " ".to_owned(), ..params() }, "-i http", "-user_agent"),
+            (FfmpegParams { user_agent: "a\r\nHost: b".to_owned(), ..params() }, "-i http", "-user_agent"),
+            (FfmpegParams { log_level: LogLevel::Error, ..params() }, "-loglevel +level+info ", "warning"),
+            (FfmpegParams { log_level: LogLevel::Debug, ..params() }, "-loglevel +level+debug ", "info"),
             (
-                Params { reconnect: reconnect(0, 1500, "404,429"), ..params() },
+                FfmpegParams { reconnect: reconnect(0, 1500, "404,429"), ..params() },
                 "-reconnect_on_http_error 404,429 -reconnect_max_retries 0 -reconnect_delay_max 2 ",
                 "delay_max 1 ",
             ),
             (
-                Params { reconnect: reconnect(-1, 0, ""), ..params() },
+                FfmpegParams { reconnect: reconnect(-1, 0, ""), ..params() },
                 "-reconnect_on_network_error 1 -reconnect_delay_max 0 ",
                 "max_retries",
             ),
-            (Params { reconnect: reconnect(-1, 0, ""), ..params() }, "-reconnect_streamed 1 ", "at_eof"),
+            (FfmpegParams { reconnect: reconnect(-1, 0, ""), ..params() }, "-reconnect_streamed 1 ", "at_eof"),
             (
-                Params { reconnect: Reconnect { enabled: false, ..reconnect(5, 5, "404") }, ..params() },
+                FfmpegParams { reconnect: Reconnect { enabled: false, ..reconnect(5, 5, "404") }, ..params() },
                 "-i http",
                 "-reconnect",
             ),
@@ -655,7 +655,7 @@ tls AVOptions:
             ("https://h/manifest.mpd", NEW, false),
             ("http://h/1", old.as_str(), false),
         ] {
-            let line = line_with(url, &run(Remux::Copy), &Params::default(), help);
+            let line = line_with(url, &run(Remux::Copy), &FfmpegParams::default(), help);
             assert_eq!(line.contains("-reconnect_at_eof"), has_it, "{line}");
             assert!(line.contains("-reconnect_streamed 1"), "{line}");
         }
@@ -683,7 +683,7 @@ tls AVOptions:
             ),
         ] {
             let run = Run { detection, timestamp_offset: Duration::from_nanos(offset), ..run(Remux::Copy) };
-            let line = line_with("http://h/1", &run, &Params::default(), NEW);
+            let line = line_with("http://h/1", &run, &FfmpegParams::default(), NEW);
             assert!(line.contains(expected), "{expected} in {line}");
         }
     }
@@ -705,24 +705,24 @@ tls AVOptions:
             (Tracks::All, None, Some(Sound::Mp3), false, "-i http://h/1 -map 0:a:0? -c copy"),
         ] {
             let run = Run { tracks, program, sound, ..run(Remux::Copy) };
-            let line = line_with("http://h/1", &run, &Params::default(), NEW);
+            let line = line_with("http://h/1", &run, &FfmpegParams::default(), NEW);
             assert!(line.contains(expected), "{expected} in {line}");
             assert_eq!(line.contains("-loglevel +level+info -nostats "), is_listed, "{line}");
-            assert_eq!(run.listing("http://h/1", &Params::default()).is_some(), is_listed, "{line}");
+            assert_eq!(run.listing("http://h/1", &FfmpegParams::default()).is_some(), is_listed, "{line}");
         }
-        assert_eq!(run(Remux::Copy).listing("test://pattern", &Params::default()), None);
+        assert_eq!(run(Remux::Copy).listing("test://pattern", &FfmpegParams::default()), None);
     }
 
     #[test]
     fn a_playlist_is_one_whatever_its_name() {
         let run = Run { playlist: true, ..run(Remux::Copy) };
-        assert!(!line_with("http://h/1", &run, &Params::default(), NEW).contains("-reconnect_at_eof"));
+        assert!(!line_with("http://h/1", &run, &FfmpegParams::default(), NEW).contains("-reconnect_at_eof"));
     }
 
     #[test]
     fn an_option_is_given_only_to_protocols_that_take_it() {
         let params =
-            Params { user_agent: "tv".to_owned(), input_buffer_bytes: u32::MAX, ..Params::default() };
+            FfmpegParams { user_agent: "tv".to_owned(), input_buffer_bytes: u32::MAX, ..FfmpegParams::default() };
         for (url, expected) in [
             ("http://h/1", &["-reconnect", "-rw_timeout", "-user_agent"][..]),
             ("HTTPS://h/1", &["-reconnect", "-tls_verify", "-rw_timeout", "-user_agent"]),
@@ -757,27 +757,27 @@ tls AVOptions:
     fn an_option_the_build_lacks_is_left_out() {
         let old = "URLContext AVOptions:\n  -rw_timeout\nhttp AVOptions:\n  -reconnect\n";
         assert_eq!(
-            line_with("http://h/1", &run(Remux::Copy), &Params::default(), old),
+            line_with("http://h/1", &run(Remux::Copy), &FfmpegParams::default(), old),
             "-hide_banner -loglevel +level+info -nostats -nostdin -re -probesize 1000000 -analyzeduration 1500000 -reconnect 1 \
              -rw_timeout 3000000 -fflags +genpts+discardcorrupt -i http://h/1 -map 0:V:0? -map 0:a? -map 0:s? -map 0:d? -map -0:i:18? \
              -c copy -f mpegts pipe:1"
         );
-        let fast = Params { readrate: 4.0, ..Params::default() };
+        let fast = FfmpegParams { readrate: 4.0, ..FfmpegParams::default() };
         assert!(!line_with("http://h/1", &run(Remux::Copy), &fast, old).contains("-re "));
         let unburst = format!("-readrate speed\n{old}");
         let line = |rate| {
-            let params = Params { readrate: rate, ..Params::default() };
+            let params = FfmpegParams { readrate: rate, ..FfmpegParams::default() };
             line_with("http://h/1", &run(Remux::Copy), &params, &unburst)
         };
         assert!(line(1.0).contains("-readrate 4 -probesize"), "its beginning is not held back");
         assert!(line(20.0).contains("-readrate 20 -probesize"));
         let rtsp = "RTSP demuxer AVOptions:\n  -stimeout <int64>\n  -timeout <int> to wait for incoming\n";
         assert!(
-            line_with("rtsp://h/1", &run(Remux::Copy), &Params::default(), rtsp)
+            line_with("rtsp://h/1", &run(Remux::Copy), &FfmpegParams::default(), rtsp)
                 .contains("-stimeout 3000000")
         );
         for (url, remux) in [("http://h/1", Remux::Transcode), ("test://pattern", Remux::Copy)] {
-            let error = arguments(url, &run(remux), &Params::default(), &capabilities(old)).unwrap_err();
+            let error = arguments(url, &run(remux), &FfmpegParams::default(), &capabilities(old)).unwrap_err();
             assert_eq!(error.to_string(), "start ffmpeg: the installed ffmpeg cannot encode H.264 (libx264)");
         }
     }

@@ -8,13 +8,13 @@ use crate::source::hls::VariantMax;
 /// What ffmpeg has said of its input.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Listing {
-    programmes: Vec<Programme>,
-    place: Place,
+    programmes: Vec<ListedProgramme>,
+    place: Section,
 }
 
 /// Where in ffmpeg's words a line stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-enum Place {
+enum Section {
     #[default]
     Before,
     /// Among what belongs to the input, and to the last programme if there is one.
@@ -25,7 +25,7 @@ enum Place {
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-struct Programme {
+struct ListedProgramme {
     number: u16,
     has_picture: bool,
     has_sound: bool,
@@ -36,7 +36,7 @@ struct Programme {
     bandwidth: Option<u64>,
 }
 
-impl Programme {
+impl ListedProgramme {
     const fn is_shown(&self) -> bool {
         self.has_picture || self.has_sound
     }
@@ -47,26 +47,26 @@ impl Listing {
     pub fn push(&mut self, line: &str) {
         let words = line.trim();
         match self.place {
-            Place::After => {}
+            Section::After => {}
             _ if ["Output #", "Stream mapping:"].iter().any(|head| words.starts_with(head)) => {
-                self.place = Place::After;
+                self.place = Section::After;
             }
-            Place::Before if words.starts_with("Input #") => self.place = Place::Loose,
-            Place::Before => {}
-            Place::Programme | Place::Loose => self.listed(words),
+            Section::Before if words.starts_with("Input #") => self.place = Section::Loose,
+            Section::Before => {}
+            Section::Programme | Section::Loose => self.listed(words),
         }
     }
 
     fn listed(&mut self, words: &str) {
         if words == "No Program" {
-            self.place = Place::Loose;
+            self.place = Section::Loose;
         } else if let Some(rest) = words.strip_prefix("Program ") {
             let number = rest.split_whitespace().next().and_then(|word| word.parse().ok());
             if let Some(number) = number.filter(|_| self.programmes.len() < PROGRAMMES_MAX) {
-                self.programmes.push(Programme { number, ..Programme::default() });
-                self.place = Place::Programme;
+                self.programmes.push(ListedProgramme { number, ..ListedProgramme::default() });
+                self.place = Section::Programme;
             }
-        } else if let (Place::Programme, Some(programme)) = (self.place, self.programmes.last_mut()) {
+        } else if let (Section::Programme, Some(programme)) = (self.place, self.programmes.last_mut()) {
             if let Some(rest) = words.strip_prefix("variant_bitrate") {
                 programme.bandwidth = rest.trim_start_matches([' ', ':']).parse().ok();
             } else if words.starts_with("Stream #") {
@@ -83,7 +83,7 @@ impl Listing {
     /// Everything has been said of the input.
     #[must_use]
     pub const fn is_complete(&self) -> bool {
-        matches!(self.place, Place::After)
+        matches!(self.place, Section::After)
     }
 
     /// A programme has to be asked for by its number: there are several, or the only one has streams for which ffmpeg would hold the
@@ -103,10 +103,10 @@ impl Listing {
             let first = shown().find(|programme| programme.has_picture).or_else(|| shown().next());
             return first.map(|programme| programme.number);
         }
-        let quality = |programme: &&Programme| {
+        let quality = |programme: &&ListedProgramme| {
             (programme.has_picture, programme.height, programme.bandwidth.unwrap_or(0))
         };
-        let is_allowed = |programme: &&Programme| {
+        let is_allowed = |programme: &&ListedProgramme| {
             let height = Some(programme.height).filter(|height| *height > 0);
             max.has_room_for(height, programme.bandwidth.unwrap_or(0))
         };

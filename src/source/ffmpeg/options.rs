@@ -166,7 +166,7 @@ pub(super) fn needs(side: Side, name: &str) -> Needs {
 }
 
 /// An option.
-struct Entry {
+struct KnownOption {
     name: &'static str,
     streams: Streams,
     value: Value,
@@ -215,7 +215,7 @@ enum Value {
     BitstreamFilters,
 }
 
-impl Entry {
+impl KnownOption {
     const fn plain(name: &'static str, value: Value) -> Self {
         Self { name, streams: Streams::None, value, needs: Needs::Nothing }
     }
@@ -299,11 +299,11 @@ impl Value {
     }
 }
 
-const INPUT: &[Entry] = &[
-    Entry::plain("-probesize", Value::Whole(32, 50_000_000)),
-    Entry::plain("-analyzeduration", Value::Whole(0, 30_000_000)),
-    Entry::plain("-fpsprobesize", Value::Whole(0, 1000)),
-    Entry::plain(
+const INPUT: &[KnownOption] = &[
+    KnownOption::plain("-probesize", Value::Whole(32, 50_000_000)),
+    KnownOption::plain("-analyzeduration", Value::Whole(0, 30_000_000)),
+    KnownOption::plain("-fpsprobesize", Value::Whole(0, 1000)),
+    KnownOption::plain(
         "-fflags",
         Value::Flags(&[
             "genpts",
@@ -316,8 +316,8 @@ const INPUT: &[Entry] = &[
             "noparse",
         ]),
     ),
-    Entry::plain("-flags", Value::Flags(&["low_delay", "output_corrupt", "gray"])),
-    Entry::plain(
+    KnownOption::plain("-flags", Value::Flags(&["low_delay", "output_corrupt", "gray"])),
+    KnownOption::plain(
         "-err_detect",
         Value::Flags(&[
             "crccheck",
@@ -330,71 +330,71 @@ const INPUT: &[Entry] = &[
             "aggressive",
         ]),
     ),
-    Entry::plain("-max_delay", Value::Whole(0, 30_000_000)),
-    Entry::plain("-thread_queue_size", Value::Whole(1, 65_536)),
-    Entry::when("-rw_timeout", Value::Whole(1, 86_400_000_000), Needs::ReadTimeout),
-    Entry::when("-reconnect", Value::Whole(0, 1), Needs::Http(Feature::Reconnect)),
-    Entry::when("-reconnect_streamed", Value::Whole(0, 1), Needs::Http(Feature::ReconnectStreamed)),
-    Entry::when("-reconnect_at_eof", Value::Whole(0, 1), Needs::HttpStream(Feature::ReconnectAtEof)),
-    Entry::when(
+    KnownOption::plain("-max_delay", Value::Whole(0, 30_000_000)),
+    KnownOption::plain("-thread_queue_size", Value::Whole(1, 65_536)),
+    KnownOption::when("-rw_timeout", Value::Whole(1, 86_400_000_000), Needs::ReadTimeout),
+    KnownOption::when("-reconnect", Value::Whole(0, 1), Needs::Http(Feature::Reconnect)),
+    KnownOption::when("-reconnect_streamed", Value::Whole(0, 1), Needs::Http(Feature::ReconnectStreamed)),
+    KnownOption::when("-reconnect_at_eof", Value::Whole(0, 1), Needs::HttpStream(Feature::ReconnectAtEof)),
+    KnownOption::when(
         "-reconnect_on_network_error",
         Value::Whole(0, 1),
         Needs::Http(Feature::ReconnectOnNetworkError),
     ),
-    Entry::when("-reconnect_on_http_error", Value::Statuses, Needs::Http(Feature::ReconnectOnHttpError)),
-    Entry::when("-reconnect_max_retries", Value::Whole(0, 1000), Needs::Http(Feature::ReconnectMaxRetries)),
-    Entry::when("-reconnect_delay_max", Value::Whole(0, 600), Needs::Http(Feature::ReconnectDelayMax)),
-    Entry::when(
+    KnownOption::when("-reconnect_on_http_error", Value::Statuses, Needs::Http(Feature::ReconnectOnHttpError)),
+    KnownOption::when("-reconnect_max_retries", Value::Whole(0, 1000), Needs::Http(Feature::ReconnectMaxRetries)),
+    KnownOption::when("-reconnect_delay_max", Value::Whole(0, 600), Needs::Http(Feature::ReconnectDelayMax)),
+    KnownOption::when(
         "-rtsp_transport",
         Value::OneOf(&["udp", "tcp", "udp_multicast", "http", "https"]),
         Needs::Rtsp,
     ),
-    Entry::when(
+    KnownOption::when(
         "-hwaccel",
         Value::OneOf(&["none", "auto", "vaapi", "qsv", "cuda", "vdpau", "vulkan", "drm"]),
         Needs::Decoder,
     ),
-    Entry::when("-hwaccel_output_format", Value::Name, Needs::Decoder),
-    Entry::when("-hwaccel_device", Value::Whole(0, 15), Needs::Decoder),
-    Entry::when("-threads", Value::Whole(0, 64), Needs::Decoder),
+    KnownOption::when("-hwaccel_output_format", Value::Name, Needs::Decoder),
+    KnownOption::when("-hwaccel_device", Value::Whole(0, 15), Needs::Decoder),
+    KnownOption::when("-threads", Value::Whole(0, 64), Needs::Decoder),
 ];
 
-const OUTPUT: &[Entry] = &[
-    Entry::numbered("-c:v", Value::Name),
-    Entry::numbered("-c:a", Value::Name),
-    Entry::numbered("-c:s", Value::Name),
-    Entry::numbered("-bsf:v", Value::BitstreamFilters),
-    Entry::numbered("-bsf:a", Value::BitstreamFilters),
-    Entry::named("-b:v", 'v', Value::Bits),
-    Entry::named("-b:a", 'a', Value::Bits),
-    Entry::named("-q:v", 'v', Value::Real(0.0, 255.0)),
-    Entry::named("-q:a", 'a', Value::Real(0.0, 255.0)),
-    Entry::named("-profile:v", 'v', Value::Name),
-    Entry::named("-profile:a", 'a', Value::Name),
-    Entry::named("-filter:v", 'v', Value::VideoFilters),
-    Entry::named("-filter:a", 'a', Value::AudioFilters),
-    Entry::video("-maxrate", Value::Bits),
-    Entry::video("-minrate", Value::Bits),
-    Entry::video("-bufsize", Value::Bits),
-    Entry::video("-preset", Value::Name),
-    Entry::video("-tune", Value::Name),
-    Entry::video("-crf", Value::Real(0.0, 63.0)),
-    Entry::video("-qp", Value::Whole(0, 255)),
-    Entry::video("-level", Value::Name),
-    Entry::video("-g", Value::Whole(1, 1000)),
-    Entry::video("-keyint_min", Value::Whole(1, 1000)),
-    Entry::video("-sc_threshold", Value::Whole(0, 1_000_000_000)),
-    Entry::video("-bf", Value::Whole(0, 16)),
-    Entry::video("-refs", Value::Whole(0, 16)),
-    Entry::video("-r", Value::Rate),
-    Entry::video("-s", Value::Size),
-    Entry::video("-aspect", Value::Aspect),
-    Entry::video("-pix_fmt", Value::Name),
-    Entry::video("-field_order", Value::OneOf(&["progressive", "tt", "bb", "tb", "bt"])),
-    Entry::audio("-ac", Value::Whole(1, 16)),
-    Entry::audio("-ar", Value::Whole(8000, 192_000)),
-    Entry::audio("-sample_fmt", Value::Name),
-    Entry::plain("-threads", Value::Whole(0, 64)),
+const OUTPUT: &[KnownOption] = &[
+    KnownOption::numbered("-c:v", Value::Name),
+    KnownOption::numbered("-c:a", Value::Name),
+    KnownOption::numbered("-c:s", Value::Name),
+    KnownOption::numbered("-bsf:v", Value::BitstreamFilters),
+    KnownOption::numbered("-bsf:a", Value::BitstreamFilters),
+    KnownOption::named("-b:v", 'v', Value::Bits),
+    KnownOption::named("-b:a", 'a', Value::Bits),
+    KnownOption::named("-q:v", 'v', Value::Real(0.0, 255.0)),
+    KnownOption::named("-q:a", 'a', Value::Real(0.0, 255.0)),
+    KnownOption::named("-profile:v", 'v', Value::Name),
+    KnownOption::named("-profile:a", 'a', Value::Name),
+    KnownOption::named("-filter:v", 'v', Value::VideoFilters),
+    KnownOption::named("-filter:a", 'a', Value::AudioFilters),
+    KnownOption::video("-maxrate", Value::Bits),
+    KnownOption::video("-minrate", Value::Bits),
+    KnownOption::video("-bufsize", Value::Bits),
+    KnownOption::video("-preset", Value::Name),
+    KnownOption::video("-tune", Value::Name),
+    KnownOption::video("-crf", Value::Real(0.0, 63.0)),
+    KnownOption::video("-qp", Value::Whole(0, 255)),
+    KnownOption::video("-level", Value::Name),
+    KnownOption::video("-g", Value::Whole(1, 1000)),
+    KnownOption::video("-keyint_min", Value::Whole(1, 1000)),
+    KnownOption::video("-sc_threshold", Value::Whole(0, 1_000_000_000)),
+    KnownOption::video("-bf", Value::Whole(0, 16)),
+    KnownOption::video("-refs", Value::Whole(0, 16)),
+    KnownOption::video("-r", Value::Rate),
+    KnownOption::video("-s", Value::Size),
+    KnownOption::video("-aspect", Value::Aspect),
+    KnownOption::video("-pix_fmt", Value::Name),
+    KnownOption::video("-field_order", Value::OneOf(&["progressive", "tt", "bb", "tb", "bt"])),
+    KnownOption::audio("-ac", Value::Whole(1, 16)),
+    KnownOption::audio("-ar", Value::Whole(8000, 192_000)),
+    KnownOption::audio("-sample_fmt", Value::Name),
+    KnownOption::plain("-threads", Value::Whole(0, 64)),
 ];
 
 /// Other names that ffmpeg has for options.
@@ -415,15 +415,15 @@ fn own_name(written: &str) -> String {
     written.strip_prefix("-codec:").map_or_else(|| written.to_owned(), |streams| format!("-c:{streams}"))
 }
 
-const fn entries(side: Side) -> &'static [Entry] {
+const fn entries(side: Side) -> &'static [KnownOption] {
     match side {
         Side::Input => INPUT,
         Side::Output => OUTPUT,
     }
 }
 
-fn entry(side: Side, name: &str) -> Option<&'static Entry> {
-    let is_it = |entry: &&Entry| {
+fn entry(side: Side, name: &str) -> Option<&'static KnownOption> {
+    let is_it = |entry: &&KnownOption| {
         name.strip_prefix(entry.name).is_some_and(|streams| streams.is_empty() || streams.starts_with(':'))
     };
     entries(side).iter().find(is_it)

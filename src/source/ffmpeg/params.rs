@@ -7,7 +7,7 @@ use crate::source::mode::Mode;
 /// The settings of sources that ffmpeg reads. Values outside their range act as the setting's documentation says;
 /// nothing here can make an argument list invalid.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Params {
+pub struct FfmpegParams {
     /// What ffmpeg says on its standard error.
     pub log_level: LogLevel,
     /// `PRODUCER_READRATE`: how much faster than real time input is read. Not above zero acts as 1.
@@ -32,7 +32,7 @@ pub struct Params {
     pub user_agent: String,
 }
 
-impl Default for Params {
+impl Default for FfmpegParams {
     fn default() -> Self {
         Self {
             log_level: LogLevel::default(),

@@ -29,11 +29,11 @@ enum Unit {
 pub(super) struct Headers {
     family: Family,
     codes: StartCodes,
-    found: Found,
+    found: FoundHeader,
 }
 
 #[derive(Debug)]
-struct Found {
+struct FoundHeader {
     unit: Unit,
     bytes: Vec<u8>,
     video_rate: Option<FrameRate>,
@@ -54,7 +54,7 @@ impl Headers {
         } else {
             return None;
         };
-        let found = Found {
+        let found = FoundHeader {
             unit: Unit::PassedOver,
             bytes: Vec::new(),
             video_rate: None,
@@ -86,7 +86,7 @@ impl Headers {
     }
 }
 
-impl Found {
+impl FoundHeader {
     fn take(&mut self, family: Family, bytes: &[u8]) {
         if self.unit == Unit::New
             && let Some(first) = bytes.first()

@@ -14,7 +14,7 @@ const SENDER_OPTIONS: [&str; 2] = ["sources", "source"];
 
 /// What is to be received.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Address {
+pub struct DatagramAddress {
     /// The group, an address of this host, or none in particular; and the port.
     pub to: SocketAddr,
     /// From these senders, or from everybody when there are none.
@@ -23,7 +23,7 @@ pub struct Address {
     pub interface: Option<String>,
 }
 
-impl Address {
+impl DatagramAddress {
     /// Reads an address.
     ///
     /// # Errors
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     fn read(url: &str) -> Result<(String, String, Option<String>), String> {
-        let address = Address::parse(url).map_err(|error| error.to_string())?;
+        let address = DatagramAddress::parse(url).map_err(|error| error.to_string())?;
         let from: Vec<String> = address.from.iter().map(ToString::to_string).collect();
         Ok((address.to.to_string(), from.join(" "), address.interface))
     }
@@ -217,7 +217,7 @@ mod tests {
             ("udp://@[ff02::1]:1", true),
             ("udp://@[::1]:1", false),
         ] {
-            assert_eq!(Address::parse(url).unwrap().is_group(), is_group, "{url}");
+            assert_eq!(DatagramAddress::parse(url).unwrap().is_group(), is_group, "{url}");
         }
     }
 }

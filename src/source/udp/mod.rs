@@ -1,6 +1,6 @@
 //! Sources that send datagrams: MPEG-TS in UDP, bare or in RTP, to a group of hosts or to this one alone.
 //!
-//! Nothing here has a socket. [`Address`] says what is to be received, and [`Receiver`] makes a stream of it.
+//! Nothing here has a socket. [`DatagramAddress`] says what is to be received, and [`Receiver`] makes a stream of it.
 
 mod address;
 mod batches;
@@ -10,11 +10,11 @@ mod rtp;
 
 pub use address::Address;
 pub use batches::Batches;
-pub use receiver::{Counters, Receiver};
+pub use receiver::{DatagramCounters, Receiver};
 
 /// What is the same for all sources that send datagrams.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub struct Params {
+pub struct DatagramParams {
     /// `UPSTREAM_MULTICAST_INTERFACE`: the name or an address of the interface by which groups are joined.
     pub interface: Option<String>,
 }

@@ -20,7 +20,7 @@ const QUOTED_BYTES: usize = 4;
 
 /// What has come.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Counters {
+pub struct DatagramCounters {
     /// Datagrams that have come.
     pub datagrams: u64,
     /// Datagrams that came and were not received in time: the kernel's queue for them was full.
@@ -39,7 +39,7 @@ pub struct Counters {
     pub strange: u64,
 }
 
-impl AddAssign for Counters {
+impl AddAssign for DatagramCounters {
     fn add_assign(&mut self, more: Self) {
         let Self { datagrams, dropped, lost, reordered, late, duplicate, restarts, strange } = more;
         self.datagrams += datagrams;
@@ -184,10 +184,10 @@ impl Receiver {
 
     /// What has come so far.
     #[must_use]
-    pub const fn counters(&self) -> Counters {
+    pub const fn counters(&self) -> DatagramCounters {
         let Outcome { lost, reordered, late, duplicate, restarts } = self.order.outcome();
         let (datagrams, dropped, strange) = (self.datagrams, self.dropped, self.strange);
-        Counters { datagrams, dropped, lost, reordered, late, duplicate, restarts, strange }
+        DatagramCounters { datagrams, dropped, lost, reordered, late, duplicate, restarts, strange }
     }
 }
 
@@ -248,7 +248,7 @@ mod tests {
         all
     }
 
-    fn received(datagrams: &[Vec<u8>]) -> (Vec<u8>, Counters) {
+    fn received(datagrams: &[Vec<u8>]) -> (Vec<u8>, DatagramCounters) {
         let mut receiver = Receiver::new();
         for datagram in datagrams {
             receiver.came(Instant::START, datagram);
@@ -278,7 +278,7 @@ mod tests {
         for (name, datagrams) in shapes {
             let (bytes, counters) = received(&datagrams);
             assert!(bytes == stream, "{name}: {} bytes", bytes.len());
-            let expected = Counters { datagrams: datagrams.len() as u64, ..Counters::default() };
+            let expected = DatagramCounters { datagrams: datagrams.len() as u64, ..DatagramCounters::default() };
             assert_eq!(counters, expected, "{name}");
         }
     }
@@ -291,7 +291,7 @@ mod tests {
         let datagrams = [rtp(33, 1, first), repair, b"hello".to_vec(), vec![], rtp(33, 2, second)];
         let (bytes, counters) = received(&datagrams);
         assert!(bytes == stream);
-        assert_eq!(counters, Counters { datagrams: 5, strange: 3, ..Counters::default() });
+        assert_eq!(counters, DatagramCounters { datagrams: 5, strange: 3, ..DatagramCounters::default() });
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Params, Progress, Stall, StallKind, Watch};
+use super::{WatchParams, Progress, Stall, StallKind, Watch};
 use crate::base::Instant;
 use crate::ts::testing::{Fields, Stream, pes, pmt, programme, section};
 use crate::ts::{Inspector, NULL_PACKET, Pcr, Pts};
@@ -226,7 +226,7 @@ impl Source {
 
     /// Reads it for a time and gives the stall that is noticed: what, when, and since when.
     fn run(&self, stall_ms: u64, until_ms: u64) -> Option<(StallKind, u64, u64)> {
-        let params = Params { stall_detect: Duration::from_millis(stall_ms), content: true };
+        let params = WatchParams { stall_detect: Duration::from_millis(stall_ms), content: true };
         let watch = Watch::new(params, Instant::START);
         let mut reader = Reader { inspector: Inspector::new(), watch, packets: 0, stall: None };
         let mut stream = programme(self.stream_types);

@@ -3,7 +3,7 @@
 use super::{Hole, Splice};
 use crate::base::Instant;
 use crate::splice::edit;
-use crate::splice::lanes::{Begun, Unit};
+use crate::splice::lanes::{Begun, Passage};
 use crate::splice::outlook::Behind;
 use crate::splice::routes::{Route, STANDARD};
 use crate::ts::{
@@ -70,12 +70,12 @@ impl Splice {
         let (payload, starts) = header(bytes);
         let lane = self.lanes.get_mut(index);
         if !payload {
-            lane.gap |= verdict == Continuity::Gap && lane.unit == Unit::Passing;
+            lane.gap |= verdict == Continuity::Gap && lane.unit == Passage::Passing;
             self.leave(bytes, out);
             return None;
         }
         if verdict == Continuity::Duplicate {
-            let passes = lane.unit == Unit::Passing && self.counters.may_repeat(out);
+            let passes = lane.unit == Passage::Passing && self.counters.may_repeat(out);
             if passes && starts {
                 self.repeat_unit(bytes, index);
             }
@@ -87,10 +87,10 @@ impl Splice {
             }
             return None;
         }
-        lane.gap |= verdict == Continuity::Gap && lane.unit == Unit::Passing;
+        lane.gap |= verdict == Continuity::Gap && lane.unit == Passage::Passing;
         let hole = if starts { self.start(now, bytes, index, behind) } else { None };
         let lane = self.lanes.get_mut(index);
-        if lane.unit != Unit::Passing {
+        if lane.unit != Passage::Passing {
             self.withhold(bytes, source, out);
             return hole;
         }
@@ -123,7 +123,7 @@ impl Splice {
         }
         self.counts.gaps_signalled += 1;
         let lane = self.lanes.get_mut(index);
-        let has_said = lane.unit == Unit::Passing
+        let has_said = lane.unit == Passage::Passing
             && PacketMut::parse(bytes).is_ok_and(|mut packet| packet.set_discontinuity(true));
         if has_said {
             return None;
@@ -265,7 +265,7 @@ impl Splice {
         let lane = self.lanes.get_mut(index);
         let passes = match start {
             PesStart::None => true,
-            PesStart::Untimed => lane.unit != Unit::Dropping || !lane.overlaps(),
+            PesStart::Untimed => lane.unit != Passage::Dropping || !lane.overlaps(),
             PesStart::Cut => self.lanes.untouched() || strip_pes_times(&mut bytes[at..]),
             PesStart::Timed(times) => {
                 let bytes_of_unit = pes_bytes(&bytes[at..]);
@@ -280,7 +280,7 @@ impl Splice {
             }
         };
         self.counts.pes_dropped += u64::from(!passes);
-        self.lanes.get_mut(index).unit = if passes { Unit::Passing } else { Unit::Dropping };
+        self.lanes.get_mut(index).unit = if passes { Passage::Passing } else { Passage::Dropping };
     }
 
     /// The first packet of a PES packet comes again: it leaves with the same times.

@@ -108,7 +108,7 @@ impl Splice {
             }
             lanes.push((*own, track, *kind));
         }
-        self.lanes.fit(&lanes, if self.first_run { Unit::Passing } else { Unit::Awaited });
+        self.lanes.fit(&lanes, if self.first_run { Passage::Passing } else { Passage::Awaited });
         for (index, (source, ..)) in (0..).zip(&lanes) {
             self.routes.set(*source, Route::Lane(index));
         }

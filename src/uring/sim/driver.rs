@@ -19,14 +19,14 @@ use super::span::{OpId, Span};
 use super::world::World;
 
 /// What the driver tells the kernel at the next turn.
-enum Entry {
+enum Queued {
     Start(OpKey, Op),
     Cancel(OpKey),
     CancelAll(u32),
 }
 
 /// What the table keeps for an operation.
-struct Owned<M> {
+struct Lent<M> {
     memory: M,
     buffer: Option<u16>,
 }
@@ -43,9 +43,9 @@ struct Registered {
 pub struct SimDriver<T: Copy, M: KernelBytes> {
     world: World,
     id: u32,
-    table: Table<T, Owned<M>>,
+    table: Table<T, Lent<M>>,
     slots: Slots<SimDescriptor>,
-    queue: Vec<Entry>,
+    queue: Vec<Queued>,
     reaped: VecDeque<Cqe>,
     registered: BTreeMap<u16, Registered>,
     buffers_free: Vec<u16>,
@@ -134,7 +134,7 @@ impl<T: Copy, M: KernelBytes> SimDriver<T, M> {
     }
 
     /// Counts the memory as given back.
-    fn take_back(&mut self, owned: Owned<M>) -> M {
+    fn take_back(&mut self, owned: Lent<M>) -> M {
         if let Some(buffer) = owned.buffer {
             let registered = self.registered.get_mut(&buffer).expect("registered while it is lent");
             registered.lent -= 1;
@@ -229,18 +229,18 @@ impl<T: Copy, M: KernelBytes> Driver for SimDriver<T, M> {
         let number = self.number(handle);
         match self.slots.close(handle, how) {
             Closed::Now(descriptor) => self.close_now(descriptor, how),
-            Closed::AfterCancel => self.queue.push(Entry::CancelAll(number)),
+            Closed::AfterCancel => self.queue.push(Queued::CancelAll(number)),
         }
     }
 
     fn open_socket(&mut self, _address: &SocketAddr) -> Result<Handle, Errno> {
-        let number = self.world.host().open_file(host::Kind::Unconnected);
+        let number = self.world.host().open_file(host::FileKind::Unconnected);
         let descriptor = self.adopted_from(number);
         self.adopt(descriptor).map_err(|_full| Errno::MFILE)
     }
 
     fn open_receiver(&mut self, reception: &Reception) -> Result<Handle, ReceptionError> {
-        let kind = host::Kind::Receiver {
+        let kind = host::FileKind::Receiver {
             reception: reception.clone(),
             waiting: VecDeque::new(),
             gathered: Vec::new(),
@@ -256,7 +256,7 @@ impl<T: Copy, M: KernelBytes> Driver for SimDriver<T, M> {
         let number = self.number(socket);
         let mut host = self.world.host();
         let file = host.files.get_mut(&number).expect("a driver's files are open");
-        let host::Kind::Receiver { gathered, .. } = &mut file.kind else {
+        let host::FileKind::Receiver { gathered, .. } = &mut file.kind else {
             unreachable!("only receivers have datagrams")
         };
         let gathered = gathered.clone();
@@ -266,19 +266,19 @@ impl<T: Copy, M: KernelBytes> Driver for SimDriver<T, M> {
 
     fn dropped_datagrams(&self, socket: Handle) -> u64 {
         match self.world.host().files[&self.number(socket)].kind {
-            host::Kind::Receiver { dropped, .. } => dropped,
-            host::Kind::Listener { .. }
-            | host::Kind::Unconnected
-            | host::Kind::Socket(_)
-            | host::Kind::Pipe(_)
-            | host::Kind::Bell { .. } => unreachable!("only receivers have datagrams"),
+            host::FileKind::Receiver { dropped, .. } => dropped,
+            host::FileKind::Listener { .. }
+            | host::FileKind::Unconnected
+            | host::FileKind::Socket(_)
+            | host::FileKind::Pipe(_)
+            | host::FileKind::Bell { .. } => unreachable!("only receivers have datagrams"),
         }
     }
 
     fn addresses(&self, handle: Handle) -> Result<(SocketAddr, SocketAddr), Errno> {
         let number = self.number(handle);
         let mut host = self.world.host();
-        let host::Kind::Socket(peer) = host.files[&number].kind else { return Err(Errno::INVAL) };
+        let host::FileKind::Socket(peer) = host.files[&number].kind else { return Err(Errno::INVAL) };
         let connection = host.connection(peer);
         if connection.broken {
             return Err(Errno::from_positive(107));
@@ -327,17 +327,17 @@ impl<T: Copy, M: KernelBytes> Driver for SimDriver<T, M> {
         };
         let memory = memory.map(|memory| {
             let buffer = self.lend(&memory);
-            Owned { memory, buffer }
+            Lent { memory, buffer }
         });
         let op = InFlight::new(token, memory, handle, kind);
         let Ok(key) = self.table.insert(op) else { unreachable!("there was room a moment ago") };
-        self.queue.push(Entry::Start(key, Op::new(what, number, span, checksum)));
+        self.queue.push(Queued::Start(key, Op::new(what, number, span, checksum)));
         Ok(key)
     }
 
     fn cancel(&mut self, key: OpKey) {
         if self.table.get_mut(key).is_some() {
-            self.queue.push(Entry::Cancel(key));
+            self.queue.push(Queued::Cancel(key));
         }
     }
 
@@ -349,9 +349,9 @@ impl<T: Copy, M: KernelBytes> Driver for SimDriver<T, M> {
         let mut host = self.world.host();
         for entry in std::mem::take(&mut self.queue) {
             match entry {
-                Entry::Start(key, op) => host.start(self.id_of(key), op),
-                Entry::Cancel(key) => host.cancel(self.id_of(key)),
-                Entry::CancelAll(number) => host.cancel_all(number),
+                Queued::Start(key, op) => host.start(self.id_of(key), op),
+                Queued::Cancel(key) => host.cancel(self.id_of(key)),
+                Queued::CancelAll(number) => host.cancel_all(number),
             }
         }
         host.turn(wait);

@@ -90,7 +90,7 @@ pub(in crate::uring::sim) struct Cqe {
 
 /// Something that is going to happen.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::uring::sim) enum Event {
+pub(in crate::uring::sim) enum Occurrence {
     /// Operations waiting on a file are tried.
     Attempt(u32),
     /// A client's connection reaches the listener.
@@ -116,7 +116,7 @@ pub(in crate::uring::sim) enum Event {
 }
 
 #[derive(Debug)]
-pub(in crate::uring::sim) enum Kind {
+pub(in crate::uring::sim) enum FileKind {
     Listener {
         address: SocketAddr,
         backlog: VecDeque<PeerId>,
@@ -139,7 +139,7 @@ pub(in crate::uring::sim) enum Kind {
 
 #[derive(Debug)]
 pub(in crate::uring::sim) struct File {
-    pub(in crate::uring::sim) kind: Kind,
+    pub(in crate::uring::sim) kind: FileKind,
     /// Operations that wait, oldest first.
     pub(in crate::uring::sim) waiting: Vec<OpId>,
     attempt_due: bool,
@@ -162,7 +162,7 @@ pub(in crate::uring::sim) struct Host {
     pub(in crate::uring::sim) seen: Vec<VecDeque<Cqe>>,
     /// A hash of everything that has happened.
     pub(in crate::uring::sim) digest: u64,
-    agenda: BTreeMap<(Instant, u64), Event>,
+    agenda: BTreeMap<(Instant, u64), Occurrence>,
     scheduled: u64,
     files_opened: u32,
     /// No turn waits past this moment.
@@ -192,7 +192,7 @@ impl Host {
         }
     }
 
-    pub(in crate::uring::sim) fn schedule(&mut self, at: Instant, event: Event) {
+    pub(in crate::uring::sim) fn schedule(&mut self, at: Instant, event: Occurrence) {
         self.scheduled += 1;
         self.agenda.insert((at, self.scheduled), event);
     }
@@ -238,17 +238,17 @@ impl Host {
         let ((at, _), event) = next.remove_entry();
         self.now = self.now.max(at);
         match event {
-            Event::Attempt(number) => self.attempt_waiting(number),
-            Event::Knock(peer) => self.knock(peer),
-            Event::Answered(id) => self.answered(id),
-            Event::Unanswered(id) => self.finish(id, Err(Errno::TIMEDOUT)),
-            Event::Arrive(peer) => self.arrive(peer),
-            Event::Deliver(peer, generation) => self.deliver(peer, generation),
-            Event::Break(peer) => self.break_by_far(peer),
-            Event::Orphan(peer, delivered) => self.give_up_orphan(peer, delivered),
-            Event::Seen(driver, cqe) => self.see(driver, cqe),
-            Event::Release(id) => self.release(id),
-            Event::Datagram(number) => self.datagram(number),
+            Occurrence::Attempt(number) => self.attempt_waiting(number),
+            Occurrence::Knock(peer) => self.knock(peer),
+            Occurrence::Answered(id) => self.answered(id),
+            Occurrence::Unanswered(id) => self.finish(id, Err(Errno::TIMEDOUT)),
+            Occurrence::Arrive(peer) => self.arrive(peer),
+            Occurrence::Deliver(peer, generation) => self.deliver(peer, generation),
+            Occurrence::Break(peer) => self.break_by_far(peer),
+            Occurrence::Orphan(peer, delivered) => self.give_up_orphan(peer, delivered),
+            Occurrence::Seen(driver, cqe) => self.see(driver, cqe),
+            Occurrence::Release(id) => self.release(id),
+            Occurrence::Datagram(number) => self.datagram(number),
         }
         true
     }
@@ -279,21 +279,21 @@ impl Host {
         }
         let mut unseen: Vec<Cqe> = self.seen[driver as usize].drain(..).collect();
         self.agenda.retain(|_, event| match event {
-            Event::Seen(of, cqe) if *of == driver => {
+            Occurrence::Seen(of, cqe) if *of == driver => {
                 unseen.push(*cqe);
                 false
             }
-            Event::Seen(..)
-            | Event::Attempt(_)
-            | Event::Knock(_)
-            | Event::Answered(_)
-            | Event::Unanswered(_)
-            | Event::Arrive(_)
-            | Event::Deliver(..)
-            | Event::Break(_)
-            | Event::Orphan(..)
-            | Event::Release(_)
-            | Event::Datagram(_) => true,
+            Occurrence::Seen(..)
+            | Occurrence::Attempt(_)
+            | Occurrence::Knock(_)
+            | Occurrence::Answered(_)
+            | Occurrence::Unanswered(_)
+            | Occurrence::Arrive(_)
+            | Occurrence::Deliver(..)
+            | Occurrence::Break(_)
+            | Occurrence::Orphan(..)
+            | Occurrence::Release(_)
+            | Occurrence::Datagram(_) => true,
         });
         for cqe in unseen {
             match cqe.said {
@@ -305,7 +305,7 @@ impl Host {
         }
     }
 
-    pub(in crate::uring::sim) fn open_file(&mut self, kind: Kind) -> u32 {
+    pub(in crate::uring::sim) fn open_file(&mut self, kind: FileKind) -> u32 {
         // As in a process whose standard streams are open.
         let number = 3 + self.files_opened;
         self.files_opened += 1;
@@ -324,13 +324,13 @@ impl Host {
         let Some(file) = self.files.remove(&number) else { return };
         assert!(file.waiting.is_empty(), "file {number} has operations in flight: {:?}", file.waiting);
         match file.kind {
-            Kind::Listener { backlog, .. } => {
+            FileKind::Listener { backlog, .. } => {
                 for peer in backlog {
                     self.break_by_near(peer);
                 }
             }
-            Kind::Socket(peer) | Kind::Pipe(peer) => self.near_closed(peer, how),
-            Kind::Unconnected | Kind::Bell { .. } | Kind::Receiver { .. } => {}
+            FileKind::Socket(peer) | FileKind::Pipe(peer) => self.near_closed(peer, how),
+            FileKind::Unconnected | FileKind::Bell { .. } | FileKind::Receiver { .. } => {}
         }
     }
 
@@ -342,7 +342,7 @@ impl Host {
         }
         file.attempt_due = true;
         let at = self.now + self.lateness();
-        self.schedule(at, Event::Attempt(number));
+        self.schedule(at, Occurrence::Attempt(number));
     }
 
     pub(in crate::uring::sim) fn lateness(&mut self) -> Duration {

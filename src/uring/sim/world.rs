@@ -11,7 +11,7 @@ use crate::base::Instant;
 use super::connection::{End, Leave, PeerId, Rate};
 use super::descriptor::SimDescriptor;
 use super::faults::Faults;
-use super::host::{Datagram, File, Host, Kind};
+use super::host::{Datagram, File, Host, FileKind};
 use super::random::Random;
 use super::server::{Answer, Server};
 
@@ -103,7 +103,7 @@ impl World {
     /// A listening socket. Several of one address share its clients.
     #[must_use]
     pub fn listen(&self, address: SocketAddr) -> SimDescriptor {
-        let number = self.host().open_file(Kind::Listener { address, backlog: VecDeque::new() });
+        let number = self.host().open_file(FileKind::Listener { address, backlog: VecDeque::new() });
         self.descriptor(number)
     }
 
@@ -136,14 +136,14 @@ impl World {
     /// An eventfd, to be adopted, and the hand that rings it.
     #[must_use]
     pub fn bell(&self) -> (SimDescriptor, Bell) {
-        let number = self.host().open_file(Kind::Bell { count: 0 });
+        let number = self.host().open_file(FileKind::Bell { count: 0 });
         (self.descriptor(number), Bell(number))
     }
 
     /// Adds one to an eventfd. Nothing happens when it is closed.
     pub fn ring(&self, bell: Bell) {
         let mut host = self.host();
-        if let Some(Kind::Bell { count }) = host.files.get_mut(&bell.0).map(|file| &mut file.kind) {
+        if let Some(FileKind::Bell { count }) = host.files.get_mut(&bell.0).map(|file| &mut file.kind) {
             *count += 1;
             host.poke(bell.0);
         }
@@ -207,7 +207,7 @@ impl World {
         let mut host = self.host();
         host.close_dropped();
         let is_one =
-            |file: &&File| matches!(&file.kind, Kind::Receiver { reception, .. } if reception.to == to);
+            |file: &&File| matches!(&file.kind, FileKind::Receiver { reception, .. } if reception.to == to);
         host.files.values().filter(is_one).count()
     }
 

@@ -145,19 +145,19 @@ pub(super) fn params(random: &mut Random, cores: u8, tuners: u16) -> Params {
                 tls: source::direct::tls_config(&[]).unwrap(),
             },
             hls: source::hls::Params::default(),
-            udp: source::udp::Params::default(),
-            ffmpeg: source::ffmpeg::Params::default(),
+            udp: source::udp::DatagramParams::default(),
+            ffmpeg: source::ffmpeg::FfmpegParams::default(),
             capabilities: Arc::new(source::ffmpeg::Capabilities::parse("", "")),
             ffmpeg_path: "ffmpeg".into(),
             ffprobe_path: "ffprobe".into(),
-            pace: source::pace::Params {
+            pace: source::pace::PaceParams {
                 rate: 1.0,
                 catch_up: 1.0 + f64::from(u32::try_from(random.below(3)).unwrap()) / 4.0,
                 burst: seconds(random.between(0, 5)),
             },
-            startup: source::startup::Params {
+            startup: source::startup::StartupParams {
                 timeout: startup_timeout,
-                ..source::startup::Params::default()
+                ..source::startup::StartupParams::default()
             },
         },
         tune_backoff: TuneBackoff {

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use crate::base::Errno;
 use crate::base::limits::DATAGRAMS_PER_READ_MAX;
 
-use super::{Cqe, Event, File, Host, Kind, Op, Said, What};
+use super::{Cqe, Occurrence, File, Host, FileKind, Op, Said, What};
 use crate::uring::driver::OVER;
 use crate::uring::sim::connection::{Near, PeerId};
 use crate::uring::sim::flow::Piece;
@@ -28,7 +28,7 @@ impl Host {
         match what {
             What::Connect(_) => {
                 let at = self.now + self.latency();
-                self.schedule(at, Event::Answered(id));
+                self.schedule(at, Occurrence::Answered(id));
             }
             What::Accept
             | What::AwaitHangup
@@ -68,8 +68,8 @@ impl Host {
 
     fn peer_of(&self, number: u32) -> Option<PeerId> {
         match self.files[&number].kind {
-            Kind::Socket(peer) | Kind::Pipe(peer) => Some(peer),
-            Kind::Listener { .. } | Kind::Unconnected | Kind::Bell { .. } | Kind::Receiver { .. } => None,
+            FileKind::Socket(peer) | FileKind::Pipe(peer) => Some(peer),
+            FileKind::Listener { .. } | FileKind::Unconnected | FileKind::Bell { .. } | FileKind::Receiver { .. } => None,
         }
     }
 
@@ -82,7 +82,7 @@ impl Host {
                 return self.finish(id, Err(errno));
             }
             self.backlog(number).pop_front();
-            let socket = self.open_file(Kind::Socket(peer));
+            let socket = self.open_file(FileKind::Socket(peer));
             self.connection(peer).near = Near::Open(socket);
             if ends {
                 self.stop_waiting(id);
@@ -96,12 +96,12 @@ impl Host {
 
     fn backlog(&mut self, number: u32) -> &mut VecDeque<PeerId> {
         match &mut self.file(number).kind {
-            Kind::Listener { backlog, .. } => backlog,
-            kind @ (Kind::Unconnected
-            | Kind::Socket(_)
-            | Kind::Pipe(_)
-            | Kind::Bell { .. }
-            | Kind::Receiver { .. }) => {
+            FileKind::Listener { backlog, .. } => backlog,
+            kind @ (FileKind::Unconnected
+            | FileKind::Socket(_)
+            | FileKind::Pipe(_)
+            | FileKind::Bell { .. }
+            | FileKind::Receiver { .. }) => {
                 unreachable!("{kind:?} accepts nothing")
             }
         }
@@ -109,7 +109,7 @@ impl Host {
 
     fn receive(&mut self, id: OpId, number: u32, what: What) {
         let span = self.operations[&id].span.expect("a receive has memory");
-        if let Kind::Bell { count } = &mut self.file(number).kind {
+        if let FileKind::Bell { count } = &mut self.file(number).kind {
             assert_eq!(what, What::Read, "a bell is read");
             if *count > 0 {
                 let rung = std::mem::take(count).to_ne_bytes();
@@ -119,7 +119,7 @@ impl Host {
             return;
         }
         match (&self.files[&number].kind, what) {
-            (Kind::Socket(_), What::Receive) | (Kind::Pipe(_), What::Read) => {}
+            (FileKind::Socket(_), What::Receive) | (FileKind::Pipe(_), What::Read) => {}
             (kind, what) => unreachable!("{what:?} on {kind:?}"),
         }
         let peer = self.peer_of(number).expect("matched above");
@@ -157,7 +157,7 @@ impl Host {
     /// Datagrams that wait are given, at least one; a kernel may be satisfied with few.
     fn gather(&mut self, id: OpId, number: u32) {
         let few = self.random.happens(self.faults.short_receive);
-        let Kind::Receiver { waiting, .. } = &self.files[&number].kind else {
+        let FileKind::Receiver { waiting, .. } = &self.files[&number].kind else {
             unreachable!("datagrams are gathered from receivers")
         };
         let there = waiting.len().min(usize::from(DATAGRAMS_PER_READ_MAX));
@@ -165,7 +165,7 @@ impl Host {
             return;
         }
         let count = if few { self.random.bytes(1, there) } else { there };
-        if let Kind::Receiver { waiting, gathered, .. } = &mut self.file(number).kind {
+        if let FileKind::Receiver { waiting, gathered, .. } = &mut self.file(number).kind {
             *gathered = waiting.drain(..count).collect();
         }
         self.finish(id, Ok(u32::try_from(count).expect("few")));
@@ -173,7 +173,7 @@ impl Host {
 
     fn send(&mut self, id: OpId, number: u32, what: What) {
         let Some(peer) = self.peer_of(number) else { return self.send_failed(id, NOT_CONNECTED) };
-        assert!(matches!(self.files[&number].kind, Kind::Socket(_)), "only sockets are sent to");
+        assert!(matches!(self.files[&number].kind, FileKind::Socket(_)), "only sockets are sent to");
         if self.random.happens(self.faults.reset) {
             self.break_by_network(peer);
         }
@@ -239,7 +239,7 @@ impl Host {
             if self.random.happens(self.faults.release_late) {
                 at += self.random.time(self.faults.release_late_max);
             }
-            self.schedule(at, Event::Release(id));
+            self.schedule(at, Occurrence::Release(id));
         }
     }
 
@@ -288,7 +288,7 @@ impl Host {
         if is_first && at <= self.now {
             self.see(id.driver, cqe);
         } else {
-            self.schedule(at, Event::Seen(id.driver, cqe));
+            self.schedule(at, Occurrence::Seen(id.driver, cqe));
         }
     }
 

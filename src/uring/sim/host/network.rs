@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::base::Errno;
 
-use super::{Datagram, Event, Host, Kind, What};
+use super::{Datagram, Occurrence, Host, FileKind, What};
 use crate::uring::driver::Hangup;
 use crate::uring::sim::connection::{Connection, End, Leave, Line, Near, PeerId, Rate};
 use crate::uring::sim::flow::Piece;
@@ -29,7 +29,7 @@ impl Host {
         LATENCY + self.random.time(self.faults.latency_max)
     }
 
-    fn schedule_soon(&mut self, event: Event) {
+    fn schedule_soon(&mut self, event: Occurrence) {
         let at = self.now + self.latency();
         self.schedule(at, event);
     }
@@ -39,7 +39,7 @@ impl Host {
         let number = self.datagrams_sent;
         self.datagrams_sent += 1;
         self.datagrams.insert(number, datagram);
-        self.schedule_soon(Event::Datagram(number));
+        self.schedule_soon(Occurrence::Datagram(number));
     }
 
     /// A datagram arrives with all who receive what is sent to its address; those whose queue is full lose it.
@@ -48,7 +48,7 @@ impl Host {
         let queue_bytes = self.queue_bytes;
         let mut reached = Vec::new();
         for (&file_number, file) in &mut self.files {
-            let Kind::Receiver { reception, waiting, dropped, .. } = &mut file.kind else { continue };
+            let FileKind::Receiver { reception, waiting, dropped, .. } = &mut file.kind else { continue };
             let at = reception.to;
             let is_wanted = at == to || (at.ip().is_unspecified() && at.port() == to.port());
             let is_from = reception.from.is_empty() || reception.from.contains(&from);
@@ -83,14 +83,14 @@ impl Host {
     pub(in crate::uring::sim) fn new_pipe(&mut self) -> (u32, PeerId) {
         let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
         let peer = self.new_connection(Line::Pipe, nowhere);
-        let number = self.open_file(Kind::Pipe(peer));
+        let number = self.open_file(FileKind::Pipe(peer));
         self.connection(peer).near = Near::Open(number);
         (number, peer)
     }
 
     pub(in crate::uring::sim) fn connect_client(&mut self, listener: SocketAddr) -> PeerId {
         let peer = self.new_connection(Line::Socket, listener);
-        self.schedule_soon(Event::Knock(peer));
+        self.schedule_soon(Occurrence::Knock(peer));
         peer
     }
 
@@ -100,7 +100,7 @@ impl Host {
         let listeners: Vec<u32> = self
             .files
             .iter()
-            .filter(|(_, file)| matches!(&file.kind, Kind::Listener { address, .. } if *address == wanted))
+            .filter(|(_, file)| matches!(&file.kind, FileKind::Listener { address, .. } if *address == wanted))
             .map(|(&number, _)| number)
             .collect();
         if listeners.is_empty() {
@@ -108,7 +108,7 @@ impl Host {
         }
         let number = *self.random.pick(&listeners);
         let file = self.files.get_mut(&number).expect("found above");
-        let Kind::Listener { backlog, .. } = &mut file.kind else { unreachable!("filtered above") };
+        let FileKind::Listener { backlog, .. } = &mut file.kind else { unreachable!("filtered above") };
         backlog.push_back(peer);
         self.poke(number);
     }
@@ -126,14 +126,14 @@ impl Host {
         }
         match answer {
             Answer::Refuse => self.finish(id, Err(Errno::CONNREFUSED)),
-            Answer::Silent => self.schedule(self.now + CONNECT_TIMEOUT, Event::Unanswered(id)),
+            Answer::Silent => self.schedule(self.now + CONNECT_TIMEOUT, Occurrence::Unanswered(id)),
             Answer::Accept => {
                 let near_address = SocketAddr::from((Ipv4Addr::new(10, 0, 0, 1), 40_000));
                 let peer = self.new_connection(Line::Socket, near_address);
                 let connection = self.connection(peer);
                 connection.far_address = address;
                 connection.near = Near::Open(number);
-                self.files.get_mut(&number).expect("connecting").kind = Kind::Socket(peer);
+                self.files.get_mut(&number).expect("connecting").kind = FileKind::Socket(peer);
                 let server = self.servers.get_mut(&address).expect("it has just answered");
                 server.arrivals.push_back(peer);
                 self.finish(id, Ok(0));
@@ -146,13 +146,13 @@ impl Host {
         assert!(!connection.fin_wanted, "{peer:?} has closed and sends no more");
         if !connection.broken {
             connection.unsent.extend(bytes);
-            self.schedule_soon(Event::Arrive(peer));
+            self.schedule_soon(Occurrence::Arrive(peer));
         }
     }
 
     /// The far end learns that our socket's queue has room again.
     pub(in crate::uring::sim) fn make_room_known(&mut self, peer: PeerId) {
-        self.schedule_soon(Event::Arrive(peer));
+        self.schedule_soon(Occurrence::Arrive(peer));
     }
 
     /// Moves what the far end has sent into our socket's queue, as far as it fits.
@@ -178,7 +178,7 @@ impl Host {
         let ends = connection.fin_wanted && connection.unsent.is_empty() && !connection.incoming_ended;
         connection.incoming_ended |= ends;
         if bytes < fits {
-            self.schedule_soon(Event::Arrive(peer));
+            self.schedule_soon(Occurrence::Arrive(peer));
         }
         if bytes > 0 || ends {
             self.poke_near(peer);
@@ -220,7 +220,7 @@ impl Host {
             return;
         }
         connection.delivery_due = true;
-        let event = Event::Deliver(peer, connection.delivery_generation);
+        let event = Occurrence::Deliver(peer, connection.delivery_generation);
         let (_, pause) = Self::reading(connection.rate);
         let at = self.now + self.latency().max(pause);
         self.schedule(at, event);
@@ -268,18 +268,18 @@ impl Host {
         match (how, connection.line) {
             (Leave::HalfClose, _) | (Leave::Close | Leave::Reset, Line::Pipe) => {
                 connection.fin_wanted = true;
-                self.schedule_soon(Event::Arrive(peer));
+                self.schedule_soon(Occurrence::Arrive(peer));
             }
             (Leave::Close, Line::Socket) => {
                 connection.far_closed = true;
                 connection.fin_wanted = true;
-                self.schedule_soon(Event::Arrive(peer));
+                self.schedule_soon(Occurrence::Arrive(peer));
                 self.schedule_delivery(peer);
             }
             (Leave::Reset, Line::Socket) => {
                 connection.far_closed = true;
                 connection.fin_wanted = true;
-                self.schedule_soon(Event::Break(peer));
+                self.schedule_soon(Occurrence::Break(peer));
             }
         }
     }
@@ -300,7 +300,7 @@ impl Host {
         connection.near_finished = true;
         let delivered = connection.delivered;
         self.schedule_delivery(peer);
-        self.schedule(self.now + ORPHAN_TIMEOUT, Event::Orphan(peer, delivered));
+        self.schedule(self.now + ORPHAN_TIMEOUT, Occurrence::Orphan(peer, delivered));
     }
 
     pub(in crate::uring::sim) fn give_up_orphan(&mut self, peer: PeerId, delivered: u64) {
@@ -312,7 +312,7 @@ impl Host {
             return self.break_by_near(peer);
         }
         let delivered = connection.delivered;
-        self.schedule(self.now + ORPHAN_TIMEOUT, Event::Orphan(peer, delivered));
+        self.schedule(self.now + ORPHAN_TIMEOUT, Occurrence::Orphan(peer, delivered));
     }
 
     /// Our side resets.
