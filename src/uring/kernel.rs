@@ -22,7 +22,7 @@ use super::driver::{
     Completion, Driver, Event, Handle, Hangup, OpKey, Operation, Reception, ReceptionError, Refused,
 };
 use super::receiver::{self, Receiver, Took};
-use super::slots::{Closed, Slots};
+use super::slots::{Closed, Slots, ToCancel};
 use super::submit::{self, NOTIF_USAGE_ZC_COPIED, Reaped, Target};
 use super::table::{InFlight, Kind, NOBODY, Stage, Table};
 
@@ -186,7 +186,7 @@ impl<T: Copy, M: KernelBytes> KernelDriver<T, M> {
             let op = self.table.remove(key).expect("found above");
             let Some(Owned::Memory(memory)) = op.memory else { unreachable!("a zero-copy send owns memory") };
             if op.stage == Stage::InFlight {
-                self.end_on(handle);
+                self.end_on(handle, key);
             }
             let copied = u32::from_ne_bytes(reaped.result.to_ne_bytes()) & NOTIF_USAGE_ZC_COPIED != 0;
             return Some(Completion { token, event: Event::Released { memory, copied } });
@@ -198,7 +198,7 @@ impl<T: Copy, M: KernelBytes> KernelDriver<T, M> {
             match kind {
                 Kind::ZeroCopy => {
                     op.stage = Stage::AwaitsNotification;
-                    self.end_on(handle);
+                    self.end_on(handle, key);
                     return Some(Completion {
                         token,
                         event: Event::Sent { result: Errno::check(reaped.result) },
@@ -219,7 +219,7 @@ impl<T: Copy, M: KernelBytes> KernelDriver<T, M> {
             }
         }
         let op = self.table.remove(key).expect("found above");
-        self.end_on(handle);
+        self.end_on(handle, key);
         if kind == Kind::Accept && reaped.result >= 0 {
             // The last one of a multishot accept may still carry a connection: it is closed, and the peer tries again.
             // SAFETY: as above.
@@ -272,7 +272,7 @@ impl<T: Copy, M: KernelBytes> KernelDriver<T, M> {
         result: Result<u32, Errno>,
     ) -> Option<Completion<T, M, OwnedFd>> {
         self.table.remove(key)?;
-        self.end_on(handle);
+        self.end_on(handle, key);
         Some(Completion { token, event: Event::Done { result, memory: None } })
     }
 
@@ -281,8 +281,8 @@ impl<T: Copy, M: KernelBytes> KernelDriver<T, M> {
         self.receivers.get(&handle.0)?.group()
     }
 
-    fn end_on(&mut self, handle: Handle) {
-        if let Some((descriptor, how)) = self.slots.end(handle) {
+    fn end_on(&mut self, handle: Handle, key: OpKey) {
+        if let Some((descriptor, how)) = self.slots.end(handle, key.index) {
             self.close_now(handle, &descriptor, how);
         }
     }
@@ -312,7 +312,15 @@ impl<T: Copy, M: KernelBytes> Driver for KernelDriver<T, M> {
     fn close(&mut self, handle: Handle, how: Hangup) {
         match self.slots.close(handle, how) {
             Closed::Now(descriptor) => self.close_now(handle, &descriptor, how),
-            Closed::AfterCancel => self.queue(&submit::cancel_all(self.target(handle)).user_data(NOBODY)),
+            Closed::AfterCancel(ToCancel::All) => {
+                self.queue(&submit::cancel_all(self.target(handle)).user_data(NOBODY));
+            }
+            Closed::AfterCancel(ToCancel::These(operations)) => {
+                for index in operations.into_iter().flatten() {
+                    let key = self.table.key(index);
+                    self.queue(&submit::cancel_one(key.to_user_data()).user_data(NOBODY));
+                }
+            }
         }
     }
 
@@ -412,9 +420,9 @@ impl<T: Copy, M: KernelBytes> Driver for KernelDriver<T, M> {
             Operation::Connect { .. } => address.map(Owned::Address),
             Operation::Accept { .. } | Operation::AwaitHangup { .. } | Operation::Gather { .. } => None,
         };
-        self.slots.begin(handle);
         let op = InFlight::new(token, memory, handle, kind);
         let Ok(key) = self.table.insert(op) else { unreachable!("there was room a moment ago") };
+        self.slots.begin(handle, key.index);
         self.queue(&entry.user_data(key.to_user_data()));
         Ok(key)
     }

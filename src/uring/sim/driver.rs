@@ -11,7 +11,7 @@ use crate::base::{Errno, Instant, KernelBytes};
 use super::super::driver::{
     Completion, Driver, Event, Handle, Hangup, OpKey, Operation, Reception, ReceptionError, Refused,
 };
-use super::super::slots::{Closed, Slots};
+use super::super::slots::{Closed, Slots, ToCancel};
 use super::super::table::{InFlight, Kind, Stage, Table};
 use super::descriptor::SimDescriptor;
 use super::host::{self, Cqe, Op, Said, What};
@@ -123,8 +123,8 @@ impl<T: Copy, M: KernelBytes> SimDriver<T, M> {
         drop(descriptor);
     }
 
-    fn end_on(&mut self, handle: Handle) {
-        if let Some((descriptor, how)) = self.slots.end(handle) {
+    fn end_on(&mut self, handle: Handle, key: OpKey) {
+        if let Some((descriptor, how)) = self.slots.end(handle, key.index) {
             self.close_now(descriptor, how);
         }
     }
@@ -164,7 +164,7 @@ impl<T: Copy, M: KernelBytes> SimDriver<T, M> {
             Said::Noticed(events) => Event::Noticed(events),
             Said::Taken(result) => {
                 op.stage = Stage::AwaitsNotification;
-                self.end_on(handle);
+                self.end_on(handle, key);
                 Event::Sent { result }
             }
             Said::Released { copied } => {
@@ -185,7 +185,7 @@ impl<T: Copy, M: KernelBytes> SimDriver<T, M> {
 
     fn end_op(&mut self, key: OpKey, result: Result<u32, Errno>) -> Event<M, SimDescriptor> {
         let op = self.table.remove(key).expect("found by the caller");
-        self.end_on(op.handle);
+        self.end_on(op.handle, key);
         let memory = op.memory.map(|owned| self.take_back(owned));
         Event::Done { result, memory }
     }
@@ -229,7 +229,11 @@ impl<T: Copy, M: KernelBytes> Driver for SimDriver<T, M> {
         let number = self.number(handle);
         match self.slots.close(handle, how) {
             Closed::Now(descriptor) => self.close_now(descriptor, how),
-            Closed::AfterCancel => self.queue.push(Entry::CancelAll(number)),
+            Closed::AfterCancel(ToCancel::All) => self.queue.push(Entry::CancelAll(number)),
+            Closed::AfterCancel(ToCancel::These(operations)) => {
+                let keys = operations.into_iter().flatten().map(|index| self.table.key(index));
+                self.queue.extend(keys.map(Entry::Cancel));
+            }
         }
     }
 
@@ -314,7 +318,6 @@ impl<T: Copy, M: KernelBytes> Driver for SimDriver<T, M> {
             return Err(Refused(operation));
         }
         let (what, kind, handle, memory) = dissect(operation);
-        self.slots.begin(handle);
         let number = self.number(handle);
         // SAFETY: the memory goes into the table below and stays there until `complete` sees the operation's
         // last completion, after the host has let the span go; `Drop` makes the host forget all spans first.
@@ -331,6 +334,7 @@ impl<T: Copy, M: KernelBytes> Driver for SimDriver<T, M> {
         });
         let op = InFlight::new(token, memory, handle, kind);
         let Ok(key) = self.table.insert(op) else { unreachable!("there was room a moment ago") };
+        self.slots.begin(handle, key.index);
         self.queue.push(Entry::Start(key, Op::new(what, number, span, checksum)));
         Ok(key)
     }
