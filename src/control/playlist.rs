@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use crate::catalog;
 use crate::source::Trust;
-use crate::store::{NewItem, RefreshOutcome};
+use crate::store::{Moved, NewItem, RefreshOutcome, SourceMove};
 
 use super::fetch;
 use super::state::State;
@@ -26,6 +26,8 @@ pub(super) struct Counts {
     added: usize,
     reactivated: usize,
     inactive: usize,
+    /// Sources whose address has moved.
+    moved: usize,
 }
 
 /// Why a run did nothing.
@@ -87,19 +89,26 @@ async fn run(state: &State) -> Result<Counts, SyncError> {
         .ask_store(move |database| database.refresh_items(&items, now))
         .await
         .map_err(|error| SyncError::Store(error.to_string()))?;
-    let counts = match outcome {
+    let done = match outcome {
         RefreshOutcome::EmptyIgnored => return Err(SyncError::Empty),
-        RefreshOutcome::Refreshed { seen, added, reactivated, deactivated } => {
-            Counts { items: seen, added, reactivated, inactive: deactivated }
-        }
+        RefreshOutcome::Refreshed(done) => done,
+    };
+    let counts = Counts {
+        items: done.seen,
+        added: done.added,
+        reactivated: done.reactivated,
+        inactive: done.deactivated,
+        moved: done.moves.iter().filter(|source| matches!(source.to, Moved::To(_))).count(),
     };
     log::info!(
-        "the playlist was read: {} items, {} new, {} back, {} gone",
+        "the playlist was read: {} items, {} new, {} back, {} gone, {} forgotten",
         counts.items,
         counts.added,
         counts.reactivated,
-        counts.inactive
+        counts.inactive,
+        done.removed
     );
+    done.moves.iter().for_each(report_move);
     state.publish_lineup().await.map_err(|error| SyncError::Store(error.to_string()))?;
     Ok(counts)
 }
@@ -122,6 +131,18 @@ async fn read(url: String, user_agent: String, trust: Arc<Trust>) -> Result<Vec<
         Ok(Ok(items)) => Ok(items),
         Ok(Err(error)) => Err(SyncError::Unreadable(error.to_string())),
         Err(_panicked) => Err(SyncError::Unreadable("reading the playlist ended in a panic".to_owned())),
+    }
+}
+
+fn report_move(source: &SourceMove) {
+    let SourceMove { channel_id: _, guide_number, source_id, from, to } = source;
+    match to {
+        Moved::To(to) => log::info!("channel {guide_number}: source {source_id} has moved from {from} to {to}"),
+        Moved::Ambiguous(candidates) => log::warn!(
+            "channel {guide_number}: the item of source {source_id}, {from}, is gone, and any of these may have come in its \
+             place, so none is taken: {}",
+            candidates.join(", ")
+        ),
     }
 }
 

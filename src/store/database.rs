@@ -14,11 +14,13 @@ use super::migrations::{APPLICATION_ID, KNOWN_VERSION, migrate};
 mod channels;
 mod health;
 mod items;
+mod moves;
 mod profiles;
 mod settings;
 mod sources;
 
-pub use items::{ITEMS_PAGE_MAX, ItemFilter, ItemPage, RefreshOutcome};
+pub use items::{ITEMS_PAGE_MAX, ItemFilter, ItemPage, RefreshOutcome, Refreshed};
+pub use moves::{Moved, SourceMove};
 
 /// How long a statement waits for another process (an operator's `sqlite3`) to let go.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

@@ -120,7 +120,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     /// The channels have changed.
     pub(super) fn on_lineup(&mut self, lineup: Arc<Lineup>) {
         let (id, cores) = (self.cx.id, self.cx.params.cores);
-        self.cx.health.relist(self.cx.now, &lineup, |channel| home(channel, cores) == id);
+        let cx = &mut self.cx;
+        cx.health.relist(cx.now, &cx.lineup, &lineup, |channel| home(channel, cores) == id);
         for (channel, _) in self.stations.iter_mut() {
             let whose = channel.listing().id;
             channel.relist(lineup.channels().find(|offered| offered.id == whose));

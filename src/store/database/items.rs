@@ -1,28 +1,47 @@
 //! Playlist items: what the playlists hold, and what they once held.
 //!
-//! An item is never deleted. A channel may stand on it, and a provider that forgets an item for a day has it
-//! again the next: the channel must not have lost its source by then.
+//! An item on which a channel stands is never deleted: a provider that forgets an item for a day has it again the
+//! next, and the channel must not have lost its source by then. Others are kept for [`KEPT_FOR`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::borrow::Borrow;
+use std::time::Duration;
 
-use rusqlite::{OptionalExtension, Transaction, named_params, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, named_params, params};
 
 use super::Database;
+use super::moves::{self, SourceMove};
 use crate::base::WallTime;
 use crate::store::error::StoreError;
 use crate::store::records::{ItemRecord, NewItem, signed};
 
 /// The most items in one page.
 pub const ITEMS_PAGE_MAX: u32 = 1000;
+/// How long an item that is gone from its playlist is kept when no channel stands on it.
+const KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
+/// The setting that counts readings.
+const READING: &str = "catalog.reading";
 
-/// What a refresh of the catalog did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a refresh of the catalog came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RefreshOutcome {
-    /// The catalog is what the playlist says. An item is counted in `seen`, and in at most one of the others.
-    Refreshed { seen: usize, added: usize, reactivated: usize, deactivated: usize },
+    /// The catalog is what the playlist says.
+    Refreshed(Refreshed),
     /// The playlist held nothing, so nothing was changed: a provider that answers with an empty list has a
     /// bad hour, and does not mean that every channel is gone.
     EmptyIgnored,
+}
+
+/// What was changed. An item is counted in `seen`, and in at most one of the others.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Refreshed {
+    pub seen: usize,
+    pub added: usize,
+    pub reactivated: usize,
+    pub deactivated: usize,
+    /// Items that were gone for long, and are forgotten.
+    pub removed: usize,
+    /// What became of sources whose item is gone and may be another one now.
+    pub moves: Vec<SourceMove>,
 }
 
 /// Which items to list.
@@ -60,34 +79,31 @@ const MATCHES: &str = "(:group IS NULL OR group_name = :group)
 
 impl Database {
     /// Makes the catalog what a playlist says, all of it or nothing: new items are added, known ones brought
-    /// up to date, the rest marked inactive. Of items with the same key the last one counts.
+    /// up to date, the rest marked inactive. Of items with the same key the last one counts. A source whose item is
+    /// gone goes on with the one that has come in its place.
     ///
     /// # Errors
     /// When SQLite refuses; the catalog is then as it was.
-    pub fn refresh_items(&mut self, items: &[NewItem], now: WallTime) -> Result<RefreshOutcome, StoreError> {
-        if items.is_empty() {
+    pub fn refresh_items<I: Borrow<NewItem>>(
+        &mut self,
+        items: impl IntoIterator<Item = I>,
+        now: WallTime,
+    ) -> Result<RefreshOutcome, StoreError> {
+        let transaction = self.writing()?;
+        let reading = next_reading(&transaction)?;
+        let mut done = Refreshed::default();
+        for item in items {
+            take_in(&transaction, item.borrow(), reading, now, &mut done)?;
+        }
+        if done.seen == 0 {
             return Ok(RefreshOutcome::EmptyIgnored);
         }
-        let transaction = self.writing()?;
-        let known = known_items(&transaction)?;
-        let seen: BTreeSet<&str> = items.iter().map(|item| item.item_key.as_str()).collect();
-        upsert(&transaction, items, now)?;
-        let gone = known.iter().filter(|(key, active)| **active && !seen.contains(key.as_str()));
-        let mut deactivated = 0;
-        {
-            let sql = "UPDATE playlist_items SET active = 0 WHERE item_key = ?1";
-            let mut statement = transaction.prepare_cached(sql)?;
-            for (key, _active) in gone {
-                deactivated += statement.execute([key])?;
-            }
-        }
+        let sql = "UPDATE playlist_items SET active = 0 WHERE active = 1 AND seen_in <> ?1";
+        done.deactivated = transaction.prepare_cached(sql)?.execute([reading])?;
+        done.moves = moves::follow(&transaction, now)?;
+        done.removed = forget_old(&transaction, now)?;
         transaction.commit()?;
-        Ok(RefreshOutcome::Refreshed {
-            seen: seen.len(),
-            added: seen.iter().filter(|key| !known.contains_key(**key)).count(),
-            reactivated: seen.iter().filter(|key| known.get(**key) == Some(&false)).count(),
-            deactivated,
-        })
+        Ok(RefreshOutcome::Refreshed(done))
     }
 
     /// Lists items by name.
@@ -132,45 +148,78 @@ impl Database {
     }
 }
 
-/// Every item's key, and whether it is active.
-fn known_items(transaction: &Transaction<'_>) -> rusqlite::Result<BTreeMap<String, bool>> {
-    transaction
-        .prepare_cached("SELECT item_key, active FROM playlist_items")?
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect()
+/// The number of the reading that begins. A transaction that is rolled back leaves it free.
+fn next_reading(connection: &Connection) -> rusqlite::Result<i64> {
+    let sql = "INSERT INTO settings (key, value) VALUES (?1, '1')
+        ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + 1
+        RETURNING CAST(value AS INTEGER)";
+    connection.prepare_cached(sql)?.query_row([READING], |row| row.get(0))
 }
 
-fn upsert(transaction: &Transaction<'_>, items: &[NewItem], now: WallTime) -> rusqlite::Result<()> {
+/// Adds an item, or brings it up to date.
+fn take_in(
+    transaction: &Transaction<'_>,
+    item: &NewItem,
+    reading: i64,
+    now: WallTime,
+    done: &mut Refreshed,
+) -> rusqlite::Result<()> {
+    let known = "SELECT active, seen_in = ?2 FROM playlist_items WHERE item_key = ?1";
+    let known: Option<(bool, bool)> = transaction
+        .prepare_cached(known)?
+        .query_row(params![item.item_key, reading], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let appears = match known {
+        None => {
+            done.added += 1;
+            true
+        }
+        Some((false, _)) => {
+            done.reactivated += 1;
+            true
+        }
+        Some((true, _)) => false,
+    };
+    done.seen += usize::from(known.is_none_or(|(_, has_been_seen)| !has_been_seen));
+    // A line break cannot be typed into a search, so no text is found across the two.
+    let search_text = format!("{}\n{}", folded(&item.name), folded(&item.tvg_id));
     let sql =
         "INSERT INTO playlist_items (item_key, channel_key, name, group_name, stream_url, tvg_id, tvg_name,
-            tvg_logo, attrs_json, first_seen_at, last_seen_at, active, search_text, headers_json)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10, 1, ?11, ?12)
+            tvg_logo, attrs_json, first_seen_at, last_seen_at, active, search_text, headers_json, appeared_in,
+            seen_in)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10, 1, ?11, ?12, ?13, ?13)
         ON CONFLICT (item_key) DO UPDATE SET channel_key = excluded.channel_key, name = excluded.name,
             group_name = excluded.group_name, stream_url = excluded.stream_url, tvg_id = excluded.tvg_id,
             tvg_name = excluded.tvg_name, tvg_logo = excluded.tvg_logo, attrs_json = excluded.attrs_json,
             last_seen_at = excluded.last_seen_at, active = 1, search_text = excluded.search_text,
-            headers_json = excluded.headers_json";
-    let mut statement = transaction.prepare_cached(sql)?;
-    let now = signed(now.unix_nanos());
-    for item in items {
-        // A line break cannot be typed into a search, so no text is found across the two.
-        let search_text = format!("{}\n{}", folded(&item.name), folded(&item.tvg_id));
-        statement.execute(params![
-            item.item_key,
-            item.channel_key,
-            item.name,
-            item.group_name,
-            item.stream_url,
-            item.tvg_id,
-            item.tvg_name,
-            item.tvg_logo,
-            item.attrs_json,
-            now,
-            search_text,
-            serde_json::to_string(&item.headers).expect("text can be written as JSON"),
-        ])?;
-    }
+            headers_json = excluded.headers_json, appeared_in = iif(?14, excluded.appeared_in, appeared_in),
+            seen_in = excluded.seen_in";
+    transaction.prepare_cached(sql)?.execute(params![
+        item.item_key,
+        item.channel_key,
+        item.name,
+        item.group_name,
+        item.stream_url,
+        item.tvg_id,
+        item.tvg_name,
+        item.tvg_logo,
+        item.attrs_json,
+        signed(now.unix_nanos()),
+        search_text,
+        serde_json::to_string(&item.headers).expect("text can be written as JSON"),
+        reading,
+        appears,
+    ])?;
     Ok(())
+}
+
+/// Removes the items that have been gone for long and on which no channel stands.
+fn forget_old(transaction: &Transaction<'_>, now: WallTime) -> rusqlite::Result<usize> {
+    let kept_for = u64::try_from(KEPT_FOR.as_nanos()).expect("thirty days are few nanoseconds");
+    let before = signed(now.unix_nanos().saturating_sub(kept_for));
+    let sql = "DELETE FROM playlist_items WHERE active = 0 AND last_seen_at < ?1
+        AND NOT EXISTS (SELECT 1 FROM channel_sources WHERE channel_sources.item_key = playlist_items.item_key)";
+    transaction.prepare_cached(sql)?.execute([before])
 }
 
 /// Lower case, with single spaces: how a name is searched.
@@ -182,6 +231,7 @@ fn folded(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::store::fixtures::{at, item, with_items};
+    use crate::store::records::NewChannel;
 
     fn keys(database: &Database, filter: &ItemFilter) -> Vec<String> {
         database.items(filter).unwrap().items.into_iter().map(|record| record.item.item_key).collect()
@@ -192,7 +242,8 @@ mod tests {
         let mut database = Database::in_memory().unwrap();
         let both = [item("a", "News"), item("b", "Sport")];
         let outcome = |seen, added, reactivated, deactivated| {
-            Ok(RefreshOutcome::Refreshed { seen, added, reactivated, deactivated })
+            let done = Refreshed { seen, added, reactivated, deactivated, ..Refreshed::default() };
+            Ok(RefreshOutcome::Refreshed(done))
         };
         assert_eq!(database.refresh_items(&both, at(100)), outcome(2, 2, 0, 0));
         assert_eq!(database.refresh_items(&both[..1], at(200)), outcome(1, 0, 0, 1));
@@ -210,7 +261,7 @@ mod tests {
     fn an_empty_playlist_changes_nothing() {
         let mut database = with_items(&[("a", "News"), ("b", "Sport")]);
         let before = database.items(&ItemFilter::default()).unwrap();
-        assert_eq!(database.refresh_items(&[], at(200)), Ok(RefreshOutcome::EmptyIgnored));
+        assert_eq!(database.refresh_items::<NewItem>([], at(200)), Ok(RefreshOutcome::EmptyIgnored));
         assert_eq!(database.items(&ItemFilter::default()).unwrap(), before);
         assert!(before.items.iter().all(|item| item.active));
     }
@@ -229,7 +280,7 @@ mod tests {
         let outcome = database.refresh_items(&[item("a", "first"), item("a", "second")], at(1));
         assert_eq!(
             outcome,
-            Ok(RefreshOutcome::Refreshed { seen: 1, added: 1, reactivated: 0, deactivated: 0 })
+            Ok(RefreshOutcome::Refreshed(Refreshed { seen: 1, added: 1, ..Refreshed::default() }))
         );
         assert_eq!(database.item("a").unwrap().unwrap().item.name, "second");
     }
@@ -243,12 +294,30 @@ mod tests {
         let outcome = database.refresh_items(&items[1000..], at(2));
         assert_eq!(
             outcome,
-            Ok(RefreshOutcome::Refreshed { seen: 4000, added: 0, reactivated: 0, deactivated: 1000 })
+            Ok(RefreshOutcome::Refreshed(Refreshed { seen: 4000, deactivated: 1000, ..Refreshed::default() }))
         );
         let filter = |active| ItemFilter { active: Some(active), limit: 3, ..ItemFilter::default() };
         assert_eq!(database.items(&filter(true)).unwrap().total, 4000);
         assert_eq!(database.items(&filter(false)).unwrap().total, 1000);
         assert_eq!(database.items(&filter(true)).unwrap().items.len(), 3);
+    }
+
+    #[test]
+    fn items_that_no_channel_stands_on_are_forgotten_thirty_days_after_they_were_seen_last() {
+        const DAY: u64 = 24 * 3600;
+        let mut database = with_items(&[("a", "News"), ("b", "Sport"), ("c", "Film")]);
+        let of_b = NewChannel { item_key: "b".to_owned(), ..NewChannel::default() };
+        database.create_channel(&of_b, 100, at(100)).unwrap();
+        let mut left = |days: u64| {
+            let Ok(RefreshOutcome::Refreshed(done)) = database.refresh_items(&[item("a", "News")], at(100 + days * DAY))
+            else {
+                panic!("refreshed")
+            };
+            (done.removed, keys(&database, &ItemFilter::default()))
+        };
+        assert_eq!(left(30), (0, ["c", "a", "b"].map(str::to_owned).to_vec()));
+        assert_eq!(left(31), (1, ["a", "b"].map(str::to_owned).to_vec()));
+        assert_eq!(left(365), (0, ["a", "b"].map(str::to_owned).to_vec()));
     }
 
     #[test]

@@ -385,7 +385,7 @@ fn the_playlist_is_read_when_asked() {
         assert_eq!((status, answer["error"].as_str().unwrap().contains("no items")), (502, true));
         std::fs::write(&path, "#EXTM3U\n#EXTINF:-1,C\nhttp://h/c\n#EXTINF:-1,D\nhttp://h/d\n").unwrap();
         let (status, counts) = ask(&state, "POST", run, "").await;
-        assert_eq!((status, counts), (200, json!({"items":2,"added":2,"reactivated":0,"inactive":2})));
+        assert_eq!((status, counts), (200, json!({"items":2,"added":2,"reactivated":0,"inactive":2,"moved":0})));
         state.syncing.set(true);
         assert_eq!(ask(&state, "POST", run, "").await.0, 409);
     });
