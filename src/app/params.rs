@@ -235,6 +235,10 @@ pub(crate) fn control(
             .as_ref()
             .map(|url| control::PlaylistUrl(url.expose().to_owned())),
         playlist_profile: settings.catalog.playlist_profile.clone(),
+        refresh: settings.catalog.refresh.as_ref().map(|schedule| match &schedule.timing {
+            config::Timing::Every(period) => control::Timing::Every(*period),
+            config::Timing::Calendar(cron) => control::Timing::Calendar(cron.clone()),
+        }),
         user_agent: settings.stream.user_agent.clone(),
         trust,
         ffmpeg: settings.ffmpeg.path.clone().into_os_string(),

@@ -14,6 +14,7 @@ use crate::store::Store;
 
 use super::children::Passthrough;
 use super::port::Inbox;
+use super::schedule::Timing;
 
 /// Settings.
 #[derive(Clone, Debug)]
@@ -36,6 +37,8 @@ pub struct Params {
     pub playlist: Option<PlaylistUrl>,
     /// The name of its profile.
     pub playlist_profile: Option<String>,
+    /// When it is read again; `None` is only when asked.
+    pub refresh: Option<Timing>,
     /// Who we are to the playlist's server. Empty: ourselves.
     pub user_agent: String,
     /// Which servers are believed.

@@ -19,7 +19,7 @@ mod profiles;
 mod settings;
 mod sources;
 
-pub use items::{ITEMS_PAGE_MAX, ItemFilter, ItemPage, RefreshOutcome, Refreshed};
+pub use items::{ITEMS_PAGE_MAX, ItemFilter, ItemPage, Reading, RefreshOutcome, Refreshed};
 pub use moves::{Moved, SourceMove};
 
 /// How long a statement waits for another process (an operator's `sqlite3`) to let go.

@@ -17,7 +17,7 @@ mod thread;
 mod fixtures;
 
 pub use database::Database;
-pub use database::{ITEMS_PAGE_MAX, ItemFilter, ItemPage, Moved, RefreshOutcome, Refreshed, SourceMove};
+pub use database::{ITEMS_PAGE_MAX, ItemFilter, ItemPage, Moved, Reading, RefreshOutcome, Refreshed, SourceMove};
 pub use error::{ChannelError, CloseError, OpenError, StoreBusy, StoreError};
 pub use records::{
     ChannelChange, ChannelRecord, HealthChange, ItemRecord, NewChannel, NewItem, ProfileRecord, SourceHealth,

@@ -71,6 +71,7 @@ fn params(ffmpeg: OsString, slates: Option<PathBuf>) -> Params {
         request_timeout: None,
         playlist: None,
         playlist_profile: None,
+        refresh: None,
         ffmpeg,
         slates,
         trust: std::sync::Arc::new(tunerd::source::Trust::new(true, Vec::new()).unwrap()),

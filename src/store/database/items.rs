@@ -18,6 +18,8 @@ use crate::store::records::{ItemRecord, NewItem, signed};
 pub const ITEMS_PAGE_MAX: u32 = 1000;
 /// How long an item that is gone from its playlist is kept when no channel stands on it.
 const KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
+/// A playlist that held so many items does not shrink to less than a quarter of them from one reading to the next.
+const MANY_ITEMS: usize = 20;
 /// The setting that counts readings.
 const READING: &str = "catalog.reading";
 
@@ -29,6 +31,22 @@ pub enum RefreshOutcome {
     /// The playlist held nothing, so nothing was changed: a provider that answers with an empty list has a
     /// bad hour, and does not mean that every channel is gone.
     EmptyIgnored,
+    /// The playlist held so many fewer items than there were that nothing was changed, either.
+    MuchSmallerIgnored { seen: usize, before: usize },
+}
+
+/// A reading of a playlist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    pub at: WallTime,
+    /// It is believed although it holds far fewer items than the one before.
+    pub accepts_less: bool,
+}
+
+impl From<WallTime> for Reading {
+    fn from(at: WallTime) -> Self {
+        Self { at, accepts_less: false }
+    }
 }
 
 /// What was changed. An item is counted in `seen`, and in at most one of the others.
@@ -82,14 +100,18 @@ impl Database {
     /// up to date, the rest marked inactive. Of items with the same key the last one counts. A source whose item is
     /// gone goes on with the one that has come in its place.
     ///
+    /// A playlist that holds less than a quarter of what it held is as good as empty, where it held [`MANY_ITEMS`] or more.
+    ///
     /// # Errors
     /// When SQLite refuses; the catalog is then as it was.
     pub fn refresh_items<I: Borrow<NewItem>>(
         &mut self,
         items: impl IntoIterator<Item = I>,
-        now: WallTime,
+        how: impl Into<Reading>,
     ) -> Result<RefreshOutcome, StoreError> {
+        let Reading { at: now, accepts_less } = how.into();
         let transaction = self.writing()?;
+        let before = count_active(&transaction)?;
         let reading = next_reading(&transaction)?;
         let mut done = Refreshed::default();
         for item in items {
@@ -98,12 +120,23 @@ impl Database {
         if done.seen == 0 {
             return Ok(RefreshOutcome::EmptyIgnored);
         }
+        if !accepts_less && before >= MANY_ITEMS && done.seen < before / 4 {
+            return Ok(RefreshOutcome::MuchSmallerIgnored { seen: done.seen, before });
+        }
         let sql = "UPDATE playlist_items SET active = 0 WHERE active = 1 AND seen_in <> ?1";
         done.deactivated = transaction.prepare_cached(sql)?.execute([reading])?;
         done.moves = moves::follow(&transaction, now)?;
         done.removed = forget_old(&transaction, now)?;
         transaction.commit()?;
         Ok(RefreshOutcome::Refreshed(done))
+    }
+
+    /// How many items are in the playlist now.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn active_items(&self) -> Result<usize, StoreError> {
+        Ok(count_active(&self.connection)?)
     }
 
     /// Lists items by name.
@@ -146,6 +179,12 @@ impl Database {
         let sql = format!("SELECT {} FROM playlist_items WHERE item_key = ?1", ItemRecord::COLUMNS);
         Ok(self.connection.prepare_cached(&sql)?.query_row([item_key], ItemRecord::read).optional()?)
     }
+}
+
+fn count_active(connection: &Connection) -> rusqlite::Result<usize> {
+    let sql = "SELECT count(*) FROM playlist_items WHERE active = 1";
+    let count = connection.prepare_cached(sql)?.query_row([], |row| row.get::<_, u32>(0))?;
+    Ok(usize::try_from(count).expect("32 bits fit"))
 }
 
 /// The number of the reading that begins. A transaction that is rolled back leaves it free.
@@ -267,6 +306,21 @@ mod tests {
     }
 
     #[test]
+    fn a_playlist_that_shrinks_absurdly_changes_nothing_unless_it_is_to_be_believed() {
+        let items: Vec<_> = (0..MANY_ITEMS).map(|n| item(&n.to_string(), "News")).collect();
+        let read = |count: usize, how: Reading| {
+            let mut database = Database::in_memory().unwrap();
+            database.refresh_items(&items, at(1)).unwrap();
+            let outcome = database.refresh_items(&items[..count], how).unwrap();
+            (outcome, database.active_items().unwrap())
+        };
+        let ignored = RefreshOutcome::MuchSmallerIgnored { seen: 4, before: MANY_ITEMS };
+        assert_eq!(read(4, at(2).into()), (ignored, MANY_ITEMS));
+        assert_eq!(read(5, at(2).into()).1, 5, "a quarter is not absurd");
+        assert_eq!(read(4, Reading { at: at(2), accepts_less: true }).1, 4);
+    }
+
+    #[test]
     fn a_clock_that_steps_back_does_not_make_items_inactive() {
         let mut database = Database::in_memory().unwrap();
         database.refresh_items(&[item("a", "News")], at(500)).unwrap();
@@ -294,7 +348,11 @@ mod tests {
         let outcome = database.refresh_items(&items[1000..], at(2));
         assert_eq!(
             outcome,
-            Ok(RefreshOutcome::Refreshed(Refreshed { seen: 4000, deactivated: 1000, ..Refreshed::default() }))
+            Ok(RefreshOutcome::Refreshed(Refreshed {
+                seen: 4000,
+                deactivated: 1000,
+                ..Refreshed::default()
+            }))
         );
         let filter = |active| ItemFilter { active: Some(active), limit: 3, ..ItemFilter::default() };
         assert_eq!(database.items(&filter(true)).unwrap().total, 4000);
@@ -309,7 +367,8 @@ mod tests {
         let of_b = NewChannel { item_key: "b".to_owned(), ..NewChannel::default() };
         database.create_channel(&of_b, 100, at(100)).unwrap();
         let mut left = |days: u64| {
-            let Ok(RefreshOutcome::Refreshed(done)) = database.refresh_items(&[item("a", "News")], at(100 + days * DAY))
+            let Ok(RefreshOutcome::Refreshed(done)) =
+                database.refresh_items(&[item("a", "News")], at(100 + days * DAY))
             else {
                 panic!("refreshed")
             };

@@ -77,18 +77,23 @@ pub(super) async fn list(call: &Call, state: &State) -> Result<Response, Respons
 }
 
 fn filter(call: &Call) -> Result<ItemFilter, Response> {
-    let active = match call.query("active").as_deref() {
-        None | Some("") => None,
-        Some("true" | "1") => Some(true),
-        Some("false" | "0") => Some(false),
-        Some(other) => return Err(bad("active", other, "true, false, 1, 0")),
-    };
+    let active = switch(call, "active")?;
     let limit = number(call, "limit", LIMIT_DEFAULT, "1 to 1000")?;
     if !(1..=ITEMS_PAGE_MAX).contains(&limit) {
         return Err(bad("limit", &limit.to_string(), "1 to 1000"));
     }
     let offset = number(call, "offset", 0, "0 to 4294967295")?;
     Ok(ItemFilter { group: text_of(call, "group"), text: text_of(call, "q"), active, limit, offset })
+}
+
+/// Yes, no, or nothing at all.
+fn switch(call: &Call, name: &str) -> Result<Option<bool>, Response> {
+    match call.query(name).as_deref() {
+        None | Some("") => Ok(None),
+        Some("true" | "1") => Ok(Some(true)),
+        Some("false" | "0") => Ok(Some(false)),
+        Some(other) => Err(bad(name, other, "true, false, 1, 0")),
+    }
 }
 
 /// A value that is there and not empty.
@@ -110,14 +115,15 @@ fn bad(name: &str, value: &str, allowed: &str) -> Response {
 }
 
 /// `POST /api/admin/jobs/playlist-sync/run`: answers when it is done.
-pub(super) async fn read_playlist(state: &Rc<State>) -> Result<Response, Response> {
-    match playlist::read_now(state).await {
+pub(super) async fn read_playlist(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
+    let accepts_less = switch(call, "accept_smaller")?.unwrap_or(false);
+    match playlist::read_now(state, accepts_less).await {
         Ok(counts) => Ok(Response::json(200, &counts)),
         Err(error) => {
             let status = match error {
                 SyncError::NoPlaylist | SyncError::Running => 409,
                 SyncError::Panicked => 500,
-                SyncError::Unreadable(_) | SyncError::Empty => 502,
+                SyncError::Unreadable(_) | SyncError::Empty | SyncError::MuchSmaller { .. } => 502,
                 SyncError::Store(_) => 503,
             };
             Err(refusal(status, &error.to_string()))

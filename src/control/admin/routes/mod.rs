@@ -4,6 +4,7 @@ mod channels;
 mod health;
 mod items;
 mod lineup;
+mod playlists;
 mod profiles;
 mod recovery;
 mod tuners;
@@ -37,6 +38,7 @@ enum Route {
     HealthClear(i64),
     HealthClearAll,
     PlaylistSync,
+    Playlists,
     Tuners,
     Recovery,
 }
@@ -66,6 +68,7 @@ impl Route {
                 Self::Source(number(channel)?, number(source)?)
             }
             ["api", "admin", "jobs", "playlist-sync", "run"] => Self::PlaylistSync,
+            ["api", "playlists"] => Self::Playlists,
             ["api", "admin", "tuners"] => Self::Tuners,
             ["api", "admin", "tuners", "recovery"] => Self::Recovery,
             _ => return None,
@@ -81,6 +84,7 @@ impl Route {
             | Self::LineupM3u
             | Self::LineupStatus
             | Self::Items
+            | Self::Playlists
             | Self::Tuners => &[Method::Get, Method::Head],
             Self::Profile => &[Method::Get, Method::Head, Method::Put, Method::Delete],
             Self::Channels | Self::Sources(_) | Self::Profiles => &[Method::Get, Method::Head, Method::Post],
@@ -177,7 +181,8 @@ async fn serve(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
         (Route::Profile, _) => profiles::show(call, state).await,
         (Route::HealthClear(channel), _) => health::clear(state, channel).await,
         (Route::HealthClearAll, _) => health::clear_all(state).await,
-        (Route::PlaylistSync, _) => items::read_playlist(state).await,
+        (Route::PlaylistSync, _) => items::read_playlist(call, state).await,
+        (Route::Playlists, _) => playlists::list(state).await,
         (Route::Tuners, _) => tuners::status(call, state).await,
         (Route::Recovery, _) => recovery::trigger(call, state).await,
     }
