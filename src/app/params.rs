@@ -217,6 +217,11 @@ pub(crate) fn control(
         identity,
         lineup_max: settings.discovery.lineup_max.map(|count| count as usize),
         guide_start: settings.catalog.guide_start,
+        search: tunerd::store::SearchLimits {
+            terms_max: settings.catalog.search_terms_max,
+            disjuncts_max: settings.catalog.search_disjuncts_max,
+            term_chars_max: settings.catalog.search_term_chars_max,
+        },
         admin: settings.admin.credentials.as_ref().map(|credentials| control::AdminAuth {
             user: credentials.user.clone(),
             password: credentials.password.expose().to_owned(),

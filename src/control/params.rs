@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::base::Clock;
 use crate::engine::Mailbox;
 use crate::source::Trust;
-use crate::store::Store;
+use crate::store::{SearchLimits, Store};
 
 use super::children::Passthrough;
 use super::port::Inbox;
@@ -25,6 +25,8 @@ pub struct Params {
     pub lineup_max: Option<usize>,
     /// The first guide number given to a channel that asks for none.
     pub guide_start: u32,
+    /// How much of a search counts.
+    pub search: SearchLimits,
     /// Who may administer. Without it only this host may.
     pub admin: Option<AdminAuth>,
     /// Whose word about a client's address and scheme is taken.

@@ -102,8 +102,9 @@ impl State {
         let (asked, published) = self.lineups.get();
         let own = asked + 1;
         self.lineups.set((own, published));
-        let read = |database: &mut Database| Ok::<_, StoreError>((database.lineup()?, database.profiles()?));
-        let (channels, profiles) = self.ask_store(read).await?;
+        let read =
+            |database: &mut Database| Ok::<_, StoreError>((database.channels()?, database.profiles()?));
+        let (mut channels, profiles) = self.ask_store(read).await?;
         // The store answers in order, but who is woken first is not said: an older reading must not win.
         let (asked, published) = self.lineups.get();
         if own < published {
@@ -116,6 +117,10 @@ impl State {
         let lineup = catalog::lineup(&channels, &profiles);
         log::info!("{} channels are offered", lineup.count());
         self.outbox.send_lineup(&Arc::new(lineup));
+        channels.retain(|channel| channel.enabled);
+        for channel in &mut channels {
+            channel.sources.retain(|source| source.enabled);
+        }
         *self.listed.borrow_mut() = Rc::new(channels);
         Ok(())
     }
@@ -168,6 +173,7 @@ pub(super) mod tests {
             },
             lineup_max: None,
             guide_start: 100,
+            search: crate::store::SearchLimits { terms_max: 12, disjuncts_max: 6, term_chars_max: 64 },
             admin: None,
             trusted_proxies: Vec::new(),
             json_body_bytes_max: 1024,

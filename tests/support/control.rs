@@ -65,6 +65,7 @@ fn params(ffmpeg: OsString, slates: Option<PathBuf>) -> Params {
         },
         lineup_max: None,
         guide_start: 100,
+        search: tunerd::store::SearchLimits { terms_max: 12, disjuncts_max: 6, term_chars_max: 64 },
         admin: None,
         trusted_proxies: Vec::new(),
         json_body_bytes_max: 1024,

@@ -144,9 +144,7 @@ impl CoreHealth {
         lineup: &Lineup,
         is_here: impl Fn(ChannelId) -> bool,
     ) {
-        let item = |lineup: &Lineup, source| {
-            lineup.source(source).map(|(_, source)| source.item_key.clone())
-        };
+        let item = |lineup: &Lineup, source| lineup.source(source).map(|(_, source)| source.item_key.clone());
         self.book.retain(|source| match (item(before, source), item(lineup, source)) {
             (Some(before), Some(now)) => before == now,
             (None, Some(_)) => true,

@@ -6,10 +6,12 @@
 use std::borrow::Borrow;
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, Transaction, named_params, params};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params, params_from_iter};
 
 use super::Database;
 use super::moves::{self, SourceMove};
+use super::search::Search;
 use crate::base::WallTime;
 use crate::store::error::StoreError;
 use crate::store::records::{ItemRecord, NewItem, signed};
@@ -65,10 +67,9 @@ pub struct Refreshed {
 /// Which items to list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ItemFilter {
-    /// Of this group alone, spelt as the playlist spells it.
-    pub group: Option<String>,
-    /// With this text in name or tvg-id, in whatever case. A blank text asks for nothing.
-    pub text: Option<String>,
+    /// Of these groups alone, spelt as the playlist spells them; of all when there are none.
+    pub groups: Vec<String>,
+    pub search: Option<Search>,
     /// Only those that are in the playlist now, or only those that are not.
     pub active: Option<bool>,
     /// At most [`ITEMS_PAGE_MAX`]; more is cut to that.
@@ -79,8 +80,37 @@ pub struct ItemFilter {
 
 impl Default for ItemFilter {
     fn default() -> Self {
-        Self { group: None, text: None, active: None, limit: ITEMS_PAGE_MAX, offset: 0 }
+        Self { groups: Vec::new(), search: None, active: None, limit: ITEMS_PAGE_MAX, offset: 0 }
     }
+}
+
+impl ItemFilter {
+    /// The condition on an item's row, and the values of its question marks.
+    fn condition(&self) -> (String, Vec<Value>) {
+        let mut conditions = vec!["1".to_owned()];
+        let mut values = Vec::new();
+        if !self.groups.is_empty() {
+            conditions.push(format!("group_name IN ({})", vec!["?"; self.groups.len()].join(", ")));
+            values.extend(self.groups.iter().cloned().map(Value::from));
+        }
+        if let Some(active) = self.active {
+            conditions.push("active = ?".to_owned());
+            values.push(Value::from(active));
+        }
+        if let Some(search) = &self.search {
+            let (condition, of_search) = search.condition();
+            conditions.push(condition);
+            values.extend(of_search);
+        }
+        (conditions.join(" AND "), values)
+    }
+}
+
+/// A group of items, and how many the playlist has in it now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    pub name: String,
+    pub count: u64,
 }
 
 /// Some of the items that match a filter, by name.
@@ -90,10 +120,6 @@ pub struct ItemPage {
     /// All that match, on this page or not.
     pub total: u64,
 }
-
-const MATCHES: &str = "(:group IS NULL OR group_name = :group)
-    AND (:active IS NULL OR active = :active)
-    AND (:text IS NULL OR instr(search_text, :text) > 0)";
 
 impl Database {
     /// Makes the catalog what a playlist says, all of it or nothing: new items are added, known ones brought
@@ -144,31 +170,40 @@ impl Database {
     /// # Errors
     /// When SQLite refuses.
     pub fn items(&self, filter: &ItemFilter) -> Result<ItemPage, StoreError> {
-        let text = filter.text.as_deref().map(folded).filter(|text| !text.is_empty());
-        let (group, active) = (&filter.group, filter.active);
-        let total: i64 = self
-            .connection
-            .prepare_cached(&format!("SELECT count(*) FROM playlist_items WHERE {MATCHES}"))?
-            .query_row(named_params! { ":group": group, ":active": active, ":text": text }, |row| {
-                row.get(0)
-            })?;
+        let (condition, mut values) = filter.condition();
+        let sql = format!("SELECT count(*) FROM playlist_items WHERE {condition}");
+        let count = |row: &Row<'_>| row.get::<_, u32>(0);
+        let total = self.connection.prepare(&sql)?.query_row(params_from_iter(&values), count)?;
+        let columns = ItemRecord::COLUMNS;
         let sql = format!(
-            "SELECT {} FROM playlist_items WHERE {MATCHES}
-             ORDER BY name COLLATE NOCASE, item_key LIMIT :limit OFFSET :offset",
-            ItemRecord::COLUMNS
+            "SELECT {columns} FROM playlist_items WHERE {condition}
+             ORDER BY name COLLATE NOCASE, item_key LIMIT ? OFFSET ?"
         );
+        values.extend([filter.limit.min(ITEMS_PAGE_MAX), filter.offset].map(Value::from));
         let items = self
             .connection
-            .prepare_cached(&sql)?
-            .query_map(
-                named_params! {
-                    ":group": group, ":active": active, ":text": text,
-                    ":limit": filter.limit.min(ITEMS_PAGE_MAX), ":offset": filter.offset,
-                },
-                ItemRecord::read,
-            )?
+            .prepare(&sql)?
+            .query_map(params_from_iter(&values), ItemRecord::read)?
             .collect::<Result<_, _>>()?;
-        Ok(ItemPage { items, total: u64::try_from(total).expect("a count is not negative") })
+        Ok(ItemPage { items, total: u64::from(total) })
+    }
+
+    /// The groups of what the playlist holds now, by name, and how many there are in all.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn groups(&self, limit: u32, offset: u32) -> Result<(Vec<Group>, u64), StoreError> {
+        let sql = "SELECT count(DISTINCT group_name) FROM playlist_items WHERE active = 1";
+        let total: u32 = self.connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
+        let sql = "SELECT group_name, count(*) FROM playlist_items WHERE active = 1
+            GROUP BY group_name ORDER BY group_name COLLATE NOCASE, group_name LIMIT ?1 OFFSET ?2";
+        let group = |row: &Row<'_>| Ok(Group { name: row.get(0)?, count: u64::from(row.get::<_, u32>(1)?) });
+        let groups = self
+            .connection
+            .prepare_cached(sql)?
+            .query_map([limit, offset], group)?
+            .collect::<Result<_, _>>()?;
+        Ok((groups, u64::from(total)))
     }
 
     /// The item with a key, active or not.
@@ -269,6 +304,7 @@ fn folded(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::database::search::SearchLimits;
     use crate::store::fixtures::{at, item, with_items};
     use crate::store::records::NewChannel;
 
@@ -409,22 +445,25 @@ mod tests {
         database.refresh_items(&items, at(1)).unwrap();
         database.refresh_items(&items[..4], at(2)).unwrap();
         let all = ItemFilter::default();
-        let text = |text: &str| ItemFilter { text: Some(text.to_owned()), ..ItemFilter::default() };
-        let group = |group: &str| ItemFilter { group: Some(group.to_owned()), ..ItemFilter::default() };
+        let limits = SearchLimits { terms_max: 9, disjuncts_max: 9, term_chars_max: 99 };
+        let search = |text: &str| Some(Search::terms(text, limits));
+        let text = |text: &str| ItemFilter { search: search(text), ..ItemFilter::default() };
+        let group = |group: &str| ItemFilter { groups: vec![group.to_owned()], ..ItemFilter::default() };
         let table: &[(ItemFilter, &[&str])] = &[
             (all.clone(), &["e", "c", "d", "a", "b"]),
             (text("čt"), &["a", "b"]),
             (text("ČT SPORT"), &["b"]),
             (text("  "), &["e", "c", "d", "a", "b"]),
             (text("bbc.two"), &["d"]),
-            (text("second bbc"), &[]),
+            (text("second bbc"), &["d"]),
             (text("%"), &["e"]),
             (text("_"), &[]),
             (group("UK"), &["c", "d"]),
             (group(""), &["e"]),
             (group("uk"), &[]),
+            (ItemFilter { groups: ["UK", ""].map(str::to_owned).to_vec(), ..all.clone() }, &["e", "c", "d"]),
             (ItemFilter { active: Some(false), ..all.clone() }, &["e"]),
-            (ItemFilter { text: Some("bbc".to_owned()), limit: 1, ..group("UK") }, &["c"]),
+            (ItemFilter { search: search("bbc"), limit: 1, ..group("UK") }, &["c"]),
             (ItemFilter { limit: 2, offset: 0, ..all.clone() }, &["e", "c"]),
             (ItemFilter { limit: 2, offset: 2, ..all.clone() }, &["d", "a"]),
             (ItemFilter { limit: 2, offset: 4, ..all.clone() }, &["b"]),
@@ -435,6 +474,13 @@ mod tests {
         }
         let page = database.items(&ItemFilter { limit: 1, offset: 3, ..all }).unwrap();
         assert_eq!(page.total, 5, "the total counts what other pages hold");
+        let groups = |limit, offset| {
+            let (groups, total) = database.groups(limit, offset).unwrap();
+            (groups.into_iter().map(|group| (group.name, group.count)).collect::<Vec<_>>(), total)
+        };
+        let named = |name: &str, count| (name.to_owned(), count);
+        assert_eq!(groups(9, 0), (vec![named("CZ", 2), named("UK", 2)], 2), "what is gone does not count");
+        assert_eq!(groups(1, 1), (vec![named("UK", 2)], 2));
     }
 
     #[test]

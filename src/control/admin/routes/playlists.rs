@@ -30,10 +30,8 @@ struct Playlist {
 
 /// All playlists.
 pub(super) async fn list(state: &State) -> Result<Response, Response> {
-    let items = state
-        .ask_store(|database| database.active_items())
-        .await
-        .map_err(|error| store_refusal(&error))?;
+    let items =
+        state.ask_store(|database| database.active_items()).await.map_err(|error| store_refusal(&error))?;
     let readings = state.readings.borrow().clone();
     let shown = |at: Option<WallTime>| at.map(rfc3339);
     let playlist = state.params.playlist.as_ref().map(|url| Playlist {
