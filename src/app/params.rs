@@ -217,6 +217,11 @@ pub(crate) fn control(
         identity,
         lineup_max: settings.discovery.lineup_max.map(|count| count as usize),
         guide_start: settings.catalog.guide_start,
+        search: tunerd::store::SearchLimits {
+            terms_max: settings.catalog.search_terms_max,
+            disjuncts_max: settings.catalog.search_disjuncts_max,
+            term_chars_max: settings.catalog.search_term_chars_max,
+        },
         admin: settings.admin.credentials.as_ref().map(|credentials| control::AdminAuth {
             user: credentials.user.clone(),
             password: credentials.password.expose().to_owned(),
@@ -235,6 +240,10 @@ pub(crate) fn control(
             .as_ref()
             .map(|url| control::PlaylistUrl(url.expose().to_owned())),
         playlist_profile: settings.catalog.playlist_profile.clone(),
+        refresh: settings.catalog.refresh.as_ref().map(|schedule| match &schedule.timing {
+            config::Timing::Every(period) => control::Timing::Every(*period),
+            config::Timing::Calendar(cron) => control::Timing::Calendar(cron.clone()),
+        }),
         user_agent: settings.stream.user_agent.clone(),
         trust,
         ffmpeg: settings.ffmpeg.path.clone().into_os_string(),

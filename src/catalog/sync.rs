@@ -31,7 +31,10 @@ fn new_item(item: Item) -> NewItem {
 /// The channels of the store as the cores see them. A source whose item has no address is none.
 #[must_use]
 pub fn lineup(records: &[ChannelRecord], profiles: &Profiles) -> Lineup {
-    Lineup::new(records.iter().filter(|record| record.enabled).map(|record| channel(record, profiles)))
+    let offered = records.iter().filter(|record| record.enabled).map(|record| channel(record, profiles));
+    let channels = records.iter().filter(|record| !record.enabled).map(|record| ChannelId(record.channel_id));
+    let sources = records.iter().flat_map(|record| &record.sources).filter(|source| !source.enabled);
+    Lineup::new(offered).with_disabled(channels, sources.map(|source| SourceId(source.source_id)))
 }
 
 fn channel(record: &ChannelRecord, profiles: &Profiles) -> Channel {
@@ -201,5 +204,7 @@ mod tests {
         assert_eq!((channel.id, channel.name.as_str()), (ChannelId(first.channel_id), "a"));
         let urls: Vec<_> = channel.sources.iter().map(|source| source.url.as_str()).collect();
         assert_eq!(urls, ["http://h/a", "http://h/c"]);
+        assert_eq!(lineup.why_no_channel(ChannelId(second.channel_id)), "admin_channel_disabled");
+        assert_eq!(lineup.why_no_source(SourceId(unused.source_id)), "admin_source_disabled");
     }
 }

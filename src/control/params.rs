@@ -10,10 +10,11 @@ use std::time::Duration;
 use crate::base::Clock;
 use crate::engine::Mailbox;
 use crate::source::Trust;
-use crate::store::Store;
+use crate::store::{SearchLimits, Store};
 
 use super::children::Passthrough;
 use super::port::Inbox;
+use super::schedule::Timing;
 
 /// Settings.
 #[derive(Clone, Debug)]
@@ -24,6 +25,8 @@ pub struct Params {
     pub lineup_max: Option<usize>,
     /// The first guide number given to a channel that asks for none.
     pub guide_start: u32,
+    /// How much of a search counts.
+    pub search: SearchLimits,
     /// Who may administer. Without it only this host may.
     pub admin: Option<AdminAuth>,
     /// Whose word about a client's address and scheme is taken.
@@ -36,6 +39,8 @@ pub struct Params {
     pub playlist: Option<PlaylistUrl>,
     /// The name of its profile.
     pub playlist_profile: Option<String>,
+    /// When it is read again; `None` is only when asked.
+    pub refresh: Option<Timing>,
     /// Who we are to the playlist's server. Empty: ourselves.
     pub user_agent: String,
     /// Which servers are believed.

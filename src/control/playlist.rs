@@ -1,31 +1,54 @@
-//! Reading the playlist into the catalog, at the start and when asked.
+//! Reading the playlist into the catalog: at the start, by the schedule, and when asked. Whatever goes wrong, the catalog
+//! stays as it was when that went well.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use serde::Serialize;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
+use crate::base::{Instant, WallTime};
 use crate::catalog;
 use crate::source::Trust;
-use crate::store::{NewItem, RefreshOutcome};
+use crate::store::{Moved, NewItem, Reading, RefreshOutcome, SourceMove};
 
-use super::fetch;
+use super::fetch::{self, Fetched, Validators};
+use super::schedule::Pace;
 use super::state::State;
 
-/// After the first failure at the start; each further one doubles it.
-const RETRY_DELAY_MIN: Duration = Duration::from_secs(5);
-const RETRY_DELAY_MAX: Duration = Duration::from_secs(300);
+/// A wait for a time of the day is cut into pieces, since the clock may be set meanwhile and the host may sleep.
+const WAIT_PIECE: Duration = Duration::from_secs(60);
+/// A playlist that goes on being much smaller than it was for so long is believed.
+const SMALLER_BELIEVED_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 /// What a run did.
-#[derive(Serialize, Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Serialize, Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Counts {
     items: usize,
     added: usize,
     reactivated: usize,
     inactive: usize,
+    /// Sources whose address has moved.
+    moved: usize,
+}
+
+/// What is known of how the playlist was read.
+#[derive(Clone, Default, Debug)]
+pub(super) struct Readings {
+    /// Of the list that is in the catalog.
+    validators: Validators,
+    /// It has been much smaller since then.
+    smaller_since: Option<Instant>,
+    pub(super) last_tried_at: Option<WallTime>,
+    pub(super) last_read_at: Option<WallTime>,
+    /// Why it was not read the last time.
+    pub(super) last_error: Option<String>,
+    /// By the schedule, or because it could not be read.
+    pub(super) next_at: Option<WallTime>,
 }
 
 /// Why a run did nothing.
@@ -39,6 +62,11 @@ pub(super) enum SyncError {
     Unreadable(String),
     #[error("the playlist holds no items; the catalog stays as it was")]
     Empty,
+    #[error(
+        "the playlist holds {seen} items where it held {before}; the catalog stays as it was, unless it is read with \
+         accept_smaller=true or stays so for a day"
+    )]
+    MuchSmaller { seen: usize, before: usize },
     #[error("the store did not take the playlist: {0}")]
     Store(String),
     #[error("reading the playlist ended in a panic")]
@@ -46,24 +74,52 @@ pub(super) enum SyncError {
 }
 
 /// Somebody wants it read now. The run goes on when nobody waits.
-pub(super) async fn read_now(state: &Rc<State>) -> Result<Counts, SyncError> {
+pub(super) async fn read_now(state: &Rc<State>, accepts_less: bool) -> Result<Counts, SyncError> {
     let of_run = Rc::clone(state);
-    tokio_uring::spawn(async move { run(&of_run).await }).await.unwrap_or(Err(SyncError::Panicked))
+    tokio_uring::spawn(async move { run(&of_run, accepts_less).await })
+        .await
+        .unwrap_or(Err(SyncError::Panicked))
 }
 
-/// Reads the playlist until it has been read once.
-pub(super) async fn read_at_start(state: Rc<State>) {
-    let mut delay = RETRY_DELAY_MIN;
+/// Reads the playlist until it has been read once, and then by its schedule, if it has one.
+pub(super) async fn keep_reading(state: Rc<State>) {
+    let mut pace = Pace::new(state.params.refresh.clone());
     loop {
-        match run(&state).await {
-            Ok(_) | Err(SyncError::NoPlaylist) => return,
+        let is_read = match run(&state, false).await {
+            Err(SyncError::NoPlaylist) => return,
+            Ok(_) => true,
             Err(error) => {
-                log::warn!("the playlist was not read, next try in {} s: {error}", delay.as_secs());
+                log::warn!("the playlist was not read: {error}");
+                false
             }
-        }
-        sleep(delay).await;
-        delay = (delay * 2).min(RETRY_DELAY_MAX);
+        };
+        let wait = pace.next(state.wall_now(), &TimeZone::system(), is_read, permille());
+        let at = wait.map(|wait| state.wall_now().after(wait));
+        state.readings.borrow_mut().next_at = at;
+        let Some(at) = at else { return };
+        log::debug!("the playlist is read again in {} s", wait.unwrap_or_default().as_secs());
+        until(&state, at).await;
     }
+}
+
+/// Waits until it is this late, or the clock has been set back.
+async fn until(state: &State, at: WallTime) {
+    let mut before = state.wall_now();
+    loop {
+        let now = state.wall_now();
+        let left = Duration::from_nanos(at.unix_nanos().saturating_sub(now.unix_nanos()));
+        if left.is_zero() || now < before {
+            return;
+        }
+        before = now;
+        sleep(left.min(WAIT_PIECE)).await;
+    }
+}
+
+/// Nobody else puts it off by the same.
+fn permille() -> u32 {
+    let random = RandomState::new().build_hasher().finish() % 1001;
+    u32::try_from(random).expect("it is at most a thousand")
 }
 
 /// Takes its mark back however the run ends.
@@ -75,43 +131,86 @@ impl Drop for Running<'_> {
     }
 }
 
-async fn run(state: &State) -> Result<Counts, SyncError> {
+async fn run(state: &State, accepts_less: bool) -> Result<Counts, SyncError> {
     let url = state.params.playlist.clone().ok_or(SyncError::NoPlaylist)?;
     if state.syncing.replace(true) {
         return Err(SyncError::Running);
     }
     let _running = Running(state);
-    let items = read(url.0, state.params.user_agent.clone(), Arc::clone(&state.params.trust)).await?;
+    let result = read_and_store(state, url.0, accepts_less).await;
     let now = state.wall_now();
-    let outcome = state
-        .ask_store(move |database| database.refresh_items(&items, now))
-        .await
-        .map_err(|error| SyncError::Store(error.to_string()))?;
-    let counts = match outcome {
+    let mut readings = state.readings.borrow_mut();
+    readings.last_tried_at = Some(now);
+    match &result {
+        Ok(_) => (readings.last_read_at, readings.last_error) = (Some(now), None),
+        Err(error) => readings.last_error = Some(error.to_string()),
+    }
+    result
+}
+
+async fn read_and_store(state: &State, url: String, accepts_less: bool) -> Result<Counts, SyncError> {
+    let of_store = |error: crate::store::StoreError| SyncError::Store(error.to_string());
+    let known = state.readings.borrow().validators.clone();
+    let read = read(url, state.params.user_agent.clone(), Arc::clone(&state.params.trust), known).await?;
+    let Some((items, validators)) = read else {
+        let items = state.ask_store(|database| database.active_items()).await.map_err(of_store)?;
+        log::info!("the playlist is as it was: {items} items");
+        return Ok(Counts { items, ..Counts::default() });
+    };
+    let smaller_since = state.readings.borrow().smaller_since;
+    let now = state.clock.now();
+    let is_believed = smaller_since.is_some_and(|since| now - since >= SMALLER_BELIEVED_AFTER);
+    let reading = Reading { at: state.wall_now(), accepts_less: accepts_less || is_believed };
+    let outcome =
+        state.ask_store(move |database| database.refresh_items(&items, reading)).await.map_err(of_store)?;
+    let done = match outcome {
         RefreshOutcome::EmptyIgnored => return Err(SyncError::Empty),
-        RefreshOutcome::Refreshed { seen, added, reactivated, deactivated } => {
-            Counts { items: seen, added, reactivated, inactive: deactivated }
+        RefreshOutcome::MuchSmallerIgnored { seen, before } => {
+            state.readings.borrow_mut().smaller_since = smaller_since.or(Some(now));
+            return Err(SyncError::MuchSmaller { seen, before });
         }
+        RefreshOutcome::Refreshed(done) => done,
+    };
+    {
+        let mut readings = state.readings.borrow_mut();
+        (readings.validators, readings.smaller_since) = (validators, None);
+    }
+    let counts = Counts {
+        items: done.seen,
+        added: done.added,
+        reactivated: done.reactivated,
+        inactive: done.deactivated,
+        moved: done.moves.iter().filter(|source| matches!(source.to, Moved::To(_))).count(),
     };
     log::info!(
-        "the playlist was read: {} items, {} new, {} back, {} gone",
+        "the playlist was read: {} items, {} new, {} back, {} gone, {} forgotten",
         counts.items,
         counts.added,
         counts.reactivated,
-        counts.inactive
+        counts.inactive,
+        done.removed
     );
-    state.publish_lineup().await.map_err(|error| SyncError::Store(error.to_string()))?;
+    done.moves.iter().for_each(report_move);
+    state.publish_lineup().await.map_err(of_store)?;
     Ok(counts)
 }
 
-/// Fetches and parses on a thread of its own: both take long, and fetching blocks.
-async fn read(url: String, user_agent: String, trust: Arc<Trust>) -> Result<Vec<NewItem>, SyncError> {
+/// Fetches and parses on a thread of its own: both take long, and fetching blocks. Nothing when the playlist is as it was.
+async fn read(
+    url: String,
+    user_agent: String,
+    trust: Arc<Trust>,
+    known: Validators,
+) -> Result<Option<(Vec<NewItem>, Validators)>, SyncError> {
     let (sender, answer) = oneshot::channel();
     let work = move || {
-        let items = fetch::fetch(&url, &user_agent, &trust).map(|text| {
-            let playlist = catalog::m3u::parse(&text);
-            report_left_out(&playlist);
-            catalog::new_items(playlist)
+        let items = fetch::fetch(&url, &user_agent, &trust, &known).map(|fetched| match fetched {
+            Fetched::Unchanged => None,
+            Fetched::List { bytes, validators } => {
+                let playlist = catalog::m3u::parse(&bytes);
+                report_left_out(&playlist);
+                Some((catalog::new_items(playlist), validators))
+            }
         });
         // Nobody waits any more when the process ends.
         let _unheard = sender.send(items);
@@ -122,6 +221,20 @@ async fn read(url: String, user_agent: String, trust: Arc<Trust>) -> Result<Vec<
         Ok(Ok(items)) => Ok(items),
         Ok(Err(error)) => Err(SyncError::Unreadable(error.to_string())),
         Err(_panicked) => Err(SyncError::Unreadable("reading the playlist ended in a panic".to_owned())),
+    }
+}
+
+fn report_move(source: &SourceMove) {
+    let SourceMove { channel_id: _, guide_number, source_id, from, to } = source;
+    match to {
+        Moved::To(to) => {
+            log::info!("channel {guide_number}: source {source_id} has moved from {from} to {to}")
+        }
+        Moved::Ambiguous(candidates) => log::warn!(
+            "channel {guide_number}: the item of source {source_id}, {from}, is gone, and any of these may have come in its \
+             place, so none is taken: {}",
+            candidates.join(", ")
+        ),
     }
 }
 

@@ -140,7 +140,7 @@ async fn begin(state: Rc<State>) {
         sleep(LINEUP_RETRY_DELAY).await;
         read = state.publish_lineup().await;
     }
-    playlist::read_at_start(state).await;
+    playlist::keep_reading(state).await;
 }
 
 /// Ends the cores, and goes on serving them until they have returned.

@@ -17,6 +17,7 @@ use crate::store::{ChannelRecord, Database, Store, StoreBusy, StoreError};
 
 use super::outbox::Outbox;
 use super::params::Params;
+use super::playlist::Readings;
 
 /// How long the cores may take to describe themselves.
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -29,14 +30,16 @@ pub(super) struct State {
     pub(super) outbox: Rc<Outbox>,
     /// The enabled channels in their order, as they were when the cores were last told.
     pub(super) listed: RefCell<Rc<Vec<ChannelRecord>>>,
-    /// Readings of the channels asked for, and the newest that was published.
-    readings: Cell<(u64, u64)>,
+    /// Lineups asked for, and the newest that was published.
+    lineups: Cell<(u64, u64)>,
     /// How often control waited for the cores to have no session left.
     pub(super) drain_wait: Cell<DrainWait>,
     /// Requests that ended in a panic.
     pub(super) panics: Cell<u64>,
     /// True while a playlist is being read.
     pub(super) syncing: Cell<bool>,
+    /// How the playlist was read.
+    pub(super) readings: RefCell<Readings>,
     /// What was wrong with profiles when they were read last.
     complaints: RefCell<Vec<String>>,
 }
@@ -49,10 +52,11 @@ impl State {
             store,
             outbox,
             listed: RefCell::default(),
-            readings: Cell::default(),
+            lineups: Cell::default(),
             drain_wait: Cell::default(),
             panics: Cell::new(0),
             syncing: Cell::new(false),
+            readings: RefCell::default(),
             complaints: RefCell::default(),
         }
     }
@@ -95,23 +99,28 @@ impl State {
 
     /// Reads the channels again and tells the cores. To be called after each change of the catalog.
     pub(super) async fn publish_lineup(&self) -> Result<(), StoreError> {
-        let (asked, published) = self.readings.get();
+        let (asked, published) = self.lineups.get();
         let own = asked + 1;
-        self.readings.set((own, published));
-        let read = |database: &mut Database| Ok::<_, StoreError>((database.lineup()?, database.profiles()?));
-        let (channels, profiles) = self.ask_store(read).await?;
+        self.lineups.set((own, published));
+        let read =
+            |database: &mut Database| Ok::<_, StoreError>((database.channels()?, database.profiles()?));
+        let (mut channels, profiles) = self.ask_store(read).await?;
         // The store answers in order, but who is woken first is not said: an older reading must not win.
-        let (asked, published) = self.readings.get();
+        let (asked, published) = self.lineups.get();
         if own < published {
             return Ok(());
         }
-        self.readings.set((asked, own));
+        self.lineups.set((asked, own));
         let (profiles, complaints) =
             catalog::Profiles::new(&profiles, self.params.playlist_profile.as_deref());
         self.complain(complaints);
         let lineup = catalog::lineup(&channels, &profiles);
         log::info!("{} channels are offered", lineup.count());
         self.outbox.send_lineup(&Arc::new(lineup));
+        channels.retain(|channel| channel.enabled);
+        for channel in &mut channels {
+            channel.sources.retain(|source| source.enabled);
+        }
         *self.listed.borrow_mut() = Rc::new(channels);
         Ok(())
     }
@@ -164,12 +173,14 @@ pub(super) mod tests {
             },
             lineup_max: None,
             guide_start: 100,
+            search: crate::store::SearchLimits { terms_max: 12, disjuncts_max: 6, term_chars_max: 64 },
             admin: None,
             trusted_proxies: Vec::new(),
             json_body_bytes_max: 1024,
             request_timeout: Some(Duration::from_secs(15)),
             playlist: None,
             playlist_profile: None,
+            refresh: None,
             ffmpeg: "ffmpeg".into(),
             slates: None,
             trust: std::sync::Arc::new(crate::source::Trust::new(true, Vec::new()).unwrap()),

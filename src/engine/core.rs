@@ -278,12 +278,15 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         self.forget_if_over(at);
     }
 
-    /// Forgets a channel whose session is over and whose last viewer has gone.
+    /// Forgets a channel whose session is over and whose last viewer has gone. Not before that has been heard: its tuner is given
+    /// back then.
     fn forget_if_over(&mut self, at: ChannelRef) -> bool {
-        let is_over = self
+        let session = self
             .stations
             .get_mut(at)
-            .is_some_and(|(channel, outlet)| channel.is_over() && outlet.count() == 0);
+            .filter(|(channel, outlet)| channel.is_over() && outlet.count() == 0)
+            .map(|(channel, _)| channel.id());
+        let is_over = session.is_some_and(|session| self.stations.of_session(session).is_none());
         if is_over && let Some(channel) = self.stations.remove(at) {
             self.cx.timers.forget(Timer::Channel(at));
             self.cx.retire(channel.into_ring());

@@ -136,7 +136,11 @@ impl ChannelError {
     /// No programme can have this number.
     #[must_use]
     pub fn no_source_change() -> Self {
-        Self::Invalid { field: "the change", value: String::new(), allowed: "program, tls_verify, profile" }
+        Self::Invalid {
+            field: "the change",
+            value: String::new(),
+            allowed: "enabled, program, tls_verify, profile",
+        }
     }
 
     #[must_use]

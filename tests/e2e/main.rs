@@ -10,11 +10,13 @@ mod tsgen;
 
 mod answers;
 mod backoff;
+mod changes;
 mod datagrams;
 mod ffmpeg;
 mod hls;
 mod join;
 mod lifecycle;
+mod lists;
 mod loops;
 mod pauses;
 mod probes;

@@ -75,11 +75,6 @@ pub(super) const UNUSED: &[Unused] = &[
     Unused { env: "UPNP_MAX_AGE", off: "", effect: NOT_YET },
     Unused { env: "UPNP_CONTENT_DIRECTORY_UPDATE_ID_CACHE_TTL", off: "0", effect: NOT_YET },
     Unused { env: "PLAYLIST_SOURCES", off: "", effect: NOT_YET },
-    Unused { env: "REFRESH_SCHEDULE", off: "", effect: NOT_YET },
-    Unused { env: "REFRESH_INTERVAL", off: "0", effect: NOT_YET },
-    Unused { env: "CATALOG_SEARCH_MAX_TERMS", off: "", effect: NOT_YET },
-    Unused { env: "CATALOG_SEARCH_MAX_DISJUNCTS", off: "", effect: NOT_YET },
-    Unused { env: "CATALOG_SEARCH_MAX_TERM_RUNES", off: "", effect: NOT_YET },
 ];
 
 /// What becomes of a setting without effect; `None` for all others.

@@ -182,7 +182,7 @@ impl Channel {
         tuner
     }
 
-    /// The channel as it is offered from now on. Sources that were added or taken away count from the next recovery on.
+    /// The channel as it is offered from now on. What it uses and may not any more is left by [`Channel::withdraw`].
     pub(crate) fn relist(&mut self, offered: Option<&Arc<lineup::Channel>>) {
         let listing = offered.map_or_else(
             || Arc::new(lineup::Channel { sources: Vec::new(), ..lineup::Channel::clone(self.listing()) }),

@@ -12,6 +12,7 @@ use crate::engine::port::messages::{TriggerRefusal, TunerMessage};
 use crate::engine::report::events::{self, RecoveryTriggered};
 use crate::health::failure_reason;
 use crate::http::{StreamError, Via};
+use crate::lineup::Lineup;
 use crate::session::{Action, Event, Failure, Notice, TriggerError};
 use crate::tuner::Kind;
 
@@ -127,6 +128,24 @@ impl Channel {
         Ok(())
     }
 
+    /// The channels have changed, and this one has its new listing. What may not be used any more is left.
+    pub(crate) fn withdraw<D: CoreDriver>(
+        &mut self,
+        cx: &mut Cx<D>,
+        readers: &mut dyn Readers<D>,
+        lineup: &Lineup,
+    ) {
+        let id = self.listing().id;
+        let event = match (lineup.channel(id), self.machine.source()) {
+            (None, _) => Event::ChannelWithdrawn { reason: lineup.why_no_channel(id) },
+            (Some(_), Some(id)) if self.listing().sources.iter().all(|source| source.id != id) => {
+                Event::SourceWithdrawn { id, reason: lineup.why_no_source(id) }
+            }
+            (Some(_), Some(_) | None) => return,
+        };
+        self.handle(cx, readers, event);
+    }
+
     fn perform_all<D: CoreDriver>(
         &mut self,
         cx: &mut Cx<D>,
@@ -212,6 +231,7 @@ impl Channel {
             Failure::SourcesFailed => StreamError::TuneFailed,
             Failure::NoVideo => StreamError::NoVideo,
             Failure::Draining => StreamError::Draining,
+            Failure::NotOffered => StreamError::ChannelNotFound,
         };
         readers.tell(cx, &self.feed, ToOutlet::Refuse(error));
         self.has_waiting = false;

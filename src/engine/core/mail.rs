@@ -117,15 +117,20 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         self.settle();
     }
 
-    /// The channels have changed.
+    /// The channels have changed. Sessions whose channel or source is not offered any more act on it at once.
     pub(super) fn on_lineup(&mut self, lineup: Arc<Lineup>) {
         let (id, cores) = (self.cx.id, self.cx.params.cores);
-        self.cx.health.relist(self.cx.now, &lineup, |channel| home(channel, cores) == id);
-        for (channel, _) in self.stations.iter_mut() {
-            let whose = channel.listing().id;
-            channel.relist(lineup.channels().find(|offered| offered.id == whose));
+        let cx = &mut self.cx;
+        cx.health.relist(cx.now, &cx.lineup, &lineup, |channel| home(channel, cores) == id);
+        self.cx.lineup = Arc::clone(&lineup);
+        for at in self.stations.all() {
+            if let Some((channel, outlet)) = self.stations.get_mut(at) {
+                let whose = channel.listing().id;
+                channel.relist(lineup.channel(whose));
+                channel.withdraw(&mut self.cx, outlet, &lineup);
+            }
+            self.settle();
         }
-        self.cx.lineup = lineup;
         self.probe.relist(&self.cx);
     }
 

@@ -94,6 +94,29 @@ impl Database {
         self.channel(channel_id)
     }
 
+    /// Puts the channels in another order.
+    ///
+    /// # Errors
+    /// When these are not all channels, each once.
+    pub fn reorder_channels(&mut self, channel_ids: &[i64]) -> Result<(), ChannelError> {
+        let transaction = self.writing()?;
+        let sql = "SELECT channel_id FROM published_channels ORDER BY channel_id";
+        let known = transaction
+            .prepare_cached(sql)?
+            .query_map([], |row| row.get(0))?
+            .collect::<Result<Vec<i64>, _>>()?;
+        sources::check_order("channel_ids", channel_ids, &known)?;
+        // No two may have the same place, not even for a moment: those below zero are free.
+        let sql = "UPDATE published_channels SET order_index = -1 - ?2 WHERE channel_id = ?1";
+        for (place, channel_id) in (0_i64..).zip(channel_ids) {
+            transaction.prepare_cached(sql)?.execute(params![channel_id, place])?;
+        }
+        transaction
+            .prepare_cached("UPDATE published_channels SET order_index = -1 - order_index")?
+            .execute([])?;
+        Ok(transaction.commit()?)
+    }
+
     /// Deletes a channel with its sources. The playlist items stay.
     ///
     /// # Errors
@@ -281,6 +304,31 @@ mod tests {
         assert_eq!(database.channel(second.channel_id).unwrap(), second, "nothing of it was changed");
         let same = database.update_channel(first.channel_id, &renumber("7"), at(1)).unwrap();
         assert_eq!(same, first, "a channel may keep its own number");
+    }
+
+    #[test]
+    fn channels_are_put_in_an_order_of_all_of_them() {
+        let mut database = with_items(&[("a", "A"), ("b", "B"), ("c", "C")]);
+        let ids =
+            ["a", "b", "c"].map(|key| database.create_channel(&new(key), 100, at(1)).unwrap().channel_id);
+        let order = |database: &Database| -> Vec<_> {
+            database
+                .channels()
+                .unwrap()
+                .into_iter()
+                .map(|channel| (channel.channel_id, channel.order_index))
+                .collect()
+        };
+        database.reorder_channels(&[ids[2], ids[0], ids[1]]).unwrap();
+        assert_eq!(order(&database), [(ids[2], 0), (ids[0], 1), (ids[1], 2)]);
+        for wrong in [&ids[..2], &[ids[0], ids[1], ids[2], ids[2]], &[ids[0], ids[1], 99]] {
+            let refused = database.reorder_channels(wrong);
+            assert!(
+                matches!(refused, Err(ChannelError::Invalid { field: "channel_ids", .. })),
+                "{refused:?}"
+            );
+        }
+        assert_eq!(order(&database)[0].0, ids[2], "what is refused changes nothing");
     }
 
     #[test]

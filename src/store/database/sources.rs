@@ -69,20 +69,45 @@ impl Database {
     ///
     /// # Errors
     /// When the channel has no such source.
-    #[cfg(test)]
     pub fn set_source_enabled(
         &mut self,
         channel_id: i64,
         source_id: i64,
         enabled: bool,
         now: WallTime,
+    ) -> Result<SourceRecord, ChannelError> {
+        let transaction = self.writing()?;
+        touch(&transaction, channel_id, now)?;
+        set(&transaction, "enabled", channel_id, source_id, enabled)?;
+        transaction.commit()?;
+        self.source(source_id)
+    }
+
+    /// Puts a channel's sources in another order, the preferred one first.
+    ///
+    /// # Errors
+    /// When there is no such channel, or these are not all of its sources, each once.
+    pub fn reorder_sources(
+        &mut self,
+        channel_id: i64,
+        source_ids: &[i64],
+        now: WallTime,
     ) -> Result<(), ChannelError> {
         let transaction = self.writing()?;
         touch(&transaction, channel_id, now)?;
-        let sql = "UPDATE channel_sources SET enabled = ?3 WHERE source_id = ?1 AND channel_id = ?2";
-        if transaction.prepare_cached(sql)?.execute(params![source_id, channel_id, enabled])? == 0 {
-            return Err(ChannelError::SourceNotFound { channel_id, source_id });
+        let sql = "SELECT source_id FROM channel_sources WHERE channel_id = ?1 ORDER BY source_id";
+        let known = transaction
+            .prepare_cached(sql)?
+            .query_map([channel_id], |row| row.get(0))?
+            .collect::<Result<Vec<i64>, _>>()?;
+        check_order("source_ids", source_ids, &known)?;
+        // No two may have the same place, not even for a moment: those below zero are free.
+        let sql = "UPDATE channel_sources SET priority_index = -1 - ?2 WHERE source_id = ?1";
+        for (place, source_id) in (0_i64..).zip(source_ids) {
+            transaction.prepare_cached(sql)?.execute(params![source_id, place])?;
         }
+        let sql = "UPDATE channel_sources SET priority_index = -1 - priority_index WHERE channel_id = ?1";
+        transaction.prepare_cached(sql)?.execute([channel_id])?;
         Ok(transaction.commit()?)
     }
 
@@ -156,6 +181,22 @@ fn set(
         0 => Err(ChannelError::SourceNotFound { channel_id, source_id }),
         _one => Ok(()),
     }
+}
+
+/// Refuses an order that is not one of all that there are; `known` is sorted.
+pub(in crate::store) fn check_order(
+    field: &'static str,
+    asked: &[i64],
+    known: &[i64],
+) -> Result<(), ChannelError> {
+    let mut sorted = asked.to_vec();
+    sorted.sort_unstable();
+    if sorted == known {
+        return Ok(());
+    }
+    let value = asked.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
+    let shown = value.chars().take(64).collect();
+    Err(ChannelError::Invalid { field, value: shown, allowed: "all that there are, each once" })
 }
 
 /// Refuses the number that no programme has.
@@ -263,6 +304,27 @@ mod tests {
     }
 
     #[test]
+    fn sources_are_put_in_an_order_of_all_of_them() {
+        let (mut database, id) = with_channel();
+        let first = database.channel(id).unwrap().sources[0].source_id;
+        let [second, third] =
+            ["b", "c"].map(|key| database.add_source(id, key, None, at(1)).unwrap().source_id);
+        database.reorder_sources(id, &[third, first, second], at(2)).unwrap();
+        assert_eq!(order(&database, id), placed(&[("c", 0), ("a", 1), ("b", 2)]));
+        for wrong in [&[first, second][..], &[first, second, third, third], &[first, second, 99], &[]] {
+            let refused = database.reorder_sources(id, wrong, at(3));
+            assert!(matches!(refused, Err(ChannelError::Invalid { field: "source_ids", .. })), "{refused:?}");
+        }
+        assert_eq!(
+            database.reorder_sources(99, &[], at(3)),
+            Err(ChannelError::ChannelNotFound { channel_id: 99 })
+        );
+        assert_eq!(database.channel(id).unwrap().updated_at, 2, "what is refused changes nothing");
+        database.reorder_sources(id, &[first, second, third], at(4)).unwrap();
+        assert_eq!(order(&database, id), placed(&[("a", 0), ("b", 1), ("c", 2)]));
+    }
+
+    #[test]
     fn a_source_of_another_channel_is_not_found() {
         let (mut database, id) = with_channel();
         let new = NewChannel { item_key: "b".to_owned(), ..NewChannel::default() };
@@ -270,7 +332,7 @@ mod tests {
         let source_id = other.sources[0].source_id;
         let gone = || Err(ChannelError::SourceNotFound { channel_id: id, source_id });
         assert_eq!(database.remove_source(id, source_id, at(2)), gone());
-        assert_eq!(database.set_source_enabled(id, source_id, false, at(2)), gone());
+        assert_eq!(database.set_source_enabled(id, source_id, false, at(2)).map(|_| ()), gone());
         assert_eq!(database.channel(other.channel_id).unwrap(), other);
     }
 

@@ -4,6 +4,7 @@ mod channels;
 mod health;
 mod items;
 mod lineup;
+mod playlists;
 mod profiles;
 mod recovery;
 mod tuners;
@@ -28,15 +29,19 @@ enum Route {
     LineupStatus,
     LineupPost,
     Items,
+    Groups,
     Channels,
     Profiles,
     Profile,
     Channel(i64),
+    ChannelOrder,
     Sources(i64),
+    SourceOrder(i64),
     Source(i64, i64),
     HealthClear(i64),
     HealthClearAll,
     PlaylistSync,
+    Playlists,
     Tuners,
     Recovery,
 }
@@ -53,9 +58,12 @@ impl Route {
             ["lineup_status.json"] => Self::LineupStatus,
             ["lineup.post"] => Self::LineupPost,
             ["api", "items"] => Self::Items,
+            ["api", "groups"] => Self::Groups,
             ["api", "channels"] => Self::Channels,
             ["api", "profiles"] => Self::Profiles,
             ["api", "profiles", _name] => Self::Profile,
+            ["api", "channels", "reorder"] => Self::ChannelOrder,
+            ["api", "channels", channel, "sources", "reorder"] => Self::SourceOrder(number(channel)?),
             ["api", "channels", channel] => Self::Channel(number(channel)?),
             ["api", "channels", channel, "sources"] => Self::Sources(number(channel)?),
             ["api", "channels", "sources", "health", "clear"] => Self::HealthClearAll,
@@ -66,6 +74,7 @@ impl Route {
                 Self::Source(number(channel)?, number(source)?)
             }
             ["api", "admin", "jobs", "playlist-sync", "run"] => Self::PlaylistSync,
+            ["api", "playlists"] => Self::Playlists,
             ["api", "admin", "tuners"] => Self::Tuners,
             ["api", "admin", "tuners", "recovery"] => Self::Recovery,
             _ => return None,
@@ -81,10 +90,13 @@ impl Route {
             | Self::LineupM3u
             | Self::LineupStatus
             | Self::Items
+            | Self::Groups
+            | Self::Playlists
             | Self::Tuners => &[Method::Get, Method::Head],
             Self::Profile => &[Method::Get, Method::Head, Method::Put, Method::Delete],
             Self::Channels | Self::Sources(_) | Self::Profiles => &[Method::Get, Method::Head, Method::Post],
-            Self::Channel(_) => &[Method::Patch, Method::Delete],
+            Self::Channel(_) => &[Method::Get, Method::Head, Method::Patch, Method::Delete],
+            Self::ChannelOrder | Self::SourceOrder(_) => &[Method::Patch],
             Self::Source(..) => &[Method::Patch, Method::Delete],
             Self::LineupPost
             | Self::PlaylistSync
@@ -160,10 +172,14 @@ async fn serve(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
         (Route::LineupStatus, _) => Ok(lineup::status()),
         (Route::LineupPost, _) => lineup::post(call),
         (Route::Items, _) => items::list(call, state).await,
+        (Route::Groups, _) => items::groups(call, state).await,
         (Route::Channels, Method::Post) => channels::create(call, state).await,
         (Route::Channels, _) => channels::list(state).await,
         (Route::Channel(channel), Method::Patch) => channels::change(call, state, channel).await,
-        (Route::Channel(channel), _) => channels::delete(state, channel).await,
+        (Route::Channel(channel), Method::Delete) => channels::delete(state, channel).await,
+        (Route::Channel(channel), _) => channels::show(state, channel).await,
+        (Route::ChannelOrder, _) => channels::reorder(call, state).await,
+        (Route::SourceOrder(channel), _) => channels::reorder_sources(call, state, channel).await,
         (Route::Sources(channel), Method::Post) => channels::add_source(call, state, channel).await,
         (Route::Sources(channel), _) => channels::sources(state, channel).await,
         (Route::Source(channel, source), Method::Patch) => {
@@ -177,7 +193,8 @@ async fn serve(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
         (Route::Profile, _) => profiles::show(call, state).await,
         (Route::HealthClear(channel), _) => health::clear(state, channel).await,
         (Route::HealthClearAll, _) => health::clear_all(state).await,
-        (Route::PlaylistSync, _) => items::read_playlist(state).await,
+        (Route::PlaylistSync, _) => items::read_playlist(call, state).await,
+        (Route::Playlists, _) => playlists::list(state).await,
         (Route::Tuners, _) => tuners::status(call, state).await,
         (Route::Recovery, _) => recovery::trigger(call, state).await,
     }

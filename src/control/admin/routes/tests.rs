@@ -36,7 +36,11 @@ fn paths_and_methods_that_are_not_served_are_told_apart() {
             ("GET", "/apix", 404, None),
             ("GET", "/api/channels/x", 404, None),
             ("GET", "/api/channels/007", 404, None),
-            ("GET", "/api/channels/7", 405, Some("PATCH, DELETE")),
+            ("GET", "/api/channels/7", 404, None),
+            ("POST", "/api/channels/7", 405, Some("GET, HEAD, PATCH, DELETE")),
+            ("GET", "/api/channels/reorder", 405, Some("PATCH")),
+            ("GET", "/api/channels/7/sources/reorder", 405, Some("PATCH")),
+            ("POST", "/api/playlists", 405, Some("GET, HEAD")),
             ("GET", "/api/channels/7/sources/1", 405, Some("PATCH, DELETE")),
             ("GET", "/api/channels/7/sources/health/clear", 405, Some("POST")),
             ("GET", "/api/channels/sources/health/clear", 405, Some("POST")),
@@ -53,6 +57,49 @@ fn paths_and_methods_that_are_not_served_are_told_apart() {
             let allowed = head.lines().find_map(|line| line.strip_prefix("Allow: "));
             assert_eq!(allowed, allow, "{method} {path}");
         }
+    });
+}
+
+#[test]
+fn channels_and_sources_are_put_in_another_order_and_sources_are_switched() {
+    tokio_uring::start(async {
+        let state = state();
+        let mut ids = Vec::new();
+        for body in [r#"{"item_key":"a"}"#, r#"{"item_key":"b"}"#] {
+            ids.push(ask(&state, "POST", "/api/channels", body).await.1["channel_id"].as_i64().unwrap());
+        }
+        let order = json!({"channel_ids": [ids[1], ids[0]]}).to_string();
+        assert_eq!(ask(&state, "PATCH", "/api/channels/reorder", &order).await.0, 204);
+        let (_, listed) = ask(&state, "GET", "/api/channels", "").await;
+        assert_eq!(
+            (&listed["channels"][0]["channel_id"], &listed["channels"][0]["order_index"]),
+            (&json!(ids[1]), &json!(0))
+        );
+        assert_eq!(ask(&state, "GET", "/lineup.json", "").await.1[0]["GuideName"], json!("News b"));
+        for wrong in [r#"{"channel_ids":[1]}"#, r#"{"channel_ids":[1,2,2]}"#, r#"{"ids":[1,2]}"#, "[1,2]"] {
+            assert_eq!(ask(&state, "PATCH", "/api/channels/reorder", wrong).await.0, 400, "{wrong}");
+        }
+
+        let path = format!("/api/channels/{}", ids[0]);
+        assert_eq!(ask(&state, "GET", &path, "").await.1["guide_name"], json!("News a"));
+        let sources = format!("{path}/sources");
+        let (_, added) = ask(&state, "POST", &sources, r#"{"item_key":"b"}"#).await;
+        let (_, listed) = ask(&state, "GET", &sources, "").await;
+        let order =
+            json!({"source_ids": [added["source_id"], listed["sources"][0]["source_id"]]}).to_string();
+        assert_eq!(ask(&state, "PATCH", &format!("{sources}/reorder"), &order).await.0, 204);
+        let (_, listed) = ask(&state, "GET", &sources, "").await;
+        assert_eq!(listed["sources"][0]["item_key"], json!("b"));
+        let source = format!("{sources}/{}", added["source_id"]);
+        for enabled in [false, true] {
+            let body = json!({"enabled": enabled}).to_string();
+            let (status, changed) = ask(&state, "PATCH", &source, &body).await;
+            assert_eq!((status, &changed["enabled"]), (200, &json!(enabled)));
+        }
+        assert_eq!(
+            ask(&state, "PATCH", &format!("{path}9/sources/reorder"), r#"{"source_ids":[]}"#).await.0,
+            404
+        );
     });
 }
 
@@ -385,7 +432,31 @@ fn the_playlist_is_read_when_asked() {
         assert_eq!((status, answer["error"].as_str().unwrap().contains("no items")), (502, true));
         std::fs::write(&path, "#EXTM3U\n#EXTINF:-1,C\nhttp://h/c\n#EXTINF:-1,D\nhttp://h/d\n").unwrap();
         let (status, counts) = ask(&state, "POST", run, "").await;
-        assert_eq!((status, counts), (200, json!({"items":2,"added":2,"reactivated":0,"inactive":2})));
+        assert_eq!(
+            (status, counts),
+            (200, json!({"items":2,"added":2,"reactivated":0,"inactive":2,"moved":0}))
+        );
+        let (_, listed) = ask(&state, "GET", "/api/playlists", "").await;
+        let playlist = &listed["playlists"][0];
+        assert_eq!((&playlist["items"], &playlist["last_error"]), (&json!(2), &json!(null)));
+        assert!(playlist["last_read_at"].is_string() && playlist["next_read_at"].is_null());
+
+        let long: String = (0..40).map(|n| format!("#EXTINF:-1,L{n}\nhttp://h/{n}\n")).collect();
+        std::fs::write(&path, long).unwrap();
+        assert_eq!(ask(&state, "POST", run, "").await.0, 200);
+        std::fs::write(&path, "#EXTINF:-1,C\nhttp://h/c\n").unwrap();
+        let (status, refused) = ask(&state, "POST", run, "").await;
+        assert_eq!(
+            (status, refused["error"].as_str().unwrap().contains("1 items where it held 40")),
+            (502, true)
+        );
+        let (_, listed) = ask(&state, "GET", "/api/playlists", "").await;
+        assert_eq!(
+            (&listed["playlists"][0]["items"], &listed["playlists"][0]["last_error"]),
+            (&json!(40), &refused["error"])
+        );
+        assert_eq!(ask(&state, "POST", &format!("{run}?accept_smaller=x"), "").await.0, 400);
+        assert_eq!(ask(&state, "POST", &format!("{run}?accept_smaller=true"), "").await.1["items"], json!(1));
         state.syncing.set(true);
         assert_eq!(ask(&state, "POST", run, "").await.0, 409);
     });
