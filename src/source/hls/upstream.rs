@@ -7,8 +7,9 @@ use crate::http::{CookieJar, Scheme, Url};
 use crate::source::direct::{self, Client, Kept};
 use crate::source::error::{Kind, SourceError};
 use crate::source::hls::failure::Failure;
+use crate::source::hls::group::{Group, Remark};
 use crate::source::hls::list::ByteRange;
-use crate::source::hls::machine::{Fetch, ForOthers, Item, Machine, Params, Want};
+use crate::source::hls::machine::{Fetch, ForOthers, Item, Params, Want};
 
 /// What is to be done next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,7 +43,7 @@ enum State {
 /// takes every byte of a body by [`Upstream::body_in_place`] and [`Upstream::take_body`].
 pub struct Upstream {
     source: Url,
-    machine: Machine,
+    machine: Group,
     /// Those of the next request, with the cookies of all before.
     params: direct::Params,
     state: State,
@@ -69,7 +70,7 @@ impl Upstream {
         let url = Url::parse(url).map_err(|error| {
             SourceError::new(Kind::Unusable, &format!("create upstream request: {error}"))
         })?;
-        let machine = Machine::new(url.clone(), hls, seed, now);
+        let machine = Group::new(url.clone(), hls, seed, now);
         Ok(Self {
             source: url,
             machine,
@@ -132,6 +133,11 @@ impl Upstream {
     #[must_use]
     pub const fn has_met_https(&self) -> bool {
         self.has_met_https
+    }
+
+    /// What people may want to know, once.
+    pub fn take_remark(&mut self) -> Option<Remark> {
+        self.machine.take_remark()
     }
 
     /// The client of the request that is on its way.
