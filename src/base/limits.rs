@@ -81,5 +81,11 @@ pub const HLS_SEGMENTS_MAX: usize = 32 * 1024;
 pub const HLS_VARIANTS_MAX: usize = 128;
 /// Renditions of an HLS master list.
 pub const HLS_RENDITIONS_MAX: usize = 512;
+/// Sounds in segments of their own that are read beside a picture.
+pub const HLS_SOUNDS_MAX: usize = 8;
+/// Packets of such a sound that wait for the picture: 4 MB, of the richest sound that is sent a minute.
+pub const HLS_SOUND_PACKETS_MAX: usize = 22 * 1024;
+/// Packets of a picture that wait for its sound: 4 MB, of a picture in ultra high definition two seconds.
+pub const HLS_HELD_PACKETS_MAX: usize = 22 * 1024;
 /// What may stand in front of the first packet of an HLS segment: pictures as large as a poster.
 pub const HLS_JUNK_BYTES_MAX: usize = 512 * 1024;

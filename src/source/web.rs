@@ -6,7 +6,7 @@ use crate::base::{Errno, Instant};
 use crate::http::{CookieJar, Scheme, Url};
 use crate::source::direct::{Client, Want};
 use crate::source::error::SourceError;
-use crate::source::hls::{ForOthers, Next, Upstream};
+use crate::source::hls::{ForOthers, Next, Remark, Upstream};
 
 /// An upstream over HTTP(S), as the engine drives it.
 pub enum Web {
@@ -110,6 +110,14 @@ impl Web {
         match self {
             Self::Stream(_) => None,
             Self::Hls(upstream) => upstream.for_others(),
+        }
+    }
+
+    /// What people may want to know, once.
+    pub fn take_remark(&mut self) -> Option<Remark> {
+        match self {
+            Self::Stream(_) => None,
+            Self::Hls(upstream) => upstream.take_remark(),
         }
     }
 

@@ -22,7 +22,7 @@ const SHORT: Duration = Duration::from_secs(10);
 const LONG: Duration = Duration::from_secs(30);
 
 /// An authority of its own, a server that it vouches for by this name, and the authority's certificate in a file.
-fn server_named(name: &str, folder: &Path) -> (Arc<ServerConfig>, PathBuf) {
+pub(crate) fn server_named(name: &str, folder: &Path) -> (Arc<ServerConfig>, PathBuf) {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -92,7 +92,8 @@ fn provider(folder: &Path) -> Upstream {
         ("parts.m3u8", "-bsf:a aac_adtstoasc -hls_segment_type fmp4 -hls_fmp4_init_filename parts.mp4"),
         (
             "apart_%v.m3u8",
-            "-map 0:v -map 0:a -master_pl_name apart.m3u8 -var_stream_map v:0,agroup:s~a:0,agroup:s,default:yes",
+            "-map 0:v -map 0:a -bsf:a aac_adtstoasc -hls_segment_type fmp4 -hls_fmp4_init_filename apart_%v.mp4 \
+             -master_pl_name apart.m3u8 -var_stream_map v:0,agroup:s~a:0,agroup:s,default:yes",
         ),
     ] {
         let list = folder.join(name);
@@ -274,7 +275,7 @@ fn a_source_or_its_profile_has_a_wish_and_the_status_shows_it() {
     assert_eq!(world.upstream.requests("/file/a").len(), 2);
 }
 
-/// What ffmpeg reads of a list: segments of fragmented MP4, and sound in a list of its own.
+/// What ffmpeg reads of a list: segments of fragmented MP4, with sound in the same, and in a list of its own.
 const LEFT_TO_FFMPEG: [&str; 2] = ["/whole/parts.m3u8", "/whole/apart.m3u8"];
 
 #[test]

@@ -103,8 +103,12 @@ fn answer(
         return Ok(Some(origin.clone()));
     };
     let range = request.header("range").filter(|range| range.len() <= RANGE_BYTES_MAX);
-    let part =
-        Part { origin: Some(origin.host().to_owned()), range: range.map(str::to_owned), may_be_packed: true };
+    let part = Part {
+        origin: Some(origin.host().to_owned()),
+        range: range.map(str::to_owned),
+        may_be_packed: true,
+        keeps: false,
+    };
     let params = origin.params();
     let cookies = params.cookies.clone();
     let begun = Client::new(&url.text(), params, clock.now())

@@ -22,6 +22,7 @@ use crate::source::body::Body;
 use crate::source::direct::{self, Client, Want};
 use crate::source::error::{Kind, SourceError};
 use crate::source::ffmpeg::{self, Detection, Listing};
+use crate::source::hls::Remark;
 use crate::source::scheme::Scheme;
 use crate::source::sniff::Sniffer;
 use crate::source::startup::{self, Startup, Verdict};
@@ -246,6 +247,28 @@ impl Upstream {
         }
     }
 
+    /// What has turned out about the source on the way.
+    fn log_remarks(&mut self) {
+        while let Some(remark) = self.run_mut().and_then(SourceRun::take_remark) {
+            let source = self.run().map_or(0, |run| run.attempt().source.id.0);
+            let line = |text: &'static str| self.about().line(text).field("source_id", source);
+            match remark {
+                Remark::NoSubtitles(count) => {
+                    let text = "shared session source has subtitles apart, which are left out";
+                    log::info!("{}", line(text).field("subtitles", count));
+                }
+                Remark::SoundLost(name, failure) => {
+                    let text = "shared session source has lost one of its sounds";
+                    let reason = failure.to_source_error().reason();
+                    log::warn!("{}", line(text).field("sound", name).field("reason", reason));
+                }
+                Remark::SoundBack(name) => {
+                    log::info!("{}", line("shared session source has a sound again").field("sound", name));
+                }
+            }
+        }
+    }
+
     fn log_followed(&self, attempt: &Attempt) {
         let line = self.about().line("shared session source is a list and is followed");
         let url = redact::url(&attempt.address);
@@ -452,6 +475,7 @@ impl Upstream {
     /// One step of a run that can be asked for something. What concerns its bytes is left to the caller, who says whether more of
     /// them are wanted now.
     pub(crate) fn step<D: CoreDriver>(&mut self, cx: &mut Cx<D>, may_read: bool) -> Step {
+        self.log_remarks();
         let owner = self.owner;
         let Some(run) = self.run_mut() else { return Step::Wait };
         let number = run.number();

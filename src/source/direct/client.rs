@@ -8,19 +8,37 @@ use std::time::Duration;
 use crate::base::limits::UPSTREAM_REDIRECTS_MAX;
 use crate::base::{Errno, Instant};
 use crate::http::{CookieJar, Framing, ResponseHead, Url};
-use crate::source::direct::exchange::{BodyPart, End, Exchange};
+use crate::source::direct::exchange::{BodyPart, End, Exchange, Kept};
 use crate::source::direct::refusal::Refusal;
 use crate::source::direct::steps::{Params, Part, Want};
 use crate::source::error::{Kind, SourceError};
 
 enum State {
     Resolving,
-    Connecting { address: SocketAddr, others: VecDeque<SocketAddr>, deadline: Instant },
-    Awaiting { exchange: Box<Exchange>, deadline: Instant },
-    Refused { exchange: Box<Exchange>, refusal: Refusal },
-    Streaming { exchange: Box<Exchange>, peer_closed: bool },
-    Redirecting,
-    Finished,
+    Connecting {
+        address: SocketAddr,
+        others: VecDeque<SocketAddr>,
+        deadline: Instant,
+    },
+    /// `is_reused`: on a connection of before.
+    Awaiting {
+        exchange: Box<Exchange>,
+        deadline: Instant,
+        is_reused: bool,
+    },
+    Refused {
+        exchange: Box<Exchange>,
+        refusal: Refusal,
+    },
+    Streaming {
+        exchange: Box<Exchange>,
+        peer_closed: bool,
+    },
+    /// After a redirect, or when a connection of before has turned out to be closed.
+    Reconnecting,
+    Finished {
+        kept: Option<Kept>,
+    },
     Failed(SourceError),
 }
 
@@ -83,6 +101,32 @@ impl Client {
         Self { part, ..self }
     }
 
+    /// The same on a connection of before, which serves its address. If that is closed, or says nothing for half of the time,
+    /// a new one is made.
+    #[must_use]
+    pub fn resume(mut self, kept: Kept, now: Instant) -> Self {
+        let is_origin = self.url.host() == self.origin;
+        if let Ok(exchange) = Exchange::again(kept, &self.url, &self.params, &self.part, is_origin) {
+            let deadline = (now + self.params.header_timeout / 2).min(self.deadline);
+            self.state = State::Awaiting { exchange: Box::new(exchange), deadline, is_reused: true };
+        }
+        self
+    }
+
+    /// The connection, when the body is complete and another request may follow on it.
+    pub const fn take_kept(&mut self) -> Option<Kept> {
+        match &mut self.state {
+            State::Finished { kept } => kept.take(),
+            State::Resolving
+            | State::Connecting { .. }
+            | State::Awaiting { .. }
+            | State::Refused { .. }
+            | State::Streaming { .. }
+            | State::Reconnecting
+            | State::Failed(_) => None,
+        }
+    }
+
     /// What is to be done next. Ask again after every report.
     #[must_use]
     pub fn want(&self) -> Want<'_> {
@@ -99,8 +143,8 @@ impl Client {
             State::Streaming { exchange, .. } if exchange.waiting() > 0 => Want::TakeBody,
             State::Streaming { exchange, .. } if exchange.may_receive_in_place() => Want::ReceiveBody,
             State::Awaiting { .. } | State::Refused { .. } | State::Streaming { .. } => Want::ReceivePrivate,
-            State::Redirecting => Want::Reconnect,
-            State::Finished => Want::Finished,
+            State::Reconnecting => Want::Reconnect,
+            State::Finished { .. } => Want::Finished,
             State::Failed(_) => Want::Failed,
         }
     }
@@ -151,8 +195,8 @@ impl Client {
             | State::Awaiting { .. }
             | State::Refused { .. }
             | State::Streaming { .. }
-            | State::Redirecting
-            | State::Finished => None,
+            | State::Reconnecting
+            | State::Finished { .. } => None,
         }
     }
 
@@ -169,7 +213,7 @@ impl Client {
             State::Resolving => Some(self.deadline),
             State::Connecting { deadline, .. } | State::Awaiting { deadline, .. } => Some(*deadline),
             State::Refused { refusal, .. } => Some(refusal.deadline()),
-            State::Streaming { .. } | State::Redirecting | State::Finished | State::Failed(_) => None,
+            State::Streaming { .. } | State::Reconnecting | State::Finished { .. } | State::Failed(_) => None,
         }
     }
 
@@ -191,8 +235,8 @@ impl Client {
                 | State::Awaiting { .. }
                 | State::Refused { .. }
                 | State::Streaming { .. }
-                | State::Redirecting
-                | State::Finished
+                | State::Reconnecting
+                | State::Finished { .. }
                 | State::Failed(_),
                 _,
             ) => {}
@@ -208,7 +252,8 @@ impl Client {
                 match Exchange::new(&self.url, &self.params, &self.part, self.url.host() == self.origin) {
                     Ok(exchange) => {
                         let deadline = (now + self.params.header_timeout).min(self.deadline);
-                        self.state = State::Awaiting { exchange: Box::new(exchange), deadline };
+                        let exchange = Box::new(exchange);
+                        self.state = State::Awaiting { exchange, deadline, is_reused: false };
                     }
                     Err(failure) => self.fail(failure),
                 }
@@ -248,7 +293,7 @@ impl Client {
         match self.exchange_mut().map(|exchange| exchange.received(bytes)) {
             None => {}
             Some(Ok(())) => self.proceed(now),
-            Some(Err(failure)) => self.fail(failure),
+            Some(Err(failure)) => self.break_off(failure),
         }
     }
 
@@ -283,7 +328,7 @@ impl Client {
                 } else {
                     SourceError::request(Kind::Connection, "connection closed before the response")
                 };
-                self.fail(failure);
+                self.break_off(failure);
             }
             State::Refused { refusal, .. } => {
                 let failure = refusal.failure();
@@ -296,8 +341,8 @@ impl Client {
             // No connection, or one that is not wanted any more.
             State::Resolving
             | State::Connecting { .. }
-            | State::Redirecting
-            | State::Finished
+            | State::Reconnecting
+            | State::Finished { .. }
             | State::Failed(_) => {}
         }
     }
@@ -305,7 +350,7 @@ impl Client {
     /// The connection broke.
     pub fn lost(&mut self, errno: Errno) {
         match &mut self.state {
-            State::Awaiting { .. } => self.fail(SourceError::request(Kind::Connection, errno)),
+            State::Awaiting { .. } => self.break_off(SourceError::request(Kind::Connection, errno)),
             State::Refused { refusal, .. } => {
                 let failure = refusal.failure();
                 self.fail(failure);
@@ -316,15 +361,15 @@ impl Client {
             // No connection, or one that is not wanted any more.
             State::Resolving
             | State::Connecting { .. }
-            | State::Redirecting
-            | State::Finished
+            | State::Reconnecting
+            | State::Finished { .. }
             | State::Failed(_) => {}
         }
     }
 
     /// The socket that was to be closed is closed.
     pub fn disconnected(&mut self, now: Instant) {
-        if matches!(self.state, State::Redirecting) {
+        if matches!(self.state, State::Reconnecting) {
             self.resolve(now);
         }
     }
@@ -349,9 +394,12 @@ impl Client {
             }
             State::Connecting { .. } | State::Awaiting { .. } => {
                 let text = "startup timeout waiting for upstream response headers";
-                self.fail(SourceError::new(Kind::Timeout, text));
+                self.break_off(SourceError::new(Kind::Timeout, text));
             }
-            state @ (State::Streaming { .. } | State::Redirecting | State::Finished | State::Failed(_)) => {
+            state @ (State::Streaming { .. }
+            | State::Reconnecting
+            | State::Finished { .. }
+            | State::Failed(_)) => {
                 unreachable!("no deadline is armed in {state:?}")
             }
         }
@@ -363,6 +411,23 @@ impl Client {
         self.state = State::Failed(failure);
     }
 
+    /// The answer does not come. On a connection of before that says nothing of the server: it may have been closed long since.
+    fn break_off(&mut self, failure: SourceError) {
+        match &self.state {
+            State::Awaiting { exchange, is_reused: true, .. } if exchange.is_unanswered() => {
+                self.state = State::Reconnecting;
+            }
+            State::Resolving
+            | State::Connecting { .. }
+            | State::Awaiting { .. }
+            | State::Refused { .. }
+            | State::Streaming { .. }
+            | State::Reconnecting
+            | State::Finished { .. }
+            | State::Failed(_) => self.fail(failure),
+        }
+    }
+
     const fn exchange(&self) -> Option<&Exchange> {
         match &self.state {
             State::Awaiting { exchange, .. }
@@ -370,8 +435,8 @@ impl Client {
             | State::Streaming { exchange, .. } => Some(exchange),
             State::Resolving
             | State::Connecting { .. }
-            | State::Redirecting
-            | State::Finished
+            | State::Reconnecting
+            | State::Finished { .. }
             | State::Failed(_) => None,
         }
     }
@@ -383,8 +448,8 @@ impl Client {
             | State::Streaming { exchange, .. } => Some(exchange),
             State::Resolving
             | State::Connecting { .. }
-            | State::Redirecting
-            | State::Finished
+            | State::Reconnecting
+            | State::Finished { .. }
             | State::Failed(_) => None,
         }
     }
@@ -428,17 +493,22 @@ impl Client {
             }
             state @ (State::Resolving
             | State::Connecting { .. }
-            | State::Redirecting
-            | State::Finished
+            | State::Reconnecting
+            | State::Finished { .. }
             | State::Failed(_)) => unreachable!("bytes came in {state:?}"),
         }
     }
 
     /// The response's head is complete.
     fn answered(&mut self, now: Instant, head: &ResponseHead) {
-        let State::Awaiting { exchange, .. } = std::mem::replace(&mut self.state, State::Redirecting) else {
+        let before = std::mem::replace(&mut self.state, State::Reconnecting);
+        let State::Awaiting { exchange, is_reused, .. } = before else {
             unreachable!("a head is awaited");
         };
+        // That was said before the request came: the server has waited for one for too long.
+        if is_reused && head.status == STATUS_REQUEST_TIMEOUT {
+            return;
+        }
         for field in &head.set_cookies {
             self.params.cookies.set(&self.url, field);
         }
@@ -488,9 +558,17 @@ impl Client {
         match self.url.join(location) {
             Ok(url) => {
                 self.url = url;
-                self.state = State::Redirecting;
+                self.state = State::Reconnecting;
             }
             Err(error) => self.fail(SourceError::request(Kind::Redirect, format!("redirect: {error}"))),
+        }
+    }
+
+    /// The body is complete.
+    fn finish(&mut self) {
+        let before = std::mem::replace(&mut self.state, State::Finished { kept: None });
+        if let State::Streaming { exchange, peer_closed: false } = before {
+            self.state = State::Finished { kept: exchange.into_kept(&self.url).filter(|_| self.part.keeps) };
         }
     }
 
@@ -506,13 +584,13 @@ impl Client {
                 BodyPart::default()
             }
             Ok(part) if exchange.is_finished() => {
-                self.state = State::Finished;
+                self.finish();
                 part
             }
             Ok(part) if !ended => part,
             Ok(part) => {
                 match exchange.end() {
-                    End::Complete => self.state = State::Finished,
+                    End::Complete => self.finish(),
                     End::CutShort => {
                         let text = "upstream closed the connection in the middle of the stream";
                         self.fail(SourceError::new(Kind::Connection, text));
@@ -532,13 +610,14 @@ impl fmt::Debug for State {
             Self::Awaiting { .. } => "Awaiting",
             Self::Refused { .. } => "Refused",
             Self::Streaming { .. } => "Streaming",
-            Self::Redirecting => "Redirecting",
-            Self::Finished => "Finished",
+            Self::Reconnecting => "Reconnecting",
+            Self::Finished { .. } => "Finished",
             Self::Failed(_) => "Failed",
         })
     }
 }
 
+const STATUS_REQUEST_TIMEOUT: u16 = 408;
 /// The name of a content coding is shown up to here.
 const CODING_CHARS_MAX: usize = 32;
 /// Addresses of one host that are tried.

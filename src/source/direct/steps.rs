@@ -38,6 +38,8 @@ pub struct Part {
     pub range: Option<String>,
     /// The body may be compressed by gzip, although that is not asked for.
     pub may_be_packed: bool,
+    /// The connection may be used for another request: [`super::Client::take_kept`].
+    pub keeps: bool,
 }
 
 /// What the client waits for. The engine does it and reports.

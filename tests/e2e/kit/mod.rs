@@ -4,6 +4,7 @@ mod broadcast;
 mod client;
 mod daemon;
 mod process;
+mod segments;
 mod upstream;
 mod wait;
 
@@ -11,5 +12,6 @@ pub(crate) use broadcast::{Broadcast, Fate, Manner, free_group, plain_head};
 pub(crate) use client::{Answer, End, Viewer, exchange, judge};
 pub(crate) use daemon::{BINARY, Daemon, command, free_port};
 pub(crate) use process::{Process, children_of};
+pub(crate) use segments::{Reply, Request, Segments};
 pub(crate) use upstream::Upstream;
 pub(crate) use wait::{LONG, Stopwatch, until};
