@@ -11,6 +11,7 @@ mod tsgen;
 mod answers;
 mod backoff;
 mod datagrams;
+mod doors;
 mod ffmpeg;
 mod hls;
 mod join;

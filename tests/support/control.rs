@@ -66,6 +66,8 @@ fn params(ffmpeg: OsString, slates: Option<PathBuf>) -> Params {
         lineup_max: None,
         guide_start: 100,
         admin: None,
+        own_names: Vec::new(),
+        rate_limit: None,
         trusted_proxies: Vec::new(),
         json_body_bytes_max: 1024,
         request_timeout: None,
