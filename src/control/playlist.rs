@@ -51,6 +51,15 @@ pub(super) async fn read_now(state: &Rc<State>) -> Result<Counts, SyncError> {
     tokio_uring::spawn(async move { run(&of_run).await }).await.unwrap_or(Err(SyncError::Panicked))
 }
 
+/// The service manager, or whoever is at the console, wants it read.
+pub(super) async fn read_when_told(state: Rc<State>) {
+    log::info!("SIGHUP: the playlist is read");
+    // What was read is told of there.
+    if let Err(error) = read_now(&state).await {
+        log::warn!("the playlist was not read: {error}");
+    }
+}
+
 /// Reads the playlist until it has been read once.
 pub(super) async fn read_at_start(state: Rc<State>) {
     let mut delay = RETRY_DELAY_MIN;
