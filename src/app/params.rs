@@ -106,6 +106,10 @@ pub(crate) fn engine(
             join_lag_bytes: settings.subscriber.join_lag_bytes as u64,
         },
         sources: Sources {
+            admission: source::admission::Admission::new(
+                stream.schemes.iter().copied(),
+                stream.allows_private,
+            ),
             mode: match stream.mode {
                 config::StreamMode::Auto => source::Mode::Auto,
                 config::StreamMode::Direct => source::Mode::Direct,

@@ -33,10 +33,16 @@ pub(super) enum FetchError {
     TooLong,
 }
 
+/// True for an address of somebody else's server.
+pub(super) fn is_fetched(url: &str) -> bool {
+    let is = |scheme: &str| url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
+    is("http://") || is("https://")
+}
+
 /// The bytes of the playlist at an address of http, https or file, or at a path.
 pub(super) fn fetch(url: &str, user_agent: &str, trust: &Trust) -> Result<Vec<u8>, FetchError> {
     let is = |scheme: &str| url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
-    if is("http://") || is("https://") {
+    if is_fetched(url) {
         fetch_http(url, user_agent, trust)
     } else if is("file://") {
         read_file(&percent_decode_str(&url["file://".len()..]).collect::<Vec<_>>())

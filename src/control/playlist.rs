@@ -10,6 +10,7 @@ use tokio::time::sleep;
 
 use crate::catalog;
 use crate::source::Trust;
+use crate::source::admission::is_of_this_host;
 use crate::store::{NewItem, RefreshOutcome};
 
 use super::fetch;
@@ -120,6 +121,7 @@ async fn read(url: String, user_agent: String, trust: Arc<Trust>) -> Result<Vec<
         let items = fetch::fetch(&url, &user_agent, &trust).map(|text| {
             let playlist = catalog::m3u::parse(&text);
             report_left_out(&playlist);
+            let playlist = if fetch::is_fetched(&url) { without_own_files(playlist) } else { playlist };
             catalog::new_items(playlist)
         });
         // Nobody waits any more when the process ends.
@@ -132,6 +134,19 @@ async fn read(url: String, user_agent: String, trust: Arc<Trust>) -> Result<Vec<
         Ok(Err(error)) => Err(SyncError::Unreadable(error.to_string())),
         Err(_panicked) => Err(SyncError::Unreadable("reading the playlist ended in a panic".to_owned())),
     }
+}
+
+/// What was fetched was written by somebody else, who has no business in the files of this host.
+fn without_own_files(mut playlist: catalog::m3u::Playlist) -> catalog::m3u::Playlist {
+    let before = playlist.items.len();
+    playlist.items.retain(|item| !is_of_this_host(&item.url));
+    let left_out = before - playlist.items.len();
+    if left_out > 0 {
+        log::warn!(
+            "left out of the playlist: {left_out} entries that name files of this host; a list that is fetched may not"
+        );
+    }
+    playlist
 }
 
 /// Why the playlist has fewer items than its owner expects.

@@ -1,7 +1,9 @@
 //! Who comes in, what it costs, and that nobody who watches notices.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::kit::{Daemon, LONG, Upstream, exchange, judge};
 
@@ -166,4 +168,155 @@ fn a_hangup_signal_has_the_playlist_read_again_and_ends_nothing() {
         let items = daemon.get("/api/items?q=later").json();
         (items["items"].as_array().unwrap().len() == 1).then_some(())
     });
+}
+
+/// A server of lists: what stands under each path.
+fn serve(answers: Vec<(String, String)>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut head = Vec::new();
+            let mut one = [0];
+            while !head.ends_with(b"\r\n\r\n") && stream.read(&mut one).is_ok_and(|count| count > 0) {
+                head.push(one[0]);
+            }
+            let head = String::from_utf8_lossy(&head).into_owned();
+            let path = head.split(' ').nth(1).unwrap_or_default();
+            let answer = answers.iter().find(|(known, _)| known == path).map(|(_, answer)| answer.as_str());
+            // Whoever has gone needs no answer.
+            let _gone = stream.write_all(
+                answer.unwrap_or("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n").as_bytes(),
+            );
+        }
+    });
+    port
+}
+
+fn page(kind: &str, body: &str) -> String {
+    format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+#[test]
+fn nothing_of_this_host_is_opened_for_a_list_that_was_fetched() {
+    let folder = tempfile::tempdir().unwrap();
+    let canary = folder.path().join("canary.ts");
+    nix::unistd::mkfifo(&canary, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let (path, was_opened) = (canary.clone(), Arc::new(AtomicBool::new(false)));
+    let tell = Arc::clone(&was_opened);
+    // Opening it to write waits for somebody who opens it to read.
+    let waiting = std::thread::spawn(move || {
+        let opened = std::fs::File::options().write(true).open(path);
+        tell.store(true, Ordering::Relaxed);
+        drop(opened);
+    });
+    let file = canary.to_str().unwrap();
+    let mut entries: Vec<String> = [
+        "{}",
+        "file:{}",
+        "file://{}",
+        "FILE://{}",
+        "concat:{}|{}",
+        "concatf:{}",
+        "subfile,,start,0,end,0,,:{}",
+        "crypto:{}",
+        "crypto+file:{}",
+        "cache:file:{}",
+        "async:file:{}",
+        "hls+file://{}",
+        "hls:{}",
+        "unix:{}",
+        "tee:{}",
+        "md5:{}",
+        "pipe:0",
+        "fd:0",
+        "data:video/mp2t;base64,RwAA",
+        "lavfi:testsrc",
+        "gopher://127.0.0.1:9/x",
+    ]
+    .map(|entry| entry.replace("{}", file))
+    .to_vec();
+    let refused_at_once = entries.len();
+    let segments = format!(
+        "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nfile://{file}\n#EXTINF:2,\n{file}\n#EXT-X-ENDLIST\n"
+    );
+    let key = format!(
+        "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-KEY:METHOD=AES-128,URI=\"file://{file}\"\n#EXTINF:2,\nx.ts\n#EXT-X-ENDLIST\n"
+    );
+    let dash = format!(
+        "<?xml version=\"1.0\"?><MPD type=\"static\" mediaPresentationDuration=\"PT2S\"><Period><AdaptationSet mimeType=\"video/mp2t\"><Representation id=\"1\" bandwidth=\"1\"><BaseURL>file://{file}</BaseURL></Representation></AdaptationSet></Period></MPD>"
+    );
+    let to_file = format!(
+        "HTTP/1.1 302 Found\r\nLocation: file://{file}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    );
+    let mut answers = vec![
+        ("/segments.m3u8".to_owned(), page("application/vnd.apple.mpegurl", &segments)),
+        ("/key.m3u8".to_owned(), page("application/vnd.apple.mpegurl", &key)),
+        ("/x.ts".to_owned(), page("video/mp2t", &"x".repeat(1880))),
+        ("/manifest.mpd".to_owned(), page("application/dash+xml", &dash)),
+        ("/moved.ts".to_owned(), to_file),
+        ("/stations.m3u".to_owned(), page("audio/x-mpegurl", &format!("#EXTM3U\nfile://{file}\n{file}\n"))),
+        (
+            "/concat".to_owned(),
+            page("text/plain", &format!("ffconcat version 1.0\nfile 'file:{file}'\nfile '{file}'\n")),
+        ),
+    ];
+    let served: Vec<String> =
+        answers.iter().map(|(path, _)| path.clone()).filter(|path| path != "/x.ts").collect();
+    let lists = serve(answers.clone());
+    entries.extend(served.iter().map(|path| format!("http://127.0.0.1:{lists}{path}")));
+    let list: String = entries
+        .iter()
+        .enumerate()
+        .map(|(number, url)| format!("#EXTINF:-1,entry-{number:02}-\n{url}\n"))
+        .collect();
+    answers = vec![("/list".to_owned(), page("audio/x-mpegurl", &format!("#EXTM3U\n{list}")))];
+    let playlist = format!("http://127.0.0.1:{}/list", serve(answers));
+    for mode in ["auto", "ffmpeg-copy"] {
+        let daemon = Daemon::start(&[
+            ("PLAYLIST_URL", &playlist),
+            ("STREAM_MODE", mode),
+            ("TUNER_COUNT", "40"),
+            ("STARTUP_TIMEOUT", "3s"),
+            ("FAILOVER_TOTAL_TIMEOUT", "3s"),
+        ]);
+        let items = crate::kit::until(LONG, "the list is read", || {
+            let items = daemon.get("/api/items?limit=100").json()["items"].as_array().unwrap().clone();
+            (!items.is_empty()).then_some(items)
+        });
+        let log = daemon.log();
+        assert!(log.contains("left out of the playlist: 4 entries that name files of this host"), "{log}");
+        assert_eq!(items.len(), entries.len() - 4);
+        let numbers: Vec<String> = items
+            .iter()
+            .map(|item| {
+                let body = serde_json::json!({"item_key": item["item_key"]}).to_string();
+                let answer = daemon.ask("POST", "/api/channels", &body);
+                assert_eq!(answer.status, 201);
+                answer.json()["guide_number"].as_str().unwrap().to_owned()
+            })
+            .collect();
+        std::thread::scope(|scope| {
+            for number in &numbers {
+                let daemon = &daemon;
+                scope.spawn(move || {
+                    let request = format!("GET /auto/v{number} HTTP/1.1\r\nHost: tv\r\n\r\n");
+                    let answer = exchange(daemon.port(), request.as_bytes()).unwrap();
+                    assert_eq!(answer.status, 503, "{number}: {}", answer.head);
+                });
+            }
+        });
+        let log = daemon.log();
+        let sentences = log.matches("a source cannot be ").count();
+        assert!(sentences >= refused_at_once - 4, "{sentences} sentences: {log}");
+        assert!(!was_opened.load(Ordering::Relaxed), "{mode}: the canary was opened: {log}");
+    }
+    // Whoever does open it is noticed.
+    drop(std::fs::File::open(&canary).unwrap());
+    waiting.join().unwrap();
+    assert!(was_opened.load(Ordering::Relaxed));
 }
