@@ -19,6 +19,7 @@ const GUIDE_NUMBER: &str = "100";
 pub(crate) fn demo(mut loaded: Loaded, check: bool) -> Result<ExitCode, Failure> {
     super::start_logging(&loaded);
     loaded.settings.catalog.playlist_url = None;
+    loaded.settings.stream.schemes = vec!["test"];
     if check {
         // A free port: the demonstration may be running already.
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());

@@ -106,6 +106,10 @@ pub(crate) fn engine(
             join_lag_bytes: settings.subscriber.join_lag_bytes as u64,
         },
         sources: Sources {
+            admission: source::admission::Admission::new(
+                stream.schemes.iter().copied(),
+                stream.allows_private,
+            ),
             mode: match stream.mode {
                 config::StreamMode::Auto => source::Mode::Auto,
                 config::StreamMode::Direct => source::Mode::Direct,
@@ -206,6 +210,12 @@ const fn whole_packets(bytes: usize) -> u64 {
     (bytes - bytes % PACKET_BYTES) as u64
 }
 
+/// What this machine is called.
+fn own_names() -> Vec<String> {
+    let name = nix::sys::utsname::uname().ok().and_then(|names| names.nodename().to_str().map(str::to_owned));
+    name.into_iter().filter(|name| !name.is_empty()).collect()
+}
+
 /// What control is told. `slates` is where slates are kept over a restart.
 pub(crate) fn control(
     settings: &Settings,
@@ -225,6 +235,12 @@ pub(crate) fn control(
         admin: settings.admin.credentials.as_ref().map(|credentials| control::AdminAuth {
             user: credentials.user.clone(),
             password: credentials.password.expose().to_owned(),
+        }),
+        own_names: own_names(),
+        rate_limit: settings.http.rate_limit.as_ref().map(|limit| control::RateLimit {
+            per_second: limit.requests_per_second,
+            burst: limit.burst,
+            clients_max: limit.clients_max as usize,
         }),
         trusted_proxies: settings
             .http

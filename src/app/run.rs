@@ -73,6 +73,10 @@ pub(crate) fn run(settings: &Settings, catalog: Catalog) -> Result<ExitCode, Fai
         Catalog::Database => Some(settings.store.path.with_file_name(SLATES_FOLDER)),
         Catalog::Prepared(_) => None,
     };
+    let _lock = match &catalog {
+        Catalog::Database => Some(start::lock(&settings.store.path)?),
+        Catalog::Prepared(_) => None,
+    };
     let mut database = match catalog {
         Catalog::Database => start::database(&settings.store.path)?,
         Catalog::Prepared(database) => database,

@@ -1,7 +1,10 @@
 //! The parts of a start that need the operating system: limits, the kernel's offer, the database, who we are.
 
+use std::fs::File;
 use std::path::Path;
 
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use tunerd::base::{Clock, WallTime};
@@ -31,6 +34,24 @@ pub(crate) fn raise_open_files_limit() {
 /// What the kernel offers.
 pub(crate) fn kernel() -> Result<Probe, Failure> {
     uring::probe().map_err(|error| Failure::because(ExitCode::Kernel, &error))
+}
+
+/// Held for as long as this process lives: two on one database would both write health, and each would take the other's channels.
+pub(crate) fn lock(database: &Path) -> Result<Flock<File>, Failure> {
+    let path = database.with_extension("lock");
+    let failed = |error: &dyn std::fmt::Display| {
+        Failure::new(ExitCode::Database, format!("{} cannot be locked: {error}", path.display()))
+    };
+    let file = File::options().create(true).append(true).open(&path).map_err(|error| failed(&error))?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_file, errno)| {
+        if errno != Errno::EWOULDBLOCK {
+            return failed(&errno.desc());
+        }
+        // It may be ending; then starting again helps.
+        let sentence =
+            format!("another tunerd uses {}; give this one a DB_PATH of its own", database.display());
+        Failure::new(ExitCode::Failure, sentence)
+    })
 }
 
 pub(crate) fn database(path: &Path) -> Result<Database, Failure> {

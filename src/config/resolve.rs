@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::source::admission::SCHEMES;
+
 use super::address::{BindAddress, Network};
 use super::checks;
 use super::device_id::parse_device_id;
@@ -90,6 +92,8 @@ pub(super) fn read_all(reader: &mut Reader<'_>) -> Settings {
 fn stream(reader: &mut Reader<'_>) -> Stream {
     Stream {
         mode: reader.word("STREAM_MODE"),
+        schemes: reader.special("SOURCE_SCHEMES", schemes),
+        allows_private: reader.switch("ALLOW_PRIVATE_SOURCES"),
         user_agent: reader.special("USER_AGENT", printable),
         hls_variant_max: reader.special("HLS_VARIANT_MAX", str::parse),
         tls_verify: reader.switch("UPSTREAM_TLS_VERIFY"),
@@ -103,6 +107,18 @@ fn stream(reader: &mut Reader<'_>) -> Stream {
         max_failovers: reader.whole_or_none("MAX_FAILOVERS"),
         failover_total_timeout: reader.span("FAILOVER_TOTAL_TIMEOUT"),
     }
+}
+
+/// Words between spaces or commas, each known.
+fn schemes(text: &str) -> Result<Vec<&'static str>, String> {
+    let words = text.split([' ', ',']).filter(|word| !word.is_empty());
+    let known = |word: &str| {
+        let found = SCHEMES.into_iter().find(|scheme| scheme.eq_ignore_ascii_case(word));
+        found.ok_or_else(|| {
+            format!("has the word {word:?}, which is no kind of address that a source may have")
+        })
+    };
+    words.map(known).collect()
 }
 
 fn ffmpeg(reader: &mut Reader<'_>, mode: StreamMode) -> Ffmpeg {

@@ -62,6 +62,10 @@ pub struct Settings {
 pub struct Stream {
     /// By what.
     pub mode: StreamMode,
+    /// The kinds of addresses that are opened.
+    pub schemes: Vec<&'static str>,
+    /// They may be in this network.
+    pub allows_private: bool,
     /// What providers are told this is.
     pub user_agent: String,
     /// The best variant of HLS that is read.

@@ -35,6 +35,12 @@ pub(super) enum FetchError {
     TooLong,
 }
 
+/// True for an address of somebody else's server.
+pub(super) fn is_fetched(url: &str) -> bool {
+    let is = |scheme: &str| url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
+    is("http://") || is("https://")
+}
+
 /// What a server says of a state of the playlist, so that it need not send it again.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub(super) struct Validators {
@@ -62,7 +68,7 @@ pub(super) fn fetch(
 ) -> Result<Fetched, FetchError> {
     let of_file = |bytes| Fetched::List { bytes, validators: Validators::default() };
     let is = |scheme: &str| url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
-    if is("http://") || is("https://") {
+    if is_fetched(url) {
         fetch_http(url, user_agent, trust, known)
     } else if is("file://") {
         read_file(&percent_decode_str(&url["file://".len()..]).collect::<Vec<_>>()).map(of_file)

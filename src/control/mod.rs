@@ -6,6 +6,7 @@
 
 mod admin;
 mod children;
+mod doors;
 mod fetch;
 mod health;
 mod names;
@@ -14,6 +15,7 @@ mod outbox;
 mod params;
 mod playlist;
 mod port;
+mod rates;
 mod relay;
 mod resolver;
 mod run;
@@ -24,7 +26,7 @@ mod state;
 
 pub use children::{ExecError, Passthrough, exec_child};
 pub use notify::watchdog_feeder;
-pub use params::{AdminAuth, Identity, Network, Params, Parts, PlaylistUrl};
+pub use params::{AdminAuth, Identity, Network, Params, Parts, PlaylistUrl, RateLimit};
 pub use port::{Inbox, Port, port};
 pub use run::{ControlError, run};
 pub use schedule::Timing;

@@ -29,8 +29,12 @@ pub struct Params {
     pub search: SearchLimits,
     /// Who may administer. Without it only this host may.
     pub admin: Option<AdminAuth>,
+    /// What this machine is called.
+    pub own_names: Vec<String>,
     /// Whose word about a client's address and scheme is taken.
     pub trusted_proxies: Vec<Network>,
+    /// How much one client may ask, if there is a limit.
+    pub rate_limit: Option<RateLimit>,
     /// The longest body of an administrative request.
     pub json_body_bytes_max: usize,
     /// How long an answer may take, if there is a limit.
@@ -93,6 +97,17 @@ impl fmt::Debug for AdminAuth {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("AdminAuth").finish_non_exhaustive()
     }
+}
+
+/// How much one client may ask of what is no stream.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct RateLimit {
+    /// Requests a second, for long.
+    pub per_second: f64,
+    /// Requests at once.
+    pub burst: u32,
+    /// Clients that are remembered.
+    pub clients_max: usize,
 }
 
 /// The address of a playlist.

@@ -14,6 +14,7 @@ use tokio::time::sleep;
 use crate::base::{Instant, WallTime};
 use crate::catalog;
 use crate::source::Trust;
+use crate::source::admission::is_of_this_host;
 use crate::store::{Moved, NewItem, Reading, RefreshOutcome, SourceMove};
 
 use super::fetch::{self, Fetched, Validators};
@@ -79,6 +80,15 @@ pub(super) async fn read_now(state: &Rc<State>, accepts_less: bool) -> Result<Co
     tokio_uring::spawn(async move { run(&of_run, accepts_less).await })
         .await
         .unwrap_or(Err(SyncError::Panicked))
+}
+
+/// The service manager, or whoever is at the console, wants it read.
+pub(super) async fn read_when_told(state: Rc<State>) {
+    log::info!("SIGHUP: the playlist is read");
+    // What was read is told of there.
+    if let Err(error) = read_now(&state, false).await {
+        log::warn!("the playlist was not read: {error}");
+    }
 }
 
 /// Reads the playlist until it has been read once, and then by its schedule, if it has one.
@@ -209,6 +219,7 @@ async fn read(
             Fetched::List { bytes, validators } => {
                 let playlist = catalog::m3u::parse(&bytes);
                 report_left_out(&playlist);
+                let playlist = if fetch::is_fetched(&url) { without_own_files(playlist) } else { playlist };
                 Some((catalog::new_items(playlist), validators))
             }
         });
@@ -236,6 +247,19 @@ fn report_move(source: &SourceMove) {
             candidates.join(", ")
         ),
     }
+}
+
+/// What was fetched was written by somebody else, who has no business in the files of this host.
+fn without_own_files(mut playlist: catalog::m3u::Playlist) -> catalog::m3u::Playlist {
+    let before = playlist.items.len();
+    playlist.items.retain(|item| !is_of_this_host(&item.url));
+    let left_out = before - playlist.items.len();
+    if left_out > 0 {
+        log::warn!(
+            "left out of the playlist: {left_out} entries that name files of this host; a list that is fetched may not"
+        );
+    }
+    playlist
 }
 
 /// Why the playlist has fewer items than its owner expects.

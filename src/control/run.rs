@@ -121,12 +121,17 @@ async fn serve(params: Params, parts: Parts) -> Result<(), ControlError> {
     tokio_uring::spawn(async move { of_deliveries.keep_delivering().await });
     tokio_uring::spawn(begin(Rc::clone(&state)));
 
-    let drained = tokio::select! {
-        () = desk.take_all(&mut inbox) => {
-            log::info!("all cores have returned");
-            Ok(())
+    let drained = loop {
+        tokio::select! {
+            () = desk.take_all(&mut inbox) => {
+                log::info!("all cores have returned");
+                break Ok(());
+            }
+            signal = signals.next() => match signal {
+                Ok(Signal::SIGHUP) => _ = tokio_uring::spawn(playlist::read_when_told(Rc::clone(&desk.state))),
+                signal => break drain(&desk, &mut inbox, &signals, signal).await,
+            },
         }
-        signal = signals.next() => drain(&desk, &mut inbox, &signals, signal).await,
     };
     finish(&desk, &signals, drained).await
 }
@@ -161,7 +166,7 @@ async fn drain(
     let (is_drained, result) = tokio::select! {
         () = desk.take_all(inbox) => (true, Ok(())),
         () = sleep(CORES_DRAIN_TIMEOUT) => (false, Ok(())),
-        _second = signals.next() => (false, Err(ControlError::Interrupted)),
+        _second = signals.next_end() => (false, Err(ControlError::Interrupted)),
     };
     count_drain_wait(&desk.state, is_drained, desk.state.clock.now() - began);
     result
@@ -199,7 +204,7 @@ async fn finish(
             ended = ended => if ended.is_err() {
                 log::error!("a child did not end; the kernel kills it with this thread");
             },
-            _second = signals.next() => hurried = true,
+            _second = signals.next_end() => hurried = true,
         }
     }
     if hurried {

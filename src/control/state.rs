@@ -15,6 +15,7 @@ use crate::engine::snapshot::CoreSnapshot;
 use crate::status::DrainWait;
 use crate::store::{ChannelRecord, Database, Store, StoreBusy, StoreError};
 
+use super::doors::Doors;
 use super::outbox::Outbox;
 use super::params::Params;
 use super::playlist::Readings;
@@ -34,6 +35,8 @@ pub(super) struct State {
     lineups: Cell<(u64, u64)>,
     /// How often control waited for the cores to have no session left.
     pub(super) drain_wait: Cell<DrainWait>,
+    /// Who may not ask again yet.
+    pub(super) doors: RefCell<Doors>,
     /// Requests that ended in a panic.
     pub(super) panics: Cell<u64>,
     /// True while a playlist is being read.
@@ -46,8 +49,10 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn new(params: Params, clock: Clock, store: Store, outbox: Rc<Outbox>) -> Self {
+        let doors = RefCell::new(Doors::new(&params));
         Self {
             params,
+            doors,
             clock,
             store,
             outbox,
@@ -175,6 +180,8 @@ pub(super) mod tests {
             guide_start: 100,
             search: crate::store::SearchLimits { terms_max: 12, disjuncts_max: 6, term_chars_max: 64 },
             admin: None,
+            own_names: vec!["box.lan".to_owned()],
+            rate_limit: None,
             trusted_proxies: Vec::new(),
             json_body_bytes_max: 1024,
             request_timeout: Some(Duration::from_secs(15)),

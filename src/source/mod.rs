@@ -17,6 +17,7 @@
 //! * [`watch`]: whether a started source still delivers what viewers need.
 //! * [`error`]: what a failure means for everybody else.
 
+pub mod admission;
 pub mod body;
 pub mod cutover;
 pub mod direct;

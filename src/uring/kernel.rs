@@ -1,7 +1,7 @@
 //! The driver that talks to the kernel.
 #![expect(unsafe_code, reason = "the kernel is handed addresses and hands out descriptors")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
@@ -51,6 +51,11 @@ pub struct KernelDriver<T: Copy, M: KernelBytes> {
     table: Table<T, Owned<M>>,
     slots: Slots<OwnedFd>,
     files: Files,
+    /// Entries for which the kernel's queue has no room while it takes nothing. As many as there are operations, and a cancellation
+    /// for each.
+    backlog: VecDeque<squeue::Entry>,
+    /// What a completion says besides.
+    second: Option<Completion<T, M, OwnedFd>>,
     buffers_free: Vec<u16>,
     /// What datagrams go to, by the socket's slot, and the names of groups of buffers that nobody has.
     receivers: BTreeMap<u32, Box<Receiver>>,
@@ -98,6 +103,8 @@ impl<T: Copy, M: KernelBytes> KernelDriver<T, M> {
             table: Table::with_limit(OPERATIONS_PER_CORE_MAX),
             slots: Slots::with_limit(slots),
             files,
+            backlog: VecDeque::new(),
+            second: None,
             buffers_free: (0..buffers).rev().collect(),
             receivers: BTreeMap::new(),
             groups_free: (0..buffers).rev().collect(),
@@ -130,14 +137,28 @@ impl<T: Copy, M: KernelBytes> KernelDriver<T, M> {
     }
 
     fn queue(&mut self, entry: &squeue::Entry) {
-        loop {
-            // SAFETY: the entry's memory belongs to the table's operation of the same `user_data`, or the entry
-            // has none; `complete` removes the operation on the completion, and `Drop` drains or leaks the rest.
-            if unsafe { submit::push(&mut self.ring.submission(), entry) } {
+        if !self.backlog.is_empty() || !self.push_entry(entry) {
+            self.backlog.push_back(entry.clone());
+        }
+    }
+
+    /// False when the queue stays full: the kernel takes nothing before its completions are reaped. An error here is met again,
+    /// and reported, by the next `turn`.
+    fn push_entry(&mut self, entry: &squeue::Entry) -> bool {
+        // SAFETY: the entry's memory belongs to the table's operation of the same `user_data`, or the entry
+        // has none; `complete` removes the operation on the completion, and `Drop` drains or leaks the rest.
+        let pushed = unsafe { submit::push(&mut self.ring.submission(), entry) };
+        // SAFETY: as above.
+        pushed || self.ring.submit().is_ok() && unsafe { submit::push(&mut self.ring.submission(), entry) }
+    }
+
+    /// Queues what waits, in its order.
+    fn push_backlog(&mut self) {
+        while let Some(entry) = self.backlog.pop_front() {
+            if !self.push_entry(&entry) {
+                self.backlog.push_front(entry);
                 return;
             }
-            // Full: hand over what is queued. An error here is met again, and reported, by the next `turn`.
-            let _submitted = self.ring.submit();
         }
     }
 
@@ -221,9 +242,11 @@ impl<T: Copy, M: KernelBytes> KernelDriver<T, M> {
         let op = self.table.remove(key).expect("found above");
         self.end_on(handle, key);
         if kind == Kind::Accept && reaped.result >= 0 {
-            // The last one of a multishot accept may still carry a connection: it is closed, and the peer tries again.
+            // The last word of a multishot accept may still carry a connection.
             // SAFETY: as above.
-            drop(unsafe { OwnedFd::from_raw_fd(reaped.result) });
+            let socket = unsafe { OwnedFd::from_raw_fd(reaped.result) };
+            self.second = Some(Completion { token, event: Event::Done { result: Ok(0), memory: None } });
+            return Some(Completion { token, event: Event::Accepted(socket) });
         }
         let memory = match op.memory {
             Some(Owned::Memory(memory)) => Some(memory),
@@ -441,6 +464,9 @@ impl<T: Copy, M: KernelBytes> Driver for KernelDriver<T, M> {
         debug_assert_eq!(self.reaped_next, self.reaped.len(), "completions are taken before the next turn");
         self.reaped.clear();
         self.reaped_next = 0;
+        self.push_backlog();
+        // What waits must not wait for something to happen.
+        let wait = if self.backlog.is_empty() { wait } else { Duration::ZERO };
         let timespec = types::Timespec::from(wait);
         let mut arguments = types::SubmitArgs::new().timespec(&timespec);
         let mut wanted = 1;
@@ -461,6 +487,9 @@ impl<T: Copy, M: KernelBytes> Driver for KernelDriver<T, M> {
     }
 
     fn next(&mut self) -> Option<Completion<T, M, OwnedFd>> {
+        if let Some(second) = self.second.take() {
+            return Some(second);
+        }
         while let Some(&reaped) = self.reaped.get(self.reaped_next) {
             self.reaped_next += 1;
             if let Some(completion) = self.complete(reaped) {
@@ -541,5 +570,82 @@ mod tests {
             driver.datagrams(socket, &mut |datagram| sizes.push(datagram.len()));
             assert_eq!(sizes, vec![1316; expected as usize]);
         }
+    }
+
+    #[test]
+    fn a_kernel_that_takes_nothing_is_not_asked_for_ever_and_gets_everything_later() {
+        // One thread alone may submit: another one's attempts fail.
+        struct Moved<'driver>(&'driver mut KernelDriver<u32, HeapBytes>);
+        // SAFETY: the owner waits until the other thread has ended.
+        unsafe impl Send for Moved<'_> {}
+        let mut driver = KernelDriver::<u32, HeapBytes>::new(Files::Plain).unwrap();
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let file = driver.adopt(reader.into()).unwrap();
+        let count = SUBMISSION_ENTRIES + 10;
+        let moved = Moved(&mut driver);
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let Moved(driver) = { moved };
+                for number in 0..count {
+                    driver.push(Operation::Read { file, into: HeapBytes::zeroed(1) }, number).unwrap();
+                }
+            });
+        });
+        assert_eq!(driver.backlog.len(), 10);
+        let bytes = vec![7; count as usize];
+        std::io::Write::write_all(&mut writer, &bytes).unwrap();
+        let mut tokens = std::collections::BTreeSet::new();
+        for _turn in 0..count {
+            if tokens.len() == bytes.len() {
+                break;
+            }
+            driver.turn(Duration::from_secs(5)).unwrap();
+            while let Some(done) = driver.next() {
+                assert!(matches!(done.event, Event::Done { result: Ok(1), .. }), "{done:?}");
+                assert!(tokens.insert(done.token));
+            }
+        }
+        assert_eq!(tokens.len(), bytes.len());
+    }
+
+    #[test]
+    fn the_connection_in_the_last_word_of_an_accept_is_handed_over() {
+        let mut driver = KernelDriver::<u32, HeapBytes>::new(Files::Plain).unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let handle = driver.adopt(listener.into()).unwrap();
+        let key = driver.push(Operation::Accept { listener: handle }, 9).unwrap();
+        let mut client = std::net::TcpStream::connect(address).unwrap();
+        let mut accepted = loop {
+            driver.turn(Duration::from_secs(5)).unwrap();
+            if let Some(Completion { event: Event::Accepted(socket), .. }) = driver.next() {
+                break std::net::TcpStream::from(socket);
+            }
+        };
+        // The same connection once more, as the kernel says it when it has no room to say that more will come.
+        let number = std::os::fd::IntoRawFd::into_raw_fd(accepted.try_clone().unwrap());
+        let last = Reaped {
+            user_data: key.to_user_data(),
+            result: number,
+            more: false,
+            notification: false,
+            buffer: None,
+        };
+        driver.reaped = vec![last];
+        driver.reaped_next = 0;
+        let Some(Completion { token: 9, event: Event::Accepted(socket) }) = driver.next() else {
+            panic!("it carries a connection")
+        };
+        let Some(Completion { token: 9, event: Event::Done { result: Ok(0), memory: None } }) = driver.next()
+        else {
+            panic!("and it was the last")
+        };
+        assert!(driver.next().is_none());
+        drop(std::mem::replace(&mut accepted, socket.into()));
+        std::io::Write::write_all(&mut accepted, b"hello").unwrap();
+        drop(accepted);
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut client, &mut text).unwrap();
+        assert_eq!(text, "hello");
     }
 }

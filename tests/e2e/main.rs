@@ -12,6 +12,7 @@ mod answers;
 mod backoff;
 mod changes;
 mod datagrams;
+mod doors;
 mod ffmpeg;
 mod hls;
 mod join;

@@ -67,6 +67,8 @@ fn params(ffmpeg: OsString, slates: Option<PathBuf>) -> Params {
         guide_start: 100,
         search: tunerd::store::SearchLimits { terms_max: 12, disjuncts_max: 6, term_chars_max: 64 },
         admin: None,
+        own_names: Vec::new(),
+        rate_limit: None,
         trusted_proxies: Vec::new(),
         json_body_bytes_max: 1024,
         request_timeout: None,

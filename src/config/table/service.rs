@@ -37,7 +37,7 @@ pub(super) const HTTP: Group = Group {
             flag: "rate-limit-rps",
             default: "8",
             kind: Kind::Real { min: 0.0, max: 1_000_000.0 },
-            help: "Requests per second that one client may make for long; 0 turns it off.",
+            help: "Requests per second, other than for streams, that one client may make for long; 0 turns it off.",
         },
         Setting {
             env: "RATE_LIMIT_BURST",
@@ -78,7 +78,7 @@ pub(super) const ADMIN: Group = Group {
             flag: "admin-auth",
             default: "",
             kind: Kind::Private("user:password"),
-            help: "Who may administer. Without it, only this host may.",
+            help: "Who may administer. Without it, only this host may, as localhost or by its own name.",
         },
         Setting {
             env: "ADMIN_JSON_BODY_LIMIT_BYTES",

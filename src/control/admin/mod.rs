@@ -2,7 +2,9 @@
 
 mod access;
 mod call;
+mod client;
 mod connection;
+mod places;
 mod routes;
 
 pub(super) use connection::Connections;

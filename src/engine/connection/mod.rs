@@ -13,7 +13,9 @@ use crate::engine::port::ids::CoreId;
 use crate::engine::port::messages::{ControlRequest, CoreCommand, HandedConnection};
 use crate::engine::port::placement;
 use crate::http::request::{self, Parsed, Request, Version};
-use crate::http::{Response, Route, StreamError, Via, stream_error, stream_head_only, stream_route};
+use crate::http::{
+    RequestError, Response, Route, StreamError, Via, stream_error, stream_head_only, stream_route,
+};
 use crate::lineup;
 use crate::ring::Lent;
 use crate::uring::{Event, Handle, Hangup, Operation};
@@ -92,7 +94,10 @@ impl Connections {
 
     /// Gives a connection a place. Without one it is closed, which is all a peer can be told then.
     fn take_in<D: CoreDriver>(&mut self, cx: &mut Cx<D>, socket: D::Descriptor) -> Option<ConnectionKey> {
-        let handle = cx.driver.adopt(socket).ok()?;
+        let Ok(handle) = cx.driver.adopt(socket) else {
+            cx.counters.refused += 1;
+            return None;
+        };
         let Ok((peer, local)) = cx.driver.addresses(handle) else {
             cx.driver.close(handle, Hangup::Finish);
             return None;
@@ -100,6 +105,7 @@ impl Connections {
         let is_local = peer.ip() == local.ip() || peer.ip().is_loopback();
         let state = ConnectionState::Reading(Vec::new());
         if !cx.take_place() {
+            cx.counters.refused += 1;
             cx.driver.close(handle, Hangup::Finish);
             return None;
         }
@@ -167,7 +173,16 @@ impl Connections {
                 let bytes = std::mem::take(bytes);
                 self.route(cx, key, &request, bytes)
             }
-            Err(error) => {
+            // Whoever sends more than may be read has to be heard out, or it never sees the answer.
+            Err(RequestError::HeadTooLarge) => {
+                cx.counters.refused += 1;
+                let bytes = std::mem::take(bytes);
+                self.hand_to_control(cx, key, bytes);
+                None
+            }
+            Err(
+                error @ (RequestError::Malformed | RequestError::Version | RequestError::TransferEncoding),
+            ) => {
                 cx.counters.refused += 1;
                 let mut reply = Vec::new();
                 Response::text(error.status(), &error.to_string()).write_last(&mut reply);

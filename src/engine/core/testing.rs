@@ -66,6 +66,7 @@ pub(crate) fn params() -> Params {
             join_lag_bytes: 0,
         },
         sources: Sources {
+            admission: source::admission::Admission::new(source::admission::SCHEMES, true),
             mode: source::Mode::Auto,
             trust: Arc::new(source::Trust::new(true, Vec::new()).unwrap()),
             direct: source::direct::Params {

@@ -55,6 +55,8 @@ pub struct Egress {
 /// How sources are opened.
 #[derive(Clone, Debug)]
 pub struct Sources {
+    /// Which addresses may be opened at all.
+    pub admission: source::admission::Admission,
     /// Direct, through ffmpeg, or as the source demands.
     pub mode: source::Mode,
     /// Which servers are believed.

@@ -220,7 +220,9 @@ impl Upstream {
     }
 
     fn open_planned<D: CoreDriver>(&mut self, cx: &mut Cx<D>, attempt: Attempt) -> Option<Happened> {
-        match mode::plan(cx.params.sources.mode_of(&attempt.source), &attempt.address) {
+        let sources = &cx.params.sources;
+        let admitted = sources.admission.check(&attempt.address);
+        match admitted.and_then(|()| mode::plan(sources.mode_of(&attempt.source), &attempt.address)) {
             Ok(opening) => self.open(cx, attempt, opening),
             Err(error) => self.stream_failed(cx, attempt, error),
         }
@@ -498,6 +500,10 @@ impl Upstream {
                 return Step::Again;
             }
             Want::Connect(address) => {
+                if let Err(refused) = cx.params.sources.admission.check_address(address.ip()) {
+                    web.refuse(refused);
+                    return Step::Again;
+                }
                 if own::is_own(&cx.params.own, address) {
                     web.refuse(SourceError::own_server(address));
                     return Step::Again;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::http::{CookieJar, RequestHeaders};
+use crate::source::admission;
 use crate::source::body::Sound;
 use crate::source::error::SourceError;
 use crate::source::ffmpeg::capabilities::{Capabilities, Feature};
@@ -120,8 +121,14 @@ pub fn arguments(
     if run.relayed {
         // Whatever a list hides from us is not asked for past us.
         list.option("-protocol_whitelist", "http,tcp,crypto,data");
-    } else if scheme.is_http() {
-        request_fields(&mut list, run, params);
+    } else {
+        if scheme.is_http() {
+            request_fields(&mut list, run, params);
+        }
+        // What a list or a redirect names is opened by ffmpeg, without another word from us.
+        if let Some(protocols) = admission::protocols(url) {
+            list.option("-protocol_whitelist", protocols);
+        }
     }
     let flags = input_flags(run.remux, params);
     if !flags.is_empty() {
@@ -465,7 +472,7 @@ tls AVOptions:
             "-hide_banner -loglevel +level+info -nostats -nostdin -readrate 1 -readrate_catchup 1.75 \
              -readrate_initial_burst 10 -probesize 1000000 -analyzeduration 1500000 -reconnect 1 \
              -reconnect_streamed 1 -reconnect_at_eof 1 -reconnect_on_network_error 1 -reconnect_max_retries 1 \
-             -reconnect_delay_max 3 -rw_timeout 3000000 -user_agent tv/1 -fflags +genpts+discardcorrupt \
+             -reconnect_delay_max 3 -rw_timeout 3000000 -user_agent tv/1 -protocol_whitelist http,https,hls,tls,tcp,udp,rtp,crypto,data,httpproxy -fflags +genpts+discardcorrupt \
              -i http://h/1 -map 0:V:0? -map 0:a? -map 0:s? -map 0:d? -map -0:i:18? \
              -c copy -f mpegts pipe:1"
         );
@@ -475,7 +482,7 @@ tls AVOptions:
             line_with("udp://@239.0.0.1:1", &recovery, &params, NEW),
             "-hide_banner -loglevel +level+info -nostats -nostdin -readrate 1 -readrate_catchup 1.75 \
              -readrate_initial_burst 10 -buffer_size 65536 -probesize 1000000 -analyzeduration 1500000 \
-             -rw_timeout 3000000 -fflags +discardcorrupt -i udp://@239.0.0.1:1 -map 0:V:0? -map 0:a? -map 0:s? -map 0:d? -map -0:i:18? \
+             -rw_timeout 3000000 -protocol_whitelist udp -fflags +discardcorrupt -i udp://@239.0.0.1:1 -map 0:V:0? -map 0:a? -map 0:s? -map 0:d? -map -0:i:18? \
              -c:v libx264 -preset veryfast -tune zerolatency -c:a aac -ar 48000 -ac 2 -c:s copy -c:d copy \
              -output_ts_offset 90.001235 -f mpegts pipe:1"
         );
@@ -759,7 +766,7 @@ tls AVOptions:
         assert_eq!(
             line_with("http://h/1", &run(Remux::Copy), &Params::default(), old),
             "-hide_banner -loglevel +level+info -nostats -nostdin -re -probesize 1000000 -analyzeduration 1500000 -reconnect 1 \
-             -rw_timeout 3000000 -fflags +genpts+discardcorrupt -i http://h/1 -map 0:V:0? -map 0:a? -map 0:s? -map 0:d? -map -0:i:18? \
+             -rw_timeout 3000000 -protocol_whitelist http,https,hls,tls,tcp,udp,rtp,crypto,data,httpproxy -fflags +genpts+discardcorrupt -i http://h/1 -map 0:V:0? -map 0:a? -map 0:s? -map 0:d? -map -0:i:18? \
              -c copy -f mpegts pipe:1"
         );
         let fast = Params { readrate: 4.0, ..Params::default() };

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::base::{ChildExit, redact};
 use crate::http::RequestHeaders;
+use crate::source::admission;
 use crate::source::profile::stream_profile::StreamProfile;
 
 /// The time of one probe.
@@ -66,7 +67,8 @@ pub fn arguments(
     let lines: String = others.map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let lines = (is_http && !lines.is_empty()).then_some(["-headers", lines.as_str()]);
     let fields = agent.into_iter().chain(lines).flatten();
-    let verification = verification.iter().map(String::as_str);
+    let protocols = admission::protocols(url).map(|protocols| ["-protocol_whitelist", protocols]);
+    let verification = verification.iter().map(String::as_str).chain(protocols.into_iter().flatten());
     let all = fixed.into_iter().chain(limits).chain(fields).chain(verification).chain([url]);
     Ok(all.map(str::to_owned).collect())
 }
@@ -274,7 +276,8 @@ mod tests {
         let line = arguments(" http://h/a.ts ", "", &RequestHeaders::NONE, &[]).unwrap().join(" ");
         assert_eq!(
             line,
-            "-v error -of json -show_streams -show_format -analyzeduration 1500000 -probesize 1000000 http://h/a.ts"
+            "-v error -of json -show_streams -show_format -analyzeduration 1500000 -probesize 1000000 \
+             -protocol_whitelist http,https,hls,tls,tcp,udp,rtp,crypto,data,httpproxy http://h/a.ts"
         );
         for (url, agent, expected) in [
             ("http://h/a.ts", " tv/1 ", true),

@@ -132,6 +132,7 @@ pub(super) fn params(random: &mut Random, cores: u8, tuners: u16) -> Params {
             join_lag_bytes: random.below(400_000),
         },
         sources: Sources {
+            admission: source::admission::Admission::new(source::admission::SCHEMES, true),
             mode: Mode::Auto,
             trust: Arc::new(source::Trust::new(true, Vec::new()).unwrap()),
             direct: source::direct::Params {

@@ -16,6 +16,7 @@ use crate::store::{ChannelError, StoreError};
 
 use super::access;
 use super::call::{Call, refusal};
+use super::client::client;
 use crate::control::state::State;
 
 /// A path that is known.
@@ -81,6 +82,31 @@ impl Route {
         })
     }
 
+    /// Whether what is asked stands in a body.
+    fn takes_body(self, method: Method) -> bool {
+        match self {
+            Self::Channels | Self::Sources(_) | Self::Profiles | Self::Recovery => method == Method::Post,
+            Self::Channel(_) | Self::Source(..) | Self::ChannelOrder | Self::SourceOrder(_) => {
+                method == Method::Patch
+            }
+            Self::Profile => method == Method::Put,
+            Self::Healthz
+            | Self::Discover
+            | Self::LineupJson
+            | Self::LineupXml
+            | Self::LineupM3u
+            | Self::LineupStatus
+            | Self::LineupPost
+            | Self::Items
+            | Self::Groups
+            | Self::Playlists
+            | Self::HealthClear(_)
+            | Self::HealthClearAll
+            | Self::PlaylistSync
+            | Self::Tuners => false,
+        }
+    }
+
     fn methods(self) -> &'static [Method] {
         match self {
             Self::Healthz
@@ -134,6 +160,59 @@ pub(super) fn has_own_timeout(call: &Call) -> bool {
     Route::find(call.request.path()) == Some(Route::PlaylistSync)
 }
 
+/// Counts a request against whoever sends it. Whoever asks whether we live is always answered, and so is this host, which has other
+/// ways to keep itself busy.
+pub(super) fn admit(call: &Call, state: &State) -> Result<(), Response> {
+    let client = client(call, &state.params.trusted_proxies);
+    if client.is_here || Route::find(call.request.path()) == Some(Route::Healthz) {
+        return Ok(());
+    }
+    let asked = state.doors.borrow_mut().ask(state.clock.now(), client.address);
+    asked.map_err(|wait| access::too_many("too many requests came from this address", wait))
+}
+
+/// How a request's body comes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Body {
+    /// With so many bytes, perhaps none.
+    Stated(usize),
+    /// In chunks.
+    Chunks,
+}
+
+/// Looks at how a body comes, before it has come: only some routes take one, and JSON is all they take.
+pub(super) fn body(call: &Call, bytes_max: usize) -> Result<Body, Response> {
+    let request = &call.request;
+    let takes_body = Route::find(request.path()).is_some_and(|route| route.takes_body(call.method()));
+    let stated = request.content_length();
+    if !takes_body {
+        let has_body = request.is_chunked() || stated.is_some_and(|bytes| bytes > 0);
+        let refused = || refusal(413, "this route takes no body");
+        return if has_body { Err(refused()) } else { Ok(Body::Stated(0)) };
+    }
+    // What curl calls a body unless it is told otherwise; a page of another site is told by its Origin.
+    let taken = ["application/json", "application/x-www-form-urlencoded"];
+    let content_type =
+        call.header("content-type").map(|text| text.split(';').next().unwrap_or_default().trim());
+    if let Some(named) =
+        content_type.filter(|named| !taken.iter().any(|known| known.eq_ignore_ascii_case(named)))
+    {
+        return Err(refusal(415, &format!("the body cannot be {named:?}; allowed: application/json")));
+    }
+    let coding = call.header("content-encoding").filter(|coding| !coding.eq_ignore_ascii_case("identity"));
+    if let Some(coding) = coding {
+        return Err(refusal(415, &format!("the body cannot be coded as {coding:?}; allowed: identity")));
+    }
+    if request.is_chunked() {
+        return Ok(Body::Chunks);
+    }
+    let stated = stated
+        .ok_or_else(|| refusal(411, "this route takes a body; say in Content-Length how long it is"))?;
+    usize::try_from(stated).ok().filter(|bytes| *bytes <= bytes_max).map(Body::Stated).ok_or_else(|| {
+        refusal(413, &format!("the body cannot have {stated} bytes; allowed: 0 to {bytes_max}"))
+    })
+}
+
 /// Checks everything that can be checked before the body has come.
 pub(super) fn check(call: &Call, state: &State) -> Result<(), Response> {
     let path = call.request.path();
@@ -141,7 +220,7 @@ pub(super) fn check(call: &Call, state: &State) -> Result<(), Response> {
         .iter()
         .any(|prefix| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')));
     if is_admin {
-        access::admin(call, state.params.admin.as_ref(), &state.params.trusted_proxies)?;
+        access::admin(call, &state.params, &mut state.doors.borrow_mut(), state.clock.now())?;
     }
     let route =
         Route::find(call.request.path()).ok_or_else(|| refusal(404, "there is nothing under this path"))?;
