@@ -305,7 +305,9 @@ impl Shapes {
         }
         Some(match shape {
             "sounds" => Reply::new(self.apart.get(rest)?.clone()),
-            "key" | "rotation" if rest.starts_with("key") => Reply::new([number_in(&rest[3..])? as u8; 16]),
+            "key" | "rotation" if rest.starts_with("key") => {
+                Reply::new([u8::try_from(number_in(&rest[3..])?).ok()?; 16])
+            }
             "key" => Reply::new(encrypted(&segment()?, 7, number_in(rest)?)),
             "rotation" => {
                 Reply::new(encrypted(&segment()?, u8::try_from(number_in(rest)? / 2).ok()?, number_in(rest)?))

@@ -37,7 +37,7 @@ enum State {
     /// After a redirect, or when a connection of before has turned out to be closed.
     Reconnecting,
     Finished {
-        kept: Option<Kept>,
+        kept: Option<Box<Kept>>,
     },
     Failed(SourceError),
 }
@@ -104,9 +104,9 @@ impl Client {
     /// The same on a connection of before, which serves its address. If that is closed, or says nothing for half of the time,
     /// a new one is made.
     #[must_use]
-    pub fn resume(mut self, kept: Kept, now: Instant) -> Self {
+    pub fn resume(mut self, kept: Box<Kept>, now: Instant) -> Self {
         let is_origin = self.url.host() == self.origin;
-        if let Ok(exchange) = Exchange::again(kept, &self.url, &self.params, &self.part, is_origin) {
+        if let Ok(exchange) = Exchange::again(*kept, &self.url, &self.params, &self.part, is_origin) {
             let deadline = (now + self.params.header_timeout / 2).min(self.deadline);
             self.state = State::Awaiting { exchange: Box::new(exchange), deadline, is_reused: true };
         }
@@ -114,7 +114,7 @@ impl Client {
     }
 
     /// The connection, when the body is complete and another request may follow on it.
-    pub const fn take_kept(&mut self) -> Option<Kept> {
+    pub const fn take_kept(&mut self) -> Option<Box<Kept>> {
         match &mut self.state {
             State::Finished { kept } => kept.take(),
             State::Resolving
@@ -568,7 +568,9 @@ impl Client {
     fn finish(&mut self) {
         let before = std::mem::replace(&mut self.state, State::Finished { kept: None });
         if let State::Streaming { exchange, peer_closed: false } = before {
-            self.state = State::Finished { kept: exchange.into_kept(&self.url).filter(|_| self.part.keeps) };
+            self.state = State::Finished {
+                kept: exchange.into_kept(&self.url).filter(|_| self.part.keeps).map(Box::new),
+            };
         }
     }
 

@@ -391,7 +391,12 @@ impl Group {
         }
         match self.picture.want(now, true) {
             Want::Wait { until: own } => Some(Want::Wait { until: [own, until].into_iter().flatten().min() }),
-            want => {
+            want @ (Want::Fetch(_)
+            | Want::Receive { .. }
+            | Want::TakeTail
+            | Want::Abandon
+            | Want::Ended
+            | Want::Failed) => {
                 if is_segment(&want) {
                     self.begin();
                 }

@@ -672,8 +672,7 @@ fn described(descriptors: &[u8], language: Option<Language>) -> Vec<u8> {
 
 /// True when one time does not follow the other: it goes back, or forward by more than any gap.
 fn is_jump(before: Pts, at: Pts) -> bool {
-    let passed = at.since(before);
-    passed < -BACK_MAX || passed > ELSEWHERE
+    !(-BACK_MAX..=ELSEWHERE).contains(&at.since(before))
 }
 
 const SECOND: i64 = Pts::RATE.cast_signed();

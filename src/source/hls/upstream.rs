@@ -48,7 +48,7 @@ pub struct Upstream {
     params: direct::Params,
     state: State,
     /// The connection of the request before, when another may follow on it, and since when nothing has.
-    kept: Option<(Kept, Instant)>,
+    kept: Option<(Box<Kept>, Instant)>,
     /// A list or segment was asked for by HTTPS.
     has_met_https: bool,
     /// When it is to be asked again, while it waits.

@@ -77,8 +77,11 @@ fn assert_whole(stream: &[u8]) {
     }
 }
 
-/// The tables of a stream: version, and each stream with its descriptors.
-fn tables(stream: &[u8]) -> Vec<(u8, Vec<(u16, u8, Vec<u8>)>)> {
+/// A stream in a table: PID, type, descriptors.
+type Listed = (u16, u8, Vec<u8>);
+
+/// The tables of a stream, with their versions.
+fn tables(stream: &[u8]) -> Vec<(u8, Vec<Listed>)> {
     let mut tracker = PsiTracker::default();
     let mut tables = Vec::new();
     for bytes in stream.as_chunks::<PACKET_BYTES>().0 {
@@ -291,22 +294,22 @@ fn a_picture_with_sound_of_its_own_keeps_it() {
 proptest! {
     #[test]
     fn however_the_bytes_are_cut_the_same_comes(pieces in prop::collection::vec(1_usize..700, 1..20)) {
-        let whole = |cut: &mut dyn FnMut(&[u8], &mut dyn FnMut(&[u8]))| {
+        let whole = |sizes: &[usize]| {
             let mut merger = Merger::new([None]);
-            cut(&sound(every(24, 1000, 2000)), &mut |piece| merger.push_sound(0, piece));
-            cut(&picture(every(40, 1000, 1800)), &mut |piece| merger.push_picture(piece));
+            let mut sizes = sizes.iter().cycle();
+            let (sound, picture) = (sound(every(24, 1000, 2000)), picture(every(40, 1000, 1800)));
+            for (bytes, is_sound) in [(&sound, true), (&picture, false)] {
+                let mut rest = bytes.as_slice();
+                while !rest.is_empty() {
+                    let (piece, later) = rest.split_at((*sizes.next().unwrap()).min(rest.len()));
+                    if is_sound { merger.push_sound(0, piece) } else { merger.push_picture(piece) }
+                    rest = later;
+                }
+            }
             merger.finish();
             all(&mut merger)
         };
-        let at_once = whole(&mut |bytes, push| push(bytes));
-        let mut sizes = pieces.iter().cycle();
-        let in_pieces = whole(&mut |mut bytes, push| {
-            while !bytes.is_empty() {
-                let (now, later) = bytes.split_at((*sizes.next().unwrap()).min(bytes.len()));
-                push(now);
-                bytes = later;
-            }
-        });
+        let (at_once, in_pieces) = (whole(&[usize::MAX]), whole(&pieces));
         prop_assert!(at_once == in_pieces);
     }
 
