@@ -72,6 +72,7 @@ fn params() -> Params {
             slow_policy: SlowPolicy::Disconnect,
             join_lag_bytes: 0,
         },
+        gate: tunerd::engine::Gate::default(),
         sources: Sources {
             admission: source::admission::Admission::new(source::admission::SCHEMES, true),
             mode: source::Mode::Auto,

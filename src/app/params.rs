@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tunerd::base::Network;
 use tunerd::base::limits::PACKET_BYTES;
 use tunerd::config::{self, Count, Settings, StderrLogLevel, Word};
 use tunerd::engine::{self, Egress, SlowPolicy, Sources, TuneBackoff, ZeroCopy};
@@ -105,6 +106,7 @@ pub(crate) fn engine(
             },
             join_lag_bytes: settings.subscriber.join_lag_bytes as u64,
         },
+        gate: gate(settings),
         sources: Sources {
             admission: source::admission::Admission::new(
                 stream.schemes.iter().copied(),
@@ -161,6 +163,24 @@ pub(crate) fn engine(
         tune_wait: settings.tuner.wait.unwrap_or(Duration::ZERO),
         health_drain_timeout: settings.session.health_drain_timeout,
     })
+}
+
+fn network(network: &config::Network) -> Network {
+    Network { address: network.address, prefix_bits: network.prefix_bits }
+}
+
+fn stream_token(settings: &Settings) -> Option<engine::StreamToken> {
+    settings.subscriber.token.as_ref().map(|token| engine::StreamToken(token.expose().to_owned()))
+}
+
+fn gate(settings: &Settings) -> engine::Gate {
+    engine::Gate {
+        allow: settings.subscriber.allow.iter().map(network).collect(),
+        token: stream_token(settings),
+        per_address_max: settings.subscriber.per_address_max.unwrap_or(0),
+        viewers_max: settings.subscriber.viewers_max.unwrap_or(0),
+        watching: Arc::default(),
+    }
 }
 
 fn tune_backoff(settings: &Settings) -> TuneBackoff {
@@ -242,12 +262,8 @@ pub(crate) fn control(
             burst: limit.burst,
             clients_max: limit.clients_max as usize,
         }),
-        trusted_proxies: settings
-            .http
-            .trusted_proxies
-            .iter()
-            .map(|network| control::Network { address: network.address, prefix_bits: network.prefix_bits })
-            .collect(),
+        trusted_proxies: settings.http.trusted_proxies.iter().map(network).collect(),
+        stream_token: stream_token(settings),
         json_body_bytes_max: settings.admin.body_bytes_max,
         request_timeout: settings.http.request_timeout,
         playlist: settings

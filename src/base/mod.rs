@@ -8,6 +8,7 @@ pub mod errno;
 pub mod kernel_bytes;
 pub mod limits;
 pub mod logfmt;
+pub mod network;
 pub mod redact;
 pub mod sockets;
 
@@ -17,3 +18,4 @@ pub use child_exit::ChildExit;
 pub use clock::{Clock, Instant, OwnTime, WallTime};
 pub use errno::Errno;
 pub use kernel_bytes::{HeapBytes, KernelBytes};
+pub use network::Network;

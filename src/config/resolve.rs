@@ -53,6 +53,10 @@ pub(super) fn read_all(reader: &mut Reader<'_>) -> Settings {
             is_packet_aligned: reader.switch("BUFFER_TS_ALIGN_188"),
         },
         subscriber: Subscriber {
+            allow: reader.special("STREAM_ALLOW", Network::parse_list),
+            token: reader.special_or_none("STREAM_TOKEN", |text| printable(text).map(Secret::new)),
+            per_address_max: reader.whole_or_none("STREAM_MAX_PER_ADDRESS"),
+            viewers_max: reader.whole_or_none("VIEWERS_MAX"),
             join_lag_bytes: reader.whole("SUBSCRIBER_JOIN_LAG_BYTES"),
             slow_policy: reader.word("SUBSCRIBER_SLOW_CLIENT_POLICY"),
             max_blocked_write: reader.span_or_off("SUBSCRIBER_MAX_BLOCKED_WRITE"),

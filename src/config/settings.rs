@@ -183,6 +183,14 @@ pub struct Buffer {
 /// How viewers are served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subscriber {
+    /// Who may watch. Empty is everybody.
+    pub allow: Vec<Network>,
+    /// What a request has to carry.
+    pub token: Option<Secret>,
+    /// Streams of one address. `None` is any number.
+    pub per_address_max: Option<u32>,
+    /// Viewers of all channels. `None` is any number.
+    pub viewers_max: Option<u32>,
     /// How far behind live a viewer starts. Zero is live.
     pub join_lag_bytes: usize,
     /// What becomes of one who falls behind.

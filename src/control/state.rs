@@ -183,6 +183,7 @@ pub(super) mod tests {
             own_names: vec!["box.lan".to_owned()],
             rate_limit: None,
             trusted_proxies: Vec::new(),
+            stream_token: None,
             json_body_bytes_max: 1024,
             request_timeout: Some(Duration::from_secs(15)),
             playlist: None,

@@ -304,6 +304,18 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
 
     /// Somebody asks for a channel that lives here.
     fn join(&mut self, asked: Asked) -> Result<(), StreamError> {
+        let Some((peer, is_local)) = self.connections.who(asked.connection) else {
+            unreachable!("a connection asks while it is there")
+        };
+        self.cx.crowd.join(peer, is_local)?;
+        let joined = self.join_counted(asked);
+        if joined.is_err() {
+            self.cx.crowd.leave(peer);
+        }
+        joined
+    }
+
+    fn join_counted(&mut self, asked: Asked) -> Result<(), StreamError> {
         let Asked { connection, channel, duration, via, takes_interim } = asked;
         if self.draining.is_some() {
             return Err(StreamError::Draining);

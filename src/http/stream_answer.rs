@@ -40,6 +40,12 @@ pub enum StreamError {
     /// The server has as many viewers as it may.
     #[error("viewer limit reached")]
     ViewerLimit,
+    /// The viewer's address has as many streams as it may.
+    #[error("stream limit of the address reached")]
+    AddressLimit,
+    /// Whoever asks may not watch, or has not shown that it may.
+    #[error("not allowed to watch")]
+    NotAllowed,
     /// The channel has no enabled source.
     #[error("no enabled sources")]
     NoSources,
@@ -71,11 +77,13 @@ impl StreamError {
             Self::GuideNumberMissing => 400,
             Self::ChannelNotFound => 404,
             Self::MethodNotAllowed => 405,
+            Self::NotAllowed => 403,
             Self::RequestLoop => 508,
             Self::TuneBackoff { .. }
             | Self::NoTuners
             | Self::MaxSubscribers
             | Self::ViewerLimit
+            | Self::AddressLimit
             | Self::NoSources
             | Self::TuneFailed
             | Self::NoVideo
@@ -94,6 +102,8 @@ impl StreamError {
             Self::NoTuners => "no_tuners",
             Self::MaxSubscribers => "max_subscribers",
             Self::ViewerLimit => "viewer_limit",
+            Self::AddressLimit => "address_limit",
+            Self::NotAllowed => "not_allowed",
             Self::NoSources => "no_sources",
             Self::TuneFailed => "other",
             Self::NoVideo => "no_video",
@@ -115,8 +125,10 @@ impl StreamError {
                 Some("806 Tune Failed")
             }
             Self::NoVideo => Some("807 No Video Data"),
-            Self::MaxSubscribers | Self::ViewerLimit => Some("809 Playback Connection Limit"),
-            Self::MethodNotAllowed => None,
+            Self::MaxSubscribers | Self::ViewerLimit | Self::AddressLimit => {
+                Some("809 Playback Connection Limit")
+            }
+            Self::MethodNotAllowed | Self::NotAllowed => None,
         }
     }
 
@@ -126,7 +138,9 @@ impl StreamError {
     pub fn retry_after_secs(self) -> Option<u64> {
         let wait = match self {
             Self::TuneBackoff { remaining } => remaining,
-            Self::NoTuners | Self::MaxSubscribers | Self::ViewerLimit => RETRY_AFTER_BUSY,
+            Self::NoTuners | Self::MaxSubscribers | Self::ViewerLimit | Self::AddressLimit => {
+                RETRY_AFTER_BUSY
+            }
             Self::Draining => RETRY_AFTER_DRAINING,
             Self::GuideNumberMissing
             | Self::ChannelNotFound
@@ -135,6 +149,7 @@ impl StreamError {
             | Self::NoVideo
             | Self::SourceLoop
             | Self::RequestLoop
+            | Self::NotAllowed
             | Self::MethodNotAllowed => return None,
         };
         Some(wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1))
@@ -241,6 +256,14 @@ mod tests {
                 "no_tuners",
                 Some(5),
             ),
+            (
+                StreamError::AddressLimit,
+                "503 Service Unavailable",
+                Some("809 Playback Connection Limit"),
+                "address_limit",
+                Some(5),
+            ),
+            (StreamError::NotAllowed, "403 Forbidden", None, "not_allowed", None),
             (
                 StreamError::MaxSubscribers,
                 "503 Service Unavailable",

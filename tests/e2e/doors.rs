@@ -320,3 +320,49 @@ fn nothing_of_this_host_is_opened_for_a_list_that_was_fetched() {
     waiting.join().unwrap();
     assert!(was_opened.load(Ordering::Relaxed));
 }
+
+#[test]
+fn who_may_watch_and_how_many_is_as_the_settings_say() {
+    let upstream = Upstream::start();
+    let mut daemon = Daemon::start(&[
+        ("CORES", "2"),
+        ("STREAM_ALLOW", "192.0.2.0/24"),
+        ("STREAM_TOKEN", "let me/in"),
+        ("VIEWERS_MAX", "2"),
+        ("TUNER_COUNT", "3"),
+    ]);
+    daemon.channel("100", &[upstream.url("/good/4000000/a")]);
+    daemon.channel("101", &[upstream.url("/good/4000000/b")]);
+    let ask = |path: &str| {
+        let answer =
+            exchange(daemon.port(), format!("HEAD {path} HTTP/1.1\r\nHost: tv\r\n\r\n").as_bytes()).unwrap();
+        (answer.status, answer.header("X-Tunerd-Reason").map(str::to_owned))
+    };
+    for path in ["/auto/v100", "/auto/v100?token=let", "/tuner0/v100", "/auto/v999"] {
+        assert_eq!(ask(path), (403, Some("not_allowed".to_owned())), "{path}");
+    }
+    assert_eq!(ask("/auto/v100?token=let%20me%2Fin").0, 200);
+    let urls = |path: &str| -> Vec<String> {
+        let lineup = daemon.get(path).json();
+        lineup.as_array().unwrap().iter().map(|entry| entry["URL"].as_str().unwrap().to_owned()).collect()
+    };
+    assert!(urls("/lineup.json").iter().all(|url| !url.contains("token")));
+    let paths: Vec<String> = urls("/lineup.json?token=let%20me%2Fin")
+        .iter()
+        .map(|url| url[url.find("/auto").unwrap()..].to_owned())
+        .collect();
+    let viewers = [daemon.open(&paths[0]), daemon.open(&paths[1])];
+    let request = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: tv\r\n\r\n");
+    for path in &paths {
+        let refused = exchange(daemon.port(), request(path).as_bytes()).unwrap();
+        assert_eq!((refused.status, refused.header("X-Tunerd-Reason")), (503, Some("viewer_limit")));
+    }
+    drop(viewers);
+    crate::kit::until(LONG, "there is room again", || {
+        let stream = TcpStream::connect(("127.0.0.1", daemon.port())).unwrap();
+        let viewer = crate::kit::Viewer::ask(stream, &request(&paths[0]));
+        (viewer.status() == 200).then_some(())
+    });
+    let log = daemon.log();
+    assert!(!log.contains("let me") && !log.contains("let%20me"), "{log}");
+}

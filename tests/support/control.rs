@@ -70,6 +70,7 @@ fn params(ffmpeg: OsString, slates: Option<PathBuf>) -> Params {
         own_names: Vec::new(),
         rate_limit: None,
         trusted_proxies: Vec::new(),
+        stream_token: None,
         json_body_bytes_max: 1024,
         request_timeout: None,
         playlist: None,

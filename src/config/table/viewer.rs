@@ -45,6 +45,34 @@ pub(super) const SUBSCRIBERS: Group = Group {
     heading: "Viewers",
     settings: &[
         Setting {
+            env: "STREAM_ALLOW",
+            flag: "stream-allow",
+            default: "",
+            kind: Kind::Special("a list of addresses and ranges such as 192.168.0.0/16,fd00::/8, or nothing"),
+            help: "Who may watch besides this host; nothing is everybody.",
+        },
+        Setting {
+            env: "STREAM_TOKEN",
+            flag: "stream-token",
+            default: "",
+            kind: Kind::Private("up to 256 printable ASCII characters"),
+            help: "What a stream's address has to carry, as ?token=. A lineup that is asked for with it names addresses with it.",
+        },
+        Setting {
+            env: "STREAM_MAX_PER_ADDRESS",
+            flag: "stream-max-per-address",
+            default: "0",
+            kind: Kind::Whole { min: 0, max: 1_000_000 },
+            help: "Streams of one address, other than of this host, on each core; 0 is no limit.",
+        },
+        Setting {
+            env: "VIEWERS_MAX",
+            flag: "viewers-max",
+            default: "0",
+            kind: Kind::Whole { min: 0, max: 1_000_000 },
+            help: "Viewers of all channels together; 0 is no limit.",
+        },
+        Setting {
             env: "SUBSCRIBER_JOIN_LAG_BYTES",
             flag: "subscriber-join-lag-bytes",
             default: "8388608",

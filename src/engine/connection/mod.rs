@@ -1,7 +1,7 @@
 //! Connections that are not viewers: from accept to the place where they belong, or to a reply that says why not.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -199,7 +199,14 @@ impl Connections {
         request: &Request,
         bytes: Vec<u8>,
     ) -> Option<Asked> {
-        let error = match stream_route(request) {
+        let route = stream_route(request);
+        if matches!(route, Route::Stream { .. })
+            && let Err(refused) = self.check_gate(cx, key, request)
+        {
+            self.refuse(cx, at(key), refused);
+            return None;
+        }
+        let error = match route {
             Route::Control => {
                 self.hand_to_control(cx, key, bytes);
                 return None;
@@ -243,6 +250,16 @@ impl Connections {
         };
         self.refuse(cx, at(key), error);
         None
+    }
+
+    fn check_gate<D: CoreDriver>(
+        &self,
+        cx: &Cx<D>,
+        key: ConnectionKey,
+        request: &Request,
+    ) -> Result<(), StreamError> {
+        let (peer, is_local) = self.who(at(key)).ok_or(StreamError::NotAllowed)?;
+        cx.params.gate.check(request, peer, is_local)
     }
 
     fn handed<D: CoreDriver>(
@@ -309,6 +326,12 @@ impl Connections {
             Ok(Parsed::Complete { request, .. }) => self.route(cx, key, &request, connection.bytes),
             Ok(Parsed::NeedMore) | Err(_) => unreachable!("the other core has parsed this head"),
         }
+    }
+
+    /// Whose a connection is, and whether he is on this host.
+    pub(crate) fn who(&self, connection: ConnectionRef) -> Option<(IpAddr, bool)> {
+        let connection = self.arena.get(ConnectionKey::from_bits(connection.0))?;
+        Some((connection.peer.ip(), connection.is_local))
     }
 
     /// A connection leaves with its place, to become a viewer's.

@@ -21,6 +21,7 @@ use crate::tuner::pool::Pool;
 use crate::uring::Driver;
 
 use super::children::Children;
+use super::crowd::Crowd;
 use super::health::CoreHealth;
 use super::post::Post;
 use super::sends::SendQueue;
@@ -73,6 +74,8 @@ pub(crate) struct Cx<D: CoreDriver> {
     pub(crate) timers: Timers,
     /// What the parts have to say to each other.
     pub(crate) post: Post,
+    /// Who watches.
+    pub(crate) crowd: Crowd,
     /// Viewers to be sent to.
     pub(crate) sends: SendQueue,
     pub(crate) children: Children,
@@ -114,6 +117,7 @@ impl<D: CoreDriver> Cx<D> {
             backoff: Backoff::new(backoff.tunes_max, backoff.interval, backoff.cooldown),
             timers: Timers::default(),
             post: Post::default(),
+            crowd: Crowd::new(params.gate.clone()),
             sends: SendQueue::default(),
             children: Children::default(),
             tuners: (id == CoreId(0))

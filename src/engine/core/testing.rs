@@ -65,6 +65,7 @@ pub(crate) fn params() -> Params {
             slow_policy: SlowPolicy::Disconnect,
             join_lag_bytes: 0,
         },
+        gate: crate::engine::Gate::default(),
         sources: Sources {
             admission: source::admission::Admission::new(source::admission::SCHEMES, true),
             mode: source::Mode::Auto,
@@ -170,6 +171,7 @@ pub(super) fn add_viewer(core: &mut SimCore, at: ChannelRef, handle: Handle) -> 
     let (viewer, promised) = outlet.add_viewer(channel.feed(), now, handle);
     channel.promise(promised);
     assert!(core.cx.take_place());
+    core.cx.crowd.join([10, 0, 0, 1].into(), false).unwrap();
     viewer
 }
 

@@ -15,6 +15,8 @@ use crate::source;
 use crate::source::ffmpeg::Verification;
 use crate::splice::HELD_BYTES_USUAL;
 
+use super::gate::Gate;
+
 /// When bytes are sent without copying.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ZeroCopy {
@@ -144,6 +146,8 @@ pub struct Params {
     pub history: Limits,
     /// How viewers are served.
     pub egress: Egress,
+    /// Who may watch.
+    pub gate: Gate,
     /// How sources are opened.
     pub sources: Sources,
     /// What viewers get while a session has no source; `None` is nothing.

@@ -131,6 +131,7 @@ pub(super) fn params(random: &mut Random, cores: u8, tuners: u16) -> Params {
             slow_policy: *random.pick(&[SlowPolicy::Disconnect, SlowPolicy::Skip]),
             join_lag_bytes: random.below(400_000),
         },
+        gate: tunerd::engine::Gate::default(),
         sources: Sources {
             admission: source::admission::Admission::new(source::admission::SCHEMES, true),
             mode: Mode::Auto,

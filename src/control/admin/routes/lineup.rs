@@ -150,10 +150,13 @@ fn programs(call: &Call, state: &State) -> Vec<Program> {
     let base = base_url(call, &state.params.trusted_proxies);
     let listed = Rc::clone(&state.listed.borrow());
     let limit = state.params.lineup_max.unwrap_or(usize::MAX);
-    listed.iter().take(limit).map(|channel| program(channel, &base)).collect()
+    // Whoever knows the word may have it written into the addresses; nobody else learns it.
+    let token = state.params.stream_token.as_ref().filter(|token| token.is_in(&call.request));
+    let query = token.map_or_else(String::new, |token| format!("?token={}", path_segment(&token.0)));
+    listed.iter().take(limit).map(|channel| program(channel, &base, &query)).collect()
 }
 
-fn program(channel: &ChannelRecord, base: &str) -> Program {
+fn program(channel: &ChannelRecord, base: &str, query: &str) -> Program {
     let source = best_described(&channel.sources);
     let codec = |of: fn(&SourceRecord) -> &str, names| {
         source.map(of).filter(|codec| !codec.is_empty()).map(|codec| codec_name(codec, names))
@@ -162,7 +165,7 @@ fn program(channel: &ChannelRecord, base: &str) -> Program {
     Program {
         guide_number: channel.guide_number.clone(),
         guide_name: channel.guide_name.clone(),
-        url: format!("{base}/auto/v{}", path_segment(&channel.guide_number)),
+        url: format!("{base}/auto/v{}{query}", path_segment(&channel.guide_number)),
         tags: "favorite",
         hd: u8::from(height == 0 || height >= HD_HEIGHT_MIN),
         video_codec: codec(|source| &source.profile.video_codec, VIDEO_NAMES),
@@ -282,7 +285,7 @@ mod tests {
             (vec![source("", "mp2", 0), source("h264", "", 0)], None, Some("MP2")),
             (vec![source("MPEG2Video", "truehd", 0)], Some("MPEG2"), Some("TRUEHD")),
         ] {
-            let program = program(&channel(sources), "http://h");
+            let program = program(&channel(sources), "http://h", "");
             assert_eq!((program.video_codec.as_deref(), program.audio_codec.as_deref()), (video, audio));
         }
     }
@@ -290,13 +293,13 @@ mod tests {
     #[test]
     fn a_channel_is_high_definition_unless_its_height_is_known_to_be_less() {
         for (height, hd) in [(0, 1), (576, 0), (720, 1), (1080, 1)] {
-            assert_eq!(program(&channel(vec![source("h264", "aac", height)]), "http://h").hd, hd);
+            assert_eq!(program(&channel(vec![source("h264", "aac", height)]), "http://h", "").hd, hd);
         }
     }
 
     #[test]
     fn a_program_is_written_in_this_order() {
-        let json = to_json(&program(&channel(vec![source("h264", "aac", 0)]), "http://h"));
+        let json = to_json(&program(&channel(vec![source("h264", "aac", 0)]), "http://h", ""));
         assert_eq!(
             json,
             r#"{"GuideNumber":"5 1","GuideName":"A \u0026 B","URL":"http://h/auto/v5%201","Tags":"favorite","HD":1,"VideoCodec":"H264","AudioCodec":"AAC"}"#
