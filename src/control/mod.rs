@@ -6,6 +6,7 @@
 
 mod admin;
 mod children;
+mod discovery;
 mod fetch;
 mod health;
 mod names;
@@ -17,13 +18,14 @@ mod port;
 mod relay;
 mod resolver;
 mod run;
+mod scan;
 mod signals;
 mod slates;
 mod state;
 
 pub use children::{ExecError, Passthrough, exec_child};
 pub use notify::watchdog_feeder;
-pub use params::{AdminAuth, Identity, Network, Params, Parts, PlaylistUrl};
+pub use params::{AdminAuth, Identity, Listen, Network, Params, Parts, PlaylistUrl};
 pub use port::{Inbox, Port, port};
 pub use run::{ControlError, run};
 pub use signals::block_signals;

@@ -14,6 +14,7 @@ use crate::engine::{ControlRequest, CoreCommand};
 
 use super::admin::Connections;
 use super::children::{Children, Probes};
+use super::discovery::HdHomeRun;
 use super::health;
 use super::notify;
 use super::outbox::Outbox;
@@ -119,6 +120,7 @@ async fn serve(params: Params, parts: Parts) -> Result<(), ControlError> {
 
     let of_deliveries = Rc::clone(&outbox);
     tokio_uring::spawn(async move { of_deliveries.keep_delivering().await });
+    HdHomeRun::start(&state);
     tokio_uring::spawn(begin(Rc::clone(&state)));
 
     let drained = tokio::select! {

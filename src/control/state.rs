@@ -17,6 +17,7 @@ use crate::store::{ChannelRecord, Database, Store, StoreBusy, StoreError};
 
 use super::outbox::Outbox;
 use super::params::Params;
+use super::scan::Scan;
 
 /// How long the cores may take to describe themselves.
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -39,6 +40,8 @@ pub(super) struct State {
     pub(super) syncing: Cell<bool>,
     /// What was wrong with profiles when they were read last.
     complaints: RefCell<Vec<String>>,
+    /// The scan that a client has begun.
+    scan: Cell<Scan>,
 }
 
 impl State {
@@ -54,7 +57,18 @@ impl State {
             panics: Cell::new(0),
             syncing: Cell::new(false),
             complaints: RefCell::default(),
+            scan: Cell::default(),
         }
+    }
+
+    /// The scan as it stands.
+    pub(super) fn scan(&self) -> Scan {
+        self.scan.get()
+    }
+
+    /// A client has begun or ended one.
+    pub(super) fn set_scan(&self, scan: Scan) {
+        self.scan.set(scan);
     }
 
     /// Now, by the wall clock.
@@ -163,6 +177,10 @@ pub(super) mod tests {
                 tuner_count: 2,
             },
             lineup_max: None,
+            guide_url: None,
+            listens: Vec::new(),
+            legacy_port: None,
+            hdhomerun_discovery: None,
             guide_start: 100,
             admin: None,
             trusted_proxies: Vec::new(),

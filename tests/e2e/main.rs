@@ -10,7 +10,9 @@ mod tsgen;
 
 mod answers;
 mod backoff;
+mod clients;
 mod datagrams;
+mod discovery;
 mod ffmpeg;
 mod hls;
 mod join;

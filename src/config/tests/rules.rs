@@ -93,6 +93,7 @@ fn combinations_that_hardly_work_are_warned_of() {
         assert!(warnings[0].starts_with(start), "{}", warnings[0]);
     }
     assert!(warnings("--device-id 1234abcd")[0].ends_with("1234ABC2 would be right"));
+    assert!(warnings("--device-id 1010c032")[0].contains(" is an id of devices without HTTP"));
     assert_eq!(warnings("--device-id 1234abc2"), [""; 0]);
     assert_eq!(warnings("--rate-limit-rps 0 --upnp-enabled=false --enable-metrics=false"), [""; 0]);
 }

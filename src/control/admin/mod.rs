@@ -4,5 +4,6 @@ mod access;
 mod call;
 mod connection;
 mod routes;
+mod xml;
 
 pub(super) use connection::Connections;

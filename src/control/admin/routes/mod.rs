@@ -1,6 +1,7 @@
 //! What is answered under which path.
 
 mod channels;
+mod device;
 mod health;
 mod items;
 mod lineup;
@@ -10,7 +11,7 @@ mod tuners;
 
 use std::rc::Rc;
 
-use crate::http::{Method, Response};
+use crate::http::{Method, Response, tuner_number};
 use crate::store::{ChannelError, StoreError};
 
 use super::access;
@@ -22,6 +23,9 @@ use crate::control::state::State;
 enum Route {
     Healthz,
     Discover,
+    Description,
+    StatusJson,
+    TunerStatus(u32),
     LineupJson,
     LineupXml,
     LineupM3u,
@@ -47,6 +51,9 @@ impl Route {
         Some(match *pieces.as_slice() {
             ["healthz"] => Self::Healthz,
             ["discover.json"] => Self::Discover,
+            ["device.xml"] | ["upnp", "device.xml"] => Self::Description,
+            ["status.json"] => Self::StatusJson,
+            [tuner, "vstatus"] => Self::TunerStatus(tuner_number(tuner.strip_prefix("tuner")?)?),
             ["lineup.json"] => Self::LineupJson,
             ["lineup.xml"] => Self::LineupXml,
             ["lineup.m3u"] => Self::LineupM3u,
@@ -76,6 +83,9 @@ impl Route {
         match self {
             Self::Healthz
             | Self::Discover
+            | Self::Description
+            | Self::StatusJson
+            | Self::TunerStatus(_)
             | Self::LineupJson
             | Self::LineupXml
             | Self::LineupM3u
@@ -153,12 +163,15 @@ async fn serve(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
     let route = Route::find(call.request.path()).expect("`check` has found it");
     match (route, call.method()) {
         (Route::Healthz, _) => Ok(Response::new(200).body("application/json", r#"{"status":"ok"}"#)),
-        (Route::Discover, _) => Ok(lineup::discover(call, state)),
+        (Route::Discover, _) => Ok(device::discover(call, state)),
+        (Route::Description, _) => Ok(device::description(call, state)),
+        (Route::StatusJson, _) => device::status(state).await,
+        (Route::TunerStatus(tuner), _) => device::tuner_status(state, tuner).await,
         (Route::LineupJson, _) => Ok(lineup::json(call, state)),
         (Route::LineupXml, _) => Ok(lineup::xml(call, state)),
         (Route::LineupM3u, _) => Ok(lineup::m3u(call, state)),
-        (Route::LineupStatus, _) => Ok(lineup::status()),
-        (Route::LineupPost, _) => lineup::post(call),
+        (Route::LineupStatus, _) => Ok(device::lineup_status(state)),
+        (Route::LineupPost, _) => device::lineup_post(call, state),
         (Route::Items, _) => items::list(call, state).await,
         (Route::Channels, Method::Post) => channels::create(call, state).await,
         (Route::Channels, _) => channels::list(state).await,
