@@ -230,6 +230,11 @@ pub(crate) fn control(
         listens,
         legacy_port: settings.http.listen.get(1).map(|address| address.port()),
         hdhomerun_discovery: settings.discovery.hdhomerun.map(listen),
+        upnp: settings.discovery.upnp.as_ref().map(|upnp| control::Upnp {
+            listen: listen(upnp.listen),
+            notify_interval: upnp.notify_interval,
+            max_age: upnp.max_age,
+        }),
         lineup_max: settings.discovery.lineup_max.map(|count| count as usize),
         guide_url: settings.discovery.guide_url.as_ref().map(|url| url.expose().to_owned()),
         guide_start: settings.catalog.guide_start,

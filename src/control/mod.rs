@@ -25,7 +25,7 @@ mod state;
 
 pub use children::{ExecError, Passthrough, exec_child};
 pub use notify::watchdog_feeder;
-pub use params::{AdminAuth, Identity, Listen, Network, Params, Parts, PlaylistUrl};
+pub use params::{AdminAuth, Identity, Listen, Network, Params, Parts, PlaylistUrl, Upnp};
 pub use port::{Inbox, Port, port};
 pub use run::{ControlError, run};
 pub use signals::block_signals;

@@ -37,6 +37,8 @@ pub struct Params {
     pub legacy_port: Option<u16>,
     /// Where HDHomeRun clients look for tuners. `None` is not at all.
     pub hdhomerun_discovery: Option<Listen>,
+    /// How UPnP clients find this tuner. `None` is not at all.
+    pub upnp: Option<Upnp>,
     /// Who may administer. Without it only this host may.
     pub admin: Option<AdminAuth>,
     /// Whose word about a client's address and scheme is taken.
@@ -82,6 +84,17 @@ pub struct Listen {
     pub port: u16,
     /// The one address of ours that is used. `None` is every one.
     pub only: Option<IpAddr>,
+}
+
+/// How UPnP clients find this tuner.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Upnp {
+    /// Where they search.
+    pub listen: Listen,
+    /// How often they are told that we are here. `None` is never.
+    pub notify_interval: Option<Duration>,
+    /// How long they may believe it.
+    pub max_age: Duration,
 }
 
 /// What `discover.json` says.

@@ -181,6 +181,7 @@ pub(super) mod tests {
             listens: Vec::new(),
             legacy_port: None,
             hdhomerun_discovery: None,
+            upnp: None,
             guide_start: 100,
             admin: None,
             trusted_proxies: Vec::new(),

@@ -29,4 +29,5 @@ mod status;
 mod storage;
 mod tls;
 mod tracks;
+mod upnp;
 mod viewers;

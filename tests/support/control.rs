@@ -68,6 +68,7 @@ fn params(ffmpeg: OsString, slates: Option<PathBuf>) -> Params {
         listens: Vec::new(),
         legacy_port: None,
         hdhomerun_discovery: None,
+        upnp: None,
         guide_start: 100,
         admin: None,
         trusted_proxies: Vec::new(),

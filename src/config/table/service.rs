@@ -153,8 +153,8 @@ pub(super) const DISCOVERY: Group = Group {
             env: "UPNP_ADDR",
             flag: "upnp-addr",
             default: ":1900",
-            kind: Kind::Special("an address such as :1900"),
-            help: "Where UPnP searches arrive.",
+            kind: Kind::Special("an address such as :1900 or 192.0.2.7:1900"),
+            help: "Where UPnP searches arrive; with an address, only there.",
         },
         Setting {
             env: "UPNP_NOTIFY_INTERVAL",

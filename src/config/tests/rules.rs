@@ -111,7 +111,6 @@ fn whoever_gives_a_setting_without_effect_is_told() {
                 "PLAYLIST_SOURCES" => "url=http://a/,tuners=1".to_owned(),
                 "REFRESH_SCHEDULE" => "@daily".to_owned(),
                 "REFRESH_INTERVAL" => "2h".to_owned(),
-                "UPNP_ADDR" => ":1901".to_owned(),
                 "AUTO_PRIORITIZE_WORKERS" => "3".to_owned(),
                 other => panic!("what to give for {other}?"),
             },

@@ -40,8 +40,10 @@ impl Network {
                 let link_local = format!("fe80::{last}/64");
                 ip(&["-n", host, "address", "add", &link_local, "dev", link, "nodad"]);
             }
-            // Where broadcasts go from there.
-            ip(&["-n", &name, "route", "add", "255.255.255.255", "dev", "eth0"]);
+            // Where broadcasts go from there, and what is for groups.
+            for to in ["255.255.255.255", "224.0.0.0/4"] {
+                ip(&["-n", &name, "route", "add", to, "dev", "eth0"]);
+            }
         }
         Some(network)
     }
