@@ -235,6 +235,11 @@ pub(crate) fn control(
             notify_interval: upnp.notify_interval,
             max_age: upnp.max_age,
         }),
+        update_id_cache_ttl: settings
+            .discovery
+            .upnp
+            .as_ref()
+            .map_or(Duration::ZERO, |upnp| upnp.update_id_cache_ttl),
         lineup_max: settings.discovery.lineup_max.map(|count| count as usize),
         guide_url: settings.discovery.guide_url.as_ref().map(|url| url.expose().to_owned()),
         guide_start: settings.catalog.guide_start,

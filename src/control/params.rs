@@ -39,6 +39,8 @@ pub struct Params {
     pub hdhomerun_discovery: Option<Listen>,
     /// How UPnP clients find this tuner. `None` is not at all.
     pub upnp: Option<Upnp>,
+    /// How long the answer to `GetSystemUpdateID` is reused.
+    pub update_id_cache_ttl: Duration,
     /// Who may administer. Without it only this host may.
     pub admin: Option<AdminAuth>,
     /// Whose word about a client's address and scheme is taken.

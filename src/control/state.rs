@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::base::{Clock, WallTime};
+use crate::base::{Clock, Instant, WallTime};
 use crate::catalog;
 use crate::engine::CoreCommand;
 use crate::engine::snapshot::CoreSnapshot;
@@ -42,6 +42,8 @@ pub(super) struct State {
     complaints: RefCell<Vec<String>>,
     /// The scan that a client has begun.
     scan: Cell<Scan>,
+    /// What UPnP clients were told last of changes of the channels, and when that was worked out.
+    update_id: Cell<Option<(Instant, u32)>>,
 }
 
 impl State {
@@ -58,6 +60,7 @@ impl State {
             syncing: Cell::new(false),
             complaints: RefCell::default(),
             scan: Cell::default(),
+            update_id: Cell::default(),
         }
     }
 
@@ -69,6 +72,18 @@ impl State {
     /// A client has begun or ended one.
     pub(super) fn set_scan(&self, scan: Scan) {
         self.scan.set(scan);
+    }
+
+    /// What changes with the channels, worked out again when it is as old as the settings allow.
+    pub(super) fn update_id(&self, of: impl FnOnce(&[ChannelRecord]) -> u32) -> u32 {
+        let now = self.clock.now();
+        let is_fresh = |known: &(Instant, u32)| now - known.0 < self.params.update_id_cache_ttl;
+        if let Some((_, id)) = self.update_id.get().filter(is_fresh) {
+            return id;
+        }
+        let id = of(&self.listed.borrow());
+        self.update_id.set(Some((now, id)));
+        id
     }
 
     /// Now, by the wall clock.
@@ -182,6 +197,7 @@ pub(super) mod tests {
             legacy_port: None,
             hdhomerun_discovery: None,
             upnp: None,
+            update_id_cache_ttl: Duration::from_millis(1),
             guide_start: 100,
             admin: None,
             trusted_proxies: Vec::new(),

@@ -19,6 +19,7 @@ mod join;
 mod lifecycle;
 mod loops;
 mod pauses;
+mod players;
 mod probes;
 mod profiles;
 mod providers;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::kit::{Daemon, LONG, Network, Stopwatch, free_port, until};
+use crate::kit::{Answer, Daemon, LONG, Network, Stopwatch, Upstream, exchange, free_port, judge, until};
 
 const GROUP: Ipv4Addr = Ipv4Addr::new(239, 255, 255, 250);
 const PORT: u16 = 1900;
@@ -207,4 +207,91 @@ fn a_port_that_others_have_too_is_shared_and_one_that_they_keep_is_told_of() {
     let settings = [("UPNP_ENABLED", "true"), ("UPNP_ADDR", address.as_str())];
     let both = [Daemon::start(&settings), Daemon::start(&settings)];
     assert!(both.iter().all(|daemon| !daemon.log().contains(line)));
+}
+
+/// An action of the content directory or of the connection manager, as a control point asks for it.
+fn act(daemon: &Daemon, path: &str, service: &str, action: &str, arguments: &str) -> Answer {
+    let kind = format!("urn:schemas-upnp-org:service:{service}:1");
+    let body = format!(
+        "<?xml version=\"1.0\"?><s:Envelope xmlns:s=\"http://schemas.xmlsoap.org/soap/envelope/\" \
+         s:encodingStyle=\"http://schemas.xmlsoap.org/soap/encoding/\"><s:Body>\
+         <u:{action} xmlns:u=\"{kind}\">{arguments}</u:{action}></s:Body></s:Envelope>"
+    );
+    post(daemon, path, &format!("SOAPACTION: \"{kind}#{action}\"\r\n"), &body)
+}
+
+fn post(daemon: &Daemon, path: &str, fields: &str, body: &str) -> Answer {
+    let (port, length) = (daemon.port(), body.len());
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n{fields}Content-Length: {length}\r\n\r\n"
+    );
+    exchange(port, format!("{head}{body}").as_bytes()).unwrap()
+}
+
+/// What stands in the first element of a name.
+fn inside(text: &str, name: &str) -> String {
+    let (_, rest) = text.split_once(&format!("<{name}")).unwrap_or_else(|| panic!("no {name}: {text}"));
+    let (_, rest) = rest.split_once('>').unwrap();
+    rest.split_once(&format!("</{name}>")).unwrap().0.to_owned()
+}
+
+fn text(answer: &Answer) -> String {
+    String::from_utf8(answer.body.clone()).unwrap()
+}
+
+#[test]
+fn a_control_point_finds_its_way_from_the_description_to_a_stream() {
+    let upstream = Upstream::start();
+    let mut daemon = Daemon::start(&[]);
+    daemon.channel("100", &[upstream.url("/good/4000000/a")]);
+    let description = text(&daemon.get("/upnp/device.xml"));
+    let (_, directory) = description.split_once("serviceId:ContentDirectory</serviceId>").unwrap();
+    let service = text(&daemon.get(&inside(directory, "SCPDURL")));
+    assert!(service.contains("<name>Browse</name>"), "{service}");
+    let control = inside(directory, "controlURL");
+    let browse = |id: &str| {
+        let arguments = format!(
+            "<ObjectID>{id}</ObjectID><BrowseFlag>BrowseDirectChildren</BrowseFlag><Filter>*</Filter>\
+             <StartingIndex>0</StartingIndex><RequestedCount>10</RequestedCount><SortCriteria></SortCriteria>"
+        );
+        let answer = act(&daemon, &control, "ContentDirectory", "Browse", &arguments);
+        assert_eq!(answer.status, 200, "{}", text(&answer));
+        inside(&text(&answer), "Result").replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"")
+    };
+    assert!(browse("0").contains("<container id=\"channels\""));
+    let url = inside(&browse("channels"), "res");
+    let base = format!("http://127.0.0.1:{}", daemon.port());
+    let mut viewer = daemon.open(url.strip_prefix(&base).unwrap());
+    assert_eq!(judge(&viewer.watch(Duration::from_millis(500))).faults(), 0);
+    let info = act(&daemon, "/upnp/control/connection-manager", "ConnectionManager", "GetProtocolInfo", "");
+    assert_eq!(inside(&text(&info), "Source"), "http-get:*:video/mpeg:*");
+}
+
+#[test]
+fn hostile_bodies_are_refused_and_change_nothing() {
+    let daemon = Daemon::start(&[]);
+    let path = "/upnp/control/content-directory";
+    let bomb = "<!DOCTYPE a [<!ENTITY b \"xxxxxxxxxx\"><!ENTITY c \"&b;&b;&b;&b;&b;&b;&b;&b;\">]><a>&c;</a>";
+    let deep = "<a>".repeat(20_000);
+    let many = format!("<Envelope><Body><a>{}</a></Body></Envelope>", "<b/>".repeat(10_000));
+    for (body, status) in [
+        (bomb, 500),
+        (deep.as_str(), 500),
+        (many.as_str(), 500),
+        ("", 500),
+        ("\u{0}", 500),
+        (&"x".repeat(64 * 1024), 500),
+        (&"x".repeat(64 * 1024 + 1), 413),
+    ] {
+        let answer = post(&daemon, path, "", body);
+        assert_eq!(answer.status, status, "{}: {}", &body[..body.len().min(40)], text(&answer));
+        assert!(status != 500 || text(&answer).contains("<errorCode>402</errorCode>"), "{}", text(&answer));
+    }
+    let chunked = format!(
+        "POST {path} HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n20000\r\n{}",
+        "x".repeat(0x20000)
+    );
+    assert_eq!(exchange(daemon.port(), chunked.as_bytes()).unwrap().status, 413);
+    assert_eq!(daemon.get("/healthz").status, 200);
+    assert!(!daemon.log().contains("panic"));
 }

@@ -69,6 +69,7 @@ fn params(ffmpeg: OsString, slates: Option<PathBuf>) -> Params {
         legacy_port: None,
         hdhomerun_discovery: None,
         upnp: None,
+        update_id_cache_ttl: std::time::Duration::from_secs(1),
         guide_start: 100,
         admin: None,
         trusted_proxies: Vec::new(),

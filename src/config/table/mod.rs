@@ -69,7 +69,6 @@ pub(super) const UNUSED: &[Unused] = &[
     Unused { env: "RATE_LIMIT_BURST", off: "", effect: NOT_YET },
     Unused { env: "RATE_LIMIT_MAX_CLIENTS", off: "", effect: NOT_YET },
     Unused { env: "ENABLE_METRICS", off: "false", effect: NOT_YET },
-    Unused { env: "UPNP_CONTENT_DIRECTORY_UPDATE_ID_CACHE_TTL", off: "0", effect: NOT_YET },
     Unused { env: "PLAYLIST_SOURCES", off: "", effect: NOT_YET },
     Unused { env: "REFRESH_SCHEDULE", off: "", effect: NOT_YET },
     Unused { env: "REFRESH_INTERVAL", off: "0", effect: NOT_YET },

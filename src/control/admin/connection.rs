@@ -226,7 +226,7 @@ impl Connection {
     /// How many bytes of a body are to come, when they are stated.
     fn body_bytes(&self, request: &Request) -> Result<usize, Response> {
         let stated = request.content_length().unwrap_or(0);
-        let limit = self.state.params.json_body_bytes_max;
+        let limit = routes::body_bytes_max(request, &self.state);
         usize::try_from(stated).ok().filter(|stated| *stated <= limit).ok_or_else(|| {
             refusal(413, &format!("the body cannot have {stated} bytes; allowed: 0 to {limit}"))
         })
@@ -238,7 +238,7 @@ impl Connection {
             self.wire.write(b"HTTP/1.1 100 Continue\r\n\r\n".to_vec()).await?;
         }
         if request.is_chunked() {
-            let limit = self.state.params.json_body_bytes_max;
+            let limit = routes::body_bytes_max(request, &self.state);
             return within(TRANSFER_TIMEOUT, chunks(&self.wire, &mut self.received, limit)).await;
         }
         let (wire, received) = (&self.wire, &mut self.received);

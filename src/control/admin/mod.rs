@@ -4,6 +4,7 @@ mod access;
 mod call;
 mod connection;
 mod routes;
+mod soap;
 mod xml;
 
 pub(super) use connection::Connections;

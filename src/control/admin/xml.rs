@@ -17,6 +17,18 @@ impl Xml {
         xml
     }
 
+    /// A document for machines alone: one line.
+    pub(super) fn compact() -> Self {
+        let mut xml = Self::fragment();
+        xml.write(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)));
+        xml
+    }
+
+    /// Elements that go into something else.
+    pub(super) fn fragment() -> Self {
+        Self(Writer::new(Vec::new()))
+    }
+
     /// Begins an element.
     pub(super) fn open(&mut self, name: &str, attributes: Attributes<'_>) -> &mut Self {
         self.write(Event::Start(start(name, attributes)))
@@ -44,6 +56,11 @@ impl Xml {
         let mut text = String::from_utf8(self.0.into_inner()).expect("all of it was text");
         text.push('\n');
         text
+    }
+
+    /// The elements.
+    pub(super) fn into_fragment(self) -> String {
+        String::from_utf8(self.0.into_inner()).expect("all of it was text")
     }
 
     fn write(&mut self, event: Event<'_>) -> &mut Self {
@@ -85,5 +102,12 @@ mod tests {
              <c>&lt;/c&gt;&lt;d&gt;&amp;amp;&apos;&quot;</c>\n  \
              <e f=\"g\"></e>\n</a>\n"
         );
+    }
+
+    #[test]
+    fn a_fragment_is_one_line() {
+        let mut xml = Xml::fragment();
+        xml.open("a", &[]).text("b", "c").close("a");
+        assert_eq!(xml.into_fragment(), "<a><b>c</b></a>");
     }
 }

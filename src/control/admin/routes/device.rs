@@ -8,8 +8,10 @@ use crate::control::admin::xml::Xml;
 use crate::control::scan::ScanSource;
 use crate::control::state::State;
 use crate::engine::snapshot::CoreSnapshot;
-use crate::http::{HDHR_JSON, HDHR_XML, Response, to_json};
+use crate::http::{HDHR_XML, Response};
 use crate::status::DeviceTuner;
+
+use super::upnp::push_services;
 
 /// Clients read the number of tuners into one byte.
 const TUNER_COUNT_MAX: usize = 255;
@@ -45,15 +47,11 @@ struct LineupStatus {
     found: Option<usize>,
 }
 
-pub(super) fn json_answer<T: Serialize + ?Sized>(value: &T) -> Response {
-    Response::new(200).body(HDHR_JSON, to_json(value)).hdhr()
-}
-
 /// `GET /discover.json`.
 pub(super) fn discover(call: &Call, state: &State) -> Response {
     let identity = &state.params.identity;
     let base = base_url(call, &state.params.trusted_proxies);
-    json_answer(&Discover {
+    Response::hdhr_json(&Discover {
         friendly_name: &identity.friendly_name,
         device_id: identity.device_id.to_ascii_uppercase(),
         device_auth: &identity.device_auth,
@@ -80,9 +78,9 @@ pub(super) fn description(call: &Call, state: &State) -> Response {
         .text("modelName", "HDHR-EMULATOR")
         .text("modelNumber", "HDHR-EMULATOR")
         .text("serialNumber", &identity.device_id.to_ascii_uppercase())
-        .text("UDN", &identity.udn())
-        .close("device");
-    xml.close("root");
+        .text("UDN", &identity.udn());
+    push_services(&mut xml);
+    xml.close("device").close("root");
     Response::new(200).body(HDHR_XML, xml.finish()).hdhr()
 }
 
@@ -91,7 +89,7 @@ pub(super) fn lineup_status(state: &State) -> Response {
     let scan = state.scan();
     let progress = scan.progress_percent(state.clock.now());
     let channels = state.listed.borrow().len();
-    json_answer(&LineupStatus {
+    Response::hdhr_json(&LineupStatus {
         scan_in_progress: u8::from(progress.is_some()),
         scan_possible: 1,
         source: scan.source().as_str(),
@@ -123,7 +121,7 @@ pub(super) fn lineup_post(call: &Call, state: &State) -> Result<Response, Respon
 /// `GET /status.json`.
 pub(super) async fn status(state: &State) -> Result<Response, Response> {
     let cores = snapshots(state).await?;
-    Ok(json_answer(&DeviceTuner::all(&cores)))
+    Ok(Response::hdhr_json(&DeviceTuner::all(&cores)))
 }
 
 /// `GET /tuner<N>/vstatus`.

@@ -13,8 +13,6 @@ use crate::control::state::State;
 use crate::http::{HDHR_XML, Response};
 use crate::store::{ChannelRecord, SourceRecord};
 
-use super::device::json_answer;
-
 /// From this height a picture counts as high definition.
 const HD_HEIGHT_MIN: u32 = 720;
 
@@ -38,7 +36,7 @@ struct Program {
 
 /// `GET /lineup.json`.
 pub(super) fn json(call: &Call, state: &State) -> Response {
-    json_answer(&programs(call, state))
+    Response::hdhr_json(&programs(call, state))
 }
 
 /// `GET /lineup.xml`.
@@ -98,7 +96,7 @@ fn push_entry(text: &mut String, channel: &ChannelRecord, base: &str) {
     ] {
         push_attribute(text, name, value);
     }
-    let (name, url) = (one_line(&channel.guide_name), url(channel, base));
+    let (name, url) = (one_line(&channel.guide_name), stream_url(channel, base));
     text.push_str(&format!(",{name}\n{url}\n"));
 }
 
@@ -128,7 +126,8 @@ fn programs(call: &Call, state: &State) -> Vec<Program> {
     offered(call, state).iter().take(limit(state)).map(|channel| program(channel, &base)).collect()
 }
 
-fn url(channel: &ChannelRecord, base: &str) -> String {
+/// Where a channel is watched.
+pub(super) fn stream_url(channel: &ChannelRecord, base: &str) -> String {
     format!("{base}/auto/v{}", path_segment(&channel.guide_number))
 }
 
@@ -141,7 +140,7 @@ fn program(channel: &ChannelRecord, base: &str) -> Program {
     Program {
         guide_number: channel.guide_number.clone(),
         guide_name: channel.guide_name.clone(),
-        url: url(channel, base),
+        url: stream_url(channel, base),
         tags: "favorite",
         hd: u8::from(height == 0 || height >= HD_HEIGHT_MIN),
         video_codec: codec(|source| &source.profile.video_codec, VIDEO_NAMES),

@@ -8,15 +8,18 @@ mod lineup;
 mod profiles;
 mod recovery;
 mod tuners;
+mod upnp;
 
 use std::rc::Rc;
 
-use crate::http::{Method, Response, tuner_number};
+use crate::http::{Method, Request, Response, tuner_number};
 use crate::store::{ChannelError, StoreError};
 
 use super::access;
 use super::call::{Call, refusal};
+use super::soap;
 use crate::control::state::State;
+use upnp::Service;
 
 /// A path that is known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,6 +27,8 @@ enum Route {
     Healthz,
     Discover,
     Description,
+    ServiceDescription(Service),
+    ServiceControl(Service),
     StatusJson,
     TunerStatus(u32),
     LineupJson,
@@ -52,6 +57,8 @@ impl Route {
             ["healthz"] => Self::Healthz,
             ["discover.json"] => Self::Discover,
             ["device.xml"] | ["upnp", "device.xml"] => Self::Description,
+            ["upnp", "scpd", file] => Self::ServiceDescription(Service::of_path(file.strip_suffix(".xml")?)?),
+            ["upnp", "control", service] => Self::ServiceControl(Service::of_path(service)?),
             ["status.json"] => Self::StatusJson,
             [tuner, "vstatus"] => Self::TunerStatus(tuner_number(tuner.strip_prefix("tuner")?)?),
             ["lineup.json"] => Self::LineupJson,
@@ -84,6 +91,7 @@ impl Route {
             Self::Healthz
             | Self::Discover
             | Self::Description
+            | Self::ServiceDescription(_)
             | Self::StatusJson
             | Self::TunerStatus(_)
             | Self::LineupJson
@@ -97,6 +105,7 @@ impl Route {
             Self::Channel(_) => &[Method::Patch, Method::Delete],
             Self::Source(..) => &[Method::Patch, Method::Delete],
             Self::LineupPost
+            | Self::ServiceControl(_)
             | Self::PlaylistSync
             | Self::HealthClear(_)
             | Self::HealthClearAll
@@ -132,6 +141,14 @@ pub(super) fn has_own_timeout(call: &Call) -> bool {
     Route::find(call.request.path()) == Some(Route::PlaylistSync)
 }
 
+/// The longest body that is taken. Whoever may ask without a password has less to say.
+pub(super) fn body_bytes_max(request: &Request, state: &State) -> usize {
+    match Route::find(request.path()) {
+        Some(Route::ServiceControl(_)) => soap::BODY_BYTES_MAX.min(state.params.json_body_bytes_max),
+        Some(_) | None => state.params.json_body_bytes_max,
+    }
+}
+
 /// Checks everything that can be checked before the body has come.
 pub(super) fn check(call: &Call, state: &State) -> Result<(), Response> {
     let path = call.request.path();
@@ -165,6 +182,8 @@ async fn serve(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
         (Route::Healthz, _) => Ok(Response::new(200).body("application/json", r#"{"status":"ok"}"#)),
         (Route::Discover, _) => Ok(device::discover(call, state)),
         (Route::Description, _) => Ok(device::description(call, state)),
+        (Route::ServiceDescription(service), _) => Ok(upnp::description(service)),
+        (Route::ServiceControl(service), _) => Ok(upnp::control(call, state, service)),
         (Route::StatusJson, _) => device::status(state).await,
         (Route::TunerStatus(tuner), _) => device::tuner_status(state, tuner).await,
         (Route::LineupJson, _) => Ok(lineup::json(call, state)),

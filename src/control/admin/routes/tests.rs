@@ -44,6 +44,13 @@ fn paths_and_methods_that_are_not_served_are_told_apart() {
             ("GET", "/lineup.post", 405, Some("POST")),
             ("POST", "/device.xml", 405, Some("GET, HEAD")),
             ("GET", "/upnp/device.xml", 200, None),
+            ("GET", "/upnp/scpd/connection-manager.xml", 200, None),
+            ("GET", "/upnp/scpd/connection-manager", 404, None),
+            ("GET", "/upnp/scpd/scheduled-recording.xml", 404, None),
+            ("GET", "/upnp/control/content-directory", 405, Some("POST")),
+            ("GET", "/upnp/event/content-directory", 404, None),
+            ("SUBSCRIBE", "/upnp/event/content-directory", 404, None),
+            ("SUBSCRIBE", "/upnp/control/content-directory", 405, Some("POST")),
             ("GET", "/tuner/vstatus", 404, None),
             ("GET", "/tunerx/vstatus", 404, None),
             ("POST", "/tuner0/vstatus", 405, Some("GET, HEAD")),
@@ -99,6 +106,10 @@ fn the_device_is_described_under_both_paths() {
             "<friendlyName>HDHR IPTV</friendlyName>",
             "<serialNumber>1234ABCD</serialNumber>",
             "<UDN>uuid:8d15d7f0-5d4f-5ec8-b7c2-9d5dd6acc7f4</UDN>",
+            "<serviceId>urn:upnp-org:serviceId:ConnectionManager</serviceId>",
+            "<SCPDURL>/upnp/scpd/content-directory.xml</SCPDURL>",
+            "<controlURL>/upnp/control/content-directory</controlURL>",
+            "<eventSubURL></eventSubURL>",
         ] {
             assert!(described.contains(piece), "{piece}: {described}");
         }
