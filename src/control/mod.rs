@@ -1,4 +1,4 @@
-//! Everything that is not a packet: the administrative HTTP, child processes, name lookups, the playlist,
+//! Everything that is not a packet: the administrative HTTP, discovery, child processes, name lookups, the playlist,
 //! signals and the service manager. One thread with a `tokio-uring` runtime, which nothing else names.
 //!
 //! A core never waits for this thread: it leaves a request in a bounded queue and finds the answer in its
