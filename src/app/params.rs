@@ -1,12 +1,13 @@
 //! Settings become each module's parameters.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tunerd::base::Network;
 use tunerd::base::limits::PACKET_BYTES;
-use tunerd::config::{self, Count, Settings, StderrLogLevel, Word};
+use tunerd::config::{self, BindAddress, Count, Settings, StderrLogLevel, Word};
 use tunerd::engine::{self, Egress, SlowPolicy, Sources, TuneBackoff, ZeroCopy};
 use tunerd::exit::ExitCode;
 use tunerd::health;
@@ -236,16 +237,41 @@ fn own_names() -> Vec<String> {
     name.into_iter().filter(|name| !name.is_empty()).collect()
 }
 
-/// What control is told. `slates` is where slates are kept over a restart.
+/// A port for datagrams.
+fn listen(address: BindAddress) -> control::Listen {
+    let (port, only) = match address {
+        BindAddress::All { port } => (port, None),
+        BindAddress::Loopback { port } => (port, Some(IpAddr::V4(Ipv4Addr::LOCALHOST))),
+        BindAddress::One(address) => (address.port(), Some(address.ip())),
+    };
+    control::Listen { port, only }
+}
+
+/// What control is told. `slates` is where slates are kept over a restart, `listens` where HTTP listens.
 pub(crate) fn control(
     settings: &Settings,
     identity: control::Identity,
     slates: Option<PathBuf>,
     trust: Arc<Trust>,
+    listens: Vec<SocketAddr>,
 ) -> control::Params {
     control::Params {
         identity,
+        listens,
+        legacy_port: settings.http.listen.get(1).map(|address| address.port()),
+        hdhomerun_discovery: settings.discovery.hdhomerun.map(listen),
+        upnp: settings.discovery.upnp.as_ref().map(|upnp| control::Upnp {
+            listen: listen(upnp.listen),
+            notify_interval: upnp.notify_interval,
+            max_age: upnp.max_age,
+        }),
+        update_id_cache_ttl: settings
+            .discovery
+            .upnp
+            .as_ref()
+            .map_or(Duration::ZERO, |upnp| upnp.update_id_cache_ttl),
         lineup_max: settings.discovery.lineup_max.map(|count| count as usize),
+        guide_url: settings.discovery.guide_url.as_ref().map(|url| url.expose().to_owned()),
         guide_start: settings.catalog.guide_start,
         search: tunerd::store::SearchLimits {
             terms_max: settings.catalog.search_terms_max,

@@ -95,12 +95,27 @@ pub(crate) fn identity(
         format!("{:08X}", config::generate_device_id(u32::try_from(seed & 0xFFFF_FFFF).expect("32 bits")))
     })
     .map_err(failed)?;
+    // Of one that is given now the settings have told already.
+    if discovery.device_id.is_none() {
+        doubt_remembered(&device_id);
+    }
     let given_auth = discovery.device_auth.as_ref().map(|secret| secret.expose().to_owned());
     let device_auth = remembered(DEVICE_AUTH_KEY, given_auth, &|| {
         format!("{seed:016x}{:016x}", seed.rotate_left(29) ^ 0x9E37_79B9_7F4A_7C15)
     })
     .map_err(failed)?;
     Ok(Identity { friendly_name, device_id, device_auth, tuner_count: settings.tuner.count as usize })
+}
+
+/// Another program may have made the id up that the database remembers. It stays, since clients know the device by it.
+fn doubt_remembered(device_id: &str) {
+    let is_valid = config::parse_device_id(device_id).is_ok_and(config::device_id_is_valid_hdhomerun);
+    if !is_valid {
+        log::warn!(
+            "the device id {device_id:?} in the database has a wrong check digit, so programs built on libhdhomerun \
+             overlook it; DEVICE_ID sets another"
+        );
+    }
 }
 
 /// How this process is called in `Via`: as no other is, on this machine or elsewhere.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::address::BindAddress;
-use super::device_id::{device_id_is_valid_hdhomerun, generate_device_id};
+use super::device_id::{device_id_is_legacy, device_id_is_valid_hdhomerun, generate_device_id};
 use super::raw::Origin;
 use super::reader::{Reader, known};
 use super::settings::{ANALYZE_DURATION_MIN, PROBE_BYTES_MIN, Settings};
@@ -134,6 +134,13 @@ fn check_identity(reader: &mut Reader<'_>, settings: &Settings) {
         let near = generate_device_id(id);
         let text = format!(
             "{} has a wrong check digit, so programs built on libhdhomerun overlook it; {near:08X} would be right",
+            reader.describe("DEVICE_ID"),
+        );
+        reader.doubt(text);
+    } else if device_id_is_legacy(id) {
+        let near = generate_device_id(id);
+        let text = format!(
+            "{} is an id of devices without HTTP, of which clients show no channels; {near:08X} would not be",
             reader.describe("DEVICE_ID"),
         );
         reader.doubt(text);

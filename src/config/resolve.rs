@@ -232,6 +232,8 @@ fn http(reader: &mut Reader<'_>) -> Http {
 fn discovery(reader: &mut Reader<'_>) -> Discovery {
     let friendly_name = reader.special("FRIENDLY_NAME", text);
     let is_named = reader.is_given("FRIENDLY_NAME");
+    let has_hdhomerun = reader.switch("HDHR_DISCOVERY_ENABLED");
+    let hdhomerun = reader.special("HDHR_DISCOVERY_ADDR", BindAddress::parse);
     let is_enabled = reader.switch("UPNP_ENABLED");
     let upnp = Upnp {
         listen: reader.special("UPNP_ADDR", BindAddress::parse),
@@ -244,6 +246,8 @@ fn discovery(reader: &mut Reader<'_>) -> Discovery {
         device_id: reader.special_or_none("DEVICE_ID", parse_device_id),
         device_auth: reader.special_or_none("DEVICE_AUTH", |text| printable(text).map(Secret::new)),
         lineup_max: reader.whole_or_none("LINEUP_MAX"),
+        guide_url: reader.special_or_none("GUIDE_URL", web_address),
+        hdhomerun: has_hdhomerun.then_some(hdhomerun),
         upnp: is_enabled.then_some(upnp),
     }
 }
@@ -305,6 +309,16 @@ fn printable(text: &str) -> Result<String, &'static str> {
     }
     let is_printable = text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
     if is_printable { Ok(text.to_owned()) } else { Err("holds other characters") }
+}
+
+/// An address for others to open.
+fn web_address(text: &str) -> Result<Secret, &'static str> {
+    let text = printable(text)?;
+    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    match rest {
+        Some(rest) if !rest.is_empty() && !rest.starts_with('/') => Ok(Secret::new(text)),
+        Some(_) | None => Err("is no such address"),
+    }
 }
 
 /// An interface's name, as long as Linux lets one be, or an address.

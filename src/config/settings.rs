@@ -331,6 +331,10 @@ pub struct Discovery {
     pub device_auth: Option<Secret>,
     /// Channels in the lineup. `None` is all.
     pub lineup_max: Option<u32>,
+    /// The programme guide that players are sent to.
+    pub guide_url: Option<Secret>,
+    /// Where HDHomeRun clients find this tuner. `None` is not at all.
+    pub hdhomerun: Option<BindAddress>,
     /// How UPnP clients find this tuner. `None` is not at all.
     pub upnp: Option<Upnp>,
 }

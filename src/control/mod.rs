@@ -1,4 +1,4 @@
-//! Everything that is not a packet: the administrative HTTP, child processes, name lookups, the playlist,
+//! Everything that is not a packet: the administrative HTTP, discovery, child processes, name lookups, the playlist,
 //! signals and the service manager. One thread with a `tokio-uring` runtime, which nothing else names.
 //!
 //! A core never waits for this thread: it leaves a request in a bounded queue and finds the answer in its
@@ -6,6 +6,7 @@
 
 mod admin;
 mod children;
+mod discovery;
 mod doors;
 mod fetch;
 mod health;
@@ -19,6 +20,7 @@ mod rates;
 mod relay;
 mod resolver;
 mod run;
+mod scan;
 mod schedule;
 mod signals;
 mod slates;
@@ -26,7 +28,7 @@ mod state;
 
 pub use children::{ExecError, Passthrough, exec_child};
 pub use notify::watchdog_feeder;
-pub use params::{AdminAuth, Identity, Network, Params, Parts, PlaylistUrl, RateLimit};
+pub use params::{AdminAuth, Identity, Listen, Network, Params, Parts, PlaylistUrl, RateLimit, Upnp};
 pub use port::{Inbox, Port, port};
 pub use run::{ControlError, run};
 pub use schedule::Timing;

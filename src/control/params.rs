@@ -2,9 +2,12 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+
+use sha1::{Digest, Sha1};
 
 use crate::base::Clock;
 pub use crate::base::Network;
@@ -16,6 +19,9 @@ use super::children::Passthrough;
 use super::port::Inbox;
 use super::schedule::Timing;
 
+/// What the names of devices begin with before they are made into ids.
+const UDN_NAMESPACE: &str = "hdhriptv:upnp:udn:";
+
 /// Settings.
 #[derive(Clone, Debug)]
 pub struct Params {
@@ -23,10 +29,22 @@ pub struct Params {
     pub identity: Identity,
     /// Channels in a lineup at most.
     pub lineup_max: Option<usize>,
+    /// Where the programme guide of the channels is, as the playlist for players names it.
+    pub guide_url: Option<String>,
     /// The first guide number given to a channel that asks for none.
     pub guide_start: u32,
     /// How much of a search counts.
     pub search: SearchLimits,
+    /// Where HTTP listens, as the sockets say.
+    pub listens: Vec<SocketAddr>,
+    /// The port for clients that know no other, if the settings name one.
+    pub legacy_port: Option<u16>,
+    /// Where HDHomeRun clients look for tuners. `None` is not at all.
+    pub hdhomerun_discovery: Option<Listen>,
+    /// How UPnP clients find this tuner. `None` is not at all.
+    pub upnp: Option<Upnp>,
+    /// How long the answer to `GetSystemUpdateID` is reused.
+    pub update_id_cache_ttl: Duration,
     /// Who may administer. Without it only this host may.
     pub admin: Option<AdminAuth>,
     /// What this machine is called.
@@ -73,6 +91,26 @@ pub struct Parts {
     pub clock: Clock,
 }
 
+/// A port for datagrams.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Listen {
+    /// The port.
+    pub port: u16,
+    /// The one address of ours that is used. `None` is every one.
+    pub only: Option<IpAddr>,
+}
+
+/// How UPnP clients find this tuner.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Upnp {
+    /// Where they search.
+    pub listen: Listen,
+    /// How often they are told that we are here. `None` is never.
+    pub notify_interval: Option<Duration>,
+    /// How long they may believe it.
+    pub max_age: Duration,
+}
+
 /// What `discover.json` says.
 #[derive(Clone, Debug)]
 pub struct Identity {
@@ -84,6 +122,23 @@ pub struct Identity {
     pub device_auth: String,
     /// Tuners.
     pub tuner_count: usize,
+}
+
+impl Identity {
+    /// Who the device is to UPnP: always the same for the same device id.
+    #[must_use]
+    pub fn udn(&self) -> String {
+        let named = format!("{UDN_NAMESPACE}{}", self.device_id.to_ascii_uppercase());
+        let digest: [u8; 20] = Sha1::digest(named.as_bytes()).into();
+        let mut id = [0; 16];
+        id.copy_from_slice(&digest[..16]);
+        // Version 5, made of a name, in the variant of RFC 9562.
+        id[6] = id[6] & 0x0F | 0x50;
+        id[8] = id[8] & 0x3F | 0x80;
+        let hex: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+        let (low, mid, high, clock) = (&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20]);
+        format!("uuid:{low}-{mid}-{high}-{clock}-{}", &hex[20..])
+    }
 }
 
 /// Name and password of the administrator.
@@ -125,6 +180,41 @@ impl fmt::Debug for PlaylistUrl {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_network_is_the_addresses_with_its_first_bits() {
+        for (network, bits, address, inside) in [
+            ("10.0.0.0", 8, "10.255.3.4", true),
+            ("10.0.0.0", 8, "11.0.0.1", false),
+            ("10.1.2.3", 32, "10.1.2.3", true),
+            ("10.1.2.3", 32, "10.1.2.2", false),
+            ("0.0.0.0", 0, "203.0.113.9", true),
+            ("0.0.0.0", 0, "2001:db8::1", false),
+            ("10.0.0.0", 8, "::ffff:10.0.0.1", true),
+            ("2001:db8::", 32, "2001:db8:ffff::1", true),
+            ("2001:db8::", 32, "2001:db9::1", false),
+            ("::1", 128, "::1", true),
+        ] {
+            let network = Network { address: network.parse().unwrap(), prefix_bits: bits };
+            assert_eq!(network.contains(address.parse().unwrap()), inside, "{network:?} {address}");
+        }
+    }
+
+    #[test]
+    fn a_device_has_the_same_name_for_ever() {
+        for (device_id, udn) in [
+            ("1234ABCD", "uuid:8d15d7f0-5d4f-5ec8-b7c2-9d5dd6acc7f4"),
+            ("1234abcd", "uuid:8d15d7f0-5d4f-5ec8-b7c2-9d5dd6acc7f4"),
+        ] {
+            let identity = Identity {
+                friendly_name: String::new(),
+                device_id: device_id.to_owned(),
+                device_auth: String::new(),
+                tuner_count: 1,
+            };
+            assert_eq!(identity.udn(), udn);
+        }
+    }
 
     #[test]
     fn secrets_are_not_printed() {

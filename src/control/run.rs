@@ -14,6 +14,7 @@ use crate::engine::{ControlRequest, CoreCommand};
 
 use super::admin::Connections;
 use super::children::{Children, Probes};
+use super::discovery::{HdHomeRun, Ssdp};
 use super::health;
 use super::notify;
 use super::outbox::Outbox;
@@ -67,6 +68,7 @@ struct Desk {
     slates: Rc<Slates>,
     connections: Connections,
     resolver: Rc<Resolver>,
+    ssdp: Ssdp,
 }
 
 impl Desk {
@@ -115,7 +117,9 @@ async fn serve(params: Params, parts: Parts) -> Result<(), ControlError> {
     }
     let state = Rc::new(State::new(params, clock, store, Rc::clone(&outbox)));
     let connections = Connections::default();
-    let desk = Desk { state: Rc::clone(&state), children, probes, slates, connections, resolver };
+    HdHomeRun::start(&state);
+    let ssdp = Ssdp::start(&state);
+    let desk = Desk { state: Rc::clone(&state), children, probes, slates, connections, resolver, ssdp };
 
     let of_deliveries = Rc::clone(&outbox);
     tokio_uring::spawn(async move { of_deliveries.keep_delivering().await });
@@ -160,6 +164,7 @@ async fn drain(
         Err(error) => log::error!("signals cannot be read any more, draining: {error}"),
     }
     notify::tell(&[NotifyState::Stopping, NotifyState::Status("draining")]);
+    desk.ssdp.stop();
     let began = desk.state.clock.now();
     let deadline = began + CORES_DRAIN_TIMEOUT;
     desk.state.outbox.send_all(|| CoreCommand::Drain { deadline });

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::base::{Clock, WallTime};
+use crate::base::{Clock, Instant, WallTime};
 use crate::catalog;
 use crate::engine::CoreCommand;
 use crate::engine::snapshot::CoreSnapshot;
@@ -19,6 +19,7 @@ use super::doors::Doors;
 use super::outbox::Outbox;
 use super::params::Params;
 use super::playlist::Readings;
+use super::scan::Scan;
 
 /// How long the cores may take to describe themselves.
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -45,6 +46,10 @@ pub(super) struct State {
     pub(super) readings: RefCell<Readings>,
     /// What was wrong with profiles when they were read last.
     complaints: RefCell<Vec<String>>,
+    /// The scan that a client has begun.
+    scan: Cell<Scan>,
+    /// What UPnP clients were told last of changes of the channels, and when that was worked out.
+    update_id: Cell<Option<(Instant, u32)>>,
 }
 
 impl State {
@@ -63,7 +68,31 @@ impl State {
             syncing: Cell::new(false),
             readings: RefCell::default(),
             complaints: RefCell::default(),
+            scan: Cell::default(),
+            update_id: Cell::default(),
         }
+    }
+
+    /// The scan as it stands.
+    pub(super) fn scan(&self) -> Scan {
+        self.scan.get()
+    }
+
+    /// A client has begun or ended one.
+    pub(super) fn set_scan(&self, scan: Scan) {
+        self.scan.set(scan);
+    }
+
+    /// What changes with the channels, worked out again when it is as old as the settings allow.
+    pub(super) fn update_id(&self, of: impl FnOnce(&[ChannelRecord]) -> u32) -> u32 {
+        let now = self.clock.now();
+        let is_fresh = |known: &(Instant, u32)| now - known.0 < self.params.update_id_cache_ttl;
+        if let Some((_, id)) = self.update_id.get().filter(is_fresh) {
+            return id;
+        }
+        let id = of(&self.listed.borrow());
+        self.update_id.set(Some((now, id)));
+        id
     }
 
     /// Now, by the wall clock.
@@ -177,6 +206,12 @@ pub(super) mod tests {
                 tuner_count: 2,
             },
             lineup_max: None,
+            guide_url: None,
+            listens: Vec::new(),
+            legacy_port: None,
+            hdhomerun_discovery: None,
+            upnp: None,
+            update_id_cache_ttl: Duration::from_millis(1),
             guide_start: 100,
             search: crate::store::SearchLimits { terms_max: 12, disjuncts_max: 6, term_chars_max: 64 },
             admin: None,

@@ -25,6 +25,9 @@ pub enum StreamError {
     /// No channel has this guide number.
     #[error("channel not found")]
     ChannelNotFound,
+    /// There are fewer tuners than the path names.
+    #[error("tuner not found")]
+    TunerNotFound,
     /// The channel failed too often lately to be tried again now.
     #[error("channel tune backoff active")]
     TuneBackoff {
@@ -75,7 +78,7 @@ impl StreamError {
     pub const fn status(self) -> u16 {
         match self {
             Self::GuideNumberMissing => 400,
-            Self::ChannelNotFound => 404,
+            Self::ChannelNotFound | Self::TunerNotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::NotAllowed => 403,
             Self::RequestLoop => 508,
@@ -98,6 +101,7 @@ impl StreamError {
         match self {
             Self::GuideNumberMissing => "missing_guide_number",
             Self::ChannelNotFound => "channel_not_found",
+            Self::TunerNotFound => "tuner_not_found",
             Self::TuneBackoff { .. } => "channel_tune_backoff",
             Self::NoTuners => "no_tuners",
             Self::MaxSubscribers => "max_subscribers",
@@ -118,7 +122,9 @@ impl StreamError {
     #[must_use]
     pub const fn hdhomerun_error(self) -> Option<&'static str> {
         match self {
-            Self::GuideNumberMissing | Self::ChannelNotFound => Some("801 Unknown Channel"),
+            Self::GuideNumberMissing | Self::ChannelNotFound | Self::TunerNotFound => {
+                Some("801 Unknown Channel")
+            }
             Self::TuneBackoff { .. } | Self::Draining => Some("803 System Busy"),
             Self::NoTuners => Some("805 All Tuners In Use"),
             Self::NoSources | Self::TuneFailed | Self::SourceLoop | Self::RequestLoop => {
@@ -144,6 +150,7 @@ impl StreamError {
             Self::Draining => RETRY_AFTER_DRAINING,
             Self::GuideNumberMissing
             | Self::ChannelNotFound
+            | Self::TunerNotFound
             | Self::NoSources
             | Self::TuneFailed
             | Self::NoVideo
@@ -240,6 +247,13 @@ mod tests {
                 "404 Not Found",
                 Some("801 Unknown Channel"),
                 "channel_not_found",
+                None,
+            ),
+            (
+                StreamError::TunerNotFound,
+                "404 Not Found",
+                Some("801 Unknown Channel"),
+                "tuner_not_found",
                 None,
             ),
             (

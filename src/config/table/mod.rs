@@ -66,11 +66,6 @@ pub(super) const UNUSED: &[Unused] = &[
     Unused { env: "SESSION_DRAIN_TIMEOUT", off: "", effect: "has no effect: closing a source never waits" },
     Unused { env: "AUTO_PRIORITIZE_WORKERS", off: "auto", effect: NOT_YET },
     Unused { env: "ENABLE_METRICS", off: "false", effect: NOT_YET },
-    Unused { env: "UPNP_ENABLED", off: "false", effect: NOT_YET },
-    Unused { env: "UPNP_ADDR", off: "", effect: NOT_YET },
-    Unused { env: "UPNP_NOTIFY_INTERVAL", off: "0", effect: NOT_YET },
-    Unused { env: "UPNP_MAX_AGE", off: "", effect: NOT_YET },
-    Unused { env: "UPNP_CONTENT_DIRECTORY_UPDATE_ID_CACHE_TTL", off: "0", effect: NOT_YET },
     Unused { env: "PLAYLIST_SOURCES", off: "", effect: NOT_YET },
 ];
 

@@ -122,6 +122,27 @@ pub(super) const DISCOVERY: Group = Group {
             help: "Channels in the lineup: Plex fails above about 480; 0 is all.",
         },
         Setting {
+            env: "GUIDE_URL",
+            flag: "guide-url",
+            default: "",
+            kind: Kind::Private("an http:// or https:// address, or nothing"),
+            help: "The programme guide (XMLTV) that /lineup.m3u names; whoever reads that reads this.",
+        },
+        Setting {
+            env: "HDHR_DISCOVERY_ENABLED",
+            flag: "hdhr-discovery-enabled",
+            default: "true",
+            kind: Kind::Switch,
+            help: "Whether HDHomeRun clients find this tuner.",
+        },
+        Setting {
+            env: "HDHR_DISCOVERY_ADDR",
+            flag: "hdhr-discovery-addr",
+            default: ":65001",
+            kind: Kind::Special("an address such as :65001 or 192.0.2.7:65001"),
+            help: "Where HDHomeRun clients look for tuners; with an address, only there.",
+        },
+        Setting {
             env: "UPNP_ENABLED",
             flag: "upnp-enabled",
             default: "true",
@@ -132,8 +153,8 @@ pub(super) const DISCOVERY: Group = Group {
             env: "UPNP_ADDR",
             flag: "upnp-addr",
             default: ":1900",
-            kind: Kind::Special("an address such as :1900"),
-            help: "Where UPnP searches arrive.",
+            kind: Kind::Special("an address such as :1900 or 192.0.2.7:1900"),
+            help: "Where UPnP searches arrive; with an address, only there.",
         },
         Setting {
             env: "UPNP_NOTIFY_INTERVAL",

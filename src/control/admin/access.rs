@@ -1,6 +1,6 @@
 //! Who may administer, and under which address a client knows us.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -150,10 +150,20 @@ fn first_of_list(value: &str) -> &str {
     value.split(',').next().unwrap_or_default().trim()
 }
 
-/// Only what a host and a port are made of, so that it can be put into JSON, XML and a playlist.
+/// A name or an address, and perhaps a port: nothing that means something in JSON, XML or a playlist, and nothing that a
+/// client could not open.
 fn is_host(host: &str) -> bool {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
-    !host.is_empty() && host.len() <= 255 && host.chars().all(allowed)
+    let (is_name, port) = if let Some(rest) = host.strip_prefix('[') {
+        let Some((address, port)) = rest.split_once(']') else { return false };
+        (address.parse::<Ipv6Addr>().is_ok(), port)
+    } else {
+        let (name, port) = host.split_at(host.find(':').unwrap_or(host.len()));
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+        (!name.is_empty() && name.chars().all(allowed), port)
+    };
+    let is_number = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
+    let is_port = |digits: &str| is_number(digits) && digits.parse::<u16>().is_ok_and(|port| port > 0);
+    host.len() <= 255 && is_name && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))
 }
 
 fn local_host(local: SocketAddr) -> String {
@@ -393,6 +403,33 @@ mod tests {
             let mut call = call_with("GET", "/discover.json", headers, "");
             call.local = local.parse().unwrap();
             assert_eq!(base_url(&call, &[]), base);
+        }
+    }
+
+    #[test]
+    fn a_host_that_nobody_could_open_is_not_repeated() {
+        for (host, is_repeated) in [
+            ("tv", true),
+            ("tv.example:5004", true),
+            ("192.168.1.2:80", true),
+            ("[2001:db8::2]", true),
+            ("[2001:db8::2]:5004", true),
+            ("tv:0", false),
+            ("tv:65536", false),
+            ("tv:+80", false),
+            ("tv:", false),
+            (":5004", false),
+            ("a:b:c", false),
+            ("2001:db8::2", false),
+            ("[2001:db8::2", false),
+            ("[tv]:80", false),
+            ("[::1]x", false),
+            ("tv/x", false),
+            ("u@tv", false),
+        ] {
+            let call = call_with("GET", "/discover.json", &format!("Host: {host}\r\n"), "");
+            let expected = if is_repeated { host } else { "127.0.0.1:5004" };
+            assert_eq!(base_url(&call, &[]), format!("http://{expected}"));
         }
     }
 }

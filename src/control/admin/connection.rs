@@ -344,8 +344,8 @@ impl Connection {
         let mut call = Call { request, body: Vec::new(), peer: self.peer, local: self.local };
         let checked = routes::admit(&call, &self.state)
             .and_then(|()| routes::check(&call, &self.state))
-            .and_then(|()| routes::body(&call, self.state.params.json_body_bytes_max))
-            .and_then(|body| Ok((body, self.promise(body)?)));
+            .and_then(|()| routes::body(&call, &self.state))
+            .and_then(|body| Ok((body, self.promise(&call.request, body)?)));
         let body = match checked {
             Ok((body, share)) => self.body(&call.request, body).await?.map(|body| (body, share)),
             Err(refused) => Err(refused),
@@ -377,8 +377,8 @@ impl Connection {
     }
 
     /// Room for a body, before any of it is read.
-    fn promise(&self, body: routes::Body) -> Result<Share, Response> {
-        let limit = self.state.params.json_body_bytes_max;
+    fn promise(&self, request: &Request, body: routes::Body) -> Result<Share, Response> {
+        let limit = routes::body_bytes_max(request, &self.state);
         let bytes = match body {
             routes::Body::Stated(bytes) => bytes,
             routes::Body::Chunks => limit,
@@ -399,7 +399,7 @@ impl Connection {
         let (wire, received) = (&self.wire, &mut self.received);
         match body {
             routes::Body::Chunks => {
-                let limit = self.state.params.json_body_bytes_max;
+                let limit = routes::body_bytes_max(request, &self.state);
                 within(TRANSFER_TIMEOUT, chunks(wire, received, limit)).await
             }
             routes::Body::Stated(bytes) => {

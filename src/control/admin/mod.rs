@@ -6,5 +6,7 @@ mod client;
 mod connection;
 mod places;
 mod routes;
+mod soap;
+mod xml;
 
 pub(super) use connection::Connections;

@@ -213,7 +213,10 @@ impl Connections {
             }
             Route::StreamError(error) => error,
             Route::MethodNotAllowed => StreamError::MethodNotAllowed,
-            Route::Stream { guide_number, head_only, duration } => {
+            Route::Stream { tuner: Some(tuner), .. } if tuner >= u32::from(cx.params.tuners) => {
+                StreamError::TunerNotFound
+            }
+            Route::Stream { guide_number, tuner: _, head_only, duration } => {
                 let channel = cx.lineup.find(&guide_number).map(Arc::clone);
                 let via = Via::of(request);
                 match channel {

@@ -176,6 +176,8 @@ pub(crate) fn command(folder: &Path, settings: &[(&str, &str)]) -> Command {
     command
         .env("DB_PATH", folder.join(DATABASE))
         .env("PLAYLIST_URL", format!("file://{}/{PLAYLIST}", folder.display()));
+    // Not on the network of whoever runs the tests.
+    command.env("HDHR_DISCOVERY_ENABLED", "false").env("UPNP_ENABLED", "false");
     command.envs(settings.iter().copied());
     command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
     command

@@ -3,6 +3,7 @@
 mod broadcast;
 mod client;
 mod daemon;
+mod network;
 mod process;
 mod segments;
 mod upstream;
@@ -11,6 +12,7 @@ mod wait;
 pub(crate) use broadcast::{Broadcast, Fate, Manner, free_group, plain_head};
 pub(crate) use client::{Answer, End, Viewer, exchange, judge};
 pub(crate) use daemon::{BINARY, Daemon, command, free_port};
+pub(crate) use network::Network;
 pub(crate) use process::{Process, children_of};
 pub(crate) use segments::{Reply, Request, Segments};
 pub(crate) use upstream::Upstream;

@@ -1,6 +1,7 @@
 //! What is answered under which path.
 
 mod channels;
+mod device;
 mod health;
 mod items;
 mod lineup;
@@ -8,22 +9,30 @@ mod playlists;
 mod profiles;
 mod recovery;
 mod tuners;
+mod upnp;
 
 use std::rc::Rc;
 
-use crate::http::{Method, Response};
+use crate::http::{Method, Request, Response, tuner_number};
 use crate::store::{ChannelError, StoreError};
 
 use super::access;
 use super::call::{Call, refusal};
 use super::client::client;
+use super::soap;
 use crate::control::state::State;
+use upnp::Service;
 
 /// A path that is known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Route {
     Healthz,
     Discover,
+    Description,
+    ServiceDescription(Service),
+    ServiceControl(Service),
+    StatusJson,
+    TunerStatus(u32),
     LineupJson,
     LineupXml,
     LineupM3u,
@@ -53,6 +62,11 @@ impl Route {
         Some(match *pieces.as_slice() {
             ["healthz"] => Self::Healthz,
             ["discover.json"] => Self::Discover,
+            ["device.xml"] | ["upnp", "device.xml"] => Self::Description,
+            ["upnp", "scpd", file] => Self::ServiceDescription(Service::of_path(file.strip_suffix(".xml")?)?),
+            ["upnp", "control", service] => Self::ServiceControl(Service::of_path(service)?),
+            ["status.json"] => Self::StatusJson,
+            [tuner, "vstatus"] => Self::TunerStatus(tuner_number(tuner.strip_prefix("tuner")?)?),
             ["lineup.json"] => Self::LineupJson,
             ["lineup.xml"] => Self::LineupXml,
             ["lineup.m3u"] => Self::LineupM3u,
@@ -85,7 +99,9 @@ impl Route {
     /// Whether what is asked stands in a body.
     fn takes_body(self, method: Method) -> bool {
         match self {
-            Self::Channels | Self::Sources(_) | Self::Profiles | Self::Recovery => method == Method::Post,
+            Self::Channels | Self::Sources(_) | Self::Profiles | Self::Recovery | Self::ServiceControl(_) => {
+                method == Method::Post
+            }
             Self::Channel(_) | Self::Source(..) | Self::ChannelOrder | Self::SourceOrder(_) => {
                 method == Method::Patch
             }
@@ -100,6 +116,10 @@ impl Route {
             | Self::Items
             | Self::Groups
             | Self::Playlists
+            | Self::Description
+            | Self::StatusJson
+            | Self::TunerStatus(_)
+            | Self::ServiceDescription(_)
             | Self::HealthClear(_)
             | Self::HealthClearAll
             | Self::PlaylistSync
@@ -111,6 +131,10 @@ impl Route {
         match self {
             Self::Healthz
             | Self::Discover
+            | Self::Description
+            | Self::ServiceDescription(_)
+            | Self::StatusJson
+            | Self::TunerStatus(_)
             | Self::LineupJson
             | Self::LineupXml
             | Self::LineupM3u
@@ -125,6 +149,7 @@ impl Route {
             Self::ChannelOrder | Self::SourceOrder(_) => &[Method::Patch],
             Self::Source(..) => &[Method::Patch, Method::Delete],
             Self::LineupPost
+            | Self::ServiceControl(_)
             | Self::PlaylistSync
             | Self::HealthClear(_)
             | Self::HealthClearAll
@@ -160,6 +185,14 @@ pub(super) fn has_own_timeout(call: &Call) -> bool {
     Route::find(call.request.path()) == Some(Route::PlaylistSync)
 }
 
+/// The longest body that is taken. Whoever may ask without a password has less to say.
+pub(super) fn body_bytes_max(request: &Request, state: &State) -> usize {
+    match Route::find(request.path()) {
+        Some(Route::ServiceControl(_)) => soap::BODY_BYTES_MAX.min(state.params.json_body_bytes_max),
+        Some(_) | None => state.params.json_body_bytes_max,
+    }
+}
+
 /// Counts a request against whoever sends it. Whoever asks whether we live is always answered, and so is this host, which has other
 /// ways to keep itself busy.
 pub(super) fn admit(call: &Call, state: &State) -> Result<(), Response> {
@@ -181,23 +214,28 @@ pub(super) enum Body {
 }
 
 /// Looks at how a body comes, before it has come: only some routes take one, and JSON is all they take.
-pub(super) fn body(call: &Call, bytes_max: usize) -> Result<Body, Response> {
+pub(super) fn body(call: &Call, state: &State) -> Result<Body, Response> {
     let request = &call.request;
-    let takes_body = Route::find(request.path()).is_some_and(|route| route.takes_body(call.method()));
+    let bytes_max = body_bytes_max(request, state);
+    let route = Route::find(request.path());
+    let takes_body = route.is_some_and(|route| route.takes_body(call.method()));
     let stated = request.content_length();
     if !takes_body {
         let has_body = request.is_chunked() || stated.is_some_and(|bytes| bytes > 0);
         let refused = || refusal(413, "this route takes no body");
         return if has_body { Err(refused()) } else { Ok(Body::Stated(0)) };
     }
-    // What curl calls a body unless it is told otherwise; a page of another site is told by its Origin.
-    let taken = ["application/json", "application/x-www-form-urlencoded"];
+    let taken = match route {
+        Some(Route::ServiceControl(_)) => ["text/xml", "application/xml"],
+        // What curl calls a body unless it is told otherwise; a page of another site is told by its Origin.
+        Some(_) | None => ["application/json", "application/x-www-form-urlencoded"],
+    };
     let content_type =
         call.header("content-type").map(|text| text.split(';').next().unwrap_or_default().trim());
     if let Some(named) =
         content_type.filter(|named| !taken.iter().any(|known| known.eq_ignore_ascii_case(named)))
     {
-        return Err(refusal(415, &format!("the body cannot be {named:?}; allowed: application/json")));
+        return Err(refusal(415, &format!("the body cannot be {named:?}; allowed: {}", taken[0])));
     }
     let coding = call.header("content-encoding").filter(|coding| !coding.eq_ignore_ascii_case("identity"));
     if let Some(coding) = coding {
@@ -244,12 +282,17 @@ async fn serve(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
     let route = Route::find(call.request.path()).expect("`check` has found it");
     match (route, call.method()) {
         (Route::Healthz, _) => Ok(Response::new(200).body("application/json", r#"{"status":"ok"}"#)),
-        (Route::Discover, _) => Ok(lineup::discover(call, state)),
+        (Route::Discover, _) => Ok(device::discover(call, state)),
+        (Route::Description, _) => Ok(device::description(call, state)),
+        (Route::ServiceDescription(service), _) => Ok(upnp::description(service)),
+        (Route::ServiceControl(service), _) => Ok(upnp::control(call, state, service)),
+        (Route::StatusJson, _) => device::status(state).await,
+        (Route::TunerStatus(tuner), _) => device::tuner_status(state, tuner).await,
         (Route::LineupJson, _) => Ok(lineup::json(call, state)),
         (Route::LineupXml, _) => Ok(lineup::xml(call, state)),
         (Route::LineupM3u, _) => Ok(lineup::m3u(call, state)),
-        (Route::LineupStatus, _) => Ok(lineup::status()),
-        (Route::LineupPost, _) => lineup::post(call),
+        (Route::LineupStatus, _) => Ok(device::lineup_status(state)),
+        (Route::LineupPost, _) => device::lineup_post(call, state),
         (Route::Items, _) => items::list(call, state).await,
         (Route::Groups, _) => items::groups(call, state).await,
         (Route::Channels, Method::Post) => channels::create(call, state).await,

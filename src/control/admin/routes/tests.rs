@@ -46,7 +46,20 @@ fn paths_and_methods_that_are_not_served_are_told_apart() {
             ("GET", "/api/channels/sources/health/clear", 405, Some("POST")),
             ("POST", "/api/channels/sources/health/clear/x", 404, None),
             ("GET", "/lineup.post", 405, Some("POST")),
+            ("POST", "/device.xml", 405, Some("GET, HEAD")),
+            ("GET", "/upnp/device.xml", 200, None),
+            ("GET", "/upnp/scpd/connection-manager.xml", 200, None),
+            ("GET", "/upnp/scpd/connection-manager", 404, None),
+            ("GET", "/upnp/scpd/scheduled-recording.xml", 404, None),
+            ("GET", "/upnp/control/content-directory", 405, Some("POST")),
+            ("GET", "/upnp/event/content-directory", 404, None),
+            ("SUBSCRIBE", "/upnp/event/content-directory", 404, None),
+            ("SUBSCRIBE", "/upnp/control/content-directory", 405, Some("POST")),
+            ("GET", "/tuner/vstatus", 404, None),
+            ("GET", "/tunerx/vstatus", 404, None),
+            ("POST", "/tuner0/vstatus", 405, Some("GET, HEAD")),
             ("POST", "/lineup.post?scan=start", 200, None),
+            ("POST", "/lineup.post?favorite=%2B5.1", 200, None),
             ("POST", "/lineup.post?scan=abort&source=Cable", 200, None),
             ("POST", "/lineup.post?scan=x", 400, None),
             ("GET", "/api/admin/jobs/playlist-sync/run", 405, Some("POST")),
@@ -128,6 +141,67 @@ fn the_device_describes_itself_as_seen_by_the_client() {
 }
 
 #[test]
+fn the_device_is_described_under_both_paths() {
+    tokio_uring::start(async {
+        let state = state();
+        let described = text(&state, "/device.xml").await;
+        assert_eq!(text(&state, "/upnp/device.xml").await, described);
+        for piece in [
+            "<root xmlns=\"urn:schemas-upnp-org:device-1-0\">",
+            "<URLBase>http://box.lan:5004</URLBase>",
+            "<deviceType>urn:schemas-upnp-org:device:MediaServer:1</deviceType>",
+            "<friendlyName>HDHR IPTV</friendlyName>",
+            "<serialNumber>1234ABCD</serialNumber>",
+            "<UDN>uuid:8d15d7f0-5d4f-5ec8-b7c2-9d5dd6acc7f4</UDN>",
+            "<serviceId>urn:upnp-org:serviceId:ConnectionManager</serviceId>",
+            "<SCPDURL>/upnp/scpd/content-directory.xml</SCPDURL>",
+            "<controlURL>/upnp/control/content-directory</controlURL>",
+            "<eventSubURL></eventSubURL>",
+        ] {
+            assert!(described.contains(piece), "{piece}: {described}");
+        }
+    });
+}
+
+#[test]
+fn more_tuners_than_fit_into_a_byte_are_told_as_so_many() {
+    tokio_uring::start(async {
+        let mut params = params();
+        params.identity.tuner_count = 1000;
+        let shown = text(&with(params, Vec::new()), "/discover.json").await;
+        assert!(shown.ends_with(r#""TunerCount":255}"#), "{shown}");
+    });
+}
+
+#[test]
+fn a_scan_is_begun_progresses_and_is_aborted() {
+    tokio_uring::start(async {
+        let state = state();
+        assert_eq!(ask(&state, "POST", "/api/channels", r#"{"item_key":"a"}"#).await.0, 201);
+        let (status, _) = ask(&state, "POST", "/lineup.post?scan=start&source=cable", "").await;
+        let (_, scan) = ask(&state, "GET", "/lineup_status.json", "").await;
+        assert_eq!((status, &scan["ScanInProgress"], &scan["Source"]), (200, &json!(1), &json!("Cable")));
+        let percent = scan["Progress"].as_u64().unwrap();
+        assert_eq!((percent < 100, scan["Found"].as_u64()), (true, Some(percent / 100)));
+        assert_eq!(ask(&state, "POST", "/lineup.post?scan=abort", "").await.0, 200);
+        assert_eq!(
+            text(&state, "/lineup_status.json").await,
+            r#"{"ScanInProgress":0,"ScanPossible":1,"Source":"Cable","SourceList":["Antenna","Cable"]}"#
+        );
+    });
+}
+
+#[test]
+fn the_playlist_for_players_names_the_guide() {
+    tokio_uring::start(async {
+        let mut params = params();
+        params.guide_url = Some("http://guide.example/tv.xml?a=1&b=\"2\"".to_owned());
+        let shown = text(&with(params, Vec::new()), "/lineup.m3u").await;
+        assert_eq!(shown, "#EXTM3U x-tvg-url=\"http://guide.example/tv.xml?a=1&b='2'\"\n");
+    });
+}
+
+#[test]
 fn a_channel_lives_from_its_creation_to_its_end() {
     tokio_uring::start(async {
         let (mailbox, mut core) = Mailbox::new().unwrap();
@@ -190,7 +264,7 @@ fn a_channel_lives_from_its_creation_to_its_end() {
         assert_eq!(text(&state, "/lineup.json?show=DEMO").await, "[]");
         assert_eq!(
             text(&state, "/lineup.m3u").await,
-            "#EXTM3U\n#EXTINF:-1 tvg-chno=\"5.1\",One, two\nhttp://box.lan:5004/auto/v5.1\n"
+            "#EXTM3U\n#EXTINF:-1 group-title=\"World\" tvg-chno=\"5.1\",One, two\nhttp://box.lan:5004/auto/v5.1\n"
         );
         assert_eq!(
             text(&state, "/lineup.xml").await,
