@@ -277,7 +277,7 @@ mod tests {
 
     fn entry(channel: &ChannelRecord) -> String {
         let mut text = String::new();
-        push_entry(&mut text, channel, "http://h");
+        push_entry(&mut text, channel, &stream_url(channel, "http://h"));
         text
     }
 
