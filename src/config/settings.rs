@@ -267,7 +267,7 @@ pub enum Count {
 pub struct Engine {
     /// Threads that send.
     pub cores: Count,
-    /// When to send without copying.
+    /// How to send without copying.
     pub zero_copy: ZeroCopy,
     /// Bytes that gather for a viewer before they are sent.
     pub egress_bytes: usize,

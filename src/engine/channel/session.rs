@@ -177,7 +177,6 @@ impl Channel {
                 }
             }
             Action::StartSource { index, selection_reason, timeout, in_recovery } => {
-                self.register_ring(cx);
                 let source = self.listing().sources[index].clone();
                 let happened = self.upstream.start(cx, source, selection_reason, in_recovery, timeout)?;
                 return Some(self.on_happened(cx, happened));

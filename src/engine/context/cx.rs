@@ -91,8 +91,6 @@ pub(crate) struct Cx<D: CoreDriver> {
     places_taken: u32,
     /// Those whose source could not be read last turn.
     blocked: Vec<SourceOwner>,
-    /// Rings that are done with, but of which something is still lent.
-    retired_rings: Vec<Ring>,
 }
 
 impl<D: CoreDriver> Cx<D> {
@@ -130,7 +128,6 @@ impl<D: CoreDriver> Cx<D> {
             next_session: 0,
             places_taken: 0,
             blocked: Vec::new(),
-            retired_rings: Vec::new(),
         }
     }
 
@@ -279,29 +276,10 @@ impl<D: CoreDriver> Cx<D> {
         !self.blocked.is_empty()
     }
 
-    /// A ring is done with. Its registration is withdrawn when the last lease has come back.
-    pub(crate) fn retire(&mut self, ring: Ring) {
-        if ring.registered().is_some() {
-            self.retired_rings.push(ring);
+    /// A ring is done with. What is lent of it stays where it is until it has come back.
+    pub(crate) fn retire(&mut self, mut ring: Ring) {
+        for buffer in ring.withdraw() {
+            self.driver.unregister_memory(buffer);
         }
-    }
-
-    /// Withdraws the registration of rings whose last lease has come back.
-    pub(crate) fn unregister_retired(&mut self) {
-        let driver = &mut self.driver;
-        self.retired_rings.retain_mut(|ring| {
-            if ring.is_lent() {
-                return true;
-            }
-            if let Some(buffer) = ring.registered() {
-                driver.unregister_memory(buffer);
-                ring.set_registered(None);
-            }
-            false
-        });
-    }
-
-    pub(crate) const fn has_retired_rings(&self) -> bool {
-        !self.retired_rings.is_empty()
     }
 }
