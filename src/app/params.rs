@@ -98,6 +98,7 @@ pub(crate) fn engine(
         egress: Egress {
             bytes: whole_packets(settings.engine.egress_bytes),
             delay: settings.engine.egress_delay,
+            delay_max: settings.engine.egress_delay_max,
             zero_copy: match settings.engine.zero_copy {
                 config::ZeroCopy::Auto if zero_copy => ZeroCopy::Auto,
                 config::ZeroCopy::SendZc if zero_copy => ZeroCopy::SendZc,

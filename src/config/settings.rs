@@ -273,6 +273,8 @@ pub struct Engine {
     pub egress_bytes: usize,
     /// How long they may wait for more.
     pub egress_delay: Duration,
+    /// How long while the core is busy.
+    pub egress_delay_max: Duration,
 }
 
 /// Listeners and limits.

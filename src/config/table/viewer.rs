@@ -265,5 +265,12 @@ pub(super) const ENGINE: Group = Group {
             kind: Kind::Span { min: Duration::ZERO, max: Duration::from_secs(5) },
             help: "How long bytes may wait for more to gather.",
         },
+        Setting {
+            env: "EGRESS_DELAY_MAX",
+            flag: "egress-delay-max",
+            default: "200ms",
+            kind: Kind::Span { min: Duration::ZERO, max: Duration::from_secs(5) },
+            help: "How long they may wait while the core is busy, when up to twice EGRESS_BYTES gather; no less than EGRESS_DELAY.",
+        },
     ],
 };

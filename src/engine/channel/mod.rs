@@ -205,7 +205,7 @@ impl Channel {
     pub(crate) fn arm<D: CoreDriver>(&self, cx: &mut Cx<D>) {
         let deadlines = [
             self.machine.next_deadline(),
-            self.feed.unmarked_since().map(|since| since + cx.params.egress.delay),
+            self.feed.unmarked_since().map(|since| since + cx.egress_delay()),
             self.upstream.next_deadline(),
             self.filling.as_ref().and_then(FillerRun::next_deadline),
             self.stream_probe.next_deadline(),
@@ -215,7 +215,7 @@ impl Channel {
 
     /// Lets the viewers know that there is more, if it is time.
     fn publish<D: CoreDriver>(&mut self, cx: &mut Cx<D>, readers: &mut dyn Readers<D>) {
-        if self.feed.mark_committed(cx.now, cx.params.egress.bytes) {
+        if self.feed.mark_committed(cx.now, cx.egress_bytes()) {
             readers.tell(cx, &self.feed, ToOutlet::Moved);
         }
         if self.feed.unmarked_since() == Some(cx.now) {

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::limits::CONNECTIONS_PER_CORE_MAX;
+use crate::base::limits::{CONNECTIONS_PER_CORE_MAX, PACKET_BYTES, SEND_BYTES_MAX};
 use crate::base::{Instant, OwnTime};
 use crate::engine::port::ids::{CoreId, SessionId, Ticket};
 use crate::engine::port::mailbox::Mailbox;
 use crate::engine::port::messages::{ChildOwner, ControlPort, ControlRequest, CoreCommand};
-use crate::engine::port::params::Params;
+use crate::engine::port::params::{Egress, Params};
 use crate::engine::port::snapshot::CoreCounters;
 use crate::lineup::{Lineup, Source};
 use crate::ring::{Lent, Ring};
@@ -23,6 +23,7 @@ use crate::uring::Driver;
 use super::children::Children;
 use super::crowd::Crowd;
 use super::health::CoreHealth;
+use super::load::Load;
 use super::post::Post;
 use super::sends::SendQueue;
 use super::timers::Timers;
@@ -78,6 +79,7 @@ pub(crate) struct Cx<D: CoreDriver> {
     pub(crate) crowd: Crowd,
     /// Viewers to be sent to.
     pub(crate) sends: SendQueue,
+    pub(crate) load: Load,
     pub(crate) children: Children,
     /// The pool of tuners, on core 0.
     pub(crate) tuners: Option<Pool<Holder>>,
@@ -117,6 +119,7 @@ impl<D: CoreDriver> Cx<D> {
             post: Post::default(),
             crowd: Crowd::new(params.gate.clone()),
             sends: SendQueue::default(),
+            load: Load::default(),
             children: Children::default(),
             tuners: (id == CoreId(0))
                 .then(|| Pool::new(params.tuners, params.preempt_settle_delay, params.tune_wait)),
@@ -134,6 +137,20 @@ impl<D: CoreDriver> Cx<D> {
     /// The time by the clock. A programme and those who watch it go on by this one, also while the core cannot run.
     pub(crate) fn clock_now(&self) -> Instant {
         self.now + self.time.lost()
+    }
+
+    /// So much gathers for a viewer before it is sent to: twice the least where the core has no time to lose.
+    pub(crate) fn egress_bytes(&self) -> u64 {
+        let least = self.params.egress.bytes;
+        let bytes = self.load.between(least, (2 * least).min(SEND_BYTES_MAX as u64));
+        (bytes - bytes % PACKET_BYTES as u64).max(least)
+    }
+
+    /// Or what is so old.
+    pub(crate) fn egress_delay(&self) -> Duration {
+        let nanos = |delay: Duration| u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
+        let Egress { delay, delay_max, .. } = self.params.egress;
+        Duration::from_nanos(self.load.between(nanos(delay), nanos(delay_max)))
     }
 
     /// A name for a session.

@@ -60,6 +60,7 @@ pub(crate) fn params() -> Params {
         egress: Egress {
             bytes: 1,
             delay: Duration::ZERO,
+            delay_max: Duration::ZERO,
             zero_copy: ZeroCopy::Never,
             max_blocked_write: None,
             slow_policy: SlowPolicy::Disconnect,

@@ -43,10 +43,12 @@ pub enum SlowPolicy {
 /// How viewers are served.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Egress {
-    /// A viewer is sent to when this much waits for it.
+    /// A viewer is sent to when this much waits for it, in whole packets; twice as much while the core is busy.
     pub bytes: u64,
     /// Or when the oldest waiting byte is this old.
     pub delay: Duration,
+    /// The same while the core is busy.
+    pub delay_max: Duration,
     /// Zero copy or not.
     pub zero_copy: ZeroCopy,
     /// A viewer whose socket takes nothing for this long is ended; `None` is never.

@@ -126,6 +126,7 @@ pub(super) fn params(random: &mut Random, cores: u8, tuners: u16) -> Params {
         egress: Egress {
             bytes: 188 * random.between(1, 348),
             delay: Duration::from_millis(random.between(10, 300)),
+            delay_max: Duration::from_millis(300),
             zero_copy: *random.pick(&[ZeroCopy::Auto, ZeroCopy::SendZc, ZeroCopy::SendFile, ZeroCopy::Never]),
             max_blocked_write: if random.below(2) == 0 { None } else { Some(seconds(random.between(1, 8))) },
             slow_policy: *random.pick(&[SlowPolicy::Disconnect, SlowPolicy::Skip]),
