@@ -319,6 +319,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         if self.draining.is_some() {
             return Err(StreamError::Draining);
         }
+        if self.cx.load.is_saturated() {
+            return Err(StreamError::Saturated);
+        }
         if channel.sources.is_empty() {
             return Err(StreamError::NoSources);
         }

@@ -90,6 +90,7 @@ impl Outlet {
         }
         if waiting == 0 {
             viewer.progress_at = cx.now;
+            viewer.was_full = false;
             self.caught_up.push(key);
             return Some(Next::Nothing);
         }
@@ -333,6 +334,7 @@ impl Outlet {
         }
         let has_all = viewer.position == feed.mark() && feed.lingers_until().is_none();
         if has_all && !is_asked && viewer.preamble.is_empty() {
+            viewer.was_full = false;
             self.caught_up.push(key);
             return;
         }
@@ -393,7 +395,7 @@ impl Outlet {
         if let Some(op) = self.submit(cx, feed, key, Operation::AwaitRoom { socket: viewer.handle }) {
             self.now_sending(cx, key, Sending::Room(op));
             if let Some(viewer) = self.viewers.get_mut(key).and_then(Viewer::watching_mut) {
-                viewer.is_full = true;
+                (viewer.is_full, viewer.was_full) = (true, true);
             }
         }
     }
@@ -419,8 +421,9 @@ impl Outlet {
 
     /// A viewer without a send in flight has fallen out of the ring, or is about to.
     fn fell_behind<D: CoreDriver>(&mut self, cx: &mut Cx<D>, feed: &Feed, key: ViewerKey) {
-        let skipped = cx.params.egress.slow_policy == SlowPolicy::Skip && self.skip(cx, feed, key);
-        if skipped {
+        let Some(viewer) = self.viewers.get(key).and_then(Viewer::watching) else { return };
+        let policy = viewer.policy(cx.params.egress.slow_policy, cx.load.is_saturated());
+        if policy == SlowPolicy::Skip && self.skip(cx, feed, key) {
             self.enqueue(cx, key);
         } else {
             self.leave(cx, feed, key, Hangup::Reset, CloseReason::SlowClientLagged);

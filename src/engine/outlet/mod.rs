@@ -17,7 +17,7 @@ use crate::engine::border::messages::{Readers, Reply, ToOutlet};
 use crate::engine::context::cx::{CoreDriver, Cx};
 use crate::engine::context::post::{ToChannel, Word};
 use crate::engine::context::token::{ChannelRef, Token, ViewerRef};
-use crate::engine::port::params::ZeroCopy;
+use crate::engine::port::params::{SlowPolicy, ZeroCopy};
 use crate::engine::port::snapshot::ViewerSnapshot;
 use crate::engine::report::events::Coalesced;
 use crate::http::{STREAM_INTERIM, StreamError, stream_head};
@@ -83,6 +83,8 @@ struct Watching {
     way: Way,
     /// Its socket has taken nothing since it was full.
     is_full: bool,
+    /// Its socket was full since it last had everything: whoever is behind without that waits for the core.
+    was_full: bool,
     /// When its socket last took something, or had nothing to take.
     progress_at: Instant,
     /// At which pace it may take what it gets.
@@ -151,6 +153,12 @@ impl Watching {
     /// Whether a packet of its own can be sent to it now: nothing is on its way that would ask the same, and the last packet is whole.
     fn may_be_asked(&self) -> bool {
         self.sending == Sending::Nothing && self.preamble.is_empty() && !self.is_ending && !self.skip_wanted
+    }
+
+    /// What becomes of it when it has fallen behind. Who was not sent what it would have taken is not sent away for that.
+    fn policy(&self, otherwise: SlowPolicy, is_saturated: bool) -> SlowPolicy {
+        let waits_for_the_core = matches!(self.sending, Sending::Nothing) && (is_saturated || !self.was_full);
+        if waits_for_the_core { SlowPolicy::Skip } else { otherwise }
     }
 
     /// At which pace it takes what it gets, as it is.
@@ -279,6 +287,7 @@ impl Outlet {
             held: 0,
             way,
             is_full: false,
+            was_full: false,
             progress_at: cx.now,
             promised,
             excused_ms: 0,
@@ -447,6 +456,7 @@ pub(crate) mod testing {
                 held: 0,
                 way: Way::Copy,
                 is_full: false,
+                was_full: false,
                 progress_at: Instant::START,
                 promised,
                 excused_ms: 0,
