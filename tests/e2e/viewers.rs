@@ -97,7 +97,9 @@ fn queued_bytes(server: u16, viewer: u16) -> Option<u64> {
 
 #[test]
 fn a_viewer_who_stops_reading_leaves_when_its_socket_has_taken_nothing_for_as_long_as_allowed() {
-    let settings = [("SUBSCRIBER_MAX_BLOCKED_WRITE", "1s"), ("SESSION_IDLE_TIMEOUT", "0")];
+    // What is sent from a file is received in part long before that is acknowledged, and would be counted twice here.
+    let settings =
+        [("SUBSCRIBER_MAX_BLOCKED_WRITE", "1s"), ("SESSION_IDLE_TIMEOUT", "0"), ("ZERO_COPY", "never")];
     let (daemon, _upstream) = with_channel(40_000_000, &settings);
     let viewer = daemon.open("/auto/v100");
     let mut progress = Stopwatch::start();
@@ -160,7 +162,7 @@ fn who_pauses_and_goes_on_gets_what_was_sent_or_a_signalled_gap_in_every_way_out
     let pauses = [4, 10, 20].map(Duration::from_secs);
     std::thread::scope(|scope| {
         for way in ["sendfile", "send-zc", "never"] {
-            // The ring goes round in a second; what lies in the sockets is older by as long as the pause.
+            // The ring goes round in less than two seconds; what lies in the sockets is older by as long as the pause.
             let settings = [
                 ("ZERO_COPY", way),
                 ("SUBSCRIBER_SLOW_CLIENT_POLICY", "skip"),
@@ -168,7 +170,7 @@ fn who_pauses_and_goes_on_gets_what_was_sent_or_a_signalled_gap_in_every_way_out
                 ("SUBSCRIBER_JOIN_LAG_BYTES", "0"),
                 ("BUFFER_CHUNK_BYTES", "1316"),
             ];
-            let url = upstream.url(&format!("/good/40000000/{way}"));
+            let url = upstream.url(&format!("/good/12000000/{way}"));
             scope.spawn(move || {
                 let mut daemon = Daemon::start(&settings);
                 daemon.channel("100", &[url]);
@@ -187,7 +189,7 @@ fn who_pauses_and_goes_on_gets_what_was_sent_or_a_signalled_gap_in_every_way_out
                                 (0, false),
                                 "{way}, {pause:?}: {gaps}"
                             );
-                            assert!(findings.tagged > 20_000, "{way}, {pause:?}: {findings:?}");
+                            assert!(findings.tagged > 10_000, "{way}, {pause:?}: {findings:?}");
                         });
                     }
                 });
