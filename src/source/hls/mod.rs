@@ -76,6 +76,7 @@ mod language;
 mod list;
 mod machine;
 mod merge;
+mod packed;
 mod rewrite;
 mod segment;
 mod upstream;
