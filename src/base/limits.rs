@@ -83,6 +83,8 @@ pub const HLS_VARIANTS_MAX: usize = 128;
 pub const HLS_RENDITIONS_MAX: usize = 512;
 /// Sounds in segments of their own that are read beside a picture.
 pub const HLS_SOUNDS_MAX: usize = 8;
+/// Tags in front of sound without a container: with a picture of its station.
+pub const HLS_TAGS_BYTES_MAX: usize = 256 * 1024;
 /// Packets of such a sound that wait for the picture: 4 MB, of the richest sound that is sent a minute.
 pub const HLS_SOUND_PACKETS_MAX: usize = 22 * 1024;
 /// Packets of a picture that wait for its sound: 4 MB, of a picture in ultra high definition two seconds.
