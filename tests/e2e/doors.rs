@@ -437,3 +437,22 @@ fn the_log_holds_no_secret_at_any_level_and_nothing_of_libraries() {
         assert!(!log.contains(library), "{library} speaks");
     }
 }
+
+#[test]
+fn private_hosts_are_left_alone_when_the_settings_say_so() {
+    let upstream = Upstream::start();
+    let url = upstream.url("/good/4000000/a");
+    let by_name = url.replace("127.0.0.1", "localhost");
+    let mut daemon = Daemon::start(&[("ALLOW_PRIVATE_SOURCES", "false"), ("FAILOVER_TOTAL_TIMEOUT", "3s")]);
+    daemon.channel("100", std::slice::from_ref(&url));
+    daemon.channel("101", &[by_name]);
+    for number in ["100", "101"] {
+        let request = format!("GET /auto/v{number} HTTP/1.1\r\nHost: tv\r\n\r\n");
+        assert_eq!(exchange(daemon.port(), request.as_bytes()).unwrap().status, 503);
+    }
+    let log = daemon.log();
+    assert!(log.contains("which only this network reaches; ALLOW_PRIVATE_SOURCES would allow it"), "{log}");
+    let mut open = Daemon::start(&[]);
+    open.channel("100", &[url]);
+    drop(open.open("/auto/v100"));
+}

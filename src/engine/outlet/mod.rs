@@ -307,7 +307,7 @@ impl Outlet {
         let holds_ring = viewer.watching().is_some_and(holds) && feed.lingers_until().is_none();
         cx.driver.close(viewer.handle, if holds_ring { Hangup::Reset } else { how });
         cx.free_place();
-        cx.crowd.leave(viewer.peer.ip());
+        cx.viewer_leaves(viewer.peer.ip());
         self.promises_changed = true;
         cx.post.say(Word::Channel(self.channel, ToChannel::Left(viewer.number)));
     }
@@ -328,7 +328,7 @@ impl Outlet {
             self.note_gone(cx.now, feed, key, CloseReason::SessionClosed);
             let Some(Viewer { handle, peer, .. }) = self.viewers.remove(key) else { continue };
             self.promises_changed = true;
-            cx.crowd.leave(peer.ip());
+            cx.viewer_leaves(peer.ip());
             cx.post.say(Word::TurnedAway { handle, peer, error });
         }
     }
