@@ -306,10 +306,10 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let Some((peer, is_local)) = self.connections.who(asked.connection) else {
             unreachable!("a connection asks while it is there")
         };
-        self.cx.crowd.join(peer, is_local)?;
+        self.cx.viewer_joins(peer, is_local)?;
         let joined = self.join_counted(asked);
         if joined.is_err() {
-            self.cx.crowd.leave(peer);
+            self.cx.viewer_leaves(peer);
         }
         joined
     }

@@ -1,6 +1,7 @@
 //! What a child reads that asks through us, because it does not verify whom it asks.
 
 use crate::http::Url;
+use crate::source::admission::Admission;
 use crate::source::direct;
 
 /// A source as it is asked for on behalf of a child.
@@ -12,6 +13,8 @@ pub struct Relayed {
     pub host: String,
     /// How its servers are asked.
     pub params: direct::Params,
+    /// Where they may be.
+    pub admission: Admission,
 }
 
 /// What stands for the relay's address in a child's arguments until that is known.

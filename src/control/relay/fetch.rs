@@ -5,6 +5,7 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 use crate::base::{Clock, Errno, Instant};
+use crate::source::admission::Admission;
 use crate::source::direct::{Client, RECEIVE_BYTES_MAX, Want};
 use crate::source::{Kind, SourceError};
 
@@ -16,6 +17,7 @@ const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// A request, and its answer as it comes.
 pub(super) struct Fetch<'asker> {
     client: Client,
+    admission: &'asker Admission,
     socket: Option<TcpStream>,
     clock: Clock,
     /// Since when nothing has come.
@@ -38,11 +40,12 @@ impl<'asker> Fetch<'asker> {
     /// The request, answered: bytes of its body follow.
     pub(super) fn begin(
         client: Client,
+        admission: &'asker Admission,
         clock: Clock,
         is_wanted: &'asker dyn Fn() -> bool,
     ) -> Result<Self, SourceError> {
         let (socket, buffer, quiet_since) = (None, vec![0; RECEIVE_BYTES_MAX], clock.now());
-        let mut fetch = Self { client, socket, clock, quiet_since, buffer, is_wanted };
+        let mut fetch = Self { client, admission, socket, clock, quiet_since, buffer, is_wanted };
         while fetch.client.status().is_none() {
             fetch.step(&mut [])?;
         }
@@ -74,6 +77,10 @@ impl<'asker> Fetch<'asker> {
                 self.expire();
             }
             Want::Connect(address) => {
+                if let Err(refused) = self.admission.check_address(address.ip()) {
+                    self.client.refuse(refused);
+                    return Ok(Stepped::On);
+                }
                 let now = self.clock.now();
                 let left = self.client.next_deadline().map_or(LOOK, |deadline| deadline.since(now));
                 let connected = TcpStream::connect_timeout(&address, left.max(LOOK)).and_then(|socket| {

@@ -162,6 +162,7 @@ mod tests {
     use super::*;
     use crate::http::{CookieJar, RequestHeaders, Url};
     use crate::source::Trust;
+    use crate::source::admission::Admission;
     use crate::source::direct::Params;
 
     const TIME: Duration = Duration::from_secs(10);
@@ -184,6 +185,10 @@ mod tests {
     }
 
     fn lease(relay: &Relay, url: &str) -> Lease {
+        lease_within(relay, url, true)
+    }
+
+    fn lease_within(relay: &Relay, url: &str, has_private: bool) -> Lease {
         let mut headers = RequestHeaders::NONE;
         headers.set("Authorization", "Bearer 7").unwrap();
         let params = Params {
@@ -198,7 +203,8 @@ mod tests {
         };
         let url = Url::parse(url).unwrap();
         let host = url.host().to_owned();
-        relay.lease(Relayed { url, host, params }, Clock::start()).unwrap()
+        let admission = Admission::new(["http"], has_private);
+        relay.lease(Relayed { url, host, params, admission }, Clock::start()).unwrap()
     }
 
     /// A child's connection, which it keeps.
@@ -284,6 +290,23 @@ mod tests {
         assert!(late.ask(&dead, "").0.starts_with("http/1.1 404 "));
         assert_eq!(child.0.read(&mut [0]).unwrap(), 0, "its connections are closed");
         assert_eq!(token.len(), 2 * TOKEN_BYTES);
+    }
+
+    #[test]
+    fn what_only_this_network_reaches_is_not_asked_for_when_it_must_not_be() {
+        let relay = Relay::default();
+        // Nobody is connected to: there would be an answer to wait for.
+        let listener = TcpListener::bind((RELAY_HOST, 0)).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let lease = lease_within(&relay, &format!("http://localhost:{port}/a.m3u8"), false);
+        let mut child = Child::of(&lease);
+        write!(child.0.get_mut(), "GET /{}/0.m3u8 HTTP/1.1\r\nHost: h\r\n\r\n", lease.origin.token())
+            .unwrap();
+        assert_eq!(child.0.read(&mut [0]).unwrap(), 0, "it is closed");
+        let failure = lease.failure().unwrap();
+        assert!(failure.contains("which only this network reaches"), "{failure}");
+        assert!(listener.accept().is_err());
     }
 
     #[test]

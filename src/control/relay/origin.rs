@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::base::redact;
 use crate::http::{CookieJar, Url};
+use crate::source::admission::Admission;
 use crate::source::direct::Params;
 use crate::source::{Kind, Relayed, SourceError};
 
@@ -21,6 +22,7 @@ pub(super) struct Origin {
     /// The host that the source's address names.
     host: String,
     params: Params,
+    admission: Admission,
     cookies: Mutex<CookieJar>,
     names: Mutex<Names>,
     /// The last failure that has no status.
@@ -31,12 +33,13 @@ pub(super) struct Origin {
 impl Origins {
     /// Another source, asked for by whoever knows the token.
     pub(super) fn add(&self, token: String, relayed: Relayed) -> Arc<Origin> {
-        let Relayed { url, host, params } = relayed;
+        let Relayed { url, host, params, admission } = relayed;
         let origin = Arc::new(Origin {
             token: token.clone(),
             host,
             cookies: Mutex::new(params.cookies.clone()),
             params,
+            admission,
             names: Mutex::new(Names::new(url)),
             failure: Mutex::default(),
             is_over: AtomicBool::new(false),
@@ -83,6 +86,11 @@ impl Origin {
     /// How an address is asked for now.
     pub(super) fn params(&self) -> Params {
         Params { cookies: locked(&self.cookies).clone(), ..self.params.clone() }
+    }
+
+    /// Where its servers may be.
+    pub(super) const fn admission(&self) -> &Admission {
+        &self.admission
     }
 
     /// What servers have set is kept for the next request; `before` is what this one had.

@@ -112,7 +112,7 @@ fn answer(
     let params = origin.params();
     let cookies = params.cookies.clone();
     let begun = Client::new(&url.text(), params, clock.now())
-        .and_then(|client| Fetch::begin(client.with_part(part), clock, &is_wanted));
+        .and_then(|client| Fetch::begin(client.with_part(part), origin.admission(), clock, &is_wanted));
     let done = match begun {
         Ok(mut fetch) => {
             origin.keep_cookies(&cookies, fetch.client().cookies());

@@ -1,6 +1,7 @@
 //! The context in which the parts of a core work: the time, the kernel, control, the settings, and what the whole core shares.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use crate::engine::port::mailbox::Mailbox;
 use crate::engine::port::messages::{ChildOwner, ControlPort, ControlRequest, CoreCommand};
 use crate::engine::port::params::{Egress, Params};
 use crate::engine::port::snapshot::CoreCounters;
+use crate::http::StreamError;
 use crate::lineup::{Lineup, Source};
 use crate::ring::{Lent, Ring};
 use crate::session::ProviderCooldowns;
@@ -75,14 +77,14 @@ pub(crate) struct Cx<D: CoreDriver> {
     pub(crate) timers: Timers,
     /// What the parts have to say to each other.
     pub(crate) post: Post,
-    /// Who watches.
-    pub(crate) crowd: Crowd,
     /// Viewers to be sent to.
     pub(crate) sends: SendQueue,
     pub(crate) load: Load,
     pub(crate) children: Children,
     /// The pool of tuners, on core 0.
     pub(crate) tuners: Option<Pool<Holder>>,
+    /// Who watches.
+    crowd: Crowd,
     control: Box<dyn ControlPort<D::Descriptor>>,
     /// The mailboxes of all cores, this one's included.
     cores: Vec<Mailbox<D::Descriptor>>,
@@ -168,6 +170,19 @@ impl<D: CoreDriver> Cx<D> {
             None if self.params.tuners > 1 => self.params.preempt_settle_delay,
             None => Duration::ZERO,
         }
+    }
+
+    /// Somebody is to watch; gives its place back by [`Cx::viewer_leaves`].
+    ///
+    /// # Errors
+    /// Why there is no place.
+    pub(crate) fn viewer_joins(&mut self, peer: IpAddr, is_local: bool) -> Result<(), StreamError> {
+        self.crowd.join(peer, is_local)
+    }
+
+    /// Somebody watches no more.
+    pub(crate) fn viewer_leaves(&mut self, peer: IpAddr) {
+        self.crowd.leave(peer);
     }
 
     /// One connection more; false when there is no room for it.

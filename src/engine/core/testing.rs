@@ -173,7 +173,7 @@ pub(super) fn add_viewer(core: &mut SimCore, at: ChannelRef, handle: Handle) -> 
     let (viewer, promised) = outlet.add_viewer(channel.feed(), now, handle);
     channel.promise(promised);
     assert!(core.cx.take_place());
-    core.cx.crowd.join([10, 0, 0, 1].into(), false).unwrap();
+    core.cx.viewer_joins([10, 0, 0, 1].into(), false).unwrap();
     viewer
 }
 

@@ -314,7 +314,7 @@ impl Outlet {
         let Some(viewer) = self.viewers.remove(key) else { return };
         cx.driver.close(viewer.handle, how);
         cx.free_place();
-        cx.crowd.leave(viewer.peer.ip());
+        cx.viewer_leaves(viewer.peer.ip());
         self.promises_changed = true;
         cx.post.say(Word::Channel(self.channel, ToChannel::Left(viewer.number)));
     }
@@ -335,7 +335,7 @@ impl Outlet {
             self.note_gone(cx.now, feed, key, CloseReason::SessionClosed);
             let Some(Viewer { handle, peer, .. }) = self.viewers.remove(key) else { continue };
             self.promises_changed = true;
-            cx.crowd.leave(peer.ip());
+            cx.viewer_leaves(peer.ip());
             cx.post.say(Word::TurnedAway { handle, peer, error });
         }
     }

@@ -18,6 +18,7 @@ use crate::http::{Url, UrlError};
 use crate::lineup::{self, Source, SourceId};
 use crate::ring::{Lent, WriteSpan};
 use crate::session::ProviderScope;
+use crate::source::admission::Admission;
 use crate::source::body::Body;
 use crate::source::direct::{self, Client, Want};
 use crate::source::error::{Kind, SourceError};
@@ -416,7 +417,9 @@ impl Upstream {
         let arguments = arguments.into_iter().map(std::ffi::OsString::from).collect();
         let startup_timeout = cx.params.sources.direct.startup_timeout;
         let params = direct::Params { startup_timeout, ..direct };
-        let relayed = relayed.then(|| relayed_source(source, address, params)).transpose()?.map(Box::new);
+        let admission = cx.params.sources.admission.clone();
+        let relayed = relayed.then(|| relayed_source(source, address, params, admission));
+        let relayed = relayed.transpose()?.map(Box::new);
         let work = ChildWork { arguments, listing, relayed };
         cx.start_child(self.owner, run, source, self.listing.id.0, work)
             .ok_or_else(|| SourceError::spawn("too many requests are waiting for control"))
@@ -920,14 +923,19 @@ const fn is_left_to_ffmpeg(mode: Mode) -> bool {
 }
 
 /// A source as control asks for it when ffmpeg is not to.
-fn relayed_source(source: &Source, address: &str, params: direct::Params) -> Result<Relayed, SourceError> {
+fn relayed_source(
+    source: &Source,
+    address: &str,
+    params: direct::Params,
+    admission: Admission,
+) -> Result<Relayed, SourceError> {
     let unusable =
         |error: UrlError| SourceError::new(Kind::Unusable, &format!("create upstream request: {error}"));
     let url = Url::parse(address).map_err(unusable)?;
     // A list may have led to others.
     let host =
         Url::parse(&source.url).map_or_else(|_path| url.host().to_owned(), |url| url.host().to_owned());
-    Ok(Relayed { url, host, params })
+    Ok(Relayed { url, host, params, admission })
 }
 
 /// A socket that receives what an address names.
