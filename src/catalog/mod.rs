@@ -5,4 +5,4 @@ pub mod profiles;
 pub mod sync;
 
 pub use profiles::{ProfileError, Profiles, treatment};
-pub use sync::{health_changes, lineup, new_items};
+pub use sync::{NewItems, health_changes, lineup};
