@@ -1,7 +1,7 @@
 //! Getting a playlist from where it is. Blocks; has a thread of its own.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, Write};
+use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use crate::base::limits::UPSTREAM_REDIRECTS_MAX;
 use crate::base::{Clock, redact};
+use crate::catalog::xtream::{self, Account, Categories, Login, XtreamError};
 use crate::http::{CookieJar, Url};
 use crate::source::Trust;
 
@@ -41,6 +42,8 @@ pub(super) enum FetchError {
     TooLong,
     #[error("the playlist cannot be kept while it is read: {0}")]
     Disk(String),
+    #[error(transparent)]
+    Account(#[from] XtreamError),
 }
 
 /// True for an address of somebody else's server.
@@ -78,6 +81,9 @@ pub(super) fn fetch(
     known: &Validators,
 ) -> Result<Fetched, FetchError> {
     let of_file = |list| Fetched::List { list, validators: Validators::default() };
+    if let Some(login) = Login::parse(url) {
+        return fetch_account(&login?, user_agent, trust).map(of_file);
+    }
     let is = |scheme: &str| url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
     if is_fetched(url) {
         fetch_http(url, user_agent, trust, known, IDLE_TIMEOUT)
@@ -86,6 +92,26 @@ pub(super) fn fetch(
     } else {
         read_file(url.as_bytes()).map(of_file)
     }
+}
+
+/// What a provider that is logged in to offers, as a list.
+fn fetch_account(login: &Login, user_agent: &str, trust: &Trust) -> Result<List, FetchError> {
+    let ask = |action: &str| {
+        let answer = fetch_http(&login.api(action), user_agent, trust, &Validators::default(), IDLE_TIMEOUT)?;
+        let Fetched::List { list, .. } = answer else {
+            unreachable!("nothing was known that could be unchanged")
+        };
+        Ok::<_, FetchError>(list)
+    };
+    let account = Account::read(ask("")?)?;
+    let categories = Categories::read(ask("get_live_categories")?)?;
+    let streams = ask("get_live_streams")?;
+    let of_disk = |error: io::Error| FetchError::Disk(error.to_string());
+    let mut list = BufWriter::with_capacity(PIECE_BYTES, unnamed_file().map_err(of_disk)?);
+    xtream::write_list(login, &account, &categories, streams, &mut list)?;
+    let mut file = list.into_inner().map_err(|error| of_disk(error.into_error()))?;
+    file.rewind().map_err(of_disk)?;
+    Ok(BufReader::with_capacity(PIECE_BYTES, file))
 }
 
 fn fetch_http(
@@ -398,5 +424,27 @@ mod tests {
             let url = drip(silent, Duration::ZERO);
             assert!(matches!(ask(&url), Err(FetchError::Network(_))), "{silent:?}");
         }
+    }
+
+    #[test]
+    fn a_provider_is_logged_in_to_and_what_it_offers_becomes_a_list() {
+        let (port, server) = serve(&[
+            "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{\"user_info\":{\"auth\":\"1\",\"status\":\"Active\"}}",
+            "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n[{\"category_id\":\"1\",\"category_name\":\"News\"}]",
+            "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n[{\"name\":\"One\",\"stream_id\":7,\"category_id\":1}]",
+            "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{\"user_info\":{\"auth\":0}}",
+        ]);
+        let url = format!("xtream://name:se%20cret@127.0.0.1:{port}");
+        let list = String::from_utf8(get(&url).unwrap()).unwrap();
+        assert!(list.contains("group-title=\"News\",One\n"), "{list}");
+        assert!(list.ends_with(&format!("http://127.0.0.1:{port}/live/name/se%20cret/7.ts\n")), "{list}");
+        let refused = get(&url).unwrap_err();
+        assert!(matches!(refused, FetchError::Account(XtreamError::Refused)), "{refused}");
+        let heads = server.join().unwrap();
+        let asked: Vec<_> = heads.iter().map(|head| head.split(' ').nth(1).unwrap()).collect();
+        let login = "/player_api.php?username=name&password=se%20cret";
+        let action = |action: &str| format!("{login}&action={action}");
+        assert_eq!(asked, [login, &action("get_live_categories"), &action("get_live_streams"), login]);
+        assert!(matches!(get("xtream://nobody"), Err(FetchError::Account(XtreamError::Address))));
     }
 }
