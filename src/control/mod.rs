@@ -17,6 +17,7 @@ mod params;
 mod playlist;
 mod port;
 mod rates;
+mod readings;
 mod relay;
 mod resolver;
 mod run;
