@@ -67,6 +67,7 @@ fn params() -> Params {
         egress: Egress {
             bytes: 16_384,
             delay: Duration::from_millis(100),
+            delay_max: Duration::ZERO,
             zero_copy: ZeroCopy::Never,
             max_blocked_write: None,
             slow_policy: SlowPolicy::Disconnect,
