@@ -319,7 +319,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         if self.draining.is_some() {
             return Err(StreamError::Draining);
         }
-        if self.cx.load.is_saturated() {
+        if self.cx.is_saturated() {
             return Err(StreamError::Saturated);
         }
         if channel.sources.is_empty() {

@@ -79,7 +79,7 @@ pub(crate) struct Cx<D: CoreDriver> {
     pub(crate) post: Post,
     /// Viewers to be sent to.
     pub(crate) sends: SendQueue,
-    pub(crate) load: Load,
+    load: Load,
     pub(crate) children: Children,
     /// The pool of tuners, on core 0.
     pub(crate) tuners: Option<Pool<Holder>>,
@@ -139,6 +139,16 @@ impl<D: CoreDriver> Cx<D> {
     /// The time by the clock. A programme and those who watch it go on by this one, also while the core cannot run.
     pub(crate) fn clock_now(&self) -> Instant {
         self.now + self.time.lost()
+    }
+
+    /// The driver has been waited for from one moment to another, because there was nothing else to do or to see what had come.
+    pub(crate) fn waited(&mut self, from: Instant, until: Instant, was_idle: bool) {
+        self.load.turned(from, until, was_idle);
+    }
+
+    /// The core has more to do than it can.
+    pub(crate) const fn is_saturated(&self) -> bool {
+        self.load.is_saturated()
     }
 
     /// So much gathers for a viewer before it is sent to: twice the least where the core has no time to lose.

@@ -48,7 +48,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         self.read_clock(&clock, Duration::ZERO);
         let from = clock();
         self.cx.driver.turn(wait)?;
-        self.cx.load.turned(from, clock(), !wait.is_zero());
+        self.cx.waited(from, clock(), !wait.is_zero());
         // What happened while the core waited, or could not run, happened before anything is due.
         self.read_clock(&clock, wait);
         self.dispatch_all();

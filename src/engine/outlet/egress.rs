@@ -422,7 +422,7 @@ impl Outlet {
     /// A viewer without a send in flight has fallen out of the ring, or is about to.
     fn fell_behind<D: CoreDriver>(&mut self, cx: &mut Cx<D>, feed: &Feed, key: ViewerKey) {
         let Some(viewer) = self.viewers.get(key).and_then(Viewer::watching) else { return };
-        let policy = viewer.policy(cx.params.egress.slow_policy, cx.load.is_saturated());
+        let policy = viewer.policy(cx.params.egress.slow_policy, cx.is_saturated());
         if policy == SlowPolicy::Skip && self.skip(cx, feed, key) {
             self.enqueue(cx, key);
         } else {

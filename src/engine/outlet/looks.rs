@@ -61,7 +61,7 @@ impl Outlet {
 
     fn end_or_skip_lagging<D: CoreDriver>(&mut self, cx: &mut Cx<D>, feed: &Feed, key: ViewerKey) {
         let Some(viewer) = self.viewers.get_mut(key).and_then(Viewer::watching_mut) else { return };
-        match (viewer.policy(cx.params.egress.slow_policy, cx.load.is_saturated()), viewer.sending) {
+        match (viewer.policy(cx.params.egress.slow_policy, cx.is_saturated()), viewer.sending) {
             (SlowPolicy::Skip, Sending::Stream { op, .. } | Sending::Room(op)) => {
                 viewer.skip_wanted = true;
                 cx.driver.cancel(op);
