@@ -1,26 +1,28 @@
-//! Getting a playlist from where it is. Blocks; has a thread of its own.
+//! Getting a playlist from where it is, as sources are asked for. Blocks; has a thread of its own.
 
 use std::fs::File;
 use std::io::Read;
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
-use crate::base::limits::UPSTREAM_REDIRECTS_MAX;
-use crate::base::{Clock, redact};
-use crate::http::{CookieJar, Url};
-use crate::source::Trust;
+use crate::base::{Clock, Instant};
+use crate::http::{CookieJar, RequestHeaders};
+use crate::source::direct::{Client, Params, Part};
+use crate::source::hls::{is_gzip, unpack};
+use crate::source::{Kind, SourceError};
+
+use super::relay::{Asker, Fetch};
 
 /// The longest playlist: several hundred thousand entries.
-const BYTES_MAX: u64 = 64 * 1024 * 1024;
+const BYTES_MAX: usize = 64 * 1024 * 1024;
 /// From the look-up of the name to the last byte.
-const TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
+const PIECE_BYTES: usize = 256 * 1024;
 /// A server that names a state of its playlist with more than this is asked for all of it each time.
 const VALIDATOR_BYTES_MAX: usize = 512;
-/// Who asks, unless it is said otherwise.
-const OWN_NAME: &str = concat!("tunerd/", env!("CARGO_PKG_VERSION"));
 
 /// Why there is no playlist. The texts hold no credentials.
 #[derive(thiserror::Error, Debug)]
@@ -37,8 +39,11 @@ pub(super) enum FetchError {
 
 /// True for an address of somebody else's server.
 pub(super) fn is_fetched(url: &str) -> bool {
-    let is = |scheme: &str| url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
-    is("http://") || is("https://")
+    is(url, "http://") || is(url, "https://")
+}
+
+fn is(url: &str, scheme: &str) -> bool {
+    url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
 }
 
 /// What a server says of a state of the playlist, so that it need not send it again.
@@ -46,6 +51,26 @@ pub(super) fn is_fetched(url: &str) -> bool {
 pub(super) struct Validators {
     etag: Option<String>,
     last_modified: Option<String>,
+}
+
+impl Validators {
+    /// Those of an answer that can be sent back.
+    fn of(client: &Client) -> Self {
+        let short =
+            |value: Option<&str>| value.filter(|value| value.len() <= VALIDATOR_BYTES_MAX).map(str::to_owned);
+        let (etag, last_modified) = client.validators();
+        Self { etag: short(etag), last_modified: short(last_modified) }
+    }
+
+    /// Only what has changed is to be sent. True when that can be said.
+    fn add_to(&self, headers: &mut RequestHeaders) -> bool {
+        let fields = [("If-None-Match", &self.etag), ("If-Modified-Since", &self.last_modified)];
+        let mut is_said = false;
+        for (name, value) in fields {
+            is_said |= value.as_ref().is_some_and(|value| headers.set(name, value).is_ok());
+        }
+        is_said
+    }
 }
 
 /// What has come of asking.
@@ -59,96 +84,116 @@ pub(super) enum Fetched {
     },
 }
 
-/// The playlist at an address of http, https or file, or at a path, unless it is still the one of `known`.
+/// The playlist at an address of http, https or file, or at a path, unless it is still the one of `known`; and what its servers have
+/// set by then.
 pub(super) fn fetch(
     url: &str,
-    user_agent: &str,
-    trust: &Trust,
+    mut params: Params,
+    clock: Clock,
     known: &Validators,
-) -> Result<Fetched, FetchError> {
-    let of_file = |bytes| Fetched::List { bytes, validators: Validators::default() };
-    let is = |scheme: &str| url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
+) -> (Result<Fetched, FetchError>, CookieJar) {
     if is_fetched(url) {
-        fetch_http(url, user_agent, trust, known)
-    } else if is("file://") {
-        read_file(&percent_decode_str(&url["file://".len()..]).collect::<Vec<_>>()).map(of_file)
-    } else {
-        read_file(url.as_bytes()).map(of_file)
-    }
-}
-
-fn fetch_http(url: &str, user_agent: &str, trust: &Trust, known: &Validators) -> Result<Fetched, FetchError> {
-    let mut url = Url::parse(url).map_err(|error| FetchError::Network(error.to_string()))?;
-    let user_agent = Some(user_agent.trim()).filter(|agent| !agent.is_empty()).unwrap_or(OWN_NAME);
-    let agent = ureq::Agent::config_builder()
-        .timeout_global(Some(TIMEOUT))
-        .user_agent(user_agent)
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .http_status_as_error(false)
-        .tls_config(tls(trust))
-        .build()
-        .new_agent();
-    let clock = Clock::start();
-    let deadline = clock.now() + TIMEOUT;
-    let mut cookies = CookieJar::default();
-    for _redirect in 0..=UPSTREAM_REDIRECTS_MAX {
-        let left = deadline.since(clock.now());
-        let address = format!("{}://{}{}", url.scheme().as_str(), url.authority(), url.target());
-        let mut request = agent.get(address).config().timeout_global(Some(left)).build();
-        if let Some(credentials) = url.basic_authorization() {
-            request = request.header("Authorization", credentials);
-        }
-        if let Some(cookies) = cookies.header(&url) {
-            request = request.header("Cookie", cookies);
-        }
-        for (name, value) in [("If-None-Match", &known.etag), ("If-Modified-Since", &known.last_modified)] {
-            if let Some(value) = value {
-                request = request.header(name, value);
-            }
-        }
-        let response = request.call().map_err(|error| network(&error))?;
-        let text = |value: &ureq::http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-        for field in response.headers().get_all("set-cookie") {
-            cookies.set(&url, &text(field));
-        }
-        match (response.status().as_u16(), response.headers().get("location")) {
-            (301 | 302 | 303 | 307 | 308, Some(location)) => {
-                url = url.join(&text(location)).map_err(|error| FetchError::Network(error.to_string()))?;
-            }
-            (304, _) if *known != Validators::default() => return Ok(Fetched::Unchanged),
-            (200..=299, _) => {
-                let validators = Validators::of(response.headers());
-                let bytes = read_all(response.into_body().into_reader(), |error| {
-                    FetchError::Network(redact::text(&error.to_string()))
-                })?;
-                return Ok(Fetched::List { bytes, validators });
-            }
-            (status, _) => return Err(FetchError::Status(status)),
-        }
-    }
-    Err(FetchError::Network(format!("stopped after {UPSTREAM_REDIRECTS_MAX} redirects")))
-}
-
-impl Validators {
-    /// Those of an answer that can be sent back.
-    fn of(headers: &ureq::http::HeaderMap) -> Self {
-        let field = |name| {
-            let value = headers.get(name)?.to_str().ok()?;
-            (value.len() <= VALIDATOR_BYTES_MAX).then(|| value.to_owned())
+        let is_conditional = known.add_to(&mut params.headers);
+        return match fetch_http(url, params, clock) {
+            (Err(FetchError::Status(304)), cookies) if is_conditional => (Ok(Fetched::Unchanged), cookies),
+            other => other,
         };
-        Self { etag: field("etag"), last_modified: field("last-modified") }
+    }
+    let bytes = if is(url, "file://") {
+        read_file(&percent_decode_str(&url["file://".len()..]).collect::<Vec<_>>())
+    } else {
+        read_file(url.as_bytes())
+    };
+    let of_file = |bytes| Fetched::List { bytes, validators: Validators::default() };
+    (bytes.and_then(unpacked).map(of_file), params.cookies)
+}
+
+/// Waits for as long as there is time.
+struct Patience {
+    clock: Clock,
+    until: Instant,
+}
+
+impl Asker for Patience {
+    fn is_wanted(&self) -> bool {
+        self.clock.now() < self.until
+    }
+
+    fn connected(&self, _socket: &Arc<TcpStream>) {}
+}
+
+fn fetch_http(url: &str, params: Params, clock: Clock) -> (Result<Fetched, FetchError>, CookieJar) {
+    let patience = Patience { clock, until: clock.now() + TIMEOUT };
+    let before = params.cookies.clone();
+    let part = Part { may_be_packed: true, asks_for_packed: true, ..Part::default() };
+    let client = match Client::new(url, params, clock.now()) {
+        Ok(client) => client.with_part(part),
+        Err(error) => return (Err(refused(&error)), before),
+    };
+    match Fetch::begin(client, clock, &patience) {
+        Ok(mut fetch) => {
+            let (cookies, validators) = (fetch.client().cookies().clone(), Validators::of(fetch.client()));
+            let bytes = body(&mut fetch, &patience).and_then(unpacked);
+            (bytes.map(|bytes| Fetched::List { bytes, validators }), cookies)
+        }
+        Err(failed) => (Err(refused(&failed.0)), failed.1.cookies().clone()),
     }
 }
 
-fn tls(trust: &Trust) -> TlsConfig {
-    let roots: Vec<_> = trust.roots().iter().map(|root| Certificate::from_der(root).to_owned()).collect();
-    let roots = RootCerts::Specific(Arc::new(roots));
-    TlsConfig::builder().root_certs(roots).disable_verification(!trust.verifies(None)).build()
+/// Everything, or that it is too much.
+fn body(fetch: &mut Fetch<'_>, patience: &Patience) -> Result<Vec<u8>, FetchError> {
+    let mut bytes = Vec::new();
+    let mut piece = vec![0; PIECE_BYTES];
+    loop {
+        let count = fetch.read(&mut piece).map_err(|error| refused(&error))?;
+        if count == 0 {
+            return Ok(bytes);
+        }
+        bytes.extend_from_slice(&piece[..count]);
+        if bytes.len() > BYTES_MAX {
+            return Err(FetchError::TooLong);
+        }
+        if !patience.is_wanted() {
+            return Err(FetchError::Network(format!("it takes longer than {} s", TIMEOUT.as_secs())));
+        }
+    }
 }
 
-fn network(error: &ureq::Error) -> FetchError {
-    FetchError::Network(redact::text(&error.to_string()))
+fn unpacked(bytes: Vec<u8>) -> Result<Vec<u8>, FetchError> {
+    if !is_gzip(&bytes) {
+        return Ok(bytes);
+    }
+    match unpack(&bytes, BYTES_MAX) {
+        Some(bytes) if bytes.len() <= BYTES_MAX => Ok(bytes),
+        Some(_) => Err(FetchError::TooLong),
+        None => Err(FetchError::Network("what gzip has packed is damaged".to_owned())),
+    }
+}
+
+fn refused(error: &SourceError) -> FetchError {
+    match error.kind() {
+        Kind::Status(status) => FetchError::Status(status),
+        Kind::Unusable
+        | Kind::OwnServer
+        | Kind::UnsupportedMode
+        | Kind::Unresolved
+        | Kind::Connection
+        | Kind::Tls
+        | Kind::Protocol
+        | Kind::Redirect
+        | Kind::NotTransportStream(_)
+        | Kind::Closed
+        | Kind::Timeout
+        | Kind::Inventory
+        | Kind::NoEntryPoint
+        | Kind::Scrambled
+        | Kind::NoProgramme
+        | Kind::Spawn => {
+            let text = error.to_string();
+            let words = text.strip_prefix("request upstream stream failed: ").unwrap_or(&text);
+            FetchError::Network(words.to_owned())
+        }
+    }
 }
 
 fn read_file(path: &[u8]) -> Result<Vec<u8>, FetchError> {
@@ -159,17 +204,10 @@ fn read_file(path: &[u8]) -> Result<Vec<u8>, FetchError> {
     if !std::fs::metadata(path).map_err(failed)?.is_file() {
         return Err(FetchError::File("it is not a regular file".to_owned()));
     }
-    read_all(File::open(path).map_err(failed)?, failed)
-}
-
-/// Everything, or that it is too much.
-fn read_all(
-    from: impl Read,
-    failed: impl FnOnce(std::io::Error) -> FetchError,
-) -> Result<Vec<u8>, FetchError> {
     let mut bytes = Vec::new();
-    match from.take(BYTES_MAX + 1).read_to_end(&mut bytes) {
-        Ok(count) if u64::try_from(count).is_ok_and(|count| count <= BYTES_MAX) => Ok(bytes),
+    let most = u64::try_from(BYTES_MAX + 1).unwrap_or(u64::MAX);
+    match File::open(path).map_err(failed)?.take(most).read_to_end(&mut bytes) {
+        Ok(count) if count <= BYTES_MAX => Ok(bytes),
         Ok(_) => Err(FetchError::TooLong),
         Err(error) => Err(failed(error)),
     }
@@ -181,6 +219,20 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
+    use crate::source::Trust;
+
+    fn params() -> Params {
+        Params {
+            user_agent: "tv/1".to_owned(),
+            via: None,
+            headers: RequestHeaders::NONE,
+            cookies: CookieJar::default(),
+            connect_timeout: TIMEOUT,
+            header_timeout: TIMEOUT,
+            startup_timeout: TIMEOUT,
+            tls: Trust::new(true, Vec::new()).unwrap().client(true),
+        }
+    }
 
     fn get(url: &str) -> Result<Vec<u8>, FetchError> {
         match get_unless(url, &Validators::default())? {
@@ -190,7 +242,7 @@ mod tests {
     }
 
     fn get_unless(url: &str, known: &Validators) -> Result<Fetched, FetchError> {
-        fetch(url, "tv/1", &Trust::new(true, Vec::new()).unwrap(), known)
+        fetch(url, params(), Clock::start(), known).0
     }
 
     #[test]
@@ -244,6 +296,19 @@ mod tests {
         assert!(head.contains("authorization: basic dtpwqhnz"), "{head}");
         assert!(head.contains("user-agent: tv/1"), "{head}");
         assert!(head.contains("accept-encoding: gzip"), "{head}");
+    }
+
+    #[test]
+    fn what_is_packed_without_a_word_about_it_is_unpacked() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("list.m3u.gz");
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(b"#EXTM3U\n").unwrap();
+        let packed = encoder.finish().unwrap();
+        std::fs::write(&path, &packed).unwrap();
+        assert_eq!(get(path.to_str().unwrap()).unwrap(), b"#EXTM3U\n");
+        std::fs::write(&path, &packed[..packed.len() / 2]).unwrap();
+        assert!(matches!(get(path.to_str().unwrap()), Err(FetchError::Network(_))));
     }
 
     #[test]

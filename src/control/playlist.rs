@@ -3,7 +3,6 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -11,11 +10,13 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
-use crate::base::{Instant, WallTime};
-use crate::catalog;
-use crate::source::Trust;
+use crate::base::{Clock, Instant, WallTime};
+use crate::catalog::m3u::split_address;
+use crate::catalog::{self, Profiles};
+use crate::http::CookieJar;
 use crate::source::admission::is_of_this_host;
-use crate::store::{Moved, NewItem, Reading, RefreshOutcome, SourceMove};
+use crate::source::direct;
+use crate::store::{Moved, NewItem, Reading, RefreshOutcome, SourceMove, StoreError};
 
 use super::fetch::{self, Fetched, Validators};
 use super::schedule::Pace;
@@ -161,8 +162,11 @@ async fn run(state: &State, accepts_less: bool) -> Result<Counts, SyncError> {
 async fn read_and_store(state: &State, url: String, accepts_less: bool) -> Result<Counts, SyncError> {
     let of_store = |error: crate::store::StoreError| SyncError::Store(error.to_string());
     let known = state.readings.borrow().validators.clone();
-    let read = read(url, state.params.user_agent.clone(), Arc::clone(&state.params.trust), known).await?;
-    let Some((items, validators)) = read else {
+    let (address, params) = asked(state, &url).await?;
+    let (read, cookies) = read(address, params, state.clock, known).await?;
+    // Those of a refusal too: the next request may be let in with them.
+    state.playlist_cookies.replace(cookies.kept(state.clock.now()));
+    let Some((items, validators)) = read? else {
         let items = state.ask_store(|database| database.active_items()).await.map_err(of_store)?;
         log::info!("the playlist is as it was: {items} items");
         return Ok(Counts { items, ..Counts::default() });
@@ -205,34 +209,60 @@ async fn read_and_store(state: &State, url: String, accepts_less: bool) -> Resul
     Ok(counts)
 }
 
-/// Fetches and parses on a thread of its own: both take long, and fetching blocks. Nothing when the playlist is as it was.
+/// Where the playlist is, and how it is asked for there: as its address says, and its profile.
+async fn asked(state: &State, url: &str) -> Result<(String, direct::Params), SyncError> {
+    let profiles = state.ask_store::<_, StoreError>(|database| database.profiles());
+    let profiles = profiles.await.map_err(|error| SyncError::Store(error.to_string()))?;
+    // What is wrong with them is said when they are used for channels.
+    let (profiles, _complaints) = Profiles::new(&profiles, state.params.playlist_profile.as_deref());
+    let treatment = profiles.of_playlist();
+    let (address, headers) = split_address(url);
+    let trust = &state.params.trust;
+    let params = direct::Params {
+        user_agent: state.params.user_agent.clone(),
+        via: None,
+        headers: headers.or(&treatment.headers),
+        cookies: state.playlist_cookies.borrow().clone(),
+        connect_timeout: fetch::TIMEOUT,
+        header_timeout: fetch::TIMEOUT,
+        startup_timeout: fetch::TIMEOUT,
+        tls: trust.client(trust.verifies(treatment.tls_verify)),
+    };
+    Ok((address.to_owned(), params))
+}
+
+/// What has come of a reading: nothing when the playlist is as it was.
+type Read = Result<Option<(Vec<NewItem>, Validators)>, SyncError>;
+
+/// Fetches and parses on a thread of its own: both take long, and fetching blocks. Gives the cookies with which it has ended, too.
 async fn read(
     url: String,
-    user_agent: String,
-    trust: Arc<Trust>,
+    params: direct::Params,
+    clock: Clock,
     known: Validators,
-) -> Result<Option<(Vec<NewItem>, Validators)>, SyncError> {
+) -> Result<(Read, CookieJar), SyncError> {
     let (sender, answer) = oneshot::channel();
     let work = move || {
-        let items = fetch::fetch(&url, &user_agent, &trust, &known).map(|fetched| match fetched {
-            Fetched::Unchanged => None,
-            Fetched::List { bytes, validators } => {
-                let playlist = catalog::m3u::parse(&bytes);
-                report_left_out(&playlist);
-                let playlist = if fetch::is_fetched(&url) { without_own_files(playlist) } else { playlist };
-                Some((catalog::new_items(playlist), validators))
-            }
-        });
+        let (fetched, cookies) = fetch::fetch(&url, params, clock, &known);
+        let items =
+            fetched.map_err(|error| SyncError::Unreadable(error.to_string())).map(|fetched| match fetched {
+                Fetched::Unchanged => None,
+                Fetched::List { bytes, validators } => {
+                    let playlist = catalog::m3u::parse(&bytes);
+                    report_left_out(&playlist);
+                    let playlist =
+                        if fetch::is_fetched(&url) { without_own_files(playlist) } else { playlist };
+                    Some((catalog::new_items(playlist), validators))
+                }
+            });
         // Nobody waits any more when the process ends.
-        let _unheard = sender.send(items);
+        let _unheard = sender.send((items, cookies));
     };
     let thread = std::thread::Builder::new().name("playlist".to_owned()).spawn(work);
     thread.map_err(|error| SyncError::Unreadable(format!("read the playlist: {error}")))?;
-    match answer.await {
-        Ok(Ok(items)) => Ok(items),
-        Ok(Err(error)) => Err(SyncError::Unreadable(error.to_string())),
-        Err(_panicked) => Err(SyncError::Unreadable("reading the playlist ended in a panic".to_owned())),
-    }
+    answer
+        .await
+        .map_err(|_panicked| SyncError::Unreadable("reading the playlist ended in a panic".to_owned()))
 }
 
 fn report_move(source: &SourceMove) {

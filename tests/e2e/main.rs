@@ -26,6 +26,7 @@ mod players;
 mod probes;
 mod profiles;
 mod providers;
+mod rules;
 mod slow_control;
 mod sources;
 mod starts;

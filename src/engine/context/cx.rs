@@ -11,7 +11,8 @@ use crate::engine::port::mailbox::Mailbox;
 use crate::engine::port::messages::{ChildOwner, ControlPort, ControlRequest, CoreCommand};
 use crate::engine::port::params::Params;
 use crate::engine::port::snapshot::CoreCounters;
-use crate::lineup::{Lineup, Source};
+use crate::http::CookieJar;
+use crate::lineup::{Lineup, Source, SourceId};
 use crate::ring::{Lent, Ring};
 use crate::session::ProviderCooldowns;
 use crate::source::Relayed;
@@ -21,6 +22,7 @@ use crate::tuner::pool::Pool;
 use crate::uring::Driver;
 
 use super::children::Children;
+use super::cookies::SourceCookies;
 use super::crowd::Crowd;
 use super::health::CoreHealth;
 use super::post::Post;
@@ -69,6 +71,8 @@ pub(crate) struct Cx<D: CoreDriver> {
     pub(crate) health: CoreHealth,
     /// Providers that this core leaves alone.
     pub(crate) providers: ProviderCooldowns,
+    /// What the servers of sources have set.
+    cookies: SourceCookies,
     /// Channels that are refused for a while.
     pub(crate) backoff: Backoff,
     pub(crate) timers: Timers,
@@ -114,6 +118,7 @@ impl<D: CoreDriver> Cx<D> {
             lineup,
             health: CoreHealth::new(),
             providers: ProviderCooldowns::new(params.session.provider_cooldown),
+            cookies: SourceCookies::default(),
             backoff: Backoff::new(backoff.tunes_max, backoff.interval, backoff.cooldown),
             timers: Timers::default(),
             post: Post::default(),
@@ -154,6 +159,16 @@ impl<D: CoreDriver> Cx<D> {
             None if self.params.tuners > 1 => self.params.preempt_settle_delay,
             None => Duration::ZERO,
         }
+    }
+
+    /// What the servers of a source have set.
+    pub(crate) fn cookies_of(&self, source: SourceId) -> CookieJar {
+        self.cookies.of(source)
+    }
+
+    /// A source is not asked any more that was with its cookies, and has these by now.
+    pub(crate) fn keep_cookies(&mut self, source: SourceId, jar: CookieJar) {
+        self.cookies.keep(self.now, source, jar);
     }
 
     /// One connection more; false when there is no room for it.

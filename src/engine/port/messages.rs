@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::base::{ChildExit, Instant};
 use crate::filler::slate::{Slate, SlateSpec};
 use crate::health;
+use crate::http::CookieJar;
 use crate::lineup::{ChannelId, Lineup, SourceId};
 use crate::source::Relayed;
 use crate::source::ffmpeg::{Listing, LogLevel};
@@ -93,7 +94,7 @@ pub enum ControlRequest<F = OwnedFd> {
         /// It is ffmpeg and says what its input is before it writes; what is less than this level is then not logged. Its output
         /// is handed over when there is one programme, or so many words about it do not come.
         listing: Option<LogLevel>,
-        /// It reads this through control: [`RELAYED_ADDRESS`](crate::source::RELAYED_ADDRESS) among its arguments stands for it.
+        /// What it reads through control: [`RELAYED_ADDRESS`](crate::source::RELAYED_ADDRESS) among its arguments stands for it.
         relayed: Option<Box<Relayed>>,
     },
     /// Run a program to its end and say what it has written. Full: nothing is learnt.
@@ -106,6 +107,8 @@ pub enum ControlRequest<F = OwnedFd> {
         program: OsString,
         /// Its arguments.
         arguments: Vec<OsString>,
+        /// What it reads through control, as of a child.
+        relayed: Option<Box<Relayed>>,
     },
     /// Stop a child: SIGTERM, then SIGKILL after 500 ms. Full: the core repeats the request until the child's end
     /// is reported. A probe is killed at once, and has no answer.
@@ -165,6 +168,8 @@ pub enum CoreCommand<F = OwnedFd> {
         exit: ChildExit,
         /// The end of its standard error, redacted.
         stderr_tail: String,
+        /// What its source's servers had set by then, if it has read that through control.
+        cookies: Option<CookieJar>,
     },
     /// The answer to [`ControlRequest::Probe`].
     Probed {

@@ -187,7 +187,7 @@ impl Outside {
                 let at = now + ANSWER_TIME + self.random.time(ANSWER_TIME);
                 self.answers.insert(
                     (at, self.answered),
-                    (core, CoreCommand::ChildEnded { ticket, exit, stderr_tail }),
+                    (core, CoreCommand::ChildEnded { ticket, exit, stderr_tail, cookies: None }),
                 );
             } else {
                 self.children.push((core, ticket, writer));
