@@ -21,6 +21,7 @@ use super::outbox::Outbox;
 use super::params::{Params, Parts};
 use super::playlist;
 use super::port::Inbox;
+use super::providers;
 use super::relay::Relay;
 use super::resolver::{Question, Resolver};
 use super::signals::Signals;
@@ -92,6 +93,7 @@ impl Desk {
             ControlRequest::PersistHealth { core, seq, rows } => {
                 health::persist(&self.state, core, seq, rows);
             }
+            ControlRequest::ProviderSeen(counted) => providers::remember(&self.state, counted),
             ControlRequest::PrepareSlate { core, ticket, spec } => self.slates.prepare((core, ticket), spec),
         }
     }
@@ -144,6 +146,8 @@ async fn serve(params: Params, parts: Parts) -> Result<(), ControlError> {
 
 /// What is done once, while requests are already served.
 async fn begin(state: Rc<State>) {
+    // Before the channels: the first who tunes one is to have the use of it.
+    providers::recall(&state).await;
     let mut read = state.publish_lineup().await;
     notify::tell(&[NotifyState::Ready, NotifyState::Status("serving")]);
     while let Err(error) = read {

@@ -101,6 +101,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                 cx.health.persisted(cx.now, seq, result);
                 self.log_health_news();
             }
+            CoreCommand::ProviderSeen(counted) => cx.providers.recall(cx.now, &counted),
             CoreCommand::ClearHealth { channel } => cx.health.clear(cx.now, channel),
             CoreCommand::Tuner(message) => self.on_tuner_message(message),
             CoreCommand::Snapshot(reply) => reply(self.snapshot()),

@@ -11,6 +11,7 @@ use crate::filler::slate::{Slate, SlateSpec};
 use crate::health;
 use crate::http::CookieJar;
 use crate::lineup::{ChannelId, Lineup, SourceId};
+use crate::session::Counted;
 use crate::source::Relayed;
 use crate::source::ffmpeg::{Listing, LogLevel};
 use crate::tuner::Kind;
@@ -127,6 +128,8 @@ pub enum ControlRequest<F = OwnedFd> {
         /// At most [`health::BATCH_ROWS_MAX`].
         rows: Vec<health::Row<SourceId>>,
     },
+    /// Remember how long a provider counts a connection that is closed, and tell the other cores. Full: it is learnt again.
+    ProviderSeen(Counted),
     /// Have a slate ready for the channel of a session. Full: the session does without, as when none can be made.
     PrepareSlate {
         /// Who asks.
@@ -190,6 +193,8 @@ pub enum CoreCommand<F = OwnedFd> {
         /// The answer.
         result: Result<Vec<SourceId>, String>,
     },
+    /// How long a provider counts a connection that is closed, as it was seen before this process began, or by another core.
+    ProviderSeen(Counted),
     /// The health of this channel's sources, or of all, has been reset in the database.
     ClearHealth {
         /// The channel.

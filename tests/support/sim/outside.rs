@@ -130,6 +130,7 @@ impl Outside {
                     };
                     self.answer(now, core, CoreCommand::HealthPersisted { seq, result });
                 }
+                ControlRequest::ProviderSeen(_) => {}
                 ControlRequest::PrepareSlate { core, ticket, .. } => {
                     let result = Err("this host has no encoder".to_owned());
                     self.answer(now, core, CoreCommand::SlateReady { ticket, result });
