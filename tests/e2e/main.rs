@@ -21,6 +21,7 @@ mod join;
 mod lifecycle;
 mod lists;
 mod loops;
+mod names;
 mod pauses;
 mod players;
 mod probes;
