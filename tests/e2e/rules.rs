@@ -2,6 +2,7 @@
 //! one for the playlist.
 
 use std::fs;
+use std::io::Write;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -315,4 +316,75 @@ fn what_an_address_holds_in_confidence_stands_nowhere() {
             assert!(head.contains("\r\nAuthorization: Basic dXNlcjpjYW5hcnktcHctMQ==\r\n"), "{path}: {head}");
         }
     }
+}
+
+/// Heads as no standard has them, or few servers; `{length}` stands for the body's length.
+const HEADS: [(&str, &str); 11] = [
+    ("a length of -1", "HTTP/1.1 200 OK\r\nContent-Length: -1"),
+    ("two lengths", "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nContent-Length: 1"),
+    ("an absurd length", "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999"),
+    ("a streaming server's status", "ICY 200 OK\r\nicy-name: One\r\nicy-metaint: 0"),
+    ("another version", "HTTP/2 200"),
+    ("no head at all", ""),
+    ("two hundred fields", "HTTP/1.1 200 OK{fields}"),
+    ("an interim answer", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: {length}"),
+    ("bare line ends and no reason", "HTTP/1.0 200\nContent-Length: {length}"),
+    ("names that are none", "HTTP/1.1 200 OK\r\nBad Header: x\r\ncontent-LENGTH : {length}"),
+    (PACKED, "HTTP/1.1 200 OK\r\nContent-Encoding: gzip"),
+];
+const PACKED: &str = "a list that gzip has packed";
+
+fn packed(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn head_of(template: &str, length: usize) -> String {
+    let fields: String = (0..200).map(|number| format!("\r\nX-Field-{number}: {number}")).collect();
+    template.replace("{length}", &length.to_string()).replace("{fields}", &fields)
+}
+
+#[test]
+fn whatever_head_an_answer_has_it_is_read_whoever_asks() {
+    let media = Media::new();
+    let upstream = Upstream::start();
+    for (at, (what, template)) in HEADS.iter().enumerate() {
+        for (name, bytes) in &media.files {
+            let (is_list, is_key) = (name.ends_with(".m3u8"), name == "key");
+            let body = if is_list && *what == PACKED { packed(bytes) } else { bytes.clone() };
+            // What a stream is packed in is told. Keys, and segments that need one, do not tell of themselves that they are no head.
+            let tells = is_list || name == "a.ts";
+            let is_plain = is_key || (*what == PACKED && !is_list) || (template.is_empty() && !tells);
+            let template = if is_plain { "HTTP/1.1 200 OK" } else { template };
+            upstream.offer_raw(&format!("/raw/{at}/{name}"), &head_of(template, body.len()), &body);
+        }
+    }
+    for (mode, file) in [("auto", "a.ts"), ("auto", "list.m3u8"), ("ffmpeg-copy", "list.m3u8")] {
+        let mut daemon = Daemon::start(&[&QUICK[..], &[("STREAM_MODE", mode)]].concat());
+        let numbers: Vec<_> = (100..100 + HEADS.len()).map(|number| number.to_string()).collect();
+        for (at, number) in numbers.iter().enumerate() {
+            daemon.channel(number, &[upstream.url(&format!("/raw/{at}/{file}"))]);
+        }
+        for ((what, _), (_, recording)) in HEADS.iter().zip(watch_all(&daemon, &numbers)) {
+            let findings = judge(&recording);
+            assert!(findings.packets > 50 && findings.faults() == 0, "{mode} {file} {what}: {findings:?}");
+        }
+    }
+    // The playlist's server has the same habits, and leads on twenty times.
+    let list = b"#EXTM3U\n#EXTINF:-1,One\nhttp://127.0.0.1:9/1\n";
+    let url = upstream.url("/raw/hop0");
+    let daemon = Daemon::start(&[&QUICK[..], &[("PLAYLIST_URL", &url)]].concat());
+    for hop in 0..20 {
+        upstream.offer_raw(&format!("/raw/hop{hop}"), &format!("{MOVED}hop{}", hop + 1), b"");
+    }
+    for (what, template) in HEADS {
+        let body = if what == PACKED { packed(list) } else { list.to_vec() };
+        upstream.offer_raw("/raw/hop20", &head_of(template, body.len()), &body);
+        assert_eq!(synced(&daemon), 200, "{what}");
+    }
+    let twenty_first = format!("{MOVED}hop21");
+    upstream.offer_raw("/raw/hop20", &twenty_first, b"");
+    let refused = daemon.ask("POST", "/api/admin/jobs/playlist-sync/run", "");
+    assert!(refused.status >= 400 && String::from_utf8_lossy(&refused.body).contains("20 redirects"));
 }

@@ -134,9 +134,10 @@ impl Upstream {
         self.shared.wholes.lock().unwrap().insert(path.to_owned(), (kind, bytes));
     }
 
-    /// Offers an answer under `path`, with these lines in its head.
+    /// Offers an answer under `path`, with these lines in its head; without any it has none.
     pub(crate) fn offer_raw(&self, path: &str, head: &str, body: &[u8]) {
-        let answer = [head.as_bytes(), b"\r\n\r\n", body].concat();
+        let end: &[u8] = if head.is_empty() { b"" } else { b"\r\n\r\n" };
+        let answer = [head.as_bytes(), end, body].concat();
         self.shared.raws.lock().unwrap().insert(path.to_owned(), Arc::new(answer));
     }
 
