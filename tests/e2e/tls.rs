@@ -304,8 +304,40 @@ fn the_playlists_server_is_verified_as_sources_are() {
 #[test]
 fn a_source_or_its_profile_has_a_wish_and_the_status_shows_it() {
     let world = World::new();
-    let mut daemon = Daemon::start(&[("STREAM_MODE", "auto"), ("RECOVERY_FILLER_MODE", "psi")]);
-    let channel = daemon.channel("100", &[world.url(Case::Unknown, "/file/a")]);
+    world.upstream.offer("/file/b", programme(), PROGRAMME);
+    std::thread::scope(|scope| {
+        for (mode, path) in [
+            ("auto", "/file/a"),
+            ("auto", "/whole/list.m3u8"),
+            ("ffmpeg-copy", "/file/b"),
+            ("ffmpeg-copy", "/whole/parts.m3u8"),
+        ] {
+            let world = &world;
+            scope.spawn(move || wishes_are_heeded(world, mode, path));
+        }
+    });
+    // Who was not let in has asked for nothing.
+    assert_eq!(world.upstream.requests("/file/a").len(), 2);
+    let url = world.url(Case::Unknown, "/whole/channels");
+    let daemon = Daemon::start(&[("PLAYLIST_URL", url.as_str()), ("PLAYLIST_PROFILE", "box")]);
+    for (method, path, wish) in [
+        ("POST", "/api/profiles", r#"{"name":"box","tls_verify":true}"#),
+        ("PUT", "/api/profiles/box", r#"{"tls_verify":false}"#),
+    ] {
+        let is_verified = wish.contains("true");
+        assert!(daemon.ask(method, path, wish).status < 300);
+        let answer = until(SHORT, "the playlist is asked for", || {
+            Some(daemon.ask("POST", "/api/admin/jobs/playlist-sync/run", ""))
+                .filter(|answer| answer.status != 409)
+        });
+        assert_eq!(answer.status == 200, !is_verified, "{}", String::from_utf8_lossy(&answer.body));
+    }
+}
+
+fn wishes_are_heeded(world: &World, mode: &str, path: &str) {
+    let quick = [("SESSION_IDLE_TIMEOUT", "0"), ("RECOVERY_FILLER_MODE", "psi"), ("MAX_FAILOVERS", "1")];
+    let mut daemon = Daemon::start(&[&[("STREAM_MODE", mode)], &quick[..]].concat());
+    let channel = daemon.channel("100", &[world.url(Case::Unknown, path)]);
     let place = format!("/api/channels/{channel}/sources");
     let source = daemon.get(&place).json()["sources"][0].clone();
     assert_eq!(source["tls_verify"], Value::Null);
@@ -332,12 +364,11 @@ fn a_source_or_its_profile_has_a_wish_and_the_status_shows_it() {
             assert_eq!(status["tuners"][0]["tls_unverified"], true, "{status}");
             assert_eq!(status["upstream_tls_unverified"], Value::Null);
             drop(viewer);
-            until(SHORT, "the session has ended", || (daemon.tuners_in_use() == 0).then_some(()));
+            until(LONG, "the session has ended", || (daemon.tuners_in_use() == 0).then_some(()));
         } else {
-            assert_eq!(daemon.get("/auto/v100").status, 503, "{profile} {wish}");
+            assert_eq!(daemon.get("/auto/v100").status, 503, "{mode} {path} {profile} {wish}");
         }
     }
-    assert_eq!(world.upstream.requests("/file/a").len(), 2);
 }
 
 /// What ffmpeg reads of a list: segments of fragmented MP4, with sound in the same, and in a list of its own, and DASH.
