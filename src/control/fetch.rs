@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::net::TcpStream;
+use std::net::{IpAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -117,6 +117,11 @@ struct Patience {
 impl Asker for Patience {
     fn is_wanted(&self) -> bool {
         self.clock.now() < self.until
+    }
+
+    /// The operator has named it.
+    fn admits(&self, _address: IpAddr) -> Result<(), SourceError> {
+        Ok(())
     }
 
     fn connected(&self, _socket: &Arc<TcpStream>) {}

@@ -54,7 +54,7 @@ pub enum ResponseStatus {
     /// Not all of it.
     NeedMore,
     /// All of it.
-    Complete(ResponseHead),
+    Complete(Box<ResponseHead>),
 }
 
 /// Why an upstream's response cannot be used.
@@ -145,7 +145,7 @@ pub fn request_head(url: &Url, fields: &RequestFields<'_>) -> Vec<u8> {
 /// When no further byte can make it a response that tunerd can read.
 pub fn parse_response(bytes: &[u8]) -> Result<ResponseStatus, ResponseError> {
     if begins_without_head(bytes) {
-        return Ok(ResponseStatus::Complete(ResponseHead::absent()));
+        return Ok(ResponseStatus::Complete(Box::new(ResponseHead::absent())));
     }
     let bounded = &bytes[..bytes.len().min(UPSTREAM_HEAD_BYTES_MAX)];
     let mut skipped = 0;
@@ -160,7 +160,7 @@ pub fn parse_response(bytes: &[u8]) -> Result<ResponseStatus, ResponseError> {
             100..=199 => {}
             _ => {
                 head.head_bytes = skipped;
-                return Ok(ResponseStatus::Complete(head));
+                return Ok(ResponseStatus::Complete(Box::new(head)));
             }
         }
     }
@@ -342,7 +342,7 @@ mod tests {
 
     fn head(bytes: &str) -> ResponseHead {
         match parse_response(bytes.as_bytes()) {
-            Ok(ResponseStatus::Complete(head)) => head,
+            Ok(ResponseStatus::Complete(head)) => *head,
             other => panic!("{bytes:?}: {other:?}"),
         }
     }

@@ -1,6 +1,7 @@
 //! What a child reads over HTTP: it asks through us, so that all sources are asked for alike.
 
 use crate::http::Url;
+use crate::source::admission::Admission;
 use crate::source::direct;
 use crate::source::error::{Kind, SourceError};
 use crate::source::scheme::Scheme;
@@ -14,6 +15,8 @@ pub struct Relayed {
     pub host: String,
     /// How its servers are asked.
     pub params: direct::Params,
+    /// Which of them may be.
+    pub admission: Admission,
 }
 
 impl Relayed {
@@ -21,7 +24,12 @@ impl Relayed {
     ///
     /// # Errors
     /// When it is no usable address.
-    pub fn of(source: &str, address: &str, params: direct::Params) -> Result<Option<Self>, SourceError> {
+    pub fn of(
+        source: &str,
+        address: &str,
+        params: direct::Params,
+        admission: &Admission,
+    ) -> Result<Option<Self>, SourceError> {
         if !Scheme::of(address).is_http() {
             return Ok(None);
         }
@@ -30,7 +38,7 @@ impl Relayed {
         })?;
         // A list may have led to others.
         let host = Url::parse(source).map_or_else(|_path| url.host().to_owned(), |url| url.host().to_owned());
-        Ok(Some(Self { url, host, params }))
+        Ok(Some(Self { url, host, params, admission: admission.clone() }))
     }
 }
 

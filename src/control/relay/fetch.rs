@@ -1,7 +1,7 @@
 //! One address, asked for by the client of sources on a thread that may wait.
 
 use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +18,12 @@ const SILENCE_MAX: Duration = Duration::from_secs(30);
 pub(in crate::control) trait Asker {
     /// The answer is still wanted.
     fn is_wanted(&self) -> bool;
+
+    /// Whether a server at this address may be asked.
+    ///
+    /// # Errors
+    /// Why not.
+    fn admits(&self, address: IpAddr) -> Result<(), SourceError>;
 
     /// This connection is asked on.
     fn connected(&self, socket: &Arc<TcpStream>);
@@ -86,6 +92,10 @@ impl<'asker> Fetch<'asker> {
                 self.expire();
             }
             Want::Connect(address) => {
+                if let Err(refused) = self.asker.admits(address.ip()) {
+                    self.client.refuse(refused);
+                    return Ok(Stepped::On);
+                }
                 let now = self.clock.now();
                 let left = self.client.next_deadline().map_or(LOOK, |deadline| deadline.since(now));
                 let connected = TcpStream::connect_timeout(&address, left.max(LOOK)).and_then(|socket| {

@@ -183,6 +183,7 @@ mod tests {
     use super::*;
     use crate::http::{RequestHeaders, Url};
     use crate::source::Trust;
+    use crate::source::admission::Admission;
     use crate::source::direct::Params;
 
     const TIME: Duration = Duration::from_secs(10);
@@ -219,7 +220,8 @@ mod tests {
         };
         let url = Url::parse(url).unwrap();
         let host = url.host().to_owned();
-        relay.lease(Relayed { url, host, params }, Clock::start()).unwrap()
+        let admission = Admission::new(["http"], true);
+        relay.lease(Relayed { url, host, params, admission }, Clock::start()).unwrap()
     }
 
     fn port_of(lease: &Lease) -> u16 {

@@ -1,12 +1,13 @@
 //! The sources that children read, and who may ask for what of them.
 
 use std::collections::BTreeMap;
-use std::net::{Shutdown, TcpStream};
+use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::base::redact;
 use crate::http::{CookieJar, Url};
+use crate::source::admission::Admission;
 use crate::source::direct::Params;
 use crate::source::{Kind, Relayed, SourceError};
 
@@ -24,6 +25,7 @@ pub(super) struct Origin {
     /// The host that the source's address names.
     host: String,
     params: Params,
+    admission: Admission,
     cookies: Mutex<CookieJar>,
     names: Mutex<Names>,
     /// The last failure that has no status.
@@ -37,13 +39,14 @@ impl Origins {
     /// Another source, asked for by whoever knows the token.
     /// `place` is what all addresses begin with.
     pub(super) fn add(&self, place: &str, token: String, relayed: Relayed) -> Arc<Origin> {
-        let Relayed { url, host, params } = relayed;
+        let Relayed { url, host, params, admission } = relayed;
         let origin = Arc::new(Origin {
             folder: format!("{place}{token}/"),
             token: token.clone(),
             host,
             cookies: Mutex::new(params.cookies.clone()),
             params,
+            admission,
             names: Mutex::new(Names::new(url)),
             failure: Mutex::default(),
             is_over: AtomicBool::new(false),
@@ -80,6 +83,11 @@ impl Origin {
 
     pub(super) fn folder(&self) -> &str {
         &self.folder
+    }
+
+    /// Whether a server at this address may be asked.
+    pub(super) fn admits(&self, address: IpAddr) -> Result<(), SourceError> {
+        self.admission.check_address(address)
     }
 
     pub(super) fn is_over(&self) -> bool {

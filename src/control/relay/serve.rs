@@ -1,7 +1,7 @@
 //! One connection of a child: requests and answers, one after the other.
 
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::net::{IpAddr, TcpStream};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,6 +46,10 @@ struct Waiting<'child> {
 impl Asker for Waiting<'_> {
     fn is_wanted(&self) -> bool {
         !self.origin.is_over() && !has_hung_up(self.child)
+    }
+
+    fn admits(&self, address: IpAddr) -> Result<(), SourceError> {
+        self.origin.admits(address)
     }
 
     fn connected(&self, socket: &Arc<TcpStream>) {

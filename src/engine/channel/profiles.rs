@@ -103,7 +103,7 @@ impl Channel {
         let arguments =
             verification.ok().and_then(|verification| ffprobe::arguments(address, &verification).ok());
         let params = self.upstream.asking(cx, source, cx.params.sources.direct.startup_timeout);
-        let relayed = Relayed::of(&source.url, address, params);
+        let relayed = Relayed::of(&source.url, address, params, &cx.params.sources.admission);
         let (true, Some(arguments), Ok(relayed)) = (is_room, arguments, relayed) else {
             self.stream_probe.finish(number);
             return;

@@ -422,7 +422,7 @@ impl Upstream {
         let arguments = arguments.into_iter().map(std::ffi::OsString::from).collect();
         let startup_timeout = cx.params.sources.direct.startup_timeout;
         let direct = direct::Params { startup_timeout, ..direct };
-        let relayed = Relayed::of(&source.url, address, direct)?.map(Box::new);
+        let relayed = Relayed::of(&source.url, address, direct, &cx.params.sources.admission)?.map(Box::new);
         let work = ChildWork { arguments, listing, relayed };
         cx.start_child(self.owner, run, source, self.listing.id.0, work)
             .ok_or_else(|| SourceError::spawn("too many requests are waiting for control"))

@@ -195,7 +195,7 @@ impl Exchange {
             ResponseStatus::Complete(head) => {
                 self.taken = head.head_bytes;
                 self.body = Some(Body::new(head.framing, head.is_kept).map_err(|error| protocol(&error))?);
-                Ok(Some(head))
+                Ok(Some(*head))
             }
         }
     }

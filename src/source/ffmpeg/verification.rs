@@ -32,7 +32,7 @@ const PROTOCOLS: &[(&str, Told)] = &[
     ("tls", Told::ByOptions),
     ("rtsps", Told::Never),
     ("rtmpts", Told::Never),
-    ("gophers", Told::Never),
+    ("hls+https", Told::Never),
 ];
 
 fn told(url: &str) -> Option<&'static (&'static str, Told)> {
