@@ -23,7 +23,7 @@ use tunerd::engine::{
 };
 use tunerd::http::{CookieJar, RequestHeaders};
 use tunerd::lineup::{Channel, ChannelId, Health, Lineup, Source, SourceId, StoredProfile};
-use tunerd::ring::Lent;
+use tunerd::ring::{Lent, Segments};
 use tunerd::session::history::Limits;
 use tunerd::source;
 use tunerd::uring::sim::{Faults, Leave, PeerId, Random, SimDescriptor, SimDriver, World};
@@ -67,6 +67,7 @@ fn params() -> Params {
         egress: Egress {
             bytes: 16_384,
             delay: Duration::from_millis(100),
+            delay_max: Duration::ZERO,
             zero_copy: ZeroCopy::Never,
             max_blocked_write: None,
             slow_policy: SlowPolicy::Disconnect,
@@ -102,6 +103,7 @@ fn params() -> Params {
         probes: tunerd::health::Params { interval: Duration::ZERO, timeout: second, tune_delay: second },
         own: Own::default(),
         chunk_bytes: 65_536,
+        segments: Segments::Small,
         cores: 1,
         tuners: 1,
         preempt_settle_delay: Duration::ZERO,

@@ -12,11 +12,15 @@ use tunerd::engine::{self, Egress, SlowPolicy, Sources, TuneBackoff, ZeroCopy};
 use tunerd::exit::ExitCode;
 use tunerd::health;
 use tunerd::http::{CookieJar, RequestHeaders};
+use tunerd::ring::Segments;
 use tunerd::session::history;
 use tunerd::source::{self, Trust, direct, ffmpeg, pace, startup, trust};
 use tunerd::{control, filler, session};
 
 use super::Failure;
+
+/// Whether files in memory get huge pages.
+const SHMEM_ENABLED: &str = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
 
 pub(crate) const fn log_level(level: config::LogLevel) -> log::LevelFilter {
     match level {
@@ -94,11 +98,12 @@ pub(crate) fn engine(
         egress: Egress {
             bytes: whole_packets(settings.engine.egress_bytes),
             delay: settings.engine.egress_delay,
+            delay_max: settings.engine.egress_delay_max,
             zero_copy: match settings.engine.zero_copy {
-                _ if !zero_copy => ZeroCopy::Never,
-                config::ZeroCopy::Auto => ZeroCopy::Auto,
-                config::ZeroCopy::Always => ZeroCopy::Always,
-                config::ZeroCopy::Never => ZeroCopy::Never,
+                config::ZeroCopy::Auto if zero_copy => ZeroCopy::Auto,
+                config::ZeroCopy::SendZc if zero_copy => ZeroCopy::SendZc,
+                config::ZeroCopy::Auto | config::ZeroCopy::SendFile => ZeroCopy::SendFile,
+                config::ZeroCopy::SendZc | config::ZeroCopy::Never => ZeroCopy::Never,
             },
             max_blocked_write: settings.subscriber.max_blocked_write,
             slow_policy: match settings.subscriber.slow_policy {
@@ -158,6 +163,7 @@ pub(crate) fn engine(
         },
         own: engine::Own::default(),
         chunk_bytes: settings.buffer.chunk_bytes as u64,
+        segments: Segments::where_shmem_is(&std::fs::read_to_string(SHMEM_ENABLED).unwrap_or_default()),
         cores: core_count(settings),
         tuners,
         preempt_settle_delay: settings.tuner.settle_delay,

@@ -104,6 +104,11 @@ fn check_timing(reader: &mut Reader<'_>, settings: &Settings) {
             ["EGRESS_DELAY", "STALL_DETECT"],
             "holds bytes back for longer than a stall lasts",
         ),
+        (
+            settings.engine.egress_delay_max >= recovery.stall_detect,
+            ["EGRESS_DELAY_MAX", "STALL_DETECT"],
+            "holds bytes back for longer than a stall lasts while a core is busy",
+        ),
     ];
     for (is_doubtful, names, why) in checks {
         doubt_if(reader, is_doubtful, names, why);

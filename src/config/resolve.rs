@@ -79,6 +79,7 @@ pub(super) fn read_all(reader: &mut Reader<'_>) -> Settings {
             zero_copy: reader.word("ZERO_COPY"),
             egress_bytes: reader.whole("EGRESS_BYTES"),
             egress_delay: reader.span("EGRESS_DELAY"),
+            egress_delay_max: reader.span("EGRESS_DELAY_MAX"),
         },
         http: http(reader),
         admin: Admin {

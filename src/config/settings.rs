@@ -267,12 +267,14 @@ pub enum Count {
 pub struct Engine {
     /// Threads that send.
     pub cores: Count,
-    /// When to send without copying.
+    /// How to send without copying.
     pub zero_copy: ZeroCopy,
     /// Bytes that gather for a viewer before they are sent.
     pub egress_bytes: usize,
     /// How long they may wait for more.
     pub egress_delay: Duration,
+    /// How long while the core is busy.
+    pub egress_delay_max: Duration,
 }
 
 /// Listeners and limits.

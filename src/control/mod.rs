@@ -18,6 +18,7 @@ mod playlist;
 mod port;
 mod providers;
 mod rates;
+mod readings;
 mod relay;
 mod resolver;
 mod run;

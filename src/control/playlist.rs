@@ -10,13 +10,13 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
-use crate::base::{Clock, Instant, WallTime};
-use crate::catalog::m3u::split_address;
+use crate::base::{Clock, WallTime};
+use crate::catalog::m3u::{LeftOut, split_address};
 use crate::catalog::{self, Profiles};
 use crate::http::CookieJar;
 use crate::source::admission::is_of_this_host;
 use crate::source::direct;
-use crate::store::{Moved, NewItem, Reading, RefreshOutcome, SourceMove, StoreError};
+use crate::store::{Database, Moved, Reading, RefreshOutcome, SourceMove, StoreError};
 
 use super::fetch::{self, Fetched, Validators};
 use super::schedule::Pace;
@@ -36,21 +36,6 @@ pub(super) struct Counts {
     inactive: usize,
     /// Sources whose address has moved.
     moved: usize,
-}
-
-/// What is known of how the playlist was read.
-#[derive(Clone, Default, Debug)]
-pub(super) struct Readings {
-    /// Of the list that is in the catalog.
-    validators: Validators,
-    /// It has been much smaller since then.
-    smaller_since: Option<Instant>,
-    pub(super) last_tried_at: Option<WallTime>,
-    pub(super) last_read_at: Option<WallTime>,
-    /// Why it was not read the last time.
-    pub(super) last_error: Option<String>,
-    /// By the schedule, or because it could not be read.
-    pub(super) next_at: Option<WallTime>,
 }
 
 /// Why a run did nothing.
@@ -160,13 +145,14 @@ async fn run(state: &State, accepts_less: bool) -> Result<Counts, SyncError> {
 }
 
 async fn read_and_store(state: &State, url: String, accepts_less: bool) -> Result<Counts, SyncError> {
-    let of_store = |error: crate::store::StoreError| SyncError::Store(error.to_string());
+    let of_store = |error: StoreError| SyncError::Store(error.to_string());
     let known = state.readings.borrow().validators.clone();
+    let is_fetched = fetch::is_fetched(&url);
     let (address, params) = asked(state, &url).await?;
     let (read, cookies) = read(address, params, state.clock, known).await?;
     // Those of a refusal too: the next request may be let in with them.
     state.playlist_cookies.replace(cookies.kept(state.clock.now()));
-    let Some((items, validators)) = read? else {
+    let Fetched::List { list, validators } = read? else {
         let items = state.ask_store(|database| database.active_items()).await.map_err(of_store)?;
         log::info!("the playlist is as it was: {items} items");
         return Ok(Counts { items, ..Counts::default() });
@@ -175,8 +161,25 @@ async fn read_and_store(state: &State, url: String, accepts_less: bool) -> Resul
     let now = state.clock.now();
     let is_believed = smaller_since.is_some_and(|since| now - since >= SMALLER_BELIEVED_AFTER);
     let reading = Reading { at: state.wall_now(), accepts_less: accepts_less || is_believed };
-    let outcome =
-        state.ask_store(move |database| database.refresh_items(&items, reading)).await.map_err(of_store)?;
+    let store = move |database: &mut Database| {
+        let mut items = catalog::NewItems::new(list);
+        let mut own_files = 0_u64;
+        // What was fetched was written by somebody else, who has no business in the files of this host.
+        let allowed = items.by_ref().filter(|item| {
+            let is_own = is_fetched && item.as_ref().is_ok_and(|item| is_of_this_host(&item.stream_url));
+            own_files += u64::from(is_own);
+            !is_own
+        });
+        let outcome = database.refresh(allowed, reading)?;
+        Ok::<_, StoreError>((outcome, items.left_out(), own_files))
+    };
+    let (outcome, left_out, own_files) = state.ask_store(store).await.map_err(of_store)?;
+    report_left_out(left_out);
+    if own_files > 0 {
+        log::warn!(
+            "left out of the playlist: {own_files} entries that name files of this host; a list that is fetched may not"
+        );
+    }
     let done = match outcome {
         RefreshOutcome::EmptyIgnored => return Err(SyncError::Empty),
         RefreshOutcome::MuchSmallerIgnored { seen, before } => {
@@ -231,32 +234,19 @@ async fn asked(state: &State, url: &str) -> Result<(String, direct::Params), Syn
     Ok((address.to_owned(), params))
 }
 
-/// What has come of a reading: nothing when the playlist is as it was.
-type Read = Result<Option<(Vec<NewItem>, Validators)>, SyncError>;
-
-/// Fetches and parses on a thread of its own: both take long, and fetching blocks. Gives the cookies with which it has ended, too.
+/// Fetches on a thread of its own, since that blocks and takes long. Gives the cookies with which it has ended, too.
 async fn read(
     url: String,
-    params: direct::Params,
+    mut params: direct::Params,
     clock: Clock,
     known: Validators,
-) -> Result<(Read, CookieJar), SyncError> {
+) -> Result<(Result<Fetched, SyncError>, CookieJar), SyncError> {
     let (sender, answer) = oneshot::channel();
     let work = move || {
-        let (fetched, cookies) = fetch::fetch(&url, params, clock, &known);
-        let items =
-            fetched.map_err(|error| SyncError::Unreadable(error.to_string())).map(|fetched| match fetched {
-                Fetched::Unchanged => None,
-                Fetched::List { bytes, validators } => {
-                    let playlist = catalog::m3u::parse(&bytes);
-                    report_left_out(&playlist);
-                    let playlist =
-                        if fetch::is_fetched(&url) { without_own_files(playlist) } else { playlist };
-                    Some((catalog::new_items(playlist), validators))
-                }
-            });
+        let fetched = fetch::fetch(&url, &mut params, clock, &known);
         // Nobody waits any more when the process ends.
-        let _unheard = sender.send((items, cookies));
+        let _unheard =
+            sender.send((fetched.map_err(|error| SyncError::Unreadable(error.to_string())), params.cookies));
     };
     let thread = std::thread::Builder::new().name("playlist".to_owned()).spawn(work);
     thread.map_err(|error| SyncError::Unreadable(format!("read the playlist: {error}")))?;
@@ -279,35 +269,14 @@ fn report_move(source: &SourceMove) {
     }
 }
 
-/// What was fetched was written by somebody else, who has no business in the files of this host.
-fn without_own_files(mut playlist: catalog::m3u::Playlist) -> catalog::m3u::Playlist {
-    let before = playlist.items.len();
-    playlist.items.retain(|item| !is_of_this_host(&item.url));
-    let left_out = before - playlist.items.len();
-    if left_out > 0 {
-        log::warn!(
-            "left out of the playlist: {left_out} entries that name files of this host; a list that is fetched may not"
-        );
-    }
-    playlist
-}
-
 /// Why the playlist has fewer items than its owner expects.
-fn report_left_out(playlist: &catalog::m3u::Playlist) {
-    let catalog::m3u::Playlist {
-        items: _,
-        long_lines,
-        long_urls,
-        excess_entries,
-        entries_without_url,
-        urls_without_entry,
-        latin1_lines,
-    } = playlist;
-    if long_lines + long_urls + excess_entries + entries_without_url + urls_without_entry + latin1_lines > 0 {
+fn report_left_out(left_out: LeftOut) {
+    let LeftOut { long_lines, long_urls, entries_without_url, urls_without_entry, latin1_lines } = left_out;
+    if left_out != LeftOut::default() {
         log::warn!(
-            "left out of the playlist: {entries_without_url} entries without an address, \
-             {urls_without_entry} addresses without an entry, {excess_entries} entries above the limit, \
-             {long_lines} lines and {long_urls} addresses that are too long; {latin1_lines} lines were read as Latin-1"
+            "left out of the playlist: {entries_without_url} entries without an address, {urls_without_entry} addresses \
+             without an entry, {long_lines} lines and {long_urls} addresses that are too long; {latin1_lines} lines were read \
+             as Latin-1"
         );
     }
 }

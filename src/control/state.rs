@@ -19,7 +19,7 @@ use crate::store::{ChannelRecord, Database, Store, StoreBusy, StoreError};
 use super::doors::Doors;
 use super::outbox::Outbox;
 use super::params::Params;
-use super::playlist::Readings;
+use super::readings::Readings;
 use super::scan::Scan;
 
 /// How long the cores may take to describe themselves.

@@ -64,6 +64,9 @@ pub enum StreamError {
     /// The request was sent out by this server, which would be its own source.
     #[error("the request comes from this very server")]
     RequestLoop,
+    /// The server has no time for more viewers.
+    #[error("server is busy")]
+    Saturated,
     /// The server is about to stop.
     #[error("server is draining")]
     Draining,
@@ -91,6 +94,7 @@ impl StreamError {
             | Self::TuneFailed
             | Self::NoVideo
             | Self::SourceLoop
+            | Self::Saturated
             | Self::Draining => 503,
         }
     }
@@ -113,6 +117,7 @@ impl StreamError {
             Self::NoVideo => "no_video",
             Self::SourceLoop => "source_loop",
             Self::RequestLoop => "request_loop",
+            Self::Saturated => "saturated",
             Self::Draining => "draining",
             Self::MethodNotAllowed => "method_not_allowed",
         }
@@ -125,7 +130,7 @@ impl StreamError {
             Self::GuideNumberMissing | Self::ChannelNotFound | Self::TunerNotFound => {
                 Some("801 Unknown Channel")
             }
-            Self::TuneBackoff { .. } | Self::Draining => Some("803 System Busy"),
+            Self::TuneBackoff { .. } | Self::Saturated | Self::Draining => Some("803 System Busy"),
             Self::NoTuners => Some("805 All Tuners In Use"),
             Self::NoSources | Self::TuneFailed | Self::SourceLoop | Self::RequestLoop => {
                 Some("806 Tune Failed")
@@ -144,9 +149,11 @@ impl StreamError {
     pub fn retry_after_secs(self) -> Option<u64> {
         let wait = match self {
             Self::TuneBackoff { remaining } => remaining,
-            Self::NoTuners | Self::MaxSubscribers | Self::ViewerLimit | Self::AddressLimit => {
-                RETRY_AFTER_BUSY
-            }
+            Self::NoTuners
+            | Self::MaxSubscribers
+            | Self::ViewerLimit
+            | Self::AddressLimit
+            | Self::Saturated => RETRY_AFTER_BUSY,
             Self::Draining => RETRY_AFTER_DRAINING,
             Self::GuideNumberMissing
             | Self::ChannelNotFound

@@ -21,7 +21,9 @@ mod search;
 mod settings;
 mod sources;
 
-pub use items::{Group, ITEMS_PAGE_MAX, ItemFilter, ItemPage, Reading, RefreshOutcome, Refreshed};
+pub use items::{
+    Duplicates, Group, ITEMS_PAGE_MAX, ItemFilter, ItemPage, Reading, RefreshOutcome, Refreshed,
+};
 pub use moves::{Moved, SourceMove};
 pub use search::{Search, SearchCounts, SearchError, SearchLimits};
 

@@ -18,8 +18,8 @@ mod fixtures;
 
 pub use database::Database;
 pub use database::{
-    Group, ITEMS_PAGE_MAX, ItemFilter, ItemPage, Moved, Reading, RefreshOutcome, Refreshed, Search,
-    SearchCounts, SearchError, SearchLimits, SourceMove,
+    Duplicates, Group, ITEMS_PAGE_MAX, ItemFilter, ItemPage, Moved, Reading, RefreshOutcome, Refreshed,
+    Search, SearchCounts, SearchError, SearchLimits, SourceMove,
 };
 pub use error::{ChannelError, CloseError, OpenError, StoreBusy, StoreError};
 pub use records::{

@@ -7,6 +7,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use io_uring::{IoUring, squeue, types};
+use nix::sys::sendfile::sendfile64;
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockProtocol, SockType, SockaddrStorage, getpeername, getsockname, setsockopt,
     sockopt,
@@ -14,9 +15,9 @@ use nix::sys::socket::{
 
 use crate::base::limits::{
     CHANNELS_PER_CORE_MAX, COMPLETION_ENTRIES, CONNECTIONS_PER_CORE_MAX, OPERATIONS_PER_CORE_MAX,
-    SUBMISSION_ENTRIES,
+    REGISTERED_SPANS_MAX, SUBMISSION_ENTRIES,
 };
-use crate::base::{Errno, KernelBytes};
+use crate::base::{Errno, FileBytes, KernelBytes};
 
 use super::driver::{
     Completion, Driver, Event, Handle, Hangup, OpKey, Operation, Reception, ReceptionError, Refused,
@@ -96,8 +97,9 @@ impl<T: Copy, M: KernelBytes> KernelDriver<T, M> {
         if files == Files::Registered {
             submitter.register_files_sparse(slots).map_err(Errno::from)?;
         }
-        submitter.register_buffers_sparse(CHANNELS_PER_CORE_MAX).map_err(Errno::from)?;
-        let buffers = u16::try_from(CHANNELS_PER_CORE_MAX).expect("a buffer index is 16 bits");
+        submitter.register_buffers_sparse(REGISTERED_SPANS_MAX).map_err(Errno::from)?;
+        let buffers = u16::try_from(REGISTERED_SPANS_MAX).expect("a buffer index is 16 bits");
+        let groups = u16::try_from(CHANNELS_PER_CORE_MAX).expect("a group's number is 16 bits");
         Ok(Self {
             ring,
             table: Table::with_limit(OPERATIONS_PER_CORE_MAX),
@@ -107,7 +109,7 @@ impl<T: Copy, M: KernelBytes> KernelDriver<T, M> {
             second: None,
             buffers_free: (0..buffers).rev().collect(),
             receivers: BTreeMap::new(),
-            groups_free: (0..buffers).rev().collect(),
+            groups_free: (0..groups).rev().collect(),
             reaped: Vec::new(),
             reaped_next: 0,
             stale_completions: 0,
@@ -408,6 +410,9 @@ impl<T: Copy, M: KernelBytes> Driver for KernelDriver<T, M> {
     }
 
     fn unregister_memory(&mut self, buffer: u16) {
+        // Operations that the kernel has keep what they name; those that are queued would not find it. An error here is met again,
+        // and reported, by the next `turn`.
+        let _submitted = self.ring.submit();
         let nothing = nix::libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
         // SAFETY: an empty span makes the kernel let the pages go; nothing is read or written.
         let emptied =
@@ -421,9 +426,11 @@ impl<T: Copy, M: KernelBytes> Driver for KernelDriver<T, M> {
             Operation::Connect { address, .. } => Some(submit::socket_address(address)),
             Operation::Accept { .. }
             | Operation::AwaitHangup { .. }
+            | Operation::AwaitRoom { .. }
             | Operation::Receive { .. }
             | Operation::Read { .. }
             | Operation::Send { .. }
+            | Operation::SendNow { .. }
             | Operation::SendZeroCopy { .. }
             | Operation::Gather { .. } => None,
         };
@@ -439,15 +446,49 @@ impl<T: Copy, M: KernelBytes> Driver for KernelDriver<T, M> {
             Operation::Receive { into: memory, .. }
             | Operation::Read { into: memory, .. }
             | Operation::Send { from: memory, .. }
+            | Operation::SendNow { from: memory, .. }
             | Operation::SendZeroCopy { from: memory, .. } => Some(Owned::Memory(memory)),
             Operation::Connect { .. } => address.map(Owned::Address),
-            Operation::Accept { .. } | Operation::AwaitHangup { .. } | Operation::Gather { .. } => None,
+            Operation::Accept { .. }
+            | Operation::AwaitHangup { .. }
+            | Operation::AwaitRoom { .. }
+            | Operation::Gather { .. } => None,
         };
         let op = InFlight::new(token, memory, handle, kind);
         let Ok(key) = self.table.insert(op) else { unreachable!("there was room a moment ago") };
         self.slots.begin(handle, key.index);
         self.queue(&entry.user_data(key.to_user_data()));
         Ok(key)
+    }
+
+    fn send_file(&mut self, socket: Handle, from: &M) -> Result<u32, Errno> {
+        let Some(FileBytes { file, offset, end }) = from.file() else {
+            unreachable!("what is sent from a file lies in one")
+        };
+        let (socket, bytes) = (self.slots.descriptor(socket), from.len());
+        let mut sent = 0;
+        while sent < bytes {
+            let at = (offset + sent as u64) % end;
+            let count = usize::try_from(end - at).map_or(bytes - sent, |left| left.min(bytes - sent));
+            let mut next = i64::try_from(at).expect("a file's size is one");
+            match sendfile64(socket, file, Some(&mut next), count) {
+                Ok(taken) => {
+                    sent += taken;
+                    if taken < count {
+                        break;
+                    }
+                }
+                Err(nix::Error::EINTR) => {}
+                // What it has against the rest is told when that is sent.
+                Err(_) if sent > 0 => break,
+                Err(error) => return Err(from_nix(error)),
+            }
+        }
+        if sent == 0 {
+            Err(Errno::AGAIN)
+        } else {
+            Ok(u32::try_from(sent).expect("a send moves less than 4 GiB"))
+        }
     }
 
     fn cancel(&mut self, key: OpKey) {

@@ -366,3 +366,93 @@ fn who_may_watch_and_how_many_is_as_the_settings_say() {
     let log = daemon.log();
     assert!(!log.contains("let me") && !log.contains("let%20me"), "{log}");
 }
+
+#[test]
+fn the_log_holds_no_secret_at_any_level_and_nothing_of_libraries() {
+    const CANARY: &str = "cAnArY77";
+    let body = format!(
+        "{{\"username\":\"{CANARY}\",\"message\":\"http://h/live/{CANARY}/{CANARY}/1.ts is not yours\"}}"
+    );
+    let port = serve(vec![
+        (format!("/hls/{CANARY}/{CANARY}/1.m3u8"), page("application/json", &body)),
+        (format!("/list?password={CANARY}"), String::new()),
+    ]);
+    let entries: String = [
+        format!(
+            "http://{CANARY}:{CANARY}@127.0.0.1:{port}/x.ts?token={CANARY}|Cookie={CANARY}&User-Agent=tv"
+        ),
+        format!("http://127.0.0.1:{port}/hls/{CANARY}/{CANARY}/1.m3u8"),
+        format!("http://127.0.0.1:{port}/{CANARY}/{CANARY}/77.ts"),
+        format!("rtmp://127.0.0.1:{port}/app/{CANARY}"),
+        format!("rtsp://{CANARY}:{CANARY}@127.0.0.1:{port}/x"),
+        format!("concat:http://{CANARY}:{CANARY}@127.0.0.1/|x"),
+    ]
+    .iter()
+    .enumerate()
+    .map(|(number, url)| format!("#EXTINF:-1,entry-{number}\n{url}\n"))
+    .collect();
+    let lists = serve(vec![(
+        format!("/list?password={CANARY}"),
+        page("audio/x-mpegurl", &format!("#EXTM3U\n{entries}")),
+    )]);
+    let playlist = format!("http://{CANARY}:{CANARY}@127.0.0.1:{lists}/list?password={CANARY}");
+    let daemon = Daemon::start(&[
+        ("PLAYLIST_URL", &playlist),
+        ("LOG_LEVEL", "trace"),
+        ("FFMPEG_SOURCE_LOG_LEVEL", "debug"),
+        ("FFMPEG_SOURCE_STDERR_LOG_LEVEL", "debug"),
+        ("TUNER_COUNT", "8"),
+        ("STARTUP_TIMEOUT", "3s"),
+        ("FAILOVER_TOTAL_TIMEOUT", "3s"),
+        ("ADMIN_AUTH", &format!("admin:{CANARY}")),
+    ]);
+    use base64::Engine as _;
+    let key = base64::engine::general_purpose::STANDARD.encode(format!("admin:{CANARY}"));
+    let ask = |method: &str, path: &str, body: &str| {
+        let length = body.len();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: tv\r\nAuthorization: Basic {key}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+        );
+        exchange(daemon.port(), request.as_bytes()).unwrap()
+    };
+    let items = crate::kit::until(LONG, "the list is read", || {
+        let items = ask("GET", "/api/items", "").json()["items"].as_array().unwrap().clone();
+        (items.len() == 6).then_some(items)
+    });
+    for item in &items {
+        let body = serde_json::json!({"item_key": item["item_key"]}).to_string();
+        let number = ask("POST", "/api/channels", &body).json()["guide_number"].as_str().unwrap().to_owned();
+        let request = format!("GET /auto/v{number} HTTP/1.1\r\nHost: tv\r\n\r\n");
+        assert_ne!(exchange(daemon.port(), request.as_bytes()).unwrap().status, 200);
+    }
+    let status = String::from_utf8(ask("GET", "/api/admin/tuners", "").body).unwrap();
+    let log = daemon.log();
+    assert!(log.contains("DEBUG") || log.contains("TRACE"), "{log}");
+    for (what, text) in [("log", &log), ("status", &status)] {
+        let lines: Vec<_> =
+            text.lines().filter(|line| line.contains(CANARY) || line.contains(&key)).collect();
+        assert!(lines.is_empty(), "the {what} holds a secret: {lines:#?}");
+    }
+    for library in [" ureq", " rustls", " tokio", " rusqlite", " mio"] {
+        assert!(!log.contains(library), "{library} speaks");
+    }
+}
+
+#[test]
+fn private_hosts_are_left_alone_when_the_settings_say_so() {
+    let upstream = Upstream::start();
+    let url = upstream.url("/good/4000000/a");
+    let by_name = url.replace("127.0.0.1", "localhost");
+    let mut daemon = Daemon::start(&[("ALLOW_PRIVATE_SOURCES", "false"), ("FAILOVER_TOTAL_TIMEOUT", "3s")]);
+    daemon.channel("100", std::slice::from_ref(&url));
+    daemon.channel("101", &[by_name]);
+    for number in ["100", "101"] {
+        let request = format!("GET /auto/v{number} HTTP/1.1\r\nHost: tv\r\n\r\n");
+        assert_eq!(exchange(daemon.port(), request.as_bytes()).unwrap().status, 503);
+    }
+    let log = daemon.log();
+    assert!(log.contains("which only this network reaches; ALLOW_PRIVATE_SOURCES would allow it"), "{log}");
+    let mut open = Daemon::start(&[]);
+    open.channel("100", &[url]);
+    drop(open.open("/auto/v100"));
+}

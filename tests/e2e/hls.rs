@@ -146,18 +146,45 @@ fn assert_all_there(name: &str, segments: &[u8], recorded: &[(u64, Vec<u8>)]) ->
     recorded[0].0.wrapping_sub(units[from].0) & ((1 << 33) - 1)
 }
 
+/// All segments of a rendition, one behind the other.
+fn rendition(files: &BTreeMap<String, Vec<u8>>, number: usize) -> Vec<u8> {
+    let start = number.to_string();
+    let names = files.keys().filter(|name| name.starts_with(&start) && name.ends_with(".ts"));
+    let mut numbered: Vec<(u32, &String)> =
+        names.map(|name| (name[1..name.len() - 3].parse().unwrap(), name)).collect();
+    numbered.sort();
+    numbered.iter().flat_map(|(_, name)| files[*name].clone()).collect()
+}
+
+/// The frames of AAC in a stream, in segments of two seconds without a container, each behind a tag that says when it is heard.
+fn without_container(stream: &[u8]) -> Vec<Vec<u8>> {
+    const FRAMES: usize = 94;
+    const FRAME_TICKS: u64 = 1920;
+    let of_stream = pes(stream);
+    let units = of_stream.values().find(|units| units.len() > 10).unwrap();
+    let frames: Vec<u8> = units.iter().flat_map(|unit| unit.1.clone()).collect();
+    let mut rest = frames.as_slice();
+    let mut segments: Vec<Vec<u8>> = Vec::new();
+    for number in 0.. {
+        let [_, _, _, a, b, c, ..] = rest else { break };
+        let length = usize::from(a & 3) << 11 | usize::from(*b) << 3 | usize::from(c >> 5);
+        if number % FRAMES == 0 {
+            let at = units[0].0 + number as u64 * FRAME_TICKS;
+            let owner = b"com.apple.streaming.transportStreamTimestamp\0";
+            let private = [b"PRIV\0\0\0\x35\0\0".as_slice(), owner, &at.to_be_bytes()].concat();
+            segments.push([b"ID3\x04\0\0\0\0\0\x3F".as_slice(), &private].concat());
+        }
+        let (frame, later) = rest.split_at(length.min(rest.len()));
+        segments.last_mut().unwrap().extend_from_slice(frame);
+        rest = later;
+    }
+    segments
+}
+
 #[test]
 fn sounds_in_segments_of_their_own_are_read_with_the_picture_and_every_pes_packet_is_there() {
     let files = apart();
-    let rendition = |number: usize| {
-        let of_it = |name: &&String| name.starts_with(&number.to_string()) && name.ends_with(".ts");
-        let names: Vec<&String> = files.keys().filter(of_it).collect();
-        let mut numbered: Vec<(u32, &String)> =
-            names.into_iter().map(|name| (name[1..name.len() - 3].parse().unwrap(), name)).collect();
-        numbered.sort();
-        numbered.iter().flat_map(|(_, name)| files[*name].clone()).collect::<Vec<u8>>()
-    };
-    let [picture, english, german] = [0, 1, 2].map(rendition);
+    let [picture, english, german] = [0, 1, 2].map(|number| rendition(&files, number));
     let upstream = Segments::start(move |request| {
         files
             .get(request.path.trim_start_matches("/apart/"))
@@ -260,10 +287,11 @@ fn encrypted(segment: &[u8], key: u8, number: usize) -> Vec<u8> {
 }
 
 /// Made after what providers send; all but the fragments are read here.
-const SHAPES: [&str; 25] = [
+const SHAPES: [&str; 26] = [
     "lesser-first",
     "better-first",
     "sounds",
+    "no-container",
     "subtitles",
     "key",
     "rotation",
@@ -292,6 +320,8 @@ const SHAPES: [&str; 25] = [
 struct Shapes {
     segments: Vec<Vec<u8>>,
     apart: BTreeMap<String, Vec<u8>>,
+    /// The English sound of that.
+    sound: Vec<Vec<u8>>,
 }
 
 impl Shapes {
@@ -304,7 +334,8 @@ impl Shapes {
             return self.list(shape, rest, request);
         }
         Some(match shape {
-            "sounds" => Reply::new(self.apart.get(rest)?.clone()),
+            "no-container" if rest.ends_with(".aac") => Reply::new(self.sound.get(number_in(rest)?)?.clone()),
+            "sounds" | "no-container" => Reply::new(self.apart.get(rest)?.clone()),
             "key" | "rotation" if rest.starts_with("key") => {
                 Reply::new([u8::try_from(number_in(&rest[3..])?).ok()?; 16])
             }
@@ -353,7 +384,18 @@ impl Shapes {
         let text = match shape {
             "lesser-first" if is_first => variants(sd, hd),
             "better-first" if is_first => variants(hd, sd),
-            "sounds" => return Some(Reply::new(self.apart.get(&rest.replace("list", "master"))?.clone())),
+            "no-container" if is_first => {
+                "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"x\",LANGUAGE=\"en\",URI=\"en.m3u8\"\n\
+                 #EXT-X-STREAM-INF:BANDWIDTH=1,AUDIO=\"a\"\n0.m3u8\n"
+                    .to_owned()
+            }
+            "no-container" if rest == "en.m3u8" => {
+                let lines = (0..self.sound.len()).map(|number| format!("#EXTINF:2.005,\n{number}.aac\n"));
+                format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n{}#EXT-X-ENDLIST\n", lines.collect::<String>())
+            }
+            "sounds" | "no-container" => {
+                return Some(Reply::new(self.apart.get(&rest.replace("list", "master"))?.clone()));
+            }
             "subtitles" if is_first => variants(
                 "#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"s\",NAME=\"x\",URI=\"s.m3u8\"\n",
                 &hd.replace("BANDWIDTH", "SUBTITLES=\"s\",BANDWIDTH"),
@@ -401,7 +443,8 @@ impl Shapes {
 fn every_shape_of_hls_is_read_without_a_process_and_each_segment_is_asked_for_once() {
     let files = cut(&programme(), "");
     let segments = (0..).map_while(|number| files.get(&format!("list{number}.ts")).cloned()).collect();
-    let shapes = Shapes { segments, apart: apart() };
+    let apart = apart();
+    let shapes = Shapes { segments, sound: without_container(&rendition(&apart, 1)), apart };
     assert!(shapes.segments.len() >= 19, "{}", shapes.segments.len());
     let upstream =
         Segments::start(move |request| shapes.answer(request).unwrap_or_else(|| Reply::status(404)));
@@ -426,6 +469,9 @@ fn every_shape_of_hls_is_read_without_a_process_and_each_segment_is_asked_for_on
         asked.sort();
         asked.dedup();
         assert!(count >= 3 && asked.len() == count, "{shape}: {count} requests for {asked:?}");
+        if *shape == "no-container" {
+            assert_eq!(tracks(&recording), ["180", "aac eng"]);
+        }
         let has = |part: &str| asked.iter().any(|request| request.contains(part));
         assert!(!has("/sd/"), "{shape}: the lesser quality is left alone");
     }

@@ -60,3 +60,39 @@ fn a_channel_plays_on_when_its_provider_moves() {
     let asked = ["a", "moved"].map(|name| upstream.requests(&format!("/good/4000000/{name}")).len());
     assert_eq!(asked, [1, 1]);
 }
+
+#[test]
+fn a_list_of_many_entries_takes_no_memory_of_its_own_and_disturbs_nobody() {
+    const ENTRIES: usize = 20_000;
+    let (mut daemon, upstream) = (Daemon::start(&[]), Upstream::start());
+    daemon.channel("100", &[upstream.url("/good/4000000/a")]);
+    let mut viewer = daemon.open("/auto/v100");
+    let mut recording = viewer.watch(Duration::from_secs(1));
+    let idle = daemon.process().resident_kib();
+    let list = daemon.database().with_file_name("list.m3u");
+    let mut text = fs::read_to_string(&list).unwrap();
+    for n in 0..ENTRIES {
+        text.push_str(&format!(
+            "#EXTINF:-1 tvg-id=\"ch{n}.example\" tvg-logo=\"http://logos.example/pictures/{n}.png\" group-title=\"Group {}\",Channel {n}\nhttp://provider.example:8080/live/name/word/{n}.ts\n",
+            n % 200
+        ));
+    }
+    fs::write(&list, text).unwrap();
+    let port = daemon.port();
+    let reading = std::thread::spawn(move || {
+        let request =
+            format!("POST {RUN} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+        crate::kit::exchange_within(port, request.as_bytes(), LONG * 9).unwrap()
+    });
+    let mut most = 0;
+    while !reading.is_finished() {
+        recording.extend(viewer.watch(Duration::from_millis(20)));
+        most = most.max(daemon.process().resident_kib());
+    }
+    let answer = reading.join().unwrap();
+    assert_eq!((answer.status, &answer.json()["items"]), (200, &Value::from(ENTRIES + 1)));
+    // The text alone has four MiB, and its entries take four times as much.
+    assert!(most < idle + 6 * 1024, "{most} KiB instead of {idle}");
+    let findings = judge(&recording);
+    assert!(findings.faults() == 0 && findings.signalled == 0, "{findings:?}");
+}

@@ -113,7 +113,7 @@ fn unquoted(value: &str) -> &str {
 }
 
 /// What follows a directive, in whatever case it is written.
-fn after<'line>(line: &'line str, directive: &str) -> Option<&'line str> {
+pub(super) fn after<'line>(line: &'line str, directive: &str) -> Option<&'line str> {
     let start = line.get(..directive.len())?;
     start.eq_ignore_ascii_case(directive).then(|| &line[directive.len()..])
 }

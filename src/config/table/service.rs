@@ -187,7 +187,7 @@ pub(super) const CATALOG: Group = Group {
             env: "PLAYLIST_URL",
             flag: "playlist-url",
             default: "",
-            kind: Kind::Private("an http://, https:// or file:// address, or nothing"),
+            kind: Kind::Private("an http://, https://, file:// or xtream:// address, or nothing"),
             help: "The playlist.",
         },
         Setting {

@@ -249,7 +249,7 @@ pub(super) const ENGINE: Group = Group {
             flag: "zero-copy",
             default: "auto",
             kind: Kind::Choice(ZeroCopy::CHOICES),
-            help: "Whether the network card reads the ring itself. It halves the cost for viewers on other hosts and raises it for those on this one.",
+            help: "How the ring is sent without copying it: send-zc has the network card read it, which halves the cost for viewers on other hosts; sendfile is the cheapest for those on this one; auto sees which is which.",
         },
         Setting {
             env: "EGRESS_BYTES",
@@ -264,6 +264,13 @@ pub(super) const ENGINE: Group = Group {
             default: "100ms",
             kind: Kind::Span { min: Duration::ZERO, max: Duration::from_secs(5) },
             help: "How long bytes may wait for more to gather.",
+        },
+        Setting {
+            env: "EGRESS_DELAY_MAX",
+            flag: "egress-delay-max",
+            default: "200ms",
+            kind: Kind::Span { min: Duration::ZERO, max: Duration::from_secs(5) },
+            help: "How long they may wait while the core is busy, when up to twice EGRESS_BYTES gather; no less than EGRESS_DELAY.",
         },
     ],
 };

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use crate::control::state::State;
 
 use super::hosts::Hosts;
-use super::interfaces::{answering, locals};
+use super::interfaces::{answering, is_near, locals, networks};
 use super::packet::{Query, Reply};
 use super::rate::{Limiter, Rate};
 use super::socket::{Local, PacketSocket};
@@ -74,7 +74,7 @@ impl HdHomeRun {
         let mut joined = BTreeSet::new();
         let mut buffer = [0; PACKET_BYTES_MAX];
         loop {
-            let own = locals(self.only);
+            let (own, networks) = (locals(self.only), networks());
             join_all(&socket, &own, &mut joined);
             let rescan = sleep(INTERFACES_INTERVAL);
             tokio::pin!(rescan);
@@ -83,6 +83,9 @@ impl HdHomeRun {
                     received = socket.receive(&mut buffer) => match received {
                         Ok(received) => {
                             let Some(local) = answering(&received, &own) else { continue };
+                            if !is_near(received.from.ip(), &networks) {
+                                continue;
+                            }
                             let bytes = &buffer[..received.bytes];
                             self.on_datagram(&socket, &mut limiter, (received.from, local), bytes);
                         }

@@ -4,6 +4,9 @@ use std::net::IpAddr;
 
 use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 use nix::net::if_::{InterfaceFlags, if_nametoindex};
+use nix::sys::socket::SockaddrStorage;
+
+use crate::control::params::Network;
 
 use super::socket::{Local, Received};
 
@@ -20,6 +23,41 @@ pub(super) fn locals(only: Option<IpAddr>) -> Vec<Local> {
         }
     };
     interfaces.filter_map(|interface| local(&interface, only)).take(ADDRESSES_MAX).collect()
+}
+
+/// The networks that our interfaces are on.
+pub(super) fn networks() -> Vec<Network> {
+    let Ok(interfaces) = getifaddrs() else { return Vec::new() };
+    let network = |interface: InterfaceAddress| {
+        let address = address_of(interface.address.as_ref()?)?;
+        let mask = address_of(interface.netmask.as_ref()?)?;
+        let prefix_bits = match mask {
+            IpAddr::V4(mask) => mask.to_bits().leading_ones(),
+            IpAddr::V6(mask) => mask.to_bits().leading_ones(),
+        };
+        Some(Network { address, prefix_bits: u8::try_from(prefix_bits).ok()? })
+    };
+    interfaces.filter_map(network).take(ADDRESSES_MAX).collect()
+}
+
+/// Whether somebody may be told of us: whoever is on a network of ours, or has an address that no network but a private one
+/// knows. Nobody on the Internet looks for tuners; its senders are made up, so that we send to somebody else.
+pub(super) fn is_near(sender: IpAddr, networks: &[Network]) -> bool {
+    let is_private = match sender.to_canonical() {
+        IpAddr::V4(sender) => {
+            let is_shared = sender.octets()[0] == 100 && sender.octets()[1] & 0xC0 == 64;
+            sender.is_private() || sender.is_link_local() || sender.is_loopback() || is_shared
+        }
+        IpAddr::V6(sender) => {
+            sender.is_unique_local() || sender.is_unicast_link_local() || sender.is_loopback()
+        }
+    };
+    is_private || networks.iter().any(|network| network.contains(sender))
+}
+
+fn address_of(storage: &SockaddrStorage) -> Option<IpAddr> {
+    let v4 = storage.as_sockaddr_in().map(|inet| IpAddr::from(inet.ip()));
+    v4.or_else(|| storage.as_sockaddr_in6().map(|inet| IpAddr::from(inet.ip())))
 }
 
 /// Our address that a datagram is answered from, and by which interface. What came to a group of IPv6 names the group alone:
@@ -43,9 +81,7 @@ pub(super) fn is_link_local(address: IpAddr) -> bool {
 }
 
 fn local(interface: &InterfaceAddress, only: Option<IpAddr>) -> Option<Local> {
-    let storage = interface.address.as_ref()?;
-    let v4 = storage.as_sockaddr_in().map(|inet| IpAddr::from(inet.ip()));
-    let address = v4.or_else(|| storage.as_sockaddr_in6().map(|inet| IpAddr::from(inet.ip())))?;
+    let address = address_of(interface.address.as_ref()?)?;
     let is_wanted = match only {
         Some(only) => address == only,
         None => {
@@ -82,6 +118,42 @@ mod tests {
             let found = answering(&received, &own).map(|local| local.address.to_string());
             assert_eq!(found.as_deref(), expected, "{from} {sent_to}");
         }
+    }
+
+    #[test]
+    fn whoever_is_on_the_internet_is_told_nothing() {
+        let network = |address: &str, prefix_bits| Network { address: address.parse().unwrap(), prefix_bits };
+        let own = [network("198.51.100.7", 24), network("2001:db8:1::7", 64)];
+        for (sender, expected) in [
+            ("192.168.7.7", true),
+            ("10.9.8.7", true),
+            ("172.31.0.1", true),
+            ("172.32.0.1", false),
+            ("169.254.3.4", true),
+            ("100.64.0.1", true),
+            ("100.128.0.1", false),
+            ("127.0.0.1", true),
+            ("::ffff:10.0.0.1", true),
+            ("::ffff:8.8.8.8", false),
+            ("198.51.100.200", true),
+            ("198.51.101.200", false),
+            ("8.8.8.8", false),
+            ("fe80::1", true),
+            ("fd12::1", true),
+            ("2001:db8:1::99", true),
+            ("2001:db8:2::99", false),
+        ] {
+            assert_eq!(is_near(sender.parse().unwrap(), &own), expected, "{sender}");
+        }
+    }
+
+    #[test]
+    fn the_loopback_is_a_network_of_this_host() {
+        let found = networks();
+        assert!(
+            found.contains(&Network { address: IpAddr::from([127, 0, 0, 1]), prefix_bits: 8 }),
+            "{found:?}"
+        );
     }
 
     #[test]

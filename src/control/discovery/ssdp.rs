@@ -9,12 +9,12 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use crate::base::Instant;
-use crate::control::params::Upnp;
+use crate::control::params::{Network, Upnp};
 use crate::control::state::State;
 
 use super::due::{Answer, DueAnswers};
 use super::hosts::Hosts;
-use super::interfaces::{answering, is_link_local, locals};
+use super::interfaces::{answering, is_link_local, is_near, locals, networks};
 use super::message::{Device, Search, Target};
 use super::rate::{Limiter, Rate};
 use super::socket::{Local, PacketSocket, Received};
@@ -67,6 +67,7 @@ impl Ssdp {
                 params,
                 socket,
                 own: RefCell::default(),
+                networks: RefCell::default(),
                 is_silent: Cell::new(false),
             })
         };
@@ -95,6 +96,8 @@ struct Speaker {
     socket: PacketSocket,
     /// Our addresses as they were looked up last.
     own: RefCell<Vec<Local>>,
+    /// The networks they are on.
+    networks: RefCell<Vec<Network>>,
     is_silent: Cell<bool>,
 }
 
@@ -164,6 +167,7 @@ impl Speaker {
         let found = locals(only).into_iter().filter(|local| self.socket.is_of_family(local.address));
         let found: Vec<_> = found.collect();
         let before = self.own.replace(found);
+        *self.networks.borrow_mut() = networks();
         for local in self.own.borrow().iter().filter(|local| !before.contains(local)) {
             let groups: &[IpAddr] = if local.address.is_ipv4() {
                 &[IpAddr::V4(GROUP)]
@@ -184,6 +188,9 @@ impl Speaker {
     fn on_datagram(&self, received: Received, bytes: &[u8], schedule: &mut Schedule) {
         let Some(search) = Search::parse(bytes, &self.udn) else { return };
         let Some(local) = answering(&received, &self.own.borrow()) else { return };
+        if !is_near(received.from.ip(), &self.networks.borrow()) {
+            return;
+        }
         if self.params.listen.only.is_some_and(|only| !only.is_unspecified() && only != local.address) {
             return;
         }

@@ -12,7 +12,7 @@ use crate::source::{Kind, SourceError};
 /// How often whoever waits looks whether the answer is still wanted.
 pub(super) const LOOK: Duration = Duration::from_millis(250);
 /// A server that says nothing for so long says nothing more.
-const SILENCE_MAX: Duration = Duration::from_secs(30);
+pub(super) const SILENCE_MAX: Duration = Duration::from_secs(30);
 
 /// Whoever asks.
 pub(in crate::control) trait Asker {
@@ -24,6 +24,9 @@ pub(in crate::control) trait Asker {
     /// # Errors
     /// Why not.
     fn admits(&self, address: IpAddr) -> Result<(), SourceError>;
+
+    /// A server that says nothing for so long says nothing more.
+    fn silence_max(&self) -> Duration;
 
     /// This connection is asked on.
     fn connected(&self, socket: &Arc<TcpStream>);
@@ -172,7 +175,7 @@ impl<'asker> Fetch<'asker> {
         if !self.asker.is_wanted() {
             return Err(SourceError::new(Kind::Closed, "nobody reads it any more"));
         }
-        if self.client.is_streaming() && self.clock.now() - self.quiet_since >= SILENCE_MAX {
+        if self.client.is_streaming() && self.clock.now() - self.quiet_since >= self.asker.silence_max() {
             return Err(SourceError::new(Kind::Timeout, "the server has fallen silent"));
         }
         Ok(())

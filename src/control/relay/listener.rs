@@ -206,6 +206,10 @@ mod tests {
     }
 
     fn lease(relay: &Relay, url: &str) -> Lease {
+        lease_within(relay, url, true)
+    }
+
+    fn lease_within(relay: &Relay, url: &str, has_private: bool) -> Lease {
         let mut headers = RequestHeaders::NONE;
         headers.set("Authorization", "Bearer 7").unwrap();
         let params = Params {
@@ -220,7 +224,7 @@ mod tests {
         };
         let url = Url::parse(url).unwrap();
         let host = url.host().to_owned();
-        let admission = Admission::new(["http"], true);
+        let admission = Admission::new(["http"], has_private);
         relay.lease(Relayed { url, host, params, admission }, Clock::start()).unwrap()
     }
 
@@ -311,6 +315,23 @@ mod tests {
         assert!(late.ask(&dead, "").0.starts_with("http/1.1 404 "));
         assert_eq!(child.0.read(&mut [0]).unwrap(), 0, "its connections are closed");
         assert_eq!(token.len(), 2 * TOKEN_BYTES);
+    }
+
+    #[test]
+    fn what_only_this_network_reaches_is_not_asked_for_when_it_must_not_be() {
+        let relay = Relay::default();
+        // Nobody is connected to: there would be an answer to wait for.
+        let listener = TcpListener::bind((RELAY_HOST, 0)).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let lease = lease_within(&relay, &format!("http://localhost:{port}/a.m3u8"), false);
+        let mut child = Child::of(&lease);
+        write!(child.0.get_mut(), "GET /{}/0.m3u8 HTTP/1.1\r\nHost: h\r\n\r\n", lease.origin.token())
+            .unwrap();
+        assert_eq!(child.0.read(&mut [0]).unwrap(), 0, "it is closed");
+        let failure = lease.failure().unwrap();
+        assert!(failure.contains("which only this network reaches"), "{failure}");
+        assert!(listener.accept().is_err());
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::source::direct::{Client, Part};
 use crate::source::hls::{self, Start};
 use crate::source::{Kind, SourceError, dash};
 
-use super::fetch::{Asker, Fetch, LOOK, is_wait};
+use super::fetch::{Asker, Fetch, LOOK, SILENCE_MAX, is_wait};
 use super::origin::{Origin, Origins};
 
 /// A body is copied in pieces of so many bytes.
@@ -50,6 +50,10 @@ impl Asker for Waiting<'_> {
 
     fn admits(&self, address: IpAddr) -> Result<(), SourceError> {
         self.origin.admits(address)
+    }
+
+    fn silence_max(&self) -> Duration {
+        SILENCE_MAX
     }
 
     fn connected(&self, socket: &Arc<TcpStream>) {

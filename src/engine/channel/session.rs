@@ -178,7 +178,6 @@ impl Channel {
                 }
             }
             Action::StartSource { index, selection_reason, timeout, in_recovery } => {
-                self.register_ring(cx);
                 let source = self.listing().sources[index].clone();
                 let happened = self.upstream.start(cx, source, selection_reason, in_recovery, timeout)?;
                 return Some(self.on_happened(cx, happened));
@@ -258,7 +257,7 @@ impl Channel {
 
     /// The timer has run out.
     pub(crate) fn on_timer<D: CoreDriver>(&mut self, cx: &mut Cx<D>, readers: &mut dyn Readers<D>) {
-        if self.feed.unmarked_since().is_some_and(|since| since + cx.params.egress.delay <= cx.now) {
+        if self.feed.unmarked_since().is_some_and(|since| since + cx.egress_delay() <= cx.now) {
             self.feed.advance_mark();
             readers.tell(cx, &self.feed, ToOutlet::Moved);
         }

@@ -5,6 +5,7 @@ pub(crate) mod cookies;
 pub(crate) mod crowd;
 pub(crate) mod cx;
 pub(crate) mod health;
+pub(crate) mod load;
 pub(crate) mod post;
 pub(crate) mod sends;
 pub(crate) mod timers;

@@ -8,7 +8,7 @@ use crate::base::Instant;
 use crate::http::{CookieJar, RequestHeaders};
 use crate::lineup::Health;
 use crate::lineup::{Channel, ChannelId, Lineup, Manner, Source, SourceId, StoredProfile};
-use crate::ring::{Lent, Ring};
+use crate::ring::{Lent, Ring, Segments};
 use crate::session;
 use crate::session::history::Limits;
 use crate::source;
@@ -60,6 +60,7 @@ pub(crate) fn params() -> Params {
         egress: Egress {
             bytes: 1,
             delay: Duration::ZERO,
+            delay_max: Duration::ZERO,
             zero_copy: ZeroCopy::Never,
             max_blocked_write: None,
             slow_policy: SlowPolicy::Disconnect,
@@ -99,6 +100,7 @@ pub(crate) fn params() -> Params {
         },
         own: Own::default(),
         chunk_bytes: 65_536,
+        segments: Segments::Small,
         cores: 1,
         tuners: 2,
         preempt_settle_delay: Duration::ZERO,
@@ -159,7 +161,7 @@ pub(crate) fn listing(channel: i64) -> Arc<Channel> {
 
 /// Adds a session that waits for its tuner.
 pub(super) fn add_session(core: &mut SimCore, channel: i64) -> ChannelRef {
-    let (id, ring) = (core.cx.session_id(), Ring::new(1 << 20).unwrap());
+    let (id, ring) = (core.cx.session_id(), Ring::new(1 << 20, Segments::Small).unwrap());
     let (at, _asks_for_a_tuner) = core.stations.insert(&core.cx, id, &listing(channel), ring).unwrap();
     at
 }
@@ -171,7 +173,7 @@ pub(super) fn add_viewer(core: &mut SimCore, at: ChannelRef, handle: Handle) -> 
     let (viewer, promised) = outlet.add_viewer(channel.feed(), now, handle);
     channel.promise(promised);
     assert!(core.cx.take_place());
-    core.cx.crowd.join([10, 0, 0, 1].into(), false).unwrap();
+    core.cx.viewer_joins([10, 0, 0, 1].into(), false).unwrap();
     viewer
 }
 

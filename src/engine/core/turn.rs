@@ -46,7 +46,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let wait = self.wait();
         // What acting took is counted apart from the wait.
         self.read_clock(&clock, Duration::ZERO);
+        let from = clock();
         self.cx.driver.turn(wait)?;
+        self.cx.waited(from, clock(), !wait.is_zero());
         // What happened while the core waited, or could not run, happened before anything is due.
         self.read_clock(&clock, wait);
         self.dispatch_all();

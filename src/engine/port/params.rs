@@ -9,6 +9,7 @@ use crate::base::limits::{READ_BYTES_MAX, SEND_BYTES_MAX};
 use crate::filler::Params as FillerParams;
 use crate::health;
 use crate::lineup::Source;
+use crate::ring::Segments;
 use crate::session;
 use crate::session::history::Limits;
 use crate::source;
@@ -17,14 +18,16 @@ use crate::splice::HELD_BYTES_USUAL;
 
 use super::gate::Gate;
 
-/// When bytes are sent without copying.
+/// How bytes are sent without copying.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ZeroCopy {
-    /// To peers that are not on this host, unless the kernel keeps copying for them.
+    /// As `SendZc` to peers that are not on this host, unless the kernel keeps copying for them; else as `SendFile`.
     Auto,
-    /// To everybody.
-    Always,
-    /// To nobody.
+    /// To everybody by operations whose end tells that the memory is free.
+    SendZc,
+    /// To everybody from the ring's file.
+    SendFile,
+    /// Not at all.
     Never,
 }
 
@@ -40,10 +43,12 @@ pub enum SlowPolicy {
 /// How viewers are served.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Egress {
-    /// A viewer is sent to when this much waits for it.
+    /// A viewer is sent to when this much waits for it, in whole packets; twice as much while the core is busy.
     pub bytes: u64,
     /// Or when the oldest waiting byte is this old.
     pub delay: Duration,
+    /// The same while the core is busy.
+    pub delay_max: Duration,
     /// Zero copy or not.
     pub zero_copy: ZeroCopy,
     /// A viewer whose socket takes nothing for this long is ended; `None` is never.
@@ -158,6 +163,8 @@ pub struct Params {
     pub probes: health::Params,
     /// Bytes of a chunk: the ring holds 16 of them beside the join lag.
     pub chunk_bytes: u64,
+    /// How rings are cut.
+    pub segments: Segments,
     /// How this server is known to itself when it meets itself as a source.
     pub own: Own,
     /// How many cores there are.

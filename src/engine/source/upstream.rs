@@ -942,7 +942,9 @@ fn span_of(operation: Operation<Lent>) -> Option<WriteSpan> {
         | Operation::Read { .. }
         | Operation::Accept { .. }
         | Operation::AwaitHangup { .. }
+        | Operation::AwaitRoom { .. }
         | Operation::Send { .. }
+        | Operation::SendNow { .. }
         | Operation::SendZeroCopy { .. }
         | Operation::Connect { .. }
         | Operation::Gather { .. } => None,

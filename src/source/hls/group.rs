@@ -494,7 +494,7 @@ impl Group {
             if let Some(own) = machine.next_duration() {
                 match machine.want(now, true) {
                     Want::Fetch(fetch) => {
-                        if is_segment_item(fetch.item) {
+                        if is_segment_item(fetch.item) && !machine.goes_on() {
                             beside.merger.begin_segment(index);
                         }
                         let time = own.clamp(SEGMENT_TIME_MIN, SEGMENT_TIME_MAX);
@@ -556,7 +556,7 @@ impl Group {
             }
             match machine.want(now, may_read) {
                 Want::Fetch(fetch) => {
-                    if is_segment_item(fetch.item) {
+                    if is_segment_item(fetch.item) && !machine.goes_on() {
                         beside.merger.begin_segment(index);
                     }
                     self.turn = Turn::Sound { index, until: now + SEGMENT_TIME_MIN };

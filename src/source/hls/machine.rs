@@ -243,6 +243,8 @@ pub struct Machine {
     chosen: Option<Chosen>,
     /// Where the programme's picture is, when this is its sound.
     beside: Option<PictureAt>,
+    /// The segment that was asked for last had begun to come before.
+    goes_on: bool,
     address: Address,
     /// Requests for lists in a row that have failed, and why the first has.
     list_failures: u32,
@@ -267,6 +269,7 @@ impl Machine {
             others: VecDeque::new(),
             chosen: None,
             beside: None,
+            goes_on: false,
             address: Address::Given,
             list_failures: 0,
             list_failure: None,
@@ -359,6 +362,11 @@ impl Machine {
     /// This is a sound, and its picture is there: that is where it begins when its list comes.
     pub(super) const fn begin_beside(&mut self, picture: PictureAt) {
         self.beside = Some(picture);
+    }
+
+    /// The segment that was asked for last goes on where it was cut off.
+    pub(super) const fn goes_on(&self) -> bool {
+        self.goes_on
     }
 
     /// The list is named elsewhere from now on.
@@ -606,11 +614,11 @@ impl Machine {
         }
         let whole = play.list.range(index);
         let is_begun = play.trial.reader.is_some();
-        let reader = play
-            .trial
-            .reader
-            .take()
-            .unwrap_or_else(|| Box::new(Reader::new(whole, secret.as_ref().map(|(key, iv)| (key, iv)))));
+        self.goes_on = is_begun;
+        let reader = play.trial.reader.take().unwrap_or_else(|| {
+            let reader = Reader::new(whole, secret.as_ref().map(|(key, iv)| (key, iv)));
+            Box::new(if self.beside.is_some() { reader.of_sound() } else { reader })
+        });
         let range = rest_of(whole, reader.received());
         let joint = match play.joint {
             // Nothing was delivered that this could follow; or its own beginning was.

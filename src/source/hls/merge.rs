@@ -20,10 +20,11 @@
 use std::collections::VecDeque;
 
 use crate::base::limits::{HLS_HELD_PACKETS_MAX, HLS_SOUND_PACKETS_MAX, PACKET_BYTES};
+use crate::source::hls::packed::{self, PackedKind, Unpacker};
 use crate::ts::psi::{PmtStream, PsiTracker, STREAMS_MAX, SectionBuffer, packetise, pmt_section};
 use crate::ts::{
     Aligner, ContinuityCounter, Descriptors, Packet, PacketBytes, PacketMut, PesTimes, Pid, PidTable, Pts,
-    StreamKind,
+    SYNC_BYTE, StreamKind,
 };
 
 /// Three letters of ISO 639-2.
@@ -119,6 +120,22 @@ struct SoundStream {
     is_new_segment: bool,
 }
 
+impl SoundStream {
+    fn new(pid: Pid, stream_type: u8, descriptors: Vec<u8>) -> Self {
+        Self {
+            pid,
+            leaves_on: None,
+            stream_type,
+            descriptors,
+            is_listed: true,
+            at: None,
+            counter_added: 0,
+            next_counter: ContinuityCounter::default(),
+            is_new_segment: true,
+        }
+    }
+}
+
 /// One of the sounds.
 struct Sound {
     language: Option<Language>,
@@ -133,6 +150,10 @@ struct Sound {
     is_waited_for: bool,
     /// Packets are dropped up to the next PES packet.
     is_dropping: bool,
+    /// The next bytes are a segment's first.
+    is_new_segment: bool,
+    /// The segment has no container.
+    unpacker: Option<Unpacker>,
     /// The picture's time when the sound was found to have another.
     elsewhere_since: Option<Pts>,
 }
@@ -164,8 +185,51 @@ impl Sound {
             is_listed: true,
             is_waited_for: true,
             is_dropping: false,
+            is_new_segment: true,
+            unpacker: None,
             elsewhere_since: None,
         }
+    }
+
+    /// Takes bytes of a segment. True when the sound is made of something else than before.
+    fn push(&mut self, bytes: &[u8]) -> bool {
+        let Some(first) = bytes.first() else { return false };
+        if std::mem::take(&mut self.is_new_segment) {
+            // Whoever has read it has dropped whatever stands before packets.
+            self.unpacker = (*first != SYNC_BYTE).then(Unpacker::default);
+        }
+        let mut has_changed = false;
+        if let Some(mut unpacker) = self.unpacker.take() {
+            unpacker.push(bytes, |kind, at, pes| has_changed |= self.unit(kind, at, pes));
+            self.unpacker = Some(unpacker);
+        } else {
+            let mut packets = std::mem::take(&mut self.packets);
+            packets.push(bytes, |packet| has_changed |= self.packet(packet));
+            self.packets = packets;
+        }
+        has_changed
+    }
+
+    /// Takes a PES packet of sound without a container. True when the sound is made of something else than before.
+    fn unit(&mut self, kind: PackedKind, at: Pts, pes: &[u8]) -> bool {
+        let stream_type = kind.stream_type();
+        let same = |stream: &SoundStream| stream.is_listed && stream.stream_type == stream_type;
+        let known = self.streams.iter().position(same);
+        let index = known.unwrap_or_else(|| {
+            // Another kind takes the place of the one before.
+            self.streams.iter_mut().for_each(|stream| stream.is_listed = false);
+            self.streams.truncate(STREAMS_OF_SOUND_MAX - 1);
+            self.streams.push(SoundStream::new(PACKED_PID, stream_type, Vec::new()));
+            self.streams.len() - 1
+        });
+        if self.queue.len() < HLS_SOUND_PACKETS_MAX {
+            let counter = self.streams[index].next_counter;
+            let mut packets = Vec::new();
+            self.streams[index].next_counter =
+                packed::packetise(pes, PACKED_PID, counter, |packet| packets.push(*packet));
+            packets.into_iter().for_each(|packet| self.enqueue(packet, index, at));
+        }
+        known.is_none()
     }
 
     /// Takes a packet. True when the sound is made of something else than before.
@@ -195,17 +259,7 @@ impl Sound {
                 known.descriptors = descriptors.to_vec();
                 known.is_listed = true;
             } else if self.streams.len() < STREAMS_OF_SOUND_MAX {
-                self.streams.push(SoundStream {
-                    pid: listed.pid,
-                    leaves_on: None,
-                    stream_type: listed.stream_type,
-                    descriptors: descriptors.to_vec(),
-                    is_listed: true,
-                    at: None,
-                    counter_added: 0,
-                    next_counter: ContinuityCounter::default(),
-                    is_new_segment: true,
-                });
+                self.streams.push(SoundStream::new(listed.pid, listed.stream_type, descriptors.to_vec()));
             }
         }
     }
@@ -241,6 +295,10 @@ impl Sound {
             // The programme's clock is the picture's.
             packet.remove_pcr();
         }
+        self.enqueue(bytes, index, at);
+    }
+
+    fn enqueue(&mut self, packet: PacketBytes, stream: usize, at: Pts) {
         let is_new_run = match self.runs.back_mut() {
             Some(run) if !is_jump(run.last, at) => {
                 if at.since(run.last) > 0 {
@@ -253,7 +311,7 @@ impl Sound {
                 self.runs.len() > 1
             }
         };
-        self.queue.push_back(Queued { packet: bytes, stream: index, at, is_new_run });
+        self.queue.push_back(Queued { packet, stream, at, is_new_run });
     }
 
     /// What is next of it, when the picture of this time is. `before` is the time of the picture before.
@@ -362,12 +420,7 @@ impl Merger {
 
     /// Bytes of a sound.
     pub(super) fn push_sound(&mut self, index: usize, bytes: &[u8]) {
-        let sound = &mut self.sounds[index];
-        let mut packets = std::mem::take(&mut sound.packets);
-        let mut has_changed = false;
-        packets.push(bytes, |packet| has_changed |= sound.packet(packet));
-        sound.packets = packets;
-        if has_changed {
+        if self.sounds[index].push(bytes) {
             self.table = None;
         }
         self.release();
@@ -375,7 +428,9 @@ impl Merger {
 
     /// The next bytes of a sound are those of another segment.
     pub(super) fn begin_segment(&mut self, index: usize) {
-        self.sounds[index].streams.iter_mut().for_each(|stream| stream.is_new_segment = true);
+        let sound = &mut self.sounds[index];
+        sound.is_new_segment = true;
+        sound.streams.iter_mut().for_each(|stream| stream.is_new_segment = true);
     }
 
     /// Whether the picture waits for a sound.
@@ -686,6 +741,8 @@ const BACK_MAX: i64 = SECOND;
 const LATE: i64 = SECOND / 2;
 /// Streams of one sound.
 const STREAMS_OF_SOUND_MAX: usize = 4;
+/// Where sound would be that is on none.
+const PACKED_PID: Pid = Pid::from_field([0x01, 0x01]);
 /// PIDs below are those of the standard's own tables.
 const PID_MIN: u16 = 0x20;
 /// From here on a free PID is looked for.

@@ -2,7 +2,8 @@
 //!
 //! * `machine`: what is fetched next of one list, and what becomes of it. It takes events and the time, and knows neither sockets nor
 //!   HTTP.
-//! * `group`: a picture and sounds in segments of their own, a machine for each; `merge`: one programme of them.
+//! * `group`: a picture and sounds in segments of their own, a machine for each; `merge`: one programme of them; `packed`: sound
+//!   without a container.
 //! * `list`, `attributes`: master and media lists. `choose`: which variant. `align`: where a list that was loaded again goes on.
 //! * `segment`, `aes`, `delay`: which bytes of a segment are the stream's, in the memory into which they were received.
 //! * [`Upstream`]: the group with the HTTP client of [`crate::source::direct`], which is all that the engine sees of it.
@@ -31,7 +32,8 @@
 //!
 //! # What is left to ffmpeg
 //!
-//! [`Unreadable`] says what: fragmented MP4, SAMPLE-AES, DRM, sound without a container. It is known after a list, or after
+//! [`Unreadable`] says what: fragmented MP4, SAMPLE-AES, DRM, sound without a container, unless it is beside a picture, AAC or MPEG
+//! audio, and says when it is heard. It is known after a list, or after
 //! the first bytes of a segment, and its failure is one that [`crate::source::plan_after`] answers with ffmpeg. A lesser
 //! variant that could be read is not taken instead. Renditions of subtitles are passed over: a transport stream has no WebVTT.
 //! Sounds in segments of their own are read beside the picture, the group's default and up to seven others.
@@ -76,6 +78,7 @@ mod language;
 mod list;
 mod machine;
 mod merge;
+mod packed;
 mod rewrite;
 mod segment;
 mod upstream;

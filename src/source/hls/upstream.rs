@@ -182,6 +182,7 @@ impl Upstream {
 
     /// The socket that was to be closed is closed.
     pub fn disconnected(&mut self, now: Instant) {
+        self.kept = None;
         match &mut self.state {
             State::Over => self.state = State::Idle,
             State::Requesting { client, .. } => client.disconnected(now),

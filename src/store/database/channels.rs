@@ -14,13 +14,16 @@ use crate::store::rows::touch;
 /// Characters in a guide number. Clients show it in a narrow column.
 const GUIDE_NUMBER_CHARS_MAX: usize = 16;
 const GUIDE_NUMBER_ALLOWED: &str = "1 to 16 letters, digits, '.' or '-', the first one a digit";
+/// What playlists call an entry's number.
+const NUMBER_ATTRIBUTES: [&str; 2] = ["tvg-chno", "channel-number"];
 /// Characters in a channel's name.
 const GUIDE_NAME_CHARS_MAX: usize = 200;
 const GUIDE_NAME_ALLOWED: &str = "1 to 200 characters, not all blank, without control characters";
 
 impl Database {
     /// Makes a channel from a playlist item, which becomes its first source, behind all other channels.
-    /// Without a number of its own it gets the lowest free one from `guide_start` upward.
+    /// Without a number of its own it gets that of the item (`tvg-chno`), and where there is none or another channel has it, the
+    /// lowest free one from `guide_start` upward.
     ///
     /// # Errors
     /// When there is no such item or profile, the number is taken, or a value cannot be stored.
@@ -41,7 +44,7 @@ impl Database {
         profiles::check_name(&transaction, new.profile.as_deref())?;
         let guide_number = match &new.guide_number {
             Some(number) => free_number(&transaction, number, None)?,
-            None => lowest_free_number(&transaction, guide_start)?,
+            None => number_for(&transaction, &item, guide_start)?,
         };
         let sql = "INSERT INTO published_channels
                 (channel_key, guide_number, guide_name, order_index, created_at, updated_at, profile)
@@ -199,6 +202,28 @@ fn free_number(connection: &Connection, number: &str, own: Option<i64>) -> Resul
     }
 }
 
+/// The number that the item's playlist wants for it, else the lowest that is free.
+fn number_for(connection: &Connection, item: &ItemRecord, guide_start: u32) -> Result<String, ChannelError> {
+    let Some(wanted) = wanted_number(item) else { return lowest_free_number(connection, guide_start) };
+    match free_number(connection, &wanted, None) {
+        Ok(number) => Ok(number),
+        Err(ChannelError::Store(error)) => Err(ChannelError::Store(error)),
+        Err(refused) => {
+            let number = lowest_free_number(connection, guide_start)?;
+            log::warn!("the channel of {} gets the guide number {number}: {refused}", item.item.item_key);
+            Ok(number)
+        }
+    }
+}
+
+/// The number that an item's playlist gives it.
+fn wanted_number(item: &ItemRecord) -> Option<String> {
+    let attrs: BTreeMap<String, String> = serde_json::from_str(&item.item.attrs_json).ok()?;
+    let number = NUMBER_ATTRIBUTES.iter().find_map(|name| attrs.get(*name))?.trim();
+    // What has no number of its own is given none or zero.
+    (!number.is_empty() && number != "0").then(|| number.to_owned())
+}
+
 fn lowest_free_number(connection: &Connection, guide_start: u32) -> Result<String, ChannelError> {
     let mut statement = connection.prepare_cached("SELECT guide_number FROM published_channels")?;
     let taken = statement.query_map([], |row| row.get(0))?.collect::<Result<BTreeSet<String>, _>>()?;
@@ -289,6 +314,20 @@ mod tests {
         assert_eq!(number(&new("c")), "100");
         assert_eq!(number(&new("d")), "102");
         assert_eq!(number(&numbered("e", " 5.1 ")), "5.1");
+    }
+
+    #[test]
+    fn the_playlists_own_number_is_given_unless_another_channel_has_it() {
+        let mut database = Database::in_memory().unwrap();
+        let numbers = [("a", "5.1"), ("b", " 12 "), ("c", "5.1"), ("d", "0"), ("e", "one"), ("f", "100")];
+        let items = numbers.map(|(key, number)| NewItem {
+            attrs_json: format!("{{\"tvg-chno\":\"{number}\"}}"),
+            ..item(key, key)
+        });
+        database.refresh_items(&items, at(1)).unwrap();
+        let given =
+            numbers.map(|(key, _)| database.create_channel(&new(key), 100, at(1)).unwrap().guide_number);
+        assert_eq!(given, ["5.1", "12", "100", "101", "102", "103"], "the first keeps what two want");
     }
 
     #[test]

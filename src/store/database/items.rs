@@ -1,9 +1,10 @@
 //! Playlist items: what the playlists hold, and what they once held.
 //!
 //! An item on which a channel stands is never deleted: a provider that forgets an item for a day has it again the
-//! next, and the channel must not have lost its source by then. Others are kept for [`KEPT_FOR`].
+//! next, and the channel must not have lost its source by then. Others are kept for thirty days.
 
 use std::borrow::Borrow;
+use std::io;
 use std::time::Duration;
 
 use rusqlite::types::Value;
@@ -18,8 +19,12 @@ use crate::store::records::{ItemRecord, NewItem, signed};
 
 /// The most items in one page.
 pub const ITEMS_PAGE_MAX: u32 = 1000;
+/// Items of one channel key that are listed.
+const DUPLICATES_SHOWN_MAX: u32 = 100;
 /// How long an item that is gone from its playlist is kept when no channel stands on it.
 const KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Entries of one key that are told apart by their addresses; of more the last one counts.
+const TWINS_MAX: u32 = 100;
 /// A playlist that held so many items does not shrink to less than a quarter of them from one reading to the next.
 const MANY_ITEMS: usize = 20;
 /// The setting that counts readings.
@@ -113,6 +118,16 @@ pub struct Group {
     pub count: u64,
 }
 
+/// Items of the playlist that share a channel key: they may be sources of one channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Duplicates {
+    pub channel_key: String,
+    /// All of them.
+    pub count: u64,
+    /// By name, and no more than a hundred.
+    pub items: Vec<ItemRecord>,
+}
+
 /// Some of the items that match a filter, by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ItemPage {
@@ -126,13 +141,13 @@ impl Database {
     /// up to date, the rest marked inactive. Of items with the same key the last one counts. A source whose item is
     /// gone goes on with the one that has come in its place.
     ///
-    /// A playlist that holds less than a quarter of what it held is as good as empty, where it held [`MANY_ITEMS`] or more.
+    /// A playlist that holds less than a quarter of what it held is as good as empty, where it held twenty or more.
     ///
     /// # Errors
-    /// When SQLite refuses; the catalog is then as it was.
-    pub fn refresh_items<I: Borrow<NewItem>>(
+    /// When SQLite refuses or an item cannot be read; the catalog is then as it was.
+    pub fn refresh(
         &mut self,
-        items: impl IntoIterator<Item = I>,
+        items: impl IntoIterator<Item = io::Result<NewItem>>,
         how: impl Into<Reading>,
     ) -> Result<RefreshOutcome, StoreError> {
         let Reading { at: now, accepts_less } = how.into();
@@ -141,7 +156,8 @@ impl Database {
         let reading = next_reading(&transaction)?;
         let mut done = Refreshed::default();
         for item in items {
-            take_in(&transaction, item.borrow(), reading, now, &mut done)?;
+            let item = item.map_err(|error| StoreError::Unreadable(error.to_string()))?;
+            take_in(&transaction, item, reading, now, &mut done)?;
         }
         if done.seen == 0 {
             return Ok(RefreshOutcome::EmptyIgnored);
@@ -155,6 +171,18 @@ impl Database {
         done.removed = forget_old(&transaction, now)?;
         transaction.commit()?;
         Ok(RefreshOutcome::Refreshed(done))
+    }
+
+    /// The same with items that are at hand.
+    ///
+    /// # Errors
+    /// When SQLite refuses; the catalog is then as it was.
+    pub fn refresh_items<I: Borrow<NewItem>>(
+        &mut self,
+        items: impl IntoIterator<Item = I>,
+        how: impl Into<Reading>,
+    ) -> Result<RefreshOutcome, StoreError> {
+        self.refresh(items.into_iter().map(|item| Ok(item.borrow().clone())), how)
     }
 
     /// How many items are in the playlist now.
@@ -206,6 +234,49 @@ impl Database {
         Ok((groups, u64::from(total)))
     }
 
+    /// The channel keys that at least `min` items of the playlist share and that hold `text`, those with the most first; and
+    /// how many there are in all.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn duplicates(
+        &self,
+        min: u32,
+        text: &str,
+        limit: u32,
+        offset: u32,
+    ) -> Result<(Vec<Duplicates>, u64), StoreError> {
+        // What has neither name nor identifier shares nothing. The key is made of either, in small letters.
+        const GROUPED: &str = "FROM playlist_items WHERE active = 1 AND channel_key <> 'name:'
+            AND instr(channel_key, ?2) > 0 GROUP BY channel_key HAVING count(*) >= ?1";
+        let text = folded(text);
+        let sql = format!("SELECT count(*) FROM (SELECT 1 {GROUPED})");
+        let total: u32 =
+            self.connection.prepare_cached(&sql)?.query_row(params![min, text], |row| row.get(0))?;
+        let sql = format!(
+            "SELECT channel_key, count(*) {GROUPED} ORDER BY count(*) DESC, channel_key LIMIT ?3 OFFSET ?4"
+        );
+        let keys = self
+            .connection
+            .prepare_cached(&sql)?
+            .query_map(params![min, text, limit, offset], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<Vec<(String, u32)>, _>>()?;
+        let sql = format!(
+            "SELECT {} FROM playlist_items WHERE active = 1 AND channel_key = ?1
+             ORDER BY name COLLATE NOCASE, item_key LIMIT ?2",
+            ItemRecord::COLUMNS
+        );
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let mut groups = Vec::new();
+        for (channel_key, count) in keys {
+            let items = statement
+                .query_map(params![channel_key, DUPLICATES_SHOWN_MAX], ItemRecord::read)?
+                .collect::<Result<_, _>>()?;
+            groups.push(Duplicates { channel_key, count: u64::from(count), items });
+        }
+        Ok((groups, u64::from(total)))
+    }
+
     /// The item with a key, active or not.
     ///
     /// # Errors
@@ -230,19 +301,35 @@ fn next_reading(connection: &Connection) -> rusqlite::Result<i64> {
     connection.prepare_cached(sql)?.query_row([READING], |row| row.get(0))
 }
 
-/// Adds an item, or brings it up to date.
+/// Adds an item, or brings it up to date. Items of one key that lead to different addresses are different ones: the second has
+/// a key of its own, and the third.
 fn take_in(
     transaction: &Transaction<'_>,
-    item: &NewItem,
+    mut item: NewItem,
     reading: i64,
     now: WallTime,
     done: &mut Refreshed,
 ) -> rusqlite::Result<()> {
-    let known = "SELECT active, seen_in = ?2 FROM playlist_items WHERE item_key = ?1";
-    let known: Option<(bool, bool)> = transaction
-        .prepare_cached(known)?
-        .query_row(params![item.item_key, reading], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
+    let sql = "SELECT active, seen_in = ?2, stream_url = ?3 FROM playlist_items WHERE item_key = ?1";
+    let of_key = |key: &str| {
+        transaction
+            .prepare_cached(sql)?
+            .query_row(params![key, reading, item.stream_url], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get::<_, bool>(2)?))
+            })
+            .optional()
+    };
+    let mut place = 1;
+    let (key, found) = loop {
+        let key = if place == 1 { item.item_key.clone() } else { format!("{}:{place}", item.item_key) };
+        let found = of_key(&key)?;
+        match found {
+            Some((_, true, false)) if place < TWINS_MAX => place += 1,
+            Some(_) | None => break (key, found),
+        }
+    };
+    item.item_key = key;
+    let known: Option<(bool, bool)> = found.map(|(active, has_been_seen, _)| (active, has_been_seen));
     let appears = match known {
         None => {
             done.added += 1;
@@ -373,6 +460,75 @@ mod tests {
             Ok(RefreshOutcome::Refreshed(Refreshed { seen: 1, added: 1, ..Refreshed::default() }))
         );
         assert_eq!(database.item("a").unwrap().unwrap().item.name, "second");
+    }
+
+    #[test]
+    fn items_of_one_key_that_lead_to_different_addresses_are_different_ones_and_stay_so() {
+        let token =
+            |token: &str| NewItem { stream_url: format!("http://h/1?token={token}"), ..item("a", "News") };
+        let mut database = Database::in_memory().unwrap();
+        let mut read = |tokens: &[&str], seconds| {
+            let items: Vec<_> = tokens.iter().map(|name| token(name)).collect();
+            let Ok(RefreshOutcome::Refreshed(done)) = database.refresh_items(items, at(seconds)) else {
+                panic!("read")
+            };
+            let active = ItemFilter { active: Some(true), ..ItemFilter::default() };
+            let found = database.items(&active).unwrap().items;
+            let shown: Vec<_> = found
+                .into_iter()
+                .map(|found| {
+                    (found.item.item_key, found.item.stream_url.rsplit('=').next().unwrap().to_owned())
+                })
+                .collect();
+            (done.added, shown)
+        };
+        let pairs = |pairs: &[(&str, &str)]| -> Vec<_> {
+            pairs.iter().map(|(key, token)| ((*key).to_owned(), (*token).to_owned())).collect()
+        };
+        assert_eq!(read(&["x", "y", "x", "z"], 1), (3, pairs(&[("a", "x"), ("a:2", "y"), ("a:3", "z")])));
+        assert_eq!(read(&["u", "v", "w"], 2), (0, pairs(&[("a", "u"), ("a:2", "v"), ("a:3", "w")])));
+        assert_eq!(read(&["u"], 3), (0, pairs(&[("a", "u")])));
+    }
+
+    #[test]
+    fn an_item_that_cannot_be_read_leaves_the_catalog_as_it_was() {
+        let mut database = with_items(&[("a", "News")]);
+        let items = [Ok(item("b", "Sport")), Err(io::Error::other("gone"))];
+        assert_eq!(database.refresh(items, at(2)), Err(StoreError::Unreadable("gone".to_owned())));
+        assert_eq!(keys(&database, &ItemFilter::default()), ["a"]);
+    }
+
+    #[test]
+    fn items_that_share_a_channel_key_are_found_together() {
+        let shared =
+            |key: &str, channel_key: &str| NewItem { channel_key: channel_key.to_owned(), ..item(key, key) };
+        let mut database = Database::in_memory().unwrap();
+        let items = [
+            shared("a", "tvg:cnn.us"),
+            shared("b", "tvg:cnn.us"),
+            shared("c", "tvg:bbc.uk"),
+            shared("d", "tvg:bbc.uk"),
+            shared("e", "tvg:bbc.uk"),
+            shared("f", "name:alone"),
+            shared("g", "name:"),
+            shared("h", "name:"),
+            shared("i", "tvg:cnn.us"),
+        ];
+        database.refresh_items(&items, at(1)).unwrap();
+        database.refresh_items(&items[..8], at(2)).unwrap();
+        let found = |min, text: &str, limit, offset| {
+            let (groups, total) = database.duplicates(min, text, limit, offset).unwrap();
+            let keys = |group: Duplicates| -> String {
+                group.items.into_iter().map(|found| found.item.item_key).collect()
+            };
+            (groups.into_iter().map(|group| (group.count, keys(group))).collect::<Vec<_>>(), total)
+        };
+        let (bbc, cnn) = ((3, "cde".to_owned()), (2, "ab".to_owned()));
+        assert_eq!(found(2, "", 9, 0), (vec![bbc.clone(), cnn.clone()], 2), "what is gone does not count");
+        assert_eq!(found(2, "", 1, 1), (vec![cnn.clone()], 2));
+        assert_eq!(found(3, "", 9, 0), (vec![bbc], 1));
+        assert_eq!(found(2, "CNN", 9, 0), (vec![cnn], 1));
+        assert_eq!(found(2, "alone", 9, 0), (Vec::new(), 0));
     }
 
     #[test]

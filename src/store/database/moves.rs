@@ -3,8 +3,6 @@
 //! An item's key is made of its address, so a provider that moves its streams to another host, or puts another token into their
 //! paths, gives each of them a new item. What stays is what it calls them.
 
-use std::collections::BTreeMap;
-
 use rusqlite::{Connection, params};
 
 use super::health;
@@ -63,7 +61,7 @@ pub(super) fn follow(connection: &Connection, now: WallTime) -> Result<Vec<Sourc
     Ok(moves)
 }
 
-/// The sources whose item is gone, by their ids.
+/// The sources whose item is gone and for which something has come.
 fn gone(connection: &Connection) -> rusqlite::Result<Vec<Gone>> {
     let sql = "SELECT source_id, channel_id, guide_number, gone.item_key, come.item_key,
             come.appeared_in = come.seen_in
@@ -74,13 +72,11 @@ fn gone(connection: &Connection) -> rusqlite::Result<Vec<Gone>> {
         ORDER BY channel_id, priority_index, come.item_key";
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query([])?;
-    // In the order of the channels' sources: the preferred one is the first to move.
-    let mut order = Vec::new();
-    let mut by_source: BTreeMap<i64, Gone> = BTreeMap::new();
+    // The preferred source of a channel is the first to move.
+    let mut found: Vec<Gone> = Vec::new();
     while let Some(row) = rows.next()? {
         let source_id: i64 = row.get(0)?;
-        if !by_source.contains_key(&source_id) {
-            order.push(source_id);
+        if found.last().is_none_or(|last| last.source.source_id != source_id) {
             let source = SourceMove {
                 source_id,
                 channel_id: row.get(1)?,
@@ -88,13 +84,13 @@ fn gone(connection: &Connection) -> rusqlite::Result<Vec<Gone>> {
                 from: row.get(3)?,
                 to: Moved::Ambiguous(Vec::new()),
             };
-            by_source.insert(source_id, Gone { source, candidates: Vec::new(), is_news: false });
+            found.push(Gone { source, candidates: Vec::new(), is_news: false });
         }
-        let gone = by_source.get_mut(&source_id).expect("it was put there");
-        gone.candidates.push(row.get(4)?);
-        gone.is_news |= row.get::<_, bool>(5)?;
+        let last = found.last_mut().expect("it was put there");
+        last.candidates.push(row.get(4)?);
+        last.is_news |= row.get::<_, bool>(5)?;
     }
-    Ok(order.into_iter().filter_map(|source_id| by_source.remove(&source_id)).collect())
+    Ok(found)
 }
 
 /// Puts a source on another item; what the old address has done is not held against it. False when that is a source of the channel already.

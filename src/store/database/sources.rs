@@ -8,6 +8,8 @@ use crate::store::error::ChannelError;
 use crate::store::records::SourceRecord;
 use crate::store::rows::touch;
 
+/// Sources that a channel gets by its key, those it has included.
+const SOURCES_MAX: u32 = 64;
 const JOINED: &str =
     "channel_sources LEFT JOIN playlist_items ON playlist_items.item_key = channel_sources.item_key";
 
@@ -39,6 +41,29 @@ impl Database {
         let source_id = insert(&transaction, channel_id, item_key, program)?;
         transaction.commit()?;
         self.source(source_id)
+    }
+
+    /// Gives a channel all items of the playlist that share its key and are none of its sources yet, by name, behind those it
+    /// has. How many that were: with them a channel has no more than 64.
+    ///
+    /// # Errors
+    /// When there is no such channel.
+    pub fn add_same_key_sources(&mut self, channel_id: i64, now: WallTime) -> Result<usize, ChannelError> {
+        let transaction = self.writing()?;
+        touch(&transaction, channel_id, now)?;
+        // What has neither name nor identifier shares nothing.
+        let sql = "INSERT INTO channel_sources (channel_id, item_key, association_type, priority_index)
+            SELECT ?1, item_key, 'channel_key',
+                row_number() OVER (ORDER BY name COLLATE NOCASE, item_key) + coalesce(
+                    (SELECT max(priority_index) FROM channel_sources WHERE channel_id = ?1), -1)
+            FROM playlist_items WHERE active = 1 AND channel_key <> 'name:'
+                AND channel_key = (SELECT channel_key FROM published_channels WHERE channel_id = ?1)
+                AND item_key NOT IN (SELECT item_key FROM channel_sources WHERE channel_id = ?1)
+            ORDER BY name COLLATE NOCASE, item_key
+            LIMIT max(0, ?2 - (SELECT count(*) FROM channel_sources WHERE channel_id = ?1))";
+        let count = transaction.prepare_cached(sql)?.execute(params![channel_id, SOURCES_MAX])?;
+        transaction.commit()?;
+        Ok(count)
     }
 
     fn source(&self, source_id: i64) -> Result<SourceRecord, ChannelError> {
@@ -245,7 +270,7 @@ pub(in crate::store) fn list(
 mod tests {
     use super::*;
     use crate::store::fixtures::{at, item, with_items};
-    use crate::store::records::NewChannel;
+    use crate::store::records::{NewChannel, NewItem};
 
     /// A database with a channel of item `a`, and the channel's id.
     fn with_channel() -> (Database, i64) {
@@ -301,6 +326,44 @@ mod tests {
         let gone = ChannelError::SourceNotFound { channel_id: id, source_id: b };
         assert_eq!(database.remove_source(id, b, at(3)), Err(gone));
         assert_eq!(database.add_source(id, "b", None, at(4)).unwrap().priority_index, 3);
+    }
+
+    #[test]
+    fn items_that_share_the_channels_key_become_its_sources() {
+        let mut database = Database::in_memory().unwrap();
+        let called =
+            |key: &str, channel_key: &str| NewItem { channel_key: channel_key.to_owned(), ..item(key, key) };
+        let mut items = vec![
+            called("m", "k"),
+            called("z", "k"),
+            called("b", "k"),
+            called("x", "other"),
+            called("gone", "k"),
+        ];
+        items.extend(["n", "o"].map(|key| called(key, "name:")));
+        database.refresh_items(&items, at(1)).unwrap();
+        items.remove(4);
+        database.refresh_items(&items, at(2)).unwrap();
+        let mut make = |key: &str| {
+            let new = NewChannel { item_key: key.to_owned(), ..NewChannel::default() };
+            database.create_channel(&new, 100, at(3)).unwrap().channel_id
+        };
+        let (id, nameless) = (make("m"), make("n"));
+        assert_eq!(database.add_same_key_sources(id, at(4)), Ok(2));
+        assert_eq!(order(&database, id), placed(&[("m", 0), ("b", 1), ("z", 2)]));
+        let kinds: Vec<_> =
+            database.channel(id).unwrap().sources.into_iter().map(|source| source.association_type).collect();
+        assert_eq!(kinds, ["manual", "channel_key", "channel_key"]);
+        assert_eq!(database.add_same_key_sources(id, at(5)), Ok(0), "once each");
+        assert_eq!(database.add_same_key_sources(nameless, at(5)), Ok(0), "no name is no key");
+        assert_eq!(
+            database.add_same_key_sources(99, at(5)),
+            Err(ChannelError::ChannelNotFound { channel_id: 99 })
+        );
+        let many: Vec<_> = (0..100).map(|n| called(&format!("{n:03}"), "k")).collect();
+        database.refresh_items(&many, at(6)).unwrap();
+        assert_eq!(database.add_same_key_sources(id, at(7)), Ok(61));
+        assert_eq!(order(&database, id).last(), Some(&("060".to_owned(), 63)));
     }
 
     #[test]

@@ -267,6 +267,22 @@ pub(super) async fn reorder_sources(
     Ok(Response::new(204))
 }
 
+#[derive(Serialize)]
+struct Added {
+    added: usize,
+}
+
+/// `POST /api/channels/{id}/sources/same-key`.
+pub(super) async fn add_same_key(state: &Rc<State>, channel: i64) -> Result<Response, Response> {
+    let now = state.wall_now();
+    let added = state
+        .ask_store(move |database| database.add_same_key_sources(channel, now))
+        .await
+        .map_err(|error| channel_refusal(&error))?;
+    publish(state).await?;
+    Ok(Response::json(200, &Added { added }))
+}
+
 /// `DELETE /api/channels/{id}`.
 pub(super) async fn delete(state: &Rc<State>, channel: i64) -> Result<Response, Response> {
     state

@@ -1,4 +1,4 @@
-//! `GET /api/items` and `GET /api/groups`: what the playlist holds.
+//! `GET /api/items`, `GET /api/groups` and `GET /api/suggestions/duplicates`: what the playlist holds.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -11,7 +11,7 @@ use crate::control::playlist::{self, SyncError};
 use crate::control::state::State;
 use crate::http::Response;
 use crate::status::go_time::rfc3339;
-use crate::store::{Group, ITEMS_PAGE_MAX, ItemFilter, ItemRecord, Search, SearchLimits};
+use crate::store::{Duplicates, Group, ITEMS_PAGE_MAX, ItemFilter, ItemRecord, Search, SearchLimits};
 
 use super::store_refusal;
 
@@ -19,6 +19,11 @@ use super::store_refusal;
 const LIMIT_DEFAULT: u32 = 100;
 /// The same for groups.
 const GROUPS_DEFAULT: u32 = 200;
+/// One item is no duplicate.
+const DUPLICATES_MIN: u32 = 2;
+const DUPLICATES_MIN_MAX: u32 = 100;
+/// Channel keys of a page, at most.
+const DUPLICATES_PAGE_MAX: u32 = 500;
 /// Groups behind this many are not asked for.
 const GROUPS_ASKED_MAX: usize = 256;
 
@@ -63,6 +68,24 @@ impl SearchWarning {
             term_rune_truncations: counts.term_rune_truncations,
         }
     }
+}
+
+/// Items that may be sources of one channel.
+#[derive(Serialize)]
+struct Suggestions {
+    groups: Vec<SameKey>,
+    total: u64,
+    limit: u32,
+    offset: u32,
+    min: u32,
+    q: String,
+}
+
+#[derive(Serialize)]
+struct SameKey {
+    channel_key: String,
+    count: u64,
+    items: Vec<Item>,
 }
 
 #[derive(Serialize)]
@@ -147,6 +170,29 @@ pub(super) async fn groups(call: &Call, state: &State) -> Result<Response, Respo
     let shown = |group: Group| GroupOfItems { name: group.name, count: with_counts.then_some(group.count) };
     let groups = groups.into_iter().map(shown).collect();
     Ok(Response::json(200, &Groups { groups, total, limit, offset }))
+}
+
+/// `GET /api/suggestions/duplicates`.
+pub(super) async fn duplicates(call: &Call, state: &State) -> Result<Response, Response> {
+    let min = number(call, "min", DUPLICATES_MIN, "2 to 100")?.clamp(DUPLICATES_MIN, DUPLICATES_MIN_MAX);
+    let limit = match number(call, "limit", LIMIT_DEFAULT, "0 to 4294967295")? {
+        0 => LIMIT_DEFAULT,
+        limit => limit.min(DUPLICATES_PAGE_MAX),
+    };
+    let offset = number(call, "offset", 0, "0 to 4294967295")?;
+    let q = text_of(call, "q").or_else(|| text_of(call, "tvg_id")).unwrap_or_default();
+    let text = q.clone();
+    let (groups, total) = state
+        .ask_store(move |database| database.duplicates(min, &text, limit, offset))
+        .await
+        .map_err(|error| store_refusal(&error))?;
+    let shown = |group: Duplicates| SameKey {
+        channel_key: group.channel_key,
+        count: group.count,
+        items: group.items.into_iter().map(Item::from).collect(),
+    };
+    let groups = groups.into_iter().map(shown).collect();
+    Ok(Response::json(200, &Suggestions { groups, total, limit, offset, min, q }))
 }
 
 fn filter(call: &Call, limits: SearchLimits) -> Result<ItemFilter, Response> {

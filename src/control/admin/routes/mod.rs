@@ -40,6 +40,7 @@ enum Route {
     LineupPost,
     Items,
     Groups,
+    Duplicates,
     Channels,
     Profiles,
     Profile,
@@ -47,6 +48,7 @@ enum Route {
     ChannelOrder,
     Sources(i64),
     SourceOrder(i64),
+    SameKey(i64),
     Source(i64, i64),
     HealthClear(i64),
     HealthClearAll,
@@ -74,11 +76,13 @@ impl Route {
             ["lineup.post"] => Self::LineupPost,
             ["api", "items"] => Self::Items,
             ["api", "groups"] => Self::Groups,
+            ["api", "suggestions", "duplicates"] => Self::Duplicates,
             ["api", "channels"] => Self::Channels,
             ["api", "profiles"] => Self::Profiles,
             ["api", "profiles", _name] => Self::Profile,
             ["api", "channels", "reorder"] => Self::ChannelOrder,
             ["api", "channels", channel, "sources", "reorder"] => Self::SourceOrder(number(channel)?),
+            ["api", "channels", channel, "sources", "same-key"] => Self::SameKey(number(channel)?),
             ["api", "channels", channel] => Self::Channel(number(channel)?),
             ["api", "channels", channel, "sources"] => Self::Sources(number(channel)?),
             ["api", "channels", "sources", "health", "clear"] => Self::HealthClearAll,
@@ -123,6 +127,8 @@ impl Route {
             | Self::HealthClear(_)
             | Self::HealthClearAll
             | Self::PlaylistSync
+            | Self::Duplicates
+            | Self::SameKey(_)
             | Self::Tuners => false,
         }
     }
@@ -141,6 +147,7 @@ impl Route {
             | Self::LineupStatus
             | Self::Items
             | Self::Groups
+            | Self::Duplicates
             | Self::Playlists
             | Self::Tuners => &[Method::Get, Method::Head],
             Self::Profile => &[Method::Get, Method::Head, Method::Put, Method::Delete],
@@ -150,6 +157,7 @@ impl Route {
             Self::Source(..) => &[Method::Patch, Method::Delete],
             Self::LineupPost
             | Self::ServiceControl(_)
+            | Self::SameKey(_)
             | Self::PlaylistSync
             | Self::HealthClear(_)
             | Self::HealthClearAll
@@ -294,6 +302,7 @@ async fn serve(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
         (Route::LineupStatus, _) => Ok(device::lineup_status(state)),
         (Route::LineupPost, _) => device::lineup_post(call, state),
         (Route::Items, _) => items::list(call, state).await,
+        (Route::Duplicates, _) => items::duplicates(call, state).await,
         (Route::Groups, _) => items::groups(call, state).await,
         (Route::Channels, Method::Post) => channels::create(call, state).await,
         (Route::Channels, _) => channels::list(state).await,
@@ -301,6 +310,7 @@ async fn serve(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
         (Route::Channel(channel), Method::Delete) => channels::delete(state, channel).await,
         (Route::Channel(channel), _) => channels::show(state, channel).await,
         (Route::ChannelOrder, _) => channels::reorder(call, state).await,
+        (Route::SameKey(channel), _) => channels::add_same_key(state, channel).await,
         (Route::SourceOrder(channel), _) => channels::reorder_sources(call, state, channel).await,
         (Route::Sources(channel), Method::Post) => channels::add_source(call, state, channel).await,
         (Route::Sources(channel), _) => channels::sources(state, channel).await,
@@ -326,7 +336,7 @@ async fn serve(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
 fn store_refusal(error: &StoreError) -> Response {
     match error {
         StoreError::Busy(busy) => refusal(503, &busy.to_string()).header("Retry-After", "1"),
-        StoreError::Panicked | StoreError::Sqlite(_) => {
+        StoreError::Panicked | StoreError::Unreadable(_) | StoreError::Sqlite(_) => {
             // SQLite's own words are for the log.
             log::error!("{error}: {:?}", std::error::Error::source(error).map(ToString::to_string));
             refusal(500, &error.to_string())

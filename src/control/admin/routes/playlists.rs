@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::base::{WallTime, redact};
+use crate::catalog::xtream::Login;
 use crate::control::state::State;
 use crate::http::Response;
 use crate::status::go_time::rfc3339;
@@ -18,6 +19,8 @@ struct List {
 struct Playlist {
     /// Without credentials, whoever asks.
     url: String,
+    /// Where its programme guide is, when it says so; without credentials.
+    epg_url: Option<String>,
     /// In it, as it was when it was last read well.
     items: usize,
     last_tried_at: Option<String>,
@@ -36,6 +39,7 @@ pub(super) async fn list(state: &State) -> Result<Response, Response> {
     let shown = |at: Option<WallTime>| at.map(rfc3339);
     let playlist = state.params.playlist.as_ref().map(|url| Playlist {
         url: redact::url(&url.0),
+        epg_url: Login::parse(&url.0).and_then(Result::ok).map(|login| redact::url(&login.guide())),
         items,
         last_tried_at: shown(readings.last_tried_at),
         last_read_at: shown(readings.last_read_at),

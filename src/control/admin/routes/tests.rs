@@ -492,6 +492,42 @@ fn a_lineup_ends_at_its_limit() {
 }
 
 #[test]
+fn groups_and_duplicates_of_the_playlist_are_listed() {
+    tokio_uring::start(async {
+        let state = state();
+        let (_, groups) = ask(&state, "GET", "/api/groups", "").await;
+        assert_eq!(groups, json!({"groups":[{"name":"World","count":2}],"total":1,"limit":200,"offset":0}));
+        let (_, names) = ask(&state, "GET", "/api/groups?include_counts=no&limit=0", "").await;
+        assert_eq!(names["groups"], json!([{"name":"World"}]));
+        assert_eq!(ask(&state, "GET", "/api/groups?include_counts=x", "").await.0, 400);
+        assert_eq!(ask(&state, "GET", "/api/groups?limit=-1", "").await.0, 400);
+        let items = ["x", "y"].map(|key| crate::store::NewItem {
+            item_key: key.to_owned(),
+            channel_key: "tvg:cnn.us".to_owned(),
+            name: key.to_owned(),
+            stream_url: format!("http://user:hunter2@host/{key}"),
+            attrs_json: "{}".to_owned(),
+            ..crate::store::NewItem::default()
+        });
+        let now = state.wall_now();
+        state.ask_store(move |database| database.refresh_items(&items, now)).await.unwrap();
+        let (_, found) = ask(&state, "GET", "/api/suggestions/duplicates?q=CNN&min=0&limit=9999", "").await;
+        let group = &found["groups"][0];
+        assert_eq!((&group["channel_key"], &group["count"]), (&json!("tvg:cnn.us"), &json!(2)));
+        assert_eq!(group["items"][1]["stream_url"], json!("http://host/y"));
+        assert_eq!(
+            (&found["total"], &found["limit"], &found["min"], &found["q"]),
+            (&json!(1), &json!(500), &json!(2), &json!("CNN"))
+        );
+        assert_eq!(ask(&state, "GET", "/api/suggestions/duplicates?offset=x", "").await.0, 400);
+        let (_, made) = ask(&state, "POST", "/api/channels", r#"{"item_key":"x"}"#).await;
+        let path = format!("/api/channels/{}/sources/same-key", made["channel_id"]);
+        assert_eq!(ask(&state, "POST", &path, "").await, (200, json!({"added":1})));
+        assert_eq!(ask(&state, "POST", "/api/channels/99/sources/same-key", "").await.0, 404);
+    });
+}
+
+#[test]
 fn the_playlist_is_read_when_asked() {
     tokio_uring::start(async {
         let folder = tempfile::tempdir().unwrap();

@@ -6,6 +6,8 @@ use super::*;
 use crate::source::body::Sound as Bare;
 use crate::source::hls::failure::Unreadable;
 use crate::source::hls::merge::tests::{VIDEO, every, on, picture, sound_on, units};
+use crate::source::hls::packed::tests::{aac, tag};
+use crate::ts::Pts;
 
 /// What the provider says.
 enum Reply {
@@ -375,6 +377,7 @@ fn a_sound_that_cannot_be_had_from_the_first_holds_up_nobody() {
 fn sound_that_others_can_read_is_left_to_them_with_its_picture() {
     let frame = [b"\xFF\xF1\x50\x80\x0C\x9F\xFC".as_slice(), &[0x21; 93]].concat();
     for (body, why) in [
+        // It does not say when it is heard.
         (frame.repeat(400), Unreadable::PackedAudio(Bare::Adts)),
         ([b"\0\0\0\x18stypmsdh".as_slice(), &[0; 2000]].concat(), Unreadable::FragmentedMp4),
     ] {
@@ -390,6 +393,28 @@ fn sound_that_others_can_read_is_left_to_them_with_its_picture() {
             "known before a picture is asked for"
         );
     }
+}
+
+#[test]
+fn sound_without_a_container_flows_beside_its_picture() {
+    // 375 frames of 1024 samples at 48 kHz are eight seconds.
+    let times = |number: u64| (number * 375).div_ceil(4)..((number + 1) * 375).div_ceil(4);
+    let odd = move |path: &str, _: u64| {
+        path.starts_with("en/").then(|| {
+            let frames = times(number(path));
+            let at = Pts::from_ticks(frames.start * 1920);
+            Reply::Body([tag(at), aac(u8::try_from(frames.count()).unwrap())].concat())
+        })
+    };
+    let outcome = play(60_000, provider(&["en"], LIVE, LIVE, odd));
+    assert_eq!((&outcome.end, &outcome.failure, &outcome.remarks), (&None, &None, &vec![]));
+    outcome.assert_once("");
+    let units = units(&outcome.stream);
+    let (seen, heard) = (on(&units, VIDEO), on(&units, VIDEO + 1));
+    assert!(seen.windows(2).all(|pair| pair[1] - pair[0] == 40));
+    assert!(heard[0] <= seen[0] + 90 && heard.last().unwrap() + 2100 > *seen.last().unwrap(), "{heard:?}");
+    assert!(heard.windows(2).all(|pair| (20..90).contains(&(pair[1] - pair[0]))), "{heard:?}");
+    assert!(units.is_sorted_by_key(|(_, ms)| *ms) && outcome.starved_ms < 100);
 }
 
 #[test]

@@ -242,11 +242,9 @@ impl Host {
         for piece in self.connection(peer).outgoing.take(most) {
             let piece = match piece {
                 Piece::Copied(piece) => piece,
-                Piece::Lent { op, span } => {
-                    self.assert_unchanged(op);
-                    let piece = span.read();
-                    self.let_go(op, piece.len());
-                    piece
+                Piece::Held { op, bytes } => {
+                    self.let_go(op, bytes.len());
+                    bytes
                 }
             };
             bytes += piece.len();
@@ -348,7 +346,7 @@ impl Host {
         }
         for piece in connection.outgoing.take(usize::MAX) {
             match piece {
-                Piece::Lent { op, span } => self.let_go(op, span.bytes()),
+                Piece::Held { op, bytes } => self.let_go(op, bytes.len()),
                 Piece::Copied(_) => {}
             }
         }
