@@ -302,6 +302,13 @@ mod tests {
             (StreamError::NoSources, "503 Service Unavailable", Some("806 Tune Failed"), "no_sources", None),
             (StreamError::TuneFailed, "503 Service Unavailable", Some("806 Tune Failed"), "other", None),
             (StreamError::NoVideo, "503 Service Unavailable", Some("807 No Video Data"), "no_video", None),
+            (
+                StreamError::Saturated,
+                "503 Service Unavailable",
+                Some("803 System Busy"),
+                "saturated",
+                Some(5),
+            ),
             (StreamError::Draining, "503 Service Unavailable", Some("803 System Busy"), "draining", Some(10)),
             (StreamError::MethodNotAllowed, "405 Method Not Allowed", None, "method_not_allowed", None),
         ] {

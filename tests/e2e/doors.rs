@@ -23,6 +23,11 @@ fn answer(stream: &mut TcpStream) -> String {
     head + &String::from_utf8(body).unwrap()
 }
 
+/// The log, once it says this so many times: lines are written by a thread of their own.
+fn logged(daemon: &Daemon, what: &str, times: usize) -> String {
+    crate::kit::until(LONG, what, || Some(daemon.log()).filter(|log| log.matches(what).count() >= times))
+}
+
 #[test]
 fn a_stream_may_be_asked_for_on_a_connection_that_was_kept() {
     let upstream = Upstream::start();
@@ -118,7 +123,7 @@ fn administration_is_open_under_names_that_are_nobody_elses_and_guessing_is_slow
         .map(|_| ask(&locked, "/api/channels", "Host: x\r\nAuthorization: Basic YTpi\r\n").status)
         .collect();
     assert_eq!(statuses, [[401; 10].as_slice(), &[429; 2]].concat());
-    let log = locked.log();
+    let log = logged(&locked, "a wrong password came from 127.0.0.1", 10);
     assert_eq!(log.matches("a wrong password came from 127.0.0.1").count(), 10, "{log}");
     assert!(!log.contains("YTpi") && !log.contains("secret-word"));
 }
@@ -288,8 +293,7 @@ fn nothing_of_this_host_is_opened_for_a_list_that_was_fetched() {
             let items = daemon.get("/api/items?limit=100").json()["items"].as_array().unwrap().clone();
             (!items.is_empty()).then_some(items)
         });
-        let log = daemon.log();
-        assert!(log.contains("left out of the playlist: 4 entries that name files of this host"), "{log}");
+        logged(&daemon, "left out of the playlist: 4 entries that name files of this host", 1);
         assert_eq!(items.len(), entries.len() - 4);
         let numbers: Vec<String> = items
             .iter()
@@ -310,9 +314,7 @@ fn nothing_of_this_host_is_opened_for_a_list_that_was_fetched() {
                 });
             }
         });
-        let log = daemon.log();
-        let sentences = log.matches("a source cannot be ").count();
-        assert!(sentences >= refused_at_once - 4, "{sentences} sentences: {log}");
+        let log = logged(&daemon, "a source cannot be ", refused_at_once - 4);
         assert!(!was_opened.load(Ordering::Relaxed), "{mode}: the canary was opened: {log}");
     }
     // Whoever does open it is noticed.
@@ -450,8 +452,7 @@ fn private_hosts_are_left_alone_when_the_settings_say_so() {
         let request = format!("GET /auto/v{number} HTTP/1.1\r\nHost: tv\r\n\r\n");
         assert_eq!(exchange(daemon.port(), request.as_bytes()).unwrap().status, 503);
     }
-    let log = daemon.log();
-    assert!(log.contains("which only this network reaches; ALLOW_PRIVATE_SOURCES would allow it"), "{log}");
+    logged(&daemon, "which only this network reaches; ALLOW_PRIVATE_SOURCES would allow it", 1);
     let mut open = Daemon::start(&[]);
     open.channel("100", &[url]);
     drop(open.open("/auto/v100"));

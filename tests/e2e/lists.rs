@@ -80,8 +80,9 @@ fn a_list_of_many_entries_takes_no_memory_of_its_own_and_disturbs_nobody() {
     fs::write(&list, text).unwrap();
     let port = daemon.port();
     let reading = std::thread::spawn(move || {
-        let request =
-            format!("POST {RUN} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+        let request = format!(
+            "POST {RUN} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        );
         crate::kit::exchange_within(port, request.as_bytes(), LONG * 9).unwrap()
     });
     let mut most = 0;

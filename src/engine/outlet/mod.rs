@@ -499,6 +499,20 @@ pub(crate) mod testing {
             viewer.and_then(Viewer::watching_mut).unwrap().position = position;
         }
 
+        /// Whether a viewer that is behind is so by itself.
+        pub(crate) fn is_slow(&self, viewer: ViewerRef, is_saturated: bool) -> bool {
+            let viewer = self.viewers.get(ViewerKey::from_bits(viewer.viewer));
+            let policy =
+                viewer.and_then(Viewer::watching).unwrap().policy(SlowPolicy::Disconnect, is_saturated);
+            policy == SlowPolicy::Disconnect
+        }
+
+        /// A viewer's socket was full.
+        pub(crate) fn set_was_full(&mut self, viewer: ViewerRef) {
+            let viewer = self.viewers.get_mut(ViewerKey::from_bits(viewer.viewer));
+            viewer.and_then(Viewer::watching_mut).unwrap().was_full = true;
+        }
+
         /// A send to a viewer is on its way.
         pub(crate) fn set_sending(&mut self, viewer: ViewerRef, op: OpKey) {
             let viewer = self.viewers.get_mut(ViewerKey::from_bits(viewer.viewer));

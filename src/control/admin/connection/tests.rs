@@ -175,6 +175,10 @@ fn bodies_of_all_connections_together_have_a_bound() {
         let head = "POST /api/channels HTTP/1.1\r\nContent-Length: 1024\r\nExpect: 100-continue\r\n\r\n";
         let rest_of_it = connections.bodies.take(BODIES_BYTES_MAX - 3 * 1024, BODIES_BYTES_MAX).unwrap();
         for _ in 0..3 {
+            // Those of players have half of it, and that is gone.
+            let of_a_player = head.replace("/api/channels", "/upnp/control/content-directory");
+            let refused = rest(&connect(&connections, &state, &of_a_player)).await;
+            assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
             let client = connect(&connections, &state, head);
             assert_eq!(until(&client, "\r\n\r\n").await, "HTTP/1.1 100 Continue\r\n\r\n");
             waiting.push(client);

@@ -259,13 +259,16 @@ pub(super) fn body(call: &Call, state: &State) -> Result<Body, Response> {
     })
 }
 
+/// True for what only administrators are let in to.
+pub(super) fn is_administration(path: &str) -> bool {
+    let is_in =
+        |folder: &str| path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    is_in("/api") || is_in("/ui")
+}
+
 /// Checks everything that can be checked before the body has come.
 pub(super) fn check(call: &Call, state: &State) -> Result<(), Response> {
-    let path = call.request.path();
-    let is_admin = ["/api", "/ui"]
-        .iter()
-        .any(|prefix| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')));
-    if is_admin {
+    if is_administration(call.request.path()) {
         access::admin(call, &state.params, &mut state.doors.borrow_mut(), state.clock.now())?;
     }
     let route =
