@@ -61,7 +61,8 @@ impl Core {
     }
 
     fn end(&mut self) -> (ChildExit, String) {
-        let CoreCommand::ChildEnded { ticket: Ticket(1), exit, stderr_tail } = self.0.next() else {
+        let CoreCommand::ChildEnded { ticket: Ticket(1), exit, stderr_tail, cookies: None } = self.0.next()
+        else {
             panic!("another message than the end");
         };
         (exit, stderr_tail)

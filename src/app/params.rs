@@ -228,7 +228,6 @@ fn ffmpeg_params(settings: &Settings) -> ffmpeg::Params {
         rw_timeout: from.rw_timeout.unwrap_or(Duration::ZERO),
         copy_regenerate_timestamps: Some(from.copy_regenerate_timestamps),
         discard_corrupt: from.discard_corrupt,
-        user_agent: settings.stream.user_agent.clone(),
     }
 }
 

@@ -21,6 +21,7 @@ mod options;
 use lines::Lines;
 
 pub use keys::{channel_key, item_key};
+pub use options::split_address;
 
 /// Lines longer than this are left out, and end the entry they may have belonged to.
 pub const LINE_BYTES_MAX: usize = 2 * 1024 * 1024;

@@ -61,7 +61,9 @@ pub(super) enum PlaylistError {
 /// When it cannot be one.
 pub(super) fn parse_playlist_url(text: &str) -> Result<Secret, PlaylistError> {
     let (scheme, rest) = text.split_once("://").ok_or(PlaylistError::BadUrl)?;
-    let is_clean = !text.chars().any(|c| c.is_whitespace() || c.is_control());
+    // Header fields may follow, as in an entry of a list, and have blanks in them.
+    let address = text.split_once('|').map_or(text, |(address, _fields)| address);
+    let is_clean = !address.contains(char::is_whitespace) && !text.contains(char::is_control);
     let is_complete = match scheme.to_ascii_lowercase().as_str() {
         "http" | "https" => {
             let authority = rest.split(['/', '?', '#']).next().unwrap_or("");
@@ -194,6 +196,7 @@ mod tests {
             "http://example.com/a.m3u",
             "HTTPS://u:p@example.com:8443?x=1",
             "file:///srv/tv.m3u",
+            "http://example.com/a.m3u|User-Agent=Box/7.1 (TV)",
             "xtream://u:p@h:80",
             "xtreams://u:p@h",
         ] {

@@ -2,32 +2,32 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
+use std::net::{IpAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
 use flate2::read::MultiGzDecoder;
 use percent_encoding::percent_decode_str;
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
-use crate::base::limits::UPSTREAM_REDIRECTS_MAX;
-use crate::base::{Clock, redact};
+use crate::base::{Clock, Instant, redact};
 use crate::catalog::xtream::{self, Account, Categories, Login, XtreamError};
-use crate::http::{CookieJar, Url};
-use crate::source::Trust;
+use crate::http::RequestHeaders;
+use crate::source::direct::{Client, Params, Part};
+use crate::source::{Kind, SourceError};
+
+use super::relay::{Asker, Fetch};
 
 /// The longest playlist, as it is when it is not compressed. It lies in a file, not in memory.
 const BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
 /// How long a server may take for its next bytes, the first included, and for all of them.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-const TIMEOUT: Duration = Duration::from_secs(1800);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(1800);
 /// How a file begins that is compressed, whatever it is called.
 const GZIP: &[u8] = b"\x1F\x8B";
 /// How much is read at once.
 const PIECE_BYTES: usize = 64 * 1024;
 /// A server that names a state of its playlist with more than this is asked for all of it each time.
 const VALIDATOR_BYTES_MAX: usize = 512;
-/// Who asks, unless it is said otherwise.
-const OWN_NAME: &str = concat!("tunerd/", env!("CARGO_PKG_VERSION"));
 
 /// Why there is no playlist. The texts hold no credentials.
 #[derive(thiserror::Error, Debug)]
@@ -73,20 +73,21 @@ pub(super) enum Fetched {
 /// A playlist from its beginning on. It lies in a file, since it may be larger than what memory there is.
 pub(super) type List = BufReader<File>;
 
-/// The playlist at an address of http, https or file, or at a path, unless it is still the one of `known`.
+/// The playlist at an address of http, https or file, or at a path, unless it is still the one of `known`. `params` say how servers
+/// are asked, and keep what these set.
 pub(super) fn fetch(
     url: &str,
-    user_agent: &str,
-    trust: &Trust,
+    params: &mut Params,
+    clock: Clock,
     known: &Validators,
 ) -> Result<Fetched, FetchError> {
     let of_file = |list| Fetched::List { list, validators: Validators::default() };
     if let Some(login) = Login::parse(url) {
-        return fetch_account(&login?, user_agent, trust).map(of_file);
+        return fetch_account(&login?, params, clock).map(of_file);
     }
     let is = |scheme: &str| url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
     if is_fetched(url) {
-        fetch_http(url, user_agent, trust, known, IDLE_TIMEOUT)
+        fetch_http(url, params, clock, known, IDLE_TIMEOUT)
     } else if is("file://") {
         read_file(&percent_decode_str(&url["file://".len()..]).collect::<Vec<_>>()).map(of_file)
     } else {
@@ -95,9 +96,9 @@ pub(super) fn fetch(
 }
 
 /// What a provider that is logged in to offers, as a list.
-fn fetch_account(login: &Login, user_agent: &str, trust: &Trust) -> Result<List, FetchError> {
-    let ask = |action: &str| {
-        let answer = fetch_http(&login.api(action), user_agent, trust, &Validators::default(), IDLE_TIMEOUT)?;
+fn fetch_account(login: &Login, params: &mut Params, clock: Clock) -> Result<List, FetchError> {
+    let mut ask = |action: &str| {
+        let answer = fetch_http(&login.api(action), params, clock, &Validators::default(), IDLE_TIMEOUT)?;
         let Fetched::List { list, .. } = answer else {
             unreachable!("nothing was known that could be unchanged")
         };
@@ -114,85 +115,120 @@ fn fetch_account(login: &Login, user_agent: &str, trust: &Trust) -> Result<List,
     Ok(BufReader::with_capacity(PIECE_BYTES, file))
 }
 
+/// Waits for as long as there is time.
+struct Patience {
+    clock: Clock,
+    until: Instant,
+    idle_timeout: Duration,
+}
+
+impl Asker for Patience {
+    fn is_wanted(&self) -> bool {
+        self.clock.now() < self.until
+    }
+
+    /// The operator has named it.
+    fn admits(&self, _address: IpAddr) -> Result<(), SourceError> {
+        Ok(())
+    }
+
+    fn silence_max(&self) -> Duration {
+        self.idle_timeout
+    }
+
+    fn connected(&self, _socket: &Arc<TcpStream>) {}
+}
+
+/// The body of an answer, as it comes.
+struct Body<'fetch, 'patience> {
+    fetch: Fetch<'fetch>,
+    patience: &'patience Patience,
+}
+
+impl Read for Body<'_, '_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if !self.patience.is_wanted() {
+            return Err(io::Error::other(format!("it takes longer than {} s", TIMEOUT.as_secs())));
+        }
+        self.fetch.read(into).map_err(|error| io::Error::other(words(&error)))
+    }
+}
+
 fn fetch_http(
     url: &str,
-    user_agent: &str,
-    trust: &Trust,
+    params: &mut Params,
+    clock: Clock,
     known: &Validators,
     idle_timeout: Duration,
 ) -> Result<Fetched, FetchError> {
-    let mut url = Url::parse(url).map_err(|error| FetchError::Network(error.to_string()))?;
-    let user_agent = Some(user_agent.trim()).filter(|agent| !agent.is_empty()).unwrap_or(OWN_NAME);
-    let agent = ureq::Agent::config_builder()
-        .timeout_global(Some(TIMEOUT))
-        .timeout_per_read(Some(idle_timeout))
-        .timeout_connect(Some(idle_timeout))
-        .user_agent(user_agent)
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .http_status_as_error(false)
-        .tls_config(tls(trust))
-        .build()
-        .new_agent();
-    let clock = Clock::start();
-    let deadline = clock.now() + TIMEOUT;
-    let mut cookies = CookieJar::default();
-    for _redirect in 0..=UPSTREAM_REDIRECTS_MAX {
-        let left = deadline.since(clock.now());
-        let address = format!("{}://{}{}", url.scheme().as_str(), url.authority(), url.target());
-        let mut request = agent.get(address).config().timeout_global(Some(left)).build();
-        if let Some(credentials) = url.basic_authorization() {
-            request = request.header("Authorization", credentials);
+    let patience = Patience { clock, until: clock.now() + TIMEOUT, idle_timeout };
+    let (connect_timeout, header_timeout) = (idle_timeout, idle_timeout);
+    let mut asked = Params { connect_timeout, header_timeout, startup_timeout: TIMEOUT, ..params.clone() };
+    let is_conditional = known.add_to(&mut asked.headers);
+    let part = Part { may_be_packed: true, asks_for_packed: true, ..Part::default() };
+    let client = Client::new(url, asked, clock.now()).map_err(|error| refused(&error))?.with_part(part);
+    match Fetch::begin(client, clock, &patience) {
+        Ok(fetch) => {
+            params.cookies = fetch.client().cookies().clone();
+            let validators = Validators::of(fetch.client());
+            let network = |error: io::Error| FetchError::Network(redact::text(&error.to_string()));
+            let list = to_file(Body { fetch, patience: &patience }, network)?;
+            Ok(Fetched::List { list, validators })
         }
-        if let Some(cookies) = cookies.header(&url) {
-            request = request.header("Cookie", cookies);
-        }
-        for (name, value) in [("If-None-Match", &known.etag), ("If-Modified-Since", &known.last_modified)] {
-            if let Some(value) = value {
-                request = request.header(name, value);
-            }
-        }
-        let response = request.call().map_err(|error| network(&error))?;
-        let text = |value: &ureq::http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-        for field in response.headers().get_all("set-cookie") {
-            cookies.set(&url, &text(field));
-        }
-        match (response.status().as_u16(), response.headers().get("location")) {
-            (301 | 302 | 303 | 307 | 308, Some(location)) => {
-                url = url.join(&text(location)).map_err(|error| FetchError::Network(error.to_string()))?;
-            }
-            (304, _) if *known != Validators::default() => return Ok(Fetched::Unchanged),
-            (200..=299, _) => {
-                let validators = Validators::of(response.headers());
-                let network = |error: io::Error| FetchError::Network(redact::text(&error.to_string()));
-                let list = to_file(response.into_body().into_reader(), network)?;
-                return Ok(Fetched::List { list, validators });
-            }
-            (status, _) => return Err(FetchError::Status(status)),
+        Err(failed) => {
+            let (error, client) = *failed;
+            params.cookies = client.cookies().clone();
+            let is_unchanged = is_conditional && error.kind() == Kind::Status(304);
+            if is_unchanged { Ok(Fetched::Unchanged) } else { Err(refused(&error)) }
         }
     }
-    Err(FetchError::Network(format!("stopped after {UPSTREAM_REDIRECTS_MAX} redirects")))
 }
 
 impl Validators {
     /// Those of an answer that can be sent back.
-    fn of(headers: &ureq::http::HeaderMap) -> Self {
-        let field = |name| {
-            let value = headers.get(name)?.to_str().ok()?;
-            (value.len() <= VALIDATOR_BYTES_MAX).then(|| value.to_owned())
-        };
-        Self { etag: field("etag"), last_modified: field("last-modified") }
+    fn of(client: &Client) -> Self {
+        let short =
+            |value: Option<&str>| value.filter(|value| value.len() <= VALIDATOR_BYTES_MAX).map(str::to_owned);
+        let (etag, last_modified) = client.validators();
+        Self { etag: short(etag), last_modified: short(last_modified) }
+    }
+
+    /// Only what has changed is to be sent. True when that can be said.
+    fn add_to(&self, headers: &mut RequestHeaders) -> bool {
+        let fields = [("If-None-Match", &self.etag), ("If-Modified-Since", &self.last_modified)];
+        let mut is_said = false;
+        for (name, value) in fields {
+            is_said |= value.as_ref().is_some_and(|value| headers.set(name, value).is_ok());
+        }
+        is_said
     }
 }
 
-fn tls(trust: &Trust) -> TlsConfig {
-    let roots: Vec<_> = trust.roots().iter().map(|root| Certificate::from_der(root).to_owned()).collect();
-    let roots = RootCerts::Specific(Arc::new(roots));
-    TlsConfig::builder().root_certs(roots).disable_verification(!trust.verifies(None)).build()
+fn words(error: &SourceError) -> String {
+    let text = error.to_string();
+    text.strip_prefix("request upstream stream failed: ").unwrap_or(&text).to_owned()
 }
 
-fn network(error: &ureq::Error) -> FetchError {
-    FetchError::Network(redact::text(&error.to_string()))
+fn refused(error: &SourceError) -> FetchError {
+    match error.kind() {
+        Kind::Status(status) => FetchError::Status(status),
+        Kind::Unusable
+        | Kind::OwnServer
+        | Kind::UnsupportedMode
+        | Kind::Unresolved
+        | Kind::Connection
+        | Kind::Tls
+        | Kind::Protocol
+        | Kind::Redirect
+        | Kind::NotTransportStream(_)
+        | Kind::Closed
+        | Kind::Timeout
+        | Kind::Inventory
+        | Kind::NoEntryPoint
+        | Kind::Scrambled
+        | Kind::NoProgramme
+        | Kind::Spawn => FetchError::Network(words(error)),
+    }
 }
 
 fn read_file(path: &[u8]) -> Result<List, FetchError> {
@@ -265,6 +301,8 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
+    use crate::http::CookieJar;
+    use crate::source::Trust;
 
     fn get(url: &str) -> Result<Vec<u8>, FetchError> {
         bytes_of(get_unless(url, &Validators::default())?)
@@ -277,8 +315,21 @@ mod tests {
         Ok(bytes)
     }
 
+    fn params() -> Params {
+        Params {
+            user_agent: "tv/1".to_owned(),
+            via: None,
+            headers: RequestHeaders::NONE,
+            cookies: CookieJar::default(),
+            connect_timeout: TIMEOUT,
+            header_timeout: TIMEOUT,
+            startup_timeout: TIMEOUT,
+            tls: Trust::new(true, Vec::new()).unwrap().client(true),
+        }
+    }
+
     fn get_unless(url: &str, known: &Validators) -> Result<Fetched, FetchError> {
-        fetch(url, "tv/1", &Trust::new(true, Vec::new()).unwrap(), known)
+        fetch(url, &mut params(), Clock::start(), known)
     }
 
     #[test]
@@ -411,9 +462,8 @@ mod tests {
     #[test]
     fn a_server_may_be_slow_but_not_silent() {
         const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n";
-        let trust = Trust::new(true, Vec::new()).unwrap();
         let idle = Duration::from_millis(400);
-        let ask = |url: &str| fetch_http(url, "", &trust, &Validators::default(), idle);
+        let ask = |url: &str| fetch_http(url, &mut params(), Clock::start(), &Validators::default(), idle);
         let slow = drip(&[HEAD, "a", "b", "c", "d", "e", "f"], idle / 4);
         assert_eq!(
             bytes_of(ask(&slow).unwrap()).unwrap(),

@@ -16,6 +16,7 @@ mod outbox;
 mod params;
 mod playlist;
 mod port;
+mod providers;
 mod rates;
 mod readings;
 mod relay;

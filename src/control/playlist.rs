@@ -3,7 +3,6 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -11,11 +10,12 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
-use crate::base::WallTime;
-use crate::catalog;
-use crate::catalog::m3u::LeftOut;
-use crate::source::Trust;
+use crate::base::{Clock, WallTime};
+use crate::catalog::m3u::{LeftOut, split_address};
+use crate::catalog::{self, Profiles};
+use crate::http::CookieJar;
 use crate::source::admission::is_of_this_host;
+use crate::source::direct;
 use crate::store::{Database, Moved, Reading, RefreshOutcome, SourceMove, StoreError};
 
 use super::fetch::{self, Fetched, Validators};
@@ -148,8 +148,11 @@ async fn read_and_store(state: &State, url: String, accepts_less: bool) -> Resul
     let of_store = |error: StoreError| SyncError::Store(error.to_string());
     let known = state.readings.borrow().validators.clone();
     let is_fetched = fetch::is_fetched(&url);
-    let read = read(url, state.params.user_agent.clone(), Arc::clone(&state.params.trust), known).await?;
-    let Fetched::List { list, validators } = read else {
+    let (address, params) = asked(state, &url).await?;
+    let (read, cookies) = read(address, params, state.clock, known).await?;
+    // Those of a refusal too: the next request may be let in with them.
+    state.playlist_cookies.replace(cookies.kept(state.clock.now()));
+    let Fetched::List { list, validators } = read? else {
         let items = state.ask_store(|database| database.active_items()).await.map_err(of_store)?;
         log::info!("the playlist is as it was: {items} items");
         return Ok(Counts { items, ..Counts::default() });
@@ -209,25 +212,47 @@ async fn read_and_store(state: &State, url: String, accepts_less: bool) -> Resul
     Ok(counts)
 }
 
-/// Fetches on a thread of its own, since that blocks and takes long.
+/// Where the playlist is, and how it is asked for there: as its address says, and its profile.
+async fn asked(state: &State, url: &str) -> Result<(String, direct::Params), SyncError> {
+    let profiles = state.ask_store::<_, StoreError>(|database| database.profiles());
+    let profiles = profiles.await.map_err(|error| SyncError::Store(error.to_string()))?;
+    // What is wrong with them is said when they are used for channels.
+    let (profiles, _complaints) = Profiles::new(&profiles, state.params.playlist_profile.as_deref());
+    let treatment = profiles.of_playlist();
+    let (address, headers) = split_address(url);
+    let trust = &state.params.trust;
+    let params = direct::Params {
+        user_agent: state.params.user_agent.clone(),
+        via: None,
+        headers: headers.or(&treatment.headers),
+        cookies: state.playlist_cookies.borrow().clone(),
+        connect_timeout: fetch::TIMEOUT,
+        header_timeout: fetch::TIMEOUT,
+        startup_timeout: fetch::TIMEOUT,
+        tls: trust.client(trust.verifies(treatment.tls_verify)),
+    };
+    Ok((address.to_owned(), params))
+}
+
+/// Fetches on a thread of its own, since that blocks and takes long. Gives the cookies with which it has ended, too.
 async fn read(
     url: String,
-    user_agent: String,
-    trust: Arc<Trust>,
+    mut params: direct::Params,
+    clock: Clock,
     known: Validators,
-) -> Result<Fetched, SyncError> {
+) -> Result<(Result<Fetched, SyncError>, CookieJar), SyncError> {
     let (sender, answer) = oneshot::channel();
     let work = move || {
+        let fetched = fetch::fetch(&url, &mut params, clock, &known);
         // Nobody waits any more when the process ends.
-        let _unheard = sender.send(fetch::fetch(&url, &user_agent, &trust, &known));
+        let _unheard =
+            sender.send((fetched.map_err(|error| SyncError::Unreadable(error.to_string())), params.cookies));
     };
     let thread = std::thread::Builder::new().name("playlist".to_owned()).spawn(work);
     thread.map_err(|error| SyncError::Unreadable(format!("read the playlist: {error}")))?;
-    match answer.await {
-        Ok(Ok(fetched)) => Ok(fetched),
-        Ok(Err(error)) => Err(SyncError::Unreadable(error.to_string())),
-        Err(_panicked) => Err(SyncError::Unreadable("reading the playlist ended in a panic".to_owned())),
-    }
+    answer
+        .await
+        .map_err(|_panicked| SyncError::Unreadable("reading the playlist ended in a panic".to_owned()))
 }
 
 fn report_move(source: &SourceMove) {

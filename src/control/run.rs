@@ -21,6 +21,8 @@ use super::outbox::Outbox;
 use super::params::{Params, Parts};
 use super::playlist;
 use super::port::Inbox;
+use super::providers;
+use super::relay::Relay;
 use super::resolver::{Question, Resolver};
 use super::signals::Signals;
 use super::slates::{Encoder, Slates};
@@ -81,8 +83,8 @@ impl Desk {
             ControlRequest::StartChild { core, ticket, program, arguments, owner, listing, relayed } => {
                 self.children.start((core, ticket), &program, &arguments, owner, listing, relayed);
             }
-            ControlRequest::Probe { core, ticket, program, arguments } => {
-                self.probes.start((core, ticket), program, arguments);
+            ControlRequest::Probe { core, ticket, program, arguments, relayed } => {
+                self.probes.start((core, ticket), program, arguments, relayed);
             }
             ControlRequest::StopChild { core, ticket } => {
                 self.children.stop((core, ticket));
@@ -91,6 +93,7 @@ impl Desk {
             ControlRequest::PersistHealth { core, seq, rows } => {
                 health::persist(&self.state, core, seq, rows);
             }
+            ControlRequest::ProviderSeen(counted) => providers::remember(&self.state, counted),
             ControlRequest::PrepareSlate { core, ticket, spec } => self.slates.prepare((core, ticket), spec),
         }
     }
@@ -108,8 +111,9 @@ async fn serve(params: Params, parts: Parts) -> Result<(), ControlError> {
     let signals = Signals::new().map_err(ControlError::Start)?;
     let outbox = Rc::new(Outbox::new(mailboxes));
     let resolver = Resolver::start(clock, Rc::clone(&outbox));
-    let children = Rc::new(Children::new(&params, Rc::clone(&outbox), clock));
-    let probes = Rc::new(Probes::new(params.trampoline.clone(), Rc::clone(&outbox)));
+    let relay = Rc::new(Relay::default());
+    let children = Rc::new(Children::new(&params, Rc::clone(&outbox), Rc::clone(&relay), clock));
+    let probes = Rc::new(Probes::new(params.trampoline.clone(), Rc::clone(&outbox), relay, clock));
     let encoder = Encoder::new(params.trampoline.clone(), params.ffmpeg.clone());
     let slates = Rc::new(Slates::new(encoder, params.slates.clone(), Rc::clone(&outbox)));
     if params.admin.is_none() {
@@ -142,6 +146,8 @@ async fn serve(params: Params, parts: Parts) -> Result<(), ControlError> {
 
 /// What is done once, while requests are already served.
 async fn begin(state: Rc<State>) {
+    // Before the channels: the first who tunes one is to have the use of it.
+    providers::recall(&state).await;
     let mut read = state.publish_lineup().await;
     notify::tell(&[NotifyState::Ready, NotifyState::Status("serving")]);
     while let Err(error) = read {

@@ -12,6 +12,7 @@ use crate::base::{Clock, Instant, WallTime};
 use crate::catalog;
 use crate::engine::CoreCommand;
 use crate::engine::snapshot::CoreSnapshot;
+use crate::http::CookieJar;
 use crate::status::DrainWait;
 use crate::store::{ChannelRecord, Database, Store, StoreBusy, StoreError};
 
@@ -44,6 +45,8 @@ pub(super) struct State {
     pub(super) syncing: Cell<bool>,
     /// How the playlist was read.
     pub(super) readings: RefCell<Readings>,
+    /// What the playlist's servers have set.
+    pub(super) playlist_cookies: RefCell<CookieJar>,
     /// What was wrong with profiles when they were read last.
     complaints: RefCell<Vec<String>>,
     /// The scan that a client has begun.
@@ -67,6 +70,7 @@ impl State {
             panics: Cell::new(0),
             syncing: Cell::new(false),
             readings: RefCell::default(),
+            playlist_cookies: RefCell::default(),
             complaints: RefCell::default(),
             scan: Cell::default(),
             update_id: Cell::default(),

@@ -3,6 +3,7 @@
 
 pub mod chunked;
 pub mod cookies;
+mod date;
 pub mod headers;
 pub mod request;
 pub mod response;

@@ -40,6 +40,12 @@ pub struct ResponseHead {
     pub set_cookies: Vec<String>,
     /// Another request may follow on the connection when the body is complete (RFC 9112, 9.3).
     pub is_kept: bool,
+    /// The `Date` header as sent.
+    pub date: Option<String>,
+    /// The `ETag` header as sent.
+    pub etag: Option<String>,
+    /// The `Last-Modified` header as sent.
+    pub last_modified: Option<String>,
 }
 
 /// How far a response's head has arrived.
@@ -48,7 +54,7 @@ pub enum ResponseStatus {
     /// Not all of it.
     NeedMore,
     /// All of it.
-    Complete(ResponseHead),
+    Complete(Box<ResponseHead>),
 }
 
 /// Why an upstream's response cannot be used.
@@ -77,6 +83,8 @@ pub struct RequestFields<'fields> {
     pub via: Option<&'fields str>,
     /// The value of the `Range` header.
     pub range: Option<&'fields str>,
+    /// The answer's body may be compressed by gzip.
+    pub may_be_packed: bool,
     /// What the source's list wants to be sent.
     pub headers: &'fields RequestHeaders,
     /// The value of the `Cookie` header, beside what the headers have of it.
@@ -88,7 +96,7 @@ pub struct RequestFields<'fields> {
 /// The request for `url`.
 #[must_use]
 pub fn request_head(url: &Url, fields: &RequestFields<'_>) -> Vec<u8> {
-    let RequestFields { user_agent, via, range, headers, cookie, keeps } = *fields;
+    let RequestFields { user_agent, via, range, may_be_packed, headers, cookie, keeps } = *fields;
     let mut head = format!("GET {} HTTP/1.1\r\nHost: {}\r\n", url.target(), url.authority());
     let mut push = |name: &str, value: &str| {
         for part in [name, ": ", value, "\r\n"] {
@@ -108,6 +116,9 @@ pub fn request_head(url: &Url, fields: &RequestFields<'_>) -> Vec<u8> {
     }
     if let Some(range) = range {
         push("Range", range);
+    }
+    if may_be_packed {
+        push("Accept-Encoding", "gzip");
     }
     if headers.get("Authorization").is_none()
         && let Some(authorization) = url.basic_authorization()
@@ -134,7 +145,7 @@ pub fn request_head(url: &Url, fields: &RequestFields<'_>) -> Vec<u8> {
 /// When no further byte can make it a response that tunerd can read.
 pub fn parse_response(bytes: &[u8]) -> Result<ResponseStatus, ResponseError> {
     if begins_without_head(bytes) {
-        return Ok(ResponseStatus::Complete(ResponseHead::absent()));
+        return Ok(ResponseStatus::Complete(Box::new(ResponseHead::absent())));
     }
     let bounded = &bytes[..bytes.len().min(UPSTREAM_HEAD_BYTES_MAX)];
     let mut skipped = 0;
@@ -149,7 +160,7 @@ pub fn parse_response(bytes: &[u8]) -> Result<ResponseStatus, ResponseError> {
             100..=199 => {}
             _ => {
                 head.head_bytes = skipped;
-                return Ok(ResponseStatus::Complete(head));
+                return Ok(ResponseStatus::Complete(Box::new(head)));
             }
         }
     }
@@ -169,6 +180,9 @@ impl ResponseHead {
             content_encoding: None,
             set_cookies: Vec::new(),
             is_kept: false,
+            date: None,
+            etag: None,
+            last_modified: None,
         }
     }
 }
@@ -244,6 +258,9 @@ fn parse_one(bytes: &[u8]) -> Result<Option<ResponseHead>, ResponseError> {
     let set_cookies = response.headers.iter().filter(|header| header.name.eq_ignore_ascii_case("set-cookie"));
     Ok(Some(ResponseHead {
         set_cookies: set_cookies.map(|header| String::from_utf8_lossy(header.value).into_owned()).collect(),
+        date: text("date"),
+        etag: text("etag"),
+        last_modified: text("last-modified"),
         content_encoding: coding,
         status,
         head_bytes: head_bytes.saturating_add_signed(-grown),
@@ -325,7 +342,7 @@ mod tests {
 
     fn head(bytes: &str) -> ResponseHead {
         match parse_response(bytes.as_bytes()) {
-            Ok(ResponseStatus::Complete(head)) => head,
+            Ok(ResponseStatus::Complete(head)) => *head,
             other => panic!("{bytes:?}: {other:?}"),
         }
     }
@@ -338,6 +355,7 @@ mod tests {
             user_agent,
             via,
             range: None,
+            may_be_packed: false,
             headers: &none,
             cookie: None,
             keeps: false,
@@ -371,13 +389,14 @@ mod tests {
             user_agent: "tv/1",
             via: None,
             range: Some("bytes=5-9"),
+            may_be_packed: true,
             headers: &headers,
             cookie: Some("b=2; c=3"),
             keeps: true,
         };
         assert_eq!(
             String::from_utf8(request_head(&url, &fields)).unwrap(),
-            "GET / HTTP/1.1\r\nHost: host\r\nConnection: keep-alive\r\nRange: bytes=5-9\r\nUser-Agent: Box/7.1 (TV)\r\n\
+            "GET / HTTP/1.1\r\nHost: host\r\nConnection: keep-alive\r\nRange: bytes=5-9\r\nAccept-Encoding: gzip\r\nUser-Agent: Box/7.1 (TV)\r\n\
              Referer: http://portal.example/watch\r\nAuthorization: Bearer x\r\naccept: video/*\r\n\
              Cookie: a=1; b=2; c=3\r\n\r\n"
         );

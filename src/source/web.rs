@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::base::{Errno, Instant};
-use crate::http::{CookieJar, Scheme, Url};
+use crate::http::{CookieJar, Url};
 use crate::source::direct::{Client, Want};
 use crate::source::error::SourceError;
 use crate::source::hls::{ForOthers, Next, Remark, Upstream};
@@ -92,15 +92,6 @@ impl Web {
         match self {
             Self::Stream(client) => client.url(),
             Self::Hls(upstream) => upstream.url(),
-        }
-    }
-
-    /// True when something of it was answered by HTTPS, wherever it began.
-    #[must_use]
-    pub fn has_met_https(&self) -> bool {
-        match self {
-            Self::Stream(client) => client.url().scheme() == Scheme::Https,
-            Self::Hls(upstream) => upstream.has_met_https(),
         }
     }
 

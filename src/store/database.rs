@@ -16,6 +16,7 @@ mod health;
 mod items;
 mod moves;
 mod profiles;
+mod providers;
 mod search;
 mod settings;
 mod sources;

@@ -22,7 +22,8 @@ const PLAYER_OPTIONS: &[&str] = &[
 ];
 
 /// Splits `address|Name=value&Name=value`. What stands behind the bar and is no list of options belongs to the address.
-pub(super) fn split_address(address: &str) -> (&str, RequestHeaders) {
+#[must_use]
+pub fn split_address(address: &str) -> (&str, RequestHeaders) {
     let whole = (address, RequestHeaders::NONE);
     let Some((front, options)) = address.split_once('|') else { return whole };
     if !front.contains("://") || !is_option_list(options) {

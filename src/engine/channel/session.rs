@@ -8,6 +8,7 @@ use crate::engine::border::messages::{Readers, ToOutlet};
 use crate::engine::context::cx::{CoreDriver, Cx};
 use crate::engine::context::health::Known;
 use crate::engine::context::post::{ToChannel, Word};
+use crate::engine::port::messages::ControlRequest;
 use crate::engine::port::messages::{TriggerRefusal, TunerMessage};
 use crate::engine::report::events::{self, RecoveryTriggered};
 use crate::health::failure_reason;
@@ -196,7 +197,12 @@ impl Channel {
             Action::Finish => self.finish(cx, readers),
             Action::ArmProvider { scope, retry_after } => cx.providers.arm(cx.now, &scope, retry_after),
             Action::AwaitRelease { scope, until } => cx.providers.await_release(cx.now, &scope, until),
-            Action::ClearProvider { scope, since } => cx.providers.clear(&scope, since),
+            Action::ClearProvider { scope, since } => {
+                if let Some(counted) = cx.providers.clear(&scope, since) {
+                    // What control does not take is learnt again.
+                    let _full = cx.request(ControlRequest::ProviderSeen(counted));
+                }
+            }
             Action::RecordFailure { id, reason, persist } => {
                 if persist {
                     let reason = failure_reason(None, &redact::text(&reason));

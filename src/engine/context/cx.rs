@@ -12,8 +12,8 @@ use crate::engine::port::mailbox::Mailbox;
 use crate::engine::port::messages::{ChildOwner, ControlPort, ControlRequest, CoreCommand};
 use crate::engine::port::params::{Egress, Params};
 use crate::engine::port::snapshot::CoreCounters;
-use crate::http::StreamError;
-use crate::lineup::{Lineup, Source};
+use crate::http::{CookieJar, StreamError};
+use crate::lineup::{Lineup, Source, SourceId};
 use crate::ring::{Lent, Ring};
 use crate::session::ProviderCooldowns;
 use crate::source::Relayed;
@@ -23,6 +23,7 @@ use crate::tuner::pool::Pool;
 use crate::uring::Driver;
 
 use super::children::Children;
+use super::cookies::SourceCookies;
 use super::crowd::Crowd;
 use super::health::CoreHealth;
 use super::load::Load;
@@ -72,6 +73,8 @@ pub(crate) struct Cx<D: CoreDriver> {
     pub(crate) health: CoreHealth,
     /// Providers that this core leaves alone.
     pub(crate) providers: ProviderCooldowns,
+    /// What the servers of sources have set.
+    cookies: SourceCookies,
     /// Channels that are refused for a while.
     pub(crate) backoff: Backoff,
     pub(crate) timers: Timers,
@@ -116,6 +119,7 @@ impl<D: CoreDriver> Cx<D> {
             lineup,
             health: CoreHealth::new(),
             providers: ProviderCooldowns::new(params.session.provider_cooldown),
+            cookies: SourceCookies::default(),
             backoff: Backoff::new(backoff.tunes_max, backoff.interval, backoff.cooldown),
             timers: Timers::default(),
             post: Post::default(),
@@ -180,6 +184,16 @@ impl<D: CoreDriver> Cx<D> {
             None if self.params.tuners > 1 => self.params.preempt_settle_delay,
             None => Duration::ZERO,
         }
+    }
+
+    /// What the servers of a source have set.
+    pub(crate) fn cookies_of(&self, source: SourceId) -> CookieJar {
+        self.cookies.of(source)
+    }
+
+    /// A source is not asked any more that was with its cookies, and has these by now.
+    pub(crate) fn keep_cookies(&mut self, source: SourceId, jar: CookieJar) {
+        self.cookies.keep(self.now, source, jar);
     }
 
     /// Somebody is to watch; gives its place back by [`Cx::viewer_leaves`].

@@ -1,6 +1,7 @@
 //! What a core gives to the parts that live on it.
 
 pub(crate) mod children;
+pub(crate) mod cookies;
 pub(crate) mod crowd;
 pub(crate) mod cx;
 pub(crate) mod health;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::base::Instant;
 use crate::base::limits::MAILBOX_MESSAGES_MAX;
+use crate::engine::context::children::Ended;
 use crate::engine::context::cx::Question;
 use crate::engine::context::token::{SourceOwner, Token};
 use crate::engine::port::messages::{ChildRefused, CoreCommand, TriggerRefusal};
@@ -62,8 +63,11 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                     }
                 }
             }
-            CoreCommand::ChildEnded { ticket, exit, stderr_tail } => {
-                let Some((owner, run, given_up)) = cx.children.ended(ticket) else { return };
+            CoreCommand::ChildEnded { ticket, exit, stderr_tail, cookies } => {
+                let Some(Ended { owner, run, source, given_up }) = cx.children.ended(ticket) else { return };
+                if let Some(cookies) = cookies {
+                    cx.keep_cookies(source, cookies);
+                }
                 if let Some(provider) = given_up {
                     cx.providers.gave_up(cx.now, &provider);
                 }
@@ -97,6 +101,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                 cx.health.persisted(cx.now, seq, result);
                 self.log_health_news();
             }
+            CoreCommand::ProviderSeen(counted) => cx.providers.recall(cx.now, &counted),
             CoreCommand::ClearHealth { channel } => cx.health.clear(cx.now, channel),
             CoreCommand::Tuner(message) => self.on_tuner_message(message),
             CoreCommand::Snapshot(reply) => reply(self.snapshot()),

@@ -57,6 +57,8 @@ pub struct Client {
     length: Option<u64>,
     /// Which part of the whole it calls its body, as sent.
     content_range: Option<String>,
+    /// Which state of what was asked for it is: `ETag` and `Last-Modified`, as sent.
+    validators: (Option<String>, Option<String>),
     redirects: u32,
     deadline: Instant,
     state: State,
@@ -84,6 +86,7 @@ impl Client {
             content_type: None,
             length: None,
             content_range: None,
+            validators: (None, None),
             redirects: 0,
             deadline,
             state,
@@ -106,7 +109,7 @@ impl Client {
     #[must_use]
     pub fn resume(mut self, kept: Box<Kept>, now: Instant) -> Self {
         let is_origin = self.url.host() == self.origin;
-        if let Ok(exchange) = Exchange::again(*kept, &self.url, &self.params, &self.part, is_origin) {
+        if let Ok(exchange) = Exchange::again(now, *kept, &self.url, &self.params, &self.part, is_origin) {
             let deadline = (now + self.params.header_timeout / 2).min(self.deadline);
             self.state = State::Awaiting { exchange: Box::new(exchange), deadline, is_reused: true };
         }
@@ -185,6 +188,12 @@ impl Client {
         self.content_range.as_deref()
     }
 
+    /// Which state of what was asked for the answer is: `ETag` and `Last-Modified`, as sent.
+    #[must_use]
+    pub fn validators(&self) -> (Option<&str>, Option<&str>) {
+        (self.validators.0.as_deref(), self.validators.1.as_deref())
+    }
+
     /// Why it failed, when it did.
     #[must_use]
     pub const fn failure(&self) -> Option<&SourceError> {
@@ -249,7 +258,8 @@ impl Client {
         let (address, others) = (*address, std::mem::take(others));
         match outcome {
             Ok(()) => {
-                match Exchange::new(&self.url, &self.params, &self.part, self.url.host() == self.origin) {
+                let is_origin = self.url.host() == self.origin;
+                match Exchange::new(now, &self.url, &self.params, &self.part, is_origin) {
                     Ok(exchange) => {
                         let deadline = (now + self.params.header_timeout).min(self.deadline);
                         let exchange = Box::new(exchange);
@@ -510,7 +520,7 @@ impl Client {
             return;
         }
         for field in &head.set_cookies {
-            self.params.cookies.set(&self.url, field);
+            self.params.cookies.set(now, &self.url, field, head.date.as_deref());
         }
         match (head.status, &head.location) {
             (200..=299, _) if head.content_encoding.as_deref().is_some_and(|coding| !self.may_be(coding)) => {
@@ -531,6 +541,7 @@ impl Client {
                     Framing::Chunked | Framing::UntilClose => None,
                 };
                 self.content_range.clone_from(&head.content_range);
+                self.validators = (head.etag.clone(), head.last_modified.clone());
                 self.state = State::Streaming { exchange, peer_closed: false };
                 self.settle(Ok(BodyPart::default()));
             }
@@ -831,7 +842,7 @@ mod tests {
         assert!(request(&mut client).ends_with("\r\nCookie: sid=1\r\n\r\n"));
         client.received(T0, OK);
         assert!(client.is_streaming());
-        assert_eq!(client.cookies().lines(), "sid=1; path=/; domain=h\n");
+        assert_eq!(client.cookies().header(T0, client.url()).as_deref(), Some("sid=1"));
         // What was set is known to the next connection.
         let next = Params { cookies: client.cookies().clone(), ..params() };
         assert!(

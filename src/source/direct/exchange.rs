@@ -1,5 +1,6 @@
 //! One request on one connection: what goes out, what comes in, decrypted and decoded.
 
+use crate::base::Instant;
 use crate::base::limits::UPSTREAM_HEAD_BYTES_MAX;
 use crate::http::{
     BodyDecoder, BodyError, Framing, RequestFields, ResponseHead, ResponseStatus, Scheme, Url,
@@ -89,23 +90,30 @@ impl Body {
 
 impl Exchange {
     /// On a new connection. `origin`: the request is to the host that the source's address names.
-    pub(super) fn new(url: &Url, params: &Params, part: &Part, origin: bool) -> Result<Self, SourceError> {
+    pub(super) fn new(
+        now: Instant,
+        url: &Url,
+        params: &Params,
+        part: &Part,
+        origin: bool,
+    ) -> Result<Self, SourceError> {
         let tls = match url.scheme() {
             Scheme::Http => None,
             Scheme::Https => Some(Tls::new(&params.tls, url.host())?),
         };
-        Self::on(tls, &request(url, params, part, origin))
+        Self::on(tls, &request(now, url, params, part, origin))
     }
 
     /// On a connection of before, which serves the address.
     pub(super) fn again(
+        now: Instant,
         kept: Kept,
         url: &Url,
         params: &Params,
         part: &Part,
         origin: bool,
     ) -> Result<Self, SourceError> {
-        Self::on(kept.tls, &request(url, params, part, origin))
+        Self::on(kept.tls, &request(now, url, params, part, origin))
     }
 
     fn on(tls: Option<Tls>, request: &[u8]) -> Result<Self, SourceError> {
@@ -187,7 +195,7 @@ impl Exchange {
             ResponseStatus::Complete(head) => {
                 self.taken = head.head_bytes;
                 self.body = Some(Body::new(head.framing, head.is_kept).map_err(|error| protocol(&error))?);
-                Ok(Some(head))
+                Ok(Some(*head))
             }
         }
     }
@@ -257,7 +265,7 @@ impl Exchange {
 }
 
 /// What is sent.
-fn request(url: &Url, params: &Params, part: &Part, origin: bool) -> Vec<u8> {
+fn request(now: Instant, url: &Url, params: &Params, part: &Part, origin: bool) -> Vec<u8> {
     let agent = params.user_agent.trim();
     let elsewhere;
     let headers = if origin {
@@ -266,11 +274,12 @@ fn request(url: &Url, params: &Params, part: &Part, origin: bool) -> Vec<u8> {
         elsewhere = params.headers.for_other_host();
         &elsewhere
     };
-    let cookie = params.cookies.header(url);
+    let cookie = params.cookies.header(now, url);
     let fields = RequestFields {
         user_agent: if agent.is_empty() { OWN_NAME } else { agent },
         via: params.via.as_deref(),
         range: part.range.as_deref(),
+        may_be_packed: part.asks_for_packed,
         headers,
         cookie: cookie.as_deref(),
         keeps: part.keeps,

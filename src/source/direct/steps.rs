@@ -40,6 +40,8 @@ pub struct Part {
     pub may_be_packed: bool,
     /// The connection may be used for another request: [`super::Client::take_kept`].
     pub keeps: bool,
+    /// That is asked for.
+    pub asks_for_packed: bool,
 }
 
 /// What the client waits for. The engine does it and reports.

@@ -19,4 +19,4 @@ pub use capabilities::{Capabilities, Feature};
 pub use listing::{Listing, levelled};
 pub use options::{OptionError, Options, Side};
 pub use params::{Detection, LogLevel, Params, Reconnect};
-pub use verification::{Verification, is_relayed, options as verification_options};
+pub use verification::{Verification, is_by_tls, options as verification_options};

@@ -28,8 +28,6 @@ pub struct Params {
     pub copy_regenerate_timestamps: Option<bool>,
     /// `FFMPEG_DISCARD_CORRUPT`
     pub discard_corrupt: bool,
-    /// `USER_AGENT`; empty leaves it to ffmpeg.
-    pub user_agent: String,
 }
 
 impl Default for Params {
@@ -50,7 +48,6 @@ impl Default for Params {
             rw_timeout: Duration::from_secs(3),
             copy_regenerate_timestamps: None,
             discard_corrupt: true,
-            user_agent: String::new(),
         }
     }
 }

@@ -86,7 +86,7 @@ mod upstream;
 pub use choose::{VariantMax, VariantMaxError};
 pub use failure::{Failure, ListError, SegmentError, Unreadable};
 pub use group::{Group, Remark};
-pub use list::ByteRange;
+pub use list::{ByteRange, is_gzip, unpack};
 pub use machine::{Counters, Fetch, ForOthers, Item, Joint, Machine, Params, Want};
 pub use rewrite::{Start, rewritten, start};
 pub use segment::TAIL_BYTES_MAX;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::base::Instant;
-use crate::http::{CookieJar, Scheme, Url};
+use crate::http::{CookieJar, Url};
 use crate::source::direct::{self, Client, Kept};
 use crate::source::error::{Kind, SourceError};
 use crate::source::hls::failure::Failure;
@@ -49,8 +49,6 @@ pub struct Upstream {
     state: State,
     /// The connection of the request before, when another may follow on it, and since when nothing has.
     kept: Option<(Box<Kept>, Instant)>,
-    /// A list or segment was asked for by HTTPS.
-    has_met_https: bool,
     /// When it is to be asked again, while it waits.
     waits_until: Option<Instant>,
 }
@@ -71,15 +69,7 @@ impl Upstream {
             SourceError::new(Kind::Unusable, &format!("create upstream request: {error}"))
         })?;
         let machine = Group::new(url.clone(), hls, seed, now);
-        Ok(Self {
-            source: url,
-            machine,
-            params,
-            state: State::Idle,
-            has_met_https: false,
-            kept: None,
-            waits_until: None,
-        })
+        Ok(Self { source: url, machine, params, state: State::Idle, kept: None, waits_until: None })
     }
 
     /// What is to be done next. Ask again after every report, and when a wait is over. `may_read` says whether more of the
@@ -127,12 +117,6 @@ impl Upstream {
     #[must_use]
     pub const fn url(&self) -> &Url {
         &self.source
-    }
-
-    /// True when something of it was answered by HTTPS, wherever it began.
-    #[must_use]
-    pub const fn has_met_https(&self) -> bool {
-        self.has_met_https
     }
 
     /// What people may want to know, once.
@@ -242,6 +226,7 @@ impl Upstream {
                     range: fetch.range.map(ByteRange::header),
                     may_be_packed: matches!(fetch.item, Item::List | Item::Key),
                     keeps: true,
+                    asks_for_packed: false,
                 };
                 let client = client.with_part(part);
                 // What serves another server is closed when this one is connected to: never are there two.
@@ -264,7 +249,6 @@ impl Upstream {
         let State::Requesting { client, is_answered } = &mut self.state else { return };
         if let Some(status) = client.status().filter(|_| !*is_answered) {
             *is_answered = true;
-            self.has_met_https |= client.url().scheme() == Scheme::Https;
             self.machine.answered(client.url().clone(), status);
         }
     }
