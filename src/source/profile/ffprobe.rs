@@ -275,7 +275,7 @@ mod tests {
                 None,
                 "-protocol_whitelist http,tcp,crypto,data http://127.0.0.1/relayed",
             ),
-            ("rtmps://h/a", Some("-tls_verify"), "-tls_verify rtmps://h/a"),
+            ("srt://h/a", Some("-tls_verify"), "-protocol_whitelist srt -tls_verify srt://h/a"),
         ] {
             let verification: Vec<_> = told.into_iter().map(str::to_owned).collect();
             let line = arguments(url, &verification).unwrap().join(" ");
