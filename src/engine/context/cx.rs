@@ -145,9 +145,9 @@ impl<D: CoreDriver> Cx<D> {
         self.now + self.time.lost()
     }
 
-    /// The driver has been waited for from one moment to another, because there was nothing else to do or to see what had come.
-    pub(crate) fn waited(&mut self, from: Instant, until: Instant, was_idle: bool) {
-        self.load.turned(from, until, was_idle);
+    /// A turn of the core was work for so long, and waiting for more for so long.
+    pub(crate) fn turned(&mut self, worked: Duration, waited: Duration) {
+        self.load.turned(worked, waited);
     }
 
     /// The core has more to do than it can.

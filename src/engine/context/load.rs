@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use crate::base::Instant;
-
 /// So long is looked at in one.
 const WINDOW: Duration = Duration::from_millis(250);
 /// A core that works more than this part of its time, in thousandths, lets more gather for a viewer,
@@ -19,8 +17,6 @@ const RELIEVED: u32 = 850;
 /// The part of its time for which a core works.
 #[derive(Debug, Default)]
 pub(crate) struct Load {
-    /// When its last wait was over.
-    woke: Option<Instant>,
     worked: Duration,
     waited: Duration,
     /// Of the last windows, in thousandths.
@@ -30,11 +26,9 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// It has handed over its work and was back from that, having waited for more or, with more at hand, not.
-    pub(crate) fn turned(&mut self, from: Instant, woke: Instant, has_waited: bool) {
-        let since = self.woke.replace(woke).unwrap_or(from);
-        let waited = if has_waited { woke - from } else { Duration::ZERO };
-        self.worked += (woke - since).saturating_sub(waited);
+    /// A turn was work for so long, and waiting for more for so long.
+    pub(crate) fn turned(&mut self, worked: Duration, waited: Duration) {
+        self.worked += worked;
         self.waited += waited;
         let all = self.worked + self.waited;
         if all < WINDOW {
@@ -70,9 +64,7 @@ mod tests {
     /// A core that works for so many thousandths of these windows.
     fn windows(load: &mut Load, share: u64, count: u32) {
         for _ in 0..count * 250 {
-            let from = load.woke.unwrap_or(Instant::START) + Duration::from_micros(share);
-            load.woke.get_or_insert(Instant::START);
-            load.turned(from, from + Duration::from_micros(1000 - share), share < 1000);
+            load.turned(Duration::from_micros(share), Duration::from_micros(1000 - share));
         }
     }
 

@@ -161,11 +161,11 @@ fn a_core_without_time_takes_nobody_in_and_calls_nobody_slow_who_waits_for_it() 
         let (_, outlet) = core.stations.get_mut(session).unwrap();
         assert_eq!(viewers.map(|viewer| outlet.is_slow(viewer, is_saturated)), expected, "{is_saturated}");
     }
-    for turn in 1..=6 {
-        core.cx.waited(at(turn * 250), at(turn * 250), false);
+    for _turn in 0..6 {
+        core.cx.turned(Duration::from_millis(250), Duration::ZERO);
     }
     assert_eq!(ask(&mut core), Err(StreamError::Saturated));
-    core.cx.waited(at(1500), at(2500), true);
+    core.cx.turned(Duration::ZERO, Duration::from_secs(1));
     assert_eq!(ask(&mut core), Err(StreamError::NoSources), "it has time again");
 }
 
