@@ -6,7 +6,7 @@ use divan::{Bencher, black_box};
 use tunerd::base::WallTime;
 use tunerd::base::limits::PACKET_BYTES;
 use tunerd::ring::chunk_ring::session_limits;
-use tunerd::ring::{ChunkRing, Ring};
+use tunerd::ring::{ChunkRing, Ring, Segments};
 
 const NOW: WallTime = WallTime::from_unix_nanos(0);
 /// Seven packets, as they come in a datagram, and the default chunk.
@@ -66,13 +66,13 @@ fn write(ring: &mut Ring, bytes: usize) {
 
 #[divan::bench(args = SPAN_BYTES)]
 fn ring_reserve_and_commit(bencher: Bencher<'_, '_>, bytes: usize) {
-    let mut ring = Ring::new(LAG_BYTES).unwrap();
+    let mut ring = Ring::new(LAG_BYTES, Segments::Small).unwrap();
     bencher.bench_local(|| write(&mut ring, bytes));
 }
 
 #[divan::bench(args = SPAN_BYTES)]
 fn ring_lease_and_drop(bencher: Bencher<'_, '_>, bytes: usize) {
-    let mut ring = Ring::new(LAG_BYTES).unwrap();
+    let mut ring = Ring::new(LAG_BYTES, Segments::Small).unwrap();
     write(&mut ring, bytes);
     bencher.bench_local(|| drop(black_box(ring.lease(0, bytes))));
 }

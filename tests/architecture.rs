@@ -317,6 +317,21 @@ fn every_dependency_is_used() {
     assert!(unused.is_empty(), "nothing names {unused:?}");
 }
 
+#[test]
+fn a_name_of_a_type_means_one_thing_inside_a_module() {
+    let house = House::new(&sources());
+    let named =
+        house.modules().into_iter().flat_map(|module| house.ambiguous_types(module)).collect::<Vec<_>>();
+    assert!(named.is_empty(), "more than one type of a module has this name:\n{}", named.join("\n"));
+
+    let twice = [
+        ("src/ring/a.rs".to_owned(), "struct Slot;".to_owned()),
+        ("src/ring/b.rs".to_owned(), "enum Slot {}".to_owned()),
+        ("src/uring/a.rs".to_owned(), "struct Slot;".to_owned()),
+    ];
+    assert_eq!(House::new(&twice).ambiguous_types("ring"), ["Slot: src/ring/a.rs, src/ring/b.rs"]);
+}
+
 /// What `scripts/house` prints.
 #[test]
 fn the_figures_of_the_house_can_be_told() {

@@ -61,7 +61,8 @@ impl Core {
     }
 
     fn end(&mut self) -> (ChildExit, String) {
-        let CoreCommand::ChildEnded { ticket: Ticket(1), exit, stderr_tail } = self.0.next() else {
+        let CoreCommand::ChildEnded { ticket: Ticket(1), exit, stderr_tail, cookies: None } = self.0.next()
+        else {
             panic!("another message than the end");
         };
         (exit, stderr_tail)
@@ -90,6 +91,42 @@ fn output_comes_through_the_pipe_and_the_end_with_what_was_complained() {
     let (exit, stderr_tail) = core.end();
     assert_eq!(exit, ChildExit::Code(3));
     assert_eq!(stderr_tail, "http://host/x is bad\n");
+}
+
+/// Lines of a file of /proc as a child sees its own.
+fn own(core: &mut Core, script: &str) -> String {
+    let said = rest(core.shell(script));
+    assert_eq!(core.end().0, ChildExit::Code(0));
+    said
+}
+
+#[test]
+fn a_child_knows_nothing_and_can_take_little() {
+    // The test's own environment, as a service's: what is not for children stands in it.
+    assert!(std::env::vars_os().any(|(name, _)| name == "CARGO_MANIFEST_DIR"), "started by cargo");
+    let mut core = Core::start();
+    let environment = own(&mut core, "tr '\\0' '\\n' </proc/$$/environ");
+    let passed_on = ["PATH", "LD_LIBRARY_PATH", "HOME", "TMPDIR", "TZ", "LANG", "LC_ALL"];
+    for variable in environment.lines() {
+        let name = variable.split('=').next().unwrap();
+        let is_for_ffmpeg = name.ends_with("_proxy") || name.starts_with("SSL_CERT_");
+        assert!(passed_on.contains(&name) || is_for_ffmpeg, "{variable}");
+    }
+    assert!(environment.contains("PATH="), "{environment}");
+    let limits = own(&mut core, "cat /proc/$$/limits");
+    for (name, value) in [
+        ("Max data size", "4294967296"),
+        ("Max open files", "256"),
+        ("Max file size", "67108864"),
+        ("Max core file size", "0"),
+    ] {
+        let line = limits.lines().find(|line| line.starts_with(name)).unwrap();
+        let words: Vec<_> = line[name.len()..].split_whitespace().collect();
+        assert_eq!(words[..2], [value, value], "{line}");
+    }
+    assert_eq!(own(&mut core, "cat /proc/$$/oom_score_adj"), "500\n");
+    let status = own(&mut core, "cat /proc/$$/status");
+    assert!(status.contains("NoNewPrivs:\t1"), "{status}");
 }
 
 #[test]

@@ -23,7 +23,7 @@ use tunerd::engine::{
 };
 use tunerd::http::{CookieJar, RequestHeaders};
 use tunerd::lineup::{Channel, ChannelId, Health, Lineup, Source, SourceId, StoredProfile};
-use tunerd::ring::Lent;
+use tunerd::ring::{Lent, Segments};
 use tunerd::session::history::Limits;
 use tunerd::source;
 use tunerd::uring::sim::{Faults, Leave, PeerId, Random, SimDescriptor, SimDriver, World};
@@ -67,12 +67,15 @@ fn params() -> Params {
         egress: Egress {
             bytes: 16_384,
             delay: Duration::from_millis(100),
+            delay_max: Duration::ZERO,
             zero_copy: ZeroCopy::Never,
             max_blocked_write: None,
             slow_policy: SlowPolicy::Disconnect,
             join_lag_bytes: 0,
         },
+        gate: tunerd::engine::Gate::default(),
         sources: Sources {
+            admission: source::admission::Admission::new(source::admission::SCHEMES, true),
             mode: source::Mode::Auto,
             trust: Arc::new(source::Trust::new(true, Vec::new()).unwrap()),
             direct: source::direct::Params {
@@ -85,14 +88,17 @@ fn params() -> Params {
                 startup_timeout: second,
                 tls: source::direct::tls_config(&[]).unwrap(),
             },
-            hls: source::hls::Params::default(),
+            hls: source::hls::HlsParams::default(),
             udp: source::udp::DatagramParams::default(),
             ffmpeg: source::ffmpeg::FfmpegParams::default(),
             capabilities: Arc::new(source::ffmpeg::Capabilities::parse("", "")),
             ffmpeg_path: "ffmpeg".into(),
             ffprobe_path: "ffprobe".into(),
             pace: source::pace::PaceParams::default(),
-            startup: source::startup::StartupParams { timeout: 5 * second, ..source::startup::StartupParams::default() },
+            startup: source::startup::StartupParams {
+                timeout: 5 * second,
+                ..source::startup::StartupParams::default()
+            },
         },
         filler: None,
         health_drain_timeout: second,
@@ -100,6 +106,7 @@ fn params() -> Params {
         probes: tunerd::health::Params { interval: Duration::ZERO, timeout: second, tune_delay: second },
         own: Own::default(),
         chunk_bytes: 65_536,
+        segments: Segments::Small,
         cores: 1,
         tuners: 1,
         preempt_settle_delay: Duration::ZERO,

@@ -182,7 +182,7 @@ fn is_test(path: &str) -> bool {
 fn every_row_of_providers_and_of_the_reference_is_tested_or_says_why_not() {
     let text = read("tests/README.md");
     let (_, tables) = text.split_once("\n## What providers do").unwrap();
-    assert!(tables.contains("\n## What the reference did"));
+    assert!(tables.contains("\n## What clients need") && tables.contains("\n## What the reference did"));
     let (mut wrong, mut rows, mut tests) = (Vec::new(), 0, 0);
     for section in tables.split("\n### ").skip(1) {
         let subject = section.lines().next().unwrap();

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use tunerd::base::{Errno, HeapBytes};
-use tunerd::ring::{Lent, Ring};
+use tunerd::ring::{Lent, Ring, Segments};
 use tunerd::uring::{
     Completion, Driver, Event, Files, Handle, Hangup, KernelDriver, Operation, Reception, ReceptionError,
     is_over, probe,
@@ -49,7 +49,7 @@ fn adopt(driver: &mut Kernel, socket: TcpStream) -> Handle {
 }
 
 fn filled_ring(pages: usize) -> Ring {
-    let mut ring = Ring::new(pages * 4096).unwrap();
+    let mut ring = Ring::new(pages * 4096, Segments::Small).unwrap();
     let bytes = pages * 4096 / 188 / 2 * 188;
     let span = ring.reserve(bytes).unwrap();
     ring.received(span, bytes);
@@ -58,6 +58,13 @@ fn filled_ring(pages: usize) -> Ring {
     }
     ring.commit(bytes, 0);
     ring
+}
+
+/// Registers what begins in the ring's first segment.
+fn register(driver: &mut Kernel, ring: &Ring) -> u16 {
+    let buffer = driver.register_memory(&ring.unregistered(0).unwrap()).unwrap();
+    ring.note_registered(0, buffer);
+    buffer
 }
 
 fn expected(position: usize, bytes: usize) -> Vec<u8> {
@@ -89,9 +96,8 @@ fn a_zero_copy_send_gives_the_memory_back_only_with_its_notification() {
         let (server, mut client) = pair();
         let socket = adopt(&mut driver, server);
         let mut ring = filled_ring(64);
-        let buffer = driver.register_memory(&ring.mapping()).unwrap();
-        ring.set_registered(Some(buffer));
-        driver.push(Operation::SendZeroCopy { socket, from: Lent::Lease(ring.lease(0, 37_600)) }, 1).unwrap();
+        let buffer = register(&mut driver, &ring);
+        driver.push(Operation::SendZeroCopy { socket, from: Lent::Lease(ring.lend(0, 37_600)) }, 1).unwrap();
         let first = wait(&mut driver);
         let Event::Sent { result: Ok(taken) } = first.event else { panic!("{first:?}") };
         assert!(ring.is_lent(), "the kernel still reads");
@@ -103,9 +109,9 @@ fn a_zero_copy_send_gives_the_memory_back_only_with_its_notification() {
         assert!(copied, "loopback copies on receive");
         drop(second.event);
         assert!(!ring.is_lent());
-        ring.set_registered(None);
+        assert_eq!(ring.withdraw(), [buffer]);
         driver.unregister_memory(buffer);
-        assert_eq!(driver.register_memory(&ring.mapping()), Ok(buffer), "a withdrawn index is used again");
+        assert_eq!(register(&mut driver, &ring), buffer, "a withdrawn index is used again");
     });
 }
 
@@ -114,9 +120,8 @@ fn a_pipe_is_read_across_the_rings_seam_into_registered_memory() {
     with_each_kind(|mut driver| {
         let (reader, writer) = std::io::pipe().unwrap();
         let file = driver.adopt(OwnedFd::from(reader)).unwrap();
-        let mut ring = Ring::new(4096).unwrap();
-        let buffer = driver.register_memory(&ring.mapping()).unwrap();
-        ring.set_registered(Some(buffer));
+        let mut ring = Ring::new(4096, Segments::Small).unwrap();
+        register(&mut driver, &ring);
         let mut writer = std::fs::File::from(OwnedFd::from(writer));
         for round in 0..8u8 {
             writer.write_all(&vec![round; 1880]).unwrap();
@@ -176,15 +181,13 @@ fn a_reset_frees_memory_that_lies_in_the_sockets_queue() {
     with_each_kind(|mut driver| {
         let (server, client) = pair();
         let socket = adopt(&mut driver, server);
-        let mut ring = filled_ring(2048);
-        let buffer = driver.register_memory(&ring.mapping()).unwrap();
-        ring.set_registered(Some(buffer));
+        let ring = filled_ring(2048);
+        register(&mut driver, &ring);
         // The client reads nothing: some of this stays in the queues of both sockets.
         let mut held = 0;
         for _ in 0..64 {
-            driver
-                .push(Operation::SendZeroCopy { socket, from: Lent::Lease(ring.lease(0, 188 * 1024)) }, 0)
-                .unwrap();
+            let from = Lent::Lease(ring.lend(0, 188 * 512));
+            driver.push(Operation::SendZeroCopy { socket, from }, 0).unwrap();
             driver.turn(Duration::from_millis(20)).unwrap();
             while let Some(done) = driver.next() {
                 match done.event {
@@ -207,6 +210,132 @@ fn a_reset_frees_memory_that_lies_in_the_sockets_queue() {
         assert!(!ring.is_lent());
         drop(client);
     });
+}
+
+/// Fills a socket's queue, in one of the ways in which what a ring holds is sent. Gives the bytes.
+fn fill(driver: &mut Kernel, socket: Handle, ring: &Ring, from_file: bool) -> usize {
+    let mut taken = 0;
+    for _ in 0..10_000 {
+        let (position, bytes) = ((taken % 70_000) as u64, 94_000);
+        let result = if from_file {
+            driver.send_file(socket, &Lent::Lease(ring.give(position, bytes)))
+        } else {
+            driver
+                .push(Operation::SendNow { socket, from: Lent::Lease(ring.lease(position, bytes)) }, 5)
+                .unwrap();
+            let done = wait(driver);
+            let Event::Done { result, memory: Some(Lent::Lease(_)) } = done.event else { panic!("{done:?}") };
+            result
+        };
+        match result {
+            Ok(count) => taken += count as usize,
+            Err(errno) => {
+                assert_eq!(errno, Errno::AGAIN);
+                return taken;
+            }
+        }
+    }
+    panic!("a queue without an end");
+}
+
+#[test]
+fn who_is_sent_to_at_once_has_no_more_than_there_is_room_for_and_room_is_told() {
+    for from_file in [false, true] {
+        with_each_kind(|mut driver| {
+            let (server, mut client) = pair();
+            let socket = adopt(&mut driver, server);
+            let ring = filled_ring(128);
+            let taken = fill(&mut driver, socket, &ring, from_file);
+            assert!(taken > 50_000, "{taken} bytes");
+            driver.push(Operation::AwaitRoom { socket }, 6).unwrap();
+            driver.turn(Duration::from_millis(20)).unwrap();
+            assert!(driver.next().is_none(), "there is no room");
+            let mut got = vec![0; taken];
+            client.read_exact(&mut got).unwrap();
+            let done = wait(&mut driver);
+            assert_eq!(done.token, 6);
+            let Event::Done { result: Ok(events), memory: None } = done.event else { panic!("{done:?}") };
+            assert!(!is_over(Ok(events)));
+            driver.push(Operation::AwaitRoom { socket }, 7).unwrap();
+            assert_eq!(wait(&mut driver).token, 7, "there is still");
+            drop(client);
+            // What is sent to who has closed is answered with a reset, and that is told.
+            let sent: Vec<_> = (0..3)
+                .map(|_| {
+                    driver.turn(Duration::from_millis(20)).unwrap();
+                    driver.send_file(socket, &Lent::Lease(ring.give(0, 188)))
+                })
+                .collect();
+            assert!(sent.iter().any(|sent| matches!(sent, Err(Errno::PIPE | Errno::CONNRESET))), "{sent:?}");
+        });
+    }
+}
+
+#[test]
+fn what_lies_in_a_sockets_queue_arrives_as_it_was_when_the_ring_has_gone_on() {
+    for way in ["now", "zero copy", "file"] {
+        with_each_kind(|mut driver| {
+            let (server, mut client) = pair();
+            let socket = adopt(&mut driver, server);
+            let mut ring = Ring::new(1 << 20, Segments::Small).unwrap();
+            write(&mut ring, 94_000, 1);
+            register(&mut driver, &ring);
+            let taken = match way {
+                "file" => driver.send_file(socket, &Lent::Lease(ring.give(0, 94_000))).unwrap(),
+                "now" => {
+                    driver
+                        .push(Operation::SendNow { socket, from: Lent::Lease(ring.lease(0, 94_000)) }, 1)
+                        .unwrap();
+                    let done = wait(&mut driver);
+                    let Event::Done { result: Ok(taken), .. } = done.event else { panic!("{done:?}") };
+                    taken
+                }
+                _ => {
+                    let from = Lent::Lease(ring.lend(0, 94_000));
+                    driver.push(Operation::SendZeroCopy { socket, from }, 1).unwrap();
+                    let done = wait(&mut driver);
+                    let Event::Sent { result: Ok(taken) } = done.event else { panic!("{done:?}") };
+                    taken
+                }
+            };
+            for round in 2..60 {
+                write(&mut ring, 94_000, round);
+                for buffer in ring.take_withdrawn() {
+                    driver.unregister_memory(buffer);
+                }
+            }
+            assert!(ring.tail() > 94_000);
+            assert_eq!(ring.given_bytes() > 0, way != "now", "{way}: what was copied is nobody's");
+            let mut got = vec![0; taken as usize];
+            client.read_exact(&mut got).unwrap();
+            assert!(taken > 50_000 && got.iter().all(|&byte| byte == 1), "{way}: {taken} bytes");
+            // The new pages are sent from, and read into, as the old ones were.
+            let position = ring.head() - 94_000;
+            if let Some(span) = ring.unregistered(position) {
+                let buffer = driver.register_memory(&span).unwrap();
+                ring.note_registered(position, buffer);
+            }
+            let from = Lent::Lease(ring.lend(position, 94_000));
+            driver.push(Operation::SendZeroCopy { socket, from }, 2).unwrap();
+            let sent = loop {
+                let done = wait(&mut driver);
+                if let Event::Sent { result: Ok(sent) } = done.event {
+                    break sent;
+                }
+            };
+            let mut got = vec![0; sent as usize];
+            client.read_exact(&mut got).unwrap();
+            assert!(got.iter().all(|&byte| byte == 59), "{way}");
+        });
+    }
+}
+
+/// Writes whole packets whose bytes are all `fill`.
+fn write(ring: &mut Ring, bytes: usize, fill: u8) {
+    let span = ring.reserve(bytes).unwrap();
+    ring.received(span, bytes);
+    ring.pending().fill(fill);
+    ring.commit(bytes, 0);
 }
 
 #[test]

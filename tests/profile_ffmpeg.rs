@@ -55,8 +55,7 @@ fn scan(bytes: &[u8]) -> (Profile, Option<usize>) {
 }
 
 fn probe(path: &Path) -> StreamProfile {
-    let arguments =
-        ffprobe::arguments(path.to_str().unwrap(), "", &tunerd::http::RequestHeaders::NONE, &[]).unwrap();
+    let arguments = ffprobe::arguments(path.to_str().unwrap(), &[]).unwrap();
     let output = run("ffprobe", &arguments.iter().map(String::as_str).collect::<Vec<_>>());
     ffprobe::outcome(Some(ChildExit::from(output.status)), &output.stdout, &output.stderr).unwrap()
 }

@@ -3,7 +3,7 @@
 
 use tunerd::base::Instant;
 use tunerd::source::cutover::Cutover;
-use tunerd::source::startup::{StartupParams, Programme, Seen, Startup, Verdict};
+use tunerd::source::startup::{Programme, Seen, Startup, StartupParams, Verdict};
 use tunerd::source::telemetry::Telemetry;
 use tunerd::ts::psi::{PatProgramme, PmtStream, packetise, pat_section, pmt_section};
 use tunerd::ts::{Aligner, Codec, ContinuityCounter, Inspector, NULL_PACKET, Pid};

@@ -1,5 +1,5 @@
 //! The raw loop to compare with: sockets, one io_uring, sends of one size. No HTTP, no index, no viewers' state but a
-//! position, and memory that is never written.
+//! position, and memory that is never written, but where each round is to have pages of its own.
 #![expect(unsafe_code, reason = "hands the memory of the ring to io_uring")]
 
 use crate::doubled::Doubled;
@@ -22,6 +22,8 @@ const SENDS_PER_ENTER: u32 = 256;
 const SPREAD_TICK: Duration = Duration::from_millis(1);
 /// `IORING_SEND_ZC_REPORT_USAGE`: the notification says whether the kernel copied after all.
 const REPORT_USAGE: u16 = 1 << 3;
+/// Marks a poll for room.
+const ROOM: u64 = 1 << 63;
 const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: video/mp2t\r\nConnection: close\r\n\r\n";
 /// How long the crowd is waited for, and how long it may take to leave after the window.
 const GATHER_LIMIT: Duration = Duration::from_secs(60);
@@ -31,6 +33,21 @@ const LEAVE_LIMIT: Duration = Duration::from_secs(30);
 enum Mode {
     Send,
     SendZc,
+    /// From the file, whose pages stay: a writer would change what lies in the sockets' queues.
+    Sendfile,
+    /// From the file, which gets new pages before they are written to.
+    SendfileRenew,
+}
+
+impl Mode {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Send => "send",
+            Self::SendZc => "send-zc",
+            Self::Sendfile => "sendfile",
+            Self::SendfileRenew => "sendfile-renew",
+        }
+    }
 }
 
 #[derive(clap::Args)]
@@ -72,6 +89,10 @@ struct Loop<'args> {
     // Dropped before the memory that its operations point into.
     uring: IoUring,
     memory: Doubled,
+    /// What the memory is filled with again, and up to which position it is.
+    content: Vec<u8>,
+    written: u64,
+    sockets: Vec<TcpStream>,
     viewers: Vec<Viewer>,
     due: VecDeque<u32>,
     /// Pieces granted so far, to all viewers together.
@@ -85,9 +106,10 @@ pub(crate) fn run(args: &Args) -> io::Result<()> {
     net::raise_descriptor_limit(args.viewers)?;
     let listener = net::listen_at(args.listen)?;
     let memory = Doubled::new(args.memory_mib << 20)?;
-    memory.write(&content(args.bitrate, memory.len()))?;
+    let content = content(args.bitrate, memory.len());
+    memory.write(&content)?;
     let sockets = gather(&listener, args.viewers)?;
-    let mut sending = Loop::new(args, memory, sockets)?;
+    let mut sending = Loop::new(args, memory, content, sockets)?;
     let start = Instant::now();
     let window = start + Duration::from_secs(args.warmup);
     let end = window + Duration::from_secs(args.seconds);
@@ -96,7 +118,7 @@ pub(crate) fn run(args: &Args) -> io::Result<()> {
     sending.run_until(start, end)?;
     let (cpu_s, bytes) = ((cpu()? - cpu_start).as_secs_f64(), sending.sent - sent_start);
     let report = serde_json::json!({
-        "label": format!("ceiling-{}", if args.mode == Mode::Send { "send" } else { "send-zc" }),
+        "label": format!("ceiling-{}", args.mode.name()),
         "kernel": kernel(), "viewers": args.viewers, "bitrate": args.bitrate, "bytes_per_send": args.bytes,
         "spread": args.spread, "bytes": bytes, "cpu_s": rounded(cpu_s), "cpu_s_per_gib": rounded(cpu_s / gib(bytes)),
         "alive": sending.alive, "copied": sending.copied,
@@ -151,7 +173,12 @@ fn gather(listener: &TcpListener, wanted: usize) -> io::Result<Vec<TcpStream>> {
 }
 
 impl<'args> Loop<'args> {
-    fn new(args: &'args Args, memory: Doubled, sockets: Vec<TcpStream>) -> io::Result<Self> {
+    fn new(
+        args: &'args Args,
+        memory: Doubled,
+        content: Vec<u8>,
+        sockets: Vec<TcpStream>,
+    ) -> io::Result<Self> {
         // Two completions for each zero-copy send, and room for those of the turn before.
         let completions = u32::try_from(sockets.len() * 4).map_err(io::Error::other)?;
         let uring = IoUring::builder()
@@ -170,7 +197,20 @@ impl<'args> Loop<'args> {
         let viewers: Vec<_> =
             sockets.iter().map(|_| Viewer { position: 0, granted: 0, busy: false }).collect();
         let alive = viewers.len();
-        Ok(Loop { args, uring, memory, viewers, due: VecDeque::new(), grants: 0, alive, sent: 0, copied: 0 })
+        Ok(Loop {
+            args,
+            uring,
+            memory,
+            content,
+            written: 0,
+            sockets,
+            viewers,
+            due: VecDeque::new(),
+            grants: 0,
+            alive,
+            sent: 0,
+            copied: 0,
+        })
     }
 
     /// Sends at the bitrate, counted from `start`, until the time has come or the last viewer has gone.
@@ -187,12 +227,54 @@ impl<'args> Loop<'args> {
                 let next = start + period * u32::try_from(periods + 1).map_err(io::Error::other)?;
                 ((periods + 1) * viewers, next)
             };
+            self.write_up_to(u64::try_from(periods + 1).map_err(io::Error::other)?)?;
             self.grant(u64::try_from(grants).map_err(io::Error::other)?)?;
             self.submit_due()?;
             self.wait(next.min(until).saturating_duration_since(Instant::now()))?;
             self.reap();
             now = Instant::now();
         }
+        Ok(())
+    }
+
+    /// Writes what is sent in this many periods, where the memory is written to at all.
+    fn write_up_to(&mut self, periods: u64) -> io::Result<()> {
+        let end = periods * u64::from(self.args.bytes);
+        while self.args.mode == Mode::SendfileRenew && self.written < end {
+            self.written = self.memory.renew(self.written, &self.content)?;
+        }
+        Ok(())
+    }
+
+    /// Sends from the file, and waits for room where there is none.
+    fn send_from_file(&mut self, index: u32) -> io::Result<()> {
+        let at = usize::try_from(index).expect("a usize has 32 bits");
+        let viewer = &mut self.viewers[at];
+        while viewer.position < viewer.granted {
+            let piece = u64::from(self.args.bytes);
+            let rest = usize::try_from(piece - viewer.position % piece).expect("at most a piece");
+            match self.memory.send(&self.sockets[at], viewer.position, rest) {
+                Ok(sent) => {
+                    let sent = u64::try_from(sent).expect("usize fits into u64");
+                    viewer.position += sent;
+                    self.sent += sent;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let poll =
+                        opcode::PollAdd::new(Fixed(index), u32::from(libc::POLLOUT.unsigned_abs())).build();
+                    // SAFETY: a poll has no memory.
+                    let pushed =
+                        unsafe { self.uring.submission().push(&poll.user_data(ROOM | u64::from(index))) };
+                    return pushed.map_err(io::Error::other);
+                }
+                Err(_gone) => {
+                    // It stays busy, so nothing more is sent to it.
+                    self.alive -= 1;
+                    return Ok(());
+                }
+            }
+        }
+        viewer.busy = false;
         Ok(())
     }
 
@@ -219,6 +301,14 @@ impl<'args> Loop<'args> {
             let rest = u32::try_from(piece - position % piece).expect("at most a piece");
             let memory = self.memory.address(position);
             let entry = match self.args.mode {
+                Mode::Sendfile | Mode::SendfileRenew => {
+                    self.send_from_file(index)?;
+                    if self.uring.submission().is_full() {
+                        self.uring.submit()?;
+                        self.reap();
+                    }
+                    continue;
+                }
                 Mode::Send => opcode::Send::new(Fixed(index), memory, rest).build(),
                 Mode::SendZc => opcode::SendZc::new(Fixed(index), memory, rest)
                     .buf_index(Some(0))
@@ -254,7 +344,11 @@ impl<'args> Loop<'args> {
                 self.copied += u64::from(completion.result() != 0);
                 continue;
             }
-            let index = u32::try_from(completion.user_data()).expect("an index was given");
+            let index = u32::try_from(completion.user_data() & !ROOM).expect("an index was given");
+            if completion.user_data() & ROOM != 0 {
+                self.due.push_back(index);
+                continue;
+            }
             let viewer = &mut self.viewers[usize::try_from(index).expect("a usize has 32 bits")];
             let Ok(sent) = u64::try_from(completion.result()) else {
                 // The viewer is gone; it stays busy, so nothing more is sent to it.

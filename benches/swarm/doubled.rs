@@ -1,12 +1,15 @@
 //! Memory that is mapped twice back to back, so that a span across its end is contiguous.
 #![expect(unsafe_code, reason = "maps memory twice; nothing else here is unsafe")]
 
+use nix::fcntl::{FallocateFlags, fallocate};
 use nix::libc::{c_void, iovec};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
+use nix::sys::sendfile::sendfile64;
 use nix::unistd::ftruncate;
 use std::fs::File;
 use std::io;
+use std::net::TcpStream;
 use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
@@ -50,6 +53,32 @@ impl Doubled {
 
     pub(crate) fn write(&self, content: &[u8]) -> io::Result<()> {
         self.file.write_all_at(content, 0)
+    }
+
+    /// New pages for the part of the memory at this position, with what belongs there; whoever refers to the old ones keeps them.
+    /// Gives the position behind it.
+    pub(crate) fn renew(&self, position: u64, content: &[u8]) -> io::Result<u64> {
+        let unit = u64::try_from(UNIT).expect("usize fits into u64");
+        let part = usize::try_from(position / unit).map_err(io::Error::other)? % (self.bytes / UNIT) * UNIT;
+        let offset = u64::try_from(part).map_err(io::Error::other)?;
+        let hole = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+        fallocate(
+            &self.file,
+            hole,
+            i64::try_from(part).map_err(io::Error::other)?,
+            i64::try_from(UNIT).map_err(io::Error::other)?,
+        )?;
+        self.file.write_all_at(&content[part..part + UNIT], offset)?;
+        Ok((position / unit + 1) * unit)
+    }
+
+    /// Sends from the file as much of a span as the socket has room for.
+    pub(crate) fn send(&self, socket: &TcpStream, position: u64, bytes: usize) -> io::Result<usize> {
+        let all = u64::try_from(self.bytes).expect("usize fits into u64");
+        let at = position % all;
+        let count = usize::try_from(all - at).map_or(bytes, |left| left.min(bytes));
+        let mut next = i64::try_from(at).map_err(io::Error::other)?;
+        Ok(sendfile64(socket, &self.file, Some(&mut next), count)?)
     }
 
     /// Address of a position; what stands there is contiguous for a whole ring.

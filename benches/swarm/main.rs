@@ -17,6 +17,7 @@ mod net;
 mod poll;
 mod proc_stat;
 mod publish;
+mod segments;
 #[path = "../../tests/support/tscheck.rs"]
 mod tscheck;
 #[path = "../../tests/support/tsgen.rs"]
@@ -38,6 +39,8 @@ struct Cli {
 enum Command {
     /// Serve live MPEG-TS at an exact pace under /ch/{i}, and /playlist.m3u with all of them.
     Upstream(upstream::Args),
+    /// Serve one live programme in HLS under /ch/{i}/list.m3u8, and /playlist.m3u with all of them.
+    Segments(segments::Args),
     /// Send live MPEG-TS in RTP to groups of hosts, at an exact pace.
     Broadcast(broadcast::Args),
     /// Send without HTTP or index: what the kernel allows.
@@ -62,6 +65,7 @@ fn main() -> Result<(), String> {
             Ok(())
         }
         Some(Command::Upstream(args)) => upstream::run(&args),
+        Some(Command::Segments(args)) => segments::run(&args),
         Some(Command::Broadcast(args)) => broadcast::run(&args),
         Some(Command::Ceiling(args)) => ceiling::run(&args),
         Some(Command::Viewers(args)) => viewers::run(&args),

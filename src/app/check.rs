@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tunerd::base::limits::DATAGRAM_QUEUE_BYTES;
 use tunerd::config::{Loaded, Word};
 use tunerd::exit::ExitCode;
+use tunerd::ring::Segments;
 use tunerd::source::ffmpeg::Capabilities;
 use tunerd::uring::{Files, Probe};
 
@@ -22,7 +23,7 @@ pub(crate) fn check(loaded: &Loaded) -> Result<ExitCode, Failure> {
     lines.extend(kernel(&probe, loaded));
     lines.push(datagrams());
     lines.push(format!("cores: {}", engine.cores));
-    lines.push(format!("ring per channel: {} KiB", engine.ring_bytes() / 1024));
+    lines.push(format!("ring per channel: {} KiB {}", engine.ring_bytes() / 1024, pages(engine.segments)));
     lines.extend(ffmpeg_lines(found.as_ref(), loaded));
     lines.push("settings:".to_owned());
     lines.extend(loaded.effective.iter().map(|effective| format!("  {effective}")));
@@ -48,6 +49,16 @@ fn kernel(probe: &Probe, loaded: &Loaded) -> [String; 4] {
         format!("sockets {files}"),
         format!("locked memory: {locked}; open files: {}", probe.open_files_limit),
     ]
+}
+
+/// What a ring's memory is made of.
+const fn pages(segments: Segments) -> &'static str {
+    match segments {
+        Segments::Huge => "in huge pages",
+        Segments::Small => {
+            "in small pages: with shmem_enabled of /sys/kernel/mm/transparent_hugepage set to advise, viewers on this host cost less"
+        }
+    }
 }
 
 /// What the kernel keeps of datagrams that have yet to be received.

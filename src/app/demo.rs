@@ -19,11 +19,14 @@ const GUIDE_NUMBER: &str = "100";
 pub(crate) fn demo(mut loaded: Loaded, check: bool) -> Result<ExitCode, Failure> {
     super::start_logging(&loaded);
     loaded.settings.catalog.playlist_url = None;
+    loaded.settings.stream.schemes = vec!["test"];
     if check {
         // A free port: the demonstration may be running already.
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
         let address = free.map_err(|error| Failure::because(ExitCode::Bind, &error))?;
         loaded.settings.http.listen = vec![BindAddress::One(address)];
+        // Nobody needs to find what is gone in ten seconds.
+        (loaded.settings.discovery.hdhomerun, loaded.settings.discovery.upnp) = (None, None);
         return play::play(&loaded.settings, address, GUIDE_NUMBER, database()?);
     }
     for address in &loaded.settings.http.listen {

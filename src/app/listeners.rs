@@ -96,19 +96,33 @@ fn bind_all(addresses: &[BindAddress], is_first: bool) -> Result<Vec<OwnedFd>, F
             BindAddress::Loopback { port } => {
                 listeners.push(first_of(&[SocketAddr::from((Ipv4Addr::LOCALHOST, port))])?);
                 // A host without IPv6 has no such address.
-                listeners.extend(listen_on(SocketAddr::from((Ipv6Addr::LOCALHOST, port)), is_first));
+                listeners.extend(listen_on(SocketAddr::from((Ipv6Addr::LOCALHOST, port)), is_first, false));
             }
-            BindAddress::One(address) => listeners.push(first_of(&[address])?),
+            BindAddress::One(address) => listeners.push(one(address, is_first)?),
         }
     }
     Ok(listeners)
+}
+
+/// An address of this host, or one that it is going to have: interfaces may come up after us.
+fn one(address: SocketAddr, is_first: bool) -> Result<OwnedFd, Failure> {
+    match listen_on(address, is_first, false) {
+        Err(nix::Error::EADDRNOTAVAIL) => {
+            let socket = listen_on(address, is_first, true).map_err(|error| cannot_listen(address, error))?;
+            if is_first {
+                log::warn!("{address} is no address of this host yet; whoever connects is served once it is");
+            }
+            Ok(socket)
+        }
+        result => result.map_err(|error| cannot_listen(address, error)),
+    }
 }
 
 /// The first address this host has the family for.
 fn first_of(wanted: &[SocketAddr], is_first: bool) -> Result<OwnedFd, Failure> {
     let mut failure = None;
     for &address in wanted {
-        match listen_on(address, is_first) {
+        match listen_on(address, is_first, false) {
             Ok(socket) => return Ok(socket),
             Err(error @ (nix::Error::EAFNOSUPPORT | nix::Error::EADDRNOTAVAIL)) => {
                 failure = Some(cannot_listen(address, error));
@@ -130,18 +144,19 @@ fn cannot_listen(address: SocketAddr, error: nix::Error) -> Failure {
     Failure::new(ExitCode::Bind, format!("cannot listen on {address}: {}{hint}", error.desc()))
 }
 
-fn listen_on(address: SocketAddr, is_first: bool) -> Result<OwnedFd, nix::Error> {
+/// `early`: the address need not be there yet.
+fn listen_on(address: SocketAddr, is_first: bool, early: bool) -> Result<OwnedFd, nix::Error> {
     if is_first {
         // `ReusePort` would let a second tunerd of the same user in, and half of the viewers would be its.
-        bound(address, false)?;
+        bound(address, false, early)?;
     }
-    let listener = bound(address, true)?;
+    let listener = bound(address, true, early)?;
     set_options(&listener)?;
     listen(&listener, Backlog::new(BACKLOG)?)?;
     Ok(listener)
 }
 
-fn bound(address: SocketAddr, shared: bool) -> Result<OwnedFd, nix::Error> {
+fn bound(address: SocketAddr, shared: bool, early: bool) -> Result<OwnedFd, nix::Error> {
     let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let listener = socket(family, SockType::Stream, flags, SockProtocol::Tcp)?;
@@ -150,6 +165,8 @@ fn bound(address: SocketAddr, shared: bool) -> Result<OwnedFd, nix::Error> {
     }
     setsockopt(&listener, sockopt::ReuseAddr, &true)?;
     setsockopt(&listener, sockopt::ReusePort, &shared)?;
+    // Of either family.
+    setsockopt(&listener, sockopt::IpFreebind, &early)?;
     bind(listener.as_raw_fd(), &SockaddrStorage::from(address))?;
     Ok(listener)
 }
@@ -179,6 +196,16 @@ mod tests {
                 expected_ms,
                 "{limit_seconds:?}"
             );
+        }
+    }
+
+    #[test]
+    fn an_address_that_is_not_there_yet_is_listened_on() {
+        for address in ["192.0.2.77:20817", "[2001:db8::77]:20817"] {
+            let address: SocketAddr = address.parse().unwrap();
+            assert_eq!(listen_on(address, true, false).unwrap_err(), nix::Error::EADDRNOTAVAIL);
+            let (first, second) = (one(address, true).unwrap(), one(address, false).unwrap());
+            assert_eq!(addresses(&[vec![first, second]]), [address, address]);
         }
     }
 }

@@ -96,7 +96,9 @@ fn run_service(loaded: Loaded) -> Result<ExitCode, Failure> {
 
 pub(crate) fn start_logging(loaded: &Loaded) {
     let mut builder = env_logger::Builder::new();
-    builder.filter_level(params::log_level(loaded.settings.log_level));
+    // What libraries say of their connections holds addresses and header fields as they are.
+    let level = params::log_level(loaded.settings.log_level);
+    builder.filter_level(level.min(log::LevelFilter::Warn)).filter_module("tunerd", level);
     // The journal stamps each line itself.
     if std::env::vars_os().any(|(name, _)| name == "JOURNAL_STREAM") {
         builder.format_timestamp(None);

@@ -1,20 +1,26 @@
 //! Settings become each module's parameters.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tunerd::base::Network;
 use tunerd::base::limits::PACKET_BYTES;
-use tunerd::config::{self, Count, Settings, StderrLogLevel, Word};
+use tunerd::config::{self, BindAddress, Count, Settings, StderrLogLevel, Word};
 use tunerd::engine::{self, Egress, SlowPolicy, Sources, TuneBackoff, ZeroCopy};
 use tunerd::exit::ExitCode;
 use tunerd::health;
 use tunerd::http::{CookieJar, RequestHeaders};
+use tunerd::ring::Segments;
 use tunerd::session::history;
 use tunerd::source::{self, Trust, direct, ffmpeg, pace, startup, trust};
 use tunerd::{control, filler, session};
 
 use super::Failure;
+
+/// Whether files in memory get huge pages.
+const SHMEM_ENABLED: &str = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
 
 pub(crate) const fn log_level(level: config::LogLevel) -> log::LevelFilter {
     match level {
@@ -92,11 +98,12 @@ pub(crate) fn engine(
         egress: Egress {
             bytes: whole_packets(settings.engine.egress_bytes),
             delay: settings.engine.egress_delay,
+            delay_max: settings.engine.egress_delay_max,
             zero_copy: match settings.engine.zero_copy {
-                _ if !zero_copy => ZeroCopy::Never,
-                config::ZeroCopy::Auto => ZeroCopy::Auto,
-                config::ZeroCopy::Always => ZeroCopy::Always,
-                config::ZeroCopy::Never => ZeroCopy::Never,
+                config::ZeroCopy::Auto if zero_copy => ZeroCopy::Auto,
+                config::ZeroCopy::SendZc if zero_copy => ZeroCopy::SendZc,
+                config::ZeroCopy::Auto | config::ZeroCopy::SendFile => ZeroCopy::SendFile,
+                config::ZeroCopy::SendZc | config::ZeroCopy::Never => ZeroCopy::Never,
             },
             max_blocked_write: settings.subscriber.max_blocked_write,
             slow_policy: match settings.subscriber.slow_policy {
@@ -105,7 +112,12 @@ pub(crate) fn engine(
             },
             join_lag_bytes: settings.subscriber.join_lag_bytes as u64,
         },
+        gate: gate(settings),
         sources: Sources {
+            admission: source::admission::Admission::new(
+                stream.schemes.iter().copied(),
+                stream.allows_private,
+            ),
             mode: match stream.mode {
                 config::StreamMode::Auto => source::Mode::Auto,
                 config::StreamMode::Direct => source::Mode::Direct,
@@ -123,9 +135,9 @@ pub(crate) fn engine(
                 tls: trust.client(settings.stream.tls_verify),
             },
             trust,
-            hls: source::hls::Params {
+            hls: source::hls::HlsParams {
                 variant_max: stream.hls_variant_max,
-                ..source::hls::Params::default()
+                ..source::hls::HlsParams::default()
             },
             udp: source::udp::DatagramParams { interface: stream.multicast_interface.clone() },
             ffmpeg: ffmpeg_params(settings),
@@ -151,12 +163,31 @@ pub(crate) fn engine(
         },
         own: engine::Own::default(),
         chunk_bytes: settings.buffer.chunk_bytes as u64,
+        segments: Segments::where_shmem_is(&std::fs::read_to_string(SHMEM_ENABLED).unwrap_or_default()),
         cores: core_count(settings),
         tuners,
         preempt_settle_delay: settings.tuner.settle_delay,
         tune_wait: settings.tuner.wait.unwrap_or(Duration::ZERO),
         health_drain_timeout: settings.session.health_drain_timeout,
     })
+}
+
+fn network(network: &config::Network) -> Network {
+    Network { address: network.address, prefix_bits: network.prefix_bits }
+}
+
+fn stream_token(settings: &Settings) -> Option<engine::StreamToken> {
+    settings.subscriber.token.as_ref().map(|token| engine::StreamToken(token.expose().to_owned()))
+}
+
+fn gate(settings: &Settings) -> engine::Gate {
+    engine::Gate {
+        allow: settings.subscriber.allow.iter().map(network).collect(),
+        token: stream_token(settings),
+        per_address_max: settings.subscriber.per_address_max.unwrap_or(0),
+        viewers_max: settings.subscriber.viewers_max.unwrap_or(0),
+        watching: Arc::default(),
+    }
 }
 
 fn tune_backoff(settings: &Settings) -> TuneBackoff {
@@ -197,7 +228,6 @@ fn ffmpeg_params(settings: &Settings) -> ffmpeg::FfmpegParams {
         rw_timeout: from.rw_timeout.unwrap_or(Duration::ZERO),
         copy_regenerate_timestamps: Some(from.copy_regenerate_timestamps),
         discard_corrupt: from.discard_corrupt,
-        user_agent: settings.stream.user_agent.clone(),
     }
 }
 
@@ -206,27 +236,65 @@ const fn whole_packets(bytes: usize) -> u64 {
     (bytes - bytes % PACKET_BYTES) as u64
 }
 
-/// What control is told. `slates` is where slates are kept over a restart.
+/// What this machine is called.
+fn own_names() -> Vec<String> {
+    let name = nix::sys::utsname::uname().ok().and_then(|names| names.nodename().to_str().map(str::to_owned));
+    name.into_iter().filter(|name| !name.is_empty()).collect()
+}
+
+/// A port for datagrams.
+fn listen(address: BindAddress) -> control::Listen {
+    let (port, only) = match address {
+        BindAddress::All { port } => (port, None),
+        BindAddress::Loopback { port } => (port, Some(IpAddr::V4(Ipv4Addr::LOCALHOST))),
+        BindAddress::One(address) => (address.port(), Some(address.ip())),
+    };
+    control::Listen { port, only }
+}
+
+/// What control is told. `slates` is where slates are kept over a restart, `listens` where HTTP listens.
 pub(crate) fn control(
     settings: &Settings,
     identity: control::Identity,
     slates: Option<PathBuf>,
     trust: Arc<Trust>,
+    listens: Vec<SocketAddr>,
 ) -> control::Params {
     control::Params {
         identity,
+        listens,
+        legacy_port: settings.http.listen.get(1).map(|address| address.port()),
+        hdhomerun_discovery: settings.discovery.hdhomerun.map(listen),
+        upnp: settings.discovery.upnp.as_ref().map(|upnp| control::Upnp {
+            listen: listen(upnp.listen),
+            notify_interval: upnp.notify_interval,
+            max_age: upnp.max_age,
+        }),
+        update_id_cache_ttl: settings
+            .discovery
+            .upnp
+            .as_ref()
+            .map_or(Duration::ZERO, |upnp| upnp.update_id_cache_ttl),
         lineup_max: settings.discovery.lineup_max.map(|count| count as usize),
+        guide_url: settings.discovery.guide_url.as_ref().map(|url| url.expose().to_owned()),
         guide_start: settings.catalog.guide_start,
+        search: tunerd::store::SearchLimits {
+            terms_max: settings.catalog.search_terms_max,
+            disjuncts_max: settings.catalog.search_disjuncts_max,
+            term_chars_max: settings.catalog.search_term_chars_max,
+        },
         admin: settings.admin.credentials.as_ref().map(|credentials| control::AdminAuth {
             user: credentials.user.clone(),
             password: credentials.password.expose().to_owned(),
         }),
-        trusted_proxies: settings
-            .http
-            .trusted_proxies
-            .iter()
-            .map(|network| control::Network { address: network.address, prefix_bits: network.prefix_bits })
-            .collect(),
+        own_names: own_names(),
+        rate_limit: settings.http.rate_limit.as_ref().map(|limit| control::RateLimit {
+            per_second: limit.requests_per_second,
+            burst: limit.burst,
+            clients_max: limit.clients_max as usize,
+        }),
+        trusted_proxies: settings.http.trusted_proxies.iter().map(network).collect(),
+        stream_token: stream_token(settings),
         json_body_bytes_max: settings.admin.body_bytes_max,
         request_timeout: settings.http.request_timeout,
         playlist: settings
@@ -235,6 +303,10 @@ pub(crate) fn control(
             .as_ref()
             .map(|url| control::PlaylistUrl(url.expose().to_owned())),
         playlist_profile: settings.catalog.playlist_profile.clone(),
+        refresh: settings.catalog.refresh.as_ref().map(|schedule| match &schedule.timing {
+            config::Timing::Every(period) => control::Timing::Every(*period),
+            config::Timing::Calendar(cron) => control::Timing::Calendar(cron.clone()),
+        }),
         user_agent: settings.stream.user_agent.clone(),
         trust,
         ffmpeg: settings.ffmpeg.path.clone().into_os_string(),

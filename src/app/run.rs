@@ -73,6 +73,10 @@ pub(crate) fn run(settings: &Settings, catalog: Catalog) -> Result<ExitCode, Fai
         Catalog::Database => Some(settings.store.path.with_file_name(SLATES_FOLDER)),
         Catalog::Prepared(_) => None,
     };
+    let _lock = match &catalog {
+        Catalog::Database => Some(start::lock(&settings.store.path)?),
+        Catalog::Prepared(_) => None,
+    };
     let mut database = match catalog {
         Catalog::Database => start::database(&settings.store.path)?,
         Catalog::Prepared(database) => database,
@@ -80,7 +84,8 @@ pub(crate) fn run(settings: &Settings, catalog: Catalog) -> Result<ExitCode, Fai
     let identity = start::identity(settings, &mut database, &clock)?;
     let lineup = Arc::new(start::lineup(&mut database, settings)?);
     let listeners = listeners::open(&settings.http.listen, engine.cores, engine.egress.max_blocked_write)?;
-    engine.own = engine::Own { name: start::own_name(&clock), listens: listeners::addresses(&listeners) };
+    let listens = listeners::addresses(&listeners);
+    engine.own = engine::Own { name: start::own_name(&clock), listens: listens.clone() };
     let store = Store::start(database).map_err(|error| Failure::because(ExitCode::Failure, &error))?;
 
     let (port, inbox) = control::port();
@@ -94,7 +99,7 @@ pub(crate) fn run(settings: &Settings, catalog: Catalog) -> Result<ExitCode, Fai
         probe.kernel_release
     );
     let parts = control::Parts { inbox, mailboxes: cores.mailboxes.clone(), store, clock };
-    match control::run(params::control(settings, identity, slates, trust), parts) {
+    match control::run(params::control(settings, identity, slates, trust, listens), parts) {
         Ok(()) => {}
         // Whoever sent a second signal does not wait for the cores, and without control nobody asks them to drain.
         Err(ControlError::Interrupted) => return Ok(ExitCode::Forced),

@@ -1,7 +1,10 @@
 //! The parts of a start that need the operating system: limits, the kernel's offer, the database, who we are.
 
+use std::fs::File;
 use std::path::Path;
 
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use tunerd::base::{Clock, WallTime};
@@ -31,6 +34,24 @@ pub(crate) fn raise_open_files_limit() {
 /// What the kernel offers.
 pub(crate) fn kernel() -> Result<Probe, Failure> {
     uring::probe().map_err(|error| Failure::because(ExitCode::Kernel, &error))
+}
+
+/// Held for as long as this process lives: two on one database would both write health, and each would take the other's channels.
+pub(crate) fn lock(database: &Path) -> Result<Flock<File>, Failure> {
+    let path = database.with_extension("lock");
+    let failed = |error: &dyn std::fmt::Display| {
+        Failure::new(ExitCode::Database, format!("{} cannot be locked: {error}", path.display()))
+    };
+    let file = File::options().create(true).append(true).open(&path).map_err(|error| failed(&error))?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_file, errno)| {
+        if errno != Errno::EWOULDBLOCK {
+            return failed(&errno.desc());
+        }
+        // It may be ending; then starting again helps.
+        let sentence =
+            format!("another tunerd uses {}; give this one a DB_PATH of its own", database.display());
+        Failure::new(ExitCode::Failure, sentence)
+    })
 }
 
 pub(crate) fn database(path: &Path) -> Result<Database, Failure> {
@@ -74,12 +95,27 @@ pub(crate) fn identity(
         format!("{:08X}", config::generate_device_id(u32::try_from(seed & 0xFFFF_FFFF).expect("32 bits")))
     })
     .map_err(failed)?;
+    // Of one that is given now the settings have told already.
+    if discovery.device_id.is_none() {
+        doubt_remembered(&device_id);
+    }
     let given_auth = discovery.device_auth.as_ref().map(|secret| secret.expose().to_owned());
     let device_auth = remembered(DEVICE_AUTH_KEY, given_auth, &|| {
         format!("{seed:016x}{:016x}", seed.rotate_left(29) ^ 0x9E37_79B9_7F4A_7C15)
     })
     .map_err(failed)?;
     Ok(Identity { friendly_name, device_id, device_auth, tuner_count: settings.tuner.count as usize })
+}
+
+/// Another program may have made the id up that the database remembers. It stays, since clients know the device by it.
+fn doubt_remembered(device_id: &str) {
+    let is_valid = config::parse_device_id(device_id).is_ok_and(config::device_id_is_valid_hdhomerun);
+    if !is_valid {
+        log::warn!(
+            "the device id {device_id:?} in the database has a wrong check digit, so programs built on libhdhomerun \
+             overlook it; DEVICE_ID sets another"
+        );
+    }
 }
 
 /// How this process is called in `Via`: as no other is, on this machine or elsewhere.

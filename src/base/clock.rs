@@ -138,6 +138,12 @@ impl WallTime {
         self.0
     }
 
+    /// So much later.
+    #[must_use]
+    pub fn after(self, time: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)))
+    }
+
     /// Whole seconds since the epoch.
     #[must_use]
     pub const fn unix_seconds(self) -> u64 {

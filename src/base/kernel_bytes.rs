@@ -1,6 +1,19 @@
 //! Memory that may be lent to the kernel.
 #![expect(unsafe_code, reason = "the trait is a promise about addresses")]
 
+use std::os::fd::BorrowedFd;
+
+/// Where bytes lie in a file that goes on at its beginning when its end is reached.
+#[derive(Clone, Copy, Debug)]
+pub struct FileBytes<'file> {
+    /// The file.
+    pub file: BorrowedFd<'file>,
+    /// Where in it the bytes begin.
+    pub offset: u64,
+    /// Where it goes on at its beginning.
+    pub end: u64,
+}
+
 /// Bytes an operation may own while the kernel reads or writes them.
 ///
 /// # Safety
@@ -15,6 +28,10 @@ pub unsafe trait KernelBytes {
     fn len(&self) -> usize;
     /// The index of the registered buffer the bytes lie in, if any.
     fn registered_buffer(&self) -> Option<u16> {
+        None
+    }
+    /// Where in a file the bytes lie, if whoever sends them may keep referring to its pages when the value is gone.
+    fn file(&self) -> Option<FileBytes<'_>> {
         None
     }
 }

@@ -37,8 +37,6 @@ pub const READ_BYTES_MAX: usize = 128 * 1024;
 pub const DATAGRAMS_PER_READ_MAX: u16 = 64;
 /// What the kernel is to keep of the datagrams of one source: half a second at 50 Mbit/s, as it counts its own room, too.
 pub const DATAGRAM_QUEUE_BYTES: usize = 4 * 1024 * 1024;
-/// The writer of a ring knows of what is lent by parts of this size.
-pub const LEASE_ROUNDING_BYTES: u64 = 64 * 1024;
 /// A ring grows by so much at most, for streams whose entry points lie far apart: ten seconds at 50 Mbit/s.
 pub const RING_GROWTH_BYTES_MAX: u64 = 80 * 1024 * 1024;
 /// Sends a core submits in one turn. At 64 KiB each this is 16 MiB, 2 to 3 ms of work: the time a new
@@ -55,6 +53,8 @@ pub const CONNECTIONS_PER_CORE_MAX: u32 = 32 * 1024;
 pub const OPERATIONS_PER_CORE_MAX: u32 = CONNECTIONS_PER_CORE_MAX * (2 + ZERO_COPY_IN_FLIGHT_MAX as u32);
 /// Zero-copy sends of one viewer whose memory the kernel still holds.
 pub const ZERO_COPY_IN_FLIGHT_MAX: u8 = 16;
+/// Parts of rings that are registered with a core's io_uring at a time: the kernel's own bound (`IORING_MAX_REG_BUFFERS`).
+pub const REGISTERED_SPANS_MAX: u32 = 16 * 1024;
 /// Channels live on one core.
 pub const CHANNELS_PER_CORE_MAX: u32 = 1024;
 /// Messages waiting for a core.
@@ -81,5 +81,13 @@ pub const HLS_SEGMENTS_MAX: usize = 32 * 1024;
 pub const HLS_VARIANTS_MAX: usize = 128;
 /// Renditions of an HLS master list.
 pub const HLS_RENDITIONS_MAX: usize = 512;
+/// Sounds in segments of their own that are read beside a picture.
+pub const HLS_SOUNDS_MAX: usize = 8;
+/// Tags in front of sound without a container: with a picture of its station.
+pub const HLS_TAGS_BYTES_MAX: usize = 256 * 1024;
+/// Packets of such a sound that wait for the picture: 4 MB, of the richest sound that is sent a minute.
+pub const HLS_SOUND_PACKETS_MAX: usize = 22 * 1024;
+/// Packets of a picture that wait for its sound: 4 MB, of a picture in ultra high definition two seconds.
+pub const HLS_HELD_PACKETS_MAX: usize = 22 * 1024;
 /// What may stand in front of the first packet of an HLS segment: pictures as large as a poster.
 pub const HLS_JUNK_BYTES_MAX: usize = 512 * 1024;

@@ -8,6 +8,7 @@ pub mod errno;
 pub mod kernel_bytes;
 pub mod limits;
 pub mod logfmt;
+pub mod network;
 pub mod redact;
 pub mod sockets;
 
@@ -16,4 +17,5 @@ pub use blocks::Blocks;
 pub use child_exit::ChildExit;
 pub use clock::{Clock, Instant, OwnTime, WallTime};
 pub use errno::Errno;
-pub use kernel_bytes::{HeapBytes, KernelBytes};
+pub use kernel_bytes::{FileBytes, HeapBytes, KernelBytes};
+pub use network::Network;

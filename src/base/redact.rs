@@ -13,10 +13,14 @@ const TEXT_BYTES_MAX: usize = 64 * 1024;
 /// What stands where a secret was.
 pub const HIDDEN: &str = "***";
 
+/// So far behind a word it is looked for the rest of a userinfo: a longer one is no person's.
+const USERINFO_BYTES_MAX: usize = 2 * 1024;
+
 /// Printable characters that a path cannot hold. A host shows its own: what is wrong there should be seen.
 const ILLEGAL_IN_PATH: &str = " \"<>\\^`{|}";
 /// Path segments behind which providers put user, password and stream.
-const CREDENTIALS_FOLLOW: &[&str] = &["live", "movie", "series", "timeshift"];
+const CREDENTIALS_FOLLOW: &[&str] =
+    &["live", "hls", "play", "vod", "movie", "movies", "series", "timeshift", "streaming"];
 /// Schemes that are told from a user's name in `scheme:user@host`.
 const SCHEMES: &[&str] = &["http", "https", "rtsp", "rtmp", "srt", "udp", "rtp"];
 /// Names whose value is a secret, alone or as the last part of a longer name.
@@ -52,7 +56,8 @@ pub fn url(text: &str) -> String {
     if text.len() > SHOWN_URL_BYTES_MAX {
         return HIDDEN.to_owned();
     }
-    let bare = text.split(['#', '?']).next().unwrap_or("");
+    // Behind a bar players' options follow, header fields with what they hold.
+    let bare = text.split(['#', '?', '|']).next().unwrap_or("");
     let mut out = String::with_capacity(bare.len());
     let (scheme, rest) = split_scheme(bare);
     if let Some(scheme) = scheme {
@@ -90,7 +95,10 @@ pub fn url(text: &str) -> String {
         place_shown.split_once(';').map_or((place_shown, false), |(host, _)| (host, true));
     host.chars().for_each(|character| push_encoded(&mut out, character, ""));
     if !parameters {
-        push_path(&mut out, path, place.is_some());
+        // The last part of such an address is the key by which its stream is sent and read.
+        let is_key = scheme
+            .is_some_and(|scheme| scheme.get(..4).is_some_and(|word| word.eq_ignore_ascii_case("rtmp")));
+        push_path(&mut out, path, place.is_some(), is_key);
     }
     truncate(&mut out, URL_BYTES_MAX);
     out
@@ -185,11 +193,15 @@ fn credential_segments(segments: &[&str]) -> Vec<bool> {
             hidden[password.0] = true;
         }
     }
-    if let [.., user, password, (_, stream)] = named.as_slice()
-        && is_stream_number(stream)
-    {
-        hidden[user.0] = true;
-        hidden[password.0] = true;
+    // A playlist may follow the number.
+    for behind in 0..=1 {
+        if let Some([.., user, password, (_, stream)]) =
+            named.len().checked_sub(behind).map(|end| &named[..end])
+            && is_stream_number(stream)
+        {
+            hidden[user.0] = true;
+            hidden[password.0] = true;
+        }
     }
     hidden
 }
@@ -201,9 +213,16 @@ fn is_stream_number(segment: &str) -> bool {
 }
 
 /// The path up to its first parameter. `has_userinfo` says that the URL's userinfo was found before it.
-fn push_path(out: &mut String, path: &str, has_userinfo: bool) {
+/// `is_key`: its last segment is a secret.
+fn push_path(out: &mut String, path: &str, has_userinfo: bool, is_key: bool) {
     let segments: Vec<&str> = path.split('/').collect();
-    let hidden = credential_segments(&segments);
+    let mut hidden = credential_segments(&segments);
+    if is_key
+        && segments.len() > 2
+        && let Some(last) = segments.iter().rposition(|segment| !segment.is_empty())
+    {
+        hidden[last] = true;
+    }
     for (index, segment) in segments.iter().enumerate() {
         if index > 0 {
             out.push('/');
@@ -272,10 +291,14 @@ fn url_bytes(text: &str) -> usize {
     let first = &text[..text.find(is_boundary).unwrap_or(text.len())];
     let authority = first.trim_start_matches([':', '/', '\\']);
     let (authority, path) = authority.split_at(authority.find('/').unwrap_or(authority.len()));
-    let run = &text[..text.find(char::is_whitespace).unwrap_or(text.len())];
-    match run.find('@') {
+    let mut near = USERINFO_BYTES_MAX.min(text.len());
+    while !text.is_char_boundary(near) {
+        near -= 1;
+    }
+    let near = &text[..near.max(first.len())];
+    match near.find('@').filter(|at| !near[..*at].contains(char::is_whitespace)) {
         Some(at) if at > first.len() && (path.is_empty() || has_bad_port(authority)) => {
-            at + word_bytes(&run[at..])
+            at + word_bytes(&text[at..])
         }
         Some(_) | None => word_bytes(text),
     }
@@ -324,6 +347,15 @@ fn push_named(out: &mut String, name: &str, after: &str) -> usize {
             return name.len() + spaces + value_bytes;
         }
     } else if whole_line || is(SECRET_NAMES) || SECRET_ENDINGS.iter().any(|ending| ends_with(name, ending)) {
+        // An element of a page or of XML ends where the next one begins.
+        if let Some(value) = after.strip_prefix('>') {
+            let bytes = value.find(['<', '\n', '\r']).unwrap_or(value.len());
+            out.push('>');
+            if bytes > 0 {
+                out.push_str(HIDDEN);
+            }
+            return name.len() + 1 + bytes;
+        }
         let Some(separator) = separator_bytes(after) else { return name.len() };
         let value_bytes = value_bytes(&after[separator..], whole_line);
         if value_bytes > 0 {
@@ -353,26 +385,28 @@ fn separator_bytes(text: &str) -> Option<usize> {
 /// The length of a value: a quoted one with its quotes, a header's to the end of its line, else up to the next
 /// `&` or boundary. An unclosed quote hides the rest of the line.
 fn value_bytes(text: &str, whole_line: bool) -> usize {
-    let line = &text[..text.find(['\n', '\r']).unwrap_or(text.len())];
-    let opening = line.trim_start_matches('\\');
+    let ends_line = |character| matches!(character, '\n' | '\r');
+    let opening = text.trim_start_matches('\\');
     if let Some(quote) = opening.chars().next().filter(|first| matches!(first, '"' | '\'')) {
         // A quote inside an escaped string closes with a backslash before it, one inside a plain string does
         // not close it.
-        let escapes = line.len() - opening.len();
+        let escapes = text.len() - opening.len();
         let from = escapes + 1;
         let mut backslashes = 0;
-        for (index, character) in line[from..].char_indices() {
+        for (index, character) in text[from..].char_indices() {
+            if ends_line(character) {
+                return from + index;
+            }
             if character == quote && backslashes == escapes {
                 return from + index + 1;
             }
             backslashes = if character == '\\' { backslashes + 1 } else { 0 };
         }
-        return line.len();
+        return text.len();
     }
-    if whole_line {
-        return line.len();
-    }
-    line.find(|character| character == '&' || is_boundary(character)).unwrap_or(line.len())
+    let ends =
+        |character| ends_line(character) || !whole_line && (character == '&' || is_boundary(character));
+    text.find(ends).unwrap_or(text.len())
 }
 
 /// Cuts a text to at most so many bytes, between two characters.
@@ -490,6 +524,102 @@ mod tests {
             ("http://h/stream/9.ts", "http://h/stream/9.ts"),
         ] {
             assert_eq!(url(input), output, "{input}");
+        }
+    }
+
+    /// Every form in which what nobody is to see comes along, with one canary in all of them.
+    #[test]
+    fn a_canary_is_hidden_in_every_form() {
+        const CANARY: &str = "cAnArY77";
+        for form in [
+            "http://user:{}@h/x",
+            "http://{}:pw@h:8080/x.ts",
+            "http://{}@h",
+            "rtsp://admin:{}@10.0.0.1:554/h264",
+            "rtsp://10.0.0.1/user=admin&password={}&channel=1&stream=0.sdp",
+            "rtsp://10.0.0.1/user=admin_password={}_channel=1_stream=0.sdp?real_stream",
+            "rtmp://h/app/{}",
+            "rtmps://h:443/live2/{}/",
+            "rtmp://h/app/stream?key={}",
+            "srt://h:9000?streamid={}&passphrase=x",
+            "http://h/live/{}/p/1.ts",
+            "http://h/live/u/{}/1.m3u8",
+            "http://h/hls/u/{}/1.m3u8",
+            "http://h/play/u/{}/index.m3u8",
+            "http://h/vod/{}/p/9.mkv",
+            "http://h/{}/p/1234",
+            "http://h/u/{}/1234.ts",
+            "http://h/u/{}/1234/index.m3u8",
+            "http://h:80/path/u/{}/77/mono.m3u8?x",
+            "http://h/get.php?username=u&password={}&type=m3u_plus",
+            "http://h/x;jsessionid={}",
+            "http://h/x#{}",
+            "http://h/token={}/x.m3u8",
+            "http://h/x|User-Agent=tv&Cookie={}",
+            "http://h/x|Authorization=Basic%20{}/ab==&Referer=http://h/{}/y",
+            "http://h/{}%zz/p/1.ts?token={}",
+            "https://h/s/u/{}/5.ts|http-user-agent=x",
+        ] {
+            let address = form.replace("{}", CANARY);
+            assert!(!url(&address).contains(CANARY), "{address}: {}", url(&address));
+            for around in [
+                address.clone(),
+                format!("open '{address}': failed"),
+                format!("[http @ 0x1] {address}: Server returned 403"),
+                format!("{{\"url\":\"{}\"}}", address.replace('/', "\\/")),
+                format!("<a href=\"{address}\">x</a>"),
+                format!("HTTP error 403, tried {address}, gave up\nnext"),
+            ] {
+                assert!(!text(&around).contains(CANARY), "{around}: {}", text(&around));
+            }
+        }
+        for form in [
+            "{\"user_info\":{\"username\":\"u\",\"password\":\"{}\"}}",
+            "{\"token\" : \"{}\"}",
+            "<password>{}</password>",
+            "<user><login>{}</login></user>",
+            "password={}&x",
+            "Authorization: Bearer {}",
+            "authorization=Basic {}",
+            "Cookie: sid={}; other=1",
+            "Set-Cookie: {}=1",
+            "X-Api-Key: {}",
+            "GET /live/u/{}/1.ts HTTP/1.1",
+            "u:{}@h",
+            "session_token='{}'",
+        ] {
+            let said = form.replace("{}", CANARY);
+            assert!(!text(&said).contains(CANARY), "{said}: {}", text(&said));
+        }
+    }
+
+    /// What strangers send must not stop a core: by the square of its length each of these would take seconds.
+    #[test]
+    fn a_long_text_of_the_worst_kind_is_redacted_in_linear_time() {
+        let clock = crate::base::Clock::start();
+        for piece in [
+            "http://a<",
+            "a:b@c\"",
+            "token\\\\",
+            "((((('",
+            "http://u:p/x@",
+            "/a/b/",
+            "password=\"",
+            "=:=:",
+            "http://h/live/",
+        ] {
+            let took = |bytes: usize| {
+                let long = piece.repeat(bytes / piece.len());
+                let runs = (0..3).map(|_| {
+                    let began = clock.now();
+                    std::hint::black_box(text(&long));
+                    std::hint::black_box(url(&long));
+                    clock.now() - began
+                });
+                runs.min().unwrap()
+            };
+            let longest = took(TEXT_BYTES_MAX);
+            assert!(longest < std::time::Duration::from_millis(400), "{piece:?} took {longest:?}");
         }
     }
 

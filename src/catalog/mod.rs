@@ -3,6 +3,7 @@
 pub mod m3u;
 pub mod profiles;
 pub mod sync;
+pub mod xtream;
 
 pub use profiles::{ProfileError, Profiles, treatment};
-pub use sync::{health_changes, lineup, new_items};
+pub use sync::{NewItems, health_changes, lineup};

@@ -58,6 +58,13 @@ impl Profiles {
         (Self { by_name, of_playlist: found }, complaints)
     }
 
+    /// What holds for the playlist itself.
+    #[must_use]
+    pub fn of_playlist(&self) -> Treatment {
+        let carried = self.of_playlist.as_ref().and_then(|name| self.by_name.get(name));
+        carried.cloned().unwrap_or_default()
+    }
+
     /// What holds for a source that says this of itself, has this profile and is of a channel with that one.
     pub(super) fn resolve(
         &self,

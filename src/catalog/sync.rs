@@ -1,16 +1,36 @@
 //! The catalog between playlist, store and cores.
 
+use std::io::{self, BufRead};
+
 use crate::health::Row;
 use crate::lineup::{Channel, ChannelId, Health, Lineup, Source, SourceId, StoredProfile, Treatment};
 use crate::store::{ChannelRecord, HealthChange, NewItem, SourceHealth, SourceProfile, SourceRecord};
 
-use super::m3u::{Item, Playlist};
+use super::m3u::{Entries, Item, LeftOut};
 use super::profiles::{Profiles, manner};
 
 /// The entries of a playlist as the store takes them.
-#[must_use]
-pub fn new_items(playlist: Playlist) -> Vec<NewItem> {
-    playlist.items.into_iter().map(new_item).collect()
+pub struct NewItems<R>(Entries<R>);
+
+impl<R: BufRead> NewItems<R> {
+    /// Of the playlist that is read there.
+    pub fn new(from: R) -> Self {
+        Self(Entries::new(from))
+    }
+
+    /// What was left out so far.
+    #[must_use]
+    pub const fn left_out(&self) -> LeftOut {
+        self.0.left_out()
+    }
+}
+
+impl<R: BufRead> Iterator for NewItems<R> {
+    type Item = io::Result<NewItem>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next().map(|item| item.map(new_item))
+    }
 }
 
 fn new_item(item: Item) -> NewItem {
@@ -31,7 +51,10 @@ fn new_item(item: Item) -> NewItem {
 /// The channels of the store as the cores see them. A source whose item has no address is none.
 #[must_use]
 pub fn lineup(records: &[ChannelRecord], profiles: &Profiles) -> Lineup {
-    Lineup::new(records.iter().filter(|record| record.enabled).map(|record| channel(record, profiles)))
+    let offered = records.iter().filter(|record| record.enabled).map(|record| channel(record, profiles));
+    let channels = records.iter().filter(|record| !record.enabled).map(|record| ChannelId(record.channel_id));
+    let sources = records.iter().flat_map(|record| &record.sources).filter(|source| !source.enabled);
+    Lineup::new(offered).with_disabled(channels, sources.map(|source| SourceId(source.source_id)))
 }
 
 fn channel(record: &ChannelRecord, profiles: &Profiles) -> Channel {
@@ -120,7 +143,7 @@ mod tests {
     #[test]
     fn an_entry_keeps_everything_the_playlist_says() {
         let text = b"#EXTM3U\n#EXTINF:-1 tvg-id=\"A.b\" tvg-logo=\"http://l/\" group-title=\"G\" x=\"1\",News\nhttp://h/a?token=1\n";
-        let items = new_items(crate::catalog::m3u::parse(text));
+        let items: Vec<_> = NewItems::new(&text[..]).map(Result::unwrap).collect();
         let [item] = items.as_slice() else { panic!("{items:?}") };
         assert_eq!(
             (item.name.as_str(), item.group_name.as_str(), item.tvg_id.as_str()),
@@ -201,5 +224,7 @@ mod tests {
         assert_eq!((channel.id, channel.name.as_str()), (ChannelId(first.channel_id), "a"));
         let urls: Vec<_> = channel.sources.iter().map(|source| source.url.as_str()).collect();
         assert_eq!(urls, ["http://h/a", "http://h/c"]);
+        assert_eq!(lineup.why_no_channel(ChannelId(second.channel_id)), "admin_channel_disabled");
+        assert_eq!(lineup.why_no_source(SourceId(unused.source_id)), "admin_source_disabled");
     }
 }

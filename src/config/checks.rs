@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::address::BindAddress;
-use super::device_id::{device_id_is_valid_hdhomerun, generate_device_id};
+use super::device_id::{device_id_is_legacy, device_id_is_valid_hdhomerun, generate_device_id};
 use super::raw::Origin;
 use super::reader::{Reader, known};
 use super::settings::{ANALYZE_DURATION_MIN, PROBE_BYTES_MIN, Settings};
@@ -104,6 +104,11 @@ fn check_timing(reader: &mut Reader<'_>, settings: &Settings) {
             ["EGRESS_DELAY", "STALL_DETECT"],
             "holds bytes back for longer than a stall lasts",
         ),
+        (
+            settings.engine.egress_delay_max >= recovery.stall_detect,
+            ["EGRESS_DELAY_MAX", "STALL_DETECT"],
+            "holds bytes back for longer than a stall lasts while a core is busy",
+        ),
     ];
     for (is_doubtful, names, why) in checks {
         doubt_if(reader, is_doubtful, names, why);
@@ -134,6 +139,13 @@ fn check_identity(reader: &mut Reader<'_>, settings: &Settings) {
         let near = generate_device_id(id);
         let text = format!(
             "{} has a wrong check digit, so programs built on libhdhomerun overlook it; {near:08X} would be right",
+            reader.describe("DEVICE_ID"),
+        );
+        reader.doubt(text);
+    } else if device_id_is_legacy(id) {
+        let near = generate_device_id(id);
+        let text = format!(
+            "{} is an id of devices without HTTP, of which clients show no channels; {near:08X} would not be",
             reader.describe("DEVICE_ID"),
         );
         reader.doubt(text);

@@ -41,11 +41,25 @@ pub fn device_id_is_valid_hdhomerun(id: u32) -> bool {
     checksum(id) == 0
 }
 
+/// True for ids of devices that have no HTTP: clients show no channels of them, or leave them out. The ranges are those of
+/// libhdhomerun.
+#[must_use]
+pub(super) fn device_id_is_legacy(id: u32) -> bool {
+    match id >> 20 {
+        0x100 => id < 0x1004_0000,
+        0x120 => id < 0x1203_0000,
+        0x101 | 0x102 | 0x103 | 0x111 | 0x121 | 0x122 => true,
+        _current => false,
+    }
+}
+
 /// A valid device id from random bits. Its first digit is 1, as on the real devices, which also keeps it
-/// clear of the reserved ids.
+/// clear of the reserved ids, and it is none of a legacy device.
 #[must_use]
 pub fn generate_device_id(seed: u32) -> u32 {
     let id = 0x1000_0000 | (seed & 0x0FFF_FFF0);
+    // No range of legacy devices has this bit set.
+    let id = if device_id_is_legacy(id) { id | 0x0080_0000 } else { id };
     id | u32::from(checksum(id))
 }
 
@@ -88,13 +102,35 @@ mod tests {
         }
     }
 
+    #[test]
+    fn an_id_of_a_legacy_device_is_never_made_up() {
+        for (id, is_legacy) in [
+            (0x1000_0000, true),
+            (0x1003_FFFF, true),
+            (0x1004_0000, false),
+            (0x1010_C032, true),
+            (0x1039_9999, true),
+            (0x1041_0000, false),
+            (0x1110_0000, true),
+            (0x1202_FFFF, true),
+            (0x1203_0000, false),
+            (0x1220_0000, true),
+            (0x1230_0000, false),
+            (0x1234_ABC2, false),
+        ] {
+            assert_eq!(device_id_is_legacy(id), is_legacy, "{id:08X}");
+            assert!(!device_id_is_legacy(generate_device_id(id)), "{id:08X}");
+        }
+    }
+
     proptest::proptest! {
         #[test]
         fn every_generated_id_is_valid_and_not_reserved(seed: u32) {
             let id = generate_device_id(seed);
             proptest::prop_assert!(device_id_is_valid_hdhomerun(id));
             proptest::prop_assert_eq!(parse_device_id(&format!("{id:08X}")), Ok(id));
-            proptest::prop_assert_eq!(id & 0x0FFF_FFF0, seed & 0x0FFF_FFF0);
+            proptest::prop_assert!(!device_id_is_legacy(id));
+            proptest::prop_assert_eq!(id & 0x0F7F_FFF0, seed & 0x0F7F_FFF0);
         }
 
         #[test]

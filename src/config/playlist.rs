@@ -26,10 +26,10 @@ pub struct PlaylistSource {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(super) enum PlaylistError {
     /// Not an address that can be fetched.
-    #[error("is not an http://, https:// or file:// address")]
+    #[error("is not an http://, https://, file:// or xtream:// address")]
     BadUrl,
     /// An entry without a usable `url=`.
-    #[error("has an entry whose url is missing or is not an http://, https:// or file:// address")]
+    #[error("has an entry whose url is missing or is not an http://, https://, file:// or xtream:// address")]
     EntryUrl,
     /// An entry without a usable `tuners=`.
     #[error("has an entry whose tuners is missing or is not a number from 1 to 65536")]
@@ -61,12 +61,20 @@ pub(super) enum PlaylistError {
 /// When it cannot be one.
 pub(super) fn parse_playlist_url(text: &str) -> Result<Secret, PlaylistError> {
     let (scheme, rest) = text.split_once("://").ok_or(PlaylistError::BadUrl)?;
-    let is_clean = !text.chars().any(|c| c.is_whitespace() || c.is_control());
+    // Header fields may follow, as in an entry of a list, and have blanks in them.
+    let address = text.split_once('|').map_or(text, |(address, _fields)| address);
+    let is_clean = !address.contains(char::is_whitespace) && !text.contains(char::is_control);
     let is_complete = match scheme.to_ascii_lowercase().as_str() {
         "http" | "https" => {
             let authority = rest.split(['/', '?', '#']).next().unwrap_or("");
             let host = authority.rsplit('@').next().unwrap_or("");
             !host.is_empty() && !host.starts_with(':')
+        }
+        // A login: its name and password are needed.
+        "xtream" | "xtreams" => {
+            let login = rest.rsplit_once('@').filter(|(_, place)| !place.is_empty());
+            let words = login.and_then(|(login, _)| login.split_once(':'));
+            words.is_some_and(|(user, password)| !user.is_empty() && !password.is_empty())
         }
         "file" => rest.len() > 1 && rest.starts_with('/'),
         _other => false,
@@ -184,7 +192,14 @@ mod tests {
 
     #[test]
     fn playlist_addresses_can_be_fetched() {
-        for text in ["http://example.com/a.m3u", "HTTPS://u:p@example.com:8443?x=1", "file:///srv/tv.m3u"] {
+        for text in [
+            "http://example.com/a.m3u",
+            "HTTPS://u:p@example.com:8443?x=1",
+            "file:///srv/tv.m3u",
+            "http://example.com/a.m3u|User-Agent=Box/7.1 (TV)",
+            "xtream://u:p@h:80",
+            "xtreams://u:p@h",
+        ] {
             assert_eq!(parse_playlist_url(text).map(|url| url.expose().to_owned()).as_deref(), Ok(text));
         }
         for text in [
@@ -195,6 +210,9 @@ mod tests {
             "http://:80/",
             "file://a",
             "http://a b/",
+            "xtream://h",
+            "xtream://u@h",
+            "xtream://u:p@",
         ] {
             assert_eq!(parse_playlist_url(text), Err(PlaylistError::BadUrl), "{text}");
         }

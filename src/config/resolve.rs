@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::source::admission::SCHEMES;
+
 use super::address::{BindAddress, Network};
 use super::checks;
 use super::device_id::parse_device_id;
@@ -51,6 +53,10 @@ pub(super) fn read_all(reader: &mut Reader<'_>) -> Settings {
             is_packet_aligned: reader.switch("BUFFER_TS_ALIGN_188"),
         },
         subscriber: Subscriber {
+            allow: reader.special("STREAM_ALLOW", Network::parse_list),
+            token: reader.special_or_none("STREAM_TOKEN", |text| printable(text).map(Secret::new)),
+            per_address_max: reader.whole_or_none("STREAM_MAX_PER_ADDRESS"),
+            viewers_max: reader.whole_or_none("VIEWERS_MAX"),
             join_lag_bytes: reader.whole("SUBSCRIBER_JOIN_LAG_BYTES"),
             slow_policy: reader.word("SUBSCRIBER_SLOW_CLIENT_POLICY"),
             max_blocked_write: reader.span_or_off("SUBSCRIBER_MAX_BLOCKED_WRITE"),
@@ -73,6 +79,7 @@ pub(super) fn read_all(reader: &mut Reader<'_>) -> Settings {
             zero_copy: reader.word("ZERO_COPY"),
             egress_bytes: reader.whole("EGRESS_BYTES"),
             egress_delay: reader.span("EGRESS_DELAY"),
+            egress_delay_max: reader.span("EGRESS_DELAY_MAX"),
         },
         http: http(reader),
         admin: Admin {
@@ -90,6 +97,8 @@ pub(super) fn read_all(reader: &mut Reader<'_>) -> Settings {
 fn stream(reader: &mut Reader<'_>) -> Stream {
     Stream {
         mode: reader.word("STREAM_MODE"),
+        schemes: reader.special("SOURCE_SCHEMES", schemes),
+        allows_private: reader.switch("ALLOW_PRIVATE_SOURCES"),
         user_agent: reader.special("USER_AGENT", printable),
         hls_variant_max: reader.special("HLS_VARIANT_MAX", str::parse),
         tls_verify: reader.switch("UPSTREAM_TLS_VERIFY"),
@@ -103,6 +112,18 @@ fn stream(reader: &mut Reader<'_>) -> Stream {
         max_failovers: reader.whole_or_none("MAX_FAILOVERS"),
         failover_total_timeout: reader.span("FAILOVER_TOTAL_TIMEOUT"),
     }
+}
+
+/// Words between spaces or commas, each known.
+fn schemes(text: &str) -> Result<Vec<&'static str>, String> {
+    let words = text.split([' ', ',']).filter(|word| !word.is_empty());
+    let known = |word: &str| {
+        let found = SCHEMES.into_iter().find(|scheme| scheme.eq_ignore_ascii_case(word));
+        found.ok_or_else(|| {
+            format!("has the word {word:?}, which is no kind of address that a source may have")
+        })
+    };
+    words.map(known).collect()
 }
 
 fn ffmpeg(reader: &mut Reader<'_>, mode: StreamMode) -> Ffmpeg {
@@ -212,6 +233,8 @@ fn http(reader: &mut Reader<'_>) -> Http {
 fn discovery(reader: &mut Reader<'_>) -> Discovery {
     let friendly_name = reader.special("FRIENDLY_NAME", text);
     let is_named = reader.is_given("FRIENDLY_NAME");
+    let has_hdhomerun = reader.switch("HDHR_DISCOVERY_ENABLED");
+    let hdhomerun = reader.special("HDHR_DISCOVERY_ADDR", BindAddress::parse);
     let is_enabled = reader.switch("UPNP_ENABLED");
     let upnp = Upnp {
         listen: reader.special("UPNP_ADDR", BindAddress::parse),
@@ -224,6 +247,8 @@ fn discovery(reader: &mut Reader<'_>) -> Discovery {
         device_id: reader.special_or_none("DEVICE_ID", parse_device_id),
         device_auth: reader.special_or_none("DEVICE_AUTH", |text| printable(text).map(Secret::new)),
         lineup_max: reader.whole_or_none("LINEUP_MAX"),
+        guide_url: reader.special_or_none("GUIDE_URL", web_address),
+        hdhomerun: has_hdhomerun.then_some(hdhomerun),
         upnp: is_enabled.then_some(upnp),
     }
 }
@@ -285,6 +310,16 @@ fn printable(text: &str) -> Result<String, &'static str> {
     }
     let is_printable = text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
     if is_printable { Ok(text.to_owned()) } else { Err("holds other characters") }
+}
+
+/// An address for others to open.
+fn web_address(text: &str) -> Result<Secret, &'static str> {
+    let text = printable(text)?;
+    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    match rest {
+        Some(rest) if !rest.is_empty() && !rest.starts_with('/') => Ok(Secret::new(text)),
+        Some(_) | None => Err("is no such address"),
+    }
 }
 
 /// An interface's name, as long as Linux lets one be, or an address.

@@ -62,6 +62,10 @@ pub struct Settings {
 pub struct Stream {
     /// By what.
     pub mode: StreamMode,
+    /// The kinds of addresses that are opened.
+    pub schemes: Vec<&'static str>,
+    /// They may be in this network.
+    pub allows_private: bool,
     /// What providers are told this is.
     pub user_agent: String,
     /// The best variant of HLS that is read.
@@ -179,6 +183,14 @@ pub struct Buffer {
 /// How viewers are served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subscriber {
+    /// Who may watch. Empty is everybody.
+    pub allow: Vec<Network>,
+    /// What a request has to carry.
+    pub token: Option<Secret>,
+    /// Streams of one address. `None` is any number.
+    pub per_address_max: Option<u32>,
+    /// Viewers of all channels. `None` is any number.
+    pub viewers_max: Option<u32>,
     /// How far behind live a viewer starts. Zero is live.
     pub join_lag_bytes: usize,
     /// What becomes of one who falls behind.
@@ -255,12 +267,14 @@ pub enum Count {
 pub struct Engine {
     /// Threads that send.
     pub cores: Count,
-    /// When to send without copying.
+    /// How to send without copying.
     pub zero_copy: ZeroCopy,
     /// Bytes that gather for a viewer before they are sent.
     pub egress_bytes: usize,
     /// How long they may wait for more.
     pub egress_delay: Duration,
+    /// How long while the core is busy.
+    pub egress_delay_max: Duration,
 }
 
 /// Listeners and limits.
@@ -319,6 +333,10 @@ pub struct Discovery {
     pub device_auth: Option<Secret>,
     /// Channels in the lineup. `None` is all.
     pub lineup_max: Option<u32>,
+    /// The programme guide that players are sent to.
+    pub guide_url: Option<Secret>,
+    /// Where HDHomeRun clients find this tuner. `None` is not at all.
+    pub hdhomerun: Option<BindAddress>,
     /// How UPnP clients find this tuner. `None` is not at all.
     pub upnp: Option<Upnp>,
 }

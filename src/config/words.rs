@@ -88,13 +88,15 @@ words! {
 }
 
 words! {
-    /// When to send without copying.
+    /// How to send without copying.
     pub enum ZeroCopy {
-        /// To peers on other hosts, as long as the kernel does not report that it copied after all.
+        /// By `send-zc` to peers on other hosts, as long as the kernel does not report that it copied after all, else by `sendfile`.
         Auto = "auto",
-        /// To everybody.
-        Always = "always",
-        /// To nobody.
+        /// To everybody from registered memory.
+        SendZc = "send-zc" also "always",
+        /// To everybody from the ring's file.
+        SendFile = "sendfile",
+        /// Not at all.
         Never = "never",
     }
 }

@@ -1,4 +1,4 @@
-//! Everything that is not a packet: the administrative HTTP, child processes, name lookups, the playlist,
+//! Everything that is not a packet: the administrative HTTP, discovery, child processes, name lookups, the playlist,
 //! signals and the service manager. One thread with a `tokio-uring` runtime, which nothing else names.
 //!
 //! A core never waits for this thread: it leaves a request in a bounded queue and finds the answer in its
@@ -6,6 +6,8 @@
 
 mod admin;
 mod children;
+mod discovery;
+mod doors;
 mod fetch;
 mod health;
 mod names;
@@ -14,16 +16,22 @@ mod outbox;
 mod params;
 mod playlist;
 mod port;
+mod providers;
+mod rates;
+mod readings;
 mod relay;
 mod resolver;
 mod run;
+mod scan;
+mod schedule;
 mod signals;
 mod slates;
 mod state;
 
 pub use children::{ExecError, Passthrough, exec_child};
 pub use notify::watchdog_feeder;
-pub use params::{AdminAuth, Identity, Network, Params, Parts, PlaylistUrl};
+pub use params::{AdminAuth, Identity, Listen, Network, Params, Parts, PlaylistUrl, RateLimit, Upnp};
 pub use port::{Inbox, Port, port};
 pub use run::{ControlError, run};
+pub use schedule::Timing;
 pub use signals::block_signals;

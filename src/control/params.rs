@@ -2,18 +2,25 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sha1::{Digest, Sha1};
+
 use crate::base::Clock;
-use crate::engine::Mailbox;
+pub use crate::base::Network;
+use crate::engine::{Mailbox, StreamToken};
 use crate::source::Trust;
-use crate::store::Store;
+use crate::store::{SearchLimits, Store};
 
 use super::children::Passthrough;
 use super::port::Inbox;
+use super::schedule::Timing;
+
+/// What the names of devices begin with before they are made into ids.
+const UDN_NAMESPACE: &str = "hdhriptv:upnp:udn:";
 
 /// Settings.
 #[derive(Clone, Debug)]
@@ -22,12 +29,32 @@ pub struct Params {
     pub identity: Identity,
     /// Channels in a lineup at most.
     pub lineup_max: Option<usize>,
+    /// Where the programme guide of the channels is, as the playlist for players names it.
+    pub guide_url: Option<String>,
     /// The first guide number given to a channel that asks for none.
     pub guide_start: u32,
+    /// How much of a search counts.
+    pub search: SearchLimits,
+    /// Where HTTP listens, as the sockets say.
+    pub listens: Vec<SocketAddr>,
+    /// The port for clients that know no other, if the settings name one.
+    pub legacy_port: Option<u16>,
+    /// Where HDHomeRun clients look for tuners. `None` is not at all.
+    pub hdhomerun_discovery: Option<Listen>,
+    /// How UPnP clients find this tuner. `None` is not at all.
+    pub upnp: Option<Upnp>,
+    /// How long the answer to `GetSystemUpdateID` is reused.
+    pub update_id_cache_ttl: Duration,
     /// Who may administer. Without it only this host may.
     pub admin: Option<AdminAuth>,
+    /// What this machine is called.
+    pub own_names: Vec<String>,
     /// Whose word about a client's address and scheme is taken.
     pub trusted_proxies: Vec<Network>,
+    /// How much one client may ask, if there is a limit.
+    pub rate_limit: Option<RateLimit>,
+    /// What a request for a stream has to carry.
+    pub stream_token: Option<StreamToken>,
     /// The longest body of an administrative request.
     pub json_body_bytes_max: usize,
     /// How long an answer may take, if there is a limit.
@@ -36,6 +63,8 @@ pub struct Params {
     pub playlist: Option<PlaylistUrl>,
     /// The name of its profile.
     pub playlist_profile: Option<String>,
+    /// When it is read again; `None` is only when asked.
+    pub refresh: Option<Timing>,
     /// Who we are to the playlist's server. Empty: ourselves.
     pub user_agent: String,
     /// Which servers are believed.
@@ -62,6 +91,26 @@ pub struct Parts {
     pub clock: Clock,
 }
 
+/// A port for datagrams.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Listen {
+    /// The port.
+    pub port: u16,
+    /// The one address of ours that is used. `None` is every one.
+    pub only: Option<IpAddr>,
+}
+
+/// How UPnP clients find this tuner.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Upnp {
+    /// Where they search.
+    pub listen: Listen,
+    /// How often they are told that we are here. `None` is never.
+    pub notify_interval: Option<Duration>,
+    /// How long they may believe it.
+    pub max_age: Duration,
+}
+
 /// What `discover.json` says.
 #[derive(Clone, Debug)]
 pub struct Identity {
@@ -73,6 +122,23 @@ pub struct Identity {
     pub device_auth: String,
     /// Tuners.
     pub tuner_count: usize,
+}
+
+impl Identity {
+    /// Who the device is to UPnP: always the same for the same device id.
+    #[must_use]
+    pub fn udn(&self) -> String {
+        let named = format!("{UDN_NAMESPACE}{}", self.device_id.to_ascii_uppercase());
+        let digest: [u8; 20] = Sha1::digest(named.as_bytes()).into();
+        let mut id = [0; 16];
+        id.copy_from_slice(&digest[..16]);
+        // Version 5, made of a name, in the variant of RFC 9562.
+        id[6] = id[6] & 0x0F | 0x50;
+        id[8] = id[8] & 0x3F | 0x80;
+        let hex: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+        let (low, mid, high, clock) = (&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20]);
+        format!("uuid:{low}-{mid}-{high}-{clock}-{}", &hex[20..])
+    }
 }
 
 /// Name and password of the administrator.
@@ -90,6 +156,17 @@ impl fmt::Debug for AdminAuth {
     }
 }
 
+/// How much one client may ask of what is no stream.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct RateLimit {
+    /// Requests a second, for long.
+    pub per_second: f64,
+    /// Requests at once.
+    pub burst: u32,
+    /// Clients that are remembered.
+    pub clients_max: usize,
+}
+
 /// The address of a playlist.
 #[derive(Clone)]
 pub struct PlaylistUrl(pub String);
@@ -97,33 +174,6 @@ pub struct PlaylistUrl(pub String);
 impl fmt::Debug for PlaylistUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("PlaylistUrl(..)")
-    }
-}
-
-/// Addresses that begin with the same bits.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Network {
-    /// An address of it.
-    pub address: IpAddr,
-    /// How many bits are the same.
-    pub prefix_bits: u8,
-}
-
-impl Network {
-    /// True when the address is one of them. IPv4 in IPv6 is IPv4.
-    #[must_use]
-    pub fn contains(&self, address: IpAddr) -> bool {
-        match (self.address.to_canonical(), address.to_canonical()) {
-            (IpAddr::V4(own), IpAddr::V4(other)) => {
-                let differ = own.to_bits() ^ other.to_bits();
-                differ.leading_zeros() >= u32::from(self.prefix_bits.min(32))
-            }
-            (IpAddr::V6(own), IpAddr::V6(other)) => {
-                let differ = own.to_bits() ^ other.to_bits();
-                differ.leading_zeros() >= u32::from(self.prefix_bits.min(128))
-            }
-            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
-        }
     }
 }
 
@@ -147,6 +197,22 @@ mod tests {
         ] {
             let network = Network { address: network.parse().unwrap(), prefix_bits: bits };
             assert_eq!(network.contains(address.parse().unwrap()), inside, "{network:?} {address}");
+        }
+    }
+
+    #[test]
+    fn a_device_has_the_same_name_for_ever() {
+        for (device_id, udn) in [
+            ("1234ABCD", "uuid:8d15d7f0-5d4f-5ec8-b7c2-9d5dd6acc7f4"),
+            ("1234abcd", "uuid:8d15d7f0-5d4f-5ec8-b7c2-9d5dd6acc7f4"),
+        ] {
+            let identity = Identity {
+                friendly_name: String::new(),
+                device_id: device_id.to_owned(),
+                device_auth: String::new(),
+                tuner_count: 1,
+            };
+            assert_eq!(identity.udn(), udn);
         }
     }
 

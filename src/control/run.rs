@@ -14,12 +14,15 @@ use crate::engine::{ControlRequest, CoreCommand};
 
 use super::admin::Connections;
 use super::children::{Children, Probes};
+use super::discovery::{HdHomeRun, Ssdp};
 use super::health;
 use super::notify;
 use super::outbox::Outbox;
 use super::params::{Params, Parts};
 use super::playlist;
 use super::port::Inbox;
+use super::providers;
+use super::relay::Relay;
 use super::resolver::{Question, Resolver};
 use super::signals::Signals;
 use super::slates::{Encoder, Slates};
@@ -67,6 +70,7 @@ struct Desk {
     slates: Rc<Slates>,
     connections: Connections,
     resolver: Rc<Resolver>,
+    ssdp: Ssdp,
 }
 
 impl Desk {
@@ -79,8 +83,8 @@ impl Desk {
             ControlRequest::StartChild { core, ticket, program, arguments, owner, listing, relayed } => {
                 self.children.start((core, ticket), &program, &arguments, owner, listing, relayed);
             }
-            ControlRequest::Probe { core, ticket, program, arguments } => {
-                self.probes.start((core, ticket), program, arguments);
+            ControlRequest::Probe { core, ticket, program, arguments, relayed } => {
+                self.probes.start((core, ticket), program, arguments, relayed);
             }
             ControlRequest::StopChild { core, ticket } => {
                 self.children.stop((core, ticket));
@@ -89,6 +93,7 @@ impl Desk {
             ControlRequest::PersistHealth { core, seq, rows } => {
                 health::persist(&self.state, core, seq, rows);
             }
+            ControlRequest::ProviderSeen(counted) => providers::remember(&self.state, counted),
             ControlRequest::PrepareSlate { core, ticket, spec } => self.slates.prepare((core, ticket), spec),
         }
     }
@@ -106,8 +111,9 @@ async fn serve(params: Params, parts: Parts) -> Result<(), ControlError> {
     let signals = Signals::new().map_err(ControlError::Start)?;
     let outbox = Rc::new(Outbox::new(mailboxes));
     let resolver = Resolver::start(clock, Rc::clone(&outbox));
-    let children = Rc::new(Children::new(&params, Rc::clone(&outbox), clock));
-    let probes = Rc::new(Probes::new(params.trampoline.clone(), Rc::clone(&outbox)));
+    let relay = Rc::new(Relay::default());
+    let children = Rc::new(Children::new(&params, Rc::clone(&outbox), Rc::clone(&relay), clock));
+    let probes = Rc::new(Probes::new(params.trampoline.clone(), Rc::clone(&outbox), relay, clock));
     let encoder = Encoder::new(params.trampoline.clone(), params.ffmpeg.clone());
     let slates = Rc::new(Slates::new(encoder, params.slates.clone(), Rc::clone(&outbox)));
     if params.admin.is_none() {
@@ -115,24 +121,33 @@ async fn serve(params: Params, parts: Parts) -> Result<(), ControlError> {
     }
     let state = Rc::new(State::new(params, clock, store, Rc::clone(&outbox)));
     let connections = Connections::default();
-    let desk = Desk { state: Rc::clone(&state), children, probes, slates, connections, resolver };
+    HdHomeRun::start(&state);
+    let ssdp = Ssdp::start(&state);
+    let desk = Desk { state: Rc::clone(&state), children, probes, slates, connections, resolver, ssdp };
 
     let of_deliveries = Rc::clone(&outbox);
     tokio_uring::spawn(async move { of_deliveries.keep_delivering().await });
     tokio_uring::spawn(begin(Rc::clone(&state)));
 
-    let drained = tokio::select! {
-        () = desk.take_all(&mut inbox) => {
-            log::info!("all cores have returned");
-            Ok(())
+    let drained = loop {
+        tokio::select! {
+            () = desk.take_all(&mut inbox) => {
+                log::info!("all cores have returned");
+                break Ok(());
+            }
+            signal = signals.next() => match signal {
+                Ok(Signal::SIGHUP) => _ = tokio_uring::spawn(playlist::read_when_told(Rc::clone(&desk.state))),
+                signal => break drain(&desk, &mut inbox, &signals, signal).await,
+            },
         }
-        signal = signals.next() => drain(&desk, &mut inbox, &signals, signal).await,
     };
     finish(&desk, &signals, drained).await
 }
 
 /// What is done once, while requests are already served.
 async fn begin(state: Rc<State>) {
+    // Before the channels: the first who tunes one is to have the use of it.
+    providers::recall(&state).await;
     let mut read = state.publish_lineup().await;
     notify::tell(&[NotifyState::Ready, NotifyState::Status("serving")]);
     while let Err(error) = read {
@@ -140,7 +155,7 @@ async fn begin(state: Rc<State>) {
         sleep(LINEUP_RETRY_DELAY).await;
         read = state.publish_lineup().await;
     }
-    playlist::read_at_start(state).await;
+    playlist::keep_reading(state).await;
 }
 
 /// Ends the cores, and goes on serving them until they have returned.
@@ -155,13 +170,14 @@ async fn drain(
         Err(error) => log::error!("signals cannot be read any more, draining: {error}"),
     }
     notify::tell(&[NotifyState::Stopping, NotifyState::Status("draining")]);
+    desk.ssdp.stop();
     let began = desk.state.clock.now();
     let deadline = began + CORES_DRAIN_TIMEOUT;
     desk.state.outbox.send_all(|| CoreCommand::Drain { deadline });
     let (is_drained, result) = tokio::select! {
         () = desk.take_all(inbox) => (true, Ok(())),
         () = sleep(CORES_DRAIN_TIMEOUT) => (false, Ok(())),
-        _second = signals.next() => (false, Err(ControlError::Interrupted)),
+        _second = signals.next_end() => (false, Err(ControlError::Interrupted)),
     };
     count_drain_wait(&desk.state, is_drained, desk.state.clock.now() - began);
     result
@@ -199,7 +215,7 @@ async fn finish(
             ended = ended => if ended.is_err() {
                 log::error!("a child did not end; the kernel kills it with this thread");
             },
-            _second = signals.next() => hurried = true,
+            _second = signals.next_end() => hurried = true,
         }
     }
     if hurried {

@@ -1,14 +1,14 @@
-//! Signals that end the process, read from a descriptor.
+//! Signals that end the process, or have the playlist read, from a descriptor.
 
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use tokio::io::unix::AsyncFd;
 
 fn handled() -> SigSet {
-    [Signal::SIGTERM, Signal::SIGINT].into_iter().collect()
+    [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP].into_iter().collect()
 }
 
-/// Keeps the signals that end the process from doing so on their own. To be called before the first thread
+/// Keeps the signals that we act on from ending the process on their own. To be called before the first thread
 /// is started: threads inherit what is blocked, and one that does not would take the signal.
 ///
 /// # Errors
@@ -28,6 +28,16 @@ impl Signals {
     pub(super) fn new() -> Result<Self, std::io::Error> {
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         Ok(Self(AsyncFd::new(SignalFd::with_flags(&handled(), flags)?)?))
+    }
+
+    /// The next one that ends the process.
+    pub(super) async fn next_end(&self) -> Result<Signal, std::io::Error> {
+        loop {
+            let signal = self.next().await?;
+            if signal != Signal::SIGHUP {
+                return Ok(signal);
+            }
+        }
     }
 
     /// The next one.

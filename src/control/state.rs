@@ -8,15 +8,19 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::base::{Clock, WallTime};
+use crate::base::{Clock, Instant, WallTime};
 use crate::catalog;
 use crate::engine::CoreCommand;
 use crate::engine::snapshot::CoreSnapshot;
+use crate::http::CookieJar;
 use crate::status::DrainWait;
 use crate::store::{ChannelRecord, Database, Store, StoreBusy, StoreError};
 
+use super::doors::Doors;
 use super::outbox::Outbox;
 use super::params::Params;
+use super::readings::Readings;
+use super::scan::Scan;
 
 /// How long the cores may take to describe themselves.
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -29,32 +33,70 @@ pub(super) struct State {
     pub(super) outbox: Rc<Outbox>,
     /// The enabled channels in their order, as they were when the cores were last told.
     pub(super) listed: RefCell<Rc<Vec<ChannelRecord>>>,
-    /// Readings of the channels asked for, and the newest that was published.
-    readings: Cell<(u64, u64)>,
+    /// Lineups asked for, and the newest that was published.
+    lineups: Cell<(u64, u64)>,
     /// How often control waited for the cores to have no session left.
     pub(super) drain_wait: Cell<DrainWait>,
+    /// Who may not ask again yet.
+    pub(super) doors: RefCell<Doors>,
     /// Requests that ended in a panic.
     pub(super) panics: Cell<u64>,
     /// True while a playlist is being read.
     pub(super) syncing: Cell<bool>,
+    /// How the playlist was read.
+    pub(super) readings: RefCell<Readings>,
+    /// What the playlist's servers have set.
+    pub(super) playlist_cookies: RefCell<CookieJar>,
     /// What was wrong with profiles when they were read last.
     complaints: RefCell<Vec<String>>,
+    /// The scan that a client has begun.
+    scan: Cell<Scan>,
+    /// What UPnP clients were told last of changes of the channels, and when that was worked out.
+    update_id: Cell<Option<(Instant, u32)>>,
 }
 
 impl State {
     pub(super) fn new(params: Params, clock: Clock, store: Store, outbox: Rc<Outbox>) -> Self {
+        let doors = RefCell::new(Doors::new(&params));
         Self {
             params,
+            doors,
             clock,
             store,
             outbox,
             listed: RefCell::default(),
-            readings: Cell::default(),
+            lineups: Cell::default(),
             drain_wait: Cell::default(),
             panics: Cell::new(0),
             syncing: Cell::new(false),
+            readings: RefCell::default(),
+            playlist_cookies: RefCell::default(),
             complaints: RefCell::default(),
+            scan: Cell::default(),
+            update_id: Cell::default(),
         }
+    }
+
+    /// The scan as it stands.
+    pub(super) fn scan(&self) -> Scan {
+        self.scan.get()
+    }
+
+    /// A client has begun or ended one.
+    pub(super) fn set_scan(&self, scan: Scan) {
+        self.scan.set(scan);
+    }
+
+    /// What changes with the channels, worked out again when it is as old as the settings allow.
+    pub(super) fn update_id(&self, of: impl FnOnce(&[ChannelRecord]) -> u32) -> u32 {
+        let now = self.clock.now();
+        let is_fresh = |known: &(Instant, u32)| now - known.0 < self.params.update_id_cache_ttl;
+        if let Some((_, id)) = self.update_id.get().filter(is_fresh) {
+            return id;
+        }
+        let id = of(&self.listed.borrow());
+        self.update_id.set(Some((now, id)));
+        id
     }
 
     /// Now, by the wall clock.
@@ -95,23 +137,28 @@ impl State {
 
     /// Reads the channels again and tells the cores. To be called after each change of the catalog.
     pub(super) async fn publish_lineup(&self) -> Result<(), StoreError> {
-        let (asked, published) = self.readings.get();
+        let (asked, published) = self.lineups.get();
         let own = asked + 1;
-        self.readings.set((own, published));
-        let read = |database: &mut Database| Ok::<_, StoreError>((database.lineup()?, database.profiles()?));
-        let (channels, profiles) = self.ask_store(read).await?;
+        self.lineups.set((own, published));
+        let read =
+            |database: &mut Database| Ok::<_, StoreError>((database.channels()?, database.profiles()?));
+        let (mut channels, profiles) = self.ask_store(read).await?;
         // The store answers in order, but who is woken first is not said: an older reading must not win.
-        let (asked, published) = self.readings.get();
+        let (asked, published) = self.lineups.get();
         if own < published {
             return Ok(());
         }
-        self.readings.set((asked, own));
+        self.lineups.set((asked, own));
         let (profiles, complaints) =
             catalog::Profiles::new(&profiles, self.params.playlist_profile.as_deref());
         self.complain(complaints);
         let lineup = catalog::lineup(&channels, &profiles);
         log::info!("{} channels are offered", lineup.count());
         self.outbox.send_lineup(&Arc::new(lineup));
+        channels.retain(|channel| channel.enabled);
+        for channel in &mut channels {
+            channel.sources.retain(|source| source.enabled);
+        }
         *self.listed.borrow_mut() = Rc::new(channels);
         Ok(())
     }
@@ -163,13 +210,24 @@ pub(super) mod tests {
                 tuner_count: 2,
             },
             lineup_max: None,
+            guide_url: None,
+            listens: Vec::new(),
+            legacy_port: None,
+            hdhomerun_discovery: None,
+            upnp: None,
+            update_id_cache_ttl: Duration::from_millis(1),
             guide_start: 100,
+            search: crate::store::SearchLimits { terms_max: 12, disjuncts_max: 6, term_chars_max: 64 },
             admin: None,
+            own_names: vec!["box.lan".to_owned()],
+            rate_limit: None,
             trusted_proxies: Vec::new(),
+            stream_token: None,
             json_body_bytes_max: 1024,
             request_timeout: Some(Duration::from_secs(15)),
             playlist: None,
             playlist_profile: None,
+            refresh: None,
             ffmpeg: "ffmpeg".into(),
             slates: None,
             trust: std::sync::Arc::new(crate::source::Trust::new(true, Vec::new()).unwrap()),

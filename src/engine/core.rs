@@ -45,7 +45,7 @@ const PATIENCE: Duration = Duration::from_millis(1);
 const MANY_CLIENTS: u32 = 32;
 /// A listener that cannot accept (no descriptors left) is tried again after this long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// A writer that waits for lent spans looks again after this.
+/// A writer that waits for the end of a send, or for memory, looks again after this.
 const BLOCKED_RETRY: Duration = Duration::from_millis(2);
 
 /// A listening socket.
@@ -165,8 +165,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             return Duration::ZERO;
         }
         let now = cx.now;
-        let is_idle = cx.places_taken() == 0 && !cx.has_retired_rings() && cx.children.is_empty();
-        // The completion that frees the span wakes the core before that.
+        let is_idle = cx.places_taken() == 0 && cx.children.is_empty();
+        // The completion of the send wakes the core before that.
         let writers = cx.has_blocked().then_some(now + BLOCKED_RETRY);
         let tuners = cx.tuners.as_ref().and_then(|tuners| tuners.next_deadline());
         for (timer, next) in [
@@ -221,7 +221,6 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                 }
             }
             Token::Send(viewer) => {
-                self.cx.counters.sends += 1;
                 if let Some((channel, outlet)) = self.stations.get_mut(viewer.channel) {
                     outlet.on_send(&mut self.cx, channel.feed(), viewer, event);
                 }
@@ -278,12 +277,15 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         self.forget_if_over(at);
     }
 
-    /// Forgets a channel whose session is over and whose last viewer has gone.
+    /// Forgets a channel whose session is over and whose last viewer has gone. Not before that has been heard: its tuner is given
+    /// back then.
     fn forget_if_over(&mut self, at: ChannelRef) -> bool {
-        let is_over = self
+        let session = self
             .stations
             .get_mut(at)
-            .is_some_and(|(channel, outlet)| channel.is_over() && outlet.count() == 0);
+            .filter(|(channel, outlet)| channel.is_over() && outlet.count() == 0)
+            .map(|(channel, _)| channel.id());
+        let is_over = session.is_some_and(|session| self.stations.of_session(session).is_none());
         if is_over && let Some(channel) = self.stations.remove(at) {
             self.cx.timers.forget(Timer::Channel(at));
             self.cx.retire(channel.into_ring());
@@ -301,9 +303,24 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
 
     /// Somebody asks for a channel that lives here.
     fn join(&mut self, asked: Asked) -> Result<(), StreamError> {
+        let Some((peer, is_local)) = self.connections.who(asked.connection) else {
+            unreachable!("a connection asks while it is there")
+        };
+        self.cx.viewer_joins(peer, is_local)?;
+        let joined = self.join_counted(asked);
+        if joined.is_err() {
+            self.cx.viewer_leaves(peer);
+        }
+        joined
+    }
+
+    fn join_counted(&mut self, asked: Asked) -> Result<(), StreamError> {
         let Asked { connection, channel, duration, via, takes_interim } = asked;
         if self.draining.is_some() {
             return Err(StreamError::Draining);
+        }
+        if self.cx.is_saturated() {
+            return Err(StreamError::Saturated);
         }
         if channel.sources.is_empty() {
             return Err(StreamError::NoSources);
@@ -432,7 +449,6 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             outlet.sweep(&mut self.cx, channel.feed());
         }
         self.settle();
-        self.cx.unregister_retired();
         self.cx.repeat_child_stops();
         for (channel, _) in self.stations.iter_mut() {
             channel.use_profile(&mut self.cx);

@@ -14,6 +14,8 @@ pub struct Decoded {
     pub body_bytes: usize,
     /// The body is complete; whatever came behind it was dropped.
     pub finished: bool,
+    /// Something came behind it.
+    pub has_more: bool,
 }
 
 /// Why a chunked body cannot be followed further.
@@ -63,10 +65,10 @@ impl BodyDecoder {
                 let received = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
                 let body_bytes = usize::try_from(received.min(*remaining)).unwrap_or(bytes.len());
                 *remaining -= received.min(*remaining);
-                Ok(Decoded { body_bytes, finished: *remaining == 0 })
+                Ok(Decoded { body_bytes, finished: *remaining == 0, has_more: body_bytes < bytes.len() })
             }
             Self::Chunked(dechunker) => dechunker.decode(bytes),
-            Self::UntilClose => Ok(Decoded { body_bytes: bytes.len(), finished: false }),
+            Self::UntilClose => Ok(Decoded { body_bytes: bytes.len(), finished: false, has_more: false }),
         }
     }
 }
@@ -135,7 +137,7 @@ impl Dechunker {
                 read += 1;
             }
         }
-        Ok(Decoded { body_bytes, finished: self.state == State::Finished })
+        Ok(Decoded { body_bytes, finished: self.state == State::Finished, has_more: read < bytes.len() })
     }
 }
 
@@ -262,18 +264,22 @@ mod tests {
 
     #[test]
     fn a_body_with_a_length_ends_there_and_one_without_never_does() {
+        let decoded = |body_bytes, finished, has_more| Ok(Decoded { body_bytes, finished, has_more });
         let mut bytes = *b"abcdef";
         let mut decoder = BodyDecoder::new(Framing::Length(8));
-        assert_eq!(decoder.decode(&mut bytes), Ok(Decoded { body_bytes: 6, finished: false }));
-        assert_eq!(decoder.decode(&mut bytes), Ok(Decoded { body_bytes: 2, finished: true }));
-        assert_eq!(decoder.decode(&mut bytes), Ok(Decoded { body_bytes: 0, finished: true }));
+        assert_eq!(decoder.decode(&mut bytes), decoded(6, false, false));
+        assert_eq!(decoder.decode(&mut bytes), decoded(2, true, true));
+        assert_eq!(decoder.decode(&mut bytes), decoded(0, true, true));
         let mut decoder = BodyDecoder::new(Framing::Length(0));
-        assert_eq!(decoder.decode(&mut []), Ok(Decoded { body_bytes: 0, finished: true }));
+        assert_eq!(decoder.decode(&mut []), decoded(0, true, false));
         let mut decoder = BodyDecoder::new(Framing::UntilClose);
-        assert_eq!(decoder.decode(&mut bytes), Ok(Decoded { body_bytes: 6, finished: false }));
+        assert_eq!(decoder.decode(&mut bytes), decoded(6, false, false));
         let mut chunk = *b"1\r\nx\r\n0\r\n\r\n";
         let mut decoder = BodyDecoder::new(Framing::Chunked);
-        assert_eq!(decoder.decode(&mut chunk), Ok(Decoded { body_bytes: 1, finished: true }));
+        assert_eq!(decoder.decode(&mut chunk), decoded(1, true, false));
+        let mut more = *b"0\r\n\r\nx";
+        let mut decoder = BodyDecoder::new(Framing::Chunked);
+        assert_eq!(decoder.decode(&mut more), decoded(0, true, true));
         assert_eq!(chunk[0], b'x');
     }
 

@@ -1,14 +1,21 @@
 //! Cookies that a source's servers set on the way to its stream (RFC 6265), as far as they matter there: who set what for
-//! which hosts and paths. They are kept while the source is tried and read, and not beyond; an expiry in the future is not looked at.
+//! which hosts and paths, and for how long. They are kept as long as the process runs.
 
 use std::fmt;
+use std::time::Duration;
 
+use super::date;
 use super::url::{Scheme, Url};
+use crate::base::Instant;
 
 /// Cookies of one source behind this many push the oldest out.
 pub const COOKIES_MAX: usize = 64;
 /// Longer `Set-Cookie` fields are not kept.
 pub const COOKIE_BYTES_MAX: usize = 4 * 1024;
+/// So much of one source's cookies is kept for its next attempt. The newest stay.
+pub const KEPT_BYTES_MAX: usize = 16 * 1024;
+/// No cookie is kept for longer, whatever its server says: what browsers allow.
+const LIFETIME_MAX: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
 #[derive(Clone, PartialEq, Eq)]
 struct Cookie {
@@ -20,6 +27,8 @@ struct Cookie {
     has_subdomains: bool,
     path: String,
     is_secure: bool,
+    /// When it is over; without it, with the process.
+    until: Option<Instant>,
 }
 
 /// The cookies of one source. `Debug` shows their number alone: each may be a key to the stream.
@@ -27,41 +36,62 @@ struct Cookie {
 pub struct CookieJar(Vec<Cookie>);
 
 impl CookieJar {
-    /// Takes what `url` has set with the value of one `Set-Cookie` field. What no rule allows is left out.
-    pub fn set(&mut self, url: &Url, field: &str) {
-        let Some((cookie, is_over)) = parse(url, field) else { return };
-        let is_same = |known: &Cookie| {
-            known.name == cookie.name && known.domain == cookie.domain && known.path == cookie.path
+    /// Takes what `url` has set with the value of one `Set-Cookie` field. What no rule allows is left out. `date` is the answer's
+    /// own `Date`: by it an expiry is judged, for the clocks of servers differ.
+    pub fn set(&mut self, now: Instant, url: &Url, field: &str, date: Option<&str>) {
+        let Some((cookie, lifetime)) = parse(url, field, date) else { return };
+        self.0.retain(|known| !known.is_same(&cookie));
+        let until = match lifetime {
+            Lifetime::Over => return,
+            Lifetime::OfProcess => None,
+            Lifetime::For(time) => Some(now + time.min(LIFETIME_MAX)),
         };
-        self.0.retain(|known| !is_same(known));
-        if is_over {
-            return;
-        }
         if self.0.len() == COOKIES_MAX {
             self.0.remove(0);
         }
-        self.0.push(cookie);
+        self.0.push(Cookie { until, ..cookie });
     }
 
     /// The value of the `Cookie` field of a request for `url`.
     #[must_use]
-    pub fn header(&self, url: &Url) -> Option<String> {
-        let mut fit: Vec<_> = self.0.iter().filter(|cookie| cookie.is_for(url)).collect();
+    pub fn header(&self, now: Instant, url: &Url) -> Option<String> {
+        let mut fit: Vec<_> =
+            self.0.iter().filter(|cookie| !cookie.is_over(now) && cookie.is_for(url)).collect();
         // RFC 6265, 5.4: longer paths first.
         fit.sort_by_key(|cookie| std::cmp::Reverse(cookie.path.len()));
         let pairs: Vec<_> = fit.iter().map(|cookie| format!("{}={}", cookie.name, cookie.value)).collect();
         (!pairs.is_empty()).then(|| pairs.join("; "))
     }
 
-    /// The cookies as `Set-Cookie` would say them, one a line, for programs that take them so.
+    /// Takes what a request has learnt that began with `before` and ended with `after`. Others have been answered meanwhile.
+    pub fn learn(&mut self, before: &Self, after: &Self) {
+        if before == after {
+            return;
+        }
+        self.0.retain(|known| {
+            let is_gone = before.0.contains(known) && !after.0.contains(known);
+            !is_gone && !after.0.iter().any(|new| new.is_same(known) && !before.0.contains(new))
+        });
+        for new in after.0.iter().filter(|new| !before.0.contains(new)) {
+            if self.0.len() == COOKIES_MAX {
+                self.0.remove(0);
+            }
+            self.0.push(new.clone());
+        }
+    }
+
+    /// What of them is worth keeping for another attempt.
     #[must_use]
-    pub fn lines(&self) -> String {
-        let line = |cookie: &Cookie| {
-            let Cookie { name, value, domain, path, is_secure, .. } = cookie;
-            let secure = if *is_secure { "; secure" } else { "" };
-            format!("{name}={value}; path={path}; domain={domain}{secure}\n")
-        };
-        self.0.iter().map(line).collect()
+    pub fn kept(mut self, now: Instant) -> Self {
+        let mut bytes = 0;
+        self.0.retain(|cookie| !cookie.is_over(now));
+        let fits = self.0.iter().rev().take_while(|cookie| {
+            bytes += cookie.bytes();
+            bytes <= KEPT_BYTES_MAX
+        });
+        let count = fits.count();
+        self.0.drain(..self.0.len() - count);
+        self
     }
 
     /// True when there are none.
@@ -77,7 +107,28 @@ impl fmt::Debug for CookieJar {
     }
 }
 
+/// How long a cookie lasts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lifetime {
+    /// It is taken away.
+    Over,
+    OfProcess,
+    For(Duration),
+}
+
 impl Cookie {
+    fn is_same(&self, other: &Self) -> bool {
+        self.name == other.name && self.domain == other.domain && self.path == other.path
+    }
+
+    fn is_over(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| until <= now)
+    }
+
+    const fn bytes(&self) -> usize {
+        self.name.len() + self.value.len() + self.domain.len() + self.path.len()
+    }
+
     fn is_for(&self, url: &Url) -> bool {
         let host = url.host();
         let is_host = host == self.domain || (self.has_subdomains && is_below(host, &self.domain));
@@ -89,8 +140,8 @@ impl Cookie {
     }
 }
 
-/// The cookie that a field sets, and whether it takes it away instead.
-fn parse(url: &Url, field: &str) -> Option<(Cookie, bool)> {
+/// The cookie that a field sets, and for how long.
+fn parse(url: &Url, field: &str, date: Option<&str>) -> Option<(Cookie, Lifetime)> {
     if field.len() > COOKIE_BYTES_MAX
         || field.chars().any(|character| character.is_control() && character != '\t')
     {
@@ -109,8 +160,10 @@ fn parse(url: &Url, field: &str) -> Option<(Cookie, bool)> {
         has_subdomains: false,
         path: default_path(url),
         is_secure: false,
+        until: None,
     };
-    let mut is_over = None;
+    // RFC 6265, 5.3: an age goes before a date.
+    let (mut by_age, mut by_date) = (None, None);
     for part in parts {
         let (key, value) = part.split_once('=').unwrap_or((part, ""));
         let (key, value) = (key.trim(), value.trim());
@@ -132,21 +185,28 @@ fn parse(url: &Url, field: &str) -> Option<(Cookie, bool)> {
             cookie.is_secure = true;
         } else if key.eq_ignore_ascii_case("max-age") {
             if let Ok(seconds) = value.parse::<i64>() {
-                is_over = Some(seconds <= 0);
+                by_age = Some(u64::try_from(seconds).map_or(Lifetime::Over, lasting));
             }
-        } else if key.eq_ignore_ascii_case("expires") && is_over.is_none() && is_long_ago(value) {
-            is_over = Some(true);
+        } else if key.eq_ignore_ascii_case("expires")
+            && let Some(expiry) = date::parse(value)
+        {
+            by_date = match date.and_then(date::parse) {
+                Some(date) => Some(lasting(expiry.saturating_sub(date))),
+                // How a cookie is taken away: with a year in which no stream was sent.
+                None if expiry < YEAR_2000 => Some(Lifetime::Over),
+                None => None,
+            };
         }
     }
-    Some((cookie, is_over.unwrap_or(false)))
+    Some((cookie, by_age.or(by_date).unwrap_or(Lifetime::OfProcess)))
 }
 
-/// `Expires` with a year in which no stream was sent: how a cookie is taken away.
-fn is_long_ago(date: &str) -> bool {
-    date.split(|character: char| !character.is_ascii_digit())
-        .filter(|digits| digits.len() == 4)
-        .any(|year| year.parse::<u32>().is_ok_and(|year| (1601..2000).contains(&year)))
+const fn lasting(seconds: u64) -> Lifetime {
+    if seconds == 0 { Lifetime::Over } else { Lifetime::For(Duration::from_secs(seconds)) }
 }
+
+/// In seconds since 1970.
+const YEAR_2000: u64 = 946_684_800;
 
 /// True for a name below the domain. Addresses have no names below them.
 fn is_below(host: &str, domain: &str) -> bool {
@@ -175,11 +235,15 @@ mod tests {
         Url::parse(text).unwrap()
     }
 
+    fn at(seconds: u64) -> Instant {
+        Instant::from_millis(seconds * 1000)
+    }
+
     /// What is asked with after one field was set.
     fn asked(set_by: &str, field: &str, asked: &str) -> Option<String> {
         let mut jar = CookieJar::default();
-        jar.set(&url(set_by), field);
-        jar.header(&url(asked))
+        jar.set(at(0), &url(set_by), field, None);
+        jar.header(at(1), &url(asked))
     }
 
     #[test]
@@ -219,16 +283,62 @@ mod tests {
     }
 
     #[test]
+    fn a_cookie_lasts_as_long_as_its_server_says_by_that_servers_clock() {
+        const NOON: &str = "Wed, 01 Jan 2025 12:00:00 GMT";
+        for (field, date, lasts) in [
+            ("a=1", Some(NOON), None),
+            ("a=1; Max-Age=60", None, Some(60)),
+            ("a=1; Max-Age=60; Expires=Wed, 01 Jan 2025 13:00:00 GMT", Some(NOON), Some(60)),
+            ("a=1; Expires=Wed, 01 Jan 2025 12:01:00 GMT", Some(NOON), Some(60)),
+            ("a=1; expires=Wednesday, 01-Jan-25 12:01:00 GMT", Some(NOON), Some(60)),
+            ("a=1; Expires=Wed, 01 Jan 2025 12:01:00 GMT", None, None),
+            ("a=1; Expires=tomorrow", Some(NOON), None),
+            ("a=1; Max-Age=99999999999", None, Some(LIFETIME_MAX.as_secs())),
+            ("a=1; Expires=Wed, 01 Jan 2025 11:59:59 GMT", Some(NOON), Some(0)),
+            ("a=1; Max-Age=-1", None, Some(0)),
+        ] {
+            let mut jar = CookieJar::default();
+            jar.set(at(1000), &url("http://h/"), field, date);
+            let is_sent = |seconds| jar.header(at(1000 + seconds), &url("http://h/")).is_some();
+            match lasts {
+                None => assert!(is_sent(0) && is_sent(1_000_000_000), "{field}"),
+                Some(0) => assert!(!is_sent(0), "{field}"),
+                Some(seconds) => assert!(is_sent(seconds - 1) && !is_sent(seconds), "{field}"),
+            }
+            assert_eq!(
+                jar.clone().kept(at(1000 + lasts.unwrap_or(0))).is_empty(),
+                lasts.is_some(),
+                "{field}"
+            );
+        }
+    }
+
+    #[test]
     fn a_cookie_is_replaced_and_taken_away_by_its_name() {
         let here = url("http://h/");
         let mut jar = CookieJar::default();
         for field in ["a=1", "b=2; path=/x", "a=3"] {
-            jar.set(&here, field);
+            jar.set(at(0), &here, field, None);
         }
-        assert_eq!(jar.header(&url("http://h/x/y")).as_deref(), Some("b=2; a=3"));
-        assert_eq!(jar.lines(), "b=2; path=/x; domain=h\na=3; path=/; domain=h\n");
-        jar.set(&here, "a=; Max-Age=0");
-        assert_eq!(jar.header(&here), None);
+        assert_eq!(jar.header(at(0), &url("http://h/x/y")).as_deref(), Some("b=2; a=3"));
+        jar.set(at(0), &here, "a=; Max-Age=0", None);
+        assert_eq!(jar.header(at(0), &here), None);
+    }
+
+    #[test]
+    fn what_requests_have_learnt_at_the_same_time_is_joined() {
+        let here = url("http://h/");
+        let with = |jar: &CookieJar, fields: &[&str]| {
+            let mut jar = jar.clone();
+            fields.iter().for_each(|field| jar.set(at(0), &here, field, None));
+            jar
+        };
+        let before = with(&CookieJar::default(), &["a=1", "b=1", "c=1"]);
+        let mut jar = before.clone();
+        jar.learn(&before, &with(&before, &["a=2", "d=1"]));
+        jar.learn(&before, &with(&before, &["b=; Max-Age=0", "e=1"]));
+        jar.learn(&before, &before);
+        assert_eq!(jar.header(at(0), &here).as_deref(), Some("c=1; a=2; d=1; e=1"));
     }
 
     #[test]
@@ -236,13 +346,18 @@ mod tests {
         let here = url("http://h/");
         let mut jar = CookieJar::default();
         for number in 0..=COOKIES_MAX {
-            jar.set(&here, &format!("c{number}=1"));
+            jar.set(at(0), &here, &format!("c{number}=1"), None);
         }
-        let header = jar.header(&here).unwrap();
+        let header = jar.header(at(0), &here).unwrap();
         assert_eq!(header.split("; ").count(), COOKIES_MAX);
         assert!(!header.contains("c0="), "{header}");
-        jar.set(&here, &format!("long={}", "a".repeat(COOKIE_BYTES_MAX)));
-        assert!(!jar.header(&here).unwrap().contains("long"));
+        jar.set(at(0), &here, &format!("long={}", "a".repeat(COOKIE_BYTES_MAX)), None);
+        assert!(!jar.header(at(0), &here).unwrap().contains("long"));
         assert_eq!(format!("{jar:?}"), format!("CookieJar({COOKIES_MAX})"));
+        for number in 0..8 {
+            jar.set(at(0), &here, &format!("long{number}={}", "a".repeat(COOKIE_BYTES_MAX / 2)), None);
+        }
+        let header = jar.kept(at(0)).header(at(0), &here).unwrap();
+        assert!(header.len() <= KEPT_BYTES_MAX && header.starts_with("long1="), "the newest stay");
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod chunked;
 pub mod cookies;
+mod date;
 pub mod headers;
 pub mod request;
 pub mod response;
@@ -16,8 +17,8 @@ pub use chunked::{BodyDecoder, BodyError, Dechunker, Decoded};
 pub use cookies::CookieJar;
 pub use headers::{HeaderError, RequestHeaders};
 pub use request::{Method, Parsed, Request, RequestError, Version, parse};
-pub use response::{HDHR_JSON, HDHR_XML, Response, to_json};
-pub use route::{Route, stream_route};
+pub use response::{HDHR_XML, Response, to_json};
+pub use route::{Route, stream_route, tuner_number};
 pub use stream_answer::{STREAM_INTERIM, StreamError, stream_error, stream_head, stream_head_only};
 pub use upstream::{
     Framing, RequestFields, ResponseError, ResponseHead, ResponseStatus, parse_response, request_head,

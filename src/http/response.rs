@@ -4,7 +4,7 @@ use super::request::{Method, Request};
 use std::io::Write;
 
 /// The type of JSON where HDHomeRun clients ask.
-pub const HDHR_JSON: &str = "application/json; charset=\"utf-8\"";
+const HDHR_JSON: &str = "application/json; charset=\"utf-8\"";
 /// The type of XML where HDHomeRun and UPnP clients ask.
 pub const HDHR_XML: &str = "text/xml; charset=\"utf-8\"";
 
@@ -39,6 +39,12 @@ impl Response {
     #[must_use]
     pub fn json<T: serde::Serialize + ?Sized>(status: u16, value: &T) -> Self {
         Self::new(status).body("application/json", to_json(value))
+    }
+
+    /// A value as JSON where HDHomeRun clients ask.
+    #[must_use]
+    pub fn hdhr_json<T: serde::Serialize + ?Sized>(value: &T) -> Self {
+        Self::new(200).body(HDHR_JSON, to_json(value)).hdhr()
     }
 
     /// Adds a header. Control characters in the value become spaces, so it cannot begin another line.
@@ -264,7 +270,7 @@ mod tests {
 
     #[test]
     fn hdhomerun_clients_get_their_headers() {
-        let (text, kept) = answered(&Response::new(200).body(HDHR_JSON, "{}").hdhr(), GET);
+        let (text, kept) = answered(&Response::hdhr_json(&BTreeMap::<String, u8>::new()), GET);
         assert_eq!(
             text,
             "HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=\"utf-8\"\r\n\

@@ -29,6 +29,8 @@ pub enum Route {
     Stream {
         /// The channel's number as written, without the leading `v`.
         guide_number: String,
+        /// The tuner that was named; whichever is free serves.
+        tuner: Option<u32>,
         /// Only the head is asked for: nothing is tuned.
         head_only: bool,
         /// The stream ends after this long.
@@ -45,7 +47,7 @@ pub enum Route {
 /// Decides by method, path and query. Unknown query parameters, `transcode` among them, change nothing.
 #[must_use]
 pub fn stream_route(request: &Request) -> Route {
-    let Some(segment) = stream_segment(request.raw_path()) else { return Route::Control };
+    let Some(place) = stream_place(request.raw_path()) else { return Route::Control };
     let head_only = match request.method() {
         Method::Get => false,
         Method::Head => true,
@@ -53,24 +55,40 @@ pub fn stream_route(request: &Request) -> Route {
             return Route::MethodNotAllowed;
         }
     };
+    // Whoever asks here takes the first byte of a body for a stream's, so that nothing else may answer.
+    let Some(segment) = place.segment else { return Route::StreamError(StreamError::ChannelNotFound) };
     match guide_number(&percent_decode_str(segment).decode_utf8_lossy()) {
-        Some(guide_number) => {
-            Route::Stream { guide_number: guide_number.to_owned(), head_only, duration: duration(request) }
-        }
+        Some(guide_number) => Route::Stream {
+            guide_number: guide_number.to_owned(),
+            tuner: place.tuner,
+            head_only,
+            duration: duration(request),
+        },
         None => Route::StreamError(StreamError::GuideNumberMissing),
     }
 }
 
-/// The segment that names a channel in `/auto/<segment>` and `/tuner<N>/<segment>`, still encoded.
-fn stream_segment(raw_path: &str) -> Option<&str> {
-    let (place, segment) = raw_path.strip_prefix('/')?.split_once('/')?;
-    let on_a_tuner =
-        place.strip_prefix("tuner").is_some_and(is_number) && !TUNER_VARIABLES.contains(&segment);
-    ((place == "auto" || on_a_tuner) && !segment.is_empty() && !segment.contains('/')).then_some(segment)
+/// Somewhere below `/auto` or `/tuner<N>` that is not one of a tuner's variables.
+struct StreamPlace<'path> {
+    tuner: Option<u32>,
+    /// What names the channel, still encoded. `None` when it is not the one segment that does.
+    segment: Option<&'path str>,
 }
 
-fn is_number(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+fn stream_place(raw_path: &str) -> Option<StreamPlace<'_>> {
+    let path = raw_path.strip_prefix('/')?;
+    let (place, segment) = path.split_once('/').unwrap_or((path, ""));
+    let tuner = place.strip_prefix("tuner").and_then(tuner_number);
+    let is_variable = tuner.is_some() && TUNER_VARIABLES.contains(&segment);
+    let segment_named = Some(segment).filter(|segment| !segment.is_empty() && !segment.contains('/'));
+    ((place == "auto" || tuner.is_some()) && !is_variable)
+        .then_some(StreamPlace { tuner, segment: segment_named })
+}
+
+/// A tuner's number. One that is too large for a number is too large for a tuner as well.
+pub fn tuner_number(text: &str) -> Option<u32> {
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| text.parse().unwrap_or(u32::MAX))
 }
 
 /// Trims, and drops one leading `v` when something follows it. `None` when nothing is left.
@@ -101,7 +119,17 @@ mod tests {
     }
 
     fn stream(guide_number: &str) -> Route {
-        Route::Stream { guide_number: guide_number.to_owned(), head_only: false, duration: None }
+        let tuner = None;
+        Route::Stream { guide_number: guide_number.to_owned(), tuner, head_only: false, duration: None }
+    }
+
+    fn on_tuner(route: Route, number: u32) -> Route {
+        match route {
+            Route::Stream { guide_number, head_only, duration, .. } => {
+                Route::Stream { guide_number, tuner: Some(number), head_only, duration }
+            }
+            other @ (Route::StreamError(_) | Route::MethodNotAllowed | Route::Control) => other,
+        }
     }
 
     #[test]
@@ -125,8 +153,10 @@ mod tests {
             ("%20", missing()),
             ("%09%20", missing()),
         ] {
-            for place in ["auto", "tuner0", "tuner12"] {
-                assert_eq!(route("GET", &format!("/{place}/{segment}")), expected, "/{place}/{segment}");
+            assert_eq!(route("GET", &format!("/auto/{segment}")), expected, "/auto/{segment}");
+            for (place, number) in [("tuner0", 0), ("tuner12", 12), ("tuner99999999999", u32::MAX)] {
+                let found = route("GET", &format!("/{place}/{segment}"));
+                assert_eq!(found, on_tuner(expected.clone(), number), "/{place}/{segment}");
             }
         }
     }
@@ -135,7 +165,7 @@ mod tests {
     fn head_asks_for_the_head_only() {
         assert_eq!(
             route("HEAD", "/auto/v1"),
-            Route::Stream { guide_number: "1".to_owned(), head_only: true, duration: None }
+            Route::Stream { guide_number: "1".to_owned(), tuner: None, head_only: true, duration: None }
         );
         assert_eq!(route("HEAD", "/auto/%20"), Route::StreamError(StreamError::GuideNumberMissing));
     }
@@ -153,10 +183,6 @@ mod tests {
     fn everything_else_is_for_control() {
         for target in [
             "/",
-            "/auto",
-            "/auto/",
-            "/auto/a/b",
-            "/auto/v1/",
             "//auto/v1",
             "/Auto/v1",
             "/autos/v1",
@@ -164,8 +190,6 @@ mod tests {
             "/tuner/v1",
             "/tunerx/v1",
             "/tuner-1/v1",
-            "/tuner0",
-            "/tuner0/",
             "/tuner0/status",
             "/tuner0/vstatus",
             "/tuner1/streaminfo",
@@ -174,6 +198,16 @@ mod tests {
             "/%61uto/v1",
         ] {
             assert_eq!(route("GET", target), Route::Control, "{target}");
+        }
+    }
+
+    #[test]
+    fn below_the_streams_places_nothing_is_answered_with_a_body() {
+        for target in ["/auto", "/auto/", "/auto/a/b", "/auto/v1/", "/tuner0", "/tuner0/", "/tuner7/status/x"]
+        {
+            let expected = Route::StreamError(StreamError::ChannelNotFound);
+            assert_eq!(route("GET", target), expected, "{target}");
+            assert_eq!(route("HEAD", target), expected, "{target}");
         }
     }
 
@@ -196,6 +230,7 @@ mod tests {
         ] {
             let expected = Route::Stream {
                 guide_number: "1".to_owned(),
+                tuner: None,
                 head_only: false,
                 duration: seconds.map(Duration::from_secs),
             };

@@ -25,6 +25,9 @@ pub enum StreamError {
     /// No channel has this guide number.
     #[error("channel not found")]
     ChannelNotFound,
+    /// There are fewer tuners than the path names.
+    #[error("tuner not found")]
+    TunerNotFound,
     /// The channel failed too often lately to be tried again now.
     #[error("channel tune backoff active")]
     TuneBackoff {
@@ -40,6 +43,12 @@ pub enum StreamError {
     /// The server has as many viewers as it may.
     #[error("viewer limit reached")]
     ViewerLimit,
+    /// The viewer's address has as many streams as it may.
+    #[error("stream limit of the address reached")]
+    AddressLimit,
+    /// Whoever asks may not watch, or has not shown that it may.
+    #[error("not allowed to watch")]
+    NotAllowed,
     /// The channel has no enabled source.
     #[error("no enabled sources")]
     NoSources,
@@ -55,6 +64,9 @@ pub enum StreamError {
     /// The request was sent out by this server, which would be its own source.
     #[error("the request comes from this very server")]
     RequestLoop,
+    /// The server has no time for more viewers.
+    #[error("server is busy")]
+    Saturated,
     /// The server is about to stop.
     #[error("server is draining")]
     Draining,
@@ -69,17 +81,20 @@ impl StreamError {
     pub const fn status(self) -> u16 {
         match self {
             Self::GuideNumberMissing => 400,
-            Self::ChannelNotFound => 404,
+            Self::ChannelNotFound | Self::TunerNotFound => 404,
             Self::MethodNotAllowed => 405,
+            Self::NotAllowed => 403,
             Self::RequestLoop => 508,
             Self::TuneBackoff { .. }
             | Self::NoTuners
             | Self::MaxSubscribers
             | Self::ViewerLimit
+            | Self::AddressLimit
             | Self::NoSources
             | Self::TuneFailed
             | Self::NoVideo
             | Self::SourceLoop
+            | Self::Saturated
             | Self::Draining => 503,
         }
     }
@@ -90,15 +105,19 @@ impl StreamError {
         match self {
             Self::GuideNumberMissing => "missing_guide_number",
             Self::ChannelNotFound => "channel_not_found",
+            Self::TunerNotFound => "tuner_not_found",
             Self::TuneBackoff { .. } => "channel_tune_backoff",
             Self::NoTuners => "no_tuners",
             Self::MaxSubscribers => "max_subscribers",
             Self::ViewerLimit => "viewer_limit",
+            Self::AddressLimit => "address_limit",
+            Self::NotAllowed => "not_allowed",
             Self::NoSources => "no_sources",
             Self::TuneFailed => "other",
             Self::NoVideo => "no_video",
             Self::SourceLoop => "source_loop",
             Self::RequestLoop => "request_loop",
+            Self::Saturated => "saturated",
             Self::Draining => "draining",
             Self::MethodNotAllowed => "method_not_allowed",
         }
@@ -108,15 +127,19 @@ impl StreamError {
     #[must_use]
     pub const fn hdhomerun_error(self) -> Option<&'static str> {
         match self {
-            Self::GuideNumberMissing | Self::ChannelNotFound => Some("801 Unknown Channel"),
-            Self::TuneBackoff { .. } | Self::Draining => Some("803 System Busy"),
+            Self::GuideNumberMissing | Self::ChannelNotFound | Self::TunerNotFound => {
+                Some("801 Unknown Channel")
+            }
+            Self::TuneBackoff { .. } | Self::Saturated | Self::Draining => Some("803 System Busy"),
             Self::NoTuners => Some("805 All Tuners In Use"),
             Self::NoSources | Self::TuneFailed | Self::SourceLoop | Self::RequestLoop => {
                 Some("806 Tune Failed")
             }
             Self::NoVideo => Some("807 No Video Data"),
-            Self::MaxSubscribers | Self::ViewerLimit => Some("809 Playback Connection Limit"),
-            Self::MethodNotAllowed => None,
+            Self::MaxSubscribers | Self::ViewerLimit | Self::AddressLimit => {
+                Some("809 Playback Connection Limit")
+            }
+            Self::MethodNotAllowed | Self::NotAllowed => None,
         }
     }
 
@@ -126,15 +149,21 @@ impl StreamError {
     pub fn retry_after_secs(self) -> Option<u64> {
         let wait = match self {
             Self::TuneBackoff { remaining } => remaining,
-            Self::NoTuners | Self::MaxSubscribers | Self::ViewerLimit => RETRY_AFTER_BUSY,
+            Self::NoTuners
+            | Self::MaxSubscribers
+            | Self::ViewerLimit
+            | Self::AddressLimit
+            | Self::Saturated => RETRY_AFTER_BUSY,
             Self::Draining => RETRY_AFTER_DRAINING,
             Self::GuideNumberMissing
             | Self::ChannelNotFound
+            | Self::TunerNotFound
             | Self::NoSources
             | Self::TuneFailed
             | Self::NoVideo
             | Self::SourceLoop
             | Self::RequestLoop
+            | Self::NotAllowed
             | Self::MethodNotAllowed => return None,
         };
         Some(wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1))
@@ -228,6 +257,13 @@ mod tests {
                 None,
             ),
             (
+                StreamError::TunerNotFound,
+                "404 Not Found",
+                Some("801 Unknown Channel"),
+                "tuner_not_found",
+                None,
+            ),
+            (
                 backoff(61_001),
                 "503 Service Unavailable",
                 Some("803 System Busy"),
@@ -241,6 +277,14 @@ mod tests {
                 "no_tuners",
                 Some(5),
             ),
+            (
+                StreamError::AddressLimit,
+                "503 Service Unavailable",
+                Some("809 Playback Connection Limit"),
+                "address_limit",
+                Some(5),
+            ),
+            (StreamError::NotAllowed, "403 Forbidden", None, "not_allowed", None),
             (
                 StreamError::MaxSubscribers,
                 "503 Service Unavailable",
@@ -258,6 +302,13 @@ mod tests {
             (StreamError::NoSources, "503 Service Unavailable", Some("806 Tune Failed"), "no_sources", None),
             (StreamError::TuneFailed, "503 Service Unavailable", Some("806 Tune Failed"), "other", None),
             (StreamError::NoVideo, "503 Service Unavailable", Some("807 No Video Data"), "no_video", None),
+            (
+                StreamError::Saturated,
+                "503 Service Unavailable",
+                Some("803 System Busy"),
+                "saturated",
+                Some(5),
+            ),
             (StreamError::Draining, "503 Service Unavailable", Some("803 System Busy"), "draining", Some(10)),
             (StreamError::MethodNotAllowed, "405 Method Not Allowed", None, "method_not_allowed", None),
         ] {

@@ -38,6 +38,14 @@ pub struct ResponseHead {
     pub content_encoding: Option<String>,
     /// The `Set-Cookie` headers as sent.
     pub set_cookies: Vec<String>,
+    /// Another request may follow on the connection when the body is complete (RFC 9112, 9.3).
+    pub is_kept: bool,
+    /// The `Date` header as sent.
+    pub date: Option<String>,
+    /// The `ETag` header as sent.
+    pub etag: Option<String>,
+    /// The `Last-Modified` header as sent.
+    pub last_modified: Option<String>,
 }
 
 /// How far a response's head has arrived.
@@ -46,7 +54,7 @@ pub enum ResponseStatus {
     /// Not all of it.
     NeedMore,
     /// All of it.
-    Complete(ResponseHead),
+    Complete(Box<ResponseHead>),
 }
 
 /// Why an upstream's response cannot be used.
@@ -75,16 +83,20 @@ pub struct RequestFields<'fields> {
     pub via: Option<&'fields str>,
     /// The value of the `Range` header.
     pub range: Option<&'fields str>,
+    /// The answer's body may be compressed by gzip.
+    pub may_be_packed: bool,
     /// What the source's list wants to be sent.
     pub headers: &'fields RequestHeaders,
     /// The value of the `Cookie` header, beside what the headers have of it.
     pub cookie: Option<&'fields str>,
+    /// Another request may follow on the connection.
+    pub keeps: bool,
 }
 
 /// The request for `url`.
 #[must_use]
 pub fn request_head(url: &Url, fields: &RequestFields<'_>) -> Vec<u8> {
-    let RequestFields { user_agent, via, range, headers, cookie } = *fields;
+    let RequestFields { user_agent, via, range, may_be_packed, headers, cookie, keeps } = *fields;
     let mut head = format!("GET {} HTTP/1.1\r\nHost: {}\r\n", url.target(), url.authority());
     let mut push = |name: &str, value: &str| {
         for part in [name, ": ", value, "\r\n"] {
@@ -98,12 +110,15 @@ pub fn request_head(url: &Url, fields: &RequestFields<'_>) -> Vec<u8> {
     if headers.get("Accept").is_none() {
         push("Accept", "*/*");
     }
-    push("Connection", "close");
+    push("Connection", if keeps { "keep-alive" } else { "close" });
     if let Some(via) = via {
         push("Via", via);
     }
     if let Some(range) = range {
         push("Range", range);
+    }
+    if may_be_packed {
+        push("Accept-Encoding", "gzip");
     }
     if headers.get("Authorization").is_none()
         && let Some(authorization) = url.basic_authorization()
@@ -130,7 +145,7 @@ pub fn request_head(url: &Url, fields: &RequestFields<'_>) -> Vec<u8> {
 /// When no further byte can make it a response that tunerd can read.
 pub fn parse_response(bytes: &[u8]) -> Result<ResponseStatus, ResponseError> {
     if begins_without_head(bytes) {
-        return Ok(ResponseStatus::Complete(ResponseHead::absent()));
+        return Ok(ResponseStatus::Complete(Box::new(ResponseHead::absent())));
     }
     let bounded = &bytes[..bytes.len().min(UPSTREAM_HEAD_BYTES_MAX)];
     let mut skipped = 0;
@@ -145,7 +160,7 @@ pub fn parse_response(bytes: &[u8]) -> Result<ResponseStatus, ResponseError> {
             100..=199 => {}
             _ => {
                 head.head_bytes = skipped;
-                return Ok(ResponseStatus::Complete(head));
+                return Ok(ResponseStatus::Complete(Box::new(head)));
             }
         }
     }
@@ -164,6 +179,10 @@ impl ResponseHead {
             retry_after: None,
             content_encoding: None,
             set_cookies: Vec::new(),
+            is_kept: false,
+            date: None,
+            etag: None,
+            last_modified: None,
         }
     }
 }
@@ -239,9 +258,13 @@ fn parse_one(bytes: &[u8]) -> Result<Option<ResponseHead>, ResponseError> {
     let set_cookies = response.headers.iter().filter(|header| header.name.eq_ignore_ascii_case("set-cookie"));
     Ok(Some(ResponseHead {
         set_cookies: set_cookies.map(|header| String::from_utf8_lossy(header.value).into_owned()).collect(),
+        date: text("date"),
+        etag: text("etag"),
+        last_modified: text("last-modified"),
         content_encoding: coding,
         status,
         head_bytes: head_bytes.saturating_add_signed(-grown),
+        is_kept: is_kept(response.version, response.headers),
         framing: framing(status, response.headers)?,
         location: text("location"),
         content_type: text("content-type"),
@@ -292,6 +315,18 @@ fn framing(status: u16, headers: &[httparse::Header<'_>]) -> Result<Framing, Res
     })
 }
 
+/// Whether the connection stays, if the body has an end. One whose end is said in two ways is not trusted so far.
+fn is_kept(version: Option<u8>, headers: &[httparse::Header<'_>]) -> bool {
+    let says = |word: &[u8]| {
+        let fields = headers.iter().filter(|header| header.name.eq_ignore_ascii_case("connection"));
+        let mut words = fields.flat_map(|header| header.value.split(|byte| *byte == b','));
+        words.any(|known| known.trim_ascii().eq_ignore_ascii_case(word))
+    };
+    let has = |name| field(headers, name).is_some();
+    let is_plain = !(has("transfer-encoding") && has("content-length"));
+    is_plain && !says(b"close") && (version == Some(1) || says(b"keep-alive"))
+}
+
 /// Digits alone, as a number.
 fn decimal(text: &[u8]) -> Option<u64> {
     if !text.iter().all(u8::is_ascii_digit) {
@@ -307,7 +342,7 @@ mod tests {
 
     fn head(bytes: &str) -> ResponseHead {
         match parse_response(bytes.as_bytes()) {
-            Ok(ResponseStatus::Complete(head)) => head,
+            Ok(ResponseStatus::Complete(head)) => *head,
             other => panic!("{bytes:?}: {other:?}"),
         }
     }
@@ -316,8 +351,15 @@ mod tests {
     fn a_request_names_host_and_agent_and_closes() {
         let url = Url::parse("http://host:8080/live?x=1").unwrap();
         let none = RequestHeaders::NONE;
-        let fields =
-            |user_agent, via| RequestFields { user_agent, via, range: None, headers: &none, cookie: None };
+        let fields = |user_agent, via| RequestFields {
+            user_agent,
+            via,
+            range: None,
+            may_be_packed: false,
+            headers: &none,
+            cookie: None,
+            keeps: false,
+        };
         assert_eq!(
             String::from_utf8(request_head(&url, &fields("VLC/3\r\nX: y", None))).unwrap(),
             "GET /live?x=1 HTTP/1.1\r\nHost: host:8080\r\nUser-Agent: VLC/3X: y\r\nAccept: */*\r\n\
@@ -347,12 +389,14 @@ mod tests {
             user_agent: "tv/1",
             via: None,
             range: Some("bytes=5-9"),
+            may_be_packed: true,
             headers: &headers,
             cookie: Some("b=2; c=3"),
+            keeps: true,
         };
         assert_eq!(
             String::from_utf8(request_head(&url, &fields)).unwrap(),
-            "GET / HTTP/1.1\r\nHost: host\r\nConnection: close\r\nRange: bytes=5-9\r\nUser-Agent: Box/7.1 (TV)\r\n\
+            "GET / HTTP/1.1\r\nHost: host\r\nConnection: keep-alive\r\nRange: bytes=5-9\r\nAccept-Encoding: gzip\r\nUser-Agent: Box/7.1 (TV)\r\n\
              Referer: http://portal.example/watch\r\nAuthorization: Bearer x\r\naccept: video/*\r\n\
              Cookie: a=1; b=2; c=3\r\n\r\n"
         );
@@ -384,6 +428,26 @@ mod tests {
             assert_eq!(parsed.framing, framing, "{head_text:?}");
             assert_eq!(parsed.head_bytes, head_text.len(), "{head_text:?}");
         }
+    }
+
+    #[test]
+    fn a_connection_stays_when_both_the_version_and_the_fields_allow_it() {
+        for (head_text, expected) in [
+            ("HTTP/1.1 200 OK\r\nContent-Length: 7\r\n", true),
+            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n", true),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 7\r\nConnection: Keep-Alive\r\n", true),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 7\r\nConnection: Close\r\n", false),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 7\r\nconnection: x, close\r\n", false),
+            ("HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nConnection: close\r\n", false),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 7\r\nTransfer-Encoding: chunked\r\n", false),
+            ("HTTP/1.0 200 OK\r\nContent-Length: 7\r\n", false),
+            ("HTTP/1.0 200 OK\r\nContent-Length: 7\r\nConnection: keep-alive\r\n", true),
+            ("ICY 200 OK\r\nContent-Length: 7\r\n", false),
+            ("HTTP/2 200 OK\r\nContent-Length: 7\r\n", false),
+        ] {
+            assert_eq!(head(&format!("{head_text}\r\nBODY")).is_kept, expected, "{head_text:?}");
+        }
+        assert!(!head("#EXTM3U\n").is_kept);
     }
 
     #[test]

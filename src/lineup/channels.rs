@@ -1,6 +1,6 @@
 //! The channels as the cores see them: an immutable table, replaced whole when the catalog changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -73,6 +73,8 @@ pub struct Lineup {
     by_guide_number: BTreeMap<String, Arc<Channel>>,
     /// The channel that has the source, and the source's place in it.
     by_source: BTreeMap<SourceId, (Arc<Channel>, usize)>,
+    /// What there is and is not offered.
+    disabled: (BTreeSet<ChannelId>, BTreeSet<SourceId>),
 }
 
 impl Lineup {
@@ -89,7 +91,36 @@ impl Lineup {
                 by_source.entry(source.id).or_insert_with(|| (Arc::clone(channel), place));
             }
         }
-        Self { by_guide_number, by_source }
+        Self { by_guide_number, by_source, disabled: Default::default() }
+    }
+
+    /// The same, with what there is besides and is not offered: whoever looks for it learns that it is not gone.
+    #[must_use]
+    pub fn with_disabled(
+        self,
+        channels: impl IntoIterator<Item = ChannelId>,
+        sources: impl IntoIterator<Item = SourceId>,
+    ) -> Self {
+        let disabled = (channels.into_iter().collect(), sources.into_iter().collect());
+        Self { disabled, ..self }
+    }
+
+    /// The channel, if it is offered.
+    #[must_use]
+    pub fn channel(&self, id: ChannelId) -> Option<&Arc<Channel>> {
+        self.channels().find(|channel| channel.id == id)
+    }
+
+    /// Why a channel is not offered.
+    #[must_use]
+    pub fn why_no_channel(&self, id: ChannelId) -> &'static str {
+        if self.disabled.0.contains(&id) { "admin_channel_disabled" } else { "admin_channel_deleted" }
+    }
+
+    /// Why a source is not offered.
+    #[must_use]
+    pub fn why_no_source(&self, id: SourceId) -> &'static str {
+        if self.disabled.1.contains(&id) { "admin_source_disabled" } else { "admin_source_deleted" }
     }
 
     /// All channels, by guide number.
@@ -163,6 +194,17 @@ mod tests {
         ]);
         let found = |id| lineup.source(SourceId(id)).map(|(channel, source)| (channel.id.0, source.id.0));
         assert_eq!((found(12), found(21), found(31)), (Some((1, 12)), Some((2, 21)), None));
+    }
+
+    #[test]
+    fn what_is_not_offered_is_disabled_or_gone() {
+        let lineup = Lineup::new([channel(1, "100")]).with_disabled([ChannelId(2)], [SourceId(7)]);
+        assert_eq!(lineup.channel(ChannelId(1)).unwrap().guide_number, "100");
+        assert!(lineup.channel(ChannelId(2)).is_none());
+        let channels = [2, 3].map(|id| lineup.why_no_channel(ChannelId(id)));
+        assert_eq!(channels, ["admin_channel_disabled", "admin_channel_deleted"]);
+        let sources = [7, 8].map(|id| lineup.why_no_source(SourceId(id)));
+        assert_eq!(sources, ["admin_source_disabled", "admin_source_deleted"]);
     }
 
     #[test]

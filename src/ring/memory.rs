@@ -1,4 +1,7 @@
 //! The doubled mapping, and the ways in which parts of it are lent to the kernel: for reading and for writing.
+//!
+//! The memory is a row of segments. Of a segment that something may still refer to the writer takes new pages before it writes:
+//! a hole is punched in the file, and the old pages live on with whoever refers to them.
 #![expect(unsafe_code, reason = "a mapping that Rust's types cannot describe")]
 
 use std::cell::Cell;
@@ -8,44 +11,84 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::NonNull;
 use std::rc::Rc;
 
+use nix::fcntl::{FallocateFlags, fallocate};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
+use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap, mmap_anonymous, munmap};
 
-use crate::base::limits::{LEASE_ROUNDING_BYTES, READ_BYTES_MAX, SEND_BYTES_MAX};
-use crate::base::{HeapBytes, KernelBytes};
+use crate::base::limits::{READ_BYTES_MAX, SEGMENTED_BYTES};
+use crate::base::{FileBytes, HeapBytes, KernelBytes};
 
-const PAGE_BYTES: usize = 4096;
+/// How a ring's memory is cut.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Segments {
+    /// Into 64 pages of 4 KiB.
+    Small,
+    /// Into huge pages, where the kernel gives them to files in memory: a send refers to one instead of to sixteen.
+    Huge,
+}
 
-/// A memfd of `capacity` bytes mapped twice back to back: any span up to the capacity is contiguous, wherever
-/// it begins.
+impl Segments {
+    /// What a host is good for that says this in `/sys/kernel/mm/transparent_hugepage/shmem_enabled`.
+    #[must_use]
+    pub fn where_shmem_is(shmem_enabled: &str) -> Self {
+        let chosen =
+            shmem_enabled.split_whitespace().find_map(|word| word.strip_prefix('[')?.strip_suffix(']'));
+        match chosen {
+            Some("always" | "within_size" | "advise" | "force") => Self::Huge,
+            Some(_) | None => Self::Small,
+        }
+    }
+
+    /// Bytes of one.
+    #[must_use]
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::Small => 256 * 1024,
+            Self::Huge => 2 * 1024 * 1024,
+        }
+    }
+}
+
+/// A memfd mapped twice back to back: any span up to its size is contiguous, wherever it begins.
 #[derive(Debug)]
 pub struct RingMemory {
     base: NonNull<u8>,
-    capacity: usize,
-    _file: OwnedFd,
+    bytes: usize,
+    segments: Segments,
+    /// What is mapped, which may begin before `base`.
+    mapping: (NonNull<c_void>, usize),
+    file: OwnedFd,
 }
 
 impl RingMemory {
-    /// Maps memory for at least `bytes`, rounded up to whole pages.
+    /// Maps memory for at least `bytes`, in whole segments.
     ///
     /// # Errors
     /// When the process is out of memory, address space or file descriptors.
-    pub fn new(bytes: usize) -> Result<Self, nix::Error> {
-        let capacity = bytes.max(1).next_multiple_of(PAGE_BYTES);
+    pub fn new(bytes: usize, segments: Segments) -> Result<Self, nix::Error> {
+        let bytes = bytes.max(1).checked_next_multiple_of(segments.bytes()).ok_or(nix::Error::ENOMEM)?;
         let file = memfd_create(c"tunerd-ring", MFdFlags::MFD_CLOEXEC)?;
-        let length = i64::try_from(capacity).map_err(|_too_large| nix::Error::ENOMEM)?;
+        let length = i64::try_from(bytes).map_err(|_too_large| nix::Error::ENOMEM)?;
         nix::unistd::ftruncate(&file, length)?;
-        let single = NonZeroUsize::new(capacity).expect("at least one page");
-        let double =
-            NonZeroUsize::new(capacity.checked_mul(2).ok_or(nix::Error::ENOMEM)?).expect("two pages");
+        let single = NonZeroUsize::new(bytes).expect("at least one segment");
+        // A huge page is mapped as one where its address is a multiple of its size.
+        let alignment = match segments {
+            Segments::Small => 0,
+            Segments::Huge => segments.bytes(),
+        };
+        let mapped = bytes.checked_mul(2).and_then(|double| double.checked_add(alignment));
+        let mapped = mapped.and_then(NonZeroUsize::new).ok_or(nix::Error::ENOMEM)?;
 
         // SAFETY: a fresh anonymous mapping at an address of the kernel's choice touches nothing that exists.
-        let base = unsafe { mmap_anonymous(None, double, ProtFlags::PROT_NONE, MapFlags::MAP_PRIVATE) }?;
-        // From here on the mapping is owned: dropping `memory` unmaps both halves.
-        let memory = Self { base: base.cast(), capacity, _file: file };
+        let start = unsafe { mmap_anonymous(None, mapped, ProtFlags::PROT_NONE, MapFlags::MAP_PRIVATE) }?;
+        let ahead = (start.as_ptr() as usize).wrapping_neg().checked_rem(alignment).unwrap_or(0);
+        // SAFETY: less than the alignment, by which the mapping is longer than both halves.
+        let base = unsafe { start.cast::<u8>().add(ahead) };
+        // From here on the mapping is owned: dropping `memory` unmaps all of it.
+        let memory = Self { base, bytes, segments, mapping: (start, mapped.get()), file };
         let readable = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         for half in 0..2 {
-            let address = NonZeroUsize::new(base.as_ptr() as usize + half * capacity);
+            let address = NonZeroUsize::new(base.as_ptr() as usize + half * bytes);
             // SAFETY: MAP_FIXED replaces exactly one half of the reservation made above, which nobody uses yet.
             unsafe {
                 mmap(
@@ -53,25 +96,39 @@ impl RingMemory {
                     single,
                     readable,
                     MapFlags::MAP_SHARED | MapFlags::MAP_FIXED,
-                    memory._file.as_fd(),
+                    memory.file.as_fd(),
                     0,
                 )
             }?;
+        }
+        if segments == Segments::Huge {
+            // SAFETY: both halves were mapped above; advice changes no byte.
+            let advised = unsafe { madvise(base.cast(), 2 * bytes, MmapAdvise::MADV_HUGEPAGE) };
+            // Without them everything works as well, at the price of small pages.
+            debug_assert!(advised.is_ok() || advised == Err(nix::Error::EINVAL), "{advised:?}");
         }
         Ok(memory)
     }
 
     /// Bytes before the memory repeats.
     #[must_use]
-    pub const fn capacity(&self) -> usize {
-        self.capacity
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// How it is cut.
+    pub(super) const fn segments(&self) -> Segments {
+        self.segments
+    }
+
+    fn offset(&self, position: u64) -> usize {
+        usize::try_from(position % self.bytes as u64).expect("less than the memory")
     }
 
     fn address(&self, position: u64, bytes: usize) -> *mut u8 {
-        assert!(bytes <= self.capacity, "a span is at most the ring");
-        let offset = usize::try_from(position % self.capacity as u64).expect("less than the capacity");
-        // SAFETY: offset < capacity and bytes <= capacity, so the span lies inside the doubled mapping.
-        unsafe { self.base.as_ptr().add(offset) }
+        assert!(bytes <= self.bytes, "a span is at most the ring");
+        // SAFETY: the offset is less than the memory and bytes at most as long, so the span lies inside the doubled mapping.
+        unsafe { self.base.as_ptr().add(self.offset(position)) }
     }
 
     /// The bytes of a span. The caller sees to it that nobody writes them meanwhile: see [`super::Ring`].
@@ -81,94 +138,183 @@ impl RingMemory {
         // and it lends for writing only what lies outside them (`Ring::reserve` advances the tail first).
         unsafe { std::slice::from_raw_parts(address, bytes) }
     }
+
+    /// New pages for the segment that begins at this position. Whoever refers to the old ones keeps them, with their bytes.
+    fn renew(&self, position: u64) -> Result<(), nix::Error> {
+        let (offset, bytes) = (self.offset(position), self.segments.bytes());
+        let hole = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+        let of_file = |count: usize| i64::try_from(count).expect("the file's size is one");
+        fallocate(&self.file, hole, of_file(offset), of_file(bytes))?;
+        let address = NonNull::new(self.address(position, bytes)).expect("the mapping is somewhere");
+        // SAFETY: the segment is mapped, and `Ring` lets nobody refer to its bytes any more: populating it writes none.
+        unsafe { madvise(address.cast(), bytes, MmapAdvise::MADV_POPULATE_WRITE) }
+    }
 }
 
 impl Drop for RingMemory {
     fn drop(&mut self) {
-        // SAFETY: the doubled mapping was made in `new` and is unmapped once; leases and write spans hold
+        let (start, bytes) = self.mapping;
+        // SAFETY: the mapping was made in `new` and is unmapped once; leases and write spans hold
         // an `Rc` of this value, so none is left when this runs.
-        let unmapped = unsafe { munmap(self.base.cast::<c_void>(), self.capacity * 2) };
+        let unmapped = unsafe { munmap(start, bytes) };
         debug_assert!(unmapped.is_ok(), "a mapping of ours can be unmapped");
     }
+}
+
+/// What of a segment is lent.
+#[derive(Debug, Default)]
+struct Segment {
+    /// Leases whose bytes are read where they are: the writer stays out.
+    reading: Cell<u32>,
+    /// Leases whose pages the kernel holds.
+    lent: Cell<u32>,
+    /// Sent from the file since it got its pages: nobody tells when the kernel lets go of them.
+    given: Cell<bool>,
+    /// The registration of what begins in it.
+    registered: Cell<Option<u16>>,
 }
 
 /// What the ring and all that has been lent from it share.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) memory: RingMemory,
-    /// Leases by the segment in which they begin. The writer reaches a lease at its beginning, so that is
-    /// all it needs to know.
-    pub(super) pins: Box<[Cell<u32>]>,
-    pub(super) registered: Cell<Option<u16>>,
+    segments: Box<[Segment]>,
 }
 
-/// The most that one operation sends from a ring or reads into it.
-const OPERATION_BYTES_MAX: usize =
-    if SEND_BYTES_MAX > READ_BYTES_MAX { SEND_BYTES_MAX } else { READ_BYTES_MAX };
-
-/// Bytes per pin counter: the granularity at which the writer sees leases.
-pub(super) const SEGMENT_BYTES: u64 = LEASE_ROUNDING_BYTES;
+/// The most that one operation reads into registered memory or sends from it.
+const WINDOW_BYTES: usize = if SEGMENTED_BYTES > READ_BYTES_MAX { SEGMENTED_BYTES } else { READ_BYTES_MAX };
+const _: () =
+    assert!(WINDOW_BYTES <= Segments::Small.bytes(), "a window reaches into the next segment, no further");
 
 impl Shared {
-    /// Where a span of so many bytes is registered.
-    fn registered_for(&self, bytes: usize) -> Option<u16> {
-        self.registered.get().filter(|_| bytes <= OPERATION_BYTES_MAX)
+    pub(super) fn new(memory: RingMemory) -> Self {
+        let count = memory.bytes() / memory.segments().bytes();
+        Self { memory, segments: (0..count).map(|_| Segment::default()).collect() }
     }
 
-    pub(super) fn pin(&self, position: u64) -> &Cell<u32> {
-        let count = self.pins.len() as u64;
-        let index =
-            usize::try_from((position / SEGMENT_BYTES) % count).expect("less than the number of pins");
-        &self.pins[index]
+    /// Bytes of a segment.
+    pub(super) const fn segment_bytes(&self) -> u64 {
+        self.memory.segments().bytes() as u64
+    }
+
+    fn segment(&self, position: u64) -> &Segment {
+        let count = self.segments.len() as u64;
+        let index = (position / self.segment_bytes()) % count;
+        &self.segments[usize::try_from(index).expect("less than the number of segments")]
+    }
+
+    /// The segments in which a span lies.
+    fn touched(&self, position: u64, bytes: usize) -> impl Iterator<Item = &Segment> {
+        let first = position / self.segment_bytes();
+        let end = (position + bytes as u64).div_ceil(self.segment_bytes()).max(first + 1);
+        (first..end).map(|number| self.segment(number * self.segment_bytes()))
+    }
+
+    /// Somebody reads the bytes of the segment at this position.
+    pub(super) fn is_read(&self, position: u64) -> bool {
+        self.segment(position).reading.get() > 0
+    }
+
+    /// Something may refer to the pages of the segment at this position.
+    pub(super) fn may_be_held(&self, position: u64) -> bool {
+        let segment = self.segment(position);
+        segment.given.get() || segment.lent.get() > 0
+    }
+
+    /// New pages for the segment at this position. Registrations that name the old ones are not to be used any more; they come
+    /// with it.
+    pub(super) fn renew(&self, position: u64) -> Result<[Option<u16>; 2], nix::Error> {
+        self.memory.renew(position)?;
+        let segment = self.segment(position);
+        segment.given.set(false);
+        let before = self.segment(position + self.memory.bytes() as u64 - self.segment_bytes());
+        Ok([segment.registered.take(), before.registered.take()])
+    }
+
+    /// Where a span of so many bytes is registered.
+    fn registered_for(&self, position: u64, bytes: usize) -> Option<u16> {
+        self.segment(position).registered.get().filter(|_| bytes <= WINDOW_BYTES)
+    }
+
+    pub(super) fn set_registered(&self, position: u64, buffer: u16) {
+        self.segment(position).registered.set(Some(buffer));
+    }
+
+    pub(super) fn is_registered(&self, position: u64) -> bool {
+        self.segment(position).registered.get().is_some()
+    }
+
+    /// All registrations; there is none from now on.
+    pub(super) fn withdraw(&self) -> Vec<u16> {
+        self.segments.iter().filter_map(|segment| segment.registered.take()).collect()
     }
 }
 
-/// A committed span that somebody, the kernel for instance, still reads. The writer stays out of it until
-/// the lease is dropped.
+/// How a span is lent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Hold {
+    /// Its bytes are read where they are, before long: the writer waits.
+    Reading,
+    /// The kernel holds its pages until the lease is dropped: the writer takes others.
+    Lent,
+    /// The kernel may hold its pages when the lease is dropped, and does not say for how long.
+    Given,
+}
+
+/// A committed span that somebody, the kernel for instance, still reads.
 #[derive(Debug)]
 pub struct Lease {
     shared: Rc<Shared>,
     position: u64,
     bytes: u32,
+    hold: Hold,
 }
 
 impl Lease {
-    pub(super) fn new(shared: &Rc<Shared>, position: u64, bytes: usize) -> Self {
-        let pin = shared.pin(position);
-        pin.set(pin.get() + 1);
+    pub(super) fn new(shared: &Rc<Shared>, position: u64, bytes: usize, hold: Hold) -> Self {
+        for segment in shared.touched(position, bytes) {
+            match hold {
+                Hold::Reading => segment.reading.set(segment.reading.get() + 1),
+                Hold::Lent => segment.lent.set(segment.lent.get() + 1),
+                Hold::Given => segment.given.set(true),
+            }
+        }
         let bytes = u32::try_from(bytes).expect("a lease is shorter than 4 GiB");
-        Self { shared: Rc::clone(shared), position, bytes }
+        Self { shared: Rc::clone(shared), position, bytes, hold }
     }
 
     /// Where the span begins.
     #[must_use]
+    #[cfg(any(test, feature = "sim"))]
     pub const fn position(&self) -> u64 {
         self.position
     }
 
-    /// Where the span ends.
-    #[must_use]
-    #[cfg(test)]
-    pub const fn end(&self) -> u64 {
-        self.position + self.bytes as u64
-    }
-
     /// The bytes.
     #[must_use]
-    pub fn bytes(&self) -> &[u8] {
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> &[u8] {
+        assert_eq!(self.hold, Hold::Reading, "the writer may have been here");
         self.shared.memory.read(self.position, self.bytes as usize)
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let pin = self.shared.pin(self.position);
-        pin.set(pin.get().checked_sub(1).expect("a lease was counted when it was made"));
+        for segment in self.shared.touched(self.position, self.bytes as usize) {
+            let count = match self.hold {
+                Hold::Reading => &segment.reading,
+                Hold::Lent => &segment.lent,
+                Hold::Given => return,
+            };
+            count.set(count.get().checked_sub(1).expect("a lease was counted when it was made"));
+        }
     }
 }
 
-// SAFETY: the span lies in a mapping that `shared` keeps alive and that never moves; the ring does not write
-// into it while the pin is set, and the kernel is only ever told to read from a lease.
+// SAFETY: the span lies in a mapping that `shared` keeps alive and that never moves, and the kernel is only ever told to read
+// from a lease. The ring does not write into pages that the kernel may read from here: it stays out of those that are read
+// where they are, and takes others for those that the kernel holds.
 unsafe impl KernelBytes for Lease {
     fn address(&self) -> *mut u8 {
         self.shared.memory.address(self.position, self.bytes as usize)
@@ -179,7 +325,20 @@ unsafe impl KernelBytes for Lease {
     }
 
     fn registered_buffer(&self) -> Option<u16> {
-        self.shared.registered_for(self.bytes as usize)
+        match self.hold {
+            Hold::Lent => self.shared.registered_for(self.position, self.bytes as usize),
+            Hold::Reading | Hold::Given => None,
+        }
+    }
+
+    fn file(&self) -> Option<FileBytes<'_>> {
+        let memory = &self.shared.memory;
+        let offset = memory.offset(self.position) as u64;
+        (self.hold == Hold::Given).then(|| FileBytes {
+            file: memory.file.as_fd(),
+            offset,
+            end: memory.bytes as u64,
+        })
     }
 }
 
@@ -203,27 +362,28 @@ unsafe impl KernelBytes for WriteSpan {
     }
 
     fn registered_buffer(&self) -> Option<u16> {
-        self.shared.registered_for(self.bytes)
+        self.shared.registered_for(self.position, self.bytes)
     }
 }
 
-/// What of a ring is registered with a driver: its memory once, and behind that as much as one operation reaches. The kernel
-/// pins and maps what is registered: the whole doubled mapping would count twice as resident memory.
+/// What is registered with a driver for operations that begin in a segment: the segment, and behind it as much as one of them
+/// reaches.
 #[derive(Debug)]
 pub struct RegisteredSpan {
     pub(super) shared: Rc<Shared>,
+    pub(super) position: u64,
 }
 
 // SAFETY: the mapping lives as long as `shared` and never moves; it is handed to the kernel for registration
 // only, reads and writes go through leases and write spans.
 unsafe impl KernelBytes for RegisteredSpan {
     fn address(&self) -> *mut u8 {
-        self.shared.memory.base.as_ptr()
+        let start = self.position - self.position % self.shared.segment_bytes();
+        self.shared.memory.address(start, 0)
     }
 
     fn len(&self) -> usize {
-        let capacity = self.shared.memory.capacity;
-        capacity + capacity.min(OPERATION_BYTES_MAX)
+        self.shared.memory.segments().bytes() + WINDOW_BYTES
     }
 }
 
@@ -269,6 +429,14 @@ unsafe impl KernelBytes for Lent {
             Self::Lease(lease) => lease.registered_buffer(),
             Self::Span(span) => span.registered_buffer(),
             Self::Heap(bytes) => bytes.registered_buffer(),
+        }
+    }
+
+    fn file(&self) -> Option<FileBytes<'_>> {
+        match self {
+            Self::Lease(lease) => lease.file(),
+            Self::Span(span) => span.file(),
+            Self::Heap(bytes) => bytes.file(),
         }
     }
 }

@@ -4,7 +4,8 @@
 //! * A position is a byte offset since the channel started. Lag is a subtraction, overrun a comparison.
 //! * The writer reserves a span, the kernel fills it, and what has been inspected becomes visible by
 //!   [`Ring::commit`]. Nothing is copied on the way.
-//! * The writer never touches a span on which a [`Lease`] is held: [`Ring::reserve`] says `Pinned` instead.
+//! * The writer never touches pages that somebody may still refer to. It takes others for them ([`Ring::reserve`]), so that nobody
+//!   has to be waited for: a send that reads the bytes where they are is over within its turn.
 //!
 //! For programs that have threads of their own there is [`ChunkRing`]: chunks are copied in, and whoever has
 //! read them keeps them for as long as it likes.
@@ -17,6 +18,6 @@ mod stream;
 
 pub use chunk_ring::ChunkRing;
 pub use entry_index::{Entry, EntryIndex};
-pub use memory::{Lease, Lent, RegisteredSpan, RingMemory, WriteSpan};
+pub use memory::{Lease, Lent, RegisteredSpan, RingMemory, Segments, WriteSpan};
 pub use pace_line::{Offset, PaceLine};
 pub use stream::{ReserveError, Ring};

@@ -19,6 +19,8 @@ pub enum Failure {
     NoVideo,
     /// The program is being stopped.
     Draining,
+    /// The channel is not offered any more.
+    NotOffered,
 }
 
 impl Failure {
@@ -27,7 +29,7 @@ impl Failure {
     pub const fn is_of_the_sources(self) -> bool {
         match self {
             Self::SourcesFailed | Self::NoVideo => true,
-            Self::NoTuners | Self::NoSources | Self::Draining => false,
+            Self::NoTuners | Self::NoSources | Self::Draining | Self::NotOffered => false,
         }
     }
 }

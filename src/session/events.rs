@@ -155,6 +155,18 @@ pub enum Event {
     Preempted,
     /// The program is being stopped.
     Drain,
+    /// This source is not offered any more.
+    SourceWithdrawn {
+        /// Which.
+        id: SourceId,
+        /// The word of the recovery.
+        reason: &'static str,
+    },
+    /// The channel is not offered any more.
+    ChannelWithdrawn {
+        /// Why the session ends.
+        reason: &'static str,
+    },
 }
 
 /// Why a recovery that somebody asked for does not begin.

@@ -110,6 +110,16 @@ impl Machine {
         self.viewers
     }
 
+    /// The source that runs or is being started.
+    #[must_use]
+    pub fn source(&self) -> Option<SourceId> {
+        match &self.stage {
+            Stage::Live | Stage::Idle { .. } => self.selected.as_ref().map(|selected| selected.id),
+            Stage::Searching(search) => search.attempt.as_ref().map(|attempt| attempt.id),
+            Stage::AwaitingTuner | Stage::Ended => None,
+        }
+    }
+
     /// True when another viewer may join.
     #[must_use]
     pub const fn has_room(&self) -> bool {
@@ -168,6 +178,8 @@ impl Machine {
             Event::Deadline => self.deadline(&mut turn),
             Event::Preempted => self.preempted(&mut turn),
             Event::Drain => self.drain(&mut turn),
+            Event::SourceWithdrawn { id, reason } => self.source_withdrawn(&mut turn, id, reason),
+            Event::ChannelWithdrawn { reason } => self.channel_withdrawn(&mut turn, reason),
         }
         turn.actions
     }
@@ -282,6 +294,41 @@ impl Machine {
                 self.finish(turn, Status::Canceled, DRAINING);
             }
             Stage::Live | Stage::Idle { .. } => self.end(turn, Status::Completed, ""),
+            Stage::Ended => {}
+        }
+    }
+
+    /// A source that nobody may use any more is left at once.
+    fn source_withdrawn(&mut self, turn: &mut Turn<'_>, id: SourceId, reason: &'static str) {
+        if self.source() != Some(id) {
+            return;
+        }
+        match &mut self.stage {
+            Stage::Live => self.withdrawn_while_watched(turn, reason),
+            Stage::Idle { .. } => {
+                turn.note(Notice::CanceledWhileIdle { reason });
+                self.end(turn, Status::Completed, "");
+            }
+            Stage::Searching(search) => {
+                search.attempt = None;
+                turn.push(Action::StopSource);
+                self.advance(turn);
+            }
+            Stage::AwaitingTuner | Stage::Ended => unreachable!("no source is used in {:?}", self.stage),
+        }
+    }
+
+    /// Nobody may watch the channel any more.
+    fn channel_withdrawn(&mut self, turn: &mut Turn<'_>, reason: &'static str) {
+        match &self.stage {
+            Stage::Searching(search) if search.is_recovery() => self.end(turn, Status::Canceled, reason),
+            // Should the tuner be granted all the same, it is given back.
+            Stage::AwaitingTuner | Stage::Searching(_) => {
+                self.stop_source(turn);
+                turn.push(Action::Refuse(Failure::NotOffered));
+                self.finish(turn, Status::Canceled, reason);
+            }
+            Stage::Live | Stage::Idle { .. } => self.end(turn, Status::Canceled, reason),
             Stage::Ended => {}
         }
     }

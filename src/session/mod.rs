@@ -39,7 +39,7 @@ pub use events::{Candidate, Event, Lost, Params, Sources, StallPolicy, TriggerEr
 pub use life::{Machine, State};
 pub use provider::ProviderCooldowns;
 pub use record::{Record, Status, Terminal};
-pub use release::{COUNTED_MAX, Release};
+pub use release::{COUNTED_MAX, Counted, Release};
 pub use scope::ProviderScope;
 
 #[cfg(test)]

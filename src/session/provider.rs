@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::base::Instant;
 
-use super::release::{Release, Releases};
+use super::release::{Counted, Release, Releases};
 use super::scope::ProviderScope;
 
 /// Providers remembered. When full, those whose time is over go, then by [`ProviderCooldown::worth`].
@@ -57,6 +57,11 @@ impl ProviderCooldowns {
         self.releases.gave_up(now, scope);
     }
 
+    /// Others have seen how long a provider counts a connection that is closed.
+    pub fn recall(&mut self, now: Instant, counted: &Counted) {
+        self.releases.recall(now, counted);
+    }
+
     /// What is known of a provider that may count a closed connection.
     #[must_use]
     pub fn release(&self, now: Instant, scope: &ProviderScope) -> Option<Release> {
@@ -98,12 +103,13 @@ impl ProviderCooldowns {
     }
 
     /// A source of the provider, whose start was begun at `since`, has started. What was armed after that stays:
-    /// it speaks of a newer attempt than the one that succeeded.
-    pub fn clear(&mut self, scope: &ProviderScope, since: Instant) {
-        self.releases.admitted(scope, since);
+    /// it speaks of a newer attempt than the one that succeeded. Gives what it teaches of how long the provider counts.
+    pub fn clear(&mut self, scope: &ProviderScope, since: Instant) -> Option<Counted> {
+        let counted = self.releases.admitted(scope, since);
         if self.scopes.get(scope).is_some_and(|entry| entry.armed_at <= since) {
             self.scopes.remove(scope);
         }
+        counted
     }
 
     /// When the provider may be asked again; `None` is now.

@@ -19,11 +19,22 @@ const LEARNED_SPREAD: Duration = Duration::from_secs(3);
 /// A provider that needs less is asked at once.
 const LEARNED_MIN: Duration = Duration::from_millis(100);
 
+/// How long a provider was seen to count a connection that is closed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Counted {
+    /// Whose connection.
+    pub provider: ProviderScope,
+    /// `None`: no longer than it takes to ask again.
+    pub time: Option<Duration>,
+}
+
 /// What is known of a provider to which a connection was given up not long ago.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Release {
     /// When the last connection to it was closed.
     given_up_at: Instant,
+    /// That was before this process began, if at all: the provider is asked at once, and only what it refuses tells that it was.
+    is_presumed: bool,
     /// How long after that it was seen to count it.
     learned: Option<Duration>,
     /// So many attempts were refused since.
@@ -55,13 +66,30 @@ impl Releases {
     /// A connection to the provider is closed.
     pub(super) fn gave_up(&mut self, now: Instant, scope: &ProviderScope) {
         let learned = self.0.get(scope).and_then(|release| release.learned);
-        self.0.insert(scope.clone(), Release { given_up_at: now, learned, refusals: 0 });
+        self.insert(scope, Release { given_up_at: now, is_presumed: false, learned, refusals: 0 });
+    }
+
+    fn insert(&mut self, scope: &ProviderScope, release: Release) {
+        self.0.insert(scope.clone(), release);
         if self.0.len() > SCOPES_MAX {
             let others = self.0.iter().filter(|(other, _)| *other != scope);
             let oldest = others.min_by_key(|(other, release)| (release.given_up_at, *other));
             if let Some(oldest) = oldest.map(|(scope, _)| scope.clone()) {
                 self.0.remove(&oldest);
             }
+        }
+    }
+
+    /// Others have seen how long the provider counts: before this process, or on another core.
+    pub(super) fn recall(&mut self, now: Instant, counted: &Counted) {
+        let Counted { provider, time } = counted;
+        let learned = time.map(|time| time.min(COUNTED_MAX));
+        match self.0.get_mut(provider) {
+            Some(release) => release.learned = learned,
+            None if learned.is_some() => {
+                self.insert(provider, Release { given_up_at: now, is_presumed: true, learned, refusals: 0 });
+            }
+            None => {}
         }
     }
 
@@ -72,12 +100,14 @@ impl Releases {
         }
     }
 
-    /// An attempt that was begun at `since` has succeeded.
-    pub(super) fn admitted(&mut self, scope: &ProviderScope, since: Instant) {
-        let Some(release) = self.0.get_mut(scope) else { return };
+    /// An attempt that was begun at `since` has succeeded. Gives what that teaches, if it is something new.
+    pub(super) fn admitted(&mut self, scope: &ProviderScope, since: Instant) -> Option<Counted> {
+        let release = self.0.get_mut(scope)?;
         let waited = since.since(release.given_up_at);
-        if waited >= COUNTED_MAX {
-            return;
+        let before = release.learned;
+        if release.is_presumed || waited >= COUNTED_MAX {
+            release.refusals = 0;
+            return None;
         }
         if release.refusals > 0 {
             release.learned = Some(waited);
@@ -87,6 +117,8 @@ impl Releases {
             release.learned = less.filter(|learned| *learned >= LEARNED_MIN);
         }
         release.refusals = 0;
+        let learned = release.learned;
+        (learned != before).then(|| Counted { provider: scope.clone(), time: learned })
     }
 
     /// What is known of a provider, while it may count a connection that is closed.
@@ -96,7 +128,7 @@ impl Releases {
 
     /// Until when it is known to count one.
     pub(super) fn free_at(&self, now: Instant, scope: &ProviderScope) -> Option<Instant> {
-        let release = self.of(now, scope)?;
+        let release = self.of(now, scope).filter(|release| !release.is_presumed)?;
         release.learned.map(|learned| release.given_up_at + learned).filter(|free_at| *free_at > now)
     }
 }
@@ -154,6 +186,27 @@ mod tests {
         releases.admitted(&scope, at(92_700));
         releases.gave_up(at(120_000), &scope);
         assert_eq!(releases.free_at(at(120_000), &scope), Some(at(122_700)));
+    }
+
+    #[test]
+    fn what_another_process_has_seen_is_used_for_what_is_refused_and_costs_nobody_a_wait() {
+        let (mut releases, scope) = (Releases::default(), scope(1));
+        let seen = |millis| Counted { provider: scope.clone(), time: Some(Duration::from_millis(millis)) };
+        releases.recall(at(100), &seen(2600));
+        assert_eq!(releases.free_at(at(110), &scope), None, "nothing may have been open");
+        assert_eq!(releases.of(at(110), &scope).unwrap().again_at(at(110)), Some(at(2700)));
+        releases.refused(&scope);
+        assert_eq!(releases.admitted(&scope, at(2700)), None, "when it was closed nobody knows");
+        releases.gave_up(at(60_000), &scope);
+        assert_eq!(releases.free_at(at(60_010), &scope), Some(at(62_600)));
+        releases.recall(at(60_020), &seen(3000));
+        assert_eq!(releases.free_at(at(60_020), &scope), Some(at(63_000)));
+        assert_eq!(releases.admitted(&scope, at(63_000)), Some(seen(2700)));
+        releases.recall(at(64_000), &Counted { provider: scope.clone(), time: None });
+        releases.gave_up(at(90_000), &scope);
+        assert_eq!(releases.free_at(at(90_000), &scope), None);
+        releases.recall(at(0), &Counted { provider: super::tests::scope(2), time: None });
+        assert_eq!(releases.0.len(), 1);
     }
 
     #[test]

@@ -8,6 +8,12 @@ use std::sync::Arc;
 pub struct ProviderScope(Arc<str>);
 
 impl ProviderScope {
+    /// The scope that is shown so.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        Self(name.into())
+    }
+
     /// The scope of a source's address.
     #[must_use]
     pub fn of(url: &str, source: i64) -> Self {

@@ -150,13 +150,7 @@ impl SourceError {
             words if words.is_empty() => exit.to_string().into(),
             words => format!("{exit}: {words}").into(),
         });
-        let error = Self { opened: Opened::Ffmpeg, ffmpeg, ..self };
-        // It was to read nothing but a stream in one piece.
-        if error.ffmpeg.as_deref().is_some_and(|words| words.contains("Format not on whitelist")) {
-            let text = "it is a playlist, and the installed ffmpeg cannot verify the certificates of servers that it names";
-            return Self { kind: Kind::NotTransportStream(Body::Hls), text: text.into(), ..error };
-        }
-        error
+        Self { opened: Opened::Ffmpeg, ffmpeg, ..self }
     }
 
     /// True when ffmpeg has given up because it had not looked at its input for long enough.
@@ -305,15 +299,6 @@ mod tests {
         ] {
             assert_eq!(status_in(text), expected, "{text}");
         }
-    }
-
-    #[test]
-    fn a_playlist_that_ffmpeg_was_not_to_read_may_be_read_by_others() {
-        let closed = SourceError::new(Kind::Closed, "source closed before startup bytes were received");
-        let error =
-            closed.opening_ffmpeg(Some(ChildExit::Code(1)), "[hls @ 0x1] Format not on whitelist 'mpegts'");
-        assert_eq!(error.kind(), Kind::NotTransportStream(Body::Hls));
-        assert!(error.reason().starts_with("it is a playlist, and the installed ffmpeg cannot verify"));
     }
 
     #[test]

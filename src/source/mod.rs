@@ -5,6 +5,7 @@
 //! * [`ffmpeg`]: the argument lists of the child, by what the installed ffmpeg knows.
 //! * [`sniff`]: what a [`body`] is when it is no transport stream.
 //! * [`hls`]: segments instead of a stream.
+//! * [`dash`]: manifests for whoever asks another server than theirs.
 //! * [`udp`]: datagrams, bare and in RTP.
 //! * [`web`]: a stream or segments, behind one face.
 //! * [`list`]: which streams a list names.
@@ -17,8 +18,10 @@
 //! * [`watch`]: whether a started source still delivers what viewers need.
 //! * [`error`]: what a failure means for everybody else.
 
+pub mod admission;
 pub mod body;
 pub mod cutover;
+pub mod dash;
 pub mod direct;
 pub mod error;
 pub mod ffmpeg;

@@ -139,12 +139,6 @@ pub fn plan_after(mode: Mode, opening: Opening, failure: &SourceError) -> Option
             Opening::Hls,
             Kind::NotTransportStream(Body::List),
         ) => Some(Opening::Direct),
-        // It had another name, and this ffmpeg is not to read it from its servers.
-        (
-            Mode::FfmpegCopy | Mode::FfmpegTranscode,
-            Opening::Ffmpeg(_),
-            Kind::NotTransportStream(Body::Hls),
-        ) => Some(Opening::Hls),
         // A page or an error in JSON is no media for ffmpeg either, and asking again costs a connection.
         (Mode::Auto | Mode::FfmpegCopy, Opening::Direct | Opening::Hls, Kind::NotTransportStream(body))
             if body.may_be_media() =>
@@ -185,11 +179,6 @@ fn is_hls(url: &str) -> bool {
 pub(super) fn is_playlist(url: &str) -> bool {
     let path = url.split(['?', '#']).next().unwrap_or("").to_ascii_lowercase();
     [".m3u8", ".m3u", ".mpd"].iter().any(|ending| path.ends_with(ending))
-}
-
-/// True when the path's ending names a DASH manifest.
-pub(super) fn is_dash(url: &str) -> bool {
-    url.split(['?', '#']).next().is_some_and(|path| path.to_ascii_lowercase().ends_with(".mpd"))
 }
 
 #[cfg(test)]
@@ -272,8 +261,6 @@ mod tests {
             (Mode::Auto, Opening::Udp, body(Body::Unknown), None),
             (Mode::Auto, Opening::Direct, SourceError::status(404, "", None), None),
             (Mode::Auto, Opening::Ffmpeg(Remux::Copy), body(Body::Hls), None),
-            (Mode::FfmpegCopy, Opening::Ffmpeg(Remux::Copy), body(Body::Hls), Some(Opening::Hls)),
-            (Mode::FfmpegTranscode, Opening::Ffmpeg(Remux::Transcode), body(Body::Hls), Some(Opening::Hls)),
             (Mode::Direct, Opening::Direct, body(Body::Hls), Some(Opening::Hls)),
             (Mode::Direct, Opening::Direct, body(Body::Dash), None),
         ] {

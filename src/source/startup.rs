@@ -121,7 +121,8 @@ impl Startup {
     /// An attempt that begins now.
     #[must_use]
     pub fn new(params: StartupParams, now: Instant) -> Self {
-        let state = StartupState::Probing { deadline: now + params.timeout, seen: Seen::default(), patience: None };
+        let state =
+            StartupState::Probing { deadline: now + params.timeout, seen: Seen::default(), patience: None };
         Self { params, state }
     }
 

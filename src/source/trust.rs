@@ -56,12 +56,6 @@ impl Trust {
         Arc::clone(if verifies { &self.verifying } else { &self.believing })
     }
 
-    /// All that are believed.
-    #[must_use]
-    pub fn roots(&self) -> &[CertificateDer<'static>] {
-        &self.roots
-    }
-
     /// Where other programs find them.
     #[must_use]
     pub fn file(&self) -> Option<&Path> {
@@ -110,11 +104,11 @@ mod tests {
     #[test]
     fn all_public_authorities_are_believed_and_written_as_they_are_read() {
         let trust = Trust::new(true, Trust::public_and(Vec::new())).unwrap();
-        assert!(trust.roots().len() > 100, "{}", trust.roots().len());
+        assert!(trust.roots.len() > 100, "{}", trust.roots.len());
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("roots.pem");
         std::fs::write(&path, trust.pem()).unwrap();
-        assert_eq!(certificates(&path).unwrap(), trust.roots());
+        assert_eq!(certificates(&path).unwrap(), trust.roots);
         assert_eq!(trust.in_file(path.clone()).file(), Some(path.as_path()));
     }
 

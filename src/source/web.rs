@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 
 use crate::base::{Errno, Instant};
-use crate::http::{CookieJar, Scheme, Url};
+use crate::http::{CookieJar, Url};
 use crate::source::direct::{Client, Want};
 use crate::source::error::SourceError;
-use crate::source::hls::{ForOthers, Next, Upstream};
+use crate::source::hls::{ForOthers, Next, Remark, Upstream};
 
 /// An upstream over HTTP(S), as the engine drives it.
 pub enum Web {
@@ -95,21 +95,20 @@ impl Web {
         }
     }
 
-    /// True when something of it was answered by HTTPS, wherever it began.
-    #[must_use]
-    pub fn has_met_https(&self) -> bool {
-        match self {
-            Self::Stream(client) => client.url().scheme() == Scheme::Https,
-            Self::Hls(upstream) => upstream.has_met_https(),
-        }
-    }
-
     /// Of a master list, what others are to read instead.
     #[must_use]
     pub const fn for_others(&self) -> Option<&ForOthers> {
         match self {
             Self::Stream(_) => None,
             Self::Hls(upstream) => upstream.for_others(),
+        }
+    }
+
+    /// What people may want to know, once.
+    pub fn take_remark(&mut self) -> Option<Remark> {
+        match self {
+            Self::Stream(_) => None,
+            Self::Hls(upstream) => upstream.take_remark(),
         }
     }
 

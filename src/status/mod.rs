@@ -2,6 +2,7 @@
 
 mod churn;
 mod client_stream;
+mod device;
 mod encode;
 pub mod go_time;
 mod session_history;
@@ -9,6 +10,7 @@ mod source;
 mod tuner_row;
 pub mod tuners;
 
+pub use device::DeviceTuner;
 pub use go_time::Moment;
 pub use tuners::{DrainWait, TunerStatusSnapshot};
 

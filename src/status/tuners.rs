@@ -129,7 +129,7 @@ impl<'a> TunerStatusSnapshot<'a> {
 
 /// Each tuner in use with its session: those the pool has granted, and those of sessions that got theirs, or
 /// have not yet given it back, between the copies of two cores.
-fn rows(cores: &[CoreSnapshot]) -> Vec<Row<'_>> {
+pub(super) fn rows(cores: &[CoreSnapshot]) -> Vec<Row<'_>> {
     let sessions: BTreeMap<u64, &SessionSnapshot> =
         cores.iter().flat_map(|core| &core.sessions).map(|session| (session.record.id, session)).collect();
     let leases = cores.iter().filter_map(|core| core.tuners.as_ref()).flat_map(|tuners| &tuners.leases);

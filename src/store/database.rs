@@ -14,11 +14,18 @@ use super::migrations::{APPLICATION_ID, KNOWN_VERSION, migrate};
 mod channels;
 mod health;
 mod items;
+mod moves;
 mod profiles;
+mod providers;
+mod search;
 mod settings;
 mod sources;
 
-pub use items::{ITEMS_PAGE_MAX, ItemFilter, ItemPage, RefreshOutcome};
+pub use items::{
+    Duplicates, Group, ITEMS_PAGE_MAX, ItemFilter, ItemPage, Reading, RefreshOutcome, Refreshed,
+};
+pub use moves::{Moved, SourceMove};
+pub use search::{Search, SearchCounts, SearchError, SearchLimits};
 
 /// How long a statement waits for another process (an operator's `sqlite3`) to let go.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -179,6 +186,7 @@ fn write_ahead(path: &Path, connection: &Connection) -> Result<(), OpenError> {
 fn prepare(connection: &mut Connection, version: i64) -> rusqlite::Result<()> {
     connection.execute_batch("PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;")?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    search::install(connection)?;
     migrate(connection, version)
 }
 

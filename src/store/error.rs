@@ -89,6 +89,9 @@ pub enum StoreError {
     /// The job panicked. What it had begun was rolled back.
     #[error("a job of the store panicked and was rolled back")]
     Panicked,
+    /// What was to be stored could not be read.
+    #[error("what was to be stored cannot be read: {0}")]
+    Unreadable(String),
     /// SQLite refused, for instance because the disk is full.
     #[error("the database refused the operation")]
     Sqlite(#[from] rusqlite::Error),
@@ -136,7 +139,11 @@ impl ChannelError {
     /// No programme can have this number.
     #[must_use]
     pub fn no_source_change() -> Self {
-        Self::Invalid { field: "the change", value: String::new(), allowed: "program, tls_verify, profile" }
+        Self::Invalid {
+            field: "the change",
+            value: String::new(),
+            allowed: "enabled, program, tls_verify, profile",
+        }
     }
 
     #[must_use]

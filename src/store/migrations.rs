@@ -6,7 +6,7 @@ use rusqlite::{Connection, TransactionBehavior};
 pub(super) const APPLICATION_ID: i64 = 0x746e_7264;
 
 /// Step `n` (counted from 1) leads from version `n - 1` to version `n`.
-const STEPS: &[&str] = &[FIRST, PROGRAM, HEADERS, TLS_VERIFY, PROFILES];
+const STEPS: &[&str] = &[FIRST, PROGRAM, HEADERS, TLS_VERIFY, PROFILES, READINGS, PROVIDERS];
 
 /// The version this program writes.
 pub(super) const KNOWN_VERSION: i64 = {
@@ -119,6 +119,24 @@ CREATE INDEX published_channels_by_profile ON published_channels (profile) WHERE
 CREATE INDEX channel_sources_by_profile ON channel_sources (profile) WHERE profile IS NOT NULL;
 ";
 
+/// In which reading of a playlist an item appeared, and in which it was seen last. Readings are numbered, since a clock may be set
+/// back. The indices find the item that has come in the place of one that is gone, and the sources that stand on it.
+const READINGS: &str = "
+ALTER TABLE playlist_items ADD COLUMN appeared_in INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE playlist_items ADD COLUMN seen_in INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX playlist_items_by_channel_key ON playlist_items (channel_key);
+CREATE INDEX channel_sources_by_item ON channel_sources (item_key);
+";
+
+/// How long providers, by host and port, were seen to count a connection that is closed, and when that was seen last.
+const PROVIDERS: &str = "
+CREATE TABLE providers (
+    scope TEXT PRIMARY KEY,
+    counted_ms INTEGER NOT NULL CHECK (counted_ms > 0),
+    seen_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+";
+
 /// Brings a database of ours, or an empty one, from version `found` to [`KNOWN_VERSION`]. Each step is one
 /// transaction together with its version, so that a kill between two lines of it leaves the version before.
 pub(super) fn migrate(connection: &mut Connection, found: i64) -> rusqlite::Result<()> {
@@ -181,6 +199,8 @@ mod tests {
                 ),
                 ("SELECT fail_count FROM channel_sources WHERE program IS NULL AND profile IS NULL", 5),
                 ("SELECT count(*) FROM profiles", 0),
+                ("SELECT count(*) FROM playlist_items WHERE appeared_in = 0 AND seen_in = 0", 1),
+                ("SELECT count(*) FROM providers", 0),
                 ("SELECT count(*) FROM pragma_foreign_key_check", 0),
                 ("SELECT user_version FROM pragma_user_version", KNOWN_VERSION),
             ] {

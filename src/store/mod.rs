@@ -17,7 +17,10 @@ mod thread;
 mod fixtures;
 
 pub use database::Database;
-pub use database::{ITEMS_PAGE_MAX, ItemFilter, ItemPage, RefreshOutcome};
+pub use database::{
+    Duplicates, Group, ITEMS_PAGE_MAX, ItemFilter, ItemPage, Moved, Reading, RefreshOutcome, Refreshed,
+    Search, SearchCounts, SearchError, SearchLimits, SourceMove,
+};
 pub use error::{ChannelError, CloseError, OpenError, StoreBusy, StoreError};
 pub use records::{
     ChannelChange, ChannelRecord, HealthChange, ItemRecord, NewChannel, NewItem, ProfileRecord, SourceHealth,

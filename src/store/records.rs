@@ -107,6 +107,12 @@ pub struct SourceRecord {
     /// The item's; blank when the item is missing.
     pub tvg_name: String,
     /// The item's; blank when the item is missing.
+    pub tvg_id: String,
+    /// The item's; blank when the item is missing.
+    pub tvg_logo: String,
+    /// The item's; blank when the item is missing.
+    pub group_name: String,
+    /// The item's; blank when the item is missing.
     pub stream_url: String,
     /// The item's; none when the item is missing.
     pub headers: RequestHeaders,
@@ -251,7 +257,8 @@ impl SourceRecord {
         coalesce(tvg_name, ''), coalesce(stream_url, ''), priority_index, enabled, association_type, \
         last_ok_at, last_fail_at, last_fail_reason, success_count, fail_count, cooldown_until, last_probe_at, \
         profile_width, profile_height, profile_fps, profile_video_codec, profile_audio_codec, profile_bitrate_bps, \
-        program, coalesce(headers_json, '{}'), tls_verify, profile";
+        program, coalesce(headers_json, '{}'), tls_verify, profile, \
+        coalesce(tvg_id, ''), coalesce(tvg_logo, ''), coalesce(group_name, '')";
 
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
@@ -259,6 +266,9 @@ impl SourceRecord {
             channel_id: row.get(1)?,
             item_key: row.get(2)?,
             tvg_name: row.get(3)?,
+            tvg_id: row.get(25)?,
+            tvg_logo: row.get(26)?,
+            group_name: row.get(27)?,
             stream_url: row.get(4)?,
             headers: headers(row, 22)?,
             priority_index: row.get(5)?,

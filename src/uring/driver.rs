@@ -74,8 +74,21 @@ pub enum Operation<M> {
         /// What.
         from: M,
     },
-    /// Send without copying: [`Event::Sent`] says how many bytes were taken, [`Event::Released`] that the memory
-    /// is ours again.
+    /// Send what the socket has room for now, and no more: the bytes are not read after the turn that submits this. `EAGAIN` when
+    /// there is no room.
+    SendNow {
+        /// A connected socket.
+        socket: Handle,
+        /// What.
+        from: M,
+    },
+    /// Say when the socket has room for more, or the connection is over.
+    AwaitRoom {
+        /// A connected socket.
+        socket: Handle,
+    },
+    /// Send without copying what the socket has room for now: [`Event::Sent`] says how many bytes were taken, [`Event::Released`]
+    /// that the memory is ours again.
     SendZeroCopy {
         /// A connected socket.
         socket: Handle,
@@ -260,7 +273,7 @@ pub trait Driver {
     /// The kernel's reason, typically the locked-memory limit.
     fn register_memory(&mut self, memory: &impl KernelBytes) -> Result<u16, Errno>;
 
-    /// Withdraws a registration. Nothing of the memory may be lent.
+    /// Withdraws a registration. Operations that were pushed before keep what it named.
     fn unregister_memory(&mut self, buffer: u16);
 
     /// Queues an operation; the kernel sees it at the next [`Driver::turn`].
@@ -272,6 +285,13 @@ pub trait Driver {
         operation: Operation<Self::Memory>,
         token: Self::Token,
     ) -> Result<OpKey, Refused<Self::Memory>>;
+
+    /// Sends from the file in which the memory lies what the socket has room for now, ahead of whatever is queued: nothing may be in
+    /// flight to it. The memory may be given back at once, but the pages are referred to until the peer has the bytes.
+    ///
+    /// # Errors
+    /// The kernel's reason; `EAGAIN` when there is no room.
+    fn send_file(&mut self, socket: Handle, from: &Self::Memory) -> Result<u32, Errno>;
 
     /// Asks the kernel to end an operation early. Its completion still comes; it may even say success.
     fn cancel(&mut self, key: OpKey);

@@ -1,12 +1,13 @@
 //! The driver that talks to the kernel.
 #![expect(unsafe_code, reason = "the kernel is handed addresses and hands out descriptors")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use io_uring::{IoUring, squeue, types};
+use nix::sys::sendfile::sendfile64;
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockProtocol, SockType, SockaddrStorage, getpeername, getsockname, setsockopt,
     sockopt,
@@ -14,15 +15,15 @@ use nix::sys::socket::{
 
 use crate::base::limits::{
     CHANNELS_PER_CORE_MAX, COMPLETION_ENTRIES, CONNECTIONS_PER_CORE_MAX, OPERATIONS_PER_CORE_MAX,
-    SUBMISSION_ENTRIES,
+    REGISTERED_SPANS_MAX, SUBMISSION_ENTRIES,
 };
-use crate::base::{Errno, KernelBytes};
+use crate::base::{Errno, FileBytes, KernelBytes};
 
 use super::driver::{
     Completion, Driver, Event, Handle, Hangup, OpKey, Operation, Reception, ReceptionError, Refused,
 };
 use super::receiver::{self, Receiver, Took};
-use super::slots::{Closed, Slots};
+use super::slots::{Closed, Slots, ToCancel};
 use super::submit::{self, NOTIF_USAGE_ZC_COPIED, Reaped, Target};
 use super::table::{InFlight, Kind, NOBODY, Stage, Table};
 
@@ -51,6 +52,11 @@ pub struct KernelDriver<T: Copy, M: KernelBytes> {
     table: Table<T, Owned<M>>,
     slots: Slots<OwnedFd>,
     files: Files,
+    /// Entries for which the kernel's queue has no room while it takes nothing. As many as there are operations, and a cancellation
+    /// for each.
+    backlog: VecDeque<squeue::Entry>,
+    /// What a completion says besides.
+    second: Option<Completion<T, M, OwnedFd>>,
     buffers_free: Vec<u16>,
     /// What datagrams go to, by the socket's slot, and the names of groups of buffers that nobody has.
     receivers: BTreeMap<u32, Box<Receiver>>,
@@ -91,16 +97,19 @@ impl<T: Copy, M: KernelBytes> KernelDriver<T, M> {
         if files == Files::Registered {
             submitter.register_files_sparse(slots).map_err(Errno::from)?;
         }
-        submitter.register_buffers_sparse(CHANNELS_PER_CORE_MAX).map_err(Errno::from)?;
-        let buffers = u16::try_from(CHANNELS_PER_CORE_MAX).expect("a buffer index is 16 bits");
+        submitter.register_buffers_sparse(REGISTERED_SPANS_MAX).map_err(Errno::from)?;
+        let buffers = u16::try_from(REGISTERED_SPANS_MAX).expect("a buffer index is 16 bits");
+        let groups = u16::try_from(CHANNELS_PER_CORE_MAX).expect("a group's number is 16 bits");
         Ok(Self {
             ring,
             table: Table::with_limit(OPERATIONS_PER_CORE_MAX),
             slots: Slots::with_limit(slots),
             files,
+            backlog: VecDeque::new(),
+            second: None,
             buffers_free: (0..buffers).rev().collect(),
             receivers: BTreeMap::new(),
-            groups_free: (0..buffers).rev().collect(),
+            groups_free: (0..groups).rev().collect(),
             reaped: Vec::new(),
             reaped_next: 0,
             stale_completions: 0,
@@ -130,14 +139,28 @@ impl<T: Copy, M: KernelBytes> KernelDriver<T, M> {
     }
 
     fn queue(&mut self, entry: &squeue::Entry) {
-        loop {
-            // SAFETY: the entry's memory belongs to the table's operation of the same `user_data`, or the entry
-            // has none; `complete` removes the operation on the completion, and `Drop` drains or leaks the rest.
-            if unsafe { submit::push(&mut self.ring.submission(), entry) } {
+        if !self.backlog.is_empty() || !self.push_entry(entry) {
+            self.backlog.push_back(entry.clone());
+        }
+    }
+
+    /// False when the queue stays full: the kernel takes nothing before its completions are reaped. An error here is met again,
+    /// and reported, by the next `turn`.
+    fn push_entry(&mut self, entry: &squeue::Entry) -> bool {
+        // SAFETY: the entry's memory belongs to the table's operation of the same `user_data`, or the entry
+        // has none; `complete` removes the operation on the completion, and `Drop` drains or leaks the rest.
+        let pushed = unsafe { submit::push(&mut self.ring.submission(), entry) };
+        // SAFETY: as above.
+        pushed || self.ring.submit().is_ok() && unsafe { submit::push(&mut self.ring.submission(), entry) }
+    }
+
+    /// Queues what waits, in its order.
+    fn push_backlog(&mut self) {
+        while let Some(entry) = self.backlog.pop_front() {
+            if !self.push_entry(&entry) {
+                self.backlog.push_front(entry);
                 return;
             }
-            // Full: hand over what is queued. An error here is met again, and reported, by the next `turn`.
-            let _submitted = self.ring.submit();
         }
     }
 
@@ -186,7 +209,7 @@ impl<T: Copy, M: KernelBytes> KernelDriver<T, M> {
             let op = self.table.remove(key).expect("found above");
             let Some(Owned::Memory(memory)) = op.memory else { unreachable!("a zero-copy send owns memory") };
             if op.stage == Stage::InFlight {
-                self.end_on(handle);
+                self.end_on(handle, key);
             }
             let copied = u32::from_ne_bytes(reaped.result.to_ne_bytes()) & NOTIF_USAGE_ZC_COPIED != 0;
             return Some(Completion { token, event: Event::Released { memory, copied } });
@@ -198,7 +221,7 @@ impl<T: Copy, M: KernelBytes> KernelDriver<T, M> {
             match kind {
                 Kind::ZeroCopy => {
                     op.stage = Stage::AwaitsNotification;
-                    self.end_on(handle);
+                    self.end_on(handle, key);
                     return Some(Completion {
                         token,
                         event: Event::Sent { result: Errno::check(reaped.result) },
@@ -219,11 +242,13 @@ impl<T: Copy, M: KernelBytes> KernelDriver<T, M> {
             }
         }
         let op = self.table.remove(key).expect("found above");
-        self.end_on(handle);
+        self.end_on(handle, key);
         if kind == Kind::Accept && reaped.result >= 0 {
-            // The last one of a multishot accept may still carry a connection: it is closed, and the peer tries again.
+            // The last word of a multishot accept may still carry a connection.
             // SAFETY: as above.
-            drop(unsafe { OwnedFd::from_raw_fd(reaped.result) });
+            let socket = unsafe { OwnedFd::from_raw_fd(reaped.result) };
+            self.second = Some(Completion { token, event: Event::Done { result: Ok(0), memory: None } });
+            return Some(Completion { token, event: Event::Accepted(socket) });
         }
         let memory = match op.memory {
             Some(Owned::Memory(memory)) => Some(memory),
@@ -272,7 +297,7 @@ impl<T: Copy, M: KernelBytes> KernelDriver<T, M> {
         result: Result<u32, Errno>,
     ) -> Option<Completion<T, M, OwnedFd>> {
         self.table.remove(key)?;
-        self.end_on(handle);
+        self.end_on(handle, key);
         Some(Completion { token, event: Event::Done { result, memory: None } })
     }
 
@@ -281,8 +306,8 @@ impl<T: Copy, M: KernelBytes> KernelDriver<T, M> {
         self.receivers.get(&handle.0)?.group()
     }
 
-    fn end_on(&mut self, handle: Handle) {
-        if let Some((descriptor, how)) = self.slots.end(handle) {
+    fn end_on(&mut self, handle: Handle, key: OpKey) {
+        if let Some((descriptor, how)) = self.slots.end(handle, key.index) {
             self.close_now(handle, &descriptor, how);
         }
     }
@@ -312,7 +337,15 @@ impl<T: Copy, M: KernelBytes> Driver for KernelDriver<T, M> {
     fn close(&mut self, handle: Handle, how: Hangup) {
         match self.slots.close(handle, how) {
             Closed::Now(descriptor) => self.close_now(handle, &descriptor, how),
-            Closed::AfterCancel => self.queue(&submit::cancel_all(self.target(handle)).user_data(NOBODY)),
+            Closed::AfterCancel(ToCancel::All) => {
+                self.queue(&submit::cancel_all(self.target(handle)).user_data(NOBODY));
+            }
+            Closed::AfterCancel(ToCancel::These(operations)) => {
+                for index in operations.into_iter().flatten() {
+                    let key = self.table.key(index);
+                    self.queue(&submit::cancel_one(key.to_user_data()).user_data(NOBODY));
+                }
+            }
         }
     }
 
@@ -377,6 +410,9 @@ impl<T: Copy, M: KernelBytes> Driver for KernelDriver<T, M> {
     }
 
     fn unregister_memory(&mut self, buffer: u16) {
+        // Operations that the kernel has keep what they name; those that are queued would not find it. An error here is met again,
+        // and reported, by the next `turn`.
+        let _submitted = self.ring.submit();
         let nothing = nix::libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
         // SAFETY: an empty span makes the kernel let the pages go; nothing is read or written.
         let emptied =
@@ -390,9 +426,11 @@ impl<T: Copy, M: KernelBytes> Driver for KernelDriver<T, M> {
             Operation::Connect { address, .. } => Some(submit::socket_address(address)),
             Operation::Accept { .. }
             | Operation::AwaitHangup { .. }
+            | Operation::AwaitRoom { .. }
             | Operation::Receive { .. }
             | Operation::Read { .. }
             | Operation::Send { .. }
+            | Operation::SendNow { .. }
             | Operation::SendZeroCopy { .. }
             | Operation::Gather { .. } => None,
         };
@@ -408,15 +446,49 @@ impl<T: Copy, M: KernelBytes> Driver for KernelDriver<T, M> {
             Operation::Receive { into: memory, .. }
             | Operation::Read { into: memory, .. }
             | Operation::Send { from: memory, .. }
+            | Operation::SendNow { from: memory, .. }
             | Operation::SendZeroCopy { from: memory, .. } => Some(Owned::Memory(memory)),
             Operation::Connect { .. } => address.map(Owned::Address),
-            Operation::Accept { .. } | Operation::AwaitHangup { .. } | Operation::Gather { .. } => None,
+            Operation::Accept { .. }
+            | Operation::AwaitHangup { .. }
+            | Operation::AwaitRoom { .. }
+            | Operation::Gather { .. } => None,
         };
-        self.slots.begin(handle);
         let op = InFlight::new(token, memory, handle, kind);
         let Ok(key) = self.table.insert(op) else { unreachable!("there was room a moment ago") };
+        self.slots.begin(handle, key.index);
         self.queue(&entry.user_data(key.to_user_data()));
         Ok(key)
+    }
+
+    fn send_file(&mut self, socket: Handle, from: &M) -> Result<u32, Errno> {
+        let Some(FileBytes { file, offset, end }) = from.file() else {
+            unreachable!("what is sent from a file lies in one")
+        };
+        let (socket, bytes) = (self.slots.descriptor(socket), from.len());
+        let mut sent = 0;
+        while sent < bytes {
+            let at = (offset + sent as u64) % end;
+            let count = usize::try_from(end - at).map_or(bytes - sent, |left| left.min(bytes - sent));
+            let mut next = i64::try_from(at).expect("a file's size is one");
+            match sendfile64(socket, file, Some(&mut next), count) {
+                Ok(taken) => {
+                    sent += taken;
+                    if taken < count {
+                        break;
+                    }
+                }
+                Err(nix::Error::EINTR) => {}
+                // What it has against the rest is told when that is sent.
+                Err(_) if sent > 0 => break,
+                Err(error) => return Err(from_nix(error)),
+            }
+        }
+        if sent == 0 {
+            Err(Errno::AGAIN)
+        } else {
+            Ok(u32::try_from(sent).expect("a send moves less than 4 GiB"))
+        }
     }
 
     fn cancel(&mut self, key: OpKey) {
@@ -433,6 +505,9 @@ impl<T: Copy, M: KernelBytes> Driver for KernelDriver<T, M> {
         debug_assert_eq!(self.reaped_next, self.reaped.len(), "completions are taken before the next turn");
         self.reaped.clear();
         self.reaped_next = 0;
+        self.push_backlog();
+        // What waits must not wait for something to happen.
+        let wait = if self.backlog.is_empty() { wait } else { Duration::ZERO };
         let timespec = types::Timespec::from(wait);
         let mut arguments = types::SubmitArgs::new().timespec(&timespec);
         let mut wanted = 1;
@@ -453,6 +528,9 @@ impl<T: Copy, M: KernelBytes> Driver for KernelDriver<T, M> {
     }
 
     fn next(&mut self) -> Option<Completion<T, M, OwnedFd>> {
+        if let Some(second) = self.second.take() {
+            return Some(second);
+        }
         while let Some(&reaped) = self.reaped.get(self.reaped_next) {
             self.reaped_next += 1;
             if let Some(completion) = self.complete(reaped) {
@@ -533,5 +611,82 @@ mod tests {
             driver.datagrams(socket, &mut |datagram| sizes.push(datagram.len()));
             assert_eq!(sizes, vec![1316; expected as usize]);
         }
+    }
+
+    #[test]
+    fn a_kernel_that_takes_nothing_is_not_asked_for_ever_and_gets_everything_later() {
+        // One thread alone may submit: another one's attempts fail.
+        struct Moved<'driver>(&'driver mut KernelDriver<u32, HeapBytes>);
+        // SAFETY: the owner waits until the other thread has ended.
+        unsafe impl Send for Moved<'_> {}
+        let mut driver = KernelDriver::<u32, HeapBytes>::new(Files::Plain).unwrap();
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let file = driver.adopt(reader.into()).unwrap();
+        let count = SUBMISSION_ENTRIES + 10;
+        let moved = Moved(&mut driver);
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let Moved(driver) = { moved };
+                for number in 0..count {
+                    driver.push(Operation::Read { file, into: HeapBytes::zeroed(1) }, number).unwrap();
+                }
+            });
+        });
+        assert_eq!(driver.backlog.len(), 10);
+        let bytes = vec![7; count as usize];
+        std::io::Write::write_all(&mut writer, &bytes).unwrap();
+        let mut tokens = std::collections::BTreeSet::new();
+        for _turn in 0..count {
+            if tokens.len() == bytes.len() {
+                break;
+            }
+            driver.turn(Duration::from_secs(5)).unwrap();
+            while let Some(done) = driver.next() {
+                assert!(matches!(done.event, Event::Done { result: Ok(1), .. }), "{done:?}");
+                assert!(tokens.insert(done.token));
+            }
+        }
+        assert_eq!(tokens.len(), bytes.len());
+    }
+
+    #[test]
+    fn the_connection_in_the_last_word_of_an_accept_is_handed_over() {
+        let mut driver = KernelDriver::<u32, HeapBytes>::new(Files::Plain).unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let handle = driver.adopt(listener.into()).unwrap();
+        let key = driver.push(Operation::Accept { listener: handle }, 9).unwrap();
+        let mut client = std::net::TcpStream::connect(address).unwrap();
+        let mut accepted = loop {
+            driver.turn(Duration::from_secs(5)).unwrap();
+            if let Some(Completion { event: Event::Accepted(socket), .. }) = driver.next() {
+                break std::net::TcpStream::from(socket);
+            }
+        };
+        // The same connection once more, as the kernel says it when it has no room to say that more will come.
+        let number = std::os::fd::IntoRawFd::into_raw_fd(accepted.try_clone().unwrap());
+        let last = Reaped {
+            user_data: key.to_user_data(),
+            result: number,
+            more: false,
+            notification: false,
+            buffer: None,
+        };
+        driver.reaped = vec![last];
+        driver.reaped_next = 0;
+        let Some(Completion { token: 9, event: Event::Accepted(socket) }) = driver.next() else {
+            panic!("it carries a connection")
+        };
+        let Some(Completion { token: 9, event: Event::Done { result: Ok(0), memory: None } }) = driver.next()
+        else {
+            panic!("and it was the last")
+        };
+        assert!(driver.next().is_none());
+        drop(std::mem::replace(&mut accepted, socket.into()));
+        std::io::Write::write_all(&mut accepted, b"hello").unwrap();
+        drop(accepted);
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut client, &mut text).unwrap();
+        assert_eq!(text, "hello");
     }
 }

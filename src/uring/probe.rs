@@ -159,8 +159,11 @@ fn limit(resource: nix::sys::resource::Resource) -> Option<u64> {
 }
 
 fn kernel_release() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/osrelease")
-        .map_or_else(|_| "unknown".to_owned(), |text| text.trim().to_owned())
+    // Not from /proc, of which a service may see its processes alone.
+    let names = nix::sys::utsname::uname().ok();
+    names
+        .and_then(|names| names.release().to_str().map(str::to_owned))
+        .unwrap_or_else(|| "unknown".to_owned())
 }
 
 /// `IORING_SEND_ZC_REPORT_USAGE` came with 6.2 and has no probe of its own: an older kernel refuses the flag.

@@ -18,6 +18,7 @@ pub(super) const SEND_ZC_REPORT_USAGE: u16 = 1 << 3;
 pub(super) const NOTIF_USAGE_ZC_COPIED: u32 = 1 << 31;
 
 const MSG_NOSIGNAL: i32 = nix::libc::MSG_NOSIGNAL;
+const MSG_DONTWAIT: i32 = nix::libc::MSG_DONTWAIT;
 
 /// The bytes of one io_uring entry's length field.
 fn length(memory: &impl KernelBytes) -> u32 {
@@ -63,8 +64,11 @@ pub(super) const fn subject<M>(operation: &Operation<M>) -> (Handle, Kind) {
     match operation {
         Operation::Accept { listener } => (*listener, Kind::Accept),
         Operation::AwaitHangup { socket } => (*socket, Kind::Poll),
+        Operation::AwaitRoom { socket } => (*socket, Kind::Transfer),
         Operation::Read { file, .. } => (*file, Kind::Transfer),
-        Operation::Receive { socket, .. } | Operation::Send { socket, .. } => (*socket, Kind::Transfer),
+        Operation::Receive { socket, .. }
+        | Operation::Send { socket, .. }
+        | Operation::SendNow { socket, .. } => (*socket, Kind::Transfer),
         Operation::SendZeroCopy { socket, .. } => (*socket, Kind::ZeroCopy),
         Operation::Connect { socket, .. } => (*socket, Kind::Connect),
         Operation::Gather { socket } => (*socket, Kind::Gather),
@@ -85,6 +89,7 @@ pub(super) fn entry<M: KernelBytes>(
             on!(target, |listener| opcode::AcceptMulti::new(listener).flags(flags).build())
         }
         Operation::AwaitHangup { .. } => poll(target, nix::libc::POLLRDHUP, true),
+        Operation::AwaitRoom { .. } => poll(target, nix::libc::POLLOUT, false),
         Operation::Receive { into, .. } => {
             on!(target, |socket| opcode::Recv::new(socket, into.address(), length(into)).build())
         }
@@ -95,11 +100,14 @@ pub(super) fn entry<M: KernelBytes>(
         Operation::Send { from, .. } => on!(target, |socket| {
             opcode::Send::new(socket, from.address(), length(from)).flags(MSG_NOSIGNAL).build()
         }),
+        Operation::SendNow { from, .. } => on!(target, |socket| {
+            opcode::Send::new(socket, from.address(), length(from)).flags(MSG_NOSIGNAL | MSG_DONTWAIT).build()
+        }),
         Operation::SendZeroCopy { from, .. } => on!(target, |socket| {
             opcode::SendZc::new(socket, from.address(), length(from))
                 .buf_index(from.registered_buffer())
                 .zc_flags(SEND_ZC_REPORT_USAGE)
-                .flags(MSG_NOSIGNAL)
+                .flags(MSG_NOSIGNAL | MSG_DONTWAIT)
                 .build()
         }),
         Operation::Connect { .. } => {

@@ -115,6 +115,12 @@ impl<T, M> Table<T, M> {
         }
     }
 
+    /// The key of the operation at a place.
+    pub(super) fn key(&self, index: u32) -> OpKey {
+        let slot = self.slots.get(index as usize).expect("an operation in flight has a place");
+        OpKey { index, generation: slot.generation() }
+    }
+
     pub(super) fn remove(&mut self, key: OpKey) -> Option<InFlight<T, M>> {
         self.get_mut(key)?;
         // NOBODY's generation is never reached: the counter starts again before it.

@@ -48,7 +48,7 @@ fn old_protocols_ranges_and_wishes_change_nothing() {
         "GET /auto/v100 HTTP/1.0\r\n\r\n",
         "GET /auto/v100 HTTP/1.1\r\nHost: tv\r\nRange: bytes=0-\r\nIcy-MetaData: 1\r\nAccept-Encoding: gzip\r\n\r\n",
         "GET /auto/v100?transcode=heavy?transcode=none HTTP/1.1\r\nHost: tv\r\n\r\n",
-        "GET /tuner3/v100 HTTP/1.1\r\nHost: tv\r\n\r\n",
+        "GET /tuner1/v100 HTTP/1.1\r\nHost: tv\r\n\r\n",
         "GET http://tv/auto/100 HTTP/1.1\r\nHost: tv\r\n\r\n",
     ] {
         let address = (std::net::Ipv4Addr::LOCALHOST, daemon.port());

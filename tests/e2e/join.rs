@@ -167,7 +167,7 @@ fn a_playlist_of_segments_is_played_whether_its_name_says_so_or_not() {
 
 #[test]
 fn the_test_pattern_decodes_from_its_first_picture() {
-    let mut daemon = Daemon::start(&[]);
+    let mut daemon = Daemon::start(&[("SOURCE_SCHEMES", "test")]);
     daemon.channel("100", &["test://pattern?bitrate=1000000&size=320x180&rate=25".to_owned()]);
     let mut viewer = daemon.open("/auto/v100");
     let recording = viewer.watch(Duration::from_secs(4));

@@ -24,7 +24,8 @@ const PATTERN: &str = "test://pattern?bitrate=1000000&size=320x180&rate=25";
 fn with_two_viewers() -> (Daemon, Upstream, [crate::kit::Viewer; 2]) {
     let upstream = Upstream::start();
     // Without a picture for recoveries the one child is the source's; without recoveries its end is the stream's.
-    let settings = [("RECOVERY_FILLER_MODE", "psi"), ("STALL_POLICY", "close_session")];
+    let settings =
+        [("RECOVERY_FILLER_MODE", "psi"), ("STALL_POLICY", "close_session"), ("SOURCE_SCHEMES", "http test")];
     let mut daemon = Daemon::start(&settings);
     daemon.channel("100", &[upstream.url("/good/4000000/a")]);
     daemon.channel("200", &[PATTERN.to_owned()]);
@@ -101,6 +102,7 @@ fn two_hundred_tunes_leave_no_descriptor_child_or_memory() {
     const THREADS: usize = 4;
     let settings = [
         ("SESSION_IDLE_TIMEOUT", "0"),
+        ("SOURCE_SCHEMES", "http test"),
         ("TUNER_COUNT", "8"),
         ("PREEMPT_SETTLE_DELAY", "0"),
         // What is remembered, and shown each time somebody asks, is all there after the first cycles.

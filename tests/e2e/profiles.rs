@@ -38,7 +38,8 @@ fn size(recording: &[u8]) -> String {
 }
 
 fn done(daemon: &Daemon, method: &str, path: &str, body: &Value, status: u16) {
-    let answer = daemon.ask(method, path, &body.to_string());
+    let body = if *body == json!({}) { String::new() } else { body.to_string() };
+    let answer = daemon.ask(method, path, &body);
     assert_eq!(answer.status, status, "{method} {path}: {}", String::from_utf8_lossy(&answer.body));
 }
 

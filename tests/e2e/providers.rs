@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::kit::{Daemon, Upstream, judge, until};
+use nix::sys::signal::Signal;
+
+use crate::kit::{Daemon, LONG, Upstream, free_port, judge, until};
 
 const SHORT: Duration = Duration::from_secs(5);
 
@@ -122,4 +124,41 @@ fn whoever_changes_the_channel_gets_a_picture_from_an_account_with_one_connectio
         assert_eq!(account.streams_max, 1, "{refusal}");
         assert!(account.refused > 0, "{refusal}: the provider has not noticed late");
     }
+}
+
+#[test]
+fn how_long_a_provider_counts_is_known_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("kept.db");
+    let upstream = Upstream::start();
+    let start = || {
+        let port = free_port();
+        let settings = [("TUNER_COUNT", "1"), ("PREEMPT_SETTLE_DELAY", "0"), ("SESSION_IDLE_TIMEOUT", "0")];
+        Daemon::start_with(port, &settings, |command| {
+            command.env("DB_PATH", &database).env("HTTP_ADDR", format!("127.0.0.1:{port}"));
+        })
+    };
+    let play = |daemon: &Daemon, number: u32| {
+        assert_plays(daemon, &format!("/auto/v10{number}"), &format!("channel {number}"));
+        upstream.account().refused
+    };
+    let mut daemon = start();
+    for number in 0..2 {
+        daemon
+            .channel(&format!("10{number}"), &[upstream.url(&format!("/account/4000000/403/2000/{number}"))]);
+    }
+    assert_eq!(play(&daemon, 0), 0);
+    let refused = play(&daemon, 1);
+    assert!(refused > 0, "the provider has not noticed late");
+    daemon.signal(Signal::SIGTERM);
+    daemon.ended(LONG);
+    // The connection of before is counted when the channel is tuned again.
+    let daemon = start();
+    let refused = {
+        let now = play(&daemon, 0);
+        assert!(now > refused, "it is not known that one was open");
+        now
+    };
+    assert_eq!(play(&daemon, 1), refused, "the provider is asked when it is known not to count any more");
+    assert_eq!(upstream.account().streams_max, 1);
 }

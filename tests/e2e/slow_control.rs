@@ -23,9 +23,9 @@ fn neither_slow_nor_eager_nor_broken_administrators_delay_the_picture() {
     let beginnings = [
         "GET /api/items HTTP/1.1\r\nX-Slow: ",
         "G",
-        "POST /api/channels HTTP/1.1\r\nHost: tv\r\nContent-Length: 1000\r\n\r\n{",
-        "POST /api/channels HTTP/1.1\r\nHost: tv\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n",
-        "GET /lineup.json HTTP/1.1\r\nHost: tv\r\n\r\nGET /lineup.json HTTP/1.1\r\nHost: tv\r\n\r\nGET ",
+        "POST /api/channels HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{",
+        "POST /api/channels HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n",
+        "GET /lineup.json HTTP/1.1\r\nHost: localhost\r\n\r\nGET /lineup.json HTTP/1.1\r\nHost: localhost\r\n\r\nGET ",
     ];
     let slow: Vec<_> = (0..SLOW_CLIENTS)
         .map(|number| {
@@ -41,9 +41,9 @@ fn neither_slow_nor_eager_nor_broken_administrators_delay_the_picture() {
             let mut answered = 0;
             while watch.elapsed() < WATCH {
                 for request in [
-                    "GET /api/items?q=a&limit=1000 HTTP/1.1\r\nHost: tv\r\nConnection: close\r\n\r\n",
-                    "POST /api/channels HTTP/1.1\r\nHost: tv\r\nContent-Length: 3\r\nConnection: close\r\n\r\n{]}",
-                    "POST /api/admin/jobs/playlist-sync/run HTTP/1.1\r\nHost: tv\r\nConnection: close\r\n\r\n",
+                    "GET /api/items?q=a&limit=1000 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+                    "POST /api/channels HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\nConnection: close\r\n\r\n{]}",
+                    "POST /api/admin/jobs/playlist-sync/run HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
                     "\0\0 not HTTP\r\n\r\n",
                 ] {
                     answered += u32::from(exchange(port, request.as_bytes()).is_ok());

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use rustls::pki_types::PrivateKeyDer;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 use tunerd::source::Trust;
@@ -21,24 +21,44 @@ const SHORT: Duration = Duration::from_secs(10);
 /// A session stays for a while when nobody watches.
 const LONG: Duration = Duration::from_secs(30);
 
+/// A server with a certificate that it has made for itself as the usual tool does, and that in a file.
+fn self_signed(folder: &Path) -> (Arc<ServerConfig>, PathBuf) {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let certificate = params.self_signed(&key).unwrap().der().clone();
+    let file = folder.join("own.pem");
+    fs::write(&file, Trust::new(true, vec![certificate.clone()]).unwrap().pem()).unwrap();
+    (configured(certificate, &key), file)
+}
+
+fn configured(certificate: CertificateDer<'static>, key: &KeyPair) -> Arc<ServerConfig> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder =
+        ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    Arc::new(builder.with_no_client_auth().with_single_cert(vec![certificate], key).unwrap())
+}
+
 /// An authority of its own, a server that it vouches for by this name, and the authority's certificate in a file.
-fn server_named(name: &str, folder: &Path) -> (Arc<ServerConfig>, PathBuf) {
+pub(crate) fn server_named(name: &str, folder: &Path) -> (Arc<ServerConfig>, PathBuf) {
+    server_until(name, 4000, folder)
+}
+
+/// The same until that year.
+fn server_until(name: &str, until: i32, folder: &Path) -> (Arc<ServerConfig>, PathBuf) {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let root = params.self_signed(&key).unwrap().der().clone();
     let issuer = Issuer::new(params, key);
     let server_key = KeyPair::generate().unwrap();
-    let names = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    let mut names = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    names.not_after = date_time_ymd(until, 1, 1);
     let certificate = names.signed_by(&server_key, &issuer).unwrap().der().clone();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder =
-        ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    let key = PrivateKeyDer::try_from(server_key.serialize_der()).unwrap();
-    let config = builder.with_no_client_auth().with_single_cert(vec![certificate], key).unwrap();
-    let file = folder.join(format!("{name}.pem"));
+    let file = folder.join(format!("{name}-{until}.pem"));
     fs::write(&file, Trust::new(true, vec![root]).unwrap().pem()).unwrap();
-    (Arc::new(config), file)
+    (configured(certificate, &server_key), file)
 }
 
 /// Encrypts what the provider sends; gives the port it listens on. Its threads end with the test.
@@ -92,7 +112,8 @@ fn provider(folder: &Path) -> Upstream {
         ("parts.m3u8", "-bsf:a aac_adtstoasc -hls_segment_type fmp4 -hls_fmp4_init_filename parts.mp4"),
         (
             "apart_%v.m3u8",
-            "-map 0:v -map 0:a -master_pl_name apart.m3u8 -var_stream_map v:0,agroup:s~a:0,agroup:s,default:yes",
+            "-map 0:v -map 0:a -bsf:a aac_adtstoasc -hls_segment_type fmp4 -hls_fmp4_init_filename apart_%v.mp4 \
+             -master_pl_name apart.m3u8 -var_stream_map v:0,agroup:s~a:0,agroup:s,default:yes",
         ),
     ] {
         let list = folder.join(name);
@@ -103,6 +124,12 @@ fn provider(folder: &Path) -> Upstream {
         let all: Vec<_> = all.iter().map(String::as_str).chain(last).collect();
         run("ffmpeg", &all);
     }
+    let manifest = folder.join("manifest.mpd");
+    let dash = "-c copy -tag:v avc1 -tag:a mp4a -bsf:a aac_adtstoasc -f dash -seg_duration 2"
+        .split(' ')
+        .collect::<Vec<_>>();
+    let input = ["-v", "error", "-nostdin", "-i", source.to_str().unwrap()];
+    run("ffmpeg", &[&input[..], &dash, &[manifest.to_str().unwrap()]].concat());
     for entry in fs::read_dir(folder).unwrap() {
         let file = entry.unwrap().path();
         let path = format!("/whole/{}", file.file_name().unwrap().to_str().unwrap());
@@ -121,47 +148,86 @@ enum Case {
     Unknown,
     Off,
     WrongName,
+    Expired,
+    /// A certificate that the server has made for itself, and that is believed.
+    SelfSigned,
+    /// One that is not.
+    Stranger,
 }
 
 impl Case {
-    const ALL: [Self; 4] = [Self::OwnAuthority, Self::Unknown, Self::Off, Self::WrongName];
+    const ALL: [Self; 7] = [
+        Self::OwnAuthority,
+        Self::Unknown,
+        Self::Off,
+        Self::WrongName,
+        Self::Expired,
+        Self::SelfSigned,
+        Self::Stranger,
+    ];
 
     fn is_right(self) -> bool {
-        matches!(self, Self::OwnAuthority | Self::Off)
+        matches!(self, Self::OwnAuthority | Self::Off | Self::SelfSigned)
+    }
+
+    /// Which of the servers is asked.
+    fn server(self) -> usize {
+        match self {
+            Self::OwnAuthority | Self::Unknown | Self::Off => 0,
+            Self::WrongName => 1,
+            Self::Expired => 2,
+            Self::SelfSigned | Self::Stranger => 3,
+        }
     }
 }
 
 struct World {
     folder: tempfile::TempDir,
     upstream: Upstream,
-    /// With the right name, and with another.
-    ports: [u16; 2],
-    authorities: [String; 2],
+    /// With the right name, with another, with one that is over, and with a certificate of its own.
+    ports: [u16; 4],
+    authorities: [String; 4],
 }
 
 impl World {
     fn new() -> World {
         let folder = tempfile::tempdir().unwrap();
         let upstream = provider(folder.path());
-        let names = ["127.0.0.1", "elsewhere.example"];
-        let servers = names.map(|name| server_named(name, folder.path()));
-        let ports = [0, 1].map(|at| encrypting(&upstream, &servers[at].0));
+        let named = |name, until| server_until(name, until, folder.path());
+        let servers = [
+            named("127.0.0.1", 4000),
+            named("elsewhere.example", 4000),
+            named("127.0.0.1", 2020),
+            self_signed(folder.path()),
+        ];
+        let ports = [0, 1, 2, 3].map(|at| encrypting(&upstream, &servers[at].0));
         let authorities = servers.map(|(_, file)| file.to_str().unwrap().to_owned());
         World { folder, upstream, ports, authorities }
     }
 
     fn url(&self, case: Case, path: &str) -> String {
-        format!("https://127.0.0.1:{}{path}", self.ports[usize::from(case == Case::WrongName)])
+        format!("https://127.0.0.1:{}{path}", self.ports[case.server()])
     }
 
     fn settings(&self, case: Case) -> Vec<(&'static str, &str)> {
         match case {
-            Case::OwnAuthority => vec![("UPSTREAM_CA_FILE", &self.authorities[0])],
-            Case::Unknown => vec![],
+            Case::OwnAuthority | Case::WrongName | Case::Expired | Case::SelfSigned => {
+                vec![("UPSTREAM_CA_FILE", &self.authorities[case.server()])]
+            }
+            Case::Unknown | Case::Stranger => vec![],
             Case::Off => vec![("UPSTREAM_TLS_VERIFY", "false")],
-            Case::WrongName => vec![("UPSTREAM_CA_FILE", &self.authorities[1])],
         }
     }
+}
+
+/// Looks at all cases at the same time.
+fn for_each_case(look: impl Fn(Case) + Sync) {
+    std::thread::scope(|scope| {
+        for case in Case::ALL {
+            let look = &look;
+            scope.spawn(move || look(case));
+        }
+    });
 }
 
 fn last_reason(daemon: &Daemon, channel: i64) -> String {
@@ -172,7 +238,7 @@ fn last_reason(daemon: &Daemon, channel: i64) -> String {
 #[test]
 fn servers_are_verified_alike_whoever_reads_from_them() {
     let world = World::new();
-    for case in Case::ALL {
+    for_each_case(|case| {
         for (mode, path, producer) in [
             ("auto", "/file/a", "direct:"),
             ("auto", "/whole/list.m3u8", "direct:"),
@@ -207,7 +273,7 @@ fn servers_are_verified_alike_whoever_reads_from_them() {
                 assert!(source["producer"].as_str().unwrap().starts_with(producer), "{source}");
             }
         }
-    }
+    });
 }
 
 #[test]
@@ -238,8 +304,40 @@ fn the_playlists_server_is_verified_as_sources_are() {
 #[test]
 fn a_source_or_its_profile_has_a_wish_and_the_status_shows_it() {
     let world = World::new();
-    let mut daemon = Daemon::start(&[("STREAM_MODE", "auto"), ("RECOVERY_FILLER_MODE", "psi")]);
-    let channel = daemon.channel("100", &[world.url(Case::Unknown, "/file/a")]);
+    world.upstream.offer("/file/b", programme(), PROGRAMME);
+    std::thread::scope(|scope| {
+        for (mode, path) in [
+            ("auto", "/file/a"),
+            ("auto", "/whole/list.m3u8"),
+            ("ffmpeg-copy", "/file/b"),
+            ("ffmpeg-copy", "/whole/parts.m3u8"),
+        ] {
+            let world = &world;
+            scope.spawn(move || wishes_are_heeded(world, mode, path));
+        }
+    });
+    // Who was not let in has asked for nothing.
+    assert_eq!(world.upstream.requests("/file/a").len(), 2);
+    let url = world.url(Case::Unknown, "/whole/channels");
+    let daemon = Daemon::start(&[("PLAYLIST_URL", url.as_str()), ("PLAYLIST_PROFILE", "box")]);
+    for (method, path, wish) in [
+        ("POST", "/api/profiles", r#"{"name":"box","tls_verify":true}"#),
+        ("PUT", "/api/profiles/box", r#"{"tls_verify":false}"#),
+    ] {
+        let is_verified = wish.contains("true");
+        assert!(daemon.ask(method, path, wish).status < 300);
+        let answer = until(SHORT, "the playlist is asked for", || {
+            Some(daemon.ask("POST", "/api/admin/jobs/playlist-sync/run", ""))
+                .filter(|answer| answer.status != 409)
+        });
+        assert_eq!(answer.status == 200, !is_verified, "{}", String::from_utf8_lossy(&answer.body));
+    }
+}
+
+fn wishes_are_heeded(world: &World, mode: &str, path: &str) {
+    let quick = [("SESSION_IDLE_TIMEOUT", "0"), ("RECOVERY_FILLER_MODE", "psi"), ("MAX_FAILOVERS", "1")];
+    let mut daemon = Daemon::start(&[&[("STREAM_MODE", mode)], &quick[..]].concat());
+    let channel = daemon.channel("100", &[world.url(Case::Unknown, path)]);
     let place = format!("/api/channels/{channel}/sources");
     let source = daemon.get(&place).json()["sources"][0].clone();
     assert_eq!(source["tls_verify"], Value::Null);
@@ -266,21 +364,20 @@ fn a_source_or_its_profile_has_a_wish_and_the_status_shows_it() {
             assert_eq!(status["tuners"][0]["tls_unverified"], true, "{status}");
             assert_eq!(status["upstream_tls_unverified"], Value::Null);
             drop(viewer);
-            until(SHORT, "the session has ended", || (daemon.tuners_in_use() == 0).then_some(()));
+            until(LONG, "the session has ended", || (daemon.tuners_in_use() == 0).then_some(()));
         } else {
-            assert_eq!(daemon.get("/auto/v100").status, 503, "{profile} {wish}");
+            assert_eq!(daemon.get("/auto/v100").status, 503, "{mode} {path} {profile} {wish}");
         }
     }
-    assert_eq!(world.upstream.requests("/file/a").len(), 2);
 }
 
-/// What ffmpeg reads of a list: segments of fragmented MP4, and sound in a list of its own.
-const LEFT_TO_FFMPEG: [&str; 2] = ["/whole/parts.m3u8", "/whole/apart.m3u8"];
+/// What ffmpeg reads of a list: segments of fragmented MP4, with sound in the same, and in a list of its own, and DASH.
+const LEFT_TO_FFMPEG: [&str; 3] = ["/whole/parts.m3u8", "/whole/apart.m3u8", "/whole/manifest.mpd"];
 
 #[test]
 fn segments_that_ffmpeg_reads_are_verified_like_those_that_we_read() {
     let world = World::new();
-    for case in Case::ALL {
+    for_each_case(|case| {
         for (mode, producer) in [("auto", "ffmpeg-copy:"), ("ffmpeg-transcode", "ffmpeg-transcode:")] {
             for path in LEFT_TO_FFMPEG {
                 let mode_set =
@@ -306,7 +403,7 @@ fn segments_that_ffmpeg_reads_are_verified_like_those_that_we_read() {
                 }
             }
         }
-    }
+    });
 }
 
 #[test]
@@ -415,4 +512,59 @@ fn a_list_that_http_leads_to_https_for_is_verified_too() {
     let mut viewer = daemon.open("/auto/v100");
     assert_eq!(judge(&viewer.watch(RECORDING)).faults(), 0, "{}", daemon.log());
     assert_ne!(address_of_child(&daemon), from, "ffmpeg would not verify where it leads");
+}
+
+#[test]
+fn a_manifest_that_names_other_servers_is_read_from_them_when_they_show_who_they_are() {
+    let world = World::new();
+    let manifest = fs::read_to_string(world.folder.path().join("manifest.mpd")).unwrap();
+    for (case, plays) in [(Case::OwnAuthority, true), (Case::WrongName, false)] {
+        for (at, text) in [
+            // By a base, and by templates.
+            manifest.replace("<Period", &format!("<BaseURL>{}</BaseURL><Period", world.url(case, "/whole/"))),
+            manifest
+                .replace("=\"init-", &format!("=\"{}init-", world.url(case, "/whole/")))
+                .replace("=\"chunk-", &format!("=\"{}chunk-", world.url(case, "/whole/"))),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            assert_ne!(text, manifest, "{at}");
+            // It comes by plain HTTP, without a name that tells what it is.
+            world.upstream.offer_whole("/whole/named", "application/dash+xml", text.into_bytes());
+            let mut daemon = Daemon::start(&world.settings(Case::OwnAuthority));
+            daemon.channel("100", &[world.upstream.url("/whole/named")]);
+            if plays {
+                let findings = judge(&daemon.open("/auto/v100").watch(RECORDING));
+                assert!(findings.packets > 50 && findings.faults() == 0, "{at}: {findings:?}");
+            } else {
+                assert_eq!(daemon.get("/auto/v100").status, 503, "{at}: {}", daemon.log());
+            }
+        }
+    }
+}
+
+#[test]
+fn other_protocols_over_tls_are_verified_or_refused_with_the_setting_that_allows_them() {
+    let world = World::new();
+    let at = |scheme: &str, case: Case| world.url(case, "/app/one").replace("https", scheme);
+    for (url, case, expected) in [
+        (at("rtmps", Case::Unknown), Case::Unknown, "certificate"),
+        (at("rtmps", Case::WrongName), Case::WrongName, "certificate"),
+        // It speaks no RTMP, but is believed.
+        (at("rtmps", Case::OwnAuthority), Case::OwnAuthority, "source closed"),
+        (at("rtsps", Case::OwnAuthority), Case::OwnAuthority, "UPSTREAM_TLS_VERIFY"),
+        (at("rtmpts", Case::OwnAuthority), Case::OwnAuthority, "UPSTREAM_TLS_VERIFY"),
+    ] {
+        let mut daemon = Daemon::start(&[&world.settings(case)[..], &[("MAX_FAILOVERS", "1")]].concat());
+        let channel = daemon.channel("100", std::slice::from_ref(&url));
+        assert_eq!(daemon.get("/auto/v100").status, 503, "{url}");
+        let reason = until(SHORT, "the reason is stored", || {
+            Some(last_reason(&daemon, channel)).filter(|reason| !reason.is_empty())
+        });
+        // A build that verifies by itself refuses by the certificate.
+        let is_expected = reason.contains(expected)
+            || (expected == "UPSTREAM_TLS_VERIFY" && reason.contains("certificate"));
+        assert!(is_expected, "{url}: {reason}: {}", daemon.log());
+    }
 }

@@ -33,7 +33,7 @@ fn ffmpeg(arguments: &str, output: &Path) {
 }
 
 /// A picture, and sounds in two languages and of two kinds.
-fn two_languages(folder: &Path, lines: u32, languages: [&str; 2]) -> Vec<u8> {
+pub(crate) fn two_languages(folder: &Path, lines: u32, languages: [&str; 2]) -> Vec<u8> {
     let path = folder.join(format!("{lines}.ts"));
     let [first, second] = languages;
     ffmpeg(
@@ -90,7 +90,7 @@ fn with_teletext(stream: &[u8]) -> Vec<u8> {
 }
 
 /// What ffprobe finds in a recording: pictures as their lines, the rest as its kind and language.
-fn tracks(recording: &[u8]) -> Vec<String> {
+pub(crate) fn tracks(recording: &[u8]) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("recording.ts");
     fs::write(&path, recording).unwrap();

@@ -71,7 +71,7 @@ fn answers(daemon: &Daemon) -> Vec<(String, String)> {
         "/metrics",
     ];
     let ask = |path: &str| {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: tv\r\nConnection: close\r\n\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         let answer = exchange(daemon.port(), request.as_bytes()).unwrap();
         let body = String::from_utf8_lossy(&answer.body).into_owned();
         (path.to_owned(), answer.head + &body)

@@ -22,7 +22,8 @@ const PLAYER_OPTIONS: &[&str] = &[
 ];
 
 /// Splits `address|Name=value&Name=value`. What stands behind the bar and is no list of options belongs to the address.
-pub(super) fn split_address(address: &str) -> (&str, RequestHeaders) {
+#[must_use]
+pub fn split_address(address: &str) -> (&str, RequestHeaders) {
     let whole = (address, RequestHeaders::NONE);
     let Some((front, options)) = address.split_once('|') else { return whole };
     if !front.contains("://") || !is_option_list(options) {
@@ -112,7 +113,7 @@ fn unquoted(value: &str) -> &str {
 }
 
 /// What follows a directive, in whatever case it is written.
-fn after<'line>(line: &'line str, directive: &str) -> Option<&'line str> {
+pub(super) fn after<'line>(line: &'line str, directive: &str) -> Option<&'line str> {
     let start = line.get(..directive.len())?;
     start.eq_ignore_ascii_case(directive).then(|| &line[directive.len()..])
 }

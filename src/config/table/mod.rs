@@ -65,21 +65,8 @@ pub(super) const UNUSED: &[Unused] = &[
     Unused { env: "BUFFER_TS_ALIGN_188", off: "", effect: "has no effect: chunks always hold whole packets" },
     Unused { env: "SESSION_DRAIN_TIMEOUT", off: "", effect: "has no effect: closing a source never waits" },
     Unused { env: "AUTO_PRIORITIZE_WORKERS", off: "auto", effect: NOT_YET },
-    Unused { env: "RATE_LIMIT_RPS", off: "0", effect: NOT_YET },
-    Unused { env: "RATE_LIMIT_BURST", off: "", effect: NOT_YET },
-    Unused { env: "RATE_LIMIT_MAX_CLIENTS", off: "", effect: NOT_YET },
     Unused { env: "ENABLE_METRICS", off: "false", effect: NOT_YET },
-    Unused { env: "UPNP_ENABLED", off: "false", effect: NOT_YET },
-    Unused { env: "UPNP_ADDR", off: "", effect: NOT_YET },
-    Unused { env: "UPNP_NOTIFY_INTERVAL", off: "0", effect: NOT_YET },
-    Unused { env: "UPNP_MAX_AGE", off: "", effect: NOT_YET },
-    Unused { env: "UPNP_CONTENT_DIRECTORY_UPDATE_ID_CACHE_TTL", off: "0", effect: NOT_YET },
     Unused { env: "PLAYLIST_SOURCES", off: "", effect: NOT_YET },
-    Unused { env: "REFRESH_SCHEDULE", off: "", effect: NOT_YET },
-    Unused { env: "REFRESH_INTERVAL", off: "0", effect: NOT_YET },
-    Unused { env: "CATALOG_SEARCH_MAX_TERMS", off: "", effect: NOT_YET },
-    Unused { env: "CATALOG_SEARCH_MAX_DISJUNCTS", off: "", effect: NOT_YET },
-    Unused { env: "CATALOG_SEARCH_MAX_TERM_RUNES", off: "", effect: NOT_YET },
 ];
 
 /// What becomes of a setting without effect; `None` for all others.

@@ -37,7 +37,7 @@ pub(super) const HTTP: Group = Group {
             flag: "rate-limit-rps",
             default: "8",
             kind: Kind::Real { min: 0.0, max: 1_000_000.0 },
-            help: "Requests per second that one client may make for long; 0 turns it off.",
+            help: "Requests per second, other than for streams, that one client may make for long; 0 turns it off.",
         },
         Setting {
             env: "RATE_LIMIT_BURST",
@@ -78,7 +78,7 @@ pub(super) const ADMIN: Group = Group {
             flag: "admin-auth",
             default: "",
             kind: Kind::Private("user:password"),
-            help: "Who may administer. Without it, only this host may.",
+            help: "Who may administer. Without it, only this host may, as localhost or by its own name.",
         },
         Setting {
             env: "ADMIN_JSON_BODY_LIMIT_BYTES",
@@ -122,6 +122,27 @@ pub(super) const DISCOVERY: Group = Group {
             help: "Channels in the lineup: Plex fails above about 480; 0 is all.",
         },
         Setting {
+            env: "GUIDE_URL",
+            flag: "guide-url",
+            default: "",
+            kind: Kind::Private("an http:// or https:// address, or nothing"),
+            help: "The programme guide (XMLTV) that /lineup.m3u names; whoever reads that reads this.",
+        },
+        Setting {
+            env: "HDHR_DISCOVERY_ENABLED",
+            flag: "hdhr-discovery-enabled",
+            default: "true",
+            kind: Kind::Switch,
+            help: "Whether HDHomeRun clients find this tuner.",
+        },
+        Setting {
+            env: "HDHR_DISCOVERY_ADDR",
+            flag: "hdhr-discovery-addr",
+            default: ":65001",
+            kind: Kind::Special("an address such as :65001 or 192.0.2.7:65001"),
+            help: "Where HDHomeRun clients look for tuners; with an address, only there.",
+        },
+        Setting {
             env: "UPNP_ENABLED",
             flag: "upnp-enabled",
             default: "true",
@@ -132,8 +153,8 @@ pub(super) const DISCOVERY: Group = Group {
             env: "UPNP_ADDR",
             flag: "upnp-addr",
             default: ":1900",
-            kind: Kind::Special("an address such as :1900"),
-            help: "Where UPnP searches arrive.",
+            kind: Kind::Special("an address such as :1900 or 192.0.2.7:1900"),
+            help: "Where UPnP searches arrive; with an address, only there.",
         },
         Setting {
             env: "UPNP_NOTIFY_INTERVAL",
@@ -166,7 +187,7 @@ pub(super) const CATALOG: Group = Group {
             env: "PLAYLIST_URL",
             flag: "playlist-url",
             default: "",
-            kind: Kind::Private("an http://, https:// or file:// address, or nothing"),
+            kind: Kind::Private("an http://, https://, file:// or xtream:// address, or nothing"),
             help: "The playlist.",
         },
         Setting {

@@ -17,6 +17,22 @@ pub(super) const SOURCES: Group = Group {
             help: "How a source is opened; auto reads MPEG-TS and HLS over HTTP, UDP and RTP directly and leaves the rest to ffmpeg-copy.",
         },
         Setting {
+            env: "SOURCE_SCHEMES",
+            flag: "source-schemes",
+            default: "http https rtsp rtp udp rtmp srt hls",
+            kind: Kind::Special(
+                "words of http, https, rtsp, rtp, udp, rtmp, srt, hls, tcp, rist, mmsh, mmst, ftp, file and test",
+            ),
+            help: "The kinds of addresses that a source may have; their encrypted forms are among them. file never counts for a playlist that is fetched.",
+        },
+        Setting {
+            env: "ALLOW_PRIVATE_SOURCES",
+            flag: "allow-private-sources",
+            default: "true",
+            kind: Kind::Switch,
+            help: "Whether sources may be on hosts that only this network reaches, and on this one.",
+        },
+        Setting {
             env: "USER_AGENT",
             flag: "user-agent",
             default: concat!("tunerd/", env!("CARGO_PKG_VERSION")),

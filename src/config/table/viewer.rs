@@ -45,6 +45,34 @@ pub(super) const SUBSCRIBERS: Group = Group {
     heading: "Viewers",
     settings: &[
         Setting {
+            env: "STREAM_ALLOW",
+            flag: "stream-allow",
+            default: "",
+            kind: Kind::Special("a list of addresses and ranges such as 192.168.0.0/16,fd00::/8, or nothing"),
+            help: "Who may watch besides this host; nothing is everybody.",
+        },
+        Setting {
+            env: "STREAM_TOKEN",
+            flag: "stream-token",
+            default: "",
+            kind: Kind::Private("up to 256 printable ASCII characters"),
+            help: "What a stream's address has to carry, as ?token=. A lineup that is asked for with it names addresses with it.",
+        },
+        Setting {
+            env: "STREAM_MAX_PER_ADDRESS",
+            flag: "stream-max-per-address",
+            default: "0",
+            kind: Kind::Whole { min: 0, max: 1_000_000 },
+            help: "Streams of one address, other than of this host, on each core; 0 is no limit.",
+        },
+        Setting {
+            env: "VIEWERS_MAX",
+            flag: "viewers-max",
+            default: "0",
+            kind: Kind::Whole { min: 0, max: 1_000_000 },
+            help: "Viewers of all channels together; 0 is no limit.",
+        },
+        Setting {
             env: "SUBSCRIBER_JOIN_LAG_BYTES",
             flag: "subscriber-join-lag-bytes",
             default: "8388608",
@@ -221,7 +249,7 @@ pub(super) const ENGINE: Group = Group {
             flag: "zero-copy",
             default: "auto",
             kind: Kind::Choice(ZeroCopy::CHOICES),
-            help: "Whether the network card reads the ring itself. It halves the cost for viewers on other hosts and raises it for those on this one.",
+            help: "How the ring is sent without copying it: send-zc has the network card read it, which halves the cost for viewers on other hosts; sendfile does not copy for those on this one, which pays with huge pages; auto sees which is which.",
         },
         Setting {
             env: "EGRESS_BYTES",
@@ -236,6 +264,13 @@ pub(super) const ENGINE: Group = Group {
             default: "100ms",
             kind: Kind::Span { min: Duration::ZERO, max: Duration::from_secs(5) },
             help: "How long bytes may wait for more to gather.",
+        },
+        Setting {
+            env: "EGRESS_DELAY_MAX",
+            flag: "egress-delay-max",
+            default: "200ms",
+            kind: Kind::Span { min: Duration::ZERO, max: Duration::from_secs(5) },
+            help: "How long they may wait while the core is busy, when up to twice EGRESS_BYTES gather; no less than EGRESS_DELAY.",
         },
     ],
 };

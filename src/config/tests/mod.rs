@@ -233,6 +233,7 @@ fn values_outside_their_range_are_refused() {
         ("EGRESS_BYTES", "1315"),
         ("EGRESS_BYTES", "262145"),
         ("EGRESS_DELAY", "5001ms"),
+        ("EGRESS_DELAY_MAX", "5001ms"),
         ("CORES", "0"),
         ("ZERO_COPY", "yes"),
         ("LOG_LEVEL", "verbose"),

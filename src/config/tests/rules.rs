@@ -81,8 +81,7 @@ fn combinations_that_hardly_work_are_warned_of() {
             "--ffmpeg-startup-analyzeduration 10ms",
             "--ffmpeg-startup-analyzeduration = 10ms is too little for ffmpeg; 1s",
         ),
-        ("--refresh-interval 12h", "--refresh-interval has no effect in this version"),
-        ("--rate-limit-rps 3", "--rate-limit-rps has no effect in this version"),
+        ("--auto-prioritize-workers 3", "--auto-prioritize-workers has no effect in this version"),
         ("--device-id 1234abcd", "--device-id = 1234abcd has a wrong check digit, so programs"),
     ] {
         let mut warnings = warnings(flags);
@@ -93,6 +92,7 @@ fn combinations_that_hardly_work_are_warned_of() {
         assert!(warnings[0].starts_with(start), "{}", warnings[0]);
     }
     assert!(warnings("--device-id 1234abcd")[0].ends_with("1234ABC2 would be right"));
+    assert!(warnings("--device-id 1010c032")[0].contains(" is an id of devices without HTTP"));
     assert_eq!(warnings("--device-id 1234abc2"), [""; 0]);
     assert_eq!(warnings("--rate-limit-rps 0 --upnp-enabled=false --enable-metrics=false"), [""; 0]);
 }
@@ -108,9 +108,6 @@ fn whoever_gives_a_setting_without_effect_is_told() {
             Kind::Span { .. } => "41m".to_owned(),
             Kind::Special(_) | Kind::Private(_) | Kind::Choice(_) => match unused.env {
                 "PLAYLIST_SOURCES" => "url=http://a/,tuners=1".to_owned(),
-                "REFRESH_SCHEDULE" => "@daily".to_owned(),
-                "REFRESH_INTERVAL" => "2h".to_owned(),
-                "UPNP_ADDR" => ":1901".to_owned(),
                 "AUTO_PRIORITIZE_WORKERS" => "3".to_owned(),
                 other => panic!("what to give for {other}?"),
             },

@@ -32,6 +32,11 @@ impl Call {
         self.request.query_pairs().find(|(other, _)| other == name).map(|(_, value)| value)
     }
 
+    /// All values of this name in the query.
+    pub(super) fn query_all(&self, name: &str) -> Vec<String> {
+        self.request.query_pairs().filter(|(other, _)| other == name).map(|(_, value)| value).collect()
+    }
+
     /// The client's address; one that came as IPv4 in IPv6 is IPv4.
     pub(super) fn peer_address(&self) -> IpAddr {
         self.peer.ip().to_canonical()

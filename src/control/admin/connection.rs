@@ -1,7 +1,7 @@
 //! Connections that cores hand over: one request after the other, with limits on everything a client may
 //! take its time for. A panic in a request ends that request.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
 use std::net::{Shutdown, SocketAddr};
@@ -9,21 +9,30 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_uring::net::TcpStream;
 
+use crate::base::Instant;
 use crate::base::limits::REQUEST_HEAD_TIMEOUT;
-use crate::engine::HandedConnection;
-use crate::http::{Dechunker, Parsed, Request, Response, parse};
+use crate::engine::{CoreCommand, HandedConnection, home};
+use crate::http::{Dechunker, Parsed, Request, Response, Route, parse, stream_route};
+use crate::lineup::ChannelId;
 
 use super::call::{Call, refusal};
+use super::places::{Holder, Places};
 use super::routes;
+use crate::control::rates::Household;
 use crate::control::state::State;
 
-/// Connections at the same time. Full: 503, and the connection is closed.
-const CONNECTIONS_MAX: usize = 1024;
+/// Connections that are told at the same time that there is no place for them. Full: the next one is closed without a word.
+const REFUSALS_MAX: usize = 64;
+/// How long telling them may take.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
+/// Refused connections are told of in the log this often at most.
+const REFUSALS_LOGGED_EVERY: Duration = Duration::from_secs(10);
 /// How long a connection may lie idle between two requests.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long the client may take to send a body, or to take an answer.
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long, and for how many bytes, a client that was refused is listened to: an answer that meets unread
@@ -31,11 +40,26 @@ const TRANSFER_TIMEOUT: Duration = Duration::from_secs(30);
 const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 const LINGER_BYTES_MAX: usize = 256 * 1024;
 const READ_BYTES: usize = 16 * 1024;
+/// Bytes of bodies of all connections together, or one of the largest. Full: 503 for the next one.
+const BODIES_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// Counts the connections.
+/// All connections.
 #[derive(Default)]
 pub(in crate::control) struct Connections {
-    open: Rc<Cell<usize>>,
+    places: Rc<RefCell<Places>>,
+    /// Bytes promised to bodies.
+    bodies: Tally,
+    /// Those who are being told that there is no place.
+    refusals: Tally,
+    refused: Cell<Refused>,
+}
+
+/// How many were refused, and how many had been when that was logged last.
+#[derive(Clone, Copy, Default)]
+struct Refused {
+    count: u64,
+    logged: u64,
+    logged_at: Option<Instant>,
 }
 
 impl Connections {
@@ -49,53 +73,134 @@ impl Connections {
                 return;
             }
         };
-        let place = Place::take(&self.open);
+        let place = Place::take(&self.places, holder(peer, local, state));
         let state = Rc::clone(state);
-        let connection = Connection { wire, received: bytes, peer, local, state };
+        if let Some(place) = place {
+            let bodies = self.bodies.clone();
+            let connection = Connection { wire, received: bytes, peer, local, state, place, bodies };
+            tokio_uring::spawn(async move {
+                // Gone or too slow: nothing of that is worth a line in the log.
+                let _ended = connection.serve().await;
+            });
+            return;
+        }
+        self.count_refused(peer, state.clock.now());
+        let Some(share) = self.refusals.take(1, REFUSALS_MAX) else { return };
         tokio_uring::spawn(async move {
-            // Gone or too slow: nothing of that is worth a line in the log.
-            let _ended = match place {
-                Some(_place) => connection.serve().await,
-                None => connection.refuse().await,
-            };
+            let _share = share;
+            let _ended = within(REFUSAL_TIMEOUT, refuse(wire, "too many connections")).await;
         });
+    }
+
+    fn count_refused(&self, peer: SocketAddr, now: Instant) {
+        let mut refused = self.refused.get();
+        refused.count += 1;
+        if refused.logged_at.is_none_or(|at| now - at >= REFUSALS_LOGGED_EVERY) {
+            let before = refused.count - refused.logged;
+            log::warn!(
+                "no place for a connection of {peer}; refused since this was said last: {before}, so far: {}",
+                refused.count
+            );
+            refused = Refused { logged: refused.count, logged_at: Some(now), ..refused };
+        }
+        self.refused.set(refused);
     }
 }
 
-/// A connection's place among [`CONNECTIONS_MAX`].
-struct Place(Rc<Cell<usize>>);
+/// As whom a connection is counted.
+fn holder(peer: SocketAddr, local: SocketAddr, state: &State) -> Holder {
+    let (address, own) = (peer.ip().to_canonical(), local.ip().to_canonical());
+    let speaks_for_many = state.params.trusted_proxies.iter().any(|network| network.contains(address));
+    if address.is_loopback() || address == own || speaks_for_many {
+        Holder::Free
+    } else {
+        Holder::Household(Household::of(address))
+    }
+}
+
+/// Answers the request whose head is there, without reading any further.
+async fn refuse(wire: Wire, sentence: &str) -> io::Result<()> {
+    let mut bytes = Vec::new();
+    refusal(503, sentence).header("Retry-After", "1").write_last(&mut bytes);
+    wire.write(bytes).await?;
+    wire.linger().await
+}
+
+/// Something of which there is so much for all together.
+#[derive(Clone, Default)]
+struct Tally(Rc<Cell<usize>>);
+
+/// A part of it, which is given back when this is dropped.
+struct Share {
+    of: Tally,
+    amount: usize,
+}
+
+impl Tally {
+    fn take(&self, amount: usize, max: usize) -> Option<Share> {
+        let taken = self.0.get().checked_add(amount).filter(|taken| amount == 0 || *taken <= max)?;
+        self.0.set(taken);
+        Some(Share { of: self.clone(), amount })
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.of.0.set(self.of.0.get() - self.amount);
+    }
+}
+
+/// A connection's place among all.
+struct Place {
+    places: Rc<RefCell<Places>>,
+    number: u64,
+    leave: Rc<Notify>,
+}
 
 impl Place {
-    fn take(open: &Rc<Cell<usize>>) -> Option<Self> {
-        if open.get() >= CONNECTIONS_MAX {
-            return None;
-        }
-        open.set(open.get() + 1);
-        Some(Self(Rc::clone(open)))
+    fn take(places: &Rc<RefCell<Places>>, holder: Holder) -> Option<Self> {
+        let (number, leave) = places.borrow_mut().take(holder)?;
+        Some(Self { places: Rc::clone(places), number, leave })
+    }
+
+    fn set_waiting(&self, waits: bool) {
+        self.places.borrow_mut().set_waiting(self.number, waits);
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
+        self.places.borrow_mut().leave(self.number);
     }
 }
 
 /// A socket that is shut down when it is dropped: an operation that was given up keeps the descriptor open
 /// until the kernel ends it.
-struct Wire(TcpStream);
+struct Wire {
+    stream: TcpStream,
+    /// The same socket; none when it has moved on.
+    socket: Option<std::net::TcpStream>,
+}
 
 impl Wire {
     fn new(socket: OwnedFd) -> io::Result<Self> {
         let socket = std::net::TcpStream::from(socket);
         // In non-blocking mode the ring would answer "try again" instead of waiting.
         socket.set_nonblocking(false)?;
-        Ok(Self(TcpStream::from_std(socket)))
+        let same = socket.try_clone()?;
+        Ok(Self { stream: TcpStream::from_std(socket), socket: Some(same) })
+    }
+
+    /// The socket as cores take it. Nothing may be under way on it.
+    fn into_socket(mut self) -> io::Result<OwnedFd> {
+        let socket = self.socket.take().expect("it moves on once");
+        socket.set_nonblocking(true)?;
+        Ok(socket.into())
     }
 
     /// Appends what comes next. An end is an error.
     async fn read(&self, received: &mut Vec<u8>) -> io::Result<()> {
-        let (result, buffer) = self.0.read(Vec::with_capacity(READ_BYTES)).await;
+        let (result, buffer) = self.stream.read(Vec::with_capacity(READ_BYTES)).await;
         if result? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -104,14 +209,31 @@ impl Wire {
     }
 
     async fn write(&self, bytes: Vec<u8>) -> io::Result<()> {
-        within(TRANSFER_TIMEOUT, async { self.0.write_all(bytes).await.0 }).await
+        within(TRANSFER_TIMEOUT, async { self.stream.write_all(bytes).await.0 }).await
+    }
+
+    /// Hears out whoever has been refused.
+    async fn linger(self) -> io::Result<()> {
+        self.stream.shutdown(Shutdown::Write)?;
+        let rest = async {
+            let mut received = Vec::new();
+            let mut left = LINGER_BYTES_MAX;
+            loop {
+                received.clear();
+                self.read(&mut received).await?;
+                left = left.checked_sub(received.len()).ok_or(io::ErrorKind::FileTooLarge)?;
+            }
+        };
+        within(LINGER_TIMEOUT, rest).await
     }
 }
 
 impl Drop for Wire {
     fn drop(&mut self) {
-        // Fails when the client is gone, which is as well.
-        let _gone = self.0.shutdown(Shutdown::Both);
+        if let Some(socket) = &self.socket {
+            // Fails when the client is gone, which is as well.
+            let _gone = socket.shutdown(Shutdown::Both);
+        }
     }
 }
 
@@ -129,6 +251,14 @@ enum Next {
     Linger,
 }
 
+/// What stands at the beginning of what was received.
+enum Head {
+    /// A request without its body, and how many bytes it has.
+    Whole(Request, usize),
+    /// What is none, and the answer to it.
+    Wrong(Response),
+}
+
 struct Connection {
     wire: Wire,
     /// Read, but not yet used.
@@ -136,14 +266,29 @@ struct Connection {
     peer: SocketAddr,
     local: SocketAddr,
     state: Rc<State>,
+    place: Place,
+    bodies: Tally,
 }
 
 impl Connection {
     async fn serve(mut self) -> io::Result<()> {
         loop {
-            let next = match self.head().await? {
-                Ok(request) => self.request(request).await?,
-                Err(refused) => {
+            self.place.set_waiting(true);
+            let leave = Rc::clone(&self.place.leave);
+            let head = tokio::select! {
+                head = self.head() => head?,
+                () = leave.notified() => return Ok(()),
+            };
+            self.place.set_waiting(false);
+            let next = match head {
+                Head::Whole(request, _) if stream_route(&request) != Route::Control => {
+                    return self.hand_over(&request).await;
+                }
+                Head::Whole(request, head_bytes) => {
+                    self.received.drain(..head_bytes);
+                    self.request(request).await?
+                }
+                Head::Wrong(refused) => {
                     self.write_last(&refused).await?;
                     Next::Linger
                 }
@@ -151,15 +296,21 @@ impl Connection {
             match next {
                 Next::GoOn => {}
                 Next::Close => return Ok(()),
-                Next::Linger => return self.linger().await,
+                Next::Linger => return self.wire.linger().await,
             }
         }
     }
 
-    /// Answers the request whose head is there, without reading any further.
-    async fn refuse(self) -> io::Result<()> {
-        self.write_last(&refusal(503, "too many connections").header("Retry-After", "1")).await?;
-        self.linger().await
+    /// A stream is for a core: whoever has asked for channels may go on with one of them on the same connection.
+    async fn hand_over(self, request: &Request) -> io::Result<()> {
+        let Self { wire, received: bytes, peer, local, state, place: _place, .. } = self;
+        let core = core_for(request, &state);
+        let connection = HandedConnection { socket: wire.into_socket()?, bytes, peer, local };
+        let Err(refused) = state.outbox.try_send(core, CoreCommand::Viewer(connection)) else {
+            return Ok(());
+        };
+        let CoreCommand::Viewer(connection) = refused.0 else { unreachable!("a viewer was sent") };
+        refuse(Wire::new(connection.socket)?, "the channel's core is busy").await
     }
 
     async fn write_last(&self, response: &Response) -> io::Result<()> {
@@ -168,8 +319,8 @@ impl Connection {
         self.wire.write(bytes).await
     }
 
-    /// The next request without its body, or the answer to what is none.
-    async fn head(&mut self) -> io::Result<Result<Request, Response>> {
+    /// The next request.
+    async fn head(&mut self) -> io::Result<Head> {
         if self.received.is_empty() {
             within(IDLE_TIMEOUT, self.wire.read(&mut self.received)).await?;
         }
@@ -178,11 +329,10 @@ impl Connection {
             loop {
                 match parse(received) {
                     Ok(Parsed::Complete { request, head_bytes }) => {
-                        received.drain(..head_bytes);
-                        return Ok(Ok(request));
+                        return Ok(Head::Whole(request, head_bytes));
                     }
                     Ok(Parsed::NeedMore) => wire.read(received).await?,
-                    Err(error) => return Ok(Err(refusal(error.status(), &error.to_string()))),
+                    Err(error) => return Ok(Head::Wrong(refusal(error.status(), &error.to_string()))),
                 }
             }
         };
@@ -192,16 +342,19 @@ impl Connection {
     /// One request, from behind its head.
     async fn request(&mut self, request: Request) -> io::Result<Next> {
         let mut call = Call { request, body: Vec::new(), peer: self.peer, local: self.local };
-        let checked = routes::check(&call, &self.state).and_then(|()| self.body_bytes(&call.request));
+        let checked = routes::admit(&call, &self.state)
+            .and_then(|()| routes::check(&call, &self.state))
+            .and_then(|()| routes::body(&call, &self.state))
+            .and_then(|body| Ok((body, self.promise(&call.request, body)?)));
         let body = match checked {
-            Ok(body_bytes) => self.body(&call.request, body_bytes).await?,
+            Ok((body, share)) => self.body(&call.request, body).await?.map(|body| (body, share)),
             Err(refused) => Err(refused),
         };
         // Behind a body in chunks nothing is kept that may have come with its end.
         let mut is_last = call.request.is_chunked();
         let head = call.request.clone();
         let response = match body {
-            Ok(body) => {
+            Ok((body, _share)) => {
                 call.body = body;
                 let (response, whole) = answer(call, &self.state).await;
                 is_last |= !whole;
@@ -223,48 +376,61 @@ impl Connection {
         })
     }
 
-    /// How many bytes of a body are to come, when they are stated.
-    fn body_bytes(&self, request: &Request) -> Result<usize, Response> {
-        let stated = request.content_length().unwrap_or(0);
-        let limit = self.state.params.json_body_bytes_max;
-        usize::try_from(stated).ok().filter(|stated| *stated <= limit).ok_or_else(|| {
-            refusal(413, &format!("the body cannot have {stated} bytes; allowed: 0 to {limit}"))
-        })
+    /// Room for a body, before any of it is read.
+    fn promise(&self, request: &Request, body: routes::Body) -> Result<Share, Response> {
+        let limit = routes::body_bytes_max(request, &self.state);
+        let bytes = match body {
+            routes::Body::Stated(bytes) => bytes,
+            routes::Body::Chunks => limit,
+        };
+        // Whoever reaches us may send bodies to what is open to all: those of administrators find room all the same.
+        let is_open_to_all = !routes::is_administration(request.path());
+        let all = if is_open_to_all { BODIES_BYTES_MAX / 2 } else { BODIES_BYTES_MAX };
+        self.bodies
+            .take(bytes, all.max(limit))
+            .ok_or_else(|| refusal(503, "too many bodies are being received").header("Retry-After", "1"))
     }
 
-    async fn body(&mut self, request: &Request, bytes: usize) -> io::Result<Result<Vec<u8>, Response>> {
-        let waits = request.expects_continue() && self.received.len() < bytes.max(1);
-        if waits && (bytes > 0 || request.is_chunked()) {
+    async fn body(&mut self, request: &Request, body: routes::Body) -> io::Result<Result<Vec<u8>, Response>> {
+        let is_there = match body {
+            routes::Body::Stated(bytes) => self.received.len() >= bytes,
+            routes::Body::Chunks => !self.received.is_empty(),
+        };
+        if request.expects_continue() && !is_there {
             self.wire.write(b"HTTP/1.1 100 Continue\r\n\r\n".to_vec()).await?;
         }
-        if request.is_chunked() {
-            let limit = self.state.params.json_body_bytes_max;
-            return within(TRANSFER_TIMEOUT, chunks(&self.wire, &mut self.received, limit)).await;
+        let (wire, received) = (&self.wire, &mut self.received);
+        match body {
+            routes::Body::Chunks => {
+                let limit = routes::body_bytes_max(request, &self.state);
+                within(TRANSFER_TIMEOUT, chunks(wire, received, limit)).await
+            }
+            routes::Body::Stated(bytes) => {
+                let rest = async {
+                    while received.len() < bytes {
+                        wire.read(received).await?;
+                    }
+                    Ok(())
+                };
+                within(TRANSFER_TIMEOUT, rest).await?;
+                let behind = received.split_off(bytes);
+                Ok(Ok(std::mem::replace(received, behind)))
+            }
         }
-        let (wire, received) = (&self.wire, &mut self.received);
-        let rest = async {
-            while received.len() < bytes {
-                wire.read(received).await?;
-            }
-            Ok(())
-        };
-        within(TRANSFER_TIMEOUT, rest).await?;
-        let behind = self.received.split_off(bytes);
-        Ok(Ok(std::mem::replace(&mut self.received, behind)))
     }
+}
 
-    async fn linger(mut self) -> io::Result<()> {
-        self.wire.0.shutdown(Shutdown::Write)?;
-        let (wire, received) = (&self.wire, &mut self.received);
-        let rest = async {
-            let mut left = LINGER_BYTES_MAX;
-            loop {
-                received.clear();
-                wire.read(received).await?;
-                left = left.checked_sub(received.len()).ok_or(io::ErrorKind::FileTooLarge)?;
-            }
-        };
-        within(LINGER_TIMEOUT, rest).await
+/// The core on which the channel lives that is asked for. Any other would pass the request on, or knows as well that there is no such
+/// channel.
+fn core_for(request: &Request, state: &State) -> usize {
+    let cores = u8::try_from(state.outbox.cores()).unwrap_or(u8::MAX);
+    match stream_route(request) {
+        Route::Stream { guide_number, .. } if cores > 0 => {
+            let listed = state.listed.borrow();
+            let channel = listed.iter().find(|channel| channel.guide_number == guide_number);
+            channel.map_or(0, |channel| usize::from(home(ChannelId(channel.channel_id), cores).0))
+        }
+        Route::Stream { .. } | Route::StreamError(_) | Route::MethodNotAllowed | Route::Control => 0,
     }
 }
 

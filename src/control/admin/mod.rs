@@ -2,7 +2,11 @@
 
 mod access;
 mod call;
+mod client;
 mod connection;
+mod places;
 mod routes;
+mod soap;
+mod xml;
 
 pub(super) use connection::Connections;

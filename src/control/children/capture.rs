@@ -85,6 +85,7 @@ impl Capture {
     pub(in crate::control) async fn run(
         &self,
         program: &OsStr,
+        environment: &[(&str, &OsStr)],
         arguments: &[OsString],
         limits: Limits,
     ) -> Result<Captured, String> {
@@ -93,7 +94,7 @@ impl Capture {
             return Err("the service is ending".to_owned());
         }
         let Spawned { process, stdout, mut stderr, ended } =
-            spawn(&self.trampoline, &[], program, arguments)?;
+            spawn(&self.trampoline, environment, program, arguments)?;
         let group = Pid::from_raw(i32::try_from(process.id()).expect("process numbers are small"));
         let leash = Leash { group, is_reaped: Rc::default() };
         let exit = self.reap(process, ended, Rc::clone(&leash.is_reaped));

@@ -8,12 +8,14 @@ use std::rc::Rc;
 
 use tokio::sync::oneshot;
 
-use crate::base::ChildExit;
+use crate::base::{ChildExit, Clock, redact};
 use crate::engine::CoreCommand;
+use crate::source::Relayed;
 use crate::source::profile::ffprobe;
 
 use super::capture::{Capture, Captured, Limits};
 use crate::control::outbox::{Asker, Outbox};
+use crate::control::relay::{Lease, NO_PROXY, Relay};
 
 /// Probes at the same time. Full: the asker is told that nothing was learnt.
 const PROBES_MAX: usize = 16;
@@ -24,14 +26,21 @@ const OUTPUT_BYTES_MAX: usize = 1024 * 1024;
 pub(in crate::control) struct Probes {
     capture: Capture,
     outbox: Rc<Outbox>,
+    relay: Rc<Relay>,
+    clock: Clock,
     /// Each one's leave to go on: it ends when this is dropped.
     running: RefCell<BTreeMap<Asker, oneshot::Sender<()>>>,
 }
 
 impl Probes {
     /// `trampoline` is this program's own binary.
-    pub(in crate::control) fn new(trampoline: PathBuf, outbox: Rc<Outbox>) -> Self {
-        Self { capture: Capture::new(trampoline), outbox, running: RefCell::default() }
+    pub(in crate::control) fn new(
+        trampoline: PathBuf,
+        outbox: Rc<Outbox>,
+        relay: Rc<Relay>,
+        clock: Clock,
+    ) -> Self {
+        Self { capture: Capture::new(trampoline), outbox, relay, clock, running: RefCell::default() }
     }
 
     /// Starts a probe and tells the core what it has written, unless it is stopped.
@@ -39,11 +48,16 @@ impl Probes {
         self: &Rc<Self>,
         name: Asker,
         program: OsString,
-        arguments: Vec<OsString>,
+        mut arguments: Vec<OsString>,
+        relayed: Option<Box<Relayed>>,
     ) {
         if self.running.borrow().len() >= PROBES_MAX {
             return self.answer(name, Err("too many probes run".to_owned()));
         }
+        let lease = match self.relay.lend(relayed, &mut arguments, self.clock) {
+            Ok(lease) => lease,
+            Err(error) => return self.answer(name, Err(format!("listen for it: {error}"))),
+        };
         let (leave, stopped) = oneshot::channel();
         self.running.borrow_mut().insert(name, leave);
         let probes = Rc::clone(self);
@@ -51,7 +65,7 @@ impl Probes {
             tokio::select! {
                 captured = probes.run(&program, &arguments) => {
                     probes.running.borrow_mut().remove(&name);
-                    probes.answer(name, captured);
+                    probes.answer(name, captured.map(|captured| shown(captured, lease.as_ref())));
                 }
                 _stopped = stopped => {}
             }
@@ -75,7 +89,7 @@ impl Probes {
 
     async fn run(&self, program: &OsStr, arguments: &[OsString]) -> Result<Captured, String> {
         let limits = Limits { time: ffprobe::TIMEOUT, output_bytes: OUTPUT_BYTES_MAX };
-        self.capture.run(program, arguments, limits).await
+        self.capture.run(program, &[(NO_PROXY.0, OsStr::new(NO_PROXY.1))], arguments, limits).await
     }
 
     fn answer(&self, (core, ticket): Asker, captured: Result<Captured, String>) {
@@ -87,4 +101,12 @@ impl Probes {
         };
         self.outbox.send(core, CoreCommand::Probed { ticket, exit, stdout, stderr });
     }
+}
+
+/// What a probe has said, with the addresses that it has read through us.
+fn shown(captured: Captured, lease: Option<&Lease>) -> Captured {
+    let Some(lease) = lease else { return captured };
+    let shown = lease.shown();
+    let lines: Vec<_> = captured.stderr.lines().map(|line| redact::text(&shown.line(line))).collect();
+    Captured { stderr: lines.join("\n"), ..captured }
 }

@@ -21,14 +21,14 @@ use tokio::time::{sleep, timeout};
 use crate::base::{ChildExit, Clock};
 use crate::engine::{ChildOwner, ChildRefused, CoreCommand};
 use crate::source::ffmpeg::LogLevel;
-use crate::source::{RELAYED_ADDRESS, Relayed, Trust};
+use crate::source::{Relayed, Trust};
 
 use super::said::{Passthrough, Said};
 use super::spawn::{Spawned, spawn};
 use super::stderr_tail::StderrTail;
 use crate::control::outbox::{Asker, Outbox};
 use crate::control::params::Params;
-use crate::control::relay::{Lease, RELAY_HOST, Relay};
+use crate::control::relay::{Lease, NO_PROXY, Relay};
 
 /// Children at the same time. Full: the start fails with that reason.
 const CHILDREN_MAX: usize = 512;
@@ -61,14 +61,19 @@ pub(in crate::control) struct Children {
     passthrough: Option<Passthrough>,
     clock: Clock,
     outbox: Rc<Outbox>,
-    relay: Relay,
+    relay: Rc<Relay>,
     /// Each child's order to stop.
     running: RefCell<BTreeMap<Asker, watch::Sender<bool>>>,
     count: watch::Sender<usize>,
 }
 
 impl Children {
-    pub(in crate::control) fn new(params: &Params, outbox: Rc<Outbox>, clock: Clock) -> Self {
+    pub(in crate::control) fn new(
+        params: &Params,
+        outbox: Rc<Outbox>,
+        relay: Rc<Relay>,
+        clock: Clock,
+    ) -> Self {
         let (trampoline, passthrough) = (params.trampoline.clone(), params.passthrough);
         Self {
             trampoline,
@@ -76,7 +81,7 @@ impl Children {
             passthrough,
             clock,
             outbox,
-            relay: Relay::default(),
+            relay,
             running: RefCell::default(),
             count: watch::Sender::new(0),
         }
@@ -141,17 +146,12 @@ impl Children {
         if running.contains_key(&name) {
             return Err(failed("the ticket is in use"));
         }
-        let lease = relayed.map(|relayed| self.relay.lease(*relayed, self.clock));
-        let lease = lease.transpose().map_err(|error| failed(&format!("listen for it: {error}")))?;
         let mut arguments = arguments.to_vec();
-        if let Some(lease) = &lease {
-            for argument in arguments.iter_mut().filter(|argument| *argument == RELAYED_ADDRESS) {
-                *argument = lease.address().into();
-            }
-        }
-        // Authorities for what is not told by an argument: what a playlist names. Nobody else finds the relay.
+        let lease = self.relay.lend(relayed, &mut arguments, self.clock);
+        let lease = lease.map_err(|error| failed(&format!("listen for it: {error}")))?;
+        // Authorities for protocols that are told of none by an argument.
         let roots = self.trust.file().map(|file| ("SSL_CERT_FILE", file.as_os_str()));
-        let direct = lease.as_ref().map(|_| ("no_proxy", OsStr::new(RELAY_HOST)));
+        let direct = lease.as_ref().map(|_| (NO_PROXY.0, OsStr::new(NO_PROXY.1)));
         let environment: Vec<_> = roots.into_iter().chain(direct).collect();
         let spawned = spawn(&self.trampoline, &environment, program, &arguments)?;
         let (stop, stopped) = watch::channel(false);
@@ -239,10 +239,12 @@ impl Children {
         if let Some(failure) = lease.as_ref().and_then(Lease::failure) {
             stderr_tail.push_str(&format!("[relay] {failure}\n"));
         }
+        // Its connections are closed by then.
+        let cookies = lease.as_ref().map(Lease::cookies);
         drop(lease);
         let mut running = self.running.borrow_mut();
         running.remove(&name);
-        self.outbox.send(core, CoreCommand::ChildEnded { ticket, exit, stderr_tail });
+        self.outbox.send(core, CoreCommand::ChildEnded { ticket, exit, stderr_tail, cookies });
         self.count.send_replace(running.len());
     }
 }

@@ -21,9 +21,26 @@ const STDOUT_PIPE_BYTES: i32 = 1 << 20;
 const PIPE_BYTES_MIN: i32 = 1 << 16;
 /// The thread that waits for a child's end does nothing else.
 const WAITER_STACK_BYTES: usize = 64 * 1024;
-/// What the service manager told us is not for children.
-const PRIVATE_VARIABLES: [&str; 5] =
-    ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID"];
+/// All that children are told of our environment, where passwords stand: where programs, libraries, fonts and drivers are, which
+/// proxy leads out, how times and letters are written.
+const PASSED_ON: [&str; 16] = [
+    "PATH",
+    "LD_LIBRARY_PATH",
+    "HOME",
+    "TMPDIR",
+    "TZ",
+    "LANG",
+    "LC_ALL",
+    "FONTCONFIG_FILE",
+    "FONTCONFIG_PATH",
+    "LIBVA_DRIVER_NAME",
+    "LIBVA_DRIVERS_PATH",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+];
 
 /// A child that runs.
 pub(super) struct Spawned {
@@ -56,10 +73,8 @@ pub(super) fn spawn(
         .stdout(stdout_end)
         .stderr(stderr_end)
         .process_group(0);
-    for variable in PRIVATE_VARIABLES {
-        command.env_remove(variable);
-    }
-    command.envs(environment.iter().copied());
+    let passed_on = PASSED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
+    command.env_clear().envs(passed_on).envs(environment.iter().copied());
     let mut process = command.spawn().map_err(|error| failed(&error))?;
     match wait_for_end(&process) {
         Ok(ended) => Ok(Spawned { process, stdout, stderr, ended }),

@@ -1,13 +1,24 @@
 //! What runs between `fork` and the program of a child: the binary itself, for a moment, under the name
-//! `child`. It ties the child's life to ours, which `std::process` cannot do without unsafe code.
+//! `child`. It ties the child's life to ours, which `std::process` cannot do without unsafe code, and bounds what it can take.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use nix::sys::prctl;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::getppid;
+
+/// Memory of its own that a child may have: an encoder of 2160 lines on 32 processors takes half of it. Reserved and never written
+/// memory does not count, of which threads have much.
+const MEMORY_BYTES_MAX: u64 = 4 << 30;
+/// Descriptors: a playlist's reader has a handful.
+const FILES_MAX: u64 = 256;
+/// The longest file: nothing is written but pipes, and a font cache.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+/// Where memory runs out the kernel takes a child, which is a lost source, and not this program, which is all viewers.
+const OUT_OF_MEMORY_SCORE: &str = "500";
 
 /// Why there is no child. Success is not among them: then this process is the child.
 #[derive(thiserror::Error, Debug)]
@@ -59,8 +70,29 @@ pub fn exec_child(arguments: impl IntoIterator<Item = OsString>) -> ExecError {
     if let Err(errno) = SigSet::empty().thread_set_mask() {
         return failed(errno);
     }
+    for (resource, max) in [
+        (Resource::RLIMIT_DATA, MEMORY_BYTES_MAX),
+        (Resource::RLIMIT_NOFILE, FILES_MAX),
+        (Resource::RLIMIT_FSIZE, FILE_BYTES_MAX),
+        (Resource::RLIMIT_CORE, 0),
+    ] {
+        if let Err(errno) = limit(resource, max) {
+            return failed(errno);
+        }
+    }
+    if let Err(errno) = prctl::set_no_new_privs() {
+        return failed(errno);
+    }
+    // Anybody may offer itself first. Where /proc is not there, nothing is offered.
+    let _not_offered = std::fs::write("/proc/self/oom_score_adj", OUT_OF_MEMORY_SCORE);
     let error = Command::new(&program).args(arguments).exec();
     failed(nix::errno::Errno::from_raw(error.raw_os_error().unwrap_or(0)))
+}
+
+/// Lowers a limit; one that is lower stays.
+fn limit(resource: Resource, max: u64) -> Result<(), nix::errno::Errno> {
+    let (_soft, hard) = getrlimit(resource)?;
+    setrlimit(resource, max.min(hard), max.min(hard))
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! One address, asked for by the client of sources on a thread that may wait.
 
 use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, TcpStream, ToSocketAddrs};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::{Clock, Errno, Instant};
@@ -11,17 +12,35 @@ use crate::source::{Kind, SourceError};
 /// How often whoever waits looks whether the answer is still wanted.
 pub(super) const LOOK: Duration = Duration::from_millis(250);
 /// A server that says nothing for so long says nothing more.
-const SILENCE_MAX: Duration = Duration::from_secs(30);
+pub(super) const SILENCE_MAX: Duration = Duration::from_secs(30);
+
+/// Whoever asks.
+pub(in crate::control) trait Requester {
+    /// The answer is still wanted.
+    fn is_wanted(&self) -> bool;
+
+    /// Whether a server at this address may be asked.
+    ///
+    /// # Errors
+    /// Why not.
+    fn admits(&self, address: IpAddr) -> Result<(), SourceError>;
+
+    /// A server that says nothing for so long says nothing more.
+    fn silence_max(&self) -> Duration;
+
+    /// This connection is asked on.
+    fn connected(&self, socket: &Arc<TcpStream>);
+}
 
 /// A request, and its answer as it comes.
-pub(super) struct Fetch<'asker> {
+pub(in crate::control) struct Fetch<'asker> {
     client: Client,
-    socket: Option<TcpStream>,
+    socket: Option<Arc<TcpStream>>,
     clock: Clock,
     /// Since when nothing has come.
     quiet_since: Instant,
     buffer: Vec<u8>,
-    is_wanted: &'asker dyn Fn() -> bool,
+    asker: &'asker dyn Requester,
 }
 
 /// What a step has brought.
@@ -36,26 +55,28 @@ enum Stepped {
 
 impl<'asker> Fetch<'asker> {
     /// The request, answered: bytes of its body follow.
-    pub(super) fn begin(
+    pub(in crate::control) fn begin(
         client: Client,
         clock: Clock,
-        is_wanted: &'asker dyn Fn() -> bool,
-    ) -> Result<Self, SourceError> {
+        asker: &'asker dyn Requester,
+    ) -> Result<Self, Box<(SourceError, Client)>> {
         let (socket, buffer, quiet_since) = (None, vec![0; RECEIVE_BYTES_MAX], clock.now());
-        let mut fetch = Self { client, socket, clock, quiet_since, buffer, is_wanted };
+        let mut fetch = Self { client, socket, clock, quiet_since, buffer, asker };
         while fetch.client.status().is_none() {
-            fetch.step(&mut [])?;
+            if let Err(error) = fetch.step(&mut []) {
+                return Err(Box::new((error, fetch.client)));
+            }
         }
         Ok(fetch)
     }
 
     /// The client, which tells of the answer.
-    pub(super) const fn client(&self) -> &Client {
+    pub(in crate::control) const fn client(&self) -> &Client {
         &self.client
     }
 
     /// Bytes of the body; 0 at its end.
-    pub(super) fn read(&mut self, into: &mut [u8]) -> Result<usize, SourceError> {
+    pub(in crate::control) fn read(&mut self, into: &mut [u8]) -> Result<usize, SourceError> {
         loop {
             match self.step(into)? {
                 Stepped::On | Stepped::Body(0) => {}
@@ -74,6 +95,10 @@ impl<'asker> Fetch<'asker> {
                 self.expire();
             }
             Want::Connect(address) => {
+                if let Err(refused) = self.asker.admits(address.ip()) {
+                    self.client.refuse(refused);
+                    return Ok(Stepped::On);
+                }
                 let now = self.clock.now();
                 let left = self.client.next_deadline().map_or(LOOK, |deadline| deadline.since(now));
                 let connected = TcpStream::connect_timeout(&address, left.max(LOOK)).and_then(|socket| {
@@ -84,6 +109,8 @@ impl<'asker> Fetch<'asker> {
                 });
                 let outcome = match connected {
                     Ok(socket) => {
+                        let socket = Arc::new(socket);
+                        self.asker.connected(&socket);
                         self.socket = Some(socket);
                         Ok(())
                     }
@@ -93,7 +120,7 @@ impl<'asker> Fetch<'asker> {
                 self.client.connected(self.clock.now(), outcome);
             }
             Want::Send => {
-                let socket = self.socket.as_mut().expect("the client sends on a connection");
+                let mut socket = &**self.socket.as_ref().expect("the client sends on a connection");
                 match socket.write(self.client.outgoing()) {
                     Ok(count) => self.client.sent(count),
                     Err(error) if is_wait(&error) => self.waited()?,
@@ -101,7 +128,7 @@ impl<'asker> Fetch<'asker> {
                 }
             }
             Want::ReceivePrivate => {
-                let socket = self.socket.as_mut().expect("the client receives on a connection");
+                let mut socket = &**self.socket.as_ref().expect("the client receives on a connection");
                 match socket.read(&mut self.buffer) {
                     Ok(0) => self.client.closed(),
                     Ok(count) => {
@@ -114,7 +141,7 @@ impl<'asker> Fetch<'asker> {
             }
             Want::TakeBody => return Ok(Stepped::Body(self.client.take_body(into))),
             Want::ReceiveBody => {
-                let socket = self.socket.as_mut().expect("the client receives on a connection");
+                let mut socket = &**self.socket.as_ref().expect("the client receives on a connection");
                 match socket.read(into) {
                     Ok(0) => self.client.closed(),
                     Ok(count) => {
@@ -145,10 +172,10 @@ impl<'asker> Fetch<'asker> {
     /// Nothing has come for a while.
     fn waited(&mut self) -> Result<(), SourceError> {
         self.expire();
-        if !(self.is_wanted)() {
+        if !self.asker.is_wanted() {
             return Err(SourceError::new(Kind::Closed, "nobody reads it any more"));
         }
-        if self.client.is_streaming() && self.clock.now() - self.quiet_since >= SILENCE_MAX {
+        if self.client.is_streaming() && self.clock.now() - self.quiet_since >= self.asker.silence_max() {
             return Err(SourceError::new(Kind::Timeout, "the server has fallen silent"));
         }
         Ok(())

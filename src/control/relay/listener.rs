@@ -1,12 +1,14 @@
 //! Who may ask, and where.
 
+use std::ffi::OsString;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crate::base::{Clock, redact};
-use crate::source::Relayed;
+use crate::http::CookieJar;
+use crate::source::{RELAYED_ADDRESS, Relayed};
 
 use super::fetch::LOOK;
 use super::origin::{Origin, Origins};
@@ -17,7 +19,9 @@ const CONNECTIONS_MAX: usize = 1024;
 /// A handshake needs a third of it in a debug build; what is not used is not there.
 const STACK_BYTES: usize = 512 * 1024;
 /// Where it listens, in addresses.
-pub(in crate::control) const RELAY_HOST: &str = "127.0.0.1";
+const RELAY_HOST: &str = "127.0.0.1";
+/// Nobody else finds the relay.
+pub(in crate::control) const NO_PROXY: (&str, &str) = ("no_proxy", RELAY_HOST);
 const TOKEN_BYTES: usize = 16;
 
 /// What connections share.
@@ -29,11 +33,7 @@ struct Shared {
 
 /// Says in a child's words what stands behind addresses of the relay.
 #[derive(Clone)]
-pub(in crate::control) struct Shown {
-    /// What the child's addresses begin with.
-    folder: String,
-    origin: Arc<Origin>,
-}
+pub(in crate::control) struct Shown(Arc<Origin>);
 
 /// Listens from the first need on.
 #[derive(Default)]
@@ -43,14 +43,28 @@ pub(in crate::control) struct Relay {
 
 /// A child's leave to ask, until this is dropped.
 pub(in crate::control) struct Lease {
-    port: u16,
     origin: Arc<Origin>,
     shared: Arc<Shared>,
 }
 
 impl Relay {
+    /// Lets a child ask for what is relayed, if something is, and puts its address where that stands among the arguments.
+    pub(in crate::control) fn lend(
+        &self,
+        relayed: Option<Box<Relayed>>,
+        arguments: &mut [OsString],
+        clock: Clock,
+    ) -> io::Result<Option<Lease>> {
+        let Some(relayed) = relayed else { return Ok(None) };
+        let lease = self.lease(*relayed, clock)?;
+        for argument in arguments.iter_mut().filter(|argument| *argument == RELAYED_ADDRESS) {
+            *argument = lease.address().into();
+        }
+        Ok(Some(lease))
+    }
+
     /// Lets a child ask for a source, and for what its lists name.
-    pub(in crate::control) fn lease(&self, relayed: Relayed, clock: Clock) -> io::Result<Lease> {
+    fn lease(&self, relayed: Relayed, clock: Clock) -> io::Result<Lease> {
         let (port, shared) = match self.listening.get() {
             Some(listening) => listening,
             None => {
@@ -58,24 +72,26 @@ impl Relay {
                 self.listening.get_or_init(|| listening)
             }
         };
-        let origin = shared.origins.add(token()?, relayed);
-        Ok(Lease { port: *port, origin, shared: Arc::clone(shared) })
+        let place = format!("http://{RELAY_HOST}:{port}/");
+        let origin = shared.origins.add(&place, token()?, relayed);
+        Ok(Lease { origin, shared: Arc::clone(shared) })
     }
 }
 
 impl Lease {
     /// Where the child finds its source.
-    pub(in crate::control) fn address(&self) -> String {
-        self.folder() + &self.origin.first_file()
+    fn address(&self) -> String {
+        format!("{}{}", self.origin.folder(), self.origin.first_file())
     }
 
     /// How the child's words are to be shown.
     pub(in crate::control) fn shown(&self) -> Shown {
-        Shown { folder: self.folder(), origin: Arc::clone(&self.origin) }
+        Shown(Arc::clone(&self.origin))
     }
 
-    fn folder(&self) -> String {
-        format!("http://{RELAY_HOST}:{}/{}/", self.port, self.origin.token())
+    /// What the source's servers have set, before and for the child.
+    pub(in crate::control) fn cookies(&self) -> CookieJar {
+        self.origin.cookies()
     }
 
     /// What has failed last in a way that the child cannot tell.
@@ -87,16 +103,21 @@ impl Lease {
 impl Shown {
     /// A line with the addresses that lists have named, which are not redacted yet, and without the token.
     pub(in crate::control) fn line(&self, line: &str) -> String {
-        let mut parts = line.split(&self.folder);
+        let mut parts = line.split(self.0.folder());
         let mut shown = parts.next().unwrap_or_default().to_owned();
         for part in parts {
-            let end = part.find(|character: char| !character.is_ascii_alphanumeric() && character != '.');
+            // What a manifest has named has a path; what a list has named is a number and an ending.
+            let is_of_server = part.starts_with('d');
+            let end = part.find(|character: char| match is_of_server {
+                true => character.is_whitespace() || matches!(character, '\'' | '"'),
+                false => !character.is_ascii_alphanumeric() && character != '.',
+            });
             let (file, rest) = part.split_at(end.unwrap_or(part.len()));
-            let url = self.origin.url_of(file).map(|url| url.text());
+            let url = self.0.url_of(file).map(|url| url.text());
             shown.push_str(url.as_deref().unwrap_or(redact::HIDDEN));
             shown.push_str(rest);
         }
-        shown.replace(self.origin.token(), redact::HIDDEN)
+        shown.replace(self.0.token(), redact::HIDDEN)
     }
 }
 
@@ -160,8 +181,9 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::http::{CookieJar, RequestHeaders, Url};
+    use crate::http::{RequestHeaders, Url};
     use crate::source::Trust;
+    use crate::source::admission::Admission;
     use crate::source::direct::Params;
 
     const TIME: Duration = Duration::from_secs(10);
@@ -184,6 +206,10 @@ mod tests {
     }
 
     fn lease(relay: &Relay, url: &str) -> Lease {
+        lease_within(relay, url, true)
+    }
+
+    fn lease_within(relay: &Relay, url: &str, has_private: bool) -> Lease {
         let mut headers = RequestHeaders::NONE;
         headers.set("Authorization", "Bearer 7").unwrap();
         let params = Params {
@@ -198,7 +224,12 @@ mod tests {
         };
         let url = Url::parse(url).unwrap();
         let host = url.host().to_owned();
-        relay.lease(Relayed { url, host, params }, Clock::start()).unwrap()
+        let admission = Admission::new(["http"], has_private);
+        relay.lease(Relayed { url, host, params, admission }, Clock::start()).unwrap()
+    }
+
+    fn port_of(lease: &Lease) -> u16 {
+        Url::parse(&lease.address()).unwrap().port_or_default()
     }
 
     /// A child's connection, which it keeps.
@@ -206,7 +237,7 @@ mod tests {
 
     impl Child {
         fn of(lease: &Lease) -> Self {
-            let socket = TcpStream::connect((RELAY_HOST, lease.port)).unwrap();
+            let socket = TcpStream::connect((RELAY_HOST, port_of(lease))).unwrap();
             socket.set_read_timeout(Some(TIME)).unwrap();
             Self(BufReader::new(socket))
         }
@@ -248,7 +279,7 @@ mod tests {
         let relay = Relay::default();
         let lease = lease(&relay, &format!("http://127.0.0.1:{port}/a/list.m3u8?t=secret"));
         let address = lease.address();
-        let folder = lease.folder();
+        let folder = lease.origin.folder().to_owned();
         assert_eq!(address, format!("{folder}0.m3u8"));
         let path = |file: &str| format!("/{}/{file}", lease.origin.token());
         let mut child = Child::of(&lease);
@@ -284,6 +315,23 @@ mod tests {
         assert!(late.ask(&dead, "").0.starts_with("http/1.1 404 "));
         assert_eq!(child.0.read(&mut [0]).unwrap(), 0, "its connections are closed");
         assert_eq!(token.len(), 2 * TOKEN_BYTES);
+    }
+
+    #[test]
+    fn what_only_this_network_reaches_is_not_asked_for_when_it_must_not_be() {
+        let relay = Relay::default();
+        // Nobody is connected to: there would be an answer to wait for.
+        let listener = TcpListener::bind((RELAY_HOST, 0)).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let lease = lease_within(&relay, &format!("http://localhost:{port}/a.m3u8"), false);
+        let mut child = Child::of(&lease);
+        write!(child.0.get_mut(), "GET /{}/0.m3u8 HTTP/1.1\r\nHost: h\r\n\r\n", lease.origin.token())
+            .unwrap();
+        assert_eq!(child.0.read(&mut [0]).unwrap(), 0, "it is closed");
+        let failure = lease.failure().unwrap();
+        assert!(failure.contains("which only this network reaches"), "{failure}");
+        assert!(listener.accept().is_err());
     }
 
     #[test]

@@ -7,6 +7,8 @@ use crate::http::Url;
 
 /// Addresses that are known of one source. Full: those go that no list has named for the longest time, half of all.
 const NAMES_MAX: usize = 2 * HLS_SEGMENTS_MAX;
+/// Servers that manifests of one source may name.
+const SERVERS_MAX: usize = 64;
 /// The longest ending of a path that is kept.
 const ENDING_BYTES_MAX: usize = 8;
 
@@ -22,6 +24,8 @@ pub(super) struct RelayNames {
     names: BTreeMap<u64, RelayName>,
     next: u64,
     lists: u64,
+    /// The roots of servers that manifests have named.
+    servers: Vec<Url>,
 }
 
 impl RelayNames {
@@ -29,12 +33,28 @@ impl RelayNames {
     pub(super) fn new(source: Url) -> Self {
         let numbers = BTreeMap::from([(source.text(), SOURCE)]);
         let names = BTreeMap::from([(SOURCE, RelayName { url: source, list: u64::MAX })]);
-        Self { numbers, names, next: SOURCE + 1, lists: 0 }
+        Self { numbers, names, next: SOURCE + 1, lists: 0, servers: Vec::new() }
     }
 
     /// The address with this number.
     pub(super) fn url(&self, number: u64) -> Option<&Url> {
         self.names.get(&number).map(|name| &name.url)
+    }
+
+    /// The root of the server with this number.
+    pub(super) fn server(&self, number: u64) -> Option<&Url> {
+        self.servers.get(usize::try_from(number).ok()?)
+    }
+
+    /// The number of a server, unless there are too many.
+    pub(super) fn server_number(&mut self, root: &Url) -> Option<usize> {
+        if let Some(place) = self.servers.iter().position(|known| known == root) {
+            return Some(place);
+        }
+        (self.servers.len() < SERVERS_MAX).then(|| {
+            self.servers.push(root.clone());
+            self.servers.len() - 1
+        })
     }
 
     /// Another list names what follows.
@@ -120,6 +140,17 @@ mod tests {
         for file in ["", ".ts", "a", "-1", "+1", "99999999999999999999"] {
             assert_eq!(number_of(file), None, "{file}");
         }
+    }
+
+    #[test]
+    fn a_server_keeps_its_number_and_there_are_not_too_many() {
+        let mut names = RelayNames::new(url("https://h/a.mpd"));
+        let root = |number: usize| url(&format!("https://h{number}/"));
+        for number in (0..SERVERS_MAX).chain(0..SERVERS_MAX) {
+            assert_eq!(names.server_number(&root(number)), Some(number));
+        }
+        assert_eq!(names.server_number(&root(SERVERS_MAX)), None);
+        assert_eq!((names.server(3), names.server(u64::MAX)), (Some(&root(3)), None));
     }
 
     #[test]

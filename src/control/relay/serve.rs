@@ -1,7 +1,7 @@
 //! One connection of a child: requests and answers, one after the other.
 
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::net::{IpAddr, TcpStream};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use crate::base::Clock;
 use crate::base::limits::{HLS_LIST_BYTES_MAX, REQUEST_HEAD_BYTES_MAX, REQUEST_HEAD_TIMEOUT};
 use crate::http::{Method, Parsed, Request, Url, parse};
 use crate::source::direct::{Client, Part};
-use crate::source::hls::{Start, rewritten, start};
-use crate::source::{Kind, SourceError};
+use crate::source::hls::{self, Start};
+use crate::source::{Kind, SourceError, dash};
 
-use super::fetch::{Fetch, LOOK, is_wait};
+use super::fetch::{Fetch, LOOK, Requester, SILENCE_MAX, is_wait};
 use super::origin::{Origin, Origins};
 
 /// A body is copied in pieces of so many bytes.
@@ -34,6 +34,30 @@ enum Over {
 impl From<io::Error> for Over {
     fn from(_error: io::Error) -> Self {
         Self::Closed
+    }
+}
+
+/// A child that waits for an answer.
+struct Waiting<'child> {
+    origin: &'child Origin,
+    child: &'child TcpStream,
+}
+
+impl Requester for Waiting<'_> {
+    fn is_wanted(&self) -> bool {
+        !self.origin.is_over() && !has_hung_up(self.child)
+    }
+
+    fn admits(&self, address: IpAddr) -> Result<(), SourceError> {
+        self.origin.admits(address)
+    }
+
+    fn silence_max(&self) -> Duration {
+        SILENCE_MAX
+    }
+
+    fn connected(&self, socket: &Arc<TcpStream>) {
+        self.origin.connected(socket);
     }
 }
 
@@ -89,31 +113,43 @@ fn answer(
     stream: &mut TcpStream,
     request: &Request,
 ) -> Result<Option<Arc<Origin>>, Over> {
-    let mut parts = request.raw_path().trim_start_matches('/').split('/');
-    let (token, file, rest) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
+    let path = request.raw_path().trim_start_matches('/');
+    let (token, file) = path.split_once('/').unwrap_or((path, ""));
     let Some(origin) = origins.find(token) else {
         refuse(stream, 404, &|| true)?;
         return Ok(None);
     };
     let socket = stream.try_clone()?;
-    let is_wanted = || !origin.is_over() && !has_hung_up(&socket);
-    let Some(url) = file.filter(|_| rest.is_none()).and_then(|file| origin.url_of(file)) else {
+    let waiting = Waiting { origin: &origin, child: &socket };
+    let is_wanted = || waiting.is_wanted();
+    let file = request.query().map_or_else(|| file.to_owned(), |query| format!("{file}?{query}"));
+    let Some(url) = origin.url_of(&file) else {
         // No list has named it, or none for a long time.
         refuse(stream, 404, &is_wanted)?;
         return Ok(Some(origin.clone()));
     };
     let range = request.header("range").filter(|range| range.len() <= RANGE_BYTES_MAX);
-    let part =
-        Part { origin: Some(origin.host().to_owned()), range: range.map(str::to_owned), may_be_packed: true };
+    let part = Part {
+        origin: Some(origin.host().to_owned()),
+        range: range.map(str::to_owned),
+        may_be_packed: true,
+        keeps: false,
+        asks_for_packed: false,
+    };
     let params = origin.params();
     let cookies = params.cookies.clone();
-    let begun = Client::new(&url.text(), params, clock.now())
-        .and_then(|client| Fetch::begin(client.with_part(part), clock, &is_wanted));
-    let done = match begun {
-        Ok(mut fetch) => {
-            origin.keep_cookies(&cookies, fetch.client().cookies());
-            pass_on(stream, &mut fetch, &origin, &is_wanted)
-        }
+    let done = match Client::new(&url.text(), params, clock.now()) {
+        Ok(client) => match Fetch::begin(client.with_part(part), clock, &waiting) {
+            Ok(mut fetch) => {
+                origin.keep_cookies(&cookies, fetch.client().cookies());
+                pass_on(stream, &mut fetch, &origin, &is_wanted)
+            }
+            Err(refused) => {
+                let (error, client) = *refused;
+                origin.keep_cookies(&cookies, client.cookies());
+                Err(error)
+            }
+        },
         Err(error) => Err(error),
     };
     match done {
@@ -143,14 +179,15 @@ fn pass_on(
     let mut bytes = vec![0; PIECE_BYTES];
     let mut count = 0;
     let mut is_end = false;
-    while start(&bytes[..count]) == Start::Undecided && !is_end {
+    while kind(&bytes[..count]) == Kinds::Undecided && !is_end {
         let more = fetch.read(&mut bytes[count..])?;
         is_end = more == 0;
         count += more;
     }
-    if start(&bytes[..count]) == Start::List {
+    let kind = kind(&bytes[..count]);
+    if matches!(kind, Kinds::List | Kinds::Manifest) {
         bytes.truncate(count);
-        let list = list(fetch, bytes, origin)?;
+        let list = list(fetch, bytes, origin, kind)?;
         let head = head(200, fetch.client().content_type(), &[("Content-Length", &list.len().to_string())]);
         send(stream, head.as_bytes(), is_wanted).map_err(gone)?;
         return send(stream, &list, is_wanted).map_err(gone);
@@ -181,8 +218,33 @@ fn pass_on(
     Ok(())
 }
 
+/// What a body is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kinds {
+    Undecided,
+    /// A list of HLS.
+    List,
+    /// A manifest of DASH.
+    Manifest,
+    Other,
+}
+
+fn kind(bytes: &[u8]) -> Kinds {
+    match (hls::start(bytes), dash::start(bytes)) {
+        (Start::List, _) => Kinds::List,
+        (_, Start::List) => Kinds::Manifest,
+        (Start::Undecided, _) | (_, Start::Undecided) => Kinds::Undecided,
+        (Start::Other, Start::Other) => Kinds::Other,
+    }
+}
+
 /// A list that begins with these bytes, with addresses of the relay in it.
-fn list(fetch: &mut Fetch<'_>, mut bytes: Vec<u8>, origin: &Origin) -> Result<Vec<u8>, SourceError> {
+fn list(
+    fetch: &mut Fetch<'_>,
+    mut bytes: Vec<u8>,
+    origin: &Origin,
+    kind: Kinds,
+) -> Result<Vec<u8>, SourceError> {
     let protocol = |text: &str| SourceError::new(Kind::Protocol, text);
     loop {
         let from = bytes.len();
@@ -193,14 +255,25 @@ fn list(fetch: &mut Fetch<'_>, mut bytes: Vec<u8>, origin: &Origin) -> Result<Ve
             break;
         }
         if bytes.len() > HLS_LIST_BYTES_MAX {
-            return Err(protocol("the HLS playlist is too long"));
+            return Err(protocol("the list is too long"));
         }
     }
     let at: &Url = fetch.client().url();
-    origin
-        .renamed(|address| rewritten(&bytes, at, address))
+    let manifest = |bytes: &[u8]| {
+        origin
+            .with_servers(|server| dash::rewritten(bytes, at, server))
+            .ok_or_else(|| protocol("the DASH manifest names too many servers"))?
+            .map_err(|error| protocol(&error.to_string()))
+    };
+    if kind == Kinds::Manifest {
+        return manifest(&bytes);
+    }
+    let list = origin
+        .renamed(|address| hls::rewritten(&bytes, at, address))
         .ok_or_else(|| protocol("the HLS playlist names too many segments"))?
-        .map_err(|error| protocol(&error.to_string()))
+        .map_err(|error| protocol(&error.to_string()))?;
+    // What was packed may be a manifest.
+    if dash::start(&list) == Start::List { manifest(&list) } else { Ok(list) }
 }
 
 fn head(status: u16, content_type: Option<&str>, fields: &[(&str, &str)]) -> String {

@@ -54,9 +54,9 @@ impl Encoder {
         if find(&self.program).is_ok() && find(OsStr::new("nice")).is_ok() {
             let words = ["-n", "10"].map(OsString::from).into_iter();
             let all: Vec<_> = words.chain([self.program.clone()]).chain(own).collect();
-            return self.capture.run(OsStr::new("nice"), &all, LIMITS).await;
+            return self.capture.run(OsStr::new("nice"), &[], &all, LIMITS).await;
         }
-        self.capture.run(&self.program, &own.collect::<Vec<_>>(), LIMITS).await
+        self.capture.run(&self.program, &[], &own.collect::<Vec<_>>(), LIMITS).await
     }
 }
 

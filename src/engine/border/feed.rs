@@ -6,27 +6,27 @@
 //!
 //! ```text
 //! tail                                                                              head        filled
-//!  │ next read │ SWEPT │ a send in flight │ rounding │ lateness │ viewers may be here │ held back │
+//!  │ next read │ SWEPT │ a send in flight │ lateness │ viewers may be here │ held back │
 //! ```
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::Instant;
-use crate::base::limits::{
-    ENTRY_POINTS_MAX, LEASE_ROUNDING_BYTES, PACKET_BYTES, READ_BYTES_MAX, SEND_BYTES_MAX,
-};
+use crate::base::limits::{ENTRY_POINTS_MAX, PACKET_BYTES, READ_BYTES_MAX, SEND_BYTES_MAX};
 use crate::engine::port::ids::SessionId;
 use crate::engine::report::events::About;
 use crate::lineup;
-use crate::ring::{Entry, EntryIndex, Lease, Offset, PaceLine, ReserveError, Ring, WriteSpan};
+use crate::ring::{
+    Entry, EntryIndex, Lease, Offset, PaceLine, RegisteredSpan, ReserveError, Ring, WriteSpan,
+};
 use crate::ts::{Elapsed, Grade, Inspector, Snapshot};
 
 /// A viewer that is nearer to the writer than this, or than it writes from one look at viewers to the next, is about to
 /// fall out of the ring.
 const SWEPT_BYTES_MIN: u64 = 2 * READ_BYTES_MAX as u64;
-/// A viewer has more than its position says, by a send in flight; and leases are known to the writer by the segment.
-const UNSEEN_BYTES: u64 = SEND_BYTES_MAX as u64 + LEASE_ROUNDING_BYTES;
+/// A viewer may have more than its position says, by a send whose end is yet to be heard of.
+const UNSEEN_BYTES: u64 = SEND_BYTES_MAX as u64;
 /// A viewer's socket takes more when so much has gone: half of what may wait in it unsent, and what its peer may have
 /// room for before it says so.
 const SOCKET_STEP_BYTES: u64 = 192 * 1024;
@@ -112,9 +112,21 @@ impl Feed {
         self.ring.bytes(position, bytes)
     }
 
-    /// Its memory can be sent from without copying.
-    pub(crate) fn is_registered(&self) -> bool {
-        self.ring.registered().is_some()
+    pub(crate) fn lend(&self, position: u64, bytes: usize) -> Lease {
+        self.ring.lend(position, bytes)
+    }
+
+    pub(crate) fn give(&self, position: u64, bytes: usize) -> Lease {
+        self.ring.give(position, bytes)
+    }
+
+    /// What is to be registered before it is sent from without copying; nothing if it is.
+    pub(crate) fn unregistered(&self, position: u64) -> Option<RegisteredSpan> {
+        self.ring.unregistered(position)
+    }
+
+    pub(crate) fn note_registered(&self, position: u64, buffer: u16) {
+        self.ring.note_registered(position, buffer);
     }
 
     pub(crate) fn newest_entry(&self) -> Option<&Entry<Snapshot>> {
@@ -227,11 +239,12 @@ impl Feed {
 
     /// Memory for the next bytes; what lay there is forgotten.
     pub(crate) fn reserve(&mut self, bytes: usize) -> Result<WriteSpan, ReserveError> {
-        let span = self.ring.reserve(bytes)?;
+        let span = self.ring.reserve(bytes);
+        // What has been given up is gone also when there is nothing in its place yet.
         let tail = self.ring.tail();
         self.entries.evict_below(tail);
         self.pace_line.evict_below(tail);
-        Ok(span)
+        span
     }
 
     /// From now on only these places are taken for entry points.

@@ -19,8 +19,6 @@ pub(crate) enum ToOutlet {
     Over,
     /// The streams of all viewers end now; what has been sent still arrives.
     End,
-    /// The writer cannot go on because spans that begin before this position are lent.
-    Free { below: u64 },
 }
 
 /// What comes of it for the channel.

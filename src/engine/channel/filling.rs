@@ -59,7 +59,7 @@ impl Channel {
         } else if is_boundary {
             self.note_boundary("live_to_keepalive", "", "idr_keepalive_non_av");
         }
-        let is_written = packets.is_empty() || self.write(cx, readers, &packets);
+        let is_written = packets.is_empty() || self.write(cx, &packets);
         let Some(filling) = &mut self.filling else { return };
         if !is_written {
             return filling.put_back(packets);
@@ -74,13 +74,8 @@ impl Channel {
     }
 
     /// Shows viewers packets of our own. False when there is no room yet.
-    pub(super) fn write<D: CoreDriver>(
-        &mut self,
-        cx: &mut Cx<D>,
-        readers: &mut dyn Readers<D>,
-        packets: &[u8],
-    ) -> bool {
-        let Some(span) = self.reserve(cx, readers, packets.len()) else { return false };
+    pub(super) fn write<D: CoreDriver>(&mut self, cx: &mut Cx<D>, packets: &[u8]) -> bool {
+        let Some(span) = self.reserve(cx, packets.len()) else { return false };
         let ring = self.feed.ring_mut();
         ring.received(span, packets.len());
         assert_eq!(ring.pending_bytes(), packets.len() as u64, "our packets come between two sources");

@@ -32,7 +32,7 @@ use crate::filler::Report as FillerReport;
 use crate::filler::slate::Slate;
 use crate::http::Via;
 use crate::lineup;
-use crate::ring::{Ring, WriteSpan};
+use crate::ring::{ReserveError, Ring, WriteSpan};
 use crate::session::history::{Ended, SourceTimeline};
 use crate::session::{Action, Failure, Machine, State};
 use crate::source::cutover::CutoverWarning;
@@ -97,7 +97,7 @@ struct Tally {
     bytes: u64,
     commits: u64,
     last_at: Option<Instant>,
-    /// How often it had to wait for a lent span.
+    /// How often it had to wait for the end of a send, or for memory.
     pauses: u64,
 }
 
@@ -182,7 +182,7 @@ impl Channel {
         tuner
     }
 
-    /// The channel as it is offered from now on. Sources that were added or taken away count from the next recovery on.
+    /// The channel as it is offered from now on. What it uses and may not any more is left by [`Channel::withdraw`].
     pub(crate) fn relist(&mut self, offered: Option<&Arc<lineup::Channel>>) {
         let listing = offered.map_or_else(
             || Arc::new(lineup::Channel { sources: Vec::new(), ..lineup::Channel::clone(self.listing()) }),
@@ -205,7 +205,7 @@ impl Channel {
     pub(crate) fn arm<D: CoreDriver>(&self, cx: &mut Cx<D>) {
         let deadlines = [
             self.machine.next_deadline(),
-            self.feed.unmarked_since().map(|since| since + cx.params.egress.delay),
+            self.feed.unmarked_since().map(|since| since + cx.egress_delay()),
             self.upstream.next_deadline(),
             self.filling.as_ref().and_then(FillerRun::next_deadline),
             self.stream_probe.next_deadline(),
@@ -215,7 +215,7 @@ impl Channel {
 
     /// Lets the viewers know that there is more, if it is time.
     fn publish<D: CoreDriver>(&mut self, cx: &mut Cx<D>, readers: &mut dyn Readers<D>) {
-        if self.feed.mark_committed(cx.now, cx.params.egress.bytes) {
+        if self.feed.mark_committed(cx.now, cx.egress_bytes()) {
             readers.tell(cx, &self.feed, ToOutlet::Moved);
         }
         if self.feed.unmarked_since() == Some(cx.now) {
@@ -244,23 +244,32 @@ impl Channel {
         }
     }
 
-    /// Memory of the ring for what comes next, if there is any that is not lent.
-    fn reserve<D: CoreDriver>(
-        &mut self,
-        cx: &mut Cx<D>,
-        readers: &mut dyn Readers<D>,
-        bytes: usize,
-    ) -> Option<WriteSpan> {
-        match self.feed.reserve(bytes) {
+    /// Memory of the ring for what comes next.
+    fn reserve<D: CoreDriver>(&mut self, cx: &mut Cx<D>, bytes: usize) -> Option<WriteSpan> {
+        let given = self.feed.ring().given_bytes();
+        let reserved = self.feed.reserve(bytes);
+        cx.counters.given_bytes += self.feed.ring().given_bytes() - given;
+        for buffer in self.feed.ring_mut().take_withdrawn() {
+            cx.driver.unregister_memory(buffer);
+        }
+        match reserved {
             Ok(span) => Some(span),
-            Err(crate::ring::ReserveError::Pinned { below }) => {
+            // It is over with this turn.
+            Err(ReserveError::Read) => {
                 self.written.pauses += 1;
-                readers.tell(cx, &self.feed, ToOutlet::Free { below });
+                cx.block(SourceOwner::Channel(self.me));
+                None
+            }
+            Err(ReserveError::NoMemory(error)) => {
+                self.written.pauses += 1;
+                if self.written.pauses.is_power_of_two() {
+                    log::error!("{}", self.about().line("no memory for the ring").field("error", error));
+                }
                 cx.block(SourceOwner::Channel(self.me));
                 None
             }
             // An earlier run's span is still with the kernel; its return drives the source on.
-            Err(crate::ring::ReserveError::Lent) => None,
+            Err(ReserveError::Lent) => None,
         }
     }
 

@@ -60,21 +60,6 @@ impl Channel {
         }
     }
 
-    /// Lets the kernel send from the ring without copying, and read into it.
-    pub(super) fn register_ring<D: CoreDriver>(&mut self, cx: &mut Cx<D>) {
-        if self.feed.is_registered() {
-            return;
-        }
-        match cx.driver.register_memory(&self.feed.ring().mapping()) {
-            Ok(buffer) => self.feed.ring_mut().set_registered(Some(buffer)),
-            // Everything works without; only zero copy does not.
-            Err(errno) => {
-                let text = "ring is not registered, viewers are sent to by copying";
-                log::warn!("{}", self.about().line(text).field("error", errno));
-            }
-        }
-    }
-
     /// True when the ring has become larger.
     fn enlarge<D: CoreDriver>(&mut self, cx: &mut Cx<D>, wanted: u64) -> bool {
         let bytes = wanted.min(cx.params.ring_bytes().saturating_add(RING_GROWTH_BYTES_MAX));
@@ -94,10 +79,7 @@ impl Channel {
         let line = self.about().line("ring is enlarged").field("from_bytes", self.feed.capacity());
         log::info!("{}", line.field("to_bytes", ring.capacity()));
         let old = self.feed.replace_ring(ring);
-        if old.registered().is_some() {
-            cx.retire(old);
-            self.register_ring(cx);
-        }
+        cx.retire(old);
         true
     }
 }

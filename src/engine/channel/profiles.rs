@@ -9,9 +9,9 @@ use crate::engine::port::ids::Ticket;
 use crate::engine::port::messages::{ControlRequest, TunerMessage};
 use crate::lineup::StoredProfile;
 use crate::session::history::Profile as HistoryProfile;
-use crate::source::Opening;
 use crate::source::ffmpeg::verification_options;
 use crate::source::profile::{Profile, StreamProfile, ffprobe, needs_ffprobe};
+use crate::source::{Opening, Relayed};
 
 use super::Channel;
 
@@ -97,21 +97,21 @@ impl Channel {
         let Some(number) = self.stream_probe.take_asked() else { return };
         let Some(run) = self.upstream.run() else { return };
         let attempt = run.attempt();
-        let user_agent = &cx.params.sources.ffmpeg.user_agent;
-        let (address, headers) = (&attempt.address, &attempt.source.headers);
-        let verification = cx.params.sources.verification(attempt.source.tls_verify);
-        let capabilities = &cx.params.sources.capabilities;
-        let verification = verification_options(address, attempt.is_playlist, &verification, capabilities);
-        let arguments = verification
-            .ok()
-            .and_then(|verification| ffprobe::arguments(address, user_agent, headers, &verification).ok());
-        let (true, Some(arguments)) = (is_room, arguments) else {
+        let (address, source) = (&attempt.address, &attempt.source);
+        let verification = cx.params.sources.verification(source.tls_verify);
+        let verification = verification_options(address, &verification, &cx.params.sources.capabilities);
+        let arguments =
+            verification.ok().and_then(|verification| ffprobe::arguments(address, &verification).ok());
+        let params = self.upstream.asking(cx, source, cx.params.sources.direct.startup_timeout);
+        let relayed = Relayed::of(&source.url, address, params, &cx.params.sources.admission);
+        let (true, Some(arguments), Ok(relayed)) = (is_room, arguments, relayed) else {
             self.stream_probe.finish(number);
             return;
         };
+        let relayed = relayed.map(Box::new);
         let program = cx.params.sources.ffprobe_path.clone();
         let arguments = arguments.into_iter().map(std::ffi::OsString::from).collect();
-        let request = |core, ticket| ControlRequest::Probe { core, ticket, program, arguments };
+        let request = |core, ticket| ControlRequest::Probe { core, ticket, program, arguments, relayed };
         match cx.ask(Question::Stream(self.me), request) {
             Some(ticket) => self.stream_probe.runs(ticket, number),
             None => {

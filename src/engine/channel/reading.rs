@@ -149,13 +149,13 @@ impl Channel {
                 Step::Again => {}
                 Step::Happened(happened) => return Some(self.on_happened(cx, happened)),
                 Step::Take => {
-                    let span = self.reserve(cx, readers, self.room())?;
+                    let span = self.reserve(cx, self.room())?;
                     if let Some(event) = self.take_body(cx, readers, span) {
                         return Some(event);
                     }
                 }
                 Step::Fill(inlet) => {
-                    let span = self.reserve(cx, readers, self.room())?;
+                    let span = self.reserve(cx, self.room())?;
                     if let Err(span) = self.upstream.fill(cx, inlet, Lent::Span(span)) {
                         // No room for an operation: the memory goes back and the source is tried again next turn.
                         if let Some(span) = span {

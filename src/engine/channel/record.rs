@@ -171,6 +171,7 @@ impl Channel {
         let text = match self.failure {
             Some(Failure::NoTuners) => "no tuners available",
             Some(Failure::NoSources) => "channel has no enabled sources",
+            Some(Failure::NotOffered) => "channel is not offered any more",
             Some(Failure::SourcesFailed | Failure::NoVideo | Failure::Draining) | None => {
                 "all source attempts exhausted"
             }

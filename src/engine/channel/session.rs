@@ -8,10 +8,12 @@ use crate::engine::border::messages::{Readers, ToOutlet};
 use crate::engine::context::cx::{CoreDriver, Cx};
 use crate::engine::context::health::Known;
 use crate::engine::context::post::{ToChannel, Word};
+use crate::engine::port::messages::ControlRequest;
 use crate::engine::port::messages::{TriggerRefusal, TunerMessage};
 use crate::engine::report::events::{self, RecoveryTriggered};
 use crate::health::failure_reason;
 use crate::http::{StreamError, Via};
+use crate::lineup::Lineup;
 use crate::session::{Action, Event, Failure, Notice, TriggerError};
 use crate::tuner::Kind;
 
@@ -127,6 +129,24 @@ impl Channel {
         Ok(())
     }
 
+    /// The channels have changed, and this one has its new listing. What may not be used any more is left.
+    pub(crate) fn withdraw<D: CoreDriver>(
+        &mut self,
+        cx: &mut Cx<D>,
+        readers: &mut dyn Readers<D>,
+        lineup: &Lineup,
+    ) {
+        let id = self.listing().id;
+        let event = match (lineup.channel(id), self.machine.source()) {
+            (None, _) => Event::ChannelWithdrawn { reason: lineup.why_no_channel(id) },
+            (Some(_), Some(id)) if self.listing().sources.iter().all(|source| source.id != id) => {
+                Event::SourceWithdrawn { id, reason: lineup.why_no_source(id) }
+            }
+            (Some(_), Some(_) | None) => return,
+        };
+        self.handle(cx, readers, event);
+    }
+
     fn perform_all<D: CoreDriver>(
         &mut self,
         cx: &mut Cx<D>,
@@ -158,7 +178,6 @@ impl Channel {
                 }
             }
             Action::StartSource { index, selection_reason, timeout, in_recovery } => {
-                self.register_ring(cx);
                 let source = self.listing().sources[index].clone();
                 let happened = self.upstream.start(cx, source, selection_reason, in_recovery, timeout)?;
                 return Some(self.on_happened(cx, happened));
@@ -178,7 +197,12 @@ impl Channel {
             Action::Finish => self.finish(cx, readers),
             Action::ArmProvider { scope, retry_after } => cx.providers.arm(cx.now, &scope, retry_after),
             Action::AwaitRelease { scope, until } => cx.providers.await_release(cx.now, &scope, until),
-            Action::ClearProvider { scope, since } => cx.providers.clear(&scope, since),
+            Action::ClearProvider { scope, since } => {
+                if let Some(counted) = cx.providers.clear(&scope, since) {
+                    // What control does not take is learnt again.
+                    let _full = cx.request(ControlRequest::ProviderSeen(counted));
+                }
+            }
             Action::RecordFailure { id, reason, persist } => {
                 if persist {
                     let reason = failure_reason(None, &redact::text(&reason));
@@ -212,6 +236,7 @@ impl Channel {
             Failure::SourcesFailed => StreamError::TuneFailed,
             Failure::NoVideo => StreamError::NoVideo,
             Failure::Draining => StreamError::Draining,
+            Failure::NotOffered => StreamError::ChannelNotFound,
         };
         readers.tell(cx, &self.feed, ToOutlet::Refuse(error));
         self.has_waiting = false;
@@ -232,7 +257,7 @@ impl Channel {
 
     /// The timer has run out.
     pub(crate) fn on_timer<D: CoreDriver>(&mut self, cx: &mut Cx<D>, readers: &mut dyn Readers<D>) {
-        if self.feed.unmarked_since().is_some_and(|since| since + cx.params.egress.delay <= cx.now) {
+        if self.feed.unmarked_since().is_some_and(|since| since + cx.egress_delay() <= cx.now) {
             self.feed.advance_mark();
             readers.tell(cx, &self.feed, ToOutlet::Moved);
         }

@@ -73,9 +73,9 @@ impl Channel {
     }
 
     /// Writes what comes before a run's first packet. True when nothing of it is left.
-    fn write_prologue<D: CoreDriver>(&mut self, cx: &mut Cx<D>, readers: &mut dyn Readers<D>) -> bool {
+    fn write_prologue<D: CoreDriver>(&mut self, cx: &mut Cx<D>) -> bool {
         let prologue = std::mem::take(&mut self.prologue);
-        if prologue.is_empty() || self.write(cx, readers, &prologue) {
+        if prologue.is_empty() || self.write(cx, &prologue) {
             return true;
         }
         self.prologue = prologue;
@@ -94,7 +94,7 @@ impl Channel {
             return false;
         }
         self.begin_run(now);
-        if !self.write_prologue(cx, readers) {
+        if !self.write_prologue(cx) {
             return false;
         }
         loop {
@@ -111,7 +111,7 @@ impl Channel {
             if self.is_too_early(cx, count) {
                 return false;
             }
-            let Some(span) = self.reserve(cx, readers, count) else { return false };
+            let Some(span) = self.reserve(cx, count) else { return false };
             let Some(run) = self.upstream.run_mut() else { return false };
             let ring = self.feed.ring_mut();
             let offset = usize::try_from(ring.pending_bytes()).expect("less than the ring");

@@ -47,7 +47,7 @@ impl Channel {
 }
 
 fn channel<D: CoreDriver>(cx: &mut Cx<D>) -> Channel {
-    let (id, ring) = (cx.session_id(), Ring::new(1 << 20).unwrap());
+    let (id, ring) = (cx.session_id(), Ring::new(1 << 20, crate::ring::Segments::Small).unwrap());
     Channel::new(cx, ChannelRef(KeyBits::first_of(0)), id, listing(1), ring).0
 }
 
@@ -80,7 +80,7 @@ fn the_bitrate_is_the_sources_of_the_last_seconds_and_filler_has_no_part_in_it()
     let mut cx = context();
     let mut channel = channel(&mut cx);
     channel.bitrate.add(Instant::from_millis(100), 500_000);
-    assert!(channel.write(&mut cx, &mut Nobody, &[0x47; 188 * 100]), "there is room");
+    assert!(channel.write(&mut cx, &[0x47; 188 * 100]), "there is room");
     let nobody = crate::session::history::Audience::new(cx.params.history);
     for (millis, expected) in [(2000, 2_000_000), (3200, 1_250_000), (5000, 0), (90_000, 0)] {
         cx.now = Instant::from_millis(millis);

@@ -1,7 +1,7 @@
 //! Connections that are not viewers: from accept to the place where they belong, or to a reply that says why not.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,9 @@ use crate::engine::port::ids::CoreId;
 use crate::engine::port::messages::{ControlRequest, CoreCommand, HandedConnection};
 use crate::engine::port::placement;
 use crate::http::request::{self, Parsed, Request, Version};
-use crate::http::{Response, Route, StreamError, Via, stream_error, stream_head_only, stream_route};
+use crate::http::{
+    RequestError, Response, Route, StreamError, Via, stream_error, stream_head_only, stream_route,
+};
 use crate::lineup;
 use crate::ring::Lent;
 use crate::uring::{Event, Handle, Hangup, Operation};
@@ -92,7 +94,10 @@ impl Connections {
 
     /// Gives a connection a place. Without one it is closed, which is all a peer can be told then.
     fn take_in<D: CoreDriver>(&mut self, cx: &mut Cx<D>, socket: D::Descriptor) -> Option<ConnectionKey> {
-        let handle = cx.driver.adopt(socket).ok()?;
+        let Ok(handle) = cx.driver.adopt(socket) else {
+            cx.counters.refused += 1;
+            return None;
+        };
         let Ok((peer, local)) = cx.driver.addresses(handle) else {
             cx.driver.close(handle, Hangup::Finish);
             return None;
@@ -100,6 +105,7 @@ impl Connections {
         let is_local = peer.ip() == local.ip() || peer.ip().is_loopback();
         let state = ConnectionState::Reading(Vec::new());
         if !cx.take_place() {
+            cx.counters.refused += 1;
             cx.driver.close(handle, Hangup::Finish);
             return None;
         }
@@ -167,7 +173,16 @@ impl Connections {
                 let bytes = std::mem::take(bytes);
                 self.route(cx, key, &request, bytes)
             }
-            Err(error) => {
+            // Whoever sends more than may be read has to be heard out, or it never sees the answer.
+            Err(RequestError::HeadTooLarge) => {
+                cx.counters.refused += 1;
+                let bytes = std::mem::take(bytes);
+                self.hand_to_control(cx, key, bytes);
+                None
+            }
+            Err(
+                error @ (RequestError::Malformed | RequestError::Version | RequestError::TransferEncoding),
+            ) => {
                 cx.counters.refused += 1;
                 let mut reply = Vec::new();
                 Response::text(error.status(), &error.to_string()).write_last(&mut reply);
@@ -184,14 +199,24 @@ impl Connections {
         request: &Request,
         bytes: Vec<u8>,
     ) -> Option<Asked> {
-        let error = match stream_route(request) {
+        let route = stream_route(request);
+        if matches!(route, Route::Stream { .. })
+            && let Err(refused) = self.check_gate(cx, key, request)
+        {
+            self.refuse(cx, at(key), refused);
+            return None;
+        }
+        let error = match route {
             Route::Control => {
                 self.hand_to_control(cx, key, bytes);
                 return None;
             }
             Route::StreamError(error) => error,
             Route::MethodNotAllowed => StreamError::MethodNotAllowed,
-            Route::Stream { guide_number, head_only, duration } => {
+            Route::Stream { tuner: Some(tuner), .. } if tuner >= u32::from(cx.params.tuners) => {
+                StreamError::TunerNotFound
+            }
+            Route::Stream { guide_number, tuner: _, head_only, duration } => {
                 let channel = cx.lineup.find(&guide_number).map(Arc::clone);
                 let via = Via::of(request);
                 match channel {
@@ -228,6 +253,16 @@ impl Connections {
         };
         self.refuse(cx, at(key), error);
         None
+    }
+
+    fn check_gate<D: CoreDriver>(
+        &self,
+        cx: &Cx<D>,
+        key: ConnectionKey,
+        request: &Request,
+    ) -> Result<(), StreamError> {
+        let (peer, is_local) = self.who(at(key)).ok_or(StreamError::NotAllowed)?;
+        cx.params.gate.check(request, peer, is_local)
     }
 
     fn handed<D: CoreDriver>(
@@ -294,6 +329,12 @@ impl Connections {
             Ok(Parsed::Complete { request, .. }) => self.route(cx, key, &request, connection.bytes),
             Ok(Parsed::NeedMore) | Err(_) => unreachable!("the other core has parsed this head"),
         }
+    }
+
+    /// Whose a connection is, and whether he is on this host.
+    pub(crate) fn who(&self, connection: ConnectionRef) -> Option<(IpAddr, bool)> {
+        let connection = self.arena.get(ConnectionKey::from_bits(connection.0))?;
+        Some((connection.peer.ip(), connection.is_local))
     }
 
     /// A connection leaves with its place, to become a viewer's.

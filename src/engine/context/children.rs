@@ -24,6 +24,16 @@ struct Child {
     stop_asked_at: Option<Instant>,
 }
 
+/// A child that is no more.
+pub(crate) struct Ended {
+    pub(crate) owner: SourceOwner,
+    pub(crate) run: u32,
+    /// What it has read.
+    pub(crate) source: SourceId,
+    /// The provider that has got its connection back, if the end was asked for.
+    pub(crate) given_up: Option<ProviderScope>,
+}
+
 /// A core's children.
 #[derive(Default)]
 pub(crate) struct Children {
@@ -48,10 +58,10 @@ impl Children {
         self.by_ticket.remove(&ticket).map(|child| (child.owner, child.run))
     }
 
-    /// It is no more. Gives the provider that has got its connection back, if the end was asked for.
-    pub(crate) fn ended(&mut self, ticket: Ticket) -> Option<(SourceOwner, u32, Option<ProviderScope>)> {
-        let child = self.by_ticket.remove(&ticket)?;
-        Some((child.owner, child.run, child.stop_asked_at.map(|_asked| child.provider)))
+    /// It is no more.
+    pub(crate) fn ended(&mut self, ticket: Ticket) -> Option<Ended> {
+        let Child { owner, run, source, provider, stop_asked_at } = self.by_ticket.remove(&ticket)?;
+        Some(Ended { owner, run, source, given_up: stop_asked_at.map(|_asked| provider) })
     }
 
     /// True when there are none.

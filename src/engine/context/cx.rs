@@ -1,17 +1,19 @@
 //! The context in which the parts of a core work: the time, the kernel, control, the settings, and what the whole core shares.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::limits::CONNECTIONS_PER_CORE_MAX;
+use crate::base::limits::{CONNECTIONS_PER_CORE_MAX, PACKET_BYTES, SEND_BYTES_MAX};
 use crate::base::{Instant, OwnTime};
 use crate::engine::port::ids::{CoreId, SessionId, Ticket};
 use crate::engine::port::mailbox::Mailbox;
 use crate::engine::port::messages::{ChildOwner, ControlPort, ControlRequest, CoreCommand};
-use crate::engine::port::params::Params;
+use crate::engine::port::params::{Egress, Params};
 use crate::engine::port::snapshot::CoreCounters;
-use crate::lineup::{Lineup, Source};
+use crate::http::{CookieJar, StreamError};
+use crate::lineup::{Lineup, Source, SourceId};
 use crate::ring::{Lent, Ring};
 use crate::session::ProviderCooldowns;
 use crate::source::Relayed;
@@ -21,7 +23,10 @@ use crate::tuner::pool::Pool;
 use crate::uring::Driver;
 
 use super::children::Children;
+use super::cookies::SourceCookies;
+use super::crowd::Crowd;
 use super::health::CoreHealth;
+use super::load::Load;
 use super::post::Post;
 use super::sends::SendQueue;
 use super::timers::Timers;
@@ -68,6 +73,8 @@ pub(crate) struct Cx<D: CoreDriver> {
     pub(crate) health: CoreHealth,
     /// Providers that this core leaves alone.
     pub(crate) providers: ProviderCooldowns,
+    /// What the servers of sources have set.
+    cookies: SourceCookies,
     /// Channels that are refused for a while.
     pub(crate) backoff: Backoff,
     pub(crate) timers: Timers,
@@ -75,9 +82,12 @@ pub(crate) struct Cx<D: CoreDriver> {
     pub(crate) post: Post,
     /// Viewers to be sent to.
     pub(crate) sends: SendQueue,
+    load: Load,
     pub(crate) children: Children,
     /// The pool of tuners, on core 0.
     pub(crate) tuners: Option<Pool<Holder>>,
+    /// Who watches.
+    crowd: Crowd,
     control: Box<dyn ControlPort<D::Descriptor>>,
     /// The mailboxes of all cores, this one's included.
     cores: Vec<Mailbox<D::Descriptor>>,
@@ -88,8 +98,6 @@ pub(crate) struct Cx<D: CoreDriver> {
     places_taken: u32,
     /// Those whose source could not be read last turn.
     blocked: Vec<SourceOwner>,
-    /// Rings that are done with, but of which something is still lent.
-    retired_rings: Vec<Ring>,
 }
 
 impl<D: CoreDriver> Cx<D> {
@@ -111,10 +119,13 @@ impl<D: CoreDriver> Cx<D> {
             lineup,
             health: CoreHealth::new(),
             providers: ProviderCooldowns::new(params.session.provider_cooldown),
+            cookies: SourceCookies::default(),
             backoff: Backoff::new(backoff.tunes_max, backoff.interval, backoff.cooldown),
             timers: Timers::default(),
             post: Post::default(),
+            crowd: Crowd::new(params.gate.clone()),
             sends: SendQueue::default(),
+            load: Load::default(),
             children: Children::default(),
             tuners: (id == CoreId(0))
                 .then(|| Pool::new(params.tuners, params.preempt_settle_delay, params.tune_wait)),
@@ -126,13 +137,36 @@ impl<D: CoreDriver> Cx<D> {
             next_session: 0,
             places_taken: 0,
             blocked: Vec::new(),
-            retired_rings: Vec::new(),
         }
     }
 
     /// The time by the clock. A programme and those who watch it go on by this one, also while the core cannot run.
     pub(crate) fn clock_now(&self) -> Instant {
         self.now + self.time.lost()
+    }
+
+    /// A turn of the core was work for so long, and waiting for more for so long.
+    pub(crate) fn turned(&mut self, worked: Duration, waited: Duration) {
+        self.load.turned(worked, waited);
+    }
+
+    /// The core has more to do than it can.
+    pub(crate) const fn is_saturated(&self) -> bool {
+        self.load.is_saturated()
+    }
+
+    /// So much gathers for a viewer before it is sent to: twice the least where the core has no time to lose.
+    pub(crate) fn egress_bytes(&self) -> u64 {
+        let least = self.params.egress.bytes;
+        let bytes = self.load.between(least, (2 * least).min(SEND_BYTES_MAX as u64));
+        (bytes - bytes % PACKET_BYTES as u64).max(least)
+    }
+
+    /// Or what is so old.
+    pub(crate) fn egress_delay(&self) -> Duration {
+        let nanos = |delay: Duration| u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
+        let Egress { delay, delay_max, .. } = self.params.egress;
+        Duration::from_nanos(self.load.between(nanos(delay), nanos(delay_max)))
     }
 
     /// A name for a session.
@@ -150,6 +184,29 @@ impl<D: CoreDriver> Cx<D> {
             None if self.params.tuners > 1 => self.params.preempt_settle_delay,
             None => Duration::ZERO,
         }
+    }
+
+    /// What the servers of a source have set.
+    pub(crate) fn cookies_of(&self, source: SourceId) -> CookieJar {
+        self.cookies.of(source)
+    }
+
+    /// A source is not asked any more that was with its cookies, and has these by now.
+    pub(crate) fn keep_cookies(&mut self, source: SourceId, jar: CookieJar) {
+        self.cookies.keep(self.now, source, jar);
+    }
+
+    /// Somebody is to watch; gives its place back by [`Cx::viewer_leaves`].
+    ///
+    /// # Errors
+    /// Why there is no place.
+    pub(crate) fn viewer_joins(&mut self, peer: IpAddr, is_local: bool) -> Result<(), StreamError> {
+        self.crowd.join(peer, is_local)
+    }
+
+    /// Somebody watches no more.
+    pub(crate) fn viewer_leaves(&mut self, peer: IpAddr) {
+        self.crowd.leave(peer);
     }
 
     /// One connection more; false when there is no room for it.
@@ -275,29 +332,10 @@ impl<D: CoreDriver> Cx<D> {
         !self.blocked.is_empty()
     }
 
-    /// A ring is done with. Its registration is withdrawn when the last lease has come back.
-    pub(crate) fn retire(&mut self, ring: Ring) {
-        if ring.registered().is_some() {
-            self.retired_rings.push(ring);
+    /// A ring is done with. What is lent of it stays where it is until it has come back.
+    pub(crate) fn retire(&mut self, mut ring: Ring) {
+        for buffer in ring.withdraw() {
+            self.driver.unregister_memory(buffer);
         }
-    }
-
-    /// Withdraws the registration of rings whose last lease has come back.
-    pub(crate) fn unregister_retired(&mut self) {
-        let driver = &mut self.driver;
-        self.retired_rings.retain_mut(|ring| {
-            if ring.is_lent() {
-                return true;
-            }
-            if let Some(buffer) = ring.registered() {
-                driver.unregister_memory(buffer);
-                ring.set_registered(None);
-            }
-            false
-        });
-    }
-
-    pub(crate) const fn has_retired_rings(&self) -> bool {
-        !self.retired_rings.is_empty()
     }
 }

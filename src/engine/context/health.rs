@@ -135,9 +135,21 @@ impl CoreHealth {
         true
     }
 
-    /// The channels have changed; those that live here are told apart by `is_here`.
-    pub(crate) fn relist(&mut self, now: Instant, lineup: &Lineup, is_here: impl Fn(ChannelId) -> bool) {
-        self.book.retain(|source| lineup.source(source).is_some());
+    /// The channels have changed; those that live here are told apart by `is_here`. Of a source that is another item now nothing
+    /// is known.
+    pub(crate) fn relist(
+        &mut self,
+        now: Instant,
+        before: &Lineup,
+        lineup: &Lineup,
+        is_here: impl Fn(ChannelId) -> bool,
+    ) {
+        let item = |lineup: &Lineup, source| lineup.source(source).map(|(_, source)| source.item_key.clone());
+        self.book.retain(|source| match (item(before, source), item(lineup, source)) {
+            (Some(before), Some(now)) => before == now,
+            (None, Some(_)) => true,
+            (_, None) => false,
+        });
         // What a clock that was wrong has stored would keep sources from being tried for years.
         let wall = self.wall_at(now);
         if wall < CLOCK_IS_SET {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::base::Instant;
 use crate::base::limits::MAILBOX_MESSAGES_MAX;
+use crate::engine::context::children::Ended;
 use crate::engine::context::cx::Question;
 use crate::engine::context::token::{SourceOwner, Token};
 use crate::engine::port::messages::{ChildRefused, CoreCommand, TriggerRefusal};
@@ -62,8 +63,11 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                     }
                 }
             }
-            CoreCommand::ChildEnded { ticket, exit, stderr_tail } => {
-                let Some((owner, run, given_up)) = cx.children.ended(ticket) else { return };
+            CoreCommand::ChildEnded { ticket, exit, stderr_tail, cookies } => {
+                let Some(Ended { owner, run, source, given_up }) = cx.children.ended(ticket) else { return };
+                if let Some(cookies) = cookies {
+                    cx.keep_cookies(source, cookies);
+                }
                 if let Some(provider) = given_up {
                     cx.providers.gave_up(cx.now, &provider);
                 }
@@ -97,6 +101,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                 cx.health.persisted(cx.now, seq, result);
                 self.log_health_news();
             }
+            CoreCommand::ProviderSeen(counted) => cx.providers.recall(cx.now, &counted),
             CoreCommand::ClearHealth { channel } => cx.health.clear(cx.now, channel),
             CoreCommand::Tuner(message) => self.on_tuner_message(message),
             CoreCommand::Snapshot(reply) => reply(self.snapshot()),
@@ -117,15 +122,20 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         self.settle();
     }
 
-    /// The channels have changed.
+    /// The channels have changed. Sessions whose channel or source is not offered any more act on it at once.
     pub(super) fn on_lineup(&mut self, lineup: Arc<Lineup>) {
         let (id, cores) = (self.cx.id, self.cx.params.cores);
-        self.cx.health.relist(self.cx.now, &lineup, |channel| home(channel, cores) == id);
-        for (channel, _) in self.stations.iter_mut() {
-            let whose = channel.listing().id;
-            channel.relist(lineup.channels().find(|offered| offered.id == whose));
+        let cx = &mut self.cx;
+        cx.health.relist(cx.now, &cx.lineup, &lineup, |channel| home(channel, cores) == id);
+        self.cx.lineup = Arc::clone(&lineup);
+        for at in self.stations.all() {
+            if let Some((channel, outlet)) = self.stations.get_mut(at) {
+                let whose = channel.listing().id;
+                channel.relist(lineup.channel(whose));
+                channel.withdraw(&mut self.cx, outlet, &lineup);
+            }
+            self.settle();
         }
-        self.cx.lineup = lineup;
         self.probe.relist(&self.cx);
     }
 

@@ -86,7 +86,7 @@ impl Stations {
         listing: &Arc<lineup::Channel>,
     ) -> Option<(ChannelRef, Vec<Action>)> {
         let bytes = usize::try_from(cx.params.ring_bytes()).ok()?;
-        let ring = match Ring::new(bytes) {
+        let ring = match Ring::new(bytes, cx.params.segments) {
             Ok(ring) => ring,
             Err(error) => {
                 let line = Line::new("no memory for a ring").field("guide_number", &listing.guide_number);

@@ -8,7 +8,7 @@ use crate::base::Instant;
 use crate::http::{CookieJar, RequestHeaders};
 use crate::lineup::Health;
 use crate::lineup::{Channel, ChannelId, Lineup, Manner, Source, SourceId, StoredProfile};
-use crate::ring::{Lent, Ring};
+use crate::ring::{Lent, Ring, Segments};
 use crate::session;
 use crate::session::history::Limits;
 use crate::source;
@@ -60,12 +60,15 @@ pub(crate) fn params() -> Params {
         egress: Egress {
             bytes: 1,
             delay: Duration::ZERO,
+            delay_max: Duration::ZERO,
             zero_copy: ZeroCopy::Never,
             max_blocked_write: None,
             slow_policy: SlowPolicy::Disconnect,
             join_lag_bytes: 0,
         },
+        gate: crate::engine::Gate::default(),
         sources: Sources {
+            admission: source::admission::Admission::new(source::admission::SCHEMES, true),
             mode: source::Mode::Auto,
             trust: Arc::new(source::Trust::new(true, Vec::new()).unwrap()),
             direct: source::direct::Params {
@@ -78,7 +81,7 @@ pub(crate) fn params() -> Params {
                 startup_timeout: second,
                 tls: source::direct::tls_config(&[]).unwrap(),
             },
-            hls: crate::source::hls::Params::default(),
+            hls: crate::source::hls::HlsParams::default(),
             udp: crate::source::udp::DatagramParams::default(),
             ffmpeg: source::ffmpeg::FfmpegParams::default(),
             capabilities: Arc::new(source::ffmpeg::Capabilities::parse("", "")),
@@ -97,6 +100,7 @@ pub(crate) fn params() -> Params {
         },
         own: Own::default(),
         chunk_bytes: 65_536,
+        segments: Segments::Small,
         cores: 1,
         tuners: 2,
         preempt_settle_delay: Duration::ZERO,
@@ -157,7 +161,7 @@ pub(crate) fn listing(channel: i64) -> Arc<Channel> {
 
 /// Adds a session that waits for its tuner.
 pub(super) fn add_session(core: &mut SimCore, channel: i64) -> ChannelRef {
-    let (id, ring) = (core.cx.session_id(), Ring::new(1 << 20).unwrap());
+    let (id, ring) = (core.cx.session_id(), Ring::new(1 << 20, Segments::Small).unwrap());
     let (at, _asks_for_a_tuner) = core.stations.insert(&core.cx, id, &listing(channel), ring).unwrap();
     at
 }
@@ -169,6 +173,7 @@ pub(super) fn add_viewer(core: &mut SimCore, at: ChannelRef, handle: Handle) -> 
     let (viewer, promised) = outlet.add_viewer(channel.feed(), now, handle);
     channel.promise(promised);
     assert!(core.cx.take_place());
+    core.cx.viewer_joins([10, 0, 0, 1].into(), false).unwrap();
     viewer
 }
 

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::testing::{self, NoSources, SimCore, add_session, add_viewer, core};
 use super::*;
-use crate::base::Clock;
+use crate::base::{Clock, KeyBits};
+use crate::engine::context::token::ConnectionRef;
 use crate::engine::port::ids::SessionId;
 use crate::engine::port::messages::{CoreCommand, TriggerRefusal};
 use crate::http::RequestHeaders;
@@ -137,6 +138,35 @@ fn patience_with_a_blocked_viewer_follows_the_rate_of_its_programme() {
             assert_eq!(is_there, second < goes_after, "{bytes_per_second} B/s after {second} s");
         }
     }
+}
+
+#[test]
+fn a_core_without_time_takes_nobody_in_and_calls_nobody_slow_who_waits_for_it() {
+    let (mut core, handle) = core();
+    let ask = |core: &mut SimCore| {
+        let connection = ConnectionRef(KeyBits::first_of(0));
+        let channel = Arc::new(Channel { sources: Vec::new(), ..Channel::clone(&testing::listing(1)) });
+        let via = crate::http::Via::default();
+        core.join_counted(Asked { connection, channel, duration: None, via, takes_interim: true })
+    };
+    assert_eq!(ask(&mut core), Err(StreamError::NoSources));
+    let session = add_session(&mut core, 1);
+    let viewers = [0; 3].map(|_| add_viewer(&mut core, session, handle));
+    let poll = Operation::AwaitHangup { socket: handle };
+    let Ok(op) = core.cx.driver.push(poll, Token::Send(viewers[2])) else { panic!("there is room") };
+    let (_, outlet) = core.stations.get_mut(session).unwrap();
+    outlet.set_was_full(viewers[1]);
+    outlet.set_sending(viewers[2], op);
+    for (is_saturated, expected) in [(false, [false, true, true]), (true, [false, false, true])] {
+        let (_, outlet) = core.stations.get_mut(session).unwrap();
+        assert_eq!(viewers.map(|viewer| outlet.is_slow(viewer, is_saturated)), expected, "{is_saturated}");
+    }
+    for _turn in 0..6 {
+        core.cx.turned(Duration::from_millis(250), Duration::ZERO);
+    }
+    assert_eq!(ask(&mut core), Err(StreamError::Saturated));
+    core.cx.turned(Duration::ZERO, Duration::from_secs(1));
+    assert_eq!(ask(&mut core), Err(StreamError::NoSources), "it has time again");
 }
 
 #[test]

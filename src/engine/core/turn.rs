@@ -41,15 +41,21 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     /// # Errors
     /// When the kernel refuses to go on.
     pub fn turn_by(&mut self, clock: impl Fn() -> Instant) -> Result<(), Errno> {
+        let begun = clock();
         self.read_clock(&clock, Duration::ZERO);
         self.act();
         let wait = self.wait();
         // What acting took is counted apart from the wait.
         self.read_clock(&clock, Duration::ZERO);
+        let from = clock();
         self.cx.driver.turn(wait)?;
+        let woke = clock();
         // What happened while the core waited, or could not run, happened before anything is due.
         self.read_clock(&clock, wait);
         self.dispatch_all();
+        // To hand over its work is work, too, where it does not wait for more.
+        let waited = if wait.is_zero() { Duration::ZERO } else { woke - from };
+        self.cx.turned((clock() - begun).saturating_sub(waited), waited);
         Ok(())
     }
 

@@ -53,17 +53,16 @@ impl Outlet {
         let Some(viewer) = self.viewers.get_mut(key).and_then(Viewer::watching_mut) else { return };
         viewer.is_ending = true;
         match viewer.sending {
-            Sending::Stream { op, .. } => cx.driver.cancel(op),
+            Sending::Stream { op, .. } | Sending::Room(op) => cx.driver.cancel(op),
             Sending::Preamble(_) => {}
             Sending::Nothing => self.enqueue(cx, key),
         }
     }
 
     fn end_or_skip_lagging<D: CoreDriver>(&mut self, cx: &mut Cx<D>, feed: &Feed, key: ViewerKey) {
-        let policy = cx.params.egress.slow_policy;
         let Some(viewer) = self.viewers.get_mut(key).and_then(Viewer::watching_mut) else { return };
-        match (policy, viewer.sending) {
-            (SlowPolicy::Skip, Sending::Stream { op, .. }) => {
+        match (viewer.policy(cx.params.egress.slow_policy, cx.is_saturated()), viewer.sending) {
+            (SlowPolicy::Skip, Sending::Stream { op, .. } | Sending::Room(op)) => {
                 viewer.skip_wanted = true;
                 cx.driver.cancel(op);
             }
@@ -75,34 +74,6 @@ impl Outlet {
             }
             (SlowPolicy::Disconnect, _) => {
                 self.leave(cx, feed, key, Hangup::Reset, CloseReason::SlowClientLagged);
-            }
-        }
-    }
-
-    /// The writer cannot go on because spans that begin before `below` are lent: their holders are a ring behind. Sends are
-    /// cancelled; what lies in a socket's queue can only be had back by a reset.
-    pub(super) fn free_spans<D: CoreDriver>(&mut self, cx: &mut Cx<D>, feed: &Feed, below: u64) {
-        let holders: Vec<_> = self
-            .viewers
-            .iter()
-            .filter_map(|(key, viewer)| viewer.watching().map(|watching| (key, watching)))
-            .filter_map(|(key, watching)| match watching.sending {
-                _ if watching.held.is_any_below(below) => Some((key, None)),
-                Sending::Stream { op, .. } if watching.position < below => Some((key, Some(op))),
-                Sending::Stream { .. } | Sending::Preamble(_) | Sending::Nothing => None,
-            })
-            .collect();
-        for (key, op) in holders {
-            match op {
-                Some(op) => {
-                    if cx.params.egress.slow_policy == SlowPolicy::Skip
-                        && let Some(viewer) = self.viewers.get_mut(key).and_then(Viewer::watching_mut)
-                    {
-                        viewer.skip_wanted = true;
-                    }
-                    cx.driver.cancel(op);
-                }
-                None => self.leave(cx, feed, key, Hangup::Reset, CloseReason::SlowClientLagged),
             }
         }
     }

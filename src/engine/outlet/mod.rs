@@ -4,30 +4,27 @@
 //! channel: what the channel must know of viewers it is told.
 
 mod egress;
-mod held;
 mod logs;
 mod looks;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::base::limits::{CONNECTIONS_PER_CORE_MAX, PACKET_BYTES};
+use crate::base::limits::CONNECTIONS_PER_CORE_MAX;
 use crate::base::{Arena, Errno, HeapBytes, Instant, Key};
 use crate::engine::border::feed::Feed;
 use crate::engine::border::messages::{Readers, Reply, ToOutlet};
 use crate::engine::context::cx::{CoreDriver, Cx};
 use crate::engine::context::post::{ToChannel, Word};
 use crate::engine::context::token::{ChannelRef, Token, ViewerRef};
-use crate::engine::port::params::ZeroCopy;
+use crate::engine::port::params::{SlowPolicy, ZeroCopy};
 use crate::engine::port::snapshot::ViewerSnapshot;
 use crate::engine::report::events::Coalesced;
 use crate::http::{STREAM_INTERIM, StreamError, stream_head};
-use crate::ring::{Lent, Offset};
+use crate::ring::{Lent, Offset, Segments};
 use crate::session::history::{Audience, CloseReason, Limits, SubscriberWindow, WriteCounters};
 use crate::ts;
 use crate::uring::{Handle, Hangup, KernelDriver, OpKey, Operation};
-
-use held::Held;
 
 type ViewerKey = Key<Viewer>;
 
@@ -47,6 +44,8 @@ pub(crate) struct Outlet {
     promises_changed: bool,
     /// Viewers are late because the core has stood still, or may be.
     has_excused: bool,
+    /// It has been said that memory cannot be registered.
+    has_failed_to_register: bool,
     skip_log: Coalesced<()>,
 }
 
@@ -79,8 +78,13 @@ struct Watching {
     sending: Sending,
     /// It is in the queue of those to be sent to.
     is_queued: bool,
-    held: Held,
-    zero_copy: ZeroCopyState,
+    /// Zero-copy sends whose memory the kernel still holds.
+    held: u8,
+    way: Way,
+    /// Its socket has taken nothing since it was full.
+    is_full: bool,
+    /// Its socket was full since it last had everything: whoever is behind without that waits for the core.
+    was_full: bool,
     /// When its socket last took something, or had nothing to take.
     progress_at: Instant,
     /// At which pace it may take what it gets.
@@ -103,18 +107,32 @@ enum Sending {
     Nothing,
     /// The preamble is in flight.
     Preamble(OpKey),
-    /// A span of the ring is in flight.
-    Stream { op: OpKey, zero_copy: bool, bytes: u32 },
+    /// A span of the ring is being sent.
+    Stream { op: OpKey, bytes: u32 },
+    /// It is full, and says when it is not.
+    Room(OpKey),
 }
 
-/// Whether a viewer is sent to without copying.
+/// How a viewer is sent the stream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum ZeroCopyState {
-    Off,
-    /// On; so many notifications in a row have said that the kernel copied.
-    On {
-        copied_in_a_row: u8,
-    },
+enum Way {
+    /// The kernel copies it.
+    Copy,
+    /// The network card reads it; so many notifications in a row have said that the kernel copied.
+    ZeroCopy { copied_in_a_row: u8 },
+    /// From the ring's file: the kernel refers to its pages.
+    File,
+}
+
+impl Way {
+    /// The cheapest to a viewer whose socket is on this host, too. A send from small pages takes hold of thirty of them, which costs more
+    /// than to copy what is in them.
+    const fn on_this_host(segments: Segments) -> Self {
+        match segments {
+            Segments::Huge => Self::File,
+            Segments::Small => Self::Copy,
+        }
+    }
 }
 
 // Memory per viewer is what this and two operations in flight take; each of those is one cache line.
@@ -145,11 +163,13 @@ impl Viewer {
 impl Watching {
     /// Whether a packet of its own can be sent to it now: nothing is on its way that would ask the same, and the last packet is whole.
     fn may_be_asked(&self) -> bool {
-        self.sending == Sending::Nothing
-            && self.preamble.is_empty()
-            && self.position.is_multiple_of(PACKET_BYTES as u64)
-            && !self.is_ending
-            && !self.skip_wanted
+        self.sending == Sending::Nothing && self.preamble.is_empty() && !self.is_ending && !self.skip_wanted
+    }
+
+    /// What becomes of it when it has fallen behind. Who was not sent what it would have taken is not sent away for that.
+    fn policy(&self, otherwise: SlowPolicy, is_saturated: bool) -> SlowPolicy {
+        let waits_for_the_core = matches!(self.sending, Sending::Nothing) && (is_saturated || !self.was_full);
+        if waits_for_the_core { SlowPolicy::Skip } else { otherwise }
     }
 
     /// At which pace it takes what it gets, as it is.
@@ -181,6 +201,7 @@ impl Outlet {
             writes: WriteCounters::default(),
             promises_changed: false,
             has_excused: false,
+            has_failed_to_register: false,
             skip_log: Coalesced::default(),
         }
     }
@@ -255,10 +276,12 @@ impl Outlet {
     ) -> Option<(u64, Offset)> {
         let viewer = self.viewers.get_mut(key)?;
         let ViewerState::Waiting(duration) = viewer.state else { return None };
-        let zero_copy = match cx.params.egress.zero_copy {
-            ZeroCopy::Always => ZeroCopyState::On { copied_in_a_row: 0 },
-            ZeroCopy::Auto if !viewer.is_local => ZeroCopyState::On { copied_in_a_row: 0 },
-            ZeroCopy::Auto | ZeroCopy::Never => ZeroCopyState::Off,
+        let way = match cx.params.egress.zero_copy {
+            ZeroCopy::SendZc => Way::ZeroCopy { copied_in_a_row: 0 },
+            ZeroCopy::Auto if !viewer.is_local => Way::ZeroCopy { copied_in_a_row: 0 },
+            ZeroCopy::Auto => Way::on_this_host(cx.params.segments),
+            ZeroCopy::SendFile => Way::File,
+            ZeroCopy::Never => Way::Copy,
         };
         let Some(entry) = feed.start_of_joiner(cx.params.egress.join_lag_bytes) else {
             unreachable!("viewers are let in once there is an entry point, and the ring keeps the newest")
@@ -273,8 +296,10 @@ impl Outlet {
             preamble,
             sending: Sending::Nothing,
             is_queued: false,
-            held: Held::default(),
-            zero_copy,
+            held: 0,
+            way,
+            is_full: false,
+            was_full: false,
             progress_at: cx.now,
             promised,
             excused_ms: 0,
@@ -299,14 +324,9 @@ impl Outlet {
     ) {
         self.note_gone(cx.now, feed, key, reason);
         let Some(viewer) = self.viewers.remove(key) else { return };
-        // What a zero-copy send left in the socket's queue would stay lent until an unknown peer acknowledges it,
-        // and the writer would wait for that. When the stream is over there is no writer.
-        let holds = |watching: &Watching| {
-            !watching.held.is_empty() || matches!(watching.sending, Sending::Stream { zero_copy: true, .. })
-        };
-        let holds_ring = viewer.watching().is_some_and(holds) && feed.lingers_until().is_none();
-        cx.driver.close(viewer.handle, if holds_ring { Hangup::Reset } else { how });
+        cx.driver.close(viewer.handle, how);
         cx.free_place();
+        cx.viewer_leaves(viewer.peer.ip());
         self.promises_changed = true;
         cx.post.say(Word::Channel(self.channel, ToChannel::Left(viewer.number)));
     }
@@ -327,6 +347,7 @@ impl Outlet {
             self.note_gone(cx.now, feed, key, CloseReason::SessionClosed);
             let Some(Viewer { handle, peer, .. }) = self.viewers.remove(key) else { continue };
             self.promises_changed = true;
+            cx.viewer_leaves(peer.ip());
             cx.post.say(Word::TurnedAway { handle, peer, error });
         }
     }
@@ -420,7 +441,6 @@ impl<D: CoreDriver> Readers<D> for Outlet {
             ToOutlet::Refuse(error) => self.refuse_waiting(cx, feed, error),
             ToOutlet::Over => self.end(cx.now),
             ToOutlet::End => self.end_viewers(cx, feed),
-            ToOutlet::Free { below } => self.free_spans(cx, feed, below),
         }
         Reply::default()
     }
@@ -445,8 +465,10 @@ pub(crate) mod testing {
                 preamble: Vec::new(),
                 sending: Sending::Nothing,
                 is_queued: false,
-                held: Held::default(),
-                zero_copy: ZeroCopyState::Off,
+                held: 0,
+                way: Way::Copy,
+                is_full: false,
+                was_full: false,
                 progress_at: Instant::START,
                 promised,
                 excused_ms: 0,
@@ -487,6 +509,20 @@ pub(crate) mod testing {
         pub(crate) fn set_position(&mut self, viewer: ViewerRef, position: u64) {
             let viewer = self.viewers.get_mut(ViewerKey::from_bits(viewer.viewer));
             viewer.and_then(Viewer::watching_mut).unwrap().position = position;
+        }
+
+        /// Whether a viewer that is behind is so by itself.
+        pub(crate) fn is_slow(&self, viewer: ViewerRef, is_saturated: bool) -> bool {
+            let viewer = self.viewers.get(ViewerKey::from_bits(viewer.viewer));
+            let policy =
+                viewer.and_then(Viewer::watching).unwrap().policy(SlowPolicy::Disconnect, is_saturated);
+            policy == SlowPolicy::Disconnect
+        }
+
+        /// A viewer's socket was full.
+        pub(crate) fn set_was_full(&mut self, viewer: ViewerRef) {
+            let viewer = self.viewers.get_mut(ViewerKey::from_bits(viewer.viewer));
+            viewer.and_then(Viewer::watching_mut).unwrap().was_full = true;
         }
 
         /// A send to a viewer is on its way.

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use crate::base::{ChildExit, Instant};
 use crate::filler::slate::{Slate, SlateSpec};
 use crate::health;
+use crate::http::CookieJar;
 use crate::lineup::{ChannelId, Lineup, SourceId};
+use crate::session::Counted;
 use crate::source::Relayed;
 use crate::source::ffmpeg::{Listing, LogLevel};
 use crate::tuner::Kind;
@@ -93,7 +95,7 @@ pub enum ControlRequest<F = OwnedFd> {
         /// It is ffmpeg and says what its input is before it writes; what is less than this level is then not logged. Its output
         /// is handed over when there is one programme, or so many words about it do not come.
         listing: Option<LogLevel>,
-        /// It reads this through control: [`RELAYED_ADDRESS`](crate::source::RELAYED_ADDRESS) among its arguments stands for it.
+        /// What it reads through control: [`RELAYED_ADDRESS`](crate::source::RELAYED_ADDRESS) among its arguments stands for it.
         relayed: Option<Box<Relayed>>,
     },
     /// Run a program to its end and say what it has written. Full: nothing is learnt.
@@ -106,6 +108,8 @@ pub enum ControlRequest<F = OwnedFd> {
         program: OsString,
         /// Its arguments.
         arguments: Vec<OsString>,
+        /// What it reads through control, as of a child.
+        relayed: Option<Box<Relayed>>,
     },
     /// Stop a child: SIGTERM, then SIGKILL after 500 ms. Full: the core repeats the request until the child's end
     /// is reported. A probe is killed at once, and has no answer.
@@ -124,6 +128,8 @@ pub enum ControlRequest<F = OwnedFd> {
         /// At most [`health::BATCH_ROWS_MAX`].
         rows: Vec<health::Row<SourceId>>,
     },
+    /// Remember how long a provider counts a connection that is closed, and tell the other cores. Full: it is learnt again.
+    ProviderSeen(Counted),
     /// Have a slate ready for the channel of a session. Full: the session does without, as when none can be made.
     PrepareSlate {
         /// Who asks.
@@ -165,6 +171,8 @@ pub enum CoreCommand<F = OwnedFd> {
         exit: ChildExit,
         /// The end of its standard error, redacted.
         stderr_tail: String,
+        /// What its source's servers had set by then, if it has read that through control.
+        cookies: Option<CookieJar>,
     },
     /// The answer to [`ControlRequest::Probe`].
     Probed {
@@ -185,6 +193,8 @@ pub enum CoreCommand<F = OwnedFd> {
         /// The answer.
         result: Result<Vec<SourceId>, String>,
     },
+    /// How long a provider counts a connection that is closed, as it was seen before this process began, or by another core.
+    ProviderSeen(Counted),
     /// The health of this channel's sources, or of all, has been reset in the database.
     ClearHealth {
         /// The channel.

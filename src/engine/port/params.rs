@@ -9,20 +9,25 @@ use crate::base::limits::{READ_BYTES_MAX, SEND_BYTES_MAX};
 use crate::filler::Params as FillerParams;
 use crate::health;
 use crate::lineup::Source;
+use crate::ring::Segments;
 use crate::session;
 use crate::session::history::Limits;
 use crate::source;
 use crate::source::ffmpeg::Verification;
 use crate::splice::HELD_BYTES_USUAL;
 
-/// When bytes are sent without copying.
+use super::gate::Gate;
+
+/// How bytes are sent without copying.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ZeroCopy {
-    /// To peers that are not on this host, unless the kernel keeps copying for them.
+    /// As `SendZc` to peers that are not on this host, unless the kernel keeps copying for them; else as `SendFile`.
     Auto,
-    /// To everybody.
-    Always,
-    /// To nobody.
+    /// To everybody by operations whose end tells that the memory is free.
+    SendZc,
+    /// To everybody from the ring's file.
+    SendFile,
+    /// Not at all.
     Never,
 }
 
@@ -38,10 +43,12 @@ pub enum SlowPolicy {
 /// How viewers are served.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Egress {
-    /// A viewer is sent to when this much waits for it.
+    /// A viewer is sent to when this much waits for it, in whole packets; twice as much while the core is busy.
     pub bytes: u64,
     /// Or when the oldest waiting byte is this old.
     pub delay: Duration,
+    /// The same while the core is busy.
+    pub delay_max: Duration,
     /// Zero copy or not.
     pub zero_copy: ZeroCopy,
     /// A viewer whose socket takes nothing for this long is ended; `None` is never.
@@ -55,6 +62,8 @@ pub struct Egress {
 /// How sources are opened.
 #[derive(Clone, Debug)]
 pub struct Sources {
+    /// Which addresses may be opened at all.
+    pub admission: source::admission::Admission,
     /// Direct, through ffmpeg, or as the source demands.
     pub mode: source::Mode,
     /// Which servers are believed.
@@ -62,7 +71,7 @@ pub struct Sources {
     /// The built-in HTTP client.
     pub direct: source::direct::Params,
     /// Which variant of HLS is read, and how long one is waited for.
-    pub hls: source::hls::Params,
+    pub hls: source::hls::HlsParams,
     /// By which interface groups are joined.
     pub udp: source::udp::DatagramParams,
     /// ffmpeg's arguments.
@@ -98,9 +107,9 @@ impl Sources {
 
     /// How HLS of a source is read.
     #[must_use]
-    pub fn hls_of(&self, source: &Source) -> source::hls::Params {
+    pub fn hls_of(&self, source: &Source) -> source::hls::HlsParams {
         let variant_max = source.manner.variant_max.unwrap_or(self.hls.variant_max);
-        source::hls::Params { variant_max, ..self.hls }
+        source::hls::HlsParams { variant_max, ..self.hls }
     }
 }
 
@@ -142,6 +151,8 @@ pub struct Params {
     pub history: Limits,
     /// How viewers are served.
     pub egress: Egress,
+    /// Who may watch.
+    pub gate: Gate,
     /// How sources are opened.
     pub sources: Sources,
     /// What viewers get while a session has no source; `None` is nothing.
@@ -152,6 +163,8 @@ pub struct Params {
     pub probes: health::Params,
     /// Bytes of a chunk: the ring holds 16 of them beside the join lag.
     pub chunk_bytes: u64,
+    /// How rings are cut.
+    pub segments: Segments,
     /// How this server is known to itself when it meets itself as a source.
     pub own: Own,
     /// How many cores there are.

@@ -189,6 +189,10 @@ pub struct CoreCounters {
     pub zero_copy_sends: u64,
     /// Zero-copy sends the kernel copied all the same.
     pub zero_copy_copied: u64,
+    /// Sends from a ring's file.
+    pub file_sends: u64,
+    /// Bytes of pages of rings that were left to the kernel, which held them or may have.
+    pub given_bytes: u64,
     /// Bytes sent to viewers.
     pub bytes_sent: u64,
     /// Completions whose owner was gone.

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use crate::base::Instant;
 use crate::base::limits::LIST_NESTING_MAX;
-use crate::http::CookieJar;
 use crate::lineup::Source;
 use crate::source::body::Sound;
 use crate::source::error::{Kind, SourceError};
@@ -62,8 +61,6 @@ pub(crate) struct Attempt {
     pub(crate) look: Look,
     /// Where the stream is: at the source's address, or where the list there says.
     pub(crate) address: String,
-    /// What its servers have set on the way here.
-    pub(crate) cookies: CookieJar,
     /// The list's other streams, the next one last.
     others: Vec<String>,
     /// Lists that have led here.
@@ -72,8 +69,6 @@ pub(crate) struct Attempt {
     pub(crate) sound: Option<Sound>,
     /// The programme that was found, of several.
     pub(crate) programme: Option<u16>,
-    /// Its lists lead to HTTPS, whatever its address.
-    pub(crate) has_met_https: bool,
     /// It is HLS.
     pub(crate) is_playlist: bool,
     /// It is DASH: each sound is there in several qualities.
@@ -99,12 +94,10 @@ impl Attempt {
             in_recovery,
             deadline,
             look: Look::First,
-            cookies: CookieJar::default(),
             others: Vec::new(),
             lists: 0,
             sound: None,
             programme: None,
-            has_met_https: false,
             is_playlist: false,
             is_dash: false,
             is_foreign: false,
@@ -138,19 +131,9 @@ impl Attempt {
     /// The same source with the next stream of its list.
     pub(crate) fn next_of_list(mut self, now: Instant) -> Option<Self> {
         let address = self.others.pop().filter(|_| now < self.deadline)?;
-        let Self {
-            source,
-            selection_reason,
-            in_recovery,
-            deadline,
-            cookies,
-            others,
-            lists,
-            is_unverified,
-            ..
-        } = self;
+        let Self { source, selection_reason, in_recovery, deadline, others, lists, is_unverified, .. } = self;
         let anew = Self::new(source, selection_reason, in_recovery, deadline);
-        Some(Self { address, cookies, others, lists, is_unverified, ..anew })
+        Some(Self { address, others, lists, is_unverified, ..anew })
     }
 
     /// The same source with the streams of the list that it is, unless lists lead to lists for too long.

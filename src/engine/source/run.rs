@@ -7,6 +7,7 @@ use crate::engine::port::ids::Ticket;
 use crate::ring::Lent;
 use crate::session;
 use crate::source::error::SourceError;
+use crate::source::hls::Remark;
 use crate::source::startup::{Startup, Verdict};
 use crate::source::udp::{self, Batches, Receiver};
 use crate::source::watch::{self, Progress, Watch};
@@ -336,6 +337,14 @@ impl SourceRun {
             (Io::Udp { .. }, _) => unreachable!("datagrams are not received into the stream's memory"),
             (Io::Child { .. }, Ok(0) | Err(_)) => Came::End,
             (Io::Child { .. }, Ok(_)) => Came::Bytes(bytes.len()),
+        }
+    }
+
+    /// What people may want to know of it, once.
+    pub(super) fn take_remark(&mut self) -> Option<Remark> {
+        match &mut self.io {
+            Io::Direct { web, .. } => web.take_remark(),
+            Io::Udp { .. } | Io::Child { .. } => None,
         }
     }
 

@@ -14,7 +14,6 @@ use crate::engine::context::token::{SourceOwner, SourceStep, Token};
 use crate::engine::port::ids::{SessionId, Ticket};
 use crate::engine::port::messages::{ChildRefused, ControlRequest};
 use crate::engine::report::events::About;
-use crate::http::{Url, UrlError};
 use crate::lineup::{self, Source, SourceId};
 use crate::ring::{Lent, WriteSpan};
 use crate::session::ProviderScope;
@@ -22,6 +21,7 @@ use crate::source::body::Body;
 use crate::source::direct::{self, Client, Want};
 use crate::source::error::{Kind, SourceError};
 use crate::source::ffmpeg::{self, Detection, Listing};
+use crate::source::hls::Remark;
 use crate::source::scheme::Scheme;
 use crate::source::sniff::Sniffer;
 use crate::source::startup::{self, Startup, Verdict};
@@ -119,8 +119,8 @@ pub(crate) enum Completed {
     Stale(WriteSpan),
 }
 
-fn is_https(url: &str) -> bool {
-    Scheme::of(url.trim()) == Scheme::Https
+fn is_by_tls(url: &str) -> bool {
+    Scheme::of(url.trim()) == Scheme::Https || ffmpeg::is_by_tls(url)
 }
 
 /// Whether a text of addresses without any mark of its own is a list by its name or type.
@@ -219,7 +219,9 @@ impl Upstream {
     }
 
     fn open_planned<D: CoreDriver>(&mut self, cx: &mut Cx<D>, attempt: Attempt) -> Option<Happened> {
-        match mode::plan(cx.params.sources.mode_of(&attempt.source), &attempt.address) {
+        let sources = &cx.params.sources;
+        let admitted = sources.admission.check(&attempt.address);
+        match admitted.and_then(|()| mode::plan(sources.mode_of(&attempt.source), &attempt.address)) {
             Ok(opening) => self.open(cx, attempt, opening),
             Err(error) => self.stream_failed(cx, attempt, error),
         }
@@ -242,6 +244,28 @@ impl Upstream {
             None => {
                 let came = self.run().is_some_and(|run| run.ingest().bytes() > 0);
                 Some(Happened::FailedToStart { source: Box::new(source), error, came })
+            }
+        }
+    }
+
+    /// What has turned out about the source on the way.
+    fn log_remarks(&mut self) {
+        while let Some(remark) = self.run_mut().and_then(SourceRun::take_remark) {
+            let source = self.run().map_or(0, |run| run.attempt().source.id.0);
+            let line = |text: &'static str| self.about().line(text).field("source_id", source);
+            match remark {
+                Remark::NoSubtitles(count) => {
+                    let text = "shared session source has subtitles apart, which are left out";
+                    log::info!("{}", line(text).field("subtitles", count));
+                }
+                Remark::SoundLost(name, failure) => {
+                    let text = "shared session source has lost one of its sounds";
+                    let reason = failure.to_source_error().reason();
+                    log::warn!("{}", line(text).field("sound", name).field("reason", reason));
+                }
+                Remark::SoundBack(name) => {
+                    log::info!("{}", line("shared session source has a sound again").field("sound", name));
+                }
             }
         }
     }
@@ -290,13 +314,10 @@ impl Upstream {
         if let Some(address) = own::own_address_in(&cx.params.own, &attempt.address) {
             return self.stream_failed(cx, attempt, SourceError::own_server(address));
         }
-        let (via, defaults) = (self.via.clone(), cx.params.sources.direct.clone());
-        let (headers, cookies) = (attempt.source.headers.clone(), attempt.cookies.clone());
         let verifies = cx.params.sources.trust.verifies(attempt.source.tls_verify);
         attempt.is_unverified =
-            !verifies && [&*attempt.source.url, &*attempt.address].into_iter().any(is_https);
-        let tls = cx.params.sources.trust.client(verifies);
-        let direct = direct::Params { startup_timeout: timeout, via, headers, cookies, tls, ..defaults };
+            !verifies && [&*attempt.source.url, &*attempt.address].into_iter().any(is_by_tls);
+        let direct = self.asking(cx, &attempt.source, timeout);
         self.runs += 1;
         let run = self.runs;
         let io = match opening {
@@ -305,7 +326,7 @@ impl Upstream {
                     // Channels that wait for the same provider do not come back to it all at once.
                     let seed = now.as_nanos() ^ attempt.source.id.0.unsigned_abs();
                     let for_others = is_left_to_ffmpeg(cx.params.sources.mode_of(&attempt.source));
-                    let hls = hls::Params { for_others, ..cx.params.sources.hls_of(&attempt.source) };
+                    let hls = hls::HlsParams { for_others, ..cx.params.sources.hls_of(&attempt.source) };
                     let upstream = hls::Upstream::new(&attempt.address, hls, direct, seed, now);
                     upstream.map(|upstream| Web::Hls(Box::new(upstream)))
                 } else {
@@ -347,6 +368,24 @@ impl Upstream {
         self.drive_start(cx)
     }
 
+    /// How the servers of a source are asked.
+    pub(crate) fn asking<D: CoreDriver>(
+        &self,
+        cx: &Cx<D>,
+        source: &Source,
+        startup_timeout: Duration,
+    ) -> direct::Params {
+        let sources = &cx.params.sources;
+        direct::Params {
+            startup_timeout,
+            via: self.via.clone(),
+            headers: source.headers.clone(),
+            cookies: cx.cookies_of(source.id),
+            tls: sources.trust.client(sources.trust.verifies(source.tls_verify)),
+            ..sources.direct.clone()
+        }
+    }
+
     fn start_ffmpeg<D: CoreDriver>(
         &self,
         cx: &mut Cx<D>,
@@ -365,10 +404,6 @@ impl Upstream {
         // Radio that was there before has its cover again.
         let is_radio = component_hint(&stored_profile(cx.health.book(), source)) == ComponentState::AudioOnly;
         let verification = cx.params.sources.verification(source.tls_verify);
-        let is_list = attempt.is_playlist;
-        let capabilities = &cx.params.sources.capabilities;
-        let relayed =
-            ffmpeg::is_relayed(address, is_list, attempt.has_met_https, &verification, capabilities);
         let wish = ffmpeg::Run {
             remux,
             detection,
@@ -378,11 +413,7 @@ impl Upstream {
             tracks: attempt.tracks(),
             program: attempt.programme.or(asked).or(chosen),
             playlist: attempt.is_playlist,
-            relayed,
             verification,
-            via: self.via.clone(),
-            headers: source.headers.clone(),
-            cookies: attempt.cookies.clone(),
             input: source.manner.input.clone(),
             output: source.manner.output.clone(),
         };
@@ -390,8 +421,8 @@ impl Upstream {
         let listing = wish.listing(address, params);
         let arguments = arguments.into_iter().map(std::ffi::OsString::from).collect();
         let startup_timeout = cx.params.sources.direct.startup_timeout;
-        let params = direct::Params { startup_timeout, ..direct };
-        let relayed = relayed.then(|| relayed_source(source, address, params)).transpose()?.map(Box::new);
+        let direct = direct::Params { startup_timeout, ..direct };
+        let relayed = Relayed::of(&source.url, address, direct, &cx.params.sources.admission)?.map(Box::new);
         let work = ChildWork { arguments, listing, relayed };
         cx.start_child(self.owner, run, source, self.listing.id.0, work)
             .ok_or_else(|| SourceError::spawn("too many requests are waiting for control"))
@@ -401,12 +432,15 @@ impl Upstream {
     pub(crate) fn stop<D: CoreDriver>(&mut self, cx: &mut Cx<D>) -> bool {
         let Slot::Run(run) = std::mem::replace(&mut self.slot, Slot::Idle) else { return false };
         let source = &run.attempt().source;
-        let provider = ProviderScope::of(&source.url, source.id.0);
+        let (id, provider) = (source.id, ProviderScope::of(&source.url, source.id.0));
         let was_read = run.ingest().bytes() > 0;
         self.datagrams += run.datagrams();
         // Who asks for segments is counted between them, too.
         let (handle, is_counted) = match run.into_io() {
-            Io::Direct { web, socket, .. } => (socket, socket.is_some() || matches!(web, Web::Hls(_))),
+            Io::Direct { web, socket, .. } => {
+                cx.keep_cookies(id, web.cookies().clone());
+                (socket, socket.is_some() || matches!(web, Web::Hls(_)))
+            }
             // Who sends to a group does not know who receives.
             Io::Udp { socket, .. } => (Some(socket), false),
             Io::Child { ticket, pipe, .. } => {
@@ -452,6 +486,7 @@ impl Upstream {
     /// One step of a run that can be asked for something. What concerns its bytes is left to the caller, who says whether more of
     /// them are wanted now.
     pub(crate) fn step<D: CoreDriver>(&mut self, cx: &mut Cx<D>, may_read: bool) -> Step {
+        self.log_remarks();
         let owner = self.owner;
         let Some(run) = self.run_mut() else { return Step::Wait };
         let number = run.number();
@@ -474,6 +509,10 @@ impl Upstream {
                 return Step::Again;
             }
             Want::Connect(address) => {
+                if let Err(refused) = cx.params.sources.admission.check_address(address.ip()) {
+                    web.refuse(refused);
+                    return Step::Again;
+                }
                 if own::is_own(&cx.params.own, address) {
                     web.refuse(SourceError::own_server(address));
                     return Step::Again;
@@ -841,12 +880,10 @@ impl Upstream {
         }
         let (mut attempt, opening) = (run.attempt().clone(), run.opening());
         if let Io::Direct { web, .. } = run.io_mut() {
-            attempt.cookies = web.cookies().clone();
             if let Some(others) = web.for_others() {
                 attempt.address = others.list.text();
                 attempt.programme = others.programme;
             }
-            attempt.has_met_https |= web.has_met_https();
             attempt.is_playlist |= opening == Opening::Hls;
         }
         let text = run.ingest_mut().take_list();
@@ -889,17 +926,6 @@ const fn is_left_to_ffmpeg(mode: Mode) -> bool {
     }
 }
 
-/// A source as control asks for it when ffmpeg is not to.
-fn relayed_source(source: &Source, address: &str, params: direct::Params) -> Result<Relayed, SourceError> {
-    let unusable =
-        |error: UrlError| SourceError::new(Kind::Unusable, &format!("create upstream request: {error}"));
-    let url = Url::parse(address).map_err(unusable)?;
-    // A list may have led to others.
-    let host =
-        Url::parse(&source.url).map_or_else(|_path| url.host().to_owned(), |url| url.host().to_owned());
-    Ok(Relayed { url, host, params })
-}
-
 /// A socket that receives what an address names.
 fn open_udp<D: CoreDriver>(cx: &mut Cx<D>, address: &str) -> Result<Handle, SourceError> {
     let udp::DatagramAddress { to, from, interface } = udp::DatagramAddress::parse(address)?;
@@ -916,7 +942,9 @@ fn span_of(operation: Operation<Lent>) -> Option<WriteSpan> {
         | Operation::Read { .. }
         | Operation::Accept { .. }
         | Operation::AwaitHangup { .. }
+        | Operation::AwaitRoom { .. }
         | Operation::Send { .. }
+        | Operation::SendNow { .. }
         | Operation::SendZeroCopy { .. }
         | Operation::Connect { .. }
         | Operation::Gather { .. } => None,

@@ -100,6 +100,11 @@ impl Machine {
         Ok(turn.actions)
     }
 
+    /// The selected source is not offered any more: nothing is held against it, and another one is looked for.
+    pub(in crate::session) fn withdrawn_while_watched(&mut self, turn: &mut Turn<'_>, reason: &'static str) {
+        self.cycle_ended(turn, &Cause::Manual(reason.to_owned()));
+    }
+
     pub(in crate::session) fn source_ended(&mut self, turn: &mut Turn<'_>) {
         self.lost(turn, &Cause::Eof);
     }

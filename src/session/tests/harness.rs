@@ -283,7 +283,9 @@ impl World {
                 Action::AwaitRelease { scope, until } => {
                     self.shelf.providers.await_release(self.now, &scope, until);
                 }
-                Action::ClearProvider { scope, since } => self.shelf.providers.clear(&scope, since),
+                Action::ClearProvider { scope, since } => {
+                    let _learnt = self.shelf.providers.clear(&scope, since);
+                }
                 Action::AskForTuner
                 | Action::TunerIdle(_)
                 | Action::Admit

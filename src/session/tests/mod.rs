@@ -10,3 +10,4 @@ mod pass;
 mod same_source;
 mod viewers;
 mod walk;
+mod withdrawn;

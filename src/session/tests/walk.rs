@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::super::{Event, Lost, Params, StallPolicy, State};
 use super::harness::{Life, MS, PARAMS, Play, Start, World, at};
+use crate::lineup::SourceId;
 
 /// xorshift: the seed is the whole state.
 struct Random(u64);
@@ -99,9 +100,16 @@ fn disturb(world: &mut World, random: &mut Random) {
             let chosen = i64::try_from(random.below(5)).unwrap();
             if let Some(source) = world.shelf.sources.get_mut(&chosen) {
                 source.is_enabled = !source.is_enabled;
+                if !source.is_enabled {
+                    let id = SourceId(chosen);
+                    world.event(Event::SourceWithdrawn { id, reason: "admin_source_disabled" });
+                }
             }
         }
         12 => world.event(Event::Deadline),
+        13 if random.below(8) == 0 => {
+            world.event(Event::ChannelWithdrawn { reason: "admin_channel_deleted" });
+        }
         _nothing => {}
     }
 }

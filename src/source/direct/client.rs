@@ -8,19 +8,37 @@ use std::time::Duration;
 use crate::base::limits::UPSTREAM_REDIRECTS_MAX;
 use crate::base::{Errno, Instant};
 use crate::http::{CookieJar, Framing, ResponseHead, Url};
-use crate::source::direct::exchange::{BodyPart, End, Exchange};
+use crate::source::direct::exchange::{BodyPart, End, Exchange, Kept};
 use crate::source::direct::refusal::Refusal;
 use crate::source::direct::steps::{Params, Part, Want};
 use crate::source::error::{Kind, SourceError};
 
-enum State {
+enum ClientState {
     Resolving,
-    Connecting { address: SocketAddr, others: VecDeque<SocketAddr>, deadline: Instant },
-    Awaiting { exchange: Box<Exchange>, deadline: Instant },
-    Refused { exchange: Box<Exchange>, refusal: Refusal },
-    Streaming { exchange: Box<Exchange>, peer_closed: bool },
-    Redirecting,
-    Finished,
+    Connecting {
+        address: SocketAddr,
+        others: VecDeque<SocketAddr>,
+        deadline: Instant,
+    },
+    /// `is_reused`: on a connection of before.
+    Awaiting {
+        exchange: Box<Exchange>,
+        deadline: Instant,
+        is_reused: bool,
+    },
+    Refused {
+        exchange: Box<Exchange>,
+        refusal: Refusal,
+    },
+    Streaming {
+        exchange: Box<Exchange>,
+        peer_closed: bool,
+    },
+    /// After a redirect, or when a connection of before has turned out to be closed.
+    Reconnecting,
+    Finished {
+        kept: Option<Box<Kept>>,
+    },
     Failed(SourceError),
 }
 
@@ -39,9 +57,11 @@ pub struct Client {
     length: Option<u64>,
     /// Which part of the whole it calls its body, as sent.
     content_range: Option<String>,
+    /// Which state of what was asked for it is: `ETag` and `Last-Modified`, as sent.
+    validators: (Option<String>, Option<String>),
     redirects: u32,
     deadline: Instant,
-    state: State,
+    state: ClientState,
 }
 
 impl Client {
@@ -55,7 +75,7 @@ impl Client {
         })?;
         let deadline = now + params.startup_timeout;
         let origin = url.host().to_owned();
-        let state = State::Resolving;
+        let state = ClientState::Resolving;
         let part = Part::default();
         let mut client = Self {
             params,
@@ -66,6 +86,7 @@ impl Client {
             content_type: None,
             length: None,
             content_range: None,
+            validators: (None, None),
             redirects: 0,
             deadline,
             state,
@@ -83,25 +104,55 @@ impl Client {
         Self { part, ..self }
     }
 
+    /// The same on a connection of before, which serves its address. If that is closed, or says nothing for half of the time,
+    /// a new one is made.
+    #[must_use]
+    pub fn resume(mut self, kept: Box<Kept>, now: Instant) -> Self {
+        let is_origin = self.url.host() == self.origin;
+        if let Ok(exchange) = Exchange::again(now, *kept, &self.url, &self.params, &self.part, is_origin) {
+            let deadline = (now + self.params.header_timeout / 2).min(self.deadline);
+            self.state = ClientState::Awaiting { exchange: Box::new(exchange), deadline, is_reused: true };
+        }
+        self
+    }
+
+    /// The connection, when the body is complete and another request may follow on it.
+    pub const fn take_kept(&mut self) -> Option<Box<Kept>> {
+        match &mut self.state {
+            ClientState::Finished { kept } => kept.take(),
+            ClientState::Resolving
+            | ClientState::Connecting { .. }
+            | ClientState::Awaiting { .. }
+            | ClientState::Refused { .. }
+            | ClientState::Streaming { .. }
+            | ClientState::Reconnecting
+            | ClientState::Failed(_) => None,
+        }
+    }
+
     /// What is to be done next. Ask again after every report.
     #[must_use]
     pub fn want(&self) -> Want<'_> {
         match &self.state {
-            State::Resolving => Want::Resolve { host: self.url.host(), port: self.url.port_or_default() },
-            State::Connecting { address, .. } => Want::Connect(*address),
-            State::Awaiting { exchange, .. }
-            | State::Refused { exchange, .. }
-            | State::Streaming { exchange, .. }
+            ClientState::Resolving => {
+                Want::Resolve { host: self.url.host(), port: self.url.port_or_default() }
+            }
+            ClientState::Connecting { address, .. } => Want::Connect(*address),
+            ClientState::Awaiting { exchange, .. }
+            | ClientState::Refused { exchange, .. }
+            | ClientState::Streaming { exchange, .. }
                 if !exchange.outgoing().is_empty() =>
             {
                 Want::Send
             }
-            State::Streaming { exchange, .. } if exchange.waiting() > 0 => Want::TakeBody,
-            State::Streaming { exchange, .. } if exchange.may_receive_in_place() => Want::ReceiveBody,
-            State::Awaiting { .. } | State::Refused { .. } | State::Streaming { .. } => Want::ReceivePrivate,
-            State::Redirecting => Want::Reconnect,
-            State::Finished => Want::Finished,
-            State::Failed(_) => Want::Failed,
+            ClientState::Streaming { exchange, .. } if exchange.waiting() > 0 => Want::TakeBody,
+            ClientState::Streaming { exchange, .. } if exchange.may_receive_in_place() => Want::ReceiveBody,
+            ClientState::Awaiting { .. } | ClientState::Refused { .. } | ClientState::Streaming { .. } => {
+                Want::ReceivePrivate
+            }
+            ClientState::Reconnecting => Want::Reconnect,
+            ClientState::Finished { .. } => Want::Finished,
+            ClientState::Failed(_) => Want::Failed,
         }
     }
 
@@ -141,59 +192,70 @@ impl Client {
         self.content_range.as_deref()
     }
 
+    /// Which state of what was asked for the answer is: `ETag` and `Last-Modified`, as sent.
+    #[must_use]
+    pub fn validators(&self) -> (Option<&str>, Option<&str>) {
+        (self.validators.0.as_deref(), self.validators.1.as_deref())
+    }
+
     /// Why it failed, when it did.
     #[must_use]
     pub const fn failure(&self) -> Option<&SourceError> {
         match &self.state {
-            State::Failed(failure) => Some(failure),
-            State::Resolving
-            | State::Connecting { .. }
-            | State::Awaiting { .. }
-            | State::Refused { .. }
-            | State::Streaming { .. }
-            | State::Redirecting
-            | State::Finished => None,
+            ClientState::Failed(failure) => Some(failure),
+            ClientState::Resolving
+            | ClientState::Connecting { .. }
+            | ClientState::Awaiting { .. }
+            | ClientState::Refused { .. }
+            | ClientState::Streaming { .. }
+            | ClientState::Reconnecting
+            | ClientState::Finished { .. } => None,
         }
     }
 
     /// True from the moment the upstream has agreed to stream.
     #[must_use]
     pub const fn is_streaming(&self) -> bool {
-        matches!(self.state, State::Streaming { .. })
+        matches!(self.state, ClientState::Streaming { .. })
     }
 
     /// When [`Client::expire`] is to be called. A stream has none: whether it flows is not judged here.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
         match &self.state {
-            State::Resolving => Some(self.deadline),
-            State::Connecting { deadline, .. } | State::Awaiting { deadline, .. } => Some(*deadline),
-            State::Refused { refusal, .. } => Some(refusal.deadline()),
-            State::Streaming { .. } | State::Redirecting | State::Finished | State::Failed(_) => None,
+            ClientState::Resolving => Some(self.deadline),
+            ClientState::Connecting { deadline, .. } | ClientState::Awaiting { deadline, .. } => {
+                Some(*deadline)
+            }
+            ClientState::Refused { refusal, .. } => Some(refusal.deadline()),
+            ClientState::Streaming { .. }
+            | ClientState::Reconnecting
+            | ClientState::Finished { .. }
+            | ClientState::Failed(_) => None,
         }
     }
 
     /// The addresses of the host, or why there are none.
     pub fn resolved(&mut self, now: Instant, addresses: Result<Vec<SocketAddr>, String>) {
         match (&self.state, addresses) {
-            (State::Resolving, Ok(addresses)) => {
+            (ClientState::Resolving, Ok(addresses)) => {
                 let addresses = addresses.into_iter().take(ADDRESSES_MAX).collect();
                 let host = self.url.host();
                 let none = SourceError::request(Kind::Unresolved, format!("{host} has no address"));
                 self.connect(now, addresses, none);
             }
-            (State::Resolving, Err(what)) => {
+            (ClientState::Resolving, Err(what)) => {
                 self.fail(SourceError::request(Kind::Unresolved, what));
             }
             // A slow answer may come after the deadline.
             (
-                State::Connecting { .. }
-                | State::Awaiting { .. }
-                | State::Refused { .. }
-                | State::Streaming { .. }
-                | State::Redirecting
-                | State::Finished
-                | State::Failed(_),
+                ClientState::Connecting { .. }
+                | ClientState::Awaiting { .. }
+                | ClientState::Refused { .. }
+                | ClientState::Streaming { .. }
+                | ClientState::Reconnecting
+                | ClientState::Finished { .. }
+                | ClientState::Failed(_),
                 _,
             ) => {}
         }
@@ -201,14 +263,16 @@ impl Client {
 
     /// The socket asked for is connected, or cannot be. After a failure the next attempt takes a new socket.
     pub fn connected(&mut self, now: Instant, outcome: Result<(), Errno>) {
-        let State::Connecting { address, others, .. } = &mut self.state else { return };
+        let ClientState::Connecting { address, others, .. } = &mut self.state else { return };
         let (address, others) = (*address, std::mem::take(others));
         match outcome {
             Ok(()) => {
-                match Exchange::new(&self.url, &self.params, &self.part, self.url.host() == self.origin) {
+                let is_origin = self.url.host() == self.origin;
+                match Exchange::new(now, &self.url, &self.params, &self.part, is_origin) {
                     Ok(exchange) => {
                         let deadline = (now + self.params.header_timeout).min(self.deadline);
-                        self.state = State::Awaiting { exchange: Box::new(exchange), deadline };
+                        let exchange = Box::new(exchange);
+                        self.state = ClientState::Awaiting { exchange, deadline, is_reused: false };
                     }
                     Err(failure) => self.fail(failure),
                 }
@@ -223,7 +287,7 @@ impl Client {
 
     /// The address asked for is not to be connected to.
     pub fn refuse(&mut self, failure: SourceError) {
-        if matches!(self.state, State::Connecting { .. }) {
+        if matches!(self.state, ClientState::Connecting { .. }) {
             self.fail(failure);
         }
     }
@@ -248,13 +312,13 @@ impl Client {
         match self.exchange_mut().map(|exchange| exchange.received(bytes)) {
             None => {}
             Some(Ok(())) => self.proceed(now),
-            Some(Err(failure)) => self.fail(failure),
+            Some(Err(failure)) => self.break_off(failure),
         }
     }
 
     /// Bytes of the body came into the stream's memory. Their framing is removed where they are.
     pub fn body_in_place(&mut self, bytes: &mut [u8]) -> BodyPart {
-        let State::Streaming { exchange, .. } = &mut self.state else { return BodyPart::default() };
+        let ClientState::Streaming { exchange, .. } = &mut self.state else { return BodyPart::default() };
         assert!(exchange.may_receive_in_place() && exchange.waiting() == 0, "what waits comes first");
         let outcome = exchange.decode_in_place(bytes);
         self.settle(outcome)
@@ -269,7 +333,7 @@ impl Client {
 
     /// Copies bytes of the body to where the stream goes. None may come even when some wait: they were framing.
     pub fn take_body(&mut self, into: &mut [u8]) -> usize {
-        let State::Streaming { exchange, .. } = &mut self.state else { return 0 };
+        let ClientState::Streaming { exchange, .. } = &mut self.state else { return 0 };
         let outcome = exchange.take(into);
         self.settle(outcome).kept
     }
@@ -277,54 +341,54 @@ impl Client {
     /// The peer closed the connection.
     pub fn closed(&mut self) {
         match &mut self.state {
-            State::Awaiting { exchange, .. } => {
+            ClientState::Awaiting { exchange, .. } => {
                 let failure = if exchange.is_handshaking() {
                     SourceError::request(Kind::Tls, "connection closed during the TLS handshake")
                 } else {
                     SourceError::request(Kind::Connection, "connection closed before the response")
                 };
-                self.fail(failure);
+                self.break_off(failure);
             }
-            State::Refused { refusal, .. } => {
+            ClientState::Refused { refusal, .. } => {
                 let failure = refusal.failure();
                 self.fail(failure);
             }
-            State::Streaming { peer_closed, .. } => {
+            ClientState::Streaming { peer_closed, .. } => {
                 *peer_closed = true;
                 self.settle(Ok(BodyPart::default()));
             }
             // No connection, or one that is not wanted any more.
-            State::Resolving
-            | State::Connecting { .. }
-            | State::Redirecting
-            | State::Finished
-            | State::Failed(_) => {}
+            ClientState::Resolving
+            | ClientState::Connecting { .. }
+            | ClientState::Reconnecting
+            | ClientState::Finished { .. }
+            | ClientState::Failed(_) => {}
         }
     }
 
     /// The connection broke.
     pub fn lost(&mut self, errno: Errno) {
         match &mut self.state {
-            State::Awaiting { .. } => self.fail(SourceError::request(Kind::Connection, errno)),
-            State::Refused { refusal, .. } => {
+            ClientState::Awaiting { .. } => self.break_off(SourceError::request(Kind::Connection, errno)),
+            ClientState::Refused { refusal, .. } => {
                 let failure = refusal.failure();
                 self.fail(failure);
             }
-            State::Streaming { .. } => {
+            ClientState::Streaming { .. } => {
                 self.fail(SourceError::new(Kind::Connection, &format!("upstream connection lost: {errno}")));
             }
             // No connection, or one that is not wanted any more.
-            State::Resolving
-            | State::Connecting { .. }
-            | State::Redirecting
-            | State::Finished
-            | State::Failed(_) => {}
+            ClientState::Resolving
+            | ClientState::Connecting { .. }
+            | ClientState::Reconnecting
+            | ClientState::Finished { .. }
+            | ClientState::Failed(_) => {}
         }
     }
 
     /// The socket that was to be closed is closed.
     pub fn disconnected(&mut self, now: Instant) {
-        if matches!(self.state, State::Redirecting) {
+        if matches!(self.state, ClientState::Reconnecting) {
             self.resolve(now);
         }
     }
@@ -335,23 +399,28 @@ impl Client {
             return;
         }
         match &mut self.state {
-            State::Connecting { .. } if now < self.deadline => self.connected(now, Err(Errno::TIMEDOUT)),
-            State::Refused { refusal, .. } => {
+            ClientState::Connecting { .. } if now < self.deadline => {
+                self.connected(now, Err(Errno::TIMEDOUT))
+            }
+            ClientState::Refused { refusal, .. } => {
                 let failure = refusal.failure();
                 self.fail(failure);
             }
-            State::Resolving => {
+            ClientState::Resolving => {
                 let host = self.url.host();
                 self.fail(SourceError::request(
                     Kind::Unresolved,
                     format!("name look-up of {host}: no answer in time"),
                 ));
             }
-            State::Connecting { .. } | State::Awaiting { .. } => {
+            ClientState::Connecting { .. } | ClientState::Awaiting { .. } => {
                 let text = "startup timeout waiting for upstream response headers";
-                self.fail(SourceError::new(Kind::Timeout, text));
+                self.break_off(SourceError::new(Kind::Timeout, text));
             }
-            state @ (State::Streaming { .. } | State::Redirecting | State::Finished | State::Failed(_)) => {
+            state @ (ClientState::Streaming { .. }
+            | ClientState::Reconnecting
+            | ClientState::Finished { .. }
+            | ClientState::Failed(_)) => {
                 unreachable!("no deadline is armed in {state:?}")
             }
         }
@@ -360,37 +429,54 @@ impl Client {
 
 impl Client {
     fn fail(&mut self, failure: SourceError) {
-        self.state = State::Failed(failure);
+        self.state = ClientState::Failed(failure);
+    }
+
+    /// The answer does not come. On a connection of before that says nothing of the server: it may have been closed long since.
+    fn break_off(&mut self, failure: SourceError) {
+        match &self.state {
+            ClientState::Awaiting { exchange, is_reused: true, .. } if exchange.is_unanswered() => {
+                self.state = ClientState::Reconnecting;
+            }
+            ClientState::Resolving
+            | ClientState::Connecting { .. }
+            | ClientState::Awaiting { .. }
+            | ClientState::Refused { .. }
+            | ClientState::Streaming { .. }
+            | ClientState::Reconnecting
+            | ClientState::Finished { .. }
+            | ClientState::Failed(_) => self.fail(failure),
+        }
     }
 
     const fn exchange(&self) -> Option<&Exchange> {
         match &self.state {
-            State::Awaiting { exchange, .. }
-            | State::Refused { exchange, .. }
-            | State::Streaming { exchange, .. } => Some(exchange),
-            State::Resolving
-            | State::Connecting { .. }
-            | State::Redirecting
-            | State::Finished
-            | State::Failed(_) => None,
+            ClientState::Awaiting { exchange, .. }
+            | ClientState::Refused { exchange, .. }
+            | ClientState::Streaming { exchange, .. } => Some(exchange),
+            ClientState::Resolving
+            | ClientState::Connecting { .. }
+            | ClientState::Reconnecting
+            | ClientState::Finished { .. }
+            | ClientState::Failed(_) => None,
         }
     }
 
     const fn exchange_mut(&mut self) -> Option<&mut Exchange> {
         match &mut self.state {
-            State::Awaiting { exchange, .. }
-            | State::Refused { exchange, .. }
-            | State::Streaming { exchange, .. } => Some(exchange),
-            State::Resolving
-            | State::Connecting { .. }
-            | State::Redirecting
-            | State::Finished
-            | State::Failed(_) => None,
+            ClientState::Awaiting { exchange, .. }
+            | ClientState::Refused { exchange, .. }
+            | ClientState::Streaming { exchange, .. } => Some(exchange),
+            ClientState::Resolving
+            | ClientState::Connecting { .. }
+            | ClientState::Reconnecting
+            | ClientState::Finished { .. }
+            | ClientState::Failed(_) => None,
         }
     }
 
     fn resolve(&mut self, now: Instant) {
-        self.state = State::Resolving;
+        self.state = ClientState::Resolving;
         if let Ok(address) = self.url.host().parse() {
             self.resolved(now, Ok(vec![SocketAddr::new(address, self.url.port_or_default())]));
         }
@@ -402,7 +488,7 @@ impl Client {
         let share = (self.deadline.since(now) / count).max(CONNECT_SHARE_MIN);
         let deadline = (now + share.min(self.params.connect_timeout)).min(self.deadline);
         match addresses.pop_front() {
-            Some(address) => self.state = State::Connecting { address, others: addresses, deadline },
+            Some(address) => self.state = ClientState::Connecting { address, others: addresses, deadline },
             None => self.fail(otherwise),
         }
     }
@@ -411,36 +497,41 @@ impl Client {
     fn proceed(&mut self, now: Instant) {
         let farewell = self.exchange().is_some_and(Exchange::peer_closed);
         match &mut self.state {
-            State::Awaiting { exchange, .. } => match exchange.head() {
+            ClientState::Awaiting { exchange, .. } => match exchange.head() {
                 Ok(Some(head)) => self.answered(now, &head),
                 Ok(None) if farewell => self.closed(),
                 Ok(None) => {}
                 Err(failure) => self.fail(failure),
             },
-            State::Refused { exchange, refusal } => {
+            ClientState::Refused { exchange, refusal } => {
                 if refusal.collect(exchange) || farewell {
                     let failure = refusal.failure();
                     self.fail(failure);
                 }
             }
-            State::Streaming { .. } => {
+            ClientState::Streaming { .. } => {
                 self.settle(Ok(BodyPart::default()));
             }
-            state @ (State::Resolving
-            | State::Connecting { .. }
-            | State::Redirecting
-            | State::Finished
-            | State::Failed(_)) => unreachable!("bytes came in {state:?}"),
+            state @ (ClientState::Resolving
+            | ClientState::Connecting { .. }
+            | ClientState::Reconnecting
+            | ClientState::Finished { .. }
+            | ClientState::Failed(_)) => unreachable!("bytes came in {state:?}"),
         }
     }
 
     /// The response's head is complete.
     fn answered(&mut self, now: Instant, head: &ResponseHead) {
-        let State::Awaiting { exchange, .. } = std::mem::replace(&mut self.state, State::Redirecting) else {
+        let before = std::mem::replace(&mut self.state, ClientState::Reconnecting);
+        let ClientState::Awaiting { exchange, is_reused, .. } = before else {
             unreachable!("a head is awaited");
         };
+        // That was said before the request came: the server has waited for one for too long.
+        if is_reused && head.status == STATUS_REQUEST_TIMEOUT {
+            return;
+        }
         for field in &head.set_cookies {
-            self.params.cookies.set(&self.url, field);
+            self.params.cookies.set(now, &self.url, field, head.date.as_deref());
         }
         match (head.status, &head.location) {
             (200..=299, _) if head.content_encoding.as_deref().is_some_and(|coding| !self.may_be(coding)) => {
@@ -461,13 +552,14 @@ impl Client {
                     Framing::Chunked | Framing::UntilClose => None,
                 };
                 self.content_range.clone_from(&head.content_range);
-                self.state = State::Streaming { exchange, peer_closed: false };
+                self.validators = (head.etag.clone(), head.last_modified.clone());
+                self.state = ClientState::Streaming { exchange, peer_closed: false };
                 self.settle(Ok(BodyPart::default()));
             }
             (301 | 302 | 303 | 307 | 308, Some(location)) => self.redirect(location),
             (status, _) => {
                 let refusal = Refusal::new(status, head.retry_after, now, self.deadline.since(now));
-                self.state = State::Refused { exchange, refusal };
+                self.state = ClientState::Refused { exchange, refusal };
                 self.proceed(now);
             }
         }
@@ -488,15 +580,25 @@ impl Client {
         match self.url.join(location) {
             Ok(url) => {
                 self.url = url;
-                self.state = State::Redirecting;
+                self.state = ClientState::Reconnecting;
             }
             Err(error) => self.fail(SourceError::request(Kind::Redirect, format!("redirect: {error}"))),
         }
     }
 
+    /// The body is complete.
+    fn finish(&mut self) {
+        let before = std::mem::replace(&mut self.state, ClientState::Finished { kept: None });
+        if let ClientState::Streaming { exchange, peer_closed: false } = before {
+            self.state = ClientState::Finished {
+                kept: exchange.into_kept(&self.url).filter(|_| self.part.keeps).map(Box::new),
+            };
+        }
+    }
+
     /// Goes on after bytes of the body were dealt with.
     fn settle(&mut self, outcome: Result<BodyPart, SourceError>) -> BodyPart {
-        let State::Streaming { exchange, peer_closed } = &self.state else {
+        let ClientState::Streaming { exchange, peer_closed } = &self.state else {
             unreachable!("a body comes in {:?}", self.state);
         };
         let ended = exchange.waiting() == 0 && (*peer_closed || exchange.peer_closed());
@@ -506,13 +608,13 @@ impl Client {
                 BodyPart::default()
             }
             Ok(part) if exchange.is_finished() => {
-                self.state = State::Finished;
+                self.finish();
                 part
             }
             Ok(part) if !ended => part,
             Ok(part) => {
                 match exchange.end() {
-                    End::Complete => self.state = State::Finished,
+                    End::Complete => self.finish(),
                     End::CutShort => {
                         let text = "upstream closed the connection in the middle of the stream";
                         self.fail(SourceError::new(Kind::Connection, text));
@@ -524,7 +626,7 @@ impl Client {
     }
 }
 
-impl fmt::Debug for State {
+impl fmt::Debug for ClientState {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Resolving => "Resolving",
@@ -532,13 +634,14 @@ impl fmt::Debug for State {
             Self::Awaiting { .. } => "Awaiting",
             Self::Refused { .. } => "Refused",
             Self::Streaming { .. } => "Streaming",
-            Self::Redirecting => "Redirecting",
-            Self::Finished => "Finished",
+            Self::Reconnecting => "Reconnecting",
+            Self::Finished { .. } => "Finished",
             Self::Failed(_) => "Failed",
         })
     }
 }
 
+const STATUS_REQUEST_TIMEOUT: u16 = 408;
 /// The name of a content coding is shown up to here.
 const CODING_CHARS_MAX: usize = 32;
 /// Addresses of one host that are tried.
@@ -750,7 +853,7 @@ mod tests {
         assert!(request(&mut client).ends_with("\r\nCookie: sid=1\r\n\r\n"));
         client.received(T0, OK);
         assert!(client.is_streaming());
-        assert_eq!(client.cookies().lines(), "sid=1; path=/; domain=h\n");
+        assert_eq!(client.cookies().header(T0, client.url()).as_deref(), Some("sid=1"));
         // What was set is known to the next connection.
         let next = Params { cookies: client.cookies().clone(), ..params() };
         assert!(

@@ -1,5 +1,6 @@
 //! One request on one connection: what goes out, what comes in, decrypted and decoded.
 
+use crate::base::Instant;
 use crate::base::limits::UPSTREAM_HEAD_BYTES_MAX;
 use crate::http::{
     BodyDecoder, BodyError, Framing, RequestFields, ResponseHead, ResponseStatus, Scheme, Url,
@@ -41,19 +42,38 @@ pub(super) struct Exchange {
     body: Option<ResponseBody>,
 }
 
+/// A connection on which an answer was read to its end.
+pub struct Kept {
+    scheme: Scheme,
+    host: String,
+    port: u16,
+    tls: Option<Tls>,
+}
+
+impl Kept {
+    /// True when a request for this may follow on it.
+    #[must_use]
+    pub fn serves(&self, url: &Url) -> bool {
+        self.scheme == url.scheme() && self.host == url.host() && self.port == url.port_or_default()
+    }
+}
+
 /// The body and what is known of its end.
 struct ResponseBody {
     decoder: BodyDecoder,
     until_close: bool,
     finished: bool,
+    /// Nothing but the body has come, and another request may follow.
+    is_clean: bool,
 }
 
 impl ResponseBody {
-    fn new(framing: Framing) -> Result<Self, BodyError> {
+    fn new(framing: Framing, is_kept: bool) -> Result<Self, BodyError> {
         let mut body = Self {
             decoder: BodyDecoder::new(framing),
             until_close: framing == Framing::UntilClose,
             finished: false,
+            is_clean: is_kept && framing != Framing::UntilClose,
         };
         // An empty body is finished before its first byte.
         body.decode(&mut [])?;
@@ -63,42 +83,63 @@ impl ResponseBody {
     fn decode(&mut self, bytes: &mut [u8]) -> Result<BodyPart, BodyError> {
         let decoded = self.decoder.decode(bytes)?;
         self.finished = decoded.finished;
+        self.is_clean &= !decoded.has_more;
         Ok(BodyPart { kept: decoded.body_bytes, finished: decoded.finished })
     }
 }
 
 impl Exchange {
-    /// `origin`: the request is to the host that the source's address names.
-    pub(super) fn new(url: &Url, params: &Params, part: &Part, origin: bool) -> Result<Self, SourceError> {
-        let agent = params.user_agent.trim();
-        let elsewhere;
-        let headers = if origin {
-            &params.headers
-        } else {
-            elsewhere = params.headers.for_other_host();
-            &elsewhere
+    /// On a new connection. `origin`: the request is to the host that the source's address names.
+    pub(super) fn new(
+        now: Instant,
+        url: &Url,
+        params: &Params,
+        part: &Part,
+        origin: bool,
+    ) -> Result<Self, SourceError> {
+        let tls = match url.scheme() {
+            Scheme::Http => None,
+            Scheme::Https => Some(Tls::new(&params.tls, url.host())?),
         };
-        let cookie = params.cookies.header(url);
-        let fields = RequestFields {
-            user_agent: if agent.is_empty() { OWN_NAME } else { agent },
-            via: params.via.as_deref(),
-            range: part.range.as_deref(),
-            headers,
-            cookie: cookie.as_deref(),
-        };
-        let request = request_head(url, &fields);
+        Self::on(tls, &request(now, url, params, part, origin))
+    }
+
+    /// On a connection of before, which serves the address.
+    pub(super) fn again(
+        now: Instant,
+        kept: Kept,
+        url: &Url,
+        params: &Params,
+        part: &Part,
+        origin: bool,
+    ) -> Result<Self, SourceError> {
+        Self::on(kept.tls, &request(now, url, params, part, origin))
+    }
+
+    fn on(tls: Option<Tls>, request: &[u8]) -> Result<Self, SourceError> {
         let mut exchange =
-            Self { tls: None, outgoing: Vec::new(), sent: 0, inbox: Vec::new(), taken: 0, body: None };
-        match url.scheme() {
-            Scheme::Http => exchange.outgoing = request,
-            Scheme::Https => {
-                let mut tls = Tls::new(&params.tls, url.host())?;
-                tls.write(&request)?;
+            Self { tls, outgoing: Vec::new(), sent: 0, inbox: Vec::new(), taken: 0, body: None };
+        match &mut exchange.tls {
+            None => exchange.outgoing = request.to_vec(),
+            Some(tls) => {
+                tls.write(request)?;
                 tls.take_outgoing(&mut exchange.outgoing);
-                exchange.tls = Some(tls);
             }
         }
         Ok(exchange)
+    }
+
+    /// The connection, when another request to the same server may follow on it.
+    pub(super) fn into_kept(self, url: &Url) -> Option<Kept> {
+        let is_clean = self.body.as_ref().is_some_and(|body| body.finished && body.is_clean);
+        let is_clean = is_clean && self.waiting() == 0 && self.outgoing().is_empty() && !self.peer_closed();
+        let (scheme, port) = (url.scheme(), url.port_or_default());
+        is_clean.then(|| Kept { scheme, host: url.host().to_owned(), port, tls: self.tls })
+    }
+
+    /// Nothing of an answer has come.
+    pub(super) const fn is_unanswered(&self) -> bool {
+        self.body.is_none() && self.inbox.is_empty()
     }
 
     pub(super) fn outgoing(&self) -> &[u8] {
@@ -153,8 +194,9 @@ impl Exchange {
             ResponseStatus::NeedMore => Ok(None),
             ResponseStatus::Complete(head) => {
                 self.taken = head.head_bytes;
-                self.body = Some(ResponseBody::new(head.framing).map_err(|error| protocol(&error))?);
-                Ok(Some(head))
+                self.body =
+                    Some(ResponseBody::new(head.framing, head.is_kept).map_err(|error| protocol(&error))?);
+                Ok(Some(*head))
             }
         }
     }
@@ -221,6 +263,29 @@ impl Exchange {
         }
         Ok(count)
     }
+}
+
+/// What is sent.
+fn request(now: Instant, url: &Url, params: &Params, part: &Part, origin: bool) -> Vec<u8> {
+    let agent = params.user_agent.trim();
+    let elsewhere;
+    let headers = if origin {
+        &params.headers
+    } else {
+        elsewhere = params.headers.for_other_host();
+        &elsewhere
+    };
+    let cookie = params.cookies.header(now, url);
+    let fields = RequestFields {
+        user_agent: if agent.is_empty() { OWN_NAME } else { agent },
+        via: params.via.as_deref(),
+        range: part.range.as_deref(),
+        may_be_packed: part.asks_for_packed,
+        headers,
+        cookie: cookie.as_deref(),
+        keeps: part.keeps,
+    };
+    request_head(url, &fields)
 }
 
 /// Sent when the settings name none: some providers refuse requests without.

@@ -23,7 +23,7 @@ mod steps;
 mod tls;
 
 pub use client::Client;
-pub use exchange::BodyPart;
+pub use exchange::{BodyPart, Kept};
 pub use steps::{Params, Part, Want};
 pub use tls::{tls_config, unverified_tls_config};
 

@@ -38,6 +38,10 @@ pub struct Part {
     pub range: Option<String>,
     /// The body may be compressed by gzip, although that is not asked for.
     pub may_be_packed: bool,
+    /// The connection may be used for another request: [`super::Client::take_kept`].
+    pub keeps: bool,
+    /// That is asked for.
+    pub asks_for_packed: bool,
 }
 
 /// What the client waits for. The engine does it and reports.

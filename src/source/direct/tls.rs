@@ -6,11 +6,15 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{
     CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
 };
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::server::ParsedCertificate;
+use rustls::{
+    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
 
 use crate::source::direct::RECEIVE_BYTES_MAX;
 use crate::source::error::{Kind, SourceError};
@@ -20,12 +24,9 @@ use crate::source::error::{Kind, SourceError};
 /// # Errors
 /// When a root is no certificate.
 pub fn tls_config(roots: &[CertificateDer<'static>]) -> Result<Arc<ClientConfig>, rustls::Error> {
-    let mut store = RootCertStore::empty();
-    for root in roots {
-        store.add(root.clone())?;
-    }
     let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
-    Ok(shared(builder.with_root_certificates(store).with_no_client_auth()))
+    let verifies = Arc::new(Verifies::new(roots)?);
+    Ok(shared(builder.dangerous().with_custom_certificate_verifier(verifies).with_no_client_auth()))
 }
 
 /// The configuration for servers that are believed whatever they show.
@@ -46,6 +47,78 @@ fn shared(mut config: ClientConfig) -> Arc<ClientConfig> {
 /// Named here, because a process-wide default would be an unordered side effect of whoever installs it first.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// Takes certificates that a root vouches for, and a root that a server shows as its own: boxes have made one for themselves, and
+/// the usual way to make one marks it as an authority's, which no server may show otherwise.
+#[derive(Debug)]
+struct Verifies {
+    /// `None`: without roots nobody is believed.
+    by_roots: Option<Arc<WebPkiServerVerifier>>,
+    roots: Vec<CertificateDer<'static>>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl Verifies {
+    fn new(roots: &[CertificateDer<'static>]) -> Result<Self, rustls::Error> {
+        let mut store = RootCertStore::empty();
+        for root in roots {
+            store.add(root.clone())?;
+        }
+        let by_roots = (!roots.is_empty())
+            .then(|| WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider()).build())
+            .transpose()
+            .map_err(|error| rustls::Error::General(error.to_string()))?;
+        let algorithms = provider().signature_verification_algorithms;
+        Ok(Self { by_roots, roots: roots.to_vec(), algorithms })
+    }
+}
+
+impl ServerCertVerifier for Verifies {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let Some(by_roots) = &self.by_roots else {
+            return Err(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer));
+        };
+        match by_roots.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+            // Its time has been looked at before that, its name has not.
+            Err(rustls::Error::InvalidCertificate(CertificateError::Other(_)))
+                if self.roots.iter().any(|root| root == end_entity) =>
+            {
+                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            verified => verified,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
 }
 
 /// Takes every certificate. That the peer has the key of the one it shows is still looked at: less would be no connection.

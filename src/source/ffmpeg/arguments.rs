@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use crate::http::{CookieJar, RequestHeaders};
+use crate::source::admission;
 use crate::source::body::Sound;
 use crate::source::error::SourceError;
 use crate::source::ffmpeg::capabilities::{Capabilities, Feature};
 use crate::source::ffmpeg::numbers::{decimal, micros_up, seconds_up, seconds_with_micros};
 use crate::source::ffmpeg::options::{self, Needs, Options, Side};
-use crate::source::ffmpeg::params::{Detection, LogLevel, FfmpegParams};
+use crate::source::ffmpeg::params::{Detection, FfmpegParams, LogLevel};
 use crate::source::ffmpeg::pattern;
 use crate::source::ffmpeg::verification::{self, Verification};
 use crate::source::mode::{self, Mode, Remux};
@@ -20,7 +20,7 @@ use crate::source::scheme::Scheme;
 pub struct Run {
     /// What to do with the streams.
     pub remux: Remux,
-    /// How long to look at the input: what [`Params::detection`] makes of an attempt.
+    /// How long to look at the input: what [`FfmpegParams::detection`] makes of an attempt.
     pub detection: Detection,
     /// What is added to all times of the output.
     pub timestamp_offset: Duration,
@@ -34,16 +34,8 @@ pub struct Run {
     pub program: Option<u16>,
     /// The input is a playlist, whatever its name.
     pub playlist: bool,
-    /// It is read through us: [`is_relayed`](verification::is_relayed).
-    pub relayed: bool,
     /// Whether its servers have to show who they are.
     pub verification: Verification,
-    /// The value of the `Via` header of its requests.
-    pub via: Option<String>,
-    /// What else its requests carry.
-    pub headers: RequestHeaders,
-    /// What the source's servers have set before.
-    pub cookies: CookieJar,
     /// Options of the input that stand in for ours, as far as they have a meaning there.
     pub input: Options,
     /// Options of the output that stand in for ours.
@@ -83,7 +75,7 @@ pub fn arguments(
     params: &FfmpegParams,
     capabilities: &Capabilities,
 ) -> Result<Vec<String>, SourceError> {
-    let url = if run.relayed { RELAYED_ADDRESS } else { url.trim() };
+    let url = url.trim();
     let scheme = Scheme::of(url);
     if scheme == Scheme::Test {
         return pattern::arguments(url, params.log_level.name(), capabilities);
@@ -108,8 +100,8 @@ pub fn arguments(
     list.option("-probesize", probe_bytes);
     list.option("-analyzeduration", micros_up(analyze));
     let is_playlist = run.playlist || mode::is_playlist(url);
-    reconnect(&mut list, params, scheme, is_playlist, run.relayed);
-    let verification = verification::options(url, is_playlist, &run.verification, capabilities)?;
+    reconnect(&mut list, params, scheme, is_playlist);
+    let verification = verification::options(url, &run.verification, capabilities)?;
     list.arguments.extend(verification);
     read_timeout(&mut list, params, scheme);
     let has_transport = run.input.get("-rtsp_transport").is_some();
@@ -117,11 +109,12 @@ pub fn arguments(
         // UDP is lost behind most home routers, and found out only after a timeout.
         list.option("-rtsp_flags", "prefer_tcp");
     }
-    if run.relayed {
-        // Whatever a list hides from us is not asked for past us.
+    if scheme.is_http() {
+        // It is read through us, and whatever a list hides from us is not asked for past us.
         list.option("-protocol_whitelist", "http,tcp,crypto,data");
-    } else if scheme.is_http() {
-        request_fields(&mut list, run, params);
+    } else if let Some(protocols) = admission::protocols(url) {
+        // What a list or a redirect names is opened by ffmpeg, without another word from us.
+        list.option("-protocol_whitelist", protocols);
     }
     let flags = input_flags(run.remux, params);
     if !flags.is_empty() {
@@ -131,7 +124,7 @@ pub fn arguments(
     if let Some(demuxer) = run.sound.and_then(Sound::demuxer) {
         list.option("-f", demuxer);
     }
-    list.option("-i", url);
+    list.option("-i", if scheme.is_http() { RELAYED_ADDRESS } else { url });
     list.own = &run.output;
     output(&mut list, run);
     own_options(&mut list, Side::Output, run, scheme, url);
@@ -204,7 +197,7 @@ fn socket_buffer(list: &mut ArgumentList<'_>, params: &FfmpegParams, scheme: Sch
     }
 }
 
-fn reconnect(list: &mut ArgumentList<'_>, params: &FfmpegParams, scheme: Scheme, is_playlist: bool, is_relayed: bool) {
+fn reconnect(list: &mut ArgumentList<'_>, params: &FfmpegParams, scheme: Scheme, is_playlist: bool) {
     let reconnect = params.reconnect.normalised(Mode::Auto);
     if !scheme.is_http() || !reconnect.enabled {
         return;
@@ -217,10 +210,7 @@ fn reconnect(list: &mut ArgumentList<'_>, params: &FfmpegParams, scheme: Scheme,
     if is_bounded && !is_playlist {
         list.known(Feature::ReconnectAtEof, "-reconnect_at_eof", 1);
     }
-    // Where what is refused for good looks like an error of the network it would be asked for until the time is up.
-    if !is_relayed {
-        list.known(Feature::ReconnectOnNetworkError, "-reconnect_on_network_error", 1);
-    }
+    // Not on errors of the network: there is none between us and it, and what is refused for good would look like one.
     if !reconnect.http_errors.is_empty() {
         list.known(Feature::ReconnectOnHttpError, "-reconnect_on_http_error", &reconnect.http_errors);
     }
@@ -244,23 +234,6 @@ fn read_timeout(list: &mut ArgumentList<'_>, params: &FfmpegParams, scheme: Sche
         Scheme::Rtsp => list.known(Feature::RtspTimeout, "-timeout", micros),
         // RTP does not take it, and files never wait.
         Scheme::Rtp | Scheme::Test | Scheme::Other => {}
-    }
-}
-
-/// What requests carry: those for playlists, keys and segments too.
-fn request_fields(list: &mut ArgumentList<'_>, run: &Run, params: &FfmpegParams) {
-    let agent = run.headers.get("User-Agent").unwrap_or_else(|| params.user_agent.trim());
-    if !agent.is_empty() && !agent.chars().any(char::is_control) {
-        list.known(Feature::UserAgent, "-user_agent", agent);
-    }
-    let others = run.headers.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("User-Agent"));
-    let via = run.via.iter().map(|via| ("Via", via.as_str()));
-    let lines: String = others.chain(via).map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    if !lines.is_empty() {
-        list.option("-headers", lines);
-    }
-    if !run.cookies.is_empty() {
-        list.option("-cookies", run.cookies.lines());
     }
 }
 
@@ -438,11 +411,7 @@ tls AVOptions:
             tracks: Tracks::All,
             program: None,
             playlist: false,
-            relayed: false,
             verification: Verification::Off,
-            via: None,
-            headers: RequestHeaders::NONE,
-            cookies: CookieJar::default(),
             input: Options::default(),
             output: Options::default(),
         }
@@ -458,15 +427,14 @@ tls AVOptions:
 
     #[test]
     fn the_whole_list_has_its_order() {
-        let params =
-            FfmpegParams { user_agent: "tv/1".to_owned(), input_buffer_bytes: 65_536, ..FfmpegParams::default() };
+        let params = FfmpegParams { input_buffer_bytes: 65_536, ..FfmpegParams::default() };
         assert_eq!(
             line("http://h/1", &params),
             "-hide_banner -loglevel +level+info -nostats -nostdin -readrate 1 -readrate_catchup 1.75 \
              -readrate_initial_burst 10 -probesize 1000000 -analyzeduration 1500000 -reconnect 1 \
-             -reconnect_streamed 1 -reconnect_at_eof 1 -reconnect_on_network_error 1 -reconnect_max_retries 1 \
-             -reconnect_delay_max 3 -rw_timeout 3000000 -user_agent tv/1 -fflags +genpts+discardcorrupt \
-             -i http://h/1 -map 0:V:0? -map 0:a? -map 0:s? -map 0:d? -map -0:i:18? \
+             -reconnect_streamed 1 -reconnect_at_eof 1 -reconnect_max_retries 1 \
+             -reconnect_delay_max 3 -rw_timeout 3000000 -protocol_whitelist http,tcp,crypto,data \
+             -fflags +genpts+discardcorrupt -i http://127.0.0.1/relayed -map 0:V:0? -map 0:a? -map 0:s? -map 0:d? -map -0:i:18? \
              -c copy -f mpegts pipe:1"
         );
         let recovery =
@@ -475,7 +443,7 @@ tls AVOptions:
             line_with("udp://@239.0.0.1:1", &recovery, &params, NEW),
             "-hide_banner -loglevel +level+info -nostats -nostdin -readrate 1 -readrate_catchup 1.75 \
              -readrate_initial_burst 10 -buffer_size 65536 -probesize 1000000 -analyzeduration 1500000 \
-             -rw_timeout 3000000 -fflags +discardcorrupt -i udp://@239.0.0.1:1 -map 0:V:0? -map 0:a? -map 0:s? -map 0:d? -map -0:i:18? \
+             -rw_timeout 3000000 -protocol_whitelist udp -fflags +discardcorrupt -i udp://@239.0.0.1:1 -map 0:V:0? -map 0:a? -map 0:s? -map 0:d? -map -0:i:18? \
              -c:v libx264 -preset veryfast -tune zerolatency -c:a aac -ar 48000 -ac 2 -c:s copy -c:d copy \
              -output_ts_offset 90.001235 -f mpegts pipe:1"
         );
@@ -554,16 +522,15 @@ tls AVOptions:
     }
 
     #[test]
-    fn what_is_read_through_us_tells_ffmpeg_nothing_of_the_source() {
-        let mut headers = RequestHeaders::NONE;
-        headers.set("X-Key", "secret").unwrap();
-        let run = Run { relayed: true, playlist: true, headers, ..run(Remux::Copy) };
-        let line = line_with("https://h/1.m3u8?t=secret", &run, &reconnecting(), NEW);
-        assert!(line.contains("-protocol_whitelist http,tcp,crypto,data "), "{line}");
-        assert!(line.contains(&format!(" -i {RELAYED_ADDRESS} ")), "{line}");
-        assert!(line.contains("-reconnect 1 ") && line.contains("-rw_timeout"), "{line}");
-        for absent in ["secret", "-headers", "-user_agent", "-tls_verify", "-reconnect_on_network_error"] {
-            assert!(!line.contains(absent), "{absent}: {line}");
+    fn http_is_read_through_us_and_nothing_of_the_source_is_told() {
+        for url in ["https://u:secret@h/1.m3u8?t=secret", " HTTP://h/secret", "http://h/secret.mpd"] {
+            let line = line_with(url, &run(Remux::Copy), &reconnecting(), NEW);
+            assert!(line.contains("-protocol_whitelist http,tcp,crypto,data "), "{line}");
+            assert!(line.contains(&format!(" -i {RELAYED_ADDRESS} ")), "{line}");
+            assert!(line.contains("-reconnect 1 ") && line.contains("-rw_timeout"), "{line}");
+            for absent in ["secret", "-headers", "-tls_verify", "-reconnect_on_network_error"] {
+                assert!(!line.contains(absent), "{absent}: {line}");
+            }
         }
     }
 
@@ -596,7 +563,11 @@ tls AVOptions:
                 "-probesize 1000000",
                 "128000",
             ),
-            (FfmpegParams { rw_timeout: Duration::from_nanos(1500), ..params() }, "-rw_timeout 2 ", "3000000"),
+            (
+                FfmpegParams { rw_timeout: Duration::from_nanos(1500), ..params() },
+                "-rw_timeout 2 ",
+                "3000000",
+            ),
             (FfmpegParams { rw_timeout: Duration::ZERO, ..params() }, "-i http", "-rw_timeout"),
             (
                 FfmpegParams { rw_timeout: Duration::MAX, ..params() },
@@ -614,8 +585,6 @@ tls AVOptions:
                 "-i http",
                 "-fflags",
             ),
-            (FfmpegParams { user_agent: " ".to_owned(), ..params() }, "-i http", "-user_agent"),
-            (FfmpegParams { user_agent: "a\r\nHost: b".to_owned(), ..params() }, "-i http", "-user_agent"),
             (FfmpegParams { log_level: LogLevel::Error, ..params() }, "-loglevel +level+info ", "warning"),
             (FfmpegParams { log_level: LogLevel::Debug, ..params() }, "-loglevel +level+debug ", "info"),
             (
@@ -625,12 +594,19 @@ tls AVOptions:
             ),
             (
                 FfmpegParams { reconnect: reconnect(-1, 0, ""), ..params() },
-                "-reconnect_on_network_error 1 -reconnect_delay_max 0 ",
+                "-reconnect_streamed 1 -reconnect_delay_max 0 ",
                 "max_retries",
             ),
-            (FfmpegParams { reconnect: reconnect(-1, 0, ""), ..params() }, "-reconnect_streamed 1 ", "at_eof"),
             (
-                FfmpegParams { reconnect: Reconnect { enabled: false, ..reconnect(5, 5, "404") }, ..params() },
+                FfmpegParams { reconnect: reconnect(-1, 0, ""), ..params() },
+                "-reconnect_streamed 1 ",
+                "at_eof",
+            ),
+            (
+                FfmpegParams {
+                    reconnect: Reconnect { enabled: false, ..reconnect(5, 5, "404") },
+                    ..params()
+                },
                 "-i http",
                 "-reconnect",
             ),
@@ -693,16 +669,23 @@ tls AVOptions:
         let all = "-map 0:V:0? -map 0:a? -map 0:s? -map 0:d? -map -0:i:18? -c copy";
         let heard =
             "-map 0:V:0? -map 0:a:u -map 0:s? -map 0:d? -map -0:i:18? -max_interleave_delta 200000 -c copy";
-        let of_two = "-i http://h/1 -map 0:p:2 -ignore_unknown -max_interleave_delta 200000 -c copy";
+        let of_two =
+            "-i http://127.0.0.1/relayed -map 0:p:2 -ignore_unknown -max_interleave_delta 200000 -c copy";
         for (tracks, program, sound, is_listed, expected) in [
             (Tracks::All, None, None, true, all),
             (Tracks::Heard, None, None, true, heard),
             (Tracks::All, Some(2), None, false, of_two),
             (Tracks::Shown, None, None, true, "-map 0:V:0? -map 0:a? -c copy"),
             (Tracks::Shown, Some(0), None, false, "-map 0:p:0:V:0? -map 0:p:0:a? -c copy"),
-            (Tracks::Best, None, None, false, "-i http://h/1 -c copy"),
-            (Tracks::Best, Some(2), None, false, "-i http://h/1 -map 0:p:2:V:0? -map 0:p:2:a:0? -c copy"),
-            (Tracks::All, None, Some(Sound::Mp3), false, "-i http://h/1 -map 0:a:0? -c copy"),
+            (Tracks::Best, None, None, false, "-i http://127.0.0.1/relayed -c copy"),
+            (
+                Tracks::Best,
+                Some(2),
+                None,
+                false,
+                "-i http://127.0.0.1/relayed -map 0:p:2:V:0? -map 0:p:2:a:0? -c copy",
+            ),
+            (Tracks::All, None, Some(Sound::Mp3), false, "-i http://127.0.0.1/relayed -map 0:a:0? -c copy"),
         ] {
             let run = Run { tracks, program, sound, ..run(Remux::Copy) };
             let line = line_with("http://h/1", &run, &FfmpegParams::default(), NEW);
@@ -721,15 +704,15 @@ tls AVOptions:
 
     #[test]
     fn an_option_is_given_only_to_protocols_that_take_it() {
-        let params =
-            FfmpegParams { user_agent: "tv".to_owned(), input_buffer_bytes: u32::MAX, ..FfmpegParams::default() };
+        let params = FfmpegParams { input_buffer_bytes: u32::MAX, ..FfmpegParams::default() };
         for (url, expected) in [
-            ("http://h/1", &["-reconnect", "-rw_timeout", "-user_agent"][..]),
-            ("HTTPS://h/1", &["-reconnect", "-tls_verify", "-rw_timeout", "-user_agent"]),
+            ("http://h/1", &["-reconnect", "-rw_timeout"][..]),
+            ("HTTPS://h/1", &["-reconnect", "-rw_timeout"]),
             ("udp://@239.0.0.1:1", &["-buffer_size", "-rw_timeout"]),
             ("rtp://239.0.0.1:1", &["-buffer_size"]),
             ("rtsp://h/1", &["-buffer_size", "-timeout", "-rtsp_flags"]),
             ("rtmp://h/1", &["-rw_timeout"]),
+            ("rtmps://h/1", &["-tls_verify", "-rw_timeout"]),
             ("srt://h:1", &["-rw_timeout"]),
             ("tcp://h:1", &["-rw_timeout"]),
             ("/srv/x.ts", &[]),
@@ -744,7 +727,6 @@ tls AVOptions:
                 "-timeout",
                 "-stimeout",
                 "-rtsp_flags",
-                "-user_agent",
             ];
             let found: Vec<&str> =
                 list.iter().map(String::as_str).filter(|argument| special.contains(argument)).collect();
@@ -759,7 +741,7 @@ tls AVOptions:
         assert_eq!(
             line_with("http://h/1", &run(Remux::Copy), &FfmpegParams::default(), old),
             "-hide_banner -loglevel +level+info -nostats -nostdin -re -probesize 1000000 -analyzeduration 1500000 -reconnect 1 \
-             -rw_timeout 3000000 -fflags +genpts+discardcorrupt -i http://h/1 -map 0:V:0? -map 0:a? -map 0:s? -map 0:d? -map -0:i:18? \
+             -rw_timeout 3000000 -protocol_whitelist http,tcp,crypto,data -fflags +genpts+discardcorrupt -i http://127.0.0.1/relayed -map 0:V:0? -map 0:a? -map 0:s? -map 0:d? -map -0:i:18? \
              -c copy -f mpegts pipe:1"
         );
         let fast = FfmpegParams { readrate: 4.0, ..FfmpegParams::default() };
@@ -777,7 +759,8 @@ tls AVOptions:
                 .contains("-stimeout 3000000")
         );
         for (url, remux) in [("http://h/1", Remux::Transcode), ("test://pattern", Remux::Copy)] {
-            let error = arguments(url, &run(remux), &FfmpegParams::default(), &capabilities(old)).unwrap_err();
+            let error =
+                arguments(url, &run(remux), &FfmpegParams::default(), &capabilities(old)).unwrap_err();
             assert_eq!(error.to_string(), "start ffmpeg: the installed ffmpeg cannot encode H.264 (libx264)");
         }
     }

@@ -25,8 +25,6 @@ pub enum Feature {
     ReconnectMaxRetries,
     /// `-reconnect_delay_max`
     ReconnectDelayMax,
-    /// `-user_agent` of HTTP
-    UserAgent,
     /// `-rw_timeout` of every protocol
     RwTimeout,
     /// `-buffer_size` of UDP
@@ -149,7 +147,6 @@ const TABLE: &[Entry] = &[
     entry(Feature::ReconnectOnHttpError, "http", "-reconnect_on_http_error"),
     entry(Feature::ReconnectMaxRetries, "http", "-reconnect_max_retries"),
     entry(Feature::ReconnectDelayMax, "http", "-reconnect_delay_max"),
-    entry(Feature::UserAgent, "http", "-user_agent"),
     entry(Feature::RwTimeout, "URLContext", "-rw_timeout"),
     entry(Feature::UdpBufferSize, "udp", "-buffer_size"),
     entry(Feature::RtpBufferSize, "RTP demuxer", "-buffer_size"),
@@ -225,7 +222,6 @@ RTSP demuxer AVOptions:
                 Feature::Readrate,
                 Feature::Reconnect,
                 Feature::ReconnectDelayMax,
-                Feature::UserAgent,
                 Feature::RwTimeout,
                 Feature::UdpBufferSize,
                 Feature::RtspBufferSize,
@@ -241,8 +237,8 @@ RTSP demuxer AVOptions:
     #[test]
     fn an_option_counts_only_in_the_section_of_its_owner() {
         for (help, feature, expected) in [
-            ("icecast AVOptions:\n  -user_agent <string>\n", Feature::UserAgent, false),
-            ("http AVOptions:\n  -user_agent <string>\n", Feature::UserAgent, true),
+            ("icecast AVOptions:\n  -reconnect <boolean>\n", Feature::Reconnect, false),
+            ("http AVOptions:\n  -reconnect <boolean>\n", Feature::Reconnect, true),
             ("http AVOptions:\n  -reconnect_streamed <boolean>\n", Feature::Reconnect, false),
             (
                 "RTSP demuxer AVOptions:\n  -timeout <int> set maximum timeout (in seconds) to wait for incoming connections\n",

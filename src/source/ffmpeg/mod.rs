@@ -18,5 +18,5 @@ pub use arguments::{Run, Tracks, arguments};
 pub use capabilities::{Capabilities, Feature};
 pub use listing::{Listing, levelled};
 pub use options::{OptionError, Options, Side};
-pub use params::{Detection, LogLevel, FfmpegParams, Reconnect};
-pub use verification::{Verification, is_relayed, options as verification_options};
+pub use params::{Detection, FfmpegParams, LogLevel, Reconnect};
+pub use verification::{Verification, is_by_tls, options as verification_options};

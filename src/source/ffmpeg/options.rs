@@ -341,8 +341,16 @@ const INPUT: &[KnownOption] = &[
         Value::Whole(0, 1),
         Needs::Http(Feature::ReconnectOnNetworkError),
     ),
-    KnownOption::when("-reconnect_on_http_error", Value::Statuses, Needs::Http(Feature::ReconnectOnHttpError)),
-    KnownOption::when("-reconnect_max_retries", Value::Whole(0, 1000), Needs::Http(Feature::ReconnectMaxRetries)),
+    KnownOption::when(
+        "-reconnect_on_http_error",
+        Value::Statuses,
+        Needs::Http(Feature::ReconnectOnHttpError),
+    ),
+    KnownOption::when(
+        "-reconnect_max_retries",
+        Value::Whole(0, 1000),
+        Needs::Http(Feature::ReconnectMaxRetries),
+    ),
     KnownOption::when("-reconnect_delay_max", Value::Whole(0, 600), Needs::Http(Feature::ReconnectDelayMax)),
     KnownOption::when(
         "-rtsp_transport",

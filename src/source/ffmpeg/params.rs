@@ -28,8 +28,6 @@ pub struct FfmpegParams {
     pub copy_regenerate_timestamps: Option<bool>,
     /// `FFMPEG_DISCARD_CORRUPT`
     pub discard_corrupt: bool,
-    /// `USER_AGENT`; empty leaves it to ffmpeg.
-    pub user_agent: String,
 }
 
 impl Default for FfmpegParams {
@@ -50,7 +48,6 @@ impl Default for FfmpegParams {
             rw_timeout: Duration::from_secs(3),
             copy_regenerate_timestamps: None,
             discard_corrupt: true,
-            user_agent: String::new(),
         }
     }
 }

@@ -4,8 +4,9 @@ use std::cmp::Reverse;
 use std::fmt;
 use std::str::FromStr;
 
+use crate::base::limits::HLS_SOUNDS_MAX;
 use crate::source::hls::failure::Unreadable;
-use crate::source::hls::list::{Master, RenditionKind, Variant};
+use crate::source::hls::list::{Master, Rendition, RenditionKind, Variant};
 
 /// The setting `HLS_VARIANT_MAX`: no better variant than this is read, if there is another.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -100,43 +101,55 @@ pub(super) fn ranked(master: &Master, max: VariantMax) -> Vec<&Variant> {
 /// What others are to read of a master list of which this is the best variant. Its own list, without the other qualities, unless
 /// its sound is elsewhere: then the master, and of that the programme whose number is the variant's place.
 #[must_use]
-pub(super) fn for_others(master: &Master, best: &Variant) -> ForOthers {
+pub(super) fn for_others(master: &Master, best: &Variant) -> Handover {
     let place = master.variants.iter().position(|variant| std::ptr::eq(variant, best));
     match place.and_then(|place| u16::try_from(place).ok()) {
-        Some(place) if has_separate_sound(master, best) || master.locked == Some(Unreadable::Variables) => {
-            ForOthers::Programme(place)
+        Some(place) if !sounds(master, best).is_empty() || master.locked == Some(Unreadable::Variables) => {
+            Handover::Programme(place)
         }
-        Some(_) | None => ForOthers::List(best.uri.clone()),
+        Some(_) | None => Handover::List(best.uri.clone()),
     }
 }
 
 /// What is left to whoever can read what is not read here.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum ForOthers {
+pub(super) enum Handover {
     /// The list of this address, as written.
     List(String),
     /// Of the master list the variant of this place, counted from 0.
     Programme(u16),
 }
 
-/// True when segments of their own have the sound of the variant.
-fn has_separate_sound(master: &Master, variant: &Variant) -> bool {
-    variant.audio.as_ref().is_some_and(|group| {
-        master.renditions.iter().any(|rendition| {
-            let is_of_group = rendition.kind == RenditionKind::Audio && rendition.group == *group;
-            is_of_group && rendition.uri.as_ref().is_some_and(|uri| *uri != variant.uri)
-        })
-    })
+/// The sounds of a variant that are in segments of their own, the one that is played unless somebody chooses in front. One without
+/// an address is within the variant's own segments (RFC 8216, 4.3.4.2.1).
+#[must_use]
+pub(super) fn sounds<'list>(master: &'list Master, variant: &Variant) -> Vec<(&'list Rendition, &'list str)> {
+    let mut sounds: Vec<(&Rendition, &str)> = Vec::new();
+    for (rendition, uri) in renditions(master, RenditionKind::Audio, variant.audio.as_deref()) {
+        if uri != variant.uri && !sounds.iter().any(|(_, known)| *known == uri) {
+            sounds.push((rendition, uri));
+        }
+    }
+    sounds.sort_by_key(|(rendition, _)| Reverse((rendition.is_default, rendition.is_autoselect)));
+    sounds.truncate(HLS_SOUNDS_MAX);
+    sounds
 }
 
-/// Why a variant is not read here, as far as the master list tells.
-///
-/// The sound of a variant that names a group is in the group's renditions; one without an address is within the variant's own
-/// segments (RFC 8216, 4.3.4.2.1). Segments of two renditions would have to be multiplexed anew, which is what ffmpeg is for:
-/// it also carries every language. Subtitles are no obstacle: a transport stream cannot carry WebVTT by whatever means.
+/// How many subtitles of a variant are in segments of their own. A transport stream cannot carry WebVTT by whatever means.
 #[must_use]
-pub(super) fn obstacle(master: &Master, variant: &Variant) -> Option<Unreadable> {
-    master.locked.or_else(|| has_separate_sound(master, variant).then_some(Unreadable::SeparateSound))
+pub(super) fn subtitles(master: &Master, variant: &Variant) -> usize {
+    renditions(master, RenditionKind::Subtitles, variant.subtitles.as_deref()).count()
+}
+
+/// The renditions of a group that have an address.
+fn renditions<'list>(
+    master: &'list Master,
+    kind: RenditionKind,
+    group: Option<&str>,
+) -> impl Iterator<Item = (&'list Rendition, &'list str)> {
+    let is_meant = move |rendition: &&Rendition| rendition.kind == kind && Some(&*rendition.group) == group;
+    let addressed = |rendition: &'list Rendition| Some((rendition, rendition.uri.as_deref()?));
+    master.renditions.iter().filter(is_meant).filter_map(addressed)
 }
 
 /// True when the list says that there is no picture.
@@ -245,36 +258,50 @@ mod tests {
     }
 
     #[test]
-    fn a_variant_whose_sound_is_elsewhere_is_left_to_others() {
-        let of = |renditions: &str| {
+    fn the_sounds_of_a_variant_are_those_of_its_group_that_have_an_address() {
+        let audio = |rest: &str| format!("#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",{rest}\n");
+        let many: String = (0..HLS_SOUNDS_MAX + 3)
+            .map(|number| audio(&format!("NAME=\"{number}\",URI=\"{number}\"")))
+            .collect();
+        for (renditions, expected) in [
+            (String::new(), ""),
+            (audio("NAME=\"x\""), ""),
+            (audio("NAME=\"x\",URI=\"v.m3u8\""), ""),
+            (audio("NAME=\"x\",URI=\"x\""), "x"),
+            (audio("NAME=\"own\",DEFAULT=YES") + &audio("NAME=\"x\",LANGUAGE=\"fr\",URI=\"x\""), "x"),
+            (
+                audio("NAME=\"x\",URI=\"x\"")
+                    + &audio("NAME=\"y\",AUTOSELECT=YES,URI=\"y\"")
+                    + &audio("NAME=\"z\",DEFAULT=YES,URI=\"z\""),
+                "z y x",
+            ),
+            (audio("NAME=\"x\",URI=\"x\"") + &audio("NAME=\"again\",URI=\"x\""), "x"),
+            ("#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"other\",NAME=\"x\",URI=\"o\"".to_owned(), ""),
+            ("#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"s\",NAME=\"x\",URI=\"s\"".to_owned(), ""),
+            ("#EXT-X-MEDIA:TYPE=VIDEO,GROUP-ID=\"a\",NAME=\"x\",URI=\"o\"".to_owned(), ""),
+            (many, "0 1 2 3 4 5 6 7"),
+        ] {
             let master = master(&format!(
                 "{renditions}\n#EXT-X-STREAM-INF:BANDWIDTH=1,AUDIO=\"a\",SUBTITLES=\"s\"\nv.m3u8\n"
             ));
-            obstacle(&master, &master.variants[0])
-        };
-        for (renditions, expected) in [
-            ("", None),
-            ("#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"x\"", None),
-            ("#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"x\",URI=\"v.m3u8\"", None),
-            ("#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"other\",NAME=\"x\",URI=\"o.m3u8\"", None),
-            ("#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"s\",NAME=\"x\",URI=\"s.m3u8\"", None),
-            ("#EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID=\"c\",NAME=\"x\",INSTREAM-ID=\"CC1\"", None),
+            let found: Vec<&str> = sounds(&master, &master.variants[0]).iter().map(|(_, uri)| *uri).collect();
+            assert_eq!(found.join(" "), expected, "{renditions}");
+            let count = usize::from(renditions.contains("SUBTITLES"));
+            assert_eq!(subtitles(&master, &master.variants[0]), count, "{renditions}");
+        }
+    }
+
+    #[test]
+    fn what_is_locked_is_known_from_the_master_list() {
+        for (key, expected) in [
             (
-                "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"x\",URI=\"x.m3u8\"",
-                Some(Unreadable::SeparateSound),
-            ),
-            (
-                "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"own\",DEFAULT=YES\n\
-                 #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"x\",LANGUAGE=\"fr\",URI=\"x.m3u8\"",
-                Some(Unreadable::SeparateSound),
-            ),
-            (
-                "#EXT-X-SESSION-KEY:METHOD=SAMPLE-AES,URI=\"skd://x\",KEYFORMAT=\"com.apple.streamingkeydelivery\"",
+                "METHOD=SAMPLE-AES,URI=\"skd://x\",KEYFORMAT=\"com.apple.streamingkeydelivery\"",
                 Some(Unreadable::Drm),
             ),
-            ("#EXT-X-SESSION-KEY:METHOD=AES-128,URI=\"k\"", None),
+            ("METHOD=AES-128,URI=\"k\"", None),
         ] {
-            assert_eq!(of(renditions), expected, "{renditions}");
+            let list = format!("#EXT-X-SESSION-KEY:{key}\n#EXT-X-STREAM-INF:BANDWIDTH=1\nv.m3u8\n");
+            assert_eq!(master(&list).locked, expected, "{key}");
         }
     }
 

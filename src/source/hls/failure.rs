@@ -17,8 +17,6 @@ pub enum Unreadable {
     Drm,
     /// An `EXT-X-KEY` without an address, or with an initialization vector that is none.
     KeyTag,
-    /// The sound of the chosen variant is in segments of its own.
-    SeparateSound,
     /// Sound without a container.
     PackedAudio(Sound),
     /// A container that is no transport stream.
@@ -38,7 +36,6 @@ impl fmt::Display for Unreadable {
             Self::SampleAes => formatter.write_str("its samples are encrypted (SAMPLE-AES)"),
             Self::Drm => formatter.write_str("its keys are protected by DRM"),
             Self::KeyTag => formatter.write_str("its EXT-X-KEY names no usable key"),
-            Self::SeparateSound => formatter.write_str("its sound is in segments of its own"),
             Self::PackedAudio(sound) => {
                 write!(formatter, "its segments are {} without a container", sound.name())
             }

@@ -347,12 +347,12 @@ pub(super) fn parse(bytes: &[u8]) -> Result<List, ListError> {
 }
 
 /// True for what gzip has made (RFC 1952).
-pub(super) fn is_gzip(bytes: &[u8]) -> bool {
+pub fn is_gzip(bytes: &[u8]) -> bool {
     bytes.starts_with(&[0x1F, 0x8B])
 }
 
 /// What gzip has packed; one byte more than `bytes_max` when it is longer. `None` when it is damaged.
-pub(super) fn unpack(bytes: &[u8], bytes_max: usize) -> Option<Vec<u8>> {
+pub fn unpack(bytes: &[u8], bytes_max: usize) -> Option<Vec<u8>> {
     let mut unpacked = Vec::new();
     let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
     flate2::read::MultiGzDecoder::new(bytes).take(limit).read_to_end(&mut unpacked).ok()?;

@@ -10,12 +10,12 @@ use crate::source::error::{Kind, SourceError};
 use crate::source::hls::align::{Place, Taken};
 use crate::source::hls::choose::{self, VariantMax};
 use crate::source::hls::failure::{Failure, ListError, SegmentError, Unreadable};
-use crate::source::hls::list::{self, ByteRange, List, Master, Media};
+use crate::source::hls::list::{self, ByteRange, List, Master, Media, Rendition, Variant};
 use crate::source::hls::segment::{Problem, Reader};
 
 /// The settings.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Params {
+pub struct HlsParams {
     /// `HLS_VARIANT_MAX`.
     pub variant_max: VariantMax,
     /// How long nothing new need be listed; at least three target durations are waited.
@@ -33,7 +33,7 @@ pub struct ForOthers {
     pub programme: Option<u16>,
 }
 
-impl Default for Params {
+impl Default for HlsParams {
     fn default() -> Self {
         Self { variant_max: VariantMax::Best, patience: Duration::from_secs(10), for_others: false }
     }
@@ -79,7 +79,7 @@ pub struct Fetch {
 
 /// What the machine waits for. The engine does it and reports.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Want {
+pub enum HlsWant {
     /// A request is to be sent. It is said once, and nothing else is asked for before its end.
     Fetch(Fetch),
     /// What comes of the request: [`Machine::answered`], [`Machine::body`], [`Machine::complete`], [`Machine::failed`]. At this
@@ -120,6 +120,40 @@ pub struct Counters {
     pub resets: u64,
     /// Requests that were sent again.
     pub retries: u64,
+}
+
+/// The variant that is read.
+#[derive(Clone, Debug)]
+pub(super) struct Chosen {
+    /// Where its list is.
+    url: Url,
+    /// Its sounds that are in segments of their own.
+    pub(super) sounds: Vec<SoundList>,
+    /// How many subtitles it has in segments of their own.
+    pub(super) subtitles: usize,
+}
+
+/// A sound that is in segments of its own.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct SoundList {
+    /// Where its list is.
+    pub(super) url: Url,
+    /// What viewers are shown.
+    pub(super) name: String,
+    /// RFC 5646.
+    pub(super) language: Option<String>,
+}
+
+/// Where another list of the same programme is: at a segment that is next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct PictureAt {
+    is_whole: bool,
+    sequence: u64,
+    /// Milliseconds since 1970.
+    programme_time: Option<i64>,
+    /// From there to its end.
+    left: Duration,
+    target: Duration,
 }
 
 /// One list on the way to the segments.
@@ -201,10 +235,16 @@ struct Trial {
 
 /// One run of HLS.
 pub struct Machine {
-    params: Params,
+    params: HlsParams,
     levels: Vec<Level>,
-    /// Other variants' lists, for when the chosen one cannot be had.
-    others: VecDeque<Url>,
+    /// The other variants, for when the chosen one cannot be had.
+    others: VecDeque<Chosen>,
+    /// Set when a variant has been chosen, until somebody wants to know.
+    chosen: Option<Chosen>,
+    /// Where the programme's picture is, when this is its sound.
+    beside: Option<PictureAt>,
+    /// The segment that was asked for last had begun to come before.
+    goes_on: bool,
     address: Address,
     /// Requests for lists in a row that have failed, and why the first has.
     list_failures: u32,
@@ -222,11 +262,14 @@ pub struct Machine {
 impl Machine {
     /// A run that has asked for nothing yet. `seed` makes its waits differ from those of others.
     #[must_use]
-    pub fn new(source: Url, params: Params, seed: u64, now: Instant) -> Self {
+    pub fn new(source: Url, params: HlsParams, seed: u64, now: Instant) -> Self {
         Self {
             params,
             levels: vec![Level { given: source, at: None }],
             others: VecDeque::new(),
+            chosen: None,
+            beside: None,
+            goes_on: false,
             address: Address::Given,
             list_failures: 0,
             list_failure: None,
@@ -242,14 +285,14 @@ impl Machine {
 
     /// What is to be done next. Ask again after every report, and when a wait is over. `may_read` says whether more of the
     /// stream is wanted now: a list is asked for in any case, or it would slide away.
-    pub fn want(&mut self, now: Instant, may_read: bool) -> Want {
+    pub fn want(&mut self, now: Instant, may_read: bool) -> HlsWant {
         loop {
             match &self.phase {
-                Phase::Flying(flight) => return Want::Receive { until: flight.deadline },
-                Phase::Tail { .. } => return Want::TakeTail,
-                Phase::Abandoning => return Want::Abandon,
-                Phase::Ended => return Want::Ended,
-                Phase::Failed(_) => return Want::Failed,
+                Phase::Flying(flight) => return HlsWant::Receive { until: flight.deadline },
+                Phase::Tail { .. } => return HlsWant::TakeTail,
+                Phase::Abandoning => return HlsWant::Abandon,
+                Phase::Ended => return HlsWant::Ended,
+                Phase::Failed(_) => return HlsWant::Failed,
                 Phase::Idle => {
                     if let Some(want) = self.decide(now, may_read) {
                         return want;
@@ -291,6 +334,66 @@ impl Machine {
             Phase::Tail { .. } => true,
             Phase::Idle | Phase::Abandoning | Phase::Ended | Phase::Failed(_) => false,
         }
+    }
+
+    /// The variant that has been chosen, once each time.
+    pub(super) const fn take_chosen(&mut self) -> Option<Chosen> {
+        self.chosen.take()
+    }
+
+    /// Nothing is on its way.
+    pub(super) const fn is_idle(&self) -> bool {
+        matches!(self.phase, Phase::Idle | Phase::Ended)
+    }
+
+    /// Where the segment is that is next, or will be; once there is a list of segments.
+    pub(super) fn place(&self) -> Option<PictureAt> {
+        let Play { list, next, .. } = self.play.as_ref()?;
+        let next_is_listed = *next < list.len();
+        Some(PictureAt {
+            is_whole: list.is_whole(),
+            sequence: list.sequence().saturating_add(u64::try_from(*next).unwrap_or(u64::MAX)),
+            programme_time: if next_is_listed { list.programme_time(*next) } else { None },
+            left: list.duration_from(*next),
+            target: list.target(),
+        })
+    }
+
+    /// This is a sound, and its picture is there: that is where it begins when its list comes.
+    pub(super) const fn begin_beside(&mut self, picture: PictureAt) {
+        self.beside = Some(picture);
+    }
+
+    /// The segment that was asked for last goes on where it was cut off.
+    pub(super) const fn goes_on(&self) -> bool {
+        self.goes_on
+    }
+
+    /// The list is named elsewhere from now on.
+    pub(super) fn relocate(&mut self, source: Url) {
+        self.levels = vec![Level { given: source, at: None }];
+        self.address = Address::Given;
+    }
+
+    /// How long the next segment is, if it is listed.
+    pub(super) fn next_duration(&self) -> Option<Duration> {
+        let Play { list, next, .. } = self.play.as_ref()?;
+        (*next < list.len()).then(|| list.duration(*next))
+    }
+
+    /// How long all segments that are listed and have not been read are.
+    pub(super) fn left(&self) -> Option<Duration> {
+        self.play.as_ref().map(|play| play.list.duration_from(play.next))
+    }
+
+    /// The target duration of its list.
+    pub(super) fn target(&self) -> Option<Duration> {
+        self.play.as_ref().map(|play| play.list.target())
+    }
+
+    /// When its list is to be asked for.
+    pub(super) fn list_due(&self) -> Option<Instant> {
+        self.play.as_ref().map_or(Some(self.first_list_due), |play| play.list_due)
     }
 
     /// What has been done so far.
@@ -420,10 +523,10 @@ impl Machine {
 /// Decisions.
 impl Machine {
     /// One step; `None` when the next one is to be asked for.
-    fn decide(&mut self, now: Instant, may_read: bool) -> Option<Want> {
+    fn decide(&mut self, now: Instant, may_read: bool) -> Option<HlsWant> {
         let Some(play) = &mut self.play else {
             let due = self.first_list_due;
-            return Some(if now < due { Want::Wait { until: Some(due) } } else { self.fetch_list(now) });
+            return Some(if now < due { HlsWant::Wait { until: Some(due) } } else { self.fetch_list(now) });
         };
         let patience = self.params.patience.max(3 * play.list.target());
         let has_all = play.next == play.list.len();
@@ -452,7 +555,7 @@ impl Machine {
             let not_before = play.trial.not_before.filter(|at| *at > now);
             if !may_read || not_before.is_some() {
                 let ready = not_before.filter(|_| may_read);
-                return Some(Want::Wait { until: [ready, play.list_due].into_iter().flatten().min() });
+                return Some(HlsWant::Wait { until: [ready, play.list_due].into_iter().flatten().min() });
             }
             return self.fetch_segment(now);
         }
@@ -460,7 +563,7 @@ impl Machine {
             self.phase = Phase::Ended;
             return None;
         }
-        Some(Want::Wait { until: play.list_due })
+        Some(HlsWant::Wait { until: play.list_due })
     }
 
     fn fly(
@@ -475,7 +578,7 @@ impl Machine {
         self.phase = Phase::Flying(Box::new(Flight { began: now, deadline, at, range, cargo }));
     }
 
-    fn fetch_list(&mut self, now: Instant) -> Want {
+    fn fetch_list(&mut self, now: Instant) -> HlsWant {
         if self.address == Address::Source {
             self.levels.truncate(1);
             self.others.clear();
@@ -485,10 +588,10 @@ impl Machine {
         let url = found.unwrap_or(&level.given).clone();
         let within = if self.play.is_none() { FIRST_LIST_TIME } else { ANSWER_TIME };
         self.fly(now, Some(within), url.clone(), None, Cargo::List(Vec::new()));
-        Want::Fetch(Fetch { url, range: None, item: Item::List })
+        HlsWant::Fetch(Fetch { url, range: None, item: Item::List })
     }
 
-    fn fetch_segment(&mut self, now: Instant) -> Option<Want> {
+    fn fetch_segment(&mut self, now: Instant) -> Option<HlsWant> {
         let play = self.play.as_mut().expect("segments are fetched of a list");
         let index = play.next;
         let Ok(url) = play.base.join(play.list.uri(index)) else {
@@ -505,17 +608,17 @@ impl Machine {
             let text = url.text();
             let Some((_, known)) = self.keys.iter().find(|(known, _)| *known == text) else {
                 self.fly(now, Some(ANSWER_TIME), url.clone(), None, Cargo::Key(Vec::new()));
-                return Some(Want::Fetch(Fetch { url, range: None, item: Item::Key }));
+                return Some(HlsWant::Fetch(Fetch { url, range: None, item: Item::Key }));
             };
             secret = Some((*known, key.iv));
         }
         let whole = play.list.range(index);
         let is_begun = play.trial.reader.is_some();
-        let reader = play
-            .trial
-            .reader
-            .take()
-            .unwrap_or_else(|| Box::new(Reader::new(whole, secret.as_ref().map(|(key, iv)| (key, iv)))));
+        self.goes_on = is_begun;
+        let reader = play.trial.reader.take().unwrap_or_else(|| {
+            let reader = Reader::new(whole, secret.as_ref().map(|(key, iv)| (key, iv)));
+            Box::new(if self.beside.is_some() { reader.of_sound() } else { reader })
+        });
         let range = rest_of(whole, reader.received());
         let joint = match play.joint {
             // Nothing was delivered that this could follow; or its own beginning was.
@@ -526,7 +629,7 @@ impl Machine {
         };
         let sequence = play.list.sequence().saturating_add(u64::try_from(index).unwrap_or(u64::MAX));
         self.fly(now, None, url.clone(), range, Cargo::Segment(reader));
-        Some(Want::Fetch(Fetch { url, range, item: Item::Segment { sequence, joint } }))
+        Some(HlsWant::Fetch(Fetch { url, range, item: Item::Segment { sequence, joint } }))
     }
 
     /// What was asked for has come.
@@ -577,8 +680,8 @@ impl Machine {
         let ranked = choose::ranked(master, self.params.variant_max);
         let best = ranked.first().map(|best| choose::for_others(master, best));
         self.for_others = best.and_then(|best| match best {
-            choose::ForOthers::List(uri) => Some(ForOthers { list: at.join(&uri).ok()?, programme: None }),
-            choose::ForOthers::Programme(place) => {
+            choose::Handover::List(uri) => Some(ForOthers { list: at.join(&uri).ok()?, programme: None }),
+            choose::Handover::Programme(place) => {
                 let list = self.levels.last()?.given.clone();
                 Some(ForOthers { list, programme: Some(place) })
             }
@@ -587,27 +690,28 @@ impl Machine {
             self.phase = Phase::Failed(Failure::Unreadable(Unreadable::Elsewhere));
             return;
         }
-        // A lesser variant is no substitute for one that others can read.
-        if let Some(why) = ranked.first().and_then(|best| choose::obstacle(master, best)) {
+        if let Some(why) = master.locked {
             self.phase = Phase::Failed(Failure::Unreadable(why));
             return;
         }
-        let readable = ranked.into_iter().filter(|variant| choose::obstacle(master, variant).is_none());
-        let mut urls: VecDeque<Url> = readable.filter_map(|variant| at.join(&variant.uri).ok()).collect();
-        let Some(first) = urls.pop_front() else {
+        let variants = ranked.into_iter();
+        let mut variants: VecDeque<Chosen> =
+            variants.filter_map(|variant| Chosen::new(master, variant, &at)).collect();
+        let Some(first) = variants.pop_front() else {
             self.phase = Phase::Failed(Failure::NoVariant);
             return;
         };
-        self.others = urls;
+        self.others = variants;
         if let Some(level) = self.levels.last_mut() {
             level.at = Some(at);
         }
         self.follow(now, first);
     }
 
-    /// The list at `url` is asked for now.
-    fn follow(&mut self, now: Instant, url: Url) {
-        self.levels.push(Level { given: url, at: None });
+    /// The list of a variant is asked for now.
+    fn follow(&mut self, now: Instant, variant: Chosen) {
+        self.levels.push(Level { given: variant.url.clone(), at: None });
+        self.chosen = Some(variant);
         self.address = Address::Given;
         self.first_list_due = now;
         if let Some(play) = &mut self.play {
@@ -628,7 +732,7 @@ impl Machine {
             level.at = Some(at.clone());
         }
         match &mut self.play {
-            None => self.play = Some(Play::new(media, at, began, now)),
+            None => self.play = Some(Play::new(media, at, began, now, self.beside)),
             Some(play) => play.reload(media, at, began, now, &mut self.counters),
         }
     }
@@ -638,11 +742,11 @@ impl Machine {
         let failure = self.list_failure.take().unwrap_or(failure);
         if self.play.is_none() {
             match self.others.pop_front() {
-                Some(url) => {
+                Some(variant) => {
                     self.levels.pop();
                     self.list_failure = Some(failure);
-                    self.for_others = Some(ForOthers { list: url.clone(), programme: None });
-                    self.follow(now, url);
+                    self.for_others = Some(ForOthers { list: variant.url.clone(), programme: None });
+                    self.follow(now, variant);
                 }
                 None => self.phase = Phase::Failed(failure),
             }
@@ -812,9 +916,20 @@ impl Machine {
     }
 }
 
+impl Chosen {
+    fn new(master: &Master, variant: &Variant, at: &Url) -> Option<Self> {
+        let sounds = choose::sounds(master, variant).into_iter().filter_map(|(rendition, uri)| {
+            let Rendition { name, language, .. } = rendition;
+            Some(SoundList { url: at.join(uri).ok()?, name: name.clone(), language: language.clone() })
+        });
+        let subtitles = choose::subtitles(master, variant);
+        Some(Self { url: at.join(&variant.uri).ok()?, sounds: sounds.collect(), subtitles })
+    }
+}
+
 impl Play {
-    fn new(list: Media, base: Url, began: Instant, now: Instant) -> Self {
-        let next = start_of(&list);
+    fn new(list: Media, base: Url, began: Instant, now: Instant, beside: Option<PictureAt>) -> Self {
+        let next = beside.map_or_else(|| start_of(&list), |picture| start_beside(&list, picture));
         let mut play = Self {
             list,
             base,
@@ -925,6 +1040,31 @@ fn start_of(list: &Media) -> usize {
         .unwrap_or(0)
 }
 
+/// Where the list of a sound is begun: at the segment that is heard with the picture's next one, or before it. Where nothing says which
+/// one that is, one more is read than seems to be needed: what is heard before the picture is dropped, what is missing is missing.
+fn start_beside(list: &Media, picture: PictureAt) -> usize {
+    if picture.is_whole && list.is_whole() && picture.sequence == 0 && list.sequence() == 0 {
+        return 0;
+    }
+    if let Some(time) = picture.programme_time
+        && let Some(index) = (0..list.len()).rev().find(|index| {
+            let begins = list.programme_time(*index);
+            begins.is_some_and(|begins| begins <= time.saturating_add(SAME_TIME_MS))
+        })
+    {
+        return index;
+    }
+    let same = picture.sequence.checked_sub(list.sequence()).and_then(|index| usize::try_from(index).ok());
+    let tolerated = list.target().max(picture.target) * 3 / 2;
+    if let Some(index) = same.filter(|index| *index < list.len())
+        && list.duration_from(index).abs_diff(picture.left) <= tolerated
+    {
+        return index;
+    }
+    let reaches = (0..list.len()).rev().find(|index| list.duration_from(*index) >= picture.left);
+    reaches.map_or(0, |index| index.saturating_sub(1))
+}
+
 /// The part of a segment that has not come yet; `None` for all of a whole resource.
 fn rest_of(whole: Option<ByteRange>, received: u64) -> Option<ByteRange> {
     match whole {
@@ -951,6 +1091,8 @@ fn key_of(bytes: &[u8]) -> Option<[u8; 16]> {
 }
 
 const STATUS_PARTIAL: u16 = 206;
+/// Segments that begin together are said to do so to within this.
+const SAME_TIME_MS: i64 = 500;
 /// The most time for the first list: some make it only when they are asked for it, and films have long ones.
 const FIRST_LIST_TIME: Duration = Duration::from_secs(10);
 /// The most time for other lists, and for keys: while they are waited for, no segment comes.

@@ -1,9 +1,12 @@
 //! HLS, read here: no process, no second connection, and the sound of the quality that is seen.
 //!
-//! * [`Machine`]: what is fetched next, and what becomes of it. It takes events and the time, and knows neither sockets nor HTTP.
+//! * `machine`: what is fetched next of one list, and what becomes of it. It takes events and the time, and knows neither sockets nor
+//!   HTTP.
+//! * `group`: a picture and sounds in segments of their own, a machine for each; `merge`: one programme of them; `packed`: sound
+//!   without a container.
 //! * `list`, `attributes`: master and media lists. `choose`: which variant. `align`: where a list that was loaded again goes on.
 //! * `segment`, `aes`, `delay`: which bytes of a segment are the stream's, in the memory into which they were received.
-//! * [`Upstream`]: the machine with the HTTP client of [`crate::source::direct`], which is all that the engine sees of it.
+//! * [`Upstream`]: the group with the HTTP client of [`crate::source::direct`], which is all that the engine sees of it.
 //!
 //! ```text
 //!          ┌───────────── list due ──────────────┐
@@ -17,10 +20,10 @@
 //!
 //! # One request at a time
 //!
-//! Providers count connections. A list waits for the segment that is on its way and a segment for the list; between the two
-//! there is no connection. That costs nothing: a list is asked for once per target duration, of which segments fill a part.
-//! Nothing is fetched ahead: a segment is asked for when viewers want more ([`Upstream::next`] is told), and flows as slowly
-//! as they take it. Lists are asked for in any case.
+//! Providers count connections. A list waits for the segment that is on its way and a segment for the list. That costs nothing: a
+//! list is asked for once per target duration, of which segments fill a part. Where the server keeps the connection the next
+//! request goes on it; it is closed before one to another server is made. Nothing is fetched ahead: a segment is asked for when
+//! viewers want more ([`Upstream::next`] is told), and flows as slowly as they take it. Lists are asked for in any case.
 //!
 //! # Where lists are asked for
 //!
@@ -29,9 +32,11 @@
 //!
 //! # What is left to ffmpeg
 //!
-//! [`Unreadable`] says what: fragmented MP4, SAMPLE-AES, DRM, sound in segments of its own. It is known after a list, or after
+//! [`Unreadable`] says what: fragmented MP4, SAMPLE-AES, DRM, sound without a container, unless it is beside a picture, AAC or MPEG
+//! audio, and says when it is heard. It is known after a list, or after
 //! the first bytes of a segment, and its failure is one that [`crate::source::plan_after`] answers with ffmpeg. A lesser
 //! variant that could be read is not taken instead. Renditions of subtitles are passed over: a transport stream has no WebVTT.
+//! Sounds in segments of their own are read beside the picture, the group's default and up to seven others.
 //!
 //! # How the engine drives it
 //!
@@ -43,7 +48,7 @@
 //! | [`Next::Client`] | does what [`Upstream::client`] wants, as for a direct source: look up, connect, send, receive |
 //! | ... its `TakeBody`, `ReceiveBody` | the same, by [`Upstream::take_body`] and [`Upstream::body_in_place`], with the ring's memory or the staged run's. What they return goes to the ingest; 0 is nothing: a list, a key, a picture in front |
 //! | ... its `Reconnect`, [`Next::Close`] | closes the socket, then [`Upstream::disconnected`] |
-//! | [`Next::TakeBody`] | [`Upstream::take_body`], at most [`TAIL_BYTES_MAX`] bytes of a segment's end |
+//! | [`Next::TakeBody`] | [`Upstream::take_body`]: at most [`TAIL_BYTES_MAX`] bytes of a segment's end, or what a group has made |
 //! | [`Next::Wait`] | asks again at [`Upstream::next_deadline`], and when the pace allows more |
 //! | [`Next::Ended`] | the source has ended |
 //! | [`Next::Failed`] | the source has failed: [`Upstream::failure`] |
@@ -68,16 +73,21 @@ mod attributes;
 mod choose;
 mod delay;
 mod failure;
+mod group;
+mod language;
 mod list;
 mod machine;
+mod merge;
+mod packed;
 mod rewrite;
 mod segment;
 mod upstream;
 
 pub use choose::{VariantMax, VariantMaxError};
 pub use failure::{Failure, ListError, SegmentError, Unreadable};
-pub use list::ByteRange;
-pub use machine::{Counters, Fetch, ForOthers, Item, Joint, Machine, Params, Want};
+pub use group::{Group, Remark};
+pub use list::{ByteRange, is_gzip, unpack};
+pub use machine::{Counters, Fetch, ForOthers, HlsParams, HlsWant, Item, Joint, Machine};
 pub use rewrite::{Start, rewritten, start};
 pub use segment::TAIL_BYTES_MAX;
 pub use upstream::{Next, Upstream};

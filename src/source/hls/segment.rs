@@ -9,6 +9,7 @@ use crate::source::hls::aes::{self, Decryption};
 use crate::source::hls::delay::Delay;
 use crate::source::hls::failure::{SegmentError, Unreadable};
 use crate::source::hls::list::{ByteRange, is_gzip};
+use crate::source::hls::packed::{PackedStart, start, tag_bytes};
 use crate::source::sniff::Sniffer;
 use crate::ts::SYNC_BYTE;
 
@@ -50,6 +51,13 @@ impl Reader {
         let head = Head::new(decryption.is_some());
         let left = range.and_then(|range| range.length);
         Self { skipped: 0, is_whole_resource: false, left, received: 0, decryption, head }
+    }
+
+    /// The same for a sound in segments of its own: frames without a container that say when they are heard are passed on, too, with
+    /// the tags in front of them.
+    pub(super) fn of_sound(mut self) -> Self {
+        self.head.begun = Some(Vec::new());
+        self
     }
 
     /// An answer has begun: what was asked for, or, with so many bytes in front, the whole resource.
@@ -108,6 +116,8 @@ impl Reader {
 /// Finds where the packets of a segment begin.
 struct Head {
     is_encrypted: bool,
+    /// Set until it is known whether it is sound without a container: what has come.
+    begun: Option<Vec<u8>>,
     is_found: bool,
     delay: Delay,
     /// Bytes that are no part of the stream.
@@ -124,6 +134,7 @@ impl Head {
     fn new(is_encrypted: bool) -> Self {
         Self {
             is_encrypted,
+            begun: None,
             is_found: false,
             delay: Delay::default(),
             dropped: 0,
@@ -139,13 +150,43 @@ impl Head {
             self.delay.pass(bytes, bytes.len());
             return Ok(bytes.len());
         }
+        if let Some(mut begun) = self.begun.take() {
+            begun.extend_from_slice(bytes);
+            return match start(&begun) {
+                PackedStart::Undecided => {
+                    self.begun = Some(begun);
+                    Ok(0)
+                }
+                PackedStart::Packed { .. } => {
+                    self.is_found = true;
+                    self.delay.held_mut().append(&mut begun);
+                    Ok(self.give(bytes))
+                }
+                PackedStart::Other => self.search(&begun, bytes),
+            };
+        }
         if self.delay.held().is_empty() && self.dropped == 0 && find(bytes) == Found::At(0) {
             self.is_found = true;
             return Ok(bytes.len());
         }
-        self.identify(bytes)?;
+        let fresh = bytes.to_vec();
+        self.search(&fresh, bytes)
+    }
+
+    /// Of what waits, what fits goes to the front of `into`.
+    fn give(&mut self, into: &mut [u8]) -> usize {
         let held = self.delay.held_mut();
-        held.extend_from_slice(bytes);
+        let count = held.len().min(into.len());
+        into[..count].copy_from_slice(&held[..count]);
+        held.drain(..count);
+        count
+    }
+
+    /// Looks for packets in what has come.
+    fn search(&mut self, fresh: &[u8], into: &mut [u8]) -> Result<usize, Problem> {
+        self.identify(fresh)?;
+        let held = self.delay.held_mut();
+        held.extend_from_slice(fresh);
         let found = find(held);
         let at = match found {
             Found::At(at) | Found::NotBefore(at) => at,
@@ -154,10 +195,7 @@ impl Head {
         self.dropped += at;
         if matches!(found, Found::At(_)) {
             self.is_found = true;
-            let count = held.len().min(bytes.len());
-            bytes[..count].copy_from_slice(&held[..count]);
-            held.drain(..count);
-            return Ok(count);
+            return Ok(self.give(into));
         }
         if self.dropped > HLS_JUNK_BYTES_MAX {
             return Err(self.problem());
@@ -167,6 +205,10 @@ impl Head {
 
     /// All bytes have come. A segment of less than four packets is believed by those it has.
     fn finish(mut self) -> Result<Vec<u8>, Problem> {
+        if let Some(begun) = self.begun.take() {
+            // Less than a tag and a frame.
+            self.search(&begun, &mut [])?;
+        }
         if self.is_found {
             return Ok(self.delay.into_held());
         }
@@ -281,13 +323,6 @@ fn find(bytes: &[u8]) -> Found {
         }
     }
     Found::NotBefore(bytes.len())
-}
-
-/// The length of an ID3 tag (ID3v2.4, 3.1), when there is one.
-fn tag_bytes(first: &[u8]) -> Option<usize> {
-    let size = first.strip_prefix(b"ID3")?.get(3..7)?;
-    let is_valid = size.iter().all(|byte| *byte < 0x80);
-    is_valid.then(|| 10 + size.iter().fold(0, |sum, byte| sum << 7 | usize::from(*byte)))
 }
 
 /// What is needed to know sound: its frames begin within half of it.

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use crate::base::Instant;
-use crate::http::{CookieJar, Scheme, Url};
-use crate::source::direct::{self, Client};
+use crate::http::{CookieJar, Url};
+use crate::source::direct::{self, Client, Kept};
 use crate::source::error::{Kind, SourceError};
 use crate::source::hls::failure::Failure;
+use crate::source::hls::group::{Group, Remark};
 use crate::source::hls::list::ByteRange;
-use crate::source::hls::machine::{Fetch, ForOthers, Item, Machine, Params, Want};
+use crate::source::hls::machine::{Fetch, ForOthers, HlsParams, HlsWant, Item};
 
 /// What is to be done next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,7 +29,7 @@ pub enum Next {
 }
 
 enum State {
-    /// No connection, and no request.
+    /// No request, and no connection but one that is kept.
     Idle,
     Requesting {
         client: Box<Client>,
@@ -42,12 +43,12 @@ enum State {
 /// takes every byte of a body by [`Upstream::body_in_place`] and [`Upstream::take_body`].
 pub struct Upstream {
     source: Url,
-    machine: Machine,
+    machine: Group,
     /// Those of the next request, with the cookies of all before.
     params: direct::Params,
     state: State,
-    /// A list or segment was asked for by HTTPS.
-    has_met_https: bool,
+    /// The connection of the request before, when another may follow on it, and since when nothing has.
+    kept: Option<(Box<Kept>, Instant)>,
     /// When it is to be asked again, while it waits.
     waits_until: Option<Instant>,
 }
@@ -59,7 +60,7 @@ impl Upstream {
     /// When the address is no HTTP(S) URL.
     pub fn new(
         url: &str,
-        hls: Params,
+        hls: HlsParams,
         params: direct::Params,
         seed: u64,
         now: Instant,
@@ -67,8 +68,8 @@ impl Upstream {
         let url = Url::parse(url).map_err(|error| {
             SourceError::new(Kind::Unusable, &format!("create upstream request: {error}"))
         })?;
-        let machine = Machine::new(url.clone(), hls, seed, now);
-        Ok(Self { source: url, machine, params, state: State::Idle, has_met_https: false, waits_until: None })
+        let machine = Group::new(url.clone(), hls, seed, now);
+        Ok(Self { source: url, machine, params, state: State::Idle, kept: None, waits_until: None })
     }
 
     /// What is to be done next. Ask again after every report, and when a wait is over. `may_read` says whether more of the
@@ -83,25 +84,25 @@ impl Upstream {
                 State::Requesting { .. } => true,
             };
             match self.machine.want(now, may_read) {
-                Want::TakeTail => return Next::TakeBody,
-                Want::Failed => return Next::Failed,
-                Want::Receive { .. } if is_requesting => return Next::Client,
-                Want::Abandon => {
+                HlsWant::TakeTail => return Next::TakeBody,
+                HlsWant::Failed => return Next::Failed,
+                HlsWant::Receive { .. } if is_requesting => return Next::Client,
+                HlsWant::Abandon => {
                     self.machine.abandoned();
                     if is_requesting {
                         self.over();
                     }
                 }
-                want @ (Want::Fetch(_) | Want::Wait { .. } | Want::Ended) if is_requesting => {
+                want @ (HlsWant::Fetch(_) | HlsWant::Wait { .. } | HlsWant::Ended) if is_requesting => {
                     unreachable!("the machine wants {want:?} while a request is on its way")
                 }
-                Want::Receive { .. } => unreachable!("the machine is told the end of every request"),
-                Want::Fetch(fetch) => self.request(now, fetch),
-                Want::Wait { until } => {
+                HlsWant::Receive { .. } => unreachable!("the machine is told the end of every request"),
+                HlsWant::Fetch(fetch) => self.request(now, fetch),
+                HlsWant::Wait { until } => {
                     self.waits_until = until;
                     return Next::Wait;
                 }
-                Want::Ended => return Next::Ended,
+                HlsWant::Ended => return Next::Ended,
             }
         }
     }
@@ -118,10 +119,9 @@ impl Upstream {
         &self.source
     }
 
-    /// True when something of it was answered by HTTPS, wherever it began.
-    #[must_use]
-    pub const fn has_met_https(&self) -> bool {
-        self.has_met_https
+    /// What people may want to know, once.
+    pub fn take_remark(&mut self) -> Option<Remark> {
+        self.machine.take_remark()
     }
 
     /// The client of the request that is on its way.
@@ -182,6 +182,7 @@ impl Upstream {
 
     /// The socket that was to be closed is closed.
     pub fn disconnected(&mut self, now: Instant) {
+        self.kept = None;
         match &mut self.state {
             State::Over => self.state = State::Idle,
             State::Requesting { client, .. } => client.disconnected(now),
@@ -224,8 +225,19 @@ impl Upstream {
                     origin: Some(self.source.host().to_owned()),
                     range: fetch.range.map(ByteRange::header),
                     may_be_packed: matches!(fetch.item, Item::List | Item::Key),
+                    keeps: true,
+                    asks_for_packed: false,
                 };
-                let client = Box::new(client.with_part(part));
+                let client = client.with_part(part);
+                // What serves another server is closed when this one is connected to: never are there two.
+                let kept = self
+                    .kept
+                    .take()
+                    .filter(|(kept, since)| kept.serves(&fetch.url) && now - *since <= KEPT_TIME);
+                let client = Box::new(match kept {
+                    Some((kept, _)) => client.resume(kept, now),
+                    None => client,
+                });
                 self.state = State::Requesting { client, is_answered: false };
             }
             Err(error) => self.machine.failed(now, error),
@@ -237,25 +249,28 @@ impl Upstream {
         let State::Requesting { client, is_answered } = &mut self.state else { return };
         if let Some(status) = client.status().filter(|_| !*is_answered) {
             *is_answered = true;
-            self.has_met_https |= client.url().scheme() == Scheme::Https;
             self.machine.answered(client.url().clone(), status);
         }
     }
 
-    /// The request is over, and what servers have set on its way is kept for the next.
+    /// The request is over, and what servers have set on its way is kept for the next. Its connection is closed, unless it is
+    /// kept, too.
     fn over(&mut self) {
         if let State::Requesting { client, .. } = &self.state {
             self.params.cookies.clone_from(client.cookies());
         }
-        self.state = State::Over;
+        self.state = if self.kept.is_some() { State::Idle } else { State::Over };
     }
 
     /// The machine hears of the end of a request.
     fn conclude(&mut self, now: Instant) {
         self.note_answer();
-        let State::Requesting { client, .. } = &self.state else { return };
+        let State::Requesting { client, .. } = &mut self.state else { return };
         match client.want() {
-            direct::Want::Finished => self.machine.complete(now),
+            direct::Want::Finished => {
+                self.kept = client.take_kept().map(|kept| (kept, now));
+                self.machine.complete(now);
+            }
             direct::Want::Failed => {
                 let error = client.failure().cloned().expect("a failed client says why");
                 self.machine.failed(now, error);
@@ -273,6 +288,8 @@ impl Upstream {
     }
 }
 
+/// A connection on which nothing was asked for longer is not believed to be there.
+const KEPT_TIME: Duration = Duration::from_secs(30);
 /// The most time until a server answers, once it has answered before.
 const ANSWER_TIME: Duration = Duration::from_secs(5);
 
@@ -301,7 +318,7 @@ mod tests {
             startup_timeout: Duration::from_secs(12),
             tls: tls_config(&[]).unwrap(),
         };
-        Upstream::new(url, Params::default(), params, 1, at(0)).unwrap()
+        Upstream::new(url, HlsParams::default(), params, 1, at(0)).unwrap()
     }
 
     fn packets(number: u8) -> Vec<u8> {
@@ -322,14 +339,25 @@ mod tests {
         piece: usize,
         requests: Vec<String>,
         stream: Vec<u8>,
+        /// Those that were made, of which the last may be open.
         connections: u32,
+        is_open: bool,
         answer: Vec<u8>,
     }
 
     impl<'server> Rig<'server> {
         fn new(url: &str, piece: usize, server: &'server dyn Fn(&str) -> Vec<u8>) -> Self {
             let upstream = upstream(url);
-            Self { upstream, server, piece, requests: vec![], stream: vec![], connections: 0, answer: vec![] }
+            Self {
+                upstream,
+                server,
+                piece,
+                requests: vec![],
+                stream: vec![],
+                connections: 0,
+                is_open: false,
+                answer: vec![],
+            }
         }
 
         fn drive(&mut self, now: Instant) -> Next {
@@ -338,7 +366,7 @@ mod tests {
                     Next::Client => self.step(now),
                     Next::TakeBody => self.take(now),
                     Next::Close => {
-                        self.connections -= 1;
+                        self.is_open = false;
                         self.upstream.disconnected(now);
                     }
                     end @ (Next::Wait | Next::Ended | Next::Failed) => return end,
@@ -370,11 +398,13 @@ mod tests {
                     client.resolved(now, Ok(vec![SocketAddr::from(([10, 0, 0, 1], 80))]));
                 }
                 direct::Want::Connect(_) => {
+                    // One that was kept is closed first.
                     self.connections += 1;
-                    assert_eq!(self.connections, 1, "never two connections at once");
+                    self.is_open = true;
                     client.connected(now, Ok(()));
                 }
                 direct::Want::Send => {
+                    assert!(self.is_open, "a request is sent on a connection");
                     let request = String::from_utf8(client.outgoing().to_vec()).unwrap();
                     client.sent(request.len());
                     self.answer = (self.server)(&request);
@@ -395,7 +425,7 @@ mod tests {
                     self.keep(&bytes[..count]);
                 }
                 direct::Want::Reconnect => {
-                    self.connections -= 1;
+                    self.is_open = false;
                     self.upstream.disconnected(now);
                 }
                 want @ (direct::Want::Wait | direct::Want::Finished | direct::Want::Failed) => {
@@ -446,8 +476,88 @@ mod tests {
             assert_eq!(rig.drive(at(10)), Next::Ended, "{:?}", rig.upstream.failure());
             assert!(rig.stream == [packets(1), packets(2), packets(3)].concat(), "pieces of {piece}");
             assert_eq!(rig.targets(), ["/1.m3u8", "/a/list.m3u8", "/a/1.ts", "/2.ts", "/a/all.ts"]);
-            assert_eq!(rig.connections, 0);
+            // The list's is kept for the first segment, whose end is that of its connection.
+            assert_eq!(rig.connections, 4);
         }
+    }
+
+    /// An answer that the server ends with its connection.
+    fn last(body: &[u8]) -> Vec<u8> {
+        let length = body.len();
+        let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
+        [head.as_bytes(), body].concat()
+    }
+
+    #[test]
+    fn one_connection_is_enough_for_a_server_that_keeps_it() {
+        const LIST: &[u8] = b"#EXTM3U\n#EXT-X-TARGETDURATION:2\n1.ts\n2.ts\n3.ts\n4.ts\n#EXT-X-ENDLIST\n";
+        let more = |body: &[u8]| [ok(body).as_slice(), b"HTTP/1.1 408 Request Timeout\r\n\r\n"].concat();
+        type Reply<'reply> = &'reply dyn Fn(&[u8]) -> Vec<u8>;
+        for (name, reply, connections) in [
+            ("lengths", &ok as Reply, 1),
+            ("chunks", &chunked, 1),
+            ("says that it closes", &last, 5),
+            ("is of an older version", &|body| [b"HTTP/1.0 200 OK\r\n\r\n", body].concat(), 5),
+            ("sends more than it says", &more, 5),
+        ] {
+            let server = |request: &str| {
+                assert!(request.contains("\r\nConnection: keep-alive\r\n"), "{request}");
+                match request.split(' ').nth(1).unwrap() {
+                    "/1.m3u8" => reply(LIST),
+                    target => reply(&packets(target[1..2].parse().unwrap())),
+                }
+            };
+            let mut rig = Rig::new("http://tv.example/1.m3u8", 60_000, &server);
+            assert_eq!(rig.drive(at(10)), Next::Ended, "{name}: {:?}", rig.upstream.failure());
+            assert!(rig.stream == (1..5).flat_map(packets).collect::<Vec<_>>(), "{name}");
+            assert_eq!((rig.requests.len(), rig.connections), (5, connections), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_connection_that_was_closed_meanwhile_is_replaced_once_and_nothing_is_lost() {
+        let server = |request: &str| match request.split(' ').nth(1).unwrap() {
+            "/1.m3u8" => ok(b"#EXTM3U\n#EXT-X-TARGETDURATION:6\n#EXTINF:6,\n1.ts\n"),
+            target => ok(&packets(target[1..2].parse().unwrap())),
+        };
+        for silence in ["closed", "broken", "silent"] {
+            let mut rig = Rig::new("http://tv.example/1.m3u8", 500, &server);
+            assert_eq!(rig.drive(at(10)), Next::Wait);
+            let due = rig.upstream.next_deadline().unwrap();
+            rig.upstream.expire(due);
+            assert_eq!(rig.upstream.next(due, true), Next::Client);
+            let client = rig.upstream.client_mut().unwrap();
+            assert_eq!(client.want(), direct::Want::Send, "the connection is used again");
+            client.sent(client.outgoing().len());
+            assert_eq!(client.want(), direct::Want::ReceivePrivate);
+            let mut now = due;
+            match silence {
+                "closed" => client.closed(),
+                "broken" => client.lost(Errno::CONNRESET),
+                _silent => {
+                    now = rig.upstream.next_deadline().unwrap();
+                    assert_eq!(now, due + Duration::from_millis(2500), "half of the time for an answer");
+                    rig.upstream.expire(now);
+                }
+            }
+            assert_eq!(rig.upstream.client().unwrap().want(), direct::Want::Reconnect, "{silence}");
+            assert_eq!(rig.drive(now), Next::Wait, "{silence}: {:?}", rig.upstream.failure());
+            assert_eq!(rig.connections, 2, "{silence}");
+            assert_eq!(rig.targets(), ["/1.m3u8", "/1.ts", "/1.m3u8"], "{silence}");
+        }
+    }
+
+    #[test]
+    fn a_new_connection_that_is_closed_is_not_replaced() {
+        let mut upstream = upstream("http://10.0.0.1/1.m3u8");
+        assert_eq!(upstream.next(at(0), true), Next::Client);
+        let client = upstream.client_mut().unwrap();
+        client.connected(at(5), Ok(()));
+        client.sent(client.outgoing().len());
+        client.closed();
+        assert_eq!(upstream.next(at(5), true), Next::Close);
+        upstream.disconnected(at(5));
+        assert_eq!(upstream.next(at(5), true), Next::Failed);
     }
 
     #[test]
@@ -503,7 +613,7 @@ mod tests {
     }
 
     #[test]
-    fn a_live_stream_waits_between_its_requests_without_a_connection() {
+    fn a_live_stream_waits_between_its_requests_with_one_connection() {
         let server = |request: &str| match request.split(' ').nth(1).unwrap() {
             "/1.m3u8" => ok(b"#EXTM3U\n#EXT-X-TARGETDURATION:6\n#EXTINF:6,\n1.ts\n"),
             "/1.ts" => ok(&packets(1)),
@@ -511,7 +621,7 @@ mod tests {
         };
         let mut rig = Rig::new("http://tv.example/1.m3u8", 500, &server);
         assert_eq!((rig.drive(at(10)), rig.upstream.next_deadline()), (Next::Wait, Some(at(3010))));
-        assert_eq!((rig.connections, rig.stream == packets(1)), (0, true));
+        assert_eq!((rig.connections, rig.stream == packets(1)), (1, true));
         assert!(!rig.upstream.is_streaming());
         rig.upstream.expire(at(3010));
         assert_eq!(rig.upstream.next_deadline(), None, "once is enough");
@@ -546,7 +656,7 @@ mod tests {
             assert_eq!((failure.kind(), failure.to_string().as_str()), (kind, text));
         }
         assert!(
-            Upstream::new("rtsp://a/", Params::default(), upstream("http://a/").params, 1, at(0)).is_err()
+            Upstream::new("rtsp://a/", HlsParams::default(), upstream("http://a/").params, 1, at(0)).is_err()
         );
     }
 

@@ -5,8 +5,10 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::base::{ChildExit, redact};
-use crate::http::RequestHeaders;
+use crate::source::admission;
 use crate::source::profile::stream_profile::StreamProfile;
+use crate::source::relayed::RELAYED_ADDRESS;
+use crate::source::scheme::Scheme;
 
 /// The time of one probe.
 pub const TIMEOUT: Duration = Duration::from_secs(4);
@@ -40,34 +42,30 @@ pub enum ProbeError {
     NoStreams,
 }
 
-/// The arguments for an address, which is told who asks. `verification` is what [`ffmpeg`](crate::source::ffmpeg) is told about
-/// its servers.
+/// The arguments for an address; HTTP is read through us. `verification` is what [`ffmpeg`](crate::source::ffmpeg) is told about
+/// other servers.
 ///
 /// # Errors
 /// When there is no address.
-pub fn arguments(
-    url: &str,
-    user_agent: &str,
-    headers: &RequestHeaders,
-    verification: &[String],
-) -> Result<Vec<String>, ProbeError> {
+pub fn arguments(url: &str, verification: &[String]) -> Result<Vec<String>, ProbeError> {
     let url = url.trim();
     if url.is_empty() {
         return Err(ProbeError::NoUrl);
     }
     let fixed = ["-v", "error", "-of", "json", "-show_streams", "-show_format"];
     let limits = ["-analyzeduration", "1500000", "-probesize", "1000000"];
-    let is_http = url.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http"));
-    let agent = headers.get("User-Agent").unwrap_or_else(|| user_agent.trim());
-    // A line break in it would be a header of its own.
-    let agent =
-        (is_http && !agent.is_empty() && !agent.contains(char::is_control)).then_some(["-user_agent", agent]);
-    let others = headers.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("User-Agent"));
-    let lines: String = others.map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let lines = (is_http && !lines.is_empty()).then_some(["-headers", lines.as_str()]);
-    let fields = agent.into_iter().chain(lines).flatten();
+    let is_http = Scheme::of(url).is_http();
+    // What is read through us leads nowhere else.
+    let protocols = if is_http { Some("http,tcp,crypto,data") } else { admission::protocols(url) };
+    let protocols = protocols.map(|protocols| ["-protocol_whitelist", protocols]);
     let verification = verification.iter().map(String::as_str);
-    let all = fixed.into_iter().chain(limits).chain(fields).chain(verification).chain([url]);
+    let url = if is_http { RELAYED_ADDRESS } else { url };
+    let all = fixed
+        .into_iter()
+        .chain(limits)
+        .chain(protocols.into_iter().flatten())
+        .chain(verification)
+        .chain([url]);
     Ok(all.map(str::to_owned).collect())
 }
 
@@ -271,26 +269,21 @@ mod tests {
 
     #[test]
     fn the_command_is_complete() {
-        let line = arguments(" http://h/a.ts ", "", &RequestHeaders::NONE, &[]).unwrap().join(" ");
-        assert_eq!(
-            line,
-            "-v error -of json -show_streams -show_format -analyzeduration 1500000 -probesize 1000000 http://h/a.ts"
-        );
-        for (url, agent, expected) in [
-            ("http://h/a.ts", " tv/1 ", true),
-            ("rtsp://h/a", "tv/1", false),
-            ("http://h/a.ts", "tv\r\nHost: b", false),
+        for (url, told, expected) in [
+            (
+                " http://u:p@h/a.ts ",
+                None,
+                "-protocol_whitelist http,tcp,crypto,data http://127.0.0.1/relayed",
+            ),
+            ("srt://h/a", Some("-tls_verify"), "-protocol_whitelist srt -tls_verify srt://h/a"),
         ] {
-            let told = arguments(url, agent, &RequestHeaders::NONE, &[])
-                .unwrap()
-                .windows(2)
-                .any(|pair| pair == ["-user_agent", "tv/1"]);
-            assert_eq!(told, expected, "{url} {agent:?}");
+            let verification: Vec<_> = told.into_iter().map(str::to_owned).collect();
+            let line = arguments(url, &verification).unwrap().join(" ");
+            let before =
+                "-v error -of json -show_streams -show_format -analyzeduration 1500000 -probesize 1000000";
+            assert_eq!(line, format!("{before} {expected}"));
         }
-        assert_eq!(
-            arguments("  ", "", &RequestHeaders::NONE, &[]).unwrap_err().to_string(),
-            "stream URL is required"
-        );
+        assert_eq!(arguments("  ", &[]).unwrap_err().to_string(), "stream URL is required");
     }
 
     #[test]

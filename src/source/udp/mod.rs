@@ -8,7 +8,7 @@ mod order;
 mod receiver;
 mod rtp;
 
-pub use address::Address;
+pub use address::DatagramAddress;
 pub use batches::Batches;
 pub use receiver::{DatagramCounters, Receiver};
 

@@ -57,7 +57,7 @@ struct Line {
     next: u64,
     /// The highest number that has come.
     highest: u64,
-    held: BTreeMap<u64, Held>,
+    held: BTreeMap<u64, HeldDatagram>,
     held_bytes: usize,
     /// When the first of what is held came.
     since: Option<Instant>,
@@ -65,7 +65,7 @@ struct Line {
     given: [u64; REMEMBERED_WORDS],
 }
 
-struct Held {
+struct HeldDatagram {
     at: Instant,
     payload: Vec<u8>,
 }
@@ -173,7 +173,7 @@ impl Line {
             self.give_held(out);
         } else {
             self.held_bytes += payload.len();
-            self.held.insert(number, Held { at: now, payload: payload.to_vec() });
+            self.held.insert(number, HeldDatagram { at: now, payload: payload.to_vec() });
             self.since.get_or_insert(now);
         }
     }

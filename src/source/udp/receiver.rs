@@ -278,7 +278,8 @@ mod tests {
         for (name, datagrams) in shapes {
             let (bytes, counters) = received(&datagrams);
             assert!(bytes == stream, "{name}: {} bytes", bytes.len());
-            let expected = DatagramCounters { datagrams: datagrams.len() as u64, ..DatagramCounters::default() };
+            let expected =
+                DatagramCounters { datagrams: datagrams.len() as u64, ..DatagramCounters::default() };
             assert_eq!(counters, expected, "{name}");
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{WatchParams, Progress, Stall, StallKind, Watch};
+use super::{Progress, Stall, StallKind, Watch, WatchParams};
 use crate::base::Instant;
 use crate::ts::testing::{Fields, Stream, pes, pmt, programme, section};
 use crate::ts::{Inspector, NULL_PACKET, Pcr, Pts};

@@ -1,7 +1,7 @@
 //! What a run's programme becomes in the session: its PIDs and its tables.
 
 use super::{RunKind, Splice};
-use crate::splice::lanes::Unit;
+use crate::splice::lanes::Passage;
 use crate::splice::routes::Route;
 use crate::splice::source::SourceTables;
 use crate::splice::tables::Mapped;

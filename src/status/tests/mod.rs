@@ -1,4 +1,5 @@
 mod contract;
+mod device;
 mod fields;
 mod rows;
 mod world;

@@ -14,13 +14,16 @@ use crate::store::rows::touch;
 /// Characters in a guide number. Clients show it in a narrow column.
 const GUIDE_NUMBER_CHARS_MAX: usize = 16;
 const GUIDE_NUMBER_ALLOWED: &str = "1 to 16 letters, digits, '.' or '-', the first one a digit";
+/// What playlists call an entry's number.
+const NUMBER_ATTRIBUTES: [&str; 2] = ["tvg-chno", "channel-number"];
 /// Characters in a channel's name.
 const GUIDE_NAME_CHARS_MAX: usize = 200;
 const GUIDE_NAME_ALLOWED: &str = "1 to 200 characters, not all blank, without control characters";
 
 impl Database {
     /// Makes a channel from a playlist item, which becomes its first source, behind all other channels.
-    /// Without a number of its own it gets the lowest free one from `guide_start` upward.
+    /// Without a number of its own it gets that of the item (`tvg-chno`), and where there is none or another channel has it, the
+    /// lowest free one from `guide_start` upward.
     ///
     /// # Errors
     /// When there is no such item or profile, the number is taken, or a value cannot be stored.
@@ -41,7 +44,7 @@ impl Database {
         profiles::check_name(&transaction, new.profile.as_deref())?;
         let guide_number = match &new.guide_number {
             Some(number) => free_number(&transaction, number, None)?,
-            None => lowest_free_number(&transaction, guide_start)?,
+            None => number_for(&transaction, &item, guide_start)?,
         };
         let sql = "INSERT INTO published_channels
                 (channel_key, guide_number, guide_name, order_index, created_at, updated_at, profile)
@@ -92,6 +95,29 @@ impl Database {
         ])?;
         transaction.commit()?;
         self.channel(channel_id)
+    }
+
+    /// Puts the channels in another order.
+    ///
+    /// # Errors
+    /// When these are not all channels, each once.
+    pub fn reorder_channels(&mut self, channel_ids: &[i64]) -> Result<(), ChannelError> {
+        let transaction = self.writing()?;
+        let sql = "SELECT channel_id FROM published_channels ORDER BY channel_id";
+        let known = transaction
+            .prepare_cached(sql)?
+            .query_map([], |row| row.get(0))?
+            .collect::<Result<Vec<i64>, _>>()?;
+        sources::check_order("channel_ids", channel_ids, &known)?;
+        // No two may have the same place, not even for a moment: those below zero are free.
+        let sql = "UPDATE published_channels SET order_index = -1 - ?2 WHERE channel_id = ?1";
+        for (place, channel_id) in (0_i64..).zip(channel_ids) {
+            transaction.prepare_cached(sql)?.execute(params![channel_id, place])?;
+        }
+        transaction
+            .prepare_cached("UPDATE published_channels SET order_index = -1 - order_index")?
+            .execute([])?;
+        Ok(transaction.commit()?)
     }
 
     /// Deletes a channel with its sources. The playlist items stay.
@@ -174,6 +200,28 @@ fn free_number(connection: &Connection, number: &str, own: Option<i64>) -> Resul
         }
         Some(_) | None => Ok(number.to_owned()),
     }
+}
+
+/// The number that the item's playlist wants for it, else the lowest that is free.
+fn number_for(connection: &Connection, item: &ItemRecord, guide_start: u32) -> Result<String, ChannelError> {
+    let Some(wanted) = wanted_number(item) else { return lowest_free_number(connection, guide_start) };
+    match free_number(connection, &wanted, None) {
+        Ok(number) => Ok(number),
+        Err(ChannelError::Store(error)) => Err(ChannelError::Store(error)),
+        Err(refused) => {
+            let number = lowest_free_number(connection, guide_start)?;
+            log::warn!("the channel of {} gets the guide number {number}: {refused}", item.item.item_key);
+            Ok(number)
+        }
+    }
+}
+
+/// The number that an item's playlist gives it.
+fn wanted_number(item: &ItemRecord) -> Option<String> {
+    let attrs: BTreeMap<String, String> = serde_json::from_str(&item.item.attrs_json).ok()?;
+    let number = NUMBER_ATTRIBUTES.iter().find_map(|name| attrs.get(*name))?.trim();
+    // What has no number of its own is given none or zero.
+    (!number.is_empty() && number != "0").then(|| number.to_owned())
 }
 
 fn lowest_free_number(connection: &Connection, guide_start: u32) -> Result<String, ChannelError> {
@@ -269,6 +317,20 @@ mod tests {
     }
 
     #[test]
+    fn the_playlists_own_number_is_given_unless_another_channel_has_it() {
+        let mut database = Database::in_memory().unwrap();
+        let numbers = [("a", "5.1"), ("b", " 12 "), ("c", "5.1"), ("d", "0"), ("e", "one"), ("f", "100")];
+        let items = numbers.map(|(key, number)| NewItem {
+            attrs_json: format!("{{\"tvg-chno\":\"{number}\"}}"),
+            ..item(key, key)
+        });
+        database.refresh_items(&items, at(1)).unwrap();
+        let given =
+            numbers.map(|(key, _)| database.create_channel(&new(key), 100, at(1)).unwrap().guide_number);
+        assert_eq!(given, ["5.1", "12", "100", "101", "102", "103"], "the first keeps what two want");
+    }
+
+    #[test]
     fn a_number_that_is_taken_is_refused_by_name() {
         let mut database = with_items(&[("a", "A"), ("b", "B")]);
         let first = database.create_channel(&numbered("a", "7"), 100, at(1)).unwrap();
@@ -281,6 +343,31 @@ mod tests {
         assert_eq!(database.channel(second.channel_id).unwrap(), second, "nothing of it was changed");
         let same = database.update_channel(first.channel_id, &renumber("7"), at(1)).unwrap();
         assert_eq!(same, first, "a channel may keep its own number");
+    }
+
+    #[test]
+    fn channels_are_put_in_an_order_of_all_of_them() {
+        let mut database = with_items(&[("a", "A"), ("b", "B"), ("c", "C")]);
+        let ids =
+            ["a", "b", "c"].map(|key| database.create_channel(&new(key), 100, at(1)).unwrap().channel_id);
+        let order = |database: &Database| -> Vec<_> {
+            database
+                .channels()
+                .unwrap()
+                .into_iter()
+                .map(|channel| (channel.channel_id, channel.order_index))
+                .collect()
+        };
+        database.reorder_channels(&[ids[2], ids[0], ids[1]]).unwrap();
+        assert_eq!(order(&database), [(ids[2], 0), (ids[0], 1), (ids[1], 2)]);
+        for wrong in [&ids[..2], &[ids[0], ids[1], ids[2], ids[2]], &[ids[0], ids[1], 99]] {
+            let refused = database.reorder_channels(wrong);
+            assert!(
+                matches!(refused, Err(ChannelError::Invalid { field: "channel_ids", .. })),
+                "{refused:?}"
+            );
+        }
+        assert_eq!(order(&database)[0].0, ids[2], "what is refused changes nothing");
     }
 
     #[test]

@@ -7,7 +7,8 @@ use crate::store::error::{ChannelError, StoreError};
 use crate::store::records::{HealthChange, signed};
 
 /// The six columns, as they are for a source that was never tried.
-const RESET: &str = "UPDATE channel_sources SET last_ok_at = 0, last_fail_at = 0, last_fail_reason = '',
+pub(super) const RESET: &str =
+    "UPDATE channel_sources SET last_ok_at = 0, last_fail_at = 0, last_fail_reason = '',
     success_count = 0, fail_count = 0, cooldown_until = 0";
 
 impl Database {

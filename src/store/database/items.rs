@@ -1,37 +1,80 @@
 //! Playlist items: what the playlists hold, and what they once held.
 //!
-//! An item is never deleted. A channel may stand on it, and a provider that forgets an item for a day has it
-//! again the next: the channel must not have lost its source by then.
+//! An item on which a channel stands is never deleted: a provider that forgets an item for a day has it again the
+//! next, and the channel must not have lost its source by then. Others are kept for thirty days.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::borrow::Borrow;
+use std::io;
+use std::time::Duration;
 
-use rusqlite::{OptionalExtension, Transaction, named_params, params};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params, params_from_iter};
 
 use super::Database;
+use super::moves::{self, SourceMove};
+use super::search::Search;
 use crate::base::WallTime;
 use crate::store::error::StoreError;
 use crate::store::records::{ItemRecord, NewItem, signed};
 
 /// The most items in one page.
 pub const ITEMS_PAGE_MAX: u32 = 1000;
+/// Items of one channel key that are listed.
+const DUPLICATES_SHOWN_MAX: u32 = 100;
+/// How long an item that is gone from its playlist is kept when no channel stands on it.
+const KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Entries of one key that are told apart by their addresses; of more the last one counts.
+const TWINS_MAX: u32 = 100;
+/// A playlist that held so many items does not shrink to less than a quarter of them from one reading to the next.
+const MANY_ITEMS: usize = 20;
+/// The setting that counts readings.
+const READING: &str = "catalog.reading";
 
-/// What a refresh of the catalog did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a refresh of the catalog came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RefreshOutcome {
-    /// The catalog is what the playlist says. An item is counted in `seen`, and in at most one of the others.
-    Refreshed { seen: usize, added: usize, reactivated: usize, deactivated: usize },
+    /// The catalog is what the playlist says.
+    Refreshed(Refreshed),
     /// The playlist held nothing, so nothing was changed: a provider that answers with an empty list has a
     /// bad hour, and does not mean that every channel is gone.
     EmptyIgnored,
+    /// The playlist held so many fewer items than there were that nothing was changed, either.
+    MuchSmallerIgnored { seen: usize, before: usize },
+}
+
+/// A reading of a playlist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    pub at: WallTime,
+    /// It is believed although it holds far fewer items than the one before.
+    pub accepts_less: bool,
+}
+
+impl From<WallTime> for Reading {
+    fn from(at: WallTime) -> Self {
+        Self { at, accepts_less: false }
+    }
+}
+
+/// What was changed. An item is counted in `seen`, and in at most one of the others.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Refreshed {
+    pub seen: usize,
+    pub added: usize,
+    pub reactivated: usize,
+    pub deactivated: usize,
+    /// Items that were gone for long, and are forgotten.
+    pub removed: usize,
+    /// What became of sources whose item is gone and may be another one now.
+    pub moves: Vec<SourceMove>,
 }
 
 /// Which items to list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ItemFilter {
-    /// Of this group alone, spelt as the playlist spells it.
-    pub group: Option<String>,
-    /// With this text in name or tvg-id, in whatever case. A blank text asks for nothing.
-    pub text: Option<String>,
+    /// Of these groups alone, spelt as the playlist spells them; of all when there are none.
+    pub groups: Vec<String>,
+    pub search: Option<Search>,
     /// Only those that are in the playlist now, or only those that are not.
     pub active: Option<bool>,
     /// At most [`ITEMS_PAGE_MAX`]; more is cut to that.
@@ -42,8 +85,47 @@ pub struct ItemFilter {
 
 impl Default for ItemFilter {
     fn default() -> Self {
-        Self { group: None, text: None, active: None, limit: ITEMS_PAGE_MAX, offset: 0 }
+        Self { groups: Vec::new(), search: None, active: None, limit: ITEMS_PAGE_MAX, offset: 0 }
     }
+}
+
+impl ItemFilter {
+    /// The condition on an item's row, and the values of its question marks.
+    fn condition(&self) -> (String, Vec<Value>) {
+        let mut conditions = vec!["1".to_owned()];
+        let mut values = Vec::new();
+        if !self.groups.is_empty() {
+            conditions.push(format!("group_name IN ({})", vec!["?"; self.groups.len()].join(", ")));
+            values.extend(self.groups.iter().cloned().map(Value::from));
+        }
+        if let Some(active) = self.active {
+            conditions.push("active = ?".to_owned());
+            values.push(Value::from(active));
+        }
+        if let Some(search) = &self.search {
+            let (condition, of_search) = search.condition();
+            conditions.push(condition);
+            values.extend(of_search);
+        }
+        (conditions.join(" AND "), values)
+    }
+}
+
+/// A group of items, and how many the playlist has in it now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    pub name: String,
+    pub count: u64,
+}
+
+/// Items of the playlist that share a channel key: they may be sources of one channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Duplicates {
+    pub channel_key: String,
+    /// All of them.
+    pub count: u64,
+    /// By name, and no more than a hundred.
+    pub items: Vec<ItemRecord>,
 }
 
 /// Some of the items that match a filter, by name.
@@ -54,40 +136,61 @@ pub struct ItemPage {
     pub total: u64,
 }
 
-const MATCHES: &str = "(:group IS NULL OR group_name = :group)
-    AND (:active IS NULL OR active = :active)
-    AND (:text IS NULL OR instr(search_text, :text) > 0)";
-
 impl Database {
     /// Makes the catalog what a playlist says, all of it or nothing: new items are added, known ones brought
-    /// up to date, the rest marked inactive. Of items with the same key the last one counts.
+    /// up to date, the rest marked inactive. Of items with the same key the last one counts. A source whose item is
+    /// gone goes on with the one that has come in its place.
+    ///
+    /// A playlist that holds less than a quarter of what it held is as good as empty, where it held twenty or more.
+    ///
+    /// # Errors
+    /// When SQLite refuses or an item cannot be read; the catalog is then as it was.
+    pub fn refresh(
+        &mut self,
+        items: impl IntoIterator<Item = io::Result<NewItem>>,
+        how: impl Into<Reading>,
+    ) -> Result<RefreshOutcome, StoreError> {
+        let Reading { at: now, accepts_less } = how.into();
+        let transaction = self.writing()?;
+        let before = count_active(&transaction)?;
+        let reading = next_reading(&transaction)?;
+        let mut done = Refreshed::default();
+        for item in items {
+            let item = item.map_err(|error| StoreError::Unreadable(error.to_string()))?;
+            take_in(&transaction, item, reading, now, &mut done)?;
+        }
+        if done.seen == 0 {
+            return Ok(RefreshOutcome::EmptyIgnored);
+        }
+        if !accepts_less && before >= MANY_ITEMS && done.seen < before / 4 {
+            return Ok(RefreshOutcome::MuchSmallerIgnored { seen: done.seen, before });
+        }
+        let sql = "UPDATE playlist_items SET active = 0 WHERE active = 1 AND seen_in <> ?1";
+        done.deactivated = transaction.prepare_cached(sql)?.execute([reading])?;
+        done.moves = moves::follow(&transaction, now)?;
+        done.removed = forget_old(&transaction, now)?;
+        transaction.commit()?;
+        Ok(RefreshOutcome::Refreshed(done))
+    }
+
+    /// The same with items that are at hand.
     ///
     /// # Errors
     /// When SQLite refuses; the catalog is then as it was.
-    pub fn refresh_items(&mut self, items: &[NewItem], now: WallTime) -> Result<RefreshOutcome, StoreError> {
-        if items.is_empty() {
-            return Ok(RefreshOutcome::EmptyIgnored);
-        }
-        let transaction = self.writing()?;
-        let known = known_items(&transaction)?;
-        let seen: BTreeSet<&str> = items.iter().map(|item| item.item_key.as_str()).collect();
-        upsert(&transaction, items, now)?;
-        let gone = known.iter().filter(|(key, active)| **active && !seen.contains(key.as_str()));
-        let mut deactivated = 0;
-        {
-            let sql = "UPDATE playlist_items SET active = 0 WHERE item_key = ?1";
-            let mut statement = transaction.prepare_cached(sql)?;
-            for (key, _active) in gone {
-                deactivated += statement.execute([key])?;
-            }
-        }
-        transaction.commit()?;
-        Ok(RefreshOutcome::Refreshed {
-            seen: seen.len(),
-            added: seen.iter().filter(|key| !known.contains_key(**key)).count(),
-            reactivated: seen.iter().filter(|key| known.get(**key) == Some(&false)).count(),
-            deactivated,
-        })
+    pub fn refresh_items<I: Borrow<NewItem>>(
+        &mut self,
+        items: impl IntoIterator<Item = I>,
+        how: impl Into<Reading>,
+    ) -> Result<RefreshOutcome, StoreError> {
+        self.refresh(items.into_iter().map(|item| Ok(item.borrow().clone())), how)
+    }
+
+    /// How many items are in the playlist now.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn active_items(&self) -> Result<usize, StoreError> {
+        Ok(count_active(&self.connection)?)
     }
 
     /// Lists items by name.
@@ -95,31 +198,83 @@ impl Database {
     /// # Errors
     /// When SQLite refuses.
     pub fn items(&self, filter: &ItemFilter) -> Result<ItemPage, StoreError> {
-        let text = filter.text.as_deref().map(folded).filter(|text| !text.is_empty());
-        let (group, active) = (&filter.group, filter.active);
-        let total: i64 = self
-            .connection
-            .prepare_cached(&format!("SELECT count(*) FROM playlist_items WHERE {MATCHES}"))?
-            .query_row(named_params! { ":group": group, ":active": active, ":text": text }, |row| {
-                row.get(0)
-            })?;
+        let (condition, mut values) = filter.condition();
+        let sql = format!("SELECT count(*) FROM playlist_items WHERE {condition}");
+        let count = |row: &Row<'_>| row.get::<_, u32>(0);
+        let total = self.connection.prepare(&sql)?.query_row(params_from_iter(&values), count)?;
+        let columns = ItemRecord::COLUMNS;
         let sql = format!(
-            "SELECT {} FROM playlist_items WHERE {MATCHES}
-             ORDER BY name COLLATE NOCASE, item_key LIMIT :limit OFFSET :offset",
-            ItemRecord::COLUMNS
+            "SELECT {columns} FROM playlist_items WHERE {condition}
+             ORDER BY name COLLATE NOCASE, item_key LIMIT ? OFFSET ?"
         );
+        values.extend([filter.limit.min(ITEMS_PAGE_MAX), filter.offset].map(Value::from));
         let items = self
             .connection
-            .prepare_cached(&sql)?
-            .query_map(
-                named_params! {
-                    ":group": group, ":active": active, ":text": text,
-                    ":limit": filter.limit.min(ITEMS_PAGE_MAX), ":offset": filter.offset,
-                },
-                ItemRecord::read,
-            )?
+            .prepare(&sql)?
+            .query_map(params_from_iter(&values), ItemRecord::read)?
             .collect::<Result<_, _>>()?;
-        Ok(ItemPage { items, total: u64::try_from(total).expect("a count is not negative") })
+        Ok(ItemPage { items, total: u64::from(total) })
+    }
+
+    /// The groups of what the playlist holds now, by name, and how many there are in all.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn groups(&self, limit: u32, offset: u32) -> Result<(Vec<Group>, u64), StoreError> {
+        let sql = "SELECT count(DISTINCT group_name) FROM playlist_items WHERE active = 1";
+        let total: u32 = self.connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
+        let sql = "SELECT group_name, count(*) FROM playlist_items WHERE active = 1
+            GROUP BY group_name ORDER BY group_name COLLATE NOCASE, group_name LIMIT ?1 OFFSET ?2";
+        let group = |row: &Row<'_>| Ok(Group { name: row.get(0)?, count: u64::from(row.get::<_, u32>(1)?) });
+        let groups = self
+            .connection
+            .prepare_cached(sql)?
+            .query_map([limit, offset], group)?
+            .collect::<Result<_, _>>()?;
+        Ok((groups, u64::from(total)))
+    }
+
+    /// The channel keys that at least `min` items of the playlist share and that hold `text`, those with the most first; and
+    /// how many there are in all.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn duplicates(
+        &self,
+        min: u32,
+        text: &str,
+        limit: u32,
+        offset: u32,
+    ) -> Result<(Vec<Duplicates>, u64), StoreError> {
+        // What has neither name nor identifier shares nothing. The key is made of either, in small letters.
+        const GROUPED: &str = "FROM playlist_items WHERE active = 1 AND channel_key <> 'name:'
+            AND instr(channel_key, ?2) > 0 GROUP BY channel_key HAVING count(*) >= ?1";
+        let text = folded(text);
+        let sql = format!("SELECT count(*) FROM (SELECT 1 {GROUPED})");
+        let total: u32 =
+            self.connection.prepare_cached(&sql)?.query_row(params![min, text], |row| row.get(0))?;
+        let sql = format!(
+            "SELECT channel_key, count(*) {GROUPED} ORDER BY count(*) DESC, channel_key LIMIT ?3 OFFSET ?4"
+        );
+        let keys = self
+            .connection
+            .prepare_cached(&sql)?
+            .query_map(params![min, text, limit, offset], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<Vec<(String, u32)>, _>>()?;
+        let sql = format!(
+            "SELECT {} FROM playlist_items WHERE active = 1 AND channel_key = ?1
+             ORDER BY name COLLATE NOCASE, item_key LIMIT ?2",
+            ItemRecord::COLUMNS
+        );
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let mut groups = Vec::new();
+        for (channel_key, count) in keys {
+            let items = statement
+                .query_map(params![channel_key, DUPLICATES_SHOWN_MAX], ItemRecord::read)?
+                .collect::<Result<_, _>>()?;
+            groups.push(Duplicates { channel_key, count: u64::from(count), items });
+        }
+        Ok((groups, u64::from(total)))
     }
 
     /// The item with a key, active or not.
@@ -132,45 +287,100 @@ impl Database {
     }
 }
 
-/// Every item's key, and whether it is active.
-fn known_items(transaction: &Transaction<'_>) -> rusqlite::Result<BTreeMap<String, bool>> {
-    transaction
-        .prepare_cached("SELECT item_key, active FROM playlist_items")?
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect()
+fn count_active(connection: &Connection) -> rusqlite::Result<usize> {
+    let sql = "SELECT count(*) FROM playlist_items WHERE active = 1";
+    let count = connection.prepare_cached(sql)?.query_row([], |row| row.get::<_, u32>(0))?;
+    Ok(usize::try_from(count).expect("32 bits fit"))
 }
 
-fn upsert(transaction: &Transaction<'_>, items: &[NewItem], now: WallTime) -> rusqlite::Result<()> {
+/// The number of the reading that begins. A transaction that is rolled back leaves it free.
+fn next_reading(connection: &Connection) -> rusqlite::Result<i64> {
+    let sql = "INSERT INTO settings (key, value) VALUES (?1, '1')
+        ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + 1
+        RETURNING CAST(value AS INTEGER)";
+    connection.prepare_cached(sql)?.query_row([READING], |row| row.get(0))
+}
+
+/// Adds an item, or brings it up to date. Items of one key that lead to different addresses are different ones: the second has
+/// a key of its own, and the third.
+fn take_in(
+    transaction: &Transaction<'_>,
+    mut item: NewItem,
+    reading: i64,
+    now: WallTime,
+    done: &mut Refreshed,
+) -> rusqlite::Result<()> {
+    let sql = "SELECT active, seen_in = ?2, stream_url = ?3 FROM playlist_items WHERE item_key = ?1";
+    let of_key = |key: &str| {
+        transaction
+            .prepare_cached(sql)?
+            .query_row(params![key, reading, item.stream_url], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get::<_, bool>(2)?))
+            })
+            .optional()
+    };
+    let mut place = 1;
+    let (key, found) = loop {
+        let key = if place == 1 { item.item_key.clone() } else { format!("{}:{place}", item.item_key) };
+        let found = of_key(&key)?;
+        match found {
+            Some((_, true, false)) if place < TWINS_MAX => place += 1,
+            Some(_) | None => break (key, found),
+        }
+    };
+    item.item_key = key;
+    let known: Option<(bool, bool)> = found.map(|(active, has_been_seen, _)| (active, has_been_seen));
+    let appears = match known {
+        None => {
+            done.added += 1;
+            true
+        }
+        Some((false, _)) => {
+            done.reactivated += 1;
+            true
+        }
+        Some((true, _)) => false,
+    };
+    done.seen += usize::from(known.is_none_or(|(_, has_been_seen)| !has_been_seen));
+    // A line break cannot be typed into a search, so no text is found across the two.
+    let search_text = format!("{}\n{}", folded(&item.name), folded(&item.tvg_id));
     let sql =
         "INSERT INTO playlist_items (item_key, channel_key, name, group_name, stream_url, tvg_id, tvg_name,
-            tvg_logo, attrs_json, first_seen_at, last_seen_at, active, search_text, headers_json)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10, 1, ?11, ?12)
+            tvg_logo, attrs_json, first_seen_at, last_seen_at, active, search_text, headers_json, appeared_in,
+            seen_in)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10, 1, ?11, ?12, ?13, ?13)
         ON CONFLICT (item_key) DO UPDATE SET channel_key = excluded.channel_key, name = excluded.name,
             group_name = excluded.group_name, stream_url = excluded.stream_url, tvg_id = excluded.tvg_id,
             tvg_name = excluded.tvg_name, tvg_logo = excluded.tvg_logo, attrs_json = excluded.attrs_json,
             last_seen_at = excluded.last_seen_at, active = 1, search_text = excluded.search_text,
-            headers_json = excluded.headers_json";
-    let mut statement = transaction.prepare_cached(sql)?;
-    let now = signed(now.unix_nanos());
-    for item in items {
-        // A line break cannot be typed into a search, so no text is found across the two.
-        let search_text = format!("{}\n{}", folded(&item.name), folded(&item.tvg_id));
-        statement.execute(params![
-            item.item_key,
-            item.channel_key,
-            item.name,
-            item.group_name,
-            item.stream_url,
-            item.tvg_id,
-            item.tvg_name,
-            item.tvg_logo,
-            item.attrs_json,
-            now,
-            search_text,
-            serde_json::to_string(&item.headers).expect("text can be written as JSON"),
-        ])?;
-    }
+            headers_json = excluded.headers_json, appeared_in = iif(?14, excluded.appeared_in, appeared_in),
+            seen_in = excluded.seen_in";
+    transaction.prepare_cached(sql)?.execute(params![
+        item.item_key,
+        item.channel_key,
+        item.name,
+        item.group_name,
+        item.stream_url,
+        item.tvg_id,
+        item.tvg_name,
+        item.tvg_logo,
+        item.attrs_json,
+        signed(now.unix_nanos()),
+        search_text,
+        serde_json::to_string(&item.headers).expect("text can be written as JSON"),
+        reading,
+        appears,
+    ])?;
     Ok(())
+}
+
+/// Removes the items that have been gone for long and on which no channel stands.
+fn forget_old(transaction: &Transaction<'_>, now: WallTime) -> rusqlite::Result<usize> {
+    let kept_for = u64::try_from(KEPT_FOR.as_nanos()).expect("thirty days are few nanoseconds");
+    let before = signed(now.unix_nanos().saturating_sub(kept_for));
+    let sql = "DELETE FROM playlist_items WHERE active = 0 AND last_seen_at < ?1
+        AND NOT EXISTS (SELECT 1 FROM channel_sources WHERE channel_sources.item_key = playlist_items.item_key)";
+    transaction.prepare_cached(sql)?.execute([before])
 }
 
 /// Lower case, with single spaces: how a name is searched.
@@ -181,7 +391,9 @@ fn folded(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::database::search::SearchLimits;
     use crate::store::fixtures::{at, item, with_items};
+    use crate::store::records::NewChannel;
 
     fn keys(database: &Database, filter: &ItemFilter) -> Vec<String> {
         database.items(filter).unwrap().items.into_iter().map(|record| record.item.item_key).collect()
@@ -192,7 +404,8 @@ mod tests {
         let mut database = Database::in_memory().unwrap();
         let both = [item("a", "News"), item("b", "Sport")];
         let outcome = |seen, added, reactivated, deactivated| {
-            Ok(RefreshOutcome::Refreshed { seen, added, reactivated, deactivated })
+            let done = Refreshed { seen, added, reactivated, deactivated, ..Refreshed::default() };
+            Ok(RefreshOutcome::Refreshed(done))
         };
         assert_eq!(database.refresh_items(&both, at(100)), outcome(2, 2, 0, 0));
         assert_eq!(database.refresh_items(&both[..1], at(200)), outcome(1, 0, 0, 1));
@@ -210,9 +423,24 @@ mod tests {
     fn an_empty_playlist_changes_nothing() {
         let mut database = with_items(&[("a", "News"), ("b", "Sport")]);
         let before = database.items(&ItemFilter::default()).unwrap();
-        assert_eq!(database.refresh_items(&[], at(200)), Ok(RefreshOutcome::EmptyIgnored));
+        assert_eq!(database.refresh_items::<NewItem>([], at(200)), Ok(RefreshOutcome::EmptyIgnored));
         assert_eq!(database.items(&ItemFilter::default()).unwrap(), before);
         assert!(before.items.iter().all(|item| item.active));
+    }
+
+    #[test]
+    fn a_playlist_that_shrinks_absurdly_changes_nothing_unless_it_is_to_be_believed() {
+        let items: Vec<_> = (0..MANY_ITEMS).map(|n| item(&n.to_string(), "News")).collect();
+        let read = |count: usize, how: Reading| {
+            let mut database = Database::in_memory().unwrap();
+            database.refresh_items(&items, at(1)).unwrap();
+            let outcome = database.refresh_items(&items[..count], how).unwrap();
+            (outcome, database.active_items().unwrap())
+        };
+        let ignored = RefreshOutcome::MuchSmallerIgnored { seen: 4, before: MANY_ITEMS };
+        assert_eq!(read(4, at(2).into()), (ignored, MANY_ITEMS));
+        assert_eq!(read(5, at(2).into()).1, 5, "a quarter is not absurd");
+        assert_eq!(read(4, Reading { at: at(2), accepts_less: true }).1, 4);
     }
 
     #[test]
@@ -229,9 +457,78 @@ mod tests {
         let outcome = database.refresh_items(&[item("a", "first"), item("a", "second")], at(1));
         assert_eq!(
             outcome,
-            Ok(RefreshOutcome::Refreshed { seen: 1, added: 1, reactivated: 0, deactivated: 0 })
+            Ok(RefreshOutcome::Refreshed(Refreshed { seen: 1, added: 1, ..Refreshed::default() }))
         );
         assert_eq!(database.item("a").unwrap().unwrap().item.name, "second");
+    }
+
+    #[test]
+    fn items_of_one_key_that_lead_to_different_addresses_are_different_ones_and_stay_so() {
+        let token =
+            |token: &str| NewItem { stream_url: format!("http://h/1?token={token}"), ..item("a", "News") };
+        let mut database = Database::in_memory().unwrap();
+        let mut read = |tokens: &[&str], seconds| {
+            let items: Vec<_> = tokens.iter().map(|name| token(name)).collect();
+            let Ok(RefreshOutcome::Refreshed(done)) = database.refresh_items(items, at(seconds)) else {
+                panic!("read")
+            };
+            let active = ItemFilter { active: Some(true), ..ItemFilter::default() };
+            let found = database.items(&active).unwrap().items;
+            let shown: Vec<_> = found
+                .into_iter()
+                .map(|found| {
+                    (found.item.item_key, found.item.stream_url.rsplit('=').next().unwrap().to_owned())
+                })
+                .collect();
+            (done.added, shown)
+        };
+        let pairs = |pairs: &[(&str, &str)]| -> Vec<_> {
+            pairs.iter().map(|(key, token)| ((*key).to_owned(), (*token).to_owned())).collect()
+        };
+        assert_eq!(read(&["x", "y", "x", "z"], 1), (3, pairs(&[("a", "x"), ("a:2", "y"), ("a:3", "z")])));
+        assert_eq!(read(&["u", "v", "w"], 2), (0, pairs(&[("a", "u"), ("a:2", "v"), ("a:3", "w")])));
+        assert_eq!(read(&["u"], 3), (0, pairs(&[("a", "u")])));
+    }
+
+    #[test]
+    fn an_item_that_cannot_be_read_leaves_the_catalog_as_it_was() {
+        let mut database = with_items(&[("a", "News")]);
+        let items = [Ok(item("b", "Sport")), Err(io::Error::other("gone"))];
+        assert_eq!(database.refresh(items, at(2)), Err(StoreError::Unreadable("gone".to_owned())));
+        assert_eq!(keys(&database, &ItemFilter::default()), ["a"]);
+    }
+
+    #[test]
+    fn items_that_share_a_channel_key_are_found_together() {
+        let shared =
+            |key: &str, channel_key: &str| NewItem { channel_key: channel_key.to_owned(), ..item(key, key) };
+        let mut database = Database::in_memory().unwrap();
+        let items = [
+            shared("a", "tvg:cnn.us"),
+            shared("b", "tvg:cnn.us"),
+            shared("c", "tvg:bbc.uk"),
+            shared("d", "tvg:bbc.uk"),
+            shared("e", "tvg:bbc.uk"),
+            shared("f", "name:alone"),
+            shared("g", "name:"),
+            shared("h", "name:"),
+            shared("i", "tvg:cnn.us"),
+        ];
+        database.refresh_items(&items, at(1)).unwrap();
+        database.refresh_items(&items[..8], at(2)).unwrap();
+        let found = |min, text: &str, limit, offset| {
+            let (groups, total) = database.duplicates(min, text, limit, offset).unwrap();
+            let keys = |group: Duplicates| -> String {
+                group.items.into_iter().map(|found| found.item.item_key).collect()
+            };
+            (groups.into_iter().map(|group| (group.count, keys(group))).collect::<Vec<_>>(), total)
+        };
+        let (bbc, cnn) = ((3, "cde".to_owned()), (2, "ab".to_owned()));
+        assert_eq!(found(2, "", 9, 0), (vec![bbc.clone(), cnn.clone()], 2), "what is gone does not count");
+        assert_eq!(found(2, "", 1, 1), (vec![cnn.clone()], 2));
+        assert_eq!(found(3, "", 9, 0), (vec![bbc], 1));
+        assert_eq!(found(2, "CNN", 9, 0), (vec![cnn], 1));
+        assert_eq!(found(2, "alone", 9, 0), (Vec::new(), 0));
     }
 
     #[test]
@@ -243,12 +540,35 @@ mod tests {
         let outcome = database.refresh_items(&items[1000..], at(2));
         assert_eq!(
             outcome,
-            Ok(RefreshOutcome::Refreshed { seen: 4000, added: 0, reactivated: 0, deactivated: 1000 })
+            Ok(RefreshOutcome::Refreshed(Refreshed {
+                seen: 4000,
+                deactivated: 1000,
+                ..Refreshed::default()
+            }))
         );
         let filter = |active| ItemFilter { active: Some(active), limit: 3, ..ItemFilter::default() };
         assert_eq!(database.items(&filter(true)).unwrap().total, 4000);
         assert_eq!(database.items(&filter(false)).unwrap().total, 1000);
         assert_eq!(database.items(&filter(true)).unwrap().items.len(), 3);
+    }
+
+    #[test]
+    fn items_that_no_channel_stands_on_are_forgotten_thirty_days_after_they_were_seen_last() {
+        const DAY: u64 = 24 * 3600;
+        let mut database = with_items(&[("a", "News"), ("b", "Sport"), ("c", "Film")]);
+        let of_b = NewChannel { item_key: "b".to_owned(), ..NewChannel::default() };
+        database.create_channel(&of_b, 100, at(100)).unwrap();
+        let mut left = |days: u64| {
+            let Ok(RefreshOutcome::Refreshed(done)) =
+                database.refresh_items(&[item("a", "News")], at(100 + days * DAY))
+            else {
+                panic!("refreshed")
+            };
+            (done.removed, keys(&database, &ItemFilter::default()))
+        };
+        assert_eq!(left(30), (0, ["c", "a", "b"].map(str::to_owned).to_vec()));
+        assert_eq!(left(31), (1, ["a", "b"].map(str::to_owned).to_vec()));
+        assert_eq!(left(365), (0, ["a", "b"].map(str::to_owned).to_vec()));
     }
 
     #[test]
@@ -281,22 +601,25 @@ mod tests {
         database.refresh_items(&items, at(1)).unwrap();
         database.refresh_items(&items[..4], at(2)).unwrap();
         let all = ItemFilter::default();
-        let text = |text: &str| ItemFilter { text: Some(text.to_owned()), ..ItemFilter::default() };
-        let group = |group: &str| ItemFilter { group: Some(group.to_owned()), ..ItemFilter::default() };
+        let limits = SearchLimits { terms_max: 9, disjuncts_max: 9, term_chars_max: 99 };
+        let search = |text: &str| Some(Search::terms(text, limits));
+        let text = |text: &str| ItemFilter { search: search(text), ..ItemFilter::default() };
+        let group = |group: &str| ItemFilter { groups: vec![group.to_owned()], ..ItemFilter::default() };
         let table: &[(ItemFilter, &[&str])] = &[
             (all.clone(), &["e", "c", "d", "a", "b"]),
             (text("čt"), &["a", "b"]),
             (text("ČT SPORT"), &["b"]),
             (text("  "), &["e", "c", "d", "a", "b"]),
             (text("bbc.two"), &["d"]),
-            (text("second bbc"), &[]),
+            (text("second bbc"), &["d"]),
             (text("%"), &["e"]),
             (text("_"), &[]),
             (group("UK"), &["c", "d"]),
             (group(""), &["e"]),
             (group("uk"), &[]),
+            (ItemFilter { groups: ["UK", ""].map(str::to_owned).to_vec(), ..all.clone() }, &["e", "c", "d"]),
             (ItemFilter { active: Some(false), ..all.clone() }, &["e"]),
-            (ItemFilter { text: Some("bbc".to_owned()), limit: 1, ..group("UK") }, &["c"]),
+            (ItemFilter { search: search("bbc"), limit: 1, ..group("UK") }, &["c"]),
             (ItemFilter { limit: 2, offset: 0, ..all.clone() }, &["e", "c"]),
             (ItemFilter { limit: 2, offset: 2, ..all.clone() }, &["d", "a"]),
             (ItemFilter { limit: 2, offset: 4, ..all.clone() }, &["b"]),
@@ -307,6 +630,13 @@ mod tests {
         }
         let page = database.items(&ItemFilter { limit: 1, offset: 3, ..all }).unwrap();
         assert_eq!(page.total, 5, "the total counts what other pages hold");
+        let groups = |limit, offset| {
+            let (groups, total) = database.groups(limit, offset).unwrap();
+            (groups.into_iter().map(|group| (group.name, group.count)).collect::<Vec<_>>(), total)
+        };
+        let named = |name: &str, count| (name.to_owned(), count);
+        assert_eq!(groups(9, 0), (vec![named("CZ", 2), named("UK", 2)], 2), "what is gone does not count");
+        assert_eq!(groups(1, 1), (vec![named("UK", 2)], 2));
     }
 
     #[test]

@@ -8,6 +8,8 @@ use crate::store::error::ChannelError;
 use crate::store::records::SourceRecord;
 use crate::store::rows::touch;
 
+/// Sources that a channel gets by its key, those it has included.
+const SOURCES_MAX: u32 = 64;
 const JOINED: &str =
     "channel_sources LEFT JOIN playlist_items ON playlist_items.item_key = channel_sources.item_key";
 
@@ -41,6 +43,29 @@ impl Database {
         self.source(source_id)
     }
 
+    /// Gives a channel all items of the playlist that share its key and are none of its sources yet, by name, behind those it
+    /// has. How many that were: with them a channel has no more than 64.
+    ///
+    /// # Errors
+    /// When there is no such channel.
+    pub fn add_same_key_sources(&mut self, channel_id: i64, now: WallTime) -> Result<usize, ChannelError> {
+        let transaction = self.writing()?;
+        touch(&transaction, channel_id, now)?;
+        // What has neither name nor identifier shares nothing.
+        let sql = "INSERT INTO channel_sources (channel_id, item_key, association_type, priority_index)
+            SELECT ?1, item_key, 'channel_key',
+                row_number() OVER (ORDER BY name COLLATE NOCASE, item_key) + coalesce(
+                    (SELECT max(priority_index) FROM channel_sources WHERE channel_id = ?1), -1)
+            FROM playlist_items WHERE active = 1 AND channel_key <> 'name:'
+                AND channel_key = (SELECT channel_key FROM published_channels WHERE channel_id = ?1)
+                AND item_key NOT IN (SELECT item_key FROM channel_sources WHERE channel_id = ?1)
+            ORDER BY name COLLATE NOCASE, item_key
+            LIMIT max(0, ?2 - (SELECT count(*) FROM channel_sources WHERE channel_id = ?1))";
+        let count = transaction.prepare_cached(sql)?.execute(params![channel_id, SOURCES_MAX])?;
+        transaction.commit()?;
+        Ok(count)
+    }
+
     fn source(&self, source_id: i64) -> Result<SourceRecord, ChannelError> {
         let sql = format!("SELECT {} FROM {JOINED} WHERE source_id = ?1", SourceRecord::COLUMNS);
         Ok(self.connection.prepare_cached(&sql)?.query_row([source_id], SourceRecord::read)?)
@@ -69,20 +94,45 @@ impl Database {
     ///
     /// # Errors
     /// When the channel has no such source.
-    #[cfg(test)]
     pub fn set_source_enabled(
         &mut self,
         channel_id: i64,
         source_id: i64,
         enabled: bool,
         now: WallTime,
+    ) -> Result<SourceRecord, ChannelError> {
+        let transaction = self.writing()?;
+        touch(&transaction, channel_id, now)?;
+        set(&transaction, "enabled", channel_id, source_id, enabled)?;
+        transaction.commit()?;
+        self.source(source_id)
+    }
+
+    /// Puts a channel's sources in another order, the preferred one first.
+    ///
+    /// # Errors
+    /// When there is no such channel, or these are not all of its sources, each once.
+    pub fn reorder_sources(
+        &mut self,
+        channel_id: i64,
+        source_ids: &[i64],
+        now: WallTime,
     ) -> Result<(), ChannelError> {
         let transaction = self.writing()?;
         touch(&transaction, channel_id, now)?;
-        let sql = "UPDATE channel_sources SET enabled = ?3 WHERE source_id = ?1 AND channel_id = ?2";
-        if transaction.prepare_cached(sql)?.execute(params![source_id, channel_id, enabled])? == 0 {
-            return Err(ChannelError::SourceNotFound { channel_id, source_id });
+        let sql = "SELECT source_id FROM channel_sources WHERE channel_id = ?1 ORDER BY source_id";
+        let known = transaction
+            .prepare_cached(sql)?
+            .query_map([channel_id], |row| row.get(0))?
+            .collect::<Result<Vec<i64>, _>>()?;
+        check_order("source_ids", source_ids, &known)?;
+        // No two may have the same place, not even for a moment: those below zero are free.
+        let sql = "UPDATE channel_sources SET priority_index = -1 - ?2 WHERE source_id = ?1";
+        for (place, source_id) in (0_i64..).zip(source_ids) {
+            transaction.prepare_cached(sql)?.execute(params![source_id, place])?;
         }
+        let sql = "UPDATE channel_sources SET priority_index = -1 - priority_index WHERE channel_id = ?1";
+        transaction.prepare_cached(sql)?.execute([channel_id])?;
         Ok(transaction.commit()?)
     }
 
@@ -158,6 +208,22 @@ fn set(
     }
 }
 
+/// Refuses an order that is not one of all that there are; `known` is sorted.
+pub(in crate::store) fn check_order(
+    field: &'static str,
+    asked: &[i64],
+    known: &[i64],
+) -> Result<(), ChannelError> {
+    let mut sorted = asked.to_vec();
+    sorted.sort_unstable();
+    if sorted == known {
+        return Ok(());
+    }
+    let value = asked.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
+    let shown = value.chars().take(64).collect();
+    Err(ChannelError::Invalid { field, value: shown, allowed: "all that there are, each once" })
+}
+
 /// Refuses the number that no programme has.
 pub(in crate::store) fn check_program(program: Option<u16>) -> Result<(), ChannelError> {
     match program {
@@ -204,7 +270,7 @@ pub(in crate::store) fn list(
 mod tests {
     use super::*;
     use crate::store::fixtures::{at, item, with_items};
-    use crate::store::records::NewChannel;
+    use crate::store::records::{NewChannel, NewItem};
 
     /// A database with a channel of item `a`, and the channel's id.
     fn with_channel() -> (Database, i64) {
@@ -263,6 +329,65 @@ mod tests {
     }
 
     #[test]
+    fn items_that_share_the_channels_key_become_its_sources() {
+        let mut database = Database::in_memory().unwrap();
+        let called =
+            |key: &str, channel_key: &str| NewItem { channel_key: channel_key.to_owned(), ..item(key, key) };
+        let mut items = vec![
+            called("m", "k"),
+            called("z", "k"),
+            called("b", "k"),
+            called("x", "other"),
+            called("gone", "k"),
+        ];
+        items.extend(["n", "o"].map(|key| called(key, "name:")));
+        database.refresh_items(&items, at(1)).unwrap();
+        items.remove(4);
+        database.refresh_items(&items, at(2)).unwrap();
+        let mut make = |key: &str| {
+            let new = NewChannel { item_key: key.to_owned(), ..NewChannel::default() };
+            database.create_channel(&new, 100, at(3)).unwrap().channel_id
+        };
+        let (id, nameless) = (make("m"), make("n"));
+        assert_eq!(database.add_same_key_sources(id, at(4)), Ok(2));
+        assert_eq!(order(&database, id), placed(&[("m", 0), ("b", 1), ("z", 2)]));
+        let kinds: Vec<_> =
+            database.channel(id).unwrap().sources.into_iter().map(|source| source.association_type).collect();
+        assert_eq!(kinds, ["manual", "channel_key", "channel_key"]);
+        assert_eq!(database.add_same_key_sources(id, at(5)), Ok(0), "once each");
+        assert_eq!(database.add_same_key_sources(nameless, at(5)), Ok(0), "no name is no key");
+        assert_eq!(
+            database.add_same_key_sources(99, at(5)),
+            Err(ChannelError::ChannelNotFound { channel_id: 99 })
+        );
+        let many: Vec<_> = (0..100).map(|n| called(&format!("{n:03}"), "k")).collect();
+        database.refresh_items(&many, at(6)).unwrap();
+        assert_eq!(database.add_same_key_sources(id, at(7)), Ok(61));
+        assert_eq!(order(&database, id).last(), Some(&("060".to_owned(), 63)));
+    }
+
+    #[test]
+    fn sources_are_put_in_an_order_of_all_of_them() {
+        let (mut database, id) = with_channel();
+        let first = database.channel(id).unwrap().sources[0].source_id;
+        let [second, third] =
+            ["b", "c"].map(|key| database.add_source(id, key, None, at(1)).unwrap().source_id);
+        database.reorder_sources(id, &[third, first, second], at(2)).unwrap();
+        assert_eq!(order(&database, id), placed(&[("c", 0), ("a", 1), ("b", 2)]));
+        for wrong in [&[first, second][..], &[first, second, third, third], &[first, second, 99], &[]] {
+            let refused = database.reorder_sources(id, wrong, at(3));
+            assert!(matches!(refused, Err(ChannelError::Invalid { field: "source_ids", .. })), "{refused:?}");
+        }
+        assert_eq!(
+            database.reorder_sources(99, &[], at(3)),
+            Err(ChannelError::ChannelNotFound { channel_id: 99 })
+        );
+        assert_eq!(database.channel(id).unwrap().updated_at, 2, "what is refused changes nothing");
+        database.reorder_sources(id, &[first, second, third], at(4)).unwrap();
+        assert_eq!(order(&database, id), placed(&[("a", 0), ("b", 1), ("c", 2)]));
+    }
+
+    #[test]
     fn a_source_of_another_channel_is_not_found() {
         let (mut database, id) = with_channel();
         let new = NewChannel { item_key: "b".to_owned(), ..NewChannel::default() };
@@ -270,7 +395,7 @@ mod tests {
         let source_id = other.sources[0].source_id;
         let gone = || Err(ChannelError::SourceNotFound { channel_id: id, source_id });
         assert_eq!(database.remove_source(id, source_id, at(2)), gone());
-        assert_eq!(database.set_source_enabled(id, source_id, false, at(2)), gone());
+        assert_eq!(database.set_source_enabled(id, source_id, false, at(2)).map(|_| ()), gone());
         assert_eq!(database.channel(other.channel_id).unwrap(), other);
     }
 

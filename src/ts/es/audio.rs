@@ -90,6 +90,11 @@ impl Syntax {
 }
 
 /// The format and length of the frame that begins here.
+#[must_use]
+pub fn audio_frame(codec: Codec, bytes: &[u8]) -> Option<(AudioFormat, usize)> {
+    frame(codec, bytes)
+}
+
 fn frame(codec: Codec, bytes: &[u8]) -> Option<(AudioFormat, usize)> {
     let (sample_rate, channels, length) = match Syntax::of(codec)? {
         Syntax::Adts => adts(bytes)?,

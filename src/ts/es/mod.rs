@@ -6,7 +6,7 @@ mod h264;
 mod hevc;
 mod mpeg2;
 
-pub use audio::{AUDIO_FRAME_BYTES_MAX, AudioFormat};
+pub use audio::{AUDIO_FRAME_BYTES_MAX, AudioFormat, audio_frame};
 pub use h264::{h264_slice_start, h264_sps};
 pub use hevc::{hevc_sps, hevc_vps};
 pub use mpeg2::{mpeg2_sequence, mpeg2_sequence_extension};

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::base::limits::{CHANNELS_PER_CORE_MAX, CONNECTIONS_PER_CORE_MAX, OPERATIONS_PER_CORE_MAX};
+use crate::base::limits::{CONNECTIONS_PER_CORE_MAX, OPERATIONS_PER_CORE_MAX, REGISTERED_SPANS_MAX};
 use crate::base::{Errno, Instant, KernelBytes};
 
 use super::super::driver::{
     Completion, Driver, Event, Handle, Hangup, OpKey, Operation, Reception, ReceptionError, Refused,
 };
-use super::super::slots::{Closed, Slots};
+use super::super::slots::{Closed, Slots, ToCancel};
 use super::super::table::{InFlight, Kind, Stage, Table};
 use super::descriptor::SimDescriptor;
 use super::host::{self, Cqe, Op, Said, What};
@@ -25,25 +25,17 @@ enum Queued {
     CancelAll(u32),
 }
 
-/// What the table keeps for an operation.
-struct Lent<M> {
-    memory: M,
-    buffer: Option<u16>,
-}
-
 /// Registered memory.
 struct Registered {
     address: usize,
     bytes: usize,
-    /// Operations that own part of it.
-    lent: u32,
 }
 
 /// [`super::super::KernelDriver`]'s twin in a [`World`]. For tests and simulations.
 pub struct SimDriver<T: Copy, M: KernelBytes> {
     world: World,
     id: u32,
-    table: Table<T, Lent<M>>,
+    table: Table<T, M>,
     slots: Slots<SimDescriptor>,
     queue: Vec<Queued>,
     reaped: VecDeque<Cqe>,
@@ -65,7 +57,7 @@ impl<T: Copy, M: KernelBytes> SimDriver<T, M> {
         let id = u32::try_from(host.seen.len()).expect("a world has few drivers");
         host.seen.push(VecDeque::new());
         drop(host);
-        let buffers = u16::try_from(CHANNELS_PER_CORE_MAX).expect("a buffer index is 16 bits");
+        let buffers = u16::try_from(REGISTERED_SPANS_MAX).expect("a buffer index is 16 bits");
         Self {
             world: world.clone(),
             id,
@@ -123,8 +115,8 @@ impl<T: Copy, M: KernelBytes> SimDriver<T, M> {
         drop(descriptor);
     }
 
-    fn end_on(&mut self, handle: Handle) {
-        if let Some((descriptor, how)) = self.slots.end(handle) {
+    fn end_on(&mut self, handle: Handle, key: OpKey) {
+        if let Some((descriptor, how)) = self.slots.end(handle, key.index) {
             self.close_now(descriptor, how);
         }
     }
@@ -133,26 +125,27 @@ impl<T: Copy, M: KernelBytes> SimDriver<T, M> {
         SimDescriptor::new(number, &self.world.host().dropped)
     }
 
-    /// Counts the memory as given back.
-    fn take_back(&mut self, owned: Lent<M>) -> M {
-        if let Some(buffer) = owned.buffer {
-            let registered = self.registered.get_mut(&buffer).expect("registered while it is lent");
-            registered.lent -= 1;
-        }
-        owned.memory
-    }
-
-    /// The buffer the memory is registered in, counted as lending.
-    fn lend(&mut self, memory: &M) -> Option<u16> {
-        let buffer = memory.registered_buffer()?;
-        let registered = self.registered.get_mut(&buffer).expect("memory says where it is registered");
+    /// Memory that says that it is registered is.
+    fn check_registered(&self, memory: &M) {
+        let Some(buffer) = memory.registered_buffer() else { return };
+        let registered = self.registered.get(&buffer).expect("memory says where it is registered");
         let from = memory.address() as usize;
         assert!(
             registered.address <= from && from + memory.len() <= registered.address + registered.bytes,
             "memory lies in the buffer it says it is registered in"
         );
-        registered.lent += 1;
-        Some(buffer)
+    }
+
+    /// Gives the kernel what is queued.
+    fn hand_over(&mut self) {
+        let mut host = self.world.host();
+        for entry in std::mem::take(&mut self.queue) {
+            match entry {
+                Queued::Start(key, op) => host.start(self.id_of(key), op),
+                Queued::Cancel(key) => host.cancel(self.id_of(key)),
+                Queued::CancelAll(number) => host.cancel_all(number),
+            }
+        }
     }
 
     fn complete(&mut self, cqe: Cqe) -> Completion<T, M, SimDescriptor> {
@@ -164,13 +157,13 @@ impl<T: Copy, M: KernelBytes> SimDriver<T, M> {
             Said::Noticed(events) => Event::Noticed(events),
             Said::Taken(result) => {
                 op.stage = Stage::AwaitsNotification;
-                self.end_on(handle);
+                self.end_on(handle, key);
                 Event::Sent { result }
             }
             Said::Released { copied } => {
                 let op = self.table.remove(key).expect("found above");
                 assert_eq!(op.stage, Stage::AwaitsNotification, "a notification comes last");
-                let memory = self.take_back(op.memory.expect("a zero-copy send owns memory"));
+                let memory = op.memory.expect("a zero-copy send owns memory");
                 Event::Released { memory, copied }
             }
             Said::Done(result) => self.end_op(key, result),
@@ -185,9 +178,8 @@ impl<T: Copy, M: KernelBytes> SimDriver<T, M> {
 
     fn end_op(&mut self, key: OpKey, result: Result<u32, Errno>) -> Event<M, SimDescriptor> {
         let op = self.table.remove(key).expect("found by the caller");
-        self.end_on(op.handle);
-        let memory = op.memory.map(|owned| self.take_back(owned));
-        Event::Done { result, memory }
+        self.end_on(op.handle, key);
+        Event::Done { result, memory: op.memory }
     }
 }
 
@@ -198,7 +190,9 @@ fn dissect<M>(operation: Operation<M>) -> (What, Kind, Handle, Option<M>) {
         Operation::AwaitHangup { socket } => (What::AwaitHangup, Kind::Poll, socket, None),
         Operation::Receive { socket, into } => (What::Receive, Kind::Transfer, socket, Some(into)),
         Operation::Read { file, into } => (What::Read, Kind::Transfer, file, Some(into)),
+        Operation::AwaitRoom { socket } => (What::AwaitRoom, Kind::Transfer, socket, None),
         Operation::Send { socket, from } => (What::Send, Kind::Transfer, socket, Some(from)),
+        Operation::SendNow { socket, from } => (What::SendNow, Kind::Transfer, socket, Some(from)),
         Operation::SendZeroCopy { socket, from } => (What::SendZeroCopy, Kind::ZeroCopy, socket, Some(from)),
         Operation::Connect { socket, address } => (What::Connect(address), Kind::Connect, socket, None),
         Operation::Gather { socket } => (What::Gather, Kind::Gather, socket, None),
@@ -229,7 +223,11 @@ impl<T: Copy, M: KernelBytes> Driver for SimDriver<T, M> {
         let number = self.number(handle);
         match self.slots.close(handle, how) {
             Closed::Now(descriptor) => self.close_now(descriptor, how),
-            Closed::AfterCancel => self.queue.push(Queued::CancelAll(number)),
+            Closed::AfterCancel(ToCancel::All) => self.queue.push(Queued::CancelAll(number)),
+            Closed::AfterCancel(ToCancel::These(operations)) => {
+                let keys = operations.into_iter().flatten().map(|index| self.table.key(index));
+                self.queue.extend(keys.map(Queued::Cancel));
+            }
         }
     }
 
@@ -294,14 +292,16 @@ impl<T: Copy, M: KernelBytes> Driver for SimDriver<T, M> {
         }
         drop(host);
         let buffer = self.buffers_free.pop().ok_or(Errno::NOBUFS)?;
-        let registered = Registered { address: memory.address() as usize, bytes: memory.len(), lent: 0 };
+        let registered = Registered { address: memory.address() as usize, bytes: memory.len() };
         self.registered.insert(buffer, registered);
         Ok(buffer)
     }
 
     fn unregister_memory(&mut self, buffer: u16) {
-        let registered = self.registered.remove(&buffer).expect("only what is registered is withdrawn");
-        assert_eq!(registered.lent, 0, "memory is lent while its registration is withdrawn");
+        // Operations that the kernel has keep what they name.
+        self.hand_over();
+        let registered = self.registered.remove(&buffer);
+        assert!(registered.is_some(), "only what is registered is withdrawn");
         self.buffers_free.push(buffer);
     }
 
@@ -314,25 +314,31 @@ impl<T: Copy, M: KernelBytes> Driver for SimDriver<T, M> {
             return Err(Refused(operation));
         }
         let (what, kind, handle, memory) = dissect(operation);
-        self.slots.begin(handle);
         let number = self.number(handle);
         // SAFETY: the memory goes into the table below and stays there until `complete` sees the operation's
         // last completion, after the host has let the span go; `Drop` makes the host forget all spans first.
         let span = memory.as_ref().map(|memory| unsafe { Span::lent(memory) });
         let checksum = match (what, span) {
-            (What::Send | What::SendZeroCopy, Some(span)) => span.checksum(),
-            (What::Accept | What::AwaitHangup, _)
+            (What::Send | What::SendNow | What::SendZeroCopy, Some(span)) => span.checksum(),
+            (What::Accept | What::AwaitHangup | What::AwaitRoom, _)
             | (What::Receive | What::Read | What::Connect(_) | What::Gather, _)
-            | (What::Send | What::SendZeroCopy, None) => 0,
+            | (What::Send | What::SendNow | What::SendZeroCopy, None) => 0,
         };
-        let memory = memory.map(|memory| {
-            let buffer = self.lend(&memory);
-            Lent { memory, buffer }
-        });
+        if let Some(memory) = &memory {
+            self.check_registered(memory);
+        }
         let op = InFlight::new(token, memory, handle, kind);
         let Ok(key) = self.table.insert(op) else { unreachable!("there was room a moment ago") };
+        self.slots.begin(handle, key.index);
         self.queue.push(Queued::Start(key, Op::new(what, number, span, checksum)));
         Ok(key)
+    }
+
+    fn send_file(&mut self, socket: Handle, from: &M) -> Result<u32, Errno> {
+        assert!(from.file().is_some(), "what is sent from a file lies in one");
+        // SAFETY: the host refers to the pages, not to the span, once it returns; until then `from` is here.
+        let span = unsafe { Span::lent(from) };
+        self.world.host().send_file(self.number(socket), span)
     }
 
     fn cancel(&mut self, key: OpKey) {
@@ -346,14 +352,8 @@ impl<T: Copy, M: KernelBytes> Driver for SimDriver<T, M> {
 
     fn turn(&mut self, wait: Duration) -> Result<(), Errno> {
         assert!(self.reaped.is_empty(), "completions are taken before the next turn");
+        self.hand_over();
         let mut host = self.world.host();
-        for entry in std::mem::take(&mut self.queue) {
-            match entry {
-                Queued::Start(key, op) => host.start(self.id_of(key), op),
-                Queued::Cancel(key) => host.cancel(self.id_of(key)),
-                Queued::CancelAll(number) => host.cancel_all(number),
-            }
-        }
         host.turn(wait);
         self.reaped = std::mem::take(&mut host.seen[self.id as usize]);
         Ok(())

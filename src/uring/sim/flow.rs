@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::pages::Pages;
 use super::span::{OpId, Span};
 
 /// Bytes in a queue.
@@ -9,22 +10,14 @@ use super::span::{OpId, Span};
 pub(super) enum Piece {
     /// The kernel's own copy.
     Copied(Vec<u8>),
-    /// Memory lent by a zero-copy send: what arrives is what is there when it is read.
-    Lent { op: OpId, span: Span },
+    /// Pages, and what stood there when they were sent; of a zero-copy send, or sent from a file.
+    Held { op: Option<OpId>, bytes: Vec<u8> },
 }
 
 impl Piece {
     const fn bytes(&self) -> usize {
         match self {
-            Self::Copied(bytes) => bytes.len(),
-            Self::Lent { span, .. } => span.bytes(),
-        }
-    }
-
-    fn part(&self, from: usize, bytes: usize) -> Self {
-        match self {
-            Self::Copied(all) => Self::Copied(all[from..from + bytes].to_vec()),
-            Self::Lent { op, span } => Self::Lent { op: *op, span: span.part(from, bytes) },
+            Self::Copied(bytes) | Self::Held { bytes, .. } => bytes.len(),
         }
     }
 }
@@ -33,6 +26,10 @@ impl Piece {
 #[derive(Debug)]
 pub(super) struct Flow {
     pieces: VecDeque<Piece>,
+    /// The pages of those that are held.
+    pages: Option<Pages>,
+    /// There was no room for pages.
+    pages_full: bool,
     /// How much of the first piece is gone.
     taken: usize,
     bytes: usize,
@@ -41,7 +38,7 @@ pub(super) struct Flow {
 
 impl Flow {
     pub(super) const fn new(capacity: usize) -> Self {
-        Self { pieces: VecDeque::new(), taken: 0, bytes: 0, capacity }
+        Self { pieces: VecDeque::new(), pages: None, pages_full: false, taken: 0, bytes: 0, capacity }
     }
 
     pub(super) const fn bytes(&self) -> usize {
@@ -56,12 +53,25 @@ impl Flow {
         self.capacity
     }
 
+    /// As in Linux: who has waited is woken when a third of the queue is free.
+    pub(super) const fn has_room(&self) -> bool {
+        self.free() > 0 && self.free() >= self.capacity / 3 && !self.pages_full
+    }
+
     pub(super) fn push(&mut self, piece: Piece) {
         assert!(piece.bytes() <= self.free(), "a queue holds what fits");
         if piece.bytes() > 0 {
             self.bytes += piece.bytes();
             self.pieces.push_back(piece);
         }
+    }
+
+    /// Takes over the pages of a span that fits, as far as there is room for pages. Gives the bytes.
+    pub(super) fn hold(&mut self, op: Option<OpId>, span: Span) -> usize {
+        let held = self.pages.get_or_insert_with(Pages::new).put(span);
+        self.pages_full = held < span.bytes();
+        self.push(Piece::Held { op, bytes: span.part(0, held).read() });
+        held
     }
 
     /// Takes the oldest bytes, `most` or what there is.
@@ -71,27 +81,25 @@ impl Flow {
         while left > 0 {
             let first = self.pieces.front().expect("bytes are counted as they are pushed");
             let bytes = (first.bytes() - self.taken).min(left);
-            taken.push(first.part(self.taken, bytes));
+            let part = self.taken..self.taken + bytes;
+            taken.push(match first {
+                Piece::Copied(all) => Piece::Copied(all[part].to_vec()),
+                Piece::Held { op, bytes: sent } => {
+                    let now = self.pages.as_mut().expect("what is held has pages").take(bytes);
+                    assert!(now == sent[part], "leased bytes changed in a socket's queue");
+                    self.pages_full = false;
+                    Piece::Held { op: *op, bytes: now }
+                }
+            });
             self.taken += bytes;
             self.bytes -= bytes;
             left -= bytes;
-            if self.taken == first.bytes() {
+            if self.taken == self.pieces.front().map_or(0, Piece::bytes) {
                 self.pieces.pop_front();
                 self.taken = 0;
             }
         }
         taken
-    }
-
-    /// Turns what a driver has lent into copies.
-    pub(super) fn copy_lent_by(&mut self, driver: u32) {
-        for piece in &mut self.pieces {
-            if let Piece::Lent { op, span } = piece
-                && op.driver == driver
-            {
-                *piece = Piece::Copied(span.read());
-            }
-        }
     }
 }
 
@@ -102,7 +110,7 @@ mod tests {
     fn copied(pieces: Vec<Piece>) -> Vec<u8> {
         let parts = pieces.into_iter().map(|piece| match piece {
             Piece::Copied(bytes) => bytes,
-            Piece::Lent { .. } => panic!("nothing was lent"),
+            Piece::Held { .. } => panic!("nothing is held"),
         });
         parts.flatten().collect()
     }

@@ -29,6 +29,8 @@ pub(in crate::uring::sim) enum What {
     Receive,
     Read,
     Send,
+    SendNow,
+    AwaitRoom,
     SendZeroCopy,
     Connect(SocketAddr),
     Gather,
@@ -268,11 +270,8 @@ impl Host {
         self.seen[driver as usize].push_back(cqe);
     }
 
-    /// A driver is gone. Its memory goes with it, and what lies in queues is kept as a copy: it still arrives.
+    /// A driver is gone. Its memory goes with it; what lies in queues still arrives.
     pub(in crate::uring::sim) fn forget(&mut self, driver: u32) {
-        for connection in self.connections.values_mut() {
-            connection.outgoing.copy_lent_by(driver);
-        }
         self.operations.retain(|id, _| id.driver != driver);
         for file in self.files.values_mut() {
             file.waiting.retain(|id| id.driver != driver);

@@ -6,7 +6,8 @@
 //!
 //! What the world is strict about, because a real kernel is:
 //! * A send's bytes are read when the kernel gets to them: for a queued send when there is room, for a
-//!   zero-copy send when the far end reads. Lent bytes that have changed by then fail an assertion.
+//!   zero-copy send and one from a file when the far end reads, however long ago the send was. What is read then are the *pages*
+//!   that were sent, held as a socket's queue holds them: whoever writes to them instead of taking new ones fails an assertion.
 //! * Completions may be late and out of order among operations; never out of order for one operation, and
 //!   never against the order of a byte stream.
 //! * Closing with unread bytes resets the connection, a bound is a bound, and a descriptor that is dropped is
@@ -18,6 +19,7 @@ mod driver;
 mod faults;
 mod flow;
 mod host;
+mod pages;
 mod random;
 mod server;
 mod span;

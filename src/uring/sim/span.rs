@@ -1,6 +1,10 @@
 //! Lent memory as a kernel sees it: an address and a length.
 #![expect(unsafe_code, reason = "a simulated kernel reads and writes lent memory as the real one does")]
 
+use std::io::{IoSlice, PipeWriter};
+
+use nix::fcntl::{SpliceFFlags, vmsplice};
+
 use crate::base::KernelBytes;
 
 /// Which driver's operation, and its `user_data`.
@@ -46,6 +50,17 @@ impl Span {
         // SAFETY: the span's bytes are mapped (see `lent`) and `copy` is as long and not among them.
         unsafe { std::ptr::copy_nonoverlapping(self.address, copy.as_mut_ptr(), self.bytes) };
         copy
+    }
+
+    /// Has a pipe refer to the pages of the span, as far as it has room. Gives the bytes.
+    pub(super) fn refer_from(self, pipe: &PipeWriter) -> usize {
+        // SAFETY: the span's bytes are mapped (see `lent`), and the slice is gone before anybody writes to them.
+        let bytes = unsafe { std::slice::from_raw_parts(self.address, self.bytes) };
+        match vmsplice(pipe, &[IoSlice::new(bytes)], SpliceFFlags::SPLICE_F_NONBLOCK) {
+            Ok(count) => count,
+            Err(nix::Error::EAGAIN) => 0,
+            Err(error) => unreachable!("mapped memory can be referred to: {error}"),
+        }
     }
 
     /// Writes to the span's beginning.

@@ -11,7 +11,7 @@ use crate::base::Instant;
 use super::connection::{End, Leave, PeerId, Rate};
 use super::descriptor::SimDescriptor;
 use super::faults::Faults;
-use super::host::{Datagram, File, Host, FileKind};
+use super::host::{Datagram, File, FileKind, Host};
 use super::random::Random;
 use super::server::{Answer, Server};
 

@@ -38,13 +38,18 @@ impl Answer {
 
 /// Sends `request` and reads until the connection ends.
 pub(crate) fn exchange(port: u16, request: &[u8]) -> io::Result<Answer> {
+    exchange_within(port, request, LONG)
+}
+
+/// The same for what takes longer.
+pub(crate) fn exchange_within(port: u16, request: &[u8], limit: Duration) -> io::Result<Answer> {
     let mut stream = TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), LONG)?;
     stream.write_all(request)?;
     let mut bytes = Vec::new();
     let watch = Stopwatch::start();
     let mut buffer = [0; 16 * 1024];
     loop {
-        let left = watch.left_of(LONG).ok_or(ErrorKind::TimedOut)?;
+        let left = watch.left_of(limit).ok_or(ErrorKind::TimedOut)?;
         stream.set_read_timeout(Some(left))?;
         match stream.read(&mut buffer)? {
             0 => break,

@@ -89,7 +89,7 @@ impl Daemon {
         answer.json()
     }
 
-    /// Makes a channel of these sources, tried in this order.
+    /// Makes a channel of these sources, tried in this order. What stands before a tab are attributes of the entry.
     pub(crate) fn channel(&mut self, guide_number: &str, urls: &[String]) -> i64 {
         let keys = self.publish(urls);
         let channel = self.post("/api/channels", &json!({"item_key": keys[0], "guide_number": guide_number}));
@@ -108,7 +108,8 @@ impl Daemon {
         for url in urls {
             self.entries += 1;
             let name = format!("entry-{:03}-", self.entries);
-            writeln!(playlist, "#EXTINF:-1 tvg-id=\"{name}\",{name}\n{url}").unwrap();
+            let (attributes, url) = url.split_once('\t').unwrap_or(("", url));
+            writeln!(playlist, "#EXTINF:-1 tvg-id=\"{name}\" {attributes},{name}\n{url}").unwrap();
             names.push(name);
         }
         // At the start it reads the playlist too, and does one thing at a time.
@@ -176,6 +177,8 @@ pub(crate) fn command(folder: &Path, settings: &[(&str, &str)]) -> Command {
     command
         .env("DB_PATH", folder.join(DATABASE))
         .env("PLAYLIST_URL", format!("file://{}/{PLAYLIST}", folder.display()));
+    // Not on the network of whoever runs the tests.
+    command.env("HDHR_DISCOVERY_ENABLED", "false").env("UPNP_ENABLED", "false");
     command.envs(settings.iter().copied());
     command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
     command

@@ -14,6 +14,7 @@
 //! /account/{bitrate}/{refusal}/{late}/…   one connection at a time, its end noticed late by so many milliseconds; more of
 //!                        them are answered with a status, with `empty` or with `close`
 //! /redirect/{n}/…        n times on, then to /good/…
+//! /raw/…                 the bytes given for the path, head and all
 //! /whole/…               the bytes given for the path, at once and with the type given for them
 //! /file/…                the bytes given for the path, as fast as their clock says, from the first request on
 //! ```
@@ -58,6 +59,8 @@ struct Shared {
     recordings: Mutex<BTreeMap<String, Arc<Recording>>>,
     /// Type and bytes by path.
     wholes: Mutex<BTreeMap<String, (&'static str, Vec<u8>)>>,
+    /// Answers by path.
+    raws: Mutex<BTreeMap<String, Arc<Vec<u8>>>>,
     account: Mutex<Account>,
     ends: AtomicBool,
 }
@@ -129,6 +132,20 @@ impl Upstream {
     /// Offers bytes under `path`.
     pub(crate) fn offer_whole(&self, path: &str, kind: &'static str, bytes: Vec<u8>) {
         self.shared.wholes.lock().unwrap().insert(path.to_owned(), (kind, bytes));
+    }
+
+    /// Offers an answer under `path`, with these lines in its head; without any it has none.
+    pub(crate) fn offer_raw(&self, path: &str, head: &str, body: &[u8]) {
+        let end: &[u8] = if head.is_empty() { b"" } else { b"\r\n\r\n" };
+        let answer = [head.as_bytes(), end, body].concat();
+        self.shared.raws.lock().unwrap().insert(path.to_owned(), Arc::new(answer));
+    }
+
+    /// Path and head of all requests so far for what is below `folder`.
+    pub(crate) fn requests_below(&self, folder: &str) -> Vec<(String, String)> {
+        let requests = self.shared.requests.lock().unwrap();
+        let below = requests.iter().filter(|(path, _)| path.starts_with(folder));
+        below.flat_map(|(path, heads)| heads.iter().map(|head| (path.clone(), head.clone()))).collect()
     }
 
     /// The heads of all requests for `path` so far.
@@ -203,6 +220,10 @@ fn serve(mut stream: TcpStream, shared: &Shared) -> Option<()> {
                 format!("HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n", bytes.len());
             stream.write_all(head.as_bytes()).ok()?;
             stream.write_all(&bytes).ok()
+        }
+        "raw" => {
+            let answer = Arc::clone(shared.raws.lock().unwrap().get(&path)?);
+            stream.write_all(&answer).ok()
         }
         "file" => {
             let recording = Arc::clone(shared.recordings.lock().unwrap().get(&path)?);

@@ -130,6 +130,7 @@ impl Outside {
                     };
                     self.answer(now, core, CoreCommand::HealthPersisted { seq, result });
                 }
+                ControlRequest::ProviderSeen(_) => {}
                 ControlRequest::PrepareSlate { core, ticket, .. } => {
                     let result = Err("this host has no encoder".to_owned());
                     self.answer(now, core, CoreCommand::SlateReady { ticket, result });
@@ -187,7 +188,7 @@ impl Outside {
                 let at = now + ANSWER_TIME + self.random.time(ANSWER_TIME);
                 self.answers.insert(
                     (at, self.answered),
-                    (core, CoreCommand::ChildEnded { ticket, exit, stderr_tail }),
+                    (core, CoreCommand::ChildEnded { ticket, exit, stderr_tail, cookies: None }),
                 );
             } else {
                 self.children.push((core, ticket, writer));

@@ -14,7 +14,7 @@ use tunerd::engine::{
 use tunerd::health;
 use tunerd::http::{CookieJar, RequestHeaders};
 use tunerd::lineup::{Channel, ChannelId, Health, Lineup, Source, SourceId, StoredProfile};
-use tunerd::ring::Lent;
+use tunerd::ring::{Lent, Segments};
 use tunerd::session::history::Limits;
 use tunerd::source::{self, Mode};
 use tunerd::uring::Driver;
@@ -124,14 +124,17 @@ pub(super) fn params(random: &mut Random, cores: u8, tuners: u16) -> Params {
         history: Limits::new(2, 0, 0),
         filler: None,
         egress: Egress {
-            bytes: random.between(1, 64 * 1024),
+            bytes: 188 * random.between(1, 348),
             delay: Duration::from_millis(random.between(10, 300)),
-            zero_copy: *random.pick(&[ZeroCopy::Auto, ZeroCopy::Always, ZeroCopy::Never]),
+            delay_max: Duration::from_millis(300),
+            zero_copy: *random.pick(&[ZeroCopy::Auto, ZeroCopy::SendZc, ZeroCopy::SendFile, ZeroCopy::Never]),
             max_blocked_write: if random.below(2) == 0 { None } else { Some(seconds(random.between(1, 8))) },
             slow_policy: *random.pick(&[SlowPolicy::Disconnect, SlowPolicy::Skip]),
             join_lag_bytes: random.below(400_000),
         },
+        gate: tunerd::engine::Gate::default(),
         sources: Sources {
+            admission: source::admission::Admission::new(source::admission::SCHEMES, true),
             mode: Mode::Auto,
             trust: Arc::new(source::Trust::new(true, Vec::new()).unwrap()),
             direct: source::direct::Params {
@@ -144,7 +147,7 @@ pub(super) fn params(random: &mut Random, cores: u8, tuners: u16) -> Params {
                 startup_timeout,
                 tls: source::direct::tls_config(&[]).unwrap(),
             },
-            hls: source::hls::Params::default(),
+            hls: source::hls::HlsParams::default(),
             udp: source::udp::DatagramParams::default(),
             ffmpeg: source::ffmpeg::FfmpegParams::default(),
             capabilities: Arc::new(source::ffmpeg::Capabilities::parse("", "")),
@@ -172,6 +175,7 @@ pub(super) fn params(random: &mut Random, cores: u8, tuners: u16) -> Params {
         },
         own: tunerd::engine::Own::default(),
         chunk_bytes: random.between(1, 16) * 188 * 7,
+        segments: Segments::Small,
         cores,
         tuners,
         preempt_settle_delay: Duration::from_millis(random.below(500)),

@@ -92,7 +92,7 @@ impl Viewer {
         habit: Habit,
     ) -> Self {
         let version = if random.below(4) == 0 { "1.0" } else { "1.1" };
-        let path = *random.pick(&["/auto/v", "/tuner0/v", "/tuner1/v"]);
+        let path = *random.pick(&["/auto/v", "/tuner0/v"]);
         let request = match asks {
             Asks::Stream | Asks::HalfARequest => {
                 format!("GET {path}{channel} HTTP/{version}\r\nHost: tunerd\r\n\r\n")

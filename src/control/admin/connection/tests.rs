@@ -3,7 +3,9 @@
 use std::os::fd::AsFd;
 
 use super::*;
-use crate::control::state::tests::state;
+use crate::control::admin::places::CONNECTIONS_MAX;
+use crate::control::params::{Network, Params, RateLimit};
+use crate::control::state::tests::{params, state, with};
 
 /// A client's end, and its connection being served.
 fn connect(connections: &Connections, state: &Rc<State>, first: &str) -> TcpStream {
@@ -58,7 +60,7 @@ fn requests_follow_each_other_on_one_connection() {
         assert_eq!(second.matches(r#"{"status":"ok"}"#).count(), 1, "{second}");
         send(&client, "GET /healthz HTTP/1.0\r\n\r\n").await;
         assert!(rest(&client).await.contains("Connection: close"));
-        assert_eq!(connections.open.get(), 0);
+        assert_eq!(connections.places.borrow().held(), 0);
     });
 }
 
@@ -114,16 +116,182 @@ fn what_is_too_long_or_no_request_is_answered_and_closed() {
 }
 
 #[test]
-fn above_the_limit_a_connection_is_told_so_and_closed() {
+fn bodies_are_refused_before_they_are_read() {
     tokio_uring::start(async {
         let (connections, state) = (Connections::default(), state());
-        connections.open.set(CONNECTIONS_MAX);
-        let client = connect(&connections, &state, "GET /healthz HTTP/1.1\r\n\r\n");
-        assert!(rest(&client).await.starts_with("HTTP/1.1 503 "));
-        assert_eq!(connections.open.get(), CONNECTIONS_MAX);
-        connections.open.set(0);
+        for (request, status) in [
+            (
+                "POST /lineup.post?scan=start HTTP/1.1\r\nContent-Length: 1000000\r\nExpect: 100-continue",
+                "413",
+            ),
+            ("POST /lineup.post HTTP/1.1\r\nTransfer-Encoding: chunked", "413"),
+            ("GET /lineup.json HTTP/1.1\r\nContent-Length: 1", "413"),
+            ("DELETE /api/channels/7 HTTP/1.1\r\nContent-Length: 2", "413"),
+            ("POST /api/channels/7/sources/health/clear HTTP/1.1\r\nContent-Length: 2", "413"),
+            ("POST /api/channels HTTP/1.1\r\nContent-Length: 1025\r\nExpect: 100-continue", "413"),
+            ("POST /api/channels HTTP/1.1", "411"),
+            ("PUT /api/profiles/a HTTP/1.1", "411"),
+            ("POST /api/channels HTTP/1.1\r\nContent-Length: 2\r\nContent-Type: text/plain", "415"),
+            (
+                "POST /api/channels HTTP/1.1\r\nContent-Length: 2\r\nContent-Type: multipart/form-data; boundary=x",
+                "415",
+            ),
+            ("POST /api/channels HTTP/1.1\r\nContent-Length: 2\r\nContent-Encoding: gzip", "415"),
+            (
+                "PATCH /api/channels/7 HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Type: text/html",
+                "415",
+            ),
+        ] {
+            let client = connect(&connections, &state, &format!("{request}\r\n\r\n"));
+            let answer = until(&client, "}").await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request}: {answer}");
+        }
+        // None of these has a body that is not taken.
+        for request in [
+            "POST /lineup.post?scan=start HTTP/1.1\r\nContent-Length: 0\r\nContent-Type: text/plain",
+            "POST /lineup.post?scan=start HTTP/1.1",
+        ] {
+            let client = connect(&connections, &state, &format!("{request}\r\n\r\n"));
+            assert!(rest(&client).await.starts_with("HTTP/1.1 200 "), "{request}");
+        }
+        for content_type in ["application/json; charset=utf-8", "application/x-www-form-urlencoded"] {
+            let body = r#"{"item_key":"none"}"#;
+            let head = format!(
+                "POST /api/channels HTTP/1.1\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            let client = connect(&connections, &state, &head);
+            assert!(until(&client, "}").await.starts_with("HTTP/1.1 404 "), "{content_type}");
+        }
+        assert_eq!(connections.bodies.0.get(), 0);
+    });
+}
+
+#[test]
+fn bodies_of_all_connections_together_have_a_bound() {
+    tokio_uring::start(async {
+        let (connections, state) = (Connections::default(), state());
+        let mut waiting = Vec::new();
+        let head = "POST /api/channels HTTP/1.1\r\nContent-Length: 1024\r\nExpect: 100-continue\r\n\r\n";
+        let rest_of_it = connections.bodies.take(BODIES_BYTES_MAX - 3 * 1024, BODIES_BYTES_MAX).unwrap();
+        for _ in 0..3 {
+            // Those of players have half of it, and that is gone.
+            let of_a_player = head.replace("/api/channels", "/upnp/control/content-directory");
+            let refused = rest(&connect(&connections, &state, &of_a_player)).await;
+            assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
+            let client = connect(&connections, &state, head);
+            assert_eq!(until(&client, "\r\n\r\n").await, "HTTP/1.1 100 Continue\r\n\r\n");
+            waiting.push(client);
+        }
+        let refused = rest(&connect(&connections, &state, head)).await;
+        assert!(
+            refused.starts_with("HTTP/1.1 503 ") && refused.contains("\r\nRetry-After: 1\r\n"),
+            "{refused}"
+        );
+        let chunked = "POST /api/channels HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+        assert!(rest(&connect(&connections, &state, chunked)).await.starts_with("HTTP/1.1 503 "));
+        // What needs no body is served all the same.
         let client = connect(&connections, &state, "GET /healthz HTTP/1.0\r\n\r\n");
         assert!(rest(&client).await.starts_with("HTTP/1.1 200 "));
+        send(&waiting[0], &"x".repeat(1024)).await;
+        assert!(until(&waiting[0], "}").await.starts_with("HTTP/1.1 400 "));
+        let client = connect(&connections, &state, head);
+        assert_eq!(until(&client, "\r\n\r\n").await, "HTTP/1.1 100 Continue\r\n\r\n");
+        drop(rest_of_it);
+    });
+}
+
+/// A whole table of connections of this host.
+fn crowd(connections: &Connections) -> Vec<Place> {
+    (0..CONNECTIONS_MAX).map(|_| Place::take(&connections.places, Holder::Free).unwrap()).collect()
+}
+
+#[test]
+fn above_the_limit_a_connection_is_told_so_and_closed_and_so_many_at_a_time() {
+    tokio_uring::start(async {
+        let (connections, state) = (Connections::default(), state());
+        let crowd = crowd(&connections);
+        let request = "GET /healthz HTTP/1.1\r\n\r\n";
+        assert!(rest(&connect(&connections, &state, request)).await.starts_with("HTTP/1.1 503 "));
+        connections.refusals.0.set(REFUSALS_MAX);
+        assert_eq!(rest(&connect(&connections, &state, request)).await, "");
+        assert_eq!((connections.refused.get().count, connections.refused.get().logged), (2, 1));
+        drop(crowd);
+        let client = connect(&connections, &state, "GET /healthz HTTP/1.0\r\n\r\n");
+        assert!(rest(&client).await.starts_with("HTTP/1.1 200 "));
+    });
+}
+
+#[test]
+fn the_oldest_connection_that_waits_for_a_request_gives_way() {
+    tokio_uring::start(async {
+        let (connections, state) = (Connections::default(), state());
+        let mut crowd = crowd(&connections);
+        crowd.truncate(CONNECTIONS_MAX - 2);
+        let request = "GET /healthz HTTP/1.1\r\n\r\n";
+        let (first, second) =
+            (connect(&connections, &state, request), connect(&connections, &state, request));
+        until(&first, "}").await;
+        until(&second, "}").await;
+        let third = connect(&connections, &state, request);
+        assert!(until(&third, "}").await.starts_with("HTTP/1.1 200 "));
+        assert_eq!(rest(&first).await, "");
+        send(&second, request).await;
+        assert!(until(&second, "}").await.starts_with("HTTP/1.1 200 "));
+    });
+}
+
+#[test]
+fn a_stream_that_is_asked_for_on_a_kept_connection_goes_to_its_core() {
+    let (mailbox, mut core) = crate::engine::Mailbox::new().unwrap();
+    tokio_uring::start(async {
+        let (connections, state) = (Connections::default(), with(params(), vec![mailbox]));
+        let client = connect(&connections, &state, "GET /healthz HTTP/1.1\r\n\r\n");
+        until(&client, "}").await;
+        let request = "GET /auto/v7 HTTP/1.1\r\nHost: a\r\n\r\nand more";
+        send(&client, request).await;
+        let taken = loop {
+            match core.take() {
+                Some(CoreCommand::Viewer(connection)) => break connection,
+                Some(_) => {}
+                None => tokio::task::yield_now().await,
+            }
+        };
+        assert_eq!(String::from_utf8_lossy(&taken.bytes), request);
+        assert_eq!(connections.places.borrow().held(), 0);
+        let mut socket = std::net::TcpStream::from(taken.socket);
+        std::io::Write::write_all(&mut socket, b"a stream").unwrap();
+        drop(socket);
+        assert_eq!(rest(&client).await, "a stream");
+    });
+}
+
+#[test]
+fn a_client_that_asks_too_often_is_told_when_it_may_ask_again() {
+    tokio_uring::start(async {
+        let limit = RateLimit { per_second: 0.5, burst: 3, clients_max: 10 };
+        let proxy = Network { address: "127.0.0.1".parse().unwrap(), prefix_bits: 32 };
+        let params = Params { rate_limit: Some(limit), trusted_proxies: vec![proxy], ..params() };
+        let (connections, state) = (Connections::default(), with(params, Vec::new()));
+        let status = async |path: &str, client: &str| {
+            let client =
+                if client.is_empty() { String::new() } else { format!("X-Forwarded-For: {client}\r\n") };
+            let request = format!("GET {path} HTTP/1.0\r\n{client}\r\n");
+            rest(&connect(&connections, &state, &request)).await
+        };
+        for _ in 0..3 {
+            assert!(status("/lineup_status.json", "192.0.2.7").await.starts_with("HTTP/1.1 200 "));
+        }
+        let refused = status("/lineup_status.json", "192.0.2.7").await;
+        assert!(
+            refused.starts_with("HTTP/1.1 429 ") && refused.contains("\r\nRetry-After: 2\r\n"),
+            "{refused}"
+        );
+        assert!(status("/healthz", "192.0.2.7").await.starts_with("HTTP/1.1 200 "));
+        assert!(status("/lineup_status.json", "192.0.2.8").await.starts_with("HTTP/1.1 200 "));
+        for _ in 0..5 {
+            assert!(status("/lineup_status.json", "").await.starts_with("HTTP/1.1 200 "), "this host");
+        }
     });
 }
 

@@ -48,6 +48,7 @@ struct NewSourceBody {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SourceChangeBody {
+    enabled: Option<bool>,
     /// `null` is what the profile says, or the first programme that can be shown.
     #[serde(default, deserialize_with = "named")]
     program: Option<Option<u64>>,
@@ -57,6 +58,18 @@ struct SourceChangeBody {
     /// `null` is none.
     #[serde(default, deserialize_with = "named")]
     profile: Option<Option<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ChannelOrderBody {
+    channel_ids: Vec<i64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SourceOrderBody {
+    source_ids: Vec<i64>,
 }
 
 /// A field that is there, `null` or not.
@@ -218,6 +231,58 @@ pub(super) async fn change(call: &Call, state: &Rc<State>, channel: i64) -> Resu
     Ok(Response::json(200, &Channel::from(channel)))
 }
 
+/// `GET /api/channels/{id}`.
+pub(super) async fn show(state: &State, channel: i64) -> Result<Response, Response> {
+    let channel = state
+        .ask_store(move |database| database.channel(channel))
+        .await
+        .map_err(|error| channel_refusal(&error))?;
+    Ok(Response::json(200, &Channel::from(channel)))
+}
+
+/// `PATCH /api/channels/reorder`.
+pub(super) async fn reorder(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
+    let ChannelOrderBody { channel_ids } = call.json()?;
+    state
+        .ask_store(move |database| database.reorder_channels(&channel_ids))
+        .await
+        .map_err(|error| channel_refusal(&error))?;
+    publish(state).await?;
+    Ok(Response::new(204))
+}
+
+/// `PATCH /api/channels/{id}/sources/reorder`.
+pub(super) async fn reorder_sources(
+    call: &Call,
+    state: &Rc<State>,
+    channel: i64,
+) -> Result<Response, Response> {
+    let SourceOrderBody { source_ids } = call.json()?;
+    let now = state.wall_now();
+    state
+        .ask_store(move |database| database.reorder_sources(channel, &source_ids, now))
+        .await
+        .map_err(|error| channel_refusal(&error))?;
+    publish(state).await?;
+    Ok(Response::new(204))
+}
+
+#[derive(Serialize)]
+struct Added {
+    added: usize,
+}
+
+/// `POST /api/channels/{id}/sources/same-key`.
+pub(super) async fn add_same_key(state: &Rc<State>, channel: i64) -> Result<Response, Response> {
+    let now = state.wall_now();
+    let added = state
+        .ask_store(move |database| database.add_same_key_sources(channel, now))
+        .await
+        .map_err(|error| channel_refusal(&error))?;
+    publish(state).await?;
+    Ok(Response::json(200, &Added { added }))
+}
+
 /// `DELETE /api/channels/{id}`.
 pub(super) async fn delete(state: &Rc<State>, channel: i64) -> Result<Response, Response> {
     state
@@ -268,12 +333,15 @@ pub(super) async fn change_source(
     channel: i64,
     source: i64,
 ) -> Result<Response, Response> {
-    let SourceChangeBody { program, tls_verify, profile } = call.json()?;
+    let SourceChangeBody { enabled, program, tls_verify, profile } = call.json()?;
     let program = program.map(program_number).transpose()?;
     let now = state.wall_now();
     let source = state
         .ask_store::<_, ChannelError>(move |database| {
             database.check_profile(profile.as_ref().and_then(Option::as_deref))?;
+            let of_switch = enabled
+                .map(|enabled| database.set_source_enabled(channel, source, enabled, now))
+                .transpose()?;
             let of_program = program
                 .map(|program| database.set_source_program(channel, source, program, now))
                 .transpose()?;
@@ -283,7 +351,7 @@ pub(super) async fn change_source(
             let of_profile = profile
                 .map(|profile| database.set_source_profile(channel, source, profile.as_deref(), now))
                 .transpose()?;
-            Ok(of_profile.or(of_tls).or(of_program))
+            Ok(of_profile.or(of_tls).or(of_program).or(of_switch))
         })
         .await
         .map_err(|error| channel_refusal(&error))?

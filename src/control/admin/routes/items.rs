@@ -1,4 +1,4 @@
-//! `GET /api/items`: what the playlist holds.
+//! `GET /api/items`, `GET /api/groups` and `GET /api/suggestions/duplicates`: what the playlist holds.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -11,12 +11,21 @@ use crate::control::playlist::{self, SyncError};
 use crate::control::state::State;
 use crate::http::Response;
 use crate::status::go_time::rfc3339;
-use crate::store::{ITEMS_PAGE_MAX, ItemFilter, ItemRecord};
+use crate::store::{Duplicates, Group, ITEMS_PAGE_MAX, ItemFilter, ItemRecord, Search, SearchLimits};
 
 use super::store_refusal;
 
 /// Items of a page when the request does not say how many.
 const LIMIT_DEFAULT: u32 = 100;
+/// The same for groups.
+const GROUPS_DEFAULT: u32 = 200;
+/// One item is no duplicate.
+const DUPLICATES_MIN: u32 = 2;
+const DUPLICATES_MIN_MAX: u32 = 100;
+/// Channel keys of a page, at most.
+const DUPLICATES_PAGE_MAX: u32 = 500;
+/// Groups behind this many are not asked for.
+const GROUPS_ASKED_MAX: usize = 256;
 
 #[derive(Serialize)]
 struct Page {
@@ -24,6 +33,74 @@ struct Page {
     total: u64,
     limit: u32,
     offset: u32,
+    search_warning: SearchWarning,
+}
+
+/// What of the search counts.
+#[derive(Serialize)]
+struct SearchWarning {
+    mode: &'static str,
+    truncated: bool,
+    max_terms: usize,
+    max_disjuncts: usize,
+    max_term_runes: usize,
+    terms_applied: usize,
+    terms_dropped: usize,
+    disjuncts_applied: usize,
+    disjuncts_dropped: usize,
+    term_rune_truncations: usize,
+}
+
+impl SearchWarning {
+    fn new(search: Option<&Search>, limits: SearchLimits) -> Self {
+        let counts = search.map(Search::counts).unwrap_or_default();
+        let dropped = counts.terms_dropped + counts.disjuncts_dropped + counts.term_rune_truncations;
+        Self {
+            mode: if matches!(search, Some(Search::Regex(_))) { "regex" } else { "token" },
+            truncated: dropped > 0,
+            max_terms: limits.terms_max,
+            max_disjuncts: limits.disjuncts_max,
+            max_term_runes: limits.term_chars_max,
+            terms_applied: counts.terms_applied,
+            terms_dropped: counts.terms_dropped,
+            disjuncts_applied: counts.disjuncts_applied,
+            disjuncts_dropped: counts.disjuncts_dropped,
+            term_rune_truncations: counts.term_rune_truncations,
+        }
+    }
+}
+
+/// Items that may be sources of one channel.
+#[derive(Serialize)]
+struct Suggestions {
+    groups: Vec<SameKey>,
+    total: u64,
+    limit: u32,
+    offset: u32,
+    min: u32,
+    q: String,
+}
+
+#[derive(Serialize)]
+struct SameKey {
+    channel_key: String,
+    count: u64,
+    items: Vec<Item>,
+}
+
+#[derive(Serialize)]
+struct Groups {
+    groups: Vec<GroupOfItems>,
+    total: u64,
+    limit: u32,
+    offset: u32,
+}
+
+#[derive(Serialize)]
+struct GroupOfItems {
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    count: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -66,29 +143,97 @@ impl From<ItemRecord> for Item {
 
 /// One page of the items that match.
 pub(super) async fn list(call: &Call, state: &State) -> Result<Response, Response> {
-    let filter = filter(call)?;
+    let limits = state.params.search;
+    let filter = filter(call, limits)?;
     let (limit, offset) = (filter.limit, filter.offset);
+    let search_warning = SearchWarning::new(filter.search.as_ref(), limits);
     let page = state
         .ask_store(move |database| database.items(&filter))
         .await
         .map_err(|error| store_refusal(&error))?;
     let items = page.items.into_iter().map(Item::from).collect();
-    Ok(Response::json(200, &Page { items, total: page.total, limit, offset }))
+    Ok(Response::json(200, &Page { items, total: page.total, limit, offset, search_warning }))
 }
 
-fn filter(call: &Call) -> Result<ItemFilter, Response> {
-    let active = match call.query("active").as_deref() {
-        None | Some("") => None,
-        Some("true" | "1") => Some(true),
-        Some("false" | "0") => Some(false),
-        Some(other) => return Err(bad("active", other, "true, false, 1, 0")),
+/// `GET /api/groups`.
+pub(super) async fn groups(call: &Call, state: &State) -> Result<Response, Response> {
+    let with_counts = switch(call, "include_counts")?.unwrap_or(true);
+    let limit = match number(call, "limit", GROUPS_DEFAULT, "0 to 4294967295")? {
+        0 => GROUPS_DEFAULT,
+        limit => limit.min(ITEMS_PAGE_MAX),
     };
+    let offset = number(call, "offset", 0, "0 to 4294967295")?;
+    let (groups, total) = state
+        .ask_store(move |database| database.groups(limit, offset))
+        .await
+        .map_err(|error| store_refusal(&error))?;
+    let shown = |group: Group| GroupOfItems { name: group.name, count: with_counts.then_some(group.count) };
+    let groups = groups.into_iter().map(shown).collect();
+    Ok(Response::json(200, &Groups { groups, total, limit, offset }))
+}
+
+/// `GET /api/suggestions/duplicates`.
+pub(super) async fn duplicates(call: &Call, state: &State) -> Result<Response, Response> {
+    let min = number(call, "min", DUPLICATES_MIN, "2 to 100")?.clamp(DUPLICATES_MIN, DUPLICATES_MIN_MAX);
+    let limit = match number(call, "limit", LIMIT_DEFAULT, "0 to 4294967295")? {
+        0 => LIMIT_DEFAULT,
+        limit => limit.min(DUPLICATES_PAGE_MAX),
+    };
+    let offset = number(call, "offset", 0, "0 to 4294967295")?;
+    let q = text_of(call, "q").or_else(|| text_of(call, "tvg_id")).unwrap_or_default();
+    let text = q.clone();
+    let (groups, total) = state
+        .ask_store(move |database| database.duplicates(min, &text, limit, offset))
+        .await
+        .map_err(|error| store_refusal(&error))?;
+    let shown = |group: Duplicates| SameKey {
+        channel_key: group.channel_key,
+        count: group.count,
+        items: group.items.into_iter().map(Item::from).collect(),
+    };
+    let groups = groups.into_iter().map(shown).collect();
+    Ok(Response::json(200, &Suggestions { groups, total, limit, offset, min, q }))
+}
+
+fn filter(call: &Call, limits: SearchLimits) -> Result<ItemFilter, Response> {
+    let search = match (text_of(call, "q"), switch(call, "q_regex")?.unwrap_or(false)) {
+        (None, _) => None,
+        (Some(text), false) => Some(Search::terms(&text, limits)),
+        (Some(pattern), true) => {
+            Some(Search::regex(&pattern).map_err(|error| refusal(400, &error.to_string()))?)
+        }
+    };
+    let active = switch(call, "active")?;
     let limit = number(call, "limit", LIMIT_DEFAULT, "1 to 1000")?;
     if !(1..=ITEMS_PAGE_MAX).contains(&limit) {
         return Err(bad("limit", &limit.to_string(), "1 to 1000"));
     }
     let offset = number(call, "offset", 0, "0 to 4294967295")?;
-    Ok(ItemFilter { group: text_of(call, "group"), text: text_of(call, "q"), active, limit, offset })
+    Ok(ItemFilter { groups: groups_of(call), search, active, limit, offset })
+}
+
+/// The groups that are asked for: several fields, or names with commas between them. A name may have a comma in it.
+fn groups_of(call: &Call) -> Vec<String> {
+    let asked = [call.query_all("group"), call.query_all("group_names")].concat();
+    let mut groups = Vec::new();
+    for names in asked.into_iter().filter(|names| !names.is_empty()) {
+        if names.contains(',') {
+            groups.extend(names.split(',').map(|name| name.trim().to_owned()));
+        }
+        groups.push(names);
+    }
+    groups.truncate(GROUPS_ASKED_MAX);
+    groups
+}
+
+/// Yes, no, or nothing at all.
+fn switch(call: &Call, name: &str) -> Result<Option<bool>, Response> {
+    match call.query(name).as_deref() {
+        None | Some("") => Ok(None),
+        Some("true" | "1" | "yes" | "on") => Ok(Some(true)),
+        Some("false" | "0" | "no" | "off") => Ok(Some(false)),
+        Some(other) => Err(bad(name, other, "true, false, yes, no, on, off, 1, 0")),
+    }
 }
 
 /// A value that is there and not empty.
@@ -110,14 +255,15 @@ fn bad(name: &str, value: &str, allowed: &str) -> Response {
 }
 
 /// `POST /api/admin/jobs/playlist-sync/run`: answers when it is done.
-pub(super) async fn read_playlist(state: &Rc<State>) -> Result<Response, Response> {
-    match playlist::read_now(state).await {
+pub(super) async fn read_playlist(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
+    let accepts_less = switch(call, "accept_smaller")?.unwrap_or(false);
+    match playlist::read_now(state, accepts_less).await {
         Ok(counts) => Ok(Response::json(200, &counts)),
         Err(error) => {
             let status = match error {
                 SyncError::NoPlaylist | SyncError::Running => 409,
                 SyncError::Panicked => 500,
-                SyncError::Unreadable(_) | SyncError::Empty => 502,
+                SyncError::Unreadable(_) | SyncError::Empty | SyncError::MuchSmaller { .. } => 502,
                 SyncError::Store(_) => 503,
             };
             Err(refusal(status, &error.to_string()))
@@ -132,24 +278,28 @@ mod tests {
 
     #[test]
     fn a_query_becomes_a_filter() {
-        let filter = |query: &str| super::filter(&call("GET", &format!("/api/items?{query}"), ""));
+        let limits = SearchLimits { terms_max: 2, disjuncts_max: 2, term_chars_max: 9 };
+        let filter = |query: &str| super::filter(&call("GET", &format!("/api/items?{query}"), ""), limits);
         assert_eq!(filter("").unwrap(), ItemFilter { limit: 100, ..ItemFilter::default() });
         assert_eq!(
             filter("q=news&group=A&active=true&limit=7&offset=3").unwrap(),
             ItemFilter {
-                group: Some("A".to_owned()),
-                text: Some("news".to_owned()),
+                groups: vec!["A".to_owned()],
+                search: Some(Search::terms("news", limits)),
                 active: Some(true),
                 limit: 7,
                 offset: 3
             }
         );
         assert_eq!(filter("active=0&q=&group=").unwrap().active, Some(false));
+        assert_eq!(filter("group=A,%20B&group=C&group_names=").unwrap().groups, ["A", "B", "A, B", "C"]);
+        assert_eq!(filter("q=%5Ea&q_regex=on").unwrap().search, Some(Search::regex("^a").unwrap()));
+        assert!(written(&filter("q=(&q_regex=1").unwrap_err()).1.contains("unclosed group"));
         for (query, sentence) in [
             ("limit=0", r#"limit cannot be \"0\"; allowed: 1 to 1000"#),
             ("limit=1001", r#"limit cannot be \"1001\"; allowed: 1 to 1000"#),
             ("offset=-1", r#"offset cannot be \"-1\"; allowed: 0 to 4294967295"#),
-            ("active=maybe", r#"active cannot be \"maybe\"; allowed: true, false, 1, 0"#),
+            ("active=maybe", r#"active cannot be \"maybe\"; allowed: true, false, yes, no, on, off, 1, 0"#),
         ] {
             let refused = filter(query).unwrap_err();
             assert_eq!(refused.status(), 400);

@@ -1,36 +1,20 @@
-//! What tuners' clients read: the device and its channels.
+//! What tuners' clients read of the channels.
 
-use std::fmt::Write;
 use std::rc::Rc;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
+use crate::base::redact;
 use crate::control::admin::access::base_url;
-use crate::control::admin::call::{Call, refusal};
+use crate::control::admin::call::Call;
+use crate::control::admin::xml::Xml;
 use crate::control::state::State;
-use crate::http::{HDHR_JSON, HDHR_XML, Response, to_json};
+use crate::http::{HDHR_XML, Response};
 use crate::store::{ChannelRecord, SourceRecord};
 
 /// From this height a picture counts as high definition.
 const HD_HEIGHT_MIN: u32 = 720;
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Discover<'a> {
-    friendly_name: &'a str,
-    #[serde(rename = "DeviceID")]
-    device_id: String,
-    device_auth: &'a str,
-    #[serde(rename = "BaseURL")]
-    base_url: &'a str,
-    #[serde(rename = "LineupURL")]
-    lineup_url: String,
-    model_number: &'static str,
-    firmware_name: &'static str,
-    firmware_version: &'static str,
-    tuner_count: usize,
-}
 
 /// One channel as all three forms of the lineup show it.
 #[derive(Serialize)]
@@ -50,63 +34,15 @@ struct Program {
     audio_codec: Option<String>,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct LineupStatus {
-    scan_in_progress: u8,
-    scan_possible: u8,
-    source: &'static str,
-    source_list: [&'static str; 2],
-}
-
-fn json_answer<T: Serialize + ?Sized>(value: &T) -> Response {
-    Response::new(200).body(HDHR_JSON, to_json(value)).hdhr()
-}
-
-/// `GET /discover.json`.
-pub(super) fn discover(call: &Call, state: &State) -> Response {
-    let identity = &state.params.identity;
-    let base = base_url(call, &state.params.trusted_proxies);
-    json_answer(&Discover {
-        friendly_name: &identity.friendly_name,
-        device_id: identity.device_id.to_ascii_uppercase(),
-        device_auth: &identity.device_auth,
-        base_url: &base,
-        lineup_url: format!("{base}/lineup.json"),
-        model_number: "HDFX-4K",
-        firmware_name: "hdhomerun_dvr_atsc3",
-        firmware_version: "20250815",
-        tuner_count: identity.tuner_count,
-    })
-}
-
-/// `GET /lineup_status.json`. Playlists are read, not scanned for: there is never a scan to wait for, and
-/// one is always possible, because without that Plex's wizard ends with no channels.
-pub(super) fn status() -> Response {
-    json_answer(&LineupStatus {
-        scan_in_progress: 0,
-        scan_possible: 1,
-        source: "Antenna",
-        source_list: ["Antenna", "Cable"],
-    })
-}
-
-/// `POST /lineup.post`. A scan is over as soon as it has begun.
-pub(super) fn post(call: &Call) -> Result<Response, Response> {
-    match call.query("scan").as_deref() {
-        Some("start" | "abort") | None => Ok(Response::new(200).hdhr()),
-        Some(other) => Err(refusal(400, &format!("scan cannot be {other:?}; allowed: start, abort"))),
-    }
-}
-
 /// `GET /lineup.json`.
 pub(super) fn json(call: &Call, state: &State) -> Response {
-    json_answer(&programs(call, state))
+    Response::hdhr_json(&programs(call, state))
 }
 
 /// `GET /lineup.xml`.
 pub(super) fn xml(call: &Call, state: &State) -> Response {
-    let mut text = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Lineup>\n".to_owned();
+    let mut xml = Xml::document();
+    xml.open("Lineup", &[]);
     for program in programs(call, state) {
         let hd = program.hd.to_string();
         let elements = [
@@ -119,41 +55,92 @@ pub(super) fn xml(call: &Call, state: &State) -> Response {
             ("HD", Some(hd.as_str())),
             ("DRM", Some("0")),
         ];
-        text.push_str("  <Program>\n");
+        xml.open("Program", &[]);
         for (name, value) in elements {
             if let Some(value) = value {
-                writeln!(text, "    <{name}>{}</{name}>", escaped(value)).expect("a String takes everything");
+                xml.text(name, value);
             }
         }
-        text.push_str("  </Program>\n");
+        xml.close("Program");
     }
-    text.push_str("</Lineup>\n");
-    Response::new(200).body(HDHR_XML, text).hdhr()
+    xml.close("Lineup");
+    Response::new(200).body(HDHR_XML, xml.finish()).hdhr()
 }
 
-/// `GET /lineup.m3u`.
+/// `GET /lineup.m3u`: what players show of a channel, too, as far as the playlist told it.
 pub(super) fn m3u(call: &Call, state: &State) -> Response {
-    let mut text = "#EXTM3U\n".to_owned();
-    for program in programs(call, state) {
-        let name = one_line(&program.guide_name);
-        writeln!(text, "#EXTINF:-1 tvg-chno=\"{}\",{name}\n{}", program.guide_number, program.url)
-            .expect("a String takes everything");
+    let mut text = "#EXTM3U".to_owned();
+    push_attribute(&mut text, "x-tvg-url", state.params.guide_url.as_deref().unwrap_or_default());
+    text.push('\n');
+    let base = base_url(call, &state.params.trusted_proxies);
+    let query = token_query(call, state);
+    for channel in offered(call, state).iter().take(limit(state)) {
+        push_entry(&mut text, channel, &(stream_url(channel, &base) + &query));
     }
     Response::new(200).body("text/plain", text).hdhr()
 }
 
-fn programs(call: &Call, state: &State) -> Vec<Program> {
-    // What clients mean by `show=demo` is channels for a showroom.
-    if call.query("show").is_some_and(|show| show.trim().eq_ignore_ascii_case("demo")) {
-        return Vec::new();
+fn push_entry(text: &mut String, channel: &ChannelRecord, url: &str) {
+    let said = |of: fn(&SourceRecord) -> &str| {
+        channel.sources.iter().map(of).find(|value| !value.is_empty()).unwrap_or_default()
+    };
+    // A logo that can only be fetched with a password is not for everybody.
+    let logo = said(|source| &source.tvg_logo);
+    let logo = if redact::url(logo) == logo { logo } else { "" };
+    text.push_str("#EXTINF:-1");
+    for (name, value) in [
+        ("tvg-id", said(|source| &source.tvg_id)),
+        ("tvg-name", said(|source| &source.tvg_name)),
+        ("tvg-logo", logo),
+        ("group-title", said(|source| &source.group_name)),
+        ("tvg-chno", &channel.guide_number),
+    ] {
+        push_attribute(text, name, value);
     }
-    let base = base_url(call, &state.params.trusted_proxies);
-    let listed = Rc::clone(&state.listed.borrow());
-    let limit = state.params.lineup_max.unwrap_or(usize::MAX);
-    listed.iter().take(limit).map(|channel| program(channel, &base)).collect()
+    let name = one_line(&channel.guide_name);
+    text.push_str(&format!(",{name}\n{url}\n"));
 }
 
-fn program(channel: &ChannelRecord, base: &str) -> Program {
+/// Nothing is written of what nobody said. Quotes would end a value.
+fn push_attribute(text: &mut String, name: &str, value: &str) {
+    let value = one_line(value).replace('"', "'");
+    if !value.is_empty() {
+        text.push_str(&format!(" {name}=\"{value}\""));
+    }
+}
+
+/// The channels that are to be shown.
+fn offered(call: &Call, state: &State) -> Rc<Vec<ChannelRecord>> {
+    // What clients mean by `show=demo` is channels for a showroom.
+    if call.query("show").is_some_and(|show| show.trim().eq_ignore_ascii_case("demo")) {
+        return Rc::default();
+    }
+    Rc::clone(&state.listed.borrow())
+}
+
+fn limit(state: &State) -> usize {
+    state.params.lineup_max.unwrap_or(usize::MAX)
+}
+
+fn programs(call: &Call, state: &State) -> Vec<Program> {
+    let base = base_url(call, &state.params.trusted_proxies);
+    let query = token_query(call, state);
+    let program = |channel| program(channel, &base, &query);
+    offered(call, state).iter().take(limit(state)).map(program).collect()
+}
+
+/// Whoever knows the word may have it written into the addresses; nobody else learns it.
+fn token_query(call: &Call, state: &State) -> String {
+    let token = state.params.stream_token.as_ref().filter(|token| token.is_in(&call.request));
+    token.map_or_else(String::new, |token| format!("?token={}", path_segment(&token.0)))
+}
+
+/// Where a channel is watched.
+pub(super) fn stream_url(channel: &ChannelRecord, base: &str) -> String {
+    format!("{base}/auto/v{}", path_segment(&channel.guide_number))
+}
+
+fn program(channel: &ChannelRecord, base: &str, query: &str) -> Program {
     let source = best_described(&channel.sources);
     let codec = |of: fn(&SourceRecord) -> &str, names| {
         source.map(of).filter(|codec| !codec.is_empty()).map(|codec| codec_name(codec, names))
@@ -162,7 +149,7 @@ fn program(channel: &ChannelRecord, base: &str) -> Program {
     Program {
         guide_number: channel.guide_number.clone(),
         guide_name: channel.guide_name.clone(),
-        url: format!("{base}/auto/v{}", path_segment(&channel.guide_number)),
+        url: stream_url(channel, base) + query,
         tags: "favorite",
         hd: u8::from(height == 0 || height >= HD_HEIGHT_MIN),
         video_codec: codec(|source| &source.profile.video_codec, VIDEO_NAMES),
@@ -203,24 +190,6 @@ fn path_segment(text: &str) -> String {
     utf8_percent_encode(text, RESERVED).to_string()
 }
 
-/// Text for XML: what XML 1.0 cannot hold is left out.
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '&' => escaped.push_str("&amp;"),
-            '"' => escaped.push_str("&#34;"),
-            '\'' => escaped.push_str("&#39;"),
-            '\u{fffe}' | '\u{ffff}' => {}
-            other if other.is_control() => {}
-            other => escaped.push(other),
-        }
-    }
-    escaped
-}
-
 /// A name for a line of a playlist.
 fn one_line(name: &str) -> String {
     name.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
@@ -229,7 +198,7 @@ fn one_line(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::RequestHeaders;
+    use crate::http::{RequestHeaders, to_json};
     use crate::store::{SourceHealth, SourceProfile};
 
     fn source(video: &str, audio: &str, height: u32) -> SourceRecord {
@@ -238,6 +207,9 @@ mod tests {
             channel_id: 1,
             item_key: String::new(),
             tvg_name: String::new(),
+            tvg_id: String::new(),
+            tvg_logo: String::new(),
+            group_name: String::new(),
             stream_url: String::new(),
             headers: RequestHeaders::NONE,
             priority_index: 0,
@@ -282,7 +254,7 @@ mod tests {
             (vec![source("", "mp2", 0), source("h264", "", 0)], None, Some("MP2")),
             (vec![source("MPEG2Video", "truehd", 0)], Some("MPEG2"), Some("TRUEHD")),
         ] {
-            let program = program(&channel(sources), "http://h");
+            let program = program(&channel(sources), "http://h", "");
             assert_eq!((program.video_codec.as_deref(), program.audio_codec.as_deref()), (video, audio));
         }
     }
@@ -290,22 +262,65 @@ mod tests {
     #[test]
     fn a_channel_is_high_definition_unless_its_height_is_known_to_be_less() {
         for (height, hd) in [(0, 1), (576, 0), (720, 1), (1080, 1)] {
-            assert_eq!(program(&channel(vec![source("h264", "aac", height)]), "http://h").hd, hd);
+            assert_eq!(program(&channel(vec![source("h264", "aac", height)]), "http://h", "").hd, hd);
         }
     }
 
     #[test]
     fn a_program_is_written_in_this_order() {
-        let json = to_json(&program(&channel(vec![source("h264", "aac", 0)]), "http://h"));
+        let json = to_json(&program(&channel(vec![source("h264", "aac", 0)]), "http://h", ""));
         assert_eq!(
             json,
             r#"{"GuideNumber":"5 1","GuideName":"A \u0026 B","URL":"http://h/auto/v5%201","Tags":"favorite","HD":1,"VideoCodec":"H264","AudioCodec":"AAC"}"#
         );
     }
 
+    fn entry(channel: &ChannelRecord) -> String {
+        let mut text = String::new();
+        push_entry(&mut text, channel, &stream_url(channel, "http://h"));
+        text
+    }
+
     #[test]
-    fn names_cannot_break_out_of_xml_or_a_line() {
-        assert_eq!(escaped("<A&\u{1}\"b\">"), "&lt;A&amp;&#34;b&#34;&gt;");
-        assert_eq!(one_line("A\r\n#EXTINF:x"), "A  #EXTINF:x");
+    fn an_entry_of_the_playlist_tells_what_the_first_source_that_knows_it_tells() {
+        let mut first = source("", "", 0);
+        first.tvg_id = "one.tv".to_owned();
+        let mut second = source("", "", 0);
+        second.tvg_id = "two.tv".to_owned();
+        second.tvg_name = "Two".to_owned();
+        second.tvg_logo = "http://logos/two.png".to_owned();
+        second.group_name = "World".to_owned();
+        assert_eq!(
+            entry(&channel(vec![first, second])),
+            "#EXTINF:-1 tvg-id=\"one.tv\" tvg-name=\"Two\" tvg-logo=\"http://logos/two.png\" \
+             group-title=\"World\" tvg-chno=\"5 1\",A & B\nhttp://h/auto/v5%201\n"
+        );
+    }
+
+    #[test]
+    fn names_cannot_break_out_of_a_value_or_a_line() {
+        let mut odd = source("", "", 0);
+        odd.tvg_id = "a\" tvg-name=\"b".to_owned();
+        odd.group_name = "A\r\n#EXTINF:x".to_owned();
+        let mut channel = channel(vec![odd]);
+        channel.guide_name = "A\r\nhttp://x".to_owned();
+        assert_eq!(
+            entry(&channel),
+            "#EXTINF:-1 tvg-id=\"a' tvg-name='b\" group-title=\"A  #EXTINF:x\" tvg-chno=\"5 1\",A  http://x\n\
+             http://h/auto/v5%201\n"
+        );
+    }
+
+    #[test]
+    fn a_logo_that_needs_a_password_is_left_out() {
+        for (logo, is_shown) in [
+            ("http://logos/a.png", true),
+            ("http://user:hunter2@logos/a.png", false),
+            ("http://logos/a.png?token=hunter2", false),
+        ] {
+            let mut with_logo = source("", "", 0);
+            with_logo.tvg_logo = logo.to_owned();
+            assert_eq!(entry(&channel(vec![with_logo])).contains("tvg-logo"), is_shown, "{logo}");
+        }
     }
 }

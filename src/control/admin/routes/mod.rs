@@ -1,42 +1,59 @@
 //! What is answered under which path.
 
 mod channels;
+mod device;
 mod health;
 mod items;
 mod lineup;
+mod playlists;
 mod profiles;
 mod recovery;
 mod tuners;
+mod upnp;
 
 use std::rc::Rc;
 
-use crate::http::{Method, Response};
+use crate::http::{Method, Request, Response, tuner_number};
 use crate::store::{ChannelError, StoreError};
 
 use super::access;
 use super::call::{Call, refusal};
+use super::client::client;
+use super::soap;
 use crate::control::state::State;
+use upnp::Service;
 
 /// A path that is known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Route {
     Healthz,
     Discover,
+    Description,
+    ServiceDescription(Service),
+    ServiceControl(Service),
+    StatusJson,
+    TunerStatus(u32),
     LineupJson,
     LineupXml,
     LineupM3u,
     LineupStatus,
     LineupPost,
     Items,
+    Groups,
+    Duplicates,
     Channels,
     Profiles,
     Profile,
     Channel(i64),
+    ChannelOrder,
     Sources(i64),
+    SourceOrder(i64),
+    SameKey(i64),
     Source(i64, i64),
     HealthClear(i64),
     HealthClearAll,
     PlaylistSync,
+    Playlists,
     Tuners,
     Recovery,
 }
@@ -47,15 +64,25 @@ impl Route {
         Some(match *pieces.as_slice() {
             ["healthz"] => Self::Healthz,
             ["discover.json"] => Self::Discover,
+            ["device.xml"] | ["upnp", "device.xml"] => Self::Description,
+            ["upnp", "scpd", file] => Self::ServiceDescription(Service::of_path(file.strip_suffix(".xml")?)?),
+            ["upnp", "control", service] => Self::ServiceControl(Service::of_path(service)?),
+            ["status.json"] => Self::StatusJson,
+            [tuner, "vstatus"] => Self::TunerStatus(tuner_number(tuner.strip_prefix("tuner")?)?),
             ["lineup.json"] => Self::LineupJson,
             ["lineup.xml"] => Self::LineupXml,
             ["lineup.m3u"] => Self::LineupM3u,
             ["lineup_status.json"] => Self::LineupStatus,
             ["lineup.post"] => Self::LineupPost,
             ["api", "items"] => Self::Items,
+            ["api", "groups"] => Self::Groups,
+            ["api", "suggestions", "duplicates"] => Self::Duplicates,
             ["api", "channels"] => Self::Channels,
             ["api", "profiles"] => Self::Profiles,
             ["api", "profiles", _name] => Self::Profile,
+            ["api", "channels", "reorder"] => Self::ChannelOrder,
+            ["api", "channels", channel, "sources", "reorder"] => Self::SourceOrder(number(channel)?),
+            ["api", "channels", channel, "sources", "same-key"] => Self::SameKey(number(channel)?),
             ["api", "channels", channel] => Self::Channel(number(channel)?),
             ["api", "channels", channel, "sources"] => Self::Sources(number(channel)?),
             ["api", "channels", "sources", "health", "clear"] => Self::HealthClearAll,
@@ -66,27 +93,71 @@ impl Route {
                 Self::Source(number(channel)?, number(source)?)
             }
             ["api", "admin", "jobs", "playlist-sync", "run"] => Self::PlaylistSync,
+            ["api", "playlists"] => Self::Playlists,
             ["api", "admin", "tuners"] => Self::Tuners,
             ["api", "admin", "tuners", "recovery"] => Self::Recovery,
             _ => return None,
         })
     }
 
-    fn methods(self) -> &'static [Method] {
+    /// Whether what is asked stands in a body.
+    fn takes_body(self, method: Method) -> bool {
         match self {
+            Self::Channels | Self::Sources(_) | Self::Profiles | Self::Recovery | Self::ServiceControl(_) => {
+                method == Method::Post
+            }
+            Self::Channel(_) | Self::Source(..) | Self::ChannelOrder | Self::SourceOrder(_) => {
+                method == Method::Patch
+            }
+            Self::Profile => method == Method::Put,
             Self::Healthz
             | Self::Discover
             | Self::LineupJson
             | Self::LineupXml
             | Self::LineupM3u
             | Self::LineupStatus
+            | Self::LineupPost
             | Self::Items
+            | Self::Groups
+            | Self::Playlists
+            | Self::Description
+            | Self::StatusJson
+            | Self::TunerStatus(_)
+            | Self::ServiceDescription(_)
+            | Self::HealthClear(_)
+            | Self::HealthClearAll
+            | Self::PlaylistSync
+            | Self::Duplicates
+            | Self::SameKey(_)
+            | Self::Tuners => false,
+        }
+    }
+
+    fn methods(self) -> &'static [Method] {
+        match self {
+            Self::Healthz
+            | Self::Discover
+            | Self::Description
+            | Self::ServiceDescription(_)
+            | Self::StatusJson
+            | Self::TunerStatus(_)
+            | Self::LineupJson
+            | Self::LineupXml
+            | Self::LineupM3u
+            | Self::LineupStatus
+            | Self::Items
+            | Self::Groups
+            | Self::Duplicates
+            | Self::Playlists
             | Self::Tuners => &[Method::Get, Method::Head],
             Self::Profile => &[Method::Get, Method::Head, Method::Put, Method::Delete],
             Self::Channels | Self::Sources(_) | Self::Profiles => &[Method::Get, Method::Head, Method::Post],
-            Self::Channel(_) => &[Method::Patch, Method::Delete],
+            Self::Channel(_) => &[Method::Get, Method::Head, Method::Patch, Method::Delete],
+            Self::ChannelOrder | Self::SourceOrder(_) => &[Method::Patch],
             Self::Source(..) => &[Method::Patch, Method::Delete],
             Self::LineupPost
+            | Self::ServiceControl(_)
+            | Self::SameKey(_)
             | Self::PlaylistSync
             | Self::HealthClear(_)
             | Self::HealthClearAll
@@ -122,14 +193,83 @@ pub(super) fn has_own_timeout(call: &Call) -> bool {
     Route::find(call.request.path()) == Some(Route::PlaylistSync)
 }
 
+/// The longest body that is taken. Whoever may ask without a password has less to say.
+pub(super) fn body_bytes_max(request: &Request, state: &State) -> usize {
+    match Route::find(request.path()) {
+        Some(Route::ServiceControl(_)) => soap::BODY_BYTES_MAX.min(state.params.json_body_bytes_max),
+        Some(_) | None => state.params.json_body_bytes_max,
+    }
+}
+
+/// Counts a request against whoever sends it. Whoever asks whether we live is always answered, and so is this host, which has other
+/// ways to keep itself busy.
+pub(super) fn admit(call: &Call, state: &State) -> Result<(), Response> {
+    let client = client(call, &state.params.trusted_proxies);
+    if client.is_here || Route::find(call.request.path()) == Some(Route::Healthz) {
+        return Ok(());
+    }
+    let asked = state.doors.borrow_mut().ask(state.clock.now(), client.address);
+    asked.map_err(|wait| access::too_many("too many requests came from this address", wait))
+}
+
+/// How a request's body comes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Body {
+    /// With so many bytes, perhaps none.
+    Stated(usize),
+    /// In chunks.
+    Chunks,
+}
+
+/// Looks at how a body comes, before it has come: only some routes take one, and JSON is all they take.
+pub(super) fn body(call: &Call, state: &State) -> Result<Body, Response> {
+    let request = &call.request;
+    let bytes_max = body_bytes_max(request, state);
+    let route = Route::find(request.path());
+    let takes_body = route.is_some_and(|route| route.takes_body(call.method()));
+    let stated = request.content_length();
+    if !takes_body {
+        let has_body = request.is_chunked() || stated.is_some_and(|bytes| bytes > 0);
+        let refused = || refusal(413, "this route takes no body");
+        return if has_body { Err(refused()) } else { Ok(Body::Stated(0)) };
+    }
+    let taken = match route {
+        Some(Route::ServiceControl(_)) => ["text/xml", "application/xml"],
+        // What curl calls a body unless it is told otherwise; a page of another site is told by its Origin.
+        Some(_) | None => ["application/json", "application/x-www-form-urlencoded"],
+    };
+    let content_type =
+        call.header("content-type").map(|text| text.split(';').next().unwrap_or_default().trim());
+    if let Some(named) =
+        content_type.filter(|named| !taken.iter().any(|known| known.eq_ignore_ascii_case(named)))
+    {
+        return Err(refusal(415, &format!("the body cannot be {named:?}; allowed: {}", taken[0])));
+    }
+    let coding = call.header("content-encoding").filter(|coding| !coding.eq_ignore_ascii_case("identity"));
+    if let Some(coding) = coding {
+        return Err(refusal(415, &format!("the body cannot be coded as {coding:?}; allowed: identity")));
+    }
+    if request.is_chunked() {
+        return Ok(Body::Chunks);
+    }
+    let stated = stated
+        .ok_or_else(|| refusal(411, "this route takes a body; say in Content-Length how long it is"))?;
+    usize::try_from(stated).ok().filter(|bytes| *bytes <= bytes_max).map(Body::Stated).ok_or_else(|| {
+        refusal(413, &format!("the body cannot have {stated} bytes; allowed: 0 to {bytes_max}"))
+    })
+}
+
+/// True for what only administrators are let in to.
+pub(super) fn is_administration(path: &str) -> bool {
+    let is_in =
+        |folder: &str| path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    is_in("/api") || is_in("/ui")
+}
+
 /// Checks everything that can be checked before the body has come.
 pub(super) fn check(call: &Call, state: &State) -> Result<(), Response> {
-    let path = call.request.path();
-    let is_admin = ["/api", "/ui"]
-        .iter()
-        .any(|prefix| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')));
-    if is_admin {
-        access::admin(call, state.params.admin.as_ref(), &state.params.trusted_proxies)?;
+    if is_administration(call.request.path()) {
+        access::admin(call, &state.params, &mut state.doors.borrow_mut(), state.clock.now())?;
     }
     let route =
         Route::find(call.request.path()).ok_or_else(|| refusal(404, "there is nothing under this path"))?;
@@ -153,17 +293,28 @@ async fn serve(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
     let route = Route::find(call.request.path()).expect("`check` has found it");
     match (route, call.method()) {
         (Route::Healthz, _) => Ok(Response::new(200).body("application/json", r#"{"status":"ok"}"#)),
-        (Route::Discover, _) => Ok(lineup::discover(call, state)),
+        (Route::Discover, _) => Ok(device::discover(call, state)),
+        (Route::Description, _) => Ok(device::description(call, state)),
+        (Route::ServiceDescription(service), _) => Ok(upnp::description(service)),
+        (Route::ServiceControl(service), _) => Ok(upnp::control(call, state, service)),
+        (Route::StatusJson, _) => device::status(state).await,
+        (Route::TunerStatus(tuner), _) => device::tuner_status(state, tuner).await,
         (Route::LineupJson, _) => Ok(lineup::json(call, state)),
         (Route::LineupXml, _) => Ok(lineup::xml(call, state)),
         (Route::LineupM3u, _) => Ok(lineup::m3u(call, state)),
-        (Route::LineupStatus, _) => Ok(lineup::status()),
-        (Route::LineupPost, _) => lineup::post(call),
+        (Route::LineupStatus, _) => Ok(device::lineup_status(state)),
+        (Route::LineupPost, _) => device::lineup_post(call, state),
         (Route::Items, _) => items::list(call, state).await,
+        (Route::Duplicates, _) => items::duplicates(call, state).await,
+        (Route::Groups, _) => items::groups(call, state).await,
         (Route::Channels, Method::Post) => channels::create(call, state).await,
         (Route::Channels, _) => channels::list(state).await,
         (Route::Channel(channel), Method::Patch) => channels::change(call, state, channel).await,
-        (Route::Channel(channel), _) => channels::delete(state, channel).await,
+        (Route::Channel(channel), Method::Delete) => channels::delete(state, channel).await,
+        (Route::Channel(channel), _) => channels::show(state, channel).await,
+        (Route::ChannelOrder, _) => channels::reorder(call, state).await,
+        (Route::SameKey(channel), _) => channels::add_same_key(state, channel).await,
+        (Route::SourceOrder(channel), _) => channels::reorder_sources(call, state, channel).await,
         (Route::Sources(channel), Method::Post) => channels::add_source(call, state, channel).await,
         (Route::Sources(channel), _) => channels::sources(state, channel).await,
         (Route::Source(channel, source), Method::Patch) => {
@@ -177,7 +328,8 @@ async fn serve(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
         (Route::Profile, _) => profiles::show(call, state).await,
         (Route::HealthClear(channel), _) => health::clear(state, channel).await,
         (Route::HealthClearAll, _) => health::clear_all(state).await,
-        (Route::PlaylistSync, _) => items::read_playlist(state).await,
+        (Route::PlaylistSync, _) => items::read_playlist(call, state).await,
+        (Route::Playlists, _) => playlists::list(state).await,
         (Route::Tuners, _) => tuners::status(call, state).await,
         (Route::Recovery, _) => recovery::trigger(call, state).await,
     }
@@ -187,7 +339,7 @@ async fn serve(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
 fn store_refusal(error: &StoreError) -> Response {
     match error {
         StoreError::Busy(busy) => refusal(503, &busy.to_string()).header("Retry-After", "1"),
-        StoreError::Panicked | StoreError::Sqlite(_) => {
+        StoreError::Panicked | StoreError::Unreadable(_) | StoreError::Sqlite(_) => {
             // SQLite's own words are for the log.
             log::error!("{error}: {:?}", std::error::Error::source(error).map(ToString::to_string));
             refusal(500, &error.to_string())

@@ -36,13 +36,30 @@ fn paths_and_methods_that_are_not_served_are_told_apart() {
             ("GET", "/apix", 404, None),
             ("GET", "/api/channels/x", 404, None),
             ("GET", "/api/channels/007", 404, None),
-            ("GET", "/api/channels/7", 405, Some("PATCH, DELETE")),
+            ("GET", "/api/channels/7", 404, None),
+            ("POST", "/api/channels/7", 405, Some("GET, HEAD, PATCH, DELETE")),
+            ("GET", "/api/channels/reorder", 405, Some("PATCH")),
+            ("GET", "/api/channels/7/sources/reorder", 405, Some("PATCH")),
+            ("POST", "/api/playlists", 405, Some("GET, HEAD")),
             ("GET", "/api/channels/7/sources/1", 405, Some("PATCH, DELETE")),
             ("GET", "/api/channels/7/sources/health/clear", 405, Some("POST")),
             ("GET", "/api/channels/sources/health/clear", 405, Some("POST")),
             ("POST", "/api/channels/sources/health/clear/x", 404, None),
             ("GET", "/lineup.post", 405, Some("POST")),
+            ("POST", "/device.xml", 405, Some("GET, HEAD")),
+            ("GET", "/upnp/device.xml", 200, None),
+            ("GET", "/upnp/scpd/connection-manager.xml", 200, None),
+            ("GET", "/upnp/scpd/connection-manager", 404, None),
+            ("GET", "/upnp/scpd/scheduled-recording.xml", 404, None),
+            ("GET", "/upnp/control/content-directory", 405, Some("POST")),
+            ("GET", "/upnp/event/content-directory", 404, None),
+            ("SUBSCRIBE", "/upnp/event/content-directory", 404, None),
+            ("SUBSCRIBE", "/upnp/control/content-directory", 405, Some("POST")),
+            ("GET", "/tuner/vstatus", 404, None),
+            ("GET", "/tunerx/vstatus", 404, None),
+            ("POST", "/tuner0/vstatus", 405, Some("GET, HEAD")),
             ("POST", "/lineup.post?scan=start", 200, None),
+            ("POST", "/lineup.post?favorite=%2B5.1", 200, None),
             ("POST", "/lineup.post?scan=abort&source=Cable", 200, None),
             ("POST", "/lineup.post?scan=x", 400, None),
             ("GET", "/api/admin/jobs/playlist-sync/run", 405, Some("POST")),
@@ -53,6 +70,49 @@ fn paths_and_methods_that_are_not_served_are_told_apart() {
             let allowed = head.lines().find_map(|line| line.strip_prefix("Allow: "));
             assert_eq!(allowed, allow, "{method} {path}");
         }
+    });
+}
+
+#[test]
+fn channels_and_sources_are_put_in_another_order_and_sources_are_switched() {
+    tokio_uring::start(async {
+        let state = state();
+        let mut ids = Vec::new();
+        for body in [r#"{"item_key":"a"}"#, r#"{"item_key":"b"}"#] {
+            ids.push(ask(&state, "POST", "/api/channels", body).await.1["channel_id"].as_i64().unwrap());
+        }
+        let order = json!({"channel_ids": [ids[1], ids[0]]}).to_string();
+        assert_eq!(ask(&state, "PATCH", "/api/channels/reorder", &order).await.0, 204);
+        let (_, listed) = ask(&state, "GET", "/api/channels", "").await;
+        assert_eq!(
+            (&listed["channels"][0]["channel_id"], &listed["channels"][0]["order_index"]),
+            (&json!(ids[1]), &json!(0))
+        );
+        assert_eq!(ask(&state, "GET", "/lineup.json", "").await.1[0]["GuideName"], json!("News b"));
+        for wrong in [r#"{"channel_ids":[1]}"#, r#"{"channel_ids":[1,2,2]}"#, r#"{"ids":[1,2]}"#, "[1,2]"] {
+            assert_eq!(ask(&state, "PATCH", "/api/channels/reorder", wrong).await.0, 400, "{wrong}");
+        }
+
+        let path = format!("/api/channels/{}", ids[0]);
+        assert_eq!(ask(&state, "GET", &path, "").await.1["guide_name"], json!("News a"));
+        let sources = format!("{path}/sources");
+        let (_, added) = ask(&state, "POST", &sources, r#"{"item_key":"b"}"#).await;
+        let (_, listed) = ask(&state, "GET", &sources, "").await;
+        let order =
+            json!({"source_ids": [added["source_id"], listed["sources"][0]["source_id"]]}).to_string();
+        assert_eq!(ask(&state, "PATCH", &format!("{sources}/reorder"), &order).await.0, 204);
+        let (_, listed) = ask(&state, "GET", &sources, "").await;
+        assert_eq!(listed["sources"][0]["item_key"], json!("b"));
+        let source = format!("{sources}/{}", added["source_id"]);
+        for enabled in [false, true] {
+            let body = json!({"enabled": enabled}).to_string();
+            let (status, changed) = ask(&state, "PATCH", &source, &body).await;
+            assert_eq!((status, &changed["enabled"]), (200, &json!(enabled)));
+        }
+        assert_eq!(
+            ask(&state, "PATCH", &format!("{path}9/sources/reorder"), r#"{"source_ids":[]}"#).await.0,
+            404
+        );
     });
 }
 
@@ -77,6 +137,67 @@ fn the_device_describes_itself_as_seen_by_the_client() {
         ] {
             assert!(head.contains(&format!("\r\n{header}\r\n")), "{head}");
         }
+    });
+}
+
+#[test]
+fn the_device_is_described_under_both_paths() {
+    tokio_uring::start(async {
+        let state = state();
+        let described = text(&state, "/device.xml").await;
+        assert_eq!(text(&state, "/upnp/device.xml").await, described);
+        for piece in [
+            "<root xmlns=\"urn:schemas-upnp-org:device-1-0\">",
+            "<URLBase>http://box.lan:5004</URLBase>",
+            "<deviceType>urn:schemas-upnp-org:device:MediaServer:1</deviceType>",
+            "<friendlyName>HDHR IPTV</friendlyName>",
+            "<serialNumber>1234ABCD</serialNumber>",
+            "<UDN>uuid:8d15d7f0-5d4f-5ec8-b7c2-9d5dd6acc7f4</UDN>",
+            "<serviceId>urn:upnp-org:serviceId:ConnectionManager</serviceId>",
+            "<SCPDURL>/upnp/scpd/content-directory.xml</SCPDURL>",
+            "<controlURL>/upnp/control/content-directory</controlURL>",
+            "<eventSubURL></eventSubURL>",
+        ] {
+            assert!(described.contains(piece), "{piece}: {described}");
+        }
+    });
+}
+
+#[test]
+fn more_tuners_than_fit_into_a_byte_are_told_as_so_many() {
+    tokio_uring::start(async {
+        let mut params = params();
+        params.identity.tuner_count = 1000;
+        let shown = text(&with(params, Vec::new()), "/discover.json").await;
+        assert!(shown.ends_with(r#""TunerCount":255}"#), "{shown}");
+    });
+}
+
+#[test]
+fn a_scan_is_begun_progresses_and_is_aborted() {
+    tokio_uring::start(async {
+        let state = state();
+        assert_eq!(ask(&state, "POST", "/api/channels", r#"{"item_key":"a"}"#).await.0, 201);
+        let (status, _) = ask(&state, "POST", "/lineup.post?scan=start&source=cable", "").await;
+        let (_, scan) = ask(&state, "GET", "/lineup_status.json", "").await;
+        assert_eq!((status, &scan["ScanInProgress"], &scan["Source"]), (200, &json!(1), &json!("Cable")));
+        let percent = scan["Progress"].as_u64().unwrap();
+        assert_eq!((percent < 100, scan["Found"].as_u64()), (true, Some(percent / 100)));
+        assert_eq!(ask(&state, "POST", "/lineup.post?scan=abort", "").await.0, 200);
+        assert_eq!(
+            text(&state, "/lineup_status.json").await,
+            r#"{"ScanInProgress":0,"ScanPossible":1,"Source":"Cable","SourceList":["Antenna","Cable"]}"#
+        );
+    });
+}
+
+#[test]
+fn the_playlist_for_players_names_the_guide() {
+    tokio_uring::start(async {
+        let mut params = params();
+        params.guide_url = Some("http://guide.example/tv.xml?a=1&b=\"2\"".to_owned());
+        let shown = text(&with(params, Vec::new()), "/lineup.m3u").await;
+        assert_eq!(shown, "#EXTM3U x-tvg-url=\"http://guide.example/tv.xml?a=1&b='2'\"\n");
     });
 }
 
@@ -143,7 +264,7 @@ fn a_channel_lives_from_its_creation_to_its_end() {
         assert_eq!(text(&state, "/lineup.json?show=DEMO").await, "[]");
         assert_eq!(
             text(&state, "/lineup.m3u").await,
-            "#EXTM3U\n#EXTINF:-1 tvg-chno=\"5.1\",One, two\nhttp://box.lan:5004/auto/v5.1\n"
+            "#EXTM3U\n#EXTINF:-1 group-title=\"World\" tvg-chno=\"5.1\",One, two\nhttp://box.lan:5004/auto/v5.1\n"
         );
         assert_eq!(
             text(&state, "/lineup.xml").await,
@@ -371,6 +492,42 @@ fn a_lineup_ends_at_its_limit() {
 }
 
 #[test]
+fn groups_and_duplicates_of_the_playlist_are_listed() {
+    tokio_uring::start(async {
+        let state = state();
+        let (_, groups) = ask(&state, "GET", "/api/groups", "").await;
+        assert_eq!(groups, json!({"groups":[{"name":"World","count":2}],"total":1,"limit":200,"offset":0}));
+        let (_, names) = ask(&state, "GET", "/api/groups?include_counts=no&limit=0", "").await;
+        assert_eq!(names["groups"], json!([{"name":"World"}]));
+        assert_eq!(ask(&state, "GET", "/api/groups?include_counts=x", "").await.0, 400);
+        assert_eq!(ask(&state, "GET", "/api/groups?limit=-1", "").await.0, 400);
+        let items = ["x", "y"].map(|key| crate::store::NewItem {
+            item_key: key.to_owned(),
+            channel_key: "tvg:cnn.us".to_owned(),
+            name: key.to_owned(),
+            stream_url: format!("http://user:hunter2@host/{key}"),
+            attrs_json: "{}".to_owned(),
+            ..crate::store::NewItem::default()
+        });
+        let now = state.wall_now();
+        state.ask_store(move |database| database.refresh_items(&items, now)).await.unwrap();
+        let (_, found) = ask(&state, "GET", "/api/suggestions/duplicates?q=CNN&min=0&limit=9999", "").await;
+        let group = &found["groups"][0];
+        assert_eq!((&group["channel_key"], &group["count"]), (&json!("tvg:cnn.us"), &json!(2)));
+        assert_eq!(group["items"][1]["stream_url"], json!("http://host/y"));
+        assert_eq!(
+            (&found["total"], &found["limit"], &found["min"], &found["q"]),
+            (&json!(1), &json!(500), &json!(2), &json!("CNN"))
+        );
+        assert_eq!(ask(&state, "GET", "/api/suggestions/duplicates?offset=x", "").await.0, 400);
+        let (_, made) = ask(&state, "POST", "/api/channels", r#"{"item_key":"x"}"#).await;
+        let path = format!("/api/channels/{}/sources/same-key", made["channel_id"]);
+        assert_eq!(ask(&state, "POST", &path, "").await, (200, json!({"added":1})));
+        assert_eq!(ask(&state, "POST", "/api/channels/99/sources/same-key", "").await.0, 404);
+    });
+}
+
+#[test]
 fn the_playlist_is_read_when_asked() {
     tokio_uring::start(async {
         let folder = tempfile::tempdir().unwrap();
@@ -385,7 +542,31 @@ fn the_playlist_is_read_when_asked() {
         assert_eq!((status, answer["error"].as_str().unwrap().contains("no items")), (502, true));
         std::fs::write(&path, "#EXTM3U\n#EXTINF:-1,C\nhttp://h/c\n#EXTINF:-1,D\nhttp://h/d\n").unwrap();
         let (status, counts) = ask(&state, "POST", run, "").await;
-        assert_eq!((status, counts), (200, json!({"items":2,"added":2,"reactivated":0,"inactive":2})));
+        assert_eq!(
+            (status, counts),
+            (200, json!({"items":2,"added":2,"reactivated":0,"inactive":2,"moved":0}))
+        );
+        let (_, listed) = ask(&state, "GET", "/api/playlists", "").await;
+        let playlist = &listed["playlists"][0];
+        assert_eq!((&playlist["items"], &playlist["last_error"]), (&json!(2), &json!(null)));
+        assert!(playlist["last_read_at"].is_string() && playlist["next_read_at"].is_null());
+
+        let long: String = (0..40).map(|n| format!("#EXTINF:-1,L{n}\nhttp://h/{n}\n")).collect();
+        std::fs::write(&path, long).unwrap();
+        assert_eq!(ask(&state, "POST", run, "").await.0, 200);
+        std::fs::write(&path, "#EXTINF:-1,C\nhttp://h/c\n").unwrap();
+        let (status, refused) = ask(&state, "POST", run, "").await;
+        assert_eq!(
+            (status, refused["error"].as_str().unwrap().contains("1 items where it held 40")),
+            (502, true)
+        );
+        let (_, listed) = ask(&state, "GET", "/api/playlists", "").await;
+        assert_eq!(
+            (&listed["playlists"][0]["items"], &listed["playlists"][0]["last_error"]),
+            (&json!(40), &refused["error"])
+        );
+        assert_eq!(ask(&state, "POST", &format!("{run}?accept_smaller=x"), "").await.0, 400);
+        assert_eq!(ask(&state, "POST", &format!("{run}?accept_smaller=true"), "").await.1["items"], json!(1));
         state.syncing.set(true);
         assert_eq!(ask(&state, "POST", run, "").await.0, 409);
     });

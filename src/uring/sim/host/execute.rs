@@ -5,16 +5,18 @@ use std::collections::VecDeque;
 use crate::base::Errno;
 use crate::base::limits::DATAGRAMS_PER_READ_MAX;
 
-use super::{Cqe, Occurrence, File, Host, FileKind, Op, Said, What};
+use super::{Cqe, File, FileKind, Host, Occurrence, Op, Said, What};
 use crate::uring::driver::OVER;
 use crate::uring::sim::connection::{Near, PeerId};
 use crate::uring::sim::flow::Piece;
-use crate::uring::sim::span::OpId;
+use crate::uring::sim::span::{OpId, Span};
 
 /// What `ENOTCONN` is.
 const NOT_CONNECTED: Errno = Errno::from_positive(107);
 /// What a poll notices when the peer has nothing more to say: `POLLRDHUP`.
 const SAID_ALL: u32 = 0x2000;
+/// What a poll notices when there is room: `POLLOUT`.
+const ROOM: u32 = 0x4;
 /// What a scribbling kernel writes.
 const GARBAGE: u8 = 0x5a;
 
@@ -35,6 +37,8 @@ impl Host {
             | What::Receive
             | What::Read
             | What::Send
+            | What::SendNow
+            | What::AwaitRoom
             | What::SendZeroCopy
             | What::Gather => self.attempt(id),
         }
@@ -57,7 +61,15 @@ impl Host {
                 }
             }
             What::Receive | What::Read => self.receive(id, number, what),
-            What::Send | What::SendZeroCopy => self.send(id, number, what),
+            What::Send | What::SendNow | What::SendZeroCopy => self.send(id, number, what),
+            What::AwaitRoom => {
+                let peer = self.peer_of(number).expect("only a connected socket has room");
+                let connection = self.connection(peer);
+                let over = if connection.is_over() { OVER } else { 0 };
+                if connection.is_over() || connection.outgoing.has_room() {
+                    self.finish(id, Ok(ROOM | over));
+                }
+            }
             What::Connect(_) => {}
             What::Gather => self.gather(id, number),
         }
@@ -69,7 +81,10 @@ impl Host {
     fn peer_of(&self, number: u32) -> Option<PeerId> {
         match self.files[&number].kind {
             FileKind::Socket(peer) | FileKind::Pipe(peer) => Some(peer),
-            FileKind::Listener { .. } | FileKind::Unconnected | FileKind::Bell { .. } | FileKind::Receiver { .. } => None,
+            FileKind::Listener { .. }
+            | FileKind::Unconnected
+            | FileKind::Bell { .. }
+            | FileKind::Receiver { .. } => None,
         }
     }
 
@@ -190,6 +205,9 @@ impl Host {
         // As in Linux: who has waited is woken when a third of the queue is free.
         let enough = if op.waited { span.bytes().min(capacity / 3).max(1) } else { 1 };
         if free < enough {
+            if what != What::Send {
+                self.send_failed(id, Errno::AGAIN);
+            }
             return;
         }
         if self.random.happens(self.faults.send_no_buffers) {
@@ -205,11 +223,14 @@ impl Host {
         let count = u32::try_from(bytes).expect("an operation moves less than 4 GiB");
         let part = span.part(0, bytes);
         if what == What::SendZeroCopy {
-            self.connection(peer).outgoing.push(Piece::Lent { op: id, span: part });
-            self.operations.get_mut(&id).expect("in flight").held = bytes;
+            let held = self.connection(peer).outgoing.hold(Some(id), part);
+            if held == 0 {
+                return self.send_failed(id, Errno::AGAIN);
+            }
+            self.operations.get_mut(&id).expect("in flight").held = held;
             self.stop_waiting(id);
-            self.post(id, Said::Taken(Ok(count)));
-            self.let_go(id, 0);
+            self.post(id, Said::Taken(Ok(u32::try_from(held).expect("no more than was offered"))));
+            self.let_go(Some(id), 0);
         } else {
             self.connection(peer).outgoing.push(Piece::Copied(part.read()));
             self.finish(id, Ok(count));
@@ -223,16 +244,50 @@ impl Host {
         if zero_copy && self.random.below(2) == 0 {
             self.stop_waiting(id);
             self.post(id, Said::Taken(Err(errno)));
-            self.let_go(id, 0);
+            self.let_go(Some(id), 0);
         } else {
             self.finish(id, Err(errno));
         }
     }
 
+    /// Sends from a file, now.
+    pub(in crate::uring::sim) fn send_file(&mut self, number: u32, span: Span) -> Result<u32, Errno> {
+        let peer = self.peer_of(number).ok_or(NOT_CONNECTED)?;
+        let is_send =
+            |id: &OpId| matches!(self.operations[id].what, What::Send | What::SendNow | What::SendZeroCopy);
+        assert!(
+            !self.files[&number].waiting.iter().any(is_send),
+            "a send from a file overtakes another send"
+        );
+        if self.random.happens(self.faults.reset) {
+            self.break_by_network(peer);
+        }
+        let connection = self.connection(peer);
+        if let Some(errno) = connection.error.take() {
+            return Err(errno);
+        }
+        if connection.broken {
+            return Err(Errno::PIPE);
+        }
+        let fits = span.bytes().min(connection.outgoing.free());
+        if fits == 0 {
+            return Err(Errno::AGAIN);
+        }
+        if self.random.happens(self.faults.send_no_buffers) {
+            return Err(Errno::NOMEM);
+        }
+        let bytes =
+            if self.random.happens(self.faults.short_send) { self.random.bytes(1, fits) } else { fits };
+        let held = self.connection(peer).outgoing.hold(None, span.part(0, bytes));
+        self.note([u64::from(number), held as u64]);
+        self.schedule_delivery(peer);
+        if held == 0 { Err(Errno::AGAIN) } else { Ok(u32::try_from(held).expect("no more than was offered")) }
+    }
+
     /// So many bytes of a zero-copy send have left the queue. When none is left its memory will be let go.
-    pub(in crate::uring::sim) fn let_go(&mut self, id: OpId, bytes: usize) {
-        // A driver that was dropped has taken its operations with it.
-        let Some(op) = self.operations.get_mut(&id) else { return };
+    pub(in crate::uring::sim) fn let_go(&mut self, id: Option<OpId>, bytes: usize) {
+        // Of what was sent from a file nobody is told, and a driver that was dropped has taken its operations with it.
+        let Some((id, op)) = id.and_then(|id| Some((id, self.operations.get_mut(&id)?))) else { return };
         op.held -= bytes;
         if op.held == 0 {
             let mut at = self.now;
@@ -245,17 +300,17 @@ impl Host {
 
     pub(in crate::uring::sim) fn release(&mut self, id: OpId) {
         if self.operations.contains_key(&id) {
-            self.assert_unchanged(id);
             let copied = self.random.happens(self.faults.copied);
             self.post(id, Said::Released { copied });
             self.operations.remove(&id);
         }
     }
 
-    /// The promise of everybody who lends bytes to be sent: they stay what they are until the send is over, however it ends.
-    pub(in crate::uring::sim) fn assert_unchanged(&self, id: OpId) {
+    /// The promise of everybody who lends bytes to be sent: they stay what they are until the send has taken them, or is over. The
+    /// pages that it takes are looked at when they are read.
+    fn assert_unchanged(&self, id: OpId) {
         let Some(op) = self.operations.get(&id) else { return };
-        if !matches!(op.what, What::Send | What::SendZeroCopy) {
+        if !matches!(op.what, What::Send | What::SendNow | What::SendZeroCopy) {
             return;
         }
         let span = op.span.expect("a send has memory");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::base::Errno;
 
-use super::{Datagram, Occurrence, Host, FileKind, What};
+use super::{Datagram, FileKind, Host, Occurrence, What};
 use crate::uring::driver::Hangup;
 use crate::uring::sim::connection::{Connection, End, Leave, Line, Near, PeerId, Rate};
 use crate::uring::sim::flow::Piece;
@@ -100,7 +100,9 @@ impl Host {
         let listeners: Vec<u32> = self
             .files
             .iter()
-            .filter(|(_, file)| matches!(&file.kind, FileKind::Listener { address, .. } if *address == wanted))
+            .filter(
+                |(_, file)| matches!(&file.kind, FileKind::Listener { address, .. } if *address == wanted),
+            )
             .map(|(&number, _)| number)
             .collect();
         if listeners.is_empty() {
@@ -242,11 +244,9 @@ impl Host {
         for piece in self.connection(peer).outgoing.take(most) {
             let piece = match piece {
                 Piece::Copied(piece) => piece,
-                Piece::Lent { op, span } => {
-                    self.assert_unchanged(op);
-                    let piece = span.read();
-                    self.let_go(op, piece.len());
-                    piece
+                Piece::Held { op, bytes } => {
+                    self.let_go(op, bytes.len());
+                    bytes
                 }
             };
             bytes += piece.len();
@@ -348,7 +348,7 @@ impl Host {
         }
         for piece in connection.outgoing.take(usize::MAX) {
             match piece {
-                Piece::Lent { op, span } => self.let_go(op, span.bytes()),
+                Piece::Held { op, bytes } => self.let_go(op, bytes.len()),
                 Piece::Copied(_) => {}
             }
         }

@@ -234,7 +234,7 @@ fn patient(random: &mut Random) -> Params {
     let seconds = Duration::from_secs;
     params.egress.slow_policy = *random.pick(&[SlowPolicy::Disconnect, SlowPolicy::Skip]);
     params.egress.join_lag_bytes = *random.pick(&[0, 50_000, 400_000, 2_000_000]);
-    params.egress.bytes = random.between(1, 64 * 1024);
+    params.egress.bytes = 188 * random.between(1, 348);
     params.egress.max_blocked_write = (random.below(2) == 0).then(|| seconds(8));
     params.sources.mode = Mode::Direct;
     params.sources.startup.timeout = seconds(15);

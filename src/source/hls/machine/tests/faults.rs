@@ -355,10 +355,7 @@ fn a_segment_whose_token_has_expired_is_asked_for_by_the_address_of_a_new_list()
 
 #[test]
 fn what_is_read_by_others_is_said_before_a_segment_is_asked_for() {
-    let master =
-        |line: &str| format!("#EXTM3U\n{line}\n#EXT-X-STREAM-INF:BANDWIDTH=1,AUDIO=\"a\"\nhd.m3u8\n");
     for (name, text, why, requests) in [
-        ("separate sound", master("#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"x\",URI=\"x.m3u8\""), Unreadable::SeparateSound, 1),
         ("fragmented MP4", LIVE.list(0, |number| format!("#EXT-X-MAP:URI=\"i.mp4\"\n{number}.m4s")), Unreadable::FragmentedMp4, 1),
         ("samples", LIVE.list(0, |number| format!("#EXT-X-KEY:METHOD=SAMPLE-AES,URI=\"k\"\n{number}.ts")), Unreadable::SampleAes, 1),
         ("DRM", LIVE.list(0, |number| format!("#EXT-X-KEY:METHOD=SAMPLE-AES,URI=\"skd://k\",KEYFORMAT=\"com.apple.streamingkeydelivery\"\n{number}.ts")), Unreadable::Drm, 1),
@@ -497,7 +494,7 @@ fn a_list_that_answers_slowly_holds_up_nobody() {
 fn two_channels_do_not_come_back_at_the_same_time() {
     let source = Url::parse("http://tv.example/").unwrap();
     let waits = |seed| {
-        let mut machine = Machine::new(source.clone(), Params::default(), seed, Instant::START);
+        let mut machine = Machine::new(source.clone(), HlsParams::default(), seed, Instant::START);
         (1..12).map(|failures| machine.wait_after(failures)).collect::<Vec<_>>()
     };
     let (one, other) = (waits(1), waits(12_345));

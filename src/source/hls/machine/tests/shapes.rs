@@ -244,7 +244,7 @@ fn one_variant_is_read_and_no_other_whatever_the_order() {
         ([SD, HD], "108p", "/sd/"),
         ([HD, SD], "300k", "/sd/"),
     ] {
-        let params = Params { variant_max: max.parse().unwrap(), ..Params::default() };
+        let params = HlsParams { variant_max: max.parse().unwrap(), ..HlsParams::default() };
         let run = Run { source: "tv.example/master.m3u8", params, ..Run::default() };
         let outcome = run.play(|asked, now| match asked.url.as_str() {
             "tv.example/master.m3u8" => Answer::new(master(&variants)),

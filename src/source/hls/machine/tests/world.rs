@@ -184,7 +184,7 @@ impl Outcome {
 /// How a run is made.
 pub(crate) struct Run {
     pub(crate) source: &'static str,
-    pub(crate) params: Params,
+    pub(crate) params: HlsParams,
     pub(crate) run_ms: u64,
     /// How long a segment is for the viewer.
     pub(crate) segment_ms: u64,
@@ -198,7 +198,7 @@ impl Default for Run {
     fn default() -> Self {
         Self {
             source: "tv.example/live/index.m3u8",
-            params: Params::default(),
+            params: HlsParams::default(),
             run_ms: 60_000,
             segment_ms: 2000,
             burst_ms: 10_000,
@@ -278,26 +278,26 @@ impl World<'_> {
         let ahead = self.ahead_ms().map_or(0, |ahead| u64::try_from(ahead).unwrap());
         let may_read = ahead < self.run.burst_ms;
         match self.machine.want(at(self.now), may_read) {
-            Want::Fetch(fetch) => self.fetch(fetch, provider),
-            Want::Receive { .. } => unreachable!("an answer comes in one step here"),
-            Want::TakeTail => {
+            HlsWant::Fetch(fetch) => self.fetch(fetch, provider),
+            HlsWant::Receive { .. } => unreachable!("an answer comes in one step here"),
+            HlsWant::TakeTail => {
                 let mut bytes = [0; 100];
                 let count = self.machine.take_tail(&mut bytes);
                 self.take(&bytes[..count]);
             }
-            Want::Abandon => self.machine.abandoned(),
-            Want::Wait { until } => {
+            HlsWant::Abandon => self.machine.abandoned(),
+            HlsWant::Wait { until } => {
                 let readable_at = (!may_read).then(|| self.now + (ahead + 1 - self.run.burst_ms));
                 let until = until.map(|until| until.as_nanos().div_ceil(1_000_000));
                 let until = [until, readable_at].into_iter().flatten().min().expect("it waits for something");
                 assert!(until > self.now, "a wait that is over at {until}");
                 self.pass(until - self.now);
             }
-            Want::Ended => {
+            HlsWant::Ended => {
                 self.outcome.ended_at = Some(self.now);
                 return false;
             }
-            Want::Failed => {
+            HlsWant::Failed => {
                 self.outcome.failure = self.machine.failure().cloned();
                 self.outcome.ended_at = Some(self.now);
                 return false;
@@ -324,7 +324,7 @@ impl World<'_> {
         {
             self.outcome.joints.push((sequence, joint));
         }
-        let Want::Receive { until } = self.machine.want(at(self.now), true) else {
+        let HlsWant::Receive { until } = self.machine.want(at(self.now), true) else {
             panic!("nothing else is asked for before the end of a request");
         };
         let answers_at = at(self.now + answer.takes_ms);
@@ -344,7 +344,7 @@ impl World<'_> {
             let mut piece = piece.to_vec();
             let count = self.machine.body(at(self.now), &mut piece);
             self.take(&piece[..count]);
-            if !matches!(self.machine.want(at(self.now), true), Want::Receive { .. }) {
+            if !matches!(self.machine.want(at(self.now), true), HlsWant::Receive { .. }) {
                 return;
             }
         }

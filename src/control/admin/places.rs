@@ -1,0 +1,163 @@
+//! Who holds a connection, and who gives way to somebody else. No sockets.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use tokio::sync::Notify;
+
+use crate::control::rates::Household;
+
+/// Connections at the same time. Full: the one that has waited longest for a request gives way; without such a one the newcomer is
+/// refused.
+pub(super) const CONNECTIONS_MAX: usize = 1024;
+/// Those of them that nobody but this host gets: whoever has to repair something can always come in.
+pub(super) const KEPT_FOR_THIS_HOST: usize = 64;
+/// Connections of one household. Full: as above, among its own.
+pub(super) const PER_HOUSEHOLD_MAX: usize = 64;
+
+/// Who wants a place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Holder {
+    /// This host, or a proxy that speaks for many.
+    Free,
+    /// Anybody else.
+    Household(Household),
+}
+
+struct Held {
+    holder: Holder,
+    /// Since when it waits for a request, by the table's count.
+    waits_since: Option<u64>,
+    leave: Rc<Notify>,
+}
+
+/// The places.
+#[derive(Default)]
+pub(super) struct Places {
+    held: BTreeMap<u64, Held>,
+    /// Counts what happens, so that it is known what came first.
+    count: u64,
+}
+
+impl Places {
+    /// A place, or nothing. Whoever gives way for it is told by its [`Notify`] and has its place no more.
+    pub(super) fn take(&mut self, holder: Holder) -> Option<(u64, Rc<Notify>)> {
+        let is_room = match holder {
+            Holder::Free => {
+                self.held.len() < CONNECTIONS_MAX
+                    || self.give_way(|other| other != Holder::Free)
+                    || self.give_way(|_anybody| true)
+            }
+            Holder::Household(_) => {
+                let own = self.count_of(|other| other == holder);
+                let others = self.count_of(|other| other != Holder::Free);
+                if own >= PER_HOUSEHOLD_MAX {
+                    self.give_way(|other| other == holder)
+                } else {
+                    others < CONNECTIONS_MAX - KEPT_FOR_THIS_HOST && self.held.len() < CONNECTIONS_MAX
+                        || self.give_way(|other| other != Holder::Free)
+                }
+            }
+        };
+        is_room.then(|| {
+            let (place, leave) = (self.next(), Rc::new(Notify::new()));
+            self.held.insert(place, Held { holder, waits_since: None, leave: Rc::clone(&leave) });
+            (place, leave)
+        })
+    }
+
+    /// It waits for a request, or does not any more.
+    pub(super) fn set_waiting(&mut self, place: u64, waits: bool) {
+        let now = self.next();
+        if let Some(held) = self.held.get_mut(&place) {
+            held.waits_since = waits.then_some(now);
+        }
+    }
+
+    /// It is gone.
+    pub(super) fn leave(&mut self, place: u64) {
+        self.held.remove(&place);
+    }
+
+    /// How many there are.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    fn next(&mut self) -> u64 {
+        self.count += 1;
+        self.count
+    }
+
+    fn count_of(&self, of: impl Fn(Holder) -> bool) -> usize {
+        self.held.values().filter(|held| of(held.holder)).count()
+    }
+
+    /// Of these the one that has waited longest goes; false when none waits.
+    fn give_way(&mut self, of: impl Fn(Holder) -> bool) -> bool {
+        let waiting = self.held.iter().filter(|(_, held)| of(held.holder));
+        let oldest = waiting.filter_map(|(place, held)| Some((held.waits_since?, *place))).min();
+        let Some(held) = oldest.and_then(|(_, place)| self.held.remove(&place)) else { return false };
+        held.leave.notify_one();
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn household(number: usize) -> Holder {
+        let [.., high, low] = number.to_be_bytes();
+        Holder::Household(Household::of(std::net::Ipv4Addr::new(192, 0, high, low).into()))
+    }
+
+    #[test]
+    fn a_household_has_so_many_and_of_its_own_the_one_that_waits_longest_gives_way() {
+        let mut places = Places::default();
+        let all: Vec<u64> = (0..PER_HOUSEHOLD_MAX).map(|_| places.take(household(1)).unwrap().0).collect();
+        assert!(places.take(household(1)).is_none(), "all of them are busy");
+        let (other, _) = places.take(household(2)).unwrap();
+        places.set_waiting(other, true);
+        for place in [all[5], all[3], all[5]] {
+            places.set_waiting(place, true);
+        }
+        places.set_waiting(all[9], true);
+        places.set_waiting(all[9], false);
+        assert!(places.take(household(1)).is_some());
+        assert!(!places.held.contains_key(&all[3]) && places.held.contains_key(&other));
+        assert_eq!(places.held(), PER_HOUSEHOLD_MAX + 1);
+    }
+
+    #[test]
+    fn some_are_kept_for_this_host_and_it_may_take_those_of_others() {
+        let mut places = Places::default();
+        let others = CONNECTIONS_MAX - KEPT_FOR_THIS_HOST;
+        let taken: Vec<u64> = (0..others).map(|number| places.take(household(number)).unwrap().0).collect();
+        assert!(places.take(household(others)).is_none());
+        for _ in 0..KEPT_FOR_THIS_HOST {
+            places.take(Holder::Free).unwrap();
+        }
+        assert!(places.take(Holder::Free).is_none(), "nobody waits");
+        places.set_waiting(taken[7], true);
+        assert!(places.take(Holder::Free).is_some());
+        assert!(!places.held.contains_key(&taken[7]));
+        assert!(places.take(household(others)).is_none(), "it is full all the same");
+        assert_eq!(places.held(), CONNECTIONS_MAX);
+    }
+
+    #[test]
+    fn who_gives_way_is_told_and_his_own_end_frees_nothing_more() {
+        let mut places = Places::default();
+        let (first, leave) = places.take(household(1)).unwrap();
+        places.set_waiting(first, true);
+        for _ in 0..PER_HOUSEHOLD_MAX {
+            places.take(household(1)).unwrap();
+        }
+        let mut told = std::pin::pin!(leave.notified());
+        assert!(told.as_mut().enable(), "it was told before it listened");
+        places.leave(first);
+        assert_eq!(places.held(), PER_HOUSEHOLD_MAX);
+    }
+}
