@@ -251,7 +251,9 @@ impl Outlet {
                 viewer.held += 1;
                 self.sent(cx, feed, key, result, None);
             }
-            Event::Released { copied, .. } => {
+            Event::Released { memory, copied } => {
+                // Its segment is lent once less.
+                drop(memory);
                 viewer.held = viewer.held.checked_sub(1).expect("a notification comes after its send");
                 if let Way::ZeroCopy { copied_in_a_row } = &mut viewer.way {
                     *copied_in_a_row = if copied { copied_in_a_row.saturating_add(1) } else { 0 };
