@@ -67,9 +67,12 @@ impl Stream {
         let Some(came) = self.came else { return Some(true) };
         let (dts, due) = (times.decoding(), came.plus(self.frame));
         let off = dts.since(due);
+        let new = dts.since(opened.at).abs();
+        if new.min(off.abs()) > 2 * APART_TICKS_MAX {
+            return None;
+        }
         if opened.at.since(due).abs() > 2 * APART_TICKS_MAX {
-            let new = dts.since(opened.at).abs();
-            return (new.min(off.abs()) <= 2 * APART_TICKS_MAX).then_some(new < off.abs());
+            return Some(new < off.abs());
         }
         let step = dts.since(came);
         if !self.is_frame_known && step >= 0 {
@@ -253,6 +256,34 @@ mod tests {
             let times = PesTimes { pts: came.plus(step), dts: None };
             let opened = Opened { at: came.plus(jump.unwrap_or(-90_000)), jump };
             assert_eq!(stream.turns(times, opened), Some(expected), "{step} {jump:?} {is_frame_known}");
+        }
+    }
+
+    #[test]
+    fn what_is_far_from_both_time_bases_is_of_a_third_one_however_near_these_are() {
+        let came = Pts::from_ticks(9_000_000);
+        let stream = Stream {
+            source: Pid::NULL,
+            kind: StreamKind::Audio,
+            came: Some(came),
+            frame: 3_600,
+            is_frame_known: true,
+            reordered: false,
+            offset: 0,
+        };
+        // How far the new time base is from the one before, and what comes -> whether that is of the new one.
+        let table = [
+            (130_000, 130_000, Some(true)),
+            (130_000, 3_600, Some(false)),
+            (130_000, -258_000_000, None),
+            (258_000_000, 258_000_000, Some(true)),
+            (258_000_000, 3_600, Some(false)),
+            (258_000_000, -258_000_000, None),
+        ];
+        for (jump, step, expected) in table {
+            let opened = Opened { at: came.plus(jump), jump: Some(jump) };
+            let times = PesTimes { pts: came.plus(step), dts: None };
+            assert_eq!(stream.turns(times, opened), expected, "{jump} {step}");
         }
     }
 
