@@ -96,11 +96,13 @@ impl Reached {
         self.video.is_none() && self.audio.is_none()
     }
 
-    /// How far the streams have come since then. Pictures tell: they come one by one, and sound in PES packets of many frames.
+    /// How far the streams have come since then. Pictures tell: they come one by one, and sound in PES packets of many frames. Sound
+    /// that was missing and is where they are has not gone on without them.
     pub(super) fn since(self, before: Self) -> Option<i64> {
         let step = |now: Option<Pts>, before: Option<Pts>| Some(now?.since(before?));
+        let is_further = self.audio.zip(self.video).is_some_and(|(audio, video)| audio.since(video) > 0);
         match (step(self.video, before.video), step(self.audio, before.audio)) {
-            (Some(video), Some(audio)) if audio - video > ALONE_TICKS_MIN => Some(audio),
+            (Some(video), Some(audio)) if is_further && audio - video > ALONE_TICKS_MIN => Some(audio),
             (video, audio) => video.or(audio),
         }
     }
@@ -513,6 +515,26 @@ mod tests {
         let offset = known().offset_of_filler(now, &lead, clock).unwrap();
         assert_eq!(offset, 9_000_000 + 14 * 3600 - 50_000);
         assert!(offset + 50_000 - 9_043_300 >= FILLER_TICKS_MIN);
+    }
+
+    #[test]
+    fn sound_goes_on_without_pictures_where_it_is_further_and_not_where_it_is_back() {
+        let at = |video, audio| Reached {
+            video: Some(Pts::from_ticks(video)),
+            audio: Some(Pts::from_ticks(audio)),
+        };
+        // How far pictures and sound had come, how far they have -> how far the streams have since.
+        let table = [
+            (at(900_000, 890_000), at(903_600, 893_600), 3_600),
+            (at(900_000, 890_000), at(903_600, 954_800), 3_600),
+            // Pictures are missing.
+            (at(900_000, 890_000), at(903_600, 993_600), 103_600),
+            // Sound was missing, and is back where the pictures are.
+            (at(900_000, 750_000), at(940_000, 930_000), 40_000),
+        ];
+        for (before, now, since) in table {
+            assert_eq!(now.since(before), Some(since), "{before:?} {now:?}");
+        }
     }
 
     #[test]
