@@ -11,7 +11,7 @@ use crate::splice::lead::{Lead, Order};
 use crate::splice::outlook::{
     APART_TICKS_MAX, Behind, Opened, Outlook, RunClock, Stream, Turn, beyond_frame, is_hole,
 };
-use crate::splice::stamps::{ClockNow, Histories, STRANGER_TICKS, further, pts_ticks};
+use crate::splice::stamps::{ClockNow, Histories, Reached, STRANGER_TICKS, further, pts_ticks};
 use crate::splice::tracks::{Tracks, Written};
 use crate::ts::{Packet, Pcr, PesRest, PesTimes, Pid, Pts, StreamKind};
 
@@ -352,6 +352,17 @@ impl Lanes {
     #[cfg(any(test, feature = "sim"))]
     pub(super) const fn reanchorings(&self) -> u64 {
         self.reanchorings
+    }
+
+    /// How far the streams have come that are of the newest time base. One that has not come to it tells nothing of how far that has.
+    pub(super) fn reached(&self, now: Instant) -> Reached {
+        let Reached { video, audio } = self.histories.reached(now);
+        let is_there = |kind: StreamKind| {
+            let mut of_kind = self.lanes.iter().filter(|lane| lane.kind == kind).peekable();
+            of_kind.peek().is_none() || of_kind.any(|lane| lane.base == self.base)
+        };
+        let video = video.filter(|_| is_there(StreamKind::Video));
+        Reached { video, audio: audio.filter(|_| is_there(StreamKind::Audio)) }
     }
 
     /// What has left so far.

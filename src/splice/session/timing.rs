@@ -64,7 +64,7 @@ impl Splice {
             }
             return;
         }
-        let reached = self.lanes.histories().reached(now);
+        let reached = self.lanes.reached(now);
         let Some(left) = self.clock.leave(now, reached) else { return };
         if left.pcr != pcr {
             packet.set_pcr(left.pcr);

@@ -495,3 +495,46 @@ fn a_run_that_begins_with_a_clock_that_stands_hours_away_has_one_of_its_own() {
     let last = &distances[distances.len() * 3 / 4..];
     assert!(last.iter().all(|ticks| (40_000..=64_800).contains(ticks)), "{last:?}");
 }
+
+#[test]
+fn a_rare_clock_comes_to_a_time_base_with_the_streams_that_have_and_not_with_pictures_that_are_missing() {
+    let source = Source { pcr_pid: 0x1FE, ..Source::usual() };
+    // An encoder that has lost its pictures starts anew, a little earlier.
+    let earlier = 38_000;
+    let other = Source { base: source.base - earlier, ..source.clone() };
+    let programme = source.programme();
+    let is_kept = |at: u64, packet: &[u8; 188], has_pictures: bool| {
+        let packet = Packet::parse(packet).unwrap();
+        let pid = packet.pid().get();
+        if pid == 0x1FE { at.is_multiple_of(600) } else { has_pictures || pid != 0x100 }
+    };
+    let mut packets: Vec<_> = source.packets(0, 1400);
+    packets.retain(|(at, packet)| is_kept(*at, packet, *at < 1340));
+    let held_from = packets.len();
+    packets.extend(other.packets(1400, 4000).into_iter().filter(|(at, packet)| is_kept(*at, packet, false)));
+    let mut counters = std::collections::BTreeMap::new();
+    for (_, packet) in &mut packets {
+        let counter = counters.entry([packet[1] & 0x1F, packet[2]]).or_insert(15);
+        if packet[3] & 0x10 != 0 {
+            *counter = (*counter + 1) % 16;
+        }
+        packet[3] = (packet[3] & 0xF0) | *counter;
+    }
+    let lead = Lead::scan(&bytes(&packets[..held_from]), &programme);
+    let mut splice = Splice::new();
+    splice.begin(Instant::START, &Run { kind: RunKind::Live, programme: &programme, lead });
+    let (mut clock, mut distances) = (None, Vec::new());
+    for (number, (at, packet)) in packets.iter_mut().enumerate() {
+        // What comes of the new time base waits for the pictures.
+        let now = if number < held_from { *at } else { (*at).max(2600) };
+        splice.restamp(Instant::from_millis(now), packet);
+        let [(pcr, dts)] = left(&[*packet])[..] else { continue };
+        clock = pcr.or(clock);
+        if number >= held_from && *at >= 1800 {
+            distances.extend(dts.zip(clock).map(|(dts, clock)| dts - clock));
+        }
+    }
+    // As far as the source's sound is in 600 ms.
+    assert!(!distances.is_empty());
+    assert!(distances.iter().all(|ticks| (45_000..=45_000 + 54_000).contains(ticks)), "{distances:?}");
+}
