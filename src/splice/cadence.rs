@@ -30,13 +30,18 @@ impl Cadence {
         self.is_new = true;
     }
 
-    /// A PES packet of so many bytes, zero when it does not say, begins so much later than the one before.
-    pub(super) fn step(&mut self, ticks: Option<i64>, bytes: u64) {
+    /// A PES packet of so many bytes, zero when it does not say, begins so much later than the one before, which is the one that came
+    /// before it unless something is `missing`. Such a distance counts only until there is another.
+    pub(super) fn step(&mut self, ticks: Option<i64>, bytes: u64, missing: bool) {
         let last_bytes = std::mem::replace(&mut self.last_bytes, bytes);
         let Some(ticks) = ticks.filter(|ticks| (1..=FRAME_TICKS_MAX).contains(&ticks.abs())) else { return };
+        if missing && self.is_known() {
+            return;
+        }
         if self.is_new {
             *self = Self { last_bytes: bytes, ..Self::default() };
         }
+        self.is_new = missing;
         self.steps[self.seen % KEPT] = ticks.abs();
         self.seen += 1;
         if let Ok(ticks) = u64::try_from(ticks)
@@ -86,9 +91,9 @@ mod tests {
 
     fn cadence(steps: &[(i64, u64)]) -> Cadence {
         let mut cadence = Cadence::default();
-        cadence.step(None, steps[0].1);
+        cadence.step(None, steps[0].1, false);
         for (ticks, bytes) in steps {
-            cadence.step(Some(*ticks), *bytes);
+            cadence.step(Some(*ticks), *bytes, false);
         }
         cadence
     }
@@ -111,10 +116,31 @@ mod tests {
     fn sound_of_another_source_lasts_as_long_as_its_own_does() {
         let mut sound = cadence(&[(61_200, 500); 8]);
         sound.begin();
-        sound.step(None, 170);
+        sound.step(None, 170, false);
         assert!(sound.lasts(StreamKind::Audio).is_some(), "nothing is known of it");
-        sound.step(Some(39_600), 170);
+        sound.step(Some(39_600), 170, false);
         assert_eq!(sound.lasts(StreamKind::Audio), Some(39_600));
+    }
+
+    #[test]
+    fn a_distance_in_which_something_is_missing_tells_only_where_nothing_else_does() {
+        // Distances, and whether something is missing in them -> how long the last one lasts, and whether that is known.
+        type Case = (&'static [(i64, bool)], i64, bool);
+        let table: [Case; 5] = [
+            (&[(32_400, false), (64_800, true), (32_400, false), (32_400, false)], 32_400, true),
+            (&[(64_800, true)], 64_800, false),
+            (&[(64_800, true), (32_400, false)], 32_400, true),
+            (&[(32_400, false), (64_800, true)], 32_400, true),
+            // All of its packets are counted wrongly.
+            (&[(32_400, true), (32_400, true), (32_400, true)], 32_400, false),
+        ];
+        for (steps, lasts, is_known) in table {
+            let mut sound = Cadence::default();
+            sound.step(None, 500, false);
+            steps.iter().for_each(|(ticks, missing)| sound.step(Some(*ticks), 500, *missing));
+            assert_eq!(sound.lasts(StreamKind::Audio), Some(lasts), "{steps:?}");
+            assert_eq!(sound.is_known(), is_known, "{steps:?}");
+        }
     }
 
     #[test]
@@ -123,11 +149,11 @@ mod tests {
         let mut usual = cadence(&steps);
         assert_eq!(usual.lasts(StreamKind::Audio), Some(15_360));
         // The last one of a file is short.
-        usual.step(Some(15_360), 725);
+        usual.step(Some(15_360), 725, false);
         let short = usual.lasts(StreamKind::Audio).unwrap();
         assert!((3800..=3880).contains(&short), "{short}");
         // Nothing is known of one that does not say how long it is.
-        usual.step(Some(3840), 0);
+        usual.step(Some(3840), 0, false);
         assert_eq!(usual.lasts(StreamKind::Audio), Some(15_360));
     }
 }

@@ -435,9 +435,9 @@ impl Holdback {
         }
     }
 
-    /// Nothing follows of the run: what waits alone or has only just begun is not going on any more, and what was torn is not shown
-    /// to have been so by what comes behind it. What is whole may be shown, and where `is_last`, with nothing of another run
-    /// behind it, what may be whole too: it tears nothing.
+    /// Nothing follows of the run: what waits alone or has only just begun is not going on any more, and what was torn is shown with
+    /// what tells of it, if that is shown. What is whole may be shown, and where `is_last`, with nothing of another run behind it,
+    /// what may be whole too: it tears nothing.
     pub fn end(&mut self, is_last: bool) {
         self.at_once = false;
         for lane in &mut self.lanes {
@@ -449,8 +449,16 @@ impl Holdback {
                 unit.wait = if is_torn { Wait::Alone } else { Wait::Nothing };
             }
         }
-        for Tear { pid, from, until } in self.tears.drain(..) {
-            self.condemned.push(Condemned { pid, from, until });
+        // The latest first: what tells of one may itself be the beginning of another.
+        for Tear { pid, from, until } in self.tears.drain(..).rev() {
+            let waits = |lane: &HeldLane| {
+                let unit = lane.unit.filter(|unit| unit.wait == Wait::Alone && unit.start == until);
+                lane.pid == pid && unit.is_some()
+            };
+            let is_condemned = |condemned: &Condemned| condemned.pid == pid && condemned.from == until;
+            if self.lanes.iter().any(waits) || self.condemned.iter().any(is_condemned) {
+                self.condemned.push(Condemned { pid, from, until });
+            }
         }
         self.joint = None;
     }
@@ -1384,6 +1392,34 @@ mod tests {
         let seen = [&shown[..], held[..free].as_chunks().0].concat();
         assert_eq!(of(AUDIO.pid, &seen), Vec::<PacketBytes>::new());
         assert_eq!(of(VIDEO.pid, &seen), pictures);
+    }
+
+    #[test]
+    fn where_the_run_ends_behind_the_packet_that_tells_what_was_torn_leaves_with_it() {
+        // A picture whose last packet is full, and the next one, which is counted otherwise; all wait for sound that does not come to
+        // the new time base. The next one is whole, or torn itself: then nothing of it is shown that tells.
+        for (is_whole, seen) in [(true, 4), (false, 2)] {
+            let mut stream = Stream::default();
+            frame(&mut stream, VIDEO, 0);
+            frame(&mut stream, AUDIO, 0);
+            let mut picture = |at: u64, data: usize| {
+                let stamp = Some(Pts::from_ticks(900_000 + at * 3600));
+                stream.push(Fields { unit_start: true, ..VIDEO }, &pes(0xE0, stamp, &vec![7; data]));
+            };
+            picture(1, 184 - 14);
+            picture(1000, if is_whole { 100 } else { 184 - 14 });
+            let counted_anew = stream.packets.last_mut().unwrap();
+            counted_anew[3] ^= 0x08;
+            let mut holdback = Holdback::new(false, HELD_BYTES_MAX);
+            holdback.set_programme(Some(&programme(&[0x1B, 0x0F])));
+            let (shown, held) = play(&mut holdback, &stream);
+            assert_eq!(shown.len(), 2, "whole: {is_whole}");
+            let mut held = held.concat();
+            holdback.end(false);
+            let free = holdback.release(&mut held);
+            let pictures = of(VIDEO.pid, held[..free].as_chunks().0).len();
+            assert_eq!(shown.len() + pictures, seen, "whole: {is_whole}");
+        }
     }
 
     #[test]

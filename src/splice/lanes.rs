@@ -13,7 +13,7 @@ use crate::splice::outlook::{
 };
 use crate::splice::stamps::{ClockNow, Histories, Reached, STRANGER_TICKS, further, pts_ticks};
 use crate::splice::tracks::{Tracks, Written};
-use crate::ts::{Packet, Pcr, PesRest, PesTimes, Pid, Pts, StreamKind};
+use crate::ts::{Continuity, Packet, Pcr, PesRest, PesTimes, Pid, Pts, StreamKind};
 
 /// Times that advance by this more than the time that has passed are of another time base.
 const JUMP_TICKS: i64 = 90_000;
@@ -68,6 +68,8 @@ pub(super) struct Lane {
     pub(super) unit: Passage,
     /// Packets are missing, and what leaves has not said so yet.
     pub(super) gap: bool,
+    /// Packets may be missing since its last time.
+    lacks: bool,
     /// What is still to come of what leaves.
     pub(super) rest: PesRest,
     /// Its last packet with payload, while that can still be changed: which restamping it was in, and where.
@@ -107,6 +109,13 @@ impl Lane {
     /// Whether the stream still waits for a time that has not left.
     pub(super) const fn overlaps(&self) -> bool {
         self.overlap
+    }
+
+    /// A packet has come whose counter says this.
+    pub(super) fn note_counter(&mut self, verdict: Continuity) {
+        let is_gap = verdict == Continuity::Gap;
+        self.gap |= is_gap && self.unit == Passage::Passing;
+        self.lacks |= is_gap;
     }
 
     /// The order of its times is not that of decoding: pictures are reordered and only say when they are shown.
@@ -303,6 +312,7 @@ impl Lanes {
                     kind: *kind,
                     unit,
                     gap: false,
+                    lacks: false,
                     rest: PesRest::Perhaps,
                     last_left: None,
                     offset: match self.sound {
@@ -408,6 +418,7 @@ impl Lanes {
         let out = if self.in_order { self.behind(now, index, out) } else { out };
         let lane = &mut self.lanes[index];
         let is_first = std::mem::take(&mut lane.overlap);
+        let lacks = std::mem::take(&mut lane.lacks);
         lane.stamped = Some(out);
         let track = tracks.get_mut(lane.track);
         let dts = out.decoding();
@@ -415,7 +426,7 @@ impl Lanes {
         if is_first && kind == StreamKind::Audio {
             track.cadence.begin();
         }
-        track.cadence.step(advanced.filter(|_| !is_first), begun.bytes);
+        track.cadence.step(advanced.filter(|_| !is_first), begun.bytes, lacks);
         if advanced.is_none_or(|ticks| ticks >= 0) || stale(track.last, now) {
             track.last = Some(Written { dts, at: now });
         }

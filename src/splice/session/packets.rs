@@ -70,7 +70,7 @@ impl Splice {
         let (payload, starts) = header(bytes);
         let lane = self.lanes.get_mut(index);
         if !payload {
-            lane.gap |= verdict == Continuity::Gap && lane.unit == Passage::Passing;
+            lane.note_counter(verdict);
             self.leave(bytes, out);
             return None;
         }
@@ -87,7 +87,7 @@ impl Splice {
             }
             return None;
         }
-        lane.gap |= verdict == Continuity::Gap && lane.unit == Passage::Passing;
+        lane.note_counter(verdict);
         let hole = if starts { self.start(now, bytes, index, behind) } else { None };
         let lane = self.lanes.get_mut(index);
         if lane.unit != Passage::Passing {
