@@ -47,6 +47,7 @@ pub(crate) fn settings<'a>(mode: &'a str, filler: &'a str) -> Vec<(&'a str, &'a 
         ("STARTUP_TIMEOUT", "6s"),
         ("SESSION_IDLE_TIMEOUT", "500ms"),
         ("EGRESS_DELAY", "20ms"),
+        ("EGRESS_DELAY_MAX", "20ms"),
         ("TUNER_COUNT", "64"),
         ("PREEMPT_SETTLE_DELAY", "0"),
         ("TUNE_BACKOFF_MAX_TUNES", "0"),
