@@ -210,24 +210,10 @@ fn words(error: &SourceError) -> String {
 }
 
 fn refused(error: &SourceError) -> FetchError {
-    match error.kind() {
-        Kind::Status(status) => FetchError::Status(status),
-        Kind::Unusable
-        | Kind::OwnServer
-        | Kind::UnsupportedMode
-        | Kind::Unresolved
-        | Kind::Connection
-        | Kind::Tls
-        | Kind::Protocol
-        | Kind::Redirect
-        | Kind::NotTransportStream(_)
-        | Kind::Closed
-        | Kind::Timeout
-        | Kind::Inventory
-        | Kind::NoEntryPoint
-        | Kind::Scrambled
-        | Kind::NoProgramme
-        | Kind::Spawn => FetchError::Network(words(error)),
+    if let Kind::Status(status) = error.kind() {
+        FetchError::Status(status)
+    } else {
+        FetchError::Network(words(error))
     }
 }
 

@@ -195,6 +195,14 @@ impl World {
         world
     }
 
+    /// The same with the usual settings, a second later, when a source is shown.
+    pub(crate) fn live(scripts: &[(i64, &[Play])]) -> Self {
+        let mut world = Self::watched(PARAMS, scripts);
+        world.run_to(1000);
+        assert_eq!(world.machine.state(), State::Live);
+        world
+    }
+
     /// The first viewer comes and the tuner is granted.
     pub(crate) fn begin(&mut self) {
         self.event(Event::Joined);

@@ -8,16 +8,9 @@ use crate::lineup::SourceId;
 
 const HANGS: Play = (Start::Hangs, Life::Runs);
 
-fn live(scripts: &[(i64, &[Play])]) -> World {
-    let mut world = World::watched(PARAMS, scripts);
-    world.run_to(1000);
-    assert_eq!(world.machine.state(), State::Live);
-    world
-}
-
 #[test]
 fn a_trigger_moves_the_channel_to_another_source_and_holds_nothing_against_the_old_one() {
-    let mut world = live(&[(1, &[GOOD]), (2, &[GOOD])]);
+    let mut world = World::live(&[(1, &[GOOD]), (2, &[GOOD])]);
     assert_eq!(world.trigger("ui_manual_trigger"), Ok(()));
     world.run_to(10_000);
     assert_eq!(world.recovery_reason(), Some("ui_manual_trigger"));
@@ -31,7 +24,7 @@ fn a_trigger_moves_the_channel_to_another_source_and_holds_nothing_against_the_o
 
 #[test]
 fn the_reason_is_normalized_and_an_immediate_second_trigger_is_pending() {
-    let mut world = live(&[(1, &[GOOD]), (2, &[GOOD])]);
+    let mut world = World::live(&[(1, &[GOOD]), (2, &[GOOD])]);
     assert_eq!(world.trigger("  Operator  Click "), Ok(()));
     assert_eq!(world.trigger("again"), Err(TriggerError::AlreadyPending));
     world.run_to(2500);
@@ -61,7 +54,7 @@ fn a_trigger_needs_a_picture_and_somebody_who_watches() {
 
 #[test]
 fn a_trigger_during_a_recovery_is_pending() {
-    let mut world = live(&[(1, &[(Start::Ready(100), Life::Ends(2000)), HANGS])]);
+    let mut world = World::live(&[(1, &[(Start::Ready(100), Life::Ends(2000)), HANGS])]);
     world.run_to(2200);
     assert_eq!(world.trigger("x"), Err(TriggerError::AlreadyPending));
     assert_eq!(world.recovery_reason(), Some("source_eof"));
@@ -97,7 +90,7 @@ fn a_trigger_takes_another_source_though_all_others_cool() {
 
 #[test]
 fn a_trigger_waits_for_the_other_sources_provider() {
-    let mut world = live(&[(1, &[GOOD]), (2, &[GOOD])]);
+    let mut world = World::live(&[(1, &[GOOD]), (2, &[GOOD])]);
     world.source(2).candidate.cooling_until = Some(at(900_000));
     let provider = world.source(2).candidate.provider.clone();
     world.shelf.providers.arm(at(1000), &provider, Some(Duration::from_millis(3500)));
@@ -108,7 +101,7 @@ fn a_trigger_waits_for_the_other_sources_provider() {
 
 #[test]
 fn a_trigger_of_a_channel_with_one_source_starts_it_anew() {
-    let mut world = live(&[(1, &[GOOD])]);
+    let mut world = World::live(&[(1, &[GOOD])]);
     world.trigger("x").unwrap();
     world.run_to(10_000);
     assert_eq!(world.hits(1).len(), 2);
@@ -116,7 +109,7 @@ fn a_trigger_of_a_channel_with_one_source_starts_it_anew() {
 
 #[test]
 fn a_trigger_whose_alternate_fails_goes_back_to_the_old_source() {
-    let mut world = live(&[(1, &[GOOD]), (2, &[REFUSED])]);
+    let mut world = World::live(&[(1, &[GOOD]), (2, &[REFUSED])]);
     world.trigger("x").unwrap();
     world.run_to(20_000);
     assert_eq!((world.hits(1), world.hits(2).len()), (&[0, 4790][..], 4));

@@ -13,16 +13,9 @@ fn withdraw(world: &mut World, id: i64) {
     world.event(Event::SourceWithdrawn { id: SourceId(id), reason: DELETED });
 }
 
-fn live(scripts: &[(i64, &[Play])]) -> World {
-    let mut world = World::watched(PARAMS, scripts);
-    world.run_to(1000);
-    assert_eq!(world.machine.state(), State::Live);
-    world
-}
-
 #[test]
 fn a_source_that_is_withdrawn_is_left_at_once_for_another_one_and_nothing_is_held_against_it() {
-    let mut world = live(&[(1, &[GOOD]), (2, &[GOOD])]);
+    let mut world = World::live(&[(1, &[GOOD]), (2, &[GOOD])]);
     assert_eq!(world.machine.source(), Some(SourceId(1)));
     withdraw(&mut world, 1);
     assert_eq!((world.machine.state(), world.running), (State::Recovering, None));
@@ -36,7 +29,7 @@ fn a_source_that_is_withdrawn_is_left_at_once_for_another_one_and_nothing_is_hel
 
 #[test]
 fn the_only_source_that_is_withdrawn_ends_the_session_at_once() {
-    let mut world = live(&[(1, &[GOOD])]);
+    let mut world = World::live(&[(1, &[GOOD])]);
     withdraw(&mut world, 1);
     assert!(world.finished);
     assert_eq!(world.terminal(), ("error", "no enabled sources"));
@@ -44,14 +37,14 @@ fn the_only_source_that_is_withdrawn_ends_the_session_at_once() {
 
 #[test]
 fn a_source_that_is_not_used_may_be_withdrawn() {
-    let mut world = live(&[(1, &[GOOD]), (2, &[GOOD])]);
+    let mut world = World::live(&[(1, &[GOOD]), (2, &[GOOD])]);
     withdraw(&mut world, 2);
     assert_eq!((world.machine.state(), world.running), (State::Live, Some(1)));
 }
 
 #[test]
 fn an_idle_session_whose_source_is_withdrawn_is_over() {
-    let mut world = live(&[(1, &[GOOD]), (2, &[GOOD])]);
+    let mut world = World::live(&[(1, &[GOOD]), (2, &[GOOD])]);
     world.event(Event::Left);
     withdraw(&mut world, 1);
     assert!(world.finished && world.running.is_none());
@@ -67,7 +60,7 @@ fn a_source_that_is_withdrawn_while_it_is_being_started_makes_room_for_the_next(
     starting.run_to(1000);
     assert_eq!((starting.machine.state(), starting.hits(2)), (State::Live, &[500][..]));
 
-    let mut recovering = live(&[(1, &[GOOD]), (2, &[HANGS]), (3, &[GOOD])]);
+    let mut recovering = World::live(&[(1, &[GOOD]), (2, &[HANGS]), (3, &[GOOD])]);
     recovering.trigger("x").unwrap();
     recovering.run_to(4000);
     assert_eq!(recovering.machine.source(), Some(SourceId(2)));
@@ -92,11 +85,11 @@ fn a_channel_that_is_withdrawn_ends_its_session_wherever_it_stands() {
     let mut starting = World::watched(PARAMS, &[(1, &[HANGS])]);
     starting.run_to(100);
     assert_eq!(withdraw(starting), (1, 0));
-    assert_eq!(withdraw(live(&[(1, &[GOOD])])), (0, 1));
-    let mut idle = live(&[(1, &[GOOD])]);
+    assert_eq!(withdraw(World::live(&[(1, &[GOOD])])), (0, 1));
+    let mut idle = World::live(&[(1, &[GOOD])]);
     idle.event(Event::Left);
     assert_eq!(withdraw(idle), (0, 1));
-    let mut recovering = live(&[(1, &[GOOD, HANGS])]);
+    let mut recovering = World::live(&[(1, &[GOOD, HANGS])]);
     recovering.trigger("x").unwrap();
     assert_eq!(withdraw(recovering), (0, 1));
 }
