@@ -1,13 +1,11 @@
 //! The layers hold: imports go downwards only, and what is dangerous stays where it is allowed.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-#[path = "support/house.rs"]
-mod house;
-
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use house::House;
+use support::house::House;
 
 /// Each module and the modules it may import. `base` is allowed to everybody.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
@@ -297,24 +295,99 @@ fn is_named(texts: &[String], dependency: &str) -> bool {
     })
 }
 
-#[test]
-fn every_dependency_is_used() {
+/// The dependencies of this table that none of the texts names.
+fn unused<'manifest>(manifest: &'manifest str, table: &str, texts: &[String]) -> Vec<&'manifest str> {
+    named_in(manifest, table).into_iter().filter(|name| !is_named(texts, name)).collect()
+}
+
+/// Paths and texts without comments of what is compiled for tests and measurements only.
+fn tests_and_benches() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
-    let of_program: Vec<String> = sources().iter().map(|(_, text)| code(text)).collect();
     let mut found = Vec::new();
     for folder in ["tests", "benches"] {
         rust_files(&root.join(folder), &mut found);
     }
-    let mut of_tests: Vec<String> =
-        found.iter().map(|path| code(&fs::read_to_string(path).unwrap())).collect();
-    of_tests.extend(of_program.iter().cloned());
-    let unused: Vec<_> = named_in(&manifest, "dependencies")
-        .into_iter()
-        .filter(|name| !is_named(&of_program, name))
-        .chain(named_in(&manifest, "dev-dependencies").into_iter().filter(|name| !is_named(&of_tests, name)))
-        .collect();
-    assert!(unused.is_empty(), "nothing names {unused:?}");
+    let read = |path: PathBuf| {
+        let text = code(&fs::read_to_string(&path).unwrap());
+        (path.strip_prefix(root).unwrap().to_owned(), text)
+    };
+    found.into_iter().map(read).collect()
+}
+
+/// What the tests share.
+const SUPPORT: &str = "tests/support";
+
+#[test]
+fn every_dependency_is_used() {
+    let manifest = |path: &str| fs::read_to_string(root().join(path).join("Cargo.toml")).unwrap();
+    let of_program: Vec<String> = sources().iter().map(|(_, text)| code(text)).collect();
+    let (of_support, of_tests): (Vec<_>, Vec<_>) =
+        tests_and_benches().into_iter().partition(|(path, _)| path.starts_with(SUPPORT));
+    let texts = |files: Vec<(PathBuf, String)>| files.into_iter().map(|(_, text)| text).collect::<Vec<_>>();
+    let (of_support, mut of_tests) = (texts(of_support), texts(of_tests));
+    assert_eq!(unused(&manifest(SUPPORT), "dependencies", &of_support), [""; 0], "of {SUPPORT}");
+    assert_eq!(unused(&manifest(""), "dependencies", &of_program), [""; 0], "of the program");
+    of_tests.extend(of_program);
+    assert_eq!(unused(&manifest(""), "dev-dependencies", &of_tests), [""; 0], "of the tests");
+}
+
+#[test]
+fn a_planted_dependency_that_nothing_uses_is_found() {
+    let manifest = "[package]\n\n[dependencies]\nbytes = \"1\"\ncrc = \"3\"\nlog = \"0.4\"\n\n[features]\n";
+    let texts = ["use bytes::Bytes;\nuse crate::ts::crc::Sum;\n".to_owned(), "log::info!();".to_owned()];
+    assert_eq!(unused(manifest, "dependencies", &texts), ["crc"], "a module of that name is not the crate");
+}
+
+#[test]
+fn what_tests_share_is_one_crate_and_knows_nothing_of_what_it_judges() {
+    let manifest = fs::read_to_string(root().join(SUPPORT).join("Cargo.toml")).unwrap();
+    assert!(!named_in(&manifest, "dependencies").contains(&"tunerd"), "{SUPPORT} knows the crate it judges");
+    assert!(manifest.contains("\npublish = false\n"), "{SUPPORT} is for nobody else");
+    let attribute = concat!("#[", "path");
+    let mut found = tests_and_benches();
+    found.extend(sources().into_iter().map(|(path, text)| (PathBuf::from(path), code(&text))));
+    let including: Vec<_> = found.iter().filter(|(_, text)| text.contains(attribute)).collect();
+    let including: Vec<_> = including.into_iter().map(|(path, _)| path).collect();
+    assert!(
+        including.is_empty(),
+        "these compile another's file as their own; {SUPPORT} is for that: {including:?}"
+    );
+}
+
+/// The functions and types that a library's files offer and that nothing, neither they nor any other text, names again.
+fn offered_in_vain(files: &[(PathBuf, String)], others: &[(PathBuf, String)]) -> Vec<String> {
+    let words = |text: &str| {
+        text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').map(str::to_owned).collect::<Vec<_>>()
+    };
+    let mut counts = BTreeMap::<String, usize>::new();
+    for word in files.iter().chain(others).flat_map(|(_, text)| words(text)) {
+        *counts.entry(word).or_default() += 1;
+    }
+    let mut found = Vec::new();
+    for (path, text) in files {
+        for line in text.lines() {
+            let Some(item) = line.trim_start().strip_prefix("pub ") else { continue };
+            let item = words(item);
+            let name = item.iter().find(|word| {
+                !matches!(word.as_str(), "const" | "fn" | "struct" | "enum" | "type" | "static")
+            });
+            let Some(name) = name.filter(|name| counts[*name] == 1) else { continue };
+            found.push(format!("{}: {name}", path.display()));
+        }
+    }
+    found
+}
+
+/// The compiler takes all that a library offers for used.
+#[test]
+fn what_tests_share_is_used() {
+    let (of_support, of_tests): (Vec<_>, Vec<_>) =
+        tests_and_benches().into_iter().partition(|(path, _)| path.starts_with(SUPPORT));
+    assert_eq!(offered_in_vain(&of_support, &of_tests), [""; 0]);
+
+    let planted = [(PathBuf::from("one.rs"), "pub fn used() {}\npub const fn vain() {}\n".to_owned())];
+    let user = [(PathBuf::from("two.rs"), "used();".to_owned())];
+    assert_eq!(offered_in_vain(&planted, &user), ["one.rs: vain"]);
 }
 
 #[test]

@@ -2,19 +2,13 @@
 //! late and gives few at a time. What a viewer gets is whole, and what was lost is told.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-#[path = "support/tscheck.rs"]
-mod tscheck;
-#[expect(dead_code, reason = "other senders signal what they do")]
-#[path = "support/tsgen.rs"]
-mod tsgen;
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use tscheck::{Checker, Findings};
-use tsgen::{PACKET_BYTES, TsGen};
+use support::tscheck::{Checker, Findings};
+use support::tsgen::{self, PACKET_BYTES, TsGen};
 use tunerd::base::Instant;
 use tunerd::engine::snapshot::{DatagramCounters, SessionSnapshot};
 use tunerd::engine::{

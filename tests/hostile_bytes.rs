@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::Duration;
 
+use support::tsgen;
 use tunerd::base::{Instant, redact};
 use tunerd::catalog::m3u;
 use tunerd::http::{Dechunker, Parsed, Url, parse, parse_response, stream_route};
@@ -14,10 +15,6 @@ use tunerd::source::hls;
 use tunerd::source::list;
 use tunerd::ts::psi::{Pat, Pmt, Section, SectionAssembler};
 use tunerd::ts::{Aligner, Inspector, Packet, PacketBytes, PesStart, PesTimes, pes_bytes};
-
-#[path = "support/tsgen.rs"]
-#[expect(dead_code, reason = "only its streams are wanted here")]
-mod tsgen;
 
 const INPUTS: u64 = 100_000;
 const BYTES_MAX: usize = 2 * 1024;

@@ -6,13 +6,8 @@ use mpeg2ts_reader::packet::Packet;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-#[path = "support/tscheck.rs"]
-mod tscheck;
-#[path = "support/tsgen.rs"]
-mod tsgen;
-
-use tscheck::{Checker, Findings};
-use tsgen::{PACKET_BYTES, Params, TsGen};
+use support::tscheck::{Checker, Findings};
+use support::tsgen::{PACKET_BYTES, Params, TsGen};
 
 const BITRATE: u64 = 8_000_000;
 

@@ -4,6 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "a bench measures time")]
 
 use clap::{Parser, Subcommand};
+use support::{tscheck, tsgen};
 
 mod broadcast;
 mod ceiling;
@@ -18,10 +19,6 @@ mod poll;
 mod proc_stat;
 mod publish;
 mod segments;
-#[path = "../../tests/support/tscheck.rs"]
-mod tscheck;
-#[path = "../../tests/support/tsgen.rs"]
-mod tsgen;
 mod upstream;
 mod viewers;
 

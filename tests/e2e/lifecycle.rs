@@ -11,7 +11,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use crate::kit::{
-    BINARY, Daemon, End, LONG, Process, Stopwatch, Upstream, children_of, command, exchange, free_port,
+    Daemon, End, LONG, Process, Stopwatch, Upstream, binary, children_of, command, exchange, free_port,
     judge, until,
 };
 
@@ -204,7 +204,8 @@ fn a_damaged_database_is_refused_and_left_as_it_is() {
 
 #[test]
 fn check_says_what_is_there_and_what_will_be_used() {
-    let output = Command::new(BINARY).arg("check").env_clear().env("PATH", "/usr/bin:/bin").output().unwrap();
+    let output =
+        Command::new(binary()).arg("check").env_clear().env("PATH", "/usr/bin:/bin").output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{said}");
     for line in ["kernel: Linux ", "cores: 1", "ffmpeg: ", "settings:", "TUNER_COUNT"] {
@@ -221,7 +222,7 @@ fn sockets_of_the_service_manager_are_used() {
     // Its own address is one that cannot be bound: it must not try.
     shell.env("HTTP_ADDR", "192.0.2.1:1");
     let mut manager = Command::new("sh");
-    manager.args(["-c", "exec 3<&0 0</dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\"", BINARY]);
+    manager.args(["-c", "exec 3<&0 0</dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\""]).arg(binary());
     manager.env_clear().current_dir(folder.path());
     manager.envs(shell.get_envs().filter_map(|(name, value)| Some((name, value?))));
     manager.stdin(OwnedFd::from(listener)).stdout(Stdio::null()).stderr(Stdio::null());

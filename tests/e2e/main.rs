@@ -2,11 +2,7 @@
 //! and it is judged by what viewers, administrators and the service manager see.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-mod kit;
-#[path = "../support/tscheck.rs"]
-mod tscheck;
-#[path = "../support/tsgen.rs"]
-mod tsgen;
+use support::{kit, tsgen};
 
 mod answers;
 mod backoff;

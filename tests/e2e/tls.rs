@@ -292,7 +292,7 @@ fn the_playlists_server_is_verified_as_sources_are() {
     }
     // It says so before it starts.
     let nowhere = world.folder.path().join("none.pem");
-    let output = std::process::Command::new(crate::kit::BINARY)
+    let output = std::process::Command::new(crate::kit::binary())
         .env("UPSTREAM_CA_FILE", &nowhere)
         .arg("check")
         .output()

@@ -10,19 +10,7 @@
 //! What a viewer of a failing case got is kept in `target/tmp/faults`.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-#[path = "../e2e/kit/mod.rs"]
-#[expect(dead_code, unused_imports, reason = "the end-to-end tests need more of it")]
-mod kit;
-#[path = "../support/tscheck.rs"]
-#[expect(dead_code, reason = "the kit's provider and its judge of generated streams need it")]
-mod tscheck;
-#[path = "../support/tsgen.rs"]
-mod tsgen;
-
-#[path = "../support/tsedit.rs"]
-mod tsedit;
-#[path = "../support/tsview.rs"]
-mod tsview;
+use support::{kit, recorder, tsedit, tsview};
 
 // Its tests are the longest, so they come first.
 mod by_hand;
@@ -30,7 +18,6 @@ mod judge;
 mod matrix;
 mod outage;
 mod provider;
-mod recorder;
 mod scenario;
 mod secrets;
 mod tunes;

@@ -14,22 +14,7 @@
 //! What belongs to a stream that did not come through is kept in `target/tmp/fidelity`.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-#[path = "../e2e/kit/mod.rs"]
-#[expect(dead_code, unused_imports, reason = "the end-to-end tests need more of it")]
-mod kit;
-#[path = "../faults/recorder.rs"]
-#[expect(dead_code, reason = "the judge of faults needs when what came")]
-mod recorder;
-#[path = "../support/tscheck.rs"]
-#[expect(dead_code, reason = "the kit's provider and its judge of generated streams need it")]
-mod tscheck;
-#[path = "../support/tsedit.rs"]
-mod tsedit;
-#[path = "../support/tsgen.rs"]
-mod tsgen;
-#[path = "../support/tsview.rs"]
-#[expect(dead_code, reason = "the judge of faults needs more of it")]
-mod tsview;
+use support::{kit, recorder, tsedit, tsview};
 
 mod compare;
 mod decode;

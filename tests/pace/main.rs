@@ -6,13 +6,7 @@
 //! ```
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-#[path = "../e2e/kit/mod.rs"]
-#[expect(dead_code, unused_imports, reason = "the end-to-end tests need more of it")]
-mod kit;
-#[path = "../support/tscheck.rs"]
-mod tscheck;
-#[path = "../support/tsgen.rs"]
-mod tsgen;
+use support::{kit, tscheck, tsgen};
 
 mod provider;
 mod viewer;

@@ -5,25 +5,25 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A file of the source tree without its tests and comments.
-pub(crate) struct File {
-    pub(crate) path: String,
+pub struct File {
+    pub path: String,
     /// The module's place, `["engine", "core"]` for `src/engine/core.rs`.
-    pub(crate) place: Vec<String>,
-    pub(crate) code: String,
+    pub place: Vec<String>,
+    pub code: String,
     named: Vec<Named>,
     defined: Vec<(String, String)>,
 }
 
 /// The source tree.
-pub(crate) struct House {
-    pub(crate) files: Vec<File>,
+pub struct House {
+    pub files: Vec<File>,
     by_place: BTreeMap<Vec<String>, usize>,
     /// Which files each file imports something of.
     imports: Vec<BTreeSet<usize>>,
 }
 
 /// The text of a file without its line comments.
-pub(crate) fn without_comments(text: &str) -> String {
+pub fn without_comments(text: &str) -> String {
     text.lines().map(|line| line.split("//").next().unwrap_or("")).collect::<Vec<_>>().join("\n")
 }
 
@@ -163,7 +163,7 @@ fn named_paths(code: &str) -> Vec<Named> {
 
 impl House {
     /// Of the files given; tests are left out.
-    pub(crate) fn new(sources: &[(String, String)]) -> Self {
+    pub fn new(sources: &[(String, String)]) -> Self {
         let mut tests = BTreeSet::new();
         for (path, text) in sources {
             for module in test_modules(text) {
@@ -187,13 +187,13 @@ impl House {
     }
 
     /// The module at the top, for each file in one.
-    pub(crate) fn modules(&self) -> BTreeSet<&str> {
+    pub fn modules(&self) -> BTreeSet<&str> {
         let inside = self.files.iter().filter(|file| file.path.matches('/').count() > 1);
         inside.filter_map(|file| file.place.first().map(String::as_str)).collect()
     }
 
     /// The rooms of a module.
-    pub(crate) fn rooms(&self, module: &str) -> BTreeSet<&str> {
+    pub fn rooms(&self, module: &str) -> BTreeSet<&str> {
         let inside = self.files.iter().filter(|file| file.place.len() > 1 && file.place[0] == module);
         inside.map(|file| file.place[1].as_str()).collect()
     }
@@ -259,7 +259,7 @@ impl House {
     }
 
     /// The files of a module that lead to one another, each circle once.
-    pub(crate) fn circles(&self, module: &str) -> Vec<Vec<&str>> {
+    pub fn circles(&self, module: &str) -> Vec<Vec<&str>> {
         let imports = &self.imports;
         let inside = |index: &usize| self.files[*index].place.first().is_some_and(|first| first == module);
         let reach = |from: usize| {
@@ -287,7 +287,7 @@ impl House {
     }
 
     /// Inherent `impl` blocks of types that stand neither in the type's file nor in a child module of it.
-    pub(crate) fn foreign_impls(&self) -> Vec<String> {
+    pub fn foreign_impls(&self) -> Vec<String> {
         let mut homes: BTreeMap<(String, String), Vec<&[String]>> = BTreeMap::new();
         for file in &self.files {
             for (_, name) in file.defined.clone() {
@@ -312,7 +312,7 @@ impl House {
     }
 
     /// Names of types that are defined in more than one file of a module.
-    pub(crate) fn ambiguous_types(&self, module: &str) -> Vec<String> {
+    pub fn ambiguous_types(&self, module: &str) -> Vec<String> {
         let mut homes: BTreeMap<String, Vec<&str>> = BTreeMap::new();
         for file in self.files.iter().filter(|file| file.place.first().is_some_and(|first| first == module)) {
             for (kind, name) in file.defined.clone() {
@@ -334,7 +334,7 @@ impl House {
 
     /// Fields of types with state that others than their owner may change. A type has state when a method of its own changes it
     /// (`&mut self`); any other is plain data, and there is nothing in it to be guarded.
-    pub(crate) fn open_state(&self) -> Vec<String> {
+    pub fn open_state(&self) -> Vec<String> {
         let mut with_state = BTreeSet::new();
         for file in &self.files {
             for (name, body) in inherent_impls(&file.code) {
@@ -353,20 +353,20 @@ impl House {
     }
 
     /// All fields that more than their own file may read, if not everybody.
-    pub(crate) fn open_fields(&self, path: &str) -> usize {
+    pub fn open_fields(&self, path: &str) -> usize {
         let files = self.files.iter().filter(|file| file.path.starts_with(path));
         let is_open = |(_, scope, _): &(String, &str, String)| !matches!(*scope, "" | "pub");
         files.map(|file| fields(&file.code).iter().filter(|field| is_open(field)).count()).sum()
     }
 
     /// The fields of a struct with the scope each is open to; nothing is private, `pub` is everywhere.
-    pub(crate) fn fields_of(&self, name: &str) -> Vec<(&str, String)> {
+    pub fn fields_of(&self, name: &str) -> Vec<(&str, String)> {
         let all = self.files.iter().flat_map(|file| fields(&file.code));
         all.filter(|(owner, ..)| owner == name).map(|(_, scope, field)| (scope, field)).collect()
     }
 
     /// Imports of an engine's room that lead upwards, by the order of rooms from the top.
-    pub(crate) fn upward(&self, rooms: &[&[&str]]) -> Vec<String> {
+    pub fn upward(&self, rooms: &[&[&str]]) -> Vec<String> {
         let floor = |index: usize| {
             let file = &self.files[index];
             if file.place.first().is_none_or(|first| first != "engine") || file.place.len() < 2 {
@@ -390,7 +390,7 @@ impl House {
     }
 
     /// Lines of code: without tests, comments and blank ones.
-    pub(crate) fn lines(&self) -> usize {
+    pub fn lines(&self) -> usize {
         self.files.iter().flat_map(|file| file.code.lines()).filter(|line| !line.trim().is_empty()).count()
     }
 }

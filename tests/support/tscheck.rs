@@ -10,29 +10,29 @@ const PCR_JUMP: u64 = 27_000_000 / 2;
 
 /// What was found. All counts but the first three are faults.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Findings {
-    pub(crate) packets: u64,
+pub struct Findings {
+    pub packets: u64,
     /// Packets with the discontinuity indicator.
-    pub(crate) signalled: u64,
+    pub signalled: u64,
     /// Packets of the test generator's video.
-    pub(crate) tagged: u64,
+    pub tagged: u64,
     /// The stream began with something else than a PAT.
-    pub(crate) no_pat_first: u64,
-    pub(crate) sync_losses: u64,
-    pub(crate) continuity_errors: u64,
-    pub(crate) pcr_steps_back: u64,
-    pub(crate) pcr_jumps: u64,
+    pub no_pat_first: u64,
+    pub sync_losses: u64,
+    pub continuity_errors: u64,
+    pub pcr_steps_back: u64,
+    pub pcr_jumps: u64,
     /// The generator's video packets came out of order or with a gap, without a signalled discontinuity.
-    pub(crate) sequence_breaks: u64,
+    pub sequence_breaks: u64,
     /// Video packets of another stream than the first one's.
-    pub(crate) foreign_packets: u64,
+    pub foreign_packets: u64,
     /// Packets overwritten in part.
-    pub(crate) torn_packets: u64,
+    pub torn_packets: u64,
 }
 
 impl Findings {
     /// All faults together.
-    pub(crate) fn faults(&self) -> u64 {
+    pub fn faults(&self) -> u64 {
         self.no_pat_first
             + self.sync_losses
             + self.continuity_errors
@@ -52,7 +52,7 @@ struct Continuity {
 }
 
 /// A strict receiver.
-pub(crate) struct Checker {
+pub struct Checker {
     findings: Findings,
     partial: Vec<u8>,
     continuity: Vec<Option<Continuity>>,
@@ -62,8 +62,14 @@ pub(crate) struct Checker {
     sequence_may_jump: bool,
 }
 
+impl Default for Checker {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Checker {
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         Checker {
             findings: Findings::default(),
             partial: Vec::with_capacity(PACKET_BYTES),
@@ -74,12 +80,12 @@ impl Checker {
         }
     }
 
-    pub(crate) fn findings(&self) -> &Findings {
+    pub fn findings(&self) -> &Findings {
         &self.findings
     }
 
     /// Takes the next bytes, cut anywhere.
-    pub(crate) fn feed(&mut self, mut bytes: &[u8]) {
+    pub fn feed(&mut self, mut bytes: &[u8]) {
         if !self.partial.is_empty() {
             let missing = PACKET_BYTES - self.partial.len();
             let (head, rest) = bytes.split_at(missing.min(bytes.len()));

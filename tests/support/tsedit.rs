@@ -3,12 +3,12 @@
 use crate::tsview::{PCR_WRAP, PTS_WRAP, Packet, SYNC_BYTE, View};
 
 /// Says which packet of its PID this one is.
-pub(crate) fn set_counter(packet: &mut Packet, counter: u8) {
+pub fn set_counter(packet: &mut Packet, counter: u8) {
     packet[3] = (packet[3] & 0xF0) | (counter & 0x0F);
 }
 
 /// Writes the PCR of a packet that has one, in ticks of 27 MHz.
-pub(crate) fn set_pcr(packet: &mut Packet, pcr: u64) {
+pub fn set_pcr(packet: &mut Packet, pcr: u64) {
     let pcr = pcr % PCR_WRAP;
     let (base, extension) = (pcr / 300, pcr % 300);
     let bytes =
@@ -17,14 +17,14 @@ pub(crate) fn set_pcr(packet: &mut Packet, pcr: u64) {
 }
 
 /// Moves the PCR, in ticks of 90 kHz.
-pub(crate) fn shift_pcr(packet: &mut Packet, ticks: u64) {
+pub fn shift_pcr(packet: &mut Packet, ticks: u64) {
     if let Some(pcr) = View(packet).pcr() {
         set_pcr(packet, pcr + ticks % PTS_WRAP * 300);
     }
 }
 
 /// Moves PTS and DTS of the PES packet that starts here, in ticks of 90 kHz.
-pub(crate) fn shift_stamps(packet: &mut Packet, ticks: u64) {
+pub fn shift_stamps(packet: &mut Packet, ticks: u64) {
     let view = View(packet);
     let Some(pes) = view.pes() else { return };
     let at = view.payload_at();
@@ -49,7 +49,7 @@ fn stamp_bytes(prefix: u8, value: u64) -> [u8; 5] {
 }
 
 /// A packet that says nothing.
-pub(crate) fn null_packet() -> Packet {
+pub fn null_packet() -> Packet {
     let mut packet = [0xFF; 188];
     packet[..4].copy_from_slice(&[SYNC_BYTE, 0x1F, 0xFF, 0x10]);
     packet

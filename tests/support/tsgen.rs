@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-pub(crate) const PACKET_BYTES: usize = 188;
+pub const PACKET_BYTES: usize = 188;
 /// The size of a packet as a number of bits per second wants it.
 const PACKET_BITS: u64 = 188 * 8;
 const SYNC_BYTE: u8 = 0x47;
@@ -45,28 +45,28 @@ const CHECKED_FILLER_BYTES: usize = 64;
 
 /// What the stream is to look like.
 #[derive(Clone, Debug)]
-pub(crate) struct Params {
+pub struct Params {
     /// Bits per second of the whole transport stream, null packets included.
-    pub(crate) bitrate: u64,
+    pub bitrate: u64,
     /// Part of the bitrate that video takes, in percent.
-    pub(crate) video_percent: u64,
-    pub(crate) frames_per_second: u64,
+    pub video_percent: u64,
+    pub frames_per_second: u64,
     /// An IDR comes every so many frames.
-    pub(crate) idr_every: u64,
-    pub(crate) transport_stream_id: u16,
-    pub(crate) program: u16,
-    pub(crate) pmt_pid: u16,
-    pub(crate) video_pid: u16,
-    pub(crate) audio_pid: u16,
+    pub idr_every: u64,
+    pub transport_stream_id: u16,
+    pub program: u16,
+    pub pmt_pid: u16,
+    pub video_pid: u16,
+    pub audio_pid: u16,
     /// PCR of the first packet, in 90 kHz units; near `1 << 33` it wraps soon.
-    pub(crate) first_pcr_90k: u64,
+    pub first_pcr_90k: u64,
     /// Goes into every video packet: tells one stream from another.
-    pub(crate) stream: u8,
+    pub stream: u8,
 }
 
 impl Params {
     /// A stream of this bitrate, all else as usual.
-    pub(crate) fn new(bitrate: u64) -> Self {
+    pub fn new(bitrate: u64) -> Self {
         Params {
             bitrate,
             // Tables, audio and PCR take some 110 kbit/s whatever the bitrate.
@@ -86,16 +86,16 @@ impl Params {
 
 /// What a video packet says about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct VideoTag {
-    pub(crate) stream: u8,
-    pub(crate) sequence: u64,
+pub struct VideoTag {
+    pub stream: u8,
+    pub sequence: u64,
     /// False when the filler does not belong to this tag: the packet was overwritten in part.
-    pub(crate) whole: bool,
+    pub whole: bool,
 }
 
 impl VideoTag {
     /// The tag of a packet that this generator made; `None` for all other packets.
-    pub(crate) fn read(packet: &[u8; PACKET_BYTES]) -> Option<VideoTag> {
+    pub fn read(packet: &[u8; PACKET_BYTES]) -> Option<VideoTag> {
         let (body, tag) = packet.split_at(PACKET_BYTES - TAG_BYTES);
         if packet[3] & 0x10 == 0 || tag.iter().any(|byte| byte & 0x80 == 0) {
             return None;
@@ -145,7 +145,7 @@ struct Frame {
 }
 
 /// The generator. Its clock is the number of packets it has made.
-pub(crate) struct TsGen {
+pub struct TsGen {
     params: Params,
     packets: u64,
     counters: Counters,
@@ -177,7 +177,7 @@ struct Discontinuity {
 }
 
 impl TsGen {
-    pub(crate) fn new(params: Params) -> Self {
+    pub fn new(params: Params) -> Self {
         assert!(params.bitrate >= 100_000, "below 100 kbit/s the tables alone do not fit");
         TsGen {
             params,
@@ -195,24 +195,24 @@ impl TsGen {
     }
 
     /// The time up to which packets have been made.
-    pub(crate) fn elapsed(&self) -> Duration {
+    pub fn elapsed(&self) -> Duration {
         self.time_of(self.packets)
     }
 
     /// The next packet of each PID carries the discontinuity indicator.
-    pub(crate) fn signal_discontinuity(&mut self) {
+    pub fn signal_discontinuity(&mut self) {
         self.discontinuity = Discontinuity { pat: true, pmt: true, video: true, audio: true };
     }
 
     /// Makes all packets that belong before `until`.
-    pub(crate) fn fill(&mut self, until: Duration, out: &mut Vec<u8>) {
+    pub fn fill(&mut self, until: Duration, out: &mut Vec<u8>) {
         while self.elapsed() < until {
             self.push_packet(out);
         }
     }
 
     /// Makes the next packet.
-    pub(crate) fn push_packet(&mut self, out: &mut Vec<u8>) {
+    pub fn push_packet(&mut self, out: &mut Vec<u8>) {
         let now = self.elapsed();
         let packet = self.next_packet(now);
         self.packets += 1;
@@ -399,7 +399,7 @@ impl TsGen {
 }
 
 /// A packet that says nothing.
-pub(crate) fn null_packet() -> [u8; PACKET_BYTES] {
+pub fn null_packet() -> [u8; PACKET_BYTES] {
     let mut packet = [0xFF; PACKET_BYTES];
     PacketHeader { pid: NULL_PID, starts: false, counter: 0 }.write(&mut packet, &[]);
     packet

@@ -1,41 +1,41 @@
 //! Reads packets of a transport stream for judges. It shares nothing with the program it judges.
 
-pub(crate) const PACKET_BYTES: usize = 188;
-pub(crate) const SYNC_BYTE: u8 = 0x47;
-pub(crate) const NULL_PID: u16 = 0x1FFF;
+pub const PACKET_BYTES: usize = 188;
+pub const SYNC_BYTE: u8 = 0x47;
+pub const NULL_PID: u16 = 0x1FFF;
 /// PTS and DTS count 90 kHz in 33 bits.
-pub(crate) const PTS_WRAP: u64 = 1 << 33;
+pub const PTS_WRAP: u64 = 1 << 33;
 /// A PCR counts 27 MHz: 300 to each tick of 90 kHz.
-pub(crate) const PCR_WRAP: u64 = PTS_WRAP * 300;
+pub const PCR_WRAP: u64 = PTS_WRAP * 300;
 
 const SECTION_HEAD_BYTES: usize = 3;
 const CRC_BYTES: usize = 4;
 
-pub(crate) type Packet = [u8; PACKET_BYTES];
+pub type Packet = [u8; PACKET_BYTES];
 
 /// One packet.
 #[derive(Clone, Copy)]
-pub(crate) struct View<'a>(pub(crate) &'a Packet);
+pub struct View<'a>(pub &'a Packet);
 
 impl<'a> View<'a> {
-    pub(crate) fn is_in_sync(self) -> bool {
+    pub fn is_in_sync(self) -> bool {
         self.0[0] == SYNC_BYTE
     }
 
-    pub(crate) fn pid(self) -> u16 {
+    pub fn pid(self) -> u16 {
         u16::from_be_bytes([self.0[1] & 0x1F, self.0[2]])
     }
 
     /// A PES packet or a section starts in it.
-    pub(crate) fn starts(self) -> bool {
+    pub fn starts(self) -> bool {
         self.0[1] & 0x40 != 0
     }
 
-    pub(crate) fn has_payload(self) -> bool {
+    pub fn has_payload(self) -> bool {
         self.0[3] & 0x10 != 0
     }
 
-    pub(crate) fn counter(self) -> u8 {
+    pub fn counter(self) -> u8 {
         self.0[3] & 0x0F
     }
 
@@ -45,12 +45,12 @@ impl<'a> View<'a> {
     }
 
     /// The discontinuity indicator.
-    pub(crate) fn signals(self) -> bool {
+    pub fn signals(self) -> bool {
         self.field().first().is_some_and(|flags| flags & 0x80 != 0)
     }
 
     /// In ticks of 27 MHz.
-    pub(crate) fn pcr(self) -> Option<u64> {
+    pub fn pcr(self) -> Option<u64> {
         let (flags, rest) = self.field().split_first()?;
         let bytes = rest.first_chunk::<6>().filter(|_| flags & 0x10 != 0)?;
         let [a, b, c, d, e, f] = bytes.map(u64::from);
@@ -59,17 +59,17 @@ impl<'a> View<'a> {
     }
 
     /// Where the payload starts; `PACKET_BYTES` when there is none.
-    pub(crate) fn payload_at(self) -> usize {
+    pub fn payload_at(self) -> usize {
         let field = if self.0[3] & 0x20 == 0 { 0 } else { 1 + usize::from(self.0[4]) };
         if self.has_payload() { (4 + field).min(PACKET_BYTES) } else { PACKET_BYTES }
     }
 
-    pub(crate) fn payload(self) -> &'a [u8] {
+    pub fn payload(self) -> &'a [u8] {
         &self.0[self.payload_at()..]
     }
 
     /// The times of the PES packet that starts here.
-    pub(crate) fn pes(self) -> Option<PesStart> {
+    pub fn pes(self) -> Option<PesStart> {
         let payload = self.payload();
         if !self.starts() || !payload.starts_with(&[0, 0, 1]) {
             return None;
@@ -84,15 +84,15 @@ impl<'a> View<'a> {
 
 /// The head of a PES packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct PesStart {
-    pub(crate) id: u8,
-    pub(crate) pts: Option<u64>,
-    pub(crate) dts: Option<u64>,
+pub struct PesStart {
+    pub id: u8,
+    pub pts: Option<u64>,
+    pub dts: Option<u64>,
 }
 
 impl PesStart {
     /// When it is decoded: the DTS, or the PTS of a packet that has none.
-    pub(crate) fn decoded_at(self) -> Option<u64> {
+    pub fn decoded_at(self) -> Option<u64> {
         self.dts.or(self.pts)
     }
 }
@@ -103,7 +103,7 @@ fn stamp(payload: &[u8], at: usize) -> Option<u64> {
 }
 
 /// How far `to` is ahead of `from` on a clock that starts again at `wrap`; negative when it is behind.
-pub(crate) fn ahead(from: u64, to: u64, wrap: u64) -> i64 {
+pub fn ahead(from: u64, to: u64, wrap: u64) -> i64 {
     let forward = (to + wrap - from) % wrap;
     if forward < wrap / 2 {
         i64::try_from(forward).expect("half a clock fits")
@@ -114,7 +114,7 @@ pub(crate) fn ahead(from: u64, to: u64, wrap: u64) -> i64 {
 
 /// What was put together of one PID's payloads.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Section {
+pub enum Section {
     /// With a right CRC, from the table id up to the CRC.
     Whole(Vec<u8>),
     /// The CRC is wrong.
@@ -123,14 +123,14 @@ pub(crate) enum Section {
 
 /// Puts the sections of one PID together.
 #[derive(Default)]
-pub(crate) struct Assembler {
+pub struct Assembler {
     bytes: Vec<u8>,
     is_open: bool,
 }
 
 impl Assembler {
     /// Takes the next payload and gives the sections that end in it.
-    pub(crate) fn feed(&mut self, packet: View<'_>) -> Vec<Section> {
+    pub fn feed(&mut self, packet: View<'_>) -> Vec<Section> {
         let mut payload = packet.payload();
         let mut found = Vec::new();
         if packet.starts() {
@@ -171,7 +171,7 @@ impl Assembler {
 }
 
 /// The PID of the first programme's PMT.
-pub(crate) fn read_pat(section: &[u8]) -> Option<u16> {
+pub fn read_pat(section: &[u8]) -> Option<u16> {
     let entries = section.get(8..)?.as_chunks::<4>().0;
     let programme = entries.iter().find(|[a, b, ..]| (*a, *b) != (0, 0))?;
     Some(u16::from_be_bytes([programme[2] & 0x1F, programme[3]]))
@@ -179,30 +179,30 @@ pub(crate) fn read_pat(section: &[u8]) -> Option<u16> {
 
 /// A programme's make-up.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Pmt {
-    pub(crate) version: u8,
-    pub(crate) pcr_pid: u16,
-    pub(crate) streams: Vec<Stream>,
+pub struct Pmt {
+    pub version: u8,
+    pub pcr_pid: u16,
+    pub streams: Vec<Stream>,
 }
 
 /// One of its streams.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Stream {
-    pub(crate) kind: Kind,
+pub struct Stream {
+    pub kind: Kind,
     /// The stream type's number.
-    pub(crate) number: u8,
-    pub(crate) pid: u16,
+    pub number: u8,
+    pub pid: u16,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) enum Kind {
+pub enum Kind {
     Video,
     Audio,
     Other,
 }
 
 impl Pmt {
-    pub(crate) fn read(section: &[u8]) -> Option<Pmt> {
+    pub fn read(section: &[u8]) -> Option<Pmt> {
         let version = (section.get(5)? >> 1) & 0x1F;
         let pcr_pid = u16::from_be_bytes([section.get(8)? & 0x1F, *section.get(9)?]);
         let information = usize::from(u16::from_be_bytes([section.get(10)? & 0x0F, *section.get(11)?]));
@@ -218,7 +218,7 @@ impl Pmt {
         Some(Pmt { version, pcr_pid, streams })
     }
 
-    pub(crate) fn pid(&self, kind: Kind) -> Option<u16> {
+    pub fn pid(&self, kind: Kind) -> Option<u16> {
         self.streams.iter().find(|stream| stream.kind == kind).map(|stream| stream.pid)
     }
 }

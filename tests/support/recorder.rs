@@ -12,33 +12,33 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// What a viewer got.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Recording {
-    pub(crate) bytes: Vec<u8>,
+pub struct Recording {
+    pub bytes: Vec<u8>,
     /// For each read: when it returned, and how many bytes there were then.
-    pub(crate) reads: Vec<(Duration, usize)>,
+    pub reads: Vec<(Duration, usize)>,
     /// When the answer's head had come.
-    pub(crate) opened: Duration,
+    pub opened: Duration,
     /// When it was over.
-    pub(crate) closed: Duration,
+    pub closed: Duration,
     /// How the stream ended, when it did so before the viewer had enough.
-    pub(crate) end: Option<End>,
+    pub end: Option<End>,
 }
 
 impl Recording {
     /// When the byte at `position` had arrived.
-    pub(crate) fn arrived(&self, position: usize) -> Duration {
+    pub fn arrived(&self, position: usize) -> Duration {
         let index = self.reads.partition_point(|(_, bytes)| *bytes <= position);
         self.reads.get(index).or(self.reads.last()).map_or(self.opened, |(at, _)| *at)
     }
 
     /// When the first byte came, and the last.
-    pub(crate) fn span(&self) -> Option<(Duration, Duration)> {
+    pub fn span(&self) -> Option<(Duration, Duration)> {
         Some((self.reads.first()?.0, self.reads.last()?.0))
     }
 }
 
 /// Watches until `enough` or for `limit`. Times are told by `clock`.
-pub(crate) fn record(
+pub fn record(
     mut viewer: Viewer,
     clock: Stopwatch,
     limit: Duration,

@@ -1,8 +1,4 @@
 //! Child processes, from a core's request to their end, with real programs.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
-#[path = "support/control.rs"]
-mod control;
 
 use std::fs::File;
 use std::io::Read;
@@ -13,7 +9,7 @@ use tunerd::base::ChildExit;
 use tunerd::engine::{ChildOwner, ChildRefused, ControlRequest, CoreCommand, CoreId, Ticket};
 use tunerd::source::ffmpeg::LogLevel;
 
-use control::{BINARY, Control};
+use crate::control::{BINARY, Control};
 
 /// A core that has children.
 struct Core(Control);

@@ -2,11 +2,9 @@
 //! things are well again every picture moves. `scripts/sim` runs more seeds than the few of the test suite.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-#[path = "support/sim/mod.rs"]
+use support::tsview;
+
 mod sim;
-#[expect(dead_code, reason = "other judges read more of a stream")]
-#[path = "support/tsview.rs"]
-mod tsview;
 
 use std::collections::BTreeSet;
 use std::panic::catch_unwind;

@@ -1,10 +1,12 @@
 //! The program, started with settings and a folder of its own.
 
+use std::env;
 use std::fs;
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
@@ -15,10 +17,20 @@ use super::client::{Answer, Viewer, exchange};
 use super::process::Process;
 use super::wait::{LONG, until};
 
-pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_tunerd");
+/// The program, as cargo has built it for these tests.
+pub fn binary() -> &'static Path {
+    static FOUND: LazyLock<PathBuf> = LazyLock::new(|| {
+        // Older cargos say it to the compiler of a test program only. Programs stand one folder above their tests.
+        let beside_tests = || env::current_exe().unwrap().parent().unwrap().with_file_name("tunerd");
+        let found = env::var_os("CARGO_BIN_EXE_tunerd").map_or_else(beside_tests, PathBuf::from);
+        assert!(found.is_file(), "the program is not built: there is no {}", found.display());
+        found
+    });
+    &FOUND
+}
 
 /// A running program. It is killed when this is dropped, and its log is shown when the test fails.
-pub(crate) struct Daemon {
+pub struct Daemon {
     child: Child,
     port: u16,
     folder: TempDir,
@@ -27,7 +39,7 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     /// Starts the program on a free port and waits until it serves.
-    pub(crate) fn start(settings: &[(&str, &str)]) -> Daemon {
+    pub fn start(settings: &[(&str, &str)]) -> Daemon {
         let port = free_port();
         Self::start_with(port, settings, |command| {
             command.env("HTTP_ADDR", format!("127.0.0.1:{port}"));
@@ -35,11 +47,7 @@ impl Daemon {
     }
 
     /// Starts the program as `prepare` wants it; it is expected to serve on `port`.
-    pub(crate) fn start_with(
-        port: u16,
-        settings: &[(&str, &str)],
-        prepare: impl FnOnce(&mut Command),
-    ) -> Daemon {
+    pub fn start_with(port: u16, settings: &[(&str, &str)], prepare: impl FnOnce(&mut Command)) -> Daemon {
         let folder = tempfile::tempdir().unwrap();
         let mut command = command(folder.path(), settings);
         prepare(&mut command);
@@ -52,25 +60,25 @@ impl Daemon {
         daemon
     }
 
-    pub(crate) fn port(&self) -> u16 {
+    pub fn port(&self) -> u16 {
         self.port
     }
 
-    pub(crate) fn process(&self) -> Process {
+    pub fn process(&self) -> Process {
         Process(self.child.id())
     }
 
-    pub(crate) fn database(&self) -> PathBuf {
+    pub fn database(&self) -> PathBuf {
         self.folder.path().join(DATABASE)
     }
 
     /// Everything it has said so far.
-    pub(crate) fn log(&self) -> String {
+    pub fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join(LOG)).unwrap()
     }
 
     /// Asks as a client of the HTTP/1.1 interface would.
-    pub(crate) fn ask(&self, method: &str, path: &str, body: &str) -> Answer {
+    pub fn ask(&self, method: &str, path: &str, body: &str) -> Answer {
         let port = self.port;
         let length = body.len();
         let request = format!(
@@ -79,7 +87,7 @@ impl Daemon {
         exchange(port, request.as_bytes()).unwrap_or_else(|error| panic!("{method} {path}: {error}"))
     }
 
-    pub(crate) fn get(&self, path: &str) -> Answer {
+    pub fn get(&self, path: &str) -> Answer {
         self.ask("GET", path, "")
     }
 
@@ -90,7 +98,7 @@ impl Daemon {
     }
 
     /// Makes a channel of these sources, tried in this order. What stands before a tab are attributes of the entry.
-    pub(crate) fn channel(&mut self, guide_number: &str, urls: &[String]) -> i64 {
+    pub fn channel(&mut self, guide_number: &str, urls: &[String]) -> i64 {
         let keys = self.publish(urls);
         let channel = self.post("/api/channels", &json!({"item_key": keys[0], "guide_number": guide_number}));
         let id = channel["channel_id"].as_i64().unwrap();
@@ -122,33 +130,33 @@ impl Daemon {
         names.iter().map(key).collect()
     }
 
-    pub(crate) fn open(&self, path: &str) -> Viewer {
+    pub fn open(&self, path: &str) -> Viewer {
         Viewer::open(self.port, path)
     }
 
     /// What the administrator sees.
-    pub(crate) fn tuners(&self) -> Value {
+    pub fn tuners(&self) -> Value {
         self.get("/api/admin/tuners").json()
     }
 
-    pub(crate) fn tuners_in_use(&self) -> u64 {
+    pub fn tuners_in_use(&self) -> u64 {
         self.tuners()["in_use_count"].as_u64().unwrap()
     }
 
     /// The addresses of those who watch.
-    pub(crate) fn viewers(&self) -> Vec<String> {
+    pub fn viewers(&self) -> Vec<String> {
         let tuners = self.tuners();
         let streams = tuners["client_streams"].as_array().unwrap();
         streams.iter().map(|stream| stream["client_addr"].as_str().unwrap().to_owned()).collect()
     }
 
-    pub(crate) fn signal(&self, signal: nix::sys::signal::Signal) {
+    pub fn signal(&self, signal: nix::sys::signal::Signal) {
         let process = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap());
         nix::sys::signal::kill(process, signal).unwrap();
     }
 
     /// Waits for its end.
-    pub(crate) fn ended(&mut self, limit: Duration) -> ExitStatus {
+    pub fn ended(&mut self, limit: Duration) -> ExitStatus {
         until(limit, "the program ends", || self.child.try_wait().unwrap())
     }
 }
@@ -169,9 +177,9 @@ const PLAYLIST: &str = "list.m3u";
 const LOG: &str = "log";
 
 /// The program with these settings and no other, in this folder.
-pub(crate) fn command(folder: &Path, settings: &[(&str, &str)]) -> Command {
+pub fn command(folder: &Path, settings: &[(&str, &str)]) -> Command {
     let log = fs::File::create(folder.join(LOG)).unwrap();
-    let mut command = Command::new(BINARY);
+    let mut command = Command::new(binary());
     command.env_clear().current_dir(folder);
     command.env("PATH", "/usr/local/bin:/usr/bin:/bin").env("RUST_BACKTRACE", "1").env("LOG_LEVEL", "debug");
     command
@@ -185,7 +193,7 @@ pub(crate) fn command(folder: &Path, settings: &[(&str, &str)]) -> Command {
 }
 
 /// A port nobody listens on, of those the kernel does not give to outgoing connections.
-pub(crate) fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let offset = u16::try_from(std::process::id() % 200).unwrap() * 100;
     loop {

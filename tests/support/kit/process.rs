@@ -4,26 +4,26 @@ use std::fs;
 
 /// A process, by its number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Process(pub(crate) u32);
+pub struct Process(pub u32);
 
 impl Process {
     /// False when it has ended, reaped by whoever is its parent or not.
-    pub(crate) fn is_alive(self) -> bool {
+    pub fn is_alive(self) -> bool {
         self.stat().is_some_and(|(state, _)| state != 'Z' && state != 'X')
     }
 
     /// Open descriptors.
-    pub(crate) fn descriptors(self) -> usize {
+    pub fn descriptors(self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.0)).unwrap().count()
     }
 
     /// Resident memory in KiB.
-    pub(crate) fn resident_kib(self) -> u64 {
+    pub fn resident_kib(self) -> u64 {
         self.status_kib("VmRSS:")
     }
 
     /// The part of the resident memory that belongs to files in memory, as rings are.
-    pub(crate) fn resident_rings_kib(self) -> u64 {
+    pub fn resident_rings_kib(self) -> u64 {
         self.status_kib("RssShmem:")
     }
 
@@ -43,7 +43,7 @@ impl Process {
 }
 
 /// Those whose parent this process is and who have not been reaped.
-pub(crate) fn children_of(parent: Process) -> Vec<Process> {
+pub fn children_of(parent: Process) -> Vec<Process> {
     let numbers =
         fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     let of_parent = |process: &Process| process.stat().is_some_and(|(_, its_parent)| its_parent == parent.0);

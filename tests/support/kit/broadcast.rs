@@ -14,7 +14,7 @@ const PACKETS_PER_DATAGRAM: usize = 7;
 
 /// How datagrams are made, and what the network does to them.
 #[derive(Clone, Copy)]
-pub(crate) enum Manner {
+pub enum Manner {
     /// The transport stream.
     Bare,
     /// The transport stream, cut every 1472 bytes, as a sender does that knows nothing of its packets.
@@ -27,7 +27,7 @@ pub(crate) enum Manner {
 
 /// What becomes of a packet.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub enum Fate {
     Comes,
     /// Behind so many later ones.
     ComesLater(u64),
@@ -36,26 +36,26 @@ pub(crate) enum Fate {
 }
 
 /// The plainest head there is.
-pub(crate) fn plain_head(sequence: u16) -> Vec<u8> {
+pub fn plain_head(sequence: u16) -> Vec<u8> {
     let [high, low] = sequence.to_be_bytes();
     vec![0x80, 33, high, low, 0, 0, 0, 0, 0, 0, 0, 7]
 }
 
 /// The sender, until it is dropped.
-pub(crate) struct Broadcast {
-    pub(crate) address: SocketAddr,
+pub struct Broadcast {
+    pub address: SocketAddr,
     ends: Arc<AtomicBool>,
     lost: Arc<AtomicU64>,
 }
 
 impl Broadcast {
     /// Sends a programme of this rate to a group of its own.
-    pub(crate) fn to_group(bitrate: u64, manner: Manner) -> Broadcast {
+    pub fn to_group(bitrate: u64, manner: Manner) -> Broadcast {
         Self::start(SocketAddr::from((free_group(), 20_800)), bitrate, manner)
     }
 
     /// Sends a programme of this rate to an address.
-    pub(crate) fn start(address: SocketAddr, bitrate: u64, manner: Manner) -> Broadcast {
+    pub fn start(address: SocketAddr, bitrate: u64, manner: Manner) -> Broadcast {
         let ends = Arc::new(AtomicBool::new(false));
         let lost = Arc::new(AtomicU64::new(0));
         // By the interface of its own address.
@@ -66,12 +66,12 @@ impl Broadcast {
     }
 
     /// How many packets the network has lost so far.
-    pub(crate) fn lost(&self) -> u64 {
+    pub fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
     }
 
     /// Sends nothing more.
-    pub(crate) fn stop(&self) {
+    pub fn stop(&self) {
         self.ends.store(true, Ordering::Relaxed);
     }
 }
@@ -83,7 +83,7 @@ impl Drop for Broadcast {
 }
 
 /// A group that no other test of this host sends to.
-pub(crate) fn free_group() -> Ipv4Addr {
+pub fn free_group() -> Ipv4Addr {
     static NEXT: AtomicU8 = AtomicU8::new(1);
     let [_, _, high, low] = std::process::id().to_be_bytes();
     Ipv4Addr::new(239, 192 + high % 64, low, NEXT.fetch_add(1, Ordering::Relaxed))

@@ -1,8 +1,4 @@
 //! Slates, from a core's request to the answer, with a real encoder and with poor ones.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
-#[path = "support/control.rs"]
-mod control;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -15,7 +11,7 @@ use tunerd::engine::{ControlRequest, CoreCommand, CoreId, Ticket};
 use tunerd::filler::slate::{Profile, Slate, SlateSpec};
 use tunerd::ts::Codec;
 
-use control::Control;
+use crate::control::Control;
 
 type Answer = Result<Arc<Slate>, String>;
 

@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use nix::sched::{CloneFlags, setns};
 
 /// A host on which the program runs, and others that each have a cable to it.
-pub(crate) struct Network {
+pub struct Network {
     name: String,
     others: usize,
 }
 
 impl Network {
     /// A network with so many hosts beside ours; `None` when this user may not make one.
-    pub(crate) fn with_others(others: usize) -> Option<Network> {
+    pub fn with_others(others: usize) -> Option<Network> {
         static NEXT: AtomicU16 = AtomicU16::new(0);
         if !nix::unistd::geteuid().is_root() {
             eprintln!("not tested: only root can make a network");
@@ -57,28 +57,22 @@ impl Network {
     }
 
     /// Our address on the cable to one of the others.
-    pub(crate) fn address(&self, other: usize) -> String {
+    pub fn address(&self, other: usize) -> String {
         format!("10.213.{}.1", other + 80)
     }
 
     /// Does something on our host. Programs that are started there, and threads, stay on it.
-    pub(crate) fn at_home<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+    pub fn at_home<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         within(&self.home(), work)
     }
 
     /// Does something on one of the others.
-    pub(crate) fn at<T: Send>(&self, other: usize, work: impl FnOnce() -> T + Send) -> T {
+    pub fn at<T: Send>(&self, other: usize, work: impl FnOnce() -> T + Send) -> T {
         within(&self.other(other), work)
     }
 
     /// What a program prints that is run on one of the others, and whether it ended well. It is given so many seconds.
-    pub(crate) fn run(
-        &self,
-        other: usize,
-        seconds: u32,
-        program: &str,
-        arguments: &[&str],
-    ) -> (bool, String) {
+    pub fn run(&self, other: usize, seconds: u32, program: &str, arguments: &[&str]) -> (bool, String) {
         let name = self.other(other);
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &name, "timeout", &seconds.to_string(), program]).args(arguments);

@@ -13,14 +13,14 @@ use crate::tsgen::PACKET_BYTES;
 const HEAD_END: &[u8] = b"\r\n\r\n";
 
 /// A whole answer.
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) head: String,
-    pub(crate) body: Vec<u8>,
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: Vec<u8>,
 }
 
 impl Answer {
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+    pub fn header(&self, name: &str) -> Option<&str> {
         let named = |line: &&str| line.split(':').next().is_some_and(|word| word.eq_ignore_ascii_case(name));
         self.head
             .lines()
@@ -30,19 +30,19 @@ impl Answer {
             .map(|(_, value)| value.trim())
     }
 
-    pub(crate) fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&self.body)))
     }
 }
 
 /// Sends `request` and reads until the connection ends.
-pub(crate) fn exchange(port: u16, request: &[u8]) -> io::Result<Answer> {
+pub fn exchange(port: u16, request: &[u8]) -> io::Result<Answer> {
     exchange_within(port, request, LONG)
 }
 
 /// The same for what takes longer.
-pub(crate) fn exchange_within(port: u16, request: &[u8], limit: Duration) -> io::Result<Answer> {
+pub fn exchange_within(port: u16, request: &[u8], limit: Duration) -> io::Result<Answer> {
     let mut stream = TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), LONG)?;
     stream.write_all(request)?;
     let mut bytes = Vec::new();
@@ -72,7 +72,7 @@ fn status(head: &str) -> u16 {
 
 /// How a stream ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum End {
+pub enum End {
     /// In order: everything that was sent has arrived.
     Finished,
     /// Cut off.
@@ -80,16 +80,16 @@ pub(crate) enum End {
 }
 
 /// Somebody who watches.
-pub(crate) struct Viewer {
+pub struct Viewer {
     stream: TcpStream,
-    pub(crate) head: String,
+    pub head: String,
     /// What came together with the head.
     first: Vec<u8>,
 }
 
 impl Viewer {
     /// Asks for `path` and reads the answer's head. The stream begins in it.
-    pub(crate) fn open(port: u16, path: &str) -> Viewer {
+    pub fn open(port: u16, path: &str) -> Viewer {
         let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n");
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let viewer = Viewer::ask(TcpStream::connect_timeout(&address, LONG).unwrap(), &request);
@@ -98,13 +98,13 @@ impl Viewer {
     }
 
     /// Sends `request` on a connection and reads the answer's head.
-    pub(crate) fn ask(mut stream: TcpStream, request: &str) -> Viewer {
+    pub fn ask(mut stream: TcpStream, request: &str) -> Viewer {
         stream.write_all(request.as_bytes()).unwrap();
         Viewer::answered(stream)
     }
 
     /// The same, and says at once that nothing more will be asked. Interim answers are passed over.
-    pub(crate) fn ask_last(mut stream: TcpStream, request: &str) -> Viewer {
+    pub fn ask_last(mut stream: TcpStream, request: &str) -> Viewer {
         stream.write_all(request.as_bytes()).unwrap();
         stream.shutdown(std::net::Shutdown::Write).unwrap();
         let mut viewer = Viewer::answered(stream);
@@ -136,26 +136,26 @@ impl Viewer {
         Viewer { stream, head: String::from_utf8(bytes).unwrap(), first }
     }
 
-    pub(crate) fn status(&self) -> u16 {
+    pub fn status(&self) -> u16 {
         status(&self.head)
     }
 
     /// Its address, as the program shows it.
-    pub(crate) fn address(&self) -> String {
+    pub fn address(&self) -> String {
         self.stream.local_addr().unwrap().to_string()
     }
 
-    pub(crate) fn port(&self) -> u16 {
+    pub fn port(&self) -> u16 {
         self.stream.local_addr().unwrap().port()
     }
 
     /// Says that it will not ask any more, and goes on reading.
-    pub(crate) fn shutdown(&self) {
+    pub fn shutdown(&self) {
         self.stream.shutdown(std::net::Shutdown::Write).unwrap();
     }
 
     /// The next bytes, when some come within `limit`.
-    pub(crate) fn read(&mut self, limit: Duration) -> io::Result<Vec<u8>> {
+    pub fn read(&mut self, limit: Duration) -> io::Result<Vec<u8>> {
         if !self.first.is_empty() {
             return Ok(std::mem::take(&mut self.first));
         }
@@ -167,7 +167,7 @@ impl Viewer {
     }
 
     /// Everything that comes during `time`. The stream must not end in it.
-    pub(crate) fn watch(&mut self, time: Duration) -> Vec<u8> {
+    pub fn watch(&mut self, time: Duration) -> Vec<u8> {
         let mut bytes = Vec::new();
         let watch = Stopwatch::start();
         while let Some(left) = watch.left_of(time) {
@@ -184,7 +184,7 @@ impl Viewer {
     }
 
     /// Everything up to the end, which must come within `limit`.
-    pub(crate) fn rest(&mut self, limit: Duration) -> (Vec<u8>, End) {
+    pub fn rest(&mut self, limit: Duration) -> (Vec<u8>, End) {
         let mut bytes = Vec::new();
         let watch = Stopwatch::start();
         loop {
@@ -205,7 +205,7 @@ fn is_quiet(error: &io::Error) -> bool {
 }
 
 /// What a strict receiver finds in a recording. It must consist of whole packets.
-pub(crate) fn judge(recording: &[u8]) -> Findings {
+pub fn judge(recording: &[u8]) -> Findings {
     let mut checker = Checker::new();
     checker.feed(&recording[..recording.len() / PACKET_BYTES * PACKET_BYTES]);
     checker.findings().clone()

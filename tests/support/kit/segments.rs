@@ -9,16 +9,16 @@ use std::time::Duration;
 use super::wait::{LONG, Stopwatch};
 
 /// What is asked for.
-pub(crate) struct Request<'head> {
-    pub(crate) path: &'head str,
-    pub(crate) head: &'head str,
+pub struct Request<'head> {
+    pub path: &'head str,
+    pub head: &'head str,
     /// Since the provider has been asked for anything below the path's first part.
-    pub(crate) passed: Duration,
+    pub passed: Duration,
 }
 
 impl Request<'_> {
     /// First byte and length of the part that is wanted.
-    pub(crate) fn range(&self) -> Option<(usize, usize)> {
+    pub fn range(&self) -> Option<(usize, usize)> {
         let line = self.head.lines().find_map(|line| line.strip_prefix("Range: bytes="))?;
         let (from, to) = line.split_once('-')?;
         let from = from.parse().ok()?;
@@ -27,29 +27,29 @@ impl Request<'_> {
 }
 
 /// What it answers.
-pub(crate) struct Reply {
-    pub(crate) status: u16,
+pub struct Reply {
+    pub status: u16,
     /// Whole lines.
-    pub(crate) fields: String,
-    pub(crate) body: Vec<u8>,
+    pub fields: String,
+    pub body: Vec<u8>,
     /// The connection ends with the answer.
-    pub(crate) closes: bool,
+    pub closes: bool,
 }
 
 impl Reply {
-    pub(crate) fn new(body: impl Into<Vec<u8>>) -> Self {
+    pub fn new(body: impl Into<Vec<u8>>) -> Self {
         Self { status: 200, fields: String::new(), body: body.into(), closes: false }
     }
 
-    pub(crate) fn status(status: u16) -> Self {
+    pub fn status(status: u16) -> Self {
         Self { status, ..Self::new("") }
     }
 
-    pub(crate) fn to(place: &str) -> Self {
+    pub fn to(place: &str) -> Self {
         Self { fields: format!("Location: {place}\r\n"), ..Self::status(302) }
     }
 
-    pub(crate) fn with(self, field: &str) -> Self {
+    pub fn with(self, field: &str) -> Self {
         Self { fields: format!("{}{field}\r\n", self.fields), ..self }
     }
 }
@@ -67,14 +67,14 @@ struct Shared {
 }
 
 /// The provider, until it is dropped.
-pub(crate) struct Segments {
+pub struct Segments {
     port: u16,
     shared: Arc<Shared>,
 }
 
 impl Segments {
     /// Serves each connection as `dress` makes it.
-    pub(crate) fn start_as<S: Read + Write>(
+    pub fn start_as<S: Read + Write>(
         answer: impl Fn(&Request<'_>) -> Reply + Send + Sync + 'static,
         dress: impl Fn(TcpStream) -> S + Send + Clone + 'static,
     ) -> Self {
@@ -106,25 +106,25 @@ impl Segments {
         Self { port, shared }
     }
 
-    pub(crate) fn start(answer: impl Fn(&Request<'_>) -> Reply + Send + Sync + 'static) -> Self {
+    pub fn start(answer: impl Fn(&Request<'_>) -> Reply + Send + Sync + 'static) -> Self {
         Self::start_as(answer, |stream| stream)
     }
 
-    pub(crate) fn port(&self) -> u16 {
+    pub fn port(&self) -> u16 {
         self.port
     }
 
-    pub(crate) fn url(&self, path: &str) -> String {
+    pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
     /// Path and range of each request below a path.
-    pub(crate) fn requests(&self, below: &str) -> Vec<String> {
+    pub fn requests(&self, below: &str) -> Vec<String> {
         let requests = self.shared.requests.lock().unwrap();
         requests.iter().filter(|request| request.starts_with(below)).cloned().collect()
     }
 
-    pub(crate) fn connections(&self) -> usize {
+    pub fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::Relaxed)
     }
 }

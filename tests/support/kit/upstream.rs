@@ -34,8 +34,7 @@ const PACE: Duration = Duration::from_millis(10);
 /// How often a connection on which nothing happens is looked at.
 const LOOK: Duration = Duration::from_millis(50);
 /// Who may see what stands under `/box/`.
-pub(crate) const BOX: [&str; 2] =
-    ["\r\nUser-Agent: Box/7.1 (TV)\r\n", "\r\nReferer: http://portal.example/watch\r\n"];
+const BOX: [&str; 2] = ["\r\nUser-Agent: Box/7.1 (TV)\r\n", "\r\nReferer: http://portal.example/watch\r\n"];
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Type: video/mp2t\r\nConnection: close\r\n";
 
 /// How a live stream is sent.
@@ -67,12 +66,12 @@ struct Shared {
 
 /// What a provider counts of one account.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Account {
+pub struct Account {
     held: u32,
     /// Streams that were sent at the same time, at most.
-    pub(crate) streams_max: u32,
+    pub streams_max: u32,
     streams: u32,
-    pub(crate) refused: u32,
+    pub refused: u32,
 }
 
 impl Account {
@@ -90,13 +89,13 @@ impl Account {
 }
 
 /// The provider, until it is dropped.
-pub(crate) struct Upstream {
+pub struct Upstream {
     port: u16,
     shared: Arc<Shared>,
 }
 
 impl Upstream {
-    pub(crate) fn start() -> Upstream {
+    pub fn start() -> Upstream {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let shared = Arc::new(Shared::default());
@@ -114,52 +113,52 @@ impl Upstream {
         Upstream { port, shared }
     }
 
-    pub(crate) fn url(&self, path: &str) -> String {
+    pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
-    pub(crate) fn port(&self) -> u16 {
+    pub fn port(&self) -> u16 {
         self.port
     }
 
     /// Offers a recording under `path`.
-    pub(crate) fn offer(&self, path: &str, bytes: Vec<u8>, length: Duration) {
+    pub fn offer(&self, path: &str, bytes: Vec<u8>, length: Duration) {
         let bytes_per_second = bytes.len() as u64 * 1000 / u64::try_from(length.as_millis()).unwrap();
         let recording = Arc::new(Recording { bytes, bytes_per_second });
         self.shared.recordings.lock().unwrap().insert(path.to_owned(), recording);
     }
 
     /// Offers bytes under `path`.
-    pub(crate) fn offer_whole(&self, path: &str, kind: &'static str, bytes: Vec<u8>) {
+    pub fn offer_whole(&self, path: &str, kind: &'static str, bytes: Vec<u8>) {
         self.shared.wholes.lock().unwrap().insert(path.to_owned(), (kind, bytes));
     }
 
     /// Offers an answer under `path`, with these lines in its head; without any it has none.
-    pub(crate) fn offer_raw(&self, path: &str, head: &str, body: &[u8]) {
+    pub fn offer_raw(&self, path: &str, head: &str, body: &[u8]) {
         let end: &[u8] = if head.is_empty() { b"" } else { b"\r\n\r\n" };
         let answer = [head.as_bytes(), end, body].concat();
         self.shared.raws.lock().unwrap().insert(path.to_owned(), Arc::new(answer));
     }
 
     /// Path and head of all requests so far for what is below `folder`.
-    pub(crate) fn requests_below(&self, folder: &str) -> Vec<(String, String)> {
+    pub fn requests_below(&self, folder: &str) -> Vec<(String, String)> {
         let requests = self.shared.requests.lock().unwrap();
         let below = requests.iter().filter(|(path, _)| path.starts_with(folder));
         below.flat_map(|(path, heads)| heads.iter().map(|head| (path.clone(), head.clone()))).collect()
     }
 
     /// The heads of all requests for `path` so far.
-    pub(crate) fn requests(&self, path: &str) -> Vec<String> {
+    pub fn requests(&self, path: &str) -> Vec<String> {
         self.shared.requests.lock().unwrap().get(path).cloned().unwrap_or_default()
     }
 
     /// What it has counted.
-    pub(crate) fn account(&self) -> Account {
+    pub fn account(&self) -> Account {
         *self.shared.account.lock().unwrap()
     }
 
     /// Requests of any kind so far.
-    pub(crate) fn requests_total(&self) -> usize {
+    pub fn requests_total(&self) -> usize {
         self.shared.requests.lock().unwrap().values().map(Vec::len).sum()
     }
 }
