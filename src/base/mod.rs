@@ -1,5 +1,6 @@
 //! What every other module stands on: time, keys, bounds, memory the kernel may touch.
 
+pub mod address;
 pub mod arena;
 pub mod blocks;
 pub mod child_exit;

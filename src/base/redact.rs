@@ -4,6 +4,8 @@
 //! two ways, the reading that hides more is taken. The scanner is its own because URL libraries disagree
 //! about exactly the malformed URLs that leak.
 
+use super::address::{is_scheme, split_host};
+
 /// The most bytes of one redacted URL.
 const URL_BYTES_MAX: usize = 8 * 1024;
 /// Longer URLs are hidden whole.
@@ -144,9 +146,7 @@ fn split_scheme(text: &str) -> (Option<&str>, &str) {
 }
 
 fn push_scheme(out: &mut String, scheme: &str) {
-    let valid = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
-        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
-    if valid {
+    if is_scheme(scheme) {
         out.push_str(&scheme.to_ascii_lowercase());
     } else {
         scheme.chars().for_each(|character| push_encoded(out, character, ILLEGAL_IN_PATH));
@@ -166,13 +166,9 @@ fn is_cut_userinfo(has_scheme: bool, authority: &str, path: &str, dropped: &str)
 }
 
 fn has_bad_port(authority: &str) -> bool {
-    let after_host = if authority.starts_with('[') {
-        authority.split_once(']').map_or(authority, |(_address, after)| after)
-    } else {
-        authority.find(':').map_or("", |colon| &authority[colon..])
-    };
-    let digits = after_host.strip_prefix(':').unwrap_or(after_host);
-    !digits.bytes().all(|byte| byte.is_ascii_digit())
+    let (_, behind) = split_host(authority);
+    let digits = behind.map(|behind| behind.strip_prefix(':').unwrap_or(behind));
+    !digits.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// Which segments are a user and a password: behind `live` and its like, and before a stream's

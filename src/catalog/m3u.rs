@@ -11,6 +11,7 @@ use std::io::{self, BufRead};
 
 use percent_encoding::percent_decode_str;
 
+use crate::base::address::is_scheme;
 use crate::http::RequestHeaders;
 
 mod attributes;
@@ -257,10 +258,7 @@ fn key_name(line: &str) -> &str {
 }
 
 fn is_address(text: &str) -> bool {
-    let Some((scheme, rest)) = text.split_once("://") else { return false };
-    let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
-    is_scheme && !rest.is_empty()
+    text.split_once("://").is_some_and(|(scheme, rest)| is_scheme(scheme) && !rest.is_empty())
 }
 
 /// What an address calls itself: the last piece of its path without its extension, else its host.

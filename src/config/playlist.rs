@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use super::secret::Secret;
+use crate::base::address::AddressParts;
 
 /// The most sources besides `PLAYLIST_URL`.
 const SOURCES_MAX: usize = 64;
@@ -60,16 +61,13 @@ pub(super) enum PlaylistError {
 ///
 /// When it cannot be one.
 pub(super) fn parse_playlist_url(text: &str) -> Result<Secret, PlaylistError> {
-    let (scheme, rest) = text.split_once("://").ok_or(PlaylistError::BadUrl)?;
+    let parts = AddressParts::split(text).ok_or(PlaylistError::BadUrl)?;
+    let (_, rest) = text.split_at(parts.scheme.len() + "://".len());
     // Header fields may follow, as in an entry of a list, and have blanks in them.
     let address = text.split_once('|').map_or(text, |(address, _fields)| address);
     let is_clean = !address.contains(char::is_whitespace) && !text.contains(char::is_control);
-    let is_complete = match scheme.to_ascii_lowercase().as_str() {
-        "http" | "https" => {
-            let authority = rest.split(['/', '?', '#']).next().unwrap_or("");
-            let host = authority.rsplit('@').next().unwrap_or("");
-            !host.is_empty() && !host.starts_with(':')
-        }
+    let is_complete = match parts.scheme.to_ascii_lowercase().as_str() {
+        "http" | "https" => !parts.place.is_empty() && !parts.place.starts_with(':'),
         // A login: its name and password are needed.
         "xtream" | "xtreams" => {
             let login = rest.rsplit_once('@').filter(|(_, place)| !place.is_empty());

@@ -2,6 +2,7 @@
 
 use percent_encoding::percent_decode_str;
 
+use crate::base::address::AddressParts;
 use crate::base::limits::{HEADERS_MAX, REQUEST_HEAD_BYTES_MAX};
 
 /// What a request asks to be done.
@@ -286,13 +287,12 @@ fn split_target(method: Method, target: &str) -> Result<(Option<&str>, &str), Re
     if target.starts_with('/') || (target == "*" && method == Method::Options) {
         return Ok((None, target));
     }
-    let (scheme, rest) = target.split_once("://").ok_or(RequestError::Malformed)?;
-    let (authority, rest) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-    let is_http = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
-    if !is_http || authority.is_empty() || authority.contains('@') || rest.starts_with('?') {
+    let parts = AddressParts::split(target).ok_or(RequestError::Malformed)?;
+    let is_http = parts.is_of("http") || parts.is_of("https");
+    if !is_http || parts.place.is_empty() || parts.userinfo.is_some() || parts.target.starts_with('?') {
         return Err(RequestError::Malformed);
     }
-    Ok((Some(authority), if rest.is_empty() { "/" } else { rest }))
+    Ok((Some(parts.place), if parts.target.is_empty() { "/" } else { parts.target }))
 }
 
 /// Length and chunkedness of the body. Whatever a proxy in front could understand differently is refused.

@@ -7,6 +7,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
+use crate::base::address::{AddressParts, is_port, is_scheme, split_host};
+
 /// The longest URL, as it is sent: what servers and caches commonly take.
 pub const URL_BYTES_MAX: usize = 8 * 1024;
 
@@ -83,26 +85,19 @@ impl Url {
         if text.is_empty() {
             return Err(UrlError::Empty);
         }
-        let (scheme, rest) = text.split_once("://").ok_or(UrlError::Scheme)?;
-        let scheme = if scheme.eq_ignore_ascii_case("http") {
-            Scheme::Http
-        } else if scheme.eq_ignore_ascii_case("https") {
-            Scheme::Https
-        } else {
-            return Err(UrlError::Scheme);
-        };
-        let (authority, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-        let (userinfo, place) = match authority.rsplit_once('@') {
-            Some((userinfo, place)) => (Some(userinfo).filter(|text| !text.is_empty()), place),
-            None => (None, authority),
-        };
-        let (host, port) = host_and_port(place)?;
-        let mut sent = String::with_capacity(target.len() + 1);
-        if !target.starts_with('/') {
-            sent.push('/');
+        let parts = AddressParts::split(text).ok_or(UrlError::Scheme)?;
+        let scheme = [Scheme::Http, Scheme::Https]
+            .into_iter()
+            .find(|scheme| parts.is_of(scheme.as_str()))
+            .ok_or(UrlError::Scheme)?;
+        let userinfo = parts.userinfo.filter(|text| !text.is_empty()).map(str::to_owned);
+        let (host, port) = host_and_port(parts.place)?;
+        let mut target = String::with_capacity(parts.target.len() + 1);
+        if !parts.target.starts_with('/') {
+            target.push('/');
         }
-        push_encoded(&mut sent, target);
-        Self { scheme, userinfo: userinfo.map(str::to_owned), host, port, target: sent }.bounded()
+        push_encoded(&mut target, parts.target);
+        Self { scheme, userinfo, host, port, target }.bounded()
     }
 
     fn bounded(self) -> Result<Self, UrlError> {
@@ -221,36 +216,30 @@ fn clean(text: &str) -> Result<&str, UrlError> {
 
 /// Whether a reference begins with `scheme:`.
 fn has_scheme(text: &str) -> bool {
-    let Some((scheme, _)) = text.split_once(':') else { return false };
-    scheme.starts_with(|first: char| first.is_ascii_alphabetic())
-        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
+    text.split_once(':').is_some_and(|(scheme, _)| is_scheme(scheme))
 }
 
 fn host_and_port(place: &str) -> Result<(String, Option<u16>), UrlError> {
-    let (host, port) = if let Some(bracketed) = place.strip_prefix('[') {
-        let (address, after) = bracketed.split_once(']').ok_or(UrlError::Host)?;
-        address.parse::<Ipv6Addr>().map_err(|_not_an_address| UrlError::Host)?;
-        let port = match after.strip_prefix(':') {
-            Some(port) => port,
-            None if after.is_empty() => "",
-            None => return Err(UrlError::Port),
-        };
-        (address, port)
+    let (host, behind) = split_host(place);
+    let behind = behind.ok_or(UrlError::Host)?;
+    let valid = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte);
+    let is_host = if place.starts_with('[') {
+        host.parse::<Ipv6Addr>().is_ok()
     } else {
-        let (host, port) = place.split_once(':').unwrap_or((place, ""));
-        let valid = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte);
-        if host.is_empty() || !host.bytes().all(valid) {
-            return Err(UrlError::Host);
-        }
-        (host, port)
+        !host.is_empty() && host.bytes().all(valid)
     };
-    let port = match port {
-        "" => None,
-        digits if digits.bytes().all(|byte| byte.is_ascii_digit()) => match digits.parse() {
+    if !is_host {
+        return Err(UrlError::Host);
+    }
+    if !is_port(behind) {
+        return Err(UrlError::Port);
+    }
+    let port = match behind.strip_prefix(':') {
+        None | Some("") => None,
+        Some(digits) => match digits.parse() {
             Ok(0) | Err(_) => return Err(UrlError::Port),
             Ok(port) => Some(port),
         },
-        _ => return Err(UrlError::Port),
     };
     Ok((host.to_ascii_lowercase(), port))
 }

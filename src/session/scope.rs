@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::base::address::{AddressParts, is_port, is_scheme, split_host};
+
 /// What shares a provider's limit: a host and port, or one source when its address names none.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ProviderScope(Arc<str>);
@@ -33,22 +35,11 @@ impl fmt::Display for ProviderScope {
 
 /// `host` or `host:port` of an address, with or without a scheme.
 fn authority(url: &str) -> Option<&str> {
-    let is_scheme = |text: &str| {
-        text.starts_with(|c: char| c.is_ascii_alphabetic())
-            && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
+    let place = match AddressParts::split(url) {
+        Some(parts) if is_scheme(parts.scheme) => parts.place,
+        Some(_) | None => AddressParts::behind_scheme(url.strip_prefix("//").unwrap_or(url)).place,
     };
-    let rest = match url.split_once("://") {
-        Some((scheme, rest)) if is_scheme(scheme) => rest,
-        Some(_) | None => url.strip_prefix("//").unwrap_or(url),
-    };
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let host = rest[..end].rsplit_once('@').map_or(&rest[..end], |(_, host)| host);
-    let port = match host.strip_prefix('[') {
-        Some(literal) => literal.split_once(']')?.1,
-        None => host.find(':').map_or("", |colon| &host[colon..]),
-    };
-    let has_good_port = port.is_empty()
-        || port.strip_prefix(':').is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
-    let is_good = !host.is_empty() && !host.chars().any(|c| c.is_whitespace() || c.is_control());
-    (is_good && has_good_port).then_some(host)
+    let (_, port) = split_host(place);
+    let is_good = !place.is_empty() && !place.chars().any(|c| c.is_whitespace() || c.is_control());
+    (is_good && port.is_some_and(is_port)).then_some(place)
 }

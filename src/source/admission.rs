@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::base::address::{AddressParts, split_host};
 use crate::source::error::{Kind, SourceError};
 
 /// What may stand in `SOURCE_SCHEMES`. Whatever wraps another address, reads descriptors or runs through several files is no scheme
@@ -141,13 +142,7 @@ fn start(url: &str) -> AddressStart<'_> {
 
 /// The host of an address with `://`.
 fn host(url: &str) -> Option<&str> {
-    let (_, rest) = url.split_once("://")?;
-    let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
-    let place = authority.rsplit_once('@').map_or(authority, |(_userinfo, place)| place);
-    match place.strip_prefix('[') {
-        Some(v6) => Some(v6.split(']').next().unwrap_or(v6)),
-        None => Some(place.split(':').next().unwrap_or(place)),
-    }
+    AddressParts::split(url).map(|parts| split_host(parts.place).0)
 }
 
 /// True for a name that leads to this network whoever looks it up. Numbers that are no plain address may be one in disguise.

@@ -7,6 +7,8 @@ use std::fmt::Write as _;
 
 use sha1::{Digest, Sha1};
 
+use crate::base::address::{AddressParts, is_scheme};
+
 /// The key of an entry. Streams that differ in their query are different ones, unless the difference is only
 /// a token.
 #[must_use]
@@ -62,20 +64,10 @@ fn split_and_normalize(url: &str) -> Option<Vec<u8>> {
     if url.bytes().any(|byte| byte.is_ascii_control()) {
         return None;
     }
-    let url = url.split_once('#').map_or(url, |(before, _fragment)| before);
-    let (address, query) = url.split_once('?').unwrap_or((url, ""));
-    let (scheme, rest) = address.split_once("://")?;
-    let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
-    let path_at = rest.find('/').unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(path_at);
-    let host = authority.rsplit_once('@').map_or(authority, |(_user, host)| host);
-    if !is_scheme || !is_host(host) {
-        return None;
-    }
-    let mut normalized = format!("{}://{host}", scheme.to_ascii_lowercase()).into_bytes();
-    normalized.extend(decoded(path)?);
-    append_lasting(&mut normalized, query);
+    let parts = AddressParts::split(url).filter(|parts| is_scheme(parts.scheme) && is_host(parts.place))?;
+    let mut normalized = format!("{}://{}", parts.scheme.to_ascii_lowercase(), parts.place).into_bytes();
+    normalized.extend(decoded(parts.path())?);
+    append_lasting(&mut normalized, parts.query().unwrap_or(""));
     Some(normalized)
 }
 
