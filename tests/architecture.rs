@@ -29,7 +29,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "session",
         ],
     ),
-    ("status", &["engine", "session", "tuner", "lineup"]),
+    ("status", &["engine", "session", "tuner", "lineup", "filler"]),
     ("catalog", &["store", "http", "lineup", "health", "source"]),
     (
         "control",
@@ -38,7 +38,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "filler", "ts",
         ],
     ),
-    ("config", &["source"]),
+    ("config", &["source", "session", "filler", "engine", "control"]),
     ("app", &[]),
 ];
 

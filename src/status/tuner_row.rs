@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::engine::snapshot::{
-    DatagramCounters, HealthPersistSnapshot, KeepaliveSnapshot, LeaseSnapshot, RecoverySnapshot,
+    DatagramCounters, HealthPersistSnapshot, KeepaliveReport, LeaseSnapshot, RecoverySnapshot,
     SessionSnapshot,
 };
+use crate::filler::Mode;
 use crate::lineup::SourceId;
 use crate::tuner::pool::Kind;
 
@@ -245,7 +246,8 @@ impl<'a> TunerStatus<'a> {
             writes: record.map(|record| Writes::new(&record.writes)).unwrap_or_default(),
             recovery: session.map(|session| Recovery::new(&session.recovery)).unwrap_or_default(),
             keepalive: session
-                .map(|session| Keepalive::new(&session.recovery.keepalive, moment))
+                .and_then(|session| session.recovery.keepalive.as_ref())
+                .map(|report| Keepalive::new(report, moment))
                 .unwrap_or_default(),
             selection: session.map(|session| Selection::new(session, moment)).unwrap_or_default(),
             health: session.map(|session| Health::new(&session.health_persist)).unwrap_or_default(),
@@ -311,20 +313,20 @@ impl<'a> Recovery<'a> {
 }
 
 impl<'a> Keepalive<'a> {
-    fn new(keepalive: &'a KeepaliveSnapshot, moment: Moment) -> Self {
-        let lasted = keepalive.started_at.map(|started| keepalive.stopped_at.unwrap_or(moment.at) - started);
+    fn new(keepalive: &'a KeepaliveReport, moment: Moment) -> Self {
+        let lasted = keepalive.stopped_at.unwrap_or(moment.at) - keepalive.started_at;
         Self {
-            recovery_keepalive_mode: keepalive.mode.unwrap_or_default(),
-            recovery_keepalive_fallback_count: keepalive.fallback_count,
-            recovery_keepalive_fallback_reason: &keepalive.fallback_reason,
-            recovery_keepalive_started_at: moment.time_or_never(keepalive.started_at),
+            recovery_keepalive_mode: keepalive.mode.map(Mode::as_str).unwrap_or_default(),
+            recovery_keepalive_fallback_count: keepalive.totals.fallback_count,
+            recovery_keepalive_fallback_reason: &keepalive.totals.fallback_reason,
+            recovery_keepalive_started_at: moment.time_or_never(Some(keepalive.started_at)),
             recovery_keepalive_stopped_at: moment.time_or_never(keepalive.stopped_at),
-            recovery_keepalive_duration: lasted.map(duration).unwrap_or_default(),
+            recovery_keepalive_duration: duration(lasted),
             recovery_keepalive_bytes: keepalive.bytes,
             recovery_keepalive_chunks: keepalive.chunks,
-            recovery_keepalive_rate_bytes_per_second: keepalive.rate,
-            recovery_keepalive_expected_rate_bytes_per_second: keepalive.expected_rate,
-            recovery_keepalive_realtime_multiplier: keepalive.multiplier,
+            recovery_keepalive_rate_bytes_per_second: keepalive.rate_bytes_per_second,
+            recovery_keepalive_expected_rate_bytes_per_second: keepalive.expected_rate_bytes_per_second,
+            recovery_keepalive_realtime_multiplier: keepalive.realtime_multiplier,
             recovery_keepalive_guardrail_count: keepalive.guardrail_count,
             recovery_keepalive_guardrail_reason: &keepalive.guardrail_reason,
         }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::Instant;
-use crate::engine::port::snapshot::KeepaliveSnapshot;
 use crate::filler::slate::Slate;
 use crate::filler::{Due, Filler, Mode, Report as FillerReport};
 use crate::splice::{Lead, Run, RunKind, Splice};
@@ -119,23 +118,5 @@ impl FillerRun {
     /// What it has come to until now.
     pub(super) fn report(&self, now: Instant) -> FillerReport {
         self.filler.report(now)
-    }
-}
-
-/// What operators see of a filler.
-pub(super) fn keepalive_snapshot(report: FillerReport) -> KeepaliveSnapshot {
-    KeepaliveSnapshot {
-        mode: report.mode.map(Mode::as_str),
-        fallback_count: report.totals.fallback_count,
-        fallback_reason: report.totals.fallback_reason,
-        started_at: Some(report.started_at),
-        stopped_at: report.stopped_at,
-        bytes: report.bytes,
-        chunks: report.chunks,
-        rate: report.rate_bytes_per_second,
-        expected_rate: report.expected_rate_bytes_per_second,
-        multiplier: report.realtime_multiplier,
-        guardrail_count: report.guardrail_count,
-        guardrail_reason: report.guardrail_reason,
     }
 }

@@ -7,7 +7,7 @@ use crate::engine::border::messages::Readers;
 use crate::engine::context::cx::{CoreDriver, Cx, Question};
 use crate::engine::port::ids::Ticket;
 use crate::engine::port::messages::ControlRequest;
-use crate::engine::port::snapshot::{KeepaliveSnapshot, TransitionSnapshot};
+use crate::engine::port::snapshot::{KeepaliveReport, TransitionSnapshot};
 use crate::engine::report::events::{self, Transition};
 use crate::filler::slate::{Profile as SlateProfile, Slate, SlateSpec};
 use crate::filler::{Filler, Mode};
@@ -15,7 +15,7 @@ use crate::session::Event;
 use crate::source::profile::Profile;
 
 use super::Channel;
-use super::filler::{FillerRun, keepalive_snapshot};
+use super::filler::FillerRun;
 
 impl Channel {
     /// From now on viewers get filler.
@@ -148,9 +148,9 @@ impl Channel {
     }
 
     /// What operators see of the filler, the running one or the last.
-    pub(super) fn keepalive_snapshot(&self, now: Instant) -> KeepaliveSnapshot {
+    pub(super) fn keepalive_report(&self, now: Instant) -> Option<KeepaliveReport> {
         let running = self.filling.as_ref().map(|filling| filling.report(now));
-        running.or_else(|| self.keepalive.clone()).map(keepalive_snapshot).unwrap_or_default()
+        running.or_else(|| self.keepalive.clone())
     }
 }
 

@@ -150,7 +150,7 @@ impl Channel {
             reason: record.recovery_reason.clone().unwrap_or_default(),
             in_progress: self.machine.state() == State::Recovering,
             transition: self.transition.clone(),
-            keepalive: self.keepalive_snapshot(now),
+            keepalive: self.keepalive_report(now),
         }
     }
 

@@ -9,6 +9,7 @@ use crate::lineup::SourceId;
 use crate::session::history::{ClosedSnapshot, SessionRecord};
 use crate::tuner::pool::Kind;
 
+pub use crate::filler::Report as KeepaliveReport;
 pub use crate::source::udp::DatagramCounters;
 
 use super::ids::{CoreId, SessionId};
@@ -41,35 +42,6 @@ pub enum SessionPhase {
     Ending,
 }
 
-/// What fills a session's stream while it has no source.
-#[derive(Clone, PartialEq, Default, Debug)]
-pub struct KeepaliveSnapshot {
-    /// `null`, `psi` or `slate_av` while it runs.
-    pub mode: Option<&'static str>,
-    /// How often a lesser mode had to do, in this session.
-    pub fallback_count: u64,
-    /// Why, the last time: `<from mode>: <error>`.
-    pub fallback_reason: String,
-    /// When it was started, this time or the last.
-    pub started_at: Option<Instant>,
-    /// When it was stopped; `None` while it runs.
-    pub stopped_at: Option<Instant>,
-    /// Bytes since it was started.
-    pub bytes: u64,
-    /// Chunks since it was started.
-    pub chunks: u64,
-    /// Mean bytes per second at the last chunk.
-    pub rate: f64,
-    /// Bytes per second it should have.
-    pub expected_rate: f64,
-    /// Its rate in proportion to the source's; 0 when that is unknown.
-    pub multiplier: f64,
-    /// How often it was too fast since it was started.
-    pub guardrail_count: u64,
-    /// What was said about that.
-    pub guardrail_reason: String,
-}
-
 /// How the stream was led from one source to the next.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct TransitionSnapshot {
@@ -98,8 +70,8 @@ pub struct RecoverySnapshot {
     pub in_progress: bool,
     /// The boundaries.
     pub transition: TransitionSnapshot,
-    /// What filled the gap.
-    pub keepalive: KeepaliveSnapshot,
+    /// What filled the gap, or fills it; `None` when there has been none.
+    pub keepalive: Option<KeepaliveReport>,
 }
 
 /// Writes of sources' health that did not reach the database one by one.

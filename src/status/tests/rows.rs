@@ -171,8 +171,8 @@ fn everything_known_of_a_session_is_in_its_row() {
 #[test]
 fn a_keepalive_that_has_stopped_keeps_its_numbers_and_loses_its_mode() {
     let mut live = recovering(5, 0);
-    live.recovery.keepalive.mode = None;
-    live.recovery.keepalive.stopped_at = Some(at(897_500));
+    let keepalive = live.recovery.keepalive.as_mut().unwrap();
+    (keepalive.mode, keepalive.stopped_at) = (None, Some(at(897_500)));
     let row = row(&[first_core(client(5), vec![live])]);
     assert_eq!(row["recovery_keepalive_duration"], "2s");
     assert_eq!(row["recovery_keepalive_stopped_at"], "2026-03-01T20:14:57.5Z");

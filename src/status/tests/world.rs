@@ -9,10 +9,11 @@ use serde_json::Value;
 use super::super::{DrainWait, Moment, TunerStatusSnapshot};
 use crate::base::{Instant, WallTime};
 use crate::engine::snapshot::{
-    CoreCounters, CoreSnapshot, DatagramCounters, HealthPersistSnapshot, KeepaliveSnapshot, LeaseSnapshot,
+    CoreCounters, CoreSnapshot, DatagramCounters, HealthPersistSnapshot, KeepaliveReport, LeaseSnapshot,
     RecoverySnapshot, SessionPhase, SessionSnapshot, TransitionSnapshot, TunersSnapshot, ViewerSnapshot,
 };
 use crate::engine::{CoreId, SessionId};
+use crate::filler::{KeepaliveTotals, Mode};
 use crate::lineup::{ChannelId, SourceId};
 use crate::session::history::{
     CloseReason, ClosedSessions, ClosedSnapshot, Ended, Limits, Outcome, Profile, Selections, SessionRecord,
@@ -188,20 +189,23 @@ pub(super) fn recovering(id: u64, tuner: u16) -> SessionSnapshot {
             fallback_reason: "default: idr_not_ready".to_owned(),
             stitch_applied: true,
         },
-        keepalive: KeepaliveSnapshot {
-            mode: Some("psi"),
-            fallback_count: 1,
-            fallback_reason: "slate_av: ffmpeg ended".to_owned(),
-            started_at: Some(at(895_500)),
+        keepalive: Some(KeepaliveReport {
+            mode: Some(Mode::Psi),
+            totals: KeepaliveTotals {
+                fallback_count: 1,
+                fallback_reason: "slate_av: ffmpeg ended".to_owned(),
+            },
+            started_at: at(895_500),
             stopped_at: None,
+            duration: Duration::from_millis(4_500),
             bytes: 2_475_000,
             chunks: 40,
-            rate: 550_000.0,
-            expected_rate: 500_000.0,
-            multiplier: 1.1,
+            rate_bytes_per_second: 550_000.0,
+            expected_rate_bytes_per_second: 500_000.0,
+            realtime_multiplier: 1.1,
             guardrail_count: 1,
             guardrail_reason: "too fast".to_owned(),
-        },
+        }),
     };
     live.datagrams = DatagramCounters {
         datagrams: 374_102,
