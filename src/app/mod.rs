@@ -97,7 +97,7 @@ fn run_service(loaded: Loaded) -> Result<ExitCode, Failure> {
 pub(crate) fn start_logging(loaded: &Loaded) {
     let mut builder = env_logger::Builder::new();
     // What libraries say of their connections holds addresses and header fields as they are.
-    let level = params::log_level(loaded.settings.log_level);
+    let level = loaded.settings.log_level;
     builder.filter_level(level.min(log::LevelFilter::Warn)).filter_module("tunerd", level);
     // The journal stamps each line itself.
     if std::env::vars_os().any(|(name, _)| name == "JOURNAL_STREAM") {

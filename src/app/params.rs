@@ -5,10 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tunerd::base::Network;
 use tunerd::base::limits::PACKET_BYTES;
-use tunerd::config::{self, BindAddress, Count, Settings, StderrLogLevel, Word};
-use tunerd::engine::{self, Egress, SlowPolicy, Sources, TuneBackoff, ZeroCopy};
+use tunerd::config::{BindAddress, Count, Settings};
+use tunerd::engine::{self, Egress, Sources, TuneBackoff, ZeroCopy};
 use tunerd::exit::ExitCode;
 use tunerd::health;
 use tunerd::http::{CookieJar, RequestHeaders};
@@ -21,16 +20,6 @@ use super::Failure;
 
 /// Whether files in memory get huge pages.
 const SHMEM_ENABLED: &str = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
-
-pub(crate) const fn log_level(level: config::LogLevel) -> log::LevelFilter {
-    match level {
-        config::LogLevel::Trace => log::LevelFilter::Trace,
-        config::LogLevel::Debug => log::LevelFilter::Debug,
-        config::LogLevel::Info => log::LevelFilter::Info,
-        config::LogLevel::Warn => log::LevelFilter::Warn,
-        config::LogLevel::Error => log::LevelFilter::Error,
-    }
-}
 
 /// How many cores: `auto` is one per processor this process may use.
 pub(crate) fn core_count(settings: &Settings) -> u8 {
@@ -68,11 +57,7 @@ pub(crate) fn engine(
             viewers_max: settings.session.max_subscribers.unwrap_or(0),
             stall_detect: settings.recovery.stall_detect,
             stall_hard_deadline: settings.recovery.hard_deadline,
-            stall_policy: match settings.recovery.policy {
-                config::StallPolicy::FailoverSource => session::StallPolicy::FailoverSource,
-                config::StallPolicy::RestartSame => session::StallPolicy::RestartSame,
-                config::StallPolicy::CloseSession => session::StallPolicy::CloseSession,
-            },
+            stall_policy: settings.recovery.policy,
             stall_retries_max: settings.recovery.max_failovers_per_stall,
             min_health: settings.recovery.min_health.unwrap_or(Duration::ZERO),
             provider_cooldown: stream.overlimit_cooldown.unwrap_or(Duration::ZERO),
@@ -85,11 +70,7 @@ pub(crate) fn engine(
         ),
         filler: settings.recovery.filler.as_ref().map(|filler| engine::Filling {
             filler: filler::Params {
-                mode: match filler.mode {
-                    config::FillerMode::Null => filler::Mode::Null,
-                    config::FillerMode::Psi => filler::Mode::Psi,
-                    config::FillerMode::SlateAv => filler::Mode::SlateAv,
-                },
+                mode: filler.mode,
                 interval: filler.interval,
                 has_audio: filler.has_audio,
             },
@@ -100,16 +81,12 @@ pub(crate) fn engine(
             delay: settings.engine.egress_delay,
             delay_max: settings.engine.egress_delay_max,
             zero_copy: match settings.engine.zero_copy {
-                config::ZeroCopy::Auto if zero_copy => ZeroCopy::Auto,
-                config::ZeroCopy::SendZc if zero_copy => ZeroCopy::SendZc,
-                config::ZeroCopy::Auto | config::ZeroCopy::SendFile => ZeroCopy::SendFile,
-                config::ZeroCopy::SendZc | config::ZeroCopy::Never => ZeroCopy::Never,
+                asked @ (ZeroCopy::Auto | ZeroCopy::SendZc) if zero_copy => asked,
+                ZeroCopy::Auto | ZeroCopy::SendFile => ZeroCopy::SendFile,
+                ZeroCopy::SendZc | ZeroCopy::Never => ZeroCopy::Never,
             },
             max_blocked_write: settings.subscriber.max_blocked_write,
-            slow_policy: match settings.subscriber.slow_policy {
-                config::SlowClientPolicy::Disconnect => SlowPolicy::Disconnect,
-                config::SlowClientPolicy::Skip => SlowPolicy::Skip,
-            },
+            slow_policy: settings.subscriber.slow_policy,
             join_lag_bytes: settings.subscriber.join_lag_bytes as u64,
         },
         gate: gate(settings),
@@ -118,12 +95,7 @@ pub(crate) fn engine(
                 stream.schemes.iter().copied(),
                 stream.allows_private,
             ),
-            mode: match stream.mode {
-                config::StreamMode::Auto => source::Mode::Auto,
-                config::StreamMode::Direct => source::Mode::Direct,
-                config::StreamMode::FfmpegCopy => source::Mode::FfmpegCopy,
-                config::StreamMode::FfmpegTranscode => source::Mode::FfmpegTranscode,
-            },
+            mode: stream.mode,
             direct: direct::Params {
                 headers: RequestHeaders::NONE,
                 cookies: CookieJar::default(),
@@ -172,17 +144,13 @@ pub(crate) fn engine(
     })
 }
 
-fn network(network: &config::Network) -> Network {
-    Network { address: network.address, prefix_bits: network.prefix_bits }
-}
-
 fn stream_token(settings: &Settings) -> Option<engine::StreamToken> {
     settings.subscriber.token.as_ref().map(|token| engine::StreamToken(token.expose().to_owned()))
 }
 
 fn gate(settings: &Settings) -> engine::Gate {
     engine::Gate {
-        allow: settings.subscriber.allow.iter().map(network).collect(),
+        allow: settings.subscriber.allow.clone(),
         token: stream_token(settings),
         per_address_max: settings.subscriber.per_address_max.unwrap_or(0),
         viewers_max: settings.subscriber.viewers_max.unwrap_or(0),
@@ -201,9 +169,8 @@ fn tune_backoff(settings: &Settings) -> TuneBackoff {
 
 fn ffmpeg_params(settings: &Settings) -> ffmpeg::FfmpegParams {
     let from = &settings.ffmpeg;
-    let level = ffmpeg::LogLevel::named(from.log_level.as_str()).expect("both lists hold ffmpeg's words");
     ffmpeg::FfmpegParams {
-        log_level: level,
+        log_level: from.log_level,
         readrate: from.read_rate,
         readrate_catchup: from.read_rate_catch_up,
         initial_burst_seconds: from.initial_burst_seconds,
@@ -293,7 +260,7 @@ pub(crate) fn control(
             burst: limit.burst,
             clients_max: limit.clients_max as usize,
         }),
-        trusted_proxies: settings.http.trusted_proxies.iter().map(network).collect(),
+        trusted_proxies: settings.http.trusted_proxies.clone(),
         stream_token: stream_token(settings),
         json_body_bytes_max: settings.admin.body_bytes_max,
         request_timeout: settings.http.request_timeout,
@@ -303,20 +270,13 @@ pub(crate) fn control(
             .as_ref()
             .map(|url| control::PlaylistUrl(url.expose().to_owned())),
         playlist_profile: settings.catalog.playlist_profile.clone(),
-        refresh: settings.catalog.refresh.as_ref().map(|schedule| match &schedule.timing {
-            config::Timing::Every(period) => control::Timing::Every(*period),
-            config::Timing::Calendar(cron) => control::Timing::Calendar(cron.clone()),
-        }),
+        refresh: settings.catalog.refresh.as_ref().map(|schedule| schedule.timing.clone()),
         user_agent: settings.stream.user_agent.clone(),
         trust,
         ffmpeg: settings.ffmpeg.path.clone().into_os_string(),
         slates,
         passthrough: settings.ffmpeg.stderr_log_level.map(|level| control::Passthrough {
-            level: match level {
-                StderrLogLevel::Debug => log::Level::Debug,
-                StderrLogLevel::Info => log::Level::Info,
-                StderrLogLevel::Warn => log::Level::Warn,
-            },
+            level,
             line_bytes_max: settings.ffmpeg.stderr_line_bytes_max,
         }),
         trampoline: PathBuf::from("/proc/self/exe"),

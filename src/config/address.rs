@@ -4,6 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use thiserror::Error;
 
+use crate::base::Network;
+
 /// Where to listen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BindAddress {
@@ -93,56 +95,46 @@ impl BindAddress {
     }
 }
 
-/// A range of addresses: those that share their first `prefix_bits` with `address`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Network {
-    /// Its first address: the bits after the prefix are zero. Never an IPv4 address dressed as IPv6.
-    pub address: IpAddr,
-    /// Bits that count, up to 32 or 128.
-    pub prefix_bits: u8,
+/// Reads a comma-separated list of addresses and CIDR ranges.
+///
+/// # Errors
+///
+/// When an entry is neither.
+pub(super) fn parse_networks(text: &str) -> Result<Vec<Network>, AddressError> {
+    text.split(',').map(str::trim).filter(|entry| !entry.is_empty()).map(parse_network).collect()
 }
 
-impl Network {
-    /// Reads a comma-separated list of addresses and CIDR ranges.
-    ///
-    /// # Errors
-    ///
-    /// When an entry is neither.
-    pub fn parse_list(text: &str) -> Result<Vec<Self>, AddressError> {
-        text.split(',').map(str::trim).filter(|entry| !entry.is_empty()).map(Self::parse).collect()
+/// Its address is the first one: the bits after the prefix are zero, and it is never an IPv4 address dressed as IPv6.
+fn parse_network(entry: &str) -> Result<Network, AddressError> {
+    let (address, prefix) = match entry.split_once('/') {
+        Some((address, prefix)) => (address, Some(prefix)),
+        None => (entry, None),
+    };
+    let typed: IpAddr = address.parse().map_err(|_not_an_address| AddressError::BadNetwork)?;
+    let typed_bits: u8 = if typed.is_ipv4() { 32 } else { 128 };
+    let prefix_bits = match prefix {
+        None => typed_bits,
+        Some(prefix) => prefix.parse().map_err(|_not_a_number| AddressError::BadNetwork)?,
+    };
+    if prefix_bits > typed_bits {
+        return Err(AddressError::BadNetwork);
     }
-
-    fn parse(entry: &str) -> Result<Self, AddressError> {
-        let (address, prefix) = match entry.split_once('/') {
-            Some((address, prefix)) => (address, Some(prefix)),
-            None => (entry, None),
-        };
-        let typed: IpAddr = address.parse().map_err(|_not_an_address| AddressError::BadNetwork)?;
-        let typed_bits: u8 = if typed.is_ipv4() { 32 } else { 128 };
-        let prefix_bits = match prefix {
-            None => typed_bits,
-            Some(prefix) => prefix.parse().map_err(|_not_a_number| AddressError::BadNetwork)?,
-        };
-        if prefix_bits > typed_bits {
-            return Err(AddressError::BadNetwork);
+    // `::ffff:10.0.0.0/104` is 10.0.0.0/8: peers are compared as what they are.
+    let address = typed.to_canonical();
+    let shed_bits = if address.is_ipv4() && typed.is_ipv6() { 96 } else { 0 };
+    let prefix_bits: u8 = u8::checked_sub(prefix_bits, shed_bits).ok_or(AddressError::BadNetwork)?;
+    let shift = |width: u32| width - u32::from(prefix_bits);
+    let address = match address {
+        IpAddr::V4(v4) => {
+            let mask = u32::MAX.checked_shl(shift(32)).unwrap_or(0);
+            IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() & mask))
         }
-        // `::ffff:10.0.0.0/104` is 10.0.0.0/8: peers are compared as what they are.
-        let address = typed.to_canonical();
-        let shed_bits = if address.is_ipv4() && typed.is_ipv6() { 96 } else { 0 };
-        let prefix_bits: u8 = u8::checked_sub(prefix_bits, shed_bits).ok_or(AddressError::BadNetwork)?;
-        let shift = |width: u32| width - u32::from(prefix_bits);
-        let address = match address {
-            IpAddr::V4(v4) => {
-                let mask = u32::MAX.checked_shl(shift(32)).unwrap_or(0);
-                IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() & mask))
-            }
-            IpAddr::V6(v6) => {
-                let mask = u128::MAX.checked_shl(shift(128)).unwrap_or(0);
-                IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & mask))
-            }
-        };
-        Ok(Self { address, prefix_bits })
-    }
+        IpAddr::V6(v6) => {
+            let mask = u128::MAX.checked_shl(shift(128)).unwrap_or(0);
+            IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & mask))
+        }
+    };
+    Ok(Network { address, prefix_bits })
 }
 
 #[cfg(test)]
@@ -184,11 +176,11 @@ mod tests {
             ("::ffff:10.1.2.3/104", "10.0.0.0", 8),
         ] {
             let expected = Network { address: address.parse().unwrap(), prefix_bits };
-            assert_eq!(Network::parse_list(text), Ok(vec![expected]), "{text}");
+            assert_eq!(parse_networks(text), Ok(vec![expected]), "{text}");
         }
-        assert_eq!(Network::parse_list(" 10.0.0.0/8 ,, ::1 ").unwrap().len(), 2);
+        assert_eq!(parse_networks(" 10.0.0.0/8 ,, ::1 ").unwrap().len(), 2);
         for text in ["10.0.0.0/33", "10.0.0/8", "proxy", "10.0.0.0/-1", "10.0.0.0/", "::ffff:10.0.0.0/8"] {
-            assert_eq!(Network::parse_list(text), Err(AddressError::BadNetwork), "{text}");
+            assert_eq!(parse_networks(text), Err(AddressError::BadNetwork), "{text}");
         }
     }
 }

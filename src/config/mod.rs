@@ -33,7 +33,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub use address::{AddressError, BindAddress, Network};
+pub use address::{AddressError, BindAddress};
 pub use cli::{Command, CommandLine};
 pub use device_id::{DeviceIdError, device_id_is_valid_hdhomerun, generate_device_id, parse_device_id};
 pub use duration::{DurationError, format_duration, parse_duration};
@@ -42,12 +42,9 @@ pub use load::{Loaded, load};
 pub use playlist::PlaylistSource;
 pub use problem::{Problem, Problems, Warning};
 pub use raw::{Effective, Origin};
-pub use schedule::{Schedule, ScheduleError, Timing};
+pub use schedule::{Schedule, ScheduleError};
 pub use secret::Secret;
 pub use setting::{Group, Kind, Setting};
 pub use settings::*;
 pub use table::GROUPS;
-pub use words::{
-    FfmpegLogLevel, FillerMode, LogLevel, SlowClientPolicy, StallPolicy, StderrLogLevel, StreamMode, Word,
-    ZeroCopy,
-};
+pub use words::Word;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::source::admission::SCHEMES;
 
-use super::address::{BindAddress, Network};
+use super::address::{BindAddress, parse_networks};
 use super::checks;
 use super::device_id::parse_device_id;
 use super::duration::parse_duration;
@@ -53,7 +53,7 @@ pub(super) fn read_all(reader: &mut Reader<'_>) -> Settings {
             is_packet_aligned: reader.switch("BUFFER_TS_ALIGN_188"),
         },
         subscriber: Subscriber {
-            allow: reader.special("STREAM_ALLOW", Network::parse_list),
+            allow: reader.special("STREAM_ALLOW", parse_networks),
             token: reader.special_or_none("STREAM_TOKEN", |text| printable(text).map(Secret::new)),
             per_address_max: reader.whole_or_none("STREAM_MAX_PER_ADDRESS"),
             viewers_max: reader.whole_or_none("VIEWERS_MAX"),
@@ -225,7 +225,7 @@ fn http(reader: &mut Reader<'_>) -> Http {
         listen: [Some(main), legacy].into_iter().flatten().collect(),
         request_timeout: reader.span_or_off("REQUEST_TIMEOUT"),
         rate_limit: (requests_per_second > 0.0).then_some(rate_limit),
-        trusted_proxies: reader.special("RATE_LIMIT_TRUSTED_PROXIES", Network::parse_list),
+        trusted_proxies: reader.special("RATE_LIMIT_TRUSTED_PROXIES", parse_networks),
         has_metrics: reader.switch("ENABLE_METRICS"),
     }
 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
 use thiserror::Error;
 
 use super::duration::parse_duration;
+use crate::control::Timing;
 
 /// A schedule: as it was typed, and what it means.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,15 +15,6 @@ pub struct Schedule {
     pub text: String,
     /// What it means.
     pub timing: Timing,
-}
-
-/// What a schedule means.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Timing {
-    /// `@every 90m`: so long after the last time.
-    Every(Duration),
-    /// At the moments whose fields all match. Where both kinds of day are restricted, either is enough: this is cron's rule.
-    Calendar(Box<Cron>),
 }
 
 /// Why a text is not a schedule.

@@ -1,16 +1,15 @@
 //! The settings as the program uses them: plain typed data, grouped by who uses it.
 
+use crate::base::Network;
 use crate::source::hls::VariantMax;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::address::{BindAddress, Network};
+use super::address::BindAddress;
 use super::playlist::PlaylistSource;
 use super::schedule::Schedule;
 use super::secret::Secret;
-use super::words::{
-    FfmpegLogLevel, FillerMode, LogLevel, SlowClientPolicy, StallPolicy, StderrLogLevel, StreamMode, ZeroCopy,
-};
+use super::words::{FfmpegLogLevel, FillerMode, SlowPolicy, StallPolicy, StreamMode, ZeroCopy};
 
 /// ffmpeg finds no stream in less. Smaller settings are raised to it.
 pub(super) const PROBE_BYTES_MIN: u64 = 128_000;
@@ -54,7 +53,7 @@ pub struct Settings {
     /// The database.
     pub store: Store,
     /// The least important messages that are logged.
-    pub log_level: LogLevel,
+    pub log_level: log::LevelFilter,
 }
 
 /// How sources are opened.
@@ -116,7 +115,7 @@ pub struct Ffmpeg {
     /// How much it says.
     pub log_level: FfmpegLogLevel,
     /// The level at which its lines enter the log. `None` is not at all.
-    pub stderr_log_level: Option<StderrLogLevel>,
+    pub stderr_log_level: Option<log::Level>,
     /// Bytes of one line that enter the log.
     pub stderr_line_bytes_max: usize,
     /// How fast it reads, as a multiple of real time.
@@ -194,7 +193,7 @@ pub struct Subscriber {
     /// How far behind live a viewer starts. Zero is live.
     pub join_lag_bytes: usize,
     /// What becomes of one who falls behind.
-    pub slow_policy: SlowClientPolicy,
+    pub slow_policy: SlowPolicy,
     /// How long one may take nothing at all. `None` is for ever.
     pub max_blocked_write: Option<Duration>,
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::setting::{Group, Kind, SPAN, SPAN_SOME, Setting};
-use super::super::words::LogLevel;
+use super::super::words::Word as _;
 
 /// A mebibyte.
 const MIB: i64 = 1_048_576;
@@ -263,7 +263,7 @@ pub(super) const PROCESS: Group = Group {
             env: "LOG_LEVEL",
             flag: "log-level",
             default: "info",
-            kind: Kind::Choice(LogLevel::CHOICES),
+            kind: Kind::Choice(log::LevelFilter::CHOICES),
             help: "The least important messages that are logged.",
         },
     ],

@@ -1,7 +1,7 @@
 //! How sources are opened and how their loss is repaired.
 
 use super::super::setting::{Group, Kind, SPAN, SPAN_SOME, Setting};
-use super::super::words::{FfmpegLogLevel, FillerMode, StallPolicy, StderrLogLevel, StreamMode};
+use super::super::words::{FfmpegLogLevel, FillerMode, StallPolicy, StreamMode, Word as _};
 
 /// A mebibyte.
 const MIB: i64 = 1_048_576;
@@ -226,7 +226,7 @@ pub(super) const FFMPEG: Group = Group {
             env: "FFMPEG_SOURCE_STDERR_LOG_LEVEL",
             flag: "ffmpeg-source-stderr-log-level",
             default: "info",
-            kind: Kind::Choice(StderrLogLevel::CHOICES),
+            kind: Kind::Choice(log::Level::CHOICES),
             help: "The level at which ffmpeg's lines enter the log.",
         },
         Setting {

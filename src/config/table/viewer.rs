@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::base::limits::SEND_BYTES_MAX;
 
 use super::super::setting::{Group, Kind, SPAN, SPAN_SOME, Setting};
-use super::super::words::{SlowClientPolicy, ZeroCopy};
+use super::super::words::{SlowPolicy, Word as _, ZeroCopy};
 
 /// A mebibyte.
 const MIB: i64 = 1_048_576;
@@ -83,7 +83,7 @@ pub(super) const SUBSCRIBERS: Group = Group {
             env: "SUBSCRIBER_SLOW_CLIENT_POLICY",
             flag: "subscriber-slow-client-policy",
             default: "disconnect",
-            kind: Kind::Choice(SlowClientPolicy::CHOICES),
+            kind: Kind::Choice(SlowPolicy::CHOICES),
             help: "What becomes of a viewer who falls behind the ring.",
         },
         Setting {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::raw::Raw;
 use super::reader::Reader;
 use super::table::{UNUSED, find, settings, unused};
+use super::words::{FillerMode, StallPolicy, StreamMode};
 use super::*;
 
 mod rules;
@@ -271,6 +272,6 @@ fn words_and_switches_are_read_in_every_usual_spelling() {
     assert_eq!(settings.recovery.filler.unwrap().mode, FillerMode::SlateAv);
     assert!(settings.http.has_metrics);
     assert_eq!(settings.discovery.upnp, None);
-    assert_eq!(settings.log_level, LogLevel::Trace);
+    assert_eq!(settings.log_level, log::LevelFilter::Trace);
     assert_eq!((settings.engine.cores, settings.probe.workers), (Count::Auto, Count::Auto));
 }
