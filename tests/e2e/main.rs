@@ -33,6 +33,7 @@ mod sources;
 mod starts;
 mod status;
 mod storage;
+mod swarm;
 mod tls;
 mod tracks;
 mod upnp;
