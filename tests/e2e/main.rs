@@ -19,6 +19,7 @@ mod ffmpeg;
 mod hls;
 mod join;
 mod lifecycle;
+mod limits;
 mod lists;
 mod loops;
 mod names;
