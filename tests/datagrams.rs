@@ -99,6 +99,7 @@ fn params() -> Params {
         tune_backoff: TuneBackoff { tunes_max: 0, interval: second, cooldown: second },
         probes: tunerd::health::Params { interval: Duration::ZERO, timeout: second, tune_delay: second },
         own: Own::default(),
+        room: tunerd::engine::Room::default(),
         chunk_bytes: 65_536,
         segments: Segments::Small,
         cores: 1,

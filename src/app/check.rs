@@ -10,6 +10,7 @@ use tunerd::ring::Segments;
 use tunerd::source::ffmpeg::Capabilities;
 use tunerd::uring::{Files, Probe};
 
+use super::room::{self, Plan};
 use super::{Failure, ffmpeg, params, start};
 
 /// Prints what `run` would work with.
@@ -24,6 +25,7 @@ pub(crate) fn check(loaded: &Loaded) -> Result<ExitCode, Failure> {
     lines.push(datagrams());
     lines.push(format!("cores: {}", engine.cores));
     lines.push(format!("ring per channel: {} KiB {}", engine.ring_bytes() / 1024, pages(engine.segments)));
+    lines.extend(Plan::new(&room::facts(&loaded.settings, &engine, &probe)).lines());
     lines.extend(ffmpeg_lines(found.as_ref(), loaded));
     lines.push("settings:".to_owned());
     lines.extend(loaded.effective.iter().map(|effective| format!("  {effective}")));

@@ -6,6 +6,7 @@ mod ffmpeg;
 mod listeners;
 mod log_queue;
 mod params;
+mod room;
 mod run;
 mod start;
 

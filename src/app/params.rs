@@ -16,7 +16,7 @@ use tunerd::session::history;
 use tunerd::source::{self, Trust, direct, ffmpeg, pace, startup, trust};
 use tunerd::{control, filler, session};
 
-use super::Failure;
+use super::{Failure, room};
 
 /// Whether files in memory get huge pages.
 const SHMEM_ENABLED: &str = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
@@ -133,6 +133,7 @@ pub(crate) fn engine(
             timeout: settings.probe.timeout,
             tune_delay: settings.probe.tune_delay,
         },
+        room: engine::Room { rings: room::budget(settings), ..engine::Room::default() },
         own: engine::Own::default(),
         chunk_bytes: settings.buffer.chunk_bytes as u64,
         segments: Segments::where_shmem_is(&std::fs::read_to_string(SHMEM_ENABLED).unwrap_or_default()),
@@ -226,6 +227,7 @@ pub(crate) fn control(
     slates: Option<PathBuf>,
     trust: Arc<Trust>,
     listens: Vec<SocketAddr>,
+    connections_max: usize,
 ) -> control::Params {
     control::Params {
         identity,
@@ -242,6 +244,7 @@ pub(crate) fn control(
             .upnp
             .as_ref()
             .map_or(Duration::ZERO, |upnp| upnp.update_id_cache_ttl),
+        connections_max,
         lineup_max: settings.discovery.lineup_max.map(|count| count as usize),
         guide_url: settings.discovery.guide_url.as_ref().map(|url| url.expose().to_owned()),
         guide_start: settings.catalog.guide_start,

@@ -16,6 +16,7 @@ use tunerd::source::Trust;
 use tunerd::store::{Database, Store};
 use tunerd::uring::{Files, KernelDriver};
 
+use super::room::{self, Plan};
 use super::{Failure, ffmpeg, listeners, log_queue, params, start};
 
 /// Where the channels come from.
@@ -68,6 +69,12 @@ pub(crate) fn run(settings: &Settings, catalog: Catalog) -> Result<ExitCode, Fai
     });
     let trust = Arc::new(trust(settings, matches!(catalog, Catalog::Database))?);
     let mut engine = params::engine(settings, capabilities, Arc::clone(&trust), probe.zero_copy)?;
+    let plan = Plan::new(&room::facts(settings, &engine, &probe));
+    log::info!("{plan}");
+    for complaint in plan.complaints() {
+        log::warn!("{complaint}");
+    }
+    plan.apply(&mut engine);
     // A catalog that is gone afterwards leaves nothing else behind.
     let slates = match &catalog {
         Catalog::Database => Some(settings.store.path.with_file_name(SLATES_FOLDER)),
@@ -99,7 +106,7 @@ pub(crate) fn run(settings: &Settings, catalog: Catalog) -> Result<ExitCode, Fai
         probe.kernel_release
     );
     let parts = control::Parts { inbox, mailboxes: cores.mailboxes.clone(), store, clock };
-    match control::run(params::control(settings, identity, slates, trust, listens), parts) {
+    match control::run(params::control(settings, identity, slates, trust, listens, plan.control), parts) {
         Ok(()) => {}
         // Whoever sent a second signal does not wait for the cores, and without control nobody asks them to drain.
         Err(ControlError::Interrupted) => return Ok(ExitCode::Forced),

@@ -46,6 +46,11 @@ pub const SENDS_PER_TURN: usize = 256;
 pub const SUBMISSION_ENTRIES: u32 = 1024;
 /// Completion queue entries of a core. When more are outstanding the kernel keeps them in a list of its own.
 pub const COMPLETION_ENTRIES: u32 = 8192;
+/// Both where locked memory is so little that the usual ones do not fit: 16 KiB in all. Waiting entries are queued here then, and
+/// completions by the kernel.
+pub const SUBMISSION_ENTRIES_LEAST: u32 = 64;
+/// See [`SUBMISSION_ENTRIES_LEAST`].
+pub const COMPLETION_ENTRIES_LEAST: u32 = 512;
 /// Connections and viewers a core holds at most.
 pub const CONNECTIONS_PER_CORE_MAX: u32 = 32 * 1024;
 /// Operations in flight on a core: a viewer has a hang-up poll, one send, and up to
@@ -61,6 +66,14 @@ pub const CHANNELS_PER_CORE_MAX: u32 = 1024;
 pub const MAILBOX_MESSAGES_MAX: usize = 4096;
 /// Requests waiting for control.
 pub const CONTROL_REQUESTS_MAX: usize = 4096;
+/// Connections for what is no stream at the same time, if there are descriptors for so many.
+pub const CONTROL_CONNECTIONS_MAX: usize = 1024;
+/// Descriptors that are open whoever comes: listeners, io_urings, the database, the log, a playlist that is read.
+pub const DESCRIPTORS_BASE: u64 = 64;
+/// Descriptors of a core: its io_uring, its wake-up, its listeners.
+pub const DESCRIPTORS_PER_CORE: u64 = 6;
+/// Descriptors of a channel: its ring, a source and the next one, what a child of each is read and told by.
+pub const DESCRIPTORS_PER_CHANNEL: u64 = 10;
 /// Jobs waiting for the store.
 pub const STORE_JOBS_MAX: usize = 1024;
 /// Entry points remembered per ring. At one every 0.25 s this is more than a minute.

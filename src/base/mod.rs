@@ -10,6 +10,7 @@ pub mod kernel_bytes;
 pub mod limits;
 pub mod logfmt;
 pub mod network;
+pub mod rarely;
 pub mod redact;
 pub mod sockets;
 
@@ -20,3 +21,4 @@ pub use clock::{Clock, Instant, OwnTime, WallTime};
 pub use errno::Errno;
 pub use kernel_bytes::{FileBytes, HeapBytes, KernelBytes};
 pub use network::Network;
+pub use rarely::Rarely;

@@ -77,6 +77,7 @@ pub(super) fn read_all(reader: &mut Reader<'_>) -> Settings {
         engine: Engine {
             cores: reader.special("CORES", count),
             zero_copy: reader.word("ZERO_COPY"),
+            ring_memory_bytes: reader.whole_or_none("RING_MEMORY_BYTES"),
             egress_bytes: reader.whole("EGRESS_BYTES"),
             egress_delay: reader.span("EGRESS_DELAY"),
             egress_delay_max: reader.span("EGRESS_DELAY_MAX"),

@@ -268,6 +268,8 @@ pub struct Engine {
     pub cores: Count,
     /// How to send without copying.
     pub zero_copy: ZeroCopy,
+    /// Memory for all rings. `None` is half of what there is.
+    pub ring_memory_bytes: Option<u64>,
     /// Bytes that gather for a viewer before they are sent.
     pub egress_bytes: usize,
     /// How long they may wait for more.

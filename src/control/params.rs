@@ -27,6 +27,8 @@ const UDN_NAMESPACE: &str = "hdhriptv:upnp:udn:";
 pub struct Params {
     /// Who we are to clients.
     pub identity: Identity,
+    /// Connections for what is no stream at the same time.
+    pub connections_max: usize,
     /// Channels in a lineup at most.
     pub lineup_max: Option<usize>,
     /// Where the programme guide of the channels is, as the playlist for players names it.

@@ -50,6 +50,9 @@ pub enum ControlError {
     Interrupted,
 }
 
+/// Entries of control's io_uring where there is no memory for the usual ones.
+const ENTRIES_LEAST: u32 = 32;
+
 /// Runs control on this thread until the process is to end and everything is drained, or until all cores
 /// have dropped their ports. Afterwards the store is closed and no child is left: what is not reaped in time
 /// dies with this thread.
@@ -58,7 +61,14 @@ pub enum ControlError {
 /// When it cannot start, or when a second signal cut the drain short; then the process should end at once.
 pub fn run(params: Params, parts: Parts) -> Result<(), ControlError> {
     // Not `tokio_uring::start`, which panics where this returns an error.
-    let runtime = tokio_uring::Runtime::new(&tokio_uring::builder()).map_err(ControlError::Start)?;
+    let runtime = match tokio_uring::Runtime::new(&tokio_uring::builder()) {
+        // Locked memory is little.
+        Err(error) if error.kind() == io::ErrorKind::OutOfMemory => {
+            tokio_uring::Runtime::new(tokio_uring::builder().entries(ENTRIES_LEAST))
+        }
+        made => made,
+    };
+    let runtime = runtime.map_err(ControlError::Start)?;
     runtime.block_on(serve(params, parts))
 }
 
@@ -119,8 +129,8 @@ async fn serve(params: Params, parts: Parts) -> Result<(), ControlError> {
     if params.admin.is_none() {
         log::info!("administration is open to this host only; set ADMIN_AUTH to user:password to open it");
     }
+    let connections = Connections::with_max(params.connections_max);
     let state = Rc::new(State::new(params, clock, store, Rc::clone(&outbox)));
-    let connections = Connections::default();
     HdHomeRun::start(&state);
     let ssdp = Ssdp::start(&state);
     let desk = Desk { state: Rc::clone(&state), children, probes, slates, connections, resolver, ssdp };

@@ -209,6 +209,7 @@ pub(super) mod tests {
                 device_auth: "word".to_owned(),
                 tuner_count: 2,
             },
+            connections_max: crate::base::limits::CONTROL_CONNECTIONS_MAX,
             lineup_max: None,
             guide_url: None,
             listens: Vec::new(),

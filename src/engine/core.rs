@@ -12,7 +12,8 @@ mod turn;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::{Errno, HeapBytes, Instant};
+use crate::base::logfmt::Line;
+use crate::base::{Errno, HeapBytes, Instant, Rarely};
 use crate::engine::channel::Watched;
 use crate::engine::connection::{Asked, Connections, Taken};
 use crate::engine::context::cx::Cx;
@@ -45,6 +46,8 @@ const PATIENCE: Duration = Duration::from_millis(1);
 const MANY_CLIENTS: u32 = 32;
 /// A listener that cannot accept (no descriptors left) is tried again after this long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// That accepting is paused is said this often at most.
+const PAUSES_SAID_EVERY: Duration = Duration::from_secs(60);
 /// A writer that waits for the end of a send, or for memory, looks again after this.
 const BLOCKED_RETRY: Duration = Duration::from_millis(2);
 
@@ -85,6 +88,7 @@ pub struct Core<D: Driver<Memory = Lent, Token = Token>> {
     /// Where connections come in; none once it drains.
     listeners: Vec<Listener>,
     accept_again: Option<Instant>,
+    accept_pauses: Rarely,
     connections: Connections,
     /// The channels that are watched here, each with its outlet.
     stations: Stations,
@@ -110,6 +114,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             hears_bell: false,
             listeners: Vec::new(),
             accept_again: None,
+            accept_pauses: Rarely::new(PAUSES_SAID_EVERY),
             connections: Connections::new(),
             stations: Stations::new(),
             probe: Probe::new(probes),
@@ -335,7 +340,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                 }
                 // Its provider need not stand two streams of it.
                 self.probe.handle(&mut self.cx, ProbeEvent::Tuned(channel.id));
-                self.stations.open(&mut self.cx, &channel).ok_or(StreamError::ViewerLimit)?
+                self.stations.open(&mut self.cx, &channel)?
             }
         };
         let Some((channel, outlet)) = self.stations.get_mut(at) else {
@@ -386,18 +391,34 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             Event::Done { result, .. } => {
                 let Some(listener) = self.listeners.get_mut(usize::from(index)) else { return };
                 listener.is_accepting = false;
-                if result.is_err_and(|errno| errno != Errno::CANCELED && errno != Errno::INTR) {
-                    let id = self.cx.id.0;
-                    log::warn!("core {id}: accepting is paused for {ACCEPT_PAUSE:?}: {result:?}");
-                    self.accept_again = Some(self.cx.now + ACCEPT_PAUSE);
-                    return;
+                match result {
+                    Err(errno) if errno != Errno::CANCELED && errno != Errno::INTR => {
+                        self.pause_accepting(errno)
+                    }
+                    Ok(_) | Err(_) => self.accept_on_all(),
                 }
-                self.accept_on_all();
             }
             Event::Noticed(_) | Event::Sent { .. } | Event::Released { .. } => {
                 unreachable!("a listener accepts, and nothing else")
             }
         }
+    }
+
+    /// A listener could not accept. What is missing may be there again soon, and is said now and then.
+    fn pause_accepting(&mut self, errno: Errno) {
+        self.accept_again = Some(self.cx.now + ACCEPT_PAUSE);
+        self.cx.counters.accept_pauses += 1;
+        let Some(times) = self.accept_pauses.happened(self.cx.now) else { return };
+        let remedy = match errno {
+            Errno::MFILE => {
+                "no descriptors are left: raise the limit on open files (ulimit -n, systemd: LimitNOFILE=)"
+            }
+            Errno::NFILE => "this host has no descriptors left: raise the sysctl fs.file-max",
+            Errno::NOMEM | Errno::NOBUFS => "the kernel has no memory for sockets",
+            _ => "",
+        };
+        let line = Line::new("accepting is paused").field("core", self.cx.id.0).field("error", errno);
+        log::warn!("{}", line.field("times", times).unless_empty("remedy", remedy));
     }
 
     /// Does what is due.
@@ -497,6 +518,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             sessions,
             closed: self.closed.snapshot(),
             connections: self.connections.count(),
+            ring_bytes: self.stations.iter().map(|(channel, _)| channel.ring_memory_bytes()).sum(),
+            turn_longest: self.cx.turn_longest(),
             tuners: self.tuners_snapshot(),
         }
     }

@@ -43,4 +43,5 @@ pub use port::messages::{
 };
 pub use port::params::{Egress, Filling, Own, Params, SlowPolicy, Sources, TuneBackoff, ZeroCopy};
 pub use port::placement::home;
+pub use port::room::{RingBudget, Room};
 pub use port::snapshot;

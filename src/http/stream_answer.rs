@@ -64,6 +64,9 @@ pub enum StreamError {
     /// The request was sent out by this server, which would be its own source.
     #[error("the request comes from this very server")]
     RequestLoop,
+    /// There is no memory for the ring of one channel more.
+    #[error("no memory for another channel")]
+    RingMemory,
     /// The server has no time for more viewers.
     #[error("server is busy")]
     Saturated,
@@ -94,6 +97,7 @@ impl StreamError {
             | Self::TuneFailed
             | Self::NoVideo
             | Self::SourceLoop
+            | Self::RingMemory
             | Self::Saturated
             | Self::Draining => 503,
         }
@@ -117,6 +121,7 @@ impl StreamError {
             Self::NoVideo => "no_video",
             Self::SourceLoop => "source_loop",
             Self::RequestLoop => "request_loop",
+            Self::RingMemory => "ring_memory",
             Self::Saturated => "saturated",
             Self::Draining => "draining",
             Self::MethodNotAllowed => "method_not_allowed",
@@ -130,7 +135,9 @@ impl StreamError {
             Self::GuideNumberMissing | Self::ChannelNotFound | Self::TunerNotFound => {
                 Some("801 Unknown Channel")
             }
-            Self::TuneBackoff { .. } | Self::Saturated | Self::Draining => Some("803 System Busy"),
+            Self::TuneBackoff { .. } | Self::RingMemory | Self::Saturated | Self::Draining => {
+                Some("803 System Busy")
+            }
             Self::NoTuners => Some("805 All Tuners In Use"),
             Self::NoSources | Self::TuneFailed | Self::SourceLoop | Self::RequestLoop => {
                 Some("806 Tune Failed")
@@ -153,6 +160,7 @@ impl StreamError {
             | Self::MaxSubscribers
             | Self::ViewerLimit
             | Self::AddressLimit
+            | Self::RingMemory
             | Self::Saturated => RETRY_AFTER_BUSY,
             Self::Draining => RETRY_AFTER_DRAINING,
             Self::GuideNumberMissing
@@ -302,6 +310,13 @@ mod tests {
             (StreamError::NoSources, "503 Service Unavailable", Some("806 Tune Failed"), "no_sources", None),
             (StreamError::TuneFailed, "503 Service Unavailable", Some("806 Tune Failed"), "other", None),
             (StreamError::NoVideo, "503 Service Unavailable", Some("807 No Video Data"), "no_video", None),
+            (
+                StreamError::RingMemory,
+                "503 Service Unavailable",
+                Some("803 System Busy"),
+                "ring_memory",
+                Some(5),
+            ),
             (
                 StreamError::Saturated,
                 "503 Service Unavailable",

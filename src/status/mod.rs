@@ -2,6 +2,7 @@
 
 mod churn;
 mod client_stream;
+mod core_status;
 mod device;
 mod encode;
 pub mod go_time;

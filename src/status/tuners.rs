@@ -13,6 +13,7 @@ use crate::tuner::pool::Kind;
 
 use super::churn::ChurnSummary;
 use super::client_stream::{ClientStreamStatus, stream_of};
+use super::core_status::CoreStatus;
 use super::encode::is_zero;
 use super::go_time::{GoTime, Moment};
 use super::session_history::SharedSessionHistory;
@@ -36,6 +37,8 @@ pub struct TunerStatusSnapshot<'a> {
     session_history_limit: usize,
     #[serde(skip_serializing_if = "is_zero")]
     session_history_truncated_count: u64,
+    /// What the threads that carry streams have come to. Not of the reference.
+    cores: Vec<CoreStatus>,
     /// Servers are believed whatever they show. Not of the reference.
     #[serde(skip_serializing_if = "is_zero")]
     upstream_tls_unverified: bool,
@@ -116,6 +119,7 @@ impl<'a> TunerStatusSnapshot<'a> {
                 .collect(),
             session_history_limit: history.limit,
             session_history_truncated_count: history.truncated,
+            cores: cores.iter().map(CoreStatus::new).collect(),
             upstream_tls_unverified: false,
         }
     }

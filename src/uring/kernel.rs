@@ -14,8 +14,8 @@ use nix::sys::socket::{
 };
 
 use crate::base::limits::{
-    CHANNELS_PER_CORE_MAX, COMPLETION_ENTRIES, CONNECTIONS_PER_CORE_MAX, OPERATIONS_PER_CORE_MAX,
-    REGISTERED_SPANS_MAX, SUBMISSION_ENTRIES,
+    CHANNELS_PER_CORE_MAX, COMPLETION_ENTRIES, COMPLETION_ENTRIES_LEAST, CONNECTIONS_PER_CORE_MAX,
+    OPERATIONS_PER_CORE_MAX, REGISTERED_SPANS_MAX, SUBMISSION_ENTRIES, SUBMISSION_ENTRIES_LEAST,
 };
 use crate::base::{Errno, FileBytes, KernelBytes};
 
@@ -73,6 +73,12 @@ enum Owned<M> {
     Address(#[expect(dead_code, reason = "kept where the kernel reads it")] Box<SockaddrStorage>),
 }
 
+fn io_uring(submissions: u32, completions: u32) -> Result<IoUring, Errno> {
+    let mut builder = IoUring::builder();
+    builder.setup_single_issuer().setup_defer_taskrun().setup_coop_taskrun().setup_submit_all();
+    builder.setup_cqsize(completions).build(submissions).map_err(Errno::from)
+}
+
 impl<T: Copy, M: KernelBytes> KernelDriver<T, M> {
     /// The memory that one operation in flight takes, beside what it owns.
     pub const BYTES_PER_OPERATION: usize = Table::<T, Owned<M>>::BYTES_PER_OPERATION;
@@ -82,14 +88,11 @@ impl<T: Copy, M: KernelBytes> KernelDriver<T, M> {
     /// # Errors
     /// The kernel's reason; [`super::probe`] finds the words for it.
     pub fn new(files: Files) -> Result<Self, Errno> {
-        let ring = IoUring::builder()
-            .setup_single_issuer()
-            .setup_defer_taskrun()
-            .setup_coop_taskrun()
-            .setup_submit_all()
-            .setup_cqsize(COMPLETION_ENTRIES)
-            .build(SUBMISSION_ENTRIES)
-            .map_err(Errno::from)?;
+        let ring = match io_uring(SUBMISSION_ENTRIES, COMPLETION_ENTRIES) {
+            // Locked memory may be as little as 64 KiB.
+            Err(Errno::NOMEM) => io_uring(SUBMISSION_ENTRIES_LEAST, COMPLETION_ENTRIES_LEAST)?,
+            made => made?,
+        };
         let submitter = ring.submitter();
         let slots = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE)
             .map_or(CONNECTIONS_PER_CORE_MAX, |(soft, _hard)| u32::try_from(soft).unwrap_or(u32::MAX))

@@ -63,6 +63,7 @@ fn params(ffmpeg: OsString, slates: Option<PathBuf>) -> Params {
             device_auth: String::new(),
             tuner_count: 1,
         },
+        connections_max: tunerd::base::limits::CONTROL_CONNECTIONS_MAX,
         lineup_max: None,
         guide_url: None,
         listens: Vec::new(),

@@ -252,6 +252,13 @@ pub(super) const ENGINE: Group = Group {
             help: "How the ring is sent without copying it: send-zc has the network card read it, which halves the cost for viewers on other hosts; sendfile does not copy for those on this one, which pays with huge pages; auto sees which is which.",
         },
         Setting {
+            env: "RING_MEMORY_BYTES",
+            flag: "ring-memory-bytes",
+            default: "0",
+            kind: Kind::Whole { min: 0, max: 1_048_576 * MIB },
+            help: "Memory for the rings of all channels together; 0 is half of what this host or container has.",
+        },
+        Setting {
             env: "EGRESS_BYTES",
             flag: "egress-bytes",
             default: "65048",

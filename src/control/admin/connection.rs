@@ -44,7 +44,6 @@ const READ_BYTES: usize = 16 * 1024;
 const BODIES_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// All connections.
-#[derive(Default)]
 pub(in crate::control) struct Connections {
     places: Rc<RefCell<Places>>,
     /// Bytes promised to bodies.
@@ -63,6 +62,16 @@ struct Refused {
 }
 
 impl Connections {
+    /// So many at the same time.
+    pub(in crate::control) fn with_max(max: usize) -> Self {
+        Self {
+            places: Rc::new(RefCell::new(Places::with_max(max))),
+            bodies: Tally::default(),
+            refusals: Tally::default(),
+            refused: Cell::default(),
+        }
+    }
+
     /// Serves one more, or refuses it.
     pub(in crate::control) fn take(&self, handed: HandedConnection, state: &Rc<State>) {
         let HandedConnection { socket, bytes, peer, local } = handed;

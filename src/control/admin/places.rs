@@ -7,11 +7,8 @@ use tokio::sync::Notify;
 
 use crate::control::rates::Household;
 
-/// Connections at the same time. Full: the one that has waited longest for a request gives way; without such a one the newcomer is
-/// refused.
-pub(super) const CONNECTIONS_MAX: usize = 1024;
-/// Those of them that nobody but this host gets: whoever has to repair something can always come in.
-pub(super) const KEPT_FOR_THIS_HOST: usize = 64;
+/// This part of them nobody but this host gets: whoever has to repair something can always come in.
+const KEPT_PART: usize = 16;
 /// Connections of one household. Full: as above, among its own.
 pub(super) const PER_HOUSEHOLD_MAX: usize = 64;
 
@@ -32,19 +29,25 @@ struct Held {
 }
 
 /// The places.
-#[derive(Default)]
 pub(super) struct Places {
+    /// Full: the one that has waited longest for a request gives way; without such a one the newcomer is refused.
+    max: usize,
     held: BTreeMap<u64, Held>,
     /// Counts what happens, so that it is known what came first.
     count: u64,
 }
 
 impl Places {
+    /// So many.
+    pub(super) const fn with_max(max: usize) -> Self {
+        Self { max, held: BTreeMap::new(), count: 0 }
+    }
+
     /// A place, or nothing. Whoever gives way for it is told by its [`Notify`] and has its place no more.
     pub(super) fn take(&mut self, holder: Holder) -> Option<(u64, Rc<Notify>)> {
         let is_room = match holder {
             Holder::Free => {
-                self.held.len() < CONNECTIONS_MAX
+                self.held.len() < self.max
                     || self.give_way(|other| other != Holder::Free)
                     || self.give_way(|_anybody| true)
             }
@@ -54,7 +57,7 @@ impl Places {
                 if own >= PER_HOUSEHOLD_MAX {
                     self.give_way(|other| other == holder)
                 } else {
-                    others < CONNECTIONS_MAX - KEPT_FOR_THIS_HOST && self.held.len() < CONNECTIONS_MAX
+                    others < self.max - self.max / KEPT_PART && self.held.len() < self.max
                         || self.give_way(|other| other != Holder::Free)
                 }
             }
@@ -107,6 +110,7 @@ impl Places {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::limits::CONTROL_CONNECTIONS_MAX;
 
     fn household(number: usize) -> Holder {
         let [.., high, low] = number.to_be_bytes();
@@ -115,7 +119,7 @@ mod tests {
 
     #[test]
     fn a_household_has_so_many_and_of_its_own_the_one_that_waits_longest_gives_way() {
-        let mut places = Places::default();
+        let mut places = Places::with_max(CONTROL_CONNECTIONS_MAX);
         let all: Vec<u64> = (0..PER_HOUSEHOLD_MAX).map(|_| places.take(household(1)).unwrap().0).collect();
         assert!(places.take(household(1)).is_none(), "all of them are busy");
         let (other, _) = places.take(household(2)).unwrap();
@@ -132,11 +136,11 @@ mod tests {
 
     #[test]
     fn some_are_kept_for_this_host_and_it_may_take_those_of_others() {
-        let mut places = Places::default();
-        let others = CONNECTIONS_MAX - KEPT_FOR_THIS_HOST;
+        let mut places = Places::with_max(CONTROL_CONNECTIONS_MAX);
+        let others = CONTROL_CONNECTIONS_MAX - CONTROL_CONNECTIONS_MAX / KEPT_PART;
         let taken: Vec<u64> = (0..others).map(|number| places.take(household(number)).unwrap().0).collect();
         assert!(places.take(household(others)).is_none());
-        for _ in 0..KEPT_FOR_THIS_HOST {
+        for _ in 0..CONTROL_CONNECTIONS_MAX / KEPT_PART {
             places.take(Holder::Free).unwrap();
         }
         assert!(places.take(Holder::Free).is_none(), "nobody waits");
@@ -144,12 +148,12 @@ mod tests {
         assert!(places.take(Holder::Free).is_some());
         assert!(!places.held.contains_key(&taken[7]));
         assert!(places.take(household(others)).is_none(), "it is full all the same");
-        assert_eq!(places.held(), CONNECTIONS_MAX);
+        assert_eq!(places.held(), CONTROL_CONNECTIONS_MAX);
     }
 
     #[test]
     fn who_gives_way_is_told_and_his_own_end_frees_nothing_more() {
-        let mut places = Places::default();
+        let mut places = Places::with_max(CONTROL_CONNECTIONS_MAX);
         let (first, leave) = places.take(household(1)).unwrap();
         places.set_waiting(first, true);
         for _ in 0..PER_HOUSEHOLD_MAX {

@@ -25,6 +25,7 @@ use crate::engine::context::cx::{CoreDriver, Cx};
 use crate::engine::context::timers::Timer;
 use crate::engine::context::token::{ChannelRef, SourceOwner};
 use crate::engine::port::ids::{SessionId, Ticket};
+use crate::engine::port::room::RingShare;
 use crate::engine::port::snapshot::TransitionSnapshot;
 use crate::engine::report::events::About;
 use crate::engine::source::upstream::Upstream;
@@ -50,6 +51,10 @@ pub(crate) struct Channel {
     machine: Machine,
     /// What it has written, and how far viewers may read.
     feed: Feed,
+    /// The part of the memory for rings that its ring takes.
+    share: Option<RingShare>,
+    /// It has been said that the ring cannot grow.
+    has_met_the_bound: bool,
     upstream: Upstream,
     /// When ffprobe is asked about the source.
     stream_probe: StreamProbe,
@@ -116,6 +121,8 @@ impl Channel {
             machine,
             upstream: Upstream::new(SourceOwner::Channel(me), id, Arc::clone(&listing)),
             feed: Feed::new(id, listing, ring),
+            share: None,
+            has_met_the_bound: false,
             stream_probe: StreamProbe::new(cx.params.session),
             prologue: Vec::new(),
             slate: None,
@@ -285,6 +292,16 @@ impl Channel {
         if let Some(latest) = promises {
             self.feed.promise_anew(latest);
         }
+    }
+
+    /// Its ring takes this part of the memory for rings.
+    pub(crate) fn pay_with(&mut self, share: RingShare) {
+        self.share = Some(share);
+    }
+
+    /// Bytes of memory that its ring takes.
+    pub(crate) fn ring_memory_bytes(&self) -> u64 {
+        self.share.as_ref().map_or(0, RingShare::bytes)
     }
 
     /// Somebody may take what it gets at this pace.

@@ -66,6 +66,13 @@ impl Channel {
         if bytes <= self.feed.capacity() || self.feed.ring().is_reserved() {
             return false;
         }
+        if self.share.as_mut().is_some_and(|share| !share.grow_to(cx.params.ring_memory_bytes(bytes))) {
+            if !std::mem::replace(&mut self.has_met_the_bound, true) {
+                let text = "ring stays small: the rings of all channels have all memory they may (RING_MEMORY_BYTES)";
+                log::warn!("{}", self.about().line(text).field("wanted_bytes", bytes));
+            }
+            return false;
+        }
         let ring = match usize::try_from(bytes)
             .map_err(|_| nix::Error::ENOMEM)
             .and_then(|bytes| self.feed.ring().enlarged(bytes))

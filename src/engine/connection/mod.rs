@@ -96,6 +96,7 @@ impl Connections {
     fn take_in<D: CoreDriver>(&mut self, cx: &mut Cx<D>, socket: D::Descriptor) -> Option<ConnectionKey> {
         let Ok(handle) = cx.driver.adopt(socket) else {
             cx.counters.refused += 1;
+            cx.counters.refused_at_bound += 1;
             return None;
         };
         let Ok((peer, local)) = cx.driver.addresses(handle) else {
@@ -104,8 +105,9 @@ impl Connections {
         };
         let is_local = peer.ip() == local.ip() || peer.ip().is_loopback();
         let state = ConnectionState::Reading(Vec::new());
-        if !cx.take_place() {
+        if !self.has_room(cx) || !cx.take_place() {
             cx.counters.refused += 1;
+            cx.counters.refused_at_bound += 1;
             cx.driver.close(handle, Hangup::Finish);
             return None;
         }
@@ -113,6 +115,22 @@ impl Connections {
         self.forget_gone();
         self.intake.push_back((cx.now + REQUEST_HEAD_TIMEOUT, key));
         Some(key)
+    }
+
+    /// True when there is room for a newcomer, which the oldest makes that has asked for nothing yet.
+    fn has_room<D: CoreDriver>(&mut self, cx: &mut Cx<D>) -> bool {
+        if self.arena.count() < cx.newcomers_max() {
+            return true;
+        }
+        let is_reading = |connection: &Connection| matches!(connection.state, ConnectionState::Reading(_));
+        let oldest = self.intake.iter().map(|(_, key)| *key);
+        let Some(oldest) = oldest.into_iter().find(|key| self.arena.get(*key).is_some_and(is_reading)) else {
+            return false;
+        };
+        cx.counters.refused += 1;
+        cx.counters.refused_at_bound += 1;
+        self.close(cx, oldest);
+        true
     }
 
     /// Those who have got somewhere need not be looked at when their time has come: a crowd that comes at once would be

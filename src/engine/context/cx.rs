@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::limits::{CONNECTIONS_PER_CORE_MAX, PACKET_BYTES, SEND_BYTES_MAX};
-use crate::base::{Instant, OwnTime};
+use crate::base::logfmt::Line;
+use crate::base::{Errno, Instant, OwnTime};
 use crate::engine::port::ids::{CoreId, SessionId, Ticket};
 use crate::engine::port::mailbox::Mailbox;
 use crate::engine::port::messages::{ChildOwner, ControlPort, ControlRequest, CoreCommand};
@@ -31,6 +32,9 @@ use super::post::Post;
 use super::sends::SendQueue;
 use super::timers::Timers;
 use super::token::{ChannelRef, SourceOwner, Token};
+
+/// Somebody who asks at once is heard, however little is left.
+const NEWCOMERS_MIN: u32 = 4;
 
 /// What a child is to do.
 pub(crate) struct ChildWork {
@@ -98,6 +102,8 @@ pub(crate) struct Cx<D: CoreDriver> {
     places_taken: u32,
     /// Those whose source could not be read last turn.
     blocked: Vec<SourceOwner>,
+    /// It has been said that memory cannot be registered.
+    has_failed_to_register: bool,
 }
 
 impl<D: CoreDriver> Cx<D> {
@@ -137,6 +143,7 @@ impl<D: CoreDriver> Cx<D> {
             next_session: 0,
             places_taken: 0,
             blocked: Vec::new(),
+            has_failed_to_register: false,
         }
     }
 
@@ -148,6 +155,11 @@ impl<D: CoreDriver> Cx<D> {
     /// A turn of the core was work for so long, and waiting for more for so long.
     pub(crate) fn turned(&mut self, worked: Duration, waited: Duration) {
         self.load.turned(worked, waited);
+    }
+
+    /// The longest that it has worked without looking up, of the last half minute to a minute.
+    pub(crate) fn turn_longest(&self) -> Duration {
+        self.load.longest()
     }
 
     /// The core has more to do than it can.
@@ -207,6 +219,12 @@ impl<D: CoreDriver> Cx<D> {
     /// Somebody watches no more.
     pub(crate) fn viewer_leaves(&mut self, peer: IpAddr) {
         self.crowd.leave(peer);
+    }
+
+    /// Connections that this core may have beside viewers: its part of what these leave.
+    pub(crate) fn newcomers_max(&self) -> usize {
+        let left = self.params.room.connections_max.saturating_sub(self.params.gate.count());
+        (left / u32::from(self.params.cores)).max(NEWCOMERS_MIN) as usize
     }
 
     /// One connection more; false when there is no room for it.
@@ -330,6 +348,20 @@ impl<D: CoreDriver> Cx<D> {
 
     pub(crate) const fn has_blocked(&self) -> bool {
         !self.blocked.is_empty()
+    }
+
+    /// Memory of a ring could not be registered: viewers are sent to in another way. Said once, for it will be met again and again.
+    pub(crate) fn cannot_register(&mut self, errno: Errno) {
+        if std::mem::replace(&mut self.has_failed_to_register, true) {
+            return;
+        }
+        let remedy = match errno {
+            Errno::NOMEM => "locked memory is limited: raise it (ulimit -l, systemd: LimitMEMLOCK=infinity)",
+            Errno::NOBUFS => "io_uring takes no more parts of rings: use more CORES",
+            _ => "",
+        };
+        let line = Line::new("rings cannot be registered, viewers are sent to by copying or from files");
+        log::warn!("{}", line.field("core", self.id.0).field("error", errno).unless_empty("remedy", remedy));
     }
 
     /// A ring is done with. What is lent of it stays where it is until it has come back.

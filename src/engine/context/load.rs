@@ -14,6 +14,9 @@ const WINDOWS_SATURATED: u8 = 4;
 /// until it has some again.
 const RELIEVED: u32 = 850;
 
+/// The longest turn is that of so much time, and of as much before.
+const LONGEST_OF: Duration = Duration::from_secs(30);
+
 /// The part of its time for which a core works.
 #[derive(Debug, Default)]
 pub(crate) struct Load {
@@ -23,11 +26,16 @@ pub(crate) struct Load {
     share: u32,
     /// So many windows in a row left it no time.
     full_windows: u8,
+    /// The longest turns of this half minute and of the one before.
+    longest: [Duration; 2],
+    /// How much of this half minute is over.
+    half_minute: Duration,
 }
 
 impl Load {
     /// A turn was work for so long, and waiting for more for so long.
     pub(crate) fn turned(&mut self, worked: Duration, waited: Duration) {
+        self.note_longest(worked, waited);
         self.worked += worked;
         self.waited += waited;
         let all = self.worked + self.waited;
@@ -43,6 +51,20 @@ impl Load {
             _ => 0,
         };
         (self.worked, self.waited) = (Duration::ZERO, Duration::ZERO);
+    }
+
+    fn note_longest(&mut self, worked: Duration, waited: Duration) {
+        self.longest[0] = self.longest[0].max(worked);
+        self.half_minute += worked + waited;
+        if self.half_minute >= LONGEST_OF {
+            self.half_minute = Duration::ZERO;
+            self.longest = [Duration::ZERO, self.longest[0]];
+        }
+    }
+
+    /// The longest turn of the last half minute to a minute.
+    pub(crate) fn longest(&self) -> Duration {
+        self.longest[0].max(self.longest[1])
     }
 
     /// It cannot serve more than it does.
@@ -76,6 +98,22 @@ mod tests {
             let gathers = load.between(100, 200);
             assert!(gathers.abs_diff(expected) <= 1, "{gathers} at {share}");
             assert_eq!(load.between(100, 50), 100, "the least is the least");
+        }
+    }
+
+    #[test]
+    fn the_longest_turn_is_remembered_for_half_a_minute_and_forgotten_in_a_minute() {
+        let mut load = Load::default();
+        let (long, short) = (Duration::from_millis(7), Duration::from_millis(1));
+        load.turned(long, Duration::ZERO);
+        for second in 1..=70 {
+            load.turned(short, Duration::from_secs(1) - short);
+            let expected = if second <= 30 { Some(long) } else { (second > 60).then_some(short) };
+            assert!(
+                expected.is_none_or(|expected| load.longest() == expected),
+                "{second}: {:?}",
+                load.longest()
+            );
         }
     }
 

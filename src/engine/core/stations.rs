@@ -11,7 +11,9 @@ use crate::engine::context::cx::{CoreDriver, Cx};
 use crate::engine::context::token::ChannelRef;
 use crate::engine::outlet::Outlet;
 use crate::engine::port::ids::SessionId;
+use crate::engine::port::room::RingShare;
 use crate::engine::report::events;
+use crate::http::StreamError;
 use crate::lineup::{self, ChannelId};
 use crate::ring::Ring;
 use crate::session::Action;
@@ -28,6 +30,31 @@ pub(super) struct Stations {
     /// The one of a channel that viewers may still join.
     by_channel: BTreeMap<ChannelId, ChannelRef>,
     by_session: BTreeMap<SessionId, ChannelRef>,
+}
+
+/// A ring for a channel, and its part of the memory for all; `None` when there is none left.
+fn ring<D: CoreDriver>(cx: &Cx<D>, listing: &lineup::Channel) -> Option<(Ring, RingShare)> {
+    let wanted = cx.params.ring_bytes();
+    let budget = &cx.params.room.rings;
+    let Some(share) = budget.take(cx.params.ring_memory_bytes(wanted)) else {
+        let line = Line::new(
+            "the rings of all channels have all memory they may (RING_MEMORY_BYTES), channel is refused",
+        );
+        let line = line.field("guide_number", &listing.guide_number).field("ring_bytes", wanted);
+        log::warn!("{}", line.field("ring_memory_bytes", budget.bytes_max()));
+        return None;
+    };
+    match usize::try_from(wanted)
+        .map_err(|_| nix::Error::ENOMEM)
+        .and_then(|bytes| Ring::new(bytes, cx.params.segments))
+    {
+        Ok(ring) => Some((ring, share)),
+        Err(error) => {
+            let line = Line::new("no memory for a ring").field("guide_number", &listing.guide_number);
+            log::error!("{}", line.field("ring_bytes", wanted).field("error", error));
+            None
+        }
+    }
 }
 
 fn key(at: ChannelRef) -> Key<Station> {
@@ -79,27 +106,23 @@ impl Stations {
         self.by_session.get(&session).copied()
     }
 
-    /// A session for a channel, and what is to be done first; `None` when there is no room for it.
+    /// A session for a channel, and what is to be done first.
+    ///
+    /// # Errors
+    /// Why there is no room for it.
     pub(super) fn open<D: CoreDriver>(
         &mut self,
         cx: &mut Cx<D>,
         listing: &Arc<lineup::Channel>,
-    ) -> Option<(ChannelRef, Vec<Action>)> {
-        let bytes = usize::try_from(cx.params.ring_bytes()).ok()?;
-        let ring = match Ring::new(bytes, cx.params.segments) {
-            Ok(ring) => ring,
-            Err(error) => {
-                let line = Line::new("no memory for a ring").field("guide_number", &listing.guide_number);
-                log::error!("{}", line.field("ring_bytes", bytes).field("error", error));
-                return None;
-            }
-        };
+    ) -> Result<(ChannelRef, Vec<Action>), StreamError> {
+        let (ring, share) = ring(cx, listing).ok_or(StreamError::RingMemory)?;
         let id = cx.session_id();
-        let (at, actions) = self.insert(cx, id, listing, ring)?;
+        let (at, actions) = self.insert(cx, id, listing, ring).ok_or(StreamError::ViewerLimit)?;
         if let Some((channel, _)) = self.get_mut(at) {
+            channel.pay_with(share);
             log::info!("{}", events::session_created(channel.about()));
         }
-        Some((at, actions))
+        Ok((at, actions))
     }
 
     pub(super) fn insert<D: CoreDriver>(

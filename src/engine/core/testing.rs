@@ -99,6 +99,7 @@ pub(crate) fn params() -> Params {
             tune_delay: Duration::ZERO,
         },
         own: Own::default(),
+        room: crate::engine::Room::default(),
         chunk_bytes: 65_536,
         segments: Segments::Small,
         cores: 1,

@@ -177,10 +177,7 @@ impl Outlet {
             match cx.driver.register_memory(&span) {
                 Ok(buffer) => feed.note_registered(position, buffer),
                 Err(errno) => {
-                    if !std::mem::replace(&mut self.has_failed_to_register, true) {
-                        let text = "ring is not registered, viewers are sent to in another way";
-                        log::warn!("{}", feed.about().line(text).field("error", errno));
-                    }
+                    cx.cannot_register(errno);
                     self.change_way(cx, key);
                     return self.enqueue(cx, key);
                 }

@@ -44,8 +44,6 @@ pub(crate) struct Outlet {
     promises_changed: bool,
     /// Viewers are late because the core has stood still, or may be.
     has_excused: bool,
-    /// It has been said that memory cannot be registered.
-    has_failed_to_register: bool,
     skip_log: Coalesced<()>,
 }
 
@@ -201,7 +199,6 @@ impl Outlet {
             writes: WriteCounters::default(),
             promises_changed: false,
             has_excused: false,
-            has_failed_to_register: false,
             skip_log: Coalesced::default(),
         }
     }

@@ -67,6 +67,11 @@ impl Gate {
         self.watching.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
+    /// How many there are on all cores.
+    pub(crate) fn count(&self) -> u32 {
+        self.watching.load(Ordering::Relaxed)
+    }
+
     /// One less.
     pub(crate) fn leave(&self) {
         let before = self.watching.fetch_sub(1, Ordering::Relaxed);

@@ -7,4 +7,5 @@ pub(crate) mod mailbox;
 pub(crate) mod messages;
 pub(crate) mod params;
 pub(crate) mod placement;
+pub(crate) mod room;
 pub mod snapshot;

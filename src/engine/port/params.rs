@@ -17,6 +17,7 @@ use crate::source::ffmpeg::Verification;
 use crate::splice::HELD_BYTES_USUAL;
 
 use super::gate::Gate;
+use super::room::Room;
 
 /// How bytes are sent without copying.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -165,6 +166,8 @@ pub struct Params {
     pub chunk_bytes: u64,
     /// How rings are cut.
     pub segments: Segments,
+    /// What there is room for.
+    pub room: Room,
     /// How this server is known to itself when it meets itself as a source.
     pub own: Own,
     /// How many cores there are.
@@ -186,5 +189,12 @@ impl Params {
     pub const fn ring_bytes(&self) -> u64 {
         let slack = 2 * (SEND_BYTES_MAX + READ_BYTES_MAX) as u64 + HELD_BYTES_USUAL;
         self.egress.join_lag_bytes.saturating_add(16 * self.chunk_bytes).saturating_add(slack)
+    }
+
+    /// What a ring of so many bytes takes of the memory: whole segments, and one that is being written.
+    #[must_use]
+    pub const fn ring_memory_bytes(&self, ring_bytes: u64) -> u64 {
+        let segment = self.segments.bytes() as u64;
+        ring_bytes.div_ceil(segment).saturating_add(1).saturating_mul(segment)
     }
 }

@@ -169,12 +169,14 @@ pub struct CoreCounters {
     pub bytes_sent: u64,
     /// Completions whose owner was gone.
     pub stale_completions: u64,
-    /// Requests refused with an error status.
+    /// Requests refused with an error status, and connections closed without a word.
     pub refused: u64,
+    /// Of these, connections that were closed because there was no place for so many.
+    pub refused_at_bound: u64,
+    /// How often accepting had to be paused.
+    pub accept_pauses: u64,
     /// Messages that found a queue full.
     pub queue_full: u64,
-    /// Longest turn.
-    pub turn_longest: Duration,
 }
 
 /// Everything that lives on a core.
@@ -192,6 +194,10 @@ pub struct CoreSnapshot {
     pub closed: ClosedSnapshot,
     /// Connections that are not viewers.
     pub connections: usize,
+    /// Memory that the rings of its channels take.
+    pub ring_bytes: u64,
+    /// The longest that it has worked without looking up, of the last half minute to a minute.
+    pub turn_longest: Duration,
     /// The tuners, when this core counts them.
     pub tuners: Option<TunersSnapshot>,
 }

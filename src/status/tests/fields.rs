@@ -44,7 +44,21 @@ pub(super) const TYPES: &[(&str, &[Field])] = &[
             ("session_history", List("SharedSessionHistory"), true),
             ("session_history_limit", Whole, true),
             ("session_history_truncated_count", Whole, true),
+            ("cores", List("CoreStatus"), false),
             ("upstream_tls_unverified", Flag, true),
+        ],
+    ),
+    (
+        "CoreStatus",
+        &[
+            ("core", Whole, false),
+            ("connections", Whole, false),
+            ("ring_bytes", Whole, false),
+            ("given_bytes_total", Whole, false),
+            ("turn_longest_us", Whole, false),
+            ("refused_total", Whole, false),
+            ("refused_at_bound_total", Whole, false),
+            ("accept_pauses_total", Whole, false),
         ],
     ),
     (

@@ -1,5 +1,7 @@
 //! What the answer says in each state.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::world::{
@@ -29,9 +31,12 @@ fn client(session: u64) -> Vec<crate::engine::snapshot::LeaseSnapshot> {
 fn nothing_in_use_is_two_empty_lists_and_the_counters() {
     let mut idle = first_core(Vec::new(), Vec::new());
     idle.tuners = Some(TunersSnapshot { count: 2, in_use: 0, leases: Vec::new() });
+    (idle.counters.given_bytes, idle.counters.accept_pauses) = (524_288, 1);
+    (idle.counters.refused, idle.counters.refused_at_bound) = (9, 4);
+    (idle.connections, idle.ring_bytes, idle.turn_longest) = (3, 11_010_048, Duration::from_micros(417));
     assert_eq!(
         shown(&[idle]),
-        r#"{"generated_at":"2026-03-01T20:15:00Z","tuner_count":2,"in_use_count":0,"idle_count":2,"churn":{"reselect_alert_threshold":3,"session_count":0,"recovering_session_count":0,"sessions_with_reselect_count":0,"sessions_over_reselect_threshold":0,"total_recovery_cycles":0,"total_source_select_count":0,"total_same_source_reselect_count":0,"max_same_source_reselect_count":0},"drain_wait":{"ok":0,"error":0,"wait_duration_us":0,"wait_duration_ms":0},"probe_close":{"inline_count":0,"queue_full_count":0},"tuners":[],"client_streams":[],"session_history_limit":256}"#
+        r#"{"generated_at":"2026-03-01T20:15:00Z","tuner_count":2,"in_use_count":0,"idle_count":2,"churn":{"reselect_alert_threshold":3,"session_count":0,"recovering_session_count":0,"sessions_with_reselect_count":0,"sessions_over_reselect_threshold":0,"total_recovery_cycles":0,"total_source_select_count":0,"total_same_source_reselect_count":0,"max_same_source_reselect_count":0},"drain_wait":{"ok":0,"error":0,"wait_duration_us":0,"wait_duration_ms":0},"probe_close":{"inline_count":0,"queue_full_count":0},"tuners":[],"client_streams":[],"session_history_limit":256,"cores":[{"core":0,"connections":3,"ring_bytes":11010048,"given_bytes_total":524288,"turn_longest_us":417,"refused_total":9,"refused_at_bound_total":4,"accept_pauses_total":1}]}"#
     );
 }
 

@@ -259,6 +259,8 @@ pub(super) fn core(number: u8, sessions: Vec<SessionSnapshot>) -> CoreSnapshot {
         sessions,
         closed: closed(256, []),
         connections: 0,
+        ring_bytes: 0,
+        turn_longest: Duration::ZERO,
         tuners: None,
     }
 }

@@ -174,6 +174,7 @@ pub(super) fn params(random: &mut Random, cores: u8, tuners: u16) -> Params {
             tune_delay: Duration::from_millis(random.below(1000)),
         },
         own: tunerd::engine::Own::default(),
+        room: tunerd::engine::Room::default(),
         chunk_bytes: random.between(1, 16) * 188 * 7,
         segments: Segments::Small,
         cores,

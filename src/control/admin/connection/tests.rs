@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 
 use super::*;
-use crate::control::admin::places::CONNECTIONS_MAX;
+use crate::base::limits::CONTROL_CONNECTIONS_MAX;
 use crate::control::params::{Network, Params, RateLimit};
 use crate::control::state::tests::{params, state, with};
 
@@ -50,7 +50,7 @@ async fn until(client: &TcpStream, end: &str) -> String {
 #[test]
 fn requests_follow_each_other_on_one_connection() {
     tokio_uring::start(async {
-        let (connections, state) = (Connections::default(), state());
+        let (connections, state) = (Connections::with_max(CONTROL_CONNECTIONS_MAX), state());
         let client = connect(&connections, &state, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\nGET /heal");
         let first = until(&client, "}").await;
         assert!(first.contains("Connection: keep-alive"), "{first}");
@@ -67,7 +67,7 @@ fn requests_follow_each_other_on_one_connection() {
 #[test]
 fn a_body_that_is_announced_is_asked_for() {
     tokio_uring::start(async {
-        let (connections, state) = (Connections::default(), state());
+        let (connections, state) = (Connections::with_max(CONTROL_CONNECTIONS_MAX), state());
         let body = r#"{"item_key":"a"}"#;
         let head = format!(
             "POST /api/channels HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n",
@@ -84,7 +84,7 @@ fn a_body_that_is_announced_is_asked_for() {
 #[test]
 fn a_body_may_come_in_chunks() {
     tokio_uring::start(async {
-        let (connections, state) = (Connections::default(), state());
+        let (connections, state) = (Connections::with_max(CONTROL_CONNECTIONS_MAX), state());
         let head = "POST /api/channels HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{\"ite";
         let client = connect(&connections, &state, head);
         send(&client, "\r\nb\r\nm_key\":\"a\"}\r\n0\r\n\r\n").await;
@@ -101,7 +101,7 @@ fn a_body_may_come_in_chunks() {
 #[test]
 fn what_is_too_long_or_no_request_is_answered_and_closed() {
     tokio_uring::start(async {
-        let (connections, state) = (Connections::default(), state());
+        let (connections, state) = (Connections::with_max(CONTROL_CONNECTIONS_MAX), state());
         for (request, status) in [
             ("POST /api/channels HTTP/1.1\r\nContent-Length: 99999\r\n\r\n{", "413"),
             ("POST /nothing HTTP/1.1\r\nContent-Length: 5\r\n\r\n", "404"),
@@ -118,7 +118,7 @@ fn what_is_too_long_or_no_request_is_answered_and_closed() {
 #[test]
 fn bodies_are_refused_before_they_are_read() {
     tokio_uring::start(async {
-        let (connections, state) = (Connections::default(), state());
+        let (connections, state) = (Connections::with_max(CONTROL_CONNECTIONS_MAX), state());
         for (request, status) in [
             (
                 "POST /lineup.post?scan=start HTTP/1.1\r\nContent-Length: 1000000\r\nExpect: 100-continue",
@@ -170,7 +170,7 @@ fn bodies_are_refused_before_they_are_read() {
 #[test]
 fn bodies_of_all_connections_together_have_a_bound() {
     tokio_uring::start(async {
-        let (connections, state) = (Connections::default(), state());
+        let (connections, state) = (Connections::with_max(CONTROL_CONNECTIONS_MAX), state());
         let mut waiting = Vec::new();
         let head = "POST /api/channels HTTP/1.1\r\nContent-Length: 1024\r\nExpect: 100-continue\r\n\r\n";
         let rest_of_it = connections.bodies.take(BODIES_BYTES_MAX - 3 * 1024, BODIES_BYTES_MAX).unwrap();
@@ -203,13 +203,13 @@ fn bodies_of_all_connections_together_have_a_bound() {
 
 /// A whole table of connections of this host.
 fn crowd(connections: &Connections) -> Vec<Place> {
-    (0..CONNECTIONS_MAX).map(|_| Place::take(&connections.places, Holder::Free).unwrap()).collect()
+    (0..CONTROL_CONNECTIONS_MAX).map(|_| Place::take(&connections.places, Holder::Free).unwrap()).collect()
 }
 
 #[test]
 fn above_the_limit_a_connection_is_told_so_and_closed_and_so_many_at_a_time() {
     tokio_uring::start(async {
-        let (connections, state) = (Connections::default(), state());
+        let (connections, state) = (Connections::with_max(CONTROL_CONNECTIONS_MAX), state());
         let crowd = crowd(&connections);
         let request = "GET /healthz HTTP/1.1\r\n\r\n";
         assert!(rest(&connect(&connections, &state, request)).await.starts_with("HTTP/1.1 503 "));
@@ -225,9 +225,9 @@ fn above_the_limit_a_connection_is_told_so_and_closed_and_so_many_at_a_time() {
 #[test]
 fn the_oldest_connection_that_waits_for_a_request_gives_way() {
     tokio_uring::start(async {
-        let (connections, state) = (Connections::default(), state());
+        let (connections, state) = (Connections::with_max(CONTROL_CONNECTIONS_MAX), state());
         let mut crowd = crowd(&connections);
-        crowd.truncate(CONNECTIONS_MAX - 2);
+        crowd.truncate(CONTROL_CONNECTIONS_MAX - 2);
         let request = "GET /healthz HTTP/1.1\r\n\r\n";
         let (first, second) =
             (connect(&connections, &state, request), connect(&connections, &state, request));
@@ -245,7 +245,8 @@ fn the_oldest_connection_that_waits_for_a_request_gives_way() {
 fn a_stream_that_is_asked_for_on_a_kept_connection_goes_to_its_core() {
     let (mailbox, mut core) = crate::engine::Mailbox::new().unwrap();
     tokio_uring::start(async {
-        let (connections, state) = (Connections::default(), with(params(), vec![mailbox]));
+        let (connections, state) =
+            (Connections::with_max(CONTROL_CONNECTIONS_MAX), with(params(), vec![mailbox]));
         let client = connect(&connections, &state, "GET /healthz HTTP/1.1\r\n\r\n");
         until(&client, "}").await;
         let request = "GET /auto/v7 HTTP/1.1\r\nHost: a\r\n\r\nand more";
@@ -272,7 +273,7 @@ fn a_client_that_asks_too_often_is_told_when_it_may_ask_again() {
         let limit = RateLimit { per_second: 0.5, burst: 3, clients_max: 10 };
         let proxy = Network { address: "127.0.0.1".parse().unwrap(), prefix_bits: 32 };
         let params = Params { rate_limit: Some(limit), trusted_proxies: vec![proxy], ..params() };
-        let (connections, state) = (Connections::default(), with(params, Vec::new()));
+        let (connections, state) = (Connections::with_max(CONTROL_CONNECTIONS_MAX), with(params, Vec::new()));
         let status = async |path: &str, client: &str| {
             let client =
                 if client.is_empty() { String::new() } else { format!("X-Forwarded-For: {client}\r\n") };

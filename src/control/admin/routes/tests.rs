@@ -585,6 +585,8 @@ fn every_core_describes_its_sessions() {
             counters: CoreCounters::default(),
             sessions: Vec::new(),
             connections: 0,
+            ring_bytes: 0,
+            turn_longest: std::time::Duration::ZERO,
             closed: ClosedSnapshot::default(),
             tuners: Some(TunersSnapshot { count: 3, in_use: 1, leases: Vec::new() }),
         });

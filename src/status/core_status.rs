@@ -1,0 +1,40 @@
+//! What a core has come to: where it had to refuse, how long it works at a time, and what its rings take.
+
+use serde::Serialize;
+
+use crate::engine::snapshot::CoreSnapshot;
+
+/// One core. Not of the reference.
+#[derive(Serialize, Debug)]
+pub(super) struct CoreStatus {
+    core: u8,
+    /// Connections that are not viewers.
+    connections: usize,
+    /// Memory that the rings of its channels take.
+    ring_bytes: u64,
+    /// Bytes of pages of rings that were left to the kernel because it may still have had to send them.
+    given_bytes_total: u64,
+    /// The longest that it has worked without looking up, of the last half minute to a minute.
+    turn_longest_us: u64,
+    /// Requests and connections that were refused.
+    refused_total: u64,
+    /// Of these, connections that were closed because there was no place for so many.
+    refused_at_bound_total: u64,
+    /// How often accepting was paused because descriptors or memory were missing.
+    accept_pauses_total: u64,
+}
+
+impl CoreStatus {
+    pub(super) fn new(core: &CoreSnapshot) -> Self {
+        Self {
+            core: core.core.0,
+            connections: core.connections,
+            ring_bytes: core.ring_bytes,
+            given_bytes_total: core.counters.given_bytes,
+            turn_longest_us: u64::try_from(core.turn_longest.as_micros()).unwrap_or(u64::MAX),
+            refused_total: core.counters.refused,
+            refused_at_bound_total: core.counters.refused_at_bound,
+            accept_pauses_total: core.counters.accept_pauses,
+        }
+    }
+}
