@@ -187,7 +187,10 @@ mod tests {
         );
         assert!(complaints[1].starts_with("PLAYLIST_PROFILE: there is no profile \"other\""));
         assert_eq!(profiles.resolve(Treatment::default(), Some("broken"), None, None).1, None);
-        assert_eq!(profiles.resolve(Treatment::default(), Some("good"), None, None).1.as_deref(), Some("good"));
+        assert_eq!(
+            profiles.resolve(Treatment::default(), Some("good"), None, None).1.as_deref(),
+            Some("good")
+        );
     }
 
     #[test]

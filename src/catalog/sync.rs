@@ -75,7 +75,8 @@ fn source(record: &SourceRecord, of_channel: Option<&str>, profiles: &Profiles) 
         tls_verify: record.tls_verify,
         ..Treatment::default()
     };
-    let (treatment, nearest) = profiles.resolve(own, record.profile_name.as_deref(), of_channel, record.user_agent.as_deref());
+    let (treatment, nearest) =
+        profiles.resolve(own, record.profile_name.as_deref(), of_channel, record.user_agent.as_deref());
     let (health, profile) = (&record.health, &record.profile);
     Source {
         id: SourceId(record.source_id),

@@ -18,7 +18,8 @@ use crate::http::CookieJar;
 use crate::source::admission::is_of_this_host;
 use crate::source::direct;
 use crate::store::{
-    ChannelError, Database, Moved, PRIMARY_PLAYLIST, PlaylistRecord, Reading, RefreshOutcome, SourceMove, StoreError,
+    ChannelError, Database, Moved, PRIMARY_PLAYLIST, PlaylistRecord, Reading, RefreshOutcome, SourceMove,
+    StoreError,
 };
 
 use super::fetch::{self, Fetched, Validators};
@@ -96,7 +97,8 @@ impl std::ops::AddAssign for Counts {
 pub(super) async fn read_all(state: &Rc<State>, accepts_less: bool) -> Result<Counts, SyncError> {
     let mut playlists = state.ask_store::<_, StoreError>(|database| database.playlists()).await?;
     playlists.retain(|playlist| playlist.is_enabled);
-    let begun: Vec<_> = playlists.iter().map(|playlist| begin(state, playlist.playlist_id, accepts_less)).collect();
+    let begun: Vec<_> =
+        playlists.iter().map(|playlist| begin(state, playlist.playlist_id, accepts_less)).collect();
     let (mut counts, mut failed, mut first) = (Counts::default(), 0, None);
     for (playlist, run) in playlists.iter().zip(begun) {
         match run.await.unwrap_or(Err(SyncError::Panicked)) {
@@ -116,7 +118,11 @@ pub(super) async fn read_all(state: &Rc<State>, accepts_less: bool) -> Result<Co
 }
 
 /// Somebody wants one playlist read now. The run goes on when nobody waits.
-pub(super) async fn read_one(state: &Rc<State>, playlist_id: i64, accepts_less: bool) -> Result<Counts, SyncError> {
+pub(super) async fn read_one(
+    state: &Rc<State>,
+    playlist_id: i64,
+    accepts_less: bool,
+) -> Result<Counts, SyncError> {
     begin(state, playlist_id, accepts_less).await.unwrap_or(Err(SyncError::Panicked))
 }
 
@@ -170,7 +176,8 @@ pub(super) fn keep_changed(state: &Rc<State>, playlist_id: i64) {
 }
 
 async fn keep(state: Rc<State>, playlist_id: i64) {
-    let is_kept = std::mem::replace(&mut state.readings.borrow_mut().entry(playlist_id).or_default().is_kept, true);
+    let is_kept =
+        std::mem::replace(&mut state.readings.borrow_mut().entry(playlist_id).or_default().is_kept, true);
     if is_kept {
         return;
     }
@@ -269,7 +276,11 @@ async fn run(state: &State, playlist_id: i64, accepts_less: bool) -> Result<Coun
     result
 }
 
-async fn read_and_store(state: &State, playlist: &PlaylistRecord, accepts_less: bool) -> Result<Counts, SyncError> {
+async fn read_and_store(
+    state: &State,
+    playlist: &PlaylistRecord,
+    accepts_less: bool,
+) -> Result<Counts, SyncError> {
     let (id, name) = (playlist.playlist_id, called(playlist));
     let known = state.readings.borrow().get(&id).cloned().unwrap_or_default();
     let is_fetched = fetch::is_fetched(&playlist.url);

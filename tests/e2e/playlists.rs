@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::kit::daemon::{Daemon, QUICK};
-use super::kit::upstream::Upstream;
-use super::kit::wait::{LONG, until};
+use crate::kit::{Daemon, LONG, Upstream, until};
+
+const QUICK: [(&str, &str); 3] =
+    [("STARTUP_TIMEOUT", "2s"), ("FAILOVER_TOTAL_TIMEOUT", "2s"), ("STREAM_MODE", "direct")];
 
 fn listed(daemon: &Daemon) -> Vec<Value> {
     daemon.get("/api/playlists").json()["playlists"].as_array().unwrap().clone()

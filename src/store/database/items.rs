@@ -90,7 +90,14 @@ pub struct ItemFilter {
 
 impl Default for ItemFilter {
     fn default() -> Self {
-        Self { groups: Vec::new(), search: None, playlist: None, active: None, limit: ITEMS_PAGE_MAX, offset: 0 }
+        Self {
+            groups: Vec::new(),
+            search: None,
+            playlist: None,
+            active: None,
+            limit: ITEMS_PAGE_MAX,
+            offset: 0,
+        }
     }
 }
 
@@ -174,7 +181,8 @@ impl Database {
         if !accepts_less && before >= MANY_ITEMS && done.seen < before / 4 {
             return Ok(RefreshOutcome::MuchSmallerIgnored { seen: done.seen, before });
         }
-        let sql = "UPDATE playlist_items SET active = 0 WHERE active = 1 AND playlist_id = ?2 AND seen_in <> ?1";
+        let sql =
+            "UPDATE playlist_items SET active = 0 WHERE active = 1 AND playlist_id = ?2 AND seen_in <> ?1";
         done.deactivated = transaction.prepare_cached(sql)?.execute([reading, playlist_id])?;
         note_items(&transaction, playlist_id, done.seen)?;
         done.moves = moves::follow(&transaction, now)?;

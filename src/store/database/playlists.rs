@@ -93,7 +93,9 @@ impl Database {
         let sql = "DELETE FROM channel_sources WHERE item_key IN
             (SELECT item_key FROM playlist_items WHERE playlist_id = ?1)";
         transaction.prepare_cached(sql)?.execute([playlist_id])?;
-        transaction.prepare_cached("DELETE FROM playlist_items WHERE playlist_id = ?1")?.execute([playlist_id])?;
+        transaction
+            .prepare_cached("DELETE FROM playlist_items WHERE playlist_id = ?1")?
+            .execute([playlist_id])?;
         transaction.prepare_cached("DELETE FROM playlists WHERE playlist_id = ?1")?.execute([playlist_id])?;
         Ok(transaction.commit()?)
     }
@@ -133,12 +135,17 @@ impl Database {
                 Some(record) => record.name.clone(),
                 None => free_name(&transaction, &place_of(&other.url))?,
             };
-            put(&transaction, known.map(|record| record.playlist_id), &NewPlaylist { name, ..other.clone() })?;
+            put(
+                &transaction,
+                known.map(|record| record.playlist_id),
+                &NewPlaylist { name, ..other.clone() },
+            )?;
         }
         let mut dropped = Vec::new();
         for playlist_id in before {
             let sql = "UPDATE playlists SET is_enabled = 0 WHERE playlist_id = ?1 AND is_set = 0 RETURNING playlist_name";
-            let name = transaction.prepare_cached(sql)?.query_row([playlist_id], |row| row.get(0)).optional()?;
+            let name =
+                transaction.prepare_cached(sql)?.query_row([playlist_id], |row| row.get(0)).optional()?;
             dropped.extend(name);
         }
         transaction.commit()?;
@@ -157,7 +164,11 @@ impl Database {
     ) -> Result<(), StoreError> {
         let sql = "UPDATE playlists SET tried_at = ?2, read_at = iif(?3 IS NULL, ?2, read_at), failure = ?3
             WHERE playlist_id = ?1";
-        self.connection.prepare_cached(sql)?.execute(params![playlist_id, signed(at.unix_nanos()), failure])?;
+        self.connection.prepare_cached(sql)?.execute(params![
+            playlist_id,
+            signed(at.unix_nanos()),
+            failure
+        ])?;
         Ok(())
     }
 }
@@ -206,11 +217,15 @@ fn changeable(connection: &Connection, playlist_id: i64) -> Result<PlaylistRecor
 }
 
 /// Writes what the settings say, over the playlist that is known or as a new one.
-fn put(transaction: &Transaction<'_>, known: Option<i64>, playlist: &NewPlaylist) -> Result<(), ChannelError> {
+fn put(
+    transaction: &Transaction<'_>,
+    known: Option<i64>,
+    playlist: &NewPlaylist,
+) -> Result<(), ChannelError> {
     let is_there = match known {
-        Some(playlist_id) => {
-            transaction.prepare_cached("SELECT 1 FROM playlists WHERE playlist_id = ?1")?.exists([playlist_id])?
-        }
+        Some(playlist_id) => transaction
+            .prepare_cached("SELECT 1 FROM playlists WHERE playlist_id = ?1")?
+            .exists([playlist_id])?,
         None => false,
     };
     match known {
@@ -279,12 +294,20 @@ fn check(
     if let Some(tuners) = playlist.tuners
         && !(1..=TUNERS_MAX).contains(&tuners)
     {
-        return Err(ChannelError::Invalid { field: "tuners", value: tuners.to_string(), allowed: TUNERS_ALLOWED });
+        return Err(ChannelError::Invalid {
+            field: "tuners",
+            value: tuners.to_string(),
+            allowed: TUNERS_ALLOWED,
+        });
     }
     if let Some(agent) = &playlist.user_agent
         && (agent.len() > AGENT_BYTES_MAX || agent.chars().any(char::is_control))
     {
-        return Err(ChannelError::Invalid { field: "user_agent", value: shown(agent), allowed: AGENT_ALLOWED });
+        return Err(ChannelError::Invalid {
+            field: "user_agent",
+            value: shown(agent),
+            allowed: AGENT_ALLOWED,
+        });
     }
     let same = |column: &str, value: &str| {
         let sql = format!("SELECT 1 FROM playlists WHERE {column} = ?1 AND playlist_id IS NOT ?2");
@@ -331,7 +354,8 @@ fn place_of(url: &str) -> String {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#', '|']).next().unwrap_or_default();
     let host = authority.rsplit('@').next().unwrap_or_default();
-    let file = || rest.split(['?', '#', '|']).next().unwrap_or_default().rsplit('/').next().unwrap_or_default();
+    let file =
+        || rest.split(['?', '#', '|']).next().unwrap_or_default().rsplit('/').next().unwrap_or_default();
     let name = if host.is_empty() { file() } else { host };
     let name: String = name.chars().filter(|c| !c.is_control()).take(NAME_CHARS_MAX - 4).collect();
     if name.trim().is_empty() { "playlist".to_owned() } else { name }
@@ -355,7 +379,8 @@ mod tests {
     }
 
     fn names(database: &Database) -> Vec<(i64, String, bool, bool)> {
-        let shown = |record: PlaylistRecord| (record.playlist_id, record.name, record.is_set, record.is_enabled);
+        let shown =
+            |record: PlaylistRecord| (record.playlist_id, record.name, record.is_set, record.is_enabled);
         database.playlists().unwrap().into_iter().map(shown).collect()
     }
 
@@ -372,7 +397,8 @@ mod tests {
             (names(&database), dropped)
         };
         let unnamed = |url: &str| playlist("", url);
-        let first = [playlist("B", "http://b/"), unnamed("http://u:p@c.example/1"), unnamed("http://c.example/2")];
+        let first =
+            [playlist("B", "http://b/"), unnamed("http://u:p@c.example/1"), unnamed("http://c.example/2")];
         let (rows, dropped) = set(&first);
         let expected = [
             row(1, PRIMARY_NAME, true, true),
@@ -383,7 +409,8 @@ mod tests {
         assert_eq!((rows.as_slice(), dropped.len()), (&expected[..], 0));
         assert_eq!(set(&first).0, expected, "a restart makes none anew");
         // Another password and another case of the name are the same playlists.
-        let again = [unnamed("http://c.example/2"), unnamed("http://u:new@c.example/1"), playlist("b", "http://b/2")];
+        let again =
+            [unnamed("http://c.example/2"), unnamed("http://u:new@c.example/1"), playlist("b", "http://b/2")];
         let (rows, dropped) = set(&again);
         assert_eq!((rows[1].1.as_str(), rows.len(), dropped.len()), ("b", 4, 0));
         // Two change their addresses, and one its name.
@@ -395,7 +422,11 @@ mod tests {
         let (rows, dropped) = set(&again[..2]);
         assert_eq!((rows[1].clone(), dropped), (row(2, "b", false, false), vec!["b".to_owned()]));
         assert_eq!(database.set_playlists(None, &[]).unwrap().len(), 2);
-        assert_eq!(names(&database)[0], row(2, "b", false, false), "the primary is gone, what it held is served");
+        assert_eq!(
+            names(&database)[0],
+            row(2, "b", false, false),
+            "the primary is gone, what it held is served"
+        );
     }
 
     #[test]
@@ -411,7 +442,10 @@ mod tests {
             ..PlaylistChange::default()
         };
         let changed = database.update_playlist(made.playlist_id, &change).unwrap();
-        assert_eq!((changed.tuners, changed.user_agent.as_deref(), changed.is_enabled), (None, Some("tv/2"), false));
+        assert_eq!(
+            (changed.tuners, changed.user_agent.as_deref(), changed.is_enabled),
+            (None, Some("tv/2"), false)
+        );
         assert_eq!((changed.name, changed.url), (made.name, made.url));
         let set = database.playlists().unwrap()[0].clone();
         let refused = database.update_playlist(set.playlist_id, &change).unwrap_err();
@@ -439,11 +473,12 @@ mod tests {
         let mut database = Database::in_memory().unwrap();
         let other = database.create_playlist(&playlist("Other", "http://o/")).unwrap().playlist_id;
         let of = |playlist_id, seconds| Reading { playlist_id, ..at(seconds).into() };
-        let mut read = |playlist_id, items: &[NewItem], seconds| {
-            match database.refresh_items(items, of(playlist_id, seconds)).unwrap() {
-                RefreshOutcome::Refreshed(done) => (done.seen, done.added, done.deactivated),
-                RefreshOutcome::EmptyIgnored | RefreshOutcome::MuchSmallerIgnored { .. } => (0, 0, 0),
-            }
+        let mut read = |playlist_id, items: &[NewItem], seconds| match database
+            .refresh_items(items, of(playlist_id, seconds))
+            .unwrap()
+        {
+            RefreshOutcome::Refreshed(done) => (done.seen, done.added, done.deactivated),
+            RefreshOutcome::EmptyIgnored | RefreshOutcome::MuchSmallerIgnored { .. } => (0, 0, 0),
         };
         let moved = |key: &str| NewItem { stream_url: "http://o/x".to_owned(), ..item(key, "News") };
         assert_eq!(read(PRIMARY_PLAYLIST, &[item("a", "News"), item("b", "Sport")], 1), (2, 2, 0));
@@ -473,7 +508,8 @@ mod tests {
         let channel = database.create_channel(&new, 100, at(1)).unwrap();
         database.add_source(channel.channel_id, "a", None, at(1)).unwrap();
         let playlists: Vec<_> = database.channel(channel.channel_id).unwrap().sources;
-        let shown: Vec<_> = playlists.iter().map(|source| (source.playlist_id, source.is_offered())).collect();
+        let shown: Vec<_> =
+            playlists.iter().map(|source| (source.playlist_id, source.is_offered())).collect();
         assert_eq!(shown, [(Some(other), true), (Some(PRIMARY_PLAYLIST), true)]);
         let off = PlaylistChange { is_enabled: Some(false), ..PlaylistChange::default() };
         database.update_playlist(other, &off).unwrap();

@@ -113,9 +113,11 @@ impl Route {
             | Self::Playlists
             | Self::Recovery
             | Self::ServiceControl(_) => method == Method::Post,
-            Self::Playlist(_) | Self::Channel(_) | Self::Source(..) | Self::ChannelOrder | Self::SourceOrder(_) => {
-                method == Method::Patch
-            }
+            Self::Playlist(_)
+            | Self::Channel(_)
+            | Self::Source(..)
+            | Self::ChannelOrder
+            | Self::SourceOrder(_) => method == Method::Patch,
             Self::Profile => method == Method::Put,
             Self::Healthz
             | Self::Discover
@@ -160,7 +162,9 @@ impl Route {
             Self::Channels | Self::Sources(_) | Self::Profiles | Self::Playlists => {
                 &[Method::Get, Method::Head, Method::Post]
             }
-            Self::Channel(_) | Self::Playlist(_) => &[Method::Get, Method::Head, Method::Patch, Method::Delete],
+            Self::Channel(_) | Self::Playlist(_) => {
+                &[Method::Get, Method::Head, Method::Patch, Method::Delete]
+            }
             Self::ChannelOrder | Self::SourceOrder(_) => &[Method::Patch],
             Self::Source(..) => &[Method::Patch, Method::Delete],
             Self::LineupPost

@@ -605,15 +605,28 @@ fn of_several_playlists_each_is_read_for_itself_and_says_how_that_went() {
         let run = "/api/admin/jobs/playlist-sync/run";
         let (status, answer) = ask(&state, "POST", run, "").await;
         let sentence = answer["error"].as_str().unwrap();
-        assert_eq!((status, sentence.starts_with("1 of 3 playlists were not read; \"Gone\": ")), (502, true), "{answer}");
+        assert_eq!(
+            (status, sentence.starts_with("1 of 3 playlists were not read; \"Gone\": ")),
+            (502, true),
+            "{answer}"
+        );
         let (_, listed) = ask(&state, "GET", "/api/playlists", "").await;
         let shown: Vec<_> = listed["playlists"]
             .as_array()
             .unwrap()
             .iter()
-            .map(|list| (list["name"].clone(), list["items"].clone(), list["age_seconds"].clone(), list["enabled"].clone()))
+            .map(|list| {
+                (
+                    list["name"].clone(),
+                    list["items"].clone(),
+                    list["age_seconds"].clone(),
+                    list["enabled"].clone(),
+                )
+            })
             .collect();
-        let row = |name: &str, items: u32, age: Value, enabled: bool| (json!(name), json!(items), age, json!(enabled));
+        let row = |name: &str, items: u32, age: Value, enabled: bool| {
+            (json!(name), json!(items), age, json!(enabled))
+        };
         let expected = [
             row(PRIMARY_NAME, 1, json!(0), true),
             row("B", 2, json!(0), true),
@@ -621,7 +634,10 @@ fn of_several_playlists_each_is_read_for_itself_and_says_how_that_went() {
             row("Off", 0, json!(null), false),
         ];
         assert_eq!((shown.as_slice(), &listed["total"]), (&expected[..], &json!(4)));
-        assert!(listed["playlists"][2]["last_error"].is_string() && listed["playlists"][1]["last_error"].is_null());
+        assert!(
+            listed["playlists"][2]["last_error"].is_string()
+                && listed["playlists"][1]["last_error"].is_null()
+        );
         let (_, items) = ask(&state, "GET", "/api/items?playlist_id=2&active=1", "").await;
         assert_eq!(items["total"], json!(2), "an entry of another playlist is another one: {items}");
 
