@@ -267,11 +267,6 @@ pub(crate) fn control(
         stream_token: stream_token(settings),
         json_body_bytes_max: settings.admin.body_bytes_max,
         request_timeout: settings.http.request_timeout,
-        playlist: settings
-            .catalog
-            .playlist_url
-            .as_ref()
-            .map(|url| control::PlaylistUrl(url.expose().to_owned())),
         playlist_profile: settings.catalog.playlist_profile.clone(),
         refresh: settings.catalog.refresh.as_ref().map(|schedule| schedule.timing.clone()),
         user_agent: settings.stream.user_agent.clone(),

@@ -89,6 +89,7 @@ pub(crate) fn run(settings: &Settings, catalog: Catalog) -> Result<ExitCode, Fai
         Catalog::Prepared(database) => database,
     };
     let identity = start::identity(settings, &mut database, &clock)?;
+    start::playlists(&mut database, settings)?;
     let lineup = Arc::new(start::lineup(&mut database, settings)?);
     let listeners = listeners::open(&settings.http.listen, engine.cores, engine.egress.max_blocked_write)?;
     let listens = listeners::addresses(&listeners);

@@ -12,7 +12,7 @@ use tunerd::config::{self, Settings};
 use tunerd::control::Identity;
 use tunerd::exit::ExitCode;
 use tunerd::lineup::Lineup;
-use tunerd::store::{Database, OpenError};
+use tunerd::store::{Database, NewPlaylist, OpenError, PRIMARY_NAME};
 use tunerd::uring::{self, Probe};
 
 use super::Failure;
@@ -56,6 +56,39 @@ pub(crate) fn lock(database: &Path) -> Result<Flock<File>, Failure> {
 
 pub(crate) fn database(path: &Path) -> Result<Database, Failure> {
     Database::open(path).map_err(|error: OpenError| Failure::because(ExitCode::Database, &error))
+}
+
+/// Takes over the playlists that the settings name.
+pub(crate) fn playlists(database: &mut Database, settings: &Settings) -> Result<(), Failure> {
+    let catalog = &settings.catalog;
+    let primary = catalog.playlist_url.as_ref().map(|url| NewPlaylist {
+        name: PRIMARY_NAME.to_owned(),
+        url: url.expose().to_owned(),
+        tuners: Some(settings.tuner.count),
+        user_agent: None,
+        is_enabled: true,
+    });
+    let others: Vec<_> = catalog
+        .playlist_sources
+        .iter()
+        .map(|source| NewPlaylist {
+            name: source.name.clone().unwrap_or_default(),
+            url: source.url.expose().to_owned(),
+            tuners: Some(source.tuners),
+            user_agent: source.user_agent.clone(),
+            is_enabled: source.is_enabled,
+        })
+        .collect();
+    let dropped = database
+        .set_playlists(primary.as_ref(), &others)
+        .map_err(|error| Failure::because(ExitCode::Database, &error))?;
+    for name in dropped {
+        log::warn!(
+            "the playlist {name:?} is no longer among PLAYLIST_SOURCES; it is kept, but switched off: DELETE /api/playlists/… \
+             removes it with all that was read from it"
+        );
+    }
+    Ok(())
 }
 
 /// The channels the database holds, so that the first request of all finds them.

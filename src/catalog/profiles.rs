@@ -58,27 +58,30 @@ impl Profiles {
         (Self { by_name, of_playlist: found }, complaints)
     }
 
-    /// What holds for the playlist itself.
+    /// What holds for a playlist itself to which we are somebody else, perhaps.
     #[must_use]
-    pub fn of_playlist(&self) -> Treatment {
+    pub fn of_playlist(&self, user_agent: Option<&str>) -> Treatment {
         let carried = self.of_playlist.as_ref().and_then(|name| self.by_name.get(name));
-        carried.cloned().unwrap_or_default()
+        agent(user_agent).with_profiles(carried)
     }
 
-    /// What holds for a source that says this of itself, has this profile and is of a channel with that one.
+    /// What holds for a source that says this of itself, has this profile, is of a channel with that one, and of a playlist to
+    /// whose servers we are somebody else, perhaps.
     pub(super) fn resolve(
         &self,
         own: Treatment,
         of_source: Option<&str>,
         of_channel: Option<&str>,
+        user_agent: Option<&str>,
     ) -> (Treatment, Option<Arc<str>>) {
-        let carried: Vec<_> = [of_source, of_channel, self.of_playlist.as_deref()]
-            .into_iter()
-            .flatten()
-            .filter_map(|name| self.by_name.get_key_value(name))
-            .collect();
-        let nearest = carried.first().map(|(name, _)| Arc::clone(name));
-        (own.with_profiles(carried.into_iter().map(|(_, treatment)| treatment)), nearest)
+        let find = |name: Option<&str>| name.and_then(|name| self.by_name.get_key_value(name));
+        let own_ones = [find(of_source), find(of_channel)];
+        let of_playlist = find(self.of_playlist.as_deref());
+        let nearest = own_ones.into_iter().chain([of_playlist]).flatten().next();
+        let playlist = agent(user_agent);
+        let carried = own_ones.into_iter().flatten().map(|(_, treatment)| treatment);
+        let carried = carried.chain([&playlist]).chain(of_playlist.map(|(_, treatment)| treatment));
+        (own.with_profiles(carried), nearest.map(|(name, _)| Arc::clone(name)))
     }
 }
 
@@ -102,6 +105,15 @@ pub fn treatment(record: &ProfileRecord) -> Result<Treatment, ProfileError> {
         program: record.program,
         tls_verify: record.tls_verify,
     })
+}
+
+/// What a playlist says itself.
+fn agent(user_agent: Option<&str>) -> Treatment {
+    let mut treatment = Treatment::default();
+    if let Some(Err(error)) = user_agent.map(|agent| treatment.headers.set("User-Agent", agent)) {
+        log::debug!("a playlist's User-Agent is not sent: {error}");
+    }
+    treatment
 }
 
 /// How a source with this treatment is read.
@@ -138,11 +150,31 @@ mod tests {
             (None, None, Mode::FfmpegTranscode, "p"),
             (Some("gone"), Some("c"), Mode::FfmpegCopy, "c"),
         ] {
-            let (treatment, nearest) = profiles.resolve(Treatment::default(), of_source, of_channel);
+            let (treatment, nearest) = profiles.resolve(Treatment::default(), of_source, of_channel, None);
             assert_eq!((treatment.mode, nearest.as_deref()), (Some(mode), Some(name)));
         }
         let (profiles, _) = Profiles::new(&records, None);
-        assert_eq!(profiles.resolve(Treatment::default(), None, None), (Treatment::default(), None));
+        assert_eq!(profiles.resolve(Treatment::default(), None, None, None), (Treatment::default(), None));
+    }
+
+    #[test]
+    fn who_we_are_to_a_playlist_stands_behind_what_is_nearer_and_before_what_holds_for_all() {
+        let with = |name: &str, agent: &str| {
+            let mut record = profile(name, "auto");
+            record.headers.set("User-Agent", agent).unwrap();
+            record
+        };
+        let (profiles, _) = Profiles::new(&[with("c", "channel/1"), with("p", "all/1")], Some("p"));
+        let agent = |of_channel, playlist: Option<&str>| {
+            let (treatment, nearest) = profiles.resolve(Treatment::default(), None, of_channel, playlist);
+            (treatment.headers.get("user-agent").map(str::to_owned), nearest.map(|name| name.to_string()))
+        };
+        let pair = |agent: &str, name: &str| (Some(agent.to_owned()), Some(name.to_owned()));
+        assert_eq!(agent(Some("c"), Some("list/1")), pair("channel/1", "c"));
+        assert_eq!(agent(None, Some("list/1")), pair("list/1", "p"));
+        assert_eq!(agent(None, None), pair("all/1", "p"));
+        assert_eq!(profiles.of_playlist(Some("list/1")).headers.get("user-agent"), Some("list/1"));
+        assert_eq!(profiles.of_playlist(None).headers.get("user-agent"), Some("all/1"));
     }
 
     #[test]
@@ -154,8 +186,11 @@ mod tests {
             complaints[0].starts_with("the profile \"broken\" is not used: ffmpeg_input: -i is no input")
         );
         assert!(complaints[1].starts_with("PLAYLIST_PROFILE: there is no profile \"other\""));
-        assert_eq!(profiles.resolve(Treatment::default(), Some("broken"), None).1, None);
-        assert_eq!(profiles.resolve(Treatment::default(), Some("good"), None).1.as_deref(), Some("good"));
+        assert_eq!(profiles.resolve(Treatment::default(), Some("broken"), None, None).1, None);
+        assert_eq!(
+            profiles.resolve(Treatment::default(), Some("good"), None, None).1.as_deref(),
+            Some("good")
+        );
     }
 
     #[test]

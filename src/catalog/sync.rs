@@ -53,13 +53,13 @@ fn new_item(item: Item) -> NewItem {
 pub fn lineup(records: &[ChannelRecord], profiles: &Profiles) -> Lineup {
     let offered = records.iter().filter(|record| record.enabled).map(|record| channel(record, profiles));
     let channels = records.iter().filter(|record| !record.enabled).map(|record| ChannelId(record.channel_id));
-    let sources = records.iter().flat_map(|record| &record.sources).filter(|source| !source.enabled);
+    let sources = records.iter().flat_map(|record| &record.sources).filter(|source| !source.is_offered());
     Lineup::new(offered).with_disabled(channels, sources.map(|source| SourceId(source.source_id)))
 }
 
 fn channel(record: &ChannelRecord, profiles: &Profiles) -> Channel {
     let of_channel = record.profile_name.as_deref();
-    let usable = record.sources.iter().filter(|source| source.enabled && !source.stream_url.is_empty());
+    let usable = record.sources.iter().filter(|source| source.is_offered() && !source.stream_url.is_empty());
     Channel {
         id: ChannelId(record.channel_id),
         guide_number: record.guide_number.clone(),
@@ -75,7 +75,8 @@ fn source(record: &SourceRecord, of_channel: Option<&str>, profiles: &Profiles) 
         tls_verify: record.tls_verify,
         ..Treatment::default()
     };
-    let (treatment, nearest) = profiles.resolve(own, record.profile_name.as_deref(), of_channel);
+    let (treatment, nearest) =
+        profiles.resolve(own, record.profile_name.as_deref(), of_channel, record.user_agent.as_deref());
     let (health, profile) = (&record.health, &record.profile);
     Source {
         id: SourceId(record.source_id),

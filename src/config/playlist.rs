@@ -7,6 +7,9 @@ use crate::base::address::AddressParts;
 
 /// The most sources besides `PLAYLIST_URL`.
 const SOURCES_MAX: usize = 64;
+/// Characters of a name, and bytes of what a playlist's servers are told of us.
+const NAME_CHARS_MAX: usize = 64;
+const AGENT_BYTES_MAX: usize = 512;
 /// The most tuners one source may have.
 const SOURCE_TUNERS_MAX: u32 = 65_536;
 
@@ -19,6 +22,8 @@ pub struct PlaylistSource {
     pub tuners: u32,
     /// What people call it.
     pub name: Option<String>,
+    /// Who we are to its servers.
+    pub user_agent: Option<String>,
     /// Whether it is used.
     pub is_enabled: bool,
 }
@@ -39,11 +44,20 @@ pub(super) enum PlaylistError {
     #[error("has an entry whose enabled is neither true nor false")]
     EntryEnabled,
     /// A key that is not known.
-    #[error("has an entry with an unknown key (url, tuners, name and enabled are known)")]
+    #[error("has an entry with an unknown key (url, tuners, name, user_agent and enabled are known)")]
     UnknownKey,
     /// The same key again in one entry.
     #[error("has an entry with the same key twice")]
     KeyTwice,
+    /// An entry with a name that is not its to have.
+    #[error("has an entry named primary, as the playlist of PLAYLIST_URL is called")]
+    NamePrimary,
+    /// An entry with a name that is too long or cannot be shown.
+    #[error("has an entry whose name has more than 64 characters, or control characters")]
+    EntryName,
+    /// An entry with a `user_agent=` that cannot be sent.
+    #[error("has an entry whose user_agent has more than 512 bytes, or control characters")]
+    EntryAgent,
     /// Two entries with one address.
     #[error("has the same url twice")]
     UrlTwice,
@@ -80,7 +94,7 @@ pub(super) fn parse_playlist_url(text: &str) -> Result<Secret, PlaylistError> {
     if is_clean && is_complete { Ok(Secret::new(text)) } else { Err(PlaylistError::BadUrl) }
 }
 
-/// Reads `url=…,tuners=…[,name=…][,enabled=…]`, several of them separated by semicolons.
+/// Reads `url=…,tuners=…[,name=…][,user_agent=…][,enabled=…]`, several of them separated by semicolons.
 ///
 /// An address may itself hold commas and semicolons: a separator is one only before a key.
 ///
@@ -115,6 +129,7 @@ enum Key {
     Url,
     Tuners,
     Name,
+    Agent,
     Enabled,
 }
 
@@ -125,6 +140,7 @@ fn key_of(piece: &str) -> Option<(Key, &str)> {
         "url" | "playlist_url" => Key::Url,
         "tuners" | "tuner_count" => Key::Tuners,
         "name" => Key::Name,
+        "user_agent" => Key::Agent,
         "enabled" => Key::Enabled,
         _other => return None,
     };
@@ -148,7 +164,7 @@ fn split_before_keys(text: &str, separator: char) -> Vec<&str> {
 }
 
 fn parse_entry(entry: &str) -> Result<PlaylistSource, PlaylistError> {
-    let (mut url, mut tuners, mut name, mut is_enabled) = (None, None, None, None);
+    let (mut url, mut tuners, mut name, mut user_agent, mut is_enabled) = (None, None, None, None, None);
     for piece in split_before_keys(entry, ',') {
         let (key, value) = key_of(piece).ok_or(PlaylistError::UnknownKey)?;
         let was_there = match key {
@@ -160,7 +176,21 @@ fn parse_entry(entry: &str) -> Result<PlaylistSource, PlaylistError> {
                 let parsed = value.parse().map_err(|_not_a_number| PlaylistError::EntryTuners)?;
                 tuners.replace(parsed).is_some()
             }
-            Key::Name => name.replace(value.to_owned()).is_some(),
+            Key::Name => {
+                if value.chars().count() > NAME_CHARS_MAX || value.contains(char::is_control) {
+                    return Err(PlaylistError::EntryName);
+                }
+                if value.eq_ignore_ascii_case("primary") {
+                    return Err(PlaylistError::NamePrimary);
+                }
+                name.replace(value.to_owned()).is_some()
+            }
+            Key::Agent => {
+                if value.len() > AGENT_BYTES_MAX || value.contains(char::is_control) {
+                    return Err(PlaylistError::EntryAgent);
+                }
+                user_agent.replace(value.to_owned()).is_some()
+            }
             Key::Enabled => {
                 let parsed = match value.to_ascii_lowercase().as_str() {
                     "true" | "1" => true,
@@ -180,6 +210,7 @@ fn parse_entry(entry: &str) -> Result<PlaylistSource, PlaylistError> {
             .filter(|tuners| (1..=SOURCE_TUNERS_MAX).contains(tuners))
             .ok_or(PlaylistError::EntryTuners)?,
         name: name.filter(|name| !name.is_empty()),
+        user_agent: user_agent.filter(|agent| !agent.is_empty()),
         is_enabled: is_enabled.unwrap_or(true),
     })
 }
@@ -219,7 +250,7 @@ mod tests {
     #[test]
     fn sources_are_lists_of_keys_and_values() {
         let text = "url=http://a.example/get.php?x=1,2;3&type=m3u,tuners=200, name=Backup A ; \
-                    playlist_url=http://b.example/,tuner_count=1,enabled=false;";
+                    playlist_url=http://b.example/,tuner_count=1,user_agent=Box/7 (a; b),enabled=false;";
         let sources = parse_playlist_sources(text).unwrap();
         assert_eq!(
             sources,
@@ -228,12 +259,14 @@ mod tests {
                     url: Secret::new("http://a.example/get.php?x=1,2;3&type=m3u"),
                     tuners: 200,
                     name: Some("Backup A".to_owned()),
+                    user_agent: None,
                     is_enabled: true,
                 },
                 PlaylistSource {
                     url: Secret::new("http://b.example/"),
                     tuners: 1,
                     name: None,
+                    user_agent: Some("Box/7 (a; b)".to_owned()),
                     is_enabled: false,
                 },
             ]
@@ -252,6 +285,9 @@ mod tests {
             ("url=http://a/,tuners=70000", PlaylistError::EntryTuners),
             ("url=http://a/,tuners=two", PlaylistError::EntryTuners),
             ("url=http://a/,tuners=2,enabled=maybe", PlaylistError::EntryEnabled),
+            ("url=http://a/,tuners=2,name=Primary", PlaylistError::NamePrimary),
+            ("url=http://a/,tuners=2,name=a\u{7}", PlaylistError::EntryName),
+            ("url=http://a/,tuners=2,user_agent=a\u{7}", PlaylistError::EntryAgent),
             ("url=http://a/,tuners=2,tuner_count=3", PlaylistError::KeyTwice),
             ("url=http://a/,tuners=2;url=HTTP://A/,tuners=3", PlaylistError::UrlTwice),
             ("url=http://a/,tuners=2,name=B;url=http://b/,tuners=3,name=b", PlaylistError::NameTwice),

@@ -30,7 +30,7 @@ mod state;
 
 pub use children::{ExecError, Passthrough, exec_child};
 pub use notify::watchdog_feeder;
-pub use params::{AdminAuth, Identity, Listen, Network, Params, Parts, PlaylistUrl, RateLimit, Upnp};
+pub use params::{AdminAuth, Identity, Listen, Network, Params, Parts, RateLimit, Upnp};
 pub use port::{Inbox, Port, port};
 pub use run::{ControlError, run};
 pub use schedule::Timing;

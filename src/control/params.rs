@@ -61,13 +61,11 @@ pub struct Params {
     pub json_body_bytes_max: usize,
     /// How long an answer may take, if there is a limit.
     pub request_timeout: Option<Duration>,
-    /// Where the playlist is: an address of http or https, `file://`, or a path. May hold credentials.
-    pub playlist: Option<PlaylistUrl>,
-    /// The name of its profile.
+    /// The name of the playlists' profile.
     pub playlist_profile: Option<String>,
-    /// When it is read again; `None` is only when asked.
+    /// When playlists are read again; `None` is only when asked.
     pub refresh: Option<Timing>,
-    /// Who we are to the playlist's server. Empty: ourselves.
+    /// Who we are to the playlists' servers, unless a playlist says. Empty: ourselves.
     pub user_agent: String,
     /// Which servers are believed.
     pub trust: Arc<Trust>,
@@ -169,16 +167,6 @@ pub struct RateLimit {
     pub clients_max: usize,
 }
 
-/// The address of a playlist.
-#[derive(Clone)]
-pub struct PlaylistUrl(pub String);
-
-impl fmt::Debug for PlaylistUrl {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("PlaylistUrl(..)")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,7 +190,6 @@ mod tests {
     #[test]
     fn secrets_are_not_printed() {
         let auth = AdminAuth { user: "root".to_owned(), password: "hunter2".to_owned() };
-        let url = PlaylistUrl("http://u:hunter2@h/".to_owned());
-        assert!(!format!("{auth:?} {url:?}").contains("hunter2"));
+        assert!(!format!("{auth:?}").contains("hunter2"));
     }
 }

@@ -1,5 +1,5 @@
-//! Reading the playlist into the catalog: at the start, by the schedule, and when asked. Whatever goes wrong, the catalog
-//! stays as it was when that went well.
+//! Reading playlists into the catalog, each for itself: at the start, by the schedule, and when asked. Whatever goes wrong with
+//! one, what it holds stays as it was when that went well.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::rc::Rc;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use crate::base::{Clock, WallTime};
@@ -16,14 +17,20 @@ use crate::catalog::{self, Profiles};
 use crate::http::CookieJar;
 use crate::source::admission::is_of_this_host;
 use crate::source::direct;
-use crate::store::{Database, Moved, Reading, RefreshOutcome, SourceMove, StoreError};
+use crate::store::{
+    ChannelError, Database, Moved, PRIMARY_PLAYLIST, PlaylistRecord, Reading, RefreshOutcome, SourceMove,
+    StoreError,
+};
 
 use super::fetch::{self, Fetched, Validators};
+use super::readings::Readings;
 use super::schedule::Pace;
 use super::state::State;
 
 /// A wait for a time of the day is cut into pieces, since the clock may be set meanwhile and the host may sleep.
 const WAIT_PIECE: Duration = Duration::from_secs(60);
+/// A run that has to end first is looked at this often.
+const RUNNING_PIECE: Duration = Duration::from_secs(1);
 /// A playlist that goes on being much smaller than it was for so long is believed.
 const SMALLER_BELIEVED_AFTER: Duration = Duration::from_secs(24 * 3600);
 
@@ -43,8 +50,14 @@ pub(super) struct Counts {
 pub(super) enum SyncError {
     #[error("no playlist is set; set PLAYLIST_URL to its address")]
     NoPlaylist,
+    #[error("there is no playlist {0}")]
+    Gone(i64),
+    #[error("the playlist is switched off")]
+    Disabled,
     #[error("the playlist is being read already")]
     Running,
+    #[error("the playlist was changed while it was read")]
+    Changed,
     #[error("{0}")]
     Unreadable(String),
     #[error("the playlist holds no items; the catalog stays as it was")]
@@ -58,43 +71,155 @@ pub(super) enum SyncError {
     Store(String),
     #[error("reading the playlist ended in a panic")]
     Panicked,
+    /// Of several.
+    #[error("{failed} of {count} playlists were not read; {name:?}: {error}")]
+    Some { failed: usize, count: usize, name: String, error: Box<SyncError> },
 }
 
-/// Somebody wants it read now. The run goes on when nobody waits.
-pub(super) async fn read_now(state: &Rc<State>, accepts_less: bool) -> Result<Counts, SyncError> {
-    let of_run = Rc::clone(state);
-    tokio_uring::spawn(async move { run(&of_run, accepts_less).await })
-        .await
-        .unwrap_or(Err(SyncError::Panicked))
-}
-
-/// The service manager, or whoever is at the console, wants it read.
-pub(super) async fn read_when_told(state: Rc<State>) {
-    log::info!("SIGHUP: the playlist is read");
-    // What was read is told of there.
-    if let Err(error) = read_now(&state, false).await {
-        log::warn!("the playlist was not read: {error}");
+impl From<StoreError> for SyncError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error.to_string())
     }
 }
 
-/// Reads the playlist until it has been read once, and then by its schedule, if it has one.
-pub(super) async fn keep_reading(state: Rc<State>) {
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        let Self { items, added, reactivated, inactive, moved } = other;
+        self.items += items;
+        self.added += added;
+        self.reactivated += reactivated;
+        self.inactive += inactive;
+        self.moved += moved;
+    }
+}
+
+/// Somebody wants all playlists read now, each for itself. The runs go on when nobody waits.
+pub(super) async fn read_all(state: &Rc<State>, accepts_less: bool) -> Result<Counts, SyncError> {
+    let mut playlists = state.ask_store::<_, StoreError>(|database| database.playlists()).await?;
+    playlists.retain(|playlist| playlist.is_enabled);
+    let begun: Vec<_> =
+        playlists.iter().map(|playlist| begin(state, playlist.playlist_id, accepts_less)).collect();
+    let (mut counts, mut failed, mut first) = (Counts::default(), 0, None);
+    for (playlist, run) in playlists.iter().zip(begun) {
+        match run.await.unwrap_or(Err(SyncError::Panicked)) {
+            Ok(of_one) => counts += of_one,
+            Err(error) => {
+                failed += 1;
+                first.get_or_insert((playlist.name.clone(), error));
+            }
+        }
+    }
+    match (playlists.len(), first) {
+        (0, _) => Err(SyncError::NoPlaylist),
+        (_, None) => Ok(counts),
+        (1, Some((_name, error))) => Err(error),
+        (count, Some((name, error))) => Err(SyncError::Some { failed, count, name, error: Box::new(error) }),
+    }
+}
+
+/// Somebody wants one playlist read now. The run goes on when nobody waits.
+pub(super) async fn read_one(
+    state: &Rc<State>,
+    playlist_id: i64,
+    accepts_less: bool,
+) -> Result<Counts, SyncError> {
+    begin(state, playlist_id, accepts_less).await.unwrap_or(Err(SyncError::Panicked))
+}
+
+fn begin(state: &Rc<State>, playlist_id: i64, accepts_less: bool) -> JoinHandle<Result<Counts, SyncError>> {
+    let of_run = Rc::clone(state);
+    tokio_uring::spawn(async move { run(&of_run, playlist_id, accepts_less).await })
+}
+
+/// The service manager, or whoever is at the console, wants them read.
+pub(super) async fn read_when_told(state: Rc<State>) {
+    log::info!("SIGHUP: the playlists are read");
+    // What was read is told of there.
+    if let Err(error) = read_all(&state, false).await {
+        log::warn!("the playlists were not read: {error}");
+    }
+}
+
+/// Reads every playlist until it has been read once, and then by the schedule, if there is one.
+pub(super) async fn keep_all(state: Rc<State>) {
+    match state.ask_store::<_, StoreError>(|database| database.playlists()).await {
+        Ok(playlists) => {
+            for playlist in playlists {
+                tokio_uring::spawn(keep(Rc::clone(&state), playlist.playlist_id));
+            }
+        }
+        Err(error) => log::error!("which playlists there are cannot be read: {error}"),
+    }
+}
+
+/// A playlist is new, or is to be read anew: in the background.
+pub(super) fn keep_changed(state: &Rc<State>, playlist_id: i64) {
+    let is_kept = {
+        let mut readings = state.readings.borrow_mut();
+        let of_this = readings.entry(playlist_id).or_default();
+        of_this.moved();
+        of_this.is_kept
+    };
+    let state = Rc::clone(state);
+    tokio_uring::spawn(async move {
+        if !is_kept {
+            return keep(state, playlist_id).await;
+        }
+        // What is being read is what it was before.
+        while let Err(error) = run(&state, playlist_id, false).await {
+            match error {
+                SyncError::Running => sleep(RUNNING_PIECE).await,
+                error => return complain(&state, playlist_id, &error).await,
+            }
+        }
+    });
+}
+
+async fn keep(state: Rc<State>, playlist_id: i64) {
+    let is_kept =
+        std::mem::replace(&mut state.readings.borrow_mut().entry(playlist_id).or_default().is_kept, true);
+    if is_kept {
+        return;
+    }
     let mut pace = Pace::new(state.params.refresh.clone());
     loop {
-        let is_read = match run(&state, false).await {
-            Err(SyncError::NoPlaylist) => return,
-            Ok(_) => true,
+        let is_read = match run(&state, playlist_id, false).await {
+            Err(SyncError::Gone(_)) => {
+                state.readings.borrow_mut().remove(&playlist_id);
+                return;
+            }
+            // It is looked at again by the schedule, or when it is switched on.
+            Ok(_) | Err(SyncError::Disabled) => true,
             Err(error) => {
-                log::warn!("the playlist was not read: {error}");
+                complain(&state, playlist_id, &error).await;
                 false
             }
         };
         let wait = pace.next(state.wall_now(), &TimeZone::system(), is_read, permille());
         let at = wait.map(|wait| state.wall_now().after(wait));
-        state.readings.borrow_mut().next_at = at;
+        {
+            let mut readings = state.readings.borrow_mut();
+            let of_this = readings.entry(playlist_id).or_default();
+            (of_this.next_at, of_this.is_kept) = (at, at.is_some());
+        }
         let Some(at) = at else { return };
-        log::debug!("the playlist is read again in {} s", wait.unwrap_or_default().as_secs());
+        log::debug!("playlist {playlist_id} is read again in {} s", wait.unwrap_or_default().as_secs());
         until(&state, at).await;
+    }
+}
+
+async fn complain(state: &State, playlist_id: i64, error: &SyncError) {
+    let named = state.ask_store(move |database| database.playlist(playlist_id)).await;
+    let name = named.map_or_else(|_gone: ChannelError| playlist_id.to_string(), |record| called(&record));
+    log::warn!("{name} was not read: {error}");
+}
+
+/// How a playlist is called in the log. Most know of one only.
+fn called(playlist: &PlaylistRecord) -> String {
+    if playlist.playlist_id == PRIMARY_PLAYLIST {
+        "the playlist".to_owned()
+    } else {
+        format!("the playlist {:?}", playlist.name)
     }
 }
 
@@ -119,49 +244,65 @@ fn permille() -> u32 {
 }
 
 /// Takes its mark back however the run ends.
-struct Running<'a>(&'a State);
+struct Running<'a>(&'a State, i64);
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        self.0.syncing.set(false);
+        if let Some(of_this) = self.0.readings.borrow_mut().get_mut(&self.1) {
+            of_this.is_running = false;
+        }
     }
 }
 
-async fn run(state: &State, accepts_less: bool) -> Result<Counts, SyncError> {
-    let url = state.params.playlist.clone().ok_or(SyncError::NoPlaylist)?;
-    if state.syncing.replace(true) {
+async fn run(state: &State, playlist_id: i64, accepts_less: bool) -> Result<Counts, SyncError> {
+    let find = move |database: &mut Database| database.playlist(playlist_id);
+    let playlist = state.ask_store::<_, ChannelError>(find).await.map_err(|error| match error {
+        ChannelError::Store(error) => SyncError::from(error),
+        _not_found => SyncError::Gone(playlist_id),
+    })?;
+    if !playlist.is_enabled {
+        return Err(SyncError::Disabled);
+    }
+    if std::mem::replace(&mut state.readings.borrow_mut().entry(playlist_id).or_default().is_running, true) {
         return Err(SyncError::Running);
     }
-    let _running = Running(state);
-    let result = read_and_store(state, url.0, accepts_less).await;
-    let now = state.wall_now();
-    let mut readings = state.readings.borrow_mut();
-    readings.last_tried_at = Some(now);
-    match &result {
-        Ok(_) => (readings.last_read_at, readings.last_error) = (Some(now), None),
-        Err(error) => readings.last_error = Some(error.to_string()),
+    let _running = Running(state, playlist_id);
+    let result = read_and_store(state, &playlist, accepts_less).await;
+    let (now, failure) = (state.wall_now(), result.as_ref().err().map(ToString::to_string));
+    let note = move |database: &mut Database| database.note_reading(playlist_id, now, failure.as_deref());
+    if let Err(error) = state.ask_store::<_, StoreError>(note).await {
+        log::debug!("how the playlist was read is not kept: {error}");
     }
     result
 }
 
-async fn read_and_store(state: &State, url: String, accepts_less: bool) -> Result<Counts, SyncError> {
-    let of_store = |error: StoreError| SyncError::Store(error.to_string());
-    let known = state.readings.borrow().validators.clone();
-    let is_fetched = fetch::is_fetched(&url);
-    let (address, params) = asked(state, &url).await?;
-    let (read, cookies) = read(address, params, state.clock, known).await?;
+async fn read_and_store(
+    state: &State,
+    playlist: &PlaylistRecord,
+    accepts_less: bool,
+) -> Result<Counts, SyncError> {
+    let (id, name) = (playlist.playlist_id, called(playlist));
+    let known = state.readings.borrow().get(&id).cloned().unwrap_or_default();
+    let is_fetched = fetch::is_fetched(&playlist.url);
+    let (address, params) = asked(state, playlist, known.cookies).await?;
+    let (read, cookies) = read(address, params, state.clock, known.validators).await?;
     // Those of a refusal too: the next request may be let in with them.
-    state.playlist_cookies.replace(cookies.kept(state.clock.now()));
+    with_readings(state, id, |readings| readings.cookies = cookies.kept(state.clock.now()));
     let Fetched::List { list, validators } = read? else {
-        let items = state.ask_store(|database| database.active_items()).await.map_err(of_store)?;
-        log::info!("the playlist is as it was: {items} items");
+        let items = usize::try_from(playlist.items).unwrap_or(usize::MAX);
+        log::info!("{name} is as it was: {items} items");
         return Ok(Counts { items, ..Counts::default() });
     };
-    let smaller_since = state.readings.borrow().smaller_since;
+    let smaller_since = known.smaller_since;
     let now = state.clock.now();
     let is_believed = smaller_since.is_some_and(|since| now - since >= SMALLER_BELIEVED_AFTER);
-    let reading = Reading { at: state.wall_now(), accepts_less: accepts_less || is_believed };
+    let reading =
+        Reading { playlist_id: id, at: state.wall_now(), accepts_less: accepts_less || is_believed };
+    let url = playlist.url.clone();
     let store = move |database: &mut Database| {
+        if !database.playlist(id).is_ok_and(|now| now.url == url) {
+            return Ok(None);
+        }
         let mut items = catalog::NewItems::new(list);
         let mut own_files = 0_u64;
         // What was fetched was written by somebody else, who has no business in the files of this host.
@@ -171,27 +312,24 @@ async fn read_and_store(state: &State, url: String, accepts_less: bool) -> Resul
             !is_own
         });
         let outcome = database.refresh(allowed, reading)?;
-        Ok::<_, StoreError>((outcome, items.left_out(), own_files))
+        Ok::<_, StoreError>(Some((outcome, items.left_out(), own_files)))
     };
-    let (outcome, left_out, own_files) = state.ask_store(store).await.map_err(of_store)?;
-    report_left_out(left_out);
+    let (outcome, left_out, own_files) = state.ask_store(store).await?.ok_or(SyncError::Changed)?;
+    report_left_out(&name, left_out);
     if own_files > 0 {
         log::warn!(
-            "left out of the playlist: {own_files} entries that name files of this host; a list that is fetched may not"
+            "left out of {name}: {own_files} entries that name files of this host; a list that is fetched may not"
         );
     }
     let done = match outcome {
         RefreshOutcome::EmptyIgnored => return Err(SyncError::Empty),
         RefreshOutcome::MuchSmallerIgnored { seen, before } => {
-            state.readings.borrow_mut().smaller_since = smaller_since.or(Some(now));
+            with_readings(state, id, |readings| readings.smaller_since = smaller_since.or(Some(now)));
             return Err(SyncError::MuchSmaller { seen, before });
         }
         RefreshOutcome::Refreshed(done) => done,
     };
-    {
-        let mut readings = state.readings.borrow_mut();
-        (readings.validators, readings.smaller_since) = (validators, None);
-    }
+    with_readings(state, id, |readings| (readings.validators, readings.smaller_since) = (validators, None));
     let counts = Counts {
         items: done.seen,
         added: done.added,
@@ -200,7 +338,7 @@ async fn read_and_store(state: &State, url: String, accepts_less: bool) -> Resul
         moved: done.moves.iter().filter(|source| matches!(source.to, Moved::To(_))).count(),
     };
     log::info!(
-        "the playlist was read: {} items, {} new, {} back, {} gone, {} forgotten",
+        "{name} was read: {} items, {} new, {} back, {} gone, {} forgotten",
         counts.items,
         counts.added,
         counts.reactivated,
@@ -208,24 +346,34 @@ async fn read_and_store(state: &State, url: String, accepts_less: bool) -> Resul
         done.removed
     );
     done.moves.iter().for_each(report_move);
-    state.publish_lineup().await.map_err(of_store)?;
+    state.publish_lineup().await?;
     Ok(counts)
 }
 
-/// Where the playlist is, and how it is asked for there: as its address says, and its profile.
-async fn asked(state: &State, url: &str) -> Result<(String, direct::Params), SyncError> {
-    let profiles = state.ask_store::<_, StoreError>(|database| database.profiles());
-    let profiles = profiles.await.map_err(|error| SyncError::Store(error.to_string()))?;
+/// Notes something of a playlist, unless it is gone.
+fn with_readings(state: &State, playlist_id: i64, note: impl FnOnce(&mut Readings)) {
+    if let Some(readings) = state.readings.borrow_mut().get_mut(&playlist_id) {
+        note(readings);
+    }
+}
+
+/// Where a playlist is, and how it is asked for there: as its address says, the profile, and itself.
+async fn asked(
+    state: &State,
+    playlist: &PlaylistRecord,
+    cookies: CookieJar,
+) -> Result<(String, direct::Params), SyncError> {
+    let profiles = state.ask_store::<_, StoreError>(|database| database.profiles()).await?;
     // What is wrong with them is said when they are used for channels.
     let (profiles, _complaints) = Profiles::new(&profiles, state.params.playlist_profile.as_deref());
-    let treatment = profiles.of_playlist();
-    let (address, headers) = split_address(url);
+    let treatment = profiles.of_playlist(playlist.user_agent.as_deref());
+    let (address, headers) = split_address(&playlist.url);
     let trust = &state.params.trust;
     let params = direct::Params {
         user_agent: state.params.user_agent.clone(),
         via: None,
         headers: headers.or(&treatment.headers),
-        cookies: state.playlist_cookies.borrow().clone(),
+        cookies,
         connect_timeout: fetch::TIMEOUT,
         header_timeout: fetch::TIMEOUT,
         startup_timeout: fetch::TIMEOUT,
@@ -270,11 +418,11 @@ fn report_move(source: &SourceMove) {
 }
 
 /// Why the playlist has fewer items than its owner expects.
-fn report_left_out(left_out: LeftOut) {
+fn report_left_out(name: &str, left_out: LeftOut) {
     let LeftOut { long_lines, long_urls, entries_without_url, urls_without_entry, latin1_lines } = left_out;
     if left_out != LeftOut::default() {
         log::warn!(
-            "left out of the playlist: {entries_without_url} entries without an address, {urls_without_entry} addresses \
+            "left out of {name}: {entries_without_url} entries without an address, {urls_without_entry} addresses \
              without an entry, {long_lines} lines and {long_urls} addresses that are too long; {latin1_lines} lines were read \
              as Latin-1"
         );

@@ -165,7 +165,7 @@ async fn begin(state: Rc<State>) {
         sleep(LINEUP_RETRY_DELAY).await;
         read = state.publish_lineup().await;
     }
-    playlist::keep_reading(state).await;
+    playlist::keep_all(state).await;
 }
 
 /// Ends the cores, and goes on serving them until they have returned.

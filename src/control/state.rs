@@ -1,6 +1,7 @@
 //! What all of control's tasks share. One thread, so no locks.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,9 +13,8 @@ use crate::base::{Clock, Instant, WallTime};
 use crate::catalog;
 use crate::engine::CoreCommand;
 use crate::engine::snapshot::CoreSnapshot;
-use crate::http::CookieJar;
 use crate::status::DrainWait;
-use crate::store::{ChannelRecord, Database, Store, StoreBusy, StoreError};
+use crate::store::{ChannelRecord, Database, SourceRecord, Store, StoreBusy, StoreError};
 
 use super::doors::Doors;
 use super::outbox::Outbox;
@@ -41,12 +41,8 @@ pub(super) struct State {
     pub(super) doors: RefCell<Doors>,
     /// Requests that ended in a panic.
     pub(super) panics: Cell<u64>,
-    /// True while a playlist is being read.
-    pub(super) syncing: Cell<bool>,
-    /// How the playlist was read.
-    pub(super) readings: RefCell<Readings>,
-    /// What the playlist's servers have set.
-    pub(super) playlist_cookies: RefCell<CookieJar>,
+    /// How playlists are read, by their ids.
+    pub(super) readings: RefCell<BTreeMap<i64, Readings>>,
     /// What was wrong with profiles when they were read last.
     complaints: RefCell<Vec<String>>,
     /// The scan that a client has begun.
@@ -68,9 +64,7 @@ impl State {
             lineups: Cell::default(),
             drain_wait: Cell::default(),
             panics: Cell::new(0),
-            syncing: Cell::new(false),
             readings: RefCell::default(),
-            playlist_cookies: RefCell::default(),
             complaints: RefCell::default(),
             scan: Cell::default(),
             update_id: Cell::default(),
@@ -157,7 +151,7 @@ impl State {
         self.outbox.send_lineup(&Arc::new(lineup));
         channels.retain(|channel| channel.enabled);
         for channel in &mut channels {
-            channel.sources.retain(|source| source.enabled);
+            channel.sources.retain(SourceRecord::is_offered);
         }
         *self.listed.borrow_mut() = Rc::new(channels);
         Ok(())
@@ -226,7 +220,6 @@ pub(super) mod tests {
             stream_token: None,
             json_body_bytes_max: 1024,
             request_timeout: Some(Duration::from_secs(15)),
-            playlist: None,
             playlist_profile: None,
             refresh: None,
             ffmpeg: "ffmpeg".into(),

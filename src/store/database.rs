@@ -15,6 +15,7 @@ mod channels;
 mod health;
 mod items;
 mod moves;
+mod playlists;
 mod profiles;
 mod providers;
 mod search;
@@ -25,6 +26,7 @@ pub use items::{
     Duplicates, Group, ITEMS_PAGE_MAX, ItemFilter, ItemPage, Reading, RefreshOutcome, Refreshed,
 };
 pub use moves::{Moved, SourceMove};
+pub use playlists::{PRIMARY_NAME, PRIMARY_PLAYLIST};
 pub use search::{Search, SearchCounts, SearchError, SearchLimits};
 
 /// How long a statement waits for another process (an operator's `sqlite3`) to let go.

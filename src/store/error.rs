@@ -97,7 +97,7 @@ pub enum StoreError {
     Sqlite(#[from] rusqlite::Error),
 }
 
-/// Why a change of channels, sources or profiles was not made.
+/// Why a change of channels, sources, profiles or playlists was not made.
 #[derive(Debug, PartialEq, Error)]
 pub enum ChannelError {
     /// The playlist has never held such an item.
@@ -127,6 +127,18 @@ pub enum ChannelError {
     /// There is no room for another profile.
     #[error("there are {max} profiles already, and no more are kept")]
     TooManyProfiles { max: u32 },
+    /// There is no such playlist.
+    #[error("there is no playlist {playlist_id}")]
+    PlaylistNotFound { playlist_id: i64 },
+    /// Another playlist has the name or the address.
+    #[error("there is a playlist with this {what} already (playlist {name:?})")]
+    PlaylistExists { what: &'static str, name: String },
+    /// The settings say what the playlist is.
+    #[error("the playlist {name:?} is set by PLAYLIST_URL or PLAYLIST_SOURCES; it is changed there")]
+    PlaylistIsSet { name: String },
+    /// There is no room for another playlist.
+    #[error("there are {max} playlists already, and no more are kept")]
+    TooManyPlaylists { max: u32 },
     /// A value that cannot be stored.
     #[error("{field} cannot be {value:?}; allowed: {allowed}")]
     Invalid { field: &'static str, value: String, allowed: &'static str },

@@ -6,7 +6,7 @@ use rusqlite::{Connection, TransactionBehavior};
 pub(super) const APPLICATION_ID: i64 = 0x746e_7264;
 
 /// Step `n` (counted from 1) leads from version `n - 1` to version `n`.
-const STEPS: &[&str] = &[FIRST, PROGRAM, HEADERS, TLS_VERIFY, PROFILES, READINGS, PROVIDERS];
+const STEPS: &[&str] = &[FIRST, PROGRAM, HEADERS, TLS_VERIFY, PROFILES, READINGS, PROVIDERS, PLAYLISTS];
 
 /// The version this program writes.
 pub(super) const KNOWN_VERSION: i64 = {
@@ -137,6 +137,25 @@ CREATE TABLE providers (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// Where items come from. Columns have names that no table has that is joined with this one; times are nanoseconds since 1970. An
+/// item of a playlist without a row is served all the same: its settings are gone, and what was read is still right.
+const PLAYLISTS: &str = "
+CREATE TABLE playlists (
+    playlist_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    playlist_name TEXT NOT NULL COLLATE NOCASE UNIQUE,
+    playlist_url TEXT NOT NULL,
+    tuners INTEGER CHECK (tuners BETWEEN 1 AND 65536),
+    user_agent TEXT,
+    is_enabled INTEGER NOT NULL DEFAULT 1 CHECK (is_enabled IN (0, 1)),
+    is_set INTEGER NOT NULL DEFAULT 0 CHECK (is_set IN (0, 1)),
+    tried_at INTEGER NOT NULL DEFAULT 0,
+    read_at INTEGER NOT NULL DEFAULT 0,
+    failure TEXT,
+    items INTEGER NOT NULL DEFAULT 0
+) STRICT;
+ALTER TABLE playlist_items ADD COLUMN playlist_id INTEGER NOT NULL DEFAULT 1;
+";
+
 /// Brings a database of ours, or an empty one, from version `found` to [`KNOWN_VERSION`]. Each step is one
 /// transaction together with its version, so that a kill between two lines of it leaves the version before.
 pub(super) fn migrate(connection: &mut Connection, found: i64) -> rusqlite::Result<()> {
@@ -201,6 +220,8 @@ mod tests {
                 ("SELECT count(*) FROM profiles", 0),
                 ("SELECT count(*) FROM playlist_items WHERE appeared_in = 0 AND seen_in = 0", 1),
                 ("SELECT count(*) FROM providers", 0),
+                ("SELECT count(*) FROM playlists", 0),
+                ("SELECT count(*) FROM playlist_items WHERE playlist_id = 1", 1),
                 ("SELECT count(*) FROM pragma_foreign_key_check", 0),
                 ("SELECT user_version FROM pragma_user_version", KNOWN_VERSION),
             ] {

@@ -21,9 +21,10 @@ pub use database::{
     Duplicates, Group, ITEMS_PAGE_MAX, ItemFilter, ItemPage, Moved, Reading, RefreshOutcome, Refreshed,
     Search, SearchCounts, SearchError, SearchLimits, SourceMove,
 };
+pub use database::{PRIMARY_NAME, PRIMARY_PLAYLIST};
 pub use error::{ChannelError, CloseError, OpenError, StoreBusy, StoreError};
 pub use records::{
-    ChannelChange, ChannelRecord, HealthChange, ItemRecord, NewChannel, NewItem, ProfileRecord, SourceHealth,
-    SourceProfile, SourceRecord,
+    ChannelChange, ChannelRecord, HealthChange, ItemRecord, NewChannel, NewItem, NewPlaylist, PlaylistChange,
+    PlaylistRecord, ProfileRecord, SourceHealth, SourceProfile, SourceRecord,
 };
 pub use thread::{Store, StoreCounts};

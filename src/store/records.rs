@@ -32,6 +32,57 @@ pub struct ItemRecord {
     pub last_seen_at: WallTime,
     /// Whether the playlist held it when it was read last.
     pub active: bool,
+    /// Whose it is.
+    pub playlist_id: i64,
+}
+
+/// A playlist: where it is, and what holds for its streams.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NewPlaylist {
+    /// What people call it. In the settings it may be missing.
+    pub name: String,
+    /// Where it is. May hold credentials.
+    pub url: String,
+    /// Its streams that may be open at once; `None` is as many as the device has tuners without other playlists.
+    pub tuners: Option<u32>,
+    /// Who we are to its servers; `None` is as the settings say.
+    pub user_agent: Option<String>,
+    /// Whether it is read, and its streams are used.
+    pub is_enabled: bool,
+}
+
+/// What is to change about a playlist; what is `None` stays.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct PlaylistChange {
+    pub name: Option<String>,
+    pub url: Option<String>,
+    /// `Some(None)` is no number of its own.
+    pub tuners: Option<Option<u32>>,
+    /// `Some(None)` is as the settings say.
+    pub user_agent: Option<Option<String>>,
+    pub is_enabled: Option<bool>,
+}
+
+/// A playlist as the store has it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PlaylistRecord {
+    pub playlist_id: i64,
+    pub name: String,
+    /// May hold credentials.
+    pub url: String,
+    pub tuners: Option<u32>,
+    pub user_agent: Option<String>,
+    pub is_enabled: bool,
+    /// The settings say what it is: the API does not change it.
+    pub is_set: bool,
+    /// When it was read last, or tried to be.
+    pub tried_at: Option<WallTime>,
+    /// When it was read last.
+    pub read_at: Option<WallTime>,
+    /// Why it was not read the last time.
+    pub failure: Option<String>,
+    /// What it holds, as it was when it was read last.
+    pub items: u64,
 }
 
 /// What a channel is made from.
@@ -118,6 +169,12 @@ pub struct SourceRecord {
     pub headers: RequestHeaders,
     /// 0 is the preferred one.
     pub priority_index: u32,
+    /// The item's playlist; none when the item is missing.
+    pub playlist_id: Option<i64>,
+    /// Whether that playlist is used.
+    pub is_playlist_enabled: bool,
+    /// Who we are to that playlist's servers; `None` is as the settings say.
+    pub user_agent: Option<String>,
     /// The number of the only programme that is taken of its stream.
     pub program: Option<u16>,
     /// Whether its servers have to show who they are; `None` is as the setting says.
@@ -180,14 +237,37 @@ impl fmt::Debug for NewItem {
 
 impl fmt::Debug for ItemRecord {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { item, first_seen_at, last_seen_at, active } = self;
+        let Self { item, first_seen_at, last_seen_at, active, playlist_id } = self;
         formatter
             .debug_struct("ItemRecord")
             .field("item", item)
             .field("first_seen_at", first_seen_at)
             .field("last_seen_at", last_seen_at)
             .field("active", active)
+            .field("playlist_id", playlist_id)
             .finish()
+    }
+}
+
+impl fmt::Debug for NewPlaylist {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("NewPlaylist").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for PlaylistChange {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("PlaylistChange").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for PlaylistRecord {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("PlaylistRecord")
+            .field("playlist_id", &self.playlist_id)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -206,7 +286,7 @@ impl fmt::Debug for SourceRecord {
 
 impl ItemRecord {
     pub(super) const COLUMNS: &str = "item_key, channel_key, name, group_name, stream_url, tvg_id, tvg_name, \
-        tvg_logo, attrs_json, first_seen_at, last_seen_at, active, headers_json";
+        tvg_logo, attrs_json, first_seen_at, last_seen_at, active, headers_json, playlist_id";
 
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
@@ -225,6 +305,7 @@ impl ItemRecord {
             first_seen_at: WallTime::from_unix_nanos(unsigned(row, 9)?),
             last_seen_at: WallTime::from_unix_nanos(unsigned(row, 10)?),
             active: row.get(11)?,
+            playlist_id: row.get(13)?,
         })
     }
 }
@@ -252,13 +333,20 @@ impl ChannelRecord {
 }
 
 impl SourceRecord {
+    /// True when its streams may be used.
+    #[must_use]
+    pub const fn is_offered(&self) -> bool {
+        self.enabled && self.is_playlist_enabled
+    }
+
     /// Of `channel_sources` with `playlist_items` joined.
     pub(super) const COLUMNS: &str = "source_id, channel_id, channel_sources.item_key, \
         coalesce(tvg_name, ''), coalesce(stream_url, ''), priority_index, enabled, association_type, \
         last_ok_at, last_fail_at, last_fail_reason, success_count, fail_count, cooldown_until, last_probe_at, \
         profile_width, profile_height, profile_fps, profile_video_codec, profile_audio_codec, profile_bitrate_bps, \
         program, coalesce(headers_json, '{}'), tls_verify, profile, \
-        coalesce(tvg_id, ''), coalesce(tvg_logo, ''), coalesce(group_name, '')";
+        coalesce(tvg_id, ''), coalesce(tvg_logo, ''), coalesce(group_name, ''), \
+        playlist_items.playlist_id, coalesce(is_enabled, 1), user_agent";
 
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
@@ -272,6 +360,9 @@ impl SourceRecord {
             stream_url: row.get(4)?,
             headers: headers(row, 22)?,
             priority_index: row.get(5)?,
+            playlist_id: row.get(28)?,
+            is_playlist_enabled: row.get(29)?,
+            user_agent: row.get(30)?,
             program: row.get(21)?,
             tls_verify: row.get(23)?,
             profile_name: row.get(24)?,
@@ -335,7 +426,7 @@ fn unreadable(column: usize, error: serde_json::Error) -> rusqlite::Error {
 }
 
 /// SQLite's integers are signed; all of ours that are times or counts are not.
-fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+pub(super) fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     let value: i64 = row.get(column)?;
     u64::try_from(value).map_err(|_negative| rusqlite::Error::IntegralValueOutOfRange(column, value))
 }

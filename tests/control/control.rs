@@ -80,7 +80,6 @@ fn params(ffmpeg: OsString, slates: Option<PathBuf>) -> Params {
         stream_token: None,
         json_body_bytes_max: 1024,
         request_timeout: None,
-        playlist: None,
         playlist_profile: None,
         refresh: None,
         ffmpeg,

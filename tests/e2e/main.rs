@@ -21,6 +21,7 @@ mod loops;
 mod names;
 mod pauses;
 mod players;
+mod playlists;
 mod probes;
 mod profiles;
 mod providers;

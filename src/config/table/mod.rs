@@ -66,7 +66,6 @@ pub(super) const UNUSED: &[Unused] = &[
     Unused { env: "SESSION_DRAIN_TIMEOUT", off: "", effect: "has no effect: closing a source never waits" },
     Unused { env: "AUTO_PRIORITIZE_WORKERS", off: "auto", effect: NOT_YET },
     Unused { env: "ENABLE_METRICS", off: "false", effect: NOT_YET },
-    Unused { env: "PLAYLIST_SOURCES", off: "", effect: NOT_YET },
 ];
 
 /// What becomes of a setting without effect; `None` for all others.

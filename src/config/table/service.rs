@@ -195,21 +195,23 @@ pub(super) const CATALOG: Group = Group {
             flag: "playlist-profile",
             default: "",
             kind: Kind::Special("the name of a profile, or nothing"),
-            help: "The profile of all sources of the playlist that have none of their own, and whose channel has none.",
+            help: "The profile of all sources of the playlists that have none of their own, and whose channel has none.",
         },
         Setting {
             env: "PLAYLIST_SOURCES",
             flag: "playlist-sources",
             default: "",
-            kind: Kind::Private("url=…,tuners=…[,name=…][,enabled=…], several separated by semicolons"),
-            help: "Further playlists, each with its own tuners.",
+            kind: Kind::Private(
+                "url=…,tuners=…[,name=…][,user_agent=…][,enabled=…], several separated by semicolons",
+            ),
+            help: "Further playlists, each with its own tuners: a place for each stream that its provider allows at once.",
         },
         Setting {
             env: "REFRESH_SCHEDULE",
             flag: "refresh-schedule",
             default: "",
             kind: Kind::Special("a cron expression of five or six fields, @daily and its like, or nothing"),
-            help: "When the playlist is fetched again.",
+            help: "When the playlists are fetched again.",
         },
         Setting {
             env: "REFRESH_INTERVAL",

@@ -12,6 +12,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params, params_f
 
 use super::Database;
 use super::moves::{self, SourceMove};
+use super::playlists::{PRIMARY_PLAYLIST, note_items};
 use super::search::Search;
 use crate::base::WallTime;
 use crate::store::error::StoreError;
@@ -45,6 +46,8 @@ pub enum RefreshOutcome {
 /// A reading of a playlist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reading {
+    /// Whose.
+    pub playlist_id: i64,
     pub at: WallTime,
     /// It is believed although it holds far fewer items than the one before.
     pub accepts_less: bool,
@@ -52,7 +55,7 @@ pub struct Reading {
 
 impl From<WallTime> for Reading {
     fn from(at: WallTime) -> Self {
-        Self { at, accepts_less: false }
+        Self { playlist_id: PRIMARY_PLAYLIST, at, accepts_less: false }
     }
 }
 
@@ -75,6 +78,8 @@ pub struct ItemFilter {
     /// Of these groups alone, spelt as the playlist spells them; of all when there are none.
     pub groups: Vec<String>,
     pub search: Option<Search>,
+    /// Of this playlist alone.
+    pub playlist: Option<i64>,
     /// Only those that are in the playlist now, or only those that are not.
     pub active: Option<bool>,
     /// At most [`ITEMS_PAGE_MAX`]; more is cut to that.
@@ -85,7 +90,14 @@ pub struct ItemFilter {
 
 impl Default for ItemFilter {
     fn default() -> Self {
-        Self { groups: Vec::new(), search: None, active: None, limit: ITEMS_PAGE_MAX, offset: 0 }
+        Self {
+            groups: Vec::new(),
+            search: None,
+            playlist: None,
+            active: None,
+            limit: ITEMS_PAGE_MAX,
+            offset: 0,
+        }
     }
 }
 
@@ -97,6 +109,10 @@ impl ItemFilter {
         if !self.groups.is_empty() {
             conditions.push(format!("group_name IN ({})", vec!["?"; self.groups.len()].join(", ")));
             values.extend(self.groups.iter().cloned().map(Value::from));
+        }
+        if let Some(playlist) = self.playlist {
+            conditions.push("playlist_id = ?".to_owned());
+            values.push(Value::from(playlist));
         }
         if let Some(active) = self.active {
             conditions.push("active = ?".to_owned());
@@ -150,14 +166,14 @@ impl Database {
         items: impl IntoIterator<Item = io::Result<NewItem>>,
         how: impl Into<Reading>,
     ) -> Result<RefreshOutcome, StoreError> {
-        let Reading { at: now, accepts_less } = how.into();
+        let Reading { playlist_id, at: now, accepts_less } = how.into();
         let transaction = self.writing()?;
-        let before = count_active(&transaction)?;
+        let before = count_active(&transaction, playlist_id)?;
         let reading = next_reading(&transaction)?;
         let mut done = Refreshed::default();
         for item in items {
             let item = item.map_err(|error| StoreError::Unreadable(error.to_string()))?;
-            take_in(&transaction, item, reading, now, &mut done)?;
+            take_in(&transaction, item, playlist_id, reading, now, &mut done)?;
         }
         if done.seen == 0 {
             return Ok(RefreshOutcome::EmptyIgnored);
@@ -165,8 +181,10 @@ impl Database {
         if !accepts_less && before >= MANY_ITEMS && done.seen < before / 4 {
             return Ok(RefreshOutcome::MuchSmallerIgnored { seen: done.seen, before });
         }
-        let sql = "UPDATE playlist_items SET active = 0 WHERE active = 1 AND seen_in <> ?1";
-        done.deactivated = transaction.prepare_cached(sql)?.execute([reading])?;
+        let sql =
+            "UPDATE playlist_items SET active = 0 WHERE active = 1 AND playlist_id = ?2 AND seen_in <> ?1";
+        done.deactivated = transaction.prepare_cached(sql)?.execute([reading, playlist_id])?;
+        note_items(&transaction, playlist_id, done.seen)?;
         done.moves = moves::follow(&transaction, now)?;
         done.removed = forget_old(&transaction, now)?;
         transaction.commit()?;
@@ -185,12 +203,12 @@ impl Database {
         self.refresh(items.into_iter().map(|item| Ok(item.borrow().clone())), how)
     }
 
-    /// How many items are in the playlist now.
+    /// How many items are in a playlist now.
     ///
     /// # Errors
     /// When SQLite refuses.
-    pub fn active_items(&self) -> Result<usize, StoreError> {
-        Ok(count_active(&self.connection)?)
+    pub fn active_items(&self, playlist_id: i64) -> Result<usize, StoreError> {
+        Ok(count_active(&self.connection, playlist_id)?)
     }
 
     /// Lists items by name.
@@ -287,9 +305,9 @@ impl Database {
     }
 }
 
-fn count_active(connection: &Connection) -> rusqlite::Result<usize> {
-    let sql = "SELECT count(*) FROM playlist_items WHERE active = 1";
-    let count = connection.prepare_cached(sql)?.query_row([], |row| row.get::<_, u32>(0))?;
+fn count_active(connection: &Connection, playlist_id: i64) -> rusqlite::Result<usize> {
+    let sql = "SELECT count(*) FROM playlist_items WHERE active = 1 AND playlist_id = ?1";
+    let count = connection.prepare_cached(sql)?.query_row([playlist_id], |row| row.get::<_, u32>(0))?;
     Ok(usize::try_from(count).expect("32 bits fit"))
 }
 
@@ -301,21 +319,22 @@ fn next_reading(connection: &Connection) -> rusqlite::Result<i64> {
     connection.prepare_cached(sql)?.query_row([READING], |row| row.get(0))
 }
 
-/// Adds an item, or brings it up to date. Items of one key that lead to different addresses are different ones: the second has
-/// a key of its own, and the third.
+/// Adds an item, or brings it up to date. Items of one key that lead to different addresses, or are of different playlists, are
+/// different ones: the second has a key of its own, and the third.
 fn take_in(
     transaction: &Transaction<'_>,
     mut item: NewItem,
+    playlist_id: i64,
     reading: i64,
     now: WallTime,
     done: &mut Refreshed,
 ) -> rusqlite::Result<()> {
-    let sql = "SELECT active, seen_in = ?2, stream_url = ?3 FROM playlist_items WHERE item_key = ?1";
+    let sql = "SELECT active, seen_in = ?2, stream_url = ?3, playlist_id = ?4 FROM playlist_items WHERE item_key = ?1";
     let of_key = |key: &str| {
         transaction
             .prepare_cached(sql)?
-            .query_row(params![key, reading, item.stream_url], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get::<_, bool>(2)?))
+            .query_row(params![key, reading, item.stream_url, playlist_id], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get::<_, bool>(2)?, row.get::<_, bool>(3)?))
             })
             .optional()
     };
@@ -324,12 +343,13 @@ fn take_in(
         let key = if place == 1 { item.item_key.clone() } else { format!("{}:{place}", item.item_key) };
         let found = of_key(&key)?;
         match found {
-            Some((_, true, false)) if place < TWINS_MAX => place += 1,
+            Some((_, _, _, false)) => place += 1,
+            Some((_, true, false, true)) if place < TWINS_MAX => place += 1,
             Some(_) | None => break (key, found),
         }
     };
     item.item_key = key;
-    let known: Option<(bool, bool)> = found.map(|(active, has_been_seen, _)| (active, has_been_seen));
+    let known: Option<(bool, bool)> = found.map(|(active, has_been_seen, ..)| (active, has_been_seen));
     let appears = match known {
         None => {
             done.added += 1;
@@ -347,8 +367,8 @@ fn take_in(
     let sql =
         "INSERT INTO playlist_items (item_key, channel_key, name, group_name, stream_url, tvg_id, tvg_name,
             tvg_logo, attrs_json, first_seen_at, last_seen_at, active, search_text, headers_json, appeared_in,
-            seen_in)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10, 1, ?11, ?12, ?13, ?13)
+            seen_in, playlist_id)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10, 1, ?11, ?12, ?13, ?13, ?15)
         ON CONFLICT (item_key) DO UPDATE SET channel_key = excluded.channel_key, name = excluded.name,
             group_name = excluded.group_name, stream_url = excluded.stream_url, tvg_id = excluded.tvg_id,
             tvg_name = excluded.tvg_name, tvg_logo = excluded.tvg_logo, attrs_json = excluded.attrs_json,
@@ -370,6 +390,7 @@ fn take_in(
         serde_json::to_string(&item.headers).expect("text can be written as JSON"),
         reading,
         appears,
+        playlist_id,
     ])?;
     Ok(())
 }
@@ -435,12 +456,12 @@ mod tests {
             let mut database = Database::in_memory().unwrap();
             database.refresh_items(&items, at(1)).unwrap();
             let outcome = database.refresh_items(&items[..count], how).unwrap();
-            (outcome, database.active_items().unwrap())
+            (outcome, database.active_items(PRIMARY_PLAYLIST).unwrap())
         };
         let ignored = RefreshOutcome::MuchSmallerIgnored { seen: 4, before: MANY_ITEMS };
         assert_eq!(read(4, at(2).into()), (ignored, MANY_ITEMS));
         assert_eq!(read(5, at(2).into()).1, 5, "a quarter is not absurd");
-        assert_eq!(read(4, Reading { at: at(2), accepts_less: true }).1, 4);
+        assert_eq!(read(4, Reading { accepts_less: true, ..at(2).into() }).1, 4);
     }
 
     #[test]

@@ -11,7 +11,8 @@ use crate::store::rows::touch;
 /// Sources that a channel gets by its key, those it has included.
 const SOURCES_MAX: u32 = 64;
 const JOINED: &str =
-    "channel_sources LEFT JOIN playlist_items ON playlist_items.item_key = channel_sources.item_key";
+    "channel_sources LEFT JOIN playlist_items ON playlist_items.item_key = channel_sources.item_key
+        LEFT JOIN playlists ON playlists.playlist_id = playlist_items.playlist_id";
 
 impl Database {
     /// Gives a channel one more source, behind those it has. `program` is the number of the only programme that is

@@ -1,13 +1,11 @@
 //! `GET /api/items`, `GET /api/groups` and `GET /api/suggestions/duplicates`: what the playlist holds.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
 
 use serde::Serialize;
 
 use crate::base::redact;
 use crate::control::admin::call::{Call, refusal};
-use crate::control::playlist::{self, SyncError};
 use crate::control::state::State;
 use crate::http::Response;
 use crate::status::go_time::rfc3339;
@@ -116,6 +114,8 @@ struct Item {
     tvg_id: String,
     tvg_name: String,
     tvg_logo: String,
+    /// Whose it is.
+    playlist_id: i64,
     active: bool,
     first_seen_at: String,
     last_seen_at: String,
@@ -123,7 +123,7 @@ struct Item {
 
 impl From<ItemRecord> for Item {
     fn from(record: ItemRecord) -> Self {
-        let ItemRecord { item, first_seen_at, last_seen_at, active } = record;
+        let ItemRecord { item, first_seen_at, last_seen_at, active, playlist_id } = record;
         Self {
             stream_url: redact::url(&item.stream_url),
             headers: item.headers.redacted(),
@@ -134,6 +134,7 @@ impl From<ItemRecord> for Item {
             group_name: item.group_name,
             tvg_id: item.tvg_id,
             tvg_name: item.tvg_name,
+            playlist_id,
             active,
             first_seen_at: rfc3339(first_seen_at),
             last_seen_at: rfc3339(last_seen_at),
@@ -209,7 +210,10 @@ fn filter(call: &Call, limits: SearchLimits) -> Result<ItemFilter, Response> {
         return Err(bad("limit", &limit.to_string(), "1 to 1000"));
     }
     let offset = number(call, "offset", 0, "0 to 4294967295")?;
-    Ok(ItemFilter { groups: groups_of(call), search, active, limit, offset })
+    let playlist = text_of(call, "playlist_id");
+    let wrong = |text: &String| bad("playlist_id", text, "the number of a playlist");
+    let playlist = playlist.map(|text| text.parse().map_err(|_no_number| wrong(&text))).transpose()?;
+    Ok(ItemFilter { groups: groups_of(call), search, playlist, active, limit, offset })
 }
 
 /// The groups that are asked for: several fields, or names with commas between them. A name may have a comma in it.
@@ -227,7 +231,7 @@ fn groups_of(call: &Call) -> Vec<String> {
 }
 
 /// Yes, no, or nothing at all.
-fn switch(call: &Call, name: &str) -> Result<Option<bool>, Response> {
+pub(super) fn switch(call: &Call, name: &str) -> Result<Option<bool>, Response> {
     match call.query(name).as_deref() {
         None | Some("") => Ok(None),
         Some("true" | "1" | "yes" | "on") => Ok(Some(true)),
@@ -254,23 +258,6 @@ fn bad(name: &str, value: &str, allowed: &str) -> Response {
     refusal(400, &format!("{name} cannot be {value:?}; allowed: {allowed}"))
 }
 
-/// `POST /api/admin/jobs/playlist-sync/run`: answers when it is done.
-pub(super) async fn read_playlist(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
-    let accepts_less = switch(call, "accept_smaller")?.unwrap_or(false);
-    match playlist::read_now(state, accepts_less).await {
-        Ok(counts) => Ok(Response::json(200, &counts)),
-        Err(error) => {
-            let status = match error {
-                SyncError::NoPlaylist | SyncError::Running => 409,
-                SyncError::Panicked => 500,
-                SyncError::Unreadable(_) | SyncError::Empty | SyncError::MuchSmaller { .. } => 502,
-                SyncError::Store(_) => 503,
-            };
-            Err(refusal(status, &error.to_string()))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -282,10 +269,11 @@ mod tests {
         let filter = |query: &str| super::filter(&call("GET", &format!("/api/items?{query}"), ""), limits);
         assert_eq!(filter("").unwrap(), ItemFilter { limit: 100, ..ItemFilter::default() });
         assert_eq!(
-            filter("q=news&group=A&active=true&limit=7&offset=3").unwrap(),
+            filter("q=news&group=A&active=true&limit=7&offset=3&playlist_id=2").unwrap(),
             ItemFilter {
                 groups: vec!["A".to_owned()],
                 search: Some(Search::terms("news", limits)),
+                playlist: Some(2),
                 active: Some(true),
                 limit: 7,
                 offset: 3
@@ -296,6 +284,7 @@ mod tests {
         assert_eq!(filter("q=%5Ea&q_regex=on").unwrap().search, Some(Search::regex("^a").unwrap()));
         assert!(written(&filter("q=(&q_regex=1").unwrap_err()).1.contains("unclosed group"));
         for (query, sentence) in [
+            ("playlist_id=x", r#"playlist_id cannot be \"x\"; allowed: the number of a playlist"#),
             ("limit=0", r#"limit cannot be \"0\"; allowed: 1 to 1000"#),
             ("limit=1001", r#"limit cannot be \"1001\"; allowed: 1 to 1000"#),
             ("offset=-1", r#"offset cannot be \"-1\"; allowed: 0 to 4294967295"#),

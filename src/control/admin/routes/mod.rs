@@ -54,6 +54,8 @@ enum Route {
     HealthClearAll,
     PlaylistSync,
     Playlists,
+    Playlist(i64),
+    PlaylistRefresh(i64),
     Tuners,
     Recovery,
 }
@@ -94,6 +96,8 @@ impl Route {
             }
             ["api", "admin", "jobs", "playlist-sync", "run"] => Self::PlaylistSync,
             ["api", "playlists"] => Self::Playlists,
+            ["api", "playlists", playlist] => Self::Playlist(number(playlist)?),
+            ["api", "playlists", playlist, "refresh"] => Self::PlaylistRefresh(number(playlist)?),
             ["api", "admin", "tuners"] => Self::Tuners,
             ["api", "admin", "tuners", "recovery"] => Self::Recovery,
             _ => return None,
@@ -103,12 +107,17 @@ impl Route {
     /// Whether what is asked stands in a body.
     fn takes_body(self, method: Method) -> bool {
         match self {
-            Self::Channels | Self::Sources(_) | Self::Profiles | Self::Recovery | Self::ServiceControl(_) => {
-                method == Method::Post
-            }
-            Self::Channel(_) | Self::Source(..) | Self::ChannelOrder | Self::SourceOrder(_) => {
-                method == Method::Patch
-            }
+            Self::Channels
+            | Self::Sources(_)
+            | Self::Profiles
+            | Self::Playlists
+            | Self::Recovery
+            | Self::ServiceControl(_) => method == Method::Post,
+            Self::Playlist(_)
+            | Self::Channel(_)
+            | Self::Source(..)
+            | Self::ChannelOrder
+            | Self::SourceOrder(_) => method == Method::Patch,
             Self::Profile => method == Method::Put,
             Self::Healthz
             | Self::Discover
@@ -119,7 +128,7 @@ impl Route {
             | Self::LineupPost
             | Self::Items
             | Self::Groups
-            | Self::Playlists
+            | Self::PlaylistRefresh(_)
             | Self::Description
             | Self::StatusJson
             | Self::TunerStatus(_)
@@ -148,17 +157,21 @@ impl Route {
             | Self::Items
             | Self::Groups
             | Self::Duplicates
-            | Self::Playlists
             | Self::Tuners => &[Method::Get, Method::Head],
             Self::Profile => &[Method::Get, Method::Head, Method::Put, Method::Delete],
-            Self::Channels | Self::Sources(_) | Self::Profiles => &[Method::Get, Method::Head, Method::Post],
-            Self::Channel(_) => &[Method::Get, Method::Head, Method::Patch, Method::Delete],
+            Self::Channels | Self::Sources(_) | Self::Profiles | Self::Playlists => {
+                &[Method::Get, Method::Head, Method::Post]
+            }
+            Self::Channel(_) | Self::Playlist(_) => {
+                &[Method::Get, Method::Head, Method::Patch, Method::Delete]
+            }
             Self::ChannelOrder | Self::SourceOrder(_) => &[Method::Patch],
             Self::Source(..) => &[Method::Patch, Method::Delete],
             Self::LineupPost
             | Self::ServiceControl(_)
             | Self::SameKey(_)
             | Self::PlaylistSync
+            | Self::PlaylistRefresh(_)
             | Self::HealthClear(_)
             | Self::HealthClearAll
             | Self::Recovery => &[Method::Post],
@@ -188,9 +201,9 @@ fn number(text: &str) -> Option<i64> {
     (number >= 0 && number.to_string() == text).then_some(number)
 }
 
-/// True for the one request that takes as long as somebody else's server: it has its own limits.
+/// True for requests that take as long as somebody else's server: they have their own limits.
 pub(super) fn has_own_timeout(call: &Call) -> bool {
-    Route::find(call.request.path()) == Some(Route::PlaylistSync)
+    matches!(Route::find(call.request.path()), Some(Route::PlaylistSync | Route::PlaylistRefresh(_)))
 }
 
 /// The longest body that is taken. Whoever may ask without a password has less to say.
@@ -328,8 +341,13 @@ async fn serve(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
         (Route::Profile, _) => profiles::show(call, state).await,
         (Route::HealthClear(channel), _) => health::clear(state, channel).await,
         (Route::HealthClearAll, _) => health::clear_all(state).await,
-        (Route::PlaylistSync, _) => items::read_playlist(call, state).await,
+        (Route::PlaylistSync, _) => playlists::read_all(call, state).await,
+        (Route::Playlists, Method::Post) => playlists::create(call, state).await,
         (Route::Playlists, _) => playlists::list(state).await,
+        (Route::Playlist(playlist), Method::Patch) => playlists::change(call, state, playlist).await,
+        (Route::Playlist(playlist), Method::Delete) => playlists::delete(state, playlist).await,
+        (Route::Playlist(playlist), _) => playlists::show(state, playlist).await,
+        (Route::PlaylistRefresh(playlist), _) => playlists::refresh(call, state, playlist).await,
         (Route::Tuners, _) => tuners::status(call, state).await,
         (Route::Recovery, _) => recovery::trigger(call, state).await,
     }
@@ -352,11 +370,15 @@ fn channel_refusal(error: &ChannelError) -> Response {
         ChannelError::ItemNotFound { .. }
         | ChannelError::ChannelNotFound { .. }
         | ChannelError::SourceNotFound { .. }
-        | ChannelError::ProfileNotFound { .. } => 404,
+        | ChannelError::ProfileNotFound { .. }
+        | ChannelError::PlaylistNotFound { .. } => 404,
         ChannelError::GuideNumberTaken { .. }
         | ChannelError::SourceExists { .. }
         | ChannelError::ProfileExists { .. }
         | ChannelError::ProfileInUse { .. }
+        | ChannelError::PlaylistExists { .. }
+        | ChannelError::PlaylistIsSet { .. }
+        | ChannelError::TooManyPlaylists { .. }
         | ChannelError::TooManyProfiles { .. } => 409,
         ChannelError::Invalid { .. } => 400,
         ChannelError::Store(error) => return store_refusal(error),

@@ -5,14 +5,13 @@ use serde_json::{Value, json};
 use super::*;
 use crate::base::Instant;
 use crate::control::admin::call::tests::{call, written};
-use crate::control::params::PlaylistUrl;
 use crate::control::state::tests::{params, state, with};
 use crate::engine::snapshot::{CoreCounters, CoreSnapshot, TunersSnapshot};
 use crate::engine::{CoreCommand, CoreId, Mailbox};
 use crate::lineup::{ChannelId, SourceId};
 use crate::session::history::ClosedSnapshot;
 use crate::source::ffmpeg::Options;
-use crate::store::{HealthChange, SourceHealth};
+use crate::store::{HealthChange, NewPlaylist, PRIMARY_NAME, SourceHealth};
 
 async fn ask(state: &Rc<State>, method: &str, target: &str, body: &str) -> (u16, Value) {
     let response = answer(call(method, target, body), Rc::clone(state)).await;
@@ -40,7 +39,11 @@ fn paths_and_methods_that_are_not_served_are_told_apart() {
             ("POST", "/api/channels/7", 405, Some("GET, HEAD, PATCH, DELETE")),
             ("GET", "/api/channels/reorder", 405, Some("PATCH")),
             ("GET", "/api/channels/7/sources/reorder", 405, Some("PATCH")),
-            ("POST", "/api/playlists", 405, Some("GET, HEAD")),
+            ("PUT", "/api/playlists", 405, Some("GET, HEAD, POST")),
+            ("PUT", "/api/playlists/1", 405, Some("GET, HEAD, PATCH, DELETE")),
+            ("GET", "/api/playlists/1/refresh", 405, Some("POST")),
+            ("GET", "/api/playlists/x", 404, None),
+            ("GET", "/api/playlists/7", 404, None),
             ("GET", "/api/channels/7/sources/1", 405, Some("PATCH, DELETE")),
             ("GET", "/api/channels/7/sources/health/clear", 405, Some("POST")),
             ("GET", "/api/channels/sources/health/clear", 405, Some("POST")),
@@ -532,9 +535,8 @@ fn the_playlist_is_read_when_asked() {
     tokio_uring::start(async {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("list.m3u");
-        let mut params = params();
-        params.playlist = Some(PlaylistUrl(path.to_str().unwrap().to_owned()));
-        let state = with(params, Vec::new());
+        let state = state();
+        set(&state, Some(playlist(PRIMARY_NAME, path.to_str().unwrap())), Vec::new()).await;
         let run = "/api/admin/jobs/playlist-sync/run";
         assert_eq!(ask(&state, "POST", run, "").await.0, 502);
         std::fs::write(&path, "#EXTM3U\n").unwrap();
@@ -567,8 +569,125 @@ fn the_playlist_is_read_when_asked() {
         );
         assert_eq!(ask(&state, "POST", &format!("{run}?accept_smaller=x"), "").await.0, 400);
         assert_eq!(ask(&state, "POST", &format!("{run}?accept_smaller=true"), "").await.1["items"], json!(1));
-        state.syncing.set(true);
+        state.readings.borrow_mut().get_mut(&1).unwrap().is_running = true;
         assert_eq!(ask(&state, "POST", run, "").await.0, 409);
+    });
+}
+
+fn playlist(name: &str, url: &str) -> NewPlaylist {
+    NewPlaylist {
+        name: name.to_owned(),
+        url: url.to_owned(),
+        tuners: Some(2),
+        user_agent: None,
+        is_enabled: true,
+    }
+}
+
+/// The settings name these.
+async fn set(state: &State, primary: Option<NewPlaylist>, others: Vec<NewPlaylist>) {
+    let set = state.ask_store(move |database| database.set_playlists(primary.as_ref(), &others));
+    assert_eq!(set.await.unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn of_several_playlists_each_is_read_for_itself_and_says_how_that_went() {
+    tokio_uring::start(async {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        let write = |name: &str, text: &str| std::fs::write(file(name), text).unwrap();
+        write("p", "#EXTINF:-1,C\nhttp://h/c\n");
+        write("b", "#EXTINF:-1,C\nhttp://h/c\n#EXTINF:-1,D\nhttp://h/d\n");
+        let state = state();
+        let off = NewPlaylist { is_enabled: false, ..playlist("Off", &file("off")) };
+        let others = vec![playlist("B", &file("b")), playlist("Gone", &file("gone")), off];
+        set(&state, Some(playlist(PRIMARY_NAME, &file("p"))), others).await;
+        let run = "/api/admin/jobs/playlist-sync/run";
+        let (status, answer) = ask(&state, "POST", run, "").await;
+        let sentence = answer["error"].as_str().unwrap();
+        assert_eq!(
+            (status, sentence.starts_with("1 of 3 playlists were not read; \"Gone\": ")),
+            (502, true),
+            "{answer}"
+        );
+        let (_, listed) = ask(&state, "GET", "/api/playlists", "").await;
+        let shown: Vec<_> = listed["playlists"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|list| {
+                (
+                    list["name"].clone(),
+                    list["items"].clone(),
+                    list["age_seconds"].clone(),
+                    list["enabled"].clone(),
+                )
+            })
+            .collect();
+        let row = |name: &str, items: u32, age: Value, enabled: bool| {
+            (json!(name), json!(items), age, json!(enabled))
+        };
+        let expected = [
+            row(PRIMARY_NAME, 1, json!(0), true),
+            row("B", 2, json!(0), true),
+            row("Gone", 0, json!(null), true),
+            row("Off", 0, json!(null), false),
+        ];
+        assert_eq!((shown.as_slice(), &listed["total"]), (&expected[..], &json!(4)));
+        assert!(
+            listed["playlists"][2]["last_error"].is_string()
+                && listed["playlists"][1]["last_error"].is_null()
+        );
+        let (_, items) = ask(&state, "GET", "/api/items?playlist_id=2&active=1", "").await;
+        assert_eq!(items["total"], json!(2), "an entry of another playlist is another one: {items}");
+
+        write("gone", "#EXTINF:-1,E\nhttp://h/e\n");
+        let (status, counts) = ask(&state, "POST", "/api/playlists/3/refresh", "").await;
+        assert_eq!((status, &counts["added"]), (200, &json!(1)));
+        assert_eq!(ask(&state, "POST", "/api/playlists/4/refresh", "").await.0, 409);
+        assert_eq!(ask(&state, "POST", "/api/playlists/9/refresh", "").await.0, 404);
+        assert_eq!(ask(&state, "POST", run, "").await.1["items"], json!(4));
+        // One that fails keeps what it held.
+        std::fs::remove_file(file("b")).unwrap();
+        assert_eq!(ask(&state, "POST", "/api/playlists/2/refresh", "").await.0, 502);
+        let (_, shown) = ask(&state, "GET", "/api/playlists/2", "").await;
+        assert_eq!((&shown["items"], shown["last_error"].is_string()), (&json!(2), true));
+    });
+}
+
+#[test]
+fn playlists_are_made_changed_and_removed() {
+    tokio_uring::start(async {
+        let state = state();
+        set(&state, None, vec![playlist("Set", "http://u:hunter2@127.0.0.1:9/set")]).await;
+        let new = r#"{"name":"Made","url":"xtream://u:hunter2@127.0.0.1:9","tuners":4,"user_agent":"tv/2","enabled":false}"#;
+        let (status, made) = ask(&state, "POST", "/api/playlists", new).await;
+        assert_eq!((status, &made["tuners"], &made["origin"]), (201, &json!(4), &json!("api")), "{made}");
+        assert!(made["epg_url"].is_string() && !made.to_string().contains("hunter2"), "{made}");
+        let path = format!("/api/playlists/{}", made["playlist_id"]);
+        let (status, changed) = ask(&state, "PATCH", &path, r#"{"tuners":null,"name":"New"}"#).await;
+        let shown = (&changed["tuners"], &changed["name"], &changed["user_agent"]);
+        assert_eq!((status, shown), (200, (&json!(null), &json!("New"), &json!("tv/2"))));
+        for (method, path, body, status, word) in [
+            ("POST", "/api/playlists", r#"{"name":"x","url":"file:///etc/passwd"}"#, 400, "PLAYLIST_SOURCES"),
+            ("POST", "/api/playlists", r#"{"name":"x","url":"xtream://127.0.0.1"}"#, 400, "xtream://name"),
+            ("POST", "/api/playlists", r#"{"name":"x","url":"http://a b/"}"#, 400, "http://"),
+            ("POST", "/api/playlists", r#"{"name":"x"}"#, 400, "url"),
+            ("POST", "/api/playlists", r#"{"name":"x","url":"http://h/","tuners":0}"#, 400, "65536"),
+            ("POST", "/api/playlists", r#"{"name":"new","url":"http://h/"}"#, 409, "name"),
+            ("POST", "/api/playlists", r#"{"name":"x","url":"http://h/","tunerz":1}"#, 400, "tunerz"),
+            ("PATCH", path.as_str(), "{}", 400, "allowed: name"),
+            ("PATCH", "/api/playlists/2", r#"{"name":"x"}"#, 409, "PLAYLIST_SOURCES"),
+            ("DELETE", "/api/playlists/2", "", 409, "PLAYLIST_SOURCES"),
+            ("DELETE", "/api/playlists/9", "", 404, "9"),
+        ] {
+            let (found, answer) = ask(&state, method, path, body).await;
+            let sentence = answer["error"].as_str().unwrap_or_default();
+            assert_eq!((found, sentence.contains(word)), (status, true), "{method} {path} {body}: {answer}");
+            assert!(!sentence.contains("hunter2"), "{sentence}");
+        }
+        assert_eq!(ask(&state, "DELETE", &path, "").await.0, 204);
+        assert_eq!(ask(&state, "GET", &path, "").await.0, 404);
     });
 }
 
