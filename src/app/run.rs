@@ -81,6 +81,7 @@ pub(crate) fn run(settings: &Settings, catalog: Catalog) -> Result<ExitCode, Fai
         Catalog::Database => start::database(&settings.store.path)?,
         Catalog::Prepared(database) => database,
     };
+    let settings = &start::with_remembered_playlist(settings.clone(), &database)?;
     let identity = start::identity(settings, &mut database, &clock)?;
     let lineup = Arc::new(start::lineup(&mut database, settings)?);
     let listeners = listeners::open(&settings.http.listen, engine.cores, engine.egress.max_blocked_write)?;

@@ -2,6 +2,8 @@
 //! and it is judged by what viewers, administrators and the service manager see.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "../support/hdhriptv.rs"]
+mod hdhriptv;
 mod kit;
 #[path = "../support/tscheck.rs"]
 mod tscheck;
@@ -15,6 +17,7 @@ mod clients;
 mod datagrams;
 mod discovery;
 mod doors;
+mod dropin;
 mod ffmpeg;
 mod hls;
 mod join;
