@@ -12,7 +12,7 @@ use tunerd::config::{self, Settings};
 use tunerd::control::Identity;
 use tunerd::exit::ExitCode;
 use tunerd::lineup::Lineup;
-use tunerd::store::{self, Database, OpenError, TakenOver};
+use tunerd::store::{self, ChannelRecord, Database, OpenError, TakenOver};
 use tunerd::uring::{self, Probe};
 
 use super::Failure;
@@ -72,15 +72,19 @@ pub(crate) fn database(path: &Path) -> Result<Database, Failure> {
     Database::open(path).map_err(|error: OpenError| Failure::because(ExitCode::Database, &error))
 }
 
-/// The channels the database holds, so that the first request of all finds them.
-pub(crate) fn lineup(database: &mut Database, settings: &Settings) -> Result<Lineup, Failure> {
+/// The channels the database holds, as it holds them and as cores have them, so that the first request of all finds them.
+pub(crate) fn lineup(
+    database: &mut Database,
+    settings: &Settings,
+) -> Result<(Vec<ChannelRecord>, Lineup), Failure> {
     let failed = |error: tunerd::store::StoreError| Failure::because(ExitCode::Database, &error);
     let channels = database.lineup().map_err(failed)?;
     let profiles = database.profiles().map_err(failed)?;
     // What is wrong with them is said when they are read again, by who serves the channels.
     let (profiles, _complaints) =
         tunerd::catalog::Profiles::new(&profiles, settings.catalog.playlist_profile.as_deref());
-    Ok(tunerd::catalog::lineup(&channels, &profiles))
+    let lineup = tunerd::catalog::lineup(&channels, &profiles);
+    Ok((channels, lineup))
 }
 
 /// Who we are to clients: what was set now, else what was remembered, else something new. The result is remembered,

@@ -107,7 +107,7 @@ impl Desk {
 }
 
 async fn serve(params: Params, parts: Parts) -> Result<(), ControlError> {
-    let Parts { inbox: Inbox(mut inbox), mailboxes, store, clock } = parts;
+    let Parts { inbox: Inbox(mut inbox), mailboxes, store, clock, listed } = parts;
     let signals = Signals::new().map_err(ControlError::Start)?;
     let outbox = Rc::new(Outbox::new(mailboxes));
     let resolver = Resolver::start(clock, Rc::clone(&outbox));
@@ -120,6 +120,7 @@ async fn serve(params: Params, parts: Parts) -> Result<(), ControlError> {
         log::info!("administration is open to this host only; set ADMIN_AUTH to user:password to open it");
     }
     let state = Rc::new(State::new(params, clock, store, Rc::clone(&outbox)));
+    *state.listed.borrow_mut() = Rc::new(listed);
     let connections = Connections::default();
     HdHomeRun::start(&state);
     let ssdp = Ssdp::start(&state);
@@ -253,7 +254,7 @@ mod tests {
             crate::control::block_signals().unwrap();
             pending.iter().for_each(|signal| raise(*signal).unwrap());
             let store = Store::start(Database::in_memory().unwrap()).unwrap();
-            run(params(), Parts { inbox, mailboxes: vec![mailbox], store, clock: Clock::start() })
+            run(params(), Parts { inbox, mailboxes: vec![mailbox], store, clock: Clock::start(), listed: Vec::new() })
         });
         (control, port, reader)
     }
