@@ -3,6 +3,7 @@
 mod check;
 mod demo;
 mod ffmpeg;
+mod import;
 mod listeners;
 mod log_queue;
 mod params;
@@ -83,6 +84,7 @@ fn execute(line: CommandLine) -> Result<ExitCode, Failure> {
         Command::Run => run_service(loaded),
         Command::Demo { check } => demo::demo(loaded, check),
         Command::Check => check::check(&loaded),
+        Command::ImportHdhriptv { file } => import::import(&loaded, &file),
         Command::Child { .. } => unreachable!("a child reads no settings"),
     }
 }

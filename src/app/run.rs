@@ -88,9 +88,11 @@ pub(crate) fn run(settings: &Settings, catalog: Catalog) -> Result<ExitCode, Fai
         Catalog::Database => start::database(&settings.store.path)?,
         Catalog::Prepared(database) => database,
     };
+    let settings = &start::with_remembered_playlist(settings.clone(), &database)?;
     let identity = start::identity(settings, &mut database, &clock)?;
     start::playlists(&mut database, settings)?;
-    let lineup = Arc::new(start::lineup(&mut database, settings)?);
+    let (listed, lineup) = start::lineup(&mut database, settings)?;
+    let lineup = Arc::new(lineup);
     let listeners = listeners::open(&settings.http.listen, engine.cores, engine.egress.max_blocked_write)?;
     let listens = listeners::addresses(&listeners);
     engine.own = engine::Own { name: start::own_name(&clock), listens: listens.clone() };
@@ -106,7 +108,7 @@ pub(crate) fn run(settings: &Settings, catalog: Catalog) -> Result<ExitCode, Fai
         engine.tuners,
         probe.kernel_release
     );
-    let parts = control::Parts { inbox, mailboxes: cores.mailboxes.clone(), store, clock };
+    let parts = control::Parts { inbox, mailboxes: cores.mailboxes.clone(), store, clock, listed };
     match control::run(params::control(settings, identity, slates, trust, listens, plan.control), parts) {
         Ok(()) => {}
         // Whoever sent a second signal does not wait for the cores, and without control nobody asks them to drain.

@@ -12,7 +12,7 @@ use tunerd::config::{self, Settings};
 use tunerd::control::Identity;
 use tunerd::exit::ExitCode;
 use tunerd::lineup::Lineup;
-use tunerd::store::{Database, NewPlaylist, OpenError, PRIMARY_NAME};
+use tunerd::store::{self, ChannelRecord, Database, NewPlaylist, OpenError, PRIMARY_NAME, TakenOver};
 use tunerd::uring::{self, Probe};
 
 use super::Failure;
@@ -20,6 +20,8 @@ use super::Failure;
 const FRIENDLY_NAME_KEY: &str = "identity.friendly_name";
 const DEVICE_ID_KEY: &str = "identity.device_id";
 const DEVICE_AUTH_KEY: &str = "identity.device_auth";
+/// hdhriptv remembers its playlist, whoever names it.
+const PLAYLIST_KEY: &str = "playlist.url";
 
 /// Raises the limit on open files as far as this process may: a viewer is a descriptor.
 pub(crate) fn raise_open_files_limit() {
@@ -54,7 +56,19 @@ pub(crate) fn lock(database: &Path) -> Result<Flock<File>, Failure> {
     })
 }
 
+/// Opens the database. One of hdhriptv in its place is imported, and kept as a copy beside it.
 pub(crate) fn database(path: &Path) -> Result<Database, Failure> {
+    let taken = store::take_over(path).map_err(|error| Failure::because(ExitCode::Database, &error))?;
+    if let Some(TakenOver { kept, imported }) = taken {
+        log::info!(
+            "{} was hdhriptv's database: {imported} were imported; it is kept as {}",
+            path.display(),
+            kept.display()
+        );
+        for remark in &imported.remarks {
+            log::warn!("{remark}");
+        }
+    }
     Database::open(path).map_err(|error: OpenError| Failure::because(ExitCode::Database, &error))
 }
 
@@ -91,15 +105,19 @@ pub(crate) fn playlists(database: &mut Database, settings: &Settings) -> Result<
     Ok(())
 }
 
-/// The channels the database holds, so that the first request of all finds them.
-pub(crate) fn lineup(database: &mut Database, settings: &Settings) -> Result<Lineup, Failure> {
+/// The channels the database holds, as it holds them and as cores have them, so that the first request of all finds them.
+pub(crate) fn lineup(
+    database: &mut Database,
+    settings: &Settings,
+) -> Result<(Vec<ChannelRecord>, Lineup), Failure> {
     let failed = |error: tunerd::store::StoreError| Failure::because(ExitCode::Database, &error);
     let channels = database.lineup().map_err(failed)?;
     let profiles = database.profiles().map_err(failed)?;
     // What is wrong with them is said when they are read again, by who serves the channels.
     let (profiles, _complaints) =
         tunerd::catalog::Profiles::new(&profiles, settings.catalog.playlist_profile.as_deref());
-    Ok(tunerd::catalog::lineup(&channels, &profiles))
+    let lineup = tunerd::catalog::lineup(&channels, &profiles);
+    Ok((channels, lineup))
 }
 
 /// Who we are to clients: what was set now, else what was remembered, else something new. The result is remembered,
@@ -154,6 +172,26 @@ fn doubt_remembered(device_id: &str) {
 /// How this process is called in `Via`: as no other is, on this machine or elsewhere.
 pub(crate) fn own_name(clock: &Clock) -> String {
     format!("tunerd-{:016x}", seed(clock.wall_at(clock.now())))
+}
+
+/// The settings, with the playlist that an imported database remembers where none is named.
+pub(crate) fn with_remembered_playlist(
+    mut settings: Settings,
+    database: &Database,
+) -> Result<Settings, Failure> {
+    let failed = |error: tunerd::store::StoreError| Failure::because(ExitCode::Database, &error);
+    let catalog = &mut settings.catalog;
+    if catalog.playlist_url.is_none()
+        && catalog.playlist_sources.is_empty()
+        && let Some(text) = database.setting(PLAYLIST_KEY).map_err(failed)?
+    {
+        catalog.playlist_url = config::remembered_playlist(&text);
+        match &catalog.playlist_url {
+            Some(_) => log::info!("PLAYLIST_URL is not set: the playlist is the one that was imported"),
+            None => log::warn!("the playlist's address that was imported is none; set PLAYLIST_URL"),
+        }
+    }
+    Ok(settings)
 }
 
 /// Something that differs from device to device: an identity is no secret, it only must not collide.

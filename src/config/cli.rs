@@ -23,6 +23,12 @@ pub enum Command {
     },
     /// Check the settings and this machine, print what would be used, and end.
     Check,
+    /// Take channels, sources, their health, the playlist's items, the device's identity and settings from a database of hdhriptv
+    /// into the one that DB_PATH names, and end. The file is only read.
+    ImportHdhriptv {
+        /// The database of hdhriptv, by default hdhr-iptv.db in its folder.
+        file: PathBuf,
+    },
     /// Start a program that ends with us.
     #[command(hide = true)]
     Child {

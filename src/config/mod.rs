@@ -39,7 +39,7 @@ pub use device_id::{DeviceIdError, device_id_is_valid_hdhomerun, generate_device
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use file::CONFIG_FILE_BYTES_MAX;
 pub use load::{Loaded, load};
-pub use playlist::PlaylistSource;
+pub use playlist::{PlaylistSource, remembered_playlist};
 pub use problem::{Problem, Problems, Warning};
 pub use raw::{Effective, Origin};
 pub use schedule::{Schedule, ScheduleError};

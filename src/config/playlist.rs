@@ -94,6 +94,12 @@ pub(super) fn parse_playlist_url(text: &str) -> Result<Secret, PlaylistError> {
     if is_clean && is_complete { Ok(Secret::new(text)) } else { Err(PlaylistError::BadUrl) }
 }
 
+/// The address of a playlist that another program remembered, if it is one.
+#[must_use]
+pub fn remembered_playlist(text: &str) -> Option<Secret> {
+    parse_playlist_url(text.trim()).ok()
+}
+
 /// Reads `url=…,tuners=…[,name=…][,user_agent=…][,enabled=…]`, several of them separated by semicolons.
 ///
 /// An address may itself hold commas and semicolons: a separator is one only before a key.

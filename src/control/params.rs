@@ -13,7 +13,7 @@ use crate::base::Clock;
 pub use crate::base::Network;
 use crate::engine::{Mailbox, StreamToken};
 use crate::source::Trust;
-use crate::store::{SearchLimits, Store};
+use crate::store::{ChannelRecord, SearchLimits, Store};
 
 use super::children::Passthrough;
 use super::port::Inbox;
@@ -89,6 +89,8 @@ pub struct Parts {
     pub store: Store,
     /// The process's clock.
     pub clock: Clock,
+    /// The enabled channels with their enabled sources, as the cores have them. Whoever asks before they are read again sees these.
+    pub listed: Vec<ChannelRecord>,
 }
 
 /// A port for datagrams.

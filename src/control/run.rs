@@ -117,7 +117,7 @@ impl Desk {
 }
 
 async fn serve(params: Params, parts: Parts) -> Result<(), ControlError> {
-    let Parts { inbox: Inbox(mut inbox), mailboxes, store, clock } = parts;
+    let Parts { inbox: Inbox(mut inbox), mailboxes, store, clock, listed } = parts;
     let signals = Signals::new().map_err(ControlError::Start)?;
     let outbox = Rc::new(Outbox::new(mailboxes));
     let resolver = Resolver::start(clock, Rc::clone(&outbox));
@@ -131,6 +131,7 @@ async fn serve(params: Params, parts: Parts) -> Result<(), ControlError> {
     }
     let connections = Connections::with_max(params.connections_max);
     let state = Rc::new(State::new(params, clock, store, Rc::clone(&outbox)));
+    *state.listed.borrow_mut() = Rc::new(listed);
     HdHomeRun::start(&state);
     let ssdp = Ssdp::start(&state);
     let desk = Desk { state: Rc::clone(&state), children, probes, slates, connections, resolver, ssdp };
@@ -263,7 +264,7 @@ mod tests {
             crate::control::block_signals().unwrap();
             pending.iter().for_each(|signal| raise(*signal).unwrap());
             let store = Store::start(Database::in_memory().unwrap()).unwrap();
-            run(params(), Parts { inbox, mailboxes: vec![mailbox], store, clock: Clock::start() })
+            run(params(), Parts { inbox, mailboxes: vec![mailbox], store, clock: Clock::start(), listed: Vec::new() })
         });
         (control, port, reader)
     }

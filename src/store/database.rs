@@ -13,6 +13,7 @@ use super::migrations::{APPLICATION_ID, KNOWN_VERSION, migrate};
 
 mod channels;
 mod health;
+mod import;
 mod items;
 mod moves;
 mod playlists;
@@ -22,6 +23,7 @@ mod search;
 mod settings;
 mod sources;
 
+pub use import::{ImportOutcome, Imported};
 pub use items::{
     Duplicates, Group, ITEMS_PAGE_MAX, ItemFilter, ItemPage, Reading, RefreshOutcome, Refreshed,
 };

@@ -69,6 +69,77 @@ impl OpenError {
     }
 }
 
+/// Why a database of hdhriptv was not imported. It is left as it was found, and nothing has been written.
+#[derive(Debug, Error)]
+pub enum ImportError {
+    /// It is not a database of hdhriptv.
+    #[error("{} is not a database of hdhriptv: it has {found}", path.display())]
+    NotHdhriptv { path: PathBuf, found: String },
+    /// It is not a SQLite database, or its pages contradict each other.
+    #[error("hdhriptv's database {} is damaged ({found}); restore a copy of it", path.display())]
+    Damaged { path: PathBuf, found: String },
+    /// A migration of it has not come to its end.
+    #[error(
+        "hdhriptv's database {} is half migrated: {found}; start hdhriptv on it once, or restore a copy of it",
+        path.display()
+    )]
+    HalfMigrated { path: PathBuf, found: String },
+    /// A later hdhriptv than those known here has written it.
+    #[error(
+        "hdhriptv's database {} is newer than what is known here: {found}; known are those of hdhriptv up to 1.1, which have none",
+        path.display()
+    )]
+    Newer { path: PathBuf, found: String },
+    /// A value that cannot be meant.
+    #[error("hdhriptv's database {} is damaged: {row} has the {column} {value}; allowed: {allowed}", path.display())]
+    BadValue { path: PathBuf, row: String, column: &'static str, value: String, allowed: &'static str },
+    /// Another program has it open.
+    #[error("hdhriptv's database {} is in use by another program; end hdhriptv first", path.display())]
+    InUse { path: PathBuf },
+    /// What is there already would be mixed with what comes.
+    #[error("the database has {channels} channels already; import into one that has none (DB_PATH names it)")]
+    NotEmpty { channels: u64 },
+    /// The rows of a table cannot be read.
+    #[error("hdhriptv's database {}: the table {table} cannot be read", path.display())]
+    Unreadable { path: PathBuf, table: String, source: rusqlite::Error },
+    /// The operating system refused.
+    #[error("{} cannot be {what}", path.display())]
+    Io { path: PathBuf, what: &'static str, source: io::Error },
+    /// SQLite refused for another reason.
+    #[error("hdhriptv's database {} cannot be read", path.display())]
+    Sqlite { path: PathBuf, source: rusqlite::Error },
+    /// What was read could not be written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The database that takes it could not be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+}
+
+impl ImportError {
+    pub(super) fn from_sqlite(path: &Path, source: rusqlite::Error) -> Self {
+        let path = path.to_owned();
+        match source.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase) => {
+                Self::Damaged { path, found: "it is not a SQLite database".to_owned() }
+            }
+            Some(ErrorCode::DatabaseCorrupt) => Self::Damaged { path, found: source.to_string() },
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::InUse { path },
+            Some(_) | None => Self::Sqlite { path, source },
+        }
+    }
+
+    pub(super) fn from_io(path: &Path, what: &'static str, source: io::Error) -> Self {
+        Self::Io { path: path.to_owned(), what, source }
+    }
+}
+
+impl From<rusqlite::Error> for ImportError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Store(StoreError::Sqlite(error))
+    }
+}
+
 /// Why the store did not take a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum StoreBusy {

@@ -4,10 +4,12 @@
 //! something hands the thread a closure over [`Database`] and goes on with its own work.
 //!
 //! A database that is damaged, newer than this program or somebody else's is refused when it is opened and
-//! never created anew: the channels in it took somebody an evening.
+//! never created anew: the channels in it took somebody an evening. Those of hdhriptv are imported.
 
 mod database;
 mod error;
+mod hdhriptv;
+mod import;
 mod migrations;
 mod records;
 mod rows;
@@ -18,11 +20,13 @@ mod fixtures;
 
 pub use database::Database;
 pub use database::{
-    Duplicates, Group, ITEMS_PAGE_MAX, ItemFilter, ItemPage, Moved, Reading, RefreshOutcome, Refreshed,
-    Search, SearchCounts, SearchError, SearchLimits, SourceMove,
+    Duplicates, Group, ITEMS_PAGE_MAX, ImportOutcome, Imported, ItemFilter, ItemPage, Moved, Reading,
+    RefreshOutcome, Refreshed, Search, SearchCounts, SearchError, SearchLimits, SourceMove,
 };
 pub use database::{PRIMARY_NAME, PRIMARY_PLAYLIST};
-pub use error::{ChannelError, CloseError, OpenError, StoreBusy, StoreError};
+pub use error::{ChannelError, CloseError, ImportError, OpenError, StoreBusy, StoreError};
+pub use hdhriptv::Hdhriptv;
+pub use import::{TakenOver, is_same_file, take_over};
 pub use records::{
     ChannelChange, ChannelRecord, HealthChange, ItemRecord, NewChannel, NewItem, NewPlaylist, PlaylistChange,
     PlaylistRecord, ProfileRecord, SourceHealth, SourceProfile, SourceRecord,

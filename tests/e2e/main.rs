@@ -2,7 +2,7 @@
 //! and it is judged by what viewers, administrators and the service manager see.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use support::{kit, tsgen};
+use support::{hdhriptv, kit, tsgen};
 
 mod answers;
 mod backoff;
@@ -11,6 +11,7 @@ mod clients;
 mod datagrams;
 mod discovery;
 mod doors;
+mod dropin;
 mod ffmpeg;
 mod hls;
 mod join;

@@ -3,6 +3,7 @@
 //! Nothing here uses the crate it judges: a mistake of that is not made again by its judge.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+pub mod hdhriptv;
 pub mod house;
 pub mod kit;
 pub mod recorder;

@@ -405,7 +405,7 @@ fn forget_old(transaction: &Transaction<'_>, now: WallTime) -> rusqlite::Result<
 }
 
 /// Lower case, with single spaces: how a name is searched.
-fn folded(text: &str) -> String {
+pub(super) fn folded(text: &str) -> String {
     text.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
