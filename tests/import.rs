@@ -256,7 +256,7 @@ fn a_value_that_cannot_be_meant_is_named_with_its_row_and_nothing_is_imported() 
         let error = database.import_hdhriptv(&Hdhriptv::open(&path).unwrap()).unwrap_err().to_string();
         assert!(error.contains(piece), "{sql}: {error}");
         assert_eq!(database.channels().unwrap(), []);
-        assert_eq!(database.active_items().unwrap(), 0);
+        assert_eq!(database.active_items(tunerd::store::PRIMARY_PLAYLIST).unwrap(), 0);
     }
 }
 

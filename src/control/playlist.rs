@@ -158,7 +158,7 @@ pub(super) fn keep_changed(state: &Rc<State>, playlist_id: i64) {
         let mut readings = state.readings.borrow_mut();
         let of_this = readings.entry(playlist_id).or_default();
         of_this.moved();
-        of_this.is_kept
+        of_this.is_kept()
     };
     let state = Rc::clone(state);
     tokio_uring::spawn(async move {
@@ -176,9 +176,7 @@ pub(super) fn keep_changed(state: &Rc<State>, playlist_id: i64) {
 }
 
 async fn keep(state: Rc<State>, playlist_id: i64) {
-    let is_kept =
-        std::mem::replace(&mut state.readings.borrow_mut().entry(playlist_id).or_default().is_kept, true);
-    if is_kept {
+    if !state.readings.borrow_mut().entry(playlist_id).or_default().keep() {
         return;
     }
     let mut pace = Pace::new(state.params.refresh.clone());
@@ -197,11 +195,7 @@ async fn keep(state: Rc<State>, playlist_id: i64) {
         };
         let wait = pace.next(state.wall_now(), &TimeZone::system(), is_read, permille());
         let at = wait.map(|wait| state.wall_now().after(wait));
-        {
-            let mut readings = state.readings.borrow_mut();
-            let of_this = readings.entry(playlist_id).or_default();
-            (of_this.next_at, of_this.is_kept) = (at, at.is_some());
-        }
+        state.readings.borrow_mut().entry(playlist_id).or_default().put_off(at);
         let Some(at) = at else { return };
         log::debug!("playlist {playlist_id} is read again in {} s", wait.unwrap_or_default().as_secs());
         until(&state, at).await;
@@ -249,7 +243,7 @@ struct Running<'a>(&'a State, i64);
 impl Drop for Running<'_> {
     fn drop(&mut self) {
         if let Some(of_this) = self.0.readings.borrow_mut().get_mut(&self.1) {
-            of_this.is_running = false;
+            of_this.end();
         }
     }
 }
@@ -263,7 +257,7 @@ async fn run(state: &State, playlist_id: i64, accepts_less: bool) -> Result<Coun
     if !playlist.is_enabled {
         return Err(SyncError::Disabled);
     }
-    if std::mem::replace(&mut state.readings.borrow_mut().entry(playlist_id).or_default().is_running, true) {
+    if !state.readings.borrow_mut().entry(playlist_id).or_default().begin() {
         return Err(SyncError::Running);
     }
     let _running = Running(state, playlist_id);
@@ -284,16 +278,16 @@ async fn read_and_store(
     let (id, name) = (playlist.playlist_id, called(playlist));
     let known = state.readings.borrow().get(&id).cloned().unwrap_or_default();
     let is_fetched = fetch::is_fetched(&playlist.url);
-    let (address, params) = asked(state, playlist, known.cookies).await?;
-    let (read, cookies) = read(address, params, state.clock, known.validators).await?;
+    let (address, params) = asked(state, playlist, known.cookies().clone()).await?;
+    let (read, cookies) = read(address, params, state.clock, known.validators().clone()).await?;
     // Those of a refusal too: the next request may be let in with them.
-    with_readings(state, id, |readings| readings.cookies = cookies.kept(state.clock.now()));
+    with_readings(state, id, |readings| readings.set_cookies(cookies.kept(state.clock.now())));
     let Fetched::List { list, validators } = read? else {
         let items = usize::try_from(playlist.items).unwrap_or(usize::MAX);
         log::info!("{name} is as it was: {items} items");
         return Ok(Counts { items, ..Counts::default() });
     };
-    let smaller_since = known.smaller_since;
+    let smaller_since = known.smaller_since();
     let now = state.clock.now();
     let is_believed = smaller_since.is_some_and(|since| now - since >= SMALLER_BELIEVED_AFTER);
     let reading =
@@ -324,12 +318,12 @@ async fn read_and_store(
     let done = match outcome {
         RefreshOutcome::EmptyIgnored => return Err(SyncError::Empty),
         RefreshOutcome::MuchSmallerIgnored { seen, before } => {
-            with_readings(state, id, |readings| readings.smaller_since = smaller_since.or(Some(now)));
+            with_readings(state, id, |readings| readings.smaller(now));
             return Err(SyncError::MuchSmaller { seen, before });
         }
         RefreshOutcome::Refreshed(done) => done,
     };
-    with_readings(state, id, |readings| (readings.validators, readings.smaller_since) = (validators, None));
+    with_readings(state, id, |readings| readings.taken(validators));
     let counts = Counts {
         items: done.seen,
         added: done.added,

@@ -264,7 +264,10 @@ mod tests {
             crate::control::block_signals().unwrap();
             pending.iter().for_each(|signal| raise(*signal).unwrap());
             let store = Store::start(Database::in_memory().unwrap()).unwrap();
-            run(params(), Parts { inbox, mailboxes: vec![mailbox], store, clock: Clock::start(), listed: Vec::new() })
+            run(
+                params(),
+                Parts { inbox, mailboxes: vec![mailbox], store, clock: Clock::start(), listed: Vec::new() },
+            )
         });
         (control, port, reader)
     }

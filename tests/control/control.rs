@@ -27,7 +27,10 @@ impl Control {
         let params = params(ffmpeg.into(), slates);
         let thread = std::thread::spawn(move || {
             let store = Store::start(Database::in_memory().unwrap()).unwrap();
-            run(params, Parts { inbox, mailboxes: vec![mailbox], store, clock: Clock::start() })
+            run(
+                params,
+                Parts { inbox, mailboxes: vec![mailbox], store, clock: Clock::start(), listed: Vec::new() },
+            )
         });
         let bell = File::from(reader.bell_descriptor().unwrap());
         Self { port, mailbox: reader, bell, thread }

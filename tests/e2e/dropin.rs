@@ -7,11 +7,11 @@ use std::process::{Command, Output};
 use rusqlite::Connection;
 
 use crate::hdhriptv::{Version, alter, make};
-use crate::kit::{BINARY, Daemon, LONG, free_port, until};
+use crate::kit::{Daemon, LONG, binary, free_port, until};
 
 /// Runs a command of the program to its end.
 fn run(database: &Path, arguments: &[&str]) -> Output {
-    Command::new(BINARY).env_clear().env("DB_PATH", database).args(arguments).output().unwrap()
+    Command::new(binary()).env_clear().env("DB_PATH", database).args(arguments).output().unwrap()
 }
 
 /// Starts the program with a database, and without a playlist of its own.

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use nix::unistd::geteuid;
 use serde_json::Value;
 
-use crate::kit::{BINARY, Daemon, LONG, Upstream, Viewer, exchange, free_port, judge, until};
+use crate::kit::{Daemon, LONG, Upstream, Viewer, binary, exchange, free_port, judge, until};
 use crate::tsgen::PACKET_BYTES;
 
 /// What limits a program that is started through it: `prlimit` with this option.
@@ -46,7 +46,7 @@ fn checked(option: &str, settings: &[(&str, &str)]) -> String {
     let folder = tempfile::tempdir().unwrap();
     let wrapper = limited(option);
     let mut wrapped = Command::new(&wrapper[0]);
-    wrapped.args(&wrapper[1..]).arg(BINARY).arg("check").env_clear();
+    wrapped.args(&wrapper[1..]).arg(binary()).arg("check").env_clear();
     wrapped.env("PATH", "/usr/bin:/bin").env("CORES", "1");
     let output = wrapped.envs(settings.iter().copied()).current_dir(folder.path()).output().unwrap();
     assert!(output.status.success(), "{output:?}");

@@ -10,7 +10,6 @@ use crate::catalog::m3u::split_address;
 use crate::catalog::xtream::Login;
 use crate::control::admin::call::{Call, refusal};
 use crate::control::playlist::{self, SyncError};
-use crate::control::readings::Readings;
 use crate::control::state::State;
 use crate::http::{Response, Url};
 use crate::status::go_time::rfc3339;
@@ -83,7 +82,7 @@ struct Playlist {
 impl Playlist {
     fn new(record: PlaylistRecord, state: &State) -> Self {
         let readings = state.readings.borrow().get(&record.playlist_id).cloned().unwrap_or_default();
-        let Readings { is_running, next_at, .. } = readings;
+        let (is_running, next_at) = (readings.is_running(), readings.next_at());
         let shown = |at: Option<WallTime>| at.map(rfc3339);
         let age = |at: WallTime| state.wall_now().unix_nanos().saturating_sub(at.unix_nanos());
         Self {

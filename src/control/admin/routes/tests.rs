@@ -569,7 +569,7 @@ fn the_playlist_is_read_when_asked() {
         );
         assert_eq!(ask(&state, "POST", &format!("{run}?accept_smaller=x"), "").await.0, 400);
         assert_eq!(ask(&state, "POST", &format!("{run}?accept_smaller=true"), "").await.1["items"], json!(1));
-        state.readings.borrow_mut().get_mut(&1).unwrap().is_running = true;
+        assert!(state.readings.borrow_mut().get_mut(&1).unwrap().begin());
         assert_eq!(ask(&state, "POST", run, "").await.0, 409);
     });
 }
