@@ -524,6 +524,24 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_stands_still_while_the_process_does_is_where_what_has_come_meanwhile_is() {
+        let mut clock = SessionClock::default();
+        let at = |millis: u64| Some(Pts::from_ticks((9_000 + millis) * 90));
+        pass(&mut clock, 0, pcr(5000), at(0));
+        for millis in (40..=400).step_by(40) {
+            assert_eq!(pass(&mut clock, millis, pcr(5000), at(millis)), pcr(5000 + millis));
+        }
+        // Three seconds of it have waited to be read.
+        for millis in (440..=3400).step_by(40) {
+            assert_eq!(pass(&mut clock, 3400, pcr(5000), at(millis)), pcr(5000 + millis));
+        }
+        clock.take(Instant::from_millis(3440), Instant::from_millis(3440), pcr(8440), false);
+        let reached = Reached { video: at(3440), audio: None };
+        let left = clock.leave(Instant::from_millis(3440), reached);
+        assert_eq!(left, Some(Left { pcr: pcr(8440), jumps: false, late: None }));
+    }
+
+    #[test]
     fn a_clock_that_stands_still_does_not_run_ahead_with_long_sound() {
         let at = |millis: u64| Some(Pts::from_ticks((9_000 + millis) * 90));
         let mut clock = SessionClock::default();

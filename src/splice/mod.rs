@@ -13,6 +13,9 @@
 //!
 //! The first run of a session passes as it is, as far as it is sound. A later run begins with a boundary: PAT, PMT and
 //! the clock, each with the discontinuity indicator.
+//!
+//! Time here is that of the clock, also while the process could not run: sources and those who watch have gone on
+//! meanwhile, and what comes at once behind a stop has taken as long as it says.
 
 mod cadence;
 mod clock;

@@ -46,8 +46,8 @@ impl FillerRun {
         Some(self.rests_until.map_or(due, |until| due.max(until)))
     }
 
-    /// Makes ready what is due, unless something waits to be written. True when it begins with a boundary.
-    pub(super) fn prepare(&mut self, now: Instant, splice: &mut Splice) -> bool {
+    /// Makes ready what is due, unless something waits to be written; the clock shows `clock_now`. True when it begins with a boundary.
+    pub(super) fn prepare(&mut self, now: Instant, clock_now: Instant, splice: &mut Splice) -> bool {
         if !self.unwritten.is_empty() || self.rests_until.is_some_and(|until| until > now) {
             return false;
         }
@@ -58,7 +58,7 @@ impl FillerRun {
         let is_first_beat = is_beat && !self.is_paused;
         self.is_paused |= is_beat;
         if is_first_beat {
-            self.unwritten = splice.pause(now);
+            self.unwritten = splice.pause(clock_now);
         }
         match due {
             Due::Nothing => false,
@@ -77,9 +77,9 @@ impl FillerRun {
                     self.begun = Some(Arc::clone(slate));
                     let lead = Lead::scan(&packets, slate.programme());
                     let run = Run { kind: RunKind::Filler, programme: slate.programme(), lead };
-                    self.unwritten = splice.begin(now, &run);
+                    self.unwritten = splice.begin(clock_now, &run);
                 }
-                splice.restamp(now, &mut packets);
+                splice.restamp(clock_now, &mut packets);
                 self.unwritten.extend_from_slice(&packets);
                 is_new
             }

@@ -52,7 +52,7 @@ impl Channel {
     pub(super) fn fill_in<D: CoreDriver>(&mut self, cx: &mut Cx<D>, readers: &mut dyn Readers<D>) {
         let now = cx.now;
         let Some(filling) = &mut self.filling else { return };
-        let is_boundary = filling.prepare(now, &mut self.splice);
+        let is_boundary = filling.prepare(now, cx.clock_now(), &mut self.splice);
         let (packets, is_picture) = (filling.take_ready(), filling.is_picture());
         if is_boundary && is_picture {
             self.note_boundary("live_to_keepalive", "idr", "");

@@ -109,7 +109,7 @@ impl Channel {
     /// The source is not wanted any more.
     pub(super) fn stop_source<D: CoreDriver>(&mut self, cx: &mut Cx<D>, readers: &mut dyn Readers<D>) {
         self.cancel_probe(cx);
-        self.show_rest(cx.now, false);
+        self.show_rest(cx, false);
         // Nothing need follow for long.
         self.publish(cx, readers);
         if self.upstream.stop(cx) && !self.feed.ring().is_reserved() {
@@ -274,7 +274,7 @@ impl Channel {
         ingest.came(now);
         let aligned = ingest.take(&mut pending[held..], offset - held);
         let unsuitable = ingest.take_unsuitable();
-        self.release(now, held + aligned.packets_bytes, aligned.rest_bytes);
+        self.release(cx, held + aligned.packets_bytes, aligned.rest_bytes);
         self.fit_ring(cx);
         if let Some(error) = unsuitable {
             let happened = self.upstream.failed(cx, error)?;

@@ -88,7 +88,7 @@ impl Channel {
                 watch.pause(nobody, cx.now);
             }
             if actions.contains(&Action::Finish) {
-                self.show_rest(cx.now, true);
+                self.show_rest(cx, true);
             }
             self.perform_all(cx, readers, actions, &mut events);
             if is_ready {

@@ -11,25 +11,26 @@ use super::Channel;
 impl Channel {
     /// Commits what may be shown of the first `packets` pending bytes, which are whole packets; behind them and `rest`
     /// more there is nothing. The watchdog is told.
-    pub(super) fn release(&mut self, now: Instant, packets: usize, rest: usize) {
+    pub(super) fn release<D: CoreDriver>(&mut self, cx: &Cx<D>, packets: usize, rest: usize) {
         let Some(run) = self.upstream.run_mut() else { return };
         let ingest = run.ingest_mut();
-        let bytes = ingest.release(now, &mut self.feed.ring_mut().pending()[..packets]);
+        let bytes = ingest.release(cx.clock_now(), &mut self.feed.ring_mut().pending()[..packets]);
         if let Some(since) = ingest.held_since() {
             self.splice.has_held(since);
         }
-        self.show(now, bytes, packets - bytes, rest);
+        self.show(cx, bytes, packets - bytes, rest);
         if let Some(run) = self.upstream.run_mut() {
-            run.observe(now);
+            run.observe(cx.now);
         }
     }
 
     /// Shows viewers the first `bytes` pending bytes, which have been released; `held` are held back behind them, and behind those
     /// and `rest` more there is nothing.
-    fn show(&mut self, now: Instant, bytes: usize, held: usize, rest: usize) {
+    pub(super) fn show<D: CoreDriver>(&mut self, cx: &Cx<D>, bytes: usize, held: usize, rest: usize) {
+        let now = cx.now;
         let pending = self.feed.ring_mut().pending();
         let (shown, held_back) = pending[..bytes + held].split_at_mut(bytes);
-        self.splice.restamp_before(now, shown, held_back);
+        self.splice.restamp_before(cx.clock_now(), shown, held_back);
         self.feed.commit(bytes, held + rest);
         if bytes > 0 {
             self.written.bytes += bytes as u64;
@@ -41,7 +42,7 @@ impl Channel {
 
     /// Nothing follows from the source: what has come whole of it is shown, and what it has left in its middle is not. `is_last`
     /// says that nothing follows at all.
-    pub(super) fn show_rest(&mut self, now: Instant, is_last: bool) {
+    pub(super) fn show_rest<D: CoreDriver>(&mut self, cx: &Cx<D>, is_last: bool) {
         let Some(run) = self.upstream.run_mut().filter(|run| run.is_showing()) else { return };
         if self.feed.ring().is_reserved() {
             return;
@@ -49,10 +50,10 @@ impl Channel {
         let ingest = run.ingest_mut();
         ingest.end(is_last);
         let held = ingest.held().min(self.feed.ring().pending_bytes());
-        self.release(now, usize::try_from(held).expect("less than the ring"), 0);
+        self.release(cx, usize::try_from(held).expect("less than the ring"), 0);
     }
 
-    /// The selected source takes over.
+    /// The selected source takes over, when the clock shows `now`.
     fn begin_run(&mut self, now: Instant) {
         let Some((staging, ingest)) = self.upstream.run_mut().and_then(|run| run.begin()) else { return };
         let Some(programme) = ingest.inspector().programme() else {
@@ -88,12 +89,11 @@ impl Channel {
         cx: &mut Cx<D>,
         readers: &mut dyn Readers<D>,
     ) -> bool {
-        let now = cx.now;
         if self.filling.is_some() {
             // It is about to be stopped.
             return false;
         }
-        self.begin_run(now);
+        self.begin_run(cx.clock_now());
         if !self.write_prologue(cx) {
             return false;
         }
@@ -121,7 +121,7 @@ impl Channel {
                 usize::try_from(run.ingest().held()).map_or(usize::MAX, |held| held).min(offset + count);
             let packets = held - held % PACKET_BYTES;
             // Else the first bytes after it, whatever they are, would pass for what this was.
-            self.release(now, packets, offset + count - packets);
+            self.release(cx, packets, offset + count - packets);
             self.admit_late(cx, readers);
             self.publish(cx, readers);
         }

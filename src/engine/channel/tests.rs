@@ -2,7 +2,9 @@ use super::*;
 use crate::base::KeyBits;
 use crate::engine::border::messages::Reply;
 use crate::engine::core::testing::{NoSources, context, listing};
+use crate::filler::{self, Filler, KeepaliveTotals, Mode};
 use crate::session::Sources;
+use crate::splice::{Lead, Run, RunKind};
 
 /// Nobody reads.
 struct Nobody;
@@ -44,6 +46,12 @@ impl Channel {
     pub(crate) fn select_unknown(&mut self, now: Instant) {
         self.stream_probe.select(now, 1, "http://source.example/", false, false);
     }
+}
+
+/// The filler that plays the slate that is built in, or sends null packets.
+fn filler(now: Instant, mode: Mode) -> Filler {
+    let params = filler::Params { mode, interval: Duration::from_millis(40), has_audio: true };
+    Filler::start(now, params, None, None, KeepaliveTotals::default())
 }
 
 fn channel<D: CoreDriver>(cx: &mut Cx<D>) -> Channel {
@@ -120,4 +128,38 @@ fn who_waits_is_let_in_once_there_is_a_place_to_start() {
     assert!(channel.has_waiting, "nothing is shown yet");
     channel.admit(&mut cx, &mut Nobody);
     assert!(!channel.has_waiting, "everybody has been let in");
+}
+
+#[test]
+fn a_programme_goes_on_by_the_clock_also_behind_a_time_in_which_the_process_stood_still() {
+    let mut cx = context();
+    let mut channel = channel(&mut cx);
+    let stand_still = |cx: &mut Cx<_>| {
+        let clock = cx.clock_now() + Duration::from_secs(3);
+        cx.now = cx.time.read(clock, Duration::ZERO);
+        cx.clock_now()
+    };
+    // What left last has left just now: no time has passed since.
+    let assert_now = |channel: &Channel, clock_now: Instant, what: &str| {
+        assert!(channel.splice.clock(clock_now).is_some(), "{what}");
+        assert_eq!(channel.splice.clock(clock_now), channel.splice.clock(Instant::START), "{what}");
+    };
+    let mut source = filler(cx.now, Mode::SlateAv);
+    let mut packets = Vec::new();
+    source.due(cx.now, &mut packets);
+    let programme = source.programme().unwrap();
+    let lead = Lead::scan(&packets, programme);
+    channel.splice.begin(cx.clock_now(), &Run { kind: RunKind::Live, programme, lead });
+    let clock_now = stand_still(&mut cx);
+    let span = channel.reserve(&mut cx, packets.len()).unwrap();
+    channel.feed.ring_mut().received(span, packets.len());
+    channel.feed.ring_mut().pending().copy_from_slice(&packets);
+    channel.show(&cx, packets.len(), 0, 0);
+    assert_now(&channel, clock_now, "a source");
+    for mode in [Mode::SlateAv, Mode::Null] {
+        let clock_now = stand_still(&mut cx);
+        channel.filling = Some(FillerRun::new(filler(cx.now, mode)));
+        channel.fill_in(&mut cx, &mut Nobody);
+        assert_now(&channel, clock_now, mode.as_str());
+    }
 }
