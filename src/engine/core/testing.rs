@@ -121,7 +121,7 @@ pub(crate) fn core_in(world: &World) -> (SimCore, Handle) {
         params: params(),
         control: Box::new(Nobody),
         mailbox: reader,
-        bell: None,
+        wakeup: None,
         cores: vec![mailbox],
         listeners: Vec::new(),
         lineup: Arc::new(Lineup::default()),

@@ -98,7 +98,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         self.expire();
         self.retry_blocked();
         self.flush();
-        self.listen_for_bell();
+        self.await_wakeup();
         let patience = self.patience();
         self.cx.driver.set_patience(patience);
     }

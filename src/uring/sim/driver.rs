@@ -269,7 +269,7 @@ impl<T: Copy, M: KernelBytes> Driver for SimDriver<T, M> {
             | host::FileKind::Unconnected
             | host::FileKind::Socket(_)
             | host::FileKind::Pipe(_)
-            | host::FileKind::Bell { .. } => unreachable!("only receivers have datagrams"),
+            | host::FileKind::Wakeup { .. } => unreachable!("only receivers have datagrams"),
         }
     }
 

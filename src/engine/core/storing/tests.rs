@@ -78,7 +78,7 @@ impl Bench {
             params: params(),
             control: Box::new(port.clone()),
             mailbox: reader,
-            bell: None,
+            wakeup: None,
             cores: vec![mailbox.clone()],
             listeners: Vec::new(),
             lineup: lineup(),

@@ -279,7 +279,7 @@ impl Pace {
             params,
             control: Box::new(outside.port()),
             mailbox: reader,
-            bell: None,
+            wakeup: None,
             cores: mailboxes,
             listeners: [world.listen(listener_address(PORT))].into(),
             lineup: Arc::new(lineup(&mut random)),

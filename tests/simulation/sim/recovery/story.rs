@@ -180,7 +180,7 @@ impl Story {
                 params: params.clone(),
                 control: Box::new(outside.port()),
                 mailbox,
-                bell: None,
+                wakeup: None,
                 cores: mailboxes.clone(),
                 listeners: [world.listen(listener_address(PORT))].into(),
                 lineup: Arc::clone(&lineup),
