@@ -11,7 +11,7 @@ use super::Channel;
 impl Channel {
     /// Commits what may be shown of the first `packets` pending bytes, which are whole packets; behind them and `rest`
     /// more there is nothing. The watchdog is told.
-    pub(super) fn release(&mut self, now: Instant, packets: usize, rest: usize) {
+    pub(super) fn commit(&mut self, now: Instant, packets: usize, rest: usize) {
         let Some(run) = self.upstream.run_mut() else { return };
         let ingest = run.ingest_mut();
         let bytes = ingest.release(now, &mut self.feed.ring_mut().pending()[..packets]);
@@ -42,14 +42,14 @@ impl Channel {
     /// Nothing follows from the source: what has come whole of it is shown, and what it has left in its middle is not. `is_last`
     /// says that nothing follows at all.
     pub(super) fn show_rest(&mut self, now: Instant, is_last: bool) {
-        let Some(run) = self.upstream.run_mut().filter(|run| run.is_showing()) else { return };
+        let Some(run) = self.upstream.run_mut().filter(|run| run.is_publishing()) else { return };
         if self.feed.ring().is_reserved() {
             return;
         }
         let ingest = run.ingest_mut();
         ingest.end(is_last);
         let held = ingest.held().min(self.feed.ring().pending_bytes());
-        self.release(now, usize::try_from(held).expect("less than the ring"), 0);
+        self.commit(now, usize::try_from(held).expect("less than the ring"), 0);
     }
 
     /// The selected source takes over.
@@ -121,7 +121,7 @@ impl Channel {
                 usize::try_from(run.ingest().held()).map_or(usize::MAX, |held| held).min(offset + count);
             let packets = held - held % PACKET_BYTES;
             // Else the first bytes after it, whatever they are, would pass for what this was.
-            self.release(now, packets, offset + count - packets);
+            self.commit(now, packets, offset + count - packets);
             self.admit_late(cx, readers);
             self.publish(cx, readers);
         }
