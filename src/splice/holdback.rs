@@ -145,7 +145,7 @@ const _: () = assert!(STREAMS_MAX < 63);
 
 /// Packets that nobody is to see: what came of a PES packet whose rest never comes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Condemned {
+struct Discarded {
     pid: Pid,
     from: u64,
     until: u64,
@@ -237,7 +237,7 @@ pub struct Holdback {
     /// When one has last not been behind the one before.
     slipped: Option<Time>,
     time: Time,
-    condemned: Vec<Condemned>,
+    discarded: Vec<Discarded>,
     /// When there are too many the oldest goes: what it says is said nowhere then.
     tears: Vec<Tear>,
     joint: Option<Joint>,
@@ -266,7 +266,7 @@ impl Holdback {
             sampled: Time::default(),
             slipped: None,
             time: Time::default(),
-            condemned: Vec::new(),
+            discarded: Vec::new(),
             tears: Vec::with_capacity(TEARS_MAX),
             joint: None,
             whole_units: 0,
@@ -295,7 +295,7 @@ impl Holdback {
         // What is no stream any more does not go on in the middle of a picture. One whose last packet is full has more to come.
         for (pid, unit) in before.iter().filter_map(|lane| Some((lane.pid, lane.unit?))) {
             if unit.rest.is_torn() && unit.wait != Wait::Nothing {
-                self.condemned.push(Condemned { pid, from: unit.start, until: self.position });
+                self.discarded.push(Discarded { pid, from: unit.start, until: self.position });
             }
         }
         let pcr_pid = programme.and_then(|programme| programme.pmt.pcr_pid);
@@ -404,8 +404,8 @@ impl Holdback {
         let whole = self.releasable().saturating_sub(self.shown);
         let whole = usize::try_from(whole).unwrap_or(usize::MAX).min(held.len());
         let (packets, _) = held[..whole].as_chunks_mut::<PACKET_BYTES>();
-        if !self.condemned.is_empty() {
-            self.censor(packets);
+        if !self.discarded.is_empty() {
+            self.blank(packets);
         }
         let alone = self.part(packets);
         let shown = whole - alone * PACKET_BYTES;
@@ -414,9 +414,9 @@ impl Holdback {
             // All that is left before is what waits alone.
             self.releasable = self.shown;
         }
-        if !self.condemned.is_empty() {
+        if !self.discarded.is_empty() {
             let shown = self.shown;
-            self.condemned.retain(|condemned| condemned.until > shown);
+            self.discarded.retain(|discarded| discarded.until > shown);
         }
         shown
     }
@@ -455,9 +455,9 @@ impl Holdback {
                 let unit = lane.unit.filter(|unit| unit.wait == Wait::Alone && unit.start == until);
                 lane.pid == pid && unit.is_some()
             };
-            let is_condemned = |condemned: &Condemned| condemned.pid == pid && condemned.from == until;
-            if self.lanes.iter().any(waits) || self.condemned.iter().any(is_condemned) {
-                self.condemned.push(Condemned { pid, from, until });
+            let is_discarded = |discarded: &Discarded| discarded.pid == pid && discarded.from == until;
+            if self.lanes.iter().any(waits) || self.discarded.iter().any(is_discarded) {
+                self.discarded.push(Discarded { pid, from, until });
             }
         }
         self.joint = None;
@@ -492,13 +492,13 @@ impl Holdback {
         self.last_pcr.is_some() && !has_slipped
     }
 
-    fn censor(&self, packets: &mut [PacketBytes]) {
+    fn blank(&self, packets: &mut [PacketBytes]) {
         for (packet, position) in packets.iter_mut().zip((self.shown..).step_by(PACKET_BYTES)) {
             let pid = Packet::parse(packet).ok().map(Packet::pid);
-            let is_condemned = |condemned: &Condemned| {
-                Some(condemned.pid) == pid && condemned.from <= position && position < condemned.until
+            let is_discarded = |discarded: &Discarded| {
+                Some(discarded.pid) == pid && discarded.from <= position && position < discarded.until
             };
-            if self.condemned.iter().any(is_condemned) {
+            if self.discarded.iter().any(is_discarded) {
                 *packet = NULL_PACKET;
             }
         }
@@ -551,7 +551,7 @@ impl Holdback {
         self.joint = None;
         for lane in &mut self.lanes {
             if let Some(unit) = lane.unit.take_if(|unit| unit.wait == Wait::Alone) {
-                self.condemned.push(Condemned { pid: lane.pid, from: unit.start, until: self.position });
+                self.discarded.push(Discarded { pid: lane.pid, from: unit.start, until: self.position });
             }
         }
         loop {
@@ -616,8 +616,8 @@ impl Holdback {
                 Wait::Nothing => {}
                 Wait::Alone => {
                     if silence > GONE_AFTER {
-                        let condemned = Condemned { pid: lane.pid, from: unit.start, until: self.position };
-                        self.condemned.push(condemned);
+                        let discarded = Discarded { pid: lane.pid, from: unit.start, until: self.position };
+                        self.discarded.push(discarded);
                         lane.unit = None;
                     }
                 }
