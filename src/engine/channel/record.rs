@@ -36,7 +36,7 @@ impl Channel {
     pub(super) fn note_selected<D: CoreDriver>(&mut self, cx: &Cx<D>, from: u64) {
         let now = cx.now;
         let Some(run) = self.upstream.run() else { return };
-        let stored = stored_profile(cx.health.book(), &run.attempt().source);
+        let stored = stored_profile(cx.health.registry(), &run.attempt().source);
         let facts = source_facts(run, from, &stored);
         let reason = run.attempt().selection_reason.clone();
         self.error = None;

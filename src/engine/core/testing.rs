@@ -180,7 +180,7 @@ pub(super) fn add_viewer(core: &mut SimCore, at: ChannelRef, handle: Handle) -> 
 impl SimCore {
     /// What is known of a source: from this core's memory, else from the database.
     pub(super) fn health_of(&self, source: SourceId) -> Health {
-        let known = self.cx.health.book().health(source);
+        let known = self.cx.health.registry().health(source);
         let stored = || self.cx.lineup.source(source).map(|(_, source)| &source.health);
         known.or_else(stored).cloned().unwrap_or_default()
     }
