@@ -299,7 +299,7 @@ mod tests {
         let ticks =
             |times: Option<PesTimes>| times.map(|times| (times.pts.ticks(), times.decoding().ticks()));
         assert_eq!(ticks(lead.video), Some((62_000 + 7_200, 62_000)));
-        assert_eq!(ticks(lead.audio), Some((9_000, 9_000)), "the earlier of two sound tracks");
+        assert_eq!(ticks(lead.audio), Some((9_000, 9_000)), "the earlier of two sound outputs");
         assert_eq!(Lead::scan(&packets[..188 * 2], &source.programme()), Lead::default());
         assert_eq!(lead.audio.map(PesTimes::decoding), Some(Pts::from_ticks(9_000)));
     }

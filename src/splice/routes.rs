@@ -7,7 +7,7 @@ use crate::ts::{Pid, PidTable};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Route {
     /// They are of this stream of the run.
-    Lane(u8),
+    InputStream(u8),
     /// They give way to the session's PAT.
     Pat,
     /// They give way to the session's PMT.
@@ -78,14 +78,14 @@ impl Routes {
             PMT => Route::Pmt,
             PASS => Route::Pass,
             DROP => Route::Drop,
-            index => Route::Lane(index),
+            index => Route::InputStream(index),
         }
     }
 }
 
 const fn coded(route: Route) -> u8 {
     match route {
-        Route::Lane(index) => index,
+        Route::InputStream(index) => index,
         Route::Stranger => STRANGER,
         Route::Pat => PAT,
         Route::Pmt => PMT,

@@ -335,7 +335,7 @@ fn a_source_that_changes_its_programme_is_followed_at_once() {
     restamp(&mut splice, &bytes_of(&Source::usual(), 0, 100));
     begin(&mut splice, 100, &Source::other());
     restamp(&mut splice, &bytes_of(&Source::other(), 0, 100));
-    // The second source gets a second sound track.
+    // The second source gets a second sound stream.
     let mut more = Source { version: 6, ..Source::other() };
     more.streams.push(crate::splice::tests::source::Es::audio(0x333, 0x0F));
     let left = restamp(&mut splice, &bytes_of(&more, 200, 400));
