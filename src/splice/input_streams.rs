@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use crate::base::Instant;
-use crate::splice::lead::{Lead, Order};
+use crate::splice::first_timestamps::{FirstTimestamps, Order};
 use crate::splice::outlook::{
     APART_TICKS_MAX, Behind, Opened, Outlook, RunClock, Stream, Turn, beyond_frame, is_hole,
 };
@@ -251,7 +251,7 @@ impl InputStreams {
     pub(super) fn begin(
         &mut self,
         now: Instant,
-        lead: &Lead,
+        lead: &FirstTimestamps,
         clock: Option<ClockNow>,
         in_order: bool,
     ) -> Option<i64> {
@@ -286,7 +286,7 @@ impl InputStreams {
     /// A filler's silence belongs to none of its pictures: it begins where the sound has ended, which is often behind the
     /// pictures, so that nothing is missing between. Where that is too soon something is, and it is as far ahead of the clock as sound
     /// was before.
-    fn sound_of_filler(&self, now: Instant, lead: &Lead, clock: Option<ClockNow>) -> Option<i64> {
+    fn sound_of_filler(&self, now: Instant, lead: &FirstTimestamps, clock: Option<ClockNow>) -> Option<i64> {
         let clock = clock?.due;
         let due = self.histories.due(now, StreamKind::Audio)?;
         let ahead = self.sound_ahead.unwrap_or(0).max(SOUND_LEAD_TICKS);
@@ -888,7 +888,7 @@ impl InputStreams {
         packets: impl Iterator<Item = Packet<'a>>,
     ) -> Outlook {
         let Opening { pcr_pid, pcr, jump } = opening;
-        let lead = Lead { pcr, ..Lead::default() };
+        let lead = FirstTimestamps { pcr, ..FirstTimestamps::default() };
         let lasts = |input: &InputStream| outputs.get(input.output).cadence.lasts(input.kind).unwrap_or(1);
         let stream = |input: &InputStream| Stream {
             source: input.source,
@@ -922,7 +922,12 @@ impl InputStreams {
     }
 
     /// What has not come yet is expected.
-    fn expect(&self, lead: &mut Lead, outputs: &OutputStreams, opener: Option<(usize, Begun<'_>)>) {
+    fn expect(
+        &self,
+        lead: &mut FirstTimestamps,
+        outputs: &OutputStreams,
+        opener: Option<(usize, Begun<'_>)>,
+    ) {
         let has = |kind: StreamKind| self.inputs.iter().any(|input| input.kind == kind);
         let expected =
             |first: PesTimes, ticks: i64| PesTimes { pts: first.decoding().plus(ticks), dts: None };

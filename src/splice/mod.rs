@@ -18,9 +18,9 @@ mod cadence;
 mod clock;
 mod counters;
 mod edit;
+mod first_timestamps;
 mod holdback;
 mod input_streams;
-mod lead;
 mod outlook;
 mod output_streams;
 mod report;
@@ -32,7 +32,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
+pub use first_timestamps::{ClockBefore, FirstTimestamps};
 pub use holdback::{HELD_BYTES_MAX, HELD_BYTES_USUAL, Holdback};
-pub use lead::{ClockBefore, Lead};
 pub use report::{BoundaryReport, SpliceCounts};
 pub use session::{Run, RunKind, Splice};

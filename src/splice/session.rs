@@ -5,8 +5,8 @@ use crate::base::limits::PACKET_BYTES;
 use crate::splice::clock::{STEP_TICKS, SessionClock};
 use crate::splice::counters::OutCounters;
 use crate::splice::edit;
+use crate::splice::first_timestamps::FirstTimestamps;
 use crate::splice::input_streams::InputStreams;
-use crate::splice::lead::Lead;
 use crate::splice::outlook::Behind;
 use crate::splice::output_streams::{OutputStreams, Wanted};
 use crate::splice::report::{BoundaryReport, SpliceCounts};
@@ -40,7 +40,7 @@ pub struct Run<'a> {
     /// The run's programme by its own tables.
     pub programme: &'a Programme,
     /// The first times in it.
-    pub lead: Lead,
+    pub lead: FirstTimestamps,
 }
 
 /// A packet that has left and is to say that something behind it is missing.

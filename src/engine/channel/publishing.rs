@@ -4,7 +4,7 @@ use crate::base::Instant;
 use crate::base::limits::{PACKET_BYTES, READ_BYTES_MAX};
 use crate::engine::border::messages::Readers;
 use crate::engine::context::cx::{CoreDriver, Cx};
-use crate::splice::{Lead, Run, RunKind};
+use crate::splice::{FirstTimestamps, Run, RunKind};
 
 use super::Channel;
 
@@ -59,7 +59,7 @@ impl Channel {
             unreachable!("a source is selected once its programme is known")
         };
         self.feed.accept_from(ingest.start_grade());
-        let lead = Lead::scan_behind(staging.clock_before(), staging.packets(), programme);
+        let lead = FirstTimestamps::scan_behind(staging.clock_before(), staging.packets(), programme);
         let boundary = self.splice.begin(now, &Run { kind: RunKind::Live, programme, lead });
         self.splice.counts_by(ingest.inspector().counting_habits());
         if boundary.is_empty() {

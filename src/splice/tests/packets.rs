@@ -5,14 +5,14 @@ use proptest::prelude::*;
 use crate::base::Instant;
 use crate::splice::holdback::{HELD_BYTES_MAX, Holdback};
 use crate::splice::tests::source::{Source, bytes};
-use crate::splice::{Lead, Run, RunKind, Splice, SpliceCounts};
+use crate::splice::{FirstTimestamps, Run, RunKind, Splice, SpliceCounts};
 use crate::ts::testing::{Fields, pes};
 use crate::ts::{ContinuityTable, NULL_PACKET, Packet, PacketBytes, Pcr};
 
 /// Begins a run of the usual source without a packet of it.
 fn begin(splice: &mut Splice, at: u64, source: &Source) {
     let programme = source.programme();
-    let run = Run { kind: RunKind::Live, programme: &programme, lead: Lead::default() };
+    let run = Run { kind: RunKind::Live, programme: &programme, lead: FirstTimestamps::default() };
     splice.begin(Instant::from_millis(at), &run);
 }
 
@@ -254,7 +254,7 @@ fn nothing_that_may_be_of_another_programme_leaves_and_the_pat_lists_one() {
         let mut splice = Splice::new();
         let mut programme = source.programme();
         programme.alone = alone;
-        let run = Run { kind: RunKind::Live, programme: &programme, lead: Lead::default() };
+        let run = Run { kind: RunKind::Live, programme: &programme, lead: FirstTimestamps::default() };
         splice.begin(Instant::START, &run);
         if alone {
             assert_eq!(restamp(&mut splice, &table.packets), table.packets, "{name}");
