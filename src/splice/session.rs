@@ -216,7 +216,7 @@ impl Splice {
     /// PAT and PMT as they are now.
     pub fn psi(&mut self) -> Vec<u8> {
         self.started = true;
-        self.imitate();
+        self.synthesize_psi();
         let mut out = Vec::new();
         self.tables.write(false, &mut self.counters, &mut out);
         out
@@ -258,8 +258,8 @@ impl Splice {
     }
 
     /// Before any programme is known there is one made up, and its PIDs are taken.
-    fn imitate(&mut self) {
-        let wanted = self.tables.imitate().iter().map(|(number, carried)| {
+    fn synthesize_psi(&mut self) {
+        let wanted = self.tables.synthesize_psi().iter().map(|(number, carried)| {
             let own = Pid::new(*number).expect("the numbers fit");
             Wanted { carried: *carried, language: None, own }
         });
@@ -275,7 +275,7 @@ impl Splice {
         clock: Option<Pcr>,
     ) -> Vec<u8> {
         let known_tables = self.tables.any();
-        self.imitate();
+        self.synthesize_psi();
         let mut out = Vec::with_capacity(3 * PACKET_BYTES);
         self.tables.write(true, &mut self.counters, &mut out);
         let pcr = self.tables.pcr_pid().zip(clock);

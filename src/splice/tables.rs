@@ -191,7 +191,7 @@ impl Tables {
     }
 
     /// The programme of an unknown source, when nothing else is known: what its PIDs are said to carry.
-    pub(super) fn imitate(&mut self) -> &'static [(u16, Carried)] {
+    pub(super) fn synthesize_psi(&mut self) -> &'static [(u16, Carried)] {
         if self.any() {
             return &[];
         }

@@ -44,7 +44,7 @@ impl Splice {
                 return hole;
             }
             Route::Pass => self.pass(bytes, pid, verdict),
-            Route::Stranger => self.stranger(bytes, pid, verdict),
+            Route::Unlisted => self.unlisted(bytes, pid, verdict),
             Route::Pat => self.pat(bytes, verdict),
             Route::Pmt => self.pmt(bytes, pid, verdict),
             Route::Drop => {
@@ -135,7 +135,7 @@ impl Splice {
 
     /// A packet that no table lists. Tables and data come in sections, and who wants them finds them without the PMT. Pictures
     /// and sound of no programme are for nobody: the source has another make-up than its last PMT says.
-    fn stranger(&mut self, bytes: &mut PacketBytes, pid: Pid, verdict: Continuity) {
+    fn unlisted(&mut self, bytes: &mut PacketBytes, pid: Pid, verdict: Continuity) {
         if begins_section(bytes) {
             self.routes.set(pid, Route::Pass);
             return self.pass(bytes, pid, verdict);

@@ -47,7 +47,7 @@ impl Splice {
 
     /// Finds a PID for every stream and for the clock.
     fn fit(&mut self, pmt: &Pmt, pmt_pid: Pid) -> (Vec<Mapped>, Option<Pid>) {
-        self.routes.clear(if self.first_run && self.alone { Route::Stranger } else { Route::Drop });
+        self.routes.clear(if self.first_run && self.alone { Route::Unlisted } else { Route::Drop });
         if let Some(own) = self.tables.pmt_pid() {
             self.routes.set(own, Route::Drop);
         }
@@ -103,7 +103,7 @@ impl Splice {
             };
             let out = self.outputs.get(output).pid;
             // A first run's other packets pass, but not on a PID that has become a stream's.
-            if out != *own && matches!(self.routes.of(out), Route::Pass | Route::Stranger) {
+            if out != *own && matches!(self.routes.of(out), Route::Pass | Route::Unlisted) {
                 self.routes.set(out, Route::Drop);
             }
             inputs.push((*own, output, *kind));

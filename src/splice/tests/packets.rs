@@ -227,14 +227,14 @@ fn the_first_run_leaves_as_it_comes_with_whatever_else_is_in_it() {
 
 #[test]
 fn nothing_that_may_be_of_another_programme_leaves_and_the_pat_lists_one() {
-    let stranger = |counter, unit_start, data: &[u8]| {
+    let unlisted = |counter, unit_start, data: &[u8]| {
         Fields { pid: 0x777, counter, unit_start, ..Fields::NONE }.packet(data)
     };
     let mut pes = [5; 184];
     pes[..4].copy_from_slice(&[0, 0, 1, 0xE0]);
     let pcr = Some(Pcr::from_ticks(5));
     let clock = Fields { pid: 0x778, pcr, no_payload: true, ..Fields::NONE }.packet(&[]);
-    let packets = [stranger(3, true, &pes), stranger(4, false, &[5; 184]), clock];
+    let packets = [unlisted(3, true, &pes), unlisted(4, false, &[5; 184]), clock];
     // Data in sections, which the only programme may have without listing them.
     let mut table = crate::ts::testing::Stream::default();
     table.push_section(
@@ -305,9 +305,9 @@ fn a_later_run_lets_nothing_pass_but_its_programme_and_the_standards_tables() {
     };
     restamp(&mut splice, &[service(7, true, 0)]);
     begin(&mut splice, 10, &Source::other());
-    let stranger = Fields { pid: 0x777, ..Fields::NONE }.packet(&[5; 184]);
+    let unlisted = Fields { pid: 0x777, ..Fields::NONE }.packet(&[5; 184]);
     let middle = Fields { pid: 0x200, ..Fields::NONE }.packet(&[5; 184]);
-    let packets = [service(2, false, 1), service(3, true, 2), stranger, middle];
+    let packets = [service(2, false, 1), service(3, true, 2), unlisted, middle];
     let expected = [NULL_PACKET, service(8, true, 2), NULL_PACKET, NULL_PACKET];
     assert_eq!(restamp(&mut splice, &packets), expected);
     assert_eq!(splice.counts().unmapped_packets, 1);
