@@ -186,7 +186,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     }
 
     /// With many viewers single completions are not worth a turn each; with somebody at the door each is.
-    fn patience(&mut self) -> Duration {
+    fn batch_wait(&mut self) -> Duration {
         let wakes_now = self.cx.sends.take_wake_now();
         if wakes_now || self.cx.places_taken() < MANY_CLIENTS { Duration::ZERO } else { PATIENCE }
     }

@@ -99,8 +99,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         self.retry_blocked();
         self.flush();
         self.await_wakeup();
-        let patience = self.patience();
-        self.cx.driver.set_patience(patience);
+        let batch_wait = self.batch_wait();
+        self.cx.driver.set_batch_wait(batch_wait);
     }
 
     /// Serves those who wait to be sent to, newcomers first, within this turn's share.
