@@ -343,4 +343,4 @@ impl<S: Copy + Ord, C: Copy + Eq> Registry<S, C> {
 mod tests;
 
 #[cfg(test)]
-mod story;
+mod model_test;
