@@ -40,7 +40,7 @@ const SWEEP_INTERVAL: Duration = Duration::from_millis(100);
 /// The longest a core sleeps: it must come round to show that it lives.
 const SLEEP_MAX: Duration = Duration::from_millis(500);
 /// How long completions may gather before a turn.
-const PATIENCE: Duration = Duration::from_millis(1);
+const BATCH_WAIT: Duration = Duration::from_millis(1);
 /// From this many connections on they gather.
 const MANY_CLIENTS: u32 = 32;
 /// A listener that cannot accept (no descriptors left) is tried again after this long.
@@ -188,7 +188,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     /// With many viewers single completions are not worth a turn each; with somebody at the door each is.
     fn batch_wait(&mut self) -> Duration {
         let wakes_now = self.cx.sends.take_wake_now();
-        if wakes_now || self.cx.places_taken() < MANY_CLIENTS { Duration::ZERO } else { PATIENCE }
+        if wakes_now || self.cx.places_taken() < MANY_CLIENTS { Duration::ZERO } else { BATCH_WAIT }
     }
 
     /// Somebody is told what has happened. Whoever is asked for and gone needs not know.
