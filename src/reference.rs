@@ -20,8 +20,8 @@
 //! | `ChannelsProvider` | none: a core is given a [`lineup::Lineup`] and never asks the database |
 //! | `ChannelsProvider.GetByGuideNumber` | [`Lineup::find`](crate::lineup::Lineup::find) |
 //! | `ChannelsProvider.ListSources` | [`session::Sources`], which is answered from memory |
-//! | `ChannelsProvider.MarkSourceFailure`, `ChannelsProvider.MarkSourceSuccess` | [`Book::fail`](crate::health::Book::fail), [`Book::ok`](crate::health::Book::ok) |
-//! | `ChannelsProvider.UpdateSourceProfile` | [`Book::look`](crate::health::Book::look) |
+//! | `ChannelsProvider.MarkSourceFailure`, `ChannelsProvider.MarkSourceSuccess` | [`Registry::fail`](crate::health::Registry::fail), [`Registry::ok`](crate::health::Registry::ok) |
+//! | `ChannelsProvider.UpdateSourceProfile` | [`Registry::note_profile`](crate::health::Registry::note_profile) |
 //!
 //! # Sessions
 //!
@@ -36,7 +36,7 @@
 //! | `SessionSubscription.Close` | [`session::Event::Left`] |
 //! | `SessionManager.HasActiveOrPendingSession` | [`health::Event::Candidates`], which tells the prober whether the channel is tuned |
 //! | `SessionManager.TriggerRecovery` | [`session::Machine::trigger`] |
-//! | `SessionManager.ClearSourceHealth`, `SessionManager.ClearAllSourceHealth` | [`Book::clear`](crate::health::Book::clear) |
+//! | `SessionManager.ClearSourceHealth`, `SessionManager.ClearAllSourceHealth` | [`Registry::clear`](crate::health::Registry::clear) |
 //! | `SessionManager.Close`, `SessionManager.CloseWithContext` | [`session::Event::Drain`] for each session, [`CoreCommand::Drain`] for all |
 //! | `SessionManager.WaitForDrain` | [`Core::is_drained`](crate::engine::Core::is_drained); [`status::DrainWait`] counts the waits |
 //! | `SessionManager.Snapshot` | [`CoreCommand::Snapshot`], answered with a [`CoreSnapshot`] |

@@ -434,5 +434,9 @@ fn the_figures_of_the_house_can_be_told() {
         names.into_iter().map(|name| format!("{module}: {name}")).collect::<Vec<_>>()
     };
     tell("type names that mean two things inside a module", modules.iter().flat_map(ambiguous).collect());
-    println!("lines of code without tests, comments and blank lines: {}", house.lines());
+    let lines = house.lines();
+    println!("lines of code without tests, comments and blank lines: {}", lines.values().sum::<usize>());
+    for (module, lines) in lines {
+        println!("    {lines:6} {}", if module.is_empty() { "beside the modules" } else { module });
+    }
 }

@@ -169,7 +169,7 @@ impl Scene {
             params: params(),
             control: Box::new(Nobody),
             mailbox: reader,
-            bell: None,
+            wakeup: None,
             cores: vec![mailbox.clone()],
             listeners: vec![world.listen(listener())],
             lineup: lineup(url),

@@ -1,7 +1,7 @@
 //! What is written for readers is so: tests that are named exist, what the reference exported has its place, settings
 //! are there and have the defaults that are told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -260,6 +260,27 @@ fn the_readme_shows_settings_that_exist_with_their_defaults() {
         let is_send = name == "SEND_ZC";
         assert!(is_send || settings.contains_key(name), "{name} is no setting");
     }
+}
+
+/// The crate's documentation leads through files and functions that exist, and through none twice.
+#[test]
+fn the_walk_of_a_completion_is_through_functions_that_exist() {
+    let text = read("src/lib.rs");
+    let (_, walk) = text.split_once("# The walk of one completion").unwrap();
+    let (_, walk) = walk.split_once("```text\n").unwrap();
+    let (walk, _) = walk.split_once("//! ```").unwrap();
+    let mut files = BTreeSet::new();
+    for line in walk.lines() {
+        let (file, rest) = line.trim_start_matches("//! ").split_once(' ').unwrap();
+        let code = read(&format!("src/{file}"));
+        let (functions, _about) = rest.trim_start().split_once("  ").unwrap();
+        for function in functions.split(' ') {
+            let is_defined = [format!("fn {function}("), format!("fn {function}<")];
+            assert!(is_defined.iter().any(|start| code.contains(start)), "{file} has no function {function}");
+        }
+        assert!(files.insert(file), "{file} is visited twice");
+    }
+    assert!(files.len() >= 8, "{files:?}");
 }
 
 /// Lines of `text` that a hunk of a patch expects in a row, with what it adds left out.

@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 
 use tunerd::base::{Instant, WallTime};
 use tunerd::catalog::health_changes;
-use tunerd::health::{Book, FLUSH_INTERVAL};
+use tunerd::health::{FLUSH_INTERVAL, Registry};
 use tunerd::lineup::{Health, SourceId, StoredProfile};
 use tunerd::store::{Database, NewChannel, NewItem, Store, StoreError};
 
@@ -51,26 +51,26 @@ fn stored(path: &Path) -> Vec<(i64, u64)> {
 }
 
 /// The process that is killed: each round every source streams well, and the round is written as a core and
-/// control write it. The time between rounds is that of the book, and passes at once.
+/// control write it. The time between rounds is that of the registry, and passes at once.
 fn write_until_killed(path: PathBuf) {
-    let mut book: Book<SourceId, i64> = Book::new();
+    let mut registry: Registry<SourceId, i64> = Registry::new();
     for (source, success_count) in stored(&path) {
         let health = Health { success_count, ..Health::default() };
-        book.learn(Instant::START, 1, SourceId(source), source, &health, &StoredProfile::default());
+        registry.load(Instant::START, 1, SourceId(source), source, &health, &StoredProfile::default());
     }
     let store = Store::start(Database::open(&path).unwrap()).unwrap();
     let mut now = Instant::START;
     for wall in 1.. {
         for source in 1..=SOURCES {
-            assert!(book.ok(now, wall, SourceId(source)));
+            assert!(registry.ok(now, wall, SourceId(source)));
         }
         now += FLUSH_INTERVAL;
-        let batch = book.take_batch(now).unwrap();
+        let batch = registry.take_batch(now).unwrap();
         let written = batch.rows[0].health.as_ref().unwrap().success_count;
         let changes = health_changes(batch.rows);
         let missing = store.call::<_, StoreError>(move |database| database.write_health(&changes)).unwrap();
         assert_eq!(missing, [0i64; 0]);
-        book.persisted(now, batch.seq, Ok(Vec::new()));
+        registry.persisted(now, batch.seq, Ok(Vec::new()));
         // The parent is gone when nobody listens any more.
         println!("{WRITTEN}{written}");
     }

@@ -443,9 +443,9 @@ fn closing_with_unread_bytes_resets_as_linux_does() {
 fn full_tables_give_back_what_they_cannot_take() {
     let world = World::new(1, Faults::default());
     let mut driver = Sim::<Lent>::with_limits(&world, 1, 1);
-    let (bell, hand) = world.bell();
-    let file = driver.adopt(bell).unwrap();
-    let (second, _) = world.bell();
+    let (wakeup, hand) = world.wakeup();
+    let file = driver.adopt(wakeup).unwrap();
+    let (second, _) = world.wakeup();
     let number = second.number();
     assert_eq!(driver.adopt(second).unwrap_err().number(), number);
     assert_eq!(driver.open_socket(&address("10.0.0.2:80")), Err(Errno::MFILE));

@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 use tunerd::base::Instant;
-use tunerd::splice::{Holdback, Lead, Run, RunKind, Splice};
+use tunerd::splice::{FirstTimestamps, Holdback, Run, RunKind, Splice};
 use tunerd::ts::psi::Programme;
 use tunerd::ts::{Inspector, Pcr};
 
@@ -60,7 +60,7 @@ impl Session {
         let (programme, clocks) = inspect(bytes);
         let mut holdback = Holdback::new(self.shown.is_empty(), tunerd::splice::HELD_BYTES_MAX);
         holdback.set_programme(Some(&programme));
-        let lead = Lead::scan(bytes, &programme);
+        let lead = FirstTimestamps::scan(bytes, &programme);
         let start = self.millis;
         let boundary =
             self.splice.begin(Instant::from_millis(start), &Run { kind, programme: &programme, lead });

@@ -206,13 +206,13 @@ impl Drop for AbortOnPanic {
 impl Seed {
     fn run(self) -> Result<bool, Errno> {
         let _guard = AbortOnPanic;
-        let bell = self.reader.bell_descriptor().map_err(Errno::from)?;
+        let wakeup = self.reader.wakeup_descriptor().map_err(Errno::from)?;
         let parts = Parts {
             id: self.id,
             params: self.params,
             control: self.control,
             mailbox: self.reader,
-            bell: Some(bell),
+            wakeup: Some(wakeup),
             cores: self.cores,
             listeners: self.listeners,
             lineup: self.lineup,

@@ -274,12 +274,12 @@ mod tests {
 
     /// Waits until the core is told to end.
     fn wait_for_drain(mailbox: &mut MailboxReader) {
-        let mut bell = std::fs::File::from(mailbox.bell_descriptor().unwrap());
+        let mut wakeup = std::fs::File::from(mailbox.wakeup_descriptor().unwrap());
         loop {
             match mailbox.take() {
                 Some(CoreCommand::Drain { .. }) => return,
                 Some(_) => {}
-                None => bell.read_exact(&mut [0; 8]).unwrap(),
+                None => wakeup.read_exact(&mut [0; 8]).unwrap(),
             }
         }
     }
@@ -356,14 +356,14 @@ mod tests {
         let core = crate::engine::CoreId(0);
         let request = ControlRequest::Resolve { core, ticket, host: "127.0.0.1".to_owned(), port: 80 };
         port.request(request).unwrap();
-        let mut bell = std::fs::File::from(mailbox.bell_descriptor().unwrap());
+        let mut wakeup = std::fs::File::from(mailbox.wakeup_descriptor().unwrap());
         let result = loop {
             match mailbox.take() {
                 Some(CoreCommand::Resolved { ticket: answered, result }) if answered == ticket => {
                     break result;
                 }
                 Some(_) => {}
-                None => bell.read_exact(&mut [0; 8]).unwrap(),
+                None => wakeup.read_exact(&mut [0; 8]).unwrap(),
             }
         };
         assert_eq!(result, Ok(vec!["127.0.0.1:80".parse().unwrap()]));

@@ -41,7 +41,7 @@ const SWEEP_INTERVAL: Duration = Duration::from_millis(100);
 /// The longest a core sleeps: it must come round to show that it lives.
 const SLEEP_MAX: Duration = Duration::from_millis(500);
 /// How long completions may gather before a turn.
-const PATIENCE: Duration = Duration::from_millis(1);
+const BATCH_WAIT: Duration = Duration::from_millis(1);
 /// From this many connections on they gather.
 const MANY_CLIENTS: u32 = 32;
 /// A listener that cannot accept (no descriptors left) is tried again after this long.
@@ -68,8 +68,8 @@ pub struct Parts<F> {
     pub control: Box<dyn ControlPort<F>>,
     /// This core's mailbox.
     pub mailbox: MailboxReader<F>,
-    /// The bell of that mailbox, when the driver can wait on it.
-    pub bell: Option<F>,
+    /// The wakeup of that mailbox, when the driver can wait on it.
+    pub wakeup: Option<F>,
     /// The mailboxes of all cores, this one's included.
     pub cores: Vec<Mailbox<F>>,
     /// Listening sockets.
@@ -82,9 +82,9 @@ pub struct Parts<F> {
 pub struct Core<D: Driver<Memory = Lent, Token = Token>> {
     cx: Cx<D>,
     mailbox: MailboxReader<D::Descriptor>,
-    bell: Option<Handle>,
-    /// A read of the bell is under way.
-    hears_bell: bool,
+    wakeup: Option<Handle>,
+    /// A read of the wakeup is under way.
+    awaits_wakeup: bool,
     /// Where connections come in; none once it drains.
     listeners: Vec<Listener>,
     accept_again: Option<Instant>,
@@ -110,8 +110,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let mut core = Self {
             cx: Cx::new(parts.id, parts.params, driver, parts.control, parts.cores, parts.lineup),
             mailbox: parts.mailbox,
-            bell: None,
-            hears_bell: false,
+            wakeup: None,
+            awaits_wakeup: false,
             listeners: Vec::new(),
             accept_again: None,
             accept_pauses: Rarely::new(PAUSES_SAID_EVERY),
@@ -122,9 +122,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             next_sweep: Instant::START,
             draining: None,
         };
-        if let Some(bell) = parts.bell {
-            let handle = core.cx.driver.adopt(bell).map_err(|_full| Errno::MFILE)?;
-            core.bell = Some(handle);
+        if let Some(wakeup) = parts.wakeup {
+            let handle = core.cx.driver.adopt(wakeup).map_err(|_full| Errno::MFILE)?;
+            core.wakeup = Some(handle);
         }
         for listener in parts.listeners {
             let handle = core.cx.driver.adopt(listener).map_err(|_full| Errno::MFILE)?;
@@ -157,7 +157,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     #[cfg(any(test, feature = "sim"))]
     pub fn into_driver(mut self) -> D {
         let listeners = std::mem::take(&mut self.listeners).into_iter().map(|listener| listener.handle);
-        for handle in listeners.chain(self.bell.take()) {
+        for handle in listeners.chain(self.wakeup.take()) {
             self.cx.driver.close(handle, crate::uring::Hangup::Finish);
         }
         self.cx.driver
@@ -191,16 +191,16 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     }
 
     /// With many viewers single completions are not worth a turn each; with somebody at the door each is.
-    fn patience(&mut self) -> Duration {
+    fn batch_wait(&mut self) -> Duration {
         let wakes_now = self.cx.sends.take_wake_now();
-        if wakes_now || self.cx.places_taken() < MANY_CLIENTS { Duration::ZERO } else { PATIENCE }
+        if wakes_now || self.cx.places_taken() < MANY_CLIENTS { Duration::ZERO } else { BATCH_WAIT }
     }
 
     /// Somebody is told what has happened. Whoever is asked for and gone needs not know.
     fn dispatch(&mut self, completion: Completion<Token, Lent, D::Descriptor>) {
         let event = completion.event;
         match completion.token {
-            Token::Bell => self.hears_bell = false,
+            Token::Wakeup => self.awaits_wakeup = false,
             Token::Listener(index) => self.on_listener(index, event),
             Token::RequestHead(connection) => {
                 let asked = self.connections.on_request_head(&mut self.cx, connection, event);
@@ -362,11 +362,11 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
 
     /// Sees to it that mail wakes the core. What is refused is tried again a turn later; the mail is read each
     /// turn all the same.
-    fn listen_for_bell(&mut self) {
-        let Some(file) = self.bell.filter(|_| !self.hears_bell) else { return };
+    fn await_wakeup(&mut self) {
+        let Some(file) = self.wakeup.filter(|_| !self.awaits_wakeup) else { return };
         let into = Lent::Heap(HeapBytes::zeroed(8));
-        self.hears_bell = self.cx.driver.push(Operation::Read { file, into }, Token::Bell).is_ok();
-        if !self.hears_bell {
+        self.awaits_wakeup = self.cx.driver.push(Operation::Read { file, into }, Token::Wakeup).is_ok();
+        if !self.awaits_wakeup {
             self.cx.counters.queue_full += 1;
         }
     }

@@ -115,8 +115,8 @@ pub struct Report {
 #[derive(Debug)]
 enum Work {
     /// Something small at intervals.
-    Beats {
-        mode: Beat,
+    Periodic {
+        mode: Periodic,
         next: Instant,
     },
     /// The player's zero is at `began`.
@@ -128,7 +128,7 @@ enum Work {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Beat {
+enum Periodic {
     Psi,
     Null,
 }
@@ -189,8 +189,8 @@ impl Filler {
                     filler.fall_back(now, Mode::SlateAv, &reason);
                 }
             },
-            Mode::Psi => filler.beat(now, Beat::Psi),
-            Mode::Null => filler.beat(now, Beat::Null),
+            Mode::Psi => filler.begin_periodic(now, Periodic::Psi),
+            Mode::Null => filler.begin_periodic(now, Periodic::Null),
         }
         filler
     }
@@ -199,7 +199,7 @@ impl Filler {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
         match &self.work {
-            Work::Beats { next, .. } => Some(*next),
+            Work::Periodic { next, .. } => Some(*next),
             Work::Slate { player, began } => Some(*began + duration_of(player.next_at())),
             Work::Ended => None,
         }
@@ -209,14 +209,14 @@ impl Filler {
     pub fn due(&mut self, now: Instant, out: &mut Vec<u8>) -> Due {
         match &mut self.work {
             Work::Ended => Due::Nothing,
-            Work::Beats { next, .. } if *next > now => Due::Nothing,
-            Work::Beats { mode, next } => {
+            Work::Periodic { next, .. } if *next > now => Due::Nothing,
+            Work::Periodic { mode, next } => {
                 // At even distances, unless a beat was missed.
                 let interval = self.params.interval.max(Duration::from_millis(1));
                 *next = if *next + interval > now { *next + interval } else { now + interval };
                 match mode {
-                    Beat::Psi => Due::Psi,
-                    Beat::Null => {
+                    Periodic::Psi => Due::Psi,
+                    Periodic::Null => {
                         out.extend_from_slice(&NULL_PACKET);
                         Due::Null
                     }
@@ -288,8 +288,8 @@ impl Filler {
     #[must_use]
     pub const fn mode(&self) -> Option<Mode> {
         match &self.work {
-            Work::Beats { mode: Beat::Psi, .. } => Some(Mode::Psi),
-            Work::Beats { mode: Beat::Null, .. } => Some(Mode::Null),
+            Work::Periodic { mode: Periodic::Psi, .. } => Some(Mode::Psi),
+            Work::Periodic { mode: Periodic::Null, .. } => Some(Mode::Null),
             Work::Slate { .. } => Some(Mode::SlateAv),
             Work::Ended => None,
         }
@@ -300,7 +300,7 @@ impl Filler {
     pub fn slate(&self) -> Option<&Arc<Slate>> {
         match &self.work {
             Work::Slate { player, .. } => Some(player.slate()),
-            Work::Beats { .. } | Work::Ended => None,
+            Work::Periodic { .. } | Work::Ended => None,
         }
     }
 
@@ -353,28 +353,28 @@ impl Filler {
         self.work = Work::Slate { player: Box::new(Player::new(slate)), began: now };
     }
 
-    fn beat(&mut self, now: Instant, mode: Beat) {
+    fn begin_periodic(&mut self, now: Instant, mode: Periodic) {
         // PAT and PMT are a packet each, rarely two.
         let packets = match mode {
-            Beat::Psi => 2.0,
-            Beat::Null => 1.0,
+            Periodic::Psi => 2.0,
+            Periodic::Null => 1.0,
         };
         #[expect(clippy::cast_precision_loss, reason = "188 is exact")]
         let bytes = packets * PACKET_BYTES as f64;
         let own = bytes / self.params.interval.max(Duration::from_millis(1)).as_secs_f64();
         self.guardrail = Guardrail::new(now, self.expected_rate(), own);
-        self.work = Work::Beats { mode, next: now };
+        self.work = Work::Periodic { mode, next: now };
     }
 
     /// Null packets have no fallback and go on: silence would be worse than too many of them.
     fn fall_back(&mut self, now: Instant, from: Mode, reason: &str) {
         match from.fallback() {
-            Some(Mode::Psi) => self.beat(now, Beat::Psi),
-            Some(Mode::Null) => self.beat(now, Beat::Null),
+            Some(Mode::Psi) => self.begin_periodic(now, Periodic::Psi),
+            Some(Mode::Null) => self.begin_periodic(now, Periodic::Null),
             Some(Mode::SlateAv) => unreachable!("nothing falls back to a slate"),
             None => {
                 let next = now + self.params.interval;
-                self.beat(next, Beat::Null);
+                self.begin_periodic(next, Periodic::Null);
                 return;
             }
         }

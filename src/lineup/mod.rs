@@ -6,6 +6,7 @@ mod health;
 mod profile;
 mod treatment;
 
+pub use crate::source::profile::StreamProfile;
 pub use channels::{Channel, ChannelId, Lineup, Source, SourceId};
 pub use health::{Health, cooldown_after};
 pub use profile::StoredProfile;

@@ -207,6 +207,9 @@ impl SourceError {
     /// The upstream's error status (400 to 599), whether it was told to us or to ffmpeg.
     #[must_use]
     pub fn status_code(&self) -> Option<u16> {
+        if let Kind::Status(status) = self.kind {
+            return Some(status).filter(|status| (400..600).contains(status));
+        }
         status_in(&self.text).or_else(|| self.ffmpeg.as_deref().and_then(status_in))
     }
 

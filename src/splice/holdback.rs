@@ -75,8 +75,8 @@ const TEARS_MAX: usize = 16;
 const WHOLE_UNITS_MIN: u32 = 4;
 
 /// Not a stream of the programme.
-const NO_LANE: u8 = 0xFF;
-const _: () = assert!(STREAMS_MAX < NO_LANE as usize);
+const NO_INPUT: u8 = 0xFF;
+const _: () = assert!(STREAMS_MAX < NO_INPUT as usize);
 
 /// How far the run has come, by two clocks: neither is always there.
 #[derive(Clone, Copy, Default, Debug)]
@@ -145,7 +145,7 @@ const _: () = assert!(STREAMS_MAX < 63);
 
 /// Packets that nobody is to see: what came of a PES packet whose rest never comes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Condemned {
+struct Discarded {
     pid: Pid,
     from: u64,
     until: u64,
@@ -192,7 +192,7 @@ fn longest(so_far: i64, ticks: i64) -> i64 {
 }
 
 #[derive(Debug)]
-struct HeldLane {
+struct HeldInput {
     pid: Pid,
     video: bool,
     habits: Habits,
@@ -217,7 +217,7 @@ struct HeldLane {
 /// Follows the packets of one run.
 pub struct Holdback {
     table: PidTable<u8>,
-    lanes: Vec<HeldLane>,
+    inputs: Vec<HeldInput>,
     pcr_pid: Option<Pid>,
     /// The end of the last packet.
     position: u64,
@@ -237,7 +237,7 @@ pub struct Holdback {
     /// When one has last not been behind the one before.
     slipped: Option<Time>,
     time: Time,
-    condemned: Vec<Condemned>,
+    discarded: Vec<Discarded>,
     /// When there are too many the oldest goes: what it says is said nowhere then.
     tears: Vec<Tear>,
     joint: Option<Joint>,
@@ -252,8 +252,8 @@ impl Holdback {
     #[must_use]
     pub fn new(at_once: bool, bytes_max: u64) -> Self {
         Self {
-            table: PidTable::new(NO_LANE),
-            lanes: Vec::with_capacity(STREAMS_MAX),
+            table: PidTable::new(NO_INPUT),
+            inputs: Vec::with_capacity(STREAMS_MAX),
             pcr_pid: None,
             position: 0,
             shown: 0,
@@ -266,7 +266,7 @@ impl Holdback {
             sampled: Time::default(),
             slipped: None,
             time: Time::default(),
-            condemned: Vec::new(),
+            discarded: Vec::new(),
             tears: Vec::with_capacity(TEARS_MAX),
             joint: None,
             whole_units: 0,
@@ -276,32 +276,32 @@ impl Holdback {
     /// The run's programme is this from here on. Until one is known nothing is held back; while none is known any more
     /// the last one holds.
     pub fn set_programme(&mut self, programme: Option<&Programme>) {
-        if programme.is_none() && !self.lanes.is_empty() {
+        if programme.is_none() && !self.inputs.is_empty() {
             return;
         }
-        self.table.fill(NO_LANE);
+        self.table.fill(NO_INPUT);
         self.joint = None;
-        let mut before = std::mem::take(&mut self.lanes);
+        let mut before = std::mem::take(&mut self.inputs);
         let streams = programme.iter().flat_map(|programme| programme.pmt.streams());
         for stream in streams.filter(|stream| stream.kind() != StreamKind::Other) {
-            let known = before.iter().position(|lane| lane.pid == stream.pid);
-            let lane = match known {
+            let known = before.iter().position(|input| input.pid == stream.pid);
+            let input = match known {
                 Some(index) => before.swap_remove(index),
-                None => HeldLane::new(stream.pid, self.time),
+                None => HeldInput::new(stream.pid, self.time),
             };
-            *self.table.get_mut(stream.pid) = u8::try_from(self.lanes.len()).unwrap_or(NO_LANE);
-            self.lanes.push(HeldLane { video: stream.kind() == StreamKind::Video, ..lane });
+            *self.table.get_mut(stream.pid) = u8::try_from(self.inputs.len()).unwrap_or(NO_INPUT);
+            self.inputs.push(HeldInput { video: stream.kind() == StreamKind::Video, ..input });
         }
         // What is no stream any more does not go on in the middle of a picture. One whose last packet is full has more to come.
-        for (pid, unit) in before.iter().filter_map(|lane| Some((lane.pid, lane.unit?))) {
+        for (pid, unit) in before.iter().filter_map(|input| Some((input.pid, input.unit?))) {
             if unit.rest.is_torn() && unit.wait != Wait::Nothing {
-                self.condemned.push(Condemned { pid, from: unit.start, until: self.position });
+                self.discarded.push(Discarded { pid, from: unit.start, until: self.position });
             }
         }
         let pcr_pid = programme.and_then(|programme| programme.pmt.pcr_pid);
         // On whatever PID it comes, it is the same clock.
         self.pcr_pid = pcr_pid;
-        if programme.is_some() && !self.lanes.iter().any(|lane| lane.video) {
+        if programme.is_some() && !self.inputs.iter().any(|input| input.video) {
             self.at_once = false;
         }
     }
@@ -327,24 +327,24 @@ impl Holdback {
             self.sample(start, pcr);
         }
         let index = usize::from(self.table.get(pid));
-        let Some(lane) = self.lanes.get_mut(index) else { return };
+        let Some(input) = self.inputs.get_mut(index) else { return };
         if packet.payload_at().is_none() {
             return;
         }
-        let Some(jumps) = lane.jumps(packet) else { return };
-        let torn = lane.unit.filter(|unit| unit.wait != Wait::Nothing && unit.rest.is_torn());
+        let Some(jumps) = input.jumps(packet) else { return };
+        let torn = input.unit.filter(|unit| unit.wait != Wait::Nothing && unit.rest.is_torn());
         if let (true, true, Some(unit)) = (jumps, packet.payload_unit_start_indicator(), torn) {
             if self.tears.len() == TEARS_MAX {
                 self.tears.remove(0);
             }
             self.tears.push(Tear { pid, from: unit.start, until: start });
         }
-        let times = lane.times(packet);
+        let times = input.times(packet);
         let is_awaited = self.joint.is_some_and(|joint| joint.waits & (1 << index) != 0);
-        let turns = times.is_some_and(|times| lane.turns(self.time, times, is_awaited));
-        let (ended, whole) = lane.take(self.time, start, packet);
+        let turns = times.is_some_and(|times| input.turns(self.time, times, is_awaited));
+        let (ended, whole) = input.take(self.time, start, packet);
         self.whole_units += u32::from(whole);
-        if self.at_once && ended && lane.video {
+        if self.at_once && ended && input.video {
             self.at_once = false;
             let joint = self.joint.map_or(start, |joint| joint.from);
             self.releasable = self.releasable.max(start.min(joint));
@@ -374,7 +374,7 @@ impl Holdback {
             return self.releasable;
         }
         self.bound();
-        let waited = self.lanes.iter().filter_map(|lane| lane.unit).filter(|unit| unit.wait == Wait::All);
+        let waited = self.inputs.iter().filter_map(|input| input.unit).filter(|unit| unit.wait == Wait::All);
         let mut whole = waited.map(|unit| unit.start).min().unwrap_or(self.position);
         if let Some(joint) = self.joint {
             if joint.waits == 0 && whole > joint.until || self.time.since(joint.began) > JOINT_TICKS_MAX {
@@ -404,8 +404,8 @@ impl Holdback {
         let whole = self.releasable().saturating_sub(self.shown);
         let whole = usize::try_from(whole).unwrap_or(usize::MAX).min(held.len());
         let (packets, _) = held[..whole].as_chunks_mut::<PACKET_BYTES>();
-        if !self.condemned.is_empty() {
-            self.censor(packets);
+        if !self.discarded.is_empty() {
+            self.blank(packets);
         }
         let alone = self.part(packets);
         let shown = whole - alone * PACKET_BYTES;
@@ -414,9 +414,9 @@ impl Holdback {
             // All that is left before is what waits alone.
             self.releasable = self.shown;
         }
-        if !self.condemned.is_empty() {
+        if !self.discarded.is_empty() {
             let shown = self.shown;
-            self.condemned.retain(|condemned| condemned.until > shown);
+            self.discarded.retain(|discarded| discarded.until > shown);
         }
         shown
     }
@@ -428,8 +428,8 @@ impl Holdback {
 
     /// The run has ended by itself. Where its ends are doubted that may have been in the middle of the last picture.
     pub fn has_ended(&mut self) {
-        let pictures = self.lanes.iter_mut().filter(|lane| self.is_repacked && lane.video);
-        let pictures = pictures.filter_map(|lane| lane.unit.as_mut());
+        let pictures = self.inputs.iter_mut().filter(|input| self.is_repacked && input.video);
+        let pictures = pictures.filter_map(|input| input.unit.as_mut());
         for unit in pictures.filter(|unit| unit.rest == PesRest::Perhaps) {
             unit.rest = PesRest::More;
         }
@@ -440,8 +440,8 @@ impl Holdback {
     /// what may be whole too: it tears nothing.
     pub fn end(&mut self, is_last: bool) {
         self.at_once = false;
-        for lane in &mut self.lanes {
-            if let Some(unit) = &mut lane.unit
+        for input in &mut self.inputs {
+            if let Some(unit) = &mut input.unit
                 && unit.wait != Wait::Nothing
             {
                 let may_be_whole = unit.rest == PesRest::More && is_last && unit.wait == Wait::All;
@@ -451,13 +451,13 @@ impl Holdback {
         }
         // The latest first: what tells of one may itself be the beginning of another.
         for Tear { pid, from, until } in self.tears.drain(..).rev() {
-            let waits = |lane: &HeldLane| {
-                let unit = lane.unit.filter(|unit| unit.wait == Wait::Alone && unit.start == until);
-                lane.pid == pid && unit.is_some()
+            let waits = |input: &HeldInput| {
+                let unit = input.unit.filter(|unit| unit.wait == Wait::Alone && unit.start == until);
+                input.pid == pid && unit.is_some()
             };
-            let is_condemned = |condemned: &Condemned| condemned.pid == pid && condemned.from == until;
-            if self.lanes.iter().any(waits) || self.condemned.iter().any(is_condemned) {
-                self.condemned.push(Condemned { pid, from, until });
+            let is_discarded = |discarded: &Discarded| discarded.pid == pid && discarded.from == until;
+            if self.inputs.iter().any(waits) || self.discarded.iter().any(is_discarded) {
+                self.discarded.push(Discarded { pid, from, until });
             }
         }
         self.joint = None;
@@ -467,8 +467,8 @@ impl Holdback {
     fn turn(&mut self, start: u64, bit: u64, at: Pts) {
         let time = self.time;
         // One that the programme has just got is about to come.
-        let goes_on = |lane: &HeldLane| time.since(lane.last) <= SILENT_AFTER;
-        let others = (0..).zip(&self.lanes).filter(|(_, lane)| goes_on(lane));
+        let goes_on = |input: &HeldInput| time.since(input.last) <= SILENT_AFTER;
+        let others = (0..).zip(&self.inputs).filter(|(_, input)| goes_on(input));
         let clock = if self.awaits_clock() { CLOCK_BIT } else { 0 };
         let waits = others.fold(clock, |bits, (index, _)| bits | 1 << index) & !bit;
         // One to which all have come is as good as over.
@@ -492,13 +492,13 @@ impl Holdback {
         self.last_pcr.is_some() && !has_slipped
     }
 
-    fn censor(&self, packets: &mut [PacketBytes]) {
+    fn blank(&self, packets: &mut [PacketBytes]) {
         for (packet, position) in packets.iter_mut().zip((self.shown..).step_by(PACKET_BYTES)) {
             let pid = Packet::parse(packet).ok().map(Packet::pid);
-            let is_condemned = |condemned: &Condemned| {
-                Some(condemned.pid) == pid && condemned.from <= position && position < condemned.until
+            let is_discarded = |discarded: &Discarded| {
+                Some(discarded.pid) == pid && discarded.from <= position && position < discarded.until
             };
-            if self.condemned.iter().any(is_condemned) {
+            if self.discarded.iter().any(is_discarded) {
                 *packet = NULL_PACKET;
             }
         }
@@ -508,8 +508,8 @@ impl Holdback {
     fn part(&mut self, packets: &mut [PacketBytes]) -> usize {
         let shown = self.shown;
         let mut alone = 0;
-        for lane in &mut self.lanes {
-            let Some(unit) = lane.unit.as_mut().filter(|unit| unit.wait == Wait::Alone) else { continue };
+        for input in &mut self.inputs {
+            let Some(unit) = input.unit.as_mut().filter(|unit| unit.wait == Wait::Alone) else { continue };
             let from = usize::try_from(unit.start.saturating_sub(shown)).unwrap_or(usize::MAX) / PACKET_BYTES;
             // Those of other streams have moved behind it.
             let Some(packets) = packets.get_mut(from.saturating_sub(alone)..) else { continue };
@@ -517,7 +517,7 @@ impl Holdback {
             let counter = unit.counter.before(1);
             for packet in packets.iter_mut() {
                 let Ok(mut packet) = PacketMut::parse(packet) else { continue };
-                if packet.view().pid() != lane.pid {
+                if packet.view().pid() != input.pid {
                     continue;
                 }
                 if packet.view().has_payload() {
@@ -528,13 +528,13 @@ impl Holdback {
                 }
             }
             let is_of_it = |packet: &PacketBytes| {
-                Packet::parse(packet).is_ok_and(|packet| packet.pid() == lane.pid && packet.has_payload())
+                Packet::parse(packet).is_ok_and(|packet| packet.pid() == input.pid && packet.has_payload())
             };
             alone += move_behind(packets, &is_of_it);
         }
         if alone > 0 {
             let start = shown + ((packets.len() - alone) * PACKET_BYTES) as u64;
-            let units = self.lanes.iter_mut().filter_map(|lane| lane.unit.as_mut());
+            let units = self.inputs.iter_mut().filter_map(|input| input.unit.as_mut());
             for unit in units.filter(|unit| unit.wait == Wait::Alone && unit.start < start) {
                 unit.start = start;
             }
@@ -549,13 +549,13 @@ impl Holdback {
             return;
         }
         self.joint = None;
-        for lane in &mut self.lanes {
-            if let Some(unit) = lane.unit.take_if(|unit| unit.wait == Wait::Alone) {
-                self.condemned.push(Condemned { pid: lane.pid, from: unit.start, until: self.position });
+        for input in &mut self.inputs {
+            if let Some(unit) = input.unit.take_if(|unit| unit.wait == Wait::Alone) {
+                self.discarded.push(Discarded { pid: input.pid, from: unit.start, until: self.position });
             }
         }
         loop {
-            let waited = self.lanes.iter_mut().filter_map(|lane| lane.unit.as_mut());
+            let waited = self.inputs.iter_mut().filter_map(|input| input.unit.as_mut());
             let first = waited.filter(|unit| unit.wait == Wait::All).min_by_key(|unit| unit.start);
             let Some(unit) = first else { return };
             if self.position - unit.start <= self.bytes_max {
@@ -573,20 +573,20 @@ impl Holdback {
         let passed = self.time.flow - self.sampled.flow;
         // A clock that comes rarely goes as far at once as pictures have gone since; sound that reaches further is often sent before
         // the clock jumps.
-        let gone = |lane: &mut HeldLane| {
-            let (now, _) = lane.dts?;
-            Some((lane.video, now.since(lane.dts_at_clock.replace(now)?) * 300))
+        let gone = |input: &mut HeldInput| {
+            let (now, _) = input.dts?;
+            Some((input.video, now.since(input.dts_at_clock.replace(now)?) * 300))
         };
-        let streams = self.lanes.iter_mut().filter_map(gone).max().map_or(0, |(_, ticks)| ticks);
+        let streams = self.inputs.iter_mut().filter_map(gone).max().map_or(0, |(_, ticks)| ticks);
         let turns = match self.joint {
             Some(_) => ticks < 0 || ticks > passed + JUMP_TICKS,
             None => ticks < -SLIP_TICKS_MAX || ticks > passed.max(streams) + JUMP_TICKS,
         };
         // One that stood still is where its streams are when it goes on.
-        let is_with = |lane: &HeldLane| {
-            lane.dts.is_some_and(|(dts, _)| (0..=LEAD_TICKS_MAX).contains(&(dts.since(pcr.to_pts()) * 300)))
+        let is_with = |input: &HeldInput| {
+            input.dts.is_some_and(|(dts, _)| (0..=LEAD_TICKS_MAX).contains(&(dts.since(pcr.to_pts()) * 300)))
         };
-        let goes_on = self.stands && ticks > 0 && self.lanes.iter().any(is_with);
+        let goes_on = self.stands && ticks > 0 && self.inputs.iter().any(is_with);
         if turns && !goes_on {
             self.turn(start, CLOCK_BIT, pcr.to_pts());
         }
@@ -605,24 +605,24 @@ impl Holdback {
     fn judge(&mut self) {
         let time = self.time;
         let others = self.whole_units >= WHOLE_UNITS_MIN;
-        for lane in &mut self.lanes {
-            let Some(unit) = &mut lane.unit else { continue };
-            let silence = time.since(lane.last);
-            let usual = lane.habits.silence_max();
+        for input in &mut self.inputs {
+            let Some(unit) = &mut input.unit else { continue };
+            let silence = time.since(input.last);
+            let usual = input.habits.silence_max();
             // The next picture is overdue: this may be the last one.
-            let is_doubted = self.is_repacked && lane.video && lane.habits.are_soon();
+            let is_doubted = self.is_repacked && input.video && input.habits.are_soon();
             let ended_after = if is_doubted { STUCK_AFTER } else { ENDED_AFTER };
             match unit.wait {
                 Wait::Nothing => {}
                 Wait::Alone => {
                     if silence > GONE_AFTER {
-                        let condemned = Condemned { pid: lane.pid, from: unit.start, until: self.position };
-                        self.condemned.push(condemned);
-                        lane.unit = None;
+                        let discarded = Discarded { pid: input.pid, from: unit.start, until: self.position };
+                        self.discarded.push(discarded);
+                        input.unit = None;
                     }
                 }
                 Wait::All if unit.rest == PesRest::Perhaps && silence >= ended_after => {
-                    lane.unit = None;
+                    input.unit = None;
                     self.whole_units += 1;
                 }
                 Wait::All
@@ -636,7 +636,7 @@ impl Holdback {
                     unit.wait = if should_go_on { Wait::Alone } else { Wait::Nothing };
                 }
                 Wait::All => {
-                    let ticks_max = if lane.video { PICTURE_TICKS_MAX } else { SOUND_TICKS_MAX };
+                    let ticks_max = if input.video { PICTURE_TICKS_MAX } else { SOUND_TICKS_MAX };
                     let goes_on = silence < GOES_ON_WITHIN && (others || !unit.torn);
                     if goes_on && time.since(unit.began) > ticks_max {
                         unit.wait = Wait::Nothing;
@@ -663,7 +663,7 @@ fn move_behind(packets: &mut [PacketBytes], is_of_it: &impl Fn(&PacketBytes) -> 
     }
 }
 
-impl HeldLane {
+impl HeldInput {
     fn new(pid: Pid, time: Time) -> Self {
         Self {
             pid,

@@ -3,12 +3,12 @@
 //!
 //! ```text
 //! run: packets ─▶ Splice::restamp ─▶ packets, as many, in the same place
-//!                  routes   which PID is what in this run
-//!                  Tracks   which PID carries what in this session
-//!                  Tables   PAT and PMT as they leave
-//!                  Lanes    what is added to PTS and DTS
-//!                  Clock    what is added to the PCR
-//!                  Counters the last counter that left on each PID
+//!                  routes        which PID is what in this run
+//!                  OutputStreams which PID carries what in this session
+//!                  Tables        PAT and PMT as they leave
+//!                  InputStreams  what is added to PTS and DTS
+//!                  Clock         what is added to the PCR
+//!                  Counters      the last counter that left on each PID
 //! ```
 //!
 //! The first run of a session passes as it is, as far as it is sound. A later run begins with a boundary: PAT, PMT and
@@ -21,10 +21,11 @@ mod cadence;
 mod clock;
 mod counters;
 mod edit;
+mod first_timestamps;
 mod holdback;
-mod lanes;
-mod lead;
+mod input_streams;
 mod outlook;
+mod output_streams;
 mod report;
 mod routes;
 mod session;
@@ -33,9 +34,8 @@ mod stamps;
 mod tables;
 #[cfg(test)]
 mod tests;
-mod tracks;
 
+pub use first_timestamps::{ClockBefore, FirstTimestamps};
 pub use holdback::{HELD_BYTES_MAX, HELD_BYTES_USUAL, Holdback};
-pub use lead::{ClockBefore, Lead};
 pub use report::{BoundaryReport, SpliceCounts};
 pub use session::{Run, RunKind, Splice};

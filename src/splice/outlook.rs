@@ -3,7 +3,7 @@
 
 use crate::base::Instant;
 use crate::splice::cadence::FRAME_TICKS_MAX;
-use crate::splice::lead::{Lead, Order};
+use crate::splice::first_timestamps::{FirstTimestamps, Order};
 use crate::splice::stamps::Histories;
 use crate::ts::{AdaptationField, Packet, PacketBytes, Pcr, PesTimes, Pid, Pts, StreamKind};
 
@@ -117,7 +117,7 @@ pub(super) struct Turn {
 #[derive(Clone, Debug)]
 pub(super) struct Outlook {
     /// With what the new time base begins.
-    pub(super) lead: Lead,
+    pub(super) lead: FirstTimestamps,
     /// With what each stream comes to it.
     pub(super) turns: Vec<Option<Turn>>,
     /// Which were seen to go on as they were.
@@ -131,7 +131,7 @@ pub(super) struct Outlook {
 
 impl Outlook {
     /// A time base begins. `lead` is what has come of its clock.
-    pub(super) fn new(lead: Lead, streams: usize, histories: Histories) -> Self {
+    pub(super) fn new(lead: FirstTimestamps, streams: usize, histories: Histories) -> Self {
         Self {
             lead,
             turns: vec![None; streams],
@@ -300,7 +300,7 @@ mod tests {
                 crate::ts::testing::Fields { pid: 0x1FE, pcr, ..crate::ts::testing::Fields::NONE },
                 &[],
             );
-            let mut look = Outlook::new(Lead::default(), 0, Histories::default());
+            let mut look = Outlook::new(FirstTimestamps::default(), 0, Histories::default());
             let clock = RunClock { pid: Pid::new(0x1FE), came: Some(Pcr::from_ticks(0)), written: None };
             let opened = Opened { at: base, jump: Some(8_900_000) };
             let packets = stream.packets.iter().filter_map(|bytes| Packet::parse(bytes).ok());

@@ -7,7 +7,7 @@ use crate::ts::{Pid, PidTable};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Route {
     /// They are of this stream of the run.
-    Lane(u8),
+    InputStream(u8),
     /// They give way to the session's PAT.
     Pat,
     /// They give way to the session's PMT.
@@ -15,7 +15,7 @@ pub(super) enum Route {
     /// They leave on the same PID.
     Pass,
     /// No table lists them, and no section has begun among them.
-    Stranger,
+    Unlisted,
     /// They do not leave.
     Drop,
 }
@@ -23,29 +23,29 @@ pub(super) enum Route {
 /// The tables that every receiver knows the PIDs of: network, services, events, time.
 pub(super) const STANDARD: std::ops::RangeInclusive<u16> = 0x10..=0x1F;
 
-const STRANGER: u8 = 0xFB;
+const UNLISTED: u8 = 0xFB;
 const PAT: u8 = 0xFC;
 const PMT: u8 = 0xFD;
 const PASS: u8 = 0xFE;
 const DROP: u8 = 0xFF;
 
-const _: () = assert!(STREAMS_MAX + 1 < STRANGER as usize);
+const _: () = assert!(STREAMS_MAX + 1 < UNLISTED as usize);
 
 /// All of them.
 pub(super) struct Routes {
     table: PidTable<u8>,
-    strangers: Route,
+    unlisted: Route,
 }
 
 impl Routes {
     pub(super) fn new() -> Self {
-        Self { table: PidTable::new(PASS), strangers: Route::Pass }
+        Self { table: PidTable::new(PASS), unlisted: Route::Pass }
     }
 
-    /// Forgets everything. `strangers` is done with what is not of the programme.
-    pub(super) fn clear(&mut self, strangers: Route) {
-        self.table.fill(coded(strangers));
-        self.strangers = strangers;
+    /// Forgets everything. `unlisted` is done with what is not of the programme.
+    pub(super) fn clear(&mut self, unlisted: Route) {
+        self.table.fill(coded(unlisted));
+        self.unlisted = unlisted;
         for pid in STANDARD.filter_map(Pid::new) {
             self.set(pid, Route::Pass);
         }
@@ -58,14 +58,14 @@ impl Routes {
 
     /// The PID is none of the programme's any more.
     pub(super) fn reset(&mut self, pid: Pid) {
-        self.set(pid, if STANDARD.contains(&pid.get()) { Route::Pass } else { self.strangers });
+        self.set(pid, if STANDARD.contains(&pid.get()) { Route::Pass } else { self.unlisted });
     }
 
     /// What is not of the programme does not leave any more, the standards' tables excepted.
     pub(super) fn expel(&mut self) {
-        self.strangers = Route::Drop;
+        self.unlisted = Route::Drop;
         let standard: Vec<_> = STANDARD.filter_map(Pid::new).map(|pid| (pid, self.of(pid))).collect();
-        self.table.change(|route| if matches!(route, STRANGER | PASS) { DROP } else { route });
+        self.table.change(|route| if matches!(route, UNLISTED | PASS) { DROP } else { route });
         for (pid, route) in standard {
             self.set(pid, route);
         }
@@ -73,20 +73,20 @@ impl Routes {
 
     pub(super) fn of(&self, pid: Pid) -> Route {
         match self.table.get(pid) {
-            STRANGER => Route::Stranger,
+            UNLISTED => Route::Unlisted,
             PAT => Route::Pat,
             PMT => Route::Pmt,
             PASS => Route::Pass,
             DROP => Route::Drop,
-            index => Route::Lane(index),
+            index => Route::InputStream(index),
         }
     }
 }
 
 const fn coded(route: Route) -> u8 {
     match route {
-        Route::Lane(index) => index,
-        Route::Stranger => STRANGER,
+        Route::InputStream(index) => index,
+        Route::Unlisted => UNLISTED,
         Route::Pat => PAT,
         Route::Pmt => PMT,
         Route::Pass => PASS,

@@ -5,15 +5,15 @@ use crate::base::limits::PACKET_BYTES;
 use crate::splice::clock::{STEP_TICKS, SessionClock};
 use crate::splice::counters::OutCounters;
 use crate::splice::edit;
-use crate::splice::lanes::Lanes;
-use crate::splice::lead::Lead;
+use crate::splice::first_timestamps::FirstTimestamps;
+use crate::splice::input_streams::InputStreams;
 use crate::splice::outlook::Behind;
+use crate::splice::output_streams::{OutputStreams, Wanted};
 use crate::splice::report::{BoundaryReport, SpliceCounts};
 use crate::splice::routes::Routes;
 use crate::splice::source::SourceTables;
 use crate::splice::stamps::ClockNow;
 use crate::splice::tables::Tables;
-use crate::splice::tracks::{Tracks, Wanted};
 use crate::ts::psi::Programme;
 use crate::ts::{ContinuityCounter, ContinuityTable, Pcr, Pid, discontinuity_packet};
 
@@ -40,7 +40,7 @@ pub struct Run<'a> {
     /// The run's programme by its own tables.
     pub programme: &'a Programme,
     /// The first times in it.
-    pub lead: Lead,
+    pub lead: FirstTimestamps,
 }
 
 /// A packet that has left and is to say that something behind it is missing.
@@ -73,8 +73,8 @@ pub struct Splice {
     /// PIDs of the standards' tables on which no section has begun in this run, from the lowest bit on.
     pub(super) si_awaited: u16,
     pub(super) routes: Routes,
-    pub(super) tracks: Tracks,
-    pub(super) lanes: Lanes,
+    pub(super) outputs: OutputStreams,
+    pub(super) inputs: InputStreams,
     pub(super) tables: Tables,
     pub(super) clock: SessionClock,
     pub(super) came: ContinuityTable,
@@ -112,8 +112,8 @@ impl Splice {
             alone: true,
             si_awaited: 0,
             routes: Routes::new(),
-            tracks: Tracks::default(),
-            lanes: Lanes::default(),
+            outputs: OutputStreams::default(),
+            inputs: InputStreams::default(),
             tables: Tables::new(),
             clock: SessionClock::default(),
             came: ContinuityTable::new(),
@@ -137,7 +137,7 @@ impl Splice {
         let known = self.clock.at(now);
         let in_order = run.kind == RunKind::Filler;
         let lead = run.lead.with_its_clock();
-        let offset = self.lanes.begin(now, &lead, self.clock_now(now), in_order);
+        let offset = self.inputs.begin(now, &lead, self.clock_now(now), in_order);
         let first = lead.pcr;
         // A filler's clock is nobody's: it is the session's that goes on.
         let own = known.zip(first).filter(|_| in_order);
@@ -176,7 +176,7 @@ impl Splice {
         let versions = self.tables.versions();
         let known = self.clock.at(now);
         // Viewers may have pictures and sound without a clock so far.
-        let made_up = || self.lanes.histories().clock(now).map(|time| Pcr::from_ticks(time.ticks() * 300));
+        let made_up = || self.inputs.histories().clock(now).map(|time| Pcr::from_ticks(time.ticks() * 300));
         let clock = known.or_else(made_up).or(Some(Pcr::from_ticks(0)));
         self.write_boundary(now, versions, known.is_some(), clock)
     }
@@ -216,7 +216,7 @@ impl Splice {
     /// PAT and PMT as they are now.
     pub fn psi(&mut self) -> Vec<u8> {
         self.started = true;
-        self.imitate();
+        self.synthesize_psi();
         let mut out = Vec::new();
         self.tables.write(false, &mut self.counters, &mut out);
         out
@@ -247,7 +247,7 @@ impl Splice {
     #[cfg(any(test, feature = "sim"))]
     pub const fn counts(&self) -> SpliceCounts {
         let mut counts = self.counts;
-        counts.reanchorings = self.clock.reanchorings() + self.lanes.reanchorings();
+        counts.reanchorings = self.clock.reanchorings() + self.inputs.reanchorings();
         counts
     }
 
@@ -258,13 +258,13 @@ impl Splice {
     }
 
     /// Before any programme is known there is one made up, and its PIDs are taken.
-    fn imitate(&mut self) {
-        let wanted = self.tables.imitate().iter().map(|(number, carried)| {
+    fn synthesize_psi(&mut self) {
+        let wanted = self.tables.synthesize_psi().iter().map(|(number, carried)| {
             let own = Pid::new(*number).expect("the numbers fit");
             Wanted { carried: *carried, language: None, own }
         });
         let wanted: Vec<_> = wanted.collect();
-        self.tracks.assign(&wanted, true, |_, _| true);
+        self.outputs.assign(&wanted, true, |_, _| true);
     }
 
     fn write_boundary(
@@ -275,7 +275,7 @@ impl Splice {
         clock: Option<Pcr>,
     ) -> Vec<u8> {
         let known_tables = self.tables.any();
-        self.imitate();
+        self.synthesize_psi();
         let mut out = Vec::with_capacity(3 * PACKET_BYTES);
         self.tables.write(true, &mut self.counters, &mut out);
         let pcr = self.tables.pcr_pid().zip(clock);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::base::Instant;
-use crate::splice::lead::{Lead, sooner};
+use crate::splice::first_timestamps::{FirstTimestamps, sooner};
 use crate::ts::{Pcr, PesTimes, Pts, StreamKind};
 
 /// Where a run takes over, frames of its sound that come too early are left out, but for so many as this is long: it may be later
@@ -208,7 +208,12 @@ impl Histories {
     ///
     /// Its pictures follow those that have left, its clock that of the session. Where it has less time between the two
     /// than there is now, its clock is ahead, and where it has more, its pictures are: that is the source's own.
-    pub(super) fn offset(&self, now: Instant, lead: &Lead, clock: Option<ClockNow>) -> Option<i64> {
+    pub(super) fn offset(
+        &self,
+        now: Instant,
+        lead: &FirstTimestamps,
+        clock: Option<ClockNow>,
+    ) -> Option<i64> {
         let (video, audio) = (self.of(now, StreamKind::Video), self.of(now, StreamKind::Audio));
         let (video, audio) = (lead.video.zip(video), lead.audio.zip(audio));
         let pcr = lead.pcr.map(Pcr::to_pts);
@@ -256,7 +261,12 @@ impl Histories {
 
     /// What is to be added to the times of a filler, which has no time of its own: its pictures go on, its clock does, and
     /// the time between the two stays what it is.
-    pub(super) fn offset_of_filler(&self, now: Instant, lead: &Lead, clock: Option<ClockNow>) -> Option<i64> {
+    pub(super) fn offset_of_filler(
+        &self,
+        now: Instant,
+        lead: &FirstTimestamps,
+        clock: Option<ClockNow>,
+    ) -> Option<i64> {
         let Some((first, video)) = lead.video.zip(self.of(now, StreamKind::Video)) else {
             return self.offset(now, lead, clock);
         };
@@ -273,7 +283,7 @@ impl Histories {
         &self,
         now: Instant,
         came_at: Instant,
-        lead: &Lead,
+        lead: &FirstTimestamps,
         written: Option<Pts>,
     ) -> Option<i64> {
         let (video, audio) = (self.of(now, StreamKind::Video), self.of(now, StreamKind::Audio));
@@ -299,7 +309,12 @@ impl Histories {
 
     /// The run has only kinds of streams that have not been seen so far, and no clock that is known: it follows what else there
     /// was.
-    fn offset_of_strangers(&self, now: Instant, lead: &Lead, clock: Option<ClockNow>) -> Option<i64> {
+    fn offset_of_strangers(
+        &self,
+        now: Instant,
+        lead: &FirstTimestamps,
+        clock: Option<ClockNow>,
+    ) -> Option<i64> {
         let first = lead.video.or(lead.audio)?.decoding();
         let due = clock.map(|clock| clock.due.plus(STRANGER_TICKS));
         let due =
@@ -341,10 +356,10 @@ mod tests {
         histories
     }
 
-    fn lead(pcr: Option<u64>, video: Option<PesTimes>, audio: Option<PesTimes>) -> Lead {
+    fn lead(pcr: Option<u64>, video: Option<PesTimes>, audio: Option<PesTimes>) -> FirstTimestamps {
         let shown = video.map(|times| times.pts);
         let pcr = pcr.map(|ticks| Pcr::from_ticks(ticks * 300));
-        Lead { pcr, video, audio, shown, closed: None }
+        FirstTimestamps { pcr, video, audio, shown, closed: None }
     }
 
     /// What left last, and what is due.
@@ -357,7 +372,7 @@ mod tests {
         let video = Some(times(57_200, 50_000));
         let audio = |dts| Some(times(dts, dts));
         // What it begins with, milliseconds since the last packet, the clock -> where the run's zero lands.
-        type Case = (&'static str, Lead, u64, Option<ClockNow>, Option<i64>);
+        type Case = (&'static str, FirstTimestamps, u64, Option<ClockNow>, Option<i64>);
         let table: Vec<Case> = vec![
             ("a frame later", lead(None, video, None), 0, None, Some(9_003_600 - 50_000)),
             ("after the time that has passed", lead(None, video, None), 480, None, Some(9_043_200 - 50_000)),
@@ -381,7 +396,7 @@ mod tests {
             ),
             (
                 "so is one that comes behind it",
-                Lead { shown: Some(Pts::from_ticks(50_000)), ..lead(None, video, None) },
+                FirstTimestamps { shown: Some(Pts::from_ticks(50_000)), ..lead(None, video, None) },
                 0,
                 None,
                 Some(9_007_200 + 3600 - 50_000),

@@ -2,8 +2,8 @@
 
 use crate::base::limits::PACKET_BYTES;
 use crate::splice::counters::OutCounters;
+use crate::splice::output_streams::Carried;
 use crate::splice::source::is_of_same_version;
-use crate::splice::tracks::Carried;
 use crate::ts::psi::{
     PatProgramme, Pmt, PmtStream, Programme, Section, SectionBuffer, pat_section, pmt_section,
 };
@@ -11,7 +11,7 @@ use crate::ts::{PacketBytes, Pid, SYNC_BYTE};
 
 /// The programme that is told before any is known: what a remuxing ffmpeg would make of a single H.264 stream.
 mod unknown {
-    use crate::splice::tracks::Carried;
+    use crate::splice::output_streams::Carried;
     use crate::ts::Codec;
 
     pub(super) const TRANSPORT_STREAM: u16 = 1;
@@ -191,7 +191,7 @@ impl Tables {
     }
 
     /// The programme of an unknown source, when nothing else is known: what its PIDs are said to carry.
-    pub(super) fn imitate(&mut self) -> &'static [(u16, Carried)] {
+    pub(super) fn synthesize_psi(&mut self) -> &'static [(u16, Carried)] {
         if self.any() {
             return &[];
         }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::session::history::{Profile, SourceWindow, StartupFacts};
+use crate::session::history::{SourceWindow, StartupFacts};
 
 use super::encode::{float, is_zero};
 use super::go_time::{GoTime, Moment};
@@ -139,16 +139,14 @@ impl<'a> SourceIdentity<'a> {
 
 impl<'a> Stream<'a> {
     pub(super) fn new(window: &'a SourceWindow, current_bitrate_bps: u64) -> Self {
-        let Profile { resolution, frame_rate, video_codec, audio_codec, bitrate_bps } =
-            &window.source.profile;
-        let &(width, height) = resolution;
+        let profile = &window.source.profile;
         Self {
-            resolution: if width > 0 && height > 0 { format!("{width}x{height}") } else { String::new() },
-            frame_rate: *frame_rate,
-            video_codec,
-            audio_codec,
+            resolution: profile.resolution().unwrap_or_default(),
+            frame_rate: profile.fps,
+            video_codec: &profile.video_codec,
+            audio_codec: &profile.audio_codec,
             current_bitrate_bps,
-            profile_bitrate_bps: *bitrate_bps,
+            profile_bitrate_bps: profile.bitrate_bps,
             producer: window.source.producer(),
             tls_unverified: window.source.is_unverified,
             profile: window.source.profile_name.as_deref().unwrap_or_default(),

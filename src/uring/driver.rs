@@ -298,7 +298,7 @@ pub trait Driver {
 
     /// From now on a turn may let things gather for this long before it returns with fewer than a batch of them, if
     /// the kernel can (Linux 6.12). Waking for every single notification of a zero-copy send costs more than it tells.
-    fn set_patience(&mut self, patience: Duration);
+    fn set_batch_wait(&mut self, batch_wait: Duration);
 
     /// Submits everything queued, and waits until something has happened or `wait` is over.
     ///

@@ -64,7 +64,7 @@ pub struct KernelDriver<T: Copy, M: KernelBytes> {
     reaped: Vec<Reaped>,
     reaped_next: usize,
     stale_completions: u64,
-    patience: Duration,
+    batch_wait: Duration,
 }
 
 /// What the table keeps for an operation.
@@ -116,7 +116,7 @@ impl<T: Copy, M: KernelBytes> KernelDriver<T, M> {
             reaped: Vec::new(),
             reaped_next: 0,
             stale_completions: 0,
-            patience: Duration::ZERO,
+            batch_wait: Duration::ZERO,
         })
     }
 
@@ -500,8 +500,8 @@ impl<T: Copy, M: KernelBytes> Driver for KernelDriver<T, M> {
         }
     }
 
-    fn set_patience(&mut self, patience: Duration) {
-        self.patience = patience;
+    fn set_batch_wait(&mut self, batch_wait: Duration) {
+        self.batch_wait = batch_wait;
     }
 
     fn turn(&mut self, wait: Duration) -> Result<(), Errno> {
@@ -514,8 +514,10 @@ impl<T: Copy, M: KernelBytes> Driver for KernelDriver<T, M> {
         let timespec = types::Timespec::from(wait);
         let mut arguments = types::SubmitArgs::new().timespec(&timespec);
         let mut wanted = 1;
-        if !self.patience.is_zero() && self.patience < wait && self.ring.params().is_feature_min_timeout() {
-            arguments = arguments.min_wait_usec(u32::try_from(self.patience.as_micros()).unwrap_or(u32::MAX));
+        if !self.batch_wait.is_zero() && self.batch_wait < wait && self.ring.params().is_feature_min_timeout()
+        {
+            arguments =
+                arguments.min_wait_usec(u32::try_from(self.batch_wait.as_micros()).unwrap_or(u32::MAX));
             wanted = BATCH;
         }
         match self.ring.submitter().submit_with_args(wanted, &arguments).map_err(Errno::from) {

@@ -16,7 +16,7 @@ pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_tunerd");
 pub(crate) struct Control {
     port: Port,
     mailbox: MailboxReader,
-    bell: File,
+    wakeup: File,
     thread: JoinHandle<Result<(), ControlError>>,
 }
 
@@ -32,8 +32,8 @@ impl Control {
                 Parts { inbox, mailboxes: vec![mailbox], store, clock: Clock::start(), listed: Vec::new() },
             )
         });
-        let bell = File::from(reader.bell_descriptor().unwrap());
-        Self { port, mailbox: reader, bell, thread }
+        let wakeup = File::from(reader.wakeup_descriptor().unwrap());
+        Self { port, mailbox: reader, wakeup, thread }
     }
 
     pub(crate) fn request(&self, request: ControlRequest) {
@@ -46,7 +46,7 @@ impl Control {
             match self.mailbox.take() {
                 Some(CoreCommand::Lineup(_)) => {}
                 Some(message) => return message,
-                None => self.bell.read_exact(&mut [0; 8]).unwrap(),
+                None => self.wakeup.read_exact(&mut [0; 8]).unwrap(),
             }
         }
     }

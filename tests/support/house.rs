@@ -389,9 +389,16 @@ impl House {
         found
     }
 
-    /// Lines of code: without tests, comments and blank ones.
-    pub fn lines(&self) -> usize {
-        self.files.iter().flat_map(|file| file.code.lines()).filter(|line| !line.trim().is_empty()).count()
+    /// Lines of code of each module, and of the files beside the modules under no name: without tests, comments and blank ones.
+    pub fn lines(&self) -> BTreeMap<&str, usize> {
+        let mut lines = BTreeMap::new();
+        for file in &self.files {
+            let is_inside = file.path.matches('/').count() > 1;
+            let module = file.place.first().filter(|_| is_inside).map_or("", String::as_str);
+            *lines.entry(module).or_default() +=
+                file.code.lines().filter(|line| !line.trim().is_empty()).count();
+        }
+        lines
     }
 }
 

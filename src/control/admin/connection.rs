@@ -20,12 +20,12 @@ use crate::http::{Dechunker, Parsed, Request, Response, Route, parse, stream_rou
 use crate::lineup::ChannelId;
 
 use super::call::{Call, refusal};
-use super::places::{Holder, Places};
+use super::permits::{Holder, Permits};
 use super::routes;
 use crate::control::rates::Household;
 use crate::control::state::State;
 
-/// Connections that are told at the same time that there is no place for them. Full: the next one is closed without a word.
+/// Connections that are told at the same time that there is no permit for them. Full: the next one is closed without a word.
 const REFUSALS_MAX: usize = 64;
 /// How long telling them may take.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
@@ -45,10 +45,10 @@ const BODIES_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// All connections.
 pub(in crate::control) struct Connections {
-    places: Rc<RefCell<Places>>,
+    permits: Rc<RefCell<Permits>>,
     /// Bytes promised to bodies.
     bodies: Tally,
-    /// Those who are being told that there is no place.
+    /// Those who are being told that there is no permit.
     refusals: Tally,
     refused: Cell<Refused>,
 }
@@ -65,7 +65,7 @@ impl Connections {
     /// So many at the same time.
     pub(in crate::control) fn with_max(max: usize) -> Self {
         Self {
-            places: Rc::new(RefCell::new(Places::with_max(max))),
+            permits: Rc::new(RefCell::new(Permits::with_max(max))),
             bodies: Tally::default(),
             refusals: Tally::default(),
             refused: Cell::default(),
@@ -75,18 +75,18 @@ impl Connections {
     /// Serves one more, or refuses it.
     pub(in crate::control) fn take(&self, handed: HandedConnection, state: &Rc<State>) {
         let HandedConnection { socket, bytes, peer, local } = handed;
-        let wire = match Wire::new(socket) {
-            Ok(wire) => wire,
+        let socket = match Socket::new(socket) {
+            Ok(socket) => socket,
             Err(error) => {
                 log::warn!("a connection of {peer} was lost: {error}");
                 return;
             }
         };
-        let place = Place::take(&self.places, holder(peer, local, state));
+        let permit = Permit::take(&self.permits, holder(peer, local, state));
         let state = Rc::clone(state);
-        if let Some(place) = place {
+        if let Some(permit) = permit {
             let bodies = self.bodies.clone();
-            let connection = Connection { wire, received: bytes, peer, local, state, place, bodies };
+            let connection = Connection { socket, received: bytes, peer, local, state, permit, bodies };
             tokio_uring::spawn(async move {
                 // Gone or too slow: nothing of that is worth a line in the log.
                 let _ended = connection.serve().await;
@@ -97,7 +97,7 @@ impl Connections {
         let Some(share) = self.refusals.take(1, REFUSALS_MAX) else { return };
         tokio_uring::spawn(async move {
             let _share = share;
-            let _ended = within(REFUSAL_TIMEOUT, refuse(wire, "too many connections")).await;
+            let _ended = within(REFUSAL_TIMEOUT, refuse(socket, "too many connections")).await;
         });
     }
 
@@ -107,7 +107,7 @@ impl Connections {
         if refused.logged_at.is_none_or(|at| now - at >= REFUSALS_LOGGED_EVERY) {
             let before = refused.count - refused.logged;
             log::warn!(
-                "no place for a connection of {peer}; refused since this was said last: {before}, so far: {}",
+                "no permit for a connection of {peer}; refused since this was said last: {before}, so far: {}",
                 refused.count
             );
             refused = Refused { logged: refused.count, logged_at: Some(now), ..refused };
@@ -128,11 +128,11 @@ fn holder(peer: SocketAddr, local: SocketAddr, state: &State) -> Holder {
 }
 
 /// Answers the request whose head is there, without reading any further.
-async fn refuse(wire: Wire, sentence: &str) -> io::Result<()> {
+async fn refuse(socket: Socket, sentence: &str) -> io::Result<()> {
     let mut bytes = Vec::new();
     refusal(503, sentence).header("Retry-After", "1").write_last(&mut bytes);
-    wire.write(bytes).await?;
-    wire.linger().await
+    socket.write(bytes).await?;
+    socket.linger().await
 }
 
 /// Something of which there is so much for all together.
@@ -159,39 +159,39 @@ impl Drop for Share {
     }
 }
 
-/// A connection's place among all.
-struct Place {
-    places: Rc<RefCell<Places>>,
+/// A connection's permit among all.
+struct Permit {
+    permits: Rc<RefCell<Permits>>,
     number: u64,
     leave: Rc<Notify>,
 }
 
-impl Place {
-    fn take(places: &Rc<RefCell<Places>>, holder: Holder) -> Option<Self> {
-        let (number, leave) = places.borrow_mut().take(holder)?;
-        Some(Self { places: Rc::clone(places), number, leave })
+impl Permit {
+    fn take(permits: &Rc<RefCell<Permits>>, holder: Holder) -> Option<Self> {
+        let (number, leave) = permits.borrow_mut().take(holder)?;
+        Some(Self { permits: Rc::clone(permits), number, leave })
     }
 
     fn set_waiting(&self, waits: bool) {
-        self.places.borrow_mut().set_waiting(self.number, waits);
+        self.permits.borrow_mut().set_waiting(self.number, waits);
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
-        self.places.borrow_mut().leave(self.number);
+        self.permits.borrow_mut().leave(self.number);
     }
 }
 
 /// A socket that is shut down when it is dropped: an operation that was given up keeps the descriptor open
 /// until the kernel ends it.
-struct Wire {
+struct Socket {
     stream: TcpStream,
     /// The same socket; none when it has moved on.
     socket: Option<std::net::TcpStream>,
 }
 
-impl Wire {
+impl Socket {
     fn new(socket: OwnedFd) -> io::Result<Self> {
         let socket = std::net::TcpStream::from(socket);
         // In non-blocking mode the ring would answer "try again" instead of waiting.
@@ -237,7 +237,7 @@ impl Wire {
     }
 }
 
-impl Drop for Wire {
+impl Drop for Socket {
     fn drop(&mut self) {
         if let Some(socket) = &self.socket {
             // Fails when the client is gone, which is as well.
@@ -269,26 +269,26 @@ enum Head {
 }
 
 struct Connection {
-    wire: Wire,
+    socket: Socket,
     /// Read, but not yet used.
     received: Vec<u8>,
     peer: SocketAddr,
     local: SocketAddr,
     state: Rc<State>,
-    place: Place,
+    permit: Permit,
     bodies: Tally,
 }
 
 impl Connection {
     async fn serve(mut self) -> io::Result<()> {
         loop {
-            self.place.set_waiting(true);
-            let leave = Rc::clone(&self.place.leave);
+            self.permit.set_waiting(true);
+            let leave = Rc::clone(&self.permit.leave);
             let head = tokio::select! {
                 head = self.head() => head?,
                 () = leave.notified() => return Ok(()),
             };
-            self.place.set_waiting(false);
+            self.permit.set_waiting(false);
             let next = match head {
                 Head::Whole(request, _) if stream_route(&request) != Route::Control => {
                     return self.hand_over(&request).await;
@@ -305,42 +305,42 @@ impl Connection {
             match next {
                 Next::GoOn => {}
                 Next::Close => return Ok(()),
-                Next::Linger => return self.wire.linger().await,
+                Next::Linger => return self.socket.linger().await,
             }
         }
     }
 
     /// A stream is for a core: whoever has asked for channels may go on with one of them on the same connection.
     async fn hand_over(self, request: &Request) -> io::Result<()> {
-        let Self { wire, received: bytes, peer, local, state, place: _place, .. } = self;
+        let Self { socket, received: bytes, peer, local, state, permit: _place, .. } = self;
         let core = core_for(request, &state);
-        let connection = HandedConnection { socket: wire.into_socket()?, bytes, peer, local };
+        let connection = HandedConnection { socket: socket.into_socket()?, bytes, peer, local };
         let Err(refused) = state.outbox.try_send(core, CoreCommand::Viewer(connection)) else {
             return Ok(());
         };
         let CoreCommand::Viewer(connection) = refused.0 else { unreachable!("a viewer was sent") };
-        refuse(Wire::new(connection.socket)?, "the channel's core is busy").await
+        refuse(Socket::new(connection.socket)?, "the channel's core is busy").await
     }
 
     async fn write_last(&self, response: &Response) -> io::Result<()> {
         let mut bytes = Vec::new();
         response.write_last(&mut bytes);
-        self.wire.write(bytes).await
+        self.socket.write(bytes).await
     }
 
     /// The next request.
     async fn head(&mut self) -> io::Result<Head> {
         if self.received.is_empty() {
-            within(IDLE_TIMEOUT, self.wire.read(&mut self.received)).await?;
+            within(IDLE_TIMEOUT, self.socket.read(&mut self.received)).await?;
         }
-        let (wire, received) = (&self.wire, &mut self.received);
+        let (socket, received) = (&self.socket, &mut self.received);
         let rest = async {
             loop {
                 match parse(received) {
                     Ok(Parsed::Complete { request, head_bytes }) => {
                         return Ok(Head::Whole(request, head_bytes));
                     }
-                    Ok(Parsed::NeedMore) => wire.read(received).await?,
+                    Ok(Parsed::NeedMore) => socket.read(received).await?,
                     Err(error) => return Ok(Head::Wrong(refusal(error.status(), &error.to_string()))),
                 }
             }
@@ -377,7 +377,7 @@ impl Connection {
         let response = if is_last { response.close() } else { response };
         let mut bytes = Vec::new();
         let kept = response.write_to(&mut bytes, &head);
-        self.wire.write(bytes).await?;
+        self.socket.write(bytes).await?;
         Ok(match (kept, response.status()) {
             (true, _) => Next::GoOn,
             (false, 200..400) => Next::Close,
@@ -406,18 +406,18 @@ impl Connection {
             routes::Body::Chunks => !self.received.is_empty(),
         };
         if request.expects_continue() && !is_there {
-            self.wire.write(b"HTTP/1.1 100 Continue\r\n\r\n".to_vec()).await?;
+            self.socket.write(b"HTTP/1.1 100 Continue\r\n\r\n".to_vec()).await?;
         }
-        let (wire, received) = (&self.wire, &mut self.received);
+        let (socket, received) = (&self.socket, &mut self.received);
         match body {
             routes::Body::Chunks => {
                 let limit = routes::body_bytes_max(request, &self.state);
-                within(TRANSFER_TIMEOUT, chunks(wire, received, limit)).await
+                within(TRANSFER_TIMEOUT, chunks(socket, received, limit)).await
             }
             routes::Body::Stated(bytes) => {
                 let rest = async {
                     while received.len() < bytes {
-                        wire.read(received).await?;
+                        socket.read(received).await?;
                     }
                     Ok(())
                 };
@@ -444,7 +444,11 @@ fn core_for(request: &Request, state: &State) -> usize {
 }
 
 /// A body in chunks. What came behind it is gone.
-async fn chunks(wire: &Wire, received: &mut Vec<u8>, limit: usize) -> io::Result<Result<Vec<u8>, Response>> {
+async fn chunks(
+    socket: &Socket,
+    received: &mut Vec<u8>,
+    limit: usize,
+) -> io::Result<Result<Vec<u8>, Response>> {
     let (mut decoder, mut body) = (Dechunker::new(), Vec::new());
     loop {
         match decoder.decode(received) {
@@ -461,7 +465,7 @@ async fn chunks(wire: &Wire, received: &mut Vec<u8>, limit: usize) -> io::Result
             }
             Err(error) => return Ok(Err(refusal(400, &error.to_string()))),
         }
-        wire.read(received).await?;
+        socket.read(received).await?;
     }
 }
 

@@ -4,7 +4,7 @@ mod access;
 mod call;
 mod client;
 mod connection;
-mod places;
+mod permits;
 mod routes;
 mod soap;
 mod xml;

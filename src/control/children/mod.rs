@@ -4,14 +4,14 @@ mod capture;
 mod listener;
 mod probes;
 mod running;
-mod said;
 mod spawn;
+mod stderr_lines;
 mod stderr_tail;
 mod trampoline;
 
 pub(super) use capture::{Capture, Captured, Limits};
 pub(super) use probes::Probes;
 pub(super) use running::Children;
-pub use said::Passthrough;
 pub(super) use spawn::find;
+pub use stderr_lines::Passthrough;
 pub use trampoline::{ExecError, exec_child};

@@ -23,8 +23,8 @@ use crate::engine::{ChildOwner, ChildRefused, CoreCommand};
 use crate::source::ffmpeg::LogLevel;
 use crate::source::{Relayed, Trust};
 
-use super::said::{Passthrough, Said};
 use super::spawn::{Spawned, spawn};
+use super::stderr_lines::{Passthrough, StderrLines};
 use super::stderr_tail::StderrTail;
 use crate::control::outbox::{Asker, Outbox};
 use crate::control::params::Params;
@@ -47,7 +47,7 @@ struct Watched {
     stderr: StderrTail,
     ended: oneshot::Receiver<()>,
     /// Where what it says goes, if that is logged.
-    said: Option<(log::Level, Said)>,
+    lines: Option<(log::Level, StderrLines)>,
     /// Its output, until it is known what its input is.
     output: Option<OwnedFd>,
     /// What it reads through us.
@@ -116,10 +116,10 @@ impl Children {
                 if let Some(shown) = &shown {
                     stderr.show(shown.clone());
                 }
-                let said = self
+                let lines = self
                     .passthrough
-                    .map(|passthrough| (passthrough.level, Said::new(owner, shown, passthrough)));
-                let child = Watched { process, stderr, ended, said, output, lease };
+                    .map(|passthrough| (passthrough.level, StderrLines::new(owner, shown, passthrough)));
+                let child = Watched { process, stderr, ended, lines, output, lease };
                 tokio_uring::spawn(async move {
                     watcher.watch(name, child, stop).await;
                 });
@@ -183,12 +183,12 @@ impl Children {
 
     /// One child, from its start to its end.
     async fn watch(&self, name: Asker, child: Watched, mut stop: watch::Receiver<bool>) {
-        let Watched { mut process, mut stderr, mut ended, mut said, output, lease } = child;
+        let Watched { mut process, mut stderr, mut ended, mut lines, output, lease } = child;
         let (core, ticket) = name;
         let clock = self.clock;
         let mut hear = |bytes: &[u8]| {
-            if let Some((level, said)) = &mut said {
-                said.push(clock.now(), bytes, |line| log::log!(*level, "{line}"));
+            if let Some((level, lines)) = &mut lines {
+                lines.push(clock.now(), bytes, |line| log::log!(*level, "{line}"));
             }
         };
         let group = Pid::from_raw(i32::try_from(process.id()).expect("process numbers are small"));
@@ -232,8 +232,8 @@ impl Children {
         signal_group(group, Signal::SIGKILL);
         let exit = exit_of(process.wait());
         let _elapsed = timeout(STDERR_DRAIN_TIMEOUT, stderr.read_to_end(&mut hear)).await;
-        if let Some((level, said)) = &mut said {
-            said.end(clock.now(), |line| log::log!(*level, "{line}"));
+        if let Some((level, lines)) = &mut lines {
+            lines.end(clock.now(), |line| log::log!(*level, "{line}"));
         }
         let mut stderr_tail = stderr.text();
         if let Some(failure) = lease.as_ref().and_then(Lease::failure) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::base::Instant;
 use crate::engine::context::cx::{CoreDriver, Cx};
-use crate::health::{Book, Ranked, order};
+use crate::health::{Ranked, Registry, order};
 use crate::lineup::{Channel, ChannelId, Source, SourceId};
 use crate::session::{self, Candidate};
 use crate::session::{ProviderCooldowns, ProviderScope};
@@ -12,7 +12,7 @@ use crate::session::{ProviderCooldowns, ProviderScope};
 /// What is known of a channel's sources at this moment.
 pub(super) struct Candidates<'a> {
     channel: &'a Channel,
-    health: &'a Book<SourceId, ChannelId>,
+    health: &'a Registry<SourceId, ChannelId>,
     providers: &'a ProviderCooldowns,
     now: Instant,
     /// The same in seconds since 1970.
@@ -25,7 +25,7 @@ impl<'a> Candidates<'a> {
     pub(super) fn of<D: CoreDriver>(cx: &'a Cx<D>, channel: &'a Channel) -> Self {
         Candidates {
             channel,
-            health: cx.health.book(),
+            health: cx.health.registry(),
             providers: &cx.providers,
             now: cx.now,
             wall: cx.health.wall_at(cx.now),
@@ -46,7 +46,7 @@ impl<'a> Candidates<'a> {
             id: source.id,
             has_url: !source.url.trim().is_empty(),
             cooling_until,
-            // The book is the truth, and the database follows it.
+            // The registry is the truth, and the database follows it.
             persisted_cooling_until: cooling_until,
             fails: health.fail_count,
             last_fail_at: health.last_fail_at,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::base::Instant;
 use crate::filler::slate::Slate;
 use crate::filler::{Due, Filler, Mode, Report as FillerReport};
-use crate::splice::{Lead, Run, RunKind, Splice};
+use crate::splice::{FirstTimestamps, Run, RunKind, Splice};
 
 /// How long what is due of a slate may wait for more: short beside the egress delay, and long enough that twenty
 /// slates cost less than the twenty sources in whose place they are.
@@ -75,7 +75,7 @@ impl FillerRun {
                 let is_new = self.begun.as_ref().is_none_or(|begun| !Arc::ptr_eq(begun, slate));
                 if is_new {
                     self.begun = Some(Arc::clone(slate));
-                    let lead = Lead::scan(&packets, slate.programme());
+                    let lead = FirstTimestamps::scan(&packets, slate.programme());
                     let run = Run { kind: RunKind::Filler, programme: slate.programme(), lead };
                     self.unwritten = splice.begin(clock_now, &run);
                 }

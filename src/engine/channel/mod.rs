@@ -10,10 +10,10 @@ mod filling;
 mod pacing;
 mod probing;
 mod profiles;
+mod publishing;
 mod reading;
 mod record;
 mod session;
-mod showing;
 
 use std::sync::Arc;
 use std::time::Duration;

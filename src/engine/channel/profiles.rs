@@ -8,7 +8,6 @@ use crate::engine::context::health::Known;
 use crate::engine::port::ids::Ticket;
 use crate::engine::port::messages::{ControlRequest, TunerMessage};
 use crate::lineup::StoredProfile;
-use crate::session::history::Profile as HistoryProfile;
 use crate::source::ffmpeg::verification_options;
 use crate::source::profile::{Profile, StreamProfile, ffprobe, needs_ffprobe};
 use crate::source::{Opening, Relayed};
@@ -39,15 +38,7 @@ impl Channel {
     fn learn_profile<D: CoreDriver>(&mut self, cx: &mut Cx<D>, known: StreamProfile) {
         let Some(run) = self.upstream.run() else { return };
         let source = run.attempt().source.id;
-        self.history.update(|facts| {
-            facts.profile = HistoryProfile {
-                resolution: (known.width, known.height),
-                frame_rate: known.fps,
-                video_codec: known.video_codec.clone(),
-                audio_codec: known.audio_codec.clone(),
-                bitrate_bps: known.bitrate_bps,
-            };
-        });
+        self.history.update(|facts| facts.profile.clone_from(&known));
         self.stream = Some(Profile::from(&known));
         let stored = StoredProfile {
             width: known.width,
@@ -71,8 +62,8 @@ impl Channel {
             return;
         }
         let is_known = self.history.current().is_some_and(|window| {
-            let (width, height) = window.source.profile.resolution;
-            width > 0 && height > 0
+            let profile = &window.source.profile;
+            profile.width > 0 && profile.height > 0
         });
         let attempt = run.attempt();
         let (source, in_recovery) = (&attempt.source, attempt.in_recovery);

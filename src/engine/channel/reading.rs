@@ -274,7 +274,7 @@ impl Channel {
         ingest.came(now);
         let aligned = ingest.take(&mut pending[held..], offset - held);
         let unsuitable = ingest.take_unsuitable();
-        self.release(cx, held + aligned.packets_bytes, aligned.rest_bytes);
+        self.commit(cx, held + aligned.packets_bytes, aligned.rest_bytes);
         self.fit_ring(cx);
         if let Some(error) = unsuitable {
             let happened = self.upstream.failed(cx, error)?;

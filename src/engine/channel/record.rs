@@ -11,7 +11,7 @@ use crate::engine::port::snapshot::{
 use crate::engine::report::events;
 use crate::engine::source::run::SourceRun;
 use crate::session::history::{
-    Audience, Ended, Outcome, Profile, RESELECT_ALERT_THRESHOLD, SessionRecord, SourceFacts, StartupFacts,
+    Audience, Ended, Outcome, RESELECT_ALERT_THRESHOLD, SessionRecord, SourceFacts, StartupFacts,
     WriteCounters,
 };
 use crate::session::{Failure, State, Status};
@@ -36,7 +36,7 @@ impl Channel {
     pub(super) fn note_selected<D: CoreDriver>(&mut self, cx: &Cx<D>, from: u64) {
         let now = cx.now;
         let Some(run) = self.upstream.run() else { return };
-        let stored = stored_profile(cx.health.book(), &run.attempt().source);
+        let stored = stored_profile(cx.health.registry(), &run.attempt().source);
         let facts = source_facts(run, from, &stored);
         let reason = run.attempt().selection_reason.clone();
         self.error = None;
@@ -193,10 +193,10 @@ fn source_facts(run: &SourceRun, from: u64, stored: &StreamProfile) -> SourceFac
         mode: run.opening().name(),
         is_unverified: run.attempt().is_unverified,
         profile_name: source.manner.profile.clone(),
-        profile: Profile {
+        profile: StreamProfile {
             video_codec: first(&start.video_codecs),
             audio_codec: first(&start.audio_codecs),
-            ..Profile::default()
+            ..StreamProfile::default()
         },
         startup: StartupFacts {
             raw_bytes: start.cutover.raw,

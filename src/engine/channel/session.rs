@@ -205,7 +205,7 @@ impl Channel {
             }
             Action::RecordFailure { id, reason, persist } => {
                 if persist {
-                    let reason = failure_reason(None, &redact::text(&reason));
+                    let reason = failure_reason(None, &reason);
                     let listing = self.feed.listing();
                     let known = Known { lineup: &cx.lineup, channel: listing.id, used: Some(listing) };
                     cx.health.failed(cx.now, &known, id, &reason);
@@ -309,14 +309,14 @@ impl Channel {
                     .line("shared session recovery alternate failed")
                     .field("source_id", source.0)
                     .field("attempts", attempts)
-                    .field("error", redact::text(reason));
+                    .field("error", reason);
                 log::warn!("{line}");
             }
             Notice::Penalized { source, reason, count, cooldown } => {
                 let line = about
                     .line("shared session source penalized")
                     .field("source_id", source.0)
-                    .field("reason", redact::text(reason))
+                    .field("reason", reason)
                     .field("count", count)
                     .field("cooldown", format!("{cooldown:?}"));
                 log::info!("{line}");

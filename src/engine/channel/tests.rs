@@ -4,7 +4,7 @@ use crate::engine::border::messages::Reply;
 use crate::engine::core::testing::{NoSources, context, listing};
 use crate::filler::{self, Filler, KeepaliveTotals, Mode};
 use crate::session::Sources;
-use crate::splice::{Lead, Run, RunKind};
+use crate::splice::{FirstTimestamps, Run, RunKind};
 
 /// Nobody reads.
 struct Nobody;
@@ -148,7 +148,7 @@ fn a_programme_goes_on_by_the_clock_also_behind_a_time_in_which_the_process_stoo
     let mut packets = Vec::new();
     source.due(cx.now, &mut packets);
     let programme = source.programme().unwrap();
-    let lead = Lead::scan(&packets, programme);
+    let lead = FirstTimestamps::scan(&packets, programme);
     channel.splice.begin(cx.clock_now(), &Run { kind: RunKind::Live, programme, lead });
     let clock_now = stand_still(&mut cx);
     let span = channel.reserve(&mut cx, packets.len()).unwrap();

@@ -1,10 +1,10 @@
-//! A core's book of its sources' health: fed by its channels and its prober, written by control in the background. No
+//! A core's registry of its sources' health: fed by its channels and its prober, written by control in the background. No
 //! viewer ever waits for it.
 
 use std::time::Duration;
 
 use crate::base::{Instant, WallTime};
-use crate::health::{Batch, Book, Counts, News, Ranked, order};
+use crate::health::{Batch, Counts, News, Ranked, Registry, order};
 use crate::lineup::StoredProfile;
 use crate::lineup::{Channel, ChannelId, Lineup, Source, SourceId};
 use crate::source::profile::StreamProfile;
@@ -15,9 +15,9 @@ const WALL_INTERVAL: Duration = Duration::from_secs(1);
 /// stored.
 pub(crate) const CLOCK_IS_SET: u64 = 1_735_689_600;
 
-/// What a core keeps for its book.
+/// What a core keeps for its registry.
 pub(crate) struct CoreHealth {
-    book: Book<SourceId, ChannelId>,
+    registry: Registry<SourceId, ChannelId>,
     /// The wall time at an instant; without a clock, seconds since the start.
     wall: (Instant, WallTime),
     ending: Ending,
@@ -34,7 +34,7 @@ enum Ending {
 impl CoreHealth {
     pub(crate) const fn new() -> Self {
         Self {
-            book: Book::new(),
+            registry: Registry::new(),
             wall: (Instant::START, WallTime::from_unix_nanos(0)),
             ending: Ending::NotYet,
         }
@@ -60,33 +60,33 @@ impl CoreHealth {
             Ending::Writing { until, .. } => Some(until),
             Ending::NotYet | Ending::Over => None,
         };
-        self.book.next_deadline().into_iter().chain(ending).min()
+        self.registry.next_deadline().into_iter().chain(ending).min()
     }
 
     /// True when the core need not go on for the sake of health.
     pub(crate) fn is_over(&self) -> bool {
-        self.book.is_settled() || matches!(self.ending, Ending::Over)
+        self.registry.is_settled() || matches!(self.ending, Ending::Over)
     }
 
     /// What is known of sources.
-    pub(crate) const fn book(&self) -> &Book<SourceId, ChannelId> {
-        &self.book
+    pub(crate) const fn registry(&self) -> &Registry<SourceId, ChannelId> {
+        &self.registry
     }
 
     /// A source of a channel that lives here has failed. Whoever has used it helps to find a source that the lineup does not offer
     /// any more.
     pub(crate) fn failed(&mut self, now: Instant, known: &Known<'_>, source: SourceId, reason: &str) {
-        if self.learn(now, known, source) {
+        if self.load(now, known, source) {
             let wall = self.wall_at(now);
-            self.book.fail(now, wall, source, reason);
+            self.registry.fail(now, wall, source, reason);
         }
     }
 
     /// A source of a channel that lives here has streamed well for long enough.
     pub(crate) fn succeeded(&mut self, now: Instant, known: &Known<'_>, source: SourceId) {
-        if self.learn(now, known, source) {
+        if self.load(now, known, source) {
             let wall = self.wall_at(now);
-            self.book.ok(now, wall, source);
+            self.registry.ok(now, wall, source);
         }
     }
 
@@ -98,16 +98,16 @@ impl CoreHealth {
         source: SourceId,
         profile: StoredProfile,
     ) {
-        if self.learn(now, known, source) {
+        if self.load(now, known, source) {
             let probed_at = if profile.probed_at == 0 { self.wall_at(now) } else { profile.probed_at };
-            self.book.look(now, source, StoredProfile { probed_at, ..profile });
+            self.registry.note_profile(now, source, StoredProfile { probed_at, ..profile });
         }
     }
 
     /// The places of a channel's sources in the order in which they are to be tried.
     pub(crate) fn order(&self, now: Instant, channel: &Channel) -> Vec<Ranked<usize>> {
         let ranked = |(place, source): (usize, &Source)| {
-            let health = self.book.health(source.id).unwrap_or(&source.health).clone();
+            let health = self.registry.health(source.id).unwrap_or(&source.health).clone();
             Ranked { source: place, id: source.id.0, priority: source.priority, health }
         };
         let mut ranked: Vec<_> = channel.sources.iter().enumerate().map(ranked).collect();
@@ -117,12 +117,12 @@ impl CoreHealth {
 
     /// What has become of the events of a source since the start.
     pub(crate) fn counts(&self, source: SourceId) -> Counts {
-        self.book.counts(source)
+        self.registry.counts(source)
     }
 
-    /// Sees to it that the book knows the source.
-    fn learn(&mut self, now: Instant, known: &Known<'_>, source: SourceId) -> bool {
-        if self.book.knows(source) {
+    /// Sees to it that the registry knows the source.
+    fn load(&mut self, now: Instant, known: &Known<'_>, source: SourceId) -> bool {
+        if self.registry.knows(source) {
             return true;
         }
         let channel = known.channel;
@@ -131,7 +131,7 @@ impl CoreHealth {
             return false;
         };
         let wall = self.wall_at(now);
-        self.book.learn(now, wall, source, channel, &row.health, &row.profile);
+        self.registry.load(now, wall, source, channel, &row.health, &row.profile);
         true
     }
 
@@ -145,7 +145,7 @@ impl CoreHealth {
         is_here: impl Fn(ChannelId) -> bool,
     ) {
         let item = |lineup: &Lineup, source| lineup.source(source).map(|(_, source)| source.item_key.clone());
-        self.book.retain(|source| match (item(before, source), item(lineup, source)) {
+        self.registry.retain(|source| match (item(before, source), item(lineup, source)) {
             (Some(before), Some(now)) => before == now,
             (None, Some(_)) => true,
             (_, None) => false,
@@ -157,63 +157,63 @@ impl CoreHealth {
         }
         for channel in lineup.channels().filter(|channel| is_here(channel.id)) {
             for source in channel.sources.iter().filter(|source| source.health.is_ahead_of(wall)) {
-                self.book.learn(now, wall, source.id, channel.id, &source.health, &source.profile);
+                self.registry.load(now, wall, source.id, channel.id, &source.health, &source.profile);
             }
         }
     }
 
     /// The operator has reset health in the database.
     pub(crate) fn clear(&mut self, now: Instant, channel: Option<ChannelId>) {
-        self.book.clear(now, channel);
+        self.registry.clear(now, channel);
     }
 
     /// The store's answer to a batch.
     pub(crate) fn persisted(&mut self, now: Instant, seq: u64, result: Result<Vec<SourceId>, String>) {
-        self.book.persisted(now, seq, result);
+        self.registry.persisted(now, seq, result);
     }
 
     /// What is due to be stored.
     pub(crate) fn take_batch(&mut self, now: Instant) -> Option<Batch<SourceId>> {
-        self.book.take_batch(now)
+        self.registry.take_batch(now)
     }
 
     /// Control had no room for a batch.
     pub(crate) fn refused(&mut self, now: Instant, seq: u64) {
-        self.book.refused(now, seq);
+        self.registry.refused(now, seq);
     }
 
     /// Nothing can happen to a source any more, and what has is written now or never. Says what has become of it when that is
     /// over.
     pub(crate) fn end(&mut self, now: Instant, deadline: Instant, timeout: Duration) -> Option<Written> {
         if matches!(self.ending, Ending::NotYet) {
-            self.ending = if self.book.is_settled() {
+            self.ending = if self.registry.is_settled() {
                 Ending::Over
             } else {
-                self.book.hurry(now);
+                self.registry.hurry(now);
                 let until = deadline.min(now + timeout);
-                Ending::Writing { since: now, until, written_before: self.book.totals().written }
+                Ending::Writing { since: now, until, written_before: self.registry.totals().written }
             };
         }
         let Ending::Writing { since, until, written_before } = self.ending else { return None };
-        let timed_out = until <= now && !self.book.is_settled();
-        if !timed_out && !self.book.is_settled() {
+        let timed_out = until <= now && !self.registry.is_settled();
+        if !timed_out && !self.registry.is_settled() {
             return None;
         }
-        let drained = self.book.totals().written - written_before;
-        let dropped = self.book.give_up();
+        let drained = self.registry.totals().written - written_before;
+        let dropped = self.registry.give_up();
         self.ending = Ending::Over;
         Some(Written { drained, dropped, timed_out, duration: now - since })
     }
 
     /// Whether health can be stored, when that has changed.
     pub(crate) const fn take_news(&mut self) -> Option<News> {
-        self.book.take_news()
+        self.registry.take_news()
     }
 
     /// What has become of the health that was to be stored.
     #[cfg(test)]
     pub(crate) const fn totals(&self) -> crate::health::Totals {
-        self.book.totals()
+        self.registry.totals()
     }
 
     /// The wall time at an instant, for tests.
@@ -223,7 +223,7 @@ impl CoreHealth {
     }
 }
 
-/// Where a source is looked up that the book does not know.
+/// Where a source is looked up that the registry does not know.
 pub(crate) struct Known<'a> {
     pub(crate) lineup: &'a Lineup,
     /// The source's channel.
@@ -249,8 +249,8 @@ pub(crate) struct Written {
 }
 
 /// What was known of a source's stream before: by this core, else by the database.
-pub(crate) fn stored_profile(book: &Book<SourceId, ChannelId>, source: &Source) -> StreamProfile {
-    let stored = book.profile(source.id).unwrap_or(&source.profile);
+pub(crate) fn stored_profile(registry: &Registry<SourceId, ChannelId>, source: &Source) -> StreamProfile {
+    let stored = registry.profile(source.id).unwrap_or(&source.profile);
     StreamProfile {
         width: stored.width,
         height: stored.height,

@@ -31,8 +31,8 @@ pub enum SourceOwner {
 /// What a core is told with a completion.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Token {
-    /// The mailbox's bell.
-    Bell,
+    /// The mailbox's wakeup.
+    Wakeup,
     /// A listener, by its place in the list.
     Listener(u8),
     /// A request head arrives.

@@ -122,7 +122,7 @@ pub(crate) fn core_in(world: &World) -> (SimCore, Handle) {
         params: params(),
         control: Box::new(Nobody),
         mailbox: reader,
-        bell: None,
+        wakeup: None,
         cores: vec![mailbox],
         listeners: Vec::new(),
         lineup: Arc::new(Lineup::default()),
@@ -181,7 +181,7 @@ pub(super) fn add_viewer(core: &mut SimCore, at: ChannelRef, handle: Handle) -> 
 impl SimCore {
     /// What is known of a source: from this core's memory, else from the database.
     pub(super) fn health_of(&self, source: SourceId) -> Health {
-        let known = self.cx.health.book().health(source);
+        let known = self.cx.health.registry().health(source);
         let stored = || self.cx.lineup.source(source).map(|(_, source)| &source.health);
         known.or_else(stored).cloned().unwrap_or_default()
     }

@@ -98,9 +98,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         self.expire();
         self.retry_blocked();
         self.flush();
-        self.listen_for_bell();
-        let patience = self.patience();
-        self.cx.driver.set_patience(patience);
+        self.await_wakeup();
+        let batch_wait = self.batch_wait();
+        self.cx.driver.set_batch_wait(batch_wait);
     }
 
     /// Serves those who wait to be sent to, newcomers first, within this turn's share.

@@ -16,19 +16,19 @@ pub struct MailboxFull<F = OwnedFd>(pub CoreCommand<F>);
 /// The sending side, one clone per sender.
 pub struct Mailbox<F = OwnedFd> {
     messages: SyncSender<CoreCommand<F>>,
-    bell: Arc<EventFd>,
+    wakeup: Arc<EventFd>,
 }
 
 impl<F> Clone for Mailbox<F> {
     fn clone(&self) -> Self {
-        Self { messages: self.messages.clone(), bell: Arc::clone(&self.bell) }
+        Self { messages: self.messages.clone(), wakeup: Arc::clone(&self.wakeup) }
     }
 }
 
 /// The core's side.
 pub struct MailboxReader<F = OwnedFd> {
     messages: Receiver<CoreCommand<F>>,
-    bell: Arc<EventFd>,
+    wakeup: Arc<EventFd>,
 }
 
 impl<F> Mailbox<F> {
@@ -38,8 +38,11 @@ impl<F> Mailbox<F> {
     /// When the process is out of file descriptors.
     pub fn new() -> Result<(Self, MailboxReader<F>), nix::Error> {
         let (sender, receiver) = sync_channel(MAILBOX_MESSAGES_MAX);
-        let bell = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC)?);
-        Ok((Self { messages: sender, bell: Arc::clone(&bell) }, MailboxReader { messages: receiver, bell }))
+        let wakeup = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC)?);
+        Ok((
+            Self { messages: sender, wakeup: Arc::clone(&wakeup) },
+            MailboxReader { messages: receiver, wakeup },
+        ))
     }
 
     /// Puts a message in and wakes the core.
@@ -51,7 +54,7 @@ impl<F> Mailbox<F> {
             TrySendError::Full(message) | TrySendError::Disconnected(message) => MailboxFull(message),
         })?;
         // The counter can only be refused at u64::MAX - 1; the core is then awake anyway.
-        let _refused = self.bell.write(1);
+        let _refused = self.wakeup.write(1);
         Ok(())
     }
 }
@@ -65,15 +68,15 @@ impl<F> MailboxReader<F> {
     /// Becomes readable when a message is there.
     #[must_use]
     #[cfg(any(test, feature = "sim"))]
-    pub fn bell(&self) -> std::os::fd::BorrowedFd<'_> {
-        self.bell.as_fd()
+    pub fn wakeup(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.wakeup.as_fd()
     }
 
-    /// The bell under a descriptor of its own, for the core's io_uring.
+    /// The wakeup under a descriptor of its own, for the core's io_uring.
     ///
     /// # Errors
     /// When the process is out of file descriptors.
-    pub fn bell_descriptor(&self) -> Result<OwnedFd, std::io::Error> {
-        self.bell.as_fd().try_clone_to_owned()
+    pub fn wakeup_descriptor(&self) -> Result<OwnedFd, std::io::Error> {
+        self.wakeup.as_fd().try_clone_to_owned()
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::logfmt::Line;
-use crate::base::{ChildExit, Instant, redact};
+use crate::base::{ChildExit, Instant};
 use crate::engine::context::cx::{CoreDriver, Cx};
 use crate::engine::context::health::Known;
 use crate::engine::context::timers::Timer;
@@ -125,7 +125,7 @@ impl Probe {
                 cx.health.succeeded(cx.now, &known, source);
             }
             Action::RecordFailure { channel, source, reason } => {
-                let reason = failure_reason(None, &redact::text(&reason));
+                let reason = failure_reason(None, &reason);
                 let line = Line::new("background source probe failed").field("source_id", source);
                 log::info!("{}", line.field("channel_id", channel).field("reason", &reason));
                 let known = Known { lineup: &cx.lineup, channel, used: None };

@@ -47,14 +47,14 @@ enum Phase {
         staging: Staging,
         /// Its first packet has been given its place in the timeline.
         has_begun: bool,
-        shown: Shown,
+        shown: Published,
     },
     /// What it sends goes into the ring.
-    Showing(Shown),
+    Publishing(Published),
 }
 
 /// What there is to a run once it is selected.
-struct Shown {
+struct Published {
     since: Instant,
     /// Notices when it stalls.
     watch: Watch,
@@ -135,16 +135,16 @@ impl SourceRun {
         self.io
     }
 
-    const fn shown(&self) -> Option<&Shown> {
+    const fn shown(&self) -> Option<&Published> {
         match &self.phase {
-            Phase::Moving { shown, .. } | Phase::Showing(shown) => Some(shown),
+            Phase::Moving { shown, .. } | Phase::Publishing(shown) => Some(shown),
             Phase::Staging { .. } => None,
         }
     }
 
-    const fn shown_mut(&mut self) -> Option<&mut Shown> {
+    const fn shown_mut(&mut self) -> Option<&mut Published> {
         match &mut self.phase {
-            Phase::Moving { shown, .. } | Phase::Showing(shown) => Some(shown),
+            Phase::Moving { shown, .. } | Phase::Publishing(shown) => Some(shown),
             Phase::Staging { .. } => None,
         }
     }
@@ -160,29 +160,29 @@ impl SourceRun {
     }
 
     /// What it sends goes into the ring.
-    pub(crate) const fn is_showing(&self) -> bool {
-        matches!(self.phase, Phase::Showing(_))
+    pub(crate) const fn is_publishing(&self) -> bool {
+        matches!(self.phase, Phase::Publishing(_))
     }
 
     /// Whole packets and what is undecided behind them, as long as they are not in the ring.
     pub(crate) const fn staged(&self) -> Option<&Staging> {
         match &self.phase {
             Phase::Staging { staging, .. } | Phase::Moving { staging, .. } => Some(staging),
-            Phase::Showing(_) => None,
+            Phase::Publishing(_) => None,
         }
     }
 
     pub(super) const fn staging_mut(&mut self) -> Option<&mut Staging> {
         match &mut self.phase {
             Phase::Staging { staging, .. } | Phase::Moving { staging, .. } => Some(staging),
-            Phase::Showing(_) => None,
+            Phase::Publishing(_) => None,
         }
     }
 
     pub(super) const fn startup_mut(&mut self) -> Option<&mut Startup> {
         match &mut self.phase {
             Phase::Staging { startup, .. } => Some(startup),
-            Phase::Moving { .. } | Phase::Showing(_) => None,
+            Phase::Moving { .. } | Phase::Publishing(_) => None,
         }
     }
 
@@ -238,7 +238,7 @@ impl SourceRun {
         };
         let (of_phase, rest) = match &self.phase {
             Phase::Staging { startup, .. } => (startup.next_deadline(), None),
-            Phase::Moving { shown, .. } | Phase::Showing(shown) => {
+            Phase::Moving { shown, .. } | Phase::Publishing(shown) => {
                 (shown.watch.next_deadline(), shown.rests_until)
             }
         };
@@ -268,7 +268,7 @@ impl SourceRun {
         let watch = watch::WatchParams { stall_detect: params.stall_detect, content: true };
         let began = ingest.began().unwrap_or(now);
         let watch = Watch::new(watch, now).after(ingest.media_before(), began);
-        let shown = Shown {
+        let shown = Published {
             since: now,
             watch,
             is_profiled: false,
@@ -286,7 +286,7 @@ impl SourceRun {
                 let is_first = !std::mem::replace(has_begun, true);
                 is_first.then_some((staging, &self.ingest))
             }
-            Phase::Staging { .. } | Phase::Showing(_) => None,
+            Phase::Staging { .. } | Phase::Publishing(_) => None,
         }
     }
 
@@ -300,7 +300,7 @@ impl SourceRun {
     /// Moves the next of what was kept.
     pub(crate) fn move_into(&mut self, into: &mut [u8]) {
         if let Phase::Moving { staging, .. } = &mut self.phase {
-            staging.pour(into);
+            staging.flush(into);
         }
     }
 
@@ -310,7 +310,8 @@ impl SourceRun {
         let (since, rests_until, waited) = (shown.since, shown.rests_until, shown.waited);
         let (is_profiled, is_rated) = (shown.is_profiled, shown.is_rated);
         let watch = shown.watch.clone();
-        self.phase = Phase::Showing(Shown { since, watch, is_profiled, is_rated, rests_until, waited });
+        self.phase =
+            Phase::Publishing(Published { since, watch, is_profiled, is_rated, rests_until, waited });
     }
 
     /// Copies body bytes that the client holds (behind the head, or decrypted).
@@ -398,7 +399,7 @@ impl SourceRun {
         let ingest = &mut self.ingest;
         match &mut self.phase {
             Phase::Staging { staging, .. } | Phase::Moving { staging, .. } => staging.look(ingest, count),
-            Phase::Showing(_) => unreachable!("a stream is staged until all that was read is in the ring"),
+            Phase::Publishing(_) => unreachable!("a stream is staged until all that was read is in the ring"),
         }
     }
 
@@ -406,7 +407,7 @@ impl SourceRun {
     pub(super) fn observe_start(&mut self, now: Instant) -> Verdict {
         match &mut self.phase {
             Phase::Staging { startup, .. } => startup.observe(now, self.ingest.seen()),
-            Phase::Moving { .. } | Phase::Showing(_) => Verdict::KeepGoing,
+            Phase::Moving { .. } | Phase::Publishing(_) => Verdict::KeepGoing,
         }
     }
 
@@ -420,7 +421,7 @@ impl SourceRun {
     pub(super) fn take_child_end(&mut self) -> Option<(ChildExit, Box<str>)> {
         match &mut self.phase {
             Phase::Staging { child_end, .. } => child_end.take(),
-            Phase::Moving { .. } | Phase::Showing(_) => None,
+            Phase::Moving { .. } | Phase::Publishing(_) => None,
         }
     }
 

@@ -94,7 +94,7 @@ impl Staging {
     }
 
     /// Moves the next bytes.
-    pub(crate) fn pour(&mut self, into: &mut [u8]) {
+    pub(crate) fn flush(&mut self, into: &mut [u8]) {
         into.copy_from_slice(&self.bytes[..into.len()]);
         self.bytes.drain(..into.len());
         self.packets_bytes = self.packets_bytes.saturating_sub(into.len());

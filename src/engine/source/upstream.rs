@@ -308,7 +308,7 @@ impl Upstream {
         opening: Opening,
     ) -> Option<Happened> {
         let (now, detection) = (cx.now, cx.params.sources.ffmpeg.detection);
-        let stored = stored_profile(cx.health.book(), &attempt.source);
+        let stored = stored_profile(cx.health.registry(), &attempt.source);
         let (inventory, detection) = attempt.terms(opening, attempt.deadline - now, detection, &stored);
         let timeout = attempt.stream_deadline(now) - now;
         if let Some(address) = own::own_address_in(&cx.params.own, &attempt.address) {
@@ -402,7 +402,8 @@ impl Upstream {
         // What is asked for of a multiplex is within the segments of HLS, and no quality of it.
         let asked = source.program.filter(|_| !attempt.is_playlist);
         // Radio that was there before has its cover again.
-        let is_radio = component_hint(&stored_profile(cx.health.book(), source)) == ComponentState::AudioOnly;
+        let is_radio =
+            component_hint(&stored_profile(cx.health.registry(), source)) == ComponentState::AudioOnly;
         let verification = cx.params.sources.verification(source.tls_verify);
         let wish = ffmpeg::Run {
             remux,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::Instant;
-use crate::lineup::{ChannelId, SourceId};
+use crate::lineup::{ChannelId, SourceId, StreamProfile};
 
 /// Sessions remembered when the settings do not say.
 const SESSIONS_DEFAULT: usize = 256;
@@ -112,21 +112,6 @@ pub struct StartupFacts {
     pub relaxed_retry: Option<&'static str>,
 }
 
-/// What a source's stream looks like.
-#[derive(Clone, PartialEq, Default, Debug)]
-pub struct Profile {
-    /// Width and height of the picture; 0 is unknown.
-    pub resolution: (u32, u32),
-    /// Pictures per second; 0 is unknown.
-    pub frame_rate: f64,
-    /// The codec of the first video stream.
-    pub video_codec: String,
-    /// The codec of the first audio stream.
-    pub audio_codec: String,
-    /// Bits per second; 0 is unknown.
-    pub bitrate_bps: u64,
-}
-
 /// A source that was selected.
 #[derive(Clone, PartialEq, Debug)]
 pub struct SourceFacts {
@@ -145,7 +130,7 @@ pub struct SourceFacts {
     /// Its start.
     pub startup: StartupFacts,
     /// Its stream.
-    pub profile: Profile,
+    pub profile: StreamProfile,
 }
 
 impl SourceFacts {

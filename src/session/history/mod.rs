@@ -11,8 +11,8 @@ mod timeline;
 pub use audience::Audience;
 pub use closed::{ClosedSessions, ClosedSnapshot, Merged, merge};
 pub use facts::{
-    CloseReason, Ended, Limits, Outcome, Profile, Selections, SessionRecord, SourceFacts, SourceWindow,
-    StartupFacts, SubscriberWindow, ViewerCounts, WriteCounters,
+    CloseReason, Ended, Limits, Outcome, Selections, SessionRecord, SourceFacts, SourceWindow, StartupFacts,
+    SubscriberWindow, ViewerCounts, WriteCounters,
 };
 pub use timeline::{RESELECT_ALERT_THRESHOLD, Selection, SourceTimeline};
 

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::base::Instant;
-use crate::lineup::{ChannelId, SourceId};
+use crate::lineup::{ChannelId, SourceId, StreamProfile};
 
 fn at(millis: u64) -> Instant {
     Instant::from_millis(millis)
@@ -26,7 +26,7 @@ fn source(id: i64) -> SourceFacts {
         is_unverified: false,
         profile_name: None,
         startup: StartupFacts::default(),
-        profile: Profile::default(),
+        profile: StreamProfile::default(),
     }
 }
 
@@ -237,12 +237,12 @@ fn the_third_reselection_in_a_row_is_an_alert_once() {
 #[test]
 fn what_is_known_of_a_stream_goes_with_its_address() {
     let mut history = timeline(256);
-    let profile = Profile { resolution: (1280, 720), frame_rate: 50.0, ..Profile::default() };
+    let profile = StreamProfile { width: 1280, height: 720, fps: 50.0, ..StreamProfile::default() };
     let known = |history: &SourceTimeline| history.current().unwrap().source.profile == profile;
     history.select(at(1), source(7), "initial_startup".to_owned());
     let shared = Arc::clone(&history.sources().0[0]);
     history.update(|source| source.profile = profile.clone());
-    assert_eq!(shared.source.profile, Profile::default(), "a copy does not change");
+    assert_eq!(shared.source.profile, StreamProfile::default(), "a copy does not change");
     history.select(at(2), source(7), "recovery_cycle_1:stall".to_owned());
     assert!(known(&history));
     history.select(at(3), SourceFacts { url: "http://other/7".to_owned(), ..source(7) }, String::new());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::base::Instant;
 
-use super::facts::{Limits, Profile, Selections, SourceFacts, SourceWindow};
+use super::facts::{Limits, Selections, SourceFacts, SourceWindow};
 
 /// Reselections of one source in a row at which somebody should look.
 pub const RESELECT_ALERT_THRESHOLD: u64 = 3;
@@ -51,7 +51,7 @@ impl SourceTimeline {
         if let Some(before) = before
             && is_same
             && before.url == source.url
-            && source.profile == Profile::default()
+            && source.profile.is_empty()
         {
             source.profile = before.profile.clone();
         }

@@ -495,16 +495,16 @@ impl Client {
 
     /// Looks at what came in.
     fn proceed(&mut self, now: Instant) {
-        let farewell = self.exchange().is_some_and(Exchange::peer_closed);
+        let close_notify = self.exchange().is_some_and(Exchange::peer_closed);
         match &mut self.state {
             ClientState::Awaiting { exchange, .. } => match exchange.head() {
                 Ok(Some(head)) => self.answered(now, &head),
-                Ok(None) if farewell => self.closed(),
+                Ok(None) if close_notify => self.closed(),
                 Ok(None) => {}
                 Err(failure) => self.fail(failure),
             },
             ClientState::Refused { exchange, refusal } => {
-                if refusal.collect(exchange) || farewell {
+                if refusal.collect(exchange) || close_notify {
                     let failure = refusal.failure();
                     self.fail(failure);
                 }

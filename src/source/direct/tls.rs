@@ -242,7 +242,7 @@ impl Tls {
             self.peer_closed = state.peer_has_closed();
         }
         if self.peer_closed {
-            // What follows a peer's farewell is not part of the connection.
+            // What follows a peer's close_notify is not part of the connection.
             self.pending.clear();
         } else {
             self.pending.drain(..taken);
@@ -329,7 +329,7 @@ mod tests {
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
     enum Ending {
         /// It says so, and closes.
-        Farewell,
+        CloseNotify,
         /// It only closes.
         Silence,
     }
@@ -371,7 +371,7 @@ mod tests {
                     if heard && !answered && request.ends_with(b"\r\n\r\n") {
                         answered = true;
                         server.writer().write_all(response).unwrap();
-                        if ending == Ending::Farewell {
+                        if ending == Ending::CloseNotify {
                             server.send_close_notify();
                         }
                     }
@@ -413,7 +413,7 @@ mod tests {
                 let piece = piece.min(RECEIVE_BYTES_MAX);
                 let client = connected("https://tv.example/live.ts", std::slice::from_ref(&authority.root));
                 let response = [b"HTTP/1.1 200 OK\r\n\r\n", body(size).as_slice()].concat();
-                let outcome = converse(client, &authority.server, &response, Ending::Farewell, &[piece]);
+                let outcome = converse(client, &authority.server, &response, Ending::CloseNotify, &[piece]);
                 assert_eq!(outcome.client.want(), Want::Finished, "{:?}", outcome.client.failure());
                 assert!(outcome.streamed == body(size), "{size} bytes in pieces of {piece}");
                 assert!(outcome.request.starts_with("GET /live.ts HTTP/1.1\r\n"), "{}", outcome.request);
@@ -431,16 +431,16 @@ mod tests {
     }
 
     #[test]
-    fn an_end_without_farewell_is_a_cut_unless_the_length_was_told() {
+    fn an_end_without_close_notify_is_a_cut_unless_the_length_was_told() {
         let cut = Some("upstream closed the connection in the middle of the stream");
         for (head, ending, failure) in [
-            ("200 OK", Ending::Farewell, None),
+            ("200 OK", Ending::CloseNotify, None),
             ("200 OK", Ending::Silence, cut),
             ("200 OK\r\nContent-Length: 10", Ending::Silence, None),
             ("200 OK\r\nContent-Length: 11", Ending::Silence, cut),
-            ("200 OK\r\nContent-Length: 11", Ending::Farewell, cut),
+            ("200 OK\r\nContent-Length: 11", Ending::CloseNotify, cut),
             ("404 No", Ending::Silence, Some("upstream returned status 404: 0123456789")),
-            ("404 No", Ending::Farewell, Some("upstream returned status 404: 0123456789")),
+            ("404 No", Ending::CloseNotify, Some("upstream returned status 404: 0123456789")),
         ] {
             let authority = Authority::new("h");
             let client = connected("https://h/", std::slice::from_ref(&authority.root));

@@ -85,18 +85,6 @@ impl LogLevel {
             Self::Debug => "+level+debug",
         }
     }
-
-    /// The level a setting names; `warn` is `warning`.
-    #[must_use]
-    pub fn named(text: &str) -> Option<Self> {
-        match text.trim().to_ascii_lowercase().as_str() {
-            "error" => Some(Self::Error),
-            "warning" | "warn" => Some(Self::Warning),
-            "info" => Some(Self::Info),
-            "debug" => Some(Self::Debug),
-            _unknown => None,
-        }
-    }
 }
 
 /// `FFMPEG_STARTUP_PROBESIZE_BYTES` and `FFMPEG_STARTUP_ANALYZEDURATION`.
@@ -288,19 +276,5 @@ mod tests {
         let long = Detection { probe_bytes: 3_000_000, analyze: Duration::from_secs(4) };
         assert_eq!(long.after_quick(left), Some(long), "it is longer than a quick one");
         assert_eq!(long.after_quick(RELAXED_TIME_MIN), None);
-    }
-
-    #[test]
-    fn log_levels_have_ffmpegs_names() {
-        for (text, expected) in [
-            ("error", Some("error")),
-            (" WARN ", Some("warning")),
-            ("warning", Some("warning")),
-            ("info", Some("info")),
-            ("debug", Some("debug")),
-            ("trace", None),
-        ] {
-            assert_eq!(LogLevel::named(text).map(LogLevel::name), expected, "{text}");
-        }
     }
 }

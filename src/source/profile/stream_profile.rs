@@ -74,7 +74,6 @@ impl StreamProfile {
 
     /// `WxH`, once both are known.
     #[must_use]
-    #[cfg(test)]
     pub fn resolution(&self) -> Option<String> {
         (self.width > 0 && self.height > 0).then(|| format!("{}x{}", self.width, self.height))
     }

@@ -3,7 +3,7 @@
 use super::{Hole, Splice};
 use crate::base::Instant;
 use crate::splice::edit;
-use crate::splice::lanes::{Begun, Passage};
+use crate::splice::input_streams::{Begun, Passage};
 use crate::splice::outlook::Behind;
 use crate::splice::routes::{Route, STANDARD};
 use crate::ts::{
@@ -35,16 +35,16 @@ impl Splice {
         }
         let verdict = self.came.check(packet);
         match self.routes.of(pid) {
-            Route::Lane(index) => {
+            Route::InputStream(index) => {
                 let has_clock = self.take_clock(now, bytes, pid, behind);
-                let hole = self.lane(now, at, bytes, usize::from(index), verdict, behind);
+                let hole = self.input(now, at, bytes, usize::from(index), verdict, behind);
                 if has_clock {
                     self.restamp_clock(now, bytes, pid);
                 }
                 return hole;
             }
             Route::Pass => self.pass(bytes, pid, verdict),
-            Route::Stranger => self.stranger(bytes, pid, verdict),
+            Route::Unlisted => self.unlisted(bytes, pid, verdict),
             Route::Pat => self.pat(bytes, verdict),
             Route::Pmt => self.pmt(bytes, pid, verdict),
             Route::Drop => {
@@ -56,7 +56,7 @@ impl Splice {
     }
 
     /// A packet of the programme's streams.
-    fn lane(
+    fn input(
         &mut self,
         now: Instant,
         at: usize,
@@ -65,41 +65,41 @@ impl Splice {
         verdict: Continuity,
         behind: Behind<'_>,
     ) -> Option<Hole> {
-        let lane = self.lanes.get_mut(index);
-        let (source, out) = (lane.source, self.tracks.get(lane.track).pid);
+        let input = self.inputs.get_mut(index);
+        let (source, out) = (input.source, self.outputs.get(input.output).pid);
         let (payload, starts) = header(bytes);
-        let lane = self.lanes.get_mut(index);
+        let input = self.inputs.get_mut(index);
         if !payload {
-            lane.note_counter(verdict);
+            input.note_counter(verdict);
             self.leave(bytes, out);
             return None;
         }
         if verdict == Continuity::Duplicate {
-            let passes = lane.unit == Passage::Passing && self.counters.may_repeat(out);
+            let passes = input.unit == Passage::Passing && self.counters.may_repeat(out);
             if passes && starts {
                 self.repeat_unit(bytes, index);
             }
             if passes {
-                self.lanes.get_mut(index).last_left = Some((self.restampings, at));
+                self.inputs.get_mut(index).last_left = Some((self.restampings, at));
                 self.repeat(bytes, out);
             } else {
                 self.withhold(bytes, source, out);
             }
             return None;
         }
-        lane.note_counter(verdict);
+        input.note_counter(verdict);
         let hole = if starts { self.start(now, bytes, index, behind) } else { None };
-        let lane = self.lanes.get_mut(index);
-        if lane.unit != Passage::Passing {
+        let input = self.inputs.get_mut(index);
+        if input.unit != Passage::Passing {
             self.withhold(bytes, source, out);
             return hole;
         }
-        let rest = Packet::parse(bytes).map_or(lane.rest, |packet| PesRest::behind(lane.rest, packet));
-        if std::mem::take(&mut lane.gap) && !self.signal(bytes, out) {
+        let rest = Packet::parse(bytes).map_or(input.rest, |packet| PesRest::behind(input.rest, packet));
+        if std::mem::take(&mut input.gap) && !self.signal(bytes, out) {
             return hole;
         }
-        let lane = self.lanes.get_mut(index);
-        (lane.rest, lane.last_left) = (rest, Some((self.restampings, at)));
+        let input = self.inputs.get_mut(index);
+        (input.rest, input.last_left) = (rest, Some((self.restampings, at)));
         self.leave(bytes, out);
         hole
     }
@@ -114,28 +114,28 @@ impl Splice {
         index: usize,
         behind: Behind<'_>,
     ) -> Option<Hole> {
-        let lane = self.lanes.get_mut(index);
-        let is_torn = std::mem::take(&mut lane.gap) && lane.rest.is_torn();
-        let last = lane.last_left.take().filter(|(restamping, _)| *restamping == self.restampings);
+        let input = self.inputs.get_mut(index);
+        let is_torn = std::mem::take(&mut input.gap) && input.rest.is_torn();
+        let last = input.last_left.take().filter(|(restamping, _)| *restamping == self.restampings);
         self.start_unit(now, bytes, index, behind);
         if !is_torn {
             return None;
         }
         self.counts.gaps_signalled += 1;
-        let lane = self.lanes.get_mut(index);
-        let has_said = lane.unit == Passage::Passing
+        let input = self.inputs.get_mut(index);
+        let has_said = input.unit == Passage::Passing
             && PacketMut::parse(bytes).is_ok_and(|mut packet| packet.set_discontinuity(true));
         if has_said {
             return None;
         }
-        let pid = self.tracks.get(lane.track).pid;
+        let pid = self.outputs.get(input.output).pid;
         let (_, at) = last?;
         Some(Hole { at, pid, counter: self.counters.take_back(pid) })
     }
 
     /// A packet that no table lists. Tables and data come in sections, and who wants them finds them without the PMT. Pictures
     /// and sound of no programme are for nobody: the source has another make-up than its last PMT says.
-    fn stranger(&mut self, bytes: &mut PacketBytes, pid: Pid, verdict: Continuity) {
+    fn unlisted(&mut self, bytes: &mut PacketBytes, pid: Pid, verdict: Continuity) {
         if begins_section(bytes) {
             self.routes.set(pid, Route::Pass);
             return self.pass(bytes, pid, verdict);
@@ -262,16 +262,16 @@ impl Splice {
         let has_clock = has_clock && !self.clock.is_repeated();
         let pcr = field.and_then(AdaptationField::pcr).filter(|_| has_clock);
         let moment = self.moment(now);
-        let lane = self.lanes.get_mut(index);
+        let input = self.inputs.get_mut(index);
         let passes = match start {
             PesStart::None => true,
-            PesStart::Untimed => lane.unit != Passage::Dropping || !lane.overlaps(),
-            PesStart::Cut => self.lanes.untouched() || strip_pes_times(&mut bytes[at..]),
+            PesStart::Untimed => input.unit != Passage::Dropping || !input.overlaps(),
+            PesStart::Cut => self.inputs.untouched() || strip_pes_times(&mut bytes[at..]),
             PesStart::Timed(times) => {
                 let bytes_of_unit = pes_bytes(&bytes[at..]);
                 let pcr_pid = self.source_pcr;
                 let begun = Begun { times, bytes: bytes_of_unit, behind, pcr_pid, pcr, is_entry };
-                let out = self.lanes.stamp(moment, &mut self.tracks, index, begun);
+                let out = self.inputs.stamp(moment, &mut self.outputs, index, begun);
                 self.move_clock();
                 if let Some(out) = out.filter(|out| *out != times) {
                     write_pes_times(&mut bytes[at..], out);
@@ -280,7 +280,7 @@ impl Splice {
             }
         };
         self.counts.pes_dropped += u64::from(!passes);
-        self.lanes.get_mut(index).unit = if passes { Passage::Passing } else { Passage::Dropping };
+        self.inputs.get_mut(index).unit = if passes { Passage::Passing } else { Passage::Dropping };
     }
 
     /// The first packet of a PES packet comes again: it leaves with the same times.
@@ -289,9 +289,9 @@ impl Splice {
         let Some(at) = packet.payload_at().filter(|_| packet.transport_scrambling_control() == 0) else {
             return;
         };
-        match (PesStart::read(&bytes[at..]), self.lanes.get_mut(index).stamped) {
+        match (PesStart::read(&bytes[at..]), self.inputs.get_mut(index).stamped) {
             (PesStart::Timed(_), Some(out)) => write_pes_times(&mut bytes[at..], out),
-            (PesStart::Cut, _) if !self.lanes.untouched() => {
+            (PesStart::Cut, _) if !self.inputs.untouched() => {
                 strip_pes_times(&mut bytes[at..]);
             }
             (PesStart::None | PesStart::Untimed | PesStart::Cut | PesStart::Timed(_), _) => {}

@@ -1,15 +1,15 @@
 //! What a run's programme becomes in the session: its PIDs and its tables.
 
 use super::{RunKind, Splice};
-use crate::splice::lanes::Passage;
+use crate::splice::input_streams::Passage;
+use crate::splice::output_streams::{Carried, Wanted, language};
 use crate::splice::routes::Route;
 use crate::splice::source::SourceTables;
 use crate::splice::tables::Mapped;
-use crate::splice::tracks::{Carried, Wanted, language};
 use crate::ts::psi::{Pmt, Programme};
 use crate::ts::{Pid, StreamKind};
 
-/// A stream of the run that has found its PID: where it comes from, the track it leaves on, what it is.
+/// A stream of the run that has found its PID: where it comes from, the output it leaves on, what it is.
 type Fitted = (Pid, usize, StreamKind);
 
 impl Splice {
@@ -47,7 +47,7 @@ impl Splice {
 
     /// Finds a PID for every stream and for the clock.
     fn fit(&mut self, pmt: &Pmt, pmt_pid: Pid) -> (Vec<Mapped>, Option<Pid>) {
-        self.routes.clear(if self.first_run && self.alone { Route::Stranger } else { Route::Drop });
+        self.routes.clear(if self.first_run && self.alone { Route::Unlisted } else { Route::Drop });
         if let Some(own) = self.tables.pmt_pid() {
             self.routes.set(own, Route::Drop);
         }
@@ -72,8 +72,8 @@ impl Splice {
         }
         let fitted = self.place(&wanted);
         let mut streams: Vec<Mapped> = vec![None; clock + 1];
-        for ((index, ..), track) in wanted.iter().zip(&fitted) {
-            streams[*index] = track.map(|track| self.tracks.get(track).pid);
+        for ((index, ..), output) in wanted.iter().zip(&fitted) {
+            streams[*index] = output.map(|output| self.outputs.get(output).pid);
         }
         let pcr_pid = pmt.pcr_pid.and_then(|own| {
             let (index, ..) = wanted.iter().find(|(_, _, wanted)| wanted.own == own)?;
@@ -84,7 +84,7 @@ impl Splice {
         (streams, pcr_pid)
     }
 
-    /// Finds a track for each of these and has its packets leave on it.
+    /// Finds an output stream for each of these and has its packets leave on it.
     fn place(&mut self, wanted: &[(usize, StreamKind, Wanted)]) -> Vec<Option<usize>> {
         let (session_pmt, canonical, counters) = (self.tables.pmt_pid(), self.canonical, &self.counters);
         let may_use = |pid: Pid, own: Pid| {
@@ -93,24 +93,24 @@ impl Splice {
         let streams: Vec<Wanted> = wanted.iter().map(|(_, _, wanted)| *wanted).collect();
         // A source that changes by itself stays where it is: what it was before counts more than its PIDs.
         let keep_own = canonical && !self.is_followed;
-        let found = self.tracks.assign(&streams, keep_own, may_use);
+        let found = self.outputs.assign(&streams, keep_own, may_use);
         self.is_followed = true;
-        let mut lanes: Vec<Fitted> = Vec::with_capacity(wanted.len());
+        let mut inputs: Vec<Fitted> = Vec::with_capacity(wanted.len());
         for ((_, kind, Wanted { own, .. }), found) in wanted.iter().zip(&found) {
-            let Some(track) = *found else {
+            let Some(output) = *found else {
                 self.routes.set(*own, Route::Drop);
                 continue;
             };
-            let out = self.tracks.get(track).pid;
+            let out = self.outputs.get(output).pid;
             // A first run's other packets pass, but not on a PID that has become a stream's.
-            if out != *own && matches!(self.routes.of(out), Route::Pass | Route::Stranger) {
+            if out != *own && matches!(self.routes.of(out), Route::Pass | Route::Unlisted) {
                 self.routes.set(out, Route::Drop);
             }
-            lanes.push((*own, track, *kind));
+            inputs.push((*own, output, *kind));
         }
-        self.lanes.fit(&lanes, if self.first_run { Passage::Passing } else { Passage::Awaited });
-        for (index, (source, ..)) in (0..).zip(&lanes) {
-            self.routes.set(*source, Route::Lane(index));
+        self.inputs.fit(&inputs, if self.first_run { Passage::Passing } else { Passage::Awaited });
+        for (index, (source, ..)) in (0..).zip(&inputs) {
+            self.routes.set(*source, Route::InputStream(index));
         }
         found
     }

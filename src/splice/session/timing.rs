@@ -2,7 +2,7 @@
 
 use super::Splice;
 use crate::base::Instant;
-use crate::splice::lanes::{ClockMove, Moment, Opening};
+use crate::splice::input_streams::{ClockMove, Moment, Opening};
 use crate::splice::outlook::Behind;
 use crate::ts::{AdaptationField, Packet, PacketBytes, PacketMut, Pid};
 
@@ -22,7 +22,7 @@ impl Splice {
 
     /// The streams have found a time base, or found that it is later than was thought.
     pub(in crate::splice) fn move_clock(&mut self) {
-        match self.lanes.take_move() {
+        match self.inputs.take_move() {
             Some(ClockMove::Rebase(offset, first)) => self.clock.rebase(offset * 300, first),
             Some(ClockMove::Shift(ticks)) => self.clock.shift(ticks * 300),
             None => {}
@@ -42,11 +42,11 @@ impl Splice {
         let Some((field, pcr)) = field.and_then(|field| Some((field, field.pcr()?))) else { return false };
         if self.source_pcr == Some(source) {
             let jump = self.clock.take(now, self.came_at, pcr, field.discontinuity_indicator());
-            self.lanes.clock_came(now, jump.map(|ticks| ticks / 300));
+            self.inputs.clock_came(now, jump.map(|ticks| ticks / 300));
             if let Some(jump) = jump {
                 let packets = std::iter::once(packet).chain(behind.packets());
                 let opening = Opening { pcr_pid: self.source_pcr, pcr: Some(pcr), jump: Some(jump / 300) };
-                self.lanes.open_by_clock(self.moment(now), &self.tracks, opening, packets);
+                self.inputs.open_by_clock(self.moment(now), &self.outputs, opening, packets);
                 self.move_clock();
             }
         }
@@ -64,7 +64,7 @@ impl Splice {
             }
             return;
         }
-        let reached = self.lanes.reached(now);
+        let reached = self.inputs.reached(now);
         let Some(left) = self.clock.leave(now, reached) else { return };
         if left.pcr != pcr {
             packet.set_pcr(left.pcr);
@@ -73,10 +73,10 @@ impl Splice {
             packet.set_discontinuity(true);
         }
         if self.clock.stray().is_none() {
-            self.lanes.clock_is_known();
+            self.inputs.clock_is_known();
         }
         if let Some(late) = left.late {
-            self.lanes.raise(late / 300 + 1);
+            self.inputs.raise(late / 300 + 1);
             self.move_clock();
         }
     }

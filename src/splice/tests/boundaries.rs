@@ -3,14 +3,14 @@
 use crate::base::Instant;
 use crate::splice::tests::checker::Checker;
 use crate::splice::tests::source::{Es, Source, bytes};
-use crate::splice::{Lead, Run, RunKind, Splice};
+use crate::splice::{FirstTimestamps, Run, RunKind, Splice};
 use crate::ts::{AdaptationField, Packet, Pcr, Pid};
 
 /// A run of a source from its beginning, all at once. Returns its boundary and what leaves of it.
 fn play(splice: &mut Splice, at: u64, kind: RunKind, source: &Source, millis: u64) -> (Vec<u8>, Vec<u8>) {
     let mut packets = bytes(&source.packets(0, millis));
     let programme = source.programme();
-    let lead = Lead::scan(&packets, &programme);
+    let lead = FirstTimestamps::scan(&packets, &programme);
     let boundary = splice.begin(Instant::from_millis(at), &Run { kind, programme: &programme, lead });
     splice.restamp(Instant::from_millis(at), &mut packets);
     (boundary, packets)
@@ -76,7 +76,7 @@ fn a_session_that_has_had_no_clock_gets_one_from_what_has_left() {
     packets.retain(|(_, packet)| packet[1..3] != [1, 0x50]);
     let mut packets = bytes(&packets);
     let programme = source.programme();
-    let lead = Lead::scan(&packets, &programme);
+    let lead = FirstTimestamps::scan(&packets, &programme);
     splice.begin(Instant::START, &Run { kind: RunKind::Live, programme: &programme, lead });
     splice.restamp(Instant::START, &mut packets);
     let boundary = splice.pause(Instant::from_millis(500));

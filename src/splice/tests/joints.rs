@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::base::Instant;
 use crate::filler::slate::{Player, Slate};
 use crate::splice::holdback::Holdback;
-use crate::splice::{Lead, Run, RunKind, Splice};
+use crate::splice::{FirstTimestamps, Run, RunKind, Splice};
 use crate::ts::psi::Programme;
 use crate::ts::testing::{Fields, Stream};
 use crate::ts::{Inspector, PacketBytes, Pcr, PesStart, PesTimes, Pts};
@@ -217,7 +217,7 @@ impl Play {
                 held.extend(packet);
             }
             let Some(programme) = &programme else { continue };
-            let lead = Lead::scan(&held, programme);
+            let lead = FirstTimestamps::scan(&held, programme);
             if !begun && lead.video.is_none() {
                 continue;
             }
@@ -249,7 +249,7 @@ impl Play {
             }
             let now = Instant::from_nanos(self.now);
             if !std::mem::replace(&mut begun, true) {
-                let lead = Lead::scan(&packets, slate.programme());
+                let lead = FirstTimestamps::scan(&packets, slate.programme());
                 let run = Run { kind: RunKind::Filler, programme: slate.programme(), lead };
                 self.left.extend(self.splice.begin(now, &run));
             }

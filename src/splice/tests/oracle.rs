@@ -6,7 +6,7 @@ use crate::base::Instant;
 use crate::splice::holdback::{HELD_BYTES_MAX, Holdback};
 use crate::splice::tests::checker::Checker;
 use crate::splice::tests::source::{Es, Source};
-use crate::splice::{Lead, Run, RunKind, Splice};
+use crate::splice::{FirstTimestamps, Run, RunKind, Splice};
 use crate::ts::{PacketBytes, SYNC_BYTE};
 
 /// One run of a session.
@@ -149,7 +149,7 @@ fn play(legs: &[Leg]) -> (Checker, Splice) {
                 held.extend(packet);
             }
             let free = usize::try_from(holdback.releasable() - released).unwrap();
-            let lead = Lead::scan(&held, &programme);
+            let lead = FirstTimestamps::scan(&held, &programme);
             if free == 0 || !(begun || leg.hasty || lead.video.is_some()) {
                 continue;
             }

@@ -5,14 +5,14 @@ use proptest::prelude::*;
 use crate::base::Instant;
 use crate::splice::holdback::{HELD_BYTES_MAX, Holdback};
 use crate::splice::tests::source::{Source, bytes};
-use crate::splice::{Lead, Run, RunKind, Splice, SpliceCounts};
+use crate::splice::{FirstTimestamps, Run, RunKind, Splice, SpliceCounts};
 use crate::ts::testing::{Fields, pes};
 use crate::ts::{ContinuityTable, NULL_PACKET, Packet, PacketBytes, Pcr};
 
 /// Begins a run of the usual source without a packet of it.
 fn begin(splice: &mut Splice, at: u64, source: &Source) {
     let programme = source.programme();
-    let run = Run { kind: RunKind::Live, programme: &programme, lead: Lead::default() };
+    let run = Run { kind: RunKind::Live, programme: &programme, lead: FirstTimestamps::default() };
     splice.begin(Instant::from_millis(at), &run);
 }
 
@@ -227,14 +227,14 @@ fn the_first_run_leaves_as_it_comes_with_whatever_else_is_in_it() {
 
 #[test]
 fn nothing_that_may_be_of_another_programme_leaves_and_the_pat_lists_one() {
-    let stranger = |counter, unit_start, data: &[u8]| {
+    let unlisted = |counter, unit_start, data: &[u8]| {
         Fields { pid: 0x777, counter, unit_start, ..Fields::NONE }.packet(data)
     };
     let mut pes = [5; 184];
     pes[..4].copy_from_slice(&[0, 0, 1, 0xE0]);
     let pcr = Some(Pcr::from_ticks(5));
     let clock = Fields { pid: 0x778, pcr, no_payload: true, ..Fields::NONE }.packet(&[]);
-    let packets = [stranger(3, true, &pes), stranger(4, false, &[5; 184]), clock];
+    let packets = [unlisted(3, true, &pes), unlisted(4, false, &[5; 184]), clock];
     // Data in sections, which the only programme may have without listing them.
     let mut table = crate::ts::testing::Stream::default();
     table.push_section(
@@ -254,7 +254,7 @@ fn nothing_that_may_be_of_another_programme_leaves_and_the_pat_lists_one() {
         let mut splice = Splice::new();
         let mut programme = source.programme();
         programme.alone = alone;
-        let run = Run { kind: RunKind::Live, programme: &programme, lead: Lead::default() };
+        let run = Run { kind: RunKind::Live, programme: &programme, lead: FirstTimestamps::default() };
         splice.begin(Instant::START, &run);
         if alone {
             assert_eq!(restamp(&mut splice, &table.packets), table.packets, "{name}");
@@ -305,9 +305,9 @@ fn a_later_run_lets_nothing_pass_but_its_programme_and_the_standards_tables() {
     };
     restamp(&mut splice, &[service(7, true, 0)]);
     begin(&mut splice, 10, &Source::other());
-    let stranger = Fields { pid: 0x777, ..Fields::NONE }.packet(&[5; 184]);
+    let unlisted = Fields { pid: 0x777, ..Fields::NONE }.packet(&[5; 184]);
     let middle = Fields { pid: 0x200, ..Fields::NONE }.packet(&[5; 184]);
-    let packets = [service(2, false, 1), service(3, true, 2), stranger, middle];
+    let packets = [service(2, false, 1), service(3, true, 2), unlisted, middle];
     let expected = [NULL_PACKET, service(8, true, 2), NULL_PACKET, NULL_PACKET];
     assert_eq!(restamp(&mut splice, &packets), expected);
     assert_eq!(splice.counts().unmapped_packets, 1);
@@ -335,7 +335,7 @@ fn a_source_that_changes_its_programme_is_followed_at_once() {
     restamp(&mut splice, &bytes_of(&Source::usual(), 0, 100));
     begin(&mut splice, 100, &Source::other());
     restamp(&mut splice, &bytes_of(&Source::other(), 0, 100));
-    // The second source gets a second sound track.
+    // The second source gets a second sound stream.
     let mut more = Source { version: 6, ..Source::other() };
     more.streams.push(crate::splice::tests::source::Es::audio(0x333, 0x0F));
     let left = restamp(&mut splice, &bytes_of(&more, 200, 400));

@@ -4,7 +4,7 @@ use crate::base::Instant;
 use crate::filler::slate::{Player, Slate};
 use crate::splice::tests::checker::Checker;
 use crate::splice::tests::source::{Es, Source, bytes};
-use crate::splice::{ClockBefore, Lead, Run, RunKind, Splice};
+use crate::splice::{ClockBefore, FirstTimestamps, Run, RunKind, Splice};
 use crate::ts::testing::{Fields, pes};
 use crate::ts::{Packet, PesStart, Pid, Pts};
 
@@ -12,7 +12,7 @@ use crate::ts::{Packet, PesStart, Pid, Pts};
 fn play(splice: &mut Splice, checker: &mut Checker, from: u64, parts: &[(&Source, u64, u64)]) {
     let (source, start, until) = parts[0];
     let programme = source.programme();
-    let lead = Lead::scan(&bytes(&source.packets(start, until)), &programme);
+    let lead = FirstTimestamps::scan(&bytes(&source.packets(start, until)), &programme);
     let run = Run { kind: RunKind::Live, programme: &programme, lead };
     checker.feed(from, &splice.begin(Instant::from_millis(from), &run));
     let mut counters = std::collections::BTreeMap::new();
@@ -80,7 +80,7 @@ fn data_whose_own_times_step_back_is_left_in_its_order_in_every_time_base() {
         came.push(pts);
     }
     let programme = source.programme();
-    let lead = Lead::scan(&bytes(&packets), &programme);
+    let lead = FirstTimestamps::scan(&bytes(&packets), &programme);
     let mut splice = Splice::new();
     splice.begin(Instant::START, &Run { kind: RunKind::Live, programme: &programme, lead });
     let mut left = Vec::new();
@@ -113,7 +113,7 @@ fn pictures_that_only_say_when_they_are_shown_are_left_in_their_order() {
         }
     }
     let programme = source.programme();
-    let lead = Lead::scan(&bytes, &programme);
+    let lead = FirstTimestamps::scan(&bytes, &programme);
     let mut splice = Splice::new();
     splice.begin(Instant::START, &Run { kind: RunKind::Live, programme: &programme, lead });
     let came = bytes.clone();
@@ -143,7 +143,7 @@ fn pictures_of_a_slow_camera_are_left_in_their_order_too() {
     let mut bytes = stream.packets.concat();
     let came = bytes.clone();
     let programme = with_video.programme();
-    let lead = Lead::scan(&bytes, &programme);
+    let lead = FirstTimestamps::scan(&bytes, &programme);
     let mut splice = Splice::new();
     splice.begin(Instant::START, &Run { kind: RunKind::Live, programme: &programme, lead });
     for (number, packet) in bytes.chunks_mut(188).enumerate() {
@@ -253,7 +253,7 @@ fn a_pid_that_has_rested_goes_on_with_the_others_also_when_the_session_was_slowe
         let (mut splice, mut checker) = (Splice::new(), Checker::default());
         play(&mut splice, &mut checker, 0, &[(&usual, 0, 1000)]);
         let programme = other.programme();
-        let lead = Lead::scan(&bytes(&other.packets(0, 2000)), &programme);
+        let lead = FirstTimestamps::scan(&bytes(&other.packets(0, 2000)), &programme);
         let run = Run { kind: RunKind::Live, programme: &programme, lead };
         checker.feed(1000, &splice.begin(Instant::from_millis(1000), &run));
         trickle(&mut splice, &mut checker, 1000, 8, &other, (0, 2000));
@@ -281,7 +281,7 @@ fn what_follows_a_source_that_stood_still_goes_on_where_that_was() {
     let (mut splice, mut checker) = (Splice::new(), Checker::default());
     play(&mut splice, &mut checker, 0, &[(&usual, 0, 1000)]);
     let programme = usual.programme();
-    let lead = Lead::scan(&bytes(&usual.packets(0, 1000)), &programme);
+    let lead = FirstTimestamps::scan(&bytes(&usual.packets(0, 1000)), &programme);
     checker.feed(
         1000,
         &splice.begin(Instant::from_millis(1000), &Run { kind: RunKind::Live, programme: &programme, lead }),
@@ -302,7 +302,7 @@ fn a_stream_that_joins_goes_with_the_others_when_the_last_of_its_like_was_held_b
     let last_sound = packets.iter().rposition(|(_, packet)| packet[1..3] == [0x41, 1]).unwrap();
     let held: Vec<_> = packets.split_off(last_sound);
     let programme = usual.programme();
-    let run = Run { kind: RunKind::Live, programme: &programme, lead: Lead::default() };
+    let run = Run { kind: RunKind::Live, programme: &programme, lead: FirstTimestamps::default() };
     checker.feed(0, &splice.begin(Instant::START, &run));
     for (at, mut packet) in packets.into_iter().chain(held.into_iter().map(|(_, packet)| (9000, packet))) {
         splice.restamp(Instant::from_millis(at), &mut packet);
@@ -348,7 +348,7 @@ fn a_slate_is_shown_behind_the_last_picture_that_a_lost_source_has_sent_too_earl
                 player.play(&mut packets);
             }
             if !std::mem::replace(&mut has_begun, true) {
-                let lead = Lead::scan(&packets, slate.programme());
+                let lead = FirstTimestamps::scan(&packets, slate.programme());
                 let run = Run { kind: RunKind::Filler, programme: slate.programme(), lead };
                 left.extend(splice.begin(now, &run));
             } else {
@@ -407,7 +407,7 @@ fn where_sound_was_held_for_long_a_slates_is_as_far_ahead_of_the_clock_as_it_was
         let run = Run {
             kind: RunKind::Filler,
             programme: slate.programme(),
-            lead: Lead::scan(&packets, slate.programme()),
+            lead: FirstTimestamps::scan(&packets, slate.programme()),
         };
         let boundary = splice.begin(now, &run);
         splice.restamp(now, &mut packets);
@@ -448,7 +448,7 @@ fn a_clock_of_the_next_time_base_in_front_of_all_others_of_its_run_waits_for_tha
     let second = other.packets(100, 400);
     let (first, second) = (bytes(&first), bytes(&second));
     let mut packets = [first.clone(), second].concat();
-    let lead = Lead::scan_behind(before, &first, &programme);
+    let lead = FirstTimestamps::scan_behind(before, &first, &programme);
     let mut splice = Splice::new();
     let now = Instant::from_millis(1000);
     splice.begin(now, &Run { kind: RunKind::Live, programme: &programme, lead });
@@ -478,7 +478,7 @@ fn a_run_that_begins_with_a_clock_that_stands_hours_away_has_one_of_its_own() {
             packet.set_pcr(stands);
         }
     }
-    let lead = Lead::scan(packets.as_flattened(), &programme);
+    let lead = FirstTimestamps::scan(packets.as_flattened(), &programme);
     let mut splice = Splice::new();
     splice.begin(Instant::START, &Run { kind: RunKind::Live, programme: &programme, lead });
     let mut distances = Vec::new();
@@ -520,7 +520,7 @@ fn a_rare_clock_comes_to_a_time_base_with_the_streams_that_have_and_not_with_pic
         }
         packet[3] = (packet[3] & 0xF0) | *counter;
     }
-    let lead = Lead::scan(&bytes(&packets[..held_from]), &programme);
+    let lead = FirstTimestamps::scan(&bytes(&packets[..held_from]), &programme);
     let mut splice = Splice::new();
     splice.begin(Instant::START, &Run { kind: RunKind::Live, programme: &programme, lead });
     let (mut clock, mut distances) = (None, Vec::new());

@@ -191,7 +191,7 @@ fn a_keepalive_that_has_stopped_keeps_its_numbers_and_loses_its_mode() {
 fn half_a_resolution_is_none() {
     let mut live = streaming(1, 0);
     let mut half = SourceWindow::clone(&live.record.sources[0]);
-    half.source.profile.resolution = (1280, 0);
+    (half.source.profile.width, half.source.profile.height) = (1280, 0);
     live.record.sources = vec![half.into()];
     assert_eq!(row(&[first_core(client(1), vec![live])])["resolution"], Value::Null);
 }

@@ -14,9 +14,9 @@ use crate::engine::snapshot::{
 };
 use crate::engine::{CoreId, SessionId};
 use crate::filler::{KeepaliveTotals, Mode};
-use crate::lineup::{ChannelId, SourceId};
+use crate::lineup::{ChannelId, SourceId, StreamProfile};
 use crate::session::history::{
-    CloseReason, ClosedSessions, ClosedSnapshot, Ended, Limits, Outcome, Profile, Selections, SessionRecord,
+    CloseReason, ClosedSessions, ClosedSnapshot, Ended, Limits, Outcome, Selections, SessionRecord,
     SourceFacts, SourceWindow, StartupFacts, SubscriberWindow, ViewerCounts, WriteCounters,
 };
 use crate::tuner::pool::Kind;
@@ -77,12 +77,14 @@ pub(super) fn source(id: i64) -> SourceFacts {
             component_state: "video_audio",
             relaxed_retry: Some("startup_detection_incomplete"),
         },
-        profile: Profile {
-            resolution: (1280, 720),
-            frame_rate: 59.94,
+        profile: StreamProfile {
+            width: 1280,
+            height: 720,
+            fps: 59.94,
             video_codec: "h264".to_owned(),
             audio_codec: "aac".to_owned(),
             bitrate_bps: 4_500_000,
+            ..StreamProfile::default()
         },
     }
 }

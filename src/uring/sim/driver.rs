@@ -269,7 +269,7 @@ impl<T: Copy, M: KernelBytes> Driver for SimDriver<T, M> {
             | host::FileKind::Unconnected
             | host::FileKind::Socket(_)
             | host::FileKind::Pipe(_)
-            | host::FileKind::Bell { .. } => unreachable!("only receivers have datagrams"),
+            | host::FileKind::Wakeup { .. } => unreachable!("only receivers have datagrams"),
         }
     }
 
@@ -348,7 +348,7 @@ impl<T: Copy, M: KernelBytes> Driver for SimDriver<T, M> {
     }
 
     /// A simulated kernel wakes nobody in vain.
-    fn set_patience(&mut self, _patience: Duration) {}
+    fn set_batch_wait(&mut self, _batch_wait: Duration) {}
 
     fn turn(&mut self, wait: Duration) -> Result<(), Errno> {
         assert!(self.reaped.is_empty(), "completions are taken before the next turn");

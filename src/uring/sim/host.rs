@@ -126,7 +126,7 @@ pub(in crate::uring::sim) enum FileKind {
     Unconnected,
     Socket(PeerId),
     Pipe(PeerId),
-    Bell {
+    Wakeup {
         count: u64,
     },
     /// Datagrams to an address: those that wait, and those that were gathered last, and how many found no
@@ -329,7 +329,7 @@ impl Host {
                 }
             }
             FileKind::Socket(peer) | FileKind::Pipe(peer) => self.near_closed(peer, how),
-            FileKind::Unconnected | FileKind::Bell { .. } | FileKind::Receiver { .. } => {}
+            FileKind::Unconnected | FileKind::Wakeup { .. } | FileKind::Receiver { .. } => {}
         }
     }
 

@@ -31,4 +31,4 @@ pub use driver::SimDriver;
 pub use faults::Faults;
 pub use random::{Chance, Random};
 pub use server::Answer;
-pub use world::{Bell, World};
+pub use world::{Wakeup, World};

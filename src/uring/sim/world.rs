@@ -18,9 +18,9 @@ use super::server::{Answer, Server};
 /// Bytes in a socket's queue, each way, unless the test says otherwise.
 const QUEUE_BYTES: usize = 256 * 1024;
 
-/// A bell of the world's, for the test to ring: an eventfd.
+/// A wakeup of the world's, for the test to ring: an eventfd.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Bell(u32);
+pub struct Wakeup(u32);
 
 /// A simulated machine and all that is connected to it. Copies are the same world; drivers made in it share
 /// its clock.
@@ -135,17 +135,17 @@ impl World {
 
     /// An eventfd, to be adopted, and the hand that rings it.
     #[must_use]
-    pub fn bell(&self) -> (SimDescriptor, Bell) {
-        let number = self.host().open_file(FileKind::Bell { count: 0 });
-        (self.descriptor(number), Bell(number))
+    pub fn wakeup(&self) -> (SimDescriptor, Wakeup) {
+        let number = self.host().open_file(FileKind::Wakeup { count: 0 });
+        (self.descriptor(number), Wakeup(number))
     }
 
     /// Adds one to an eventfd. Nothing happens when it is closed.
-    pub fn ring(&self, bell: Bell) {
+    pub fn ring(&self, wakeup: Wakeup) {
         let mut host = self.host();
-        if let Some(FileKind::Bell { count }) = host.files.get_mut(&bell.0).map(|file| &mut file.kind) {
+        if let Some(FileKind::Wakeup { count }) = host.files.get_mut(&wakeup.0).map(|file| &mut file.kind) {
             *count += 1;
-            host.poke(bell.0);
+            host.poke(wakeup.0);
         }
     }
 

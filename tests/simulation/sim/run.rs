@@ -232,7 +232,7 @@ impl Simulation {
                 params: params.clone(),
                 control: Box::new(outside.port()),
                 mailbox,
-                bell: None,
+                wakeup: None,
                 cores: mailboxes.clone(),
                 listeners: [PORT, OTHER_PORT].map(|port| world.listen(listener_address(port))).into(),
                 lineup: Arc::clone(&lineup),

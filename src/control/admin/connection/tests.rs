@@ -60,7 +60,7 @@ fn requests_follow_each_other_on_one_connection() {
         assert_eq!(second.matches(r#"{"status":"ok"}"#).count(), 1, "{second}");
         send(&client, "GET /healthz HTTP/1.0\r\n\r\n").await;
         assert!(rest(&client).await.contains("Connection: close"));
-        assert_eq!(connections.places.borrow().held(), 0);
+        assert_eq!(connections.permits.borrow().held(), 0);
     });
 }
 
@@ -202,8 +202,8 @@ fn bodies_of_all_connections_together_have_a_bound() {
 }
 
 /// A whole table of connections of this host.
-fn crowd(connections: &Connections) -> Vec<Place> {
-    (0..CONTROL_CONNECTIONS_MAX).map(|_| Place::take(&connections.places, Holder::Free).unwrap()).collect()
+fn crowd(connections: &Connections) -> Vec<Permit> {
+    (0..CONTROL_CONNECTIONS_MAX).map(|_| Permit::take(&connections.permits, Holder::Free).unwrap()).collect()
 }
 
 #[test]
@@ -259,7 +259,7 @@ fn a_stream_that_is_asked_for_on_a_kept_connection_goes_to_its_core() {
             }
         };
         assert_eq!(String::from_utf8_lossy(&taken.bytes), request);
-        assert_eq!(connections.places.borrow().held(), 0);
+        assert_eq!(connections.permits.borrow().held(), 0);
         let mut socket = std::net::TcpStream::from(taken.socket);
         std::io::Write::write_all(&mut socket, b"a stream").unwrap();
         drop(socket);

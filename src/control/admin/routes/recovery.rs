@@ -100,8 +100,8 @@ mod tests {
     fn triggered(body: &'static str, result: Result<(), TriggerRefusal>) -> ((u16, String), String) {
         let (mailbox, mut core) = Mailbox::new().unwrap();
         let answering = std::thread::spawn(move || {
-            let mut bell = std::fs::File::from(core.bell_descriptor().unwrap());
-            bell.read_exact(&mut [0; 8]).unwrap();
+            let mut wakeup = std::fs::File::from(core.wakeup_descriptor().unwrap());
+            wakeup.read_exact(&mut [0; 8]).unwrap();
             let Some(CoreCommand::TriggerRecovery { channel, reason, reply }) = core.take() else {
                 panic!("asked for something else")
             };

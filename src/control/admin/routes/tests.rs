@@ -695,8 +695,8 @@ fn playlists_are_made_changed_and_removed() {
 fn every_core_describes_its_sessions() {
     let (mailbox, mut core) = Mailbox::new().unwrap();
     let answering = std::thread::spawn(move || {
-        let mut bell = std::fs::File::from(core.bell_descriptor().unwrap());
-        bell.read_exact(&mut [0; 8]).unwrap();
+        let mut wakeup = std::fs::File::from(core.wakeup_descriptor().unwrap());
+        wakeup.read_exact(&mut [0; 8]).unwrap();
         let Some(CoreCommand::Snapshot(reply)) = core.take() else { panic!("asked for something else") };
         reply(CoreSnapshot {
             core: CoreId(0),

@@ -78,7 +78,7 @@ impl Bench {
             params: params(),
             control: Box::new(port.clone()),
             mailbox: reader,
-            bell: None,
+            wakeup: None,
             cores: vec![mailbox.clone()],
             listeners: Vec::new(),
             lineup: lineup(),
@@ -204,7 +204,7 @@ fn a_new_lineup_forgets_what_it_does_not_offer_and_changes_nothing_of_the_rest()
     bench.tell(CoreCommand::Lineup(lineup()));
     assert_eq!(bench.core.health_of(SourceId(11)).fail_count, 2, "memory is newer than any row");
     bench.tell(CoreCommand::Lineup(Arc::new(Lineup::default())));
-    assert!(!bench.core.cx.health.book().knows(SourceId(11)));
+    assert!(!bench.core.cx.health.registry().knows(SourceId(11)));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use super::*;
-use crate::lineup::SourceId;
-use crate::session::history::{Profile, SourceFacts, StartupFacts};
+use crate::lineup::{SourceId, StreamProfile};
+use crate::session::history::{SourceFacts, StartupFacts};
 
 const ABOUT: About<'_> = About { session_id: 7, channel_id: 42, guide_number: "101" };
 const NAME: &str = "session_id=7 channel_id=42 guide_number=101";
@@ -22,7 +22,7 @@ fn window() -> SourceWindow {
                 relaxed_retry: Some("startup_detection_incomplete"),
                 ..StartupFacts::default()
             },
-            profile: Profile::default(),
+            profile: StreamProfile::default(),
         },
         selected_at: Instant::START,
         deselected_at: None,

@@ -83,7 +83,7 @@ impl Host {
             FileKind::Socket(peer) | FileKind::Pipe(peer) => Some(peer),
             FileKind::Listener { .. }
             | FileKind::Unconnected
-            | FileKind::Bell { .. }
+            | FileKind::Wakeup { .. }
             | FileKind::Receiver { .. } => None,
         }
     }
@@ -115,7 +115,7 @@ impl Host {
             kind @ (FileKind::Unconnected
             | FileKind::Socket(_)
             | FileKind::Pipe(_)
-            | FileKind::Bell { .. }
+            | FileKind::Wakeup { .. }
             | FileKind::Receiver { .. }) => {
                 unreachable!("{kind:?} accepts nothing")
             }
@@ -124,8 +124,8 @@ impl Host {
 
     fn receive(&mut self, id: OpId, number: u32, what: What) {
         let span = self.operations[&id].span.expect("a receive has memory");
-        if let FileKind::Bell { count } = &mut self.file(number).kind {
-            assert_eq!(what, What::Read, "a bell is read");
+        if let FileKind::Wakeup { count } = &mut self.file(number).kind {
+            assert_eq!(what, What::Read, "a wakeup is read");
             if *count > 0 {
                 let rung = std::mem::take(count).to_ne_bytes();
                 span.write(&rung);

@@ -22,8 +22,8 @@ use super::super::outside::Outside;
 use super::super::run::{check_snapshot, listener_address, params};
 use super::super::upstream::Runs;
 use super::feed::{Feed, RATE, Shape};
+use super::hostile::Sum;
 use super::origin::address;
-use super::story::Sum;
 use super::watcher::{Habit, Promise, Watcher};
 
 type SimCore = Core<SimDriver<Token, Lent>>;
@@ -279,7 +279,7 @@ impl Pace {
             params,
             control: Box::new(outside.port()),
             mailbox: reader,
-            bell: None,
+            wakeup: None,
             cores: mailboxes,
             listeners: [world.listen(listener_address(PORT))].into(),
             lineup: Arc::new(lineup(&mut random)),

@@ -1,6 +1,6 @@
 //! What is known of the sources of one core's channels, and what of it is not in the database yet.
 //!
-//! A channel lives on one core, so this is the truth about its sources: whoever orders candidates asks the book
+//! A channel lives on one core, so this is the truth about its sources: whoever orders candidates asks the registry
 //! and never waits for the database. What is written is always the whole newest row of a source, whose counts
 //! hold every event before it. Rows may therefore be written late, together, twice or again without harm, and no
 //! two writers ever meet in one row.
@@ -45,7 +45,7 @@ pub struct Row<S> {
 /// Rows that are written together or not at all.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Batch<S> {
-    /// Comes back in [`Book::persisted`].
+    /// Comes back in [`Registry::persisted`].
     pub seq: u64,
     /// At least one.
     pub rows: Vec<Row<S>>,
@@ -61,7 +61,7 @@ struct InFlight<S> {
 ///
 /// It holds the sources that something has happened to since the start and that the lineup still offers, which
 /// bounds it.
-pub struct Book<S, C> {
+pub struct Registry<S, C> {
     entries: BTreeMap<S, Entry<C>>,
     /// Sources to be written, in the order of their first event; each once.
     queue: VecDeque<S>,
@@ -79,14 +79,14 @@ pub struct Book<S, C> {
     totals: Totals,
 }
 
-impl<S: Copy + Ord, C: Copy + Eq> Default for Book<S, C> {
+impl<S: Copy + Ord, C: Copy + Eq> Default for Registry<S, C> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<S: Copy + Ord, C: Copy + Eq> Book<S, C> {
-    /// An empty book.
+impl<S: Copy + Ord, C: Copy + Eq> Registry<S, C> {
+    /// An empty registry.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -104,8 +104,8 @@ impl<S: Copy + Ord, C: Copy + Eq> Book<S, C> {
         }
     }
 
-    /// Takes in what the database knew of a source, when the book does not know better.
-    pub fn learn(
+    /// Takes in what the database knew of a source, when the registry does not know better.
+    pub fn load(
         &mut self,
         now: Instant,
         wall: u64,
@@ -136,7 +136,7 @@ impl<S: Copy + Ord, C: Copy + Eq> Book<S, C> {
         }
     }
 
-    /// True when the book knows the source better than the database.
+    /// True when the registry knows the source better than the database.
     #[must_use]
     pub fn knows(&self, source: S) -> bool {
         self.entries.contains_key(&source)
@@ -174,7 +174,7 @@ impl<S: Copy + Ord, C: Copy + Eq> Book<S, C> {
     }
 
     /// A source has been looked at. False when it was never learned, or when what is known is newer.
-    pub fn look(&mut self, now: Instant, source: S, profile: StoredProfile) -> bool {
+    pub fn note_profile(&mut self, now: Instant, source: S, profile: StoredProfile) -> bool {
         if !self.entries.get(&source).is_some_and(|entry| profile.replaces(&entry.profile)) {
             return false;
         }
@@ -205,7 +205,7 @@ impl<S: Copy + Ord, C: Copy + Eq> Book<S, C> {
         self.entries.retain(|source, entry| entry.is_pending() || is_offered(*source));
     }
 
-    /// When [`Book::take_batch`] may have something to do.
+    /// When [`Registry::take_batch`] may have something to do.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
         match &self.in_flight {
@@ -343,4 +343,4 @@ impl<S: Copy + Ord, C: Copy + Eq> Book<S, C> {
 mod tests;
 
 #[cfg(test)]
-mod story;
+mod model_test;

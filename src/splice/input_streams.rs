@@ -7,12 +7,12 @@
 use std::time::Duration;
 
 use crate::base::Instant;
-use crate::splice::lead::{Lead, Order};
+use crate::splice::first_timestamps::{FirstTimestamps, Order};
 use crate::splice::outlook::{
     APART_TICKS_MAX, Behind, Opened, Outlook, RunClock, Stream, Turn, beyond_frame, is_hole,
 };
+use crate::splice::output_streams::{OutputStreams, Written};
 use crate::splice::stamps::{ClockNow, Histories, Reached, STRANGER_TICKS, further, pts_ticks};
-use crate::splice::tracks::{Tracks, Written};
 use crate::ts::{Continuity, Packet, Pcr, PesRest, PesTimes, Pid, Pts, StreamKind};
 
 /// Times that advance by this more than the time that has passed are of another time base.
@@ -61,9 +61,9 @@ pub(super) enum Passage {
 
 /// One stream of the run.
 #[derive(Debug)]
-pub(super) struct Lane {
+pub(super) struct InputStream {
     pub(super) source: Pid,
-    pub(super) track: usize,
+    pub(super) output: usize,
     pub(super) kind: StreamKind,
     pub(super) unit: Passage,
     /// Packets are missing, and what leaves has not said so yet.
@@ -105,7 +105,7 @@ struct Data {
     before: Option<Pts>,
 }
 
-impl Lane {
+impl InputStream {
     /// Whether the stream still waits for a time that has not left.
     pub(super) const fn overlaps(&self) -> bool {
         self.overlap
@@ -200,8 +200,8 @@ enum Place {
 
 /// The streams of a run.
 #[derive(Default)]
-pub(super) struct Lanes {
-    lanes: Vec<Lane>,
+pub(super) struct InputStreams {
+    inputs: Vec<InputStream>,
     /// What is added to the times of the newest time base, and to those of the one before.
     common: i64,
     previous: i64,
@@ -245,13 +245,13 @@ pub(super) struct Lanes {
     reanchorings: u64,
 }
 
-impl Lanes {
+impl InputStreams {
     /// A run begins, whose pictures come in the order in which they are shown or may not. Returns what is added to its
     /// times; `None` when its first time stamp is to tell.
     pub(super) fn begin(
         &mut self,
         now: Instant,
-        lead: &Lead,
+        lead: &FirstTimestamps,
         clock: Option<ClockNow>,
         in_order: bool,
     ) -> Option<i64> {
@@ -264,10 +264,10 @@ impl Lanes {
         };
         let pending = offset.is_none() && (clock.is_some() || histories.any(now));
         let common = offset.unwrap_or(0);
-        let mut lanes = std::mem::take(&mut self.lanes);
-        lanes.clear();
+        let mut inputs = std::mem::take(&mut self.inputs);
+        inputs.clear();
         *self = Self {
-            lanes,
+            inputs,
             common,
             previous: common,
             pending,
@@ -286,7 +286,7 @@ impl Lanes {
     /// A filler's silence belongs to none of its pictures: it begins where the sound has ended, which is often behind the
     /// pictures, so that nothing is missing between. Where that is too soon something is, and it is as far ahead of the clock as sound
     /// was before.
-    fn sound_of_filler(&self, now: Instant, lead: &Lead, clock: Option<ClockNow>) -> Option<i64> {
+    fn sound_of_filler(&self, now: Instant, lead: &FirstTimestamps, clock: Option<ClockNow>) -> Option<i64> {
         let clock = clock?.due;
         let due = self.histories.due(now, StreamKind::Audio)?;
         let ahead = self.sound_ahead.unwrap_or(0).max(SOUND_LEAD_TICKS);
@@ -301,14 +301,15 @@ impl Lanes {
     pub(super) fn fit(&mut self, wanted: &[(Pid, usize, StreamKind)], unit: Passage) {
         let joined = std::mem::replace(&mut self.fitted, true);
         let unit = if joined { Passage::Awaited } else { unit };
-        let mut lanes = Vec::with_capacity(wanted.len());
-        for (source, track, kind) in wanted {
-            let known = self.lanes.iter().position(|lane| (lane.source, lane.track) == (*source, *track));
-            lanes.push(match known {
-                Some(index) => self.lanes.swap_remove(index),
-                None => Lane {
+        let mut inputs = Vec::with_capacity(wanted.len());
+        for (source, output, kind) in wanted {
+            let known =
+                self.inputs.iter().position(|input| (input.source, input.output) == (*source, *output));
+            inputs.push(match known {
+                Some(index) => self.inputs.swap_remove(index),
+                None => InputStream {
                     source: *source,
-                    track: *track,
+                    output: *output,
                     kind: *kind,
                     unit,
                     gap: false,
@@ -333,14 +334,14 @@ impl Lanes {
                 },
             });
         }
-        self.lanes = lanes;
-        if !self.lanes.iter().any(|lane| lane.came.is_some()) {
+        self.inputs = inputs;
+        if !self.inputs.iter().any(|input| input.came.is_some()) {
             self.front = None;
         }
     }
 
-    pub(super) fn get_mut(&mut self, index: usize) -> &mut Lane {
-        &mut self.lanes[index]
+    pub(super) fn get_mut(&mut self, index: usize) -> &mut InputStream {
+        &mut self.inputs[index]
     }
 
     /// What the clock is to be told, once.
@@ -368,8 +369,8 @@ impl Lanes {
     pub(super) fn reached(&self, now: Instant) -> Reached {
         let Reached { video, audio } = self.histories.reached(now);
         let is_there = |kind: StreamKind| {
-            let mut of_kind = self.lanes.iter().filter(|lane| lane.kind == kind).peekable();
-            of_kind.peek().is_none() || of_kind.any(|lane| lane.base == self.base)
+            let mut of_kind = self.inputs.iter().filter(|input| input.kind == kind).peekable();
+            of_kind.peek().is_none() || of_kind.any(|input| input.base == self.base)
         };
         let video = video.filter(|_| is_there(StreamKind::Video));
         Reached { video, audio: audio.filter(|_| is_there(StreamKind::Audio)) }
@@ -387,8 +388,8 @@ impl Lanes {
 
     /// The newest time base is later by so much than it was thought to be.
     pub(super) fn raise(&mut self, ticks: i64) {
-        for lane in self.lanes.iter_mut().filter(|lane| lane.base == self.base) {
-            lane.offset += ticks;
+        for input in self.inputs.iter_mut().filter(|input| input.base == self.base) {
+            input.offset += ticks;
         }
         self.common += ticks;
         self.moved = Some(match self.moved {
@@ -402,42 +403,42 @@ impl Lanes {
     pub(super) fn stamp(
         &mut self,
         moment: Moment,
-        tracks: &mut Tracks,
+        outputs: &mut OutputStreams,
         index: usize,
         begun: Begun<'_>,
     ) -> Option<PesTimes> {
         let (now, times) = (moment.now, begun.times);
         if self.pending {
-            self.settle(moment, tracks, index, begun);
+            self.settle(moment, outputs, index, begun);
         }
-        let kind = self.lanes[index].kind;
+        let kind = self.inputs[index].kind;
         let out = match kind {
-            StreamKind::Video | StreamKind::Audio => self.stamp_av(moment, tracks, index, begun)?,
-            StreamKind::Other => self.stamp_data(moment, tracks, index, times),
+            StreamKind::Video | StreamKind::Audio => self.stamp_av(moment, outputs, index, begun)?,
+            StreamKind::Other => self.stamp_data(moment, outputs, index, times),
         };
         let out = if self.in_order { self.behind(now, index, out) } else { out };
-        let lane = &mut self.lanes[index];
-        let is_first = std::mem::take(&mut lane.overlap);
-        let lacks = std::mem::take(&mut lane.lacks);
-        lane.stamped = Some(out);
-        let track = tracks.get_mut(lane.track);
+        let input = &mut self.inputs[index];
+        let is_first = std::mem::take(&mut input.overlap);
+        let lacks = std::mem::take(&mut input.lacks);
+        input.stamped = Some(out);
+        let output = outputs.get_mut(input.output);
         let dts = out.decoding();
-        let advanced = track.last.map(|last| dts.since(last.dts));
+        let advanced = output.last.map(|last| dts.since(last.dts));
         if is_first && kind == StreamKind::Audio {
-            track.cadence.begin();
+            output.cadence.begin();
         }
-        track.cadence.step(advanced.filter(|_| !is_first), begun.bytes, lacks);
-        if advanced.is_none_or(|ticks| ticks >= 0) || stale(track.last, now) {
-            track.last = Some(Written { dts, at: now });
+        output.cadence.step(advanced.filter(|_| !is_first), begun.bytes, lacks);
+        if advanced.is_none_or(|ticks| ticks >= 0) || stale(output.last, now) {
+            output.last = Some(Written { dts, at: now });
         }
-        self.histories.write(now, kind, out, track.cadence.lasts(kind));
+        self.histories.write(now, kind, out, output.cadence.lasts(kind));
         Some(out)
     }
 
     /// A filler's pictures are shown behind all before them. A source that is lost has often sent a picture that is shown after
     /// others it has not sent any more.
     fn behind(&mut self, now: Instant, index: usize, times: PesTimes) -> PesTimes {
-        if self.lanes[index].kind != StreamKind::Video {
+        if self.inputs[index].kind != StreamKind::Video {
             return times;
         }
         let shown = self.histories.shown(now);
@@ -446,72 +447,72 @@ impl Lanes {
     }
 
     /// The first time stamp of a run whose beginning had none.
-    fn settle(&mut self, moment: Moment, tracks: &Tracks, index: usize, begun: Begun<'_>) {
-        if self.lanes[index].kind == StreamKind::Other {
+    fn settle(&mut self, moment: Moment, outputs: &OutputStreams, index: usize, begun: Begun<'_>) {
+        if self.inputs[index].kind == StreamKind::Other {
             return;
         }
         self.pending = false;
         let opening = Opening { pcr_pid: begun.pcr_pid, pcr: begun.clock().or(moment.stray), jump: None };
-        let lead = self.look(moment, tracks, Some((index, begun)), opening, begun.behind.packets()).lead;
+        let lead = self.look(moment, outputs, Some((index, begun)), opening, begun.behind.packets()).lead;
         let Some(offset) = self.histories.offset(moment.now, &lead, moment.clock) else { return };
         self.common = offset;
         self.previous = offset;
         self.moved = Some(ClockMove::Rebase(offset, None));
-        for lane in &mut self.lanes {
-            lane.offset = offset;
+        for input in &mut self.inputs {
+            input.offset = offset;
         }
     }
 
     fn stamp_av(
         &mut self,
         moment: Moment,
-        tracks: &Tracks,
+        outputs: &OutputStreams,
         index: usize,
         begun: Begun<'_>,
     ) -> Option<PesTimes> {
         let (now, times) = (moment.now, begun.times);
         let dts = times.decoding();
-        let track = tracks.get(self.lanes[index].track);
-        let last = track.last.filter(|_| !stale(track.last, now));
-        self.lanes[index].has_dts |= times.dts.is_some();
-        self.lanes[index].has_entries |= begun.is_entry;
-        let lane = &self.lanes[index];
-        let (kind, reordered) = (lane.kind, lane.reordered(times));
+        let output = outputs.get(self.inputs[index].output);
+        let last = output.last.filter(|_| !stale(output.last, now));
+        self.inputs[index].has_dts |= times.dts.is_some();
+        self.inputs[index].has_entries |= begun.is_entry;
+        let input = &self.inputs[index];
+        let (kind, reordered) = (input.kind, input.reordered(times));
         // Two pictures of one time are the source's own doing.
-        let same = kind == StreamKind::Video && lane.came.is_some_and(|came| came.dts == dts);
-        let frame = track.cadence.lasts(kind).unwrap_or(1);
+        let same = kind == StreamKind::Video && input.came.is_some_and(|came| came.dts == dts);
+        let frame = output.cadence.lasts(kind).unwrap_or(1);
         let place = match self.place(moment, index, times, frame) {
-            Place::Own if self.turns_with_others(moment, tracks, index, begun, frame) => Place::Fresh,
+            Place::Own if self.turns_with_others(moment, outputs, index, begun, frame) => Place::Fresh,
             place @ (Place::Own | Place::Newest | Place::Fresh | Place::Stray) => place,
         };
-        let lane = &mut self.lanes[index];
+        let input = &mut self.inputs[index];
         match place {
             Place::Own => {}
             Place::Newest => {
-                (lane.offset, lane.base, lane.overlap, lane.turn) = (self.common, self.base, true, None);
+                (input.offset, input.base, input.overlap, input.turn) = (self.common, self.base, true, None);
             }
-            Place::Fresh => self.open(moment, tracks, index, begun),
+            Place::Fresh => self.open(moment, outputs, index, begun),
             Place::Stray => {
                 let due = self.histories.due(now, kind);
                 let due = due.or_else(|| moment.clock.map(|clock| clock.due.plus(STRANGER_TICKS)));
-                lane.offset = due.map_or(lane.offset, |due| due.since(dts));
+                input.offset = due.map_or(input.offset, |due| due.since(dts));
             }
         }
         self.note(moment, index, dts, place);
-        if self.lanes[index].overlap && kind == StreamKind::Video {
+        if self.inputs[index].overlap && kind == StreamKind::Video {
             self.keep_behind(moment, index, begun, frame, last.map(|last| last.dts.plus(frame)));
         }
-        let lane = &mut self.lanes[index];
-        let ahead = last.map_or(1, |last| dts.plus(lane.offset).since(last.dts));
+        let input = &mut self.inputs[index];
+        let ahead = last.map_or(1, |last| dts.plus(input.offset).since(last.dts));
         let early = if kind == StreamKind::Audio && last.is_some() {
             (frame - SOUND_SLACK_TICKS.max(frame / SOUND_SLACK_PART)).max(1) - ahead
         } else {
             1 - ahead
         };
-        if lane.overlap && early > 0 {
+        if input.overlap && early > 0 {
             return None;
         }
-        let offset = lane.offset;
+        let offset = input.offset;
         let mut out = times.plus(offset);
         if kind == StreamKind::Video && self.is_of_before(out, frame) {
             return None;
@@ -532,27 +533,29 @@ impl Lanes {
     fn turns_with_others(
         &mut self,
         moment: Moment,
-        tracks: &Tracks,
+        outputs: &OutputStreams,
         index: usize,
         begun: Begun<'_>,
         frame: i64,
     ) -> bool {
-        let lane = &self.lanes[index];
-        let Some(came) = lane.came.filter(|_| !self.in_order && lane.base == self.base) else { return false };
+        let input = &self.inputs[index];
+        let Some(came) = input.came.filter(|_| !self.in_order && input.base == self.base) else {
+            return false;
+        };
         let step = begun.times.decoding().since(came.dts);
-        let steps_back = step < 0 && lane.reordered(begun.times) && -step > lane.back;
+        let steps_back = step < 0 && input.reordered(begun.times) && -step > input.back;
         if !(steps_back || step > 0 && is_hole(step, frame)) {
             return false;
         }
-        let is_known = tracks.get(lane.track).cadence.is_known();
+        let is_known = outputs.get(input.output).cadence.is_known();
         if !is_known && step > 0 && beyond_frame(step) == 0 {
             return false;
         }
         let opening =
             Opening { pcr_pid: begun.pcr_pid, pcr: begun.clock().or(moment.stray), jump: Some(step - frame) };
-        let look = self.look(moment, tracks, Some((index, begun)), opening, begun.behind.packets());
-        let others = (0..).zip(self.lanes.iter().zip(&look.turns)).filter(|(at, _)| *at != index);
-        let mut turns = others.filter_map(|(_, (lane, turn))| lane.came.and(*turn));
+        let look = self.look(moment, outputs, Some((index, begun)), opening, begun.behind.packets());
+        let others = (0..).zip(self.inputs.iter().zip(&look.turns)).filter(|(at, _)| *at != index);
+        let mut turns = others.filter_map(|(_, (input, turn))| input.came.and(*turn));
         let follows = if steps_back {
             turns.next().is_some()
         } else {
@@ -566,7 +569,7 @@ impl Lanes {
             return true;
         }
         if steps_back {
-            self.lanes[index].back = -step;
+            self.inputs[index].back = -step;
         }
         false
     }
@@ -574,23 +577,23 @@ impl Lanes {
     /// Remembers what has come.
     fn note(&mut self, moment: Moment, index: usize, dts: Pts, place: Place) {
         let now = moment.now;
-        let lane = &mut self.lanes[index];
+        let input = &mut self.inputs[index];
         let fresh = moment.clock.filter(|clock| clock.due.since(clock.written) <= FRESH_TICKS_MAX);
-        if let Some(clock) = fresh.filter(|_| lane.kind == StreamKind::Audio && !self.in_order) {
-            self.sound_ahead = Some(dts.plus(lane.offset).since(clock.written));
+        if let Some(clock) = fresh.filter(|_| input.kind == StreamKind::Audio && !self.in_order) {
+            self.sound_ahead = Some(dts.plus(input.offset).since(clock.written));
         }
-        if place != Place::Own || lane.came.is_none_or(|came| dts.since(came.dts) >= 0) {
-            lane.came = Some(Written { dts, at: now });
+        if place != Place::Own || input.came.is_none_or(|came| dts.since(came.dts) >= 0) {
+            input.came = Some(Written { dts, at: now });
         }
         // What comes after a silence is told apart from its clock by that of before.
         let is_recent =
             moment.source.zip(moment.came).is_some_and(|(at, came)| at.since(came) <= RECENT_TICKS_MAX);
         let source = moment.source.filter(|_| is_recent && moment.stray.is_none());
-        lane.lead = source.map(|pcr| dts.since(pcr.to_pts())).or(lane.lead);
-        if lane.base != self.base || place == Place::Stray {
+        input.lead = source.map(|pcr| dts.since(pcr.to_pts())).or(input.lead);
+        if input.base != self.base || place == Place::Stray {
             return;
         }
-        let (first, least) = match lane.kind {
+        let (first, least) = match input.kind {
             StreamKind::Video => (&mut self.first_video, &mut self.video_lead),
             StreamKind::Audio | StreamKind::Other => (&mut self.first_audio, &mut self.audio_lead),
         };
@@ -622,7 +625,7 @@ impl Lanes {
     /// The first picture that comes of a time base is not to be too early. Pictures are never left out, because those behind refer
     /// to them: the whole time base is later.
     fn keep_behind(&mut self, moment: Moment, index: usize, begun: Begun<'_>, frame: i64, due: Option<Pts>) {
-        let offset = self.lanes[index].offset;
+        let offset = self.inputs[index].offset;
         let dts = begun.times.decoding().plus(offset);
         let decoded = due.map(|due| due.since(dts));
         let is_first = self.first_shown.is_none() && !self.in_order;
@@ -646,7 +649,7 @@ impl Lanes {
         }
         let mut order = Order::default();
         order.saw(begun.times);
-        let source = self.lanes[index].source;
+        let source = self.inputs[index].source;
         let pictures = begun.behind.packets().filter(|packet| packet.pid() == source);
         for times in pictures.filter_map(PesTimes::begun_in) {
             order.saw(times);
@@ -656,48 +659,48 @@ impl Lanes {
 
     /// Which time base a PES packet is of. `frame` is how long the last one of its stream lasts.
     fn place(&self, moment: Moment, index: usize, times: PesTimes, frame: i64) -> Place {
-        let lane = &self.lanes[index];
-        if lane.turn == Some(Turn { after: lane.came.map(|came| came.dts), times }) {
+        let input = &self.inputs[index];
+        if input.turn == Some(Turn { after: input.came.map(|came| came.dts), times }) {
             return Place::Newest;
         }
-        let Some(came) = lane.came else { return self.place_first(moment, lane, times.decoding()) };
+        let Some(came) = input.came else { return self.place_first(moment, input, times.decoding()) };
         let step = times.decoding().since(came.dts);
-        let fits = self.fits(moment, lane, times, frame);
+        let fits = self.fits(moment, input, times, frame);
         let hole = (step - frame).abs();
         let is_hole = is_hole(step, frame);
-        if lane.turn.is_some() && fits && !is_hole {
+        if input.turn.is_some() && fits && !is_hole {
             return Place::Own;
         }
         // Where another time base is known, or the clock tells of one: how far it is from what is due of that.
-        let jump = if lane.base == self.base {
+        let jump = if input.base == self.base {
             self.jump.map(|(ticks, _)| ticks)
         } else {
-            Some(further(self.common, lane.offset))
+            Some(further(self.common, input.offset))
         };
         let other = jump.map(|jump| further(jump, step - frame).abs());
         let is_other = other.is_some_and(|other| other <= APART_TICKS_MAX);
-        let there = if lane.base == self.base { Place::Fresh } else { Place::Newest };
-        if lane.base != self.base
-            && let Some(place) = self.place_by_clock(moment, lane, times.decoding(), fits)
+        let there = if input.base == self.base { Place::Fresh } else { Place::Newest };
+        if input.base != self.base
+            && let Some(place) = self.place_by_clock(moment, input, times.decoding(), fits)
         {
             return place;
         }
         // A little back is a slip, unless the clock or the others step back by as much.
-        let lead = moment.source.filter(|_| jump.is_some()).zip(lane.lead);
+        let lead = moment.source.filter(|_| jump.is_some()).zip(input.lead);
         let lead = lead.map(|(clock, before)| (times.decoding().since(clock.to_pts()) - before).abs());
         let is_together =
             lead.is_some_and(|apart| 2 * apart < hole) || other.is_some_and(|other| 4 * other < hole);
-        let steps_back = step < 0 && !lane.reordered(times) && is_together;
+        let steps_back = step < 0 && !input.reordered(times) && is_together;
         match (fits, is_hole, is_other) {
             (true, false, _) if steps_back => there,
             (true, false, _) => Place::Own,
             // One that others have come to is as good a reason for a hole as any.
-            (true, true, true) if lane.base != self.base => there,
+            (true, true, true) if input.base != self.base => there,
             (true, true, _) if other.is_some_and(|other| other < hole) => there,
             (true, true, _) => Place::Own,
             (false, _, true) => there,
             // One that was missing for long comes back where the others are.
-            (false, _, false) if lane.base != self.base && self.is_level(moment.now, times.decoding()) => {
+            (false, _, false) if input.base != self.base && self.is_level(moment.now, times.decoding()) => {
                 there
             }
             (false, _, false) => Place::Fresh,
@@ -705,15 +708,15 @@ impl Lanes {
     }
 
     /// Which of two time bases a PES packet is of by the time from the clock to it, where that tells.
-    fn place_by_clock(&self, moment: Moment, lane: &Lane, dts: Pts, fits: bool) -> Option<Place> {
-        let usual = match lane.kind {
+    fn place_by_clock(&self, moment: Moment, input: &InputStream, dts: Pts, fits: bool) -> Option<Place> {
+        let usual = match input.kind {
             StreamKind::Video => self.video_lead,
             StreamKind::Audio | StreamKind::Other => self.audio_lead,
         }?;
         let clock = moment.source.filter(|_| moment.stray.is_none() && moment.is_there)?;
         let lead = dts.since(clock.to_pts());
         let newest = (lead - usual).abs();
-        let own = (lead + further(self.common, lane.offset) - usual).abs();
+        let own = (lead + further(self.common, input.offset) - usual).abs();
         if newest <= LEAD_TICKS_MAX && own > 2 * LEAD_TICKS_MAX {
             Some(Place::Newest)
         } else if own <= LEAD_TICKS_MAX && newest > 2 * LEAD_TICKS_MAX && fits {
@@ -724,14 +727,14 @@ impl Lanes {
     }
 
     /// Whether a PES packet may be the next of its stream in the stream's own time base.
-    fn fits(&self, moment: Moment, lane: &Lane, times: PesTimes, frame: i64) -> bool {
-        let Some(came) = lane.came else { return false };
+    fn fits(&self, moment: Moment, input: &InputStream, times: PesTimes, frame: i64) -> bool {
+        let Some(came) = input.came else { return false };
         let came_at = moment.came_at;
         let dts = times.decoding();
         let step = dts.since(came.dts);
-        let back = if !lane.reordered(times) {
+        let back = if !input.reordered(times) {
             SLIP_TICKS
-        } else if self.is_shown_in_time(moment, lane, dts) {
+        } else if self.is_shown_in_time(moment, input, dts) {
             APART_TICKS_MAX
         } else {
             JUMP_TICKS.max(REORDERED_MAX * frame)
@@ -743,19 +746,19 @@ impl Lanes {
         }
         // A stream that has paused goes on where the others are.
         let mut others =
-            self.lanes.iter().filter(|other| other.base == lane.base && other.source != lane.source);
+            self.inputs.iter().filter(|other| other.base == input.base && other.source != input.source);
         if others.any(|other| other.came.is_some_and(soon)) {
             return true;
         }
-        let clock = moment.source.filter(|_| lane.base == self.base && moment.stray.is_none());
+        let clock = moment.source.filter(|_| input.base == self.base && moment.stray.is_none());
         let lead = clock.map(|pcr| dts.since(pcr.to_pts()));
-        let most = if lane.reordered(times) { LEVEL_TICKS_MAX } else { JUMP_TICKS };
-        lead.zip(lane.lead).is_some_and(|(lead, before)| (lead - before).abs() <= most)
+        let most = if input.reordered(times) { LEVEL_TICKS_MAX } else { JUMP_TICKS };
+        lead.zip(input.lead).is_some_and(|(lead, before)| (lead - before).abs() <= most)
     }
 
     /// The clock goes on, and a picture that is shown before others that have come is not late for it.
-    fn is_shown_in_time(&self, moment: Moment, lane: &Lane, pts: Pts) -> bool {
-        let is_known = lane.base == self.base && self.jump.is_none() && moment.stray.is_none();
+    fn is_shown_in_time(&self, moment: Moment, input: &InputStream, pts: Pts) -> bool {
+        let is_known = input.base == self.base && self.jump.is_none() && moment.stray.is_none();
         let clock = moment.source.filter(|_| is_known);
         clock.is_some_and(|clock| pts.since(clock.to_pts()) >= 0)
     }
@@ -768,28 +771,28 @@ impl Lanes {
     }
 
     /// Which time base the first PES packet of a stream is of.
-    fn place_first(&self, moment: Moment, lane: &Lane, dts: Pts) -> Place {
-        let is_first = self.base == lane.base && self.front.is_none();
-        if !lane.joined && (self.in_order || self.untouched() || is_first) {
+    fn place_first(&self, moment: Moment, input: &InputStream, dts: Pts) -> Place {
+        let is_first = self.base == input.base && self.front.is_none();
+        if !input.joined && (self.in_order || self.untouched() || is_first) {
             return Place::Own;
         }
-        let may_open = lane.joined || self.jump.is_some();
+        let may_open = input.joined || self.jump.is_some();
         if self.jump.is_none() {
             if self.is_level(moment.now, dts) {
                 return Place::Newest;
             }
-            if !self.strays(moment, lane, dts.plus(self.common)) {
+            if !self.strays(moment, input, dts.plus(self.common)) {
                 return Place::Newest;
             }
         }
-        let is_alone = !self.lanes.iter().any(|other| other.base == self.base && other.came.is_some());
+        let is_alone = !self.inputs.iter().any(|other| other.base == self.base && other.came.is_some());
         if may_open && (is_alone || self.jump.is_some()) { Place::Fresh } else { Place::Stray }
     }
 
     /// The first time of a stream in a run, which would leave as `out`, is of another time base than it should be of.
-    fn strays(&self, moment: Moment, lane: &Lane, out: Pts) -> bool {
+    fn strays(&self, moment: Moment, input: &InputStream, out: Pts) -> bool {
         let now = moment.now;
-        let (back, ahead) = if lane.joined {
+        let (back, ahead) = if input.joined {
             // The last of its like may have been held back for long: what else has left tells as much.
             let reached = self.histories.furthest(now);
             if reached.is_some_and(|reached| out.since(reached).abs() <= FOLLOW_TICKS_MAX) {
@@ -799,10 +802,10 @@ impl Lanes {
         } else {
             (STRAY_TICKS_MAX, STRAY_TICKS_MAX)
         };
-        match (self.histories.due(now, lane.kind), moment.clock) {
+        match (self.histories.due(now, input.kind), moment.clock) {
             (Some(due), _) => {
                 // A source that stood still goes on where it was, not where it would be.
-                let soonest = self.histories.last(now, lane.kind).unwrap_or(due);
+                let soonest = self.histories.last(now, input.kind).unwrap_or(due);
                 out.since(soonest) < -back || out.since(due) > ahead
             }
             (None, Some(clock)) => !(-FOLLOW_TICKS_MAX..=ahead).contains(&out.since(clock.due)),
@@ -811,21 +814,21 @@ impl Lanes {
     }
 
     /// A new time base, of which this is the first PES packet.
-    fn open(&mut self, moment: Moment, tracks: &Tracks, index: usize, begun: Begun<'_>) {
+    fn open(&mut self, moment: Moment, outputs: &OutputStreams, index: usize, begun: Begun<'_>) {
         let now = moment.now;
         self.note_apart();
-        let lane = &self.lanes[index];
-        let frame = tracks.get(lane.track).cadence.lasts(lane.kind).unwrap_or(1);
-        let jump = lane.came.map(|came| begun.times.decoding().since(came.dts) - frame);
+        let input = &self.inputs[index];
+        let frame = outputs.get(input.output).cadence.lasts(input.kind).unwrap_or(1);
+        let jump = input.came.map(|came| begun.times.decoding().since(came.dts) - frame);
         let opening = Opening { pcr_pid: begun.pcr_pid, pcr: begun.clock().or(moment.stray), jump };
-        let look = self.look(moment, tracks, Some((index, begun)), opening, begun.behind.packets());
+        let look = self.look(moment, outputs, Some((index, begun)), opening, begun.behind.packets());
         let offset = look.histories.joint(now, moment.came_at, &look.lead, look.written);
         let by_clock =
             || moment.clock.map(|clock| clock.due.plus(STRANGER_TICKS).since(begun.times.decoding()));
         let Some(offset) = offset.or_else(by_clock) else { return };
         self.begin_base(now, offset, &look);
-        let lane = &mut self.lanes[index];
-        (lane.offset, lane.base, lane.overlap, lane.turn) = (offset, self.base, true, None);
+        let input = &mut self.inputs[index];
+        (input.offset, input.base, input.overlap, input.turn) = (offset, self.base, true, None);
     }
 
     /// The run's clock is of a new time base, if the streams are seen to follow it: by what begins in its packet, and
@@ -833,17 +836,18 @@ impl Lanes {
     pub(super) fn open_by_clock<'a>(
         &mut self,
         moment: Moment,
-        tracks: &Tracks,
+        outputs: &OutputStreams,
         opening: Opening,
         packets: impl Iterator<Item = Packet<'a>>,
     ) {
         // Streams that the programme has got meanwhile are as good as any that have come.
-        let is_there = |lane: &Lane| lane.came.is_some() || lane.joined && lane.kind != StreamKind::Other;
-        if self.in_order || self.pending || !self.lanes.iter().any(is_there) {
+        let is_there =
+            |input: &InputStream| input.came.is_some() || input.joined && input.kind != StreamKind::Other;
+        if self.in_order || self.pending || !self.inputs.iter().any(is_there) {
             return;
         }
         self.note_apart();
-        let look = self.look(moment, tracks, None, opening, packets);
+        let look = self.look(moment, outputs, None, opening, packets);
         if look.turns.iter().all(Option::is_none) || look.goes_on() {
             return;
         }
@@ -868,8 +872,8 @@ impl Lanes {
         (self.front, self.first_video, self.first_audio, self.jump) = (None, None, None, None);
         (self.first_shown, self.next_shown) = (None, look.histories.shown(now));
         self.moved = Some(ClockMove::Rebase(offset, look.lead.pcr));
-        for (lane, turn) in self.lanes.iter_mut().zip(&look.turns) {
-            lane.turn = *turn;
+        for (input, turn) in self.inputs.iter_mut().zip(&look.turns) {
+            input.turn = *turn;
         }
     }
 
@@ -878,31 +882,31 @@ impl Lanes {
     fn look<'a>(
         &self,
         moment: Moment,
-        tracks: &Tracks,
+        outputs: &OutputStreams,
         opener: Option<(usize, Begun<'_>)>,
         opening: Opening,
         packets: impl Iterator<Item = Packet<'a>>,
     ) -> Outlook {
         let Opening { pcr_pid, pcr, jump } = opening;
-        let lead = Lead { pcr, ..Lead::default() };
-        let lasts = |lane: &Lane| tracks.get(lane.track).cadence.lasts(lane.kind).unwrap_or(1);
-        let stream = |lane: &Lane| Stream {
-            source: lane.source,
-            kind: lane.kind,
-            came: lane.came.map(|came| came.dts),
-            frame: lasts(lane),
-            is_frame_known: tracks.get(lane.track).cadence.is_known(),
-            reordered: lane.kind == StreamKind::Video && !lane.has_dts,
-            offset: lane.offset,
+        let lead = FirstTimestamps { pcr, ..FirstTimestamps::default() };
+        let lasts = |input: &InputStream| outputs.get(input.output).cadence.lasts(input.kind).unwrap_or(1);
+        let stream = |input: &InputStream| Stream {
+            source: input.source,
+            kind: input.kind,
+            came: input.came.map(|came| came.dts),
+            frame: lasts(input),
+            is_frame_known: outputs.get(input.output).cadence.is_known(),
+            reordered: input.kind == StreamKind::Video && !input.has_dts,
+            offset: input.offset,
         };
-        let mut streams: Vec<_> = self.lanes.iter().map(stream).collect();
+        let mut streams: Vec<_> = self.inputs.iter().map(stream).collect();
         let mut look = Outlook::new(lead, streams.len(), self.histories);
         if let Some((index, begun)) = opener {
             look.saw(index, streams[index], begun.times);
         }
         let clock =
             RunClock { pid: pcr_pid, came: moment.came, written: moment.clock.map(|clock| clock.written) };
-        let video = self.lanes.iter().find(|lane| lane.kind == StreamKind::Video);
+        let video = self.inputs.iter().find(|input| input.kind == StreamKind::Video);
         let after = video.map_or(0, lasts) + self.soonest.map_or(0, |ticks| ticks.max(0));
         let at = opener.map(|(_, begun)| begun.times.decoding()).or_else(|| pcr.map(Pcr::to_pts));
         let Some(at) = at else { return look };
@@ -913,13 +917,18 @@ impl Lanes {
         {
             look.lead.shown = Some(first.pts);
         }
-        self.expect(&mut look.lead, tracks, opener);
+        self.expect(&mut look.lead, outputs, opener);
         look
     }
 
     /// What has not come yet is expected.
-    fn expect(&self, lead: &mut Lead, tracks: &Tracks, opener: Option<(usize, Begun<'_>)>) {
-        let has = |kind: StreamKind| self.lanes.iter().any(|lane| lane.kind == kind);
+    fn expect(
+        &self,
+        lead: &mut FirstTimestamps,
+        outputs: &OutputStreams,
+        opener: Option<(usize, Begun<'_>)>,
+    ) {
+        let has = |kind: StreamKind| self.inputs.iter().any(|input| input.kind == kind);
         let expected =
             |first: PesTimes, ticks: i64| PesTimes { pts: first.decoding().plus(ticks), dts: None };
         // What is sent later has less time left, and when the two begin together it is sound mostly.
@@ -928,14 +937,14 @@ impl Lanes {
         let apart = self.apart;
         // What begins anew begins with a picture that needs no other. Where such pictures say so and this one does not, it is what
         // was there before, counted anew, and so is the sound.
-        let opener = opener.map(|(index, begun)| (&self.lanes[index], begun));
-        let opener = opener.filter(|(lane, _)| lane.kind == StreamKind::Video);
-        let goes_on = opener.is_some_and(|(lane, begun)| lane.has_entries && !begun.is_entry);
+        let opener = opener.map(|(index, begun)| (&self.inputs[index], begun));
+        let opener = opener.filter(|(input, _)| input.kind == StreamKind::Video);
+        let goes_on = opener.is_some_and(|(input, begun)| input.has_entries && !begun.is_entry);
         let counted_anew = || {
-            let lasts = |lane: &Lane| tracks.get(lane.track).cadence.lasts(lane.kind);
+            let lasts = |input: &InputStream| outputs.get(input.output).cadence.lasts(input.kind);
             let (video, begun) = opener?;
             let jump = begun.times.decoding().since(video.came?.dts.plus(lasts(video)?));
-            let audio = self.lanes.iter().find(|lane| lane.kind == StreamKind::Audio)?;
+            let audio = self.inputs.iter().find(|input| input.kind == StreamKind::Audio)?;
             Some(audio.came?.dts.plus(lasts(audio)? + jump))
         };
         match (lead.video, lead.audio) {
@@ -954,7 +963,13 @@ impl Lanes {
 
     /// Subtitles and data are rare: their own times tell nothing about the time base, they follow the others. Where they step back
     /// inside one it is as the source has it; those of another time base do not step back behind what was before.
-    fn stamp_data(&mut self, moment: Moment, tracks: &Tracks, index: usize, times: PesTimes) -> PesTimes {
+    fn stamp_data(
+        &mut self,
+        moment: Moment,
+        outputs: &OutputStreams,
+        index: usize,
+        times: PesTimes,
+    ) -> PesTimes {
         let Moment { now, clock, .. } = moment;
         let far = |offset: i64| clock.map_or(0, |clock| times.decoding().plus(offset).since(clock.due).abs());
         let is_of_before = far(self.common) > DATA_NEAR_TICKS && far(self.previous) <= DATA_NEAR_TICKS;
@@ -962,11 +977,11 @@ impl Lanes {
         if let Some(clock) = clock.filter(|_| !self.untouched() && far(offset) > DATA_TICKS_MAX) {
             offset = clock.due.since(times.decoding());
         }
-        let lane = &mut self.lanes[index];
-        let known = lane.data.filter(|known| further(known.offset, offset) == 0);
-        let last = tracks.get(lane.track).last.filter(|last| !stale(Some(*last), now));
+        let input = &mut self.inputs[index];
+        let known = input.data.filter(|known| further(known.offset, offset) == 0);
+        let last = outputs.get(input.output).last.filter(|last| !stale(Some(*last), now));
         let data = known.unwrap_or_else(|| Data { offset, before: last.map(|last| last.dts) });
-        lane.data = Some(data);
+        input.data = Some(data);
         let early = data.before.map_or(0, |before| before.since(times.decoding().plus(offset)));
         times.plus(offset + if (1..=DATA_NEAR_TICKS).contains(&early) { early } else { 0 })
     }

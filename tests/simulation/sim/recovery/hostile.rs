@@ -70,7 +70,7 @@ impl Sum {
 /// Sessions with their recoveries, and visits of those who stay.
 type GoingOn = (Vec<(u64, u64)>, Vec<u64>);
 
-struct Story {
+struct Hostile {
     world: World,
     random: Random,
     cores: Vec<SimCore>,
@@ -152,7 +152,7 @@ fn recovering(random: &mut Random, cores: u8, tuners: u16) -> Params {
     params
 }
 
-impl Story {
+impl Hostile {
     fn new(seed: u64) -> Self {
         let mut random = Random::new(seed ^ 0x5EC0_4E12_7A11_0000);
         let world = World::with_queues(random.bits(), Faults::default(), random.bytes(64 * 1024, 512 * 1024));
@@ -180,7 +180,7 @@ impl Story {
                 params: params.clone(),
                 control: Box::new(outside.port()),
                 mailbox,
-                bell: None,
+                wakeup: None,
                 cores: mailboxes.clone(),
                 listeners: [world.listen(listener_address(PORT))].into(),
                 lineup: Arc::clone(&lineup),
@@ -497,8 +497,8 @@ impl Story {
 
 /// Tells the story of a seed.
 pub(crate) fn run(seed: u64) -> Result<Sum, String> {
-    let mut story = Story::new(seed);
-    for phase in [Story::chaos, Story::health, Story::stopped, Story::rest] {
+    let mut story = Hostile::new(seed);
+    for phase in [Hostile::chaos, Hostile::health, Hostile::stopped, Hostile::rest] {
         phase(&mut story).map_err(|wrong| {
             let now = story.world.now();
             let snapshots = story.snapshots();

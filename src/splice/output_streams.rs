@@ -28,7 +28,7 @@ pub(super) struct Written {
 
 /// A PID of the session.
 #[derive(Debug)]
-pub(super) struct Track {
+pub(super) struct OutputStream {
     pub(super) pid: Pid,
     pub(super) carried: Carried,
     language: Option<Language>,
@@ -64,17 +64,17 @@ pub(super) fn language(mut descriptors: &[u8]) -> Option<Language> {
 
 /// All PIDs that have been given away. There are never more than PIDs.
 #[derive(Debug, Default)]
-pub(super) struct Tracks {
-    tracks: Vec<Track>,
+pub(super) struct OutputStreams {
+    outputs: Vec<OutputStream>,
 }
 
-impl Tracks {
-    pub(super) fn get(&self, index: usize) -> &Track {
-        &self.tracks[index]
+impl OutputStreams {
+    pub(super) fn get(&self, index: usize) -> &OutputStream {
+        &self.outputs[index]
     }
 
-    pub(super) fn get_mut(&mut self, index: usize) -> &mut Track {
-        &mut self.tracks[index]
+    pub(super) fn get_mut(&mut self, index: usize) -> &mut OutputStream {
+        &mut self.outputs[index]
     }
 
     /// Finds PIDs for all streams of a programme: those that have carried the same before, in the same language if there are several,
@@ -93,9 +93,9 @@ impl Tracks {
                 if found[index].is_some() || !keep_own && claim == Claim::OwnAlone {
                     continue;
                 }
-                let free = |(at, _): &(usize, &Track)| !found.contains(&Some(*at));
-                let mut alike = self.tracks.iter().enumerate().filter(free);
-                found[index] = alike.find(|(_, track)| claim.holds(stream, track)).map(|(at, _)| at);
+                let free = |(at, _): &(usize, &OutputStream)| !found.contains(&Some(*at));
+                let mut alike = self.outputs.iter().enumerate().filter(free);
+                found[index] = alike.find(|(_, output)| claim.holds(stream, output)).map(|(at, _)| at);
             }
             if claim == Claim::OwnAlone && keep_own {
                 for (found, stream) in found.iter_mut().zip(wanted).filter(|(found, _)| found.is_none()) {
@@ -109,8 +109,8 @@ impl Tracks {
             }
             // It may say what it is only now.
             if let Some(index) = *found {
-                let track = &mut self.tracks[index];
-                track.language = stream.language.or(track.language);
+                let output = &mut self.outputs[index];
+                output.language = stream.language.or(output.language);
             }
         }
         found
@@ -118,7 +118,7 @@ impl Tracks {
 
     fn add_own(&mut self, wanted: &Wanted, may_use: &impl Fn(Pid, Pid) -> bool) -> Option<usize> {
         let is_usable = (FIRST_USABLE..Pid::NULL.get()).contains(&wanted.own.get())
-            && !self.tracks.iter().any(|track| track.pid == wanted.own)
+            && !self.outputs.iter().any(|output| output.pid == wanted.own)
             && may_use(wanted.own, wanted.own);
         is_usable.then(|| self.add(wanted.own, wanted))
     }
@@ -126,14 +126,14 @@ impl Tracks {
     fn add_any(&mut self, wanted: &Wanted, may_use: &impl Fn(Pid, Pid) -> bool) -> Option<usize> {
         let free = (FIRST_FREE..Pid::NULL.get())
             .filter_map(Pid::new)
-            .find(|pid| may_use(*pid, wanted.own) && !self.tracks.iter().any(|track| track.pid == *pid))?;
+            .find(|pid| may_use(*pid, wanted.own) && !self.outputs.iter().any(|output| output.pid == *pid))?;
         Some(self.add(free, wanted))
     }
 
     fn add(&mut self, pid: Pid, wanted: &Wanted) -> usize {
         let Wanted { carried, language, .. } = *wanted;
-        self.tracks.push(Track { pid, carried, language, last: None, cadence: Cadence::default() });
-        self.tracks.len() - 1
+        self.outputs.push(OutputStream { pid, carried, language, last: None, cadence: Cadence::default() });
+        self.outputs.len() - 1
     }
 }
 
@@ -155,9 +155,9 @@ enum Claim {
 impl Claim {
     const ALL: [Self; 5] = [Self::OwnAlone, Self::OwnAndLanguage, Self::Language, Self::Own, Self::Like];
 
-    fn holds(self, wanted: &Wanted, track: &Track) -> bool {
-        let (own, language) = (track.pid == wanted.own, track.language == wanted.language);
-        track.carried == wanted.carried
+    fn holds(self, wanted: &Wanted, output: &OutputStream) -> bool {
+        let (own, language) = (output.pid == wanted.own, output.language == wanted.language);
+        output.carried == wanted.carried
             && match self {
                 Self::OwnAlone | Self::Own => own,
                 Self::OwnAndLanguage => own && language,
@@ -178,7 +178,7 @@ mod tests {
     type Told = (Carried, u16, Option<&'static [u8; 3]>);
 
     /// The PIDs a programme's streams get.
-    fn assign(tracks: &mut Tracks, keep_own: bool, programme: &[Told]) -> Vec<u16> {
+    fn assign(outputs: &mut OutputStreams, keep_own: bool, programme: &[Told]) -> Vec<u16> {
         let wanted: Vec<_> = programme
             .iter()
             .map(|(carried, own, language)| Wanted {
@@ -187,8 +187,8 @@ mod tests {
                 own: Pid::new(*own).unwrap(),
             })
             .collect();
-        let found = tracks.assign(&wanted, keep_own, |pid, _| pid.get() != 0x1000);
-        found.into_iter().map(|index| tracks.get(index.unwrap()).pid.get()).collect()
+        let found = outputs.assign(&wanted, keep_own, |pid, _| pid.get() != 0x1000);
+        found.into_iter().map(|index| outputs.get(index.unwrap()).pid.get()).collect()
     }
 
     #[test]
@@ -211,9 +211,9 @@ mod tests {
             ("another alone", &[(AAC, 0x40, None)], &[0x101]),
             ("two that do not say", &[(AAC, 0x40, None), (AAC, 0x102, None)], &[0x101, 0x102]),
         ];
-        let mut tracks = Tracks::default();
+        let mut outputs = OutputStreams::default();
         for (name, programme, expected) in steps {
-            assert_eq!(&assign(&mut tracks, false, programme), expected, "{name}");
+            assert_eq!(&assign(&mut outputs, false, programme), expected, "{name}");
         }
     }
 
@@ -236,7 +236,7 @@ mod tests {
         let steps: &[Step] = &[
             ("the first keeps its own", true, &[(H264, 0x200, None), (AAC, 0x201, None)], &[0x200, 0x201]),
             ("the same on other PIDs", false, &[(AAC, 0x31, None), (H264, 0x200, None)], &[0x201, 0x200]),
-            ("a second track keeps its own", false, &[(AAC, 0x31, None), (AAC, 0x32, None)], &[0x201, 0x32]),
+            ("a second output keeps its own", false, &[(AAC, 0x31, None), (AAC, 0x32, None)], &[0x201, 0x32]),
             ("another codec on a used PID", false, &[(HEVC, 0x200, None)], &[0x100]),
             ("it comes back", false, &[(HEVC, 0x300, None)], &[0x100]),
             ("on the PMT's PID", false, &[(Carried::Clock, 0x1000, None)], &[0x101]),
@@ -248,19 +248,19 @@ mod tests {
                 &[0x201, 0x200],
             ),
         ];
-        let mut tracks = Tracks::default();
+        let mut outputs = OutputStreams::default();
         for (name, keep_own, programme, expected) in steps {
-            assert_eq!(&assign(&mut tracks, *keep_own, programme), expected, "{name}");
+            assert_eq!(&assign(&mut outputs, *keep_own, programme), expected, "{name}");
         }
     }
 
     #[test]
     fn when_every_pid_is_taken_there_is_none() {
-        let mut tracks = Tracks::default();
+        let mut outputs = OutputStreams::default();
         let wanted = |carried, own| Wanted { carried, language: None, own: Pid::new(own).unwrap() };
         for number in 0x100..Pid::NULL.get() {
-            tracks.add(Pid::new(number).unwrap(), &wanted(AAC, number));
+            outputs.add(Pid::new(number).unwrap(), &wanted(AAC, number));
         }
-        assert_eq!(tracks.assign(&[wanted(H264, 0x100)], false, |_, _| true), [None]);
+        assert_eq!(outputs.assign(&[wanted(H264, 0x100)], false, |_, _| true), [None]);
     }
 }

@@ -1,10 +1,10 @@
 //! What becomes of a batch.
 
 use super::entry::{Columns, Entry};
-use super::{ATTEMPTS_MAX, Book, News, RETRY_PAUSE, Totals};
+use super::{ATTEMPTS_MAX, News, RETRY_PAUSE, Registry, Totals};
 use crate::base::Instant;
 
-impl<S: Copy + Ord, C: Copy + Eq> Book<S, C> {
+impl<S: Copy + Ord, C: Copy + Eq> Registry<S, C> {
     /// A batch could not be handed over: its rows stay first in the queue, and nothing is counted.
     pub fn refused(&mut self, now: Instant, seq: u64) {
         let Some(in_flight) = self.in_flight.take_if(|in_flight| in_flight.seq == seq) else { return };
@@ -19,7 +19,7 @@ impl<S: Copy + Ord, C: Copy + Eq> Book<S, C> {
     }
 
     /// A batch has been written, except for sources that the database does not have; or it has not, and why.
-    /// An answer that comes after [`Book::take_batch`] has stopped waiting for it says nothing.
+    /// An answer that comes after [`Registry::take_batch`] has stopped waiting for it says nothing.
     pub fn persisted(&mut self, now: Instant, seq: u64, result: Result<Vec<S>, String>) {
         let Some(in_flight) = self.in_flight.take_if(|in_flight| in_flight.seq == seq) else { return };
         match result {

@@ -24,7 +24,7 @@ pub struct Passthrough {
 }
 
 /// Cuts one child's words into lines.
-pub(super) struct Said {
+pub(super) struct StderrLines {
     owner: ChildOwner,
     /// What stands behind addresses that the child knows alone.
     shown: Option<Shown>,
@@ -38,7 +38,7 @@ pub(super) struct Said {
     suppressed: u64,
 }
 
-impl Said {
+impl StderrLines {
     pub(super) const fn new(owner: ChildOwner, shown: Option<Shown>, passthrough: Passthrough) -> Self {
         Self {
             owner,
@@ -124,7 +124,7 @@ mod tests {
 
     /// The lines that pieces, each said at a second, are written as.
     fn written(line_bytes_max: usize, pieces: &[(u64, &str)]) -> Vec<String> {
-        let mut said = Said::new(OWNER, None, Passthrough { level: log::Level::Info, line_bytes_max });
+        let mut said = StderrLines::new(OWNER, None, Passthrough { level: log::Level::Info, line_bytes_max });
         let mut lines = Vec::new();
         for (second, piece) in pieces {
             said.push(Instant::from_millis(second * 1000), piece.as_bytes(), |line| {

@@ -25,7 +25,7 @@ const USUAL_TICKS: i64 = 90_000;
 
 /// The first times in a run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Lead {
+pub struct FirstTimestamps {
     /// The programme's clock.
     pub pcr: Option<Pcr>,
     /// The earliest first PES packet of the video streams.
@@ -78,7 +78,7 @@ impl ClockBefore {
     }
 }
 
-impl Lead {
+impl FirstTimestamps {
     /// Looks at the packets a run begins with. `programme` is the run's own.
     #[must_use]
     pub fn scan(packets: &[u8], programme: &Programme) -> Self {
@@ -255,7 +255,11 @@ mod tests {
         let (before, behind) = packets.split_at(clocks[3].0 + 1);
         let before = ClockBefore::find(before.as_flattened(), &programme);
         assert_eq!(before, Some(ClockBefore { pcr: first, packets: 1 }));
-        assert_eq!(Lead::scan_behind(before, &[], &programme).pcr, Some(first), "nothing tells more");
+        assert_eq!(
+            FirstTimestamps::scan_behind(before, &[], &programme).pcr,
+            Some(first),
+            "nothing tells more"
+        );
         let unclocked = before.unwrap();
         let to_next = i64::try_from(next_at - clocks[3].0).unwrap();
         let step = next.since(first);
@@ -266,7 +270,7 @@ mod tests {
         for (units, expected) in [(None, other), (units(9_000), first), (units(-80_000), other)] {
             assert_eq!(unclocked.between(3, other, units), expected, "{units:?}");
         }
-        let scanned = Lead::scan_behind(before, behind.as_flattened(), &programme);
+        let scanned = FirstTimestamps::scan_behind(before, behind.as_flattened(), &programme);
         assert!((first.ticks()..=next.ticks()).contains(&scanned.pcr.unwrap().ticks()));
     }
 
@@ -282,11 +286,19 @@ mod tests {
             (None, None),
         ];
         for (clock, expected) in table {
-            let lead =
-                Lead { pcr: clock, video: Some(times(0)), audio: Some(times(-4_500)), ..Lead::default() };
+            let lead = FirstTimestamps {
+                pcr: clock,
+                video: Some(times(0)),
+                audio: Some(times(-4_500)),
+                ..FirstTimestamps::default()
+            };
             assert_eq!(lead.with_its_clock().pcr, expected, "{clock:?}");
         }
-        assert_eq!(Lead { pcr: pcr(5), ..Lead::default() }.with_its_clock().pcr, pcr(5), "nothing tells");
+        assert_eq!(
+            FirstTimestamps { pcr: pcr(5), ..FirstTimestamps::default() }.with_its_clock().pcr,
+            pcr(5),
+            "nothing tells"
+        );
     }
 
     #[test]
@@ -294,13 +306,16 @@ mod tests {
         let mut source = Source { base: (1 << 33) - 1000, ..Source::usual() };
         source.streams.push(Es { lead: 10_000, ..Es::audio(0x102, 0x0F) });
         let packets = bytes(&source.packets(0, 200));
-        let lead = Lead::scan(&packets, &source.programme());
+        let lead = FirstTimestamps::scan(&packets, &source.programme());
         assert_eq!(lead.pcr, Some(Pcr::from_ticks(((1 << 33) - 1000) * 300)));
         let ticks =
             |times: Option<PesTimes>| times.map(|times| (times.pts.ticks(), times.decoding().ticks()));
         assert_eq!(ticks(lead.video), Some((62_000 + 7_200, 62_000)));
-        assert_eq!(ticks(lead.audio), Some((9_000, 9_000)), "the earlier of two sound tracks");
-        assert_eq!(Lead::scan(&packets[..188 * 2], &source.programme()), Lead::default());
+        assert_eq!(ticks(lead.audio), Some((9_000, 9_000)), "the earlier of two sound outputs");
+        assert_eq!(
+            FirstTimestamps::scan(&packets[..188 * 2], &source.programme()),
+            FirstTimestamps::default()
+        );
         assert_eq!(lead.audio.map(PesTimes::decoding), Some(Pts::from_ticks(9_000)));
     }
 
@@ -348,7 +363,7 @@ mod tests {
                 pes[9] |= 0x10;
                 pes.splice(14..14, [0x11, 0, 1, 0x4E, 0x21]);
                 stream.push_pes(Fields { pid: 0x100, ..Fields::NONE }, &pes, 184);
-                let lead = Lead::scan(stream.packets.as_flattened(), &source.programme());
+                let lead = FirstTimestamps::scan(stream.packets.as_flattened(), &source.programme());
                 assert_eq!(lead.video, Some(times));
                 assert_eq!(lead.closed, closed.then_some(10_000), "{stream_type:#x} {picture:x?}");
                 assert_eq!(lead.shown, Some(Pts::from_ticks(if closed { 20_000 } else { 10_000 })));

@@ -4,14 +4,14 @@ use crate::base::Instant;
 use crate::base::limits::{PACKET_BYTES, READ_BYTES_MAX};
 use crate::engine::border::messages::Readers;
 use crate::engine::context::cx::{CoreDriver, Cx};
-use crate::splice::{Lead, Run, RunKind};
+use crate::splice::{FirstTimestamps, Run, RunKind};
 
 use super::Channel;
 
 impl Channel {
     /// Commits what may be shown of the first `packets` pending bytes, which are whole packets; behind them and `rest`
     /// more there is nothing. The watchdog is told.
-    pub(super) fn release<D: CoreDriver>(&mut self, cx: &Cx<D>, packets: usize, rest: usize) {
+    pub(super) fn commit<D: CoreDriver>(&mut self, cx: &Cx<D>, packets: usize, rest: usize) {
         let Some(run) = self.upstream.run_mut() else { return };
         let ingest = run.ingest_mut();
         let bytes = ingest.release(cx.clock_now(), &mut self.feed.ring_mut().pending()[..packets]);
@@ -43,14 +43,14 @@ impl Channel {
     /// Nothing follows from the source: what has come whole of it is shown, and what it has left in its middle is not. `is_last`
     /// says that nothing follows at all.
     pub(super) fn show_rest<D: CoreDriver>(&mut self, cx: &Cx<D>, is_last: bool) {
-        let Some(run) = self.upstream.run_mut().filter(|run| run.is_showing()) else { return };
+        let Some(run) = self.upstream.run_mut().filter(|run| run.is_publishing()) else { return };
         if self.feed.ring().is_reserved() {
             return;
         }
         let ingest = run.ingest_mut();
         ingest.end(is_last);
         let held = ingest.held().min(self.feed.ring().pending_bytes());
-        self.release(cx, usize::try_from(held).expect("less than the ring"), 0);
+        self.commit(cx, usize::try_from(held).expect("less than the ring"), 0);
     }
 
     /// The selected source takes over, when the clock shows `now`.
@@ -60,7 +60,7 @@ impl Channel {
             unreachable!("a source is selected once its programme is known")
         };
         self.feed.accept_from(ingest.start_grade());
-        let lead = Lead::scan_behind(staging.clock_before(), staging.packets(), programme);
+        let lead = FirstTimestamps::scan_behind(staging.clock_before(), staging.packets(), programme);
         let boundary = self.splice.begin(now, &Run { kind: RunKind::Live, programme, lead });
         self.splice.counts_by(ingest.inspector().counting_habits());
         if boundary.is_empty() {
@@ -121,7 +121,7 @@ impl Channel {
                 usize::try_from(run.ingest().held()).map_or(usize::MAX, |held| held).min(offset + count);
             let packets = held - held % PACKET_BYTES;
             // Else the first bytes after it, whatever they are, would pass for what this was.
-            self.release(cx, packets, offset + count - packets);
+            self.commit(cx, packets, offset + count - packets);
             self.admit_late(cx, readers);
             self.publish(cx, readers);
         }

@@ -1,4 +1,4 @@
-//! One source in the book.
+//! One source in the registry.
 
 use super::counts::Counts;
 use crate::lineup::{Health, StoredProfile};

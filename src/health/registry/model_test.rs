@@ -1,4 +1,4 @@
-//! A book, a store that works, fails, is slow or is not heard, and a database: whatever happens between them, the
+//! A registry, a store that works, fails, is slow or is not heard, and a database: whatever happens between them, the
 //! database says in the end what memory says.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -42,7 +42,7 @@ enum Told {
 }
 
 struct World {
-    book: Book<i64, i64>,
+    registry: Registry<i64, i64>,
     now: Instant,
     wall: u64,
     database: BTreeMap<i64, (Health, StoredProfile)>,
@@ -59,22 +59,22 @@ const fn channel(source: i64) -> i64 {
 impl World {
     fn new() -> Self {
         let now = Instant::from_millis(1000);
-        let mut book = Book::new();
+        let mut registry = Registry::new();
         let mut database = BTreeMap::new();
         for source in 1..=SOURCES {
-            book.learn(now, 5000, source, channel(source), &Health::default(), &StoredProfile::default());
+            registry.load(now, 5000, source, channel(source), &Health::default(), &StoredProfile::default());
             database.insert(source, Default::default());
         }
-        Self { book, now, wall: 5000, database, asked: VecDeque::new(), told: VecDeque::new() }
+        Self { registry, now, wall: 5000, database, asked: VecDeque::new(), told: VecDeque::new() }
     }
 
     fn step(&mut self, step: Step) {
         match step {
-            Step::Fail(source) => assert!(self.book.fail(self.now, self.wall, source, "refused")),
-            Step::Ok(source) => assert!(self.book.ok(self.now, self.wall, source)),
+            Step::Fail(source) => assert!(self.registry.fail(self.now, self.wall, source, "refused")),
+            Step::Ok(source) => assert!(self.registry.ok(self.now, self.wall, source)),
             Step::Look(source) => {
                 let profile = StoredProfile { probed_at: self.wall, ..StoredProfile::default() };
-                self.book.look(self.now, source, profile);
+                self.registry.note_profile(self.now, source, profile);
             }
             Step::Pass(millis) => {
                 self.now += Duration::from_millis(millis);
@@ -99,10 +99,10 @@ impl World {
     }
 
     fn turn(&mut self, is_full: bool) {
-        let Some(batch) = self.book.take_batch(self.now) else { return };
+        let Some(batch) = self.registry.take_batch(self.now) else { return };
         assert!((1..=BATCH_ROWS_MAX).contains(&batch.rows.len()));
         if is_full {
-            self.book.refused(self.now, batch.seq);
+            self.registry.refused(self.now, batch.seq);
         } else {
             self.asked.push_back(batch);
         }
@@ -127,21 +127,23 @@ impl World {
 
     fn hear(&mut self, is_lost: bool) {
         match self.told.pop_front() {
-            Some(Told::Clear(channel)) => self.book.clear(self.now, channel),
-            Some(Told::Persisted { seq, result }) if !is_lost => self.book.persisted(self.now, seq, result),
+            Some(Told::Clear(channel)) => self.registry.clear(self.now, channel),
+            Some(Told::Persisted { seq, result }) if !is_lost => {
+                self.registry.persisted(self.now, seq, result)
+            }
             Some(Told::Persisted { .. }) | None => {}
         }
     }
 
-    /// From now on everything works. What the book did not get rid of goes at the end.
+    /// From now on everything works. What the registry did not get rid of goes at the end.
     fn end(&mut self) {
         for _ in 0..100 {
             while !self.asked.is_empty() || !self.told.is_empty() {
                 self.write(true);
                 self.hear(false);
             }
-            self.book.hurry(self.now);
-            let Some(deadline) = self.book.next_deadline() else { return };
+            self.registry.hurry(self.now);
+            let Some(deadline) = self.registry.next_deadline() else { return };
             self.now = self.now.max(deadline);
             self.turn(false);
         }
@@ -173,16 +175,16 @@ proptest! {
         let mut world = World::new();
         for step in steps {
             world.step(step);
-            let dropped: u64 = (1..=SOURCES).map(|source| world.book.counts(source).dropped).sum();
-            let coalesced: u64 = (1..=SOURCES).map(|source| world.book.counts(source).coalesced).sum();
-            let totals = world.book.totals();
+            let dropped: u64 = (1..=SOURCES).map(|source| world.registry.counts(source).dropped).sum();
+            let coalesced: u64 = (1..=SOURCES).map(|source| world.registry.counts(source).coalesced).sum();
+            let totals = world.registry.totals();
             prop_assert_eq!((dropped, coalesced), (totals.dropped, totals.coalesced));
         }
         world.end();
-        prop_assert!(world.book.is_settled());
+        prop_assert!(world.registry.is_settled());
         for (source, (health, profile)) in &world.database {
-            prop_assert_eq!(world.book.health(*source).unwrap(), health, "source {}", source);
-            prop_assert_eq!(world.book.profile(*source).unwrap(), profile, "source {}", source);
+            prop_assert_eq!(world.registry.health(*source).unwrap(), health, "source {}", source);
+            prop_assert_eq!(world.registry.profile(*source).unwrap(), profile, "source {}", source);
         }
     }
 }
