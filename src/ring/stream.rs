@@ -511,6 +511,27 @@ mod tests {
     }
 
     #[test]
+    fn a_large_ring_is_freed_by_another_thread_and_a_small_one_at_once() {
+        for (segments, at_once) in [(4, true), (40, false)] {
+            let mut ring = ring(segments);
+            write(&mut ring, 300, 1).unwrap();
+            let given = ring.give(0, PACKET_BYTES);
+            let file = nix::sys::stat::fstat(given.file().unwrap().file).unwrap().st_ino;
+            let is_mapped = || {
+                let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+                maps.lines()
+                    .any(|line| line.contains("memfd:tunerd-ring") && line.contains(&format!(" {file} ")))
+            };
+            assert!(is_mapped());
+            drop((ring, given));
+            assert!(!at_once || !is_mapped());
+            while is_mapped() {
+                std::thread::yield_now();
+            }
+        }
+    }
+
+    #[test]
     fn memory_is_gone_with_the_last_lease_not_before() {
         let mut ring = ring(1);
         write(&mut ring, 2, 0x77).unwrap();
