@@ -12,11 +12,11 @@ use support::tsgen::{self, PACKET_BYTES, TsGen};
 use tunerd::base::Instant;
 use tunerd::engine::snapshot::{DatagramCounters, SessionSnapshot};
 use tunerd::engine::{
-    ControlPort, ControlRequest, Core, CoreCommand, CoreId, Egress, Mailbox, Own, Params, Parts, SlowPolicy,
-    Sources, Token, TuneBackoff, ZeroCopy,
+    ControlPort, ControlRequest, Core, CoreCommand, CoreId, Egress, Mailbox, Own, Params, Parts,
+    SharedPlaces, SlowPolicy, Sources, Token, TuneBackoff, ZeroCopy,
 };
 use tunerd::http::{CookieJar, RequestHeaders};
-use tunerd::lineup::{Channel, ChannelId, Health, Lineup, Source, SourceId, StoredProfile};
+use tunerd::lineup::{Channel, ChannelId, Health, Lineup, PlaylistId, Source, SourceId, StoredProfile};
 use tunerd::ring::{Lent, Segments};
 use tunerd::session::history::Limits;
 use tunerd::source;
@@ -55,6 +55,7 @@ fn params() -> Params {
             stall_retries_max: 0,
             min_health: second,
             provider_cooldown: Duration::ZERO,
+            place_wait: Duration::ZERO,
             filler_enabled: false,
         },
         history: Limits::default(),
@@ -105,6 +106,7 @@ fn params() -> Params {
         cores: 1,
         tuners: 1,
         preempt_settle_delay: Duration::ZERO,
+        places: SharedPlaces::default(),
         tune_wait: Duration::ZERO,
     }
 }
@@ -113,6 +115,7 @@ fn lineup(url: &str) -> Arc<Lineup> {
     let source = Source {
         id: SourceId(1),
         item_key: "item".to_owned(),
+        playlist: PlaylistId(1),
         url: url.to_owned(),
         headers: RequestHeaders::NONE,
         program: None,

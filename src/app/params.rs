@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tunerd::base::limits::PACKET_BYTES;
 use tunerd::config::{BindAddress, Count, Settings};
-use tunerd::engine::{self, Egress, Sources, TuneBackoff, ZeroCopy};
+use tunerd::engine::{self, Egress, SharedPlaces, Sources, TuneBackoff, ZeroCopy};
 use tunerd::exit::ExitCode;
 use tunerd::health;
 use tunerd::http::{CookieJar, RequestHeaders};
@@ -61,6 +61,7 @@ pub(crate) fn engine(
             stall_retries_max: settings.recovery.max_failovers_per_stall,
             min_health: settings.recovery.min_health.unwrap_or(Duration::ZERO),
             provider_cooldown: stream.overlimit_cooldown.unwrap_or(Duration::ZERO),
+            place_wait: settings.tuner.wait.unwrap_or(Duration::ZERO),
             filler_enabled: settings.recovery.filler.is_some(),
         },
         history: history::Limits::new(
@@ -140,6 +141,7 @@ pub(crate) fn engine(
         cores: core_count(settings),
         tuners,
         preempt_settle_delay: settings.tuner.settle_delay,
+        places: SharedPlaces::default(),
         tune_wait: settings.tuner.wait.unwrap_or(Duration::ZERO),
         health_drain_timeout: settings.session.health_drain_timeout,
     })

@@ -116,7 +116,9 @@ pub(crate) fn lineup(
     // What is wrong with them is said when they are read again, by who serves the channels.
     let (profiles, _complaints) =
         tunerd::catalog::Profiles::new(&profiles, settings.catalog.playlist_profile.as_deref());
-    let lineup = tunerd::catalog::lineup(&channels, &profiles);
+    let playlists = database.playlists().map_err(failed)?;
+    let tuners = tunerd::catalog::tuners(&playlists, settings.tuner.count);
+    let lineup = tunerd::catalog::lineup(&channels, &profiles).with_tuners(tuners);
     Ok((channels, lineup))
 }
 

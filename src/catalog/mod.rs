@@ -2,8 +2,10 @@
 
 pub mod m3u;
 pub mod profiles;
+pub mod staged;
 pub mod sync;
 pub mod xtream;
 
 pub use profiles::{ProfileError, Profiles, treatment};
-pub use sync::{NewItems, health_changes, lineup};
+pub use staged::{Staged, Staging};
+pub use sync::{NewItems, health_changes, lineup, tuners};

@@ -1,10 +1,15 @@
 //! The catalog between playlist, store and cores.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufRead};
 
 use crate::health::Row;
-use crate::lineup::{Channel, ChannelId, Health, Lineup, Source, SourceId, StoredProfile, Treatment};
-use crate::store::{ChannelRecord, HealthChange, NewItem, SourceHealth, SourceProfile, SourceRecord};
+use crate::lineup::{
+    Channel, ChannelId, Health, Lineup, PlaylistId, Source, SourceId, StoredProfile, Treatment, Tuners,
+};
+use crate::store::{
+    ChannelRecord, HealthChange, NewItem, PlaylistRecord, SourceHealth, SourceProfile, SourceRecord,
+};
 
 use super::m3u::{Entries, Item, LeftOut};
 use super::profiles::{Profiles, manner};
@@ -57,6 +62,23 @@ pub fn lineup(records: &[ChannelRecord], profiles: &Profiles) -> Lineup {
     Lineup::new(offered).with_disabled(channels, sources.map(|source| SourceId(source.source_id)))
 }
 
+/// How many streams may be open at once: as many as the playlists that are used allow together, each no more than its own. `count` is
+/// for what says nothing of that. A single playlist is not counted for itself, but with whatever else is open.
+#[must_use]
+pub fn tuners(playlists: &[PlaylistRecord], count: u32) -> Tuners {
+    let used: Vec<_> = playlists
+        .iter()
+        .filter(|playlist| playlist.is_enabled)
+        .map(|playlist| (PlaylistId(playlist.playlist_id), playlist.tuners.unwrap_or(count)))
+        .collect();
+    let total = match used.iter().map(|(_, tuners)| u64::from(*tuners)).sum() {
+        0 => u64::from(count),
+        total => total,
+    };
+    let of_playlists = if used.len() > 1 { used.into_iter().collect() } else { BTreeMap::new() };
+    Tuners { count: Some(u16::try_from(total).unwrap_or(u16::MAX)), of_playlists }
+}
+
 fn channel(record: &ChannelRecord, profiles: &Profiles) -> Channel {
     let of_channel = record.profile_name.as_deref();
     let usable = record.sources.iter().filter(|source| source.is_offered() && !source.stream_url.is_empty());
@@ -81,6 +103,7 @@ fn source(record: &SourceRecord, of_channel: Option<&str>, profiles: &Profiles) 
     Source {
         id: SourceId(record.source_id),
         item_key: record.item_key.clone(),
+        playlist: PlaylistId(record.playlist_id.unwrap_or_default()),
         url: record.stream_url.clone(),
         manner: manner(&treatment, nearest),
         headers: treatment.headers,
@@ -140,6 +163,36 @@ mod tests {
     use super::*;
     use crate::base::WallTime;
     use crate::store::{ChannelChange, Database, NewChannel, NewItem};
+
+    #[test]
+    fn playlists_that_are_used_add_up_and_several_are_counted_each_for_itself() {
+        let playlist = |playlist_id, tuners, is_enabled| PlaylistRecord {
+            playlist_id,
+            name: String::new(),
+            url: String::new(),
+            tuners,
+            user_agent: None,
+            is_enabled,
+            is_set: true,
+            tried_at: None,
+            read_at: None,
+            failure: None,
+            items: 0,
+        };
+        let pair = |id, tuners| (PlaylistId(id), tuners);
+        for (playlists, count, of_playlists) in [
+            (vec![], 2, vec![]),
+            (vec![playlist(1, Some(2), true)], 2, vec![]),
+            (vec![playlist(2, Some(7), true)], 7, vec![]),
+            (vec![playlist(2, Some(7), false)], 2, vec![]),
+            (vec![playlist(1, Some(2), true), playlist(2, Some(4), true)], 6, vec![pair(1, 2), pair(2, 4)]),
+            (vec![playlist(2, None, true), playlist(3, Some(1), true)], 3, vec![pair(2, 2), pair(3, 1)]),
+            (vec![playlist(2, Some(65_536), true)], u16::MAX, vec![]),
+        ] {
+            let expected = Tuners { count: Some(count), of_playlists: of_playlists.into_iter().collect() };
+            assert_eq!(tuners(&playlists, 2), expected, "{playlists:?}");
+        }
+    }
 
     #[test]
     fn an_entry_keeps_everything_the_playlist_says() {

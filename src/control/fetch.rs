@@ -264,7 +264,7 @@ fn copy(from: impl Read, failed: impl Fn(io::Error) -> FetchError) -> Result<Lis
 }
 
 /// A file that is gone when it is closed.
-fn unnamed_file() -> io::Result<File> {
+pub(super) fn unnamed_file() -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
     let folder = std::env::temp_dir();
     let mut options = File::options();

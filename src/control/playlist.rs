@@ -2,6 +2,7 @@
 //! one, what it holds stays as it was when that went well.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,13 +14,13 @@ use tokio::time::sleep;
 
 use crate::base::{Clock, WallTime};
 use crate::catalog::m3u::{LeftOut, split_address};
-use crate::catalog::{self, Profiles};
+use crate::catalog::{self, Profiles, Staging};
 use crate::http::CookieJar;
 use crate::source::admission::is_of_this_host;
 use crate::source::direct;
 use crate::store::{
-    ChannelError, Database, Moved, PRIMARY_PLAYLIST, PlaylistRecord, Reading, RefreshOutcome, SourceMove,
-    StoreError,
+    Applied, ChannelError, Database, Moved, PRIMARY_PLAYLIST, PlaylistRecord, Progress, Reading,
+    RefreshOutcome, STEP_ITEMS_MAX, SearchLimits, SourceMove, Store, StoreError,
 };
 
 use super::fetch::{self, Fetched, Validators};
@@ -37,12 +38,12 @@ const SMALLER_BELIEVED_AFTER: Duration = Duration::from_secs(24 * 3600);
 /// What a run did.
 #[derive(Serialize, Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Counts {
-    items: usize,
-    added: usize,
-    reactivated: usize,
-    inactive: usize,
+    items: u64,
+    added: u64,
+    reactivated: u64,
+    inactive: u64,
     /// Sources whose address has moved.
-    moved: usize,
+    moved: u64,
 }
 
 /// Why a run did nothing.
@@ -66,7 +67,7 @@ pub(super) enum SyncError {
         "the playlist holds {seen} items where it held {before}; the catalog stays as it was, unless it is read with \
          accept_smaller=true or stays so for a day"
     )]
-    MuchSmaller { seen: usize, before: usize },
+    MuchSmaller { seen: u64, before: u64 },
     #[error("the store did not take the playlist: {0}")]
     Store(String),
     #[error("reading the playlist ended in a panic")]
@@ -250,12 +251,9 @@ impl Drop for Running<'_> {
 
 async fn run(state: &State, playlist_id: i64, accepts_less: bool) -> Result<Counts, SyncError> {
     let find = move |database: &mut Database| database.playlist(playlist_id);
-    let playlist = state.ask_store::<_, ChannelError>(find).await.map_err(|error| {
-        if let ChannelError::Store(error) = error {
-            SyncError::from(error)
-        } else {
-            SyncError::Gone(playlist_id)
-        }
+    let found = state.ask_store::<_, ChannelError>(find).await;
+    let playlist = found.map_err(|error| {
+        if let ChannelError::Store(error) = error { error.into() } else { SyncError::Gone(playlist_id) }
     })?;
     if !playlist.is_enabled {
         return Err(SyncError::Disabled);
@@ -286,7 +284,7 @@ async fn read_and_store(
     // Those of a refusal too: the next request may be let in with them.
     with_readings(state, id, |readings| readings.set_cookies(cookies.kept(state.clock.now())));
     let Fetched::List { list, validators } = read? else {
-        let items = usize::try_from(playlist.items).unwrap_or(usize::MAX);
+        let items = playlist.items;
         log::info!("{name} is as it was: {items} items");
         return Ok(Counts { items, ..Counts::default() });
     };
@@ -295,23 +293,11 @@ async fn read_and_store(
     let is_believed = smaller_since.is_some_and(|since| now - since >= SMALLER_BELIEVED_AFTER);
     let reading =
         Reading { playlist_id: id, at: state.wall_now(), accepts_less: accepts_less || is_believed };
-    let url = playlist.url.clone();
-    let store = move |database: &mut Database| {
-        if !database.playlist(id).is_ok_and(|now| now.url == url) {
-            return Ok(None);
-        }
-        let mut items = catalog::NewItems::new(list);
-        let mut own_files = 0_u64;
-        // What was fetched was written by somebody else, who has no business in the files of this host.
-        let allowed = items.by_ref().filter(|item| {
-            let is_own = is_fetched && item.as_ref().is_ok_and(|item| is_of_this_host(&item.stream_url));
-            own_files += u64::from(is_own);
-            !is_own
-        });
-        let outcome = database.refresh(allowed, reading)?;
-        Ok::<_, StoreError>(Some((outcome, items.left_out(), own_files)))
-    };
-    let (outcome, left_out, own_files) = state.ask_store(store).await?.ok_or(SyncError::Changed)?;
+    let search = state.params.search;
+    let taking =
+        Taking { store: state.store.clone(), reading, url: playlist.url.clone(), is_fetched, search };
+    let taken = on_thread("playlist", move || taking.take(list)).await?;
+    let Taken { outcome, left_out, own_files } = taken?;
     report_left_out(&name, left_out);
     if own_files > 0 {
         log::warn!(
@@ -332,7 +318,7 @@ async fn read_and_store(
         added: done.added,
         reactivated: done.reactivated,
         inactive: done.deactivated,
-        moved: done.moves.iter().filter(|source| matches!(source.to, Moved::To(_))).count(),
+        moved: done.moves.iter().filter(|source| matches!(source.to, Moved::To(_))).count() as u64,
     };
     log::info!(
         "{name} was read: {} items, {} new, {} back, {} gone, {} forgotten",
@@ -379,25 +365,121 @@ async fn asked(
     Ok((address.to_owned(), params))
 }
 
-/// Fetches on a thread of its own, since that blocks and takes long. Gives the cookies with which it has ended, too.
+/// Fetches, which blocks and takes long. Gives the cookies with which it has ended, too.
 async fn read(
     url: String,
     mut params: direct::Params,
     clock: Clock,
     known: Validators,
 ) -> Result<(Result<Fetched, SyncError>, CookieJar), SyncError> {
-    let (sender, answer) = oneshot::channel();
     let work = move || {
         let fetched = fetch::fetch(&url, &mut params, clock, &known);
-        // Nobody waits any more when the process ends.
-        let _unheard =
-            sender.send((fetched.map_err(|error| SyncError::Unreadable(error.to_string())), params.cookies));
+        (fetched.map_err(|error| SyncError::Unreadable(error.to_string())), params.cookies)
     };
-    let thread = std::thread::Builder::new().name("playlist".to_owned()).spawn(work);
+    on_thread("fetch", work).await
+}
+
+/// Has a thread of its own do what blocks.
+async fn on_thread<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, SyncError> {
+    let (sender, answer) = oneshot::channel();
+    let work = move || {
+        // Nobody waits any more when the process ends.
+        let _unheard = sender.send(work());
+    };
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work);
     thread.map_err(|error| SyncError::Unreadable(format!("read the playlist: {error}")))?;
-    answer
-        .await
-        .map_err(|_panicked| SyncError::Unreadable("reading the playlist ended in a panic".to_owned()))
+    answer.await.map_err(|_panicked| SyncError::Panicked)
+}
+
+/// A list on its way into the catalog.
+struct Taking {
+    store: Store,
+    reading: Reading,
+    /// Where it was, and is to be still.
+    url: String,
+    is_fetched: bool,
+    /// How much of a rule's search counts.
+    search: SearchLimits,
+}
+
+/// What has come of it.
+struct Taken {
+    outcome: RefreshOutcome,
+    left_out: LeftOut,
+    own_files: u64,
+}
+
+impl Taking {
+    /// Reads the whole list, and puts it in order; then has the store take it in, piece by piece.
+    fn take(self, list: fetch::List) -> Result<Taken, SyncError> {
+        let of_disk =
+            |error: io::Error| SyncError::Unreadable(format!("the playlist cannot be kept: {error}"));
+        let Self { store, reading, url, is_fetched, search } = self;
+        let mut staging = Staging::new(reading.playlist_id, fetch::unnamed_file().map_err(of_disk)?);
+        let mut items = catalog::NewItems::new(list);
+        let mut own_files = 0_u64;
+        for item in items.by_ref() {
+            let item = item.map_err(|error| SyncError::Unreadable(error.to_string()))?;
+            // What was fetched was written by somebody else, who has no business in the files of this host.
+            if is_fetched && is_of_this_host(&item.stream_url) {
+                own_files += 1;
+            } else {
+                staging.push(&item).map_err(of_disk)?;
+            }
+        }
+        let left_out = items.left_out();
+        let mut staged = staging.finish().map_err(of_disk)?;
+        let (count, id) = (staged.count(), reading.playlist_id);
+        let begun = store.call(move |database| {
+            if !database.playlist(id).is_ok_and(|now| now.url == url) {
+                return Err(SyncError::Changed);
+            }
+            match database.check_size(count, reading)? {
+                Some(ignored) => Ok(Err(ignored)),
+                None => Ok(Ok(database.begin_refresh(reading)?)),
+            }
+        })?;
+        let mut refresh = match begun {
+            Ok(refresh) => refresh,
+            Err(outcome) => return Ok(Taken { outcome, left_out, own_files }),
+        };
+        loop {
+            let mut entries = staged.take(STEP_ITEMS_MAX).map_err(of_disk)?;
+            let are_last = entries.len() < STEP_ITEMS_MAX;
+            let mut progress = Progress::Unfinished;
+            while progress == Progress::Unfinished {
+                (refresh, entries, progress) = store.call(move |database| {
+                    let progress = database.merge(&mut refresh, &mut entries, are_last)?;
+                    Ok::<_, StoreError>((refresh, entries, progress))
+                })?;
+            }
+            if are_last {
+                break;
+            }
+        }
+        let mut progress = Progress::Unfinished;
+        while progress == Progress::Unfinished {
+            (refresh, progress) = store.call(move |database| {
+                let progress = database.finish_refresh(&mut refresh)?;
+                Ok::<_, StoreError>((refresh, progress))
+            })?;
+        }
+        let applied = store.call(move |database| database.apply_rules(search, reading.at))?;
+        report_applied(&applied);
+        Ok(Taken { outcome: refresh.into_outcome(), left_out, own_files })
+    }
+}
+
+/// What rules have made of it.
+pub(super) fn report_applied(applied: &Applied) {
+    let Applied { made, removed, sources, complaints } = applied;
+    if made + removed + sources > 0 {
+        log::info!("rules: {made} channels made, {removed} removed, {sources} sources added");
+    }
+    complaints.iter().for_each(|complaint| log::warn!("{complaint}"));
 }
 
 fn report_move(source: &SourceMove) {

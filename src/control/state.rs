@@ -43,6 +43,8 @@ pub(super) struct State {
     pub(super) panics: Cell<u64>,
     /// How playlists are read, by their ids.
     pub(super) readings: RefCell<BTreeMap<i64, Readings>>,
+    /// Tuners of all playlists together, once that is known.
+    tuner_count: Cell<Option<usize>>,
     /// What was wrong with profiles when they were read last.
     complaints: RefCell<Vec<String>>,
     /// The scan that a client has begun.
@@ -65,10 +67,16 @@ impl State {
             drain_wait: Cell::default(),
             panics: Cell::new(0),
             readings: RefCell::default(),
+            tuner_count: Cell::default(),
             complaints: RefCell::default(),
             scan: Cell::default(),
             update_id: Cell::default(),
         }
+    }
+
+    /// How many tuners clients are told of.
+    pub(super) fn tuner_count(&self) -> usize {
+        self.tuner_count.get().unwrap_or(self.params.identity.tuner_count)
     }
 
     /// The scan as it stands.
@@ -134,9 +142,10 @@ impl State {
         let (asked, published) = self.lineups.get();
         let own = asked + 1;
         self.lineups.set((own, published));
-        let read =
-            |database: &mut Database| Ok::<_, StoreError>((database.channels()?, database.profiles()?));
-        let (mut channels, profiles) = self.ask_store(read).await?;
+        let read = |database: &mut Database| {
+            Ok::<_, StoreError>((database.channels()?, database.profiles()?, database.playlists()?))
+        };
+        let (mut channels, profiles, playlists) = self.ask_store(read).await?;
         // The store answers in order, but who is woken first is not said: an older reading must not win.
         let (asked, published) = self.lineups.get();
         if own < published {
@@ -146,7 +155,10 @@ impl State {
         let (profiles, complaints) =
             catalog::Profiles::new(&profiles, self.params.playlist_profile.as_deref());
         self.complain(complaints);
-        let lineup = catalog::lineup(&channels, &profiles);
+        let count = u32::try_from(self.params.identity.tuner_count).unwrap_or(u32::MAX);
+        let tuners = catalog::tuners(&playlists, count);
+        self.tuner_count.set(tuners.count.map(usize::from));
+        let lineup = catalog::lineup(&channels, &profiles).with_tuners(tuners);
         log::info!("{} channels are offered", lineup.count());
         self.outbox.send_lineup(&Arc::new(lineup));
         channels.retain(|channel| channel.enabled);

@@ -43,5 +43,6 @@ pub use port::messages::{
 };
 pub use port::params::{Egress, Filling, Own, Params, SlowPolicy, Sources, TuneBackoff, ZeroCopy};
 pub use port::placement::home;
+pub use port::places::SharedPlaces;
 pub use port::room::{RingBudget, Room};
 pub use port::snapshot;

@@ -17,6 +17,10 @@ pub struct ChannelId(pub i64);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct SourceId(pub i64);
 
+/// A playlist's row in the database.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct PlaylistId(pub i64);
+
 impl fmt::Display for ChannelId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(formatter)
@@ -36,6 +40,8 @@ pub struct Source {
     pub id: SourceId,
     /// The playlist item it stands for.
     pub item_key: String,
+    /// The playlist that the item is of: its streams are counted together.
+    pub playlist: PlaylistId,
     /// Where it is read from. May hold credentials: never shown unredacted.
     pub url: String,
     /// What requests for it carry. May hold credentials.
@@ -75,6 +81,16 @@ pub struct Lineup {
     by_source: BTreeMap<SourceId, (Arc<Channel>, usize)>,
     /// What there is and is not offered.
     disabled: (BTreeSet<ChannelId>, BTreeSet<SourceId>),
+    tuners: Tuners,
+}
+
+/// How many streams may be open at once.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Tuners {
+    /// Of all playlists together; `None` is as the settings say.
+    pub count: Option<u16>,
+    /// Of each playlist; those that are not named may have any number.
+    pub of_playlists: BTreeMap<PlaylistId, u32>,
 }
 
 impl Lineup {
@@ -91,7 +107,7 @@ impl Lineup {
                 by_source.entry(source.id).or_insert_with(|| (Arc::clone(channel), place));
             }
         }
-        Self { by_guide_number, by_source, disabled: Default::default() }
+        Self { by_guide_number, by_source, disabled: Default::default(), tuners: Tuners::default() }
     }
 
     /// The same, with what there is besides and is not offered: whoever looks for it learns that it is not gone.
@@ -103,6 +119,18 @@ impl Lineup {
     ) -> Self {
         let disabled = (channels.into_iter().collect(), sources.into_iter().collect());
         Self { disabled, ..self }
+    }
+
+    /// The same, with what playlists allow.
+    #[must_use]
+    pub fn with_tuners(self, tuners: Tuners) -> Self {
+        Self { tuners, ..self }
+    }
+
+    /// How many streams may be open at once.
+    #[must_use]
+    pub const fn tuners(&self) -> &Tuners {
+        &self.tuners
     }
 
     /// The channel, if it is offered.
@@ -174,6 +202,7 @@ mod tests {
         let source = |id| Source {
             id: SourceId(id),
             item_key: String::new(),
+            playlist: PlaylistId(1),
             url: String::new(),
             headers: RequestHeaders::NONE,
             program: None,

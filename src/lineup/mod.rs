@@ -7,7 +7,7 @@ mod profile;
 mod treatment;
 
 pub use crate::source::profile::StreamProfile;
-pub use channels::{Channel, ChannelId, Lineup, Source, SourceId};
+pub use channels::{Channel, ChannelId, Lineup, PlaylistId, Source, SourceId, Tuners};
 pub use health::{Health, cooldown_after};
 pub use profile::StoredProfile;
 pub use treatment::{Manner, Treatment};

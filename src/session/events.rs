@@ -55,6 +55,8 @@ pub struct Params {
     pub min_health: Duration,
     /// How long a provider that said 429 is left alone; zero is not at all.
     pub provider_cooldown: Duration,
+    /// How long viewers wait at the start while all places at the providers of all sources are taken.
+    pub place_wait: Duration,
     /// Viewers get something to play while a source is looked for.
     pub filler_enabled: bool,
 }
@@ -82,6 +84,8 @@ pub struct Candidate {
     pub priority: u32,
     /// Its provider is left alone until then.
     pub provider_free_at: Option<Instant>,
+    /// That is since all places at its provider are taken.
+    pub is_full: bool,
     /// Its provider may count a connection that was given up.
     pub release: Option<Release>,
 }
@@ -135,6 +139,8 @@ pub enum Event {
         /// How long the upstream asked to be left alone.
         retry_after: Option<Duration>,
     },
+    /// The source that was to be started has no place at its provider: another was quicker.
+    NoPlace,
     /// The selected source is lost.
     SourceLost {
         /// How.

@@ -170,6 +170,7 @@ impl Machine {
             Event::SourceFailed { silent, hung_up, reason, status, retry_after } => {
                 self.source_failed(&mut turn, Fault { text: reason, status, retry_after, silent, hung_up });
             }
+            Event::NoPlace => self.no_place(&mut turn),
             Event::SourceLost { cause: Lost::Eof } => self.source_ended(&mut turn),
             Event::SourceLost { cause: Lost::Error { reason, status, retry_after } } => {
                 self.source_broken(&mut turn, Fault { status, retry_after, ..Fault::text(&reason) });
@@ -340,6 +341,7 @@ impl Machine {
         };
         let (failure, text) = match end {
             End::NoSources => (Failure::NoSources, "no enabled sources".to_owned()),
+            End::NoPlaces => (Failure::NoTuners, "no places at the providers of its sources".to_owned()),
             End::Failed(text) if search.any_silent => (Failure::NoVideo, text),
             End::Failed(text) => (Failure::SourcesFailed, text),
         };

@@ -62,6 +62,12 @@ impl ProviderCooldowns {
         self.releases.recall(now, counted);
     }
 
+    /// How long the provider was seen to count a connection that is closed.
+    #[must_use]
+    pub fn counted(&self, scope: &ProviderScope) -> Duration {
+        self.releases.learned(scope)
+    }
+
     /// What is known of a provider that may count a closed connection.
     #[must_use]
     pub fn release(&self, now: Instant, scope: &ProviderScope) -> Option<Release> {

@@ -121,6 +121,11 @@ impl Releases {
         (learned != before).then(|| Counted { provider: scope.clone(), time: learned })
     }
 
+    /// How long the provider was seen to count a connection that is closed.
+    pub(super) fn learned(&self, scope: &ProviderScope) -> Duration {
+        self.0.get(scope).and_then(|release| release.learned).unwrap_or(Duration::ZERO)
+    }
+
     /// What is known of a provider, while it may count a connection that is closed.
     pub(super) fn of(&self, now: Instant, scope: &ProviderScope) -> Option<Release> {
         self.0.get(scope).filter(|release| now - release.given_up_at < COUNTED_MAX).copied()

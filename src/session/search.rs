@@ -8,7 +8,7 @@ use crate::lineup::SourceId;
 use super::events::Candidate;
 use super::pass::Pass;
 use super::retry::Retry;
-use super::step::{Attempt, Fault, Look, Step};
+use super::step::{Attempt, End, Fault, Look, Step};
 
 /// The loss that a recovery is to repair.
 #[derive(Clone, Debug)]
@@ -67,6 +67,12 @@ impl Search {
 
     /// What is to be done now. Not to be asked while an attempt is under way.
     pub(super) fn step(&mut self, look: &Look<'_>) -> Step {
+        if let Some(wait) = self.full(look) {
+            if let Step::Wait(until) = wait {
+                self.waits_until = until;
+            }
+            return wait;
+        }
         let step = match &mut self.plan {
             Plan::Pacing { until } if *until > look.now => Step::Wait(*until),
             Plan::Pacing { .. } => Step::Paced,
@@ -79,6 +85,27 @@ impl Search {
             Step::Paced | Step::Unusable { .. } | Step::GiveWay { .. } | Step::Over(_) => {}
         }
         step
+    }
+
+    /// At the start nothing is tried while every source that could be tried has no place at its provider; what is to be done then.
+    fn full(&self, look: &Look<'_>) -> Option<Step> {
+        match self.origin {
+            Origin::Startup => {}
+            // Whoever watches has filler, and time.
+            Origin::Recovery(_) => return None,
+        }
+        let mut usable = look.list.iter().filter(|candidate| candidate.has_url).peekable();
+        usable.peek()?;
+        let mut first = None;
+        for candidate in usable {
+            let free_at = candidate.provider_free_at.filter(|at| candidate.is_full && *at > look.now)?;
+            first = first.into_iter().chain([free_at]).min();
+        }
+        let end = self.started_at + look.params.place_wait;
+        if look.now >= end {
+            return Some(Step::Over(End::NoPlaces));
+        }
+        Some(Step::Wait(first?.min(end)))
     }
 
     /// The plan's last candidate has come too early to its provider.

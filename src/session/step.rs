@@ -48,6 +48,8 @@ pub(super) struct Attempt {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum End {
     NoSources,
+    /// Nothing could be tried, since all places are taken.
+    NoPlaces,
     Failed(String),
 }
 

@@ -19,6 +19,8 @@ mod moves;
 mod playlists;
 mod profiles;
 mod providers;
+mod refresh;
+mod rules;
 mod search;
 mod settings;
 mod sources;
@@ -29,6 +31,8 @@ pub use items::{
 };
 pub use moves::{Moved, SourceMove};
 pub use playlists::{PRIMARY_NAME, PRIMARY_PLAYLIST};
+pub use refresh::{Progress, Refresh, STEP_ITEMS_MAX, key_in, told_apart};
+pub use rules::Applied;
 pub use search::{Search, SearchCounts, SearchError, SearchLimits};
 
 /// How long a statement waits for another process (an operator's `sqlite3`) to let go.

@@ -210,6 +210,15 @@ pub enum ChannelError {
     /// There is no room for another playlist.
     #[error("there are {max} playlists already, and no more are kept")]
     TooManyPlaylists { max: u32 },
+    /// There is no such rule.
+    #[error("there is no rule {rule_id}")]
+    RuleNotFound { rule_id: i64 },
+    /// There is no room for another rule.
+    #[error("there are {max} rules already, and no more are kept")]
+    TooManyRules { max: u32 },
+    /// A regular expression that cannot be used.
+    #[error("{0}")]
+    Pattern(String),
     /// A value that cannot be stored.
     #[error("{field} cannot be {value:?}; allowed: {allowed}")]
     Invalid { field: &'static str, value: String, allowed: &'static str },

@@ -6,7 +6,8 @@ use rusqlite::{Connection, TransactionBehavior};
 pub(super) const APPLICATION_ID: i64 = 0x746e_7264;
 
 /// Step `n` (counted from 1) leads from version `n - 1` to version `n`.
-const STEPS: &[&str] = &[FIRST, PROGRAM, HEADERS, TLS_VERIFY, PROFILES, READINGS, PROVIDERS, PLAYLISTS];
+const STEPS: &[&str] =
+    &[FIRST, PROGRAM, HEADERS, TLS_VERIFY, PROFILES, READINGS, PROVIDERS, PLAYLISTS, CONTENT, RULES];
 
 /// The version this program writes.
 pub(super) const KNOWN_VERSION: i64 = {
@@ -156,6 +157,33 @@ CREATE TABLE playlists (
 ALTER TABLE playlist_items ADD COLUMN playlist_id INTEGER NOT NULL DEFAULT 1;
 ";
 
+/// `content` is a number made of all that is said of an item, by which one that has not changed is known. What may have come in the
+/// place of something is found by an index of what was not there from the beginning: a playlist of a million items has none of
+/// them there.
+const CONTENT: &str = "
+ALTER TABLE playlist_items ADD COLUMN content INTEGER NOT NULL DEFAULT 0;
+DROP INDEX playlist_items_by_channel_key;
+CREATE INDEX playlist_items_late ON playlist_items (channel_key) WHERE appeared_in > 0;
+CREATE INDEX playlist_items_gone ON playlist_items (last_seen_at) WHERE active = 0;
+";
+
+/// Rules that make channels, and which rule has made a channel.
+const RULES: &str = "
+CREATE TABLE channel_rules (
+    rule_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    rule_name TEXT NOT NULL,
+    groups_json TEXT NOT NULL,
+    query TEXT NOT NULL,
+    is_regex INTEGER NOT NULL CHECK (is_regex IN (0, 1)),
+    playlist_id INTEGER,
+    guide_start INTEGER NOT NULL,
+    block_size INTEGER NOT NULL,
+    is_enabled INTEGER NOT NULL CHECK (is_enabled IN (0, 1))
+) STRICT;
+ALTER TABLE published_channels ADD COLUMN rule_id INTEGER REFERENCES channel_rules (rule_id);
+CREATE INDEX published_channels_by_rule ON published_channels (rule_id) WHERE rule_id IS NOT NULL;
+";
+
 /// Brings a database of ours, or an empty one, from version `found` to [`KNOWN_VERSION`]. Each step is one
 /// transaction together with its version, so that a kill between two lines of it leaves the version before.
 pub(super) fn migrate(connection: &mut Connection, found: i64) -> rusqlite::Result<()> {
@@ -221,6 +249,7 @@ mod tests {
                 ("SELECT count(*) FROM playlist_items WHERE appeared_in = 0 AND seen_in = 0", 1),
                 ("SELECT count(*) FROM providers", 0),
                 ("SELECT count(*) FROM playlists", 0),
+                ("SELECT count(*) FROM channel_rules", 0),
                 ("SELECT count(*) FROM playlist_items WHERE playlist_id = 1", 1),
                 ("SELECT count(*) FROM pragma_foreign_key_check", 0),
                 ("SELECT user_version FROM pragma_user_version", KNOWN_VERSION),

@@ -20,15 +20,17 @@ mod fixtures;
 
 pub use database::Database;
 pub use database::{
+    Applied, PRIMARY_NAME, PRIMARY_PLAYLIST, Progress, Refresh, STEP_ITEMS_MAX, key_in, told_apart,
+};
+pub use database::{
     Duplicates, Group, ITEMS_PAGE_MAX, ImportOutcome, Imported, ItemFilter, ItemPage, Moved, Reading,
     RefreshOutcome, Refreshed, Search, SearchCounts, SearchError, SearchLimits, SourceMove,
 };
-pub use database::{PRIMARY_NAME, PRIMARY_PLAYLIST};
 pub use error::{ChannelError, CloseError, ImportError, OpenError, StoreBusy, StoreError};
 pub use hdhriptv::Hdhriptv;
 pub use import::{TakenOver, is_same_file, take_over};
 pub use records::{
-    ChannelChange, ChannelRecord, HealthChange, ItemRecord, NewChannel, NewItem, NewPlaylist, PlaylistChange,
-    PlaylistRecord, ProfileRecord, SourceHealth, SourceProfile, SourceRecord,
+    ChannelChange, ChannelRecord, HealthChange, ItemRecord, NewChannel, NewItem, NewPlaylist, NewRule,
+    PlaylistChange, PlaylistRecord, ProfileRecord, RuleRecord, SourceHealth, SourceProfile, SourceRecord,
 };
 pub use thread::{Store, StoreCounts};

@@ -85,6 +85,34 @@ pub struct PlaylistRecord {
     pub items: u64,
 }
 
+/// A rule that makes channels: which items, and which guide numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewRule {
+    /// What people call it.
+    pub name: String,
+    /// Of these groups alone, when there are some.
+    pub groups: Vec<String>,
+    /// As in a search of items; blank is all of the groups.
+    pub query: String,
+    /// `query` is a regular expression.
+    pub is_regex: bool,
+    /// Of this playlist alone.
+    pub playlist_id: Option<i64>,
+    /// The first guide number of its block.
+    pub guide_start: u32,
+    /// How many numbers the block has.
+    pub block_size: u32,
+    /// Whether it makes and removes channels.
+    pub is_enabled: bool,
+}
+
+/// A rule as the store has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleRecord {
+    pub rule_id: i64,
+    pub rule: NewRule,
+}
+
 /// What a channel is made from.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct NewChannel {
@@ -286,7 +314,10 @@ impl fmt::Debug for SourceRecord {
 
 impl ItemRecord {
     pub(super) const COLUMNS: &str = "item_key, channel_key, name, group_name, stream_url, tvg_id, tvg_name, \
-        tvg_logo, attrs_json, first_seen_at, last_seen_at, active, headers_json, playlist_id";
+        tvg_logo, attrs_json, first_seen_at, \
+        iif(active, max(last_seen_at, coalesce((SELECT read_at FROM playlists \
+            WHERE playlists.playlist_id = playlist_items.playlist_id), 0)), last_seen_at), \
+        active, headers_json, playlist_id";
 
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {

@@ -120,7 +120,6 @@ impl Store {
     ///
     /// # Errors
     /// The job's own, or that the store is full, closed, or the job panicked.
-    #[cfg(any(test, feature = "sim"))]
     pub fn call<R: Send + 'static, E: From<StoreError> + Send + 'static>(
         &self,
         job: impl FnOnce(&mut Database) -> Result<R, E> + Send + 'static,

@@ -87,6 +87,8 @@ struct Slot<H> {
 #[derive(Debug)]
 pub struct Pool<H> {
     settle: Duration,
+    /// Tuners from this number on are given to nobody any more.
+    count: u16,
     slots: Vec<Slot<H>>,
     /// Free tuners in the order in which they will be given.
     free: VecDeque<u16>,
@@ -107,6 +109,7 @@ impl<H: Copy + Eq> Pool<H> {
         let count = count.max(1);
         Self {
             settle,
+            count,
             slots: (0..count).map(|_| Slot { state: State::Free, not_before: Instant::START }).collect(),
             free: (0..count).collect(),
             waiters: VecDeque::new(),
@@ -119,13 +122,13 @@ impl<H: Copy + Eq> Pool<H> {
     /// The number of tuners.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.slots.len()
+        usize::from(self.count)
     }
 
     /// Tuners that are granted or settle for somebody.
     #[must_use]
     pub fn in_use(&self) -> usize {
-        self.slots.len() - self.free.len()
+        self.slots.iter().filter(|slot| !matches!(slot.state, State::Free)).count()
     }
 
     /// What is granted, by tuner.
@@ -145,7 +148,7 @@ impl<H: Copy + Eq> Pool<H> {
         let capacity = self.capacity();
         if capacity <= 1 {
             Duration::ZERO
-        } else if self.in_use() == capacity {
+        } else if self.in_use() >= capacity {
             self.settle
         } else if self.in_use() == capacity - 1 {
             self.refill_not_before.since(now)
@@ -234,7 +237,8 @@ impl<H: Copy + Eq> Pool<H> {
 
     /// Gives a tuner, already taken from the free ones, to a request: now, or when it has settled.
     fn claim(&mut self, now: Instant, tuner: u16, claim: Claim<H>) -> Vec<Action<H>> {
-        let fills = self.in_use() == self.capacity();
+        // This one is counted only when it has a state.
+        let fills = self.in_use() + 1 >= self.capacity();
         let refill = if fills { self.refill_not_before } else { Instant::START };
         let slot = &mut self.slots[usize::from(tuner)];
         let until = slot.not_before.max(refill);
@@ -253,7 +257,7 @@ impl<H: Copy + Eq> Pool<H> {
                 State::Settling { claim, .. } if claim.holder == holder => {
                     // How long it has to settle does not depend on who waits for it.
                     slot.state = State::Free;
-                    self.free.push_back(tuner);
+                    self.put_back(tuner);
                     return self.serve(now);
                 }
                 // A holder that has its tuner releases it when it hears of it.
@@ -264,7 +268,7 @@ impl<H: Copy + Eq> Pool<H> {
     }
 
     fn release(&mut self, now: Instant, tuner: u16) -> Vec<Action<H>> {
-        let was_full = self.in_use() == self.capacity();
+        let was_full = self.in_use() >= self.capacity();
         let settled = now + self.settle;
         let slot = self.slot(tuner);
         match slot.state {
@@ -277,16 +281,46 @@ impl<H: Copy + Eq> Pool<H> {
         if was_full {
             self.refill_not_before = self.refill_not_before.max(settled);
         }
-        self.free.push_back(tuner);
+        self.put_back(tuner);
         self.serve(now)
+    }
+
+    /// A tuner that is free may be given, unless there are to be fewer.
+    fn put_back(&mut self, tuner: u16) {
+        if tuner < self.count {
+            self.free.push_back(tuner);
+        }
+    }
+
+    /// There are so many tuners from now on, at least one. Whoever has one above that keeps it until it is released.
+    pub fn resize(&mut self, now: Instant, count: u16) -> Vec<Action<H>> {
+        let count = count.max(1);
+        let before = std::mem::replace(&mut self.count, count);
+        self.free.retain(|tuner| *tuner < count);
+        for tuner in before..count {
+            match self.slots.get(usize::from(tuner)) {
+                None => self.slots.push(Slot { state: State::Free, not_before: Instant::START }),
+                Some(Slot { state: State::Free, .. }) => {}
+                // It was to be given up, and is not any more.
+                Some(_) => continue,
+            }
+            self.free.push_back(tuner);
+        }
+        let mut actions = Vec::new();
+        while !(self.free.is_empty() || self.waiters.is_empty() && self.hoping.is_empty()) {
+            actions.extend(self.serve(now));
+        }
+        actions
     }
 
     /// A tuner has become free: it goes to the first who waits.
     fn serve(&mut self, now: Instant) -> Vec<Action<H>> {
+        // One that has just become free may be one too many.
+        let Some(tuner) = self.free.pop_front() else { return Vec::new() };
         let Some(waiter) = self.waiters.pop_front().or_else(|| self.hoping.pop_front()) else {
+            self.free.push_front(tuner);
             return Vec::new();
         };
-        let tuner = self.free.pop_front().expect("a tuner has just become free");
         self.claim(now, tuner, waiter.claim)
     }
 
@@ -500,6 +534,23 @@ mod tests {
         assert_eq!(pool.in_use(), 0);
         assert_eq!(ask(&mut pool, 2, 3), [grant(3, 0)]);
         assert_eq!(ask(&mut pool, 2, 4), [refuse(4)], "the second release has made no second tuner");
+    }
+
+    #[test]
+    fn tuners_are_added_for_whoever_waits_and_taken_away_when_they_are_released() {
+        let mut pool = hopeful(1, 0, 3000);
+        assert_eq!(ask(&mut pool, 0, 1), [grant(1, 0)]);
+        assert_eq!(ask(&mut pool, 0, 2), []);
+        assert_eq!(pool.resize(at(1), 3), [grant(2, 1)]);
+        assert_eq!(ask(&mut pool, 1, 3), [grant(3, 2)]);
+        assert_eq!((pool.resize(at(2), 1).len(), pool.capacity(), pool.in_use()), (0, 1, 3));
+        assert_eq!(ask(&mut pool, 2, 4), [], "it hopes");
+        assert_eq!(release(&mut pool, 3, 2), [], "that one is one too many");
+        assert_eq!(release(&mut pool, 4, 0), [grant(4, 0)]);
+        assert_eq!(pool.resize(at(5), 2), [], "the second one is still somebody's");
+        assert_eq!(release(&mut pool, 6, 1), []);
+        assert_eq!(ask(&mut pool, 7, 5), [grant(5, 1)]);
+        assert_eq!(pool.in_use(), 2);
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Several playlists: each is read for itself, and its streams are asked for as it says.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
-use crate::kit::{Daemon, LONG, Upstream, until};
+use crate::kit::{Daemon, LONG, Upstream, judge, until};
 
 const QUICK: [(&str, &str); 3] =
     [("STARTUP_TIMEOUT", "2s"), ("FAILOVER_TOTAL_TIMEOUT", "2s"), ("STREAM_MODE", "direct")];
@@ -66,4 +68,52 @@ fn playlists_of_settings_and_api_are_read_each_for_itself_and_asked_as_each_says
     assert_eq!(daemon.ask("DELETE", &path, "").status, 204);
     assert_eq!(daemon.get("/api/items").json()["total"], 2);
     assert!(!daemon.log().contains("canary"));
+}
+
+#[test]
+fn a_playlist_has_no_more_streams_than_its_provider_allows_and_who_left_makes_room() {
+    let upstream = Upstream::start();
+    let list = |streams: &[&str]| {
+        let entry = |stream: &&str| {
+            format!("#EXTINF:-1,{stream}\n{}\n", upstream.url(&format!("/good/4000000/{stream}")))
+        };
+        format!("#EXTM3U\n{}", streams.iter().map(entry).collect::<String>())
+    };
+    upstream.offer_raw("/raw/p.m3u", "HTTP/1.1 200 OK", list(&["one", "two"]).as_bytes());
+    upstream.offer_raw("/raw/b.m3u", "HTTP/1.1 200 OK", list(&["three"]).as_bytes());
+    let primary = upstream.url("/raw/p.m3u");
+    let sources = format!("url={},tuners=2,name=B", upstream.url("/raw/b.m3u"));
+    let settings = [
+        ("PLAYLIST_URL", primary.as_str()),
+        ("PLAYLIST_SOURCES", &sources),
+        ("TUNER_COUNT", "1"),
+        ("TUNE_WAIT", "300ms"),
+        ("PREEMPT_SETTLE_DELAY", "0"),
+        ("SESSION_IDLE_TIMEOUT", "1h"),
+    ];
+    let daemon = Daemon::start(&settings);
+    when(&daemon, "B", |playlist| playlist["items"] == 1);
+    when(&daemon, "primary", |playlist| playlist["items"] == 2);
+    for (number, name) in [("101", "one"), ("102", "two"), ("103", "three")] {
+        let key = daemon.get(&format!("/api/items?q={name}")).json()["items"][0]["item_key"].clone();
+        let channel = json!({"item_key": key, "guide_number": number}).to_string();
+        assert_eq!(daemon.ask("POST", "/api/channels", &channel).status, 201);
+    }
+    assert_eq!(daemon.get("/discover.json").json()["TunerCount"], 3);
+    let mut one = daemon.open("/auto/v101");
+    assert_eq!(judge(&one.watch(Duration::from_millis(500))).faults(), 0);
+    let refused = daemon.get("/auto/v102");
+    assert_eq!((refused.status, refused.header("X-HDHomeRun-Error")), (503, Some("805 All Tuners In Use")));
+    assert!(upstream.requests("/good/4000000/two").is_empty(), "its provider is not asked");
+    let mut three = daemon.open("/auto/v103");
+    assert_eq!(judge(&three.watch(Duration::from_millis(500))).faults(), 0, "the other provider has room");
+    assert_eq!(judge(&one.watch(Duration::from_millis(500))).faults(), 0);
+    // Nobody watches it any more, though it runs on for a while.
+    drop(one);
+    until(LONG, "it is left", || (daemon.viewers().len() == 1).then_some(()));
+    let mut two = daemon.open("/auto/v102");
+    assert_eq!(two.status(), 200, "{}", two.head);
+    assert_eq!(judge(&two.watch(Duration::from_millis(500))).faults(), 0);
+    assert_eq!(judge(&three.watch(Duration::from_millis(500))).faults(), 0);
+    assert_eq!(upstream.requests("/good/4000000/one").len(), 1);
 }

@@ -132,7 +132,7 @@ impl HdHomeRun {
         let base_url = format!("http://{host}");
         let reply = Reply {
             device_id: self.device_id,
-            tuner_count: u8::try_from(identity.tuner_count.min(TUNER_COUNT_MAX)).expect("it is a byte's"),
+            tuner_count: u8::try_from(self.state.tuner_count().min(TUNER_COUNT_MAX)).expect("it is a byte's"),
             base_url: &base_url,
             lineup_url: &format!("{base_url}/lineup.json"),
             device_auth: &identity.device_auth,

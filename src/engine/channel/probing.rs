@@ -2,7 +2,7 @@
 
 use crate::base::Instant;
 use crate::engine::port::ids::Ticket;
-use crate::session;
+use crate::session::{self, Place};
 use crate::source::profile::{Schedule, Timing};
 
 /// A channel's questions to ffprobe.
@@ -10,8 +10,8 @@ pub(super) struct StreamProbe {
     schedule: Schedule,
     /// The probe for which a place at the provider is asked for.
     asked: Option<u64>,
-    /// The probe that runs.
-    question: Option<(Ticket, u64)>,
+    /// The probe that runs, and its place at the provider.
+    question: Option<(Ticket, u64, Place)>,
 }
 
 impl StreamProbe {
@@ -54,19 +54,19 @@ impl StreamProbe {
     }
 
     /// It runs.
-    pub(super) const fn runs(&mut self, ticket: Ticket, number: u64) {
-        self.question = Some((ticket, number));
+    pub(super) fn runs(&mut self, ticket: Ticket, number: u64, place: Place) {
+        self.question = Some((ticket, number, place));
     }
 
-    /// The probe that this answer is of, if it is still waited for.
-    pub(super) fn take_answered(&mut self, ticket: Ticket) -> Option<u64> {
-        self.question.take_if(|(asked, _)| *asked == ticket).map(|(_, number)| number)
+    /// The probe that this answer is of, if it is still waited for, and its place.
+    pub(super) fn take_answered(&mut self, ticket: Ticket) -> Option<(u64, Place)> {
+        self.question.take_if(|(asked, ..)| *asked == ticket).map(|(_, number, place)| (number, place))
     }
 
-    /// Nothing is asked any more. Gives the question whose answer is not waited for.
-    pub(super) fn cancel(&mut self) -> Option<Ticket> {
+    /// Nothing is asked any more. Gives the question whose answer is not waited for, and its place.
+    pub(super) fn cancel(&mut self) -> Option<(Ticket, Place)> {
         self.schedule.cancel();
         self.asked = None;
-        self.question.take().map(|(ticket, _)| ticket)
+        self.question.take().map(|(ticket, _, place)| (ticket, place))
     }
 }

@@ -8,6 +8,7 @@ use crate::engine::context::health::Known;
 use crate::engine::port::ids::Ticket;
 use crate::engine::port::messages::{ControlRequest, TunerMessage};
 use crate::lineup::StoredProfile;
+use crate::session::{ProviderScope, Purpose};
 use crate::source::ffmpeg::verification_options;
 use crate::source::profile::{Profile, StreamProfile, ffprobe, needs_ffprobe};
 use crate::source::{Opening, Relayed};
@@ -16,6 +17,9 @@ use super::Channel;
 
 /// A stream that has not told its make-up after this long is taken for what is known by then.
 const PROFILE_WAIT: Duration = Duration::from_secs(5);
+
+/// How long a program that is stopped may take to end.
+const WITHDRAWN_END: Duration = Duration::from_secs(1);
 
 impl Channel {
     /// What was learnt of the selected source's stream from its packets: kept, stored, and its slate made ready.
@@ -99,13 +103,19 @@ impl Channel {
             self.stream_probe.finish(number);
             return;
         };
+        let playlist = source.playlist;
+        let Some(place) = cx.take_playlist_place(playlist, self.id(), Purpose::Look) else {
+            self.stream_probe.finish(number);
+            return;
+        };
         let relayed = relayed.map(Box::new);
         let program = cx.params.sources.ffprobe_path.clone();
         let arguments = arguments.into_iter().map(std::ffi::OsString::from).collect();
         let request = |core, ticket| ControlRequest::Probe { core, ticket, program, arguments, relayed };
         match cx.ask(Question::Stream(self.me), request) {
-            Some(ticket) => self.stream_probe.runs(ticket, number),
+            Some(ticket) => self.stream_probe.runs(ticket, number, place),
             None => {
+                cx.give_playlist_place_back(&place, Duration::ZERO);
                 self.stream_probe.finish(number);
             }
         }
@@ -120,7 +130,8 @@ impl Channel {
         stdout: &[u8],
         stderr: &str,
     ) {
-        let Some(number) = self.stream_probe.take_answered(ticket) else { return };
+        let Some((number, place)) = self.stream_probe.take_answered(ticket) else { return };
+        cx.give_playlist_place_back(&place, self.counted(cx));
         if !self.stream_probe.finish(number) {
             return;
         }
@@ -138,9 +149,18 @@ impl Channel {
     }
 
     /// Nothing is asked about the source any more.
-    pub(super) fn cancel_probe<D: CoreDriver>(&mut self, cx: &mut Cx<D>) {
-        if let Some(ticket) = self.stream_probe.cancel() {
+    pub(crate) fn cancel_probe<D: CoreDriver>(&mut self, cx: &mut Cx<D>) {
+        if let Some((ticket, place)) = self.stream_probe.cancel() {
             cx.withdraw(ticket);
+            cx.give_playlist_place_back(&place, self.counted(cx).max(WITHDRAWN_END));
         }
+    }
+
+    /// How long the provider of the source counts what is closed.
+    fn counted<D: CoreDriver>(&self, cx: &Cx<D>) -> Duration {
+        self.upstream.run().map_or(Duration::ZERO, |run| {
+            let source = &run.attempt().source;
+            cx.providers.counted(&ProviderScope::of(&source.url, source.id.0))
+        })
     }
 }

@@ -52,6 +52,7 @@ impl Channel {
                     retry_after: error.retry_after(),
                 }
             }
+            Happened::NoPlace => SessionEvent::NoPlace,
             Happened::Ended => {
                 self.error = Some("source ended".to_owned());
                 self.log_lost(None);

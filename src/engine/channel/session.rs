@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::base::redact;
 use crate::engine::border::messages::{Readers, ToOutlet};
-use crate::engine::context::cx::{CoreDriver, Cx};
+use crate::engine::context::cx::{CoreDriver, Cx, Holder};
 use crate::engine::context::health::Known;
 use crate::engine::context::post::{ToChannel, Word};
 use crate::engine::port::messages::ControlRequest;
@@ -14,7 +14,7 @@ use crate::engine::report::events::{self, RecoveryTriggered};
 use crate::health::failure_reason;
 use crate::http::{StreamError, Via};
 use crate::lineup::Lineup;
-use crate::session::{Action, Event, Failure, Notice, TriggerError};
+use crate::session::{Action, Event, Failure, Notice, Occupant, TriggerError};
 use crate::tuner::Kind;
 
 use super::Channel;
@@ -22,6 +22,13 @@ use super::candidates::Candidates;
 
 /// How long viewers may take for the rest of a stream that is over: what a full ring holds of a usual channel.
 const LINGER_MAX: Duration = Duration::from_secs(10);
+
+/// Others have places that this session needs.
+fn ask_to_give_way<D: CoreDriver>(cx: &mut Cx<D>, asked: Vec<Occupant<Holder>>) {
+    for Occupant { holder: (core, session), purpose } in asked {
+        cx.post.tell_holder(core, TunerMessage::GiveWay { session, purpose });
+    }
+}
 
 impl Channel {
     /// A viewer of this number waits for the first picture, or for being let in.
@@ -80,8 +87,9 @@ impl Channel {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
             let is_ready = matches!(event, Event::SourceReady);
-            let mut sources = Candidates::of(cx, self.feed.listing());
+            let mut sources = Candidates::of(cx, self.feed.listing(), self.id());
             let actions = self.machine.handle(cx.now, event, &mut sources);
+            ask_to_give_way(cx, sources.into_asked());
             // A source that nobody watches may be silent.
             let nobody = self.machine.viewers() == 0;
             if let Some(watch) = self.upstream.run_mut().and_then(|run| run.watch()) {
@@ -119,8 +127,10 @@ impl Channel {
         readers: &mut dyn Readers<D>,
         reason: &str,
     ) -> Result<(), TriggerRefusal> {
-        let mut sources = Candidates::of(cx, self.feed.listing());
-        let actions = self.machine.trigger(cx.now, reason, &mut sources).map_err(|error| match error {
+        let mut sources = Candidates::of(cx, self.feed.listing(), self.id());
+        let triggered = self.machine.trigger(cx.now, reason, &mut sources);
+        ask_to_give_way(cx, sources.into_asked());
+        let actions = triggered.map_err(|error| match error {
             TriggerError::NotFound => TriggerRefusal::NotFound,
             TriggerError::AlreadyPending => TriggerRefusal::AlreadyPending,
         })?;
@@ -173,6 +183,7 @@ impl Channel {
                 cx.post.tell_tuners(TunerMessage::Request { core, session, label, kind: Kind::Client });
             }
             Action::TunerIdle(idle) => {
+                cx.params.places.lock().set_idle((cx.id, self.id()), idle);
                 if let Some(tuner) = self.feed.tuner() {
                     cx.post.tell_tuners(TunerMessage::Idle { tuner, idle });
                 }

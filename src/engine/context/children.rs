@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::base::Instant;
 use crate::engine::port::ids::Ticket;
 use crate::lineup::{Source, SourceId};
-use crate::session::ProviderScope;
+use crate::session::{Place, ProviderScope};
 
 use super::token::SourceOwner;
 
@@ -22,6 +22,8 @@ struct Child {
     provider: ProviderScope,
     /// When its end was last asked for.
     stop_asked_at: Option<Instant>,
+    /// The place at its provider, when whoever has taken it wants no more of it.
+    place: Option<Place>,
 }
 
 /// A child that is no more.
@@ -32,6 +34,8 @@ pub(crate) struct Ended {
     pub(crate) source: SourceId,
     /// The provider that has got its connection back, if the end was asked for.
     pub(crate) given_up: Option<ProviderScope>,
+    /// The place that is free now.
+    pub(crate) place: Option<Place>,
 }
 
 /// A core's children.
@@ -44,7 +48,7 @@ impl Children {
     /// One has been asked for.
     pub(crate) fn insert(&mut self, ticket: Ticket, owner: SourceOwner, run: u32, source: &Source) {
         let provider = ProviderScope::of(&source.url, source.id.0);
-        let child = Child { owner, run, source: source.id, provider, stop_asked_at: None };
+        let child = Child { owner, run, source: source.id, provider, stop_asked_at: None, place: None };
         self.by_ticket.insert(ticket, child);
     }
 
@@ -60,8 +64,27 @@ impl Children {
 
     /// It is no more.
     pub(crate) fn ended(&mut self, ticket: Ticket) -> Option<Ended> {
-        let Child { owner, run, source, provider, stop_asked_at } = self.by_ticket.remove(&ticket)?;
-        Some(Ended { owner, run, source, given_up: stop_asked_at.map(|_asked| provider) })
+        let Child { owner, run, source, provider, stop_asked_at, place } = self.by_ticket.remove(&ticket)?;
+        Some(Ended { owner, run, source, given_up: stop_asked_at.map(|_asked| provider), place })
+    }
+
+    /// A child of this owner that is to end and has no place yet.
+    pub(crate) fn one_ending_of(&self, owner: SourceOwner) -> Option<Ticket> {
+        let is_it =
+            |child: &Child| child.owner == owner && child.stop_asked_at.is_some() && child.place.is_none();
+        self.by_ticket.iter().find(|(_, child)| is_it(child)).map(|(ticket, _)| *ticket)
+    }
+
+    /// It is to end, and has its place until then.
+    pub(crate) fn keep_place(&mut self, ticket: Ticket, place: Place) {
+        if let Some(child) = self.by_ticket.get_mut(&ticket) {
+            child.place = Some(place);
+        }
+    }
+
+    /// The place that a child has kept of which nothing has become.
+    pub(crate) fn take_place(&mut self, ticket: Ticket) -> Option<Place> {
+        self.by_ticket.get_mut(&ticket)?.place.take()
     }
 
     /// True when there are none.

@@ -14,9 +14,9 @@ use crate::engine::port::messages::{ChildOwner, ControlPort, ControlRequest, Cor
 use crate::engine::port::params::{Egress, Params};
 use crate::engine::port::snapshot::CoreCounters;
 use crate::http::{CookieJar, StreamError};
-use crate::lineup::{Lineup, Source, SourceId};
+use crate::lineup::{Lineup, PlaylistId, Source, SourceId, Tuners};
 use crate::ring::{Lent, Ring};
-use crate::session::ProviderCooldowns;
+use crate::session::{Place, ProviderCooldowns, Purpose};
 use crate::source::Relayed;
 use crate::source::ffmpeg::LogLevel;
 use crate::tuner::Backoff;
@@ -116,6 +116,8 @@ impl<D: CoreDriver> Cx<D> {
         lineup: Arc<Lineup>,
     ) -> Self {
         let backoff = params.tune_backoff;
+        params.places.set_limits(&lineup.tuners().of_playlists);
+        let tuners = lineup.tuners().count.unwrap_or(params.tuners);
         Self {
             id,
             driver,
@@ -134,7 +136,7 @@ impl<D: CoreDriver> Cx<D> {
             load: Load::default(),
             children: Children::default(),
             tuners: (id == CoreId(0))
-                .then(|| Pool::new(params.tuners, params.preempt_settle_delay, params.tune_wait)),
+                .then(|| Pool::new(tuners, params.preempt_settle_delay, params.tune_wait)),
             params,
             control,
             cores,
@@ -196,6 +198,34 @@ impl<D: CoreDriver> Cx<D> {
             None if self.params.tuners > 1 => self.params.preempt_settle_delay,
             None => Duration::ZERO,
         }
+    }
+
+    /// How many streams playlists allow.
+    pub(crate) fn set_tuners(&self, tuners: &Tuners) {
+        self.params.places.set_limits(&tuners.of_playlists);
+    }
+
+    /// Takes a place at the provider of a playlist, if one is free.
+    pub(crate) fn take_playlist_place(
+        &self,
+        playlist: PlaylistId,
+        session: SessionId,
+        purpose: Purpose,
+    ) -> Option<Place> {
+        self.params.places.lock().take(self.clock_now(), playlist, (self.id, session), purpose)
+    }
+
+    /// True when no place is left for trying a source in the background.
+    pub(crate) fn has_no_place(&self, source: &Source) -> bool {
+        // Whoever tries it has no name yet: it is nobody that has a place.
+        let nobody = (self.id, SessionId(0));
+        let places = self.params.places.lock();
+        places.free_at(self.clock_now(), source.playlist, nobody, Purpose::Trial).is_some()
+    }
+
+    /// Nothing is connected any more in that place; its provider counts it for so long.
+    pub(crate) fn give_playlist_place_back(&self, place: &Place, counted: Duration) {
+        self.params.places.lock().give_back(self.clock_now(), place, counted);
     }
 
     /// What the servers of a source have set.

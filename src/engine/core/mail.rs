@@ -1,6 +1,7 @@
 //! What control and other cores tell a core.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::base::Instant;
 use crate::base::limits::MAILBOX_MESSAGES_MAX;
@@ -46,6 +47,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             },
             CoreCommand::ChildStarted { ticket, result } => {
                 let has_never_been = matches!(result, Err(ChildRefused::NotStarted(_)));
+                if has_never_been && let Some(place) = cx.children.take_place(ticket) {
+                    cx.give_playlist_place_back(&place, Duration::ZERO);
+                }
                 let whose =
                     if has_never_been { cx.children.remove(ticket) } else { cx.children.reader(ticket) };
                 let Some((owner, run)) = whose else { return };
@@ -64,12 +68,18 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                 }
             }
             CoreCommand::ChildEnded { ticket, exit, stderr_tail, cookies } => {
-                let Some(Ended { owner, run, source, given_up }) = cx.children.ended(ticket) else { return };
+                let Some(Ended { owner, run, source, given_up, place }) = cx.children.ended(ticket) else {
+                    return;
+                };
                 if let Some(cookies) = cookies {
                     cx.keep_cookies(source, cookies);
                 }
-                if let Some(provider) = given_up {
+                let counted = given_up.map_or(Duration::ZERO, |provider| {
                     cx.providers.gave_up(cx.now, &provider);
+                    cx.providers.counted(&provider)
+                });
+                if let Some(place) = place {
+                    cx.give_playlist_place_back(&place, counted);
                 }
                 self.open_all_awaited();
                 match owner {
@@ -128,6 +138,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let cx = &mut self.cx;
         cx.health.relist(cx.now, &cx.lineup, &lineup, |channel| home(channel, cores) == id);
         self.cx.lineup = Arc::clone(&lineup);
+        self.cx.set_tuners(lineup.tuners());
+        self.resize_pool();
         for at in self.stations.all() {
             if let Some((channel, outlet)) = self.stations.get_mut(at) {
                 let whose = channel.listing().id;

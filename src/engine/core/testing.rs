@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::base::Instant;
 use crate::http::{CookieJar, RequestHeaders};
 use crate::lineup::Health;
-use crate::lineup::{Channel, ChannelId, Lineup, Manner, Source, SourceId, StoredProfile};
+use crate::lineup::{Channel, ChannelId, Lineup, Manner, PlaylistId, Source, SourceId, StoredProfile};
 use crate::ring::{Lent, Ring, Segments};
 use crate::session;
 use crate::session::history::Limits;
@@ -21,6 +21,7 @@ use crate::engine::port::ids::CoreId;
 use crate::engine::port::mailbox::Mailbox;
 use crate::engine::port::messages::{ControlPort, ControlRequest};
 use crate::engine::port::params::{Egress, Own, Params, SlowPolicy, Sources, TuneBackoff, ZeroCopy};
+use crate::engine::port::places::SharedPlaces;
 
 use super::{Core, Parts};
 
@@ -54,6 +55,7 @@ pub(crate) fn params() -> Params {
             stall_retries_max: 0,
             min_health: second,
             provider_cooldown: Duration::ZERO,
+            place_wait: Duration::ZERO,
             filler_enabled: false,
         },
         history: Limits::default(),
@@ -105,6 +107,7 @@ pub(crate) fn params() -> Params {
         cores: 1,
         tuners: 2,
         preempt_settle_delay: Duration::ZERO,
+        places: SharedPlaces::default(),
         tune_wait: Duration::ZERO,
     }
 }
@@ -148,6 +151,7 @@ pub(crate) fn listing(channel: i64) -> Arc<Channel> {
         sources: vec![Source {
             id: SourceId(8),
             item_key: "src:8".to_owned(),
+            playlist: PlaylistId(1),
             url: "http://user:hunter2@host/8.ts?token=hunter2".to_owned(),
             program: None,
             tls_verify: None,

@@ -9,7 +9,7 @@ use crate::engine::context::token::ConnectionRef;
 use crate::engine::port::ids::SessionId;
 use crate::engine::port::messages::{CoreCommand, TriggerRefusal};
 use crate::http::RequestHeaders;
-use crate::lineup::{Channel, ChannelId, Manner, Source, SourceId};
+use crate::lineup::{Channel, ChannelId, Manner, PlaylistId, Source, SourceId};
 use crate::lineup::{Health, StoredProfile};
 use crate::session::ProviderScope;
 use crate::session::history::{CloseReason, Ended, Outcome};
@@ -246,6 +246,7 @@ mod recovery_that_somebody_asks_for {
                 fails: 0,
                 last_fail_at: 0,
                 priority: 0,
+                is_full: false,
                 release: None,
                 provider_free_at: None,
             }]
@@ -316,6 +317,7 @@ mod sources_tried_in_the_background {
             sources: vec![Source {
                 id: SourceId(id),
                 item_key: format!(" item{id} "),
+                playlist: PlaylistId(1),
                 url: (*url).to_owned(),
                 program: None,
                 tls_verify: None,

@@ -7,7 +7,7 @@ use crate::engine::port::messages::{CoreCommand, TunerMessage};
 use crate::engine::port::snapshot::{LeaseSnapshot, TunersSnapshot};
 use crate::health::Event as ProbeEvent;
 use crate::ring::Lent;
-use crate::session::Event as SessionEvent;
+use crate::session::{Event as SessionEvent, Purpose};
 use crate::tuner::pool::{Action, Event, Lease};
 use crate::uring::Driver;
 
@@ -23,7 +23,12 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
 
     fn pool_event(&mut self, event: Event<Holder>) {
         let Some(tuners) = &mut self.cx.tuners else { unreachable!("only core 0 is asked for tuners") };
-        for action in tuners.handle(self.cx.now, event) {
+        let actions = tuners.handle(self.cx.now, event);
+        self.perform_pool(actions);
+    }
+
+    fn perform_pool(&mut self, actions: Vec<Action<Holder>>) {
+        for action in actions {
             let (core, message) = match action {
                 Action::Grant { holder: (core, session), tuner } => {
                     (core, TunerMessage::Granted { session, tuner })
@@ -87,6 +92,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                 }
             }
             TunerMessage::Preempt { session, tuner } => self.on_preempt(session, tuner),
+            TunerMessage::GiveWay { session, purpose } => self.on_give_way(session, purpose),
         }
     }
 
@@ -112,6 +118,34 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         if !channel.is_over() {
             self.cx.post.tell_tuners(TunerMessage::NotIdle { tuner });
         }
+    }
+
+    /// A viewer needs a place at the provider.
+    fn on_give_way(&mut self, session: SessionId, purpose: Purpose) {
+        match purpose {
+            Purpose::Trial if self.probe.is_named(session) => {
+                self.probe.handle(&mut self.cx, ProbeEvent::Preempted);
+            }
+            Purpose::Trial => {}
+            Purpose::Stream | Purpose::Look => {
+                let Some(at) = self.stations.of_session(session) else { return };
+                let Some((channel, outlet)) = self.stations.get_mut(at) else { return };
+                match purpose {
+                    Purpose::Look => channel.cancel_probe(&mut self.cx),
+                    Purpose::Stream | Purpose::Trial => {
+                        channel.handle(&mut self.cx, outlet, SessionEvent::Preempted);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The playlists allow more or fewer streams than before.
+    pub(super) fn resize_pool(&mut self) {
+        let count = self.cx.lineup.tuners().count;
+        let (now, Some(tuners), Some(count)) = (self.cx.now, &mut self.cx.tuners, count) else { return };
+        let actions = tuners.resize(now, count);
+        self.perform_pool(actions);
     }
 
     pub(super) fn tuners_snapshot(&self) -> Option<TunersSnapshot> {

@@ -11,7 +11,7 @@ use crate::filler::slate::{Slate, SlateSpec};
 use crate::health;
 use crate::http::CookieJar;
 use crate::lineup::{ChannelId, Lineup, SourceId};
-use crate::session::Counted;
+use crate::session::{Counted, Purpose};
 use crate::source::Relayed;
 use crate::source::ffmpeg::{Listing, LogLevel};
 use crate::tuner::Kind;
@@ -267,6 +267,13 @@ pub enum TunerMessage {
         session: SessionId,
         /// The answer.
         is_room: bool,
+    },
+    /// A viewer needs a place at the provider: the session is to end if nobody watches it, a probe in any case.
+    GiveWay {
+        /// The session, or the probe.
+        session: SessionId,
+        /// What its place is for.
+        purpose: Purpose,
     },
     /// The session or probe does not wait for a tuner any more. One that is on its way is given back when it comes.
     Cancelled {

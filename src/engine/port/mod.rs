@@ -7,5 +7,6 @@ pub(crate) mod mailbox;
 pub(crate) mod messages;
 pub(crate) mod params;
 pub(crate) mod placement;
+pub(crate) mod places;
 pub(crate) mod room;
 pub mod snapshot;

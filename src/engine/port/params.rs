@@ -17,6 +17,7 @@ use crate::source::ffmpeg::Verification;
 use crate::splice::HELD_BYTES_USUAL;
 
 use super::gate::Gate;
+use super::places::SharedPlaces;
 use super::room::Room;
 
 /// How bytes are sent without copying.
@@ -174,6 +175,8 @@ pub struct Params {
     pub cores: u8,
     /// How many tuners there are.
     pub tuners: u16,
+    /// The places at providers, of all cores.
+    pub places: SharedPlaces,
     /// A tuner that was taken from its session, or that would make the pool full again, rests for this long.
     pub preempt_settle_delay: Duration,
     /// How long a request waits for a tuner when none is free and nobody can be asked for one.

@@ -158,7 +158,7 @@ impl Probe {
                 let provider = ProviderScope::of(&source.url, source.id.0);
                 Candidate {
                     ranked: Ranked { source: source.id, id, priority, health },
-                    is_limited: cx.providers.free_at(cx.now, &provider).is_some(),
+                    is_limited: cx.providers.free_at(cx.now, &provider).is_some() || cx.has_no_place(source),
                 }
             };
             cx.health.order(cx.now, offered).into_iter().map(candidate).collect()
@@ -375,6 +375,8 @@ fn event_of<D: CoreDriver>(cx: &mut Cx<D>, happened: Happened) -> Option<Event<C
             arm_provider(cx, &source, &error);
             Some(Event::Failed(error.reason()))
         }
+        // A viewer was quicker.
+        Happened::NoPlace => Some(Event::Preempted),
         // It is never selected.
         Happened::Ended | Happened::Broken(_) | Happened::Stalled(_) => None,
     }

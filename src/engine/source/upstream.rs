@@ -16,7 +16,7 @@ use crate::engine::port::messages::{ChildRefused, ControlRequest};
 use crate::engine::report::events::About;
 use crate::lineup::{self, Source, SourceId};
 use crate::ring::{Lent, WriteSpan};
-use crate::session::ProviderScope;
+use crate::session::{Place, ProviderScope, Purpose};
 use crate::source::body::Body;
 use crate::source::direct::{self, Client, Want};
 use crate::source::error::{Kind, SourceError};
@@ -53,6 +53,8 @@ pub(crate) struct Upstream {
     datagrams: udp::DatagramCounters,
     /// The programme that was taken last of a source that has several, and where they were.
     chosen: Option<(SourceId, String, u16)>,
+    /// What its provider allows it, from before an attempt until nothing of it is connected.
+    place: Option<Place>,
 }
 
 enum Slot {
@@ -69,6 +71,8 @@ pub(crate) enum Happened {
     Ready { from: u64 },
     /// It cannot be started in any way. `came` says that something came and was no picture.
     FailedToStart { source: Box<Source>, error: SourceError, came: bool },
+    /// It was not tried: another has taken the last place at its provider.
+    NoPlace,
     /// The selected one has ended by itself.
     Ended,
     /// The selected one cannot go on.
@@ -141,6 +145,7 @@ impl Upstream {
             last_byte_at: None,
             datagrams: udp::DatagramCounters::default(),
             chosen: None,
+            place: None,
         }
     }
 
@@ -214,6 +219,15 @@ impl Upstream {
         in_recovery: bool,
         timeout: Duration,
     ) -> Option<Happened> {
+        let purpose = match self.owner {
+            SourceOwner::Channel(_) => Purpose::Stream,
+            SourceOwner::Probe(_) => Purpose::Trial,
+        };
+        self.give_back(cx, Duration::ZERO);
+        self.place = cx.take_playlist_place(source.playlist, self.session, purpose);
+        if self.place.is_none() {
+            return Some(Happened::NoPlace);
+        }
         let attempt = Attempt::new(source, selection_reason, in_recovery, cx.now + timeout);
         self.open_planned(cx, attempt)
     }
@@ -237,7 +251,7 @@ impl Upstream {
         let source = attempt.source.clone();
         match attempt.next_of_list(cx.now) {
             Some(next) => {
-                self.stop(cx);
+                self.halt(cx);
                 self.log_followed(&next);
                 self.open_planned(cx, next)
             }
@@ -431,7 +445,29 @@ impl Upstream {
 
     /// The source is not wanted any more. True when there was a run, whose bytes may be in the ring.
     pub(crate) fn stop<D: CoreDriver>(&mut self, cx: &mut Cx<D>) -> bool {
-        let Slot::Run(run) = std::mem::replace(&mut self.slot, Slot::Idle) else { return false };
+        let halted = self.halt(cx);
+        // A child is connected until it has ended, also one that was to be followed by another way.
+        if let Some(ticket) = cx.children.one_ending_of(self.owner)
+            && let Some(place) = self.place.take()
+        {
+            cx.params.places.lock().leave(&place);
+            cx.children.keep_place(ticket, place);
+        }
+        self.give_back(cx, halted.unwrap_or_default());
+        halted.is_some()
+    }
+
+    /// The provider may count somebody else in the place of this.
+    fn give_back<D: CoreDriver>(&mut self, cx: &Cx<D>, counted: Duration) {
+        if let Some(place) = self.place.take() {
+            cx.give_playlist_place_back(&place, counted);
+        }
+    }
+
+    /// Nothing is read any more, but the source may be opened in another way: it has its place. When there was a run: how long its
+    /// provider goes on counting it.
+    fn halt<D: CoreDriver>(&mut self, cx: &mut Cx<D>) -> Option<Duration> {
+        let Slot::Run(run) = std::mem::replace(&mut self.slot, Slot::Idle) else { return None };
         let source = &run.attempt().source;
         let (id, provider) = (source.id, ProviderScope::of(&source.url, source.id.0));
         let was_read = run.ingest().bytes() > 0;
@@ -453,10 +489,12 @@ impl Upstream {
             cx.driver.close(handle, Hangup::Finish);
         }
         // What was refused was not counted.
+        let mut counted = Duration::ZERO;
         if is_counted && was_read {
             cx.providers.gave_up(cx.now, &provider);
+            counted = cx.providers.counted(&provider);
         }
-        true
+        Some(counted)
     }
 
     /// Does what a source that is being started needs next, as far as that goes without waiting.
@@ -768,7 +806,7 @@ impl Upstream {
         log::info!("{}", line.field("source_id", attempt.source.id.0).field("program", programme));
         attempt.programme = Some(programme);
         self.chosen = Some((attempt.source.id, attempt.address.clone(), programme));
-        self.stop(cx);
+        self.halt(cx);
         self.open(cx, attempt, opening)
     }
 
@@ -892,7 +930,7 @@ impl Upstream {
             && (error.kind() == Kind::NotTransportStream(Body::List) || is_called_list(&attempt, web))
             && let Some(next) = attempt.clone().of_list(list::entries(&text, web.url()), cx.now)
         {
-            self.stop(cx);
+            self.halt(cx);
             self.log_followed(&next);
             return self.open_planned(cx, next);
         }
@@ -902,7 +940,7 @@ impl Upstream {
         attempt.is_foreign |= matches!(error.kind(), Kind::NotTransportStream(Body::OtherContainer(_)));
         attempt.is_dash |= error.kind() == Kind::NotTransportStream(Body::Dash);
         if let Some(other) = mode::plan_after(cx.params.sources.mode_of(&attempt.source), opening, &error) {
-            self.stop(cx);
+            self.halt(cx);
             return self.open(cx, attempt, other);
         }
         let inventory = self.run()?.ingest().inspector().inventory();
@@ -911,7 +949,7 @@ impl Upstream {
         if let Some(look) = attempt.longer_look(opening, left, detection, &error, is_sound) {
             let line = self.about().line("shared session source is looked at longer");
             log::info!("{}", line.field("source_id", attempt.source.id.0).field("reason", error.reason()));
-            self.stop(cx);
+            self.halt(cx);
             attempt.look = look;
             return self.open(cx, attempt, opening);
         }

@@ -20,6 +20,9 @@ use crate::session::turn::Turn;
 /// What a source that gave nothing in time is recorded with.
 const TIMED_OUT: &str = "startup timeout waiting for source bytes";
 
+/// What it waits for whose provider has no place left.
+const NO_PLACE: &str = "all places at the provider are taken";
+
 impl Machine {
     /// The tuner is there: the first source is looked for.
     pub(in crate::session) fn begin_startup(&mut self, turn: &mut Turn<'_>) {
@@ -170,6 +173,15 @@ impl Machine {
                 unreachable!("no source is being started in {:?}", self.stage)
             }
         }
+    }
+
+    /// Another has taken the place at the provider that was free a moment ago: it is no failure of the source.
+    pub(in crate::session) fn no_place(&mut self, turn: &mut Turn<'_>) {
+        let Stage::Searching(search) = &mut self.stage else { return };
+        let Some(attempt) = search.attempt.take() else { return };
+        search.refused(attempt.id, Fault::text(NO_PLACE));
+        turn.push(Action::StopSource);
+        self.advance(turn);
     }
 
     fn attempt_failed(&mut self, turn: &mut Turn<'_>, fault: Fault) {

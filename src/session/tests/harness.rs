@@ -26,6 +26,7 @@ pub(crate) const PARAMS: Params = Params {
     stall_retries_max: 3,
     min_health: Duration::from_secs(20),
     provider_cooldown: Duration::from_secs(3),
+    place_wait: Duration::from_secs(3),
     filler_enabled: true,
 };
 
@@ -46,6 +47,7 @@ pub(crate) fn candidate(id: i64) -> Candidate {
         last_fail_at: 0,
         priority: u32::try_from(id).unwrap(),
         provider_free_at: None,
+        is_full: false,
         release: None,
     }
 }

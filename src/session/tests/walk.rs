@@ -59,6 +59,7 @@ fn params(random: &mut Random) -> Params {
         stall_retries_max: random.pick(&[0, 1, 3]),
         min_health: MS(random.pick(&[0, 1000, 20_000])),
         provider_cooldown: MS(random.pick(&[0, 200, 3000])),
+        place_wait: MS(3000),
         filler_enabled: random.below(4) > 0,
     }
 }

@@ -231,14 +231,14 @@ fn lowest_free_number(connection: &Connection, guide_start: u32) -> Result<Strin
     Ok(free.expect("there are more numbers than channels"))
 }
 
-fn checked_name(name: &str) -> Result<String, ChannelError> {
+pub(super) fn checked_name(name: &str) -> Result<String, ChannelError> {
     let name = name.trim();
     let fits = (1..=GUIDE_NAME_CHARS_MAX).contains(&name.chars().count()) && !name.contains(char::is_control);
     if fits { Ok(name.to_owned()) } else { Err(invalid("guide_name", name, GUIDE_NAME_ALLOWED)) }
 }
 
 /// A name for the channel of an item: the item's, made fit to be stored, or its key when it has none.
-fn name_of(item: &ItemRecord) -> String {
+pub(super) fn name_of(item: &ItemRecord) -> String {
     let item = &item.item;
     let fit = |name: &str| -> String {
         let printable = name.replace(char::is_control, " ");

@@ -4,32 +4,25 @@
 //! next, and the channel must not have lost its source by then. Others are kept for thirty days.
 
 use std::borrow::Borrow;
-use std::io;
 use std::time::Duration;
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params, params_from_iter};
+use rusqlite::{OptionalExtension, Row, params, params_from_iter};
 
 use super::Database;
-use super::moves::{self, SourceMove};
-use super::playlists::{PRIMARY_PLAYLIST, note_items};
+use super::moves::SourceMove;
+use super::playlists::PRIMARY_PLAYLIST;
 use super::search::Search;
 use crate::base::WallTime;
 use crate::store::error::StoreError;
-use crate::store::records::{ItemRecord, NewItem, signed};
+use crate::store::records::{ItemRecord, NewItem, unsigned};
 
 /// The most items in one page.
 pub const ITEMS_PAGE_MAX: u32 = 1000;
 /// Items of one channel key that are listed.
 const DUPLICATES_SHOWN_MAX: u32 = 100;
 /// How long an item that is gone from its playlist is kept when no channel stands on it.
-const KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
-/// Entries of one key that are told apart by their addresses; of more the last one counts.
-const TWINS_MAX: u32 = 100;
-/// A playlist that held so many items does not shrink to less than a quarter of them from one reading to the next.
-const MANY_ITEMS: usize = 20;
-/// The setting that counts readings.
-const READING: &str = "catalog.reading";
+pub(super) const KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// What a refresh of the catalog came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +33,7 @@ pub enum RefreshOutcome {
     /// bad hour, and does not mean that every channel is gone.
     EmptyIgnored,
     /// The playlist held so many fewer items than there were that nothing was changed, either.
-    MuchSmallerIgnored { seen: usize, before: usize },
+    MuchSmallerIgnored { seen: u64, before: u64 },
 }
 
 /// A reading of a playlist.
@@ -62,12 +55,12 @@ impl From<WallTime> for Reading {
 /// What was changed. An item is counted in `seen`, and in at most one of the others.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Refreshed {
-    pub seen: usize,
-    pub added: usize,
-    pub reactivated: usize,
-    pub deactivated: usize,
+    pub seen: u64,
+    pub added: u64,
+    pub reactivated: u64,
+    pub deactivated: u64,
     /// Items that were gone for long, and are forgotten.
-    pub removed: usize,
+    pub removed: u64,
     /// What became of sources whose item is gone and may be another one now.
     pub moves: Vec<SourceMove>,
 }
@@ -103,7 +96,7 @@ impl Default for ItemFilter {
 
 impl ItemFilter {
     /// The condition on an item's row, and the values of its question marks.
-    fn condition(&self) -> (String, Vec<Value>) {
+    pub(super) fn condition(&self) -> (String, Vec<Value>) {
         let mut conditions = vec!["1".to_owned()];
         let mut values = Vec::new();
         if !self.groups.is_empty() {
@@ -153,48 +146,10 @@ pub struct ItemPage {
 }
 
 impl Database {
-    /// Makes the catalog what a playlist says, all of it or nothing: new items are added, known ones brought
-    /// up to date, the rest marked inactive. Of items with the same key the last one counts. A source whose item is
-    /// gone goes on with the one that has come in its place.
-    ///
-    /// A playlist that holds less than a quarter of what it held is as good as empty, where it held twenty or more.
+    /// Makes the catalog what a playlist with these items says.
     ///
     /// # Errors
-    /// When SQLite refuses or an item cannot be read; the catalog is then as it was.
-    pub fn refresh(
-        &mut self,
-        items: impl IntoIterator<Item = io::Result<NewItem>>,
-        how: impl Into<Reading>,
-    ) -> Result<RefreshOutcome, StoreError> {
-        let Reading { playlist_id, at: now, accepts_less } = how.into();
-        let transaction = self.writing()?;
-        let before = count_active(&transaction, playlist_id)?;
-        let reading = next_reading(&transaction)?;
-        let mut done = Refreshed::default();
-        for item in items {
-            let item = item.map_err(|error| StoreError::Unreadable(error.to_string()))?;
-            take_in(&transaction, item, playlist_id, reading, now, &mut done)?;
-        }
-        if done.seen == 0 {
-            return Ok(RefreshOutcome::EmptyIgnored);
-        }
-        if !accepts_less && before >= MANY_ITEMS && done.seen < before / 4 {
-            return Ok(RefreshOutcome::MuchSmallerIgnored { seen: done.seen, before });
-        }
-        let sql =
-            "UPDATE playlist_items SET active = 0 WHERE active = 1 AND playlist_id = ?2 AND seen_in <> ?1";
-        done.deactivated = transaction.prepare_cached(sql)?.execute([reading, playlist_id])?;
-        note_items(&transaction, playlist_id, done.seen)?;
-        done.moves = moves::follow(&transaction, now)?;
-        done.removed = forget_old(&transaction, now)?;
-        transaction.commit()?;
-        Ok(RefreshOutcome::Refreshed(done))
-    }
-
-    /// The same with items that are at hand.
-    ///
-    /// # Errors
-    /// When SQLite refuses; the catalog is then as it was.
+    /// When SQLite refuses.
     pub fn refresh_items<I: Borrow<NewItem>>(
         &mut self,
         items: impl IntoIterator<Item = I>,
@@ -207,8 +162,19 @@ impl Database {
     ///
     /// # Errors
     /// When SQLite refuses.
-    pub fn active_items(&self, playlist_id: i64) -> Result<usize, StoreError> {
-        Ok(count_active(&self.connection, playlist_id)?)
+    pub fn active_items(&self, playlist_id: i64) -> Result<u64, StoreError> {
+        // Noted when it was read; of what was read before there were several nothing is.
+        let sql = "SELECT items FROM playlists WHERE playlist_id = ?1 AND read_at > 0";
+        let noted = self
+            .connection
+            .prepare_cached(sql)?
+            .query_row([playlist_id], |row| unsigned(row, 0))
+            .optional()?;
+        if let Some(noted) = noted {
+            return Ok(noted);
+        }
+        let sql = "SELECT count(*) FROM playlist_items WHERE active = 1 AND playlist_id = ?1";
+        Ok(self.connection.prepare_cached(sql)?.query_row([playlist_id], |row| unsigned(row, 0))?)
     }
 
     /// Lists items by name.
@@ -305,105 +271,6 @@ impl Database {
     }
 }
 
-fn count_active(connection: &Connection, playlist_id: i64) -> rusqlite::Result<usize> {
-    let sql = "SELECT count(*) FROM playlist_items WHERE active = 1 AND playlist_id = ?1";
-    let count = connection.prepare_cached(sql)?.query_row([playlist_id], |row| row.get::<_, u32>(0))?;
-    Ok(usize::try_from(count).expect("32 bits fit"))
-}
-
-/// The number of the reading that begins. A transaction that is rolled back leaves it free.
-fn next_reading(connection: &Connection) -> rusqlite::Result<i64> {
-    let sql = "INSERT INTO settings (key, value) VALUES (?1, '1')
-        ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + 1
-        RETURNING CAST(value AS INTEGER)";
-    connection.prepare_cached(sql)?.query_row([READING], |row| row.get(0))
-}
-
-/// Adds an item, or brings it up to date. Items of one key that lead to different addresses, or are of different playlists, are
-/// different ones: the second has a key of its own, and the third.
-fn take_in(
-    transaction: &Transaction<'_>,
-    mut item: NewItem,
-    playlist_id: i64,
-    reading: i64,
-    now: WallTime,
-    done: &mut Refreshed,
-) -> rusqlite::Result<()> {
-    let sql = "SELECT active, seen_in = ?2, stream_url = ?3, playlist_id = ?4 FROM playlist_items WHERE item_key = ?1";
-    let of_key = |key: &str| {
-        transaction
-            .prepare_cached(sql)?
-            .query_row(params![key, reading, item.stream_url, playlist_id], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get::<_, bool>(2)?, row.get::<_, bool>(3)?))
-            })
-            .optional()
-    };
-    let mut place = 1;
-    let (key, found) = loop {
-        let key = if place == 1 { item.item_key.clone() } else { format!("{}:{place}", item.item_key) };
-        let found = of_key(&key)?;
-        match found {
-            Some((_, _, _, false)) => place += 1,
-            Some((_, true, false, true)) if place < TWINS_MAX => place += 1,
-            Some(_) | None => break (key, found),
-        }
-    };
-    item.item_key = key;
-    let known: Option<(bool, bool)> = found.map(|(active, has_been_seen, ..)| (active, has_been_seen));
-    let appears = match known {
-        None => {
-            done.added += 1;
-            true
-        }
-        Some((false, _)) => {
-            done.reactivated += 1;
-            true
-        }
-        Some((true, _)) => false,
-    };
-    done.seen += usize::from(known.is_none_or(|(_, has_been_seen)| !has_been_seen));
-    // A line break cannot be typed into a search, so no text is found across the two.
-    let search_text = format!("{}\n{}", folded(&item.name), folded(&item.tvg_id));
-    let sql =
-        "INSERT INTO playlist_items (item_key, channel_key, name, group_name, stream_url, tvg_id, tvg_name,
-            tvg_logo, attrs_json, first_seen_at, last_seen_at, active, search_text, headers_json, appeared_in,
-            seen_in, playlist_id)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10, 1, ?11, ?12, ?13, ?13, ?15)
-        ON CONFLICT (item_key) DO UPDATE SET channel_key = excluded.channel_key, name = excluded.name,
-            group_name = excluded.group_name, stream_url = excluded.stream_url, tvg_id = excluded.tvg_id,
-            tvg_name = excluded.tvg_name, tvg_logo = excluded.tvg_logo, attrs_json = excluded.attrs_json,
-            last_seen_at = excluded.last_seen_at, active = 1, search_text = excluded.search_text,
-            headers_json = excluded.headers_json, appeared_in = iif(?14, excluded.appeared_in, appeared_in),
-            seen_in = excluded.seen_in";
-    transaction.prepare_cached(sql)?.execute(params![
-        item.item_key,
-        item.channel_key,
-        item.name,
-        item.group_name,
-        item.stream_url,
-        item.tvg_id,
-        item.tvg_name,
-        item.tvg_logo,
-        item.attrs_json,
-        signed(now.unix_nanos()),
-        search_text,
-        serde_json::to_string(&item.headers).expect("text can be written as JSON"),
-        reading,
-        appears,
-        playlist_id,
-    ])?;
-    Ok(())
-}
-
-/// Removes the items that have been gone for long and on which no channel stands.
-fn forget_old(transaction: &Transaction<'_>, now: WallTime) -> rusqlite::Result<usize> {
-    let kept_for = u64::try_from(KEPT_FOR.as_nanos()).expect("thirty days are few nanoseconds");
-    let before = signed(now.unix_nanos().saturating_sub(kept_for));
-    let sql = "DELETE FROM playlist_items WHERE active = 0 AND last_seen_at < ?1
-        AND NOT EXISTS (SELECT 1 FROM channel_sources WHERE channel_sources.item_key = playlist_items.item_key)";
-    transaction.prepare_cached(sql)?.execute([before])
-}
-
 /// Lower case, with single spaces: how a name is searched.
 pub(super) fn folded(text: &str) -> String {
     text.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ")
@@ -411,7 +278,10 @@ pub(super) fn folded(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
+    use crate::store::database::refresh::MANY_ITEMS;
     use crate::store::database::search::SearchLimits;
     use crate::store::fixtures::{at, item, with_items};
     use crate::store::records::NewChannel;

@@ -43,9 +43,13 @@ struct Gone {
 
 /// Lets each source whose item is gone stand on the only item that has come in its place. Where there are several none is
 /// guessed; this is told when it has just become so.
-pub(super) fn follow(connection: &Connection, now: WallTime) -> Result<Vec<SourceMove>, StoreError> {
+pub(super) fn follow(
+    connection: &Connection,
+    reading: i64,
+    now: WallTime,
+) -> Result<Vec<SourceMove>, StoreError> {
     let mut moves = Vec::new();
-    for Gone { source, mut candidates, is_news } in gone(connection)? {
+    for Gone { source, mut candidates, is_news } in gone(connection, reading)? {
         if candidates.len() > 1 {
             if is_news {
                 candidates.truncate(CANDIDATES_MAX);
@@ -62,16 +66,17 @@ pub(super) fn follow(connection: &Connection, now: WallTime) -> Result<Vec<Sourc
 }
 
 /// The sources whose item is gone and for which something has come.
-fn gone(connection: &Connection) -> rusqlite::Result<Vec<Gone>> {
+fn gone(connection: &Connection, reading: i64) -> rusqlite::Result<Vec<Gone>> {
     let sql = "SELECT source_id, channel_id, guide_number, gone.item_key, come.item_key,
-            come.appeared_in = come.seen_in
+            come.appeared_in = ?1
         FROM channel_sources JOIN published_channels USING (channel_id)
             JOIN playlist_items AS gone ON gone.item_key = channel_sources.item_key AND gone.active = 0
             JOIN playlist_items AS come ON come.channel_key = gone.channel_key AND come.search_text = gone.search_text
-                AND come.active = 1 AND come.appeared_in > gone.seen_in
+                AND come.active = 1 AND come.playlist_id = gone.playlist_id
+                AND come.appeared_in > 0 AND come.appeared_in > gone.seen_in
         ORDER BY channel_id, priority_index, come.item_key";
     let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query([])?;
+    let mut rows = statement.query([reading])?;
     // The preferred source of a channel is the first to move.
     let mut found: Vec<Gone> = Vec::new();
     while let Some(row) = rows.next()? {

@@ -174,10 +174,9 @@ impl Database {
 }
 
 /// Notes how many items a playlist holds now.
-pub(super) fn note_items(connection: &Connection, playlist_id: i64, items: usize) -> rusqlite::Result<()> {
+pub(super) fn note_items(connection: &Connection, playlist_id: i64, items: u64) -> rusqlite::Result<()> {
     let sql = "UPDATE playlists SET items = ?2 WHERE playlist_id = ?1";
-    let items = i64::try_from(items).unwrap_or(i64::MAX);
-    connection.prepare_cached(sql)?.execute([playlist_id, items])?;
+    connection.prepare_cached(sql)?.execute(params![playlist_id, signed(items)])?;
     Ok(())
 }
 
@@ -491,7 +490,7 @@ mod tests {
         let found = database.items(&active).unwrap().items;
         let found: Vec<_> = found.into_iter().map(|found| (found.item.item_key, found.playlist_id)).collect();
         let key = |key: &str, id| (key.to_owned(), id);
-        assert_eq!(found, [key("c", other), key("a", PRIMARY_PLAYLIST), key("a:2", other)]);
+        assert_eq!(found, [key("~2/c", other), key("a", PRIMARY_PLAYLIST), key("~2/a", other)]);
         let of_other = ItemFilter { playlist: Some(other), ..ItemFilter::default() };
         assert_eq!(database.items(&of_other).unwrap().total, 2);
         assert_eq!(database.playlist(other).unwrap().items, 2);
@@ -504,7 +503,7 @@ mod tests {
         database.refresh_items(&[item("a", "News")], at(1)).unwrap();
         let reading = Reading { playlist_id: other, ..at(1).into() };
         database.refresh_items(&[item("b", "News")], reading).unwrap();
-        let new = NewChannel { item_key: "b".to_owned(), ..NewChannel::default() };
+        let new = NewChannel { item_key: "~2/b".to_owned(), ..NewChannel::default() };
         let channel = database.create_channel(&new, 100, at(1)).unwrap();
         database.add_source(channel.channel_id, "a", None, at(1)).unwrap();
         let playlists: Vec<_> = database.channel(channel.channel_id).unwrap().sources;
@@ -517,7 +516,7 @@ mod tests {
         database.delete_playlist(other).unwrap();
         let left: Vec<_> = database.channel(channel.channel_id).unwrap().sources;
         assert_eq!(left.iter().map(|source| source.item_key.as_str()).collect::<Vec<_>>(), ["a"]);
-        assert_eq!(database.item("b").unwrap(), None);
+        assert_eq!(database.item("~2/b").unwrap(), None);
     }
 
     #[test]

@@ -8,12 +8,12 @@ use std::time::Duration;
 use tunerd::base::Instant;
 use tunerd::engine::snapshot::CoreSnapshot;
 use tunerd::engine::{
-    Core, CoreCommand, CoreId, Egress, Mailbox, Params, Parts, SlowPolicy, Sources, Token, TuneBackoff,
-    ZeroCopy,
+    Core, CoreCommand, CoreId, Egress, Mailbox, Params, Parts, SharedPlaces, SlowPolicy, Sources, Token,
+    TuneBackoff, ZeroCopy,
 };
 use tunerd::health;
 use tunerd::http::{CookieJar, RequestHeaders};
-use tunerd::lineup::{Channel, ChannelId, Health, Lineup, Source, SourceId, StoredProfile};
+use tunerd::lineup::{Channel, ChannelId, Health, Lineup, PlaylistId, Source, SourceId, StoredProfile};
 use tunerd::ring::{Lent, Segments};
 use tunerd::session::history::Limits;
 use tunerd::source::{self, Mode};
@@ -92,6 +92,7 @@ fn source(random: &mut Random) -> Source {
     Source {
         id: SourceId(number),
         item_key: format!("item{number}"),
+        playlist: PlaylistId(1),
         url,
         headers: RequestHeaders::NONE,
         program: None,
@@ -119,6 +120,7 @@ pub(super) fn params(random: &mut Random, cores: u8, tuners: u16) -> Params {
             stall_retries_max: 3,
             min_health: seconds(20),
             provider_cooldown: seconds(1),
+            place_wait: Duration::ZERO,
             filler_enabled: false,
         },
         history: Limits::new(2, 0, 0),
@@ -180,6 +182,7 @@ pub(super) fn params(random: &mut Random, cores: u8, tuners: u16) -> Params {
         cores,
         tuners,
         preempt_settle_delay: Duration::from_millis(random.below(500)),
+        places: SharedPlaces::default(),
         tune_wait: Duration::ZERO,
         health_drain_timeout: Duration::from_millis(250),
     }

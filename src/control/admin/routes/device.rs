@@ -60,7 +60,7 @@ pub(super) fn discover(call: &Call, state: &State) -> Response {
         model_number: "HDFX-4K",
         firmware_name: "hdhomerun_dvr_atsc3",
         firmware_version: "20250815",
-        tuner_count: identity.tuner_count.min(TUNER_COUNT_MAX),
+        tuner_count: state.tuner_count().min(TUNER_COUNT_MAX),
     })
 }
 

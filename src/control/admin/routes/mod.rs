@@ -8,6 +8,7 @@ mod lineup;
 mod playlists;
 mod profiles;
 mod recovery;
+mod rules;
 mod tuners;
 mod upnp;
 
@@ -56,6 +57,8 @@ enum Route {
     Playlists,
     Playlist(i64),
     PlaylistRefresh(i64),
+    Rules,
+    Rule(i64),
     Tuners,
     Recovery,
 }
@@ -98,6 +101,8 @@ impl Route {
             ["api", "playlists"] => Self::Playlists,
             ["api", "playlists", playlist] => Self::Playlist(number(playlist)?),
             ["api", "playlists", playlist, "refresh"] => Self::PlaylistRefresh(number(playlist)?),
+            ["api", "rules"] => Self::Rules,
+            ["api", "rules", rule] => Self::Rule(number(rule)?),
             ["api", "admin", "tuners"] => Self::Tuners,
             ["api", "admin", "tuners", "recovery"] => Self::Recovery,
             _ => return None,
@@ -111,6 +116,7 @@ impl Route {
             | Self::Sources(_)
             | Self::Profiles
             | Self::Playlists
+            | Self::Rules
             | Self::Recovery
             | Self::ServiceControl(_) => method == Method::Post,
             Self::Playlist(_)
@@ -118,7 +124,7 @@ impl Route {
             | Self::Source(..)
             | Self::ChannelOrder
             | Self::SourceOrder(_) => method == Method::Patch,
-            Self::Profile => method == Method::Put,
+            Self::Profile | Self::Rule(_) => method == Method::Put,
             Self::Healthz
             | Self::Discover
             | Self::LineupJson
@@ -158,8 +164,8 @@ impl Route {
             | Self::Groups
             | Self::Duplicates
             | Self::Tuners => &[Method::Get, Method::Head],
-            Self::Profile => &[Method::Get, Method::Head, Method::Put, Method::Delete],
-            Self::Channels | Self::Sources(_) | Self::Profiles | Self::Playlists => {
+            Self::Profile | Self::Rule(_) => &[Method::Get, Method::Head, Method::Put, Method::Delete],
+            Self::Channels | Self::Sources(_) | Self::Profiles | Self::Playlists | Self::Rules => {
                 &[Method::Get, Method::Head, Method::Post]
             }
             Self::Channel(_) | Self::Playlist(_) => {
@@ -348,6 +354,11 @@ async fn serve(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
         (Route::Playlist(playlist), Method::Delete) => playlists::delete(state, playlist).await,
         (Route::Playlist(playlist), _) => playlists::show(state, playlist).await,
         (Route::PlaylistRefresh(playlist), _) => playlists::refresh(call, state, playlist).await,
+        (Route::Rules, Method::Post) => rules::create(call, state).await,
+        (Route::Rules, _) => rules::list(state).await,
+        (Route::Rule(rule), Method::Put) => rules::replace(call, state, rule).await,
+        (Route::Rule(rule), Method::Delete) => rules::delete(state, rule).await,
+        (Route::Rule(rule), _) => rules::show(state, rule).await,
         (Route::Tuners, _) => tuners::status(call, state).await,
         (Route::Recovery, _) => recovery::trigger(call, state).await,
     }
@@ -371,7 +382,8 @@ fn channel_refusal(error: &ChannelError) -> Response {
         | ChannelError::ChannelNotFound { .. }
         | ChannelError::SourceNotFound { .. }
         | ChannelError::ProfileNotFound { .. }
-        | ChannelError::PlaylistNotFound { .. } => 404,
+        | ChannelError::PlaylistNotFound { .. }
+        | ChannelError::RuleNotFound { .. } => 404,
         ChannelError::GuideNumberTaken { .. }
         | ChannelError::SourceExists { .. }
         | ChannelError::ProfileExists { .. }
@@ -379,8 +391,9 @@ fn channel_refusal(error: &ChannelError) -> Response {
         | ChannelError::PlaylistExists { .. }
         | ChannelError::PlaylistIsSet { .. }
         | ChannelError::TooManyPlaylists { .. }
+        | ChannelError::TooManyRules { .. }
         | ChannelError::TooManyProfiles { .. } => 409,
-        ChannelError::Invalid { .. } => 400,
+        ChannelError::Invalid { .. } | ChannelError::Pattern(_) => 400,
         ChannelError::Store(error) => return store_refusal(error),
     };
     refusal(status, &error.to_string())

@@ -574,6 +574,49 @@ fn the_playlist_is_read_when_asked() {
     });
 }
 
+#[test]
+fn rules_make_channels_and_take_them_away() {
+    tokio_uring::start(async {
+        let state = state();
+        let new = r#"{"name":"World","groups":["World"],"guide_start":500,"count":1}"#;
+        let (status, made) = ask(&state, "POST", "/api/rules", new).await;
+        assert_eq!((status, &made["channels_made"], &made["q"]), (201, &json!(1), &json!("")), "{made}");
+        assert!(made["complaints"][0].as_str().unwrap().contains("1 channels more"), "{made}");
+        let (_, channels) = ask(&state, "GET", "/api/channels", "").await;
+        let channel = &channels["channels"][0];
+        assert_eq!(
+            (&channel["guide_number"], &channel["channel_class"]),
+            (&json!("500"), &json!("dynamic_generated"))
+        );
+        let path = format!("/api/rules/{}", made["rule_id"]);
+        let (status, more) =
+            ask(&state, "PUT", &path, r#"{"name":"World","q":"news","guide_start":500}"#).await;
+        assert_eq!(
+            (status, &more["channels_made"], &more["count"]),
+            (200, &json!(1), &json!(1000)),
+            "{more}"
+        );
+        assert_eq!(ask(&state, "GET", "/api/rules", "").await.1["total"], json!(1));
+        assert_eq!(ask(&state, "GET", &path, "").await.1["q"], json!("news"));
+        for (body, word) in [
+            (r#"{"name":"x","guide_start":1}"#, "groups, q"),
+            (r#"{"name":"x","q":"(","q_regex":true,"guide_start":1}"#, "unclosed group"),
+            (r#"{"name":"x","q":"a"}"#, "guide_start"),
+            (r#"{"name":"x","q":"a","guide_start":1,"y":1}"#, "unknown field"),
+        ] {
+            let (status, answer) = ask(&state, "POST", "/api/rules", body).await;
+            assert_eq!(
+                (status, answer["error"].as_str().unwrap().contains(word)),
+                (400, true),
+                "{body}: {answer}"
+            );
+        }
+        assert_eq!(ask(&state, "DELETE", &path, "").await.0, 204);
+        assert_eq!(ask(&state, "DELETE", &path, "").await.0, 404);
+        assert_eq!(ask(&state, "GET", "/api/channels", "").await.1["total"], json!(0));
+    });
+}
+
 fn playlist(name: &str, url: &str) -> NewPlaylist {
     NewPlaylist {
         name: name.to_owned(),

@@ -12,7 +12,7 @@ use crate::engine::port::mailbox::Mailbox;
 use crate::engine::port::messages::{ControlPort, CoreCommand};
 use crate::health::{Counts, Row};
 use crate::http::RequestHeaders;
-use crate::lineup::{Channel, ChannelId, Lineup, Manner, Source, SourceId};
+use crate::lineup::{Channel, ChannelId, Lineup, Manner, PlaylistId, Source, SourceId};
 use crate::lineup::{Health, StoredProfile};
 use crate::uring::sim::{Faults, SimDescriptor, SimDriver, World};
 
@@ -55,6 +55,7 @@ fn lineup() -> Arc<Lineup> {
         sources: vec![Source {
             id: SourceId(id * 10 + 1),
             item_key: String::new(),
+            playlist: PlaylistId(1),
             url: "http://host/".to_owned(),
             program: None,
             tls_verify: None,

@@ -8,7 +8,7 @@ use tunerd::engine::snapshot::CoreSnapshot;
 use tunerd::engine::{Core, CoreCommand, CoreId, Filling, Mailbox, Params, Parts, SlowPolicy, Token};
 use tunerd::filler::{Mode as FillerMode, Params as FillerParams};
 use tunerd::http::RequestHeaders;
-use tunerd::lineup::{Channel, ChannelId, Lineup, Source, SourceId};
+use tunerd::lineup::{Channel, ChannelId, Lineup, PlaylistId, Source, SourceId};
 use tunerd::ring::Lent;
 use tunerd::session::StallPolicy;
 use tunerd::source::Mode;
@@ -93,6 +93,7 @@ fn source(channel: i64, place: i64, random: &mut Random) -> Source {
     Source {
         id: SourceId(number),
         item_key: format!("item{number}"),
+        playlist: PlaylistId(1),
         url: format!("http://{}/live/{number}", address(host)),
         headers: RequestHeaders::NONE,
         program: None,

@@ -11,7 +11,7 @@ use tunerd::base::Instant;
 use tunerd::engine::snapshot::CoreSnapshot;
 use tunerd::engine::{Core, CoreCommand, CoreId, Mailbox, Params, Parts, SlowPolicy, Token};
 use tunerd::http::RequestHeaders;
-use tunerd::lineup::{Channel, ChannelId, Lineup, Source, SourceId};
+use tunerd::lineup::{Channel, ChannelId, Lineup, PlaylistId, Source, SourceId};
 use tunerd::ring::Lent;
 use tunerd::session::StallPolicy;
 use tunerd::source::Mode;
@@ -210,6 +210,7 @@ fn lineup(random: &mut Random) -> Lineup {
     let source = |number: i64| Source {
         id: SourceId(number),
         item_key: format!("item{number}"),
+        playlist: PlaylistId(1),
         url: format!("http://{}/live/{number}", address(number)),
         headers: RequestHeaders::NONE,
         program: None,

@@ -1,0 +1,350 @@
+//! A playlist's entries in the order of their keys, whatever their number: sorted in pieces, which lie in a file.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashSet, VecDeque};
+use std::fs::File;
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use crate::http::RequestHeaders;
+use crate::store::{NewItem, key_in, told_apart};
+
+/// How much is sorted at once. It lies in one piece, so that all of it is given back.
+const PIECE_BYTES: usize = 16 * 1024 * 1024;
+/// What is read of each sorted piece at once.
+const BUFFER_BYTES: usize = 64 * 1024;
+const FIELDS: usize = 10;
+
+/// Entries as they come, before they are sorted.
+pub struct Staging {
+    playlist_id: i64,
+    piece_bytes: usize,
+    /// Records one behind the other, and where each begins.
+    piece: Vec<u8>,
+    starts: Vec<usize>,
+    file: BufWriter<File>,
+    /// Where each sorted piece ends in the file.
+    ends: Vec<u64>,
+    written: u64,
+    /// What tells entries apart, as numbers.
+    distinct: HashSet<u64>,
+    hasher: RandomState,
+}
+
+/// Sorted entries; those of one key with different addresses are told apart.
+pub struct Staged {
+    pieces: Vec<BufReader<Section>>,
+    /// The next entry of each piece.
+    next: BinaryHeap<Reverse<Entry>>,
+    /// Entries that were told apart, until it is their turn.
+    twins: BTreeMap<String, NewItem>,
+    count: u64,
+}
+
+struct Entry {
+    item: NewItem,
+    piece: usize,
+}
+
+/// A part of a file.
+struct Section {
+    file: Arc<File>,
+    at: u64,
+    end: u64,
+}
+
+impl Staging {
+    /// Of a playlist. `file` is empty, and nobody else's.
+    #[must_use]
+    pub fn new(playlist_id: i64, file: File) -> Self {
+        Self::within(playlist_id, file, PIECE_BYTES)
+    }
+
+    fn within(playlist_id: i64, file: File, piece_bytes: usize) -> Self {
+        Self {
+            playlist_id,
+            piece_bytes,
+            piece: Vec::new(),
+            starts: Vec::new(),
+            file: BufWriter::with_capacity(BUFFER_BYTES, file),
+            ends: Vec::new(),
+            written: 0,
+            distinct: HashSet::new(),
+            hasher: RandomState::new(),
+        }
+    }
+
+    /// One more entry.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn push(&mut self, item: &NewItem) -> io::Result<()> {
+        let key = key_in(self.playlist_id, &item.item_key);
+        self.distinct.insert(self.hasher.hash_one((&key, &item.stream_url)));
+        self.starts.push(self.piece.len());
+        let headers =
+            if item.headers.is_empty() { String::new() } else { serde_json::to_string(&item.headers)? };
+        let fields: [&str; FIELDS] = [
+            &key,
+            &item.channel_key,
+            &item.name,
+            &item.group_name,
+            &item.stream_url,
+            &item.tvg_id,
+            &item.tvg_name,
+            &item.tvg_logo,
+            &item.attrs_json,
+            &headers,
+        ];
+        if self.piece.capacity() == 0 {
+            self.piece.reserve_exact(self.piece_bytes);
+        }
+        for field in fields {
+            let length = u32::try_from(field.len()).map_err(io::Error::other)?;
+            self.piece.extend(length.to_le_bytes());
+            self.piece.extend(field.as_bytes());
+        }
+        if self.piece.len() >= self.piece_bytes / 8 * 7 { self.write_piece() } else { Ok(()) }
+    }
+
+    /// Sorts what has gathered, and writes it.
+    fn write_piece(&mut self) -> io::Result<()> {
+        let piece = &self.piece;
+        let key = |start: &usize| field(piece, *start).0;
+        // Those of one key stay in their order.
+        self.starts.sort_by(|one, other| key(one).cmp(key(other)));
+        for start in &self.starts {
+            let mut end = *start;
+            for _field in 0..FIELDS {
+                end = field(piece, end).1;
+            }
+            self.file.write_all(&piece[*start..end])?;
+        }
+        self.written += self.piece.len() as u64;
+        self.ends.push(self.written);
+        self.piece.clear();
+        self.starts.clear();
+        Ok(())
+    }
+
+    /// All have come: gives them back sorted.
+    ///
+    /// # Errors
+    /// When the file cannot be written or read.
+    pub fn finish(mut self) -> io::Result<Staged> {
+        if !self.starts.is_empty() {
+            self.write_piece()?;
+        }
+        let count = self.distinct.len() as u64;
+        let file = Arc::new(self.file.into_inner().map_err(io::IntoInnerError::into_error)?);
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        let section =
+            |(at, end)| BufReader::with_capacity(BUFFER_BYTES, Section { file: Arc::clone(&file), at, end });
+        let pieces = starts.zip(self.ends.iter().copied()).map(section).collect();
+        let mut staged = Staged { pieces, next: BinaryHeap::new(), twins: BTreeMap::new(), count };
+        for piece in 0..staged.pieces.len() {
+            staged.refill(piece)?;
+        }
+        Ok(staged)
+    }
+}
+
+/// The field that begins there, and where the next one does.
+fn field(piece: &[u8], start: usize) -> (&[u8], usize) {
+    let (length, rest) = piece[start..].split_at(4);
+    let length = u32::from_le_bytes(length.try_into().expect("it was split so")) as usize;
+    (&rest[..length], start + 4 + length)
+}
+
+impl Staged {
+    /// How many items there are.
+    #[must_use]
+    pub const fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The next so many of them; fewer only at the end.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn take(&mut self, max: usize) -> io::Result<VecDeque<NewItem>> {
+        let mut items = VecDeque::with_capacity(max);
+        while items.len() < max {
+            let Some(item) = self.next()? else { break };
+            items.push_back(item);
+        }
+        Ok(items)
+    }
+
+    fn next(&mut self) -> io::Result<Option<NewItem>> {
+        let is_twin_next = match (self.twins.first_key_value(), self.next.peek()) {
+            (Some((key, _)), Some(Reverse(entry))) => *key < entry.item.item_key,
+            (twin, None) => twin.is_some(),
+            (None, Some(_)) => false,
+        };
+        if is_twin_next {
+            return Ok(self.twins.pop_first().map(|(_, item)| item));
+        }
+        let Some(first) = self.pop()? else { return Ok(None) };
+        let mut same = vec![first];
+        while let Some(Reverse(entry)) = self.next.peek()
+            && entry.item.item_key == same[0].item_key
+        {
+            same.extend(self.pop()?);
+        }
+        let mut items = told_apart(same).into_iter();
+        let first = items.next();
+        self.twins.extend(items.map(|item| (item.item_key.clone(), item)));
+        Ok(first)
+    }
+
+    fn pop(&mut self) -> io::Result<Option<NewItem>> {
+        let Some(Reverse(Entry { item, piece })) = self.next.pop() else { return Ok(None) };
+        self.refill(piece)?;
+        Ok(Some(item))
+    }
+
+    /// Reads the next entry of a piece.
+    fn refill(&mut self, piece: usize) -> io::Result<()> {
+        if let Some(item) = read_item(&mut self.pieces[piece])? {
+            self.next.push(Reverse(Entry { item, piece }));
+        }
+        Ok(())
+    }
+}
+
+fn read_item(from: &mut impl Read) -> io::Result<Option<NewItem>> {
+    let mut length = [0; 4];
+    if from.read(&mut length[..1])? == 0 {
+        return Ok(None);
+    }
+    let mut is_begun = true;
+    let mut text = |from: &mut dyn Read| -> io::Result<String> {
+        let rest = if std::mem::take(&mut is_begun) { 1 } else { 0 };
+        from.read_exact(&mut length[rest..])?;
+        let mut bytes = vec![0; u32::from_le_bytes(length) as usize];
+        from.read_exact(&mut bytes)?;
+        String::from_utf8(bytes).map_err(io::Error::other)
+    };
+    Ok(Some(NewItem {
+        item_key: text(from)?,
+        channel_key: text(from)?,
+        name: text(from)?,
+        group_name: text(from)?,
+        stream_url: text(from)?,
+        tvg_id: text(from)?,
+        tvg_name: text(from)?,
+        tvg_logo: text(from)?,
+        attrs_json: text(from)?,
+        headers: match text(from)?.as_str() {
+            "" => RequestHeaders::NONE,
+            headers => serde_json::from_str(headers)?,
+        },
+    }))
+}
+
+impl Read for Section {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.end - self.at).unwrap_or(usize::MAX).min(into.len());
+        let count = self.file.read_at(&mut into[..left], self.at)?;
+        self.at += count as u64;
+        Ok(count)
+    }
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Entry {}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// By key; those of one key in the order in which they came.
+impl Ord for Entry {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.item.item_key.cmp(&other.item.item_key).then(self.piece.cmp(&other.piece))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item(key: &str, url: &str, name: &str) -> NewItem {
+        NewItem {
+            item_key: key.to_owned(),
+            stream_url: url.to_owned(),
+            name: name.to_owned(),
+            attrs_json: "{}".to_owned(),
+            ..NewItem::default()
+        }
+    }
+
+    fn staged(items: &[NewItem], playlist_id: i64, piece_bytes: usize) -> (u64, Vec<NewItem>) {
+        let mut staging = Staging::within(playlist_id, tempfile::tempfile().unwrap(), piece_bytes);
+        items.iter().for_each(|item| staging.push(item).unwrap());
+        let mut staged = staging.finish().unwrap();
+        let count = staged.count();
+        let mut all = Vec::new();
+        while let Some(more) = Some(staged.take(7).unwrap()).filter(|more| !more.is_empty()) {
+            all.extend(more);
+        }
+        (count, all)
+    }
+
+    #[test]
+    fn entries_come_out_by_key_whatever_the_size_of_the_pieces() {
+        let items: Vec<_> =
+            (0..500_u32).map(|n| item(&format!("k{:03}", n * 263 % 500), &format!("u{n}"), "N")).collect();
+        let mut expected = items.clone();
+        expected.sort_by(|one, other| one.item_key.cmp(&other.item_key));
+        for piece_bytes in [64, 1000, 1 << 20] {
+            assert_eq!(staged(&items, 1, piece_bytes), (500, expected.clone()), "{piece_bytes}");
+        }
+        assert_eq!(staged(&[], 1, 100), (0, vec![]));
+    }
+
+    #[test]
+    fn entries_of_one_key_are_told_apart_by_their_addresses_in_the_order_of_the_list() {
+        let items = [
+            item("b", "x", "first"),
+            item("a", "1", "A"),
+            item("b", "y", "second"),
+            item("b1", "1", "other"),
+            item("b", "x", "last of x"),
+            item("b", "z", "third"),
+        ];
+        let expected = [
+            item("a", "1", "A"),
+            item("b", "x", "last of x"),
+            item("b1", "1", "other"),
+            item("b:2", "y", "second"),
+            item("b:3", "z", "third"),
+        ];
+        for piece_bytes in [64, 1 << 20] {
+            let (count, mut found) = staged(&items, 1, piece_bytes);
+            assert_eq!((count, found.as_slice()), (5, &expected[..]));
+            found = staged(&items, 7, piece_bytes).1;
+            assert_eq!(found[3].item_key, "~7/b:2", "keys are a playlist's own");
+        }
+    }
+
+    #[test]
+    fn everything_about_an_entry_is_kept() {
+        let mut full = item("k", "http://h/ä", "Ä\u{1F4FA}");
+        full.headers.set("User-Agent", "tv/1").unwrap();
+        full.channel_key = "c".to_owned();
+        full.group_name = "g".to_owned();
+        (full.tvg_id, full.tvg_name, full.tvg_logo) = ("i".to_owned(), "n".to_owned(), "l".to_owned());
+        assert_eq!(staged(std::slice::from_ref(&full), 1, 64), (1, vec![full]));
+    }
+}
