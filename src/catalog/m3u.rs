@@ -266,7 +266,11 @@ fn name_of_address(url: &str) -> String {
     let (address, _) = options::split_address(url);
     let behind = address.split_once("://").map_or(address, |(_, rest)| rest);
     let path = behind.split(['?', '#']).next().unwrap_or(behind);
-    let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or(path);
+    // A name is shown to everybody, and a login stands in front of the host.
+    let authority = path.split('/').next().unwrap_or(path).len();
+    let path = path[..authority].rfind('@').map_or(path, |at| &path[at + 1..]);
+    let path = path.trim_end_matches('/');
+    let last = path.rsplit('/').next().unwrap_or(path);
     let last = percent_decode_str(last).decode_utf8_lossy().into_owned();
     match last.rsplit_once('.') {
         Some((stem, _extension)) if path.contains('/') && !stem.is_empty() => stem.to_owned(),

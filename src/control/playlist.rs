@@ -167,10 +167,10 @@ pub(super) fn keep_changed(state: &Rc<State>, playlist_id: i64) {
         }
         // What is being read is what it was before.
         while let Err(error) = run(&state, playlist_id, false).await {
-            match error {
-                SyncError::Running => sleep(RUNNING_PIECE).await,
-                error => return complain(&state, playlist_id, &error).await,
+            if error != SyncError::Running {
+                return complain(&state, playlist_id, &error).await;
             }
+            sleep(RUNNING_PIECE).await;
         }
     });
 }
@@ -250,9 +250,12 @@ impl Drop for Running<'_> {
 
 async fn run(state: &State, playlist_id: i64, accepts_less: bool) -> Result<Counts, SyncError> {
     let find = move |database: &mut Database| database.playlist(playlist_id);
-    let playlist = state.ask_store::<_, ChannelError>(find).await.map_err(|error| match error {
-        ChannelError::Store(error) => SyncError::from(error),
-        _not_found => SyncError::Gone(playlist_id),
+    let playlist = state.ask_store::<_, ChannelError>(find).await.map_err(|error| {
+        if let ChannelError::Store(error) = error {
+            SyncError::from(error)
+        } else {
+            SyncError::Gone(playlist_id)
+        }
     })?;
     if !playlist.is_enabled {
         return Err(SyncError::Disabled);

@@ -31,6 +31,9 @@ const LISTS: &[Row] = &[
     ("carriage returns alone", b"#EXTM3U\r#EXTINF:-1,One\rhttp://h/1\r", ONE),
     ("a carriage return too many", b"#EXTM3U\r\r\n#EXTINF:-1,One\r\r\nhttp://h/1\r\r\n", ONE),
     ("blank lines and blanks around lines", b"\n\n  #EXTINF:-1,One  \n\n\thttp://h/1 \n\n", ONE),
+    // A name is shown to everybody.
+    ("a login and nothing behind the host", b"http://user:secret@h.example\nhttp://user:secret@h.example/\n",
+        &[("h.example", "", "", "http://user:secret@h.example"), ("h.example", "", "", "http://user:secret@h.example/")]),
     // Directives.
     ("small letters", b"#extm3u\n#extinf:-1 tvg-id=\"one\",One\n#extgrp:News\nhttp://h/1\n", NEWS),
     ("mixed letters", b"#ExtInf:-1,One\nhttp://h/1\n", ONE),
