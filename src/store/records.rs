@@ -98,6 +98,8 @@ pub struct NewChannel {
     pub program: Option<u16>,
     /// The profile of all its sources.
     pub profile: Option<String>,
+    /// Without one, the item's.
+    pub channel_key: Option<String>,
 }
 
 /// What is to change about a channel; what is `None` stays.

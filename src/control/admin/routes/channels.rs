@@ -6,19 +6,29 @@ use std::rc::Rc;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::base::redact;
-use crate::control::admin::call::Call;
+use crate::control::admin::call::{Call, refusal};
 use crate::control::state::State;
 use crate::http::Response;
 use crate::store::{ChannelChange, ChannelError, ChannelRecord, NewChannel, SourceRecord};
 
-use super::{channel_refusal, store_refusal};
+use super::{channel_refusal, items, store_refusal};
+
+/// Channels and sources of a page when the request does not say how many.
+const PAGE_DEFAULT: u32 = 200;
+/// Channels of a page, at most.
+const CHANNELS_PAGE_MAX: u32 = 1000;
+/// Sources of a page, at most.
+const SOURCES_PAGE_MAX: u32 = 2000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NewChannelBody {
+    #[serde(default)]
     item_key: String,
     guide_number: Option<String>,
     guide_name: Option<String>,
+    channel_key: Option<String>,
+    dynamic_rule: Option<SourceRule>,
     program: Option<u64>,
     tls_verify: Option<bool>,
     profile: Option<String>,
@@ -28,6 +38,7 @@ struct NewChannelBody {
 #[serde(deny_unknown_fields)]
 struct ChannelChangeBody {
     enabled: Option<bool>,
+    dynamic_rule: Option<SourceRule>,
     guide_name: Option<String>,
     guide_number: Option<String>,
     /// `null` is none.
@@ -39,9 +50,27 @@ struct ChannelChangeBody {
 #[serde(deny_unknown_fields)]
 struct NewSourceBody {
     item_key: String,
+    /// Any item may be a source of any channel, whether this is said or not.
+    #[serde(default, rename = "allow_cross_channel")]
+    _allow_cross_channel: bool,
     program: Option<u64>,
     tls_verify: Option<bool>,
     profile: Option<String>,
+}
+
+/// By which a channel of the reference finds its sources. Here it finds none by itself: one that is off is taken, and shown.
+#[derive(Clone, Deserialize, Serialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct SourceRule {
+    enabled: bool,
+    group_name: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    group_names: Vec<String>,
+    #[serde(skip_serializing)]
+    source_ids: Vec<i64>,
+    search_query: String,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    search_regex: bool,
 }
 
 /// What is not named stays.
@@ -83,6 +112,8 @@ pub(super) fn named<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
 struct ChannelList {
     channels: Vec<Channel>,
     total: usize,
+    limit: u32,
+    offset: u32,
 }
 
 #[derive(Serialize)]
@@ -98,14 +129,20 @@ struct Channel {
     updated_at: u64,
     /// The profile of all its sources that have none.
     profile: Option<String>,
+    dynamic_rule: SourceRule,
     source_total: usize,
     source_enabled: usize,
+    /// Those that a rule has found.
+    source_dynamic: usize,
+    source_manual: usize,
 }
 
 #[derive(Serialize)]
 struct SourceList {
     sources: Vec<Source>,
     total: usize,
+    limit: u32,
+    offset: u32,
 }
 
 #[derive(Serialize)]
@@ -143,7 +180,12 @@ struct Source {
 
 impl From<ChannelRecord> for Channel {
     fn from(record: ChannelRecord) -> Self {
+        let dynamic =
+            record.sources.iter().filter(|source| source.association_type == "dynamic_query").count();
         Self {
+            dynamic_rule: SourceRule::default(),
+            source_dynamic: dynamic,
+            source_manual: record.sources.len() - dynamic,
             source_total: record.sources.len(),
             source_enabled: record.sources.iter().filter(|source| source.enabled).count(),
             channel_id: record.channel_id,
@@ -193,19 +235,32 @@ impl From<SourceRecord> for Source {
     }
 }
 
+/// The part of a list that is asked for.
+fn page<T>(rows: Vec<T>, limit: u32, offset: u32) -> impl Iterator<Item = T> {
+    let count = |number: u32| usize::try_from(number).expect("32 bits fit");
+    rows.into_iter().skip(count(offset)).take(count(limit))
+}
+
 /// `GET /api/channels`.
-pub(super) async fn list(state: &State) -> Result<Response, Response> {
+pub(super) async fn list(call: &Call, state: &State) -> Result<Response, Response> {
+    let (limit, offset) = items::page_asked(call, PAGE_DEFAULT, CHANNELS_PAGE_MAX)?;
     let channels =
         state.ask_store(|database| database.channels()).await.map_err(|error| store_refusal(&error))?;
-    let channels: Vec<Channel> = channels.into_iter().map(Channel::from).collect();
-    Ok(Response::json(200, &ChannelList { total: channels.len(), channels }))
+    let total = channels.len();
+    let channels = page(channels, limit, offset).map(Channel::from).collect();
+    Ok(Response::json(200, &ChannelList { channels, total, limit, offset }))
 }
 
 /// `POST /api/channels`.
 pub(super) async fn create(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
-    let NewChannelBody { item_key, guide_number, guide_name, program, tls_verify, profile } = call.json()?;
+    let body: NewChannelBody = call.json()?;
+    let NewChannelBody { item_key, guide_number, guide_name, program, tls_verify, profile, .. } = body;
+    check_rule(body.dynamic_rule.as_ref())?;
+    let named = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
     let (now, guide_start) = (state.wall_now(), state.params.guide_start);
-    let new = NewChannel { item_key, guide_number, guide_name, program: program_number(program)?, profile };
+    let (guide_name, channel_key) = (named(guide_name), named(body.channel_key));
+    let program = program_number(program)?;
+    let new = NewChannel { item_key, guide_number, guide_name, program, profile, channel_key };
     let channel = state
         .ask_store(move |database| {
             let channel = database.create_channel(&new, guide_start, now)?;
@@ -222,7 +277,8 @@ pub(super) async fn create(call: &Call, state: &Rc<State>) -> Result<Response, R
 
 /// `PATCH /api/channels/{id}`.
 pub(super) async fn change(call: &Call, state: &Rc<State>, channel: i64) -> Result<Response, Response> {
-    let ChannelChangeBody { enabled, guide_name, guide_number, profile } = call.json()?;
+    let ChannelChangeBody { enabled, dynamic_rule, guide_name, guide_number, profile } = call.json()?;
+    check_rule(dynamic_rule.as_ref())?;
     let change = ChannelChange { guide_number, guide_name, enabled, profile };
     let now = state.wall_now();
     let channel = state
@@ -296,18 +352,20 @@ pub(super) async fn delete(state: &Rc<State>, channel: i64) -> Result<Response, 
 }
 
 /// `GET /api/channels/{id}/sources`.
-pub(super) async fn sources(state: &State, channel: i64) -> Result<Response, Response> {
+pub(super) async fn sources(call: &Call, state: &State, channel: i64) -> Result<Response, Response> {
+    let (limit, offset) = items::page_asked(call, PAGE_DEFAULT, SOURCES_PAGE_MAX)?;
     let record = state
         .ask_store(move |database| database.channel(channel))
         .await
         .map_err(|error| channel_refusal(&error))?;
-    let sources: Vec<Source> = record.sources.into_iter().map(Source::from).collect();
-    Ok(Response::json(200, &SourceList { total: sources.len(), sources }))
+    let total = record.sources.len();
+    let sources = page(record.sources, limit, offset).map(Source::from).collect();
+    Ok(Response::json(200, &SourceList { sources, total, limit, offset }))
 }
 
 /// `POST /api/channels/{id}/sources`.
 pub(super) async fn add_source(call: &Call, state: &Rc<State>, channel: i64) -> Result<Response, Response> {
-    let NewSourceBody { item_key, program, tls_verify, profile } = call.json()?;
+    let NewSourceBody { item_key, _allow_cross_channel: _, program, tls_verify, profile } = call.json()?;
     let program = program_number(program)?;
     let now = state.wall_now();
     let source = state
@@ -375,6 +433,13 @@ pub(super) async fn remove_source(
         .map_err(|error| channel_refusal(&error))?;
     publish(state).await?;
     Ok(Response::new(204))
+}
+
+/// Refuses a rule that would do something.
+fn check_rule(rule: Option<&SourceRule>) -> Result<(), Response> {
+    let sentence = "dynamic_rule.enabled cannot be true: a channel's sources are added one by one, or by its key \
+        (sources/same-key); allowed: false";
+    if rule.is_some_and(|rule| rule.enabled) { Err(refusal(400, sentence)) } else { Ok(()) }
 }
 
 /// The number of a programme, if it is one.
