@@ -134,8 +134,12 @@ impl State {
         let (asked, published) = self.lineups.get();
         let own = asked + 1;
         self.lineups.set((own, published));
-        let read =
-            |database: &mut Database| Ok::<_, StoreError>((database.channels()?, database.profiles()?));
+        let limits = self.params.search;
+        let read = move |database: &mut Database| {
+            // What the playlist holds, and what is looked for in it, may have changed.
+            database.apply_source_rules(limits)?;
+            Ok::<_, StoreError>((database.channels()?, database.profiles()?))
+        };
         let (mut channels, profiles) = self.ask_store(read).await?;
         // The store answers in order, but who is woken first is not said: an older reading must not win.
         let (asked, published) = self.lineups.get();

@@ -21,6 +21,7 @@ mod profiles;
 mod providers;
 mod search;
 mod settings;
+mod source_rules;
 mod sources;
 
 pub use import::{ImportOutcome, Imported};

@@ -29,6 +29,6 @@ pub use hdhriptv::Hdhriptv;
 pub use import::{TakenOver, is_same_file, take_over};
 pub use records::{
     ChannelChange, ChannelRecord, HealthChange, ItemRecord, NewChannel, NewItem, NewPlaylist, PlaylistChange,
-    PlaylistRecord, ProfileRecord, SourceHealth, SourceProfile, SourceRecord,
+    PlaylistRecord, ProfileRecord, SourceHealth, SourceProfile, SourceRecord, SourceRule,
 };
 pub use thread::{Store, StoreCounts};

@@ -395,7 +395,23 @@ fn every_request_of_hdhriptv_is_taken_word_for_word_and_answered_in_its_shape() 
             "",
             CHANNEL,
         ),
-        ("PATCH", "/api/channels/1", r#"{"dynamic_rule":{"enabled":true,"search_query":"x"}}"#, 400, "", ""),
+        (
+            "PATCH",
+            "/api/channels/1",
+            r#"{"dynamic_rule":{"enabled":true,"group_name":"None","search_query":"x"}}"#,
+            200,
+            "/dynamic_rule",
+            "enabled group_name group_names search_query",
+        ),
+        ("PATCH", "/api/channels/1", r#"{"dynamic_rule":{"enabled":true,"search_query":""}}"#, 400, "", ""),
+        (
+            "PATCH",
+            "/api/channels/1",
+            r#"{"dynamic_rule":{"enabled":true,"search_query":"(","search_regex":true}}"#,
+            400,
+            "",
+            "",
+        ),
         ("PATCH", "/api/channels/99", r#"{"enabled":false}"#, 404, "", ""),
         ("PATCH", "/api/channels/reorder", r#"{"channel_ids":[2,1,4,3]}"#, 204, "", ""),
         ("PATCH", "/api/channels/reorder", r#"{"channel_ids":[2,1]}"#, 400, "", ""),
@@ -490,6 +506,18 @@ fn what_requests_of_hdhriptv_say_is_done() {
         made["dynamic_rule"],
         serde_json::json!({"enabled": false, "group_name": "", "search_query": ""})
     );
+    // A rule finds the other entry, and loses it again.
+    let rule = |query: &str| {
+        let body = format!("{{\"dynamic_rule\":{{\"enabled\":true,\"search_query\":\"{query}\"}}}}");
+        daemon.ask("PATCH", "/api/channels/2", &body).json()
+    };
+    let found = rule("entry-002");
+    assert_eq!(
+        (&found["source_total"], &found["source_dynamic"], &found["source_manual"]),
+        (&2.into(), &1.into(), &1.into())
+    );
+    assert_eq!(found["dynamic_rule"]["search_query"], "entry-002");
+    assert_eq!(rule("nobody")["source_total"], 1);
     let page = daemon.get("/api/channels?limit=1&offset=1").json();
     assert_eq!((&page["total"], &page["limit"], &page["offset"]), (&2.into(), &1.into(), &1.into()));
     assert_eq!(page["channels"].as_array().unwrap().len(), 1);

@@ -103,7 +103,7 @@ impl Default for ItemFilter {
 
 impl ItemFilter {
     /// The condition on an item's row, and the values of its question marks.
-    fn condition(&self) -> (String, Vec<Value>) {
+    pub(super) fn condition(&self) -> (String, Vec<Value>) {
         let mut conditions = vec!["1".to_owned()];
         let mut values = Vec::new();
         if !self.groups.is_empty() {

@@ -9,7 +9,9 @@ use crate::base::redact;
 use crate::control::admin::call::{Call, refusal};
 use crate::control::state::State;
 use crate::http::Response;
-use crate::store::{ChannelChange, ChannelError, ChannelRecord, NewChannel, SourceRecord};
+use crate::store::{
+    ChannelChange, ChannelError, ChannelRecord, Database, NewChannel, SourceRecord, SourceRule, StoreError,
+};
 
 use super::{channel_refusal, items, store_refusal};
 
@@ -28,7 +30,7 @@ struct NewChannelBody {
     guide_number: Option<String>,
     guide_name: Option<String>,
     channel_key: Option<String>,
-    dynamic_rule: Option<SourceRule>,
+    dynamic_rule: Option<RuleBody>,
     program: Option<u64>,
     tls_verify: Option<bool>,
     profile: Option<String>,
@@ -38,7 +40,7 @@ struct NewChannelBody {
 #[serde(deny_unknown_fields)]
 struct ChannelChangeBody {
     enabled: Option<bool>,
-    dynamic_rule: Option<SourceRule>,
+    dynamic_rule: Option<RuleBody>,
     guide_name: Option<String>,
     guide_number: Option<String>,
     /// `null` is none.
@@ -58,10 +60,10 @@ struct NewSourceBody {
     profile: Option<String>,
 }
 
-/// By which a channel of the reference finds its sources. Here it finds none by itself: one that is off is taken, and shown.
+/// By which a channel finds further sources. One group may be named by itself.
 #[derive(Clone, Deserialize, Serialize, Default)]
 #[serde(deny_unknown_fields, default)]
-struct SourceRule {
+struct RuleBody {
     enabled: bool,
     group_name: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -71,6 +73,31 @@ struct SourceRule {
     search_query: String,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     search_regex: bool,
+}
+
+impl RuleBody {
+    fn rule(self) -> Result<SourceRule, Response> {
+        if !self.source_ids.is_empty() {
+            return Err(refusal(400, "dynamic_rule.source_ids cannot name playlists; allowed: []"));
+        }
+        let named = if self.group_names.is_empty() { vec![self.group_name] } else { self.group_names };
+        let mut group_names: Vec<String> = Vec::new();
+        for name in named.iter().map(|name| name.trim()).filter(|name| !name.is_empty()) {
+            if !group_names.iter().any(|known| known == name) {
+                group_names.push(name.to_owned());
+            }
+        }
+        let search_query = self.search_query.trim().to_owned();
+        Ok(SourceRule { enabled: self.enabled, group_names, search_query, search_regex: self.search_regex })
+    }
+}
+
+impl From<SourceRule> for RuleBody {
+    fn from(rule: SourceRule) -> Self {
+        let SourceRule { enabled, group_names, search_query, search_regex } = rule;
+        let group_name = group_names.first().cloned().unwrap_or_default();
+        Self { enabled, group_name, group_names, source_ids: Vec::new(), search_query, search_regex }
+    }
 }
 
 /// What is not named stays.
@@ -129,7 +156,7 @@ struct Channel {
     updated_at: u64,
     /// The profile of all its sources that have none.
     profile: Option<String>,
-    dynamic_rule: SourceRule,
+    dynamic_rule: RuleBody,
     source_total: usize,
     source_enabled: usize,
     /// Those that a rule has found.
@@ -178,12 +205,12 @@ struct Source {
     profile_bitrate_bps: u64,
 }
 
-impl From<ChannelRecord> for Channel {
-    fn from(record: ChannelRecord) -> Self {
+impl Channel {
+    fn new(record: ChannelRecord, rule: Option<SourceRule>) -> Self {
         let dynamic =
             record.sources.iter().filter(|source| source.association_type == "dynamic_query").count();
         Self {
-            dynamic_rule: SourceRule::default(),
+            dynamic_rule: rule.unwrap_or_default().into(),
             source_dynamic: dynamic,
             source_manual: record.sources.len() - dynamic,
             source_total: record.sources.len(),
@@ -244,10 +271,15 @@ fn page<T>(rows: Vec<T>, limit: u32, offset: u32) -> impl Iterator<Item = T> {
 /// `GET /api/channels`.
 pub(super) async fn list(call: &Call, state: &State) -> Result<Response, Response> {
     let (limit, offset) = items::page_asked(call, PAGE_DEFAULT, CHANNELS_PAGE_MAX)?;
-    let channels =
-        state.ask_store(|database| database.channels()).await.map_err(|error| store_refusal(&error))?;
+    let read =
+        |database: &mut Database| Ok::<_, StoreError>((database.channels()?, database.source_rules()?));
+    let (channels, mut rules) = state.ask_store(read).await.map_err(|error| store_refusal(&error))?;
     let total = channels.len();
-    let channels = page(channels, limit, offset).map(Channel::from).collect();
+    let shown = |channel: ChannelRecord| {
+        let rule = rules.remove(&channel.channel_id);
+        Channel::new(channel, rule)
+    };
+    let channels = page(channels, limit, offset).map(shown).collect();
     Ok(Response::json(200, &ChannelList { channels, total, limit, offset }))
 }
 
@@ -255,47 +287,64 @@ pub(super) async fn list(call: &Call, state: &State) -> Result<Response, Respons
 pub(super) async fn create(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
     let body: NewChannelBody = call.json()?;
     let NewChannelBody { item_key, guide_number, guide_name, program, tls_verify, profile, .. } = body;
-    check_rule(body.dynamic_rule.as_ref())?;
+    let rule = body.dynamic_rule.map(RuleBody::rule).transpose()?;
     let named = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
     let (now, guide_start) = (state.wall_now(), state.params.guide_start);
     let (guide_name, channel_key) = (named(guide_name), named(body.channel_key));
     let program = program_number(program)?;
     let new = NewChannel { item_key, guide_number, guide_name, program, profile, channel_key };
-    let channel = state
+    let id = state
         .ask_store(move |database| {
+            if let Some(rule) = &rule {
+                database.check_source_rule(rule)?;
+            }
             let channel = database.create_channel(&new, guide_start, now)?;
             if let (Some(_), Some(first)) = (tls_verify, channel.sources.first()) {
                 database.set_source_tls_verify(channel.channel_id, first.source_id, tls_verify, now)?;
             }
-            Ok::<_, ChannelError>(channel)
+            if let Some(rule) = &rule {
+                database.set_source_rule(channel.channel_id, rule)?;
+            }
+            Ok::<_, ChannelError>(channel.channel_id)
         })
         .await
         .map_err(|error| channel_refusal(&error))?;
     publish(state).await?;
-    Ok(Response::json(201, &Channel::from(channel)))
+    Ok(Response::json(201, &shown(state, id).await?))
 }
 
 /// `PATCH /api/channels/{id}`.
 pub(super) async fn change(call: &Call, state: &Rc<State>, channel: i64) -> Result<Response, Response> {
     let ChannelChangeBody { enabled, dynamic_rule, guide_name, guide_number, profile } = call.json()?;
-    check_rule(dynamic_rule.as_ref())?;
+    let rule = dynamic_rule.map(RuleBody::rule).transpose()?;
     let change = ChannelChange { guide_number, guide_name, enabled, profile };
     let now = state.wall_now();
-    let channel = state
-        .ask_store(move |database| database.update_channel(channel, &change, now))
+    state
+        .ask_store(move |database| {
+            if let Some(rule) = &rule {
+                database.check_source_rule(rule)?;
+            }
+            database.update_channel(channel, &change, now)?;
+            rule.map_or(Ok(()), |rule| database.set_source_rule(channel, &rule))
+        })
         .await
         .map_err(|error| channel_refusal(&error))?;
     publish(state).await?;
-    Ok(Response::json(200, &Channel::from(channel)))
+    Ok(Response::json(200, &shown(state, channel).await?))
 }
 
 /// `GET /api/channels/{id}`.
 pub(super) async fn show(state: &State, channel: i64) -> Result<Response, Response> {
-    let channel = state
-        .ask_store(move |database| database.channel(channel))
-        .await
-        .map_err(|error| channel_refusal(&error))?;
-    Ok(Response::json(200, &Channel::from(channel)))
+    Ok(Response::json(200, &shown(state, channel).await?))
+}
+
+/// A channel as it is now.
+async fn shown(state: &State, channel: i64) -> Result<Channel, Response> {
+    let read = move |database: &mut Database| {
+        Ok::<_, ChannelError>((database.channel(channel)?, database.source_rules()?.remove(&channel)))
+    };
+    let (channel, rule) = state.ask_store(read).await.map_err(|error| channel_refusal(&error))?;
+    Ok(Channel::new(channel, rule))
 }
 
 /// `PATCH /api/channels/reorder`.
@@ -433,13 +482,6 @@ pub(super) async fn remove_source(
         .map_err(|error| channel_refusal(&error))?;
     publish(state).await?;
     Ok(Response::new(204))
-}
-
-/// Refuses a rule that would do something.
-fn check_rule(rule: Option<&SourceRule>) -> Result<(), Response> {
-    let sentence = "dynamic_rule.enabled cannot be true: a channel's sources are added one by one, or by its key \
-        (sources/same-key); allowed: false";
-    if rule.is_some_and(|rule| rule.enabled) { Err(refusal(400, sentence)) } else { Ok(()) }
 }
 
 /// The number of a programme, if it is one.
