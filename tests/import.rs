@@ -129,7 +129,6 @@ fn every_version_comes_over_with_its_numbers_keys_addresses_and_order() {
         for (piece, is_told) in [
             ("ui.theme", true),
             ("1 sources were left out, whose channels are gone", version != Version::Favorites),
-            ("1 channels chose their sources by a rule", is_late),
             ("1 blocks of channels", is_late),
             ("recorder", is_late),
             ("nothing is known", false),
@@ -172,6 +171,9 @@ fn health_and_what_is_known_of_streams_come_over() {
     assert_eq!((news.last_probe_at, &news.profile), (1_700_000_800, &profile));
     assert_eq!((film.last_probe_at, &film.profile), (0, &SourceProfile::default()));
     assert_eq!((channels[0].created_at, channels[0].updated_at), (1_700_000_010, 1_700_000_020));
+    let rules = database.source_rules().unwrap();
+    assert_eq!(rules.keys().collect::<Vec<_>>(), [&4]);
+    assert_eq!((rules[&4].enabled, rules[&4].search_query.as_str()), (true, "news"));
     assert_eq!(channels[2].channel_class, "dynamic_generated");
     assert_eq!(channels[2].sources[0].association_type, "dynamic_channel_item");
 }

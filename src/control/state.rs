@@ -142,7 +142,10 @@ impl State {
         let (asked, published) = self.lineups.get();
         let own = asked + 1;
         self.lineups.set((own, published));
-        let read = |database: &mut Database| {
+        let limits = self.params.search;
+        let read = move |database: &mut Database| {
+            // What the playlist holds, and what is looked for in it, may have changed.
+            database.apply_source_rules(limits)?;
             Ok::<_, StoreError>((database.channels()?, database.profiles()?, database.playlists()?))
         };
         let (mut channels, profiles, playlists) = self.ask_store(read).await?;

@@ -7,7 +7,7 @@ pub struct BoundaryReport {
     pub(super) made: bool,
     /// A PCR was written.
     pub(super) pcr: bool,
-    /// A table has another version than before.
+    /// Tables stand at the boundary and say which version holds from there; it is another one where the programme is.
     pub(super) psi_version: bool,
     /// The clock continues one that viewers have seen.
     pub(super) stitch: bool,

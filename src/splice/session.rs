@@ -133,7 +133,6 @@ impl Splice {
         self.started = true;
         self.kind = run.kind;
         self.came = ContinuityTable::new();
-        let versions = self.tables.versions();
         let known = self.clock.at(now);
         let in_order = run.kind == RunKind::Filler;
         let lead = run.lead.with_its_clock();
@@ -161,7 +160,7 @@ impl Splice {
             (Some(written), Some(begins)) => Some(written.plus((begins.since(written) - STEP_TICKS).max(0))),
             (_, begins) => known.or(begins),
         };
-        if self.first_run { Vec::new() } else { self.write_boundary(now, versions, known.is_some(), clock) }
+        if self.first_run { Vec::new() } else { self.write_boundary(now, known.is_some(), clock) }
     }
 
     /// How the packets of the run that has begun are counted, if that is known.
@@ -173,12 +172,11 @@ impl Splice {
     /// to be written before.
     pub fn pause(&mut self, now: Instant) -> Vec<u8> {
         self.started = true;
-        let versions = self.tables.versions();
         let known = self.clock.at(now);
         // Viewers may have pictures and sound without a clock so far.
         let made_up = || self.inputs.histories().clock(now).map(|time| Pcr::from_ticks(time.ticks() * 300));
         let clock = known.or_else(made_up).or(Some(Pcr::from_ticks(0)));
-        self.write_boundary(now, versions, known.is_some(), clock)
+        self.write_boundary(now, known.is_some(), clock)
     }
 
     /// Changes whole packets where they lie. What may not leave becomes a null packet.
@@ -267,14 +265,7 @@ impl Splice {
         self.outputs.assign(&wanted, true, |_, _| true);
     }
 
-    fn write_boundary(
-        &mut self,
-        now: Instant,
-        versions: (u8, Option<u8>),
-        stitch: bool,
-        clock: Option<Pcr>,
-    ) -> Vec<u8> {
-        let known_tables = self.tables.any();
+    fn write_boundary(&mut self, now: Instant, stitch: bool, clock: Option<Pcr>) -> Vec<u8> {
         self.synthesize_psi();
         let mut out = Vec::with_capacity(3 * PACKET_BYTES);
         self.tables.write(true, &mut self.counters, &mut out);
@@ -286,7 +277,7 @@ impl Splice {
         self.report = BoundaryReport {
             made: true,
             pcr: pcr.is_some(),
-            psi_version: known_tables && versions != self.tables.versions(),
+            psi_version: self.tables.any(),
             stitch: stitch && pcr.is_some(),
         };
         out

@@ -170,11 +170,6 @@ impl Tables {
         self.next = 0;
     }
 
-    /// The PAT's version and the PMT's, for a comparison.
-    pub(super) fn versions(&self) -> (u8, Option<u8>) {
-        (version_of(&self.pat), self.pmt.as_ref().map(|pmt| pmt.version))
-    }
-
     /// Whether the tables of an unknown programme have left.
     pub(super) const fn any(&self) -> bool {
         !self.pat.is_empty() || self.pmt.is_some()

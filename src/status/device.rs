@@ -8,6 +8,8 @@ use super::tuners::rows;
 
 /// A tuner that shows a picture has a perfect signal: nothing comes by air.
 const SIGNAL_PERCENT: u8 = 100;
+/// Of a transport stream.
+const PACKET_BYTES: u64 = 188;
 
 /// One tuner. Of an idle one nothing is known but its name; a probe leaves it idle, since whoever wants it gets it.
 #[derive(Serialize, Clone, PartialEq, Eq, Debug)]
@@ -59,17 +61,60 @@ impl<'a> DeviceTuner<'a> {
         tuners
     }
 
+    /// A tuner that shows nothing.
+    #[cfg(test)]
+    pub(crate) fn idle(tuner: usize) -> Self {
+        Self { resource: format!("tuner{tuner}"), tuned: None }
+    }
+
+    /// The guide number that it shows.
+    #[must_use]
+    pub fn number(&self) -> Option<&'a str> {
+        self.tuned.as_ref().map(|tuned| tuned.vct_number)
+    }
+
+    /// The value of the tuner's `channel`: the guide number in the place of a frequency.
+    #[must_use]
+    pub fn channel(&self) -> String {
+        self.number().map_or("none".to_owned(), |number| format!("auto:{}", word(number)))
+    }
+
+    /// The value of the tuner's `status`, as libhdhomerun reads it. Nothing comes by air: what is shown is received whole.
+    #[must_use]
+    pub fn status_line(&self) -> String {
+        let channel = self.channel();
+        let Some(tuned) = &self.tuned else {
+            return format!("ch={channel} lock=none ss=0 snq=0 seq=0 bps=0 pps=0");
+        };
+        let Tuned {
+            signal_strength_percent,
+            signal_quality_percent,
+            symbol_quality_percent,
+            network_rate,
+            ..
+        } = tuned;
+        let packets = network_rate / (8 * PACKET_BYTES);
+        format!(
+            "ch={channel} lock=8vsb ss={signal_strength_percent} snq={signal_quality_percent} \
+             seq={symbol_quality_percent} bps={network_rate} pps={packets}"
+        )
+    }
+
     /// The value of the tuner's `vstatus`: words without spaces, as libhdhomerun reads them.
     #[must_use]
     pub fn vstatus(&self) -> String {
-        let word = |text: &str| match text.split_whitespace().collect::<Vec<_>>().join("_") {
-            empty if empty.is_empty() => "none".to_owned(),
-            word => word,
-        };
         let (number, name, auth) = match &self.tuned {
             Some(tuned) => (word(tuned.vct_number), word(tuned.vct_name), "subscribed"),
             None => ("none".to_owned(), "none".to_owned(), "none"),
         };
         format!("vch={number} name={name} auth={auth} cci=none cgms=none")
+    }
+}
+
+/// A text without spaces.
+fn word(text: &str) -> String {
+    match text.split_whitespace().collect::<Vec<_>>().join("_") {
+        empty if empty.is_empty() => "none".to_owned(),
+        word => word,
     }
 }

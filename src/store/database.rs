@@ -23,6 +23,7 @@ mod refresh;
 mod rules;
 mod search;
 mod settings;
+mod source_rules;
 mod sources;
 
 pub use import::{ImportOutcome, Imported};

@@ -136,6 +136,8 @@ pub(super) struct ForeignChannel {
     pub(super) enabled: bool,
     pub(super) created_at: i64,
     pub(super) updated_at: i64,
+    /// Whether it has a rule that is on, and the rule: a group, groups as JSON, a search, and whether that is a regular expression.
+    pub(super) rule: (bool, [String; 3], bool),
 }
 
 /// A source as hdhriptv has it. Times are seconds since 1970, 0 is never.
@@ -327,8 +329,15 @@ impl Hdhriptv {
         let numbers = ["order_index", "enabled", "created_at", "updated_at"]
             .map(|column| self.number(table, column))
             .join(", ");
-        let sql =
-            format!("SELECT channel_id, {texts}, {numbers} FROM {table} ORDER BY order_index, channel_id");
+        let rule = ["dynamic_group_name", "dynamic_group_names_json", "dynamic_search_query"]
+            .map(|column| self.text(table, column))
+            .join(", ");
+        let switches = ["dynamic_sources_enabled", "dynamic_search_regex"]
+            .map(|column| self.number(table, column))
+            .join(", ");
+        let sql = format!(
+            "SELECT channel_id, {texts}, {numbers}, {rule}, {switches} FROM {table} ORDER BY order_index, channel_id"
+        );
         self.all(table, &sql, |row| {
             Ok(ForeignChannel {
                 channel_id: row.get(0)?,
@@ -340,6 +349,11 @@ impl Hdhriptv {
                 enabled: row.get::<_, i64>(6)? != 0,
                 created_at: row.get(7)?,
                 updated_at: row.get(8)?,
+                rule: (
+                    row.get::<_, i64>(12)? != 0,
+                    [text(row, 9)?, text(row, 10)?, text(row, 11)?],
+                    row.get::<_, i64>(13)? != 0,
+                ),
             })
         })
     }
@@ -400,8 +414,8 @@ impl Hdhriptv {
         })
     }
 
-    /// How many rows there are of what has no counterpart here: rules of channels, blocks of channels, recorders.
-    pub(super) fn left_behind(&self) -> Result<[u64; 3], ImportError> {
+    /// How many rows there are of what has no counterpart here: blocks of channels, recorders.
+    pub(super) fn left_behind(&self) -> Result<[u64; 2], ImportError> {
         let count = |table: &str, column: &str, condition: &str| {
             let has = self.schema.get(table).is_some_and(|columns| columns.contains(column));
             if !has {
@@ -412,7 +426,6 @@ impl Hdhriptv {
             count.map(u64::from).map_err(|source| self.unreadable(table, source))
         };
         Ok([
-            count(CHANNELS.table, "dynamic_sources_enabled", "dynamic_sources_enabled <> 0")?,
             count("dynamic_channel_queries", "query_id", "1")?,
             count("dvr_instances", "base_url", "trim(coalesce(base_url, '')) <> ''")?,
         ])
@@ -464,6 +477,7 @@ impl Hdhriptv {
                 enabled: row.get::<_, i64>(5)? != 0,
                 created_at: row.get(6)?,
                 updated_at: row.get(7)?,
+                rule: (false, [String::new(), String::new(), String::new()], false),
             })
         })
     }

@@ -32,5 +32,6 @@ pub use import::{TakenOver, is_same_file, take_over};
 pub use records::{
     ChannelChange, ChannelRecord, HealthChange, ItemRecord, NewChannel, NewItem, NewPlaylist, NewRule,
     PlaylistChange, PlaylistRecord, ProfileRecord, RuleRecord, SourceHealth, SourceProfile, SourceRecord,
+    SourceRule,
 };
 pub use thread::{Store, StoreCounts};

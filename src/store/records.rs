@@ -3,6 +3,7 @@
 use std::fmt;
 
 use rusqlite::Row;
+use serde::{Deserialize, Serialize};
 
 use crate::base::WallTime;
 use crate::http::RequestHeaders;
@@ -126,6 +127,22 @@ pub struct NewChannel {
     pub program: Option<u16>,
     /// The profile of all its sources.
     pub profile: Option<String>,
+    /// Without one, the item's.
+    pub channel_key: Option<String>,
+}
+
+/// By which a channel finds further sources in the playlist.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SourceRule {
+    /// Without it nothing is found, nor taken away.
+    pub enabled: bool,
+    /// Of these groups alone; of all when there are none.
+    pub group_names: Vec<String>,
+    /// As items are searched.
+    pub search_query: String,
+    /// It is a regular expression.
+    pub search_regex: bool,
 }
 
 /// What is to change about a channel; what is `None` stays.

@@ -1,8 +1,9 @@
 //! What clients of HDHomeRun tuners ask of the device, over the network.
 
 use std::net::{Ipv4Addr, TcpStream};
+use std::time::Duration;
 
-use crate::kit::{Answer, Daemon, Upstream, exchange, free_port};
+use crate::kit::{Answer, Daemon, LONG, Upstream, exchange, free_port, judge, until};
 
 /// Everything that is read, streams included.
 const READ: &[&str] = &[
@@ -122,4 +123,81 @@ fn a_made_up_identity_has_a_right_check_digit_and_outlives_a_restart() {
     let (before, after) = (identity(), identity());
     assert_eq!(before, after);
     assert_ne!(before.0, first["DeviceID"], "two devices with one id hide one another");
+}
+
+#[test]
+fn the_device_and_its_lineup_have_nothing_that_clients_trip_over() {
+    let upstream = Upstream::start();
+    let mut daemon = Daemon::start(&[("TUNER_COUNT", "3")]);
+    for number in ["5.1", "100", "101"] {
+        daemon.channel(number, &[upstream.url(&format!("/good/4000000/{number}"))]);
+    }
+    let device = daemon.get("/discover.json");
+    assert_eq!((device.status, device.header("Location")), (200, None));
+    let device = device.json();
+    let model = device["ModelNumber"].as_str().unwrap().to_lowercase();
+    assert!(!model.contains("hdtc"), "Jellyfin would ask for a transcoder: {model}");
+    assert_eq!(device["TunerCount"], 3);
+    // Clients send whatever they have ever sent to a tuner.
+    for query in ["", "?show=found", "?show=favorites", "?show=unprotected", "?tuning=1&x"] {
+        let lineup = daemon.get(&format!("/lineup.json{query}")).json();
+        let rows = lineup.as_array().unwrap();
+        assert_eq!(rows.len(), 3, "{query}");
+        for row in rows {
+            let number = row["GuideNumber"].as_str().unwrap();
+            assert!(!number.contains('_') && number.len() <= 8, "{number}");
+            assert_eq!(
+                (&row["HD"], row.get("DRM")),
+                (&1.into(), None),
+                "Jellyfin guesses a rate without it: {row}"
+            );
+            let url = row["URL"].as_str().unwrap();
+            let base = device["BaseURL"].as_str().unwrap();
+            assert_eq!(url, format!("{base}/auto/v{number}"), "absolute, and without a query");
+        }
+    }
+    assert_eq!(daemon.get("/lineup.json?show=demo").json(), serde_json::json!([]));
+}
+
+#[test]
+fn a_wizards_scan_begins_progresses_and_can_be_ended() {
+    let upstream = Upstream::start();
+    let mut daemon = Daemon::start(&[]);
+    daemon.channel("100", &[upstream.url("/good/4000000/a")]);
+    let status = || daemon.get("/lineup_status.json").json();
+    let resting = serde_json::json!({
+        "ScanInProgress": 0, "ScanPossible": 1, "Source": "Antenna", "SourceList": ["Antenna", "Cable"]
+    });
+    assert_eq!(status(), resting);
+    for source in ["Antenna", "Cable"] {
+        let begun = daemon.ask("POST", &format!("/lineup.post?scan=start&source={source}"), "");
+        assert_eq!((begun.status, begun.body.len()), (200, 0));
+        let scanning = status();
+        assert_eq!((&scanning["ScanInProgress"], &scanning["Source"]), (&1.into(), &source.into()));
+        assert!(scanning["Progress"].is_u64() && scanning["Found"].is_u64(), "{scanning}");
+        assert_eq!(daemon.ask("POST", "/lineup.post?scan=abort", "").status, 200);
+        assert_eq!(status()["ScanInProgress"], 0);
+    }
+    daemon.ask("POST", "/lineup.post?scan=start", "");
+    until(LONG, "the scan ends by itself", || (status()["ScanInProgress"] == 0).then_some(()));
+    assert_eq!(upstream.requests_total(), 0, "nobody is asked for anything");
+}
+
+#[test]
+fn players_that_open_twice_or_again_at_once_need_one_tuner() {
+    let upstream = Upstream::start();
+    let mut daemon = Daemon::start(&[("TUNER_COUNT", "1")]);
+    daemon.channel("100", &[upstream.url("/good/4000000/a")]);
+    // Kodi reads the head, closes, and opens again; Plex opens twice.
+    let first = daemon.open("/auto/v100");
+    assert_eq!(first.status(), 200);
+    drop(first);
+    let mut again = daemon.open("/auto/v100");
+    let mut twice = daemon.open("/auto/v100?transcode=none");
+    for viewer in [&mut again, &mut twice] {
+        assert_eq!(viewer.status(), 200, "{}", viewer.head);
+        assert_eq!(judge(&viewer.watch(Duration::from_millis(500))).faults(), 0);
+    }
+    assert_eq!(daemon.tuners_in_use(), 1);
+    assert_eq!(upstream.requests_total(), 1, "the source was asked once");
 }

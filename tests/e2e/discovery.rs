@@ -1,9 +1,10 @@
 //! How others on the network find the program: HDHomeRun's own discovery, asked by the vendor's tool and by hand.
 
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
-use crate::kit::{Daemon, LONG, Network, free_port, until};
+use crate::kit::{Daemon, LONG, Network, Upstream, free_port, until};
 
 /// As libhdhomerun asks for all tuners.
 const ASKS_FOR_TUNERS: [u8; 20] = [
@@ -56,6 +57,75 @@ fn the_vendors_tool_finds_the_tuner_by_broadcast_and_by_its_address() {
     assert_eq!(other, "unable to connect to device\n");
     let (_, wrong) = network.run(0, 10, "hdhomerun_config", &["1234ABC3", "get", "/sys/model"]);
     assert!(wrong.starts_with("invalid device id"), "{wrong}");
+}
+
+#[test]
+fn the_vendors_tool_is_told_what_it_asks_of_a_tuner_and_sets_nothing() {
+    let Some(network) = Network::with_others(1) else { return };
+    let upstream = network.at_home(Upstream::start);
+    let mut daemon = on(&network, "", &[("TUNER_COUNT", "2")]);
+    let get = |name: &str| network.run(0, 10, "hdhomerun_config", &["1234ABC2", "get", name]);
+    let (is_well, help) = get("help");
+    assert!(is_well && help.starts_with("Supported configuration options:\n"), "{help}");
+    assert!(help.contains("/tuner<n>/status"), "{help}");
+    let idle = "ch=none lock=none ss=0 snq=0 seq=0 bps=0 pps=0";
+    for (name, value) in [
+        ("/sys/model", "hdhomerun_dvr_atsc3"),
+        ("/sys/hwmodel", "HDFX-4K"),
+        ("/sys/version", "20250815"),
+        ("/lineup/location", "disabled"),
+        ("/tuner0/status", idle),
+        ("/tuner1/status", idle),
+        ("/tuner1/channel", "none"),
+    ] {
+        assert_eq!(get(name), (true, format!("{value}\n")), "{name}");
+    }
+    for name in ["/tuner2/status", "/sys/nothing"] {
+        assert_eq!(get(name).1, "ERROR: unknown getset variable\n", "{name}");
+    }
+    let set = ["1234ABC2", "set", "/tuner0/channel", "auto:5"];
+    let (is_well, said) = network.run(0, 10, "hdhomerun_config", &set);
+    assert_eq!((is_well, said.as_str()), (false, "ERROR: getset variable is read-only\n"));
+    network.at_home(|| {
+        daemon.channel("100", &[upstream.url("/good/4000000/a")]);
+        let mut viewer = daemon.open("/auto/v100");
+        assert!(!viewer.watch(Duration::from_millis(500)).is_empty());
+        let (_, watched) = get("/tuner0/status");
+        assert!(watched.starts_with("ch=auto:100 lock=8vsb ss=100 snq=100 seq=100 bps="), "{watched}");
+        assert_eq!(get("/tuner0/vchannel").1, "100\n");
+    });
+}
+
+#[test]
+fn tools_that_only_hold_connections_keep_nobody_else_out_for_long_and_cost_nothing() {
+    let Some(network) = Network::with_others(1) else { return };
+    let daemon = on(&network, "", &[]);
+    let address = network.address(0);
+    let before = daemon.process().resident_kib();
+    network.at(0, || {
+        let connect = || TcpStream::connect(format!("{address}:{PORT}")).unwrap();
+        // What is no packet, or too long for one, ends a connection.
+        for bytes in [&[0, 4, 0xFF, 0xFF][..], &[0, 4, 0, 0, 1, 2, 3, 4], &[0, 6, 0, 0]] {
+            let mut client = connect();
+            client.set_read_timeout(Some(LONG)).unwrap();
+            client.write_all(bytes).unwrap();
+            if bytes[1] == 6 {
+                client.shutdown(Shutdown::Write).unwrap();
+            }
+            assert_eq!(client.read(&mut [0; 16]).unwrap_or(0), 0, "{bytes:?}");
+        }
+        let mut held: Vec<_> = (0..64).map(|_| connect()).collect();
+        // Those beyond the bound are closed at once.
+        for client in &mut held[40..] {
+            client.set_read_timeout(Some(LONG)).unwrap();
+            assert_eq!(client.read(&mut [0; 16]).unwrap_or(0), 0);
+        }
+    });
+    let grown = daemon.process().resident_kib().saturating_sub(before);
+    assert!(grown < 4096, "{grown} KiB");
+    let version = || network.run(0, 10, "hdhomerun_config", &["1234ABC2", "get", "/sys/version"]);
+    until(LONG, "there is a place again", || (version() == (true, "20250815\n".to_owned())).then_some(()));
+    assert_eq!(network.at_home(|| daemon.get("/healthz").status), 200);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use tokio::time::sleep;
 
 use crate::control::state::State;
 
+use super::getset;
 use super::hosts::Hosts;
 use super::interfaces::{answering, is_near, locals, networks};
 use super::packet::{Query, Reply};
@@ -67,6 +68,7 @@ impl HdHomeRun {
         for socket in sockets {
             tokio_uring::spawn(Rc::clone(&answerer).serve(socket));
         }
+        getset::start(state, listen);
     }
 
     async fn serve(self: Rc<Self>, socket: PacketSocket) {

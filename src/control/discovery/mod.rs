@@ -1,6 +1,7 @@
-//! How others on the network find us: HDHomeRun's own discovery, and that of UPnP (SSDP).
+//! How others on the network find us: HDHomeRun's own discovery and what its tools ask next, and that of UPnP (SSDP).
 
 mod due;
+mod getset;
 mod hdhomerun;
 mod hosts;
 mod interfaces;
@@ -10,5 +11,6 @@ mod rate;
 mod socket;
 mod ssdp;
 
+pub(super) use getset::{FIRMWARE_NAME, FIRMWARE_VERSION, MODEL_NUMBER};
 pub(super) use hdhomerun::HdHomeRun;
 pub(super) use ssdp::Ssdp;

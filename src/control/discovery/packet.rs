@@ -6,9 +6,14 @@ static CRC: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISO_HDLC);
 
 const TYPE_DISCOVER_REQUEST: u16 = 2;
 const TYPE_DISCOVER_REPLY: u16 = 3;
+const TYPE_GETSET_REQUEST: u16 = 4;
+const TYPE_GETSET_REPLY: u16 = 5;
 
 const TAG_DEVICE_TYPE: u8 = 0x01;
 const TAG_DEVICE_ID: u8 = 0x02;
+const TAG_GETSET_NAME: u8 = 0x03;
+const TAG_GETSET_VALUE: u8 = 0x04;
+const TAG_ERROR_MESSAGE: u8 = 0x05;
 const TAG_TUNER_COUNT: u8 = 0x10;
 const TAG_LINEUP_URL: u8 = 0x27;
 const TAG_BASE_URL: u8 = 0x2A;
@@ -22,6 +27,9 @@ const WILDCARD: u32 = 0xFFFF_FFFF;
 /// The longest value two bytes of length can say.
 const VALUE_BYTES_MAX: usize = 0x7FFF;
 
+/// The longest packet of a client that asks for a value: what libhdhomerun keeps for one.
+pub(super) const GETSET_BYTES_MAX: usize = 3074;
+
 /// Why a datagram is no question.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub(super) enum PacketError {
@@ -31,6 +39,8 @@ pub(super) enum PacketError {
     Crc,
     #[error("the packet is no discovery request but of type {0}")]
     Type(u16),
+    #[error("the packet says that it has {0} bytes")]
+    Long(usize),
 }
 
 /// Who is asked for.
@@ -84,6 +94,78 @@ impl Query {
     /// Whether the tuner with this id is asked.
     pub(super) fn is_for(&self, device_id: u32) -> bool {
         self.is_for_tuners && self.device_id.is_none_or(|wanted| wanted == device_id)
+    }
+}
+
+/// A packet at the beginning of what a connection has brought.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Frame<'a> {
+    kind: u16,
+    payload: &'a [u8],
+    /// All of it, with its frame.
+    pub(super) bytes: usize,
+}
+
+impl<'a> Frame<'a> {
+    /// Reads the first packet; `None` while it is not whole.
+    pub(super) fn parse(bytes: &'a [u8]) -> Result<Option<Self>, PacketError> {
+        let [kind_high, kind_low, length_high, length_low, rest @ ..] = bytes else { return Ok(None) };
+        let length = usize::from(u16::from_be_bytes([*length_high, *length_low]));
+        let whole = length + 8;
+        if whole > GETSET_BYTES_MAX {
+            return Err(PacketError::Long(whole));
+        }
+        let Some(payload) = rest.get(..length) else { return Ok(None) };
+        let Some(crc) = rest[length..].first_chunk::<4>() else { return Ok(None) };
+        if CRC.checksum(&bytes[..4 + length]) != u32::from_le_bytes(*crc) {
+            return Err(PacketError::Crc);
+        }
+        Ok(Some(Self { kind: u16::from_be_bytes([*kind_high, *kind_low]), payload, bytes: whole }))
+    }
+}
+
+/// A client asks for a value, or wants to set it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct GetSet {
+    pub(super) name: String,
+    pub(super) is_set: bool,
+}
+
+impl GetSet {
+    /// What a packet asks; `None` when it asks for something else.
+    pub(super) fn of(frame: &Frame<'_>) -> Option<Self> {
+        if frame.kind != TYPE_GETSET_REQUEST {
+            return None;
+        }
+        let mut name = None;
+        let mut is_set = false;
+        for (tag, value) in (Values { rest: frame.payload }) {
+            match tag {
+                TAG_GETSET_NAME => {
+                    let end = value.iter().position(|byte| *byte == 0).unwrap_or(value.len());
+                    name = Some(String::from_utf8_lossy(&value[..end]).into_owned());
+                }
+                TAG_GETSET_VALUE => is_set = true,
+                _unknown => {}
+            }
+        }
+        Some(Self { name: name?, is_set })
+    }
+
+    /// The answer: the value, or why there is none.
+    pub(super) fn reply(&self, answer: Result<&str, &str>) -> Vec<u8> {
+        let mut payload = Vec::new();
+        let mut push = |tag, text: &str| {
+            // Strings of this protocol end with a zero.
+            let text: String = text.chars().filter(|c| *c != '\0').take(GETSET_BYTES_MAX / 8).collect();
+            push_value(&mut payload, tag, &[text.as_bytes(), &[0]].concat());
+        };
+        push(TAG_GETSET_NAME, &self.name);
+        match answer {
+            Ok(value) => push(TAG_GETSET_VALUE, value),
+            Err(error) => push(TAG_ERROR_MESSAGE, error),
+        }
+        framed(TYPE_GETSET_REPLY, &payload)
     }
 }
 
@@ -263,6 +345,62 @@ mod tests {
         }
         assert_eq!(Query::parse(&framed(TYPE_DISCOVER_REPLY, &[])), Err(PacketError::Type(3)));
         assert_eq!(Query::parse(&framed(4, &[])), Err(PacketError::Type(4)));
+    }
+
+    /// As libhdhomerun asks for the model, and for a channel with a key.
+    const ASKS_FOR_MODEL: &str = "0004000d030b2f7379732f6d6f64656c008f5b54b5";
+    const SETS_CHANNEL: &str =
+        "0004002103102f74756e6572302f6368616e6e656c0004076175746f3a3500150400000001fe03f457";
+
+    #[test]
+    fn a_value_is_asked_for_and_answered_to_the_byte() {
+        let asked = bytes(ASKS_FOR_MODEL);
+        let frame = Frame::parse(&asked).unwrap().unwrap();
+        assert_eq!(frame.bytes, asked.len());
+        let get = GetSet::of(&frame).unwrap();
+        assert_eq!((get.name.as_str(), get.is_set), ("/sys/model", false));
+        assert_eq!(
+            get.reply(Ok("hdhomerun_dvr_atsc3")),
+            bytes("00050023030b2f7379732f6d6f64656c0004146864686f6d6572756e5f6476725f6174736333000105c222")
+        );
+        let set = bytes(SETS_CHANNEL);
+        let set = GetSet::of(&Frame::parse(&set).unwrap().unwrap()).unwrap();
+        assert_eq!((set.name.as_str(), set.is_set), ("/tuner0/channel", true));
+        assert_eq!(
+            set.reply(Err("ERROR: no")),
+            bytes("0005001e03102f74756e6572302f6368616e6e656c00050a4552524f523a206e6f0090493fc9")
+        );
+    }
+
+    #[test]
+    fn a_packet_of_a_connection_comes_in_parts_or_with_the_next_and_is_bounded() {
+        let asked = bytes(ASKS_FOR_MODEL);
+        for length in 0..asked.len() {
+            assert_eq!(Frame::parse(&asked[..length]), Ok(None), "{length}");
+        }
+        let two = [asked.clone(), asked.clone()].concat();
+        assert_eq!(Frame::parse(&two).unwrap().unwrap().bytes, asked.len());
+        for place in 4..asked.len() {
+            let mut wrong = asked.clone();
+            wrong[place] ^= 0x10;
+            assert_eq!(Frame::parse(&wrong), Err(PacketError::Crc), "{place}");
+        }
+        assert_eq!(Frame::parse(&[0, 4, 0xFF, 0xFF]), Err(PacketError::Long(0x1_0007)));
+        let other = framed(6, &[0xFF; 4]);
+        assert_eq!(GetSet::of(&Frame::parse(&other).unwrap().unwrap()), None, "no firmware is taken");
+        let nameless = framed(TYPE_GETSET_REQUEST, &[]);
+        assert_eq!(GetSet::of(&Frame::parse(&nameless).unwrap().unwrap()), None);
+        let long = GetSet { name: "\u{20AC}\0".repeat(4000), is_set: false };
+        assert!(long.reply(Err(&"x".repeat(9000))).len() <= GETSET_BYTES_MAX);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn nothing_that_a_connection_brings_makes_it_panic(bytes: Vec<u8>) {
+            let _asked = Frame::parse(&bytes).is_ok_and(|frame| frame.is_some_and(|frame| GetSet::of(&frame).is_some()));
+            let framed = framed(TYPE_GETSET_REQUEST, &bytes);
+            let _asked = Frame::parse(&framed).is_ok_and(|frame| frame.is_some_and(|frame| GetSet::of(&frame).is_some()));
+        }
     }
 
     proptest::proptest! {

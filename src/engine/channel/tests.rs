@@ -69,9 +69,9 @@ fn a_boundary_says_what_it_signals_and_the_last_reason_why_it_could_not() {
             "live_to_keepalive",
             "",
             "idr_keepalive_non_av",
-            ("disc,cc,pcr", "stitch_no_observed_pcr,idr_keepalive_non_av", false),
+            ("disc,cc,pcr,psi_version", "stitch_no_observed_pcr,idr_keepalive_non_av", false),
         ),
-        (100, "keepalive_to_live", "idr", "", ("disc,cc,pcr,stitch,idr", "", true)),
+        (100, "keepalive_to_live", "idr", "", ("disc,cc,pcr,psi_version,stitch,idr", "", true)),
     ] {
         channel.splice.pause(Instant::from_millis(millis));
         channel.note_boundary(transition, applied, skipped);

@@ -45,7 +45,7 @@ pub enum SessionPhase {
 /// How the stream was led from one source to the next.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct TransitionSnapshot {
-    /// Of the last boundary: `disc`, `cc`, `pcr`, `psi_version`, `stitch`, `idr`, comma-separated.
+    /// Of the last boundary: `disc`, `cc`, `pcr`, `psi_version` (tables with their version stand there), `stitch`, `idr`, comma-separated.
     pub signals_applied: String,
     /// What could not be done there, comma-separated.
     pub signal_skips: String,

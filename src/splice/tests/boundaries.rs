@@ -49,7 +49,7 @@ fn before_anything_is_known_the_tables_are_those_of_a_remuxed_picture() {
     assert_eq!(boundary[188..196], [0x47, 0x50, 0, 0x32, 1, 0x80, 0, 2]);
     assert_eq!(boundary[376..388], [0x47, 1, 2, 0x20, 0xB7, 0x90, 0, 0, 0, 0, 0x7E, 0]);
     assert!(boundary[388..].iter().all(|byte| *byte == 0xFF));
-    assert_eq!(words(&splice), ("disc,cc,pcr".into(), "stitch_no_observed_pcr".into()));
+    assert_eq!(words(&splice), ("disc,cc,pcr,psi_version".into(), "stitch_no_observed_pcr".into()));
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn the_clock_of_a_boundary_is_the_last_one_advanced_by_its_age() {
     let clock = packet(&boundary, 2).adaptation_field().and_then(AdaptationField::pcr);
     assert_eq!(clock, Some(Pcr::from_ticks(121_500 * 300)));
     assert_eq!(packet(&boundary, 2).pid(), Pid::new(0x100).unwrap());
-    assert_eq!(words(&splice), ("disc,cc,pcr,stitch".into(), String::new()));
+    assert_eq!(words(&splice), ("disc,cc,pcr,psi_version,stitch".into(), String::new()));
     assert!(splice.boundary().stitch());
     assert_eq!(splice.clock(Instant::from_millis(360)), Some(Pcr::from_ticks(122_400 * 300)));
 }
@@ -84,7 +84,7 @@ fn a_session_that_has_had_no_clock_gets_one_from_what_has_left() {
     // The last sound at 4 frames and half a second later, less 0.3 s.
     let sound = 90_000 + 45_000 + 4 * 1920 + 45_000;
     assert_eq!(clock, Some(Pcr::from_ticks((sound - 27_000) * 300)));
-    assert_eq!(words(&splice), ("disc,cc,pcr".into(), "stitch_no_observed_pcr".into()));
+    assert_eq!(words(&splice), ("disc,cc,pcr,psi_version".into(), "stitch_no_observed_pcr".into()));
 }
 
 #[test]
@@ -119,8 +119,15 @@ fn a_version_grows_only_when_the_programme_is_made_of_something_else() {
     type Step<'a> = (&'a str, RunKind, &'a Source, u8, &'a [(u16, u8)], &'a str);
     let steps: &[Step<'_>] = &[
         ("the first", live_run, &live, 0, &[(0x100, 0x1B), (0x101, 0x0F)], ""),
-        ("silent filler", filler, &silent, 0, &[(0x100, 0x1B), (0x101, 0x0F)], "disc,cc,pcr,stitch"),
-        ("back again", live_run, &live, 0, &[(0x100, 0x1B), (0x101, 0x0F)], "disc,cc,pcr,stitch"),
+        (
+            "silent filler",
+            filler,
+            &silent,
+            0,
+            &[(0x100, 0x1B), (0x101, 0x0F)],
+            "disc,cc,pcr,psi_version,stitch",
+        ),
+        ("back again", live_run, &live, 0, &[(0x100, 0x1B), (0x101, 0x0F)], "disc,cc,pcr,psi_version,stitch"),
         (
             "another codec",
             live_run,

@@ -51,7 +51,7 @@ impl Database {
             VALUES (?1, ?2, ?3, (SELECT coalesce(max(order_index), -1) + 1 FROM published_channels), ?4, ?4, ?5)";
         let seconds = signed(now.unix_seconds());
         transaction.prepare_cached(sql)?.execute(params![
-            item.item.channel_key,
+            new.channel_key.as_deref().map_or(item.item.channel_key.clone(), checked_key),
             guide_number,
             guide_name,
             seconds,
@@ -229,6 +229,11 @@ fn lowest_free_number(connection: &Connection, guide_start: u32) -> Result<Strin
     let taken = statement.query_map([], |row| row.get(0))?.collect::<Result<BTreeSet<String>, _>>()?;
     let free = (u64::from(guide_start)..).map(|number| number.to_string()).find(|text| !taken.contains(text));
     Ok(free.expect("there are more numbers than channels"))
+}
+
+/// A channel key as items have theirs: in small letters.
+fn checked_key(key: &str) -> String {
+    key.trim().to_lowercase().chars().take(GUIDE_NAME_CHARS_MAX).collect()
 }
 
 pub(super) fn checked_name(name: &str) -> Result<String, ChannelError> {

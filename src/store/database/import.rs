@@ -6,8 +6,10 @@ use rusqlite::{Transaction, params};
 
 use super::Database;
 use super::items::folded;
+use super::source_rules;
 use crate::store::error::ImportError;
 use crate::store::hdhriptv::{ForeignChannel, ForeignItem, ForeignSource, Hdhriptv};
+use crate::store::records::SourceRule;
 
 /// The setting that says that an import was made, and of what.
 const IMPORTED: &str = "import.hdhriptv";
@@ -171,6 +173,15 @@ fn take_channel(
         channel.created_at,
         channel.updated_at,
     ])?;
+    let (enabled, [group, groups, search_query], search_regex) = channel.rule;
+    let mut group_names: Vec<String> = serde_json::from_str(&groups).unwrap_or_default();
+    if group_names.is_empty() && !group.is_empty() {
+        group_names.push(group);
+    }
+    let rule = SourceRule { enabled, group_names, search_query, search_regex };
+    // What hdhriptv has taken for a rule may be none here, as a pattern in another dialect: it is kept, and off.
+    let is_meant = source_rules::check(&rule).is_ok();
+    source_rules::put(transaction, channel.channel_id, &SourceRule { enabled: enabled && is_meant, ..rule })?;
     Ok(())
 }
 
@@ -237,14 +248,10 @@ fn check_place(
 
 /// What whoever looks after it should know.
 fn remarks(from: &Hdhriptv, lost: u64, unknown: Vec<String>) -> Result<Vec<String>, ImportError> {
-    let [rules, blocks, recorders] = from.left_behind()?;
+    let [blocks, recorders] = from.left_behind()?;
     let mut remarks = Vec::new();
     if lost > 0 {
         remarks.push(format!("{lost} sources were left out, whose channels are gone"));
-    }
-    if rules > 0 {
-        remarks
-            .push(format!("{rules} channels chose their sources by a rule: they keep those they have now"));
     }
     if blocks > 0 {
         remarks.push(format!(

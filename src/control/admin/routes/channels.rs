@@ -6,19 +6,31 @@ use std::rc::Rc;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::base::redact;
-use crate::control::admin::call::Call;
+use crate::control::admin::call::{Call, refusal};
 use crate::control::state::State;
 use crate::http::Response;
-use crate::store::{ChannelChange, ChannelError, ChannelRecord, NewChannel, SourceRecord};
+use crate::store::{
+    ChannelChange, ChannelError, ChannelRecord, Database, NewChannel, SourceRecord, SourceRule, StoreError,
+};
 
-use super::{channel_refusal, store_refusal};
+use super::{channel_refusal, items, store_refusal};
+
+/// Channels and sources of a page when the request does not say how many.
+const PAGE_DEFAULT: u32 = 200;
+/// Channels of a page, at most.
+const CHANNELS_PAGE_MAX: u32 = 1000;
+/// Sources of a page, at most.
+const SOURCES_PAGE_MAX: u32 = 2000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NewChannelBody {
+    #[serde(default)]
     item_key: String,
     guide_number: Option<String>,
     guide_name: Option<String>,
+    channel_key: Option<String>,
+    dynamic_rule: Option<RuleBody>,
     program: Option<u64>,
     tls_verify: Option<bool>,
     profile: Option<String>,
@@ -28,6 +40,7 @@ struct NewChannelBody {
 #[serde(deny_unknown_fields)]
 struct ChannelChangeBody {
     enabled: Option<bool>,
+    dynamic_rule: Option<RuleBody>,
     guide_name: Option<String>,
     guide_number: Option<String>,
     /// `null` is none.
@@ -39,9 +52,52 @@ struct ChannelChangeBody {
 #[serde(deny_unknown_fields)]
 struct NewSourceBody {
     item_key: String,
+    /// Any item may be a source of any channel, whether this is said or not.
+    #[serde(default, rename = "allow_cross_channel")]
+    _allow_cross_channel: bool,
     program: Option<u64>,
     tls_verify: Option<bool>,
     profile: Option<String>,
+}
+
+/// By which a channel finds further sources. One group may be named by itself.
+#[derive(Clone, Deserialize, Serialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct RuleBody {
+    enabled: bool,
+    group_name: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    group_names: Vec<String>,
+    #[serde(skip_serializing)]
+    source_ids: Vec<i64>,
+    search_query: String,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    search_regex: bool,
+}
+
+impl RuleBody {
+    fn rule(self) -> Result<SourceRule, Response> {
+        if !self.source_ids.is_empty() {
+            return Err(refusal(400, "dynamic_rule.source_ids cannot name playlists; allowed: []"));
+        }
+        let named = if self.group_names.is_empty() { vec![self.group_name] } else { self.group_names };
+        let mut group_names: Vec<String> = Vec::new();
+        for name in named.iter().map(|name| name.trim()).filter(|name| !name.is_empty()) {
+            if !group_names.iter().any(|known| known == name) {
+                group_names.push(name.to_owned());
+            }
+        }
+        let search_query = self.search_query.trim().to_owned();
+        Ok(SourceRule { enabled: self.enabled, group_names, search_query, search_regex: self.search_regex })
+    }
+}
+
+impl From<SourceRule> for RuleBody {
+    fn from(rule: SourceRule) -> Self {
+        let SourceRule { enabled, group_names, search_query, search_regex } = rule;
+        let group_name = group_names.first().cloned().unwrap_or_default();
+        Self { enabled, group_name, group_names, source_ids: Vec::new(), search_query, search_regex }
+    }
 }
 
 /// What is not named stays.
@@ -83,6 +139,8 @@ pub(super) fn named<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
 struct ChannelList {
     channels: Vec<Channel>,
     total: usize,
+    limit: u32,
+    offset: u32,
 }
 
 #[derive(Serialize)]
@@ -98,14 +156,20 @@ struct Channel {
     updated_at: u64,
     /// The profile of all its sources that have none.
     profile: Option<String>,
+    dynamic_rule: RuleBody,
     source_total: usize,
     source_enabled: usize,
+    /// Those that a rule has found.
+    source_dynamic: usize,
+    source_manual: usize,
 }
 
 #[derive(Serialize)]
 struct SourceList {
     sources: Vec<Source>,
     total: usize,
+    limit: u32,
+    offset: u32,
 }
 
 #[derive(Serialize)]
@@ -141,9 +205,14 @@ struct Source {
     profile_bitrate_bps: u64,
 }
 
-impl From<ChannelRecord> for Channel {
-    fn from(record: ChannelRecord) -> Self {
+impl Channel {
+    fn new(record: ChannelRecord, rule: Option<SourceRule>) -> Self {
+        let dynamic =
+            record.sources.iter().filter(|source| source.association_type == "dynamic_query").count();
         Self {
+            dynamic_rule: rule.unwrap_or_default().into(),
+            source_dynamic: dynamic,
+            source_manual: record.sources.len() - dynamic,
             source_total: record.sources.len(),
             source_enabled: record.sources.iter().filter(|source| source.enabled).count(),
             channel_id: record.channel_id,
@@ -193,53 +262,89 @@ impl From<SourceRecord> for Source {
     }
 }
 
+/// The part of a list that is asked for.
+fn page<T>(rows: Vec<T>, limit: u32, offset: u32) -> impl Iterator<Item = T> {
+    let count = |number: u32| usize::try_from(number).expect("32 bits fit");
+    rows.into_iter().skip(count(offset)).take(count(limit))
+}
+
 /// `GET /api/channels`.
-pub(super) async fn list(state: &State) -> Result<Response, Response> {
-    let channels =
-        state.ask_store(|database| database.channels()).await.map_err(|error| store_refusal(&error))?;
-    let channels: Vec<Channel> = channels.into_iter().map(Channel::from).collect();
-    Ok(Response::json(200, &ChannelList { total: channels.len(), channels }))
+pub(super) async fn list(call: &Call, state: &State) -> Result<Response, Response> {
+    let (limit, offset) = items::page_asked(call, PAGE_DEFAULT, CHANNELS_PAGE_MAX)?;
+    let read =
+        |database: &mut Database| Ok::<_, StoreError>((database.channels()?, database.source_rules()?));
+    let (channels, mut rules) = state.ask_store(read).await.map_err(|error| store_refusal(&error))?;
+    let total = channels.len();
+    let shown = |channel: ChannelRecord| {
+        let rule = rules.remove(&channel.channel_id);
+        Channel::new(channel, rule)
+    };
+    let channels = page(channels, limit, offset).map(shown).collect();
+    Ok(Response::json(200, &ChannelList { channels, total, limit, offset }))
 }
 
 /// `POST /api/channels`.
 pub(super) async fn create(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
-    let NewChannelBody { item_key, guide_number, guide_name, program, tls_verify, profile } = call.json()?;
+    let body: NewChannelBody = call.json()?;
+    let NewChannelBody { item_key, guide_number, guide_name, program, tls_verify, profile, .. } = body;
+    let rule = body.dynamic_rule.map(RuleBody::rule).transpose()?;
+    let named = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
     let (now, guide_start) = (state.wall_now(), state.params.guide_start);
-    let new = NewChannel { item_key, guide_number, guide_name, program: program_number(program)?, profile };
-    let channel = state
+    let (guide_name, channel_key) = (named(guide_name), named(body.channel_key));
+    let program = program_number(program)?;
+    let new = NewChannel { item_key, guide_number, guide_name, program, profile, channel_key };
+    let id = state
         .ask_store(move |database| {
+            if let Some(rule) = &rule {
+                database.check_source_rule(rule)?;
+            }
             let channel = database.create_channel(&new, guide_start, now)?;
             if let (Some(_), Some(first)) = (tls_verify, channel.sources.first()) {
                 database.set_source_tls_verify(channel.channel_id, first.source_id, tls_verify, now)?;
             }
-            Ok::<_, ChannelError>(channel)
+            if let Some(rule) = &rule {
+                database.set_source_rule(channel.channel_id, rule)?;
+            }
+            Ok::<_, ChannelError>(channel.channel_id)
         })
         .await
         .map_err(|error| channel_refusal(&error))?;
     publish(state).await?;
-    Ok(Response::json(201, &Channel::from(channel)))
+    Ok(Response::json(201, &shown(state, id).await?))
 }
 
 /// `PATCH /api/channels/{id}`.
 pub(super) async fn change(call: &Call, state: &Rc<State>, channel: i64) -> Result<Response, Response> {
-    let ChannelChangeBody { enabled, guide_name, guide_number, profile } = call.json()?;
+    let ChannelChangeBody { enabled, dynamic_rule, guide_name, guide_number, profile } = call.json()?;
+    let rule = dynamic_rule.map(RuleBody::rule).transpose()?;
     let change = ChannelChange { guide_number, guide_name, enabled, profile };
     let now = state.wall_now();
-    let channel = state
-        .ask_store(move |database| database.update_channel(channel, &change, now))
+    state
+        .ask_store(move |database| {
+            if let Some(rule) = &rule {
+                database.check_source_rule(rule)?;
+            }
+            database.update_channel(channel, &change, now)?;
+            rule.map_or(Ok(()), |rule| database.set_source_rule(channel, &rule))
+        })
         .await
         .map_err(|error| channel_refusal(&error))?;
     publish(state).await?;
-    Ok(Response::json(200, &Channel::from(channel)))
+    Ok(Response::json(200, &shown(state, channel).await?))
 }
 
 /// `GET /api/channels/{id}`.
 pub(super) async fn show(state: &State, channel: i64) -> Result<Response, Response> {
-    let channel = state
-        .ask_store(move |database| database.channel(channel))
-        .await
-        .map_err(|error| channel_refusal(&error))?;
-    Ok(Response::json(200, &Channel::from(channel)))
+    Ok(Response::json(200, &shown(state, channel).await?))
+}
+
+/// A channel as it is now.
+async fn shown(state: &State, channel: i64) -> Result<Channel, Response> {
+    let read = move |database: &mut Database| {
+        Ok::<_, ChannelError>((database.channel(channel)?, database.source_rules()?.remove(&channel)))
+    };
+    let (channel, rule) = state.ask_store(read).await.map_err(|error| channel_refusal(&error))?;
+    Ok(Channel::new(channel, rule))
 }
 
 /// `PATCH /api/channels/reorder`.
@@ -296,18 +401,20 @@ pub(super) async fn delete(state: &Rc<State>, channel: i64) -> Result<Response, 
 }
 
 /// `GET /api/channels/{id}/sources`.
-pub(super) async fn sources(state: &State, channel: i64) -> Result<Response, Response> {
+pub(super) async fn sources(call: &Call, state: &State, channel: i64) -> Result<Response, Response> {
+    let (limit, offset) = items::page_asked(call, PAGE_DEFAULT, SOURCES_PAGE_MAX)?;
     let record = state
         .ask_store(move |database| database.channel(channel))
         .await
         .map_err(|error| channel_refusal(&error))?;
-    let sources: Vec<Source> = record.sources.into_iter().map(Source::from).collect();
-    Ok(Response::json(200, &SourceList { total: sources.len(), sources }))
+    let total = record.sources.len();
+    let sources = page(record.sources, limit, offset).map(Source::from).collect();
+    Ok(Response::json(200, &SourceList { sources, total, limit, offset }))
 }
 
 /// `POST /api/channels/{id}/sources`.
 pub(super) async fn add_source(call: &Call, state: &Rc<State>, channel: i64) -> Result<Response, Response> {
-    let NewSourceBody { item_key, program, tls_verify, profile } = call.json()?;
+    let NewSourceBody { item_key, _allow_cross_channel: _, program, tls_verify, profile } = call.json()?;
     let program = program_number(program)?;
     let now = state.wall_now();
     let source = state

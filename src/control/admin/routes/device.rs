@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::control::admin::access::base_url;
 use crate::control::admin::call::{Call, refusal};
 use crate::control::admin::xml::Xml;
+use crate::control::discovery::{FIRMWARE_NAME, FIRMWARE_VERSION, MODEL_NUMBER};
 use crate::control::scan::ScanSource;
 use crate::control::state::State;
 use crate::engine::snapshot::CoreSnapshot;
@@ -57,9 +58,9 @@ pub(super) fn discover(call: &Call, state: &State) -> Response {
         device_auth: &identity.device_auth,
         base_url: &base,
         lineup_url: format!("{base}/lineup.json"),
-        model_number: "HDFX-4K",
-        firmware_name: "hdhomerun_dvr_atsc3",
-        firmware_version: "20250815",
+        model_number: MODEL_NUMBER,
+        firmware_name: FIRMWARE_NAME,
+        firmware_version: FIRMWARE_VERSION,
         tuner_count: state.tuner_count().min(TUNER_COUNT_MAX),
     })
 }

@@ -31,6 +31,7 @@ struct Page {
     total: u64,
     limit: u32,
     offset: u32,
+    q_regex: bool,
     search_warning: SearchWarning,
 }
 
@@ -92,6 +93,7 @@ struct Groups {
     total: u64,
     limit: u32,
     offset: u32,
+    include_counts: bool,
 }
 
 #[derive(Serialize)]
@@ -107,6 +109,8 @@ struct Item {
     channel_key: String,
     name: String,
     group_name: String,
+    /// The same, as the reference calls it here.
+    group: String,
     /// Without credentials, whoever asks: pages are photographed and logs are copied.
     stream_url: String,
     /// What requests for it carry, without credentials.
@@ -114,6 +118,8 @@ struct Item {
     tvg_id: String,
     tvg_name: String,
     tvg_logo: String,
+    /// The same, as the reference calls it here.
+    logo: String,
     /// Whose it is.
     playlist_id: i64,
     active: bool,
@@ -124,10 +130,13 @@ struct Item {
 impl From<ItemRecord> for Item {
     fn from(record: ItemRecord) -> Self {
         let ItemRecord { item, first_seen_at, last_seen_at, active, playlist_id } = record;
+        let logo = redact::url(&item.tvg_logo);
         Self {
             stream_url: redact::url(&item.stream_url),
             headers: item.headers.redacted(),
-            tvg_logo: redact::url(&item.tvg_logo),
+            tvg_logo: logo.clone(),
+            logo,
+            group: item.group_name.clone(),
             item_key: item.item_key,
             channel_key: item.channel_key,
             name: item.name,
@@ -148,39 +157,32 @@ pub(super) async fn list(call: &Call, state: &State) -> Result<Response, Respons
     let filter = filter(call, limits)?;
     let (limit, offset) = (filter.limit, filter.offset);
     let search_warning = SearchWarning::new(filter.search.as_ref(), limits);
+    let q_regex = switch(call, "q_regex")?.unwrap_or(false);
     let page = state
         .ask_store(move |database| database.items(&filter))
         .await
         .map_err(|error| store_refusal(&error))?;
     let items = page.items.into_iter().map(Item::from).collect();
-    Ok(Response::json(200, &Page { items, total: page.total, limit, offset, search_warning }))
+    Ok(Response::json(200, &Page { items, total: page.total, limit, offset, q_regex, search_warning }))
 }
 
 /// `GET /api/groups`.
 pub(super) async fn groups(call: &Call, state: &State) -> Result<Response, Response> {
     let with_counts = switch(call, "include_counts")?.unwrap_or(true);
-    let limit = match number(call, "limit", GROUPS_DEFAULT, "0 to 4294967295")? {
-        0 => GROUPS_DEFAULT,
-        limit => limit.min(ITEMS_PAGE_MAX),
-    };
-    let offset = number(call, "offset", 0, "0 to 4294967295")?;
+    let (limit, offset) = page_asked(call, GROUPS_DEFAULT, ITEMS_PAGE_MAX)?;
     let (groups, total) = state
         .ask_store(move |database| database.groups(limit, offset))
         .await
         .map_err(|error| store_refusal(&error))?;
     let shown = |group: Group| GroupOfItems { name: group.name, count: with_counts.then_some(group.count) };
     let groups = groups.into_iter().map(shown).collect();
-    Ok(Response::json(200, &Groups { groups, total, limit, offset }))
+    Ok(Response::json(200, &Groups { groups, total, limit, offset, include_counts: with_counts }))
 }
 
 /// `GET /api/suggestions/duplicates`.
 pub(super) async fn duplicates(call: &Call, state: &State) -> Result<Response, Response> {
     let min = number(call, "min", DUPLICATES_MIN, "2 to 100")?.clamp(DUPLICATES_MIN, DUPLICATES_MIN_MAX);
-    let limit = match number(call, "limit", LIMIT_DEFAULT, "0 to 4294967295")? {
-        0 => LIMIT_DEFAULT,
-        limit => limit.min(DUPLICATES_PAGE_MAX),
-    };
-    let offset = number(call, "offset", 0, "0 to 4294967295")?;
+    let (limit, offset) = page_asked(call, LIMIT_DEFAULT, DUPLICATES_PAGE_MAX)?;
     let q = text_of(call, "q").or_else(|| text_of(call, "tvg_id")).unwrap_or_default();
     let text = q.clone();
     let (groups, total) = state
@@ -205,11 +207,13 @@ fn filter(call: &Call, limits: SearchLimits) -> Result<ItemFilter, Response> {
         }
     };
     let active = switch(call, "active")?;
-    let limit = number(call, "limit", LIMIT_DEFAULT, "1 to 1000")?;
-    if !(1..=ITEMS_PAGE_MAX).contains(&limit) {
-        return Err(bad("limit", &limit.to_string(), "1 to 1000"));
-    }
-    let offset = number(call, "offset", 0, "0 to 4294967295")?;
+    // As the reference does here, and here alone: what is no number, or none that there can be, is the nearest that there is.
+    let asked = |name| call.query(name).and_then(|text| text.trim().parse::<i64>().ok());
+    let limit = match asked("limit") {
+        Some(limit @ 1..) => u32::try_from(limit).unwrap_or(ITEMS_PAGE_MAX).min(ITEMS_PAGE_MAX),
+        Some(_) | None => LIMIT_DEFAULT,
+    };
+    let offset = u32::try_from(asked("offset").unwrap_or(0).max(0)).unwrap_or(u32::MAX);
     let playlist = text_of(call, "playlist_id");
     let wrong = |text: &String| bad("playlist_id", text, "the number of a playlist");
     let playlist = playlist.map(|text| text.parse().map_err(|_no_number| wrong(&text))).transpose()?;
@@ -245,7 +249,14 @@ fn text_of(call: &Call, name: &str) -> Option<String> {
     call.query(name).filter(|value| !value.is_empty())
 }
 
-const _: () = assert!(ITEMS_PAGE_MAX == 1000, "the sentences above name it");
+/// How many rows are asked for, and how many before them are left out.
+pub(super) fn page_asked(call: &Call, default: u32, max: u32) -> Result<(u32, u32), Response> {
+    let limit = match number(call, "limit", default, "0 to 4294967295")? {
+        0 => default,
+        limit => limit.min(max),
+    };
+    Ok((limit, number(call, "offset", 0, "0 to 4294967295")?))
+}
 
 fn number(call: &Call, name: &str, default: u32, allowed: &str) -> Result<u32, Response> {
     match text_of(call, name) {
@@ -283,11 +294,17 @@ mod tests {
         assert_eq!(filter("group=A,%20B&group=C&group_names=").unwrap().groups, ["A", "B", "A, B", "C"]);
         assert_eq!(filter("q=%5Ea&q_regex=on").unwrap().search, Some(Search::regex("^a").unwrap()));
         assert!(written(&filter("q=(&q_regex=1").unwrap_err()).1.contains("unclosed group"));
+        for (query, limit, offset) in [
+            ("limit=0", 100, 0),
+            ("limit=-5&offset=-5", 100, 0),
+            ("limit=1001&offset=x", 1000, 0),
+            ("limit=many&offset=99999999999", 100, u32::MAX),
+        ] {
+            let found = filter(query).unwrap();
+            assert_eq!((found.limit, found.offset), (limit, offset), "{query}");
+        }
         for (query, sentence) in [
             ("playlist_id=x", r#"playlist_id cannot be \"x\"; allowed: the number of a playlist"#),
-            ("limit=0", r#"limit cannot be \"0\"; allowed: 1 to 1000"#),
-            ("limit=1001", r#"limit cannot be \"1001\"; allowed: 1 to 1000"#),
-            ("offset=-1", r#"offset cannot be \"-1\"; allowed: 0 to 4294967295"#),
             ("active=maybe", r#"active cannot be \"maybe\"; allowed: true, false, yes, no, on, off, 1, 0"#),
         ] {
             let refused = filter(query).unwrap_err();

@@ -39,6 +39,7 @@ enum Route {
     LineupM3u,
     LineupStatus,
     LineupPost,
+    LineupPage,
     Items,
     Groups,
     Duplicates,
@@ -79,6 +80,7 @@ impl Route {
             ["lineup.m3u"] => Self::LineupM3u,
             ["lineup_status.json"] => Self::LineupStatus,
             ["lineup.post"] => Self::LineupPost,
+            ["lineup.html"] => Self::LineupPage,
             ["api", "items"] => Self::Items,
             ["api", "groups"] => Self::Groups,
             ["api", "suggestions", "duplicates"] => Self::Duplicates,
@@ -132,6 +134,7 @@ impl Route {
             | Self::LineupM3u
             | Self::LineupStatus
             | Self::LineupPost
+            | Self::LineupPage
             | Self::Items
             | Self::Groups
             | Self::PlaylistRefresh(_)
@@ -160,6 +163,7 @@ impl Route {
             | Self::LineupXml
             | Self::LineupM3u
             | Self::LineupStatus
+            | Self::LineupPage
             | Self::Items
             | Self::Groups
             | Self::Duplicates
@@ -322,12 +326,13 @@ async fn serve(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
         (Route::LineupXml, _) => Ok(lineup::xml(call, state)),
         (Route::LineupM3u, _) => Ok(lineup::m3u(call, state)),
         (Route::LineupStatus, _) => Ok(device::lineup_status(state)),
+        (Route::LineupPage, _) => Ok(Response::new(302).header("Location", "/ui/")),
         (Route::LineupPost, _) => device::lineup_post(call, state),
         (Route::Items, _) => items::list(call, state).await,
         (Route::Duplicates, _) => items::duplicates(call, state).await,
         (Route::Groups, _) => items::groups(call, state).await,
         (Route::Channels, Method::Post) => channels::create(call, state).await,
-        (Route::Channels, _) => channels::list(state).await,
+        (Route::Channels, _) => channels::list(call, state).await,
         (Route::Channel(channel), Method::Patch) => channels::change(call, state, channel).await,
         (Route::Channel(channel), Method::Delete) => channels::delete(state, channel).await,
         (Route::Channel(channel), _) => channels::show(state, channel).await,
@@ -335,7 +340,7 @@ async fn serve(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
         (Route::SameKey(channel), _) => channels::add_same_key(state, channel).await,
         (Route::SourceOrder(channel), _) => channels::reorder_sources(call, state, channel).await,
         (Route::Sources(channel), Method::Post) => channels::add_source(call, state, channel).await,
-        (Route::Sources(channel), _) => channels::sources(state, channel).await,
+        (Route::Sources(channel), _) => channels::sources(call, state, channel).await,
         (Route::Source(channel, source), Method::Patch) => {
             channels::change_source(call, state, channel, source).await
         }

@@ -282,7 +282,8 @@ fn a_channel_lives_from_its_creation_to_its_end() {
         assert_eq!(text(&state, "/lineup.json").await, "[]");
         assert_eq!(ask(&state, "GET", "/api/channels", "").await.1["channels"][0]["enabled"], json!(false));
         assert_eq!(ask(&state, "DELETE", &path, "").await.0, 204);
-        assert_eq!(ask(&state, "GET", "/api/channels", "").await.1, json!({"channels": [], "total": 0}));
+        let none = json!({"channels": [], "total": 0, "limit": 200, "offset": 0});
+        assert_eq!(ask(&state, "GET", "/api/channels", "").await.1, none);
     });
 }
 
@@ -315,7 +316,8 @@ fn changes_that_cannot_be_made_say_why() {
             ("POST", "/api/channels/0/sources/health/clear", "", 400, "id"),
             ("POST", "/api/channels/-1/sources/health/clear", "", 400, "id"),
             ("POST", "/api/channels/x/sources/health/clear", "", 400, "id"),
-            ("GET", "/api/items?limit=x", "", 400, "limit"),
+            ("GET", "/api/groups?limit=x", "", 400, "limit"),
+            ("GET", "/api/channels?offset=-1", "", 400, "offset"),
             ("POST", "/api/admin/jobs/playlist-sync/run", "", 409, "PLAYLIST_URL"),
         ] {
             let (found, answer) = ask(&state, method, path, body).await;
@@ -499,7 +501,8 @@ fn groups_and_duplicates_of_the_playlist_are_listed() {
     tokio_uring::start(async {
         let state = state();
         let (_, groups) = ask(&state, "GET", "/api/groups", "").await;
-        assert_eq!(groups, json!({"groups":[{"name":"World","count":2}],"total":1,"limit":200,"offset":0}));
+        let world = json!({"groups":[{"name":"World","count":2}],"total":1,"limit":200,"offset":0,"include_counts":true});
+        assert_eq!(groups, world);
         let (_, names) = ask(&state, "GET", "/api/groups?include_counts=no&limit=0", "").await;
         assert_eq!(names["groups"], json!([{"name":"World"}]));
         assert_eq!(ask(&state, "GET", "/api/groups?include_counts=x", "").await.0, 400);
