@@ -15,6 +15,7 @@ use crate::engine::{ControlRequest, CoreCommand};
 use super::admin::Connections;
 use super::children::{Children, Probes};
 use super::discovery::{HdHomeRun, Ssdp};
+use super::guide;
 use super::health;
 use super::notify;
 use super::outbox::Outbox;
@@ -166,6 +167,7 @@ async fn begin(state: Rc<State>) {
         sleep(LINEUP_RETRY_DELAY).await;
         read = state.publish_lineup().await;
     }
+    tokio_uring::spawn(guide::keep(Rc::clone(&state)));
     playlist::keep_all(state).await;
 }
 

@@ -17,6 +17,7 @@ use crate::status::DrainWait;
 use crate::store::{ChannelRecord, Database, SourceRecord, Store, StoreBusy, StoreError};
 
 use super::doors::Doors;
+use super::guide::Shelf;
 use super::outbox::Outbox;
 use super::params::Params;
 use super::readings::Readings;
@@ -45,6 +46,8 @@ pub(super) struct State {
     pub(super) readings: RefCell<BTreeMap<i64, Readings>>,
     /// What was wrong with profiles when they were read last.
     complaints: RefCell<Vec<String>>,
+    /// The guides there are.
+    guides: Shelf,
     /// The scan that a client has begun.
     scan: Cell<Scan>,
     /// What UPnP clients were told last of changes of the channels, and when that was worked out.
@@ -66,9 +69,15 @@ impl State {
             panics: Cell::new(0),
             readings: RefCell::default(),
             complaints: RefCell::default(),
+            guides: Shelf::default(),
             scan: Cell::default(),
             update_id: Cell::default(),
         }
+    }
+
+    /// The guides there are.
+    pub(super) const fn guides(&self) -> &Shelf {
+        &self.guides
     }
 
     /// The scan as it stands.
@@ -154,6 +163,7 @@ impl State {
             channel.sources.retain(SourceRecord::is_offered);
         }
         *self.listed.borrow_mut() = Rc::new(channels);
+        self.guides.wake();
         Ok(())
     }
 
@@ -206,6 +216,7 @@ pub(super) mod tests {
             connections_max: crate::base::limits::CONTROL_CONNECTIONS_MAX,
             lineup_max: None,
             guide_url: None,
+            guides: super::super::params::Guides::default(),
             listens: Vec::new(),
             legacy_port: None,
             hdhomerun_discovery: None,

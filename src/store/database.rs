@@ -12,6 +12,7 @@ use super::error::{OpenError, StoreError};
 use super::migrations::{APPLICATION_ID, KNOWN_VERSION, migrate};
 
 mod channels;
+mod guide;
 mod health;
 mod import;
 mod items;
@@ -23,6 +24,7 @@ mod search;
 mod settings;
 mod sources;
 
+pub use guide::GuideRow;
 pub use import::{ImportOutcome, Imported};
 pub use items::{
     Duplicates, Group, ITEMS_PAGE_MAX, ItemFilter, ItemPage, Reading, RefreshOutcome, Refreshed,

@@ -13,6 +13,7 @@ mod discovery;
 mod doors;
 mod dropin;
 mod ffmpeg;
+mod guide;
 mod hls;
 mod join;
 mod lifecycle;

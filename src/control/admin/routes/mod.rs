@@ -2,6 +2,7 @@
 
 mod channels;
 mod device;
+mod guide;
 mod health;
 mod items;
 mod lineup;
@@ -36,6 +37,8 @@ enum Route {
     LineupJson,
     LineupXml,
     LineupM3u,
+    GuideXml { is_packed: bool },
+    GuideStatus,
     LineupStatus,
     LineupPost,
     Items,
@@ -74,6 +77,9 @@ impl Route {
             ["lineup.json"] => Self::LineupJson,
             ["lineup.xml"] => Self::LineupXml,
             ["lineup.m3u"] => Self::LineupM3u,
+            ["guide.xml"] => Self::GuideXml { is_packed: false },
+            ["guide.xml.gz"] => Self::GuideXml { is_packed: true },
+            ["api", "guide"] => Self::GuideStatus,
             ["lineup_status.json"] => Self::LineupStatus,
             ["lineup.post"] => Self::LineupPost,
             ["api", "items"] => Self::Items,
@@ -124,6 +130,8 @@ impl Route {
             | Self::LineupJson
             | Self::LineupXml
             | Self::LineupM3u
+            | Self::GuideXml { .. }
+            | Self::GuideStatus
             | Self::LineupStatus
             | Self::LineupPost
             | Self::Items
@@ -153,6 +161,8 @@ impl Route {
             | Self::LineupJson
             | Self::LineupXml
             | Self::LineupM3u
+            | Self::GuideXml { .. }
+            | Self::GuideStatus
             | Self::LineupStatus
             | Self::Items
             | Self::Groups
@@ -315,6 +325,8 @@ async fn serve(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
         (Route::LineupJson, _) => Ok(lineup::json(call, state)),
         (Route::LineupXml, _) => Ok(lineup::xml(call, state)),
         (Route::LineupM3u, _) => Ok(lineup::m3u(call, state)),
+        (Route::GuideXml { is_packed }, _) => guide::file(call, state, is_packed),
+        (Route::GuideStatus, _) => Ok(guide::status(state)),
         (Route::LineupStatus, _) => Ok(device::lineup_status(state)),
         (Route::LineupPost, _) => device::lineup_post(call, state),
         (Route::Items, _) => items::list(call, state).await,
