@@ -281,6 +281,10 @@ pub(crate) fn control(
         request_timeout: settings.http.request_timeout,
         playlist_profile: settings.catalog.playlist_profile.clone(),
         refresh: settings.catalog.refresh.as_ref().map(|schedule| schedule.timing.clone()),
+        auto_prioritize_workers: match settings.probe.workers {
+            tunerd::config::Count::Auto => settings.tuner.count as usize,
+            tunerd::config::Count::Exactly(count) => usize::from(count),
+        },
         user_agent: settings.stream.user_agent.clone(),
         trust,
         ffmpeg: settings.ffmpeg.path.clone().into_os_string(),

@@ -11,6 +11,7 @@ mod doors;
 mod fetch;
 mod guide;
 mod health;
+mod jobs;
 mod names;
 mod notify;
 mod outbox;

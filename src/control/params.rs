@@ -67,6 +67,8 @@ pub struct Params {
     pub playlist_profile: Option<String>,
     /// When playlists are read again; `None` is only when asked.
     pub refresh: Option<Timing>,
+    /// Sources that are tried at once when they are put in order.
+    pub auto_prioritize_workers: usize,
     /// Who we are to the playlists' servers, unless a playlist says. Empty: ourselves.
     pub user_agent: String,
     /// Which servers are believed.

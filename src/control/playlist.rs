@@ -48,6 +48,14 @@ pub(super) struct Counts {
     moved: usize,
 }
 
+impl Counts {
+    /// In words for administrators.
+    pub(super) fn summary(self) -> String {
+        let Self { items, added, reactivated, inactive, moved } = self;
+        format!("items={items} added={added} reactivated={reactivated} inactive={inactive} moved={moved}")
+    }
+}
+
 /// Why a run did nothing.
 #[derive(thiserror::Error, Clone, PartialEq, Eq, Debug)]
 pub(super) enum SyncError {

@@ -18,6 +18,7 @@ use crate::store::{ChannelRecord, Database, SourceRecord, Store, StoreBusy, Stor
 
 use super::doors::Doors;
 use super::guide::Shelf;
+use super::jobs::JobDesk;
 use super::outbox::Outbox;
 use super::params::Params;
 use super::readings::Readings;
@@ -48,6 +49,8 @@ pub(super) struct State {
     complaints: RefCell<Vec<String>>,
     /// The guides there are.
     guides: Shelf,
+    /// The jobs that run.
+    jobs: JobDesk,
     /// The scan that a client has begun.
     scan: Cell<Scan>,
     /// What UPnP clients were told last of changes of the channels, and when that was worked out.
@@ -70,6 +73,7 @@ impl State {
             readings: RefCell::default(),
             complaints: RefCell::default(),
             guides: Shelf::default(),
+            jobs: JobDesk::default(),
             scan: Cell::default(),
             update_id: Cell::default(),
         }
@@ -78,6 +82,11 @@ impl State {
     /// The guides there are.
     pub(super) const fn guides(&self) -> &Shelf {
         &self.guides
+    }
+
+    /// The jobs that run.
+    pub(super) const fn jobs(&self) -> &JobDesk {
+        &self.jobs
     }
 
     /// The scan as it stands.
@@ -233,6 +242,7 @@ pub(super) mod tests {
             request_timeout: Some(Duration::from_secs(15)),
             playlist_profile: None,
             refresh: None,
+            auto_prioritize_workers: 1,
             ffmpeg: "ffmpeg".into(),
             slates: None,
             trust: std::sync::Arc::new(crate::source::Trust::new(true, Vec::new()).unwrap()),

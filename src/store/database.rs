@@ -16,6 +16,7 @@ mod guide;
 mod health;
 mod import;
 mod items;
+mod jobs;
 mod moves;
 mod playlists;
 mod profiles;
@@ -29,6 +30,7 @@ pub use import::{ImportOutcome, Imported};
 pub use items::{
     Duplicates, Group, ITEMS_PAGE_MAX, ItemFilter, ItemPage, Reading, RefreshOutcome, Refreshed,
 };
+pub use jobs::JobRun;
 pub use moves::{Moved, SourceMove};
 pub use playlists::{PRIMARY_NAME, PRIMARY_PLAYLIST};
 pub use search::{Search, SearchCounts, SearchError, SearchLimits};

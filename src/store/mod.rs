@@ -20,8 +20,8 @@ mod fixtures;
 
 pub use database::Database;
 pub use database::{
-    Duplicates, Group, GuideRow, ITEMS_PAGE_MAX, ImportOutcome, Imported, ItemFilter, ItemPage, Moved,
-    Reading, RefreshOutcome, Refreshed, Search, SearchCounts, SearchError, SearchLimits, SourceMove,
+    Duplicates, Group, GuideRow, ITEMS_PAGE_MAX, ImportOutcome, Imported, ItemFilter, ItemPage, JobRun,
+    Moved, Reading, RefreshOutcome, Refreshed, Search, SearchCounts, SearchError, SearchLimits, SourceMove,
 };
 pub use database::{PRIMARY_NAME, PRIMARY_PLAYLIST};
 pub use error::{ChannelError, CloseError, ImportError, OpenError, StoreBusy, StoreError};

@@ -61,6 +61,7 @@ impl Control {
 fn params(ffmpeg: OsString, slates: Option<PathBuf>) -> Params {
     Params {
         guides: Guides::default(),
+        auto_prioritize_workers: 1,
         identity: Identity {
             friendly_name: String::new(),
             device_id: String::new(),

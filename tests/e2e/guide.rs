@@ -3,15 +3,17 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use tunerd::base::Clock;
 
 use crate::kit::{Answer, Daemon, LONG, Upstream, judge, until};
 
 /// A time as guides write it, so many hours from now.
 fn time(hours: i64) -> String {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let clock = Clock::start();
+    let now = clock.wall_at(clock.now()).unix_seconds();
     let at = i64::try_from(now).unwrap() / 3600 * 3600 + hours * 3600;
     utc(at)
 }
@@ -252,7 +254,8 @@ fn without_a_guide_nothing_is_promised() {
     assert!(m3u.contains("x-tvg-url"), "{m3u}");
     fs::write(list(&daemon), "#EXTM3U\n#EXTINF:-1 tvg-id=\"entry-001-\",entry-001-\nhttp://h/a\n").unwrap();
     until(LONG, "the list is read", || {
-        Some(daemon.ask("POST", "/api/admin/jobs/playlist-sync/run", "")).filter(|answer| answer.status < 300)
+        Some(daemon.ask("POST", "/api/admin/jobs/playlist-sync/run?wait=true", ""))
+            .filter(|answer| answer.status < 300)
     });
     let answer = until(LONG, "there is no guide", || {
         Some(daemon.get("/guide.xml")).filter(|answer| answer.status == 404)
@@ -288,7 +291,7 @@ fn a_long_guide_takes_little_memory_and_disturbs_nobody() {
         .unwrap()
         .replace("#EXTM3U", &format!("#EXTM3U x-tvg-url=\"{}\"", upstream.url("/whole/long")));
     replace(&list(&daemon), entries.as_bytes());
-    assert_eq!(daemon.ask("POST", "/api/admin/jobs/playlist-sync/run", "").status / 100, 2);
+    assert_eq!(daemon.ask("POST", "/api/admin/jobs/playlist-sync/run?wait=true", "").status / 100, 2);
     let mut most = 0;
     until(LONG, "the guide is there", || {
         recording.extend(viewer.watch(Duration::from_millis(20)));

@@ -15,6 +15,7 @@ mod dropin;
 mod ffmpeg;
 mod guide;
 mod hls;
+mod jobs;
 mod join;
 mod lifecycle;
 mod limits;

@@ -30,10 +30,16 @@ pub(in crate::control) async fn keep(state: Rc<State>) {
     let mut fetch_at = Some(state.wall_now());
     let mut written: Option<(Vec<LineupChannel>, Vec<String>)> = None;
     loop {
-        state.guides().retain(|playlist_id| state.readings.borrow().contains_key(&playlist_id));
+        match state.ask_store::<_, StoreError>(|database| database.playlists()).await {
+            Ok(playlists) => {
+                let enabled = playlists.into_iter().filter(|playlist| playlist.is_enabled);
+                state.guides().set_playlists(enabled.map(|playlist| playlist.playlist_id).collect());
+            }
+            Err(error) => log::warn!("which playlists there are cannot be read: {error}"),
+        }
         let wanted = state.guides().wanted(guides);
         if wanted.is_empty() && !guides.has_placeholders {
-            if state.guides().has_none(guides, state.readings.borrow().len()) {
+            if state.guides().has_none(guides) {
                 // Nobody names one any more.
                 make::clear(&folder);
                 written = None;

@@ -68,6 +68,8 @@ pub(in crate::control) struct Made {
 struct Inner {
     /// By the playlist that names them. Empty for one that names none.
     hints: BTreeMap<i64, Vec<Hint>>,
+    /// The playlists there are; not known at first.
+    playlists: Option<Vec<i64>>,
     readings: BTreeMap<String, GuideReading>,
     made: Option<(WallTime, WriteCounts)>,
     next_at: Option<WallTime>,
@@ -87,9 +89,11 @@ impl Shelf {
         self.changed.notify_one();
     }
 
-    /// What playlists have named that are not there any more is forgotten.
-    pub(super) fn retain(&self, is_there: impl Fn(i64) -> bool) {
-        self.inner.borrow_mut().hints.retain(|playlist_id, _| is_there(*playlist_id));
+    /// These playlists there are. What others have named is forgotten.
+    pub(super) fn set_playlists(&self, playlists: Vec<i64>) {
+        let mut inner = self.inner.borrow_mut();
+        inner.hints.retain(|playlist_id, _| playlists.contains(playlist_id));
+        inner.playlists = Some(playlists);
     }
 
     /// The channels may have changed.
@@ -165,8 +169,11 @@ impl Shelf {
     }
 
     /// There is none and none is to come: all playlists were read, and nobody names one.
-    pub(in crate::control) fn has_none(&self, params: &Guides, playlists: usize) -> bool {
-        let may_come = self.inner.borrow().hints.len() < playlists;
+    pub(in crate::control) fn has_none(&self, params: &Guides) -> bool {
+        let may_come = {
+            let inner = self.inner.borrow();
+            inner.playlists.as_ref().is_none_or(|playlists| inner.hints.len() < playlists.len())
+        };
         params.folder.is_none() || !params.has_placeholders && !may_come && self.wanted(params).is_empty()
     }
 

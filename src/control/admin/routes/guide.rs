@@ -16,8 +16,7 @@ const RETRY_SECONDS: &str = "15";
 pub(super) fn file(call: &Call, state: &State, is_packed: bool) -> Result<Response, Response> {
     let guides = &state.params.guides;
     let Some(made) = state.guides().open(guides, is_packed) else {
-        let playlists = state.readings.borrow().len();
-        return Err(if state.guides().has_none(guides, playlists) {
+        return Err(if state.guides().has_none(guides) {
             refusal(404, "there is no guide: no playlist names one, and GUIDE_URLS is not set")
         } else {
             refusal(503, "the guide is being read for the first time").header("Retry-After", RETRY_SECONDS)

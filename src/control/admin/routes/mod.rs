@@ -5,6 +5,7 @@ mod device;
 mod guide;
 mod health;
 mod items;
+mod jobs;
 mod lineup;
 mod playlists;
 mod profiles;
@@ -21,6 +22,7 @@ use super::access;
 use super::call::{Call, refusal};
 use super::client::client;
 use super::soap;
+use crate::control::jobs::JobKind;
 use crate::control::state::State;
 use upnp::Service;
 
@@ -56,6 +58,12 @@ enum Route {
     HealthClear(i64),
     HealthClearAll,
     PlaylistSync,
+    AutoPrioritize,
+    AutoPrioritizeCache,
+    Jobs,
+    JobRun(i64),
+    JobCancel(i64),
+    Automation,
     Playlists,
     Playlist(i64),
     PlaylistRefresh(i64),
@@ -101,6 +109,12 @@ impl Route {
                 Self::Source(number(channel)?, number(source)?)
             }
             ["api", "admin", "jobs", "playlist-sync", "run"] => Self::PlaylistSync,
+            ["api", "admin", "jobs", "auto-prioritize", "run"] => Self::AutoPrioritize,
+            ["api", "admin", "jobs", "auto-prioritize", "cache", "clear"] => Self::AutoPrioritizeCache,
+            ["api", "admin", "jobs"] => Self::Jobs,
+            ["api", "admin", "jobs", run] => Self::JobRun(number(run)?),
+            ["api", "admin", "jobs", run, "cancel"] => Self::JobCancel(number(run)?),
+            ["api", "admin", "automation"] => Self::Automation,
             ["api", "playlists"] => Self::Playlists,
             ["api", "playlists", playlist] => Self::Playlist(number(playlist)?),
             ["api", "playlists", playlist, "refresh"] => Self::PlaylistRefresh(number(playlist)?),
@@ -124,7 +138,7 @@ impl Route {
             | Self::Source(..)
             | Self::ChannelOrder
             | Self::SourceOrder(_) => method == Method::Patch,
-            Self::Profile => method == Method::Put,
+            Self::Profile | Self::Automation => method == Method::Put,
             Self::Healthz
             | Self::Discover
             | Self::LineupJson
@@ -144,6 +158,11 @@ impl Route {
             | Self::HealthClear(_)
             | Self::HealthClearAll
             | Self::PlaylistSync
+            | Self::AutoPrioritize
+            | Self::AutoPrioritizeCache
+            | Self::Jobs
+            | Self::JobRun(_)
+            | Self::JobCancel(_)
             | Self::Duplicates
             | Self::SameKey(_)
             | Self::Tuners => false,
@@ -167,7 +186,10 @@ impl Route {
             | Self::Items
             | Self::Groups
             | Self::Duplicates
+            | Self::Jobs
+            | Self::JobRun(_)
             | Self::Tuners => &[Method::Get, Method::Head],
+            Self::Automation => &[Method::Get, Method::Head, Method::Put],
             Self::Profile => &[Method::Get, Method::Head, Method::Put, Method::Delete],
             Self::Channels | Self::Sources(_) | Self::Profiles | Self::Playlists => {
                 &[Method::Get, Method::Head, Method::Post]
@@ -182,6 +204,9 @@ impl Route {
             | Self::SameKey(_)
             | Self::PlaylistSync
             | Self::PlaylistRefresh(_)
+            | Self::AutoPrioritize
+            | Self::AutoPrioritizeCache
+            | Self::JobCancel(_)
             | Self::HealthClear(_)
             | Self::HealthClearAll
             | Self::Recovery => &[Method::Post],
@@ -355,6 +380,13 @@ async fn serve(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
         (Route::HealthClearAll, _) => health::clear_all(state).await,
         (Route::PlaylistSync, _) => playlists::read_all(call, state).await,
         (Route::Playlists, Method::Post) => playlists::create(call, state).await,
+        (Route::AutoPrioritize, _) => jobs::run(state, JobKind::AutoPrioritize, false).await,
+        (Route::AutoPrioritizeCache, _) => jobs::clear_cache(state).await,
+        (Route::Jobs, _) => jobs::list(call, state).await,
+        (Route::JobRun(run), _) => jobs::show(state, run).await,
+        (Route::JobCancel(run), _) => jobs::cancel_run(state, run).await,
+        (Route::Automation, Method::Put) => jobs::change_automation(call, state).await,
+        (Route::Automation, _) => jobs::automation(state).await,
         (Route::Playlists, _) => playlists::list(state).await,
         (Route::Playlist(playlist), Method::Patch) => playlists::change(call, state, playlist).await,
         (Route::Playlist(playlist), Method::Delete) => playlists::delete(state, playlist).await,
