@@ -222,11 +222,17 @@ fn listen(address: BindAddress) -> control::Listen {
     control::Listen { port, only }
 }
 
-/// What control is told. `slates` is where slates are kept over a restart, `listens` where HTTP listens.
+fn guide_source(source: &tunerd::config::GuideSource) -> control::GuideSource {
+    let url = source.url.expose().to_owned();
+    control::GuideSource { url, shift_seconds: source.shift_seconds }
+}
+
+/// What control is told. `slates` is where slates are kept over a restart, `guides` where guides are, `listens` where HTTP listens.
 pub(crate) fn control(
     settings: &Settings,
     identity: control::Identity,
     slates: Option<PathBuf>,
+    guides: Option<PathBuf>,
     trust: Arc<Trust>,
     listens: Vec<SocketAddr>,
     connections_max: usize,
@@ -249,6 +255,12 @@ pub(crate) fn control(
         connections_max,
         lineup_max: settings.discovery.lineup_max.map(|count| count as usize),
         guide_url: settings.discovery.guide_url.as_ref().map(|url| url.expose().to_owned()),
+        guides: control::Guides {
+            folder: guides,
+            sources: settings.discovery.guide_sources.iter().map(guide_source).collect(),
+            refresh: settings.discovery.guide_refresh,
+            has_placeholders: settings.discovery.has_guide_placeholders,
+        },
         guide_start: settings.catalog.guide_start,
         search: tunerd::store::SearchLimits {
             terms_max: settings.catalog.search_terms_max,
@@ -271,6 +283,10 @@ pub(crate) fn control(
         request_timeout: settings.http.request_timeout,
         playlist_profile: settings.catalog.playlist_profile.clone(),
         refresh: settings.catalog.refresh.as_ref().map(|schedule| schedule.timing.clone()),
+        auto_prioritize_workers: match settings.probe.workers {
+            tunerd::config::Count::Auto => settings.tuner.count as usize,
+            tunerd::config::Count::Exactly(count) => usize::from(count),
+        },
         user_agent: settings.stream.user_agent.clone(),
         trust,
         ffmpeg: settings.ffmpeg.path.clone().into_os_string(),

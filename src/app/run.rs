@@ -30,6 +30,8 @@ pub(crate) enum Catalog {
 /// Beside the database.
 const SLATES_FOLDER: &str = "slates";
 /// Beside it, too.
+const GUIDES_FOLDER: &str = "guides";
+/// Beside it, too.
 const ROOTS_FILE: &str = "upstream-ca.pem";
 
 /// A core that has not come round for this long starves the watchdog.
@@ -80,6 +82,10 @@ pub(crate) fn run(settings: &Settings, catalog: Catalog) -> Result<ExitCode, Fai
         Catalog::Database => Some(settings.store.path.with_file_name(SLATES_FOLDER)),
         Catalog::Prepared(_) => None,
     };
+    let guides = match &catalog {
+        Catalog::Database => Some(settings.store.path.with_file_name(GUIDES_FOLDER)),
+        Catalog::Prepared(_) => None,
+    };
     let _lock = match &catalog {
         Catalog::Database => Some(start::lock(&settings.store.path)?),
         Catalog::Prepared(_) => None,
@@ -109,7 +115,10 @@ pub(crate) fn run(settings: &Settings, catalog: Catalog) -> Result<ExitCode, Fai
         probe.kernel_release
     );
     let parts = control::Parts { inbox, mailboxes: cores.mailboxes.clone(), store, clock, listed };
-    match control::run(params::control(settings, identity, slates, trust, listens, plan.control), parts) {
+    match control::run(
+        params::control(settings, identity, slates, guides, trust, listens, plan.control),
+        parts,
+    ) {
         Ok(()) => {}
         // Whoever sent a second signal does not wait for the cores, and without control nobody asks them to drain.
         Err(ControlError::Interrupted) => return Ok(ExitCode::Forced),

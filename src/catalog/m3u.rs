@@ -33,6 +33,11 @@ pub const ATTRIBUTES_MAX: usize = 64;
 /// The longest name or value of an attribute.
 pub const ATTRIBUTE_BYTES_MAX: usize = 4 * 1024;
 
+/// Guides that one playlist names; more are left out.
+const GUIDES_MAX: usize = 8;
+/// How they are named.
+const GUIDE_KEYS: &[&str] = &["x-tvg-url", "url-tvg", "tvg-url", "url-epg"];
+
 /// One entry of a playlist.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Item {
@@ -94,7 +99,57 @@ pub struct Entries<R> {
     section: String,
     /// Of the open entry; of the next one when none is open.
     headers: RequestHeaders,
+    guides: Guides,
     left_out: LeftOut,
+}
+
+/// What the first line of a playlist says of programme guides.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Guides {
+    /// Where they are, as written. May hold credentials.
+    pub urls: Vec<String>,
+    /// By how much their programmes are late, where an entry does not say it: `tvg-shift`.
+    pub shift: String,
+}
+
+impl fmt::Debug for Guides {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Guides").field("count", &self.urls.len()).finish_non_exhaustive()
+    }
+}
+
+impl Guides {
+    /// Takes what stands behind `#EXTM3U`.
+    fn read(&mut self, line: &str) {
+        let (_name, attrs) = attributes::read(line);
+        for key in GUIDE_KEYS {
+            let addresses = attrs.get(*key).map(String::as_str).unwrap_or_default();
+            // Several are separated by commas, which stand in addresses, too.
+            for address in addresses.split_whitespace().flat_map(split_addresses) {
+                let is_new = is_address(address) && !self.urls.iter().any(|known| known == address);
+                if is_new && self.urls.len() < GUIDES_MAX {
+                    self.urls.push(address.to_owned());
+                }
+            }
+        }
+        if let Some(shift) = attrs.get("tvg-shift") {
+            self.shift.clone_from(shift);
+        }
+    }
+}
+
+/// Cuts at the commas behind which an address begins.
+fn split_addresses(text: &str) -> Vec<&str> {
+    let mut pieces = Vec::new();
+    let mut start = 0;
+    for (at, _) in text.match_indices(',') {
+        if is_address(&text[at + 1..]) {
+            pieces.push(&text[start..at]);
+            start = at + 1;
+        }
+    }
+    pieces.push(text[start..].trim_end_matches(','));
+    pieces
 }
 
 /// An `#EXTINF:` line whose address is still to come.
@@ -120,8 +175,15 @@ impl<R: BufRead> Entries<R> {
             group: None,
             section: String::new(),
             headers: RequestHeaders::default(),
+            guides: Guides::default(),
             left_out: LeftOut::default(),
         }
+    }
+
+    /// The guides that were named so far.
+    #[must_use]
+    pub const fn guides(&self) -> &Guides {
+        &self.guides
     }
 
     /// What was left out so far.
@@ -146,6 +208,8 @@ impl<R: BufRead> Entries<R> {
             } else {
                 group.trim().clone_into(&mut self.section);
             }
+        } else if let Some(header) = options::after(line, "#EXTM3U") {
+            self.guides.read(header);
         } else if line.starts_with('#') {
             options::read_line(line, &mut self.headers);
         } else if !line.is_empty() {

@@ -1,5 +1,6 @@
 //! What the playlists offer, and how it becomes channels.
 
+pub mod guide;
 pub mod m3u;
 pub mod profiles;
 pub mod staged;

@@ -11,7 +11,7 @@ use crate::store::{
     ChannelRecord, HealthChange, NewItem, PlaylistRecord, SourceHealth, SourceProfile, SourceRecord,
 };
 
-use super::m3u::{Entries, Item, LeftOut};
+use super::m3u::{Entries, Guides, Item, LeftOut};
 use super::profiles::{Profiles, manner};
 
 /// The entries of a playlist as the store takes them.
@@ -27,6 +27,12 @@ impl<R: BufRead> NewItems<R> {
     #[must_use]
     pub const fn left_out(&self) -> LeftOut {
         self.0.left_out()
+    }
+
+    /// The programme guides that were named so far.
+    #[must_use]
+    pub const fn guides(&self) -> &Guides {
+        self.0.guides()
     }
 }
 

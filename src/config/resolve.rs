@@ -9,6 +9,7 @@ use super::address::{BindAddress, parse_networks};
 use super::checks;
 use super::device_id::parse_device_id;
 use super::duration::parse_duration;
+use super::guide::parse_guide_sources;
 use super::playlist::{parse_playlist_sources, parse_playlist_url};
 use super::problem::{Problems, Warning};
 use super::raw::Raw;
@@ -249,6 +250,9 @@ fn discovery(reader: &mut Reader<'_>) -> Discovery {
         device_auth: reader.special_or_none("DEVICE_AUTH", |text| printable(text).map(Secret::new)),
         lineup_max: reader.whole_or_none("LINEUP_MAX"),
         guide_url: reader.special_or_none("GUIDE_URL", web_address),
+        guide_sources: reader.special("GUIDE_URLS", parse_guide_sources),
+        guide_refresh: reader.span_or_off("GUIDE_REFRESH_INTERVAL"),
+        has_guide_placeholders: reader.switch("GUIDE_PLACEHOLDERS"),
         hdhomerun: has_hdhomerun.then_some(hdhomerun),
         upnp: is_enabled.then_some(upnp),
     }

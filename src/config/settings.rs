@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::address::BindAddress;
+use super::guide::GuideSource;
 use super::playlist::PlaylistSource;
 use super::schedule::Schedule;
 use super::secret::Secret;
@@ -336,6 +337,12 @@ pub struct Discovery {
     pub lineup_max: Option<u32>,
     /// The programme guide that players are sent to.
     pub guide_url: Option<Secret>,
+    /// The guides that make up the one that is served, besides those that playlists name.
+    pub guide_sources: Vec<GuideSource>,
+    /// How often they are read again. `None` is only when something is new.
+    pub guide_refresh: Option<Duration>,
+    /// Channels without a guide get programmes with their name.
+    pub has_guide_placeholders: bool,
     /// Where HDHomeRun clients find this tuner. `None` is not at all.
     pub hdhomerun: Option<BindAddress>,
     /// How UPnP clients find this tuner. `None` is not at all.

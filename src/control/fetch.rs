@@ -161,6 +161,39 @@ fn fetch_http(
     known: &Validators,
     idle_timeout: Duration,
 ) -> Result<Fetched, FetchError> {
+    let network = |error: io::Error| FetchError::Network(redact::text(&error.to_string()));
+    match take_answer(url, params, clock, known, idle_timeout, |body| to_file(body, network))? {
+        Taken::Unchanged => Ok(Fetched::Unchanged),
+        Taken::Whole(list, validators) => Ok(Fetched::List { list: list?, validators }),
+    }
+}
+
+/// What has become of an answer: unchanged, or what was made of its body.
+pub(super) enum Taken<T> {
+    Unchanged,
+    Whole(T, Validators),
+}
+
+/// Asks an address of http or https, and hands the body of the answer over as it comes, unless it is still the one of `known`.
+/// `params` say how servers are asked, and keep what these set.
+pub(super) fn take_http<T>(
+    url: &str,
+    params: &mut Params,
+    clock: Clock,
+    known: &Validators,
+    take: impl FnOnce(&mut dyn Read) -> T,
+) -> Result<Taken<T>, FetchError> {
+    take_answer(url, params, clock, known, IDLE_TIMEOUT, |mut body| take(&mut body))
+}
+
+fn take_answer<T>(
+    url: &str,
+    params: &mut Params,
+    clock: Clock,
+    known: &Validators,
+    idle_timeout: Duration,
+    take: impl FnOnce(FetchedBody<'_, '_>) -> T,
+) -> Result<Taken<T>, FetchError> {
     let patience = Patience { clock, until: clock.now() + TIMEOUT, idle_timeout };
     let (connect_timeout, header_timeout) = (idle_timeout, idle_timeout);
     let mut asked = Params { connect_timeout, header_timeout, startup_timeout: TIMEOUT, ..params.clone() };
@@ -171,15 +204,14 @@ fn fetch_http(
         Ok(fetch) => {
             params.cookies = fetch.client().cookies().clone();
             let validators = Validators::of(fetch.client());
-            let network = |error: io::Error| FetchError::Network(redact::text(&error.to_string()));
-            let list = to_file(FetchedBody { fetch, patience: &patience }, network)?;
-            Ok(Fetched::List { list, validators })
+            let taken = take(FetchedBody { fetch, patience: &patience });
+            Ok(Taken::Whole(taken, validators))
         }
         Err(failed) => {
             let (error, client) = *failed;
             params.cookies = client.cookies().clone();
             let is_unchanged = is_conditional && error.kind() == Kind::Status(304);
-            if is_unchanged { Ok(Fetched::Unchanged) } else { Err(refused(&error)) }
+            if is_unchanged { Ok(Taken::Unchanged) } else { Err(refused(&error)) }
         }
     }
 }

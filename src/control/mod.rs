@@ -9,7 +9,9 @@ mod children;
 mod discovery;
 mod doors;
 mod fetch;
+mod guide;
 mod health;
+mod jobs;
 mod names;
 mod notify;
 mod outbox;
@@ -30,7 +32,7 @@ mod state;
 
 pub use children::{ExecError, Passthrough, exec_child};
 pub use notify::watchdog_feeder;
-pub use params::{AdminAuth, Identity, Listen, Network, Params, Parts, RateLimit, Upnp};
+pub use params::{AdminAuth, GuideSource, Guides, Identity, Listen, Network, Params, Parts, RateLimit, Upnp};
 pub use port::{Inbox, Port, port};
 pub use run::{ControlError, run};
 pub use schedule::Timing;

@@ -33,6 +33,8 @@ pub struct Params {
     pub lineup_max: Option<usize>,
     /// Where the programme guide of the channels is, as the playlist for players names it.
     pub guide_url: Option<String>,
+    /// Where guides come from that are served here.
+    pub guides: Guides,
     /// The first guide number given to a channel that asks for none.
     pub guide_start: u32,
     /// How much of a search counts.
@@ -65,6 +67,8 @@ pub struct Params {
     pub playlist_profile: Option<String>,
     /// When playlists are read again; `None` is only when asked.
     pub refresh: Option<Timing>,
+    /// Sources that are tried at once when they are put in order.
+    pub auto_prioritize_workers: usize,
     /// Who we are to the playlists' servers, unless a playlist says. Empty: ourselves.
     pub user_agent: String,
     /// Which servers are believed.
@@ -167,6 +171,34 @@ pub struct RateLimit {
     pub burst: u32,
     /// Clients that are remembered.
     pub clients_max: usize,
+}
+
+/// The programme guides that make up the one that is served.
+#[derive(Clone, Debug, Default)]
+pub struct Guides {
+    /// Where they are kept. It is made when needed; `None` is no guide at all.
+    pub folder: Option<PathBuf>,
+    /// Besides those that playlists name, and before them.
+    pub sources: Vec<GuideSource>,
+    /// How often they are read again; `None` is only when they, or who names them, are new.
+    pub refresh: Option<Duration>,
+    /// Channels of which no guide knows anything get programmes with their name.
+    pub has_placeholders: bool,
+}
+
+/// A programme guide.
+#[derive(Clone)]
+pub struct GuideSource {
+    /// Its address, as that of a playlist. May hold credentials.
+    pub url: String,
+    /// By how many seconds its programmes are put later.
+    pub shift_seconds: i64,
+}
+
+impl fmt::Debug for GuideSource {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("GuideSource(..)")
+    }
 }
 
 #[cfg(test)]

@@ -13,7 +13,9 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use crate::base::{Clock, WallTime};
-use crate::catalog::m3u::{LeftOut, split_address};
+use crate::catalog::guide::parse_shift;
+use crate::catalog::m3u::{Guides, LeftOut, split_address};
+use crate::catalog::xtream::Login;
 use crate::catalog::{self, Profiles, Staging};
 use crate::http::CookieJar;
 use crate::source::admission::is_of_this_host;
@@ -24,6 +26,7 @@ use crate::store::{
 };
 
 use super::fetch::{self, Fetched, Validators};
+use super::guide::{Hint, hint_params};
 use super::readings::Readings;
 use super::schedule::Pace;
 use super::state::State;
@@ -44,6 +47,14 @@ pub(super) struct Counts {
     inactive: u64,
     /// Sources whose address has moved.
     moved: u64,
+}
+
+impl Counts {
+    /// In words for administrators.
+    pub(super) fn summary(self) -> String {
+        let Self { items, added, reactivated, inactive, moved } = self;
+        format!("items={items} added={added} reactivated={reactivated} inactive={inactive} moved={moved}")
+    }
 }
 
 /// Why a run did nothing.
@@ -219,7 +230,7 @@ fn called(playlist: &PlaylistRecord) -> String {
 }
 
 /// Waits until it is this late, or the clock has been set back.
-async fn until(state: &State, at: WallTime) {
+pub(super) async fn until(state: &State, at: WallTime) {
     let mut before = state.wall_now();
     loop {
         let now = state.wall_now();
@@ -233,7 +244,7 @@ async fn until(state: &State, at: WallTime) {
 }
 
 /// Nobody else puts it off by the same.
-fn permille() -> u32 {
+pub(super) fn permille() -> u32 {
     let random = RandomState::new().build_hasher().finish() % 1001;
     u32::try_from(random).expect("it is at most a thousand")
 }
@@ -280,6 +291,7 @@ async fn read_and_store(
     let known = state.readings.borrow().get(&id).cloned().unwrap_or_default();
     let is_fetched = fetch::is_fetched(&playlist.url);
     let (address, params) = asked(state, playlist, known.cookies().clone()).await?;
+    let of_guides = params.clone();
     let (read, cookies) = read(address, params, state.clock, known.validators().clone()).await?;
     // Those of a refusal too: the next request may be let in with them.
     with_readings(state, id, |readings| readings.set_cookies(cookies.kept(state.clock.now())));
@@ -297,7 +309,7 @@ async fn read_and_store(
     let taking =
         Taking { store: state.store.clone(), reading, url: playlist.url.clone(), is_fetched, search };
     let taken = on_thread("playlist", move || taking.take(list)).await?;
-    let Taken { outcome, left_out, own_files } = taken?;
+    let Taken { outcome, left_out, guides, own_files } = taken?;
     report_left_out(&name, left_out);
     if own_files > 0 {
         log::warn!(
@@ -312,6 +324,7 @@ async fn read_and_store(
         }
         RefreshOutcome::Refreshed(done) => done,
     };
+    state.guides().set_hints(id, hints(state, &playlist.url, &guides, &of_guides));
     with_readings(state, id, |readings| readings.taken(validators));
     let counts = Counts {
         items: done.seen,
@@ -338,6 +351,22 @@ fn with_readings(state: &State, playlist_id: i64, note: impl FnOnce(&mut Reading
     if let Some(readings) = state.readings.borrow_mut().get_mut(&playlist_id) {
         note(readings);
     }
+}
+
+/// The guides that a playlist names, and that of a provider that is logged in to.
+fn hints(state: &State, playlist: &str, guides: &Guides, params: &direct::Params) -> Vec<Hint> {
+    let of_account = Login::parse(playlist).and_then(Result::ok).map(|login| login.guide());
+    let is_account = of_account.is_some();
+    let shift_seconds = parse_shift(&guides.shift).unwrap_or_default();
+    let (address, _) = split_address(playlist);
+    let hint = |url: String| {
+        let params = if is_account { params.clone() } else { hint_params(state, address, &url, params) };
+        Hint { url, params, shift_seconds }
+    };
+    // What was fetched was written by somebody else, who has no business in the files of this host.
+    let may_be_own = !fetch::is_fetched(playlist) && !is_account;
+    let named = guides.urls.iter().filter(|url| fetch::is_fetched(url) || may_be_own && is_of_this_host(url));
+    of_account.into_iter().chain(named.cloned()).map(hint).collect()
 }
 
 /// Where a playlist is, and how it is asked for there: as its address says, the profile, and itself.
@@ -409,6 +438,8 @@ struct Taking {
 struct Taken {
     outcome: RefreshOutcome,
     left_out: LeftOut,
+    /// The programme guides it names.
+    guides: Guides,
     own_files: u64,
 }
 
@@ -430,7 +461,7 @@ impl Taking {
                 staging.push(&item).map_err(of_disk)?;
             }
         }
-        let left_out = items.left_out();
+        let (left_out, guides) = (items.left_out(), items.guides().clone());
         let mut staged = staging.finish().map_err(of_disk)?;
         let (count, id) = (staged.count(), reading.playlist_id);
         let begun = store.call(move |database| {
@@ -444,7 +475,7 @@ impl Taking {
         })?;
         let mut refresh = match begun {
             Ok(refresh) => refresh,
-            Err(outcome) => return Ok(Taken { outcome, left_out, own_files }),
+            Err(outcome) => return Ok(Taken { outcome, left_out, guides, own_files }),
         };
         loop {
             let mut entries = staged.take(STEP_ITEMS_MAX).map_err(of_disk)?;
@@ -469,7 +500,7 @@ impl Taking {
         }
         let applied = store.call(move |database| database.apply_rules(search, reading.at))?;
         report_applied(&applied);
-        Ok(Taken { outcome: refresh.into_outcome(), left_out, own_files })
+        Ok(Taken { outcome: refresh.into_outcome(), left_out, guides, own_files })
     }
 }
 

@@ -15,7 +15,9 @@ use crate::engine::{ControlRequest, CoreCommand};
 use super::admin::Connections;
 use super::children::{Children, Probes};
 use super::discovery::{HdHomeRun, Ssdp};
+use super::guide;
 use super::health;
+use super::jobs;
 use super::notify;
 use super::outbox::Outbox;
 use super::params::{Params, Parts};
@@ -132,6 +134,7 @@ async fn serve(params: Params, parts: Parts) -> Result<(), ControlError> {
     let connections = Connections::with_max(params.connections_max);
     let state = Rc::new(State::new(params, clock, store, Rc::clone(&outbox)));
     *state.listed.borrow_mut() = Rc::new(listed);
+    jobs::interrupt_earlier(&state);
     HdHomeRun::start(&state);
     let ssdp = Ssdp::start(&state);
     let desk = Desk { state: Rc::clone(&state), children, probes, slates, connections, resolver, ssdp };
@@ -166,6 +169,8 @@ async fn begin(state: Rc<State>) {
         sleep(LINEUP_RETRY_DELAY).await;
         read = state.publish_lineup().await;
     }
+    tokio_uring::spawn(jobs::keep(Rc::clone(&state)));
+    tokio_uring::spawn(guide::keep(Rc::clone(&state)));
     playlist::keep_all(state).await;
 }
 

@@ -17,6 +17,8 @@ use crate::status::DrainWait;
 use crate::store::{ChannelRecord, Database, SourceRecord, Store, StoreBusy, StoreError};
 
 use super::doors::Doors;
+use super::guide::Shelf;
+use super::jobs::JobDesk;
 use super::outbox::Outbox;
 use super::params::Params;
 use super::readings::Readings;
@@ -47,6 +49,10 @@ pub(super) struct State {
     tuner_count: Cell<Option<usize>>,
     /// What was wrong with profiles when they were read last.
     complaints: RefCell<Vec<String>>,
+    /// The guides there are.
+    guides: Shelf,
+    /// The jobs that run.
+    jobs: JobDesk,
     /// The scan that a client has begun.
     scan: Cell<Scan>,
     /// What UPnP clients were told last of changes of the channels, and when that was worked out.
@@ -69,6 +75,8 @@ impl State {
             readings: RefCell::default(),
             tuner_count: Cell::default(),
             complaints: RefCell::default(),
+            guides: Shelf::default(),
+            jobs: JobDesk::default(),
             scan: Cell::default(),
             update_id: Cell::default(),
         }
@@ -77,6 +85,16 @@ impl State {
     /// How many tuners clients are told of.
     pub(super) fn tuner_count(&self) -> usize {
         self.tuner_count.get().unwrap_or(self.params.identity.tuner_count)
+    }
+
+    /// The guides there are.
+    pub(super) const fn guides(&self) -> &Shelf {
+        &self.guides
+    }
+
+    /// The jobs that run.
+    pub(super) const fn jobs(&self) -> &JobDesk {
+        &self.jobs
     }
 
     /// The scan as it stands.
@@ -169,6 +187,7 @@ impl State {
             channel.sources.retain(SourceRecord::is_offered);
         }
         *self.listed.borrow_mut() = Rc::new(channels);
+        self.guides.wake();
         Ok(())
     }
 
@@ -221,6 +240,7 @@ pub(super) mod tests {
             connections_max: crate::base::limits::CONTROL_CONNECTIONS_MAX,
             lineup_max: None,
             guide_url: None,
+            guides: super::super::params::Guides::default(),
             listens: Vec::new(),
             legacy_port: None,
             hdhomerun_discovery: None,
@@ -237,6 +257,7 @@ pub(super) mod tests {
             request_timeout: Some(Duration::from_secs(15)),
             playlist_profile: None,
             refresh: None,
+            auto_prioritize_workers: 1,
             ffmpeg: "ffmpeg".into(),
             slates: None,
             trust: std::sync::Arc::new(crate::source::Trust::new(true, Vec::new()).unwrap()),

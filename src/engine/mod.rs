@@ -39,7 +39,7 @@ pub use port::ids::{CoreId, SessionId, Ticket};
 pub use port::mailbox::{Mailbox, MailboxFull, MailboxReader};
 pub use port::messages::{
     ChildOwner, ChildRefused, ControlPort, ControlRequest, CoreCommand, HandedConnection, TriggerRefusal,
-    TriggerReply, TunerMessage,
+    TriggerReply, TryOutcome, TryReply, TunerMessage,
 };
 pub use port::params::{Egress, Filling, Own, Params, SlowPolicy, Sources, TuneBackoff, ZeroCopy};
 pub use port::placement::home;

@@ -70,6 +70,13 @@ pub enum Event<C, S> {
     Preempted,
     /// A viewer has come for this channel.
     Tuned(C),
+    /// Somebody asks for this source to be tried, out of turn. Only when [`Prober::is_free`].
+    Wanted {
+        /// Its channel.
+        channel: C,
+        /// The source.
+        source: S,
+    },
     /// The program is being stopped.
     Drain,
 }
@@ -198,8 +205,25 @@ impl<C: Copy + Eq, S: Copy + Eq> Prober<C, S> {
             Event::Failed(reason) => self.ended(now, Err(reason)),
             Event::Preempted => self.preempted(now),
             Event::Tuned(channel) => self.tuned(now, channel),
+            Event::Wanted { channel, source } => {
+                assert!(self.is_free(), "one source is tried at a time");
+                self.state = State::Leasing { channel, source, is_wanted: true };
+                vec![Action::Lease { channel, source }]
+            }
             Event::Drain => self.drain(),
         }
+    }
+
+    /// True when a source may be tried out of turn: none is, and none has just been.
+    #[must_use]
+    pub const fn is_free(&self) -> bool {
+        matches!(self.state, State::Off | State::Resting { .. })
+    }
+
+    /// True from the question for a tuner to the end of the trial.
+    #[must_use]
+    pub const fn is_trying(&self) -> bool {
+        matches!(self.state, State::Leasing { .. } | State::Probing { .. })
     }
 
     fn deadline(&mut self, now: Instant) -> Vec<Action<C, S>> {
@@ -337,7 +361,11 @@ impl<C: Copy + Eq, S: Copy + Eq> Prober<C, S> {
     fn go_on(&mut self, now: Instant) -> Vec<Action<C, S>> {
         let Some(channel) = self.left.pop().filter(|_| now < self.pass_ends) else {
             self.left.clear();
-            self.state = State::Resting { until: self.pass_ends.max(now) };
+            self.state = if self.params.interval.is_zero() {
+                State::Off
+            } else {
+                State::Resting { until: self.pass_ends.max(now) }
+            };
             return Vec::new();
         };
         self.last = Some(channel);

@@ -1,7 +1,10 @@
 //! Answers of the control routes.
 
-use super::request::{Method, Request};
+use std::fs::File;
 use std::io::Write;
+use std::sync::Arc;
+
+use super::request::{Method, Request};
 
 /// The type of JSON where HDHomeRun clients ask.
 const HDHR_JSON: &str = "application/json; charset=\"utf-8\"";
@@ -11,20 +14,50 @@ pub const HDHR_XML: &str = "text/xml; charset=\"utf-8\"";
 /// More than the heads of these answers have; a longer one is only slower.
 const HEAD_BYTES_USUAL: usize = 1024;
 
-/// An answer whose body is whole. Its length is always stated.
+/// An answer whose body is whole, or lies in a file. Its length is always stated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
     status: u16,
     headers: Vec<(&'static str, String)>,
     body: Vec<u8>,
+    file: Option<FileBody>,
     closes: bool,
 }
+
+/// The beginning of a file, open: what is put in its place meanwhile is for the next client.
+#[derive(Debug, Clone)]
+pub struct FileBody {
+    file: Arc<File>,
+    bytes: u64,
+}
+
+impl FileBody {
+    /// The file.
+    #[must_use]
+    pub const fn file(&self) -> &Arc<File> {
+        &self.file
+    }
+
+    /// How many of its bytes are the body.
+    #[must_use]
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl PartialEq for FileBody {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.file, &other.file) && self.bytes == other.bytes
+    }
+}
+
+impl Eq for FileBody {}
 
 impl Response {
     /// An answer without a body.
     #[must_use]
     pub const fn new(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: Vec::new(), closes: false }
+        Self { status, headers: Vec::new(), body: Vec::new(), file: None, closes: false }
     }
 
     /// One line of plain text.
@@ -59,6 +92,20 @@ impl Response {
     pub fn body(mut self, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
         self.header("Content-Type", content_type)
+    }
+
+    /// Sets the first bytes of a file as the body, and their type. Whoever writes the answer writes them behind it:
+    /// [`Self::file_body`].
+    #[must_use]
+    pub fn file(mut self, content_type: &str, file: Arc<File>, bytes: u64) -> Self {
+        self.file = Some(FileBody { file, bytes });
+        self.header("Content-Type", content_type)
+    }
+
+    /// What is to be written behind the answer to `request`.
+    #[must_use]
+    pub fn file_body(&self, request: &Request) -> Option<&FileBody> {
+        self.file.as_ref().filter(|_| request.method() != Method::Head)
     }
 
     /// Adds the headers that HDHomeRun clients expect on discovery and lineup, and closes the connection.
@@ -108,7 +155,8 @@ impl Response {
         // These statuses have no body, and a length would promise one.
         let has_body = !matches!(self.status, 100..=199 | 204 | 304);
         if has_body {
-            push(out, format_args!("Content-Length: {}\r\n", self.body.len()));
+            let bytes = self.file.as_ref().map_or(self.body.len() as u64, FileBody::bytes);
+            push(out, format_args!("Content-Length: {bytes}\r\n"));
         }
         out.extend_from_slice(b"\r\n");
         if has_body && !head_only {

@@ -12,9 +12,11 @@ use super::error::{OpenError, StoreError};
 use super::migrations::{APPLICATION_ID, KNOWN_VERSION, migrate};
 
 mod channels;
+mod guide;
 mod health;
 mod import;
 mod items;
+mod jobs;
 mod moves;
 mod playlists;
 mod profiles;
@@ -26,10 +28,12 @@ mod settings;
 mod source_rules;
 mod sources;
 
+pub use guide::GuideRow;
 pub use import::{ImportOutcome, Imported};
 pub use items::{
     Duplicates, Group, ITEMS_PAGE_MAX, ItemFilter, ItemPage, Reading, RefreshOutcome, Refreshed,
 };
+pub use jobs::JobRun;
 pub use moves::{Moved, SourceMove};
 pub use playlists::{PRIMARY_NAME, PRIMARY_PLAYLIST};
 pub use refresh::{Progress, Refresh, STEP_ITEMS_MAX, key_in, told_apart};

@@ -6,8 +6,9 @@ use rusqlite::{Connection, TransactionBehavior};
 pub(super) const APPLICATION_ID: i64 = 0x746e_7264;
 
 /// Step `n` (counted from 1) leads from version `n - 1` to version `n`.
-const STEPS: &[&str] =
-    &[FIRST, PROGRAM, HEADERS, TLS_VERIFY, PROFILES, READINGS, PROVIDERS, PLAYLISTS, CONTENT, RULES];
+const STEPS: &[&str] = &[
+    FIRST, PROGRAM, HEADERS, TLS_VERIFY, PROFILES, READINGS, PROVIDERS, PLAYLISTS, CONTENT, RULES, JOB_RUNS,
+];
 
 /// The version this program writes.
 pub(super) const KNOWN_VERSION: i64 = {
@@ -184,6 +185,23 @@ ALTER TABLE published_channels ADD COLUMN rule_id INTEGER REFERENCES channel_rul
 CREATE INDEX published_channels_by_rule ON published_channels (rule_id) WHERE rule_id IS NOT NULL;
 ";
 
+/// What jobs have done. Times are seconds since 1970; 0 is not yet.
+const JOB_RUNS: &str = "
+CREATE TABLE job_runs (
+    run_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    job_name TEXT NOT NULL,
+    triggered_by TEXT NOT NULL,
+    started_at INTEGER NOT NULL,
+    finished_at INTEGER NOT NULL DEFAULT 0,
+    status TEXT NOT NULL CHECK (status IN ('running', 'success', 'error', 'canceled')),
+    progress_cur INTEGER NOT NULL DEFAULT 0,
+    progress_max INTEGER NOT NULL DEFAULT 0,
+    summary TEXT NOT NULL DEFAULT '',
+    error TEXT NOT NULL DEFAULT ''
+) STRICT;
+CREATE INDEX job_runs_by_name ON job_runs (job_name, run_id);
+";
+
 /// Brings a database of ours, or an empty one, from version `found` to [`KNOWN_VERSION`]. Each step is one
 /// transaction together with its version, so that a kill between two lines of it leaves the version before.
 pub(super) fn migrate(connection: &mut Connection, found: i64) -> rusqlite::Result<()> {
@@ -251,6 +269,7 @@ mod tests {
                 ("SELECT count(*) FROM playlists", 0),
                 ("SELECT count(*) FROM channel_rules", 0),
                 ("SELECT count(*) FROM playlist_items WHERE playlist_id = 1", 1),
+                ("SELECT count(*) FROM job_runs", 0),
                 ("SELECT count(*) FROM pragma_foreign_key_check", 0),
                 ("SELECT user_version FROM pragma_user_version", KNOWN_VERSION),
             ] {

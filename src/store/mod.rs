@@ -23,8 +23,8 @@ pub use database::{
     Applied, PRIMARY_NAME, PRIMARY_PLAYLIST, Progress, Refresh, STEP_ITEMS_MAX, key_in, told_apart,
 };
 pub use database::{
-    Duplicates, Group, ITEMS_PAGE_MAX, ImportOutcome, Imported, ItemFilter, ItemPage, Moved, Reading,
-    RefreshOutcome, Refreshed, Search, SearchCounts, SearchError, SearchLimits, SourceMove,
+    Duplicates, Group, GuideRow, ITEMS_PAGE_MAX, ImportOutcome, Imported, ItemFilter, ItemPage, JobRun,
+    Moved, Reading, RefreshOutcome, Refreshed, Search, SearchCounts, SearchError, SearchLimits, SourceMove,
 };
 pub use error::{ChannelError, CloseError, ImportError, OpenError, StoreBusy, StoreError};
 pub use hdhriptv::Hdhriptv;

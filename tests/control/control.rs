@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::thread::JoinHandle;
 
 use tunerd::base::Clock;
-use tunerd::control::{ControlError, Identity, Params, Parts, Port, port, run};
+use tunerd::control::{ControlError, Guides, Identity, Params, Parts, Port, port, run};
 use tunerd::engine::{ControlPort, ControlRequest, CoreCommand, Mailbox, MailboxReader};
 use tunerd::store::{Database, Store};
 
@@ -60,6 +60,8 @@ impl Control {
 
 fn params(ffmpeg: OsString, slates: Option<PathBuf>) -> Params {
     Params {
+        guides: Guides::default(),
+        auto_prioritize_workers: 1,
         identity: Identity {
             friendly_name: String::new(),
             device_id: String::new(),

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::kit::{Daemon, LONG, Upstream, judge, until};
 
-const RUN: &str = "/api/admin/jobs/playlist-sync/run";
+const RUN: &str = "/api/admin/jobs/playlist-sync/run?wait=true";
 
 /// Puts these entries into the program's playlist.
 fn write(daemon: &Daemon, entries: &[(&str, String)]) {

@@ -266,7 +266,7 @@ fn cookies_are_sent_where_they_were_set_for_and_again_at_the_next_tune_whoever_a
 
 fn synced(daemon: &Daemon) -> u16 {
     until(LONG, "the playlist is asked for", || {
-        let answer = daemon.ask("POST", "/api/admin/jobs/playlist-sync/run", "");
+        let answer = daemon.ask("POST", "/api/admin/jobs/playlist-sync/run?wait=true", "");
         Some(answer.status).filter(|status| *status != 409)
     })
 }
@@ -385,6 +385,6 @@ fn whatever_head_an_answer_has_it_is_read_whoever_asks() {
     }
     let twenty_first = format!("{MOVED}hop21");
     upstream.offer_raw("/raw/hop20", &twenty_first, b"");
-    let refused = daemon.ask("POST", "/api/admin/jobs/playlist-sync/run", "");
+    let refused = daemon.ask("POST", "/api/admin/jobs/playlist-sync/run?wait=true", "");
     assert!(refused.status >= 400 && String::from_utf8_lossy(&refused.body).contains("20 redirects"));
 }

@@ -283,7 +283,7 @@ fn the_playlists_server_is_verified_as_sources_are() {
         let url = world.url(case, "/whole/channels");
         let daemon = Daemon::start(&[&world.settings(case)[..], &[("PLAYLIST_URL", &url)]].concat());
         let (status, text) = until(SHORT, "the playlist is asked for", || {
-            let answer = daemon.ask("POST", "/api/admin/jobs/playlist-sync/run", "");
+            let answer = daemon.ask("POST", "/api/admin/jobs/playlist-sync/run?wait=true", "");
             Some((answer.status, String::from_utf8_lossy(&answer.body).into_owned()))
                 .filter(|(status, _)| *status != 409)
         });
@@ -327,7 +327,7 @@ fn a_source_or_its_profile_has_a_wish_and_the_status_shows_it() {
         let is_verified = wish.contains("true");
         assert!(daemon.ask(method, path, wish).status < 300);
         let answer = until(SHORT, "the playlist is asked for", || {
-            Some(daemon.ask("POST", "/api/admin/jobs/playlist-sync/run", ""))
+            Some(daemon.ask("POST", "/api/admin/jobs/playlist-sync/run?wait=true", ""))
                 .filter(|answer| answer.status != 409)
         });
         assert_eq!(answer.status == 200, !is_verified, "{}", String::from_utf8_lossy(&answer.body));

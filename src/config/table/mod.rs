@@ -64,7 +64,6 @@ pub(super) const UNUSED: &[Unused] = &[
     },
     Unused { env: "BUFFER_TS_ALIGN_188", off: "", effect: "has no effect: chunks always hold whole packets" },
     Unused { env: "SESSION_DRAIN_TIMEOUT", off: "", effect: "has no effect: closing a source never waits" },
-    Unused { env: "AUTO_PRIORITIZE_WORKERS", off: "auto", effect: NOT_YET },
     Unused { env: "ENABLE_METRICS", off: "false", effect: NOT_YET },
 ];
 

@@ -229,7 +229,7 @@ pub(super) const PROBES: Group = Group {
             flag: "auto-prioritize-workers",
             default: "2",
             kind: Kind::Special("auto, or a whole number from 1 to 64"),
-            help: "Sources that are measured at once when they are put in order; auto takes the free tuners.",
+            help: "Sources that are tried at once when they are put in order, one on each core at most; auto is one for each tuner.",
         },
     ],
 };

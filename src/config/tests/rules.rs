@@ -108,7 +108,6 @@ fn whoever_gives_a_setting_without_effect_is_told() {
             Kind::Span { .. } => "41m".to_owned(),
             Kind::Special(_) | Kind::Private(_) | Kind::Choice(_) => match unused.env {
                 "PLAYLIST_SOURCES" => "url=http://a/,tuners=1".to_owned(),
-                "AUTO_PRIORITIZE_WORKERS" => "3".to_owned(),
                 other => panic!("what to give for {other}?"),
             },
         };

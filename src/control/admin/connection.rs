@@ -16,7 +16,7 @@ use tokio_uring::net::TcpStream;
 use crate::base::Instant;
 use crate::base::limits::REQUEST_HEAD_TIMEOUT;
 use crate::engine::{CoreCommand, HandedConnection, home};
-use crate::http::{Dechunker, Parsed, Request, Response, Route, parse, stream_route};
+use crate::http::{Dechunker, FileBody, Parsed, Request, Response, Route, parse, stream_route};
 use crate::lineup::ChannelId;
 
 use super::call::{Call, refusal};
@@ -40,6 +40,8 @@ const TRANSFER_TIMEOUT: Duration = Duration::from_secs(30);
 const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 const LINGER_BYTES_MAX: usize = 256 * 1024;
 const READ_BYTES: usize = 16 * 1024;
+/// How much of a file is sent at once.
+const FILE_PIECE_BYTES: usize = 64 * 1024;
 /// Bytes of bodies of all connections together, or one of the largest. Full: 503 for the next one.
 const BODIES_BYTES_MAX: usize = 16 * 1024 * 1024;
 
@@ -235,6 +237,24 @@ impl Socket {
         };
         within(LINGER_TIMEOUT, rest).await
     }
+
+    /// Sends a file piece by piece. A client may take as long as it wants, as long as it takes something.
+    async fn write_file(&self, body: &FileBody) -> io::Result<()> {
+        let file = tokio_uring::fs::File::from_std(body.file().try_clone()?);
+        let mut at = 0;
+        while at < body.bytes() {
+            let (read, mut piece) = file.read_at(Vec::with_capacity(FILE_PIECE_BYTES), at).await;
+            let count = read?;
+            if count == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            let left = usize::try_from(body.bytes() - at).unwrap_or(usize::MAX);
+            piece.truncate(count.min(left));
+            at += piece.len() as u64;
+            self.write(piece).await?;
+        }
+        Ok(())
+    }
 }
 
 impl Drop for Socket {
@@ -378,6 +398,9 @@ impl Connection {
         let mut bytes = Vec::new();
         let kept = response.write_to(&mut bytes, &head);
         self.socket.write(bytes).await?;
+        if let Some(body) = response.file_body(&head) {
+            self.socket.write_file(body).await?;
+        }
         Ok(match (kept, response.status()) {
             (true, _) => Next::GoOn,
             (false, 200..400) => Next::Close,

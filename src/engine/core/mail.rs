@@ -116,6 +116,10 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             CoreCommand::Tuner(message) => self.on_tuner_message(message),
             CoreCommand::Snapshot(reply) => reply(self.snapshot()),
             CoreCommand::TriggerRecovery { channel, reason, reply } => reply(self.trigger(channel, &reason)),
+            CoreCommand::TrySource { channel, source, reply } => {
+                let is_watched = self.stations.of_channel(channel).is_some();
+                self.probe.want(&mut self.cx, channel, source, is_watched || self.draining.is_some(), reply);
+            }
             CoreCommand::Drain { deadline } => {
                 let deadline = cx.time.of(deadline);
                 self.drain(deadline);

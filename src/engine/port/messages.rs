@@ -64,6 +64,22 @@ pub enum TriggerRefusal {
 /// The answer to a question for a recovery; runs on the core and must not block.
 pub type TriggerReply = Box<dyn FnOnce(Result<(), TriggerRefusal>) + Send>;
 
+/// What has come of trying a source.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum TryOutcome {
+    /// It shows a picture. What was learnt of it is on its way to the store.
+    Ready,
+    /// It cannot be used, and why.
+    Failed(String),
+    /// Its channel is watched, or its source is not offered: it was not tried.
+    Watched,
+    /// There is no tuner, one was taken back, or another source is being tried: ask again.
+    Busy,
+}
+
+/// The answer to the wish to try a source; runs on the core and must not block.
+pub type TryReply = Box<dyn FnOnce(TryOutcome) + Send>;
+
 /// What a core asks of control.
 #[derive(Debug)]
 pub enum ControlRequest<F = OwnedFd> {
@@ -219,6 +235,15 @@ pub enum CoreCommand<F = OwnedFd> {
         reason: String,
         /// Told whether it is done.
         reply: TriggerReply,
+    },
+    /// Try a source without showing anything of it, with a tuner for probes.
+    TrySource {
+        /// Its channel, which lives on this core if anywhere.
+        channel: ChannelId,
+        /// The source.
+        source: SourceId,
+        /// Told what has come of it, exactly once.
+        reply: TryReply,
     },
     /// End everything: new tunes get 503, viewers end cleanly, sources stop. The core's thread returns when
     /// nothing is left or at the deadline.

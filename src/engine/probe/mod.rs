@@ -15,15 +15,16 @@ use crate::engine::context::health::Known;
 use crate::engine::context::timers::Timer;
 use crate::engine::context::token::{SourceOwner, SourceStep};
 use crate::engine::port::ids::SessionId;
-use crate::engine::port::messages::{ChildRefused, TunerMessage};
+use crate::engine::port::messages::{ChildRefused, TryOutcome, TryReply, TunerMessage};
 use crate::engine::port::placement::home;
 use crate::engine::source::upstream::{Completed, Happened, Upstream};
 use crate::health::{Action, Candidate, Event, Params, Prober, Ranked, failure_reason};
 use crate::http::Via;
-use crate::lineup::{self, ChannelId, Source, SourceId};
+use crate::lineup::{self, ChannelId, Source, SourceId, StoredProfile};
 use crate::ring::Lent;
 use crate::session::ProviderScope;
 use crate::source::error::SourceError;
+use crate::source::profile::StreamProfile;
 use crate::tuner::Kind;
 use crate::uring;
 
@@ -38,6 +39,8 @@ pub(crate) struct Probe {
     next: Option<ChannelId>,
     /// The source that is tried, from the question for its tuner on.
     tried: Option<Tried>,
+    /// Whoever has asked for the source that is tried, and what has come of it.
+    wish: Option<(TryReply, TryOutcome)>,
     /// How many have been tried: whoever speaks of an earlier one is not heard.
     count: u32,
 }
@@ -53,7 +56,7 @@ struct Tried {
 impl Probe {
     pub(crate) fn new(params: Params) -> Self {
         let prober = Prober::new(params, Instant::START);
-        Self { prober, channels: BTreeMap::new(), next: None, tried: None, count: 0 }
+        Self { prober, channels: BTreeMap::new(), next: None, tried: None, wish: None, count: 0 }
     }
 
     /// True when the next turn has something to do.
@@ -100,6 +103,63 @@ impl Probe {
                 next = self.perform(cx, action);
             }
         }
+        if !self.prober.is_trying()
+            && let Some((reply, outcome)) = self.wish.take()
+        {
+            reply(outcome);
+        }
+    }
+
+    /// Somebody asks for one source to be tried. It is told at once when that cannot be now.
+    pub(crate) fn want<D: CoreDriver>(
+        &mut self,
+        cx: &mut Cx<D>,
+        channel: ChannelId,
+        source: SourceId,
+        is_watched: bool,
+        reply: TryReply,
+    ) {
+        let is_offered = cx.lineup.source(source).is_some_and(|(offered, _)| offered.id == channel);
+        if is_watched || !is_offered {
+            return reply(TryOutcome::Watched);
+        }
+        if !self.prober.is_free() || self.tried.is_some() || self.wish.is_some() {
+            return reply(TryOutcome::Busy);
+        }
+        self.wish = Some((reply, TryOutcome::Busy));
+        self.handle(cx, Event::Wanted { channel, source });
+    }
+
+    /// What has come of the source that somebody has asked for.
+    fn note(&mut self, outcome: TryOutcome) {
+        if let Some((_, noted)) = &mut self.wish {
+            *noted = outcome;
+        }
+    }
+
+    /// What the stream of the source that is tried has told so far.
+    fn learn_profile<D: CoreDriver>(&self, cx: &mut Cx<D>) {
+        let Some(run) = self.tried.as_ref().and_then(|tried| tried.upstream.run()) else { return };
+        let known = StreamProfile::from(&run.ingest().scanner().profile());
+        let source = run.attempt().source.id;
+        let Some((offered, item)) = cx.lineup.source(source) else { return };
+        if known.width == 0 || known.height == 0 {
+            return;
+        }
+        let (channel, before) = (offered.id, item.profile.clone());
+        let or = |text: String, other: String| if text.is_empty() { other } else { text };
+        let stored = StoredProfile {
+            width: known.width,
+            height: known.height,
+            fps: if known.fps > 0.0 { known.fps } else { before.fps },
+            video_codec: or(known.video_codec, before.video_codec),
+            audio_codec: or(known.audio_codec, before.audio_codec),
+            // A rate takes longer to be told than a picture.
+            bitrate_bps: if known.bitrate_bps > 0 { known.bitrate_bps } else { before.bitrate_bps },
+            probed_at: 0,
+        };
+        let of = Known { lineup: &cx.lineup, channel, used: None };
+        cx.health.looked(cx.now, &of, source, stored);
     }
 
     /// Does one thing; gives what follows from it at once.
@@ -114,6 +174,7 @@ impl Probe {
             Action::Lease { channel, source } => return self.lease(cx, channel, source),
             Action::Start { channel: _, source, timeout } => return self.start(cx, source, timeout),
             Action::Stop => {
+                self.learn_profile(cx);
                 if let Some(tried) = &mut self.tried {
                     tried.upstream.stop(cx);
                 }
@@ -123,6 +184,7 @@ impl Probe {
                 log::debug!("{}", Line::new("background source probe succeeded").field("source_id", source));
                 let known = Known { lineup: &cx.lineup, channel, used: None };
                 cx.health.succeeded(cx.now, &known, source);
+                self.note(TryOutcome::Ready);
             }
             Action::RecordFailure { channel, source, reason } => {
                 let reason = failure_reason(None, &reason);
@@ -130,6 +192,7 @@ impl Probe {
                 log::info!("{}", line.field("channel_id", channel).field("reason", &reason));
                 let known = Known { lineup: &cx.lineup, channel, used: None };
                 cx.health.failed(cx.now, &known, source, &reason);
+                self.note(TryOutcome::Failed(reason));
             }
         }
         None

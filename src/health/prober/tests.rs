@@ -276,3 +276,31 @@ fn a_drain_ends_whatever_is_going_on_and_nothing_begins_again() {
     assert_eq!(prober.handle(at(30_001), Event::Drain), []);
     assert_eq!(prober.handle(at(30_002), Event::Leased), [Action::Release], "it had been asked for");
 }
+
+#[test]
+fn a_source_is_tried_out_of_turn_whether_or_not_there_are_turns() {
+    for interval in [Duration::ZERO, Duration::from_secs(30)] {
+        let mut prober = TestProber::new(Params { interval, ..params() }, at(0));
+        let rested = prober.next_deadline();
+        assert!(prober.is_free() && !prober.is_trying());
+        let wanted = Event::Wanted { channel: 1, source: 10 };
+        assert_eq!(prober.handle(at(1_000), wanted.clone()), [lease(1)]);
+        assert!(!prober.is_free() && prober.is_trying());
+        assert_eq!(prober.handle(at(1_000), Event::Leased), [start(1)]);
+        let ended = prober.handle(at(2_000), Event::Ready);
+        assert_eq!(ended, [Action::Stop, Action::Release, Action::RecordOk { channel: 1, source: 10 }]);
+        assert!(!prober.is_free() && !prober.is_trying(), "a provider is given its pause");
+        assert_eq!(prober.handle(at(3_000), Event::Deadline), []);
+        assert!(prober.is_free());
+        assert_eq!(prober.is_off(), interval.is_zero());
+        assert_eq!(rested.is_none(), prober.next_deadline().is_none());
+        // No tuner, and a viewer who takes it back.
+        assert_eq!(prober.handle(at(4_000), wanted.clone()), [lease(1)]);
+        assert_eq!(prober.handle(at(4_000), Event::Refused), []);
+        assert!(prober.is_free());
+        assert_eq!(prober.handle(at(5_000), wanted), [lease(1)]);
+        assert_eq!(prober.handle(at(5_000), Event::Leased), [start(1)]);
+        assert_eq!(prober.handle(at(5_500), Event::Preempted), [Action::Stop, Action::Release]);
+        assert!(prober.is_free());
+    }
+}

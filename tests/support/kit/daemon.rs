@@ -122,7 +122,7 @@ impl Daemon {
         }
         // At the start it reads the playlist too, and does one thing at a time.
         until(LONG, "the playlist is read", || {
-            Some(self.ask("POST", "/api/admin/jobs/playlist-sync/run", ""))
+            Some(self.ask("POST", "/api/admin/jobs/playlist-sync/run?wait=true", ""))
                 .filter(|answer| answer.status == 200)
         });
         let key =

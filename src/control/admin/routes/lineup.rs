@@ -70,17 +70,21 @@ pub(super) fn xml(call: &Call, state: &State) -> Response {
 /// `GET /lineup.m3u`: what players show of a channel, too, as far as the playlist told it.
 pub(super) fn m3u(call: &Call, state: &State) -> Response {
     let mut text = "#EXTM3U".to_owned();
-    push_attribute(&mut text, "x-tvg-url", state.params.guide_url.as_deref().unwrap_or_default());
-    text.push('\n');
     let base = base_url(call, &state.params.trusted_proxies);
+    let own = format!("{base}/guide.xml");
+    let has_own = state.params.guide_url.is_none() && state.guides().is_offered(&state.params.guides);
+    let guide = state.params.guide_url.as_deref().unwrap_or(if has_own { &own } else { "" });
+    push_attribute(&mut text, "x-tvg-url", guide);
+    text.push('\n');
     let query = token_query(call, state);
     for channel in offered(call, state).iter().take(limit(state)) {
-        push_entry(&mut text, channel, &(stream_url(channel, &base) + &query));
+        push_entry(&mut text, channel, &(stream_url(channel, &base) + &query), has_own);
     }
     Response::new(200).body("text/plain", text).hdhr()
 }
 
-fn push_entry(text: &mut String, channel: &ChannelRecord, url: &str) {
+/// `has_own_guide`: the guide that is named is ours, which calls channels by their numbers.
+fn push_entry(text: &mut String, channel: &ChannelRecord, url: &str, has_own_guide: bool) {
     let said = |of: fn(&SourceRecord) -> &str| {
         channel.sources.iter().map(of).find(|value| !value.is_empty()).unwrap_or_default()
     };
@@ -88,8 +92,9 @@ fn push_entry(text: &mut String, channel: &ChannelRecord, url: &str) {
     let logo = said(|source| &source.tvg_logo);
     let logo = if redact::url(logo) == logo { logo } else { "" };
     text.push_str("#EXTINF:-1");
+    let id = if has_own_guide { &channel.guide_number } else { said(|source| &source.tvg_id) };
     for (name, value) in [
-        ("tvg-id", said(|source| &source.tvg_id)),
+        ("tvg-id", id),
         ("tvg-name", said(|source| &source.tvg_name)),
         ("tvg-logo", logo),
         ("group-title", said(|source| &source.group_name)),
@@ -280,7 +285,7 @@ mod tests {
 
     fn entry(channel: &ChannelRecord) -> String {
         let mut text = String::new();
-        push_entry(&mut text, channel, &stream_url(channel, "http://h"));
+        push_entry(&mut text, channel, &stream_url(channel, "http://h"), false);
         text
     }
 

@@ -2,8 +2,10 @@
 
 mod channels;
 mod device;
+mod guide;
 mod health;
 mod items;
+mod jobs;
 mod lineup;
 mod playlists;
 mod profiles;
@@ -21,6 +23,7 @@ use super::access;
 use super::call::{Call, refusal};
 use super::client::client;
 use super::soap;
+use crate::control::jobs::JobKind;
 use crate::control::state::State;
 use upnp::Service;
 
@@ -37,6 +40,8 @@ enum Route {
     LineupJson,
     LineupXml,
     LineupM3u,
+    GuideXml { is_packed: bool },
+    GuideStatus,
     LineupStatus,
     LineupPost,
     LineupPage,
@@ -55,6 +60,12 @@ enum Route {
     HealthClear(i64),
     HealthClearAll,
     PlaylistSync,
+    AutoPrioritize,
+    AutoPrioritizeCache,
+    Jobs,
+    JobRun(i64),
+    JobCancel(i64),
+    Automation,
     Playlists,
     Playlist(i64),
     PlaylistRefresh(i64),
@@ -78,6 +89,9 @@ impl Route {
             ["lineup.json"] => Self::LineupJson,
             ["lineup.xml"] => Self::LineupXml,
             ["lineup.m3u"] => Self::LineupM3u,
+            ["guide.xml"] => Self::GuideXml { is_packed: false },
+            ["guide.xml.gz"] => Self::GuideXml { is_packed: true },
+            ["api", "guide"] => Self::GuideStatus,
             ["lineup_status.json"] => Self::LineupStatus,
             ["lineup.post"] => Self::LineupPost,
             ["lineup.html"] => Self::LineupPage,
@@ -100,6 +114,12 @@ impl Route {
                 Self::Source(number(channel)?, number(source)?)
             }
             ["api", "admin", "jobs", "playlist-sync", "run"] => Self::PlaylistSync,
+            ["api", "admin", "jobs", "auto-prioritize", "run"] => Self::AutoPrioritize,
+            ["api", "admin", "jobs", "auto-prioritize", "cache", "clear"] => Self::AutoPrioritizeCache,
+            ["api", "admin", "jobs"] => Self::Jobs,
+            ["api", "admin", "jobs", run] => Self::JobRun(number(run)?),
+            ["api", "admin", "jobs", run, "cancel"] => Self::JobCancel(number(run)?),
+            ["api", "admin", "automation"] => Self::Automation,
             ["api", "playlists"] => Self::Playlists,
             ["api", "playlists", playlist] => Self::Playlist(number(playlist)?),
             ["api", "playlists", playlist, "refresh"] => Self::PlaylistRefresh(number(playlist)?),
@@ -126,12 +146,14 @@ impl Route {
             | Self::Source(..)
             | Self::ChannelOrder
             | Self::SourceOrder(_) => method == Method::Patch,
-            Self::Profile | Self::Rule(_) => method == Method::Put,
+            Self::Profile | Self::Rule(_) | Self::Automation => method == Method::Put,
             Self::Healthz
             | Self::Discover
             | Self::LineupJson
             | Self::LineupXml
             | Self::LineupM3u
+            | Self::GuideXml { .. }
+            | Self::GuideStatus
             | Self::LineupStatus
             | Self::LineupPost
             | Self::LineupPage
@@ -145,6 +167,11 @@ impl Route {
             | Self::HealthClear(_)
             | Self::HealthClearAll
             | Self::PlaylistSync
+            | Self::AutoPrioritize
+            | Self::AutoPrioritizeCache
+            | Self::Jobs
+            | Self::JobRun(_)
+            | Self::JobCancel(_)
             | Self::Duplicates
             | Self::SameKey(_)
             | Self::Tuners => false,
@@ -162,12 +189,17 @@ impl Route {
             | Self::LineupJson
             | Self::LineupXml
             | Self::LineupM3u
+            | Self::GuideXml { .. }
+            | Self::GuideStatus
             | Self::LineupStatus
             | Self::LineupPage
             | Self::Items
             | Self::Groups
             | Self::Duplicates
+            | Self::Jobs
+            | Self::JobRun(_)
             | Self::Tuners => &[Method::Get, Method::Head],
+            Self::Automation => &[Method::Get, Method::Head, Method::Put],
             Self::Profile | Self::Rule(_) => &[Method::Get, Method::Head, Method::Put, Method::Delete],
             Self::Channels | Self::Sources(_) | Self::Profiles | Self::Playlists | Self::Rules => {
                 &[Method::Get, Method::Head, Method::Post]
@@ -182,6 +214,9 @@ impl Route {
             | Self::SameKey(_)
             | Self::PlaylistSync
             | Self::PlaylistRefresh(_)
+            | Self::AutoPrioritize
+            | Self::AutoPrioritizeCache
+            | Self::JobCancel(_)
             | Self::HealthClear(_)
             | Self::HealthClearAll
             | Self::Recovery => &[Method::Post],
@@ -325,6 +360,8 @@ async fn serve(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
         (Route::LineupJson, _) => Ok(lineup::json(call, state)),
         (Route::LineupXml, _) => Ok(lineup::xml(call, state)),
         (Route::LineupM3u, _) => Ok(lineup::m3u(call, state)),
+        (Route::GuideXml { is_packed }, _) => guide::file(call, state, is_packed),
+        (Route::GuideStatus, _) => Ok(guide::status(state)),
         (Route::LineupStatus, _) => Ok(device::lineup_status(state)),
         (Route::LineupPage, _) => Ok(Response::new(302).header("Location", "/ui/")),
         (Route::LineupPost, _) => device::lineup_post(call, state),
@@ -354,6 +391,13 @@ async fn serve(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
         (Route::HealthClearAll, _) => health::clear_all(state).await,
         (Route::PlaylistSync, _) => playlists::read_all(call, state).await,
         (Route::Playlists, Method::Post) => playlists::create(call, state).await,
+        (Route::AutoPrioritize, _) => jobs::run(state, JobKind::AutoPrioritize, false).await,
+        (Route::AutoPrioritizeCache, _) => jobs::clear_cache(state).await,
+        (Route::Jobs, _) => jobs::list(call, state).await,
+        (Route::JobRun(run), _) => jobs::show(state, run).await,
+        (Route::JobCancel(run), _) => jobs::cancel_run(state, run).await,
+        (Route::Automation, Method::Put) => jobs::change_automation(call, state).await,
+        (Route::Automation, _) => jobs::automation(state).await,
         (Route::Playlists, _) => playlists::list(state).await,
         (Route::Playlist(playlist), Method::Patch) => playlists::change(call, state, playlist).await,
         (Route::Playlist(playlist), Method::Delete) => playlists::delete(state, playlist).await,

@@ -9,6 +9,7 @@ use crate::base::{WallTime, redact};
 use crate::catalog::m3u::split_address;
 use crate::catalog::xtream::Login;
 use crate::control::admin::call::{Call, refusal};
+use crate::control::jobs::JobKind;
 use crate::control::playlist::{self, SyncError};
 use crate::control::state::State;
 use crate::http::{Response, Url};
@@ -166,9 +167,12 @@ pub(super) async fn refresh(call: &Call, state: &Rc<State>, playlist_id: i64) ->
     answer(playlist::read_one(state, playlist_id, accepts_less).await)
 }
 
-/// `POST /api/admin/jobs/playlist-sync/run`: all of them. Answers when it is done.
+/// `POST /api/admin/jobs/playlist-sync/run`: all of them. Answers when it has begun, or with `wait=true` when it is done.
 pub(super) async fn read_all(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
     let accepts_less = switch(call, "accept_smaller")?.unwrap_or(false);
+    if !switch(call, "wait")?.unwrap_or(false) {
+        return super::jobs::run(state, JobKind::PlaylistSync, accepts_less).await;
+    }
     answer(playlist::read_all(state, accepts_less).await)
 }
 

@@ -318,7 +318,7 @@ fn changes_that_cannot_be_made_say_why() {
             ("POST", "/api/channels/x/sources/health/clear", "", 400, "id"),
             ("GET", "/api/groups?limit=x", "", 400, "limit"),
             ("GET", "/api/channels?offset=-1", "", 400, "offset"),
-            ("POST", "/api/admin/jobs/playlist-sync/run", "", 409, "PLAYLIST_URL"),
+            ("POST", "/api/admin/jobs/playlist-sync/run?wait=true", "", 409, "PLAYLIST_URL"),
         ] {
             let (found, answer) = ask(&state, method, path, body).await;
             let sentence = answer["error"].as_str().unwrap();
@@ -540,7 +540,7 @@ fn the_playlist_is_read_when_asked() {
         let path = folder.path().join("list.m3u");
         let state = state();
         set(&state, Some(playlist(PRIMARY_NAME, path.to_str().unwrap())), Vec::new()).await;
-        let run = "/api/admin/jobs/playlist-sync/run";
+        let run = "/api/admin/jobs/playlist-sync/run?wait=true";
         assert_eq!(ask(&state, "POST", run, "").await.0, 502);
         std::fs::write(&path, "#EXTM3U\n").unwrap();
         let (status, answer) = ask(&state, "POST", run, "").await;
@@ -648,7 +648,7 @@ fn of_several_playlists_each_is_read_for_itself_and_says_how_that_went() {
         let off = NewPlaylist { is_enabled: false, ..playlist("Off", &file("off")) };
         let others = vec![playlist("B", &file("b")), playlist("Gone", &file("gone")), off];
         set(&state, Some(playlist(PRIMARY_NAME, &file("p"))), others).await;
-        let run = "/api/admin/jobs/playlist-sync/run";
+        let run = "/api/admin/jobs/playlist-sync/run?wait=true";
         let (status, answer) = ask(&state, "POST", run, "").await;
         let sentence = answer["error"].as_str().unwrap();
         assert_eq!(
