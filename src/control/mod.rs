@@ -10,6 +10,7 @@ mod discovery;
 mod doors;
 mod fetch;
 mod health;
+mod heap;
 mod names;
 mod notify;
 mod outbox;
