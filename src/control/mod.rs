@@ -29,7 +29,11 @@ mod signals;
 mod slates;
 mod state;
 
+#[cfg(any(test, feature = "sim"))]
+pub use admin::{is_action, is_body};
 pub use children::{ExecError, Passthrough, exec_child};
+#[cfg(any(test, feature = "sim"))]
+pub use discovery::{is_question, is_search};
 pub use notify::watchdog_feeder;
 pub use params::{AdminAuth, Identity, Listen, Network, Params, Parts, RateLimit, Upnp};
 pub use port::{Inbox, Port, port};

@@ -11,4 +11,8 @@ mod socket;
 mod ssdp;
 
 pub(super) use hdhomerun::HdHomeRun;
+#[cfg(any(test, feature = "sim"))]
+pub use message::is_search;
+#[cfg(any(test, feature = "sim"))]
+pub use packet::is_question;
 pub(super) use ssdp::Ssdp;

@@ -244,9 +244,9 @@ fn the_oldest_connection_that_waits_for_a_request_gives_way() {
 #[test]
 fn whoever_has_been_refused_and_is_only_heard_out_gives_way() {
     tokio_uring::start(async {
-        let (connections, state) = (Connections::default(), state());
+        let (connections, state) = (Connections::with_max(CONTROL_CONNECTIONS_MAX), state());
         let mut crowd = crowd(&connections);
-        crowd.truncate(CONNECTIONS_MAX - 1);
+        crowd.truncate(CONTROL_CONNECTIONS_MAX - 1);
         let refused = connect(
             &connections,
             &state,
