@@ -46,8 +46,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 const TESTS_MAY_ALSO_IMPORT: &[(&str, &str)] = &[("splice", "filler")];
 
 /// Files in which `unsafe` may be written.
-const MAY_BE_UNSAFE: &[&str] =
-    &["src/ring/memory.rs", "src/uring/", "src/base/kernel_bytes.rs", "src/base/sockets.rs"];
+const MAY_BE_UNSAFE: &[&str] = &[
+    "src/ring/memory.rs",
+    "src/uring/",
+    "src/base/heap.rs",
+    "src/base/kernel_bytes.rs",
+    "src/base/sockets.rs",
+];
 
 /// Crates that one module alone may name.
 const ONLY_IN: &[(&str, &str)] =

@@ -1,6 +1,6 @@
 //! Bytes from outside never panic, and nothing that is made of them is larger than it may be: what parses them is given what
 //! providers and clients send (`tests/corpus`), cut, repeated, spliced and changed, a hundred thousand times each. A failure prints
-//! the number of the input; each is a function of its number.
+//! the number of the input; each is a function of its number. `scripts/fuzz` looks further, and adds what it finds to the corpus.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,13 +8,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use support::tsgen;
-use tunerd::base::{Instant, redact};
-use tunerd::catalog::m3u;
-use tunerd::http::{Dechunker, Parsed, Url, parse, parse_response, stream_route};
-use tunerd::source::hls;
-use tunerd::source::list;
-use tunerd::ts::psi::{Pat, Pmt, Section, SectionAssembler};
-use tunerd::ts::{Aligner, Inspector, Packet, PacketBytes, PesStart, PesTimes, pes_bytes};
 
 const INPUTS: u64 = 100_000;
 const BYTES_MAX: usize = 2 * 1024;
@@ -77,6 +70,20 @@ const WORDS: &[&[u8]] = &[
     b"\x1f\x8b\x08",
     b"http:",
     b"file:",
+    b"udp://@",
+    b"<",
+    b"</",
+    b"/>",
+    b"&",
+    b"<![CDATA[",
+    b"<!DOCTYPE x [<!ENTITY a \"b\">]>",
+    b"xmlns:a=",
+    b"{",
+    b"}",
+    b"null",
+    b"\\u0000",
+    b"1e999",
+    b"ST: ssdp:all",
 ];
 
 fn mutated(seeds: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
@@ -113,150 +120,109 @@ fn mutated(seeds: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
     bytes
 }
 
-fn corpus(names: &[&str]) -> Vec<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
-    names.iter().map(|name| std::fs::read(folder.join(name)).unwrap()).collect()
+/// What is kept for a target: what somebody has written down, and what was found by changing it (`grown.hex`, an input a line).
+fn corpus(target: &str) -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(target);
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let mut inputs = Vec::new();
+    for file in files {
+        let bytes = std::fs::read(&file).unwrap();
+        if file.extension().is_some_and(|extension| extension == "hex") {
+            inputs.extend(bytes.trim_ascii().split(|byte| *byte == b'\n').map(unhex));
+        } else {
+            inputs.push(bytes);
+        }
+    }
+    inputs
 }
 
-/// Gives each input to `take`.
-fn play(seeds: &[Vec<u8>], inputs: u64, mut take: impl FnMut(Vec<u8>)) {
+fn unhex(digits: &[u8]) -> Vec<u8> {
+    let pairs = digits.as_chunks::<2>().0.iter();
+    pairs.map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
+}
+
+/// Gives the target each of the seeds, and what is made of them.
+fn play(seeds: &[Vec<u8>], target: fn(&[u8])) {
     for seed in seeds {
-        take(seed.clone());
+        target(seed);
     }
-    for number in 0..inputs {
+    for number in 0..INPUTS {
         let input = mutated(seeds, &mut Random(number));
-        let taken = catch_unwind(AssertUnwindSafe(|| take(input.clone())));
+        let taken = catch_unwind(AssertUnwindSafe(|| target(&input)));
         assert!(taken.is_ok(), "input {number} panics: {:?}", String::from_utf8_lossy(&input));
     }
 }
 
-#[test]
-fn request_heads() {
-    play(&corpus(&["request-get.txt", "request-post.txt"]), INPUTS, |bytes| {
-        if let Ok(Parsed::Complete { request, head_bytes }) = parse(&bytes) {
-            assert!(head_bytes <= bytes.len());
-            let _route = stream_route(&request);
-            assert!(request.query_pairs().count() <= bytes.len());
-        }
-    });
+/// Tables, and beginnings of pictures and sound: runs of some packets each.
+fn streams() -> Vec<Vec<u8>> {
+    let mut stream = Vec::new();
+    tsgen::TsGen::new(tsgen::Params::new(2_000_000)).fill(Duration::from_millis(200), &mut stream);
+    stream.chunks_exact(188 * 5).map(<[u8]>::to_vec).collect()
 }
 
 #[test]
-fn upstream_heads() {
-    play(&corpus(&["answer-stream.txt", "answer-icy.txt"]), INPUTS, |bytes| {
-        let _parsed = parse_response(&bytes);
-    });
+fn request_heads() {
+    play(&corpus("request_head"), hostile::request_head);
+}
+
+#[test]
+fn upstream_heads_and_cookies() {
+    play(&corpus("upstream_head"), hostile::upstream_head);
 }
 
 #[test]
 fn chunked_bodies() {
-    play(&corpus(&["chunked.txt"]), INPUTS, |mut bytes| {
-        let (whole, half) = (bytes.clone(), bytes.len() / 2);
-        let mut at_once = Dechunker::new();
-        let decoded = at_once.decode(&mut bytes);
-        let mut in_two = Dechunker::new();
-        let (mut first, mut second) = (whole[..half].to_vec(), whole[half..].to_vec());
-        let pieces = in_two.decode(&mut first).and_then(|one| Ok((one, in_two.decode(&mut second)?)));
-        match (decoded, pieces) {
-            (Ok(whole), Ok((one, two))) => {
-                assert_eq!(whole.body_bytes, one.body_bytes + two.body_bytes);
-                let joined = [&first[..one.body_bytes], &second[..two.body_bytes]].concat();
-                assert_eq!(bytes[..whole.body_bytes], joined);
-            }
-            (Err(_), Err(_)) => {}
-            (whole, pieces) => panic!("at once {whole:?}, in two {pieces:?}"),
-        }
-    });
+    play(&corpus("chunked"), hostile::chunked);
 }
 
 #[test]
-fn urls_and_what_is_shown_of_them() {
-    let base = Url::parse("http://u:p@h:8080/a/b?c").unwrap();
-    play(&corpus(&["url-plain.txt", "url-relative.txt"]), INPUTS, |bytes| {
-        let text = String::from_utf8_lossy(&bytes);
-        for url in [Url::parse(&text), base.join(&text)].into_iter().flatten() {
-            // What is sent in a request's first line cannot end it.
-            assert!(
-                url.target().starts_with('/') && url.target().bytes().all(|byte| byte.is_ascii_graphic())
-            );
-            assert_eq!(Url::parse(&url.text()).map(|again| again.text()), Ok(url.text()));
-        }
-        assert!(
-            !redact::url(&text).contains(char::is_control) && !redact::text(&text).contains(char::is_control)
-        );
-    });
+fn addresses_and_what_is_shown_of_them() {
+    play(&corpus("address"), hostile::address);
 }
 
 #[test]
 fn playlists() {
-    let base = Url::parse("http://h/x.m3u").unwrap();
-    play(&corpus(&["list.m3u", "stations.pls"]), INPUTS / 4, |bytes| {
-        for item in m3u::Entries::new(&bytes[..]) {
-            let item = item.expect("memory can be read");
-            assert!(item.url.len() <= m3u::URL_BYTES_MAX && item.attrs.len() <= m3u::ATTRIBUTES_MAX);
-            // No header field can begin another one.
-            assert!(
-                item.headers
-                    .iter()
-                    .all(|(name, value)| !name.contains(['\r', '\n', ':']) && !value.contains(['\r', '\n']))
-            );
-        }
-        assert!(list::entries(&bytes, &base).len() <= 8);
-    });
+    play(&corpus("playlist"), hostile::playlist);
 }
 
 #[test]
 fn hls_lists() {
-    let url = Url::parse("http://h/live/x.m3u8").unwrap();
-    let now = Instant::from_millis(1000);
-    play(&corpus(&["master.m3u8", "media.m3u8"]), INPUTS / 4, |bytes| {
-        let _rewritten = hls::rewritten(&bytes, &url, |url| format!("http://127.0.0.1/{}", url.target()));
-        let mut machine = hls::Machine::new(url.clone(), hls::HlsParams::default(), 7, now);
-        // Lists, a key and the beginning of a segment, all of them the same bytes.
-        for turn in 0..4 {
-            let hls::HlsWant::Fetch(fetch) = machine.want(now + Duration::from_secs(turn), true) else {
-                break;
-            };
-            machine.answered(fetch.url, 200);
-            let mut body = bytes.clone();
-            assert!(machine.body(now, &mut body) <= body.len());
-            machine.complete(now);
-        }
-    });
+    play(&corpus("hls_list"), hostile::hls_list);
+}
+
+#[test]
+fn dash_manifests() {
+    play(&corpus("manifest"), hostile::manifest);
+}
+
+#[test]
+fn datagrams_of_discovery() {
+    play(&corpus("discovery"), hostile::discovery);
+}
+
+#[test]
+fn upnp_actions() {
+    play(&corpus("soap"), hostile::soap);
+}
+
+#[test]
+fn json_of_clients_providers_and_ffprobe() {
+    play(&corpus("json"), hostile::json);
+}
+
+#[test]
+fn datagrams_of_sources() {
+    play(&corpus("datagrams"), hostile::datagrams);
 }
 
 #[test]
 fn packets_tables_and_pes_headers() {
-    let mut stream = Vec::new();
-    tsgen::TsGen::new(tsgen::Params::new(2_000_000)).fill(Duration::from_millis(200), &mut stream);
-    // Tables, and beginnings of pictures and sound: runs of some packets each.
-    let seeds: Vec<Vec<u8>> = stream.chunks_exact(188 * 5).map(<[u8]>::to_vec).collect();
-    let mut inspector = Inspector::new();
-    let mut position = 0;
-    play(&seeds, INPUTS / 4, |mut bytes| {
-        let mut aligner = Aligner::new();
-        assert!(aligner.align(&mut bytes.clone()).packets_bytes <= bytes.len());
-        let mut assembler = SectionAssembler::new();
-        let (mut starts, mut sections) = (true, 0);
-        for packet in bytes.chunks_exact_mut(188) {
-            packet[0] = 0x47;
-            let packet: &PacketBytes = (&*packet).try_into().unwrap();
-            // One inspector for all: what it remembers of one input meets the next.
-            inspector.packet(position, packet);
-            position += 188;
-            assembler.feed(&packet[4..], starts, true, |section| {
-                sections += 1;
-                if let Ok(section) = Section::parse(section) {
-                    let _programmes = Pat::parse(section).map(|pat| pat.programmes().count());
-                    let _streams = Pmt::parse(section).map(|pmt| pmt.streams().len());
-                }
-            });
-            starts = !starts;
-            let payload = &packet[4..];
-            let _start = (pes_bytes(payload), PesStart::read(payload));
-            let _times = Packet::parse(packet).ok().and_then(PesTimes::begun_in);
-        }
-        let _inventory = inspector.inventory();
-        assert!(sections <= bytes.len());
-    });
+    play(&[corpus("transport_stream"), streams()].concat(), hostile::transport_stream);
+}
+
+#[test]
+fn splices() {
+    let runs = streams().into_iter().map(|packets| [&[2, 1, 4, 0][..], &packets].concat());
+    play(&[corpus("splice"), runs.collect()].concat(), hostile::splice);
 }

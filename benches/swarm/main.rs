@@ -12,10 +12,12 @@ mod conn;
 mod crowd;
 mod doubled;
 mod figures;
+mod flood;
 mod joins;
 mod leave;
 mod net;
 mod poll;
+mod probe;
 mod proc_stat;
 mod publish;
 mod segments;
@@ -50,6 +52,10 @@ enum Command {
     Leave(leave::Args),
     /// Ask for a status again and again.
     Poll(poll::Args),
+    /// Want the server to go down.
+    Flood(flood::Args),
+    /// Come anew while the server is busy: how long its word and a channel are waited for.
+    Probe(probe::Args),
     /// Make a channel of every playlist item and print the stream URLs.
     Publish(publish::Args),
 }
@@ -69,6 +75,8 @@ fn main() -> Result<(), String> {
         Some(Command::Joins(args)) => joins::run(&args),
         Some(Command::Leave(args)) => leave::run(&args),
         Some(Command::Poll(args)) => poll::run(&args),
+        Some(Command::Flood(args)) => flood::run(&args),
+        Some(Command::Probe(args)) => probe::run(&args),
         Some(Command::Publish(args)) => publish::run(&args),
     };
     outcome.map_err(|error| error.to_string())

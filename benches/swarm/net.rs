@@ -55,6 +55,13 @@ pub(crate) fn connect_to(address: SocketAddrV4, number: usize) -> io::Result<Tcp
     }
 }
 
+/// Ends a connection at once, without leaving its port to wait.
+pub(crate) fn reset(stream: TcpStream) -> io::Result<()> {
+    setsockopt(&stream, sockopt::Linger, &nix::libc::linger { l_onoff: 1, l_linger: 0 })?;
+    drop(stream);
+    Ok(())
+}
+
 /// Takes up to `scratch.len()` bytes from the socket without copying them; `None` when there are none.
 pub(crate) fn discard(stream: &TcpStream, scratch: &mut [u8]) -> io::Result<Option<usize>> {
     received(recv(stream.as_raw_fd(), scratch, MsgFlags::MSG_TRUNC | MsgFlags::MSG_DONTWAIT))

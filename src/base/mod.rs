@@ -6,6 +6,7 @@ pub mod blocks;
 pub mod child_exit;
 pub mod clock;
 pub mod errno;
+pub mod heap;
 pub mod kernel_bytes;
 pub mod limits;
 pub mod logfmt;

@@ -11,7 +11,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::base::{Clock, Instant, redact};
 use crate::catalog::xtream::{self, Account, Categories, Login, XtreamError};
-use crate::http::RequestHeaders;
+use crate::http::{RequestHeaders, Url};
 use crate::source::direct::{Client, Params, Part};
 use crate::source::{Kind, SourceError};
 
@@ -128,7 +128,7 @@ impl Requester for Patience {
     }
 
     /// The operator has named it.
-    fn admits(&self, _address: IpAddr) -> Result<(), SourceError> {
+    fn admits(&self, _url: &Url, _address: IpAddr) -> Result<(), SourceError> {
         Ok(())
     }
 

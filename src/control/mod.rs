@@ -11,6 +11,7 @@ mod doors;
 mod fetch;
 mod guide;
 mod health;
+mod heap;
 mod jobs;
 mod names;
 mod notify;
@@ -30,7 +31,11 @@ mod signals;
 mod slates;
 mod state;
 
+#[cfg(any(test, feature = "sim"))]
+pub use admin::{is_action, is_body};
 pub use children::{ExecError, Passthrough, exec_child};
+#[cfg(any(test, feature = "sim"))]
+pub use discovery::{is_question, is_search};
 pub use notify::watchdog_feeder;
 pub use params::{AdminAuth, GuideSource, Guides, Identity, Listen, Network, Params, Parts, RateLimit, Upnp};
 pub use port::{Inbox, Port, port};

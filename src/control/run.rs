@@ -17,6 +17,7 @@ use super::children::{Children, Probes};
 use super::discovery::{HdHomeRun, Ssdp};
 use super::guide;
 use super::health;
+use super::heap;
 use super::jobs;
 use super::notify;
 use super::outbox::Outbox;
@@ -142,6 +143,7 @@ async fn serve(params: Params, parts: Parts) -> Result<(), ControlError> {
     let of_deliveries = Rc::clone(&outbox);
     tokio_uring::spawn(async move { of_deliveries.keep_delivering().await });
     tokio_uring::spawn(begin(Rc::clone(&state)));
+    tokio_uring::spawn(async { heap::keep_small().await });
 
     let drained = loop {
         tokio::select! {

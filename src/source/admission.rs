@@ -4,6 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::base::address::{AddressParts, split_host};
+use crate::http::Url;
 use crate::source::error::{Kind, SourceError};
 
 /// What may stand in `SOURCE_SCHEMES`. Whatever wraps another address, reads descriptors or runs through several files is no scheme
@@ -82,11 +83,13 @@ impl Admission {
         }
     }
 
-    /// Looks at the address that a source's host has.
+    /// Looks at where a source, or what leads on from it, is about to be asked for, and at the address which that host has.
     ///
     /// # Errors
     /// Why it is not to be connected to.
-    pub fn check_address(&self, address: IpAddr) -> Result<(), SourceError> {
+    pub fn check_connection(&self, url: &Url, address: IpAddr) -> Result<(), SourceError> {
+        let scheme = url.scheme().as_str();
+        self.check_scheme(scheme, scheme)?;
         if self.has_private || !is_private(address) { Ok(()) } else { Err(private(&address.to_string())) }
     }
 
@@ -334,9 +337,19 @@ mod tests {
         assert!(
             admission.check("udp://@239.0.0.1:1").is_ok() && admission.check("rtp://127.0.0.1:1").is_ok()
         );
-        assert!(admission.check_address("10.0.0.1".parse().unwrap()).is_err());
-        assert!(admission.check_address("8.8.8.8".parse().unwrap()).is_ok());
-        assert!(Admission::new(DEFAULT, true).check_address("10.0.0.1".parse().unwrap()).is_ok());
+        let only_http = Admission::new(["http"], true);
+        let open = Admission::new(DEFAULT, true);
+        for (admission, url, address, may) in [
+            (&admission, "http://h/", "10.0.0.1", false),
+            (&admission, "http://h/", "8.8.8.8", true),
+            (&open, "http://h/", "10.0.0.1", true),
+            (&open, "https://h/", "8.8.8.8", true),
+            (&only_http, "http://h/", "10.0.0.1", true),
+            (&only_http, "https://h/", "8.8.8.8", false),
+        ] {
+            let checked = admission.check_connection(&Url::parse(url).unwrap(), address.parse().unwrap());
+            assert_eq!(checked.is_ok(), may, "{url} at {address}: {checked:?}");
+        }
     }
 
     #[test]

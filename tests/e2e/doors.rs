@@ -457,3 +457,62 @@ fn private_hosts_are_left_alone_when_the_settings_say_so() {
     open.channel("100", &[url]);
     drop(open.open("/auto/v100"));
 }
+
+#[test]
+fn what_a_crowd_has_taken_is_given_back_when_it_has_gone() {
+    let daemon = Daemon::start(&[]);
+    // Heads that do not end.
+    let crowd = |count: usize| -> Vec<TcpStream> {
+        let head = [b"GET / HTTP/1.1\r\nX: ", &[b'x'; 15 * 1024][..]].concat();
+        let one = |_| {
+            let mut stream = TcpStream::connect(("127.0.0.1", daemon.port())).unwrap();
+            stream.write_all(&head).unwrap();
+            stream
+        };
+        (0..count).map(one).collect()
+    };
+    let resident = || daemon.process().resident_kib();
+    // What is done for the first time takes pages that stay.
+    drop(crowd(50));
+    let before = crate::kit::until(LONG, "an answer", || {
+        (exchange(daemon.port(), b"GET /healthz HTTP/1.1\r\nHost: tv\r\n\r\n").ok()?.status == 200)
+            .then(resident)
+    });
+    let held = crowd(600);
+    crate::kit::until(LONG, "it costs memory", || (resident() > before + 8 * 1024).then_some(()));
+    drop(held);
+    crate::kit::until(LONG, "it is given back", || (resident() <= before + 2 * 1024).then_some(()));
+}
+
+#[test]
+fn a_redirect_or_a_list_leads_to_no_scheme_that_is_not_allowed() {
+    let forbidden = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    forbidden.set_nonblocking(true).unwrap();
+    let to = format!("https://127.0.0.1:{}/a.ts", forbidden.local_addr().unwrap().port());
+    let moved =
+        format!("HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    let segments = format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n{to}\n#EXTINF:2,\n{to}?2\n");
+    let port = serve(vec![
+        ("/moved.ts".to_owned(), moved),
+        ("/segments.m3u8".to_owned(), page("application/vnd.apple.mpegurl", &segments)),
+        ("/stations.m3u".to_owned(), page("audio/x-mpegurl", &format!("#EXTM3U\n{to}\n"))),
+    ]);
+    for mode in ["auto", "ffmpeg-copy"] {
+        let mut daemon = Daemon::start(&[
+            ("SOURCE_SCHEMES", "http"),
+            ("STREAM_MODE", mode),
+            ("TUNER_COUNT", "3"),
+            ("STARTUP_TIMEOUT", "2s"),
+            ("FAILOVER_TOTAL_TIMEOUT", "2s"),
+        ]);
+        for (number, path) in [("100", "/moved.ts"), ("101", "/segments.m3u8"), ("102", "/stations.m3u")] {
+            daemon.channel(number, &[format!("http://127.0.0.1:{port}{path}")]);
+            let request = format!("GET /auto/v{number} HTTP/1.1\r\nHost: tv\r\n\r\n");
+            let answer = exchange(daemon.port(), request.as_bytes()).unwrap();
+            assert_eq!(answer.status, 503, "{mode}, {path}: {}", answer.head);
+        }
+        logged(&daemon, "allowed (SOURCE_SCHEMES): http", 1);
+        let came = forbidden.accept().map(|(_, peer)| peer);
+        assert!(came.is_err(), "{mode}: {came:?} has come");
+    }
+}

@@ -4,6 +4,7 @@
 
 use support::{hdhriptv, kit, tsgen};
 
+mod admin_doors;
 mod answers;
 mod backoff;
 mod changes;

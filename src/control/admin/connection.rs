@@ -325,8 +325,18 @@ impl Connection {
             match next {
                 Next::GoOn => {}
                 Next::Close => return Ok(()),
-                Next::Linger => return self.socket.linger().await,
+                Next::Linger => return self.linger().await,
             }
+        }
+    }
+
+    /// Hears out whoever has its answer, as long as nobody else wants the place.
+    async fn linger(self) -> io::Result<()> {
+        let Self { socket, permit, .. } = self;
+        permit.set_waiting(true);
+        tokio::select! {
+            ended = socket.linger() => ended,
+            () = permit.leave.notified() => Ok(()),
         }
     }
 

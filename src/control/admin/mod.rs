@@ -10,3 +10,7 @@ mod soap;
 mod xml;
 
 pub(super) use connection::Connections;
+#[cfg(any(test, feature = "sim"))]
+pub use routes::is_body;
+#[cfg(any(test, feature = "sim"))]
+pub use soap::is_action;

@@ -203,6 +203,13 @@ fn in_envelope(body: impl FnOnce(&mut Xml)) -> String {
     xml.finish()
 }
 
+/// Whether a body is an action, for tests of hostile bytes. Its arguments are read, too.
+#[must_use]
+#[cfg(any(test, feature = "sim"))]
+pub fn is_action(bytes: &[u8]) -> bool {
+    Action::parse(bytes).is_ok_and(|action| action.argument("ObjectID").len() <= bytes.len())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -185,6 +185,13 @@ fn http_date(at: WallTime) -> String {
     time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
 
+/// Whether a datagram is a search for something that there is, for tests of hostile bytes.
+#[must_use]
+#[cfg(any(test, feature = "sim"))]
+pub fn is_search(bytes: &[u8]) -> bool {
+    Search::parse(bytes, "uuid:0").is_some()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,4 +13,8 @@ mod ssdp;
 
 pub(super) use getset::{FIRMWARE_NAME, FIRMWARE_VERSION, MODEL_NUMBER};
 pub(super) use hdhomerun::HdHomeRun;
+#[cfg(any(test, feature = "sim"))]
+pub use message::is_search;
+#[cfg(any(test, feature = "sim"))]
+pub use packet::is_question;
 pub(super) use ssdp::Ssdp;

@@ -245,6 +245,13 @@ fn framed(kind: u16, payload: &[u8]) -> Vec<u8> {
     packet
 }
 
+/// Whether a datagram asks for any tuner, for tests of hostile bytes.
+#[must_use]
+#[cfg(any(test, feature = "sim"))]
+pub fn is_question(bytes: &[u8]) -> bool {
+    Query::parse(bytes).is_ok_and(|query| query.is_for(0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

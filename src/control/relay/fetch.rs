@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::{Clock, Errno, Instant};
+use crate::http::Url;
 use crate::source::direct::{Client, RECEIVE_BYTES_MAX, Want};
 use crate::source::{Kind, SourceError};
 
@@ -19,11 +20,11 @@ pub(in crate::control) trait Requester {
     /// The answer is still wanted.
     fn is_wanted(&self) -> bool;
 
-    /// Whether a server at this address may be asked.
+    /// Whether a server at this address may be asked for this.
     ///
     /// # Errors
     /// Why not.
-    fn admits(&self, address: IpAddr) -> Result<(), SourceError>;
+    fn admits(&self, url: &Url, address: IpAddr) -> Result<(), SourceError>;
 
     /// A server that says nothing for so long says nothing more.
     fn silence_max(&self) -> Duration;
@@ -95,7 +96,7 @@ impl<'asker> Fetch<'asker> {
                 self.expire();
             }
             Want::Connect(address) => {
-                if let Err(refused) = self.asker.admits(address.ip()) {
+                if let Err(refused) = self.asker.admits(self.client.url(), address.ip()) {
                     self.client.refuse(refused);
                     return Ok(Stepped::On);
                 }

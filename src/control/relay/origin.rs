@@ -85,9 +85,9 @@ impl Origin {
         &self.folder
     }
 
-    /// Whether a server at this address may be asked.
-    pub(super) fn admits(&self, address: IpAddr) -> Result<(), SourceError> {
-        self.admission.check_address(address)
+    /// Whether a server at this address may be asked for this.
+    pub(super) fn admits(&self, url: &Url, address: IpAddr) -> Result<(), SourceError> {
+        self.admission.check_connection(url, address)
     }
 
     pub(super) fn is_over(&self) -> bool {

@@ -48,8 +48,8 @@ impl Requester for Waiting<'_> {
         !self.origin.is_over() && !has_hung_up(self.child)
     }
 
-    fn admits(&self, address: IpAddr) -> Result<(), SourceError> {
-        self.origin.admits(address)
+    fn admits(&self, url: &Url, address: IpAddr) -> Result<(), SourceError> {
+        self.origin.admits(url, address)
     }
 
     fn silence_max(&self) -> Duration {

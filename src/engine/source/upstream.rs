@@ -548,7 +548,10 @@ impl Upstream {
                 return Step::Again;
             }
             Want::Connect(address) => {
-                if let Err(refused) = cx.params.sources.admission.check_address(address.ip()) {
+                let admission = &cx.params.sources.admission;
+                let checked =
+                    web.client_mut().map(|client| admission.check_connection(client.url(), address.ip()));
+                if let Some(Err(refused)) = checked {
                     web.refuse(refused);
                     return Step::Again;
                 }

@@ -242,6 +242,23 @@ fn the_oldest_connection_that_waits_for_a_request_gives_way() {
 }
 
 #[test]
+fn whoever_has_been_refused_and_is_only_heard_out_gives_way() {
+    tokio_uring::start(async {
+        let (connections, state) = (Connections::with_max(CONTROL_CONNECTIONS_MAX), state());
+        let mut crowd = crowd(&connections);
+        crowd.truncate(CONTROL_CONNECTIONS_MAX - 1);
+        let refused = connect(
+            &connections,
+            &state,
+            "POST /lineup.post HTTP/1.1\r\nHost: tv\r\nContent-Length: 1048576\r\n\r\nx",
+        );
+        assert!(until(&refused, "}").await.starts_with("HTTP/1.1 413 "));
+        let client = connect(&connections, &state, "GET /healthz HTTP/1.0\r\n\r\n");
+        assert!(rest(&client).await.starts_with("HTTP/1.1 200 "));
+    });
+}
+
+#[test]
 fn a_stream_that_is_asked_for_on_a_kept_connection_goes_to_its_core() {
     let (mailbox, mut core) = crate::engine::Mailbox::new().unwrap();
     tokio_uring::start(async {

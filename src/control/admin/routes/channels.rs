@@ -494,3 +494,19 @@ pub(super) fn program_number(asked: Option<u64>) -> Result<Option<u16>, Response
 pub(super) async fn publish(state: &State) -> Result<(), Response> {
     state.publish_lineup().await.map_err(|error| store_refusal(&error))
 }
+
+/// Whether a route of channels and their sources takes this body, as far as the body alone says.
+#[cfg(any(test, feature = "sim"))]
+pub(super) fn takes(body: &[u8]) -> bool {
+    fn read<T: for<'body> Deserialize<'body>>(body: &[u8]) -> Option<T> {
+        serde_json::from_slice(body).ok()
+    }
+    let programs = [
+        read(body).map(|NewChannelBody { program, .. }| program),
+        read(body).map(|NewSourceBody { program, .. }| program),
+        read(body).and_then(|SourceChangeBody { program, .. }| program),
+    ];
+    let is_change = read::<ChannelChangeBody>(body).is_some();
+    let is_order = read::<ChannelOrderBody>(body).is_some() || read::<SourceOrderBody>(body).is_some();
+    is_change || is_order || programs.into_iter().flatten().any(|program| program_number(program).is_ok())
+}

@@ -448,5 +448,14 @@ fn channel_refusal(error: &ChannelError) -> Response {
     refusal(status, &error.to_string())
 }
 
+/// Whether any route takes this body, for tests of hostile bytes.
+#[must_use]
+#[cfg(any(test, feature = "sim"))]
+pub fn is_body(bytes: &[u8]) -> bool {
+    // Each of them reads it, whatever the others say.
+    let taken = [channels::takes(bytes), profiles::takes(bytes), recovery::takes(bytes)];
+    taken.contains(&true)
+}
+
 #[cfg(test)]
 mod tests;

@@ -188,3 +188,11 @@ async fn read(call: &Call, state: &State) -> Result<ProfileRecord, Response> {
     let name = name_in(call);
     state.ask_store(move |database| database.profile(&name)).await.map_err(|error| channel_refusal(&error))
 }
+
+/// Whether a route of profiles takes this body.
+#[cfg(any(test, feature = "sim"))]
+pub(super) fn takes(body: &[u8]) -> bool {
+    let record = |body: ProfileBody| body.record("any".to_owned(), &RequestHeaders::NONE);
+    let is_new = serde_json::from_slice::<NewProfileBody>(body).is_ok();
+    serde_json::from_slice(body).is_ok_and(|body| record(body).is_ok()) || is_new
+}

@@ -75,6 +75,12 @@ fn refused(refusal: TriggerRefusal) -> Response {
     Response::text(status, &refusal.to_string())
 }
 
+/// Whether the route takes this body.
+#[cfg(any(test, feature = "sim"))]
+pub(super) fn takes(body: &[u8]) -> bool {
+    serde_json::from_slice::<Wish>(body).is_ok_and(|wish| wish.channel_id > 0)
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Read;
