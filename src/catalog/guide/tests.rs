@@ -105,7 +105,12 @@ fn programmes(xml: &str) -> Vec<String> {
                 other => panic!("&{other}; is not ours"),
             }),
             Event::Eof => break,
-            _ => {}
+            Event::Empty(_)
+            | Event::CData(_)
+            | Event::Comment(_)
+            | Event::Decl(_)
+            | Event::PI(_)
+            | Event::DocType(_) => {}
         }
     }
     assert!(open.is_empty(), "{open:?} is open in {xml}");
