@@ -62,8 +62,9 @@ fn filled_ring(pages: usize) -> Ring {
 
 /// Registers what begins in the ring's first segment.
 fn register(driver: &mut Kernel, ring: &Ring) -> u16 {
-    let buffer = driver.register_memory(&ring.unregistered(0).unwrap()).unwrap();
-    ring.note_registered(0, buffer);
+    let span = ring.reader().unregistered(0).unwrap();
+    let buffer = driver.register_memory(&span).unwrap();
+    ring.reader().note_registered(&span, buffer);
     buffer
 }
 
@@ -77,7 +78,9 @@ fn a_span_of_the_ring_arrives_at_the_peer_and_the_lease_comes_back() {
         let (server, mut client) = pair();
         let socket = adopt(&mut driver, server);
         let ring = filled_ring(16);
-        driver.push(Operation::Send { socket, from: Lent::Lease(ring.lease(188, 1880)) }, 7).unwrap();
+        driver
+            .push(Operation::Send { socket, from: Lent::Lease(ring.reader().lease(188, 1880).unwrap()) }, 7)
+            .unwrap();
         let done = wait(&mut driver);
         assert_eq!(done.token, 7);
         let Event::Done { result: Ok(1880), memory: Some(Lent::Lease(lease)) } = done.event else {
@@ -95,9 +98,14 @@ fn a_zero_copy_send_gives_the_memory_back_only_with_its_notification() {
     with_each_kind(|mut driver| {
         let (server, mut client) = pair();
         let socket = adopt(&mut driver, server);
-        let mut ring = filled_ring(64);
+        let ring = filled_ring(64);
         let buffer = register(&mut driver, &ring);
-        driver.push(Operation::SendZeroCopy { socket, from: Lent::Lease(ring.lend(0, 37_600)) }, 1).unwrap();
+        driver
+            .push(
+                Operation::SendZeroCopy { socket, from: Lent::Lease(ring.reader().lend(0, 37_600).unwrap()) },
+                1,
+            )
+            .unwrap();
         let first = wait(&mut driver);
         let Event::Sent { result: Ok(taken) } = first.event else { panic!("{first:?}") };
         assert!(ring.is_lent(), "the kernel still reads");
@@ -109,7 +117,7 @@ fn a_zero_copy_send_gives_the_memory_back_only_with_its_notification() {
         assert!(copied, "loopback copies on receive");
         drop(second.event);
         assert!(!ring.is_lent());
-        assert_eq!(ring.withdraw(), [buffer]);
+        assert_eq!(ring.reader().withdraw(), [buffer]);
         driver.unregister_memory(buffer);
         assert_eq!(register(&mut driver, &ring), buffer, "a withdrawn index is used again");
     });
@@ -186,7 +194,7 @@ fn a_reset_frees_memory_that_lies_in_the_sockets_queue() {
         // The client reads nothing: some of this stays in the queues of both sockets.
         let mut held = 0;
         for _ in 0..64 {
-            let from = Lent::Lease(ring.lend(0, 188 * 512));
+            let from = Lent::Lease(ring.reader().lend(0, 188 * 512).unwrap());
             driver.push(Operation::SendZeroCopy { socket, from }, 0).unwrap();
             driver.turn(Duration::from_millis(20)).unwrap();
             while let Some(done) = driver.next() {
@@ -218,10 +226,16 @@ fn fill(driver: &mut Kernel, socket: Handle, ring: &Ring, from_file: bool) -> us
     for _ in 0..10_000 {
         let (position, bytes) = ((taken % 70_000) as u64, 94_000);
         let result = if from_file {
-            driver.send_file(socket, &Lent::Lease(ring.give(position, bytes)))
+            driver.send_file(socket, &Lent::Lease(ring.reader().give(position, bytes).unwrap()))
         } else {
             driver
-                .push(Operation::SendNow { socket, from: Lent::Lease(ring.lease(position, bytes)) }, 5)
+                .push(
+                    Operation::SendNow {
+                        socket,
+                        from: Lent::Lease(ring.reader().lease(position, bytes).unwrap()),
+                    },
+                    5,
+                )
                 .unwrap();
             let done = wait(driver);
             let Event::Done { result, memory: Some(Lent::Lease(_)) } = done.event else { panic!("{done:?}") };
@@ -263,7 +277,7 @@ fn who_is_sent_to_at_once_has_no_more_than_there_is_room_for_and_room_is_told() 
             let sent: Vec<_> = (0..3)
                 .map(|_| {
                     driver.turn(Duration::from_millis(20)).unwrap();
-                    driver.send_file(socket, &Lent::Lease(ring.give(0, 188)))
+                    driver.send_file(socket, &Lent::Lease(ring.reader().give(0, 188).unwrap()))
                 })
                 .collect();
             assert!(sent.iter().any(|sent| matches!(sent, Err(Errno::PIPE | Errno::CONNRESET))), "{sent:?}");
@@ -281,17 +295,25 @@ fn what_lies_in_a_sockets_queue_arrives_as_it_was_when_the_ring_has_gone_on() {
             write(&mut ring, 94_000, 1);
             register(&mut driver, &ring);
             let taken = match way {
-                "file" => driver.send_file(socket, &Lent::Lease(ring.give(0, 94_000))).unwrap(),
+                "file" => {
+                    driver.send_file(socket, &Lent::Lease(ring.reader().give(0, 94_000).unwrap())).unwrap()
+                }
                 "now" => {
                     driver
-                        .push(Operation::SendNow { socket, from: Lent::Lease(ring.lease(0, 94_000)) }, 1)
+                        .push(
+                            Operation::SendNow {
+                                socket,
+                                from: Lent::Lease(ring.reader().lease(0, 94_000).unwrap()),
+                            },
+                            1,
+                        )
                         .unwrap();
                     let done = wait(&mut driver);
                     let Event::Done { result: Ok(taken), .. } = done.event else { panic!("{done:?}") };
                     taken
                 }
                 _ => {
-                    let from = Lent::Lease(ring.lend(0, 94_000));
+                    let from = Lent::Lease(ring.reader().lend(0, 94_000).unwrap());
                     driver.push(Operation::SendZeroCopy { socket, from }, 1).unwrap();
                     let done = wait(&mut driver);
                     let Event::Sent { result: Ok(taken) } = done.event else { panic!("{done:?}") };
@@ -300,7 +322,7 @@ fn what_lies_in_a_sockets_queue_arrives_as_it_was_when_the_ring_has_gone_on() {
             };
             for round in 2..60 {
                 write(&mut ring, 94_000, round);
-                for buffer in ring.take_withdrawn() {
+                for buffer in ring.reader().take_outdated() {
                     driver.unregister_memory(buffer);
                 }
             }
@@ -311,11 +333,11 @@ fn what_lies_in_a_sockets_queue_arrives_as_it_was_when_the_ring_has_gone_on() {
             assert!(taken > 50_000 && got.iter().all(|&byte| byte == 1), "{way}: {taken} bytes");
             // The new pages are sent from, and read into, as the old ones were.
             let position = ring.head() - 94_000;
-            if let Some(span) = ring.unregistered(position) {
+            if let Some(span) = ring.reader().unregistered(position) {
                 let buffer = driver.register_memory(&span).unwrap();
-                ring.note_registered(position, buffer);
+                ring.reader().note_registered(&span, buffer);
             }
-            let from = Lent::Lease(ring.lend(position, 94_000));
+            let from = Lent::Lease(ring.reader().lend(position, 94_000).unwrap());
             driver.push(Operation::SendZeroCopy { socket, from }, 2).unwrap();
             let sent = loop {
                 let done = wait(&mut driver);
@@ -418,7 +440,15 @@ fn a_driver_dropped_with_operations_in_flight_lets_go_of_everything() {
         let (server, client) = pair();
         let socket = adopt(&mut driver, server);
         for _ in 0..8 {
-            driver.push(Operation::Send { socket, from: Lent::Lease(ring.lease(0, 188 * 5000)) }, 0).unwrap();
+            driver
+                .push(
+                    Operation::Send {
+                        socket,
+                        from: Lent::Lease(ring.reader().lease(0, 188 * 5000).unwrap()),
+                    },
+                    0,
+                )
+                .unwrap();
         }
         driver.turn(Duration::ZERO).unwrap();
         assert!(ring.is_lent());

@@ -96,8 +96,9 @@ fn filled_ring(bytes: usize) -> Ring {
 
 /// Registers what begins in the ring's first segment.
 fn register(driver: &mut Sim, ring: &Ring) -> u16 {
-    let buffer = driver.register_memory(&ring.unregistered(0).unwrap()).unwrap();
-    ring.note_registered(0, buffer);
+    let span = ring.reader().unregistered(0).unwrap();
+    let buffer = driver.register_memory(&span).unwrap();
+    ring.reader().note_registered(&span, buffer);
     buffer
 }
 
@@ -133,7 +134,9 @@ fn a_span_of_the_ring_arrives_at_the_peer_and_the_lease_comes_back() {
         let mut driver = Sim::new(world);
         let (socket, peer) = connected(&mut driver);
         let ring = filled_ring(32 * 1024);
-        driver.push(Operation::Send { socket, from: Lent::Lease(ring.lease(188, 1880)) }, 7).unwrap();
+        driver
+            .push(Operation::Send { socket, from: Lent::Lease(ring.reader().lease(188, 1880).unwrap()) }, 7)
+            .unwrap();
         let done = wait(&mut driver);
         assert_eq!(done.token, 7);
         let Event::Done { result: Ok(taken @ 1..=1880), memory: Some(Lent::Lease(lease)) } = done.event
@@ -151,9 +154,14 @@ fn a_zero_copy_send_gives_the_memory_back_only_with_its_notification() {
         let mut driver = Sim::new(world);
         let (socket, peer) = connected(&mut driver);
         world.peer_set_read_rate(peer, Rate::Stopped);
-        let mut ring = filled_ring(64 * 1024);
+        let ring = filled_ring(64 * 1024);
         let buffer = register(&mut driver, &ring);
-        driver.push(Operation::SendZeroCopy { socket, from: Lent::Lease(ring.lend(0, 18_800)) }, 1).unwrap();
+        driver
+            .push(
+                Operation::SendZeroCopy { socket, from: Lent::Lease(ring.reader().lend(0, 18_800).unwrap()) },
+                1,
+            )
+            .unwrap();
         let first = wait(&mut driver);
         let Event::Sent { result: Ok(taken) } = first.event else { panic!("{first:?}") };
         nothing(&mut driver);
@@ -166,7 +174,7 @@ fn a_zero_copy_send_gives_the_memory_back_only_with_its_notification() {
         assert!(matches!(second.event, Event::Released { .. }), "{second:?}");
         drop(second);
         assert!(!ring.is_lent());
-        assert_eq!(ring.withdraw(), [buffer]);
+        assert_eq!(ring.reader().withdraw(), [buffer]);
         driver.unregister_memory(buffer);
         assert_eq!(register(&mut driver, &ring), buffer, "a withdrawn index is used again");
     });
@@ -232,7 +240,7 @@ fn a_reset_frees_memory_that_lies_in_the_sockets_queue() {
         let ring = filled_ring(256 * 1024);
         let buffer = register(&mut driver, &ring);
         for _ in 0..4 {
-            let from = Lent::Lease(ring.lend(0, 188 * 1024));
+            let from = Lent::Lease(ring.reader().lend(0, 188 * 1024).unwrap());
             driver.push(Operation::SendZeroCopy { socket, from }, 0).unwrap();
         }
         let sent = wait(&mut driver);
@@ -386,7 +394,13 @@ fn a_driver_dropped_with_operations_in_flight_lets_go_of_everything() {
         world.peer_set_read_rate(peer, Rate::Stopped);
         for _ in 0..4 {
             driver
-                .push(Operation::SendZeroCopy { socket, from: Lent::Lease(ring.lend(0, 188_000)) }, 0)
+                .push(
+                    Operation::SendZeroCopy {
+                        socket,
+                        from: Lent::Lease(ring.reader().lend(0, 188_000).unwrap()),
+                    },
+                    0,
+                )
                 .unwrap();
         }
         driver.turn(Duration::from_millis(1)).unwrap();
@@ -412,7 +426,12 @@ fn a_peer_reads_at_its_rate_and_what_it_does_not_read_stops_the_sender() {
         let from = driver.now();
         let (mut taken, mut got) = (0, 0);
         while driver.now() - from < Duration::from_secs(3) {
-            driver.push(Operation::Send { socket, from: Lent::Lease(ring.lease(0, 188_000)) }, 0).unwrap();
+            driver
+                .push(
+                    Operation::Send { socket, from: Lent::Lease(ring.reader().lease(0, 188_000).unwrap()) },
+                    0,
+                )
+                .unwrap();
             let done = wait(&mut driver);
             let Event::Done { result: Ok(count), .. } = done.event else { panic!("{done:?}") };
             taken += count as usize;
@@ -555,9 +574,14 @@ fn write_over_what_is_in_a_queue(world: &World, from_file: bool, writes_in_place
     write(&mut ring, 94_000, 1);
     let buffer = register(&mut driver, &ring);
     let taken = if from_file {
-        driver.send_file(socket, &Lent::Lease(ring.give(0, 94_000))).unwrap()
+        driver.send_file(socket, &Lent::Lease(ring.reader().give(0, 94_000).unwrap())).unwrap()
     } else {
-        driver.push(Operation::SendZeroCopy { socket, from: Lent::Lease(ring.lend(0, 94_000)) }, 0).unwrap();
+        driver
+            .push(
+                Operation::SendZeroCopy { socket, from: Lent::Lease(ring.reader().lend(0, 94_000).unwrap()) },
+                0,
+            )
+            .unwrap();
         // What the kernel was given keeps what it names.
         driver.unregister_memory(buffer);
         let done = wait(&mut driver);
@@ -565,7 +589,7 @@ fn write_over_what_is_in_a_queue(world: &World, from_file: bool, writes_in_place
         taken
     };
     if writes_in_place {
-        let lease = ring.lease(0, 188);
+        let lease = ring.reader().lease(0, 188).unwrap();
         // SAFETY: nobody else looks at this byte, and that it changes is what is to be noticed.
         unsafe { lease.address().write(2) };
     } else {
@@ -600,9 +624,12 @@ fn who_is_sent_to_at_once_has_no_more_than_there_is_room_for_and_room_is_told() 
             let mut taken = 0;
             loop {
                 let result = if from_file {
-                    driver.send_file(socket, &Lent::Lease(ring.give(taken as u64 % 188, 94_000)))
+                    driver.send_file(
+                        socket,
+                        &Lent::Lease(ring.reader().give(taken as u64 % 188, 94_000).unwrap()),
+                    )
                 } else {
-                    let from = Lent::Lease(ring.lease(taken as u64 % 188, 94_000));
+                    let from = Lent::Lease(ring.reader().lease(taken as u64 % 188, 94_000).unwrap());
                     driver.push(Operation::SendNow { socket, from }, 0).unwrap();
                     let done = wait(&mut driver);
                     let Event::Done { result, .. } = done.event else { panic!("{done:?}") };
@@ -624,9 +651,9 @@ fn who_is_sent_to_at_once_has_no_more_than_there_is_room_for_and_room_is_told() 
             world.peer_set_read_rate(peer, Rate::Stopped);
             world.peer_close(peer, Leave::Reset);
             world.pass(LONG);
-            let result = driver.send_file(socket, &Lent::Lease(ring.give(0, 188)));
+            let result = driver.send_file(socket, &Lent::Lease(ring.reader().give(0, 188).unwrap()));
             assert_eq!(result, Err(Errno::CONNRESET));
-            let result = driver.send_file(socket, &Lent::Lease(ring.give(0, 188)));
+            let result = driver.send_file(socket, &Lent::Lease(ring.reader().give(0, 188).unwrap()));
             assert_eq!(result, Err(Errno::PIPE));
         }
     });
@@ -657,9 +684,10 @@ fn soak(seed: u64) -> (Vec<String>, u64) {
     let mut random = Random::new(seed);
     let world = World::with_queues(random.bits(), Faults::drawn(&mut random), 32 * 1024);
     let mut driver = Sim::with_limits(&world, 8, 64);
-    let mut ring = filled_ring(128 * 1024);
-    if let Ok(buffer) = driver.register_memory(&ring.unregistered(0).unwrap()) {
-        ring.note_registered(0, buffer);
+    let ring = filled_ring(128 * 1024);
+    let span = ring.reader().unregistered(0).unwrap();
+    if let Ok(buffer) = driver.register_memory(&span) {
+        ring.reader().note_registered(&span, buffer);
     }
     let here = address("10.0.0.1:80");
     let mut lines: Vec<Line> = (0..10)
@@ -706,7 +734,7 @@ fn soak(seed: u64) -> (Vec<String>, u64) {
         }
     }
     assert!(!ring.is_lent());
-    for buffer in ring.withdraw() {
+    for buffer in ring.reader().withdraw() {
         driver.unregister_memory(buffer);
     }
     driver.assert_quiet();
@@ -797,9 +825,12 @@ fn react(
     let bytes = random.bytes(1, left.min(20_000));
     let position = line.sent as u64;
     let send = match random.below(3) {
-        0 => Operation::SendZeroCopy { socket, from: Lent::Lease(ring.lend(position, bytes)) },
-        1 => Operation::SendNow { socket, from: Lent::Lease(ring.lease(position, bytes)) },
-        _ => Operation::Send { socket, from: Lent::Lease(ring.lease(position, bytes)) },
+        0 => Operation::SendZeroCopy {
+            socket,
+            from: Lent::Lease(ring.reader().lend(position, bytes).unwrap()),
+        },
+        1 => Operation::SendNow { socket, from: Lent::Lease(ring.reader().lease(position, bytes).unwrap()) },
+        _ => Operation::Send { socket, from: Lent::Lease(ring.reader().lease(position, bytes).unwrap()) },
     };
     if driver.push(send, token).is_err() {
         driver.close(socket, Hangup::Reset);

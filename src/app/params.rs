@@ -158,6 +158,7 @@ fn gate(settings: &Settings) -> engine::Gate {
         per_address_max: settings.subscriber.per_address_max.unwrap_or(0),
         viewers_max: settings.subscriber.viewers_max.unwrap_or(0),
         watching: Arc::default(),
+        by_address: Arc::default(),
     }
 }
 

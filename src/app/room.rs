@@ -272,7 +272,7 @@ fn tried(engine: &engine::Params, probe: &Probe, ring_bytes: u64, locked_bytes: 
 fn registered_of(made: &[Ring], segments: Segments, files: Files, locked_bytes: Option<u64>) -> Tried {
     let spans = |ring: &Ring| -> Vec<RegisteredSpan> {
         let all = (0..ring.capacity() + segments.bytes() as u64).step_by(segments.bytes());
-        all.filter_map(|position| ring.unregistered(position)).collect()
+        all.filter_map(|position| ring.reader().unregistered(position)).collect()
     };
     let bytes = made.first().map_or(0, |ring| spans(ring).iter().map(|span| span.len() as u64).sum());
     if locked_bytes.is_some_and(|locked| locked < bytes) {

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use crate::base::{Clock, Instant, WallTime};
 use crate::catalog;
 use crate::engine::CoreCommand;
-use crate::engine::snapshot::CoreSnapshot;
+use crate::engine::snapshot::{CoreSnapshot, gather};
 use crate::status::DrainWait;
 use crate::store::{ChannelRecord, Database, SourceRecord, Store, StoreBusy, StoreError};
 
@@ -216,6 +216,7 @@ impl State {
             for answer in answers {
                 snapshots.push(answer.await.ok()?);
             }
+            gather(&mut snapshots);
             Some(snapshots)
         };
         timeout(SNAPSHOT_TIMEOUT, all).await.ok().flatten()

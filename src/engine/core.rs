@@ -3,6 +3,7 @@
 //! A core reaps everything that has happened, acts, and submits once. Who is concerned by a completion is told by its token, and
 //! told directly; what the parts have to say to each other meanwhile is heard when they have done ([`Core::settle`]).
 
+mod away;
 mod mail;
 mod stations;
 mod storing;
@@ -21,16 +22,19 @@ use crate::engine::context::post::{ToChannel, Word};
 use crate::engine::context::timers::Timer;
 use crate::engine::context::token::{ChannelRef, SourceOwner, Token, ViewerRef};
 use crate::engine::outlet::Newcomer;
+use crate::engine::outlet::away::Away;
 use crate::engine::port::ids::CoreId;
 use crate::engine::port::mailbox::{Mailbox, MailboxReader};
 use crate::engine::port::messages::{ControlPort, TunerMessage};
 use crate::engine::port::params::Params;
+use crate::engine::port::placement;
 use crate::engine::port::snapshot::CoreSnapshot;
 use crate::engine::probe::Probe;
 use crate::health::Event as ProbeEvent;
 use crate::http::StreamError;
-use crate::lineup::Lineup;
+use crate::lineup::{self, Lineup};
 use crate::ring::Lent;
+use crate::session::Action;
 use crate::session::history::ClosedSessions;
 use crate::uring::{Completion, Driver, Event, Handle, Operation, is_over};
 
@@ -96,6 +100,8 @@ pub struct Core<D: Driver<Memory = Lent, Token = Token>> {
     probe: Probe,
     /// Sessions that have ended here.
     closed: ClosedSessions,
+    /// Channels that have something to tell outlets on other cores, whose mailboxes were full.
+    untold: Vec<ChannelRef>,
     next_sweep: Instant,
     draining: Option<Instant>,
 }
@@ -119,6 +125,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             stations: Stations::new(),
             probe: Probe::new(probes),
             closed: ClosedSessions::new(sessions),
+            untold: Vec::new(),
             next_sweep: Instant::START,
             draining: None,
         };
@@ -144,7 +151,10 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     /// True when there is neither a connection nor a session.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.cx.places_taken() == 0 && self.stations.is_empty() && !self.probe.is_trying()
+        self.cx.places_taken() == 0
+            && self.stations.is_empty()
+            && !self.probe.is_trying()
+            && !self.cx.post.waits_for_room()
     }
 
     /// The driver, for tests that look behind the scenes.
@@ -172,7 +182,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let now = cx.now;
         let is_idle = cx.places_taken() == 0 && cx.children.is_empty();
         // The completion of the send wakes the core before that.
-        let writers = cx.has_blocked().then_some(now + BLOCKED_RETRY);
+        let waits_for_room = cx.post.waits_for_room() || !self.untold.is_empty();
+        let writers = (cx.has_blocked() || waits_for_room).then_some(now + BLOCKED_RETRY);
         let tuners = cx.tuners.as_ref().and_then(|tuners| tuners.next_deadline());
         for (timer, next) in [
             (Timer::Connection, self.connections.next_deadline()),
@@ -208,7 +219,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             }
             Token::Reply(connection) => self.connections.on_reply(&mut self.cx, connection, event),
             Token::Hangup(viewer) => {
-                if let Some((channel, outlet)) = self.stations.get_mut(viewer.channel) {
+                if let Some((outlet, view)) = self.stations.outlet_mut(viewer.channel) {
                     let noticed = match event {
                         Event::Noticed(events) => Ok(events),
                         Event::Done { result, .. } => result,
@@ -216,18 +227,18 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                             unreachable!("a poll notices events")
                         }
                     };
-                    outlet.on_hangup(&mut self.cx, channel.feed(), viewer, is_over(noticed));
+                    outlet.on_hangup(&mut self.cx, view, viewer, is_over(noticed));
                 }
             }
             Token::Interim(viewer) => {
-                if let Some((channel, outlet)) = self.stations.get_mut(viewer.channel) {
+                if let Some((outlet, view)) = self.stations.outlet_mut(viewer.channel) {
                     let Event::Done { result, .. } = event else { unreachable!("it is sent by copying") };
-                    outlet.on_interim(&mut self.cx, channel.feed(), viewer, result);
+                    outlet.on_interim(&mut self.cx, view, viewer, result);
                 }
             }
             Token::Send(viewer) => {
-                if let Some((channel, outlet)) = self.stations.get_mut(viewer.channel) {
-                    outlet.on_send(&mut self.cx, channel.feed(), viewer, event);
+                if let Some((outlet, view)) = self.stations.outlet_mut(viewer.channel) {
+                    outlet.on_send(&mut self.cx, view, viewer, event);
                 }
             }
             Token::Source { owner: SourceOwner::Channel(at), run, step } => {
@@ -246,9 +257,11 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     fn settle(&mut self) {
         loop {
             self.deliver_tuner_messages();
+            self.deliver_home();
             let Some(word) = self.cx.post.hear() else { return };
             match word {
                 Word::Channel(at, word) => self.on_word(at, word),
+                Word::News(at) => self.tell_news(at),
                 Word::Over(at) => self.on_over(at),
                 Word::TurnedAway { handle, peer, error } => {
                     self.connections.turned_away(&mut self.cx, handle, peer, error);
@@ -258,7 +271,10 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     }
 
     fn on_word(&mut self, at: ChannelRef, word: ToChannel) {
-        let has_left = matches!(word, ToChannel::Left(_));
+        if self.stations.away_mut(at).is_some() {
+            return self.on_word_away(at, word);
+        }
+        let has_left = matches!(word, ToChannel::Left(..));
         if has_left && self.forget_if_over(at) {
             return;
         }
@@ -293,7 +309,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let is_over = session.is_some_and(|session| self.stations.of_session(session).is_none());
         if is_over && let Some(channel) = self.stations.remove(at) {
             self.cx.timers.forget(Timer::Channel(at));
-            self.cx.retire(channel.into_ring());
+            self.cx.retire(channel.into_ring().reader());
         }
         is_over
     }
@@ -306,33 +322,42 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         }
     }
 
-    /// Somebody asks for a channel that lives here.
+    /// Somebody asks for a channel.
     fn join(&mut self, asked: Asked) -> Result<(), StreamError> {
         let Some((peer, is_local)) = self.connections.who(asked.connection) else {
             unreachable!("a connection asks while it is there")
         };
-        self.cx.viewer_joins(peer, is_local)?;
+        if self.draining.is_some() {
+            return Err(StreamError::Draining);
+        }
+        self.cx.viewer_joins(peer.ip(), is_local)?;
+        let home = placement::home(asked.channel.id, self.cx.params.cores);
+        if home != self.cx.id && !self.cx.is_saturated() {
+            self.ask_home(home, peer, asked);
+            return Ok(());
+        }
         let joined = self.join_counted(asked);
         if joined.is_err() {
-            self.cx.viewer_leaves(peer);
+            self.cx.viewer_leaves(peer.ip());
         }
         joined
     }
 
-    fn join_counted(&mut self, asked: Asked) -> Result<(), StreamError> {
-        let Asked { connection, channel, duration, via, takes_interim } = asked;
+    /// The session that somebody may join who asks for a channel that lives here, whether it was there already, and what is to be
+    /// done first if it was not.
+    fn session_of(
+        &mut self,
+        channel: &Arc<lineup::Channel>,
+    ) -> Result<(ChannelRef, bool, Vec<Action>), StreamError> {
         if self.draining.is_some() {
             return Err(StreamError::Draining);
-        }
-        if self.cx.is_saturated() {
-            return Err(StreamError::Saturated);
         }
         if channel.sources.is_empty() {
             return Err(StreamError::NoSources);
         }
-        let existing = self.stations.of_channel(channel.id);
-        let (at, first_actions) = match existing {
-            Some(at) => (at, Vec::new()),
+        let (at, is_reused, first_actions) = match self.stations.of_channel(channel.id) {
+            Some(at) => (at, true, Vec::new()),
+            None if self.cx.is_saturated() => return Err(StreamError::Saturated),
             None => {
                 if let Err(rejected) = self.cx.backoff.allow(self.cx.now, channel.id) {
                     log::debug!("channel {}: {rejected}", channel.id);
@@ -340,23 +365,31 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                 }
                 // Its provider need not stand two streams of it.
                 self.probe.handle(&mut self.cx, ProbeEvent::Tuned(channel.id));
-                self.stations.open(&mut self.cx, &channel)?
+                let (at, first) = self.stations.open(&mut self.cx, channel)?;
+                (at, false, first)
             }
         };
-        let Some((channel, outlet)) = self.stations.get_mut(at) else {
+        let has_room = self.stations.get_mut(at).is_some_and(|(channel, _)| channel.has_room());
+        if has_room { Ok((at, is_reused, first_actions)) } else { Err(StreamError::MaxSubscribers) }
+    }
+
+    fn join_counted(&mut self, asked: Asked) -> Result<(), StreamError> {
+        let Asked { connection, channel, duration, via, takes_interim } = asked;
+        if self.cx.is_saturated() {
+            return Err(StreamError::Saturated);
+        }
+        let (at, is_reused, first_actions) = self.session_of(&channel)?;
+        let Some((channel, outlets)) = self.stations.get_mut(at) else {
             unreachable!("the index names channels that exist")
         };
-        if !channel.has_room() {
-            return Err(StreamError::MaxSubscribers);
-        }
         let Some(Taken { handle, peer, is_local }) = self.connections.take(connection) else {
             unreachable!("a connection joins while it is there")
         };
-        let newcomer = Newcomer { handle, peer, is_local, duration, takes_interim };
-        let number = outlet.join(&mut self.cx, channel.feed(), newcomer, existing.is_some());
-        channel.joined(&mut self.cx, outlet, number, via);
+        let newcomer = Newcomer { handle, peer, is_local, duration, takes_interim, number: None };
+        let number = outlets.own_mut().join(&mut self.cx, channel.feed().view(), newcomer, is_reused);
+        channel.joined(&mut self.cx, outlets, number, via);
         // Only now: a tuner may be granted on the spot, and one that comes for nobody is given back.
-        channel.perform_first(&mut self.cx, outlet, first_actions);
+        channel.perform_first(&mut self.cx, outlets, first_actions);
         Ok(())
     }
 
@@ -462,12 +495,16 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     /// Looks after everything that is looked at ten times a second.
     fn sweep(&mut self) {
         let clock_now = self.cx.clock_now();
-        for (channel, outlet) in self.stations.iter_mut() {
-            let promises = outlet.promises(clock_now, channel.feed());
+        for (channel, outlets) in self.stations.iter_mut() {
+            let promises = outlets.promises(clock_now, channel.feed().view());
             channel.sweep(&self.cx, SWEEP_INTERVAL, promises);
+            outlets.note_changes(&mut self.cx, channel.feed());
         }
-        for (channel, outlet) in self.stations.iter_mut() {
-            outlet.sweep(&mut self.cx, channel.feed());
+        for (channel, outlets) in self.stations.iter_mut() {
+            outlets.own_mut().sweep(&mut self.cx, channel.feed().view());
+        }
+        for away in self.stations.iter_away_mut() {
+            away.sweep(&mut self.cx, clock_now);
         }
         self.settle();
         self.cx.repeat_child_stops();
@@ -494,8 +531,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
 
     /// Gives a viewer its next send. Gives the bytes submitted.
     fn send_next(&mut self, viewer: ViewerRef) -> u64 {
-        let Some((channel, outlet)) = self.stations.get_mut(viewer.channel) else { return 0 };
-        let bytes = outlet.send_next(&mut self.cx, channel.feed(), viewer);
+        let Some((outlet, view)) = self.stations.outlet_mut(viewer.channel) else { return 0 };
+        let bytes = outlet.send_next(&mut self.cx, view, viewer);
         self.settle();
         bytes
     }
@@ -504,9 +541,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let mut sessions: Vec<_> = self
             .stations
             .iter()
-            .map(|(channel, outlet)| {
-                let viewers = outlet.snapshot(channel.feed());
-                let watched = Watched { audience: outlet.audience(), writes: outlet.writes(), viewers };
+            .map(|(channel, outlets)| {
+                let viewers = outlets.snapshot(channel.feed().view());
+                let watched = Watched { audience: outlets.audience(), writes: outlets.writes(), viewers };
                 channel.snapshot(&self.cx, watched)
             })
             .collect();
@@ -516,6 +553,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             at: self.cx.now,
             counters: self.cx.counters,
             sessions,
+            away: self.stations.iter_away().map(Away::snapshot).collect(),
             closed: self.closed.snapshot(),
             connections: self.connections.count(),
             ring_bytes: self.stations.iter().map(|(channel, _)| channel.ring_memory_bytes()).sum(),

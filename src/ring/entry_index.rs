@@ -13,7 +13,7 @@ pub struct Entry<S> {
 
 /// The entry points that are still in the ring, oldest first. Bounded: when full the oldest goes, which costs
 /// joiners some lag and nothing else.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct EntryIndex<S> {
     entries: VecDeque<Entry<S>>,
     limit: usize,

@@ -4,18 +4,19 @@
 //! a hole is punched in the file, and the old pages live on with whoever refers to them.
 #![expect(unsafe_code, reason = "a mapping that Rust's types cannot describe")]
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::NonNull;
-use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use nix::fcntl::{FallocateFlags, fallocate};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap, mmap_anonymous, munmap};
 
-use crate::base::limits::{READ_BYTES_MAX, SEGMENTED_BYTES};
+use crate::base::limits::{READ_BYTES_MAX, REGISTERED_SPANS_MAX, SEGMENTED_BYTES};
 use crate::base::{FileBytes, HeapBytes, KernelBytes};
 
 /// How a ring's memory is cut.
@@ -62,6 +63,12 @@ pub struct RingMemory {
     mapping: (NonNull<c_void>, usize),
     file: OwnedFd,
 }
+
+// SAFETY: the mapping belongs to the process and not to a thread, and it stays where it is until it is dropped. Whoever reads or
+// writes it goes through `read`, `pending_mut` or the kernel, and `Ring` keeps what is written apart from what is read.
+unsafe impl Send for RingMemory {}
+// SAFETY: as above; the memory's own fields do not change.
+unsafe impl Sync for RingMemory {}
 
 impl RingMemory {
     /// Maps memory for at least `bytes`, in whole segments.
@@ -157,7 +164,7 @@ impl RingMemory {
 impl Drop for RingMemory {
     fn drop(&mut self) {
         let (start, bytes) = self.mapping;
-        // Leases and write spans hold an `Rc` of this value, so none is left when this runs.
+        // Leases and write spans hold an `Arc` of this value, so none is left when this runs.
         let mapping = Mapping { start, bytes };
         if bytes > FREED_HERE_BYTES_MAX {
             let thread = std::thread::Builder::new().name("free-ring".to_owned());
@@ -185,23 +192,34 @@ impl Drop for Mapping {
     }
 }
 
-/// What of a segment is lent.
+/// What of a segment is lent, by all cores.
 #[derive(Debug, Default)]
 struct Segment {
-    /// Leases whose bytes are read where they are: the writer stays out.
-    reading: Cell<u32>,
+    /// Leases whose bytes are read where they are, or are about to be referred to: the writer stays out.
+    reading: AtomicU32,
     /// Leases whose pages the kernel holds.
-    lent: Cell<u32>,
+    lent: AtomicU32,
     /// Sent from the file since it got its pages: nobody tells when the kernel lets go of them.
-    given: Cell<bool>,
-    /// The registration of what begins in it.
-    registered: Cell<Option<u16>>,
+    given: AtomicBool,
+    /// How often it has got new pages. A registration of its old ones is not to be used any more.
+    renewed: AtomicU32,
 }
 
-/// What the ring and all that has been lent from it share.
+/// Where the writer is. It alone changes these; readers of every core look.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(super) struct Positions {
+    pub(super) tail: AtomicU64,
+    pub(super) head: AtomicU64,
+    pub(super) filled: AtomicU64,
+    pub(super) mark: AtomicU64,
+}
+
+/// What the ring, its readers on every core, and all that has been lent from it share.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) memory: RingMemory,
+    pub(super) at: Positions,
     segments: Box<[Segment]>,
 }
 
@@ -213,7 +231,8 @@ const _: () =
 impl Shared {
     pub(super) fn new(memory: RingMemory) -> Self {
         let count = memory.bytes() / memory.segments().bytes();
-        Self { memory, segments: (0..count).map(|_| Segment::default()).collect() }
+        let segments = (0..count).map(|_| Segment::default()).collect();
+        Self { memory, at: Positions::default(), segments }
     }
 
     /// Bytes of a segment.
@@ -221,10 +240,13 @@ impl Shared {
         self.memory.segments().bytes() as u64
     }
 
-    fn segment(&self, position: u64) -> &Segment {
+    fn index(&self, position: u64) -> usize {
         let count = self.segments.len() as u64;
-        let index = (position / self.segment_bytes()) % count;
-        &self.segments[usize::try_from(index).expect("less than the number of segments")]
+        usize::try_from((position / self.segment_bytes()) % count).expect("less than the number of segments")
+    }
+
+    fn segment(&self, position: u64) -> &Segment {
+        &self.segments[self.index(position)]
     }
 
     /// The segments in which a span lies.
@@ -234,43 +256,108 @@ impl Shared {
         (first..end).map(|number| self.segment(number * self.segment_bytes()))
     }
 
-    /// Somebody reads the bytes of the segment at this position.
+    /// Somebody reads the bytes of the segment at this position, or has looked whether they are still there.
     pub(super) fn is_read(&self, position: u64) -> bool {
-        self.segment(position).reading.get() > 0
+        self.segment(position).reading.load(Ordering::SeqCst) > 0
     }
 
     /// Something may refer to the pages of the segment at this position.
     pub(super) fn may_be_held(&self, position: u64) -> bool {
         let segment = self.segment(position);
-        segment.given.get() || segment.lent.get() > 0
+        segment.given.load(Ordering::Acquire) || segment.lent.load(Ordering::Acquire) > 0
     }
 
-    /// New pages for the segment at this position. Registrations that name the old ones are not to be used any more; they come
-    /// with it.
-    pub(super) fn renew(&self, position: u64) -> Result<[Option<u16>; 2], nix::Error> {
+    /// New pages for the segment at this position, which nobody reads. Registrations that name the old ones are outdated from now
+    /// on.
+    pub(super) fn renew(&self, position: u64) -> Result<(), nix::Error> {
         self.memory.renew(position)?;
         let segment = self.segment(position);
-        segment.given.set(false);
-        let before = self.segment(position + self.memory.bytes() as u64 - self.segment_bytes());
-        Ok([segment.registered.take(), before.registered.take()])
+        segment.given.store(false, Ordering::Relaxed);
+        segment.renewed.fetch_add(1, Ordering::Release);
+        Ok(())
+    }
+
+    /// How often the segment at this position and the one behind it have got new pages.
+    fn renewed(&self, position: u64) -> [u32; 2] {
+        let of = |position| self.segment(position).renewed.load(Ordering::Acquire);
+        [of(position), of(position + self.segment_bytes())]
+    }
+
+    /// True while something is lent.
+    #[cfg(any(test, feature = "sim"))]
+    pub(super) fn is_lent(&self) -> bool {
+        let is_lent = |segment: &Segment| {
+            segment.reading.load(Ordering::Acquire) > 0 || segment.lent.load(Ordering::Acquire) > 0
+        };
+        self.segments.iter().any(is_lent)
+    }
+}
+
+/// What a driver knows the memory under that begins in a segment.
+#[derive(Clone, Copy, Debug)]
+struct KnownBuffer {
+    buffer: u16,
+    /// How often both segments in which it lies had got new pages before.
+    renewed: [u32; 2],
+}
+
+/// What of a ring's memory one core has registered with its driver.
+#[derive(Debug)]
+pub(super) struct Registrations {
+    /// By segment.
+    known: Box<[Cell<Option<KnownBuffer>>]>,
+    /// Registrations in whose place there is another.
+    replaced: RefCell<Vec<u16>>,
+}
+
+impl Registrations {
+    pub(super) fn new(shared: &Shared) -> Self {
+        let known = shared.segments.iter().map(|_| Cell::new(None)).collect();
+        Self { known, replaced: RefCell::default() }
+    }
+
+    /// The registration of what begins in the segment at this position, unless it names pages that have been given away.
+    fn current(&self, shared: &Shared, position: u64) -> Option<u16> {
+        let known = self.known[shared.index(position)].get()?;
+        (known.renewed == shared.renewed(position)).then_some(known.buffer)
     }
 
     /// Where a span of so many bytes is registered.
-    fn registered_for(&self, position: u64, bytes: usize) -> Option<u16> {
-        self.segment(position).registered.get().filter(|_| bytes <= WINDOW_BYTES)
+    pub(super) fn of_span(&self, shared: &Shared, position: u64, bytes: usize) -> Option<u16> {
+        self.current(shared, position).filter(|_| bytes <= WINDOW_BYTES)
     }
 
-    pub(super) fn set_registered(&self, position: u64, buffer: u16) {
-        self.segment(position).registered.set(Some(buffer));
+    /// What is to be registered for an operation that begins at this position; nothing if it is.
+    pub(super) fn missing(&self, shared: &Arc<Shared>, position: u64) -> Option<RegisteredSpan> {
+        // What gets new pages from here on is registered in vain, and so found out.
+        let renewed = shared.renewed(position);
+        let is_missing = self.current(shared, position).is_none();
+        is_missing.then(|| RegisteredSpan { shared: Arc::clone(shared), position, renewed })
     }
 
-    pub(super) fn is_registered(&self, position: u64) -> bool {
-        self.segment(position).registered.get().is_some()
+    /// A span has been registered.
+    pub(super) fn note(&self, span: &RegisteredSpan, buffer: u16) {
+        let registration = KnownBuffer { buffer, renewed: span.renewed };
+        let before = self.known[span.shared.index(span.position)].replace(Some(registration));
+        self.replaced.borrow_mut().extend(before.map(|before| before.buffer));
+    }
+
+    /// Registrations that are to be withdrawn: what they name is not the ring's any more.
+    pub(super) fn take_outdated(&self, shared: &Shared) -> Vec<u16> {
+        let mut outdated = self.replaced.take();
+        for (known, first) in self.known.iter().zip((0..).step_by(shared.memory.segments().bytes())) {
+            if known.get().is_some() && self.current(shared, first).is_none() {
+                outdated.extend(known.take().map(|known| known.buffer));
+            }
+        }
+        outdated
     }
 
     /// All registrations; there is none from now on.
-    pub(super) fn withdraw(&self) -> Vec<u16> {
-        self.segments.iter().filter_map(|segment| segment.registered.take()).collect()
+    pub(super) fn take_all(&self) -> Vec<u16> {
+        let mut all = self.replaced.take();
+        all.extend(self.known.iter().filter_map(|known| known.take().map(|known| known.buffer)));
+        all
     }
 }
 
@@ -281,30 +368,60 @@ pub(super) enum Hold {
     Reading,
     /// The kernel holds its pages until the lease is dropped: the writer takes others.
     Lent,
-    /// The kernel may hold its pages when the lease is dropped, and does not say for how long.
+    /// The kernel takes hold of its pages before the lease is dropped, and does not say for how long.
     Given,
+}
+
+/// Stands for no registration: there are fewer than that.
+const UNREGISTERED: u16 = u16::MAX;
+const _: () = assert!(REGISTERED_SPANS_MAX < UNREGISTERED as u32);
+
+const fn known(buffer: u16) -> Option<u16> {
+    if buffer == UNREGISTERED { None } else { Some(buffer) }
 }
 
 /// A committed span that somebody, the kernel for instance, still reads.
 #[derive(Debug)]
 pub struct Lease {
-    shared: Rc<Shared>,
+    shared: Arc<Shared>,
     position: u64,
     bytes: u32,
+    buffer: u16,
     hold: Hold,
 }
 
 impl Lease {
-    pub(super) fn new(shared: &Rc<Shared>, position: u64, bytes: usize, hold: Hold) -> Self {
+    /// Lends a committed span, which is registered under this index if at all. Nothing when the writer has entered it.
+    ///
+    /// A reader says first that it reads, and looks then where the tail is; the writer moves the tail first, and looks then whether
+    /// somebody reads. So one of them at least sees the other.
+    pub(super) fn new(
+        shared: &Arc<Shared>,
+        position: u64,
+        bytes: usize,
+        hold: Hold,
+        buffer: Option<u16>,
+    ) -> Option<Self> {
+        let lent_bytes = u32::try_from(bytes).expect("a lease is shorter than 4 GiB");
+        for segment in shared.touched(position, bytes) {
+            segment.reading.fetch_add(1, Ordering::SeqCst);
+        }
+        let is_there = shared.at.tail.load(Ordering::SeqCst) <= position;
         for segment in shared.touched(position, bytes) {
             match hold {
-                Hold::Reading => segment.reading.set(segment.reading.get() + 1),
-                Hold::Lent => segment.lent.set(segment.lent.get() + 1),
-                Hold::Given => segment.given.set(true),
+                Hold::Lent if is_there => {
+                    segment.lent.fetch_add(1, Ordering::AcqRel);
+                }
+                Hold::Given if is_there => segment.given.store(true, Ordering::Release),
+                Hold::Reading | Hold::Lent | Hold::Given => {}
+            }
+            // Pages that are held are found to be so by the writer, which then takes others.
+            if !is_there || hold == Hold::Lent {
+                segment.reading.fetch_sub(1, Ordering::Release);
             }
         }
-        let bytes = u32::try_from(bytes).expect("a lease is shorter than 4 GiB");
-        Self { shared: Rc::clone(shared), position, bytes, hold }
+        let buffer = buffer.unwrap_or(UNREGISTERED);
+        is_there.then(|| Self { shared: Arc::clone(shared), position, bytes: lent_bytes, buffer, hold })
     }
 
     /// Where the span begins.
@@ -315,8 +432,6 @@ impl Lease {
     }
 
     /// The bytes.
-    #[must_use]
-    #[cfg(test)]
     pub(super) fn bytes(&self) -> &[u8] {
         assert_eq!(self.hold, Hold::Reading, "the writer may have been here");
         self.shared.memory.read(self.position, self.bytes as usize)
@@ -327,11 +442,11 @@ impl Drop for Lease {
     fn drop(&mut self) {
         for segment in self.shared.touched(self.position, self.bytes as usize) {
             let count = match self.hold {
-                Hold::Reading => &segment.reading,
+                Hold::Reading | Hold::Given => &segment.reading,
                 Hold::Lent => &segment.lent,
-                Hold::Given => return,
             };
-            count.set(count.get().checked_sub(1).expect("a lease was counted when it was made"));
+            let before = count.fetch_sub(1, Ordering::Release);
+            assert!(before > 0, "a lease was counted when it was made");
         }
     }
 }
@@ -350,7 +465,7 @@ unsafe impl KernelBytes for Lease {
 
     fn registered_buffer(&self) -> Option<u16> {
         match self.hold {
-            Hold::Lent => self.shared.registered_for(self.position, self.bytes as usize),
+            Hold::Lent => known(self.buffer),
             Hold::Reading | Hold::Given => None,
         }
     }
@@ -369,24 +484,32 @@ unsafe impl KernelBytes for Lease {
 /// A span the kernel may fill. While it is out, the ring neither reads nor reserves anything behind its head.
 #[derive(Debug)]
 pub struct WriteSpan {
-    pub(super) shared: Rc<Shared>,
+    pub(super) shared: Arc<Shared>,
     pub(super) position: u64,
-    pub(super) bytes: usize,
+    bytes: u32,
+    buffer: u16,
+}
+
+impl WriteSpan {
+    pub(super) fn new(shared: &Arc<Shared>, position: u64, bytes: usize, buffer: Option<u16>) -> Self {
+        let bytes = u32::try_from(bytes).expect("a span is shorter than 4 GiB");
+        Self { shared: Arc::clone(shared), position, bytes, buffer: buffer.unwrap_or(UNREGISTERED) }
+    }
 }
 
 // SAFETY: the span lies in a mapping that `shared` keeps alive and that never moves. It is behind the head, so
 // no lease covers it, and `Ring` forms no reference to it until the span is given back.
 unsafe impl KernelBytes for WriteSpan {
     fn address(&self) -> *mut u8 {
-        self.shared.memory.address(self.position, self.bytes)
+        self.shared.memory.address(self.position, self.len())
     }
 
     fn len(&self) -> usize {
-        self.bytes
+        self.bytes as usize
     }
 
     fn registered_buffer(&self) -> Option<u16> {
-        self.shared.registered_for(self.position, self.bytes)
+        known(self.buffer)
     }
 }
 
@@ -394,8 +517,9 @@ unsafe impl KernelBytes for WriteSpan {
 /// reaches.
 #[derive(Debug)]
 pub struct RegisteredSpan {
-    pub(super) shared: Rc<Shared>,
-    pub(super) position: u64,
+    shared: Arc<Shared>,
+    position: u64,
+    renewed: [u32; 2],
 }
 
 // SAFETY: the mapping lives as long as `shared` and never moves; it is handed to the kernel for registration
@@ -412,7 +536,7 @@ unsafe impl KernelBytes for RegisteredSpan {
 }
 
 /// Exclusive access to a span behind the head, by the ring alone.
-pub(super) fn pending_mut(shared: &mut Rc<Shared>, position: u64, bytes: usize) -> &mut [u8] {
+pub(super) fn pending_mut(shared: &mut Arc<Shared>, position: u64, bytes: usize) -> &mut [u8] {
     let address = shared.memory.address(position, bytes);
     // SAFETY: the caller is the ring, holding `&mut` of itself; the span is behind its head, so no lease
     // covers it, and no `WriteSpan` is out (`Ring::pending` asserts it), so the kernel does not write it.

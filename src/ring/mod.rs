@@ -14,10 +14,12 @@ pub mod chunk_ring;
 mod entry_index;
 mod memory;
 mod pace_line;
+mod reader;
 mod stream;
 
 pub use chunk_ring::ChunkRing;
 pub use entry_index::{Entry, EntryIndex};
 pub use memory::{Lease, Lent, RegisteredSpan, RingMemory, Segments, WriteSpan};
 pub use pace_line::{Offset, PaceLine};
+pub use reader::{Reader, SharedRing};
 pub use stream::{ReserveError, Ring};

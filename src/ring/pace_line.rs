@@ -35,7 +35,7 @@ fn nanos(duration: Duration) -> i64 {
 }
 
 /// The programme's time along a ring, and what is promised to those who watch.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct PaceLine {
     /// Positions and the programme's time there; both only grow.
     marks: VecDeque<(u64, Duration)>,

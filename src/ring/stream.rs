@@ -1,10 +1,13 @@
 //! The ring itself: where the writer is, where readers may be, and what is lent.
 
-use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::base::KernelBytes;
 use crate::base::limits::PACKET_BYTES;
 
-use super::memory::{Hold, Lease, RegisteredSpan, RingMemory, Segments, Shared, WriteSpan, pending_mut};
+use super::memory::{RingMemory, Segments, Shared, WriteSpan, pending_mut};
+use super::reader::{Reader, SharedRing};
 
 const PACKET: u64 = PACKET_BYTES as u64;
 /// What is copied at once when a ring grows.
@@ -27,7 +30,9 @@ pub enum ReserveError {
 /// than the capacity says.
 #[derive(Debug)]
 pub struct Ring {
-    shared: Rc<Shared>,
+    shared: Arc<Shared>,
+    /// Reads it on the writer's own core.
+    reader: Reader,
     /// Oldest byte that is still there; packet-aligned.
     tail: u64,
     /// End of what readers may see; packet-aligned.
@@ -40,8 +45,6 @@ pub struct Ring {
     entered: u64,
     /// Bytes of pages that were given away because somebody may still have referred to them.
     given_bytes: u64,
-    /// Registrations that name pages which have been given away.
-    withdrawn: Vec<u16>,
 }
 
 impl Ring {
@@ -53,15 +56,16 @@ impl Ring {
         let bytes = bytes.max(1).checked_next_multiple_of(segments.bytes()).ok_or(nix::Error::ENOMEM)?;
         let memory =
             RingMemory::new(bytes.checked_add(segments.bytes()).ok_or(nix::Error::ENOMEM)?, segments)?;
+        let shared = Arc::new(Shared::new(memory));
         Ok(Self {
-            shared: Rc::new(Shared::new(memory)),
+            reader: Reader::new(&shared),
+            shared,
             tail: 0,
             head: 0,
             filled: 0,
             lent_end: 0,
             entered: 0,
             given_bytes: 0,
-            withdrawn: Vec::new(),
         })
     }
 
@@ -83,6 +87,8 @@ impl Ring {
             pending_mut(&mut ring.shared, position, bytes)
                 .copy_from_slice(self.shared.memory.read(position, bytes));
         }
+        ring.publish();
+        ring.set_mark(self.reader.mark());
         Ok(ring)
     }
 
@@ -116,28 +122,30 @@ impl Ring {
         self.filled - self.head
     }
 
-    /// What is to be registered with a driver for an operation at this position; nothing if it is.
+    /// Reads it here.
     #[must_use]
-    pub fn unregistered(&self, position: u64) -> Option<RegisteredSpan> {
-        let is_new = !self.shared.is_registered(position);
-        is_new.then(|| RegisteredSpan { shared: Rc::clone(&self.shared), position })
+    pub const fn reader(&self) -> &Reader {
+        &self.reader
     }
 
-    /// Notes under which index that is registered; what is lent of it from now on says so.
-    pub fn note_registered(&self, position: u64, buffer: u16) {
-        self.shared.set_registered(position, buffer);
+    /// The ring for another core that is to read it.
+    #[must_use]
+    pub fn shared(&self) -> SharedRing {
+        SharedRing::new(Arc::clone(&self.shared))
     }
 
-    /// Registrations that are to be withdrawn: what they name is not the ring's any more.
-    pub fn take_withdrawn(&mut self) -> Vec<u16> {
-        std::mem::take(&mut self.withdrawn)
+    /// Readers may read up to here.
+    pub fn set_mark(&self, mark: u64) {
+        debug_assert!(mark <= self.head, "what is marked is committed");
+        self.shared.at.mark.store(mark, Ordering::Release);
     }
 
-    /// All registrations, to be withdrawn: the ring is done with.
-    pub fn withdraw(&mut self) -> Vec<u16> {
-        let mut all = self.take_withdrawn();
-        all.extend(self.shared.withdraw());
-        all
+    /// Readers see where the writer is. What lies before the head is written before the head is.
+    fn publish(&self) {
+        let set = |at: &AtomicU64, position| at.store(position, Ordering::Release);
+        set(&self.shared.at.filled, self.filled);
+        set(&self.shared.at.head, self.head);
+        self.shared.at.tail.store(self.tail, Ordering::SeqCst);
     }
 
     /// Bytes of pages that were given away so far.
@@ -156,7 +164,7 @@ impl Ring {
     #[must_use]
     #[cfg(any(test, feature = "sim"))]
     pub fn is_lent(&self) -> bool {
-        Rc::strong_count(&self.shared) > 1
+        self.is_reserved() || self.shared.is_lent()
     }
 
     /// Reserves the next `bytes` for the kernel to fill, and gives up what they overwrite. Nobody is waited for but a send that
@@ -174,7 +182,8 @@ impl Ring {
             self.enter()?;
         }
         self.lent_end = end;
-        Ok(WriteSpan { shared: Rc::clone(&self.shared), position: self.filled, bytes })
+        let buffer = self.reader.registered().of_span(&self.shared, self.filled, bytes);
+        Ok(WriteSpan::new(&self.shared, self.filled, bytes, buffer))
     }
 
     /// Enters the next segment.
@@ -186,9 +195,13 @@ impl Ring {
         // What lay here is gone from now on, also if there are no pages yet.
         let tail = segment_end.saturating_sub(self.shared.memory.bytes() as u64).next_multiple_of(PACKET);
         self.tail = self.tail.max(tail);
+        self.publish();
+        // Another core may have begun to read before it could see that.
+        if self.shared.is_read(self.entered) {
+            return Err(ReserveError::Read);
+        }
         if self.shared.may_be_held(self.entered) {
-            let withdrawn = self.shared.renew(self.entered).map_err(ReserveError::NoMemory)?;
-            self.withdrawn.extend(withdrawn.into_iter().flatten());
+            self.shared.renew(self.entered).map_err(ReserveError::NoMemory)?;
             self.given_bytes += self.shared.segment_bytes();
         }
         self.entered = segment_end;
@@ -197,14 +210,15 @@ impl Ring {
 
     /// Takes a span back after `bytes` of it have been filled.
     pub fn received(&mut self, span: WriteSpan, bytes: usize) {
-        assert!(Rc::ptr_eq(&span.shared, &self.shared), "the span is of this ring");
+        assert!(Arc::ptr_eq(&span.shared, &self.shared), "the span is of this ring");
         assert!(
-            span.position == self.filled && bytes <= span.bytes,
+            span.position == self.filled && bytes <= span.len(),
             "a span comes back once, not overfilled"
         );
         drop(span);
         self.filled += bytes as u64;
         self.lent_end = self.filled;
+        self.publish();
     }
 
     /// Everything received and not yet committed, to be inspected and changed in place.
@@ -223,6 +237,7 @@ impl Ring {
         self.head = head;
         self.filled = head + rest as u64;
         self.lent_end = self.filled;
+        self.publish();
     }
 
     /// Forgets what is pending: the source it came from is gone.
@@ -230,38 +245,16 @@ impl Ring {
         self.commit(0, 0);
     }
 
-    /// Lends a committed span whose bytes are read where they are, before long.
-    pub fn lease(&self, position: u64, bytes: usize) -> Lease {
-        self.assert_readable(position, bytes);
-        Lease::new(&self.shared, position, bytes, Hold::Reading)
-    }
-
-    /// Lends a committed span whose pages are held until the lease is dropped.
-    pub fn lend(&self, position: u64, bytes: usize) -> Lease {
-        self.assert_readable(position, bytes);
-        Lease::new(&self.shared, position, bytes, Hold::Lent)
-    }
-
-    /// Gives a committed span to be sent from the file. Its pages may be held when the lease is long gone.
-    pub fn give(&self, position: u64, bytes: usize) -> Lease {
-        self.assert_readable(position, bytes);
-        Lease::new(&self.shared, position, bytes, Hold::Given)
-    }
-
     /// The bytes of a committed span.
     #[must_use]
     pub fn bytes(&self, position: u64, bytes: usize) -> &[u8] {
-        self.assert_readable(position, bytes);
-        self.shared.memory.read(position, bytes)
-    }
-
-    fn assert_readable(&self, position: u64, bytes: usize) {
         assert!(
             self.tail <= position && position + bytes as u64 <= self.head,
             "only what is committed and not overwritten can be read: {position}+{bytes} in {}..{}",
             self.tail,
             self.head
         );
+        self.shared.memory.read(position, bytes)
     }
 }
 
@@ -335,7 +328,7 @@ mod tests {
     fn what_is_read_where_it_is_stops_the_writer_and_keeps_its_bytes() {
         let mut ring = ring(1);
         write(&mut ring, 10, 0xAA).unwrap();
-        let lease = ring.lease(0, 10 * PACKET_BYTES);
+        let lease = ring.reader().lease(0, 10 * PACKET_BYTES).unwrap();
         let mut writes = 0;
         let blocked = loop {
             match write(&mut ring, 10, 0xBB) {
@@ -355,7 +348,7 @@ mod tests {
         let mut ring = ring(2);
         write(&mut ring, 300, 0xAA).unwrap();
         let (mut reader, writer) = std::io::pipe().unwrap();
-        let lease = ring.give(PACKET, 200 * PACKET_BYTES);
+        let lease = ring.reader().give(PACKET, 200 * PACKET_BYTES).unwrap();
         let at = lease.file().unwrap();
         let mut offset = i64::try_from(at.offset).unwrap();
         let sent = sendfile64(writer.as_fd(), at.file, Some(&mut offset), lease.len()).unwrap();
@@ -374,8 +367,8 @@ mod tests {
     fn new_pages_are_taken_only_where_something_may_be_held() {
         let mut ring = ring(3);
         (0..30).for_each(|_| write(&mut ring, 100, 1).unwrap());
-        let across = ring.lend(SEGMENT as u64 - PACKET, 2 * PACKET_BYTES);
-        let at_the_end = ring.lend(0, SEGMENT);
+        let across = ring.reader().lend(SEGMENT as u64 - PACKET, 2 * PACKET_BYTES).unwrap();
+        let at_the_end = ring.reader().lend(0, SEGMENT).unwrap();
         drop(at_the_end);
         write_over(&mut ring, SEGMENT as u64 * 2, 2);
         assert_eq!(ring.given_bytes(), 2 * SEGMENT as u64, "both segments in which the span lies");
@@ -400,13 +393,112 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "only what is committed")]
-    fn what_was_overwritten_cannot_be_leased() {
+    fn what_was_overwritten_cannot_be_leased_and_keeps_nobody_out() {
         let mut ring = ring(1);
+        let reader = ring.shared().reader();
         while ring.tail() == 0 {
             write(&mut ring, 10, 1).unwrap();
         }
-        let _lease = ring.lease(0, PACKET_BYTES);
+        let leases = [reader.lease(0, 188), reader.lend(0, 188), reader.give(0, 188)];
+        assert!(leases.iter().all(Option::is_none) && reader.copy(0, 188).is_none());
+        assert!(!ring.is_lent());
+        write_over(&mut ring, SEGMENT as u64 * 2, 2);
+        assert_eq!(ring.given_bytes(), 0, "nothing was lent");
+    }
+
+    #[test]
+    #[should_panic(expected = "only what is committed")]
+    fn what_is_not_committed_is_not_lent() {
+        let mut ring = ring(1);
+        write(&mut ring, 10, 1).unwrap();
+        let _lease = ring.reader().lease(0, 11 * PACKET_BYTES);
+    }
+
+    /// Packets each of which says where it lies.
+    fn write_numbered(ring: &mut Ring, packets: usize) -> Result<(), ReserveError> {
+        let (position, bytes) = (ring.head(), packets * PACKET_BYTES);
+        let span = ring.reserve(bytes)?;
+        ring.received(span, bytes);
+        let (all, _) = ring.pending().as_chunks_mut::<PACKET_BYTES>();
+        for (packet, position) in all.iter_mut().zip((position..).step_by(PACKET_BYTES)) {
+            let (words, _) = packet.as_chunks_mut::<8>();
+            words.fill(position.to_le_bytes());
+        }
+        ring.commit(bytes, 0);
+        ring.set_mark(ring.head());
+        Ok(())
+    }
+
+    /// Reads a span from the ring's file, as a send from it does.
+    fn read_file(lease: &super::super::Lease) -> Vec<u8> {
+        let mut into = vec![0; lease.len()];
+        let at = lease.file().unwrap();
+        let first = usize::try_from(at.end - at.offset).unwrap().min(into.len());
+        let (one, two) = into.split_at_mut(first);
+        nix::sys::uio::pread(at.file, one, i64::try_from(at.offset).unwrap()).unwrap();
+        nix::sys::uio::pread(at.file, two, 0).unwrap();
+        into
+    }
+
+    /// Reads until the mark is at `end`, and whenever it is overtaken goes on at the mark. Gives the packets read.
+    fn follow(reader: &Reader, from_file: bool, end: u64, rounds: &AtomicU64) -> u64 {
+        let (mut position, mut good) = (0, 0);
+        loop {
+            let mark = reader.mark();
+            if position == mark && mark >= end {
+                rounds.store(u64::MAX, Ordering::Release);
+                return good;
+            }
+            let bytes = usize::try_from(mark - position).unwrap().min(300 * PACKET_BYTES);
+            let read = if from_file {
+                reader.give(position, bytes).map(|lease| read_file(&lease))
+            } else {
+                reader.copy(position, bytes)
+            };
+            let read = read.unwrap_or_default();
+            let (packets, _) = read.as_chunks::<PACKET_BYTES>();
+            for (packet, at) in packets.iter().zip((position..).step_by(PACKET_BYTES)) {
+                let (words, _) = packet.as_chunks::<8>();
+                assert!(words.iter().all(|word| *word == at.to_le_bytes()), "at {at}");
+                good += 1;
+            }
+            position = if read.len() == bytes { position + bytes as u64 } else { mark };
+            rounds.fetch_add(1, Ordering::Release);
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_reader_on_another_thread_has_each_byte_as_it_was_written_or_not_at_all() {
+        const BURSTS: usize = 150;
+        let mut ring = ring(2);
+        let rounds = [Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0))];
+        let end = (1..=BURSTS).map(|burst| burst * 7 % 40).sum::<usize>() * 100 * PACKET_BYTES;
+        let readers = [false, true].map(|from_file| {
+            let (shared, rounds) = (ring.shared(), Arc::clone(&rounds[usize::from(from_file)]));
+            std::thread::spawn(move || follow(&shared.reader(), from_file, end as u64, &rounds))
+        });
+        for burst in 1..=BURSTS {
+            let mut left = burst * 7 % 40;
+            while left > 0 {
+                match write_numbered(&mut ring, 100) {
+                    Ok(()) => left -= 1,
+                    Err(error) => assert_eq!(error, ReserveError::Read),
+                }
+            }
+            // Some bursts are longer than the ring; between two of them each reader comes round.
+            let before = [0, 1].map(|index| rounds[index].load(Ordering::Acquire));
+            while (0..2).any(|index| {
+                rounds[index].load(Ordering::Acquire).saturating_sub(before[index]) < 2
+                    && rounds[index].load(Ordering::Acquire) != u64::MAX
+            }) {
+                std::thread::yield_now();
+            }
+        }
+        for reader in readers {
+            let good = reader.join().unwrap();
+            assert!(good > 100, "{good} packets read");
+        }
     }
 
     #[test]
@@ -417,7 +509,7 @@ mod tests {
         }
         let span = small.reserve(100).unwrap();
         small.received(span, 100);
-        let lease = small.lease(small.tail(), 3 * PACKET_BYTES);
+        let lease = small.reader().lease(small.tail(), 3 * PACKET_BYTES).unwrap();
         let mut large = small.enlarged(2 * SEGMENT).unwrap();
         assert_eq!((large.tail(), large.head(), large.pending_bytes()), (small.tail(), small.head(), 100));
         assert_eq!(large.pending(), small.pending());
@@ -431,55 +523,68 @@ mod tests {
         assert!(lease.bytes() == before, "what was lent of the smaller one is its own");
     }
 
+    /// Registers what begins in the segment at this position, whatever was before. Gives where it lies.
+    fn register(ring: &Ring, position: u64, buffer: u16) -> Option<std::ops::Range<usize>> {
+        let span = ring.reader().unregistered(position)?;
+        ring.reader().note_registered(&span, buffer);
+        Some(span.address() as usize..span.address() as usize + span.len())
+    }
+
     #[test]
     fn what_says_that_it_is_registered_lies_in_what_is_also_across_the_seam() {
         let mut ring = ring(3);
         let mut registered = 0;
+        let mut known = std::collections::BTreeMap::new();
         for round in 0..400 {
             write(&mut ring, 53, 1).unwrap();
-            let mut assert_inside = |ring: &Ring, position: u64, lent: &dyn KernelBytes| {
-                let span = RegisteredSpan { shared: Rc::clone(&ring.shared), position };
-                let all = span.address() as usize..span.address() as usize + span.len();
-                let from = lent.address() as usize;
-                registered += usize::from(lent.registered_buffer().is_some());
+            let mut assert_inside = |known: &[std::ops::Range<usize>], lent: &dyn KernelBytes| {
+                let Some(buffer) = lent.registered_buffer() else { return };
+                registered += 1;
+                let (all, from) = (&known[usize::from(buffer)], lent.address() as usize);
                 assert!(all.start <= from && from + lent.len() <= all.end, "round {round}");
             };
+            let spans =
+                |known: &std::collections::BTreeMap<u16, _>| known.values().cloned().collect::<Vec<_>>();
             let span = ring.reserve(READ_BYTES_MAX).unwrap();
-            assert_inside(&ring, ring.filled(), &span);
+            assert_inside(&spans(&known), &span);
             ring.received(span, 0);
             for bytes in [PACKET_BYTES, 53 * PACKET_BYTES] {
                 let position = ring.head() - bytes as u64;
-                if ring.unregistered(position).is_some() {
-                    ring.note_registered(position, 3);
-                }
-                assert!(ring.unregistered(position).is_none());
-                assert_inside(&ring, position, &ring.lend(position, bytes));
+                let buffer = u16::try_from(known.len()).unwrap();
+                known.extend(register(&ring, position, buffer).map(|span| (buffer, span)));
+                assert!(ring.reader().unregistered(position).is_none());
+                assert_inside(&spans(&known), &ring.reader().lend(position, bytes).unwrap());
             }
         }
         assert!(registered > 800, "{registered}");
         let tail = ring.tail();
-        ring.note_registered(tail, 3);
-        assert_eq!(ring.lend(tail, SEGMENTED_BYTES).registered_buffer(), Some(3));
-        assert_eq!(ring.lend(tail, SEND_BYTES_MAX).registered_buffer(), None, "no operation is that long");
-        assert_eq!(ring.lease(tail, PACKET_BYTES).registered_buffer(), None, "it is read where it is");
+        register(&ring, tail, 9);
+        assert!(ring.reader().lend(tail, SEGMENTED_BYTES).unwrap().registered_buffer().is_some());
+        let too_long = ring.reader().lend(tail, SEND_BYTES_MAX).unwrap();
+        assert_eq!(too_long.registered_buffer(), None, "no operation is that long");
+        let read = ring.reader().lease(tail, PACKET_BYTES).unwrap();
+        assert_eq!(read.registered_buffer(), None, "it is read where it is");
     }
 
     #[test]
-    fn a_registration_goes_with_the_pages_it_names() {
+    fn a_registration_goes_with_the_pages_it_names_on_every_core() {
         let mut ring = ring(3);
         (0..30).for_each(|_| write(&mut ring, 100, 1).unwrap());
+        let other = ring.shared().reader();
         for segment in 0..2 {
-            ring.note_registered(segment * SEGMENT as u64, u16::try_from(segment).unwrap());
+            register(&ring, segment * SEGMENT as u64, u16::try_from(segment).unwrap());
         }
+        let span = other.unregistered(0).unwrap();
+        other.note_registered(&span, 5);
         // What begins in the first segment reaches into the second.
-        let held = ring.lend(SEGMENT as u64 + 10 * PACKET, PACKET_BYTES);
+        let held = ring.reader().lend(SEGMENT as u64 + 10 * PACKET, PACKET_BYTES);
         write_over(&mut ring, SEGMENT as u64 * 2, 2);
-        let mut withdrawn = ring.take_withdrawn();
-        withdrawn.sort_unstable();
-        assert_eq!(withdrawn, [0, 1]);
+        let mut outdated = ring.reader().take_outdated();
+        outdated.sort_unstable();
+        assert_eq!((outdated, other.take_outdated()), (vec![0, 1], vec![5]));
         drop(held);
-        ring.note_registered(ring.head() - 1, 7);
-        assert_eq!((ring.withdraw(), ring.withdraw()), (vec![7], vec![]));
+        register(&ring, ring.head() - 1, 7);
+        assert_eq!((ring.reader().withdraw(), ring.reader().withdraw()), (vec![7], vec![]));
     }
 
     #[test]
@@ -489,7 +594,7 @@ mod tests {
         for round in 0..60_u8 {
             let from = ring.head();
             write(&mut ring, 1000, round).unwrap();
-            let given = ring.give(from, 1000 * PACKET_BYTES);
+            let given = ring.reader().give(from, 1000 * PACKET_BYTES).unwrap();
             assert!(given.file().is_some());
             assert!(ring.bytes(from, 1000 * PACKET_BYTES).iter().all(|&byte| byte == round));
         }
@@ -515,7 +620,7 @@ mod tests {
         for (segments, at_once) in [(4, true), (40, false)] {
             let mut ring = ring(segments);
             write(&mut ring, 300, 1).unwrap();
-            let given = ring.give(0, PACKET_BYTES);
+            let given = ring.reader().give(0, PACKET_BYTES).unwrap();
             let file = nix::sys::stat::fstat(given.file().unwrap().file).unwrap().st_ino;
             let is_mapped = || {
                 let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
@@ -535,7 +640,7 @@ mod tests {
     fn memory_is_gone_with_the_last_lease_not_before() {
         let mut ring = ring(1);
         write(&mut ring, 2, 0x77).unwrap();
-        let lease = ring.lease(PACKET, PACKET_BYTES);
+        let lease = ring.reader().lease(PACKET, PACKET_BYTES).unwrap();
         assert!(ring.is_lent());
         drop(ring);
         assert!(lease.bytes().iter().all(|&byte| byte == 0x77));

@@ -9,6 +9,7 @@ mod answers;
 mod backoff;
 mod changes;
 mod clients;
+mod cores;
 mod datagrams;
 mod discovery;
 mod doors;

@@ -63,7 +63,7 @@ pub(super) const SUBSCRIBERS: Group = Group {
             flag: "stream-max-per-address",
             default: "0",
             kind: Kind::Whole { min: 0, max: 1_000_000 },
-            help: "Streams of one address, other than of this host, on each core; 0 is no limit.",
+            help: "Streams of one address, other than of this host; 0 is no limit.",
         },
         Setting {
             env: "VIEWERS_MAX",
@@ -242,7 +242,7 @@ pub(super) const ENGINE: Group = Group {
             flag: "cores",
             default: "1",
             kind: Kind::Special("auto, or a whole number from 1 to 64"),
-            help: "Threads that send; one fills several Gbit/s. auto is one per processor.",
+            help: "Threads that send; the viewers of one channel are on all of them. auto is one per processor that the process may use.",
         },
         Setting {
             env: "ZERO_COPY",

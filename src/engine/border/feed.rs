@@ -12,14 +12,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::Instant;
 use crate::base::limits::{ENTRY_POINTS_MAX, PACKET_BYTES, READ_BYTES_MAX, SEND_BYTES_MAX};
+use crate::base::{Instant, OwnTime};
 use crate::engine::port::ids::SessionId;
+use crate::engine::port::outlets::Sight;
 use crate::engine::report::events::About;
 use crate::lineup;
-use crate::ring::{
-    Entry, EntryIndex, Lease, Offset, PaceLine, RegisteredSpan, ReserveError, Ring, WriteSpan,
-};
+use crate::ring::{Entry, EntryIndex, Offset, PaceLine, Reader, ReserveError, Ring, WriteSpan};
 use crate::ts::{Elapsed, Grade, Inspector, Snapshot};
 
 /// A viewer that is nearer to the writer than this, or than it writes from one look at viewers to the next, is about to
@@ -40,27 +39,18 @@ pub(crate) const GROWTH_SIXTEENTHS: u64 = 17;
 /// packet it is in, and its send is cancelled before.
 const SKIP_MARGIN_PART: u64 = 8;
 
-/// One channel's.
-pub(crate) struct Feed {
+/// What an outlet sees of its channel: on the channel's own core as it is, on another as it was told last. Positions and bytes are
+/// read where they are on every core.
+pub(crate) struct View {
     session: SessionId,
     listing: Arc<lineup::Channel>,
     tuner: Option<u16>,
     /// What reads the selected source, by name.
     producer: String,
-
-    ring: Ring,
-    /// Sees the packets as viewers get them.
-    inspector: Inspector,
+    ring: Reader,
     entries: EntryIndex<Snapshot>,
-    /// How much of the programme viewers have been shown.
-    shown: Elapsed,
-    /// Where in the ring that was, and what is promised to those who watch.
+    /// Where in the ring the programme was how far, and what is promised to those who watch.
     pace_line: PaceLine,
-    /// Viewers are sent what lies before this position; it follows the head in steps.
-    mark: u64,
-    /// When the first byte behind the mark was committed.
-    unmarked_since: Option<Instant>,
-
     /// What is written from one look at viewers to the next.
     swept_bytes: u64,
     /// Whoever takes the programme at its own rate may take nothing for so long.
@@ -69,8 +59,51 @@ pub(crate) struct Feed {
     lingers_until: Option<Instant>,
 }
 
-/// Reading: all that an outlet needs.
-impl Feed {
+impl View {
+    /// What is seen on a core whose own time this is.
+    pub(crate) fn of(sight: Sight, time: &OwnTime) -> Self {
+        let lingers_until = sight.lingers_until.map(|until| time.of(until));
+        Self {
+            session: sight.session,
+            listing: sight.listing,
+            tuner: sight.tuner,
+            producer: sight.producer,
+            ring: sight.ring.reader(),
+            entries: sight.entries,
+            pace_line: sight.pace_line,
+            swept_bytes: sight.swept_bytes,
+            patience: sight.patience,
+            lingers_until,
+        }
+    }
+
+    /// What is seen now. Gives the registrations of a ring that is not read any more.
+    pub(crate) fn update(&mut self, time: &OwnTime, sight: Sight) -> Vec<u16> {
+        let is_same = sight.ring.is_read_by(&self.ring);
+        let before = std::mem::replace(self, Self::of(sight, time));
+        if is_same {
+            self.ring = before.ring;
+            return Vec::new();
+        }
+        before.ring.withdraw()
+    }
+
+    /// What another core is to see.
+    fn sight(&self, ring: &Ring, lost: Duration) -> Sight {
+        Sight {
+            session: self.session,
+            listing: Arc::clone(&self.listing),
+            tuner: self.tuner,
+            producer: self.producer.clone(),
+            ring: ring.shared(),
+            entries: self.entries.clone(),
+            pace_line: self.pace_line.clone(),
+            swept_bytes: self.swept_bytes,
+            patience: self.patience,
+            lingers_until: self.lingers_until.map(|until| until + lost),
+        }
+    }
+
     /// Its name in log lines.
     pub(crate) fn about(&self) -> About<'_> {
         About {
@@ -78,6 +111,10 @@ impl Feed {
             channel_id: self.listing.id.0,
             guide_number: &self.listing.guide_number,
         }
+    }
+
+    pub(crate) const fn session(&self) -> SessionId {
+        self.session
     }
 
     pub(crate) const fn tuner(&self) -> Option<u16> {
@@ -88,15 +125,15 @@ impl Feed {
         &self.producer
     }
 
-    pub(crate) const fn mark(&self) -> u64 {
-        self.mark
+    pub(crate) fn mark(&self) -> u64 {
+        self.ring.mark()
     }
 
-    pub(crate) const fn head(&self) -> u64 {
+    pub(crate) fn head(&self) -> u64 {
         self.ring.head()
     }
 
-    pub(crate) const fn tail(&self) -> u64 {
+    pub(crate) fn tail(&self) -> u64 {
         self.ring.tail()
     }
 
@@ -104,39 +141,19 @@ impl Feed {
         self.ring.capacity()
     }
 
-    pub(crate) fn lease(&self, position: u64, bytes: usize) -> Lease {
-        self.ring.lease(position, bytes)
-    }
-
-    pub(crate) fn bytes(&self, position: u64, bytes: usize) -> &[u8] {
-        self.ring.bytes(position, bytes)
-    }
-
-    pub(crate) fn lend(&self, position: u64, bytes: usize) -> Lease {
-        self.ring.lend(position, bytes)
-    }
-
-    pub(crate) fn give(&self, position: u64, bytes: usize) -> Lease {
-        self.ring.give(position, bytes)
-    }
-
-    /// What is to be registered before it is sent from without copying; nothing if it is.
-    pub(crate) fn unregistered(&self, position: u64) -> Option<RegisteredSpan> {
-        self.ring.unregistered(position)
-    }
-
-    pub(crate) fn note_registered(&self, position: u64, buffer: u16) {
-        self.ring.note_registered(position, buffer);
+    /// Reads the bytes.
+    pub(crate) const fn ring(&self) -> &Reader {
+        &self.ring
     }
 
     pub(crate) fn newest_entry(&self) -> Option<&Entry<Snapshot>> {
-        self.entries.newest()
+        self.entries.newest().filter(|entry| entry.position >= self.tail())
     }
 
     /// Where somebody who comes now starts.
     pub(crate) fn start_of_joiner(&self, lag: u64) -> Option<&Entry<Snapshot>> {
-        let safe = (self.ring.filled() + self.taken_bytes()).saturating_sub(self.ring.capacity());
-        self.entries.for_lag(self.ring.head(), lag, safe)
+        let safe = (self.ring.filled() + self.taken_bytes()).saturating_sub(self.capacity());
+        self.entries.for_lag(self.head(), lag, safe)
     }
 
     /// At which pace somebody may take what it gets who starts at this position.
@@ -151,7 +168,7 @@ impl Feed {
 
     /// Somebody at this position is about to be overtaken.
     pub(crate) fn is_nearly_lost(&self, position: u64) -> bool {
-        self.ring.filled().saturating_sub(position) + self.swept_bytes() > self.ring.capacity()
+        self.ring.filled().saturating_sub(position) + self.swept_bytes() > self.capacity()
     }
 
     pub(crate) const fn patience(&self) -> Duration {
@@ -174,47 +191,106 @@ impl Feed {
     }
 }
 
+/// One channel's.
+pub(crate) struct Feed {
+    view: View,
+    ring: Ring,
+    /// Sees the packets as viewers get them.
+    inspector: Inspector,
+    /// How much of the programme viewers have been shown.
+    shown: Elapsed,
+    /// Viewers are sent what lies before this position; it follows the head in steps.
+    mark: u64,
+    /// When the first byte behind the mark was committed.
+    unmarked_since: Option<Instant>,
+    /// Counts what outlets on other cores do not see by themselves.
+    changes: u64,
+}
+
 /// Writing: for the channel alone.
 impl Feed {
     pub(crate) fn new(session: SessionId, listing: Arc<lineup::Channel>, ring: Ring) -> Self {
-        let pace_line = PaceLine::new(ring.capacity());
-        Self {
+        let view = View {
             session,
             listing,
             tuner: None,
             producer: String::new(),
-            ring,
-            inspector: Inspector::new(),
+            ring: ring.reader().clone(),
             entries: EntryIndex::new(ENTRY_POINTS_MAX),
-            shown: Elapsed::default(),
-            pace_line,
-            mark: 0,
-            unmarked_since: None,
+            pace_line: PaceLine::new(ring.capacity()),
             swept_bytes: 0,
             patience: Duration::ZERO,
             lingers_until: None,
+        };
+        Self {
+            view,
+            ring,
+            inspector: Inspector::new(),
+            shown: Elapsed::default(),
+            mark: 0,
+            unmarked_since: None,
+            changes: 0,
         }
     }
 
+    /// What its outlets see.
+    pub(crate) const fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// What outlets on other cores are to see. `lost` is by how much this core's own time is behind the clock.
+    pub(crate) fn sight(&self, lost: Duration) -> Sight {
+        self.view.sight(&self.ring, lost)
+    }
+
+    /// Another number whenever there is something in it that was not in the last sight.
+    pub(crate) const fn changes(&self) -> u64 {
+        self.changes
+    }
+
     pub(crate) const fn session(&self) -> SessionId {
-        self.session
+        self.view.session
+    }
+
+    /// Its name in log lines.
+    pub(crate) fn about(&self) -> About<'_> {
+        self.view.about()
+    }
+
+    pub(crate) const fn tuner(&self) -> Option<u16> {
+        self.view.tuner
+    }
+
+    pub(crate) const fn mark(&self) -> u64 {
+        self.mark
+    }
+
+    pub(crate) const fn lingers_until(&self) -> Option<Instant> {
+        self.view.lingers_until
+    }
+
+    pub(crate) fn capacity(&self) -> u64 {
+        self.ring.capacity()
     }
 
     pub(crate) const fn listing(&self) -> &Arc<lineup::Channel> {
-        &self.listing
+        &self.view.listing
     }
 
     /// The channel as it is offered from now on.
     pub(crate) fn relist(&mut self, listing: Arc<lineup::Channel>) {
-        self.listing = listing;
+        self.view.listing = listing;
+        self.changes += 1;
     }
 
     pub(crate) const fn set_tuner(&mut self, tuner: Option<u16>) {
-        self.tuner = tuner;
+        self.view.tuner = tuner;
+        self.changes += 1;
     }
 
     pub(crate) fn set_producer(&mut self, producer: String) {
-        self.producer = producer;
+        self.view.producer = producer;
+        self.changes += 1;
     }
 
     pub(crate) const fn ring(&self) -> &Ring {
@@ -233,7 +309,9 @@ impl Feed {
     /// A larger ring with the same content takes over. Gives the old one.
     pub(crate) fn replace_ring(&mut self, ring: Ring) -> Ring {
         let old = std::mem::replace(&mut self.ring, ring);
-        self.pace_line.grow(self.ring.capacity());
+        self.view.ring = self.ring.reader().clone();
+        self.changes += 1;
+        self.view.pace_line.grow(self.ring.capacity());
         old
     }
 
@@ -242,8 +320,8 @@ impl Feed {
         let span = self.ring.reserve(bytes);
         // What has been given up is gone also when there is nothing in its place yet.
         let tail = self.ring.tail();
-        self.entries.evict_below(tail);
-        self.pace_line.evict_below(tail);
+        self.view.entries.evict_below(tail);
+        self.view.pace_line.evict_below(tail);
         span
     }
 
@@ -263,20 +341,21 @@ impl Feed {
     fn look(&mut self, bytes: usize) {
         let head = self.ring.head();
         let (packets, _) = self.ring.pending()[..bytes].as_chunks::<PACKET_BYTES>();
-        let mut next_note = self.pace_line.next_note();
+        let mut next_note = self.view.pace_line.next_note();
         self.shown.follow(self.inspector.programme());
         for (packet, position) in packets.iter().zip((head..).step_by(PACKET_BYTES)) {
             self.inspector.packet(position, packet);
             self.shown.packet(packet);
             if position >= next_note {
-                self.pace_line.note(position, self.shown.time());
-                next_note = self.pace_line.next_note();
+                self.view.pace_line.note(position, self.shown.time());
+                next_note = self.view.pace_line.next_note();
             }
             if let Some(entry) = self.inspector.take_entry_point() {
-                self.entries.push(entry.position, entry.snapshot);
+                self.view.entries.push(entry.position, entry.snapshot);
+                self.changes += 1;
             }
         }
-        self.pace_line.note(head + bytes as u64, self.shown.time());
+        self.view.pace_line.note(head + bytes as u64, self.shown.time());
     }
 
     /// Bytes have been committed: true when viewers are to be sent to now, otherwise a timer may be needed.
@@ -284,7 +363,7 @@ impl Feed {
         let unmarked = self.ring.head() - self.mark;
         if unmarked >= egress_bytes {
             // In whole steps: what a viewer is sent is then one step, and not one and a bit.
-            self.mark += unmarked - unmarked % egress_bytes;
+            self.set_mark(self.mark + unmarked - unmarked % egress_bytes);
             self.unmarked_since = (self.mark < self.ring.head()).then_some(now);
             return true;
         }
@@ -294,9 +373,14 @@ impl Feed {
         false
     }
 
+    fn set_mark(&mut self, mark: u64) {
+        self.mark = mark;
+        self.ring.set_mark(mark);
+    }
+
     /// Lets viewers have everything that is there.
     pub(crate) fn advance_mark(&mut self) {
-        self.mark = self.ring.head();
+        self.set_mark(self.ring.head());
         self.unmarked_since = None;
     }
 
@@ -307,55 +391,58 @@ impl Feed {
 
     /// Nothing is written any more.
     pub(crate) fn end(&mut self, lingers_until: Instant) {
-        self.lingers_until = Some(lingers_until);
+        self.view.lingers_until = Some(lingers_until);
+        self.changes += 1;
         self.advance_mark();
     }
 
     /// Somebody may take what it gets at this pace.
     pub(crate) fn promise(&mut self, offset: Offset) {
-        self.pace_line.promise_again(offset);
+        self.view.pace_line.promise_again(offset);
     }
 
     /// What is promised to those who are there, the latest of whom takes what it gets at this pace.
     pub(crate) fn promise_anew(&mut self, latest: Option<Offset>) {
-        self.pace_line.forget_promises();
+        self.view.pace_line.forget_promises();
         if let Some(latest) = latest {
-            self.pace_line.promise_again(latest);
+            self.view.pace_line.promise_again(latest);
         }
-        self.pace_line.promises_kept();
+        self.view.pace_line.promises_kept();
     }
 
     /// Looks ten times a second at how fast the programme is.
     pub(crate) fn sweep(&mut self, clock_now: Instant, interval: Duration, viewers_skip: bool) {
-        self.pace_line.starve(clock_now);
-        let swept = self.pace_line.bytes_in(interval + interval / 2);
+        self.view.pace_line.starve(clock_now);
+        let swept = self.view.pace_line.bytes_in(interval + interval / 2);
         // One key picture may be all there is in the ring: it need not drive out those who take it.
         let swept = swept.min(self.ring.capacity() / 2);
         let margin = if viewers_skip { self.ring.capacity() / SKIP_MARGIN_PART } else { 0 };
-        self.swept_bytes = swept.max(margin);
-        self.patience = self.pace_line.time_of(SOCKET_STEP_BYTES).min(PATIENCE_MAX);
+        self.view.swept_bytes = swept.max(margin);
+        self.changes += 1;
+        self.view.patience = self.view.pace_line.time_of(SOCKET_STEP_BYTES).min(PATIENCE_MAX);
     }
 
     /// When `bytes` more may be written.
     pub(crate) fn free_at(&self, bytes: usize) -> Option<Instant> {
-        let end = self.ring.filled() + bytes as u64 + self.swept_bytes() + UNSEEN_BYTES;
-        self.pace_line.free_at(end.saturating_sub(self.ring.capacity()))
+        let end = self.ring.filled() + bytes as u64 + self.view.swept_bytes() + UNSEEN_BYTES;
+        self.view.pace_line.free_at(end.saturating_sub(self.ring.capacity()))
     }
 
     /// The size the ring should have, if it is too small: joiners want an entry point at some distance.
     pub(crate) fn larger(&self, lag: u64) -> Option<u64> {
-        let since_last = self.entries.last().map_or(0, |last| {
-            let is_far = self.pace_line.time_since(last) > ENTRY_GAP_MAX;
+        let since_last = self.view.entries.last().map_or(0, |last| {
+            let is_far = self.view.pace_line.time_since(last) > ENTRY_GAP_MAX;
             if is_far { 0 } else { self.ring.head() - last }
         });
-        let span = self.entries.widest().max(since_last);
-        let taken = self.taken_bytes();
+        let span = self.view.entries.widest().max(since_last);
+        let taken = self.view.taken_bytes();
         let room = self.ring.capacity().saturating_sub(taken + self.ring.pending_bytes());
         // A little less than the lag that is wished for is not worth a larger ring.
         (lag - lag / 4 + span > room).then(|| {
             let needed = (lag + span + taken + self.ring.pending_bytes()) / 16 * GROWTH_SIXTEENTHS;
             // How far away the next one is can only be guessed.
-            let guessed = if since_last > self.entries.widest() { self.ring.capacity() / 2 * 3 } else { 0 };
+            let guessed =
+                if since_last > self.view.entries.widest() { self.ring.capacity() / 2 * 3 } else { 0 };
             needed.max(guessed)
         })
     }
@@ -377,11 +464,11 @@ impl Feed {
 
     /// For tests: the programme has come so far at this position.
     pub(crate) fn note_pace(&mut self, position: u64, media: Duration) {
-        self.pace_line.note(position, media);
+        self.view.pace_line.note(position, media);
     }
 
     /// For tests: when what lies before `floor` may be overwritten.
     pub(crate) fn floor_free_at(&self, floor: u64) -> Option<Instant> {
-        self.pace_line.free_at(floor)
+        self.view.pace_line.free_at(floor)
     }
 }

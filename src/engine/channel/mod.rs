@@ -20,11 +20,12 @@ use std::time::Duration;
 
 use crate::base::Instant;
 use crate::engine::border::feed::Feed;
-use crate::engine::border::messages::{Readers, ToOutlet};
+use crate::engine::border::messages::Readers;
 use crate::engine::context::cx::{CoreDriver, Cx};
 use crate::engine::context::timers::Timer;
 use crate::engine::context::token::{ChannelRef, SourceOwner};
 use crate::engine::port::ids::{SessionId, Ticket};
+use crate::engine::port::outlets::{Reply, ToOutlet};
 use crate::engine::port::room::RingShare;
 use crate::engine::port::snapshot::TransitionSnapshot;
 use crate::engine::report::events::About;
@@ -234,13 +235,20 @@ impl Channel {
     fn admit<D: CoreDriver>(&mut self, cx: &mut Cx<D>, readers: &mut dyn Readers<D>) {
         let reply = readers.tell(cx, &self.feed, ToOutlet::Admit);
         self.has_waiting = reply.has_waiting;
+        self.note_admitted(reply);
+    }
+
+    /// Viewers have been let in. True when the mark has moved for them.
+    fn note_admitted(&mut self, reply: Reply) -> bool {
         if let Some(offset) = reply.promised {
             self.feed.promise(offset);
         }
-        if reply.foremost.is_some_and(|position| self.feed.mark() < position) {
-            // A joiner at the live edge does not wait for the next step of the mark.
+        // A joiner at the live edge does not wait for the next step of the mark.
+        let is_ahead = reply.foremost.is_some_and(|position| self.feed.mark() < position);
+        if is_ahead {
             self.feed.advance_mark();
         }
+        is_ahead
     }
 
     /// Lets those in who came while the ring held no entry point.
@@ -255,9 +263,12 @@ impl Channel {
     fn reserve<D: CoreDriver>(&mut self, cx: &mut Cx<D>, bytes: usize) -> Option<WriteSpan> {
         let given = self.feed.ring().given_bytes();
         let reserved = self.feed.reserve(bytes);
-        cx.counters.given_bytes += self.feed.ring().given_bytes() - given;
-        for buffer in self.feed.ring_mut().take_withdrawn() {
-            cx.driver.unregister_memory(buffer);
+        let given = self.feed.ring().given_bytes() - given;
+        cx.counters.given_bytes += given;
+        if given > 0 {
+            for buffer in self.feed.ring().reader().take_outdated() {
+                cx.driver.unregister_memory(buffer);
+            }
         }
         match reserved {
             Ok(span) => Some(span),

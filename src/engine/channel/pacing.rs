@@ -86,7 +86,7 @@ impl Channel {
         let line = self.about().line("ring is enlarged").field("from_bytes", self.feed.capacity());
         log::info!("{}", line.field("to_bytes", ring.capacity()));
         let old = self.feed.replace_ring(ring);
-        cx.retire(old);
+        cx.retire(old.reader());
         true
     }
 }

@@ -4,12 +4,13 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::base::redact;
-use crate::engine::border::messages::{Readers, ToOutlet};
+use crate::engine::border::messages::Readers;
 use crate::engine::context::cx::{CoreDriver, Cx, Holder};
 use crate::engine::context::health::Known;
 use crate::engine::context::post::{ToChannel, Word};
 use crate::engine::port::messages::ControlRequest;
 use crate::engine::port::messages::{TriggerRefusal, TunerMessage};
+use crate::engine::port::outlets::ToOutlet;
 use crate::engine::report::events::{self, RecoveryTriggered};
 use crate::health::failure_reason;
 use crate::http::{StreamError, Via};
@@ -55,7 +56,7 @@ impl Channel {
         word: ToChannel,
     ) {
         match word {
-            ToChannel::Left(number) => {
+            ToChannel::Left(number, _reason) => {
                 if !self.restreamers.is_empty() {
                     self.restreamers.retain(|(of, _)| *of != number);
                     self.renew_via(cx);
@@ -63,6 +64,12 @@ impl Channel {
                 self.handle(cx, readers, Event::Left);
             }
             ToChannel::Promised(offset) => self.feed.promise(offset),
+            ToChannel::Admitted(reply) => {
+                self.has_waiting |= reply.has_waiting;
+                if self.note_admitted(reply) {
+                    readers.tell(cx, &self.feed, ToOutlet::Moved);
+                }
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 use super::*;
 use crate::base::KeyBits;
-use crate::engine::border::messages::Reply;
 use crate::engine::core::testing::{NoSources, context, listing};
+use crate::engine::port::outlets::Reply;
 use crate::filler::{self, Filler, KeepaliveTotals, Mode};
 use crate::session::Sources;
 use crate::splice::{FirstTimestamps, Run, RunKind};

@@ -1,7 +1,7 @@
 //! Connections that are not viewers: from accept to the place where they belong, or to a reply that says why not.
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,9 +9,7 @@ use crate::base::limits::{CONNECTIONS_PER_CORE_MAX, REQUEST_HEAD_BYTES_MAX, REQU
 use crate::base::{Arena, HeapBytes, Instant, Key};
 use crate::engine::context::cx::{CoreDriver, Cx};
 use crate::engine::context::token::{ConnectionRef, Token};
-use crate::engine::port::ids::CoreId;
-use crate::engine::port::messages::{ControlRequest, CoreCommand, HandedConnection};
-use crate::engine::port::placement;
+use crate::engine::port::messages::{ControlRequest, HandedConnection};
 use crate::http::request::{self, Parsed, Request, Version};
 use crate::http::{
     RequestError, Response, Route, StreamError, Via, stream_error, stream_head_only, stream_route,
@@ -38,6 +36,8 @@ struct Connection {
 enum ConnectionState {
     /// Its request head is being received; these bytes have come so far.
     Reading(Vec<u8>),
+    /// It is counted as a viewer, and another core is asked to let it join.
+    Joining { until: Instant, duration: Option<Duration>, takes_interim: bool },
     /// It is being told why not; then it is closed.
     Replying { until: Instant },
 }
@@ -49,7 +49,7 @@ pub(crate) struct Connections {
     intake: VecDeque<(Instant, ConnectionKey)>,
 }
 
-/// A request for the stream of a channel that lives on this core.
+/// A request for the stream of a channel.
 pub(crate) struct Asked {
     /// Who asks. The connection is taken or refused by whoever is told.
     pub(crate) connection: ConnectionRef,
@@ -68,6 +68,15 @@ pub(crate) struct Taken {
     pub(crate) peer: SocketAddr,
     /// The peer is on this host.
     pub(crate) is_local: bool,
+}
+
+/// A connection that leaves to become a viewer's, since another core has let it join.
+pub(crate) struct LetIn {
+    pub(crate) taken: Taken,
+    /// How long it wants to watch.
+    pub(crate) duration: Option<Duration>,
+    /// It knows interim answers.
+    pub(crate) takes_interim: bool,
 }
 
 impl Connections {
@@ -252,19 +261,8 @@ impl Connections {
                         StreamError::RequestLoop
                     }
                     Some(channel) => {
-                        let home = placement::home(channel.id, cx.params.cores);
-                        if home == cx.id {
-                            let takes_interim = request.version() == Version::Http11;
-                            return Some(Asked {
-                                connection: at(key),
-                                channel,
-                                duration,
-                                via,
-                                takes_interim,
-                            });
-                        }
-                        self.hand_to_core(cx, key, home, bytes);
-                        return None;
+                        let takes_interim = request.version() == Version::Http11;
+                        return Some(Asked { connection: at(key), channel, duration, via, takes_interim });
                     }
                 }
             }
@@ -280,7 +278,7 @@ impl Connections {
         request: &Request,
     ) -> Result<(), StreamError> {
         let (peer, is_local) = self.who(at(key)).ok_or(StreamError::NotAllowed)?;
-        cx.params.gate.check(request, peer, is_local)
+        cx.params.gate.check(request, peer.ip(), is_local)
     }
 
     fn handed<D: CoreDriver>(
@@ -310,18 +308,41 @@ impl Connections {
         }
     }
 
-    fn hand_to_core<D: CoreDriver>(
+    /// A connection that is counted as a viewer waits for another core to let it join.
+    pub(crate) fn await_join<D: CoreDriver>(
+        &mut self,
+        cx: &Cx<D>,
+        connection: ConnectionRef,
+        duration: Option<Duration>,
+        takes_interim: bool,
+    ) {
+        let key = ConnectionKey::from_bits(connection.0);
+        let Some(waiting) = self.arena.get_mut(key) else { return };
+        let until = cx.now + REQUEST_HEAD_TIMEOUT;
+        waiting.state = ConnectionState::Joining { until, duration, takes_interim };
+        self.intake.push_back((until, key));
+    }
+
+    /// Another core has let somebody join. Nothing when the connection does not wait for that any more.
+    pub(crate) fn let_in(&mut self, connection: ConnectionRef) -> Option<LetIn> {
+        let waiting = self.arena.get(ConnectionKey::from_bits(connection.0))?;
+        let ConnectionState::Joining { duration, takes_interim, .. } = waiting.state else { return None };
+        let taken = self.take(connection)?;
+        Some(LetIn { taken, duration, takes_interim })
+    }
+
+    /// A connection that waits for another core to let it join does not join.
+    pub(crate) fn not_let_in<D: CoreDriver>(
         &mut self,
         cx: &mut Cx<D>,
-        key: ConnectionKey,
-        home: CoreId,
-        bytes: Vec<u8>,
+        connection: ConnectionRef,
+        error: StreamError,
     ) {
-        let Some(connection) = self.handed(cx, key, bytes) else { return };
-        cx.counters.handed_to_cores += 1;
-        if let Err(refused) = cx.tell_core(home, CoreCommand::Viewer(connection)) {
-            let CoreCommand::Viewer(connection) = refused else { unreachable!("a viewer was sent") };
-            self.no_room_elsewhere(cx, connection);
+        let key = ConnectionKey::from_bits(connection.0);
+        let Some(waiting) = self.arena.get(key) else { return };
+        if matches!(waiting.state, ConnectionState::Joining { .. }) {
+            cx.viewer_leaves(waiting.peer.ip());
+            self.refuse(cx, connection, error);
         }
     }
 
@@ -336,7 +357,7 @@ impl Connections {
         }
     }
 
-    /// A stream request that another core has accepted for a channel that lives here.
+    /// A stream request that has come to control.
     pub(crate) fn on_handed<D: CoreDriver>(
         &mut self,
         cx: &mut Cx<D>,
@@ -345,14 +366,14 @@ impl Connections {
         let key = self.take_in(cx, connection.socket)?;
         match request::parse(&connection.bytes) {
             Ok(Parsed::Complete { request, .. }) => self.route(cx, key, &request, connection.bytes),
-            Ok(Parsed::NeedMore) | Err(_) => unreachable!("the other core has parsed this head"),
+            Ok(Parsed::NeedMore) | Err(_) => unreachable!("control has parsed this head"),
         }
     }
 
     /// Whose a connection is, and whether he is on this host.
-    pub(crate) fn who(&self, connection: ConnectionRef) -> Option<(IpAddr, bool)> {
+    pub(crate) fn who(&self, connection: ConnectionRef) -> Option<(SocketAddr, bool)> {
         let connection = self.arena.get(ConnectionKey::from_bits(connection.0))?;
-        Some((connection.peer.ip(), connection.is_local))
+        Some((connection.peer, connection.is_local))
     }
 
     /// A connection leaves with its place, to become a viewer's.
@@ -430,8 +451,11 @@ impl Connections {
             match connection.state {
                 ConnectionState::Reading(_) => self.close(cx, key),
                 ConnectionState::Replying { until } if until <= cx.now => self.close(cx, key),
+                ConnectionState::Joining { until, .. } if until <= cx.now => {
+                    self.not_let_in(cx, at(key), StreamError::ViewerLimit);
+                }
                 // An earlier deadline of a connection that has a later one.
-                ConnectionState::Replying { .. } => {}
+                ConnectionState::Replying { .. } | ConnectionState::Joining { .. } => {}
             }
         }
     }
@@ -449,6 +473,13 @@ impl Connections {
             self.arena.iter().filter(|(_, connection)| is_reading(connection)).map(|(key, _)| key).collect();
         for key in reading {
             self.close(cx, key);
+        }
+        let is_joining =
+            |connection: &Connection| matches!(connection.state, ConnectionState::Joining { .. });
+        let joining: Vec<_> =
+            self.arena.iter().filter(|(_, connection)| is_joining(connection)).map(|(key, _)| key).collect();
+        for key in joining {
+            self.not_let_in(cx, at(key), StreamError::Draining);
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::engine::port::params::{Egress, Params};
 use crate::engine::port::snapshot::CoreCounters;
 use crate::http::{CookieJar, StreamError};
 use crate::lineup::{Lineup, PlaylistId, Source, SourceId, Tuners};
-use crate::ring::{Lent, Ring};
+use crate::ring::{Lent, Reader};
 use crate::session::{Place, ProviderCooldowns, Purpose};
 use crate::source::Relayed;
 use crate::source::ffmpeg::LogLevel;
@@ -25,7 +25,6 @@ use crate::uring::Driver;
 
 use super::children::Children;
 use super::cookies::SourceCookies;
-use super::crowd::Crowd;
 use super::health::CoreHealth;
 use super::load::Load;
 use super::post::Post;
@@ -90,8 +89,6 @@ pub(crate) struct Cx<D: CoreDriver> {
     pub(crate) children: Children,
     /// The pool of tuners, on core 0.
     pub(crate) tuners: Option<Pool<Holder>>,
-    /// Who watches.
-    crowd: Crowd,
     control: Box<dyn ControlPort<D::Descriptor>>,
     /// The mailboxes of all cores, this one's included.
     cores: Vec<Mailbox<D::Descriptor>>,
@@ -131,7 +128,6 @@ impl<D: CoreDriver> Cx<D> {
             backoff: Backoff::new(backoff.tunes_max, backoff.interval, backoff.cooldown),
             timers: Timers::default(),
             post: Post::default(),
-            crowd: Crowd::new(params.gate.clone()),
             sends: SendQueue::default(),
             load: Load::default(),
             children: Children::default(),
@@ -243,12 +239,12 @@ impl<D: CoreDriver> Cx<D> {
     /// # Errors
     /// Why there is no place.
     pub(crate) fn viewer_joins(&mut self, peer: IpAddr, is_local: bool) -> Result<(), StreamError> {
-        self.crowd.join(peer, is_local)
+        self.params.gate.enter(peer, is_local)
     }
 
     /// Somebody watches no more.
     pub(crate) fn viewer_leaves(&mut self, peer: IpAddr) {
-        self.crowd.leave(peer);
+        self.params.gate.leave(peer);
     }
 
     /// Connections that this core may have beside viewers: its part of what these leave.
@@ -395,7 +391,7 @@ impl<D: CoreDriver> Cx<D> {
     }
 
     /// A ring is done with. What is lent of it stays where it is until it has come back.
-    pub(crate) fn retire(&mut self, mut ring: Ring) {
+    pub(crate) fn retire(&mut self, ring: &Reader) {
         for buffer in ring.withdraw() {
             self.driver.unregister_memory(buffer);
         }

@@ -2,7 +2,6 @@
 
 pub(crate) mod children;
 pub(crate) mod cookies;
-pub(crate) mod crowd;
 pub(crate) mod cx;
 pub(crate) mod health;
 pub(crate) mod load;

@@ -5,36 +5,43 @@ use std::net::SocketAddr;
 
 use crate::engine::port::ids::CoreId;
 use crate::engine::port::messages::TunerMessage;
+use crate::engine::port::outlets::{Reply, ToHome};
 use crate::http::StreamError;
 use crate::ring::Offset;
+use crate::session::history::CloseReason;
 use crate::uring::Handle;
 
 use super::token::ChannelRef;
 
 /// What an outlet has to say to its channel.
 pub(crate) enum ToChannel {
-    /// A viewer has left; its number.
-    Left(u64),
+    /// A viewer has left; its number, and why.
+    Left(u64, CloseReason),
+    /// Those of another core who waited were let in, or not.
+    Admitted(Reply),
     /// A viewer has been moved forward, and may take what it gets at this pace.
     Promised(Offset),
 }
 
 /// One thing that is said.
 pub(crate) enum Word {
-    /// An outlet to its channel.
+    /// An outlet to its channel, which may be on another core.
     Channel(ChannelRef, ToChannel),
+    /// A channel to the core: there is something to tell its outlets on other cores.
+    News(ChannelRef),
     /// A channel to the core: its session is over.
     Over(ChannelRef),
     /// An outlet to the core: somebody who waited is turned away.
     TurnedAway { handle: Handle, peer: SocketAddr, error: StreamError },
 }
 
-/// What has been said and not been heard. Both queues are emptied before a core goes on, but for messages to another core whose
-/// mailbox is full; of those there are no more than sessions.
+/// What has been said and not been heard. All queues are emptied before a core goes on, but for messages to another core whose
+/// mailbox is full; of those there are no more than sessions, and viewers that leave.
 #[derive(Default)]
 pub(crate) struct Post {
     words: VecDeque<Word>,
     tuners: VecDeque<(CoreId, TunerMessage)>,
+    homes: VecDeque<(CoreId, ChannelRef, ToHome)>,
 }
 
 impl Post {
@@ -63,5 +70,24 @@ impl Post {
     /// A message could not be handed over: it is the next one again.
     pub(crate) fn put_back(&mut self, core: CoreId, message: TunerMessage) {
         self.tuners.push_front((core, message));
+    }
+
+    /// A message of an outlet for its channel on another core.
+    pub(crate) fn tell_home(&mut self, core: CoreId, at: ChannelRef, word: ToHome) {
+        self.homes.push_back((core, at, word));
+    }
+
+    pub(crate) fn next_for_home(&mut self) -> Option<(CoreId, ChannelRef, ToHome)> {
+        self.homes.pop_front()
+    }
+
+    /// A message could not be handed over: it is the next one again.
+    pub(crate) fn put_back_for_home(&mut self, core: CoreId, at: ChannelRef, word: ToHome) {
+        self.homes.push_front((core, at, word));
+    }
+
+    /// Messages to other cores wait for room.
+    pub(crate) fn waits_for_room(&self) -> bool {
+        !self.tuners.is_empty() || !self.homes.is_empty()
     }
 }

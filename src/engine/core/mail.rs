@@ -8,7 +8,7 @@ use crate::base::limits::MAILBOX_MESSAGES_MAX;
 use crate::engine::context::children::Ended;
 use crate::engine::context::cx::Question;
 use crate::engine::context::token::{SourceOwner, Token};
-use crate::engine::port::messages::{ChildRefused, CoreCommand, TriggerRefusal};
+use crate::engine::port::messages::{ChildRefused, CoreCommand, OutletMail, TriggerRefusal};
 use crate::engine::port::placement::home;
 use crate::lineup::{ChannelId, Lineup};
 use crate::ring::Lent;
@@ -33,6 +33,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                 let asked = self.connections.on_handed(cx, connection);
                 self.join_if_asked(asked);
             }
+            CoreCommand::Outlets(OutletMail(word)) => self.on_outlet_word(word),
             CoreCommand::Lineup(lineup) => self.on_lineup(lineup),
             CoreCommand::Resolved { ticket, result } => match cx.answered(ticket) {
                 Some(Question::Host(SourceOwner::Channel(at), run)) => {
@@ -176,6 +177,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                 channel.handle(&mut self.cx, outlet, Event::Drain);
                 // Those that were over already have viewers who get the rest.
                 outlet.end_viewers(&mut self.cx, channel.feed());
+            } else if let Some((outlet, view)) = self.stations.outlet_mut(at) {
+                outlet.end_viewers(&mut self.cx, view);
             }
             self.settle();
         }

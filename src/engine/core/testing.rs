@@ -175,7 +175,7 @@ pub(super) fn add_session(core: &mut SimCore, channel: i64) -> ChannelRef {
 pub(super) fn add_viewer(core: &mut SimCore, at: ChannelRef, handle: Handle) -> ViewerRef {
     let now = core.cx.now;
     let (channel, outlet) = core.stations.get_mut(at).unwrap();
-    let (viewer, promised) = outlet.add_viewer(channel.feed(), now, handle);
+    let (viewer, promised) = outlet.own_mut().add_viewer(channel.feed().view(), now, handle);
     channel.promise(promised);
     assert!(core.cx.take_place());
     core.cx.viewer_joins([10, 0, 0, 1].into(), false).unwrap();

@@ -46,7 +46,7 @@ fn viewers_are_sent_whole_steps_and_the_rest_when_it_is_old() {
     core.cx.now = at(150);
     core.expire();
     let feed = core.stations.get_mut(session).unwrap().0.feed();
-    assert_eq!((feed.mark(), feed.unmarked_since()), (feed.head(), None));
+    assert_eq!((feed.mark(), feed.unmarked_since()), (feed.view().head(), None));
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn whoever_could_be_sent_nothing_while_the_core_stood_still_is_late_for_as_long_
     };
     let set_position = |core: &mut SimCore, position| {
         let (_, outlet) = core.stations.get_mut(session).unwrap();
-        outlet.set_position(viewer, position);
+        outlet.own_mut().set_position(viewer, position);
     };
     core.cx.now = at(4000);
     set_position(&mut core, 400_000);
@@ -127,7 +127,7 @@ fn patience_with_a_blocked_viewer_follows_the_rate_of_its_programme() {
         let poll = Operation::AwaitHangup { socket: handle };
         let Ok(op) = core.cx.driver.push(poll, Token::Send(viewer)) else { panic!("there is room") };
         let (channel, outlet) = core.stations.get_mut(session).unwrap();
-        outlet.set_sending(viewer, op);
+        outlet.own_mut().set_sending(viewer, op);
         channel.tell_machine(Instant::START, SessionEvent::Joined, &mut NoSources);
         channel.feed_mut().note_pace(0, Duration::ZERO);
         channel.feed_mut().note_pace(bytes_per_second, Duration::from_secs(1));
@@ -155,11 +155,15 @@ fn a_core_without_time_takes_nobody_in_and_calls_nobody_slow_who_waits_for_it() 
     let poll = Operation::AwaitHangup { socket: handle };
     let Ok(op) = core.cx.driver.push(poll, Token::Send(viewers[2])) else { panic!("there is room") };
     let (_, outlet) = core.stations.get_mut(session).unwrap();
-    outlet.set_was_full(viewers[1]);
-    outlet.set_sending(viewers[2], op);
+    outlet.own_mut().set_was_full(viewers[1]);
+    outlet.own_mut().set_sending(viewers[2], op);
     for (is_saturated, expected) in [(false, [false, true, true]), (true, [false, false, true])] {
         let (_, outlet) = core.stations.get_mut(session).unwrap();
-        assert_eq!(viewers.map(|viewer| outlet.is_slow(viewer, is_saturated)), expected, "{is_saturated}");
+        assert_eq!(
+            viewers.map(|viewer| outlet.own_mut().is_slow(viewer, is_saturated)),
+            expected,
+            "{is_saturated}"
+        );
     }
     for _turn in 0..6 {
         core.cx.turned(Duration::from_millis(250), Duration::ZERO);
@@ -192,14 +196,19 @@ fn an_ended_session_is_remembered_with_those_who_watched_and_only_if_it_had_a_tu
     let session = add_session(&mut core, 1);
     let viewers = [1, 2].map(|_| add_viewer(&mut core, session, handle));
     let (channel, outlet) = core.stations.get_mut(session).unwrap();
-    outlet.note_left(core.cx.now, channel.feed(), viewers[0], CloseReason::StreamWriteError);
-    outlet.remove(viewers[0]);
+    outlet.own_mut().note_left(core.cx.now, channel.feed().view(), viewers[0], CloseReason::StreamWriteError);
+    outlet.own_mut().remove(viewers[0]);
     channel.feed_mut().set_tuner(Some(1));
     core.cx.now = at(50);
     channel.end_as_written(&mut core.cx, outlet);
     core.on_over(session);
     let (channel, outlet) = core.stations.get_mut(session).unwrap();
-    outlet.note_left(core.cx.now, channel.feed(), viewers[1], CloseReason::HttpContextCanceled);
+    outlet.own_mut().note_left(
+        core.cx.now,
+        channel.feed().view(),
+        viewers[1],
+        CloseReason::HttpContextCanceled,
+    );
     let without_tuner = add_session(&mut core, 2);
     let (channel, outlet) = core.stations.get_mut(without_tuner).unwrap();
     channel.end_as_written(&mut core.cx, outlet);

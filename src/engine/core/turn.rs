@@ -85,15 +85,19 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
 
     /// The core could not run for so long, which no viewer is judged by.
     pub(super) fn excuse_viewers(&mut self, lost: Duration) {
-        for (channel, outlet) in self.stations.iter_mut() {
-            if let Some(latest) = outlet.excuse(lost) {
+        for (channel, outlets) in self.stations.iter_mut() {
+            if let Some(latest) = outlets.own_mut().excuse(lost) {
                 channel.promise(latest);
             }
+        }
+        for away in self.stations.iter_away_mut() {
+            away.excuse(&mut self.cx, lost);
         }
     }
 
     fn act(&mut self) {
         self.cx.counters.turns += 1;
+        self.tell_untold();
         self.read_mail();
         self.expire();
         self.retry_blocked();

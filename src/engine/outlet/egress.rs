@@ -7,8 +7,8 @@
 //! socket that is full is asked to say when it is not, and meanwhile nothing of the ring is read for it.
 
 use crate::base::limits::{PACKET_BYTES, SEGMENTED_BYTES, SEND_BYTES_MAX, ZERO_COPY_IN_FLIGHT_MAX};
-use crate::base::{Errno, HeapBytes};
-use crate::engine::border::feed::Feed;
+use crate::base::{Errno, HeapBytes, KernelBytes};
+use crate::engine::border::feed::View;
 use crate::engine::context::cx::{CoreDriver, Cx};
 use crate::engine::context::post::{ToChannel, Word};
 use crate::engine::context::token::{Token, ViewerRef};
@@ -70,7 +70,7 @@ impl Outlet {
         self.caught_up = caught_up;
     }
 
-    fn next_for<D: CoreDriver>(&mut self, cx: &Cx<D>, feed: &Feed, key: ViewerKey) -> Option<Next> {
+    fn next_for<D: CoreDriver>(&mut self, cx: &Cx<D>, feed: &View, key: ViewerKey) -> Option<Next> {
         let viewer = self.viewers.get_mut(key)?.watching_mut()?;
         viewer.is_queued = false;
         debug_assert_eq!(viewer.sending, Sending::Nothing, "a queued viewer's socket has nothing to do");
@@ -108,7 +108,7 @@ impl Outlet {
     }
 
     /// Gives a viewer what is next. Gives the bytes that were handed to the kernel.
-    pub(crate) fn send_next<D: CoreDriver>(&mut self, cx: &mut Cx<D>, feed: &Feed, viewer: ViewerRef) -> u64 {
+    pub(crate) fn send_next<D: CoreDriver>(&mut self, cx: &mut Cx<D>, feed: &View, viewer: ViewerRef) -> u64 {
         let key = ViewerKey::from_bits(viewer.viewer);
         match self.next_for(cx, feed, key) {
             None | Some(Next::Nothing) => 0,
@@ -132,7 +132,7 @@ impl Outlet {
         }
     }
 
-    fn send_preamble<D: CoreDriver>(&mut self, cx: &mut Cx<D>, feed: &Feed, key: ViewerKey) -> u64 {
+    fn send_preamble<D: CoreDriver>(&mut self, cx: &mut Cx<D>, feed: &View, key: ViewerKey) -> u64 {
         let Some(viewer) = self.viewers.get_mut(key) else { return 0 };
         let socket = viewer.handle;
         let Some(watching) = viewer.watching_mut() else { return 0 };
@@ -151,13 +151,14 @@ impl Outlet {
     fn send_copy<D: CoreDriver>(
         &mut self,
         cx: &mut Cx<D>,
-        feed: &Feed,
+        feed: &View,
         key: ViewerKey,
         position: u64,
         bytes: usize,
     ) {
         let Some(viewer) = self.viewers.get(key) else { return };
-        let from = Lent::Lease(feed.lease(position, bytes));
+        let Some(lease) = feed.ring().lease(position, bytes) else { return self.fell_behind(cx, feed, key) };
+        let from = Lent::Lease(lease);
         if let Some(op) = self.submit(cx, feed, key, Operation::SendNow { socket: viewer.handle, from }) {
             self.now_sending(cx, key, stream(op, bytes));
         }
@@ -166,16 +167,16 @@ impl Outlet {
     fn send_zero_copy<D: CoreDriver>(
         &mut self,
         cx: &mut Cx<D>,
-        feed: &Feed,
+        feed: &View,
         key: ViewerKey,
         position: u64,
         bytes: usize,
     ) {
         let Some(viewer) = self.viewers.get(key) else { return };
         let socket = viewer.handle;
-        if let Some(span) = feed.unregistered(position) {
+        if let Some(span) = feed.ring().unregistered(position) {
             match cx.driver.register_memory(&span) {
-                Ok(buffer) => feed.note_registered(position, buffer),
+                Ok(buffer) => feed.ring().note_registered(&span, buffer),
                 Err(errno) => {
                     cx.cannot_register(errno);
                     self.change_way(cx, key);
@@ -183,7 +184,12 @@ impl Outlet {
                 }
             }
         }
-        let from = Lent::Lease(feed.lend(position, bytes));
+        let Some(lease) = feed.ring().lend(position, bytes) else { return self.fell_behind(cx, feed, key) };
+        if lease.registered_buffer().is_none() {
+            // The writer of another core has taken new pages meanwhile.
+            return self.enqueue(cx, key);
+        }
+        let from = Lent::Lease(lease);
         if let Some(op) = self.submit(cx, feed, key, Operation::SendZeroCopy { socket, from }) {
             self.now_sending(cx, key, stream(op, bytes));
         }
@@ -193,7 +199,7 @@ impl Outlet {
     fn send_file<D: CoreDriver>(
         &mut self,
         cx: &mut Cx<D>,
-        feed: &Feed,
+        feed: &View,
         key: ViewerKey,
         position: u64,
         bytes: usize,
@@ -201,7 +207,8 @@ impl Outlet {
         let Some(viewer) = self.viewers.get(key) else { return };
         let socket = viewer.handle;
         self.now_sending(cx, key, Sending::Nothing);
-        let result = cx.driver.send_file(socket, &Lent::Lease(feed.give(position, bytes)));
+        let Some(lease) = feed.ring().give(position, bytes) else { return self.fell_behind(cx, feed, key) };
+        let result = cx.driver.send_file(socket, &Lent::Lease(lease));
         cx.counters.file_sends += 1;
         self.took(cx, feed, key, bytes, result);
     }
@@ -209,7 +216,7 @@ impl Outlet {
     fn submit<D: CoreDriver>(
         &mut self,
         cx: &mut Cx<D>,
-        feed: &Feed,
+        feed: &View,
         key: ViewerKey,
         send: Operation<Lent>,
     ) -> Option<OpKey> {
@@ -236,7 +243,7 @@ impl Outlet {
     pub(crate) fn on_send<D: CoreDriver>(
         &mut self,
         cx: &mut Cx<D>,
-        feed: &Feed,
+        feed: &View,
         viewer: ViewerRef,
         event: Event<Lent, D::Descriptor>,
     ) {
@@ -271,7 +278,7 @@ impl Outlet {
     fn sent<D: CoreDriver>(
         &mut self,
         cx: &mut Cx<D>,
-        feed: &Feed,
+        feed: &View,
         key: ViewerKey,
         result: Result<u32, Errno>,
         memory: Option<Lent>,
@@ -306,7 +313,7 @@ impl Outlet {
     fn took<D: CoreDriver>(
         &mut self,
         cx: &mut Cx<D>,
-        feed: &Feed,
+        feed: &View,
         key: ViewerKey,
         offered: usize,
         result: Result<u32, Errno>,
@@ -319,10 +326,10 @@ impl Outlet {
         if torn != 0 {
             // The rest of a packet is kept: when there is room for it, the ring may have gone on.
             let missing = usize::try_from(PACKET - torn).expect("less than a packet");
-            if viewer.position < feed.tail() {
+            let Some(rest) = feed.ring().copy(viewer.position, missing) else {
                 return self.leave(cx, feed, key, Hangup::Reset, CloseReason::SlowClientLagged);
-            }
-            viewer.preamble = feed.bytes(viewer.position, missing).to_vec();
+            };
+            viewer.preamble = rest;
             viewer.position += PACKET - torn;
         }
         // One whose way was changed has been offered nothing yet.
@@ -344,7 +351,7 @@ impl Outlet {
     fn note_taken<D: CoreDriver>(
         &mut self,
         cx: &mut Cx<D>,
-        feed: &Feed,
+        feed: &View,
         key: ViewerKey,
         result: Result<u32, Errno>,
     ) -> Option<usize> {
@@ -379,7 +386,7 @@ impl Outlet {
     }
 
     /// A viewer whose socket has nothing to do is moved forward if it is to be, else it waits for its turn.
-    fn go_on<D: CoreDriver>(&mut self, cx: &mut Cx<D>, feed: &Feed, key: ViewerKey) {
+    fn go_on<D: CoreDriver>(&mut self, cx: &mut Cx<D>, feed: &View, key: ViewerKey) {
         let Some(viewer) = self.viewers.get(key).and_then(Viewer::watching) else { return };
         // What goes before the stream goes before a skip, too.
         if viewer.skip_wanted && viewer.preamble.len() < PACKET_BYTES {
@@ -389,7 +396,7 @@ impl Outlet {
     }
 
     /// A viewer's socket is full: it is served again when it has room.
-    fn await_room<D: CoreDriver>(&mut self, cx: &mut Cx<D>, feed: &Feed, key: ViewerKey) {
+    fn await_room<D: CoreDriver>(&mut self, cx: &mut Cx<D>, feed: &View, key: ViewerKey) {
         let Some(viewer) = self.viewers.get(key) else { return };
         if let Some(op) = self.submit(cx, feed, key, Operation::AwaitRoom { socket: viewer.handle }) {
             self.now_sending(cx, key, Sending::Room(op));
@@ -419,7 +426,7 @@ impl Outlet {
     }
 
     /// A viewer without a send in flight has fallen out of the ring, or is about to.
-    fn fell_behind<D: CoreDriver>(&mut self, cx: &mut Cx<D>, feed: &Feed, key: ViewerKey) {
+    fn fell_behind<D: CoreDriver>(&mut self, cx: &mut Cx<D>, feed: &View, key: ViewerKey) {
         let Some(viewer) = self.viewers.get(key).and_then(Viewer::watching) else { return };
         let policy = viewer.policy(cx.params.egress.slow_policy, cx.is_saturated());
         if policy == SlowPolicy::Skip && self.skip(cx, feed, key) {
@@ -431,7 +438,7 @@ impl Outlet {
 
     /// Moves a viewer forward to the newest entry point: the rest of the packet it was being sent, the sign of a
     /// discontinuity on every stream, the tables, and then the picture. False when that is impossible.
-    fn skip<D: CoreDriver>(&mut self, cx: &mut Cx<D>, feed: &Feed, key: ViewerKey) -> bool {
+    fn skip<D: CoreDriver>(&mut self, cx: &mut Cx<D>, feed: &View, key: ViewerKey) -> bool {
         let Some(viewer) = self.viewers.get_mut(key).and_then(Viewer::watching_mut) else { return false };
         let Some(entry) = feed.newest_entry().filter(|entry| entry.position > viewer.position) else {
             return false;

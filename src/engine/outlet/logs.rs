@@ -1,7 +1,7 @@
 //! What is told of viewers in the log.
 
 use crate::base::Instant;
-use crate::engine::border::feed::Feed;
+use crate::engine::border::feed::View;
 use crate::engine::report::events::{self, Lag};
 use crate::session::history::CloseReason;
 
@@ -15,9 +15,9 @@ impl Viewer {
 
 impl Outlet {
     /// Somebody belongs to the session from now on.
-    pub(super) fn log_joined(&self, feed: &Feed, key: ViewerKey, is_reused: bool) {
+    pub(super) fn log_joined(&self, feed: &View, key: ViewerKey, is_reused: bool) {
         let Some(viewer) = self.viewers.get(key) else { return };
-        let (about, count) = (feed.about(), self.audience.connected());
+        let (about, count) = (feed.about(), self.connected());
         let level = events::viewer_level(count);
         if !log::log_enabled!(level) {
             return;
@@ -32,9 +32,9 @@ impl Outlet {
     }
 
     /// A viewer gets its first bytes.
-    pub(super) fn log_started(&self, feed: &Feed, key: ViewerKey) {
+    pub(super) fn log_started(&self, feed: &View, key: ViewerKey) {
         let Some(viewer) = self.viewers.get(key) else { return };
-        let count = self.audience.connected();
+        let count = self.connected();
         let level = events::viewer_level(count);
         if !log::log_enabled!(level) {
             return;
@@ -45,9 +45,9 @@ impl Outlet {
     }
 
     /// A viewer is no longer part of the session.
-    pub(super) fn log_gone(&self, now: Instant, feed: &Feed, key: ViewerKey, reason: CloseReason) {
+    pub(super) fn log_gone(&self, now: Instant, feed: &View, key: ViewerKey, reason: CloseReason) {
         let Some(viewer) = self.viewers.get(key) else { return };
-        let (about, count) = (feed.about(), self.audience.connected());
+        let (about, count) = (feed.about(), self.connected());
         let duration = now - viewer.joined_at;
         let usual = events::viewer_level(count);
         if log::log_enabled!(usual) {
@@ -70,7 +70,7 @@ impl Outlet {
     }
 
     /// A viewer that was too slow has been moved forward by `bytes`.
-    pub(super) fn log_skipped(&mut self, now: Instant, feed: &Feed, key: ViewerKey, bytes: u64) {
+    pub(super) fn log_skipped(&mut self, now: Instant, feed: &View, key: ViewerKey, bytes: u64) {
         let Some(coalesced) = self.skip_log.due(now, ()) else { return };
         let Some(viewer) = self.viewers.get(key) else { return };
         let Some(watching) = viewer.watching() else { return };

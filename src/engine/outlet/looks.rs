@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::base::Instant;
-use crate::engine::border::feed::Feed;
+use crate::engine::border::feed::View;
 use crate::engine::context::cx::{CoreDriver, Cx};
 use crate::engine::port::params::SlowPolicy;
 use crate::ring::Offset;
@@ -25,7 +25,7 @@ enum Finding {
 
 impl Outlet {
     /// Looks at every viewer: ten times a second is often enough for limits of whole seconds.
-    pub(crate) fn sweep<D: CoreDriver>(&mut self, cx: &mut Cx<D>, feed: &Feed) {
+    pub(crate) fn sweep<D: CoreDriver>(&mut self, cx: &mut Cx<D>, feed: &View) {
         let found: Vec<_> = self
             .viewers
             .iter()
@@ -59,7 +59,7 @@ impl Outlet {
         }
     }
 
-    fn end_or_skip_lagging<D: CoreDriver>(&mut self, cx: &mut Cx<D>, feed: &Feed, key: ViewerKey) {
+    fn end_or_skip_lagging<D: CoreDriver>(&mut self, cx: &mut Cx<D>, feed: &View, key: ViewerKey) {
         let Some(viewer) = self.viewers.get_mut(key).and_then(Viewer::watching_mut) else { return };
         match (viewer.policy(cx.params.egress.slow_policy, cx.is_saturated()), viewer.sending) {
             (SlowPolicy::Skip, Sending::Stream { op, .. } | Sending::Room(op)) => {
@@ -93,7 +93,7 @@ impl Outlet {
     }
 
     /// Whoever has caught up is not late any more, and nothing need wait for it.
-    fn end_excuses(&mut self, clock_now: Instant, feed: &Feed) {
+    fn end_excuses(&mut self, clock_now: Instant, feed: &View) {
         if !std::mem::take(&mut self.has_excused) {
             return;
         }
@@ -111,17 +111,20 @@ impl Outlet {
 
     /// The pace of the latest of those who are there, if what is promised has changed: what was promised to those who have left is
     /// not to be kept.
-    pub(crate) fn promises(&mut self, clock_now: Instant, feed: &Feed) -> Option<Option<Offset>> {
+    pub(crate) fn promises(&mut self, clock_now: Instant, feed: &View) -> Option<Option<Offset>> {
         self.end_excuses(clock_now, feed);
-        let paces =
-            || self.viewers.iter().filter_map(|(_, viewer)| viewer.watching().map(Watching::pace)).max();
-        let changed = self.promises_changed.then(paces);
+        let changed = self.promises_changed.then(|| self.latest());
         self.promises_changed = false;
         changed
     }
+
+    /// The pace of the latest of those who are there.
+    pub(crate) fn latest(&self) -> Option<Offset> {
+        self.viewers.iter().filter_map(|(_, viewer)| viewer.watching().map(Watching::pace)).max()
+    }
 }
 
-fn look_at<D: CoreDriver>(cx: &Cx<D>, feed: &Feed, viewer: &Watching) -> Finding {
+fn look_at<D: CoreDriver>(cx: &Cx<D>, feed: &View, viewer: &Watching) -> Finding {
     if !viewer.is_ending && viewer.until.is_some_and(|until| until <= cx.now) {
         return Finding::Satisfied;
     }

@@ -3,25 +3,27 @@
 //! An outlet reads what its channel has written ([`Feed`]) and owns everything about its viewers. It changes nothing of the
 //! channel: what the channel must know of viewers it is told.
 
+pub(crate) mod away;
 mod egress;
 mod logs;
 mod looks;
+pub(crate) mod outlets;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::base::limits::CONNECTIONS_PER_CORE_MAX;
 use crate::base::{Arena, Errno, HeapBytes, Instant, Key};
-use crate::engine::border::feed::Feed;
-use crate::engine::border::messages::{Readers, Reply, ToOutlet};
+use crate::engine::border::feed::View;
 use crate::engine::context::cx::{CoreDriver, Cx};
 use crate::engine::context::post::{ToChannel, Word};
 use crate::engine::context::token::{ChannelRef, Token, ViewerRef};
+use crate::engine::port::outlets::{Reply, ToOutlet};
 use crate::engine::port::params::{SlowPolicy, ZeroCopy};
 use crate::engine::port::snapshot::ViewerSnapshot;
 use crate::engine::report::events::Coalesced;
 use crate::http::{STREAM_INTERIM, StreamError, stream_head};
-use crate::ring::{Lent, Offset, Segments};
+use crate::ring::{Entry, Lent, Offset, Segments};
 use crate::session::history::{Audience, CloseReason, Limits, SubscriberWindow, WriteCounters};
 use crate::ts;
 use crate::uring::{Handle, Hangup, KernelDriver, OpKey, Operation};
@@ -36,8 +38,10 @@ pub(crate) struct Outlet {
     waiting: Vec<ViewerKey>,
     /// Those who have been sent everything up to the mark. Some may have left since.
     caught_up: Vec<ViewerKey>,
-    /// Who watches and has watched.
+    /// Who watches and has watched: of the whole session where its channel is, else of this core.
     audience: Audience,
+    /// Where the channel is on another core: how many watch the session on others, as far as is known here.
+    elsewhere: Option<u64>,
     /// What the slow ones cost.
     writes: WriteCounters,
     /// Somebody has left to whom something was promised.
@@ -186,6 +190,8 @@ pub(crate) struct Newcomer {
     pub(crate) duration: Option<Duration>,
     /// It knows interim answers.
     pub(crate) takes_interim: bool,
+    /// Its number within the session, where the channel is on another core, which has given it.
+    pub(crate) number: Option<u64>,
 }
 
 impl Outlet {
@@ -196,6 +202,7 @@ impl Outlet {
             waiting: Vec::new(),
             caught_up: Vec::new(),
             audience: Audience::new(limits),
+            elsewhere: None,
             writes: WriteCounters::default(),
             promises_changed: false,
             has_excused: false,
@@ -206,6 +213,11 @@ impl Outlet {
     /// Viewers, those included who wait for the first picture.
     pub(crate) fn count(&self) -> usize {
         self.viewers.count()
+    }
+
+    /// Viewers of the session on all cores, as far as is known here.
+    pub(crate) fn connected(&self) -> u64 {
+        self.audience.connected() + self.elsewhere.unwrap_or(0)
     }
 
     /// Who watches and has watched.
@@ -226,12 +238,13 @@ impl Outlet {
     pub(crate) fn join<D: CoreDriver>(
         &mut self,
         cx: &mut Cx<D>,
-        feed: &Feed,
+        feed: &View,
         newcomer: Newcomer,
         is_reused: bool,
     ) -> u64 {
-        let Newcomer { handle, peer, is_local, duration, takes_interim } = newcomer;
-        let number = self.audience.attach();
+        let Newcomer { handle, peer, is_local, duration, takes_interim, number } = newcomer;
+        let own_number = self.audience.attach();
+        let number = number.unwrap_or(own_number);
         let state = ViewerState::Waiting(duration);
         let viewer = Viewer { handle, peer, is_local, takes_interim, number, joined_at: cx.now, state };
         let Ok(key) = self.viewers.insert(viewer) else {
@@ -249,15 +262,19 @@ impl Outlet {
     }
 
     /// Lets those who wait watch.
-    fn admit<D: CoreDriver>(&mut self, cx: &mut Cx<D>, feed: &Feed) -> Reply {
+    fn admit<D: CoreDriver>(&mut self, cx: &mut Cx<D>, feed: &View) -> Reply {
         let mut reply = Reply::default();
-        if feed.start_of_joiner(cx.params.egress.join_lag_bytes).is_none() {
-            // Key pictures lie further apart than the ring is long: who comes between two of them waits for the next.
-            reply.has_waiting = !self.waiting.is_empty();
-            return reply;
-        }
-        for key in std::mem::take(&mut self.waiting) {
-            if let Some((position, promised)) = self.admit_one(cx, feed, key) {
+        let lag = cx.params.egress.join_lag_bytes;
+        let waiting = std::mem::take(&mut self.waiting);
+        for (index, &key) in waiting.iter().enumerate() {
+            // Another core may write meanwhile: whether there is a place is asked once for each.
+            let Some(entry) = feed.start_of_joiner(lag) else {
+                // Key pictures lie further apart than the ring is long: who comes between two of them waits for the next.
+                self.waiting.extend_from_slice(&waiting[index..]);
+                reply.has_waiting = true;
+                return reply;
+            };
+            if let Some((position, promised)) = self.admit_one(cx, feed, entry, key) {
                 reply.promised = reply.promised.max(Some(promised));
                 reply.foremost = reply.foremost.max(Some(position));
             }
@@ -268,7 +285,8 @@ impl Outlet {
     fn admit_one<D: CoreDriver>(
         &mut self,
         cx: &mut Cx<D>,
-        feed: &Feed,
+        feed: &View,
+        entry: &Entry<ts::Snapshot>,
         key: ViewerKey,
     ) -> Option<(u64, Offset)> {
         let viewer = self.viewers.get_mut(key)?;
@@ -279,9 +297,6 @@ impl Outlet {
             ZeroCopy::Auto => Way::on_this_host(cx.params.segments),
             ZeroCopy::SendFile => Way::File,
             ZeroCopy::Never => Way::Copy,
-        };
-        let Some(entry) = feed.start_of_joiner(cx.params.egress.join_lag_bytes) else {
-            unreachable!("viewers are let in once there is an entry point, and the ring keeps the newest")
         };
         let mut preamble = Vec::with_capacity(1024);
         stream_head(&mut preamble, feed.tuner().unwrap_or_default());
@@ -314,7 +329,7 @@ impl Outlet {
     fn leave<D: CoreDriver>(
         &mut self,
         cx: &mut Cx<D>,
-        feed: &Feed,
+        feed: &View,
         key: ViewerKey,
         how: Hangup,
         reason: CloseReason,
@@ -325,41 +340,68 @@ impl Outlet {
         cx.free_place();
         cx.viewer_leaves(viewer.peer.ip());
         self.promises_changed = true;
-        cx.post.say(Word::Channel(self.channel, ToChannel::Left(viewer.number)));
+        cx.post.say(Word::Channel(self.channel, ToChannel::Left(viewer.number, reason)));
     }
 
     /// Writes down that a viewer goes.
-    fn note_gone(&mut self, now: Instant, feed: &Feed, key: ViewerKey, reason: CloseReason) {
+    fn note_gone(&mut self, now: Instant, feed: &View, key: ViewerKey, reason: CloseReason) {
         let Some(viewer) = self.viewers.get(key) else { return };
         self.audience.detach(SubscriberWindow { left: Some((now, reason)), ..viewer.window() });
         self.log_gone(now, feed, key, reason);
     }
 
     /// Those who wait for a picture get none.
-    fn refuse_waiting<D: CoreDriver>(&mut self, cx: &mut Cx<D>, feed: &Feed, error: StreamError) {
+    fn refuse_waiting<D: CoreDriver>(&mut self, cx: &mut Cx<D>, feed: &View, error: StreamError) {
         for key in std::mem::take(&mut self.waiting) {
             if self.viewers.get(key).is_none_or(|viewer| viewer.watching().is_some()) {
                 continue;
             }
             self.note_gone(cx.now, feed, key, CloseReason::SessionClosed);
-            let Some(Viewer { handle, peer, .. }) = self.viewers.remove(key) else { continue };
+            let Some(Viewer { handle, peer, number, .. }) = self.viewers.remove(key) else { continue };
             self.promises_changed = true;
+            if self.elsewhere.is_some() {
+                // The channel's own core knows who is turned away there, and only there.
+                let left = ToChannel::Left(number, CloseReason::SessionClosed);
+                cx.post.say(Word::Channel(self.channel, left));
+            }
             cx.viewer_leaves(peer.ip());
             cx.post.say(Word::TurnedAway { handle, peer, error });
         }
     }
 
     /// The streams of all viewers end.
-    pub(crate) fn end_viewers<D: CoreDriver>(&mut self, cx: &mut Cx<D>, feed: &Feed) {
+    pub(crate) fn end_viewers<D: CoreDriver>(&mut self, cx: &mut Cx<D>, feed: &View) {
         let viewers: Vec<_> = self.viewers.iter().map(|(key, _)| key).collect();
         for viewer in viewers {
             self.leave(cx, feed, viewer, Hangup::Finish, CloseReason::SessionClosed);
         }
     }
 
-    /// The session is over: those who still get the rest of its stream are no longer part of it.
-    fn end(&mut self, now: Instant) {
-        self.audience.end(now, self.viewers.iter().map(|(_, viewer)| viewer.window()));
+    /// The session is over: those who still get the rest of its stream are no longer part of it, here or `away`.
+    fn end(&mut self, now: Instant, away: impl IntoIterator<Item = SubscriberWindow>) {
+        let here = self.viewers.iter().map(|(_, viewer)| viewer.window());
+        self.audience.end(now, here.chain(away));
+    }
+
+    /// A viewer of the session has come to another core. Gives its number.
+    fn attach_away(&mut self) -> u64 {
+        self.audience.attach()
+    }
+
+    /// It has gone.
+    fn detach_away(&mut self, viewer: SubscriberWindow) {
+        self.audience.detach(viewer);
+    }
+
+    /// The channel is on another core, and so many watch the session on other cores than this.
+    const fn note_elsewhere(&mut self, connected: u64) {
+        self.elsewhere = Some(connected);
+    }
+
+    /// What the slow ones have cost since this was asked last, if anything.
+    fn take_writes(&mut self) -> Option<WriteCounters> {
+        let writes = std::mem::take(&mut self.writes);
+        (writes != WriteCounters::default()).then_some(writes)
     }
 
     /// A viewer has hung up, or has said that it will not say more: then it may have closed its socket, and may be waiting for its
@@ -367,7 +409,7 @@ impl Outlet {
     pub(crate) fn on_hangup<D: CoreDriver>(
         &mut self,
         cx: &mut Cx<D>,
-        feed: &Feed,
+        feed: &View,
         viewer: ViewerRef,
         is_over: bool,
     ) {
@@ -404,7 +446,7 @@ impl Outlet {
     pub(crate) fn on_interim<D: CoreDriver>(
         &mut self,
         cx: &mut Cx<D>,
-        feed: &Feed,
+        feed: &View,
         viewer: ViewerRef,
         result: Result<u32, Errno>,
     ) {
@@ -415,8 +457,20 @@ impl Outlet {
         }
     }
 
+    /// The channel tells something.
+    pub(crate) fn tell<D: CoreDriver>(&mut self, cx: &mut Cx<D>, feed: &View, word: ToOutlet) -> Reply {
+        match word {
+            ToOutlet::Moved => self.wake(cx),
+            ToOutlet::Admit => return self.admit(cx, feed),
+            ToOutlet::Refuse(error) => self.refuse_waiting(cx, feed, error),
+            ToOutlet::Over => self.end(cx.now, []),
+            ToOutlet::End => self.end_viewers(cx, feed),
+        }
+        Reply::default()
+    }
+
     /// The viewers as operators see them, in the order in which they came.
-    pub(crate) fn snapshot(&self, feed: &Feed) -> Vec<ViewerSnapshot> {
+    pub(crate) fn snapshot(&self, feed: &View) -> Vec<ViewerSnapshot> {
         let of = |viewer: &Viewer| {
             let (bytes_sent, lag_bytes) = viewer.watching().map_or((0, 0), |watching| {
                 (watching.bytes_sent, feed.head().saturating_sub(watching.position))
@@ -430,19 +484,6 @@ impl Outlet {
     }
 }
 
-impl<D: CoreDriver> Readers<D> for Outlet {
-    fn tell(&mut self, cx: &mut Cx<D>, feed: &Feed, word: ToOutlet) -> Reply {
-        match word {
-            ToOutlet::Moved => self.wake(cx),
-            ToOutlet::Admit => return self.admit(cx, feed),
-            ToOutlet::Refuse(error) => self.refuse_waiting(cx, feed, error),
-            ToOutlet::Over => self.end(cx.now),
-            ToOutlet::End => self.end_viewers(cx, feed),
-        }
-        Reply::default()
-    }
-}
-
 #[cfg(test)]
 pub(crate) mod testing {
     use super::*;
@@ -451,7 +492,7 @@ pub(crate) mod testing {
         /// Adds somebody who watches from the beginning.
         pub(crate) fn add_viewer(
             &mut self,
-            feed: &Feed,
+            feed: &View,
             now: Instant,
             handle: Handle,
         ) -> (ViewerRef, Offset) {
@@ -486,7 +527,7 @@ pub(crate) mod testing {
         pub(crate) fn note_left(
             &mut self,
             now: Instant,
-            feed: &Feed,
+            feed: &View,
             viewer: ViewerRef,
             reason: CloseReason,
         ) {

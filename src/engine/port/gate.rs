@@ -1,9 +1,10 @@
 //! Who may watch, and how many may.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::base::Network;
 use crate::http::{Request, StreamError};
@@ -40,12 +41,14 @@ pub struct Gate {
     pub allow: Vec<Network>,
     /// What a request has to carry.
     pub token: Option<StreamToken>,
-    /// Streams of one address on one core, other than of this host's; zero is any number.
+    /// Streams of one address on all cores, other than of this host's; zero is any number.
     pub per_address_max: u32,
     /// Viewers on all cores; zero is any number.
     pub viewers_max: u32,
     /// Those there are, shared by all cores.
     pub watching: Arc<AtomicU32>,
+    /// Those of each address, if that is limited: as many entries as there are viewers at most.
+    pub by_address: Arc<Mutex<BTreeMap<IpAddr, u32>>>,
 }
 
 impl Gate {
@@ -60,11 +63,26 @@ impl Gate {
         if is_invited && has_token { Ok(()) } else { Err(StreamError::NotAllowed) }
     }
 
-    /// One viewer more, on whichever core; false when there are as many as may be.
-    pub(crate) fn enter(&self) -> bool {
+    /// One viewer more, on whichever core. Whoever gets a place here gives it back by [`Gate::leave`].
+    ///
+    /// # Errors
+    /// Why it gets none.
+    pub(crate) fn enter(&self, peer: IpAddr, is_local: bool) -> Result<(), StreamError> {
+        let max = self.per_address_max;
+        let mut by_address = self.by_address();
+        let of_address = by_address.as_ref().and_then(|known| known.get(&peer)).copied().unwrap_or(0);
+        if max > 0 && !is_local && of_address >= max {
+            return Err(StreamError::AddressLimit);
+        }
         let max = if self.viewers_max == 0 { u32::MAX } else { self.viewers_max };
         let more = |watching: u32| watching.checked_add(1).filter(|watching| *watching <= max);
-        self.watching.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+        self.watching
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
+            .map_err(|_full| StreamError::ViewerLimit)?;
+        if let Some(known) = &mut by_address {
+            known.insert(peer, of_address + 1);
+        }
+        Ok(())
     }
 
     /// How many there are on all cores.
@@ -73,9 +91,20 @@ impl Gate {
     }
 
     /// One less.
-    pub(crate) fn leave(&self) {
+    pub(crate) fn leave(&self, peer: IpAddr) {
         let before = self.watching.fetch_sub(1, Ordering::Relaxed);
         assert!(before > 0, "a viewer leaves once");
+        let Some(mut known) = self.by_address() else { return };
+        let left = known.get_mut(&peer).expect("whoever leaves has entered");
+        *left -= 1;
+        if *left == 0 {
+            known.remove(&peer);
+        }
+    }
+
+    /// How many of each address watch, if anybody wants to know. A look into the map is all that another core could wait for.
+    fn by_address(&self) -> Option<MutexGuard<'_, BTreeMap<IpAddr, u32>>> {
+        (self.per_address_max > 0).then(|| self.by_address.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -116,13 +145,41 @@ mod tests {
 
     #[test]
     fn no_more_watch_than_may_on_all_cores_together() {
+        let peer = IpAddr::from([192, 0, 2, 1]);
         let gate = Gate { viewers_max: 2, ..Gate::default() };
         let of_another_core = gate.clone();
-        assert!(gate.enter() && of_another_core.enter() && !gate.enter() && !of_another_core.enter());
-        of_another_core.leave();
-        assert!(gate.enter());
+        assert_eq!((gate.enter(peer, false), of_another_core.enter(peer, false)), (Ok(()), Ok(())));
+        for gate in [&gate, &of_another_core] {
+            assert_eq!(gate.enter(peer, false), Err(StreamError::ViewerLimit));
+        }
+        of_another_core.leave(peer);
+        assert_eq!(gate.enter(peer, false), Ok(()));
         let open = Gate::default();
-        assert!((0..1000).all(|_| open.enter()));
+        assert!((0..1000).all(|_| open.enter(peer, false).is_ok()));
+    }
+
+    #[test]
+    fn an_address_has_so_many_streams_and_all_together_so_many_whichever_cores_they_are_on() {
+        let gate = Gate { per_address_max: 2, viewers_max: 5, ..Gate::default() };
+        let cores = [gate.clone(), gate.clone()];
+        let address = |last: u8| IpAddr::from([192, 0, 2, last]);
+        assert_eq!(cores[0].enter(address(1), false), Ok(()));
+        assert_eq!(cores[1].enter(address(1), false), Ok(()));
+        for core in &cores {
+            assert_eq!(core.enter(address(1), false), Err(StreamError::AddressLimit));
+        }
+        for turn in 0..3 {
+            // A proxy on this host watches for many.
+            assert_eq!(cores[turn % 2].enter(address(2), true), Ok(()));
+        }
+        assert_eq!(cores[0].enter(address(3), false), Err(StreamError::ViewerLimit));
+        cores[1].leave(address(1));
+        assert_eq!(cores[0].enter(address(3), false), Ok(()));
+        for last in [1, 2, 2, 2, 3] {
+            cores[0].leave(address(last));
+        }
+        assert!(gate.by_address().unwrap().is_empty());
+        assert_eq!(cores[1].enter(address(1), false), Ok(()));
     }
 
     #[test]

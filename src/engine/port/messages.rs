@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use crate::base::{ChildExit, Instant};
+use crate::engine::port::outlets::OutletWord;
 use crate::filler::slate::{Slate, SlateSpec};
 use crate::health;
 use crate::http::CookieJar;
@@ -159,9 +160,11 @@ pub enum ControlRequest<F = OwnedFd> {
 
 /// What a core is told, by control or by another core.
 pub enum CoreCommand<F = OwnedFd> {
-    /// A stream request accepted by another core, for a channel that lives here, with the request head in its
-    /// bytes. Full: the sender answers 503.
+    /// A stream request that has come to control, with the request head in its bytes. Full: the sender answers 503.
     Viewer(HandedConnection<F>),
+    /// What a channel and its viewers on another core have to say to each other. Full: a request gets 503; everything else is kept,
+    /// what a channel has to tell is put together, and it is tried again a turn later.
+    Outlets(OutletMail),
     /// The channels have changed.
     Lineup(Arc<Lineup>),
     /// The answer to [`ControlRequest::Resolve`]: addresses in the order to be tried, or why there are none.
@@ -252,6 +255,9 @@ pub enum CoreCommand<F = OwnedFd> {
         deadline: Instant,
     },
 }
+
+/// What cores say to each other about a channel's viewers.
+pub struct OutletMail(pub(in crate::engine) OutletWord);
 
 /// Tuners are counted by core 0; other cores ask it.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -5,6 +5,7 @@ pub(crate) mod heartbeat;
 pub(crate) mod ids;
 pub(crate) mod mailbox;
 pub(crate) mod messages;
+pub(crate) mod outlets;
 pub(crate) mod params;
 pub(crate) mod placement;
 pub(crate) mod places;

@@ -118,6 +118,15 @@ pub struct SessionSnapshot {
     pub viewers: Vec<ViewerSnapshot>,
 }
 
+/// Viewers of a session whose channel is on another core.
+#[derive(Clone, Debug)]
+pub struct AwaySnapshot {
+    /// The session.
+    pub session: SessionId,
+    /// Those who watch it on this core.
+    pub viewers: Vec<ViewerSnapshot>,
+}
+
 /// A tuner that has been granted.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LeaseSnapshot {
@@ -153,8 +162,8 @@ pub struct CoreCounters {
     pub accepted: u64,
     /// Connections handed to control.
     pub handed_to_control: u64,
-    /// Connections handed to another core.
-    pub handed_to_cores: u64,
+    /// Requests for channels of other cores.
+    pub asked_of_cores: u64,
     /// Sends completed.
     pub sends: u64,
     /// Of these, zero-copy.
@@ -190,6 +199,8 @@ pub struct CoreSnapshot {
     pub counters: CoreCounters,
     /// Its sessions, in creation order.
     pub sessions: Vec<SessionSnapshot>,
+    /// Those who watch sessions of other cores here.
+    pub away: Vec<AwaySnapshot>,
     /// Sessions that have ended here.
     pub closed: ClosedSnapshot,
     /// Connections that are not viewers.
@@ -200,4 +211,21 @@ pub struct CoreSnapshot {
     pub turn_longest: Duration,
     /// The tuners, when this core counts them.
     pub tuners: Option<TunersSnapshot>,
+}
+
+/// What viewers have got who watch on another core than their session's is known there: it comes to their sessions.
+pub fn gather(cores: &mut [CoreSnapshot]) {
+    let away: BTreeMap<_, _> = cores
+        .iter_mut()
+        .flat_map(|core| std::mem::take(&mut core.away))
+        .flat_map(|away| away.viewers.into_iter().map(move |viewer| ((away.session, viewer.id), viewer)))
+        .collect();
+    for session in cores.iter_mut().flat_map(|core| &mut core.sessions) {
+        let id = session.record.id;
+        for viewer in &mut session.viewers {
+            if let Some(away) = away.get(&(SessionId(id), viewer.id)) {
+                (viewer.bytes_sent, viewer.lag_bytes) = (away.bytes_sent, away.lag_bytes);
+            }
+        }
+    }
 }

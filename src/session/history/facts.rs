@@ -207,6 +207,17 @@ impl WriteCounters {
         self.slow_skip_lag_chunks += chunks;
         self.slow_skip_max_lag_chunks = self.slow_skip_max_lag_chunks.max(chunks);
     }
+
+    /// What others have cost comes to it.
+    pub fn add(&mut self, others: &Self) {
+        self.slow_skip_events += others.slow_skip_events;
+        self.slow_skip_lag_chunks += others.slow_skip_lag_chunks;
+        self.slow_skip_lag_bytes += others.slow_skip_lag_bytes;
+        self.slow_skip_max_lag_chunks = self.slow_skip_max_lag_chunks.max(others.slow_skip_max_lag_chunks);
+        self.deadline_timeouts += others.deadline_timeouts;
+        self.short_writes += others.short_writes;
+        self.blocked += others.blocked;
+    }
 }
 
 /// How a session ended.

@@ -255,6 +255,7 @@ pub(super) fn first_core(leases: Vec<LeaseSnapshot>, sessions: Vec<SessionSnapsh
 
 pub(super) fn core(number: u8, sessions: Vec<SessionSnapshot>) -> CoreSnapshot {
     CoreSnapshot {
+        away: Vec::new(),
         core: CoreId(number),
         at: at(900_000),
         counters: CoreCounters::default(),

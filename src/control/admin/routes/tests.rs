@@ -745,6 +745,7 @@ fn every_core_describes_its_sessions() {
         wakeup.read_exact(&mut [0; 8]).unwrap();
         let Some(CoreCommand::Snapshot(reply)) = core.take() else { panic!("asked for something else") };
         reply(CoreSnapshot {
+            away: Vec::new(),
             core: CoreId(0),
             at: Instant::START,
             counters: CoreCounters::default(),
