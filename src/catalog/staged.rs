@@ -37,13 +37,13 @@ pub struct Staging {
 pub struct Staged {
     pieces: Vec<BufReader<Section>>,
     /// The next entry of each piece.
-    next: BinaryHeap<Reverse<Entry>>,
+    next: BinaryHeap<Reverse<StagedEntry>>,
     /// Entries that were told apart, until it is their turn.
     twins: BTreeMap<String, NewItem>,
     count: u64,
 }
 
-struct Entry {
+struct StagedEntry {
     item: NewItem,
     piece: usize,
 }
@@ -201,7 +201,7 @@ impl Staged {
     }
 
     fn pop(&mut self) -> io::Result<Option<NewItem>> {
-        let Some(Reverse(Entry { item, piece })) = self.next.pop() else { return Ok(None) };
+        let Some(Reverse(StagedEntry { item, piece })) = self.next.pop() else { return Ok(None) };
         self.refill(piece)?;
         Ok(Some(item))
     }
@@ -209,7 +209,7 @@ impl Staged {
     /// Reads the next entry of a piece.
     fn refill(&mut self, piece: usize) -> io::Result<()> {
         if let Some(item) = read_item(&mut self.pieces[piece])? {
-            self.next.push(Reverse(Entry { item, piece }));
+            self.next.push(Reverse(StagedEntry { item, piece }));
         }
         Ok(())
     }
@@ -254,22 +254,22 @@ impl Read for Section {
     }
 }
 
-impl PartialEq for Entry {
+impl PartialEq for StagedEntry {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other).is_eq()
     }
 }
 
-impl Eq for Entry {}
+impl Eq for StagedEntry {}
 
-impl PartialOrd for Entry {
+impl PartialOrd for StagedEntry {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 
 /// By key; those of one key in the order in which they came.
-impl Ord for Entry {
+impl Ord for StagedEntry {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         self.item.item_key.cmp(&other.item.item_key).then(self.piece.cmp(&other.piece))
     }

@@ -309,7 +309,7 @@ async fn read_and_store(
     let taking =
         Taking { store: state.store.clone(), reading, url: playlist.url.clone(), is_fetched, search };
     let taken = on_thread("playlist", move || taking.take(list)).await?;
-    let Taken { outcome, left_out, guides, own_files } = taken?;
+    let TakenIn { outcome, left_out, guides, own_files } = taken?;
     report_left_out(&name, left_out);
     if own_files > 0 {
         log::warn!(
@@ -435,7 +435,7 @@ struct Taking {
 }
 
 /// What has come of it.
-struct Taken {
+struct TakenIn {
     outcome: RefreshOutcome,
     left_out: LeftOut,
     /// The programme guides it names.
@@ -445,7 +445,7 @@ struct Taken {
 
 impl Taking {
     /// Reads the whole list, and puts it in order; then has the store take it in, piece by piece.
-    fn take(self, list: fetch::List) -> Result<Taken, SyncError> {
+    fn take(self, list: fetch::List) -> Result<TakenIn, SyncError> {
         let of_disk =
             |error: io::Error| SyncError::Unreadable(format!("the playlist cannot be kept: {error}"));
         let Self { store, reading, url, is_fetched, search } = self;
@@ -475,7 +475,7 @@ impl Taking {
         })?;
         let mut refresh = match begun {
             Ok(refresh) => refresh,
-            Err(outcome) => return Ok(Taken { outcome, left_out, guides, own_files }),
+            Err(outcome) => return Ok(TakenIn { outcome, left_out, guides, own_files }),
         };
         loop {
             let mut entries = staged.take(STEP_ITEMS_MAX).map_err(of_disk)?;
@@ -500,7 +500,7 @@ impl Taking {
         }
         let applied = store.call(move |database| database.apply_rules(search, reading.at))?;
         report_applied(&applied);
-        Ok(Taken { outcome: refresh.into_outcome(), left_out, guides, own_files })
+        Ok(TakenIn { outcome: refresh.into_outcome(), left_out, guides, own_files })
     }
 }
 

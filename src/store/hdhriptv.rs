@@ -24,16 +24,16 @@ const NANOSECONDS_FROM: i64 = 100_000_000_000;
 const NANOSECONDS: i64 = 1_000_000_000;
 
 /// A table that is read: the columns without which it is none, and those that came later or are of no use here.
-struct Known {
+struct KnownColumns {
     table: &'static str,
     needed: &'static [&'static str],
     further: &'static [&'static str],
 }
 
 /// What a whole database has. Older ones have `FAVORITES` in the place of the last two.
-const KNOWN: &[Known] = &[
-    Known { table: "settings", needed: &["key", "value"], further: &[] },
-    Known {
+const KNOWN: &[KnownColumns] = &[
+    KnownColumns { table: "settings", needed: &["key", "value"], further: &[] },
+    KnownColumns {
         table: "playlist_items",
         needed: &["item_key", "name", "group_name", "stream_url", "attrs_json"],
         further: &[
@@ -52,7 +52,7 @@ const KNOWN: &[Known] = &[
     SOURCES,
 ];
 
-const CHANNELS: Known = Known {
+const CHANNELS: KnownColumns = KnownColumns {
     table: "published_channels",
     needed: &["channel_id", "guide_number", "guide_name", "order_index", "enabled"],
     further: &[
@@ -72,7 +72,7 @@ const CHANNELS: Known = Known {
     ],
 };
 
-const SOURCES: Known = Known {
+const SOURCES: KnownColumns = KnownColumns {
     table: "channel_sources",
     needed: &["source_id", "channel_id", "item_key", "priority_index", "enabled"],
     further: &[
@@ -95,7 +95,7 @@ const SOURCES: Known = Known {
     ],
 };
 
-const FAVORITES: Known = Known {
+const FAVORITES: KnownColumns = KnownColumns {
     table: "favorites",
     needed: &["item_key", "order_index", "guide_number", "guide_name", "enabled"],
     further: &["fav_id", "created_at", "updated_at"],
@@ -230,7 +230,7 @@ impl Hdhriptv {
     /// Refuses what a migration has left half made.
     fn check_whole(&self) -> Result<(), ImportError> {
         let old = !self.has_channels();
-        let needed: Vec<&Known> = KNOWN
+        let needed: Vec<&KnownColumns> = KNOWN
             .iter()
             .filter(|known| !old || ![CHANNELS.table, SOURCES.table].contains(&known.table))
             .chain(old.then_some(&FAVORITES))

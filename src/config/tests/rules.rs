@@ -81,7 +81,7 @@ fn combinations_that_hardly_work_are_warned_of() {
             "--ffmpeg-startup-analyzeduration 10ms",
             "--ffmpeg-startup-analyzeduration = 10ms is too little for ffmpeg; 1s",
         ),
-        ("--auto-prioritize-workers 3", "--auto-prioritize-workers has no effect in this version"),
+        ("--enable-metrics=true", "--enable-metrics has no effect in this version"),
         ("--device-id 1234abcd", "--device-id = 1234abcd has a wrong check digit, so programs"),
     ] {
         let mut warnings = warnings(flags);

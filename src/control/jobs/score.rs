@@ -68,7 +68,7 @@ const fn lines(height: u32) -> u32 {
     }
 }
 
-/// Half a rate is visible, a tenth is not.
+/// Half a rate is visible; what is less than a step of a quarter is not.
 fn rate(bits_per_second: u64, codec: &str) -> u32 {
     let effective = match codec.to_ascii_lowercase().as_str() {
         "hevc" | "h265" | "av1" => bits_per_second.saturating_mul(2),
@@ -148,8 +148,8 @@ mod tests {
                 &[2, 1],
             ),
             (
-                "a tenth is nothing",
-                vec![source(1, 1080, "h264+aac", 8), source(2, 1080, "h264+aac", 9)],
+                "less than a step is nothing",
+                vec![source(1, 1080, "h264+aac", 12), source(2, 1080, "h264+aac", 13)],
                 vec![],
                 &[1, 2],
             ),

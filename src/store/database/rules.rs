@@ -155,7 +155,7 @@ impl Database {
             let item = item?;
             // What has neither name nor identifier is a channel by itself.
             let key = &item.item.channel_key;
-            let key = if key == "name:" { &item.item.item_key } else { key };
+            let key = if matches!(key.as_str(), "" | "name:") { &item.item.item_key } else { key };
             let place = *by_key.entry(key.clone()).or_insert(channels.len());
             if place == channels.len() {
                 channels.push(Vec::new());

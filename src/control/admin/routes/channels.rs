@@ -30,7 +30,7 @@ struct NewChannelBody {
     guide_number: Option<String>,
     guide_name: Option<String>,
     channel_key: Option<String>,
-    dynamic_rule: Option<RuleBody>,
+    dynamic_rule: Option<SourceRuleBody>,
     program: Option<u64>,
     tls_verify: Option<bool>,
     profile: Option<String>,
@@ -40,7 +40,7 @@ struct NewChannelBody {
 #[serde(deny_unknown_fields)]
 struct ChannelChangeBody {
     enabled: Option<bool>,
-    dynamic_rule: Option<RuleBody>,
+    dynamic_rule: Option<SourceRuleBody>,
     guide_name: Option<String>,
     guide_number: Option<String>,
     /// `null` is none.
@@ -63,7 +63,7 @@ struct NewSourceBody {
 /// By which a channel finds further sources. One group may be named by itself.
 #[derive(Clone, Deserialize, Serialize, Default)]
 #[serde(deny_unknown_fields, default)]
-struct RuleBody {
+struct SourceRuleBody {
     enabled: bool,
     group_name: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -75,7 +75,7 @@ struct RuleBody {
     search_regex: bool,
 }
 
-impl RuleBody {
+impl SourceRuleBody {
     fn rule(self) -> Result<SourceRule, Response> {
         if !self.source_ids.is_empty() {
             return Err(refusal(400, "dynamic_rule.source_ids cannot name playlists; allowed: []"));
@@ -92,7 +92,7 @@ impl RuleBody {
     }
 }
 
-impl From<SourceRule> for RuleBody {
+impl From<SourceRule> for SourceRuleBody {
     fn from(rule: SourceRule) -> Self {
         let SourceRule { enabled, group_names, search_query, search_regex } = rule;
         let group_name = group_names.first().cloned().unwrap_or_default();
@@ -156,7 +156,7 @@ struct Channel {
     updated_at: u64,
     /// The profile of all its sources that have none.
     profile: Option<String>,
-    dynamic_rule: RuleBody,
+    dynamic_rule: SourceRuleBody,
     source_total: usize,
     source_enabled: usize,
     /// Those that a rule has found.
@@ -287,7 +287,7 @@ pub(super) async fn list(call: &Call, state: &State) -> Result<Response, Respons
 pub(super) async fn create(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
     let body: NewChannelBody = call.json()?;
     let NewChannelBody { item_key, guide_number, guide_name, program, tls_verify, profile, .. } = body;
-    let rule = body.dynamic_rule.map(RuleBody::rule).transpose()?;
+    let rule = body.dynamic_rule.map(SourceRuleBody::rule).transpose()?;
     let named = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
     let (now, guide_start) = (state.wall_now(), state.params.guide_start);
     let (guide_name, channel_key) = (named(guide_name), named(body.channel_key));
@@ -316,7 +316,7 @@ pub(super) async fn create(call: &Call, state: &Rc<State>) -> Result<Response, R
 /// `PATCH /api/channels/{id}`.
 pub(super) async fn change(call: &Call, state: &Rc<State>, channel: i64) -> Result<Response, Response> {
     let ChannelChangeBody { enabled, dynamic_rule, guide_name, guide_number, profile } = call.json()?;
-    let rule = dynamic_rule.map(RuleBody::rule).transpose()?;
+    let rule = dynamic_rule.map(SourceRuleBody::rule).transpose()?;
     let change = ChannelChange { guide_number, guide_name, enabled, profile };
     let now = state.wall_now();
     state
