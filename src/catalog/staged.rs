@@ -12,9 +12,9 @@ use crate::http::RequestHeaders;
 use crate::store::{NewItem, key_in, told_apart};
 
 /// How much is sorted at once. It lies in one piece, so that all of it is given back.
-const PIECE_BYTES: usize = 16 * 1024 * 1024;
+const PIECE_BYTES: usize = 2 * 1024 * 1024;
 /// What is read of each sorted piece at once.
-const BUFFER_BYTES: usize = 64 * 1024;
+const BUFFER_BYTES: usize = 32 * 1024;
 const FIELDS: usize = 10;
 
 /// Entries as they come, before they are sorted.
