@@ -550,7 +550,6 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         sessions.sort_by_key(|session| session.record.id);
         CoreSnapshot {
             core: self.cx.id,
-            at: self.cx.now,
             counters: self.cx.counters,
             sessions,
             away: self.stations.iter_away().map(Away::snapshot).collect(),

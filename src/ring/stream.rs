@@ -246,6 +246,7 @@ impl Ring {
     }
 
     /// The bytes of a committed span.
+    #[cfg(any(test, feature = "sim"))]
     #[must_use]
     pub fn bytes(&self, position: u64, bytes: usize) -> &[u8] {
         assert!(

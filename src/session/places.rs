@@ -198,6 +198,7 @@ impl<H: Copy + Eq> Places<H> {
     }
 
     /// The places of a playlist that are taken, or counted.
+    #[cfg(test)]
     #[must_use]
     pub fn taken(&self, now: Instant, playlist: PlaylistId) -> usize {
         self.providers.get(&playlist).map_or(0, |provider| provider.held.len() + provider.counted(now))

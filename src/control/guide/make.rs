@@ -15,7 +15,7 @@ use sha1::{Digest as _, Sha1};
 use super::unpack::unpacked;
 use crate::base::Clock;
 use crate::catalog::guide::{
-    Digest, GuideEntry, GuideWriter, LineupChannel, Pick, Reader, WriteCounts, choose,
+    Digest, GuideEntry, GuideWriter, LineupChannel, Pick, Reader, Skipped, WriteCounts, choose,
 };
 use crate::control::fetch::{self, FetchError, Taken, Validators};
 use crate::source::direct;
@@ -261,6 +261,14 @@ fn look_through(from: impl BufRead, now: i64) -> io::Result<Digest> {
     let mut digest = Digest::default();
     while let Some(entry) = reader.next_entry(&mut |_id| false)? {
         digest.add(&entry, now);
+    }
+    let skipped = reader.skipped();
+    if skipped != Skipped::default() {
+        let Skipped { programmes, channels, cut_off } = skipped;
+        log::info!(
+            "left out of a guide: {programmes} programmes without a channel or a time, {channels} channels without an id, \
+             {cut_off} entries that its end cuts off"
+        );
     }
     Ok(digest)
 }

@@ -193,8 +193,6 @@ pub struct CoreCounters {
 pub struct CoreSnapshot {
     /// Which core.
     pub core: CoreId,
-    /// When the copy was made.
-    pub at: Instant,
     /// Its counters.
     pub counters: CoreCounters,
     /// Its sessions, in creation order.

@@ -257,7 +257,6 @@ pub(super) fn core(number: u8, sessions: Vec<SessionSnapshot>) -> CoreSnapshot {
     CoreSnapshot {
         away: Vec::new(),
         core: CoreId(number),
-        at: at(900_000),
         counters: CoreCounters::default(),
         sessions,
         closed: closed(256, []),

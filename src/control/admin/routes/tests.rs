@@ -3,7 +3,6 @@ use std::io::Read;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::base::Instant;
 use crate::control::admin::call::tests::{call, written};
 use crate::control::state::tests::{params, state, with};
 use crate::engine::snapshot::{CoreCounters, CoreSnapshot, TunersSnapshot};
@@ -751,7 +750,6 @@ fn every_core_describes_its_sessions() {
         reply(CoreSnapshot {
             away: Vec::new(),
             core: CoreId(0),
-            at: Instant::START,
             counters: CoreCounters::default(),
             sessions: Vec::new(),
             connections: 0,
