@@ -26,7 +26,6 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     pub(super) fn ask_home(&mut self, home: CoreId, peer: SocketAddr, asked: Asked) {
         let Asked { connection, channel, duration, via, takes_interim } = asked;
         self.connections.await_join(&self.cx, connection, duration, takes_interim);
-        self.cx.counters.asked_of_cores += 1;
         log::debug!(
             "channel {} of core {} is asked for by core {}",
             channel.guide_number,

@@ -162,8 +162,6 @@ pub struct CoreCounters {
     pub accepted: u64,
     /// Connections handed to control.
     pub handed_to_control: u64,
-    /// Requests for channels of other cores.
-    pub asked_of_cores: u64,
     /// Sends completed.
     pub sends: u64,
     /// Of these, zero-copy.
