@@ -119,15 +119,23 @@ impl Shape {
         shape
     }
 
-    /// Bytes of a second, on the whole.
+    /// Bytes of a second, on the whole, and a clock in packets of its own, whether it is or not.
     pub(crate) fn bytes_per_second(&self) -> u64 {
+        self.bytes_per_second_of(4 * self.gop)
+    }
+
+    /// The least bytes of a second, on the whole: the clock takes no packets of its own.
+    pub(crate) fn least_bytes_per_second(&self) -> u64 {
+        self.bytes_per_second_of(0)
+    }
+
+    fn bytes_per_second_of(&self, clocks: u64) -> u64 {
         let tables = |at: u64| 2 * u64::from(at % self.gop == 1 || at.is_multiple_of(4));
         let pictures = 4 * self.gop;
         let tables: u64 = (0..pictures).map(tables).sum();
         let video = 4 * ((self.gop - 1) * self.picture_packets + self.key_packets);
         let sound = (pictures * self.sound_packets).div_ceil(self.sound_every);
-        // A clock in packets of its own, whether it is or not.
-        let packets = tables + video + sound + pictures;
+        let packets = tables + video + sound + clocks;
         (packets * RATE * PACKET as u64).div_ceil(pictures)
     }
 

@@ -178,7 +178,7 @@ impl Provider {
 
 fn ahead_max(shape: &Shape) -> Duration {
     let group = FRAME_TIME * u32::try_from(shape.gop).unwrap();
-    AHEAD_MAX + 2 * group + Duration::from_millis(1000 * AHEAD_BYTES_MAX / shape.bytes_per_second())
+    AHEAD_MAX + 2 * group + Duration::from_millis(1000 * AHEAD_BYTES_MAX / shape.least_bytes_per_second())
 }
 
 /// What begins is begun with a key picture: of the next batch, or of the other source that somebody asks for meanwhile.
