@@ -93,6 +93,7 @@ pub struct Core<D: Driver<Memory = Lent, Token = Token>> {
     listeners: Vec<Listener>,
     accept_again: Option<Instant>,
     accept_pauses: Rarely,
+    saturations: Rarely,
     connections: Connections,
     /// The channels that are watched here, each with its outlet.
     stations: Stations,
@@ -121,6 +122,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             listeners: Vec::new(),
             accept_again: None,
             accept_pauses: Rarely::new(PAUSES_SAID_EVERY),
+            saturations: Rarely::new(PAUSES_SAID_EVERY),
             connections: Connections::new(),
             stations: Stations::new(),
             probe: Probe::new(probes),
@@ -557,6 +559,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             connections: self.connections.count(),
             ring_bytes: self.stations.iter().map(|(channel, _)| channel.ring_memory_bytes()).sum(),
             turn_longest: self.cx.turn_longest(),
+            send_wait: self.cx.send_wait(),
+            is_saturated: self.cx.is_saturated(),
             tuners: self.tuners_snapshot(),
         }
     }

@@ -1,5 +1,7 @@
 //! What a core has come to: where it had to refuse, how long it works at a time, and what its rings take.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use crate::engine::snapshot::CoreSnapshot;
@@ -16,6 +18,12 @@ pub(super) struct CoreStatus {
     given_bytes_total: u64,
     /// The longest that it has worked without looking up, of the last half minute to a minute.
     turn_longest_us: u64,
+    /// How long those waited in the last quarter of a second who were to be sent to, at the least.
+    send_wait_us: u64,
+    /// It has more to do than it can, and takes nobody in.
+    is_saturated: bool,
+    /// How often that has come.
+    saturations_total: u64,
     /// Requests and connections that were refused.
     refused_total: u64,
     /// Of these, connections that were closed because there was no place for so many.
@@ -26,12 +34,16 @@ pub(super) struct CoreStatus {
 
 impl CoreStatus {
     pub(super) fn new(core: &CoreSnapshot) -> Self {
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         Self {
             core: core.core.0,
             connections: core.connections,
             ring_bytes: core.ring_bytes,
             given_bytes_total: core.counters.given_bytes,
-            turn_longest_us: u64::try_from(core.turn_longest.as_micros()).unwrap_or(u64::MAX),
+            turn_longest_us: micros(core.turn_longest),
+            send_wait_us: micros(core.send_wait),
+            is_saturated: core.is_saturated,
+            saturations_total: core.counters.saturations,
             refused_total: core.counters.refused,
             refused_at_bound_total: core.counters.refused_at_bound,
             accept_pauses_total: core.counters.accept_pauses,

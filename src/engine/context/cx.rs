@@ -152,7 +152,12 @@ impl<D: CoreDriver> Cx<D> {
 
     /// A turn of the core was work for so long, and waiting for more for so long.
     pub(crate) fn turned(&mut self, worked: Duration, waited: Duration) {
-        self.load.turned(worked, waited);
+        self.load.turned(worked, waited, self.sends.wait(self.now));
+    }
+
+    /// How long those waited lately who were to be sent to, at the least.
+    pub(crate) const fn send_wait(&self) -> Duration {
+        self.load.send_wait()
     }
 
     /// The longest that it has worked without looking up, of the last half minute to a minute.

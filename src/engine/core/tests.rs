@@ -165,12 +165,22 @@ fn a_core_without_time_takes_nobody_in_and_calls_nobody_slow_who_waits_for_it() 
             "{is_saturated}"
         );
     }
+    let turn = Duration::from_millis(250);
     for _turn in 0..6 {
-        core.cx.turned(Duration::from_millis(250), Duration::ZERO);
+        core.cx.now += turn;
+        core.note_turn(turn, Duration::ZERO);
+    }
+    assert_eq!(ask(&mut core), Err(StreamError::NoSources), "nobody waits for it");
+    core.cx.sends.push(core.cx.now, viewers[0], false);
+    for _turn in 0..6 {
+        core.cx.now += turn;
+        core.note_turn(turn, Duration::ZERO);
     }
     assert_eq!(ask(&mut core), Err(StreamError::Saturated));
-    core.cx.turned(Duration::ZERO, Duration::from_secs(1));
-    assert_eq!(ask(&mut core), Err(StreamError::NoSources), "it has time again");
+    assert_eq!(core.cx.counters.saturations, 1);
+    core.cx.sends.pop(core.cx.now);
+    core.note_turn(turn, Duration::ZERO);
+    assert_eq!(ask(&mut core), Err(StreamError::NoSources), "it is in time again");
 }
 
 #[test]

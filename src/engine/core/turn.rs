@@ -10,6 +10,7 @@ use crate::ring::Lent;
 use crate::uring::Driver;
 
 use crate::base::limits::SENDS_PER_TURN;
+use crate::base::logfmt::Line;
 use crate::engine::context::token::Token;
 
 use super::Core;
@@ -55,8 +56,25 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         self.dispatch_all();
         // To hand over its work is work, too, where it does not wait for more.
         let waited = if wait.is_zero() { Duration::ZERO } else { woke - from };
-        self.cx.turned((clock() - begun).saturating_sub(waited), waited);
+        self.note_turn((clock() - begun).saturating_sub(waited), waited);
         Ok(())
+    }
+
+    /// A turn was work for so long, and waiting for more for so long.
+    pub(super) fn note_turn(&mut self, worked: Duration, waited: Duration) {
+        let was_saturated = self.cx.is_saturated();
+        self.cx.turned(worked, waited);
+        if was_saturated || !self.cx.is_saturated() {
+            return;
+        }
+        self.cx.counters.saturations += 1;
+        let Some(times) = self.saturations.happened(self.cx.now) else { return };
+        let line = Line::new("core is saturated").field("core", self.cx.id.0).field("times", times);
+        let line = line.field("send_wait_ms", self.cx.send_wait().as_millis());
+        log::warn!(
+            "{}",
+            line.field("remedy", "it takes nobody in until it has time again: more CORES carry more")
+        );
     }
 
     /// One turn at a time of the caller's own, which passes as the caller likes: acts on what is due, submits, waits
@@ -114,7 +132,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             if bytes_left == 0 {
                 return;
             }
-            let Some(viewer) = self.cx.sends.pop() else { return };
+            let Some(viewer) = self.cx.sends.pop(self.cx.now) else { return };
             if let Some(ahead) = self.cx.sends.ahead(TOUCH_AHEAD)
                 && let Some(outlet) = self.stations.outlet(ahead.channel)
             {

@@ -56,7 +56,7 @@ impl Outlet {
         }
         viewer.is_queued = true;
         // The rest of a packet is nothing new.
-        cx.sends.push(at, viewer.preamble.len() >= PACKET_BYTES);
+        cx.sends.push(cx.now, at, viewer.preamble.len() >= PACKET_BYTES);
     }
 
     /// The mark has moved: those who had caught up have something to get.

@@ -182,6 +182,8 @@ pub struct CoreCounters {
     pub refused_at_bound: u64,
     /// How often accepting had to be paused.
     pub accept_pauses: u64,
+    /// How often it came to have more to do than it could.
+    pub saturations: u64,
     /// Messages that found a queue full.
     pub queue_full: u64,
 }
@@ -205,6 +207,10 @@ pub struct CoreSnapshot {
     pub ring_bytes: u64,
     /// The longest that it has worked without looking up, of the last half minute to a minute.
     pub turn_longest: Duration,
+    /// How long those waited in the last quarter of a second who were to be sent to, at the least.
+    pub send_wait: Duration,
+    /// It has more to do than it can, and takes nobody in.
+    pub is_saturated: bool,
     /// The tuners, when this core counts them.
     pub tuners: Option<TunersSnapshot>,
 }

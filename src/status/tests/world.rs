@@ -263,6 +263,8 @@ pub(super) fn core(number: u8, sessions: Vec<SessionSnapshot>) -> CoreSnapshot {
         connections: 0,
         ring_bytes: 0,
         turn_longest: Duration::ZERO,
+        send_wait: Duration::ZERO,
+        is_saturated: false,
         tuners: None,
     }
 }

@@ -755,6 +755,8 @@ fn every_core_describes_its_sessions() {
             connections: 0,
             ring_bytes: 0,
             turn_longest: std::time::Duration::ZERO,
+            send_wait: std::time::Duration::ZERO,
+            is_saturated: false,
             closed: ClosedSnapshot::default(),
             tuners: Some(TunersSnapshot { count: 3, in_use: 1, leases: Vec::new() }),
         });
