@@ -15,7 +15,8 @@ const PTS_TICK: i64 = 300;
 /// The first two samples of the clock follow one another within this, if nothing else says how far apart they are.
 /// Encoders that send it with key pictures only send one every ten seconds at most.
 const PCR_STEP_MAX: i64 = 15 * SECOND;
-/// Beyond what time stamps say the clock goes on by no more than this.
+/// Beyond what time stamps say the clock goes on by no more than this. One that is signalled to be another and is no further from them is
+/// the same.
 const PCR_SLACK: i64 = SECOND;
 /// Without time stamps, by no more than so many times its widest step so far.
 const PCR_STEP_TIMES: i64 = 3;
@@ -118,8 +119,13 @@ impl Elapsed {
     }
 
     fn clock(&mut self, pcr: Pcr, signalled: bool) {
-        let Some(last) = self.pcr.filter(|_| !signalled) else { return self.rebase(Some(pcr)) };
+        let Some(last) = self.pcr else { return self.rebase(Some(pcr)) };
         let ticks = pcr.since(last);
+        // What is only ahead of real time is signalled as well. Where the time stamps went as far, the clock goes on.
+        let goes_on = self.is_timed && (ticks - self.since_pcr).abs() <= PCR_SLACK;
+        if signalled && !goes_on {
+            return self.rebase(Some(pcr));
+        }
         if ticks == 0 {
             // A clock that stands still tells nothing.
             return;
@@ -233,14 +239,22 @@ pub(crate) mod tests {
         /// The clock comes with every so many pictures; zero is never.
         pub(crate) clock_every: u64,
         pub(crate) has_stamps: bool,
+        /// The clock says that it is another one whenever it comes.
+        pub(crate) is_signalled: bool,
         /// Its place in time, in pictures, and what the clock says there.
         pub(crate) number: u64,
         pub(crate) base: u64,
     }
 
     impl Pictures {
-        pub(crate) const USUAL: Self =
-            Self { packets_each: 10, clock_every: 1, has_stamps: true, number: 0, base: 90_000 };
+        pub(crate) const USUAL: Self = Self {
+            packets_each: 10,
+            clock_every: 1,
+            has_stamps: true,
+            is_signalled: false,
+            number: 0,
+            base: 90_000,
+        };
 
         pub(crate) fn programme() -> Programme {
             let section = pmt(0, &[0x1B]);
@@ -261,6 +275,7 @@ pub(crate) mod tests {
             let pts = self.has_stamps.then(|| Pts::from_ticks((ticks + 9000) % (1 << 33)));
             self.number += 1;
             let first = Fields { pid: 0x100, unit_start: true, pcr, ..Fields::NONE };
+            let first = Fields { discontinuity: has_clock && self.is_signalled, ..first };
             let rest = Fields { pid: 0x100, ..Fields::NONE };
             let mut packets = vec![first.packet(&pes(0xE0, pts, &[7; 100]))];
             packets.resize(self.packets_each, rest.packet(&[7; 184]));
@@ -311,6 +326,27 @@ pub(crate) mod tests {
             pictures.number = pictures.number.saturating_add_signed(jump);
             let time = play(&mut elapsed, &mut pictures, 100);
             assert!(time.abs_diff(8000) <= 80, "{jump}: {time} ms");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_goes_on_as_time_stamps_do_is_no_other_one_whatever_is_signalled() {
+        for clock_every in [3, 12, 125] {
+            let mut pictures = Pictures { clock_every, is_signalled: true, ..Pictures::USUAL };
+            let time = play(&mut elapsed(), &mut pictures, 501);
+            let before_first_stamps = 40 * clock_every;
+            assert!(
+                (20_000 - before_first_stamps..=20_000).contains(&time),
+                "every {clock_every}: {time} ms"
+            );
+            let mut elapsed = elapsed();
+            play(&mut elapsed, &mut pictures, clock_every);
+            pictures.number += 25 * clock_every;
+            let jumped = play(&mut elapsed, &mut pictures, clock_every);
+            assert!(
+                jumped <= 80 * clock_every,
+                "every {clock_every}: {jumped} ms, of a jump by a second for each"
+            );
         }
     }
 
