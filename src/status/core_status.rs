@@ -24,6 +24,8 @@ pub(super) struct CoreStatus {
     is_saturated: bool,
     /// How often that has come.
     saturations_total: u64,
+    /// Viewers whose streams were ended because there were too many.
+    shed_total: u64,
     /// Requests and connections that were refused.
     refused_total: u64,
     /// Of these, connections that were closed because there was no place for so many.
@@ -44,6 +46,7 @@ impl CoreStatus {
             send_wait_us: micros(core.send_wait),
             is_saturated: core.is_saturated,
             saturations_total: core.counters.saturations,
+            shed_total: core.counters.shed,
             refused_total: core.counters.refused,
             refused_at_bound_total: core.counters.refused_at_bound,
             accept_pauses_total: core.counters.accept_pauses,

@@ -152,7 +152,17 @@ impl<D: CoreDriver> Cx<D> {
 
     /// A turn of the core was work for so long, and waiting for more for so long.
     pub(crate) fn turned(&mut self, worked: Duration, waited: Duration) {
-        self.load.turned(worked, waited, self.sends.wait(self.now));
+        self.load.turned(worked, waited, self.sends.wait(self.now), self.places_taken as u64);
+    }
+
+    /// A viewer whose socket has room is sent so much of what waits for it.
+    pub(crate) const fn note_send(&mut self, waiting: u64, bytes: u64) {
+        self.load.sends(waiting, bytes);
+    }
+
+    /// Of so many viewers this many are to end: the core falls behind more and more.
+    pub(crate) fn take_too_many(&mut self, viewers: u64) -> u64 {
+        self.load.take_too_many(viewers)
     }
 
     /// How long those waited lately who were to be sent to, at the least.

@@ -1,6 +1,8 @@
-//! How busy a core is, by its own turns.
+//! How busy a core is, by its own turns and by how far behind those are whom it serves.
 
 use std::time::Duration;
+
+use crate::base::limits::SEND_BYTES_MAX;
 
 /// So long is looked at in one.
 const WINDOW: Duration = Duration::from_millis(250);
@@ -8,18 +10,53 @@ const WINDOW: Duration = Duration::from_millis(250);
 const AT_WORK: u32 = 100;
 /// and all that it may from here on.
 const HARD_AT_WORK: u32 = 250;
-/// A core that never gets to the end of those who wait to be sent to, window after window, though it does nothing else, is
-/// saturated once each of them waits so long. A core that only has no time left may serve everybody in time.
+/// A core that works this part of its time has none left. It may still serve everybody in time:
 const SATURATED: u32 = 950;
+/// it is late only when all that are to be sent to wait so long, though it comes to the end of them at last,
 const LATE: Duration = Duration::from_millis(100);
-const WINDOWS_SATURATED: u8 = 4;
-/// It is no more once they wait less than this.
+/// or when more than half have more before them than the largest send takes.
+const BEHIND_BYTES: u64 = SEND_BYTES_MAX as u64;
+/// A core that has no time left and is late, window after window, is saturated,
+const WINDOWS_SATURATED: u8 = 2;
+/// until all wait less than this and less than a quarter is behind.
 const IN_TIME: Duration = Duration::from_millis(50);
+/// How far behind those are who are served is compared so many windows apart.
+const WINDOWS_COMPARED: u8 = 4;
+/// Of thousand viewers fewer are not too many.
+const EXCESS_MIN: u64 = 5;
+/// No more of thousand are ended at once.
+const EXCESS_MAX: u64 = 250;
 
 /// The longest turn is that of so much time, and of as much before.
 const LONGEST_OF: Duration = Duration::from_secs(30);
 
-/// The part of its time for which a core works.
+/// Sends to those whose sockets had room.
+#[derive(Debug, Default, Clone, Copy)]
+struct Sends {
+    count: u64,
+    /// So many of those served were behind.
+    behind: u64,
+    /// Bytes of all sends.
+    bytes: u64,
+    /// Bytes that were left to be sent after each.
+    left: u64,
+}
+
+impl Sends {
+    const fn add(&mut self, other: Self) {
+        self.count += other.count;
+        self.behind += other.behind;
+        self.bytes += other.bytes;
+        self.left += other.left;
+    }
+
+    /// What is left for one who is served, on the average.
+    const fn left_each(&self) -> Option<u64> {
+        self.left.checked_div(self.count)
+    }
+}
+
+/// The part of its time for which a core works, and whether that is enough.
 #[derive(Debug, Default)]
 pub(crate) struct Load {
     worked: Duration,
@@ -30,17 +67,57 @@ pub(crate) struct Load {
     wait: Option<Duration>,
     /// The same of the window before.
     send_wait: Duration,
+    /// Of this window.
+    sends: Sends,
     /// So many windows in a row it was late.
     late_windows: u8,
+    trend: Trend,
     /// The longest turns of this half minute and of the one before.
     longest: [Duration; 2],
     /// How much of this half minute is over.
     half_minute: Duration,
 }
 
+/// Whether a saturated core falls behind more and more.
+#[derive(Debug, Default)]
+struct Trend {
+    windows: u8,
+    sends: Sends,
+    /// What was left for each of those served in the windows before.
+    left_before: Option<u64>,
+    /// Of thousand bytes that became due so many were left over, as long as nobody has asked.
+    excess: Option<u64>,
+}
+
+impl Trend {
+    fn window(&mut self, sends: Sends, viewers: u64) {
+        self.sends.add(sends);
+        self.windows += 1;
+        if self.windows < WINDOWS_COMPARED {
+            return;
+        }
+        let left = self.sends.left_each();
+        self.excess = left.zip(self.left_before).and_then(|(left, before)| {
+            let more = left.saturating_sub(before);
+            let got = self.sends.bytes.checked_div(viewers)?;
+            (more * 1000).checked_div(more + got)
+        });
+        *self = Self { left_before: left, excess: self.excess, ..Self::default() };
+    }
+}
+
 impl Load {
-    /// A turn was work for so long, and waiting for more for so long; and so long those wait now who are to be sent to.
-    pub(crate) fn turned(&mut self, worked: Duration, waited: Duration, wait: Duration) {
+    /// A viewer whose socket has room is sent so much of what waits for it.
+    pub(crate) const fn sends(&mut self, waiting: u64, bytes: u64) {
+        self.sends.count += 1;
+        self.sends.behind += (waiting > BEHIND_BYTES) as u64;
+        self.sends.bytes += bytes;
+        self.sends.left += waiting.saturating_sub(bytes);
+    }
+
+    /// A turn was work for so long, and waiting for more for so long; so long those wait now who are to be sent to; and there are so
+    /// many viewers.
+    pub(crate) fn turned(&mut self, worked: Duration, waited: Duration, wait: Duration, viewers: u64) {
         self.note_longest(worked, waited);
         let wait = self.wait.map_or(wait, |shortest| shortest.min(wait));
         self.wait = Some(wait);
@@ -53,13 +130,21 @@ impl Load {
         let share = self.worked.as_nanos() * 1000 / all.as_nanos();
         let share = u32::try_from(share).unwrap_or(1000).min(1000);
         self.share = u32::midpoint(self.share, share);
-        self.late_windows = if wait >= LATE && share >= SATURATED {
+        let sends = std::mem::take(&mut self.sends);
+        let is_late = wait >= LATE || 2 * sends.behind > sends.count;
+        let is_in_time = wait < IN_TIME && 4 * sends.behind <= sends.count;
+        self.late_windows = if is_late && share >= SATURATED {
             self.late_windows.saturating_add(1)
-        } else if wait >= IN_TIME && self.is_saturated() {
+        } else if self.is_saturated() && !is_in_time {
             self.late_windows
         } else {
             0
         };
+        if self.is_saturated() {
+            self.trend.window(sends, viewers);
+        } else {
+            self.trend = Trend::default();
+        }
         (self.worked, self.waited, self.wait) = (Duration::ZERO, Duration::ZERO, None);
         self.send_wait = wait;
     }
@@ -88,6 +173,15 @@ impl Load {
         self.late_windows >= WINDOWS_SATURATED
     }
 
+    /// Of so many viewers this many are too many: without them a saturated core would fall behind no further. Asked once, for each
+    /// second that it has fallen further behind.
+    pub(crate) fn take_too_many(&mut self, viewers: u64) -> u64 {
+        let Some(excess) = self.trend.excess.take().filter(|excess| *excess >= EXCESS_MIN) else { return 0 };
+        // Those who stay have been there for longer and are further behind, which is no trend.
+        self.trend = Trend::default();
+        (viewers * excess.min(EXCESS_MAX)).div_ceil(1000)
+    }
+
     /// How much of what is between `least` and `most` it needs to save time.
     pub(crate) fn between(&self, least: u64, most: u64) -> u64 {
         let part = u64::from(self.share.clamp(AT_WORK, HARD_AT_WORK) - AT_WORK);
@@ -106,6 +200,7 @@ mod tests {
                 Duration::from_micros(share),
                 Duration::from_micros(1000 - share),
                 Duration::from_millis(wait_ms),
+                0,
             );
         }
     }
@@ -125,9 +220,9 @@ mod tests {
     fn the_longest_turn_is_remembered_for_half_a_minute_and_forgotten_in_a_minute() {
         let mut load = Load::default();
         let (long, short) = (Duration::from_millis(7), Duration::from_millis(1));
-        load.turned(long, Duration::ZERO, Duration::ZERO);
+        load.turned(long, Duration::ZERO, Duration::ZERO, 0);
         for second in 1..=70 {
-            load.turned(short, Duration::from_secs(1) - short, Duration::ZERO);
+            load.turned(short, Duration::from_secs(1) - short, Duration::ZERO, 0);
             let expected = if second <= 30 { Some(long) } else { (second > 60).then_some(short) };
             assert!(
                 expected.is_none_or(|expected| load.longest() == expected),
@@ -138,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_core_is_saturated_when_everybody_has_waited_for_it_for_a_second_and_until_they_do_not() {
+    fn a_core_is_saturated_when_everybody_waits_for_it_and_until_they_do_not() {
         let mut load = Load::default();
         let mut after = |share, wait_ms, count| {
             windows(&mut load, share, wait_ms, count);
@@ -147,10 +242,10 @@ mod tests {
         for (share, wait_ms, count, expected, why) in [
             (1000, 99, 40, false, "it has no time left and is in time"),
             (900, 200, 40, false, "it has time, and is not what they wait for"),
-            (1000, 100, 3, false, "not for a second yet"),
+            (1000, 100, 1, false, "not for long enough yet"),
             (1000, 10, 1, false, "they have been in time between"),
-            (960, 100, 3, false, "not for a second in a row"),
-            (960, 100, 1, true, "a second"),
+            (960, 100, 1, false, "not twice in a row"),
+            (960, 100, 1, true, "twice in a row"),
             (900, 60, 9, true, "they wait, though less"),
             (1000, 49, 1, false, "they are in time"),
             (1000, 60, 9, false, "they wait, and no longer than may be"),
@@ -168,13 +263,60 @@ mod tests {
         let mut load = Load::default();
         let (work, late) = (Duration::from_millis(10), Duration::from_millis(300));
         for turn in 0..2000 {
-            load.turned(work, Duration::ZERO, if turn % 25 == 7 { Duration::ZERO } else { late });
+            load.turned(work, Duration::ZERO, if turn % 25 == 7 { Duration::ZERO } else { late }, 0);
             assert!(!load.is_saturated(), "turn {turn}");
         }
         assert_eq!(load.send_wait(), Duration::ZERO);
         for _turn in 0..100 {
-            load.turned(work, Duration::ZERO, late);
+            load.turned(work, Duration::ZERO, late, 0);
         }
         assert!(load.is_saturated() && load.send_wait() == late);
+    }
+
+    const SEND: u64 = SEND_BYTES_MAX as u64;
+
+    /// Windows in which a core has no time left, and so much waits for one after the other of these viewers.
+    fn full(load: &mut Load, count: u8, viewers: u64, waiting: impl Fn(u64) -> u64) {
+        for _window in 0..count {
+            for viewer in 0..viewers {
+                let waiting = waiting(viewer);
+                load.sends(waiting, waiting.min(SEND));
+            }
+            load.turned(WINDOW, Duration::ZERO, Duration::ZERO, viewers);
+        }
+    }
+
+    #[test]
+    fn a_core_is_saturated_when_more_than_half_have_more_before_them_than_one_send_takes() {
+        for (behind, expected) in [(0, false), (50, false), (51, true), (100, true)] {
+            let mut load = Load::default();
+            full(&mut load, 2, 100, |viewer| if viewer < behind { SEND + 1 } else { SEND });
+            assert_eq!(load.is_saturated(), expected, "{behind} of 100 are behind");
+            full(&mut load, 9, 100, |viewer| if viewer < 26 { SEND + 1 } else { SEND });
+            assert_eq!(load.is_saturated(), expected, "a quarter is behind still");
+            full(&mut load, 1, 100, |viewer| if viewer < 25 { SEND + 1 } else { SEND });
+            assert!(!load.is_saturated());
+        }
+    }
+
+    #[test]
+    fn as_many_are_too_many_as_get_nothing_of_what_comes() {
+        // Each gets four sends a second; so much more becomes due.
+        for (more, expected) in [(0, 0), (SEND / 1000, 0), (SEND, 200), (4 * SEND, 250), (400 * SEND, 250)] {
+            let mut load = Load::default();
+            full(&mut load, 1 + 2 * WINDOWS_COMPARED, 1000, |_| 4 * SEND);
+            assert_eq!(load.take_too_many(1000), 0, "they are as far behind as they were");
+            full(&mut load, WINDOWS_COMPARED, 1000, |_| 4 * SEND + more);
+            assert_eq!(load.take_too_many(1000), expected, "{more} more");
+            assert_eq!(load.take_too_many(1000), 0, "it has been asked");
+            full(&mut load, WINDOWS_COMPARED, 1000, |_| 800 * SEND);
+            assert!(expected == 0 || load.take_too_many(750) == 0, "those who stay are others");
+            full(&mut load, WINDOWS_COMPARED, 1000, |_| 3 * SEND);
+            assert_eq!(load.take_too_many(1000), 0, "they catch up");
+        }
+        let mut load = Load::default();
+        full(&mut load, 1 + WINDOWS_COMPARED, 3, |_| 4 * SEND);
+        full(&mut load, WINDOWS_COMPARED, 3, |_| 5 * SEND);
+        assert_eq!(load.take_too_many(3), 1, "one at the least");
     }
 }

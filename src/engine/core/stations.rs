@@ -146,6 +146,11 @@ impl Stations {
         self.arena.iter_mut().filter_map(|(_, station)| station.home_mut())
     }
 
+    /// All outlets of this core.
+    pub(super) fn outlets(&self) -> impl Iterator<Item = &Outlet> {
+        self.iter().map(|(_, outlets)| outlets.own()).chain(self.iter_away().map(Away::outlet))
+    }
+
     /// Outlets whose channels live elsewhere.
     pub(super) fn iter_away(&self) -> impl Iterator<Item = &Away> {
         self.arena.iter().filter_map(|(_, station)| station.away())

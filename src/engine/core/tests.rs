@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::testing::{self, NoSources, SimCore, add_session, add_viewer, core};
 use super::*;
+use crate::base::limits::SEND_BYTES_MAX;
 use crate::base::{Clock, KeyBits};
 use crate::engine::context::token::ConnectionRef;
 use crate::engine::port::ids::SessionId;
@@ -181,6 +182,42 @@ fn a_core_without_time_takes_nobody_in_and_calls_nobody_slow_who_waits_for_it() 
     core.cx.sends.pop(core.cx.now);
     core.note_turn(turn, Duration::ZERO);
     assert_eq!(ask(&mut core), Err(StreamError::NoSources), "it is in time again");
+}
+
+#[test]
+fn a_saturated_core_that_falls_further_behind_ends_as_many_as_are_too_many_newest_first() {
+    let world = World::new(1, Faults::default());
+    let (mut core, _) = testing::core_in(&world);
+    let session = add_session(&mut core, 1);
+    let viewers: Vec<_> = (0..20)
+        .map(|second| {
+            let Ok(handle) = core.cx.driver.adopt(world.pipe().0) else { panic!("there is room") };
+            core.cx.now = at(second * 1000);
+            let (channel, _) = core.stations.get_mut(session).unwrap();
+            channel.tell_machine(core.cx.now, SessionEvent::Joined, &mut NoSources);
+            add_viewer(&mut core, session, handle)
+        })
+        .collect();
+    let left = |core: &SimCore| {
+        let outlet = core.stations.outlet(session).unwrap();
+        viewers.iter().map(|viewer| outlet.has(*viewer)).collect::<Vec<_>>()
+    };
+    let (send, window) = (SEND_BYTES_MAX as u64, Duration::from_millis(250));
+    for (windows, waiting, expected) in [(1, 4, 20), (4, 4, 20), (4, 4, 20), (4, 5, 16), (4, 3, 16)] {
+        for _window in 0..windows {
+            for _viewer in 0..20 {
+                core.cx.note_send(waiting * send, send);
+            }
+            core.note_turn(window, Duration::ZERO);
+        }
+        let left = left(&core);
+        assert!(left[..expected].iter().all(|is_there| *is_there), "{left:?}");
+        assert!(!left[expected..].iter().any(|is_there| *is_there), "{left:?}");
+    }
+    assert_eq!(core.cx.counters.shed, 4);
+    let (gone, _) = core.stations.outlet(session).unwrap().audience().gone();
+    let reasons: Vec<_> = gone.iter().filter_map(|viewer| viewer.left).map(|(_, reason)| reason).collect();
+    assert_eq!(reasons, [CloseReason::CoreSaturated; 4]);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crate::uring::Driver;
 use crate::base::limits::SENDS_PER_TURN;
 use crate::base::logfmt::Line;
 use crate::engine::context::token::Token;
+use crate::engine::outlet::Outlet;
 
 use super::Core;
 
@@ -64,7 +65,11 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     pub(super) fn note_turn(&mut self, worked: Duration, waited: Duration) {
         let was_saturated = self.cx.is_saturated();
         self.cx.turned(worked, waited);
-        if was_saturated || !self.cx.is_saturated() {
+        if !self.cx.is_saturated() {
+            return;
+        }
+        self.shed();
+        if was_saturated {
             return;
         }
         self.cx.counters.saturations += 1;
@@ -75,6 +80,26 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             "{}",
             line.field("remedy", "it takes nobody in until it has time again: more CORES carry more")
         );
+    }
+
+    /// Ends the streams of those who came last, as many as there are too many: all others would get less and less of theirs.
+    fn shed(&mut self) {
+        let count = self.stations.outlets().map(Outlet::count).sum::<usize>();
+        let too_many = usize::try_from(self.cx.take_too_many(count as u64)).unwrap_or(count);
+        if too_many == 0 {
+            return;
+        }
+        let mut viewers: Vec<_> = self.stations.outlets().flat_map(Outlet::joined).collect();
+        viewers.sort_unstable_by_key(|(joined_at, _)| std::cmp::Reverse(*joined_at));
+        for (_, viewer) in viewers.into_iter().take(too_many) {
+            if let Some((outlet, view)) = self.stations.outlet_mut(viewer.channel) {
+                outlet.shed(&mut self.cx, view, viewer);
+            }
+            self.settle();
+        }
+        self.cx.counters.shed += too_many as u64;
+        let line = Line::new("saturated core ends streams of its newest viewers").field("core", self.cx.id.0);
+        log::warn!("{}", line.field("ended", too_many).field("left", count - too_many));
     }
 
     /// One turn at a time of the caller's own, which passes as the caller likes: acts on what is due, submits, waits

@@ -70,7 +70,7 @@ impl Outlet {
         self.caught_up = caught_up;
     }
 
-    fn next_for<D: CoreDriver>(&mut self, cx: &Cx<D>, feed: &View, key: ViewerKey) -> Option<Next> {
+    fn next_for<D: CoreDriver>(&mut self, cx: &mut Cx<D>, feed: &View, key: ViewerKey) -> Option<Next> {
         let viewer = self.viewers.get_mut(key)?.watching_mut()?;
         viewer.is_queued = false;
         debug_assert_eq!(viewer.sending, Sending::Nothing, "a queued viewer's socket has nothing to do");
@@ -104,6 +104,9 @@ impl Outlet {
             Way::File => (Way::File, SEND_BYTES_MAX),
         };
         let bytes = usize::try_from(waiting).map_or(most, |bytes| bytes.min(most));
+        if !viewer.was_full {
+            cx.note_send(waiting, bytes as u64);
+        }
         Some(Next::Stream { position: viewer.position, bytes, way })
     }
 

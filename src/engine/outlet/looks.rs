@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::base::Instant;
 use crate::engine::border::feed::View;
 use crate::engine::context::cx::{CoreDriver, Cx};
+use crate::engine::context::token::ViewerRef;
 use crate::engine::port::params::SlowPolicy;
 use crate::ring::Offset;
 use crate::session::history::CloseReason;
@@ -46,6 +47,17 @@ impl Outlet {
                 Finding::Lagging => self.end_or_skip_lagging(cx, feed, key),
             }
         }
+    }
+
+    /// When each of its viewers came.
+    pub(crate) fn joined(&self) -> impl Iterator<Item = (Instant, ViewerRef)> {
+        self.viewers.iter().map(|(key, viewer)| (viewer.joined_at, self.at(key)))
+    }
+
+    /// Ends a viewer's stream: the core has too many.
+    pub(crate) fn shed<D: CoreDriver>(&mut self, cx: &mut Cx<D>, feed: &View, viewer: ViewerRef) {
+        let key = ViewerKey::from_bits(viewer.viewer);
+        self.leave(cx, feed, key, Hangup::Finish, CloseReason::CoreSaturated);
     }
 
     /// Ends a viewer's stream with a whole packet: what was on its way is cut short, and the packet it was cut in is completed.

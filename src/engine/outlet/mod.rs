@@ -516,9 +516,8 @@ pub(crate) mod testing {
                 skip_wanted: false,
             });
             let peer = SocketAddr::from(([10, 0, 0, 1], 4000));
-            let joined_at = Instant::START;
             let viewer =
-                Viewer { handle, peer, is_local: false, takes_interim: true, number, joined_at, state };
+                Viewer { handle, peer, is_local: false, takes_interim: true, number, joined_at: now, state };
             let Ok(key) = self.viewers.insert(viewer) else { panic!("there is room") };
             (self.at(key), promised)
         }

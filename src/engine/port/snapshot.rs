@@ -184,6 +184,8 @@ pub struct CoreCounters {
     pub accept_pauses: u64,
     /// How often it came to have more to do than it could.
     pub saturations: u64,
+    /// Viewers whose streams were ended because there were too many.
+    pub shed: u64,
     /// Messages that found a queue full.
     pub queue_full: u64,
 }

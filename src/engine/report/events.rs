@@ -341,7 +341,9 @@ pub(crate) fn stream_started(
 #[must_use]
 pub(crate) const fn stream_ended_level(reason: CloseReason, subscribers: u64) -> log::Level {
     match reason {
-        CloseReason::SessionClosed | CloseReason::HttpContextCanceled => viewer_level(subscribers),
+        CloseReason::SessionClosed | CloseReason::HttpContextCanceled | CloseReason::CoreSaturated => {
+            viewer_level(subscribers)
+        }
         CloseReason::SlowClientLagged | CloseReason::StreamWriteError => log::Level::Warn,
     }
 }
@@ -360,6 +362,7 @@ pub(crate) fn stream_ended(
         CloseReason::HttpContextCanceled => "stream subscriber canceled",
         CloseReason::SlowClientLagged => "stream subscriber disconnected due to lag",
         CloseReason::StreamWriteError => "stream subscriber ended with error",
+        CloseReason::CoreSaturated => "stream subscriber ended because its core is saturated",
     };
     let line = about
         .of_viewer(message, viewer)
@@ -368,7 +371,7 @@ pub(crate) fn stream_ended(
     match reason {
         CloseReason::SlowClientLagged => lag.of(line),
         CloseReason::StreamWriteError => line.field("blocked", format!("{blocked:?}")),
-        CloseReason::SessionClosed | CloseReason::HttpContextCanceled => line,
+        CloseReason::SessionClosed | CloseReason::HttpContextCanceled | CloseReason::CoreSaturated => line,
     }
 }
 

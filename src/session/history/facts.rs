@@ -55,6 +55,8 @@ pub enum CloseReason {
     StreamWriteError,
     /// The stream is over, or what the viewer wanted of it.
     SessionClosed,
+    /// The core had too many viewers, of whom this was one of the newest.
+    CoreSaturated,
 }
 
 impl CloseReason {
@@ -66,6 +68,7 @@ impl CloseReason {
             Self::SlowClientLagged => "slow_client_lagged",
             Self::StreamWriteError => "stream_write_error",
             Self::SessionClosed => "session_closed",
+            Self::CoreSaturated => "core_saturated",
         }
     }
 }

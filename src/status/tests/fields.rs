@@ -59,6 +59,7 @@ pub(super) const TYPES: &[(&str, &[Field])] = &[
             ("send_wait_us", Whole, false),
             ("is_saturated", Flag, false),
             ("saturations_total", Whole, false),
+            ("shed_total", Whole, false),
             ("refused_total", Whole, false),
             ("refused_at_bound_total", Whole, false),
             ("accept_pauses_total", Whole, false),

@@ -34,10 +34,11 @@ fn nothing_in_use_is_two_empty_lists_and_the_counters() {
     (idle.counters.given_bytes, idle.counters.accept_pauses) = (524_288, 1);
     (idle.counters.refused, idle.counters.refused_at_bound) = (9, 4);
     (idle.connections, idle.ring_bytes, idle.turn_longest) = (3, 11_010_048, Duration::from_micros(417));
-    (idle.send_wait, idle.is_saturated, idle.counters.saturations) = (Duration::from_millis(120), true, 2);
+    (idle.send_wait, idle.is_saturated) = (Duration::from_millis(120), true);
+    (idle.counters.saturations, idle.counters.shed) = (2, 40);
     assert_eq!(
         shown(&[idle]),
-        r#"{"generated_at":"2026-03-01T20:15:00Z","tuner_count":2,"in_use_count":0,"idle_count":2,"churn":{"reselect_alert_threshold":3,"session_count":0,"recovering_session_count":0,"sessions_with_reselect_count":0,"sessions_over_reselect_threshold":0,"total_recovery_cycles":0,"total_source_select_count":0,"total_same_source_reselect_count":0,"max_same_source_reselect_count":0},"drain_wait":{"ok":0,"error":0,"wait_duration_us":0,"wait_duration_ms":0},"probe_close":{"inline_count":0,"queue_full_count":0},"tuners":[],"client_streams":[],"session_history_limit":256,"cores":[{"core":0,"connections":3,"ring_bytes":11010048,"given_bytes_total":524288,"turn_longest_us":417,"send_wait_us":120000,"is_saturated":true,"saturations_total":2,"refused_total":9,"refused_at_bound_total":4,"accept_pauses_total":1}]}"#
+        r#"{"generated_at":"2026-03-01T20:15:00Z","tuner_count":2,"in_use_count":0,"idle_count":2,"churn":{"reselect_alert_threshold":3,"session_count":0,"recovering_session_count":0,"sessions_with_reselect_count":0,"sessions_over_reselect_threshold":0,"total_recovery_cycles":0,"total_source_select_count":0,"total_same_source_reselect_count":0,"max_same_source_reselect_count":0},"drain_wait":{"ok":0,"error":0,"wait_duration_us":0,"wait_duration_ms":0},"probe_close":{"inline_count":0,"queue_full_count":0},"tuners":[],"client_streams":[],"session_history_limit":256,"cores":[{"core":0,"connections":3,"ring_bytes":11010048,"given_bytes_total":524288,"turn_longest_us":417,"send_wait_us":120000,"is_saturated":true,"saturations_total":2,"shed_total":40,"refused_total":9,"refused_at_bound_total":4,"accept_pauses_total":1}]}"#
     );
 }
 

@@ -190,6 +190,11 @@ fn viewers_are_told_with_why_they_went() {
             "msg=\"stream subscriber ended with error\" WHOSE close_reason=stream_write_error duration=90s \
              blocked=6s",
         ),
+        (
+            ended(CloseReason::CoreSaturated),
+            "msg=\"stream subscriber ended because its core is saturated\" WHOSE \
+             close_reason=core_saturated duration=90s",
+        ),
     ] {
         assert_eq!(line.to_string(), told.replace("WHOSE", whose));
     }
@@ -221,6 +226,7 @@ fn thousands_who_go_at_once_are_not_told_one_by_one_unless_something_is_wrong() 
     for (reason, few, many) in [
         (CloseReason::SessionClosed, log::Level::Info, log::Level::Debug),
         (CloseReason::HttpContextCanceled, log::Level::Info, log::Level::Debug),
+        (CloseReason::CoreSaturated, log::Level::Info, log::Level::Debug),
         (CloseReason::SlowClientLagged, log::Level::Warn, log::Level::Warn),
         (CloseReason::StreamWriteError, log::Level::Warn, log::Level::Warn),
     ] {
