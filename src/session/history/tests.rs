@@ -5,7 +5,6 @@ use super::*;
 use crate::base::Instant;
 use crate::lineup::{ChannelId, SourceId, StreamProfile};
 use crate::source::startup_facts::StartupFacts;
-use crate::ts::es::FrameRate;
 
 fn at(millis: u64) -> Instant {
     Instant::from_millis(millis)
@@ -239,12 +238,8 @@ fn the_third_reselection_in_a_row_is_an_alert_once() {
 #[test]
 fn what_is_known_of_a_stream_goes_with_its_address() {
     let mut history = timeline(256);
-    let profile = StreamProfile {
-        width: 1280,
-        height: 720,
-        frame_rate: FrameRate::new(50, 1),
-        ..StreamProfile::default()
-    };
+    let profile =
+        StreamProfile { width: 1280, height: 720, bitrate_bps: 4_000_000, ..StreamProfile::default() };
     let known = |history: &SourceTimeline| history.current().unwrap().source.profile == profile;
     history.select(at(1), source(7), "initial_startup".to_owned());
     let shared = Arc::clone(&history.sources().0[0]);
