@@ -14,14 +14,14 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("http", &[]),
     ("ring", &[]),
     ("uring", &[]),
-    ("store", &["http"]),
-    ("lineup", &["http", "source"]),
+    ("store", &["http", "lineup", "ts"]),
+    ("lineup", &["ts", "http", "source"]),
     ("health", &["lineup"]),
     ("source", &["ts", "http"]),
     ("tuner", &["lineup"]),
     ("splice", &["ts"]),
     ("filler", &["ts"]),
-    ("session", &["lineup"]),
+    ("session", &["lineup", "source"]),
     (
         "engine",
         &[
@@ -29,8 +29,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "session",
         ],
     ),
-    ("status", &["engine", "session", "tuner", "lineup", "filler"]),
-    ("catalog", &["store", "http", "lineup", "health", "source"]),
+    ("status", &["engine", "session", "tuner", "lineup", "filler", "source", "ts"]),
+    ("catalog", &["store", "http", "lineup", "source", "ts"]),
     (
         "control",
         &[

@@ -11,7 +11,6 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use tunerd::base::{Instant, WallTime};
-use tunerd::catalog::health_changes;
 use tunerd::health::{FLUSH_INTERVAL, Registry};
 use tunerd::lineup::{Health, SourceId, StoredProfile};
 use tunerd::store::{Database, NewChannel, NewItem, Store, StoreError};
@@ -67,9 +66,9 @@ fn write_until_killed(path: PathBuf) {
         now += FLUSH_INTERVAL;
         let batch = registry.take_batch(now).unwrap();
         let written = batch.rows[0].health.as_ref().unwrap().success_count;
-        let changes = health_changes(batch.rows);
-        let missing = store.call::<_, StoreError>(move |database| database.write_health(&changes)).unwrap();
-        assert_eq!(missing, [0i64; 0]);
+        let missing =
+            store.call::<_, StoreError>(move |database| database.write_health(&batch.rows)).unwrap();
+        assert_eq!(missing, [SourceId(0); 0]);
         registry.persisted(now, batch.seq, Ok(Vec::new()));
         // The parent is gone when nobody listens any more.
         println!("{WRITTEN}{written}");

@@ -9,10 +9,12 @@ use std::path::{Path, PathBuf};
 use hdhriptv::{Version, alter, make};
 use rusqlite::Connection;
 use tempfile::TempDir;
+use tunerd::lineup::{Health, StoredProfile, StreamProfile};
 use tunerd::store::{
-    ChannelRecord, Database, Hdhriptv, ImportError, ImportOutcome, Imported, SourceHealth, SourceProfile,
-    TakenOver, take_over,
+    ChannelRecord, Database, Hdhriptv, ImportError, ImportOutcome, Imported, TakenOver, take_over,
 };
+use tunerd::ts::Codec;
+use tunerd::ts::es::FrameRate;
 
 const VERSIONS: [Version; 4] = [Version::Favorites, Version::Early, Version::One, Version::OneOne];
 
@@ -145,31 +147,32 @@ fn health_and_what_is_known_of_streams_come_over() {
     let channels = database.channels().unwrap();
     let [news, film] = &channels[0].sources[..] else { panic!("two sources") };
     assert_eq!(news.association_type, "channel_key");
-    let health = SourceHealth {
+    let health = Health {
         last_ok_at: 1_700_000_700,
         last_fail_at: 1_700_000_400,
         success_count: 12,
-        ..SourceHealth::default()
+        ..Health::default()
     };
     assert_eq!(news.health, health);
-    let health = SourceHealth {
+    let health = Health {
         last_fail_at: 1_700_000_500,
         last_fail_reason: "startup: HTTP 404".to_owned(),
         fail_count: 3,
         cooldown_until: 1_700_000_600,
-        ..SourceHealth::default()
+        ..Health::default()
     };
     assert_eq!(film.health, health);
-    let profile = SourceProfile {
+    let stream = StreamProfile {
         width: 1920,
         height: 1080,
-        fps: 25.0,
-        video_codec: "h264".to_owned(),
-        audio_codec: "aac".to_owned(),
+        frame_rate: FrameRate::new(25, 1),
+        video_codec: Some(Codec::H264.into()),
+        audio_codec: Some(Codec::Aac.into()),
         bitrate_bps: 4_500_000,
+        ..StreamProfile::default()
     };
-    assert_eq!((news.last_probe_at, &news.profile), (1_700_000_800, &profile));
-    assert_eq!((film.last_probe_at, &film.profile), (0, &SourceProfile::default()));
+    assert_eq!(news.profile, StoredProfile { stream, probed_at: 1_700_000_800 });
+    assert_eq!(film.profile, StoredProfile::default());
     assert_eq!((channels[0].created_at, channels[0].updated_at), (1_700_000_010, 1_700_000_020));
     let rules = database.source_rules().unwrap();
     assert_eq!(rules.keys().collect::<Vec<_>>(), [&4]);
@@ -278,7 +281,10 @@ fn columns_that_nothing_is_known_of_are_told_and_cells_of_another_kind_are_read(
         done.remarks
     );
     let source = &database.channels().unwrap()[0].sources[0];
-    assert_eq!((source.health.success_count, source.health.fail_count, source.profile.width), (12, 0, 0));
+    assert_eq!(
+        (source.health.success_count, source.health.fail_count, source.profile.stream.width),
+        (12, 0, 0)
+    );
     assert_eq!(database.item(NEWS).unwrap().unwrap().item.name, "N\u{e9}\u{fffd}");
 }
 

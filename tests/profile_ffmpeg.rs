@@ -7,9 +7,10 @@ use std::process::{Command, Output};
 use tempfile::TempDir;
 use tunerd::base::ChildExit;
 use tunerd::base::limits::PACKET_BYTES;
-use tunerd::source::profile::{Profile, ProfileScanner, StreamProfile, ffprobe};
+use tunerd::source::profile::{ProfileScanner, ffprobe};
 use tunerd::source::watch::Progress;
-use tunerd::ts::{Codec, Inspector};
+use tunerd::ts::es::FrameRate;
+use tunerd::ts::{Codec, Inspector, StreamProfile};
 
 /// Two seconds of a stream in a file, for as long as its folder lives.
 struct Clip {
@@ -38,7 +39,7 @@ fn encode(size: &str, rate: &str, encoders: &[&str]) -> Clip {
 }
 
 /// The profile after these bytes, and the number of packets after which all was known.
-fn scan(bytes: &[u8]) -> (Profile, Option<usize>) {
+fn scan(bytes: &[u8]) -> (StreamProfile, Option<usize>) {
     let (mut inspector, mut scanner) = (Inspector::new(), ProfileScanner::new());
     let mut complete = None;
     for (index, packet) in bytes.as_chunks::<188>().0.iter().enumerate() {
@@ -61,17 +62,17 @@ fn probe(path: &Path) -> StreamProfile {
 }
 
 /// Checks a clip from its start, and joined in its middle.
-fn check(clip: &Clip, expected: Profile) {
+fn check(clip: &Clip, expected: StreamProfile) {
     let bytes = &clip.bytes;
     for from in [0, bytes.len() / 188 / 3 * 188] {
         let (found, complete) = scan(&bytes[from..]);
         assert!(complete.is_some(), "not complete from {from}: {found:?}");
-        assert_eq!(Profile { bitrate_bps: 0, ..found }, expected, "from {from}");
+        assert_eq!(StreamProfile { bitrate_bps: 0, ..found }, expected, "from {from}");
     }
     let probed = probe(&clip.folder.path().join("clip.ts"));
-    let found = StreamProfile::from(&scan(bytes).0);
-    assert!((found.fps - probed.fps).abs() < 0.011, "{} {}", found.fps, probed.fps);
-    let same = StreamProfile { fps: probed.fps, bitrate_bps: probed.bitrate_bps, ..found };
+    let found = scan(bytes).0;
+    assert!((found.fps() - probed.fps()).abs() < 0.011, "{} {}", found.fps(), probed.fps());
+    let same = StreamProfile { frame_rate: probed.frame_rate, bitrate_bps: probed.bitrate_bps, ..found };
     assert_eq!(same, probed, "ffprobe agrees");
 }
 
@@ -81,13 +82,12 @@ fn h264_with_aac() {
     let clip = encode("1920x1080", "30000/1001", &[&x264[..], &["-c:a", "aac", "-ac", "2"]].concat());
     check(
         &clip,
-        Profile {
+        StreamProfile {
             width: 1920,
             height: 1080,
-            fps_num: 30_000,
-            fps_den: 1001,
-            video_codec: Some(Codec::H264),
-            audio_codec: Some(Codec::Aac),
+            frame_rate: FrameRate::new(30_000, 1001),
+            video_codec: Some(Codec::H264.into()),
+            audio_codec: Some(Codec::Aac.into()),
             sample_rate: 48_000,
             channels: 2,
             bitrate_bps: 0,
@@ -110,13 +110,12 @@ fn hevc_with_ac3_of_six_channels() {
     let clip = encode("1280x720", "50", &[&x265[..], &["-c:a", "ac3", "-ac", "6"]].concat());
     check(
         &clip,
-        Profile {
+        StreamProfile {
             width: 1280,
             height: 720,
-            fps_num: 50,
-            fps_den: 1,
-            video_codec: Some(Codec::Hevc),
-            audio_codec: Some(Codec::Ac3),
+            frame_rate: FrameRate::new(50, 1),
+            video_codec: Some(Codec::Hevc.into()),
+            audio_codec: Some(Codec::Ac3.into()),
             sample_rate: 48_000,
             channels: 6,
             bitrate_bps: 0,
@@ -143,13 +142,12 @@ fn interlaced_mpeg2_with_mp2() {
     let clip = encode("720x576", "25", &mpeg2);
     check(
         &clip,
-        Profile {
+        StreamProfile {
             width: 720,
             height: 576,
-            fps_num: 25,
-            fps_den: 1,
-            video_codec: Some(Codec::Mpeg2Video),
-            audio_codec: Some(Codec::Mpeg1Audio),
+            frame_rate: FrameRate::new(25, 1),
+            video_codec: Some(Codec::Mpeg2Video.into()),
+            audio_codec: Some(Codec::Mpeg1Audio.into()),
             sample_rate: 44_100,
             channels: 1,
             bitrate_bps: 0,
@@ -171,13 +169,12 @@ fn odd_sizes_are_cropped_in_every_chroma_format() {
             let clip = encode(size, "24", &encoders);
             check(
                 &clip,
-                Profile {
+                StreamProfile {
                     width,
                     height,
-                    fps_num: 24,
-                    fps_den: 1,
-                    video_codec: Some(codec),
-                    audio_codec: Some(Codec::Eac3),
+                    frame_rate: FrameRate::new(24, 1),
+                    video_codec: Some(codec.into()),
+                    audio_codec: Some(Codec::Eac3.into()),
                     sample_rate: 48_000,
                     channels: 2,
                     bitrate_bps: 0,
@@ -193,7 +190,7 @@ fn interlaced_h264_has_whole_frames() {
         ["-c:v", "libx264", "-preset", "ultrafast", "-x264-params", "tff=1:keyint=10", "-pix_fmt", "yuv420p"];
     let clip = encode("1920x1080", "25", &[&x264[..], &["-c:a", "ac3", "-ac", "2"]].concat());
     let (found, _) = scan(&clip.bytes);
-    assert_eq!((found.width, found.height, found.fps_num, found.fps_den), (1920, 1080, 25, 1));
+    assert_eq!((found.width, found.height, found.frame_rate), (1920, 1080, FrameRate::new(25, 1)));
 }
 
 #[test]
@@ -205,7 +202,7 @@ fn without_timing_in_the_headers_the_pictures_times_tell_the_rate() {
         let strip = ["-bsf:v", "h264_metadata=tick_rate=90000", "-pix_fmt", "yuv420p", "-an"];
         let clip = encode("320x240", rate, &[&x264[..], &strip].concat());
         let (found, complete) = scan(&clip.bytes);
-        assert_eq!((found.fps_num, found.fps_den), expected, "{rate}");
+        assert_eq!(found.frame_rate.map(|rate| (rate.num, rate.den)), Some(expected), "{rate}");
         assert!(complete.is_some());
         assert_eq!((found.audio_codec, found.channels), (None, 0));
     }
@@ -217,7 +214,7 @@ fn a_picture_of_another_size_is_noticed() {
     let large = encode("1280x720", "50", &x264);
     let small = encode("720x576", "25", &x264);
     let (found, _) = scan(&[&large.bytes[..], &small.bytes].concat());
-    assert_eq!((found.width, found.height, found.fps_num, found.fps_den), (720, 576, 25, 1));
+    assert_eq!((found.width, found.height, found.frame_rate), (720, 576, FrameRate::new(25, 1)));
 }
 
 #[test]

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tunerd::base::Instant;
-use tunerd::filler::slate::{Profile, Slate, SlateSpec, ffmpeg_arguments, ffmpeg_arguments_without_text};
+use tunerd::filler::slate::{Slate, SlateSpec, ffmpeg_arguments, ffmpeg_arguments_without_text};
 use tunerd::filler::{Due, Filler, KeepaliveTotals, Mode, Params as FillerParams};
-use tunerd::ts::Codec;
+use tunerd::ts::es::FrameRate;
+use tunerd::ts::{Codec, StreamProfile};
 
 fn run(program: &str, arguments: &[String], input: Vec<u8>) -> Output {
     let mut child = Command::new(program)
@@ -51,7 +52,7 @@ fn play(slate: Arc<Slate>, seconds: u64) -> Vec<u8> {
         assert_eq!(filler.due(now, &mut out), Due::Slate);
         filler.published(now, u64::try_from(out.len() - before).unwrap());
     }
-    let report = filler.report(start);
+    let report = filler.report();
     assert_eq!((report.mode, report.guardrail_count), (Some(Mode::SlateAv), 0));
     out
 }
@@ -84,7 +85,7 @@ fn the_built_in_slate_is_decoded_without_a_word_and_whole() {
 
 #[test]
 fn the_built_in_slate_is_what_an_encoder_makes() {
-    let profile = Profile { frame_rate: 25.0, ..Profile::default() };
+    let profile = StreamProfile { frame_rate: FrameRate::new(25, 1), ..StreamProfile::default() };
     let (own, made) =
         (Slate::built_in().unwrap(), encode(&SlateSpec::of(&profile, "Channel recovering...", true)));
     let video = |slate: &Slate| (slate.video().codec, slate.video().rate, slate.video().pictures.len());
@@ -106,20 +107,21 @@ fn every_codec_is_looped_and_decoded_without_a_word_and_whole() {
         (Codec::H264, (320, 180), 5.0, Codec::Mpeg1Audio, 44_100, 1),
         (Codec::H264, (640, 360), 60.02, Codec::Aac, 48_000, 8),
     ] {
-        let profile = Profile {
-            video: Some(video),
+        let profile = StreamProfile {
+            video_codec: Some(video.into()),
             width: size.0,
             height: size.1,
-            frame_rate,
-            audio: Some(audio),
+            frame_rate: FrameRate::of_f64(frame_rate),
+            audio_codec: Some(audio.into()),
             sample_rate,
             channels,
+            bitrate_bps: 0,
         };
         let slate = encode(&SlateSpec::of(&profile, "Channel recovering...", true));
         let (rate, sound) = (slate.video().rate, slate.sound().unwrap().clone());
         assert_eq!((slate.video().codec, sound.codec, sound.sample_rate), (video, audio, sample_rate));
         let (pictures, samples) = decoded(slate);
-        let expected = usize::try_from(10 * rate.numerator / rate.denominator).unwrap();
+        let expected = usize::try_from(10 * rate.num / rate.den).unwrap();
         assert!(pictures.abs_diff(expected) <= 1, "{profile:?}: {pictures} pictures at {rate}");
         let expected = usize::try_from(10 * sample_rate).unwrap();
         assert!(samples.abs_diff(expected) <= 4096, "{profile:?}: {samples} samples");
@@ -134,7 +136,12 @@ fn picture(slate: Arc<Slate>) -> Vec<u8> {
 
 #[test]
 fn any_text_is_drawn_as_it_stands() {
-    let profile = Profile { width: 640, height: 360, frame_rate: 25.0, ..Profile::default() };
+    let profile = StreamProfile {
+        width: 640,
+        height: 360,
+        frame_rate: FrameRate::new(25, 1),
+        ..StreamProfile::default()
+    };
     let drawn = |text: &str| picture(encode(&SlateSpec::of(&profile, text, false)));
     let black = {
         let spec = SlateSpec::of(&profile, "x", false);

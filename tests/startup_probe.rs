@@ -4,7 +4,7 @@
 use tunerd::base::Instant;
 use tunerd::source::cutover::Cutover;
 use tunerd::source::startup::{Programme, Seen, Startup, StartupParams, Verdict};
-use tunerd::source::telemetry::Telemetry;
+use tunerd::source::startup_facts::StartupFacts;
 use tunerd::ts::psi::{PatProgramme, PmtStream, packetise, pat_section, pmt_section};
 use tunerd::ts::{Aligner, Codec, ContinuityCounter, Inspector, NULL_PACKET, Pid};
 
@@ -68,11 +68,11 @@ impl Stream {
 }
 
 /// How a start ended: what status shows of it, or why it failed.
-fn start(bytes: &[u8]) -> Result<Telemetry, String> {
+fn start(bytes: &[u8]) -> Result<StartupFacts, String> {
     start_with(StartupParams { bytes_min: 1, ..StartupParams::default() }, bytes)
 }
 
-fn start_with(params: StartupParams, bytes: &[u8]) -> Result<Telemetry, String> {
+fn start_with(params: StartupParams, bytes: &[u8]) -> Result<StartupFacts, String> {
     let (mut aligner, mut inspector) = (Aligner::new(), Inspector::new());
     let mut startup = Startup::new(params, Instant::START);
     let (mut ring, mut received, mut committed) = (Vec::new(), 0usize, 0usize);
@@ -113,7 +113,7 @@ fn start_with(params: StartupParams, bytes: &[u8]) -> Result<Telemetry, String> 
             Verdict::Ready { from, .. } => {
                 let undecided = length(aligned.rest_bytes);
                 let cutover = Cutover::at_start(length(received), length(committed), undecided, from);
-                return Ok(Telemetry::new(cutover, &inventory, entry.map(|(_, codec)| codec), false));
+                return Ok(StartupFacts::new(cutover, &inventory, entry.map(|(_, codec)| codec), false));
             }
         }
     }
@@ -123,8 +123,8 @@ fn start_with(params: StartupParams, bytes: &[u8]) -> Result<Telemetry, String> 
     }
 }
 
-fn numbers(telemetry: &Telemetry) -> (u64, u64, u64, u64) {
-    let Cutover { raw, trimmed, offset, dropped } = telemetry.cutover;
+fn numbers(facts: &StartupFacts) -> (u64, u64, u64, u64) {
+    let Cutover { raw, trimmed, offset, dropped } = facts.cutover;
     (raw, trimmed, offset, dropped)
 }
 
@@ -137,13 +137,13 @@ fn a_start_begins_at_the_picture_and_keeps_the_inventory_of_all_that_was_read() 
         .pes(VIDEO, 0xE0, &[AUD, INTER])
         .pes(VIDEO, 0xE0, &[AUD, SETS, IDR])
         .nulls(1);
-    let telemetry = start(&stream.bytes).unwrap();
-    assert_eq!(numbers(&telemetry), (940, 376, 564, 564));
-    assert_eq!(telemetry.cutover.percent(), 60);
-    assert_eq!(telemetry.random_access_codec(), Some("h264"));
-    assert_eq!((telemetry.method.as_str(), telemetry.component_state().as_str()), ("pmt", "video_audio"));
-    assert_eq!((telemetry.video_codecs.as_str(), telemetry.audio_codecs.as_str()), ("h264", "aac"));
-    assert_eq!(telemetry.relaxed_retry_reason(), None);
+    let facts = start(&stream.bytes).unwrap();
+    assert_eq!(numbers(&facts), (940, 376, 564, 564));
+    assert_eq!(facts.cutover.percent(), 60);
+    assert_eq!(facts.random_access_codec(), Some("h264"));
+    assert_eq!((facts.method.as_str(), facts.component_state().as_str()), ("pmt", "video_audio"));
+    assert_eq!((facts.video_codecs.as_str(), facts.audio_codecs.as_str()), ("h264", "aac"));
+    assert_eq!(facts.relaxed_retry_reason(), None);
 }
 
 #[test]
@@ -167,13 +167,9 @@ fn a_picture_a_megabyte_and_a_half_away_is_waited_for() {
         stream = stream.pes(VIDEO, 0xE0, &[AUD, INTER, &[0x55; 120]]);
     }
     let stream = stream.pes(VIDEO, 0xE0, &[AUD, SETS, IDR]).nulls(1);
-    let telemetry = start(&stream.bytes).unwrap();
-    assert!(telemetry.cutover.dropped > 1_500_000 && telemetry.cutover.percent() >= 75, "{telemetry:?}");
-    assert_eq!(
-        telemetry.component_state().as_str(),
-        "video_audio",
-        "the tables were long before the picture"
-    );
+    let facts = start(&stream.bytes).unwrap();
+    assert!(facts.cutover.dropped > 1_500_000 && facts.cutover.percent() >= 75, "{facts:?}");
+    assert_eq!(facts.component_state().as_str(), "video_audio", "the tables were long before the picture");
 }
 
 #[test]
@@ -204,20 +200,17 @@ fn what_is_no_picture_of_the_programme_starts_nothing() {
 fn mpeg2_is_not_taken_for_h264() {
     let picture = [0, 0, 1, 0xB3, 0x2D, 2, 0x40, 0, 0, 1, 0x00, 0, 0x0F, 0, 0, 1, 0x05, 9];
     let stream = Stream::default().tables(&[0x02, 0x03]).pes(VIDEO, 0xE0, &[&picture]).nulls(1);
-    let telemetry = start(&stream.bytes).unwrap();
-    assert_eq!(
-        (telemetry.random_access, telemetry.video_codecs.as_str()),
-        (Some(Codec::Mpeg2Video), "mpeg2video")
-    );
+    let facts = start(&stream.bytes).unwrap();
+    assert_eq!((facts.random_access, facts.video_codecs.as_str()), (Some(Codec::Mpeg2Video), "mpeg2video"));
 }
 
 #[test]
 fn radio_starts_without_a_picture() {
     let sound = [0xFF; 100];
     let stream = Stream::default().tables(&[0x0F]).pes(VIDEO, 0xC0, &[&sound]).nulls(1);
-    let telemetry = start(&stream.bytes).unwrap();
-    assert!(!telemetry.random_access_ready());
-    assert_eq!(telemetry.component_state().as_str(), "audio_only");
+    let facts = start(&stream.bytes).unwrap();
+    assert!(!facts.random_access_ready());
+    assert_eq!(facts.component_state().as_str(), "audio_only");
 }
 
 #[test]

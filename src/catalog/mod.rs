@@ -9,4 +9,4 @@ pub mod xtream;
 
 pub use profiles::{ProfileError, Profiles, treatment};
 pub use staged::{Staged, Staging};
-pub use sync::{NewItems, health_changes, lineup, tuners};
+pub use sync::{NewItems, lineup, tuners};

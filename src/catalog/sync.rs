@@ -3,13 +3,8 @@
 use std::collections::BTreeMap;
 use std::io::{self, BufRead};
 
-use crate::health::Row;
-use crate::lineup::{
-    Channel, ChannelId, Health, Lineup, PlaylistId, Source, SourceId, StoredProfile, Treatment, Tuners,
-};
-use crate::store::{
-    ChannelRecord, HealthChange, NewItem, PlaylistRecord, SourceHealth, SourceProfile, SourceRecord,
-};
+use crate::lineup::{Channel, ChannelId, Lineup, PlaylistId, Source, SourceId, Treatment, Tuners};
+use crate::store::{ChannelRecord, NewItem, PlaylistRecord, SourceRecord};
 
 use super::m3u::{Entries, Guides, Item, LeftOut};
 use super::profiles::{Profiles, manner};
@@ -105,7 +100,6 @@ fn source(record: &SourceRecord, of_channel: Option<&str>, profiles: &Profiles) 
     };
     let (treatment, nearest) =
         profiles.resolve(own, record.profile_name.as_deref(), of_channel, record.user_agent.as_deref());
-    let (health, profile) = (&record.health, &record.profile);
     Source {
         id: SourceId(record.source_id),
         item_key: record.item_key.clone(),
@@ -116,59 +110,19 @@ fn source(record: &SourceRecord, of_channel: Option<&str>, profiles: &Profiles) 
         program: treatment.program,
         tls_verify: treatment.tls_verify,
         priority: record.priority_index,
-        health: Health {
-            last_ok_at: health.last_ok_at,
-            last_fail_at: health.last_fail_at,
-            last_fail_reason: health.last_fail_reason.clone(),
-            success_count: health.success_count,
-            fail_count: u32::try_from(health.fail_count).unwrap_or(u32::MAX),
-            cooldown_until: health.cooldown_until,
-        },
-        profile: StoredProfile {
-            width: profile.width,
-            height: profile.height,
-            fps: profile.fps,
-            video_codec: profile.video_codec.clone(),
-            audio_codec: profile.audio_codec.clone(),
-            bitrate_bps: profile.bitrate_bps,
-            probed_at: record.last_probe_at,
-        },
+        health: record.health.clone(),
+        profile: record.profile.clone(),
     }
-}
-
-/// What a core has learned of sources, as the store writes it.
-#[must_use]
-pub fn health_changes(rows: Vec<Row<SourceId>>) -> Vec<HealthChange> {
-    let change = |row: Row<SourceId>| HealthChange {
-        source_id: row.source.0,
-        health: row.health.map(|health| SourceHealth {
-            last_ok_at: health.last_ok_at,
-            last_fail_at: health.last_fail_at,
-            last_fail_reason: health.last_fail_reason,
-            success_count: health.success_count,
-            fail_count: u64::from(health.fail_count),
-            cooldown_until: health.cooldown_until,
-        }),
-        profile: row.profile.map(|profile| {
-            let columns = SourceProfile {
-                width: profile.width,
-                height: profile.height,
-                fps: profile.fps,
-                video_codec: profile.video_codec,
-                audio_codec: profile.audio_codec,
-                bitrate_bps: profile.bitrate_bps,
-            };
-            (profile.probed_at, columns)
-        }),
-    };
-    rows.into_iter().map(change).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::base::WallTime;
+    use crate::lineup::{Health, HealthRow, StoredProfile, StreamProfile};
     use crate::store::{ChannelChange, Database, NewChannel, NewItem};
+    use crate::ts::ProfileCodec;
+    use crate::ts::es::FrameRate;
 
     #[test]
     fn playlists_that_are_used_add_up_and_several_are_counted_each_for_itself() {
@@ -236,17 +190,18 @@ mod tests {
             fail_count: 4,
             cooldown_until: 5,
         };
-        let profile = StoredProfile {
+        let stream = StreamProfile {
             width: 7,
             height: 8,
-            fps: 29.97,
-            video_codec: "h264".to_owned(),
-            audio_codec: "aac".to_owned(),
+            frame_rate: FrameRate::of_f64(29.97),
+            video_codec: ProfileCodec::of_name("h264"),
+            audio_codec: ProfileCodec::of_name("aac"),
             bitrate_bps: 9,
-            probed_at: 6,
+            ..StreamProfile::default()
         };
-        let row = Row { source, health: Some(health.clone()), profile: Some(profile.clone()) };
-        assert_eq!(database.write_health(&health_changes(vec![row])), Ok(Vec::new()));
+        let profile = StoredProfile { stream, probed_at: 6 };
+        let row = HealthRow { source, health: Some(health.clone()), profile: Some(profile.clone()) };
+        assert_eq!(database.write_health(&[row]), Ok(Vec::new()));
         let lineup = lineup(&database.lineup().unwrap(), &Profiles::default());
         let (_, offered) = lineup.source(source).unwrap();
         assert_eq!((&offered.health, &offered.profile, offered.priority), (&health, &profile, 0));

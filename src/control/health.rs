@@ -2,29 +2,23 @@
 
 use std::rc::Rc;
 
-use crate::catalog;
 use crate::engine::{CoreCommand, CoreId};
-use crate::health::Row;
-use crate::lineup::{ChannelId, SourceId};
+use crate::lineup::{ChannelId, HealthRow, SourceId};
 use crate::store::StoreError;
 
 use super::state::State;
 
 /// Has the store write what a core has learned. The core is told what came of it, exactly once.
-pub(super) fn persist(state: &Rc<State>, core: CoreId, seq: u64, rows: Vec<Row<SourceId>>) {
-    let changes = catalog::health_changes(rows);
+pub(super) fn persist(state: &Rc<State>, core: CoreId, seq: u64, rows: Vec<HealthRow<SourceId>>) {
     // Handed over before anything else is read from the cores: the store does things in the order of their asking.
-    let asked = state.tell_store::<_, StoreError>(move |database| database.write_health(&changes));
+    let asked = state.tell_store::<_, StoreError>(move |database| database.write_health(&rows));
     let state = Rc::clone(state);
     tokio_uring::spawn(async move {
         let written = match asked {
             Ok(answer) => answer.await.expect("every job that is taken is answered"),
             Err(busy) => Err(busy.into()),
         };
-        let result = match written {
-            Ok(missing) => Ok(missing.into_iter().map(SourceId).collect()),
-            Err(error) => Err(with_cause(&error)),
-        };
+        let result = written.map_err(|error| with_cause(&error));
         state.outbox.send(core, CoreCommand::HealthPersisted { seq, result });
     });
 }

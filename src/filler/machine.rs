@@ -82,9 +82,9 @@ pub struct KeepaliveTotals {
     pub fallback_reason: String,
 }
 
-/// What operators see.
+/// What a filler has come to, as operators see it.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Report {
+pub struct KeepaliveReport {
     /// What is being done; `None` once stopped.
     pub mode: Option<Mode>,
     /// Of the whole session.
@@ -93,22 +93,47 @@ pub struct Report {
     pub started_at: Instant,
     /// When it ended.
     pub stopped_at: Option<Instant>,
-    /// From the one to the other, or to now.
-    pub duration: Duration,
+    /// When something was last published; at first, when it began.
+    pub last_published_at: Instant,
     /// Published.
     pub bytes: u64,
     /// How often something was published.
     pub chunks: u64,
-    /// Bytes per second from the beginning to the last publishing, or to the end.
-    pub rate_bytes_per_second: f64,
-    /// What a live stream would have.
-    pub expected_rate_bytes_per_second: f64,
-    /// The rate in those of the channel; zero when that is unknown.
-    pub realtime_multiplier: f64,
+    /// Bytes per second of the channel; `None` when that is not known.
+    pub channel_rate: Option<f64>,
     /// How often too much was produced.
     pub guardrail_count: u64,
     /// How much, the last time.
     pub guardrail_reason: String,
+}
+
+impl KeepaliveReport {
+    /// From its beginning to its end, or to now.
+    #[must_use]
+    pub fn duration(&self, now: Instant) -> Duration {
+        self.stopped_at.unwrap_or(now) - self.started_at
+    }
+
+    /// Bytes per second from the beginning to the last publishing, or to the end.
+    #[must_use]
+    pub fn rate_bytes_per_second(&self) -> f64 {
+        let elapsed = self.duration(self.last_published_at).as_secs_f64();
+        #[expect(clippy::cast_precision_loss, reason = "a rate is no account")]
+        let rate = if elapsed > 0.0 { self.bytes as f64 / elapsed } else { 0.0 };
+        rate
+    }
+
+    /// What a live stream would have.
+    #[must_use]
+    pub fn expected_rate_bytes_per_second(&self) -> f64 {
+        self.channel_rate.unwrap_or(RATE_UNKNOWN)
+    }
+
+    /// The rate in those of the channel; zero when that is unknown.
+    #[must_use]
+    pub fn realtime_multiplier(&self) -> f64 {
+        self.channel_rate.map_or(0.0, |channel_rate| self.rate_bytes_per_second() / channel_rate)
+    }
 }
 
 /// What is being done.
@@ -139,18 +164,7 @@ pub struct Filler {
     params: Params,
     work: Work,
     guardrail: Guardrail,
-    /// Of the channel, in bytes per second.
-    channel_rate: Option<f64>,
-    /// There was no slate that could be played: one may still come.
-    wants_slate: bool,
-    totals: KeepaliveTotals,
-    started_at: Instant,
-    stopped_at: Option<Instant>,
-    last_published_at: Instant,
-    bytes: u64,
-    chunks: u64,
-    guardrail_count: u64,
-    guardrail_reason: String,
+    report: KeepaliveReport,
 }
 
 impl Filler {
@@ -170,24 +184,23 @@ impl Filler {
             params,
             work: Work::Ended,
             guardrail: Guardrail::new(now, 0.0, 0.0),
-            channel_rate,
-            wants_slate: false,
-            totals,
-            started_at: now,
-            stopped_at: None,
-            last_published_at: now,
-            bytes: 0,
-            chunks: 0,
-            guardrail_count: 0,
-            guardrail_reason: String::new(),
+            report: KeepaliveReport {
+                mode: None,
+                totals,
+                started_at: now,
+                stopped_at: None,
+                last_published_at: now,
+                bytes: 0,
+                chunks: 0,
+                channel_rate,
+                guardrail_count: 0,
+                guardrail_reason: String::new(),
+            },
         };
         match params.mode {
             Mode::SlateAv => match slate.map_or_else(|| built_in(params.has_audio), Ok) {
                 Ok(slate) => filler.play(now, slate),
-                Err(reason) => {
-                    filler.wants_slate = true;
-                    filler.fall_back(now, Mode::SlateAv, &reason);
-                }
+                Err(reason) => filler.fall_back(now, Mode::SlateAv, &reason),
             },
             Mode::Psi => filler.begin_periodic(now, Periodic::Psi),
             Mode::Null => filler.begin_periodic(now, Periodic::Null),
@@ -240,20 +253,21 @@ impl Filler {
     /// What was due has been published. When that is too much, the next mode begins.
     pub fn published(&mut self, now: Instant, bytes: u64) {
         let Some(mode) = self.mode() else { return };
-        self.bytes = self.bytes.saturating_add(bytes);
-        self.chunks += 1;
-        self.last_published_at = now;
+        let report = &mut self.report;
+        report.bytes = report.bytes.saturating_add(bytes);
+        report.chunks += 1;
+        report.last_published_at = now;
         let Some(Tripped { rate, limit }) = self.guardrail.published(now, bytes) else { return };
-        self.guardrail_count += 1;
-        self.guardrail_reason = format!(
+        report.guardrail_count += 1;
+        report.guardrail_reason = format!(
             "rate_bytes_per_second={rate:.0} exceeds_limit={limit:.0} expected_bytes_per_second={:.0}",
-            self.expected_rate(),
+            report.expected_rate_bytes_per_second(),
         );
-        if let Some(channel_rate) = self.channel_rate {
-            self.guardrail_reason += &format!(" realtime_multiplier={:.2}", rate / channel_rate);
+        if let Some(channel_rate) = report.channel_rate {
+            report.guardrail_reason += &format!(" realtime_multiplier={:.2}", rate / channel_rate);
         }
         let reason =
-            format!("recovery keepalive output exceeded realtime envelope: {}", self.guardrail_reason);
+            format!("recovery keepalive output exceeded realtime envelope: {}", report.guardrail_reason);
         self.fall_back(now, mode, &reason);
     }
 
@@ -265,21 +279,11 @@ impl Filler {
         }
     }
 
-    /// A slate has come. True when it is played from now on, which is only when none could be played at the
-    /// start: a picture that is being shown is not exchanged for another in the middle.
-    #[cfg(any(test, feature = "sim"))]
-    pub fn slate_came(&mut self, now: Instant, slate: Arc<Slate>) -> bool {
-        let may_play = std::mem::take(&mut self.wants_slate) && self.mode().is_some();
-        if may_play {
-            self.play(now, slate);
-        }
-        may_play
-    }
-
     /// Ends. Another time changes nothing.
     pub fn stop(&mut self, now: Instant) {
-        if self.stopped_at.is_none() {
-            self.stopped_at = Some(now.max(self.started_at));
+        if self.report.stopped_at.is_none() {
+            self.report.stopped_at = Some(now.max(self.report.started_at));
+            self.report.mode = None;
             self.work = Work::Ended;
         }
     }
@@ -287,15 +291,10 @@ impl Filler {
     /// What is being done; `None` once stopped.
     #[must_use]
     pub const fn mode(&self) -> Option<Mode> {
-        match &self.work {
-            Work::Periodic { mode: Periodic::Psi, .. } => Some(Mode::Psi),
-            Work::Periodic { mode: Periodic::Null, .. } => Some(Mode::Null),
-            Work::Slate { .. } => Some(Mode::SlateAv),
-            Work::Ended => None,
-        }
+        self.report.mode
     }
 
-    /// The slate that is being played.
+    /// The slate that is being played, whose packets [`Due::Slate`] stands for.
     #[must_use]
     pub fn slate(&self) -> Option<&Arc<Slate>> {
         match &self.work {
@@ -304,65 +303,31 @@ impl Filler {
         }
     }
 
-    /// The programme of the packets [`Due::Slate`] stands for. Their clock begins at
-    /// [`super::slate::FIRST_PCR`], their decoding times at [`super::slate::FIRST_DTS`].
+    /// What it has come to.
     #[must_use]
-    #[cfg(any(test, feature = "sim"))]
-    pub fn programme(&self) -> Option<&crate::ts::psi::Programme> {
-        self.slate().map(|slate| slate.programme())
-    }
-
-    /// What is kept for the session's next filler.
-    #[must_use]
-    #[cfg(any(test, feature = "sim"))]
-    pub const fn totals(&self) -> &KeepaliveTotals {
-        &self.totals
-    }
-
-    /// What operators see.
-    #[must_use]
-    pub fn report(&self, now: Instant) -> Report {
-        let measured_until = self.stopped_at.unwrap_or(self.last_published_at);
-        let elapsed = (measured_until - self.started_at).as_secs_f64();
-        #[expect(clippy::cast_precision_loss, reason = "a rate is no account")]
-        let rate = if elapsed > 0.0 { self.bytes as f64 / elapsed } else { 0.0 };
-        Report {
-            mode: self.mode(),
-            totals: self.totals.clone(),
-            started_at: self.started_at,
-            stopped_at: self.stopped_at,
-            duration: self.stopped_at.unwrap_or(now) - self.started_at,
-            bytes: self.bytes,
-            chunks: self.chunks,
-            rate_bytes_per_second: rate,
-            expected_rate_bytes_per_second: self.expected_rate(),
-            realtime_multiplier: self.channel_rate.map_or(0.0, |channel_rate| rate / channel_rate),
-            guardrail_count: self.guardrail_count,
-            guardrail_reason: self.guardrail_reason.clone(),
-        }
-    }
-
-    fn expected_rate(&self) -> f64 {
-        self.channel_rate.unwrap_or(RATE_UNKNOWN)
+    pub const fn report(&self) -> &KeepaliveReport {
+        &self.report
     }
 
     fn play(&mut self, now: Instant, slate: Arc<Slate>) {
         #[expect(clippy::cast_precision_loss, reason = "a rate is no account")]
         let own = slate.bytes_per_second() as f64;
-        self.guardrail = Guardrail::new(now, self.expected_rate(), own);
+        self.guardrail = Guardrail::new(now, self.report.expected_rate_bytes_per_second(), own);
+        self.report.mode = Some(Mode::SlateAv);
         self.work = Work::Slate { player: Box::new(Player::new(slate)), began: now };
     }
 
     fn begin_periodic(&mut self, now: Instant, mode: Periodic) {
         // PAT and PMT are a packet each, rarely two.
-        let packets = match mode {
-            Periodic::Psi => 2.0,
-            Periodic::Null => 1.0,
+        let (packets, shown) = match mode {
+            Periodic::Psi => (2.0, Mode::Psi),
+            Periodic::Null => (1.0, Mode::Null),
         };
+        self.report.mode = Some(shown);
         #[expect(clippy::cast_precision_loss, reason = "188 is exact")]
         let bytes = packets * PACKET_BYTES as f64;
         let own = bytes / self.params.interval.max(Duration::from_millis(1)).as_secs_f64();
-        self.guardrail = Guardrail::new(now, self.expected_rate(), own);
+        self.guardrail = Guardrail::new(now, self.report.expected_rate_bytes_per_second(), own);
         self.work = Work::Periodic { mode, next: now };
     }
 
@@ -378,8 +343,8 @@ impl Filler {
                 return;
             }
         }
-        self.totals.fallback_count += 1;
-        self.totals.fallback_reason = format!("{}: {reason}", from.as_str());
+        self.report.totals.fallback_count += 1;
+        self.report.totals.fallback_reason = format!("{}: {reason}", from.as_str());
     }
 }
 
@@ -462,10 +427,13 @@ mod tests {
         let pieces = run(&mut filler, 60_000);
         assert_eq!(pieces[0].0, 0);
         assert!(pieces.windows(2).all(|pair| pair[1].0 - pair[0].0 <= 40), "no gap is longer than a picture");
-        let report = filler.report(at(60_000));
+        let report = filler.report();
         assert_eq!((report.guardrail_count, report.totals.fallback_count), (0, 0));
-        assert!(report.realtime_multiplier > 0.0 && report.realtime_multiplier < 2.5);
-        assert_eq!(filler.programme().map(|programme| programme.pmt_pid.get()), Some(0x1000));
+        assert!(report.realtime_multiplier() > 0.0 && report.realtime_multiplier() < 2.5);
+        assert_eq!(
+            filler.slate().map(|slate| slate.programme()).map(|programme| programme.pmt_pid.get()),
+            Some(0x1000)
+        );
     }
 
     #[test]
@@ -511,18 +479,18 @@ mod tests {
         let mut filler = started(Mode::SlateAv, 200, None);
         filler.failed(at(10), "no room");
         assert_eq!((filler.mode(), filler.next_deadline()), (Some(Mode::Psi), Some(at(10))));
-        assert_eq!(filler.totals().fallback_reason, "slate_av: no room");
+        assert_eq!(filler.report().totals.fallback_reason, "slate_av: no room");
         filler.failed(at(20), "no programme is known");
         assert_eq!((filler.mode(), filler.next_deadline()), (Some(Mode::Null), Some(at(20))));
-        assert_eq!(filler.totals().fallback_reason, "psi: no programme is known");
+        assert_eq!(filler.report().totals.fallback_reason, "psi: no programme is known");
         filler.failed(at(30), "x");
         assert_eq!(filler.mode(), Some(Mode::Null));
-        assert_eq!(filler.totals().fallback_count, 2);
+        assert_eq!(filler.report().totals.fallback_count, 2);
         assert_eq!(run(&mut filler, 1000).len(), 4);
 
-        let totals = filler.totals().clone();
+        let totals = filler.report().totals.clone();
         let next = Filler::start(at(2000), params(Mode::Null, 200), None, None, totals);
-        assert_eq!(next.report(at(2000)).totals.fallback_count, 2, "it is the session's");
+        assert_eq!(next.report().totals.fallback_count, 2, "it is the session's");
     }
 
     #[test]
@@ -532,19 +500,19 @@ mod tests {
             filler.published(at(*time), 18_000_000 / 50);
             filler.mode() == Some(Mode::Psi)
         });
-        let tripped = tripped.unwrap();
-        let report = filler.report(at(tripped));
+        assert!(tripped.is_some());
+        let report = filler.report();
         assert_eq!(report.guardrail_count, 1);
         assert!(report.guardrail_reason.contains("rate_bytes_per_second=18"), "{}", report.guardrail_reason);
         assert!(report.guardrail_reason.contains(" expected_bytes_per_second=125000 realtime_multiplier="));
-        let reason = report.totals.fallback_reason;
+        let reason = &report.totals.fallback_reason;
         assert!(reason.starts_with("slate_av: recovery keepalive output exceeded realtime envelope: rate"));
 
         let pieces = run(&mut filler, 60_000);
         assert_eq!(filler.mode(), Some(Mode::Psi));
         assert!(pieces.iter().all(|piece| piece.1 == Due::Psi));
         assert!(pieces.windows(2).all(|pair| pair[1].0 - pair[0].0 == 200));
-        assert_eq!(filler.report(at(60_000)).guardrail_count, 1);
+        assert_eq!(filler.report().guardrail_count, 1);
     }
 
     #[test]
@@ -552,7 +520,7 @@ mod tests {
         for (mode, millis) in [(Mode::SlateAv, 200), (Mode::Psi, 10), (Mode::Null, 1)] {
             let mut filler = started(mode, millis, Some(8000));
             run(&mut filler, 20_000);
-            assert_eq!((filler.mode(), filler.report(at(20_000)).guardrail_count), (Some(mode), 0));
+            assert_eq!((filler.mode(), filler.report().guardrail_count), (Some(mode), 0));
         }
     }
 
@@ -560,7 +528,7 @@ mod tests {
     fn null_packets_that_are_too_many_are_counted_and_go_on() {
         let mut filler = started(Mode::Null, 200, MEGABIT);
         (0..10_000).step_by(20).for_each(|time| filler.published(at(time), 18_000_000 / 50));
-        let report = filler.report(at(10_000));
+        let report = filler.report();
         assert!(report.guardrail_count >= 3, "{}", report.guardrail_count);
         assert_eq!((report.mode, report.totals.fallback_count), (Some(Mode::Null), 0));
         assert!(filler.next_deadline().is_some());
@@ -576,19 +544,19 @@ mod tests {
             KeepaliveTotals::default(),
         );
         run(&mut filler, 2400);
-        let running = filler.report(at(2450));
+        let running = filler.report();
         assert_eq!((running.mode, running.stopped_at), (Some(Mode::Null), None));
         assert_eq!(
-            (running.chunks, running.bytes, running.duration),
+            (running.chunks, running.bytes, running.duration(at(2450))),
             (20, 3760, Duration::from_millis(1950))
         );
         filler.stop(at(2500));
-        let report = filler.report(at(9000));
+        let report = filler.report();
         assert_eq!((report.started_at, report.stopped_at), (at(500), Some(at(2500))));
-        assert_eq!((report.mode, report.duration), (None, Duration::from_secs(2)));
-        assert!((report.rate_bytes_per_second - 1880.0).abs() < 0.001);
-        assert!((report.expected_rate_bytes_per_second - 250_000.0).abs() < 0.001);
-        assert!((report.realtime_multiplier - 1880.0 / 250_000.0).abs() < 1e-9);
+        assert_eq!((report.mode, report.duration(at(9000))), (None, Duration::from_secs(2)));
+        assert!((report.rate_bytes_per_second() - 1880.0).abs() < 0.001);
+        assert!((report.expected_rate_bytes_per_second() - 250_000.0).abs() < 0.001);
+        assert!((report.realtime_multiplier() - 1880.0 / 250_000.0).abs() < 1e-9);
     }
 
     #[test]
@@ -596,9 +564,9 @@ mod tests {
         for bitrate in [None, Some(0)] {
             let mut filler = started(Mode::Null, 100, bitrate);
             run(&mut filler, 1000);
-            let report = filler.report(at(1000));
-            assert!((report.expected_rate_bytes_per_second - 187_500.0).abs() < 0.001);
-            assert!(report.realtime_multiplier == 0.0);
+            let report = filler.report();
+            assert!((report.expected_rate_bytes_per_second() - 187_500.0).abs() < 0.001);
+            assert!(report.realtime_multiplier() == 0.0);
         }
     }
 
@@ -608,29 +576,14 @@ mod tests {
             let mut filler = started(mode, 100, None);
             run(&mut filler, 1000);
             filler.stop(at(1500));
-            let report = filler.report(at(1500));
+            let report = filler.report().clone();
             let mut out = Vec::new();
             assert_eq!((filler.due(at(9000), &mut out), filler.next_deadline()), (Due::Nothing, None));
             filler.published(at(9000), 188);
             filler.failed(at(9000), "late");
-            assert!(!filler.slate_came(at(9000), Slate::built_in().unwrap()));
             filler.stop(at(9000));
-            assert_eq!(filler.report(at(9000)), report);
+            assert_eq!(filler.report(), &report);
             assert!(out.is_empty());
         }
-    }
-
-    #[test]
-    fn a_slate_that_comes_does_not_replace_a_picture_nor_end_a_fallback() {
-        let slate = Slate::built_in().unwrap();
-        for mode in [Mode::SlateAv, Mode::Psi, Mode::Null] {
-            let mut filler = started(mode, 100, None);
-            assert!(!filler.slate_came(at(100), Arc::clone(&slate)));
-            assert_eq!(filler.mode(), Some(mode));
-        }
-        let mut filler = started(Mode::SlateAv, 100, None);
-        filler.failed(at(10), "broken");
-        assert!(!filler.slate_came(at(100), slate));
-        assert_eq!(filler.mode(), Some(Mode::Psi));
     }
 }

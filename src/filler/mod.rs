@@ -5,4 +5,4 @@ mod guardrail;
 mod machine;
 pub mod slate;
 
-pub use machine::{Due, Filler, KeepaliveTotals, Mode, Params, Report};
+pub use machine::{Due, Filler, KeepaliveReport, KeepaliveTotals, Mode, Params};

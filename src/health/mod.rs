@@ -10,4 +10,4 @@ mod registry;
 pub use order::{Ranked, order};
 pub use prober::{Action, Candidate, Event, Params, Prober};
 pub use reason::{REASON_CHARS_MAX, failure_reason, stored_reason};
-pub use registry::{BATCH_ROWS_MAX, Batch, Counts, FLUSH_INTERVAL, News, Registry, Row, Totals};
+pub use registry::{BATCH_ROWS_MAX, Batch, Counts, FLUSH_INTERVAL, News, Registry, Totals};

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::base::Instant;
-use crate::lineup::{Health, StoredProfile};
+use crate::lineup::{Health, HealthRow, StoredProfile};
 
 use super::reason::stored_reason;
 
@@ -31,24 +31,13 @@ const RETRY_PAUSE: Duration = Duration::from_millis(50);
 /// After this long an answer does not come any more: the store itself waits five seconds for a locked file.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What is to be stored of one source.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Row<S> {
-    /// The source.
-    pub source: S,
-    /// Its whole health, unless it is stored already.
-    pub health: Option<Health>,
-    /// Its whole profile, unless it is stored already.
-    pub profile: Option<StoredProfile>,
-}
-
 /// Rows that are written together or not at all.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Batch<S> {
     /// Comes back in [`Registry::persisted`].
     pub seq: u64,
     /// At least one.
-    pub rows: Vec<Row<S>>,
+    pub rows: Vec<HealthRow<S>>,
 }
 
 struct InFlight<S> {
@@ -317,11 +306,11 @@ impl<S: Copy + Ord, C: Copy + Eq> Registry<S, C> {
         self.queue.push_back(source);
     }
 
-    fn send(&mut self, source: S) -> Row<S> {
+    fn send(&mut self, source: S) -> HealthRow<S> {
         let entry = self.entries.get_mut(&source).expect("what waits is not forgotten");
         entry.is_queued = false;
         entry.sent = std::mem::take(&mut entry.unsaved);
-        Row {
+        HealthRow {
             source,
             health: entry.sent.health.then(|| entry.health.clone()),
             profile: entry.sent.profile.then(|| entry.profile.clone()),

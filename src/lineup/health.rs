@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::profile::StoredProfile;
+
 /// What is known of one source. Times are seconds since 1970; 0 is never.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Health {
@@ -17,6 +19,17 @@ pub struct Health {
     pub fail_count: u32,
     /// It is left alone until then.
     pub cooldown_until: u64,
+}
+
+/// What is to be stored of one source.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HealthRow<S> {
+    /// The source.
+    pub source: S,
+    /// Its whole health, unless it is stored already.
+    pub health: Option<Health>,
+    /// Its whole profile, unless it is stored already.
+    pub profile: Option<StoredProfile>,
 }
 
 /// How long a source is left alone after this many failures in a row.

@@ -6,8 +6,8 @@ mod health;
 mod profile;
 mod treatment;
 
-pub use crate::source::profile::StreamProfile;
+pub use crate::ts::StreamProfile;
 pub use channels::{Channel, ChannelId, Lineup, PlaylistId, Source, SourceId, Tuners};
-pub use health::{Health, cooldown_after};
+pub use health::{Health, HealthRow, cooldown_after};
 pub use profile::StoredProfile;
 pub use treatment::{Manner, Treatment};

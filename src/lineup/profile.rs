@@ -1,20 +1,12 @@
-//! What a source's stream is made of.
+//! When a source's stream was looked at, and what it was made of.
 
-/// What a source's stream was made of when it was last looked at. Zero and blank are unknown.
-#[derive(Clone, PartialEq, Default, Debug)]
+use crate::ts::StreamProfile;
+
+/// What a source's stream was made of when it was last looked at.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct StoredProfile {
-    /// Of the picture.
-    pub width: u32,
-    /// Of the picture.
-    pub height: u32,
-    /// Pictures per second.
-    pub fps: f64,
-    /// As ffmpeg calls it.
-    pub video_codec: String,
-    /// As ffmpeg calls it.
-    pub audio_codec: String,
-    /// Bits per second.
-    pub bitrate_bps: u64,
+    /// What it was made of.
+    pub stream: StreamProfile,
     /// When that was, in seconds since 1970; 0 is never.
     pub probed_at: u64,
 }

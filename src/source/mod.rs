@@ -14,7 +14,7 @@
 //! * [`relayed`]: what a child asks for through us.
 //! * [`trust`]: which servers are believed.
 //! * [`startup`]: one attempt, from the first byte to the first picture.
-//! * [`telemetry`]: what that attempt has shown.
+//! * [`startup_facts`]: what that attempt has shown.
 //! * [`watch`]: whether a started source still delivers what viewers need.
 //! * [`error`]: what a failure means for everybody else.
 
@@ -34,7 +34,7 @@ pub mod relayed;
 pub mod scheme;
 pub mod sniff;
 pub mod startup;
-pub mod telemetry;
+pub mod startup_facts;
 pub mod trust;
 pub mod udp;
 pub mod watch;

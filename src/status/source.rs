@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
-use crate::session::history::{SourceWindow, StartupFacts};
+use crate::session::history::SourceWindow;
+use crate::source::startup_facts::StartupFacts;
+use crate::ts::codec_name;
 
 use super::encode::{float, is_zero};
 use super::go_time::{GoTime, Moment};
@@ -142,9 +144,9 @@ impl<'a> Stream<'a> {
         let profile = &window.source.profile;
         Self {
             resolution: profile.resolution().unwrap_or_default(),
-            frame_rate: profile.fps,
-            video_codec: &profile.video_codec,
-            audio_codec: &profile.audio_codec,
+            frame_rate: profile.fps(),
+            video_codec: codec_name(profile.video_codec.as_ref()),
+            audio_codec: codec_name(profile.audio_codec.as_ref()),
             current_bitrate_bps,
             profile_bitrate_bps: profile.bitrate_bps,
             producer: window.source.producer(),
@@ -180,20 +182,20 @@ impl<'a> SourceStartup<'a> {
 impl<'a> Startup<'a> {
     fn new(facts: &'a StartupFacts) -> Self {
         Self {
-            startup_probe_raw_bytes: facts.raw_bytes,
-            startup_probe_trimmed_bytes: facts.trimmed_bytes,
-            startup_probe_cutover_offset: facts.cutover_offset,
-            startup_probe_dropped_bytes: facts.dropped_bytes,
-            startup_random_access_ready: facts.random_access_codec.is_some(),
-            startup_random_access_codec: facts.random_access_codec.as_deref().unwrap_or_default(),
-            startup_inventory_method: facts.inventory_method,
+            startup_probe_raw_bytes: facts.cutover.raw,
+            startup_probe_trimmed_bytes: facts.cutover.trimmed,
+            startup_probe_cutover_offset: facts.cutover.offset,
+            startup_probe_dropped_bytes: facts.cutover.dropped,
+            startup_random_access_ready: facts.random_access_ready(),
+            startup_random_access_codec: facts.random_access_codec().unwrap_or_default(),
+            startup_inventory_method: facts.method.as_str(),
             startup_video_streams: facts.video_streams,
             startup_audio_streams: facts.audio_streams,
             startup_video_codecs: &facts.video_codecs,
             startup_audio_codecs: &facts.audio_codecs,
-            startup_component_state: facts.component_state,
-            startup_retry_relaxed_probe: facts.relaxed_retry.is_some(),
-            startup_retry_relaxed_probe_reason: facts.relaxed_retry.unwrap_or_default(),
+            startup_component_state: facts.component_state().as_str(),
+            startup_retry_relaxed_probe: facts.relaxed_retry,
+            startup_retry_relaxed_probe_reason: facts.relaxed_retry_reason().unwrap_or_default(),
         }
     }
 }

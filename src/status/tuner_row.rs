@@ -314,19 +314,18 @@ impl<'a> Recovery<'a> {
 
 impl<'a> Keepalive<'a> {
     fn new(keepalive: &'a KeepaliveReport, moment: Moment) -> Self {
-        let lasted = keepalive.stopped_at.unwrap_or(moment.at) - keepalive.started_at;
         Self {
             recovery_keepalive_mode: keepalive.mode.map(Mode::as_str).unwrap_or_default(),
             recovery_keepalive_fallback_count: keepalive.totals.fallback_count,
             recovery_keepalive_fallback_reason: &keepalive.totals.fallback_reason,
             recovery_keepalive_started_at: moment.time_or_never(Some(keepalive.started_at)),
             recovery_keepalive_stopped_at: moment.time_or_never(keepalive.stopped_at),
-            recovery_keepalive_duration: duration(lasted),
+            recovery_keepalive_duration: duration(keepalive.duration(moment.at)),
             recovery_keepalive_bytes: keepalive.bytes,
             recovery_keepalive_chunks: keepalive.chunks,
-            recovery_keepalive_rate_bytes_per_second: keepalive.rate_bytes_per_second,
-            recovery_keepalive_expected_rate_bytes_per_second: keepalive.expected_rate_bytes_per_second,
-            recovery_keepalive_realtime_multiplier: keepalive.realtime_multiplier,
+            recovery_keepalive_rate_bytes_per_second: keepalive.rate_bytes_per_second(),
+            recovery_keepalive_expected_rate_bytes_per_second: keepalive.expected_rate_bytes_per_second(),
+            recovery_keepalive_realtime_multiplier: keepalive.realtime_multiplier(),
             recovery_keepalive_guardrail_count: keepalive.guardrail_count,
             recovery_keepalive_guardrail_reason: &keepalive.guardrail_reason,
         }

@@ -30,8 +30,7 @@ pub use error::{ChannelError, CloseError, ImportError, OpenError, StoreBusy, Sto
 pub use hdhriptv::Hdhriptv;
 pub use import::{TakenOver, is_same_file, take_over};
 pub use records::{
-    ChannelChange, ChannelRecord, HealthChange, ItemRecord, NewChannel, NewItem, NewPlaylist, NewRule,
-    PlaylistChange, PlaylistRecord, ProfileRecord, RuleRecord, SourceHealth, SourceProfile, SourceRecord,
-    SourceRule,
+    ChannelChange, ChannelRecord, ItemRecord, NewChannel, NewItem, NewPlaylist, NewRule, PlaylistChange,
+    PlaylistRecord, ProfileRecord, RuleRecord, SourceRecord, SourceRule,
 };
 pub use thread::{Store, StoreCounts};

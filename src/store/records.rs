@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::WallTime;
 use crate::http::RequestHeaders;
+use crate::lineup::{Health, StoredProfile};
+use crate::ts::es::FrameRate;
+use crate::ts::{ProfileCodec, StreamProfile};
 
 /// An entry of a playlist, as the catalog has read it.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -228,43 +231,8 @@ pub struct SourceRecord {
     pub profile_name: Option<String>,
     pub enabled: bool,
     pub association_type: String,
-    pub health: SourceHealth,
-    /// When the profile was read, in seconds since 1970; 0 is never.
-    pub last_probe_at: u64,
-    pub profile: SourceProfile,
-}
-
-/// What is remembered of a source's past. Times are seconds since 1970, 0 is never.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct SourceHealth {
-    pub last_ok_at: u64,
-    pub last_fail_at: u64,
-    pub last_fail_reason: String,
-    pub success_count: u64,
-    /// Failures since the last success.
-    pub fail_count: u64,
-    pub cooldown_until: u64,
-}
-
-/// What a source's stream was made of when it was last looked at. Zero and blank are unknown.
-#[derive(Clone, Debug, PartialEq, Default)]
-pub struct SourceProfile {
-    pub width: u32,
-    pub height: u32,
-    pub fps: f64,
-    pub video_codec: String,
-    pub audio_codec: String,
-    pub bitrate_bps: u64,
-}
-
-/// What is to be written of a source; what is `None` stays.
-#[derive(Clone, Debug, PartialEq)]
-pub struct HealthChange {
-    pub source_id: i64,
-    /// All six columns.
-    pub health: Option<SourceHealth>,
-    /// With the time at which it was read, in seconds since 1970. Zero forgets, whatever is stored.
-    pub profile: Option<(u64, SourceProfile)>,
+    pub health: Health,
+    pub profile: StoredProfile,
 }
 
 // The records below print their keys alone: an URL or an attribute may hold a password.
@@ -416,24 +384,56 @@ impl SourceRecord {
             profile_name: row.get(24)?,
             enabled: row.get(6)?,
             association_type: row.get(7)?,
-            health: SourceHealth {
+            health: Health {
                 last_ok_at: unsigned(row, 8)?,
                 last_fail_at: unsigned(row, 9)?,
                 last_fail_reason: row.get(10)?,
                 success_count: unsigned(row, 11)?,
-                fail_count: unsigned(row, 12)?,
+                fail_count: u32::try_from(unsigned(row, 12)?).unwrap_or(u32::MAX),
                 cooldown_until: unsigned(row, 13)?,
             },
-            last_probe_at: unsigned(row, 14)?,
-            profile: SourceProfile {
-                width: row.get(15)?,
-                height: row.get(16)?,
-                fps: row.get(17)?,
-                video_codec: row.get(18)?,
-                audio_codec: row.get(19)?,
-                bitrate_bps: unsigned(row, 20)?,
+            profile: StoredProfile {
+                probed_at: unsigned(row, 14)?,
+                stream: StreamProfile {
+                    width: row.get(15)?,
+                    height: row.get(16)?,
+                    frame_rate: FrameRate::of_f64(row.get(17)?),
+                    video_codec: ProfileCodec::of_name(row.get_ref(18)?.as_str()?),
+                    audio_codec: ProfileCodec::of_name(row.get_ref(19)?.as_str()?),
+                    bitrate_bps: unsigned(row, 20)?,
+                    ..StreamProfile::default()
+                },
             },
         })
+    }
+}
+
+#[cfg(test)]
+impl SourceRecord {
+    /// A source of channel 1 of which nothing is known but what it shows.
+    pub(crate) fn showing(source_id: i64, stream: StreamProfile) -> Self {
+        Self {
+            source_id,
+            channel_id: 1,
+            item_key: String::new(),
+            tvg_name: String::new(),
+            tvg_id: String::new(),
+            tvg_logo: String::new(),
+            group_name: String::new(),
+            stream_url: String::new(),
+            headers: RequestHeaders::NONE,
+            priority_index: 0,
+            playlist_id: Some(1),
+            is_playlist_enabled: true,
+            user_agent: None,
+            program: None,
+            tls_verify: None,
+            profile_name: None,
+            enabled: true,
+            association_type: String::new(),
+            health: Health::default(),
+            profile: StoredProfile { stream, probed_at: 0 },
+        }
     }
 }
 

@@ -31,6 +31,7 @@ mod pes_times;
 mod pid_table;
 pub mod psi;
 mod skip;
+mod stream_profile;
 mod sync;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -58,4 +59,5 @@ pub use pes_rest::PesRest;
 pub use pes_times::{PesStart, PesTimes, pes_bytes, strip_pes_times, write_pes_times};
 pub use pid_table::PidTable;
 pub use skip::{PidCounter, Snapshot, write_join, write_skip};
+pub use stream_profile::{ProfileCodec, StreamProfile, codec_name};
 pub use sync::{AlignCounts, Aligned, Aligner, UNDECIDED_BYTES_MAX};

@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 use tunerd::engine::{ControlRequest, CoreCommand, CoreId, Ticket};
-use tunerd::filler::slate::{Profile, Slate, SlateSpec};
-use tunerd::ts::Codec;
+use tunerd::filler::slate::{Slate, SlateSpec};
+use tunerd::ts::es::FrameRate;
+use tunerd::ts::{Codec, StreamProfile};
 
 use crate::control::Control;
 
@@ -49,8 +50,13 @@ impl Core {
 }
 
 fn spec(video: Codec) -> SlateSpec {
-    let profile =
-        Profile { video: Some(video), width: 320, height: 180, frame_rate: 25.0, ..Profile::default() };
+    let profile = StreamProfile {
+        video_codec: Some(video.into()),
+        width: 320,
+        height: 180,
+        frame_rate: FrameRate::new(25, 1),
+        ..StreamProfile::default()
+    };
     SlateSpec::of(&profile, "Channel recovering...", true)
 }
 

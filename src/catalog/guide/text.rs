@@ -146,9 +146,11 @@ fn read_to_end(mut from: impl Read, into: &mut Vec<u8>) -> io::Result<()> {
     from.read_to_end(into).map(|_count| ())
 }
 
-fn fill(from: &mut impl BufRead) -> io::Result<&[u8]> {
+/// What there is to read, however often a signal comes in between.
+pub(super) fn fill(from: &mut impl BufRead) -> io::Result<&[u8]> {
     loop {
         match from.fill_buf() {
+            // Asked once more below: a borrow that is returned cannot be held over the loop.
             Ok(_) => break,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),

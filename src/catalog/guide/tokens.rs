@@ -3,6 +3,8 @@
 
 use std::io::{self, BufRead};
 
+use super::text::fill;
+
 /// A tag longer than this keeps what stands in front.
 const TAG_BYTES_MAX: usize = 16 * 1024;
 /// Text between two tags longer than this keeps what stands in front.
@@ -272,18 +274,6 @@ impl<R: BufRead> Tokens<R> {
     fn consume(&mut self, count: usize) {
         self.from.consume(count);
     }
-}
-
-fn fill(from: &mut impl BufRead) -> io::Result<&[u8]> {
-    loop {
-        match from.fill_buf() {
-            // Asked once more below: a borrow that is returned cannot be held over the loop.
-            Ok(_) => break,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    from.fill_buf()
 }
 
 /// `key="value"`, with either quote or none.

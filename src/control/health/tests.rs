@@ -1,13 +1,13 @@
 use super::*;
 use crate::control::state::tests::{params, with};
 use crate::engine::Mailbox;
-use crate::lineup::{Health, StoredProfile};
+use crate::lineup::{Health, StoredProfile, StreamProfile};
 use crate::store::NewChannel;
 
 /// What the core hears.
 type Told = Result<Vec<SourceId>, String>;
 
-fn failed(source: i64, fail_count: u32) -> Row<SourceId> {
+fn failed(source: i64, fail_count: u32) -> HealthRow<SourceId> {
     let health = Health {
         fail_count,
         last_fail_at: 10,
@@ -15,15 +15,16 @@ fn failed(source: i64, fail_count: u32) -> Row<SourceId> {
         cooldown_until: 20,
         ..Health::default()
     };
-    let profile = StoredProfile { width: 1920, probed_at: 9, ..StoredProfile::default() };
-    Row { source: SourceId(source), health: Some(health), profile: Some(profile) }
+    let stream = StreamProfile { width: 1920, ..StreamProfile::default() };
+    let profile = StoredProfile { stream, probed_at: 9 };
+    HealthRow { source: SourceId(source), health: Some(health), profile: Some(profile) }
 }
 
 /// Runs control's side on this thread, asks, and waits for the core to be told.
 fn told(
     prepare: impl FnOnce(&mut crate::store::Database) -> Result<(), StoreError> + Send + 'static,
-    rows: Vec<Row<SourceId>>,
-) -> (Told, Vec<(u64, u64, u32)>) {
+    rows: Vec<HealthRow<SourceId>>,
+) -> (Told, Vec<(u32, u64, u32)>) {
     let (mailbox, mut core) = Mailbox::new().unwrap();
     tokio_uring::start(async move {
         let state = with(params(), vec![mailbox]);
@@ -41,10 +42,9 @@ fn told(
                 None => tokio::task::yield_now().await,
             }
         };
-        let rows = channels[0]
-            .sources
-            .iter()
-            .map(|source| (source.health.fail_count, source.health.cooldown_until, source.profile.width));
+        let rows = channels[0].sources.iter().map(|source| {
+            (source.health.fail_count, source.health.cooldown_until, source.profile.stream.width)
+        });
         (result, rows.collect())
     })
 }

@@ -17,6 +17,7 @@ use super::settings::load;
 use crate::base::redact;
 use crate::control::state::State;
 use crate::engine::{CoreCommand, TryOutcome, home};
+use crate::lineup::StoredProfile;
 use crate::lineup::{ChannelId, SourceId};
 use crate::store::{ChannelError, ChannelRecord, StoreError};
 
@@ -71,8 +72,8 @@ async fn work(state: &Rc<State>, going: &Rc<Going>) -> Result<RunEnd, StoreError
             continue;
         }
         for source in usable {
-            let is_fresh =
-                source.profile.height > 0 && now.saturating_sub(source.last_probe_at) < FRESH_SECONDS;
+            let StoredProfile { stream, probed_at } = &source.profile;
+            let is_fresh = stream.height > 0 && now.saturating_sub(*probed_at) < FRESH_SECONDS;
             if is_fresh {
                 cached += 1;
             } else {

@@ -1,6 +1,8 @@
 //! Which of a channel's sources is best, by what is known of them. Pure.
 
 use crate::store::SourceRecord;
+use crate::ts::codec_name;
+use crate::ts::es::FrameRate;
 
 /// A failure counts against a source for so long, in seconds.
 const RECENT_SECONDS: u64 = 30 * 60;
@@ -40,17 +42,17 @@ pub(super) fn ordered(sources: &[SourceRecord], failed: &[i64], now: u64) -> Vec
 }
 
 fn score(source: &SourceRecord, has_failed: bool, now: u64) -> Score {
-    let (health, profile) = (&source.health, &source.profile);
+    let (health, stream) = (&source.health, &source.profile.stream);
     let is_failing =
         health.last_fail_at > health.last_ok_at && now.saturating_sub(health.last_fail_at) < RECENT_SECONDS;
-    let fps = if profile.fps > 0.0 { profile.fps } else { FPS_UNKNOWN };
+    let fps = stream.frame_rate.map_or(FPS_UNKNOWN, FrameRate::as_f64);
     Score {
         works: !has_failed && !is_failing && health.cooldown_until <= now,
-        is_known: profile.height > 0,
-        lines: lines(profile.height),
+        is_known: stream.height > 0,
+        lines: lines(stream.height),
         is_smooth: fps > 40.0,
-        has_sound: !profile.audio_codec.is_empty(),
-        rate: rate(profile.bitrate_bps, &profile.video_codec),
+        has_sound: stream.audio_codec.is_some(),
+        rate: rate(stream.bitrate_bps, codec_name(stream.video_codec.as_ref())),
     }
 }
 
@@ -70,7 +72,7 @@ const fn lines(height: u32) -> u32 {
 
 /// Half a rate is visible; what is less than a step of a quarter is not.
 fn rate(bits_per_second: u64, codec: &str) -> u32 {
-    let effective = match codec.to_ascii_lowercase().as_str() {
+    let effective = match codec {
         "hevc" | "h265" | "av1" => bits_per_second.saturating_mul(2),
         "mpeg2video" | "mpeg2" => bits_per_second / 2,
         _other => bits_per_second,
@@ -87,51 +89,29 @@ fn rate(bits_per_second: u64, codec: &str) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::RequestHeaders;
-    use crate::store::{SourceHealth, SourceProfile};
+    use crate::lineup::{Health, StreamProfile};
+    use crate::ts::ProfileCodec;
 
     fn source(source_id: i64, height: u32, codecs: &str, mbit: u64) -> SourceRecord {
         let (video, audio) = codecs.split_once('+').unwrap_or((codecs, ""));
-        SourceRecord {
-            source_id,
-            channel_id: 1,
-            item_key: String::new(),
-            playlist_id: Some(1),
-            is_playlist_enabled: true,
-            user_agent: None,
-            tvg_name: String::new(),
-            tvg_id: String::new(),
-            tvg_logo: String::new(),
-            group_name: String::new(),
-            stream_url: String::new(),
-            headers: RequestHeaders::NONE,
-            priority_index: u32::try_from(source_id).unwrap(),
-            program: None,
-            tls_verify: None,
-            profile_name: None,
-            enabled: true,
-            association_type: String::new(),
-            health: SourceHealth::default(),
-            last_probe_at: 0,
-            profile: SourceProfile {
-                height,
-                video_codec: video.to_owned(),
-                audio_codec: audio.to_owned(),
-                bitrate_bps: mbit * 1_000_000,
-                ..SourceProfile::default()
-            },
-        }
+        let stream = StreamProfile {
+            height,
+            video_codec: ProfileCodec::of_name(video),
+            audio_codec: ProfileCodec::of_name(audio),
+            bitrate_bps: mbit * 1_000_000,
+            ..StreamProfile::default()
+        };
+        SourceRecord::showing(source_id, stream)
     }
 
     #[test]
     fn sources_are_ordered_by_behaviour_picture_sound_and_rate() {
-        let failing = SourceHealth { last_ok_at: 100, last_fail_at: 9_000, ..SourceHealth::default() };
-        let cooling = SourceHealth { cooldown_until: 10_001, ..SourceHealth::default() };
-        let with =
-            |health: &SourceHealth, source: SourceRecord| SourceRecord { health: health.clone(), ..source };
-        let smooth = |source: SourceRecord| SourceRecord {
-            profile: SourceProfile { fps: 50.0, ..source.profile.clone() },
-            ..source
+        let failing = Health { last_ok_at: 100, last_fail_at: 9_000, ..Health::default() };
+        let cooling = Health { cooldown_until: 10_001, ..Health::default() };
+        let with = |health: &Health, source: SourceRecord| SourceRecord { health: health.clone(), ..source };
+        let smooth = |mut source: SourceRecord| {
+            source.profile.stream.frame_rate = FrameRate::new(50, 1);
+            source
         };
         for (name, sources, failed, expected) in [
             (

@@ -198,10 +198,10 @@ async fn aside<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> 
 mod tests {
     use super::*;
     use crate::engine::{CoreId, Ticket};
-    use crate::filler::slate::Profile;
+    use crate::ts::StreamProfile;
 
     fn spec(number: u32) -> SlateSpec {
-        let profile = Profile { width: 2 * number + 2, height: 90, ..Profile::default() };
+        let profile = StreamProfile { width: 2 * number + 2, height: 90, ..StreamProfile::default() };
         SlateSpec::of(&profile, "", true)
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::base::Instant;
 use crate::filler::slate::Slate;
-use crate::filler::{Due, Filler, Mode, Report as FillerReport};
+use crate::filler::{Due, Filler, KeepaliveReport, Mode};
 use crate::splice::{FirstTimestamps, Run, RunKind, Splice};
 
 /// How long what is due of a slate may wait for more: short beside the egress delay, and long enough that twenty
@@ -106,17 +106,17 @@ impl FillerRun {
         let before = self.mode();
         self.filler.published(now, bytes as u64);
         let after = self.mode();
-        (before != after).then(|| (before, after, self.filler.report(now).totals.fallback_reason))
+        (before != after).then(|| (before, after, self.filler.report().totals.fallback_reason.clone()))
     }
 
     /// It ends. Gives what it came to, and what has its place in the counters already but was not written.
-    pub(super) fn stop(mut self, now: Instant) -> (FillerReport, Vec<u8>) {
+    pub(super) fn stop(mut self, now: Instant) -> (KeepaliveReport, Vec<u8>) {
         self.filler.stop(now);
-        (self.filler.report(now), self.unwritten)
+        (self.filler.report().clone(), self.unwritten)
     }
 
     /// What it has come to until now.
-    pub(super) fn report(&self, now: Instant) -> FillerReport {
-        self.filler.report(now)
+    pub(super) const fn report(&self) -> &KeepaliveReport {
+        self.filler.report()
     }
 }

@@ -2,17 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::base::Instant;
 use crate::engine::border::messages::Readers;
 use crate::engine::context::cx::{CoreDriver, Cx, Question};
 use crate::engine::port::ids::Ticket;
 use crate::engine::port::messages::ControlRequest;
 use crate::engine::port::snapshot::{KeepaliveReport, TransitionSnapshot};
 use crate::engine::report::events::{self, Transition};
-use crate::filler::slate::{Profile as SlateProfile, Slate, SlateSpec};
+use crate::filler::slate::{Slate, SlateSpec, size_adjustment};
 use crate::filler::{Filler, Mode};
 use crate::session::Event;
-use crate::source::profile::Profile;
 
 use super::Channel;
 use super::filler::FillerRun;
@@ -21,7 +19,7 @@ impl Channel {
     /// From now on viewers get filler.
     pub(super) fn start_filler<D: CoreDriver>(&mut self, cx: &mut Cx<D>, readers: &mut dyn Readers<D>) {
         let Some(params) = cx.params.filler.as_ref().map(|params| params.filler) else { return };
-        let bitrate = self.stream.map(|stream| stream.bitrate_bps).filter(|rate| *rate > 0);
+        let bitrate = self.stream.as_ref().map(|stream| stream.bitrate_bps).filter(|rate| *rate > 0);
         let totals = self.keepalive.take().map(|report| report.totals).unwrap_or_default();
         let filling = FillerRun::new(Filler::start(cx.now, params, self.slate.clone(), bitrate, totals));
         let cycle = u64::from(self.machine.record().recovery_cycle);
@@ -41,8 +39,13 @@ impl Channel {
         let mode = filling.mode();
         let (report, unwritten) = filling.stop(cx.now);
         self.prologue.extend_from_slice(&unwritten);
-        let line =
-            events::keepalive_stopped(self.about(), mode, report.duration, report.bytes, report.chunks);
+        let line = events::keepalive_stopped(
+            self.about(),
+            mode,
+            report.duration(cx.now),
+            report.bytes,
+            report.chunks,
+        );
         log::info!("{line}");
         self.keepalive = Some(report);
         self.drive(cx, readers)
@@ -90,13 +93,13 @@ impl Channel {
         if params.filler.mode != Mode::SlateAv {
             return;
         }
-        let Some(profile) = self.stream.map(|stream| slate_profile(&stream)) else { return };
-        let spec = SlateSpec::of(&profile, &params.text, params.filler.has_audio);
+        let Some(stream) = &self.stream else { return };
+        let spec = SlateSpec::of(stream, &params.text, params.filler.has_audio);
         let key = spec.key();
         if self.slate_key.as_ref() == Some(&key) {
             return;
         }
-        if let Some(reason) = profile.size_adjustment() {
+        if let Some(reason) = size_adjustment(stream) {
             log::info!("{}", self.about().line("shared session slate size adjusted").field("reason", reason));
         }
         let request = |core, ticket| ControlRequest::PrepareSlate { core, ticket, spec };
@@ -148,24 +151,7 @@ impl Channel {
     }
 
     /// What operators see of the filler, the running one or the last.
-    pub(super) fn keepalive_report(&self, now: Instant) -> Option<KeepaliveReport> {
-        let running = self.filling.as_ref().map(|filling| filling.report(now));
-        running.or_else(|| self.keepalive.clone())
-    }
-}
-
-fn slate_profile(profile: &Profile) -> SlateProfile {
-    let frame_rate = match profile.fps_den {
-        0 => 0.0,
-        den => f64::from(profile.fps_num) / f64::from(den),
-    };
-    SlateProfile {
-        video: profile.video_codec,
-        width: profile.width,
-        height: profile.height,
-        frame_rate,
-        audio: profile.audio_codec,
-        sample_rate: profile.sample_rate,
-        channels: profile.channels,
+    pub(super) fn keepalive_report(&self) -> Option<&KeepaliveReport> {
+        self.filling.as_ref().map(FillerRun::report).or(self.keepalive.as_ref())
     }
 }

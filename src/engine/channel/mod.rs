@@ -30,7 +30,7 @@ use crate::engine::port::room::RingShare;
 use crate::engine::port::snapshot::TransitionSnapshot;
 use crate::engine::report::events::About;
 use crate::engine::source::upstream::Upstream;
-use crate::filler::Report as FillerReport;
+use crate::filler::KeepaliveReport;
 use crate::filler::slate::Slate;
 use crate::http::Via;
 use crate::lineup;
@@ -38,8 +38,9 @@ use crate::ring::{ReserveError, Ring, WriteSpan};
 use crate::session::history::{Ended, SourceTimeline};
 use crate::session::{Action, Failure, Machine, State};
 use crate::source::cutover::CutoverWarning;
-use crate::source::profile::{BitrateMeter, Profile};
+use crate::source::profile::BitrateMeter;
 use crate::splice::Splice;
+use crate::ts::StreamProfile;
 
 use filler::FillerRun;
 use probing::StreamProbe;
@@ -71,12 +72,12 @@ pub(crate) struct Channel {
     /// What viewers get while there is no source.
     filling: Option<FillerRun>,
     /// What the last filler came to.
-    keepalive: Option<FillerReport>,
+    keepalive: Option<KeepaliveReport>,
     transition: TransitionSnapshot,
     /// How much comes of the selected source.
     bitrate: BitrateMeter,
     /// What is known of the stream that was last shown.
-    stream: Option<Profile>,
+    stream: Option<StreamProfile>,
     /// Somebody may wait for the first picture.
     has_waiting: bool,
     /// Viewers that are tunerds, or that were sent by some, by number, and which.

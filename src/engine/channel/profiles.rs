@@ -7,11 +7,11 @@ use crate::engine::context::cx::{CoreDriver, Cx, Question};
 use crate::engine::context::health::Known;
 use crate::engine::port::ids::Ticket;
 use crate::engine::port::messages::{ControlRequest, TunerMessage};
-use crate::lineup::StoredProfile;
 use crate::session::{ProviderScope, Purpose};
 use crate::source::ffmpeg::verification_options;
-use crate::source::profile::{Profile, StreamProfile, ffprobe, needs_ffprobe};
+use crate::source::profile::{ffprobe, needs_ffprobe};
 use crate::source::{Opening, Relayed};
+use crate::ts::StreamProfile;
 
 use super::Channel;
 
@@ -26,14 +26,14 @@ impl Channel {
     pub(crate) fn use_profile<D: CoreDriver>(&mut self, cx: &mut Cx<D>) {
         let Some(run) = self.upstream.run_mut() else { return };
         if run.take_profile_due(cx.now, PROFILE_WAIT) {
-            let known = StreamProfile::from(&run.ingest().scanner().profile());
+            let known = run.ingest().scanner().profile();
             if !known.is_empty() {
                 self.learn_profile(cx, known);
             }
         } else if run.take_rate_due() {
-            let known = StreamProfile::from(&run.ingest().scanner().profile());
+            let known = run.ingest().scanner().profile();
             // What ffprobe has told since is not forgotten.
-            let before = self.stream.as_ref().map(StreamProfile::from).unwrap_or_default();
+            let before = self.stream.clone().unwrap_or_default();
             self.learn_profile(cx, known.filled_from(&before));
         }
     }
@@ -43,19 +43,10 @@ impl Channel {
         let Some(run) = self.upstream.run() else { return };
         let source = run.attempt().source.id;
         self.history.update(|facts| facts.profile.clone_from(&known));
-        self.stream = Some(Profile::from(&known));
-        let stored = StoredProfile {
-            width: known.width,
-            height: known.height,
-            fps: known.fps,
-            video_codec: known.video_codec,
-            audio_codec: known.audio_codec,
-            bitrate_bps: known.bitrate_bps,
-            probed_at: 0,
-        };
+        self.stream = Some(known.clone());
         let listing = self.feed.listing();
-        let known = Known { lineup: &cx.lineup, channel: listing.id, used: Some(listing) };
-        cx.health.looked(cx.now, &known, source, stored);
+        let of = Known { lineup: &cx.lineup, channel: listing.id, used: Some(listing) };
+        cx.health.looked(cx.now, &of, source, known);
         self.ask_for_slate(cx);
     }
 
@@ -138,7 +129,7 @@ impl Channel {
         let Some(run) = self.upstream.run() else { return };
         match ffprobe::outcome(exit, stdout, stderr.as_bytes()) {
             Ok(probed) => {
-                let known = StreamProfile::from(&run.ingest().scanner().profile()).filled_from(&probed);
+                let known = run.ingest().scanner().profile().filled_from(&probed);
                 self.learn_profile(cx, known);
             }
             Err(error) => {

@@ -11,13 +11,13 @@ use crate::engine::port::snapshot::{
 use crate::engine::report::events;
 use crate::engine::source::run::SourceRun;
 use crate::session::history::{
-    Audience, Ended, Outcome, RESELECT_ALERT_THRESHOLD, SessionRecord, SourceFacts, StartupFacts,
-    WriteCounters,
+    Audience, Ended, Outcome, RESELECT_ALERT_THRESHOLD, SessionRecord, SourceFacts, WriteCounters,
 };
 use crate::session::{Failure, State, Status};
 use crate::source::cutover::Cutover;
-use crate::source::profile::{BitrateMeter, StreamProfile};
-use crate::source::telemetry::Telemetry;
+use crate::source::profile::BitrateMeter;
+use crate::source::startup_facts::StartupFacts;
+use crate::ts::{ProfileCodec, StreamProfile};
 
 use super::Channel;
 
@@ -37,7 +37,7 @@ impl Channel {
         let now = cx.now;
         let Some(run) = self.upstream.run() else { return };
         let stored = stored_profile(cx.health.registry(), &run.attempt().source);
-        let facts = source_facts(run, from, &stored);
+        let facts = source_facts(run, from, stored);
         let reason = run.attempt().selection_reason.clone();
         self.error = None;
         self.bitrate = BitrateMeter::new(now);
@@ -53,8 +53,7 @@ impl Channel {
             let threshold = RESELECT_ALERT_THRESHOLD;
             log::warn!("{}", events::reselect_alert(about, window, selected.same_source, threshold));
         }
-        let startup = &window.source.startup;
-        let cutover = Cutover::new(startup.raw_bytes, startup.trimmed_bytes, startup.cutover_offset);
+        let cutover = window.source.startup.cutover;
         if let Some(suppressed) = self.cutover_warning.due(now, cutover) {
             log::warn!("{}", events::startup_cutover(about, window, cutover, suppressed));
         }
@@ -119,7 +118,7 @@ impl Channel {
             datagrams: self.upstream.datagrams(),
             last_push_at: self.written.last_at,
             writer_pauses: self.written.pauses,
-            recovery: self.recovery_snapshot(cx.now),
+            recovery: self.recovery_snapshot(),
             health_persist: self.health_persist(&cx.health),
             viewers: watched.viewers,
         }
@@ -142,7 +141,7 @@ impl Channel {
         persist
     }
 
-    fn recovery_snapshot(&self, now: Instant) -> RecoverySnapshot {
+    fn recovery_snapshot(&self) -> RecoverySnapshot {
         let record = self.machine.record();
         RecoverySnapshot {
             stall_count: record.stall_count,
@@ -150,7 +149,7 @@ impl Channel {
             reason: record.recovery_reason.clone().unwrap_or_default(),
             in_progress: self.machine.state() == State::Recovering,
             transition: self.transition.clone(),
-            keepalive: self.keepalive_report(now),
+            keepalive: self.keepalive_report().cloned(),
         }
     }
 
@@ -184,8 +183,8 @@ impl Channel {
 /// was known of its stream before.
 fn source_facts(run: &SourceRun, from: u64, stored: &StreamProfile) -> SourceFacts {
     let source = &run.attempt().source;
-    let start = telemetry(run, from, stored);
-    let first = |codecs: &str| codecs.split(',').next().unwrap_or_default().to_owned();
+    let startup = startup_facts(run, from, stored);
+    let first = |codecs: &str| ProfileCodec::of_name(codecs.split(',').next().unwrap_or_default());
     SourceFacts {
         id: source.id,
         item_key: source.item_key.clone(),
@@ -194,33 +193,20 @@ fn source_facts(run: &SourceRun, from: u64, stored: &StreamProfile) -> SourceFac
         is_unverified: run.attempt().is_unverified,
         profile_name: source.manner.profile.clone(),
         profile: StreamProfile {
-            video_codec: first(&start.video_codecs),
-            audio_codec: first(&start.audio_codecs),
+            video_codec: first(&startup.video_codecs),
+            audio_codec: first(&startup.audio_codecs),
             ..StreamProfile::default()
         },
-        startup: StartupFacts {
-            raw_bytes: start.cutover.raw,
-            trimmed_bytes: start.cutover.trimmed,
-            cutover_offset: start.cutover.offset,
-            dropped_bytes: start.cutover.dropped,
-            random_access_codec: start.random_access_codec().map(str::to_owned),
-            inventory_method: start.method.as_str(),
-            video_streams: start.video_streams,
-            audio_streams: start.audio_streams,
-            component_state: start.component_state().as_str(),
-            relaxed_retry: start.relaxed_retry_reason(),
-            video_codecs: start.video_codecs,
-            audio_codecs: start.audio_codecs,
-        },
+        startup,
     }
 }
 
 /// What the start of a source has shown, which begins at byte `from` of its packets; `stored` is what was known of it
 /// before.
-fn telemetry(run: &SourceRun, from: u64, stored: &StreamProfile) -> Telemetry {
+fn startup_facts(run: &SourceRun, from: u64, stored: &StreamProfile) -> StartupFacts {
     let undecided = run.staged().map_or(0, |staging| staging.left() - staging.packets().len());
     let cutover = Cutover::at_start(run.ingest().bytes(), run.ingest().aligned(), undecided as u64, from);
     let inventory = run.ingest().inspector().inventory();
-    Telemetry::new(cutover, &inventory, run.ingest().entry_codec(), run.attempt().look.is_second())
+    StartupFacts::new(cutover, &inventory, run.ingest().entry_codec(), run.attempt().look.is_second())
         .enriched(stored)
 }

@@ -147,7 +147,7 @@ fn a_programme_goes_on_by_the_clock_also_behind_a_time_in_which_the_process_stoo
     let mut source = filler(cx.now, Mode::SlateAv);
     let mut packets = Vec::new();
     source.due(cx.now, &mut packets);
-    let programme = source.programme().unwrap();
+    let programme = source.slate().unwrap().programme();
     let lead = FirstTimestamps::scan(&packets, programme);
     channel.splice.begin(cx.clock_now(), &Run { kind: RunKind::Live, programme, lead });
     let clock_now = stand_still(&mut cx);

@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use crate::base::{Instant, WallTime};
 use crate::health::{Batch, Counts, News, Ranked, Registry, order};
-use crate::lineup::StoredProfile;
-use crate::lineup::{Channel, ChannelId, Lineup, Source, SourceId};
-use crate::source::profile::StreamProfile;
+use crate::lineup::{Channel, ChannelId, Lineup, Source, SourceId, StoredProfile};
+use crate::ts::StreamProfile;
 
 /// How often the wall clock is looked at: it may be set while the program runs.
 const WALL_INTERVAL: Duration = Duration::from_secs(1);
@@ -90,17 +89,17 @@ impl CoreHealth {
         }
     }
 
-    /// A source's stream has been looked at; a time of zero in the profile is now.
+    /// A source's stream has been looked at.
     pub(crate) fn looked(
         &mut self,
         now: Instant,
         known: &Known<'_>,
         source: SourceId,
-        profile: StoredProfile,
+        stream: StreamProfile,
     ) {
         if self.load(now, known, source) {
-            let probed_at = if profile.probed_at == 0 { self.wall_at(now) } else { profile.probed_at };
-            self.registry.note_profile(now, source, StoredProfile { probed_at, ..profile });
+            let probed_at = self.wall_at(now);
+            self.registry.note_profile(now, source, StoredProfile { stream, probed_at });
         }
     }
 
@@ -249,15 +248,9 @@ pub(crate) struct Written {
 }
 
 /// What was known of a source's stream before: by this core, else by the database.
-pub(crate) fn stored_profile(registry: &Registry<SourceId, ChannelId>, source: &Source) -> StreamProfile {
-    let stored = registry.profile(source.id).unwrap_or(&source.profile);
-    StreamProfile {
-        width: stored.width,
-        height: stored.height,
-        fps: stored.fps,
-        video_codec: stored.video_codec.clone(),
-        audio_codec: stored.audio_codec.clone(),
-        bitrate_bps: stored.bitrate_bps,
-        ..StreamProfile::default()
-    }
+pub(crate) fn stored_profile<'a>(
+    registry: &'a Registry<SourceId, ChannelId>,
+    source: &'a Source,
+) -> &'a StreamProfile {
+    &registry.profile(source.id).unwrap_or(&source.profile).stream
 }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use crate::base::{ChildExit, Instant};
 use crate::engine::port::outlets::OutletWord;
 use crate::filler::slate::{Slate, SlateSpec};
-use crate::health;
 use crate::http::CookieJar;
+use crate::lineup::HealthRow;
 use crate::lineup::{ChannelId, Lineup, SourceId};
 use crate::session::{Counted, Purpose};
 use crate::source::Relayed;
@@ -142,8 +142,8 @@ pub enum ControlRequest<F = OwnedFd> {
         core: CoreId,
         /// Comes back in [`CoreCommand::HealthPersisted`].
         seq: u64,
-        /// At most [`health::BATCH_ROWS_MAX`].
-        rows: Vec<health::Row<SourceId>>,
+        /// At most [`crate::health::BATCH_ROWS_MAX`].
+        rows: Vec<HealthRow<SourceId>>,
     },
     /// Remember how long a provider counts a connection that is closed, and tell the other cores. Full: it is learnt again.
     ProviderSeen(Counted),

@@ -9,7 +9,7 @@ use crate::lineup::SourceId;
 use crate::session::history::{ClosedSnapshot, SessionRecord};
 use crate::tuner::pool::Kind;
 
-pub use crate::filler::Report as KeepaliveReport;
+pub use crate::filler::KeepaliveReport;
 pub use crate::source::udp::DatagramCounters;
 
 use super::ids::{CoreId, SessionId};

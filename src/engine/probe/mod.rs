@@ -20,11 +20,11 @@ use crate::engine::port::placement::home;
 use crate::engine::source::upstream::{Completed, Happened, Upstream};
 use crate::health::{Action, Candidate, Event, Params, Prober, Ranked, failure_reason};
 use crate::http::Via;
-use crate::lineup::{self, ChannelId, Source, SourceId, StoredProfile};
+use crate::lineup::{self, ChannelId, Source, SourceId};
 use crate::ring::Lent;
 use crate::session::ProviderScope;
 use crate::source::error::SourceError;
-use crate::source::profile::StreamProfile;
+use crate::ts::StreamProfile;
 use crate::tuner::Kind;
 use crate::uring;
 
@@ -140,26 +140,23 @@ impl Probe {
     /// What the stream of the source that is tried has told so far.
     fn learn_profile<D: CoreDriver>(&self, cx: &mut Cx<D>) {
         let Some(run) = self.tried.as_ref().and_then(|tried| tried.upstream.run()) else { return };
-        let known = StreamProfile::from(&run.ingest().scanner().profile());
+        let known = run.ingest().scanner().profile();
         let source = run.attempt().source.id;
         let Some((offered, item)) = cx.lineup.source(source) else { return };
         if known.width == 0 || known.height == 0 {
             return;
         }
-        let (channel, before) = (offered.id, item.profile.clone());
-        let or = |text: String, other: String| if text.is_empty() { other } else { text };
-        let stored = StoredProfile {
-            width: known.width,
-            height: known.height,
-            fps: if known.fps > 0.0 { known.fps } else { before.fps },
-            video_codec: or(known.video_codec, before.video_codec),
-            audio_codec: or(known.audio_codec, before.audio_codec),
+        let (channel, before) = (offered.id, &item.profile.stream);
+        let stream = StreamProfile {
+            frame_rate: known.frame_rate.or(before.frame_rate),
+            video_codec: known.video_codec.or_else(|| before.video_codec.clone()),
+            audio_codec: known.audio_codec.or_else(|| before.audio_codec.clone()),
             // A rate takes longer to be told than a picture.
             bitrate_bps: if known.bitrate_bps > 0 { known.bitrate_bps } else { before.bitrate_bps },
-            probed_at: 0,
+            ..known
         };
         let of = Known { lineup: &cx.lineup, channel, used: None };
-        cx.health.looked(cx.now, &of, source, stored);
+        cx.health.looked(cx.now, &of, source, stream);
     }
 
     /// Does one thing; gives what follows from it at once.

@@ -138,7 +138,10 @@ pub(crate) fn source_selected(about: About<'_>, window: &SourceWindow, same_sour
         .field("producer", source.producer())
         .field("reason", &window.reason)
         .unless_zero("same_source_reselect_count", same_source)
-        .unless_empty("source_startup_retry_reason", source.startup.relaxed_retry.unwrap_or_default())
+        .unless_empty(
+            "source_startup_retry_reason",
+            source.startup.relaxed_retry_reason().unwrap_or_default(),
+        )
 }
 
 /// A source is selected over and over.

@@ -8,10 +8,8 @@ use crate::lineup::Source;
 use crate::source::body::Sound;
 use crate::source::error::{Kind, SourceError};
 use crate::source::ffmpeg::{Detection, Tracks};
-use crate::source::profile::StreamProfile;
-use crate::source::telemetry::component_hint;
 use crate::source::{Opening, Remux, mode, startup};
-use crate::ts::ComponentState;
+use crate::ts::{ComponentState, StreamProfile};
 
 /// How long an attempt waits for a child of before that still reads from the same provider: the time from SIGTERM to
 /// SIGKILL, and what it takes to hear of it.
@@ -161,7 +159,7 @@ impl Attempt {
             (Opening::Ffmpeg(remux), Look::First) if self.may_be_quick(remux) => {
                 let quick = detection.quick(stored.bitrate_bps);
                 let is_known =
-                    matches!(component_hint(stored), ComponentState::VideoOnly | ComponentState::AudioOnly);
+                    matches!(stored.components(), ComponentState::VideoOnly | ComponentState::AudioOnly);
                 let is_all = is_known || detection.after_quick(left).is_none();
                 let inventory =
                     if is_all { startup::Inventory::AsDeclared } else { startup::Inventory::VideoAndAudio };
@@ -172,7 +170,7 @@ impl Attempt {
                 Look::Relaxed(longer) | Look::Heard(longer) | Look::Best(longer) | Look::Listed(longer),
             ) => (startup::Inventory::AsDeclared, longer),
             (Opening::Ffmpeg(_), Look::First) => {
-                let inventory = match component_hint(stored) {
+                let inventory = match stored.components() {
                     ComponentState::VideoOnly | ComponentState::AudioOnly => startup::Inventory::AsDeclared,
                     ComponentState::VideoAudio | ComponentState::Undetected => detection
                         .relaxed(left)

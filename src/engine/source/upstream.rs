@@ -25,7 +25,6 @@ use crate::source::hls::Remark;
 use crate::source::scheme::Scheme;
 use crate::source::sniff::Sniffer;
 use crate::source::startup::{self, Startup, Verdict};
-use crate::source::telemetry::component_hint;
 use crate::source::watch::{Stall, Watch};
 use crate::source::web::Web;
 use crate::source::{Mode, Opening, Relayed, Remux, hls, list, mode, udp};
@@ -323,7 +322,7 @@ impl Upstream {
     ) -> Option<Happened> {
         let (now, detection) = (cx.now, cx.params.sources.ffmpeg.detection);
         let stored = stored_profile(cx.health.registry(), &attempt.source);
-        let (inventory, detection) = attempt.terms(opening, attempt.deadline - now, detection, &stored);
+        let (inventory, detection) = attempt.terms(opening, attempt.deadline - now, detection, stored);
         let timeout = attempt.stream_deadline(now) - now;
         if let Some(address) = own::own_address_in(&cx.params.own, &attempt.address) {
             return self.stream_failed(cx, attempt, SourceError::own_server(address));
@@ -416,8 +415,7 @@ impl Upstream {
         // What is asked for of a multiplex is within the segments of HLS, and no quality of it.
         let asked = source.program.filter(|_| !attempt.is_playlist);
         // Radio that was there before has its cover again.
-        let is_radio =
-            component_hint(&stored_profile(cx.health.registry(), source)) == ComponentState::AudioOnly;
+        let is_radio = stored_profile(cx.health.registry(), source).components() == ComponentState::AudioOnly;
         let verification = cx.params.sources.verification(source.tls_verify);
         let wish = ffmpeg::Run {
             remux,

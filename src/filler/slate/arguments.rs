@@ -1,5 +1,6 @@
 //! What ffmpeg is told to encode a slate.
 
+use super::frame_rate::gop;
 use super::spec::{AudioCodec, AudioSpec, SlateSpec, VideoCodec};
 
 /// The height for which the text has [`FONT_SIZE`].
@@ -39,7 +40,7 @@ fn arguments(spec: &SlateSpec, filter: Option<String>) -> Vec<String> {
 }
 
 fn video(spec: &SlateSpec) -> Vec<String> {
-    let gop = spec.rate.gop();
+    let gop = gop(spec.rate);
     let encoder = match spec.video {
         VideoCodec::H264 => format!(
             "-c:v libx264 -preset veryfast -tune stillimage -profile:v high -sc_threshold 0 -x264-params \
@@ -93,9 +94,9 @@ fn words(text: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::spec::Profile;
     use super::*;
-    use crate::ts::Codec;
+    use crate::ts::es::FrameRate;
+    use crate::ts::{Codec, StreamProfile};
 
     fn joined(spec: &SlateSpec) -> String {
         ffmpeg_arguments(spec).join(" ")
@@ -103,13 +104,13 @@ mod tests {
 
     #[test]
     fn size_rate_sound_and_text_are_those_of_the_channel() {
-        let profile = Profile {
+        let profile = StreamProfile {
             width: 1920,
             height: 1080,
-            frame_rate: 59.94,
+            frame_rate: FrameRate::of_f64(59.94),
             sample_rate: 44_100,
             channels: 2,
-            ..Profile::default()
+            ..StreamProfile::default()
         };
         let text = joined(&SlateSpec::of(&profile, "Recovering: please wait", true));
         for part in [
@@ -131,7 +132,7 @@ mod tests {
 
     #[test]
     fn no_sound_has_no_input() {
-        let text = joined(&SlateSpec::of(&Profile::default(), "x", false));
+        let text = joined(&SlateSpec::of(&StreamProfile::default(), "x", false));
         assert!(text.contains(" -an ") && !text.contains("anullsrc") && !text.contains("-c:a"), "{text}");
     }
 
@@ -143,7 +144,11 @@ mod tests {
             (Codec::Mpeg2Video, Codec::Mpeg1Audio, ["-c:v mpeg2video", "-c:a mp2"]),
             (Codec::H264, Codec::Eac3, ["-c:v libx264", "-c:a eac3"]),
         ] {
-            let profile = Profile { video: Some(video), audio: Some(audio), ..Profile::default() };
+            let profile = StreamProfile {
+                video_codec: Some(video.into()),
+                audio_codec: Some(audio.into()),
+                ..StreamProfile::default()
+            };
             let text = joined(&SlateSpec::of(&profile, "x", true));
             assert!(encoders.iter().all(|encoder| text.contains(encoder)), "{encoders:?}: {text}");
             assert!(text.contains("-bf 0"), "{text}");
@@ -165,7 +170,7 @@ mod tests {
 
     #[test]
     fn without_text_nothing_is_drawn() {
-        let spec = SlateSpec::of(&Profile::default(), "x", true);
+        let spec = SlateSpec::of(&StreamProfile::default(), "x", true);
         assert!(!ffmpeg_arguments_without_text(&spec).join(" ").contains("drawtext"));
         assert!(!joined(&SlateSpec { text: String::new(), ..spec }).contains("drawtext"));
     }

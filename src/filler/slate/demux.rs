@@ -4,7 +4,7 @@ use crate::base::limits::PACKET_BYTES;
 use crate::ts::psi::Stream;
 use crate::ts::{AdaptationField, Codec, Inspector, Packet, Pid, Pts, StreamKind};
 
-use super::frame_rate::FrameRate;
+use super::frame_rate::of_times;
 use super::sound::steady_frame;
 use super::streams::{Picture, Sound, Video};
 
@@ -105,7 +105,7 @@ fn pictures(
     let decoded: Result<Vec<_>, _> =
         headers.iter().map(|times| u64::try_from(times.dts.since(first))).collect();
     let decoded = decoded.map_err(|_backwards| SlateError::Timing)?;
-    let rate = FrameRate::of_times(&decoded).ok_or(SlateError::Timing)?;
+    let rate = of_times(&decoded).ok_or(SlateError::Timing)?;
     let mut pictures = Vec::with_capacity(units.len());
     for (unit, times) in units.into_iter().zip(headers) {
         let wait = u64::try_from(times.pts.since(times.dts)).map_err(|_backwards| SlateError::Timing)?;

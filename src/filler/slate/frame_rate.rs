@@ -1,14 +1,14 @@
-//! How many pictures a second, exactly.
+//! How many pictures a second a slate has.
 
-use std::fmt;
+use crate::ts::es::FrameRate;
 
 /// Nothing is known of the frame rate: that of NTSC.
-const UNKNOWN: FrameRate = FrameRate { numerator: 30_000, denominator: 1001 };
+const UNKNOWN: FrameRate = FrameRate { num: 30_000, den: 1001 };
 /// The rates that are thousandths of a whole one slower, by their usual short form in thousandths.
 const SLOWED: [(u32, FrameRate); 3] = [
-    (23_976, FrameRate { numerator: 24_000, denominator: 1001 }),
+    (23_976, FrameRate { num: 24_000, den: 1001 }),
     (29_970, UNKNOWN),
-    (59_940, FrameRate { numerator: 60_000, denominator: 1001 }),
+    (59_940, FrameRate { num: 60_000, den: 1001 }),
 ];
 /// How far from those a rate may be said to be one of them, in thousandths.
 const SLOWED_TOLERANCE: u32 = 20;
@@ -21,99 +21,64 @@ const GOP: std::ops::RangeInclusive<u64> = 24..=120;
 
 /// The rates MPEG-2 video can say without extension.
 const MPEG2: [FrameRate; 8] = [
-    FrameRate { numerator: 24_000, denominator: 1001 },
-    FrameRate { numerator: 24, denominator: 1 },
-    FrameRate { numerator: 25, denominator: 1 },
+    FrameRate { num: 24_000, den: 1001 },
+    FrameRate { num: 24, den: 1 },
+    FrameRate { num: 25, den: 1 },
     UNKNOWN,
-    FrameRate { numerator: 30, denominator: 1 },
-    FrameRate { numerator: 50, denominator: 1 },
-    FrameRate { numerator: 60_000, denominator: 1001 },
-    FrameRate { numerator: 60, denominator: 1 },
+    FrameRate { num: 30, den: 1 },
+    FrameRate { num: 50, den: 1 },
+    FrameRate { num: 60_000, den: 1001 },
+    FrameRate { num: 60, den: 1 },
 ];
 
-/// Pictures per second as a fraction.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct FrameRate {
-    /// Pictures.
-    pub numerator: u32,
-    /// In so many seconds.
-    pub denominator: u32,
+/// The exact rate behind a number that somebody has rounded. What is no rate for a picture counts as unknown.
+#[must_use]
+pub(super) fn of_hertz(hertz: f64) -> FrameRate {
+    // Through its decimal form, where rounding is what one expects and nothing overflows.
+    let Ok(thousandths) = format!("{hertz:.3}").replace('.', "").parse::<u32>() else { return UNKNOWN };
+    if !THOUSANDTHS.contains(&thousandths) {
+        return UNKNOWN;
+    }
+    if let Some((_, rate)) = SLOWED.iter().find(|(short, _)| short.abs_diff(thousandths) <= SLOWED_TOLERANCE)
+    {
+        return *rate;
+    }
+    let whole = (thousandths + 500) / 1000;
+    if (whole * 1000).abs_diff(thousandths) <= WHOLE_TOLERANCE {
+        return FrameRate { num: whole, den: 1 };
+    }
+    FrameRate { num: (thousandths + 5) / 10, den: 100 }
 }
 
-impl FrameRate {
-    /// The exact rate behind a number that somebody has rounded. What is no rate for a picture counts as unknown.
-    #[must_use]
-    pub fn of_hertz(hertz: f64) -> Self {
-        // Through its decimal form, where rounding is what one expects and nothing overflows.
-        let Ok(thousandths) = format!("{hertz:.3}").replace('.', "").parse::<u32>() else { return UNKNOWN };
-        if !THOUSANDTHS.contains(&thousandths) {
-            return UNKNOWN;
-        }
-        if let Some((_, rate)) =
-            SLOWED.iter().find(|(short, _)| short.abs_diff(thousandths) <= SLOWED_TOLERANCE)
-        {
-            return *rate;
-        }
-        let whole = (thousandths + 500) / 1000;
-        if (whole * 1000).abs_diff(thousandths) <= WHOLE_TOLERANCE {
-            return Self { numerator: whole, denominator: 1 };
-        }
-        Self { numerator: (thousandths + 5) / 10, denominator: 100 }
-    }
+/// The nearest rate that MPEG-2 video has.
+#[must_use]
+pub(super) fn nearest_of_mpeg2(rate: FrameRate) -> FrameRate {
+    let millionths = |rate: FrameRate| u64::from(rate.num) * 1_000_000 / u64::from(rate.den);
+    let own = millionths(rate);
+    MPEG2.into_iter().min_by_key(|rate| millionths(*rate).abs_diff(own)).expect("the list is not empty")
+}
 
-    /// The nearest rate that MPEG-2 video has.
-    #[must_use]
-    pub(super) fn nearest_of_mpeg2(self) -> Self {
-        let millionths = |rate: Self| u64::from(rate.numerator) * 1_000_000 / u64::from(rate.denominator);
-        let own = millionths(self);
-        MPEG2.into_iter().min_by_key(|rate| millionths(*rate).abs_diff(own)).expect("the list is not empty")
-    }
+/// Pictures from one entry point to the next: two seconds, within reason.
+#[must_use]
+pub(super) fn gop(rate: FrameRate) -> u32 {
+    let den = u64::from(rate.den);
+    let pictures = (4 * u64::from(rate.num) + den) / (2 * den);
+    u32::try_from(pictures.clamp(*GOP.start(), *GOP.end())).expect("it is at most 120")
+}
 
-    /// Pictures from one entry point to the next: two seconds, within reason.
-    #[must_use]
-    pub fn gop(self) -> u32 {
-        let denominator = u64::from(self.denominator);
-        let pictures = (4 * u64::from(self.numerator) + denominator) / (2 * denominator);
-        u32::try_from(pictures.clamp(*GOP.start(), *GOP.end())).expect("it is at most 120")
-    }
-
-    /// When picture `number` is due, in ticks of a clock of `rate`. Counted from zero each time, so no error grows.
-    #[must_use]
-    pub(super) fn ticks(self, number: u64, rate: u64) -> u64 {
-        let ticks =
-            u128::from(number) * u128::from(rate) * u128::from(self.denominator) / u128::from(self.numerator);
-        u64::try_from(ticks).unwrap_or(u64::MAX)
-    }
-
-    /// The rate at which decoding times in ticks of 90 kHz were rounded to what they are, or none when they are
-    /// not evenly spaced.
-    #[must_use]
-    pub(super) fn of_times(times: &[u64]) -> Option<Self> {
-        let (first, last) = (*times.first()?, *times.last()?);
-        let intervals = u32::try_from(times.len()).ok()?.checked_sub(1).filter(|intervals| *intervals > 0)?;
-        let span = u32::try_from(last.checked_sub(first)?).ok().filter(|span| *span > 0)?;
-        let measured = Self { numerator: intervals.checked_mul(90_000)?, denominator: span };
-        let hertz = f64::from(measured.numerator) / f64::from(measured.denominator);
-        [Self::of_hertz(hertz), measured].into_iter().find(|rate| {
-            times.iter().zip(0u64..).all(|(time, number)| {
-                time.checked_sub(first).is_some_and(|time| time.abs_diff(rate.ticks(number, 90_000)) <= 1)
-            })
+/// The rate at which decoding times in ticks of 90 kHz were rounded to what they are, or none when they are
+/// not evenly spaced.
+#[must_use]
+pub(super) fn of_times(times: &[u64]) -> Option<FrameRate> {
+    let (first, last) = (*times.first()?, *times.last()?);
+    let intervals = u32::try_from(times.len()).ok()?.checked_sub(1).filter(|intervals| *intervals > 0)?;
+    let span = u32::try_from(last.checked_sub(first)?).ok().filter(|span| *span > 0)?;
+    let measured = FrameRate { num: intervals.checked_mul(90_000)?, den: span };
+    [of_hertz(measured.as_f64()), measured].into_iter().find(|rate| {
+        times.iter().zip(0u64..).all(|(time, number)| {
+            time.checked_sub(first).is_some_and(|time| time.abs_diff(rate.ticks(number, 90_000)) <= 1)
         })
-    }
-}
-
-/// As ffmpeg reads it: a fraction, a whole number, or two decimals at most.
-impl fmt::Display for FrameRate {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.denominator {
-            1 => write!(formatter, "{}", self.numerator),
-            100 => {
-                let text = format!("{}.{:02}", self.numerator / 100, self.numerator % 100);
-                formatter.write_str(text.trim_end_matches('0').trim_end_matches('.'))
-            }
-            denominator => write!(formatter, "{}/{denominator}", self.numerator),
-        }
-    }
+    })
 }
 
 #[cfg(test)]
@@ -143,40 +108,35 @@ mod tests {
             (60.02, "60.02"),
             (12.5, "12.5"),
         ] {
-            assert_eq!(FrameRate::of_hertz(hertz).to_string(), text, "{hertz}");
+            assert_eq!(of_hertz(hertz).to_string(), text, "{hertz}");
         }
     }
 
     #[test]
     fn entry_points_are_two_seconds_apart_but_within_24_and_120_pictures() {
-        for (hertz, gop) in
+        for (hertz, expected) in
             [(0.0, 60), (5.0, 24), (12.5, 25), (25.0, 50), (29.97, 60), (59.94, 120), (100.0, 120)]
         {
-            assert_eq!(FrameRate::of_hertz(hertz).gop(), gop, "{hertz}");
+            assert_eq!(gop(of_hertz(hertz)), expected, "{hertz}");
         }
     }
 
     #[test]
     fn the_rate_is_found_behind_rounded_times() {
-        for rate in [
-            FrameRate::of_hertz(59.94),
-            FrameRate::of_hertz(23.976),
-            FrameRate::of_hertz(25.0),
-            FrameRate::of_hertz(12.5),
-        ] {
+        for rate in [of_hertz(59.94), of_hertz(23.976), of_hertz(25.0), of_hertz(12.5)] {
             for count in [2, 24, 120] {
                 let times: Vec<_> = (0..count).map(|number| 126_000 + rate.ticks(number, 90_000)).collect();
-                let found = FrameRate::of_times(&times).unwrap();
+                let found = of_times(&times).unwrap();
                 let drift = found.ticks(count, 90_000).abs_diff(rate.ticks(count, 90_000));
                 assert!(drift <= 1, "{rate}, {count} pictures: {found}");
                 assert!(count < 24 || found == rate, "{rate}, {count} pictures: {found}");
             }
         }
-        assert_eq!(FrameRate::of_times(&[]), None);
-        assert_eq!(FrameRate::of_times(&[7]), None);
-        assert_eq!(FrameRate::of_times(&[7, 7]), None);
-        assert_eq!(FrameRate::of_times(&[9, 7]), None);
-        assert_eq!(FrameRate::of_times(&[0, 3600, 9000, 10_800]), None);
+        assert_eq!(of_times(&[]), None);
+        assert_eq!(of_times(&[7]), None);
+        assert_eq!(of_times(&[7, 7]), None);
+        assert_eq!(of_times(&[9, 7]), None);
+        assert_eq!(of_times(&[0, 3600, 9000, 10_800]), None);
     }
 
     #[test]
@@ -184,7 +144,7 @@ mod tests {
         for (hertz, text) in
             [(12.5, "24000/1001"), (25.0, "25"), (29.0, "30000/1001"), (48.0, "50"), (100.0, "60")]
         {
-            assert_eq!(FrameRate::of_hertz(hertz).nearest_of_mpeg2().to_string(), text, "{hertz}");
+            assert_eq!(nearest_of_mpeg2(of_hertz(hertz)).to_string(), text, "{hertz}");
         }
     }
 }

@@ -129,7 +129,7 @@ impl Slate {
         let count = u64::try_from(self.video.pictures.len()).unwrap_or(u64::MAX).max(1);
         let of_gop: u64 = self.video.pictures.iter().map(|picture| packets(picture.bytes.len())).sum();
         let rate = self.video.rate;
-        let of_video = of_gop * u64::from(rate.numerator) / (count * u64::from(rate.denominator));
+        let of_video = of_gop * u64::from(rate.num) / (count * u64::from(rate.den));
         let of_sound = self.sound.as_ref().map_or(0, |sound| {
             packets(sound.frame.len()) * u64::from(sound.sample_rate) / u64::from(sound.samples.max(1))
         });

@@ -16,8 +16,7 @@ mod streams;
 
 pub use arguments::{ffmpeg_arguments, ffmpeg_arguments_without_text};
 pub use demux::SlateError;
-pub use frame_rate::FrameRate;
 pub use material::Slate;
 pub use player::{FIRST_PCR, Player};
-pub use spec::{AudioCodec, AudioSpec, Profile, SlateSpec, VideoCodec};
+pub use spec::{AudioCodec, AudioSpec, SlateSpec, VideoCodec, size_adjustment};
 pub use streams::{Picture, Sound, Video};

@@ -175,10 +175,11 @@ fn ticks_of_samples(number: u64, samples: u32, sample_rate: u32, rate: u64) -> u
 #[cfg(test)]
 mod tests {
     use super::super::demux::SlateError;
-    use super::super::frame_rate::FrameRate;
+    use super::super::frame_rate::of_hertz;
     use super::super::streams::{Picture, Sound, Video};
     use super::*;
     use crate::base::limits::PACKET_BYTES;
+    use crate::ts::es::FrameRate;
     use crate::ts::{AdaptationField, Inspector, Packet};
 
     fn made_of(
@@ -279,9 +280,9 @@ mod tests {
             (5.0, 0, 1536, 48_000),
             (60.02, 2, 256, 32_000),
         ] {
-            let rate = FrameRate::of_hertz(hertz);
+            let rate = of_hertz(hertz);
             let (pictures, sounds) = check(made_of(rate, delay, samples, sample_rate).unwrap(), 300);
-            let expected = 300 * u64::from(rate.numerator) / u64::from(rate.denominator);
+            let expected = 300 * u64::from(rate.num) / u64::from(rate.den);
             assert!(pictures.abs_diff(expected) <= 1, "{hertz}: {pictures} pictures");
             let expected = 300 * u64::from(sample_rate) / u64::from(samples);
             assert!(sounds.abs_diff(expected) <= 1, "{sample_rate}: {sounds} frames");
@@ -309,9 +310,7 @@ mod tests {
 
     #[test]
     fn what_it_says_it_comes_to_is_what_it_comes_to() {
-        for slate in
-            [Slate::built_in().unwrap(), made_of(FrameRate::of_hertz(50.0), 0, 1536, 48_000).unwrap()]
-        {
+        for slate in [Slate::built_in().unwrap(), made_of(of_hertz(50.0), 0, 1536, 48_000).unwrap()] {
             let mut player = Player::new(Arc::clone(&slate));
             let mut out = Vec::new();
             while player.next_at() < 20 * Pcr::RATE {

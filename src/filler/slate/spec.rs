@@ -1,8 +1,9 @@
 //! What a slate is to look like, from what is known of the channel.
 
-use crate::ts::{Codec, crc32};
+use crate::ts::es::FrameRate;
+use crate::ts::{Codec, ProfileCodec, StreamProfile, crc32};
 
-use super::frame_rate::FrameRate;
+use super::frame_rate::{nearest_of_mpeg2, of_hertz};
 
 const WIDTH_DEFAULT: u32 = 1280;
 const HEIGHT_DEFAULT: u32 = 720;
@@ -17,44 +18,23 @@ const TEXT_CHARS_MAX: usize = 200;
 /// Part of each key: slates encoded by other rules are not found any more.
 const RULES: u32 = 1;
 
-/// What is known of the channel's stream. Zero and `None` are unknown.
-#[derive(Clone, Copy, PartialEq, Debug, Default)]
-pub struct Profile {
-    /// What the pictures are in.
-    pub video: Option<Codec>,
-    /// Pixels.
-    pub width: u32,
-    /// Pixels.
-    pub height: u32,
-    /// Pictures per second.
-    pub frame_rate: f64,
-    /// What the sound is in.
-    pub audio: Option<Codec>,
-    /// Samples per second.
-    pub sample_rate: u32,
-    /// Channels.
-    pub channels: u32,
-}
-
-impl Profile {
-    /// Why the slate has not the size of the channel's picture, as the log says it.
-    #[must_use]
-    pub fn size_adjustment(&self) -> Option<&'static str> {
-        let odd = (self.width % 2 == 1, self.height % 2 == 1);
-        if self.width == 0 || self.height == 0 {
-            return Some("profile_dimension_default");
-        }
-        match odd {
-            (true, true) => Some("profile_dimension_odd_width_height"),
-            (true, false) => Some("profile_dimension_odd_width"),
-            (false, true) => Some("profile_dimension_odd_height"),
-            (false, false) => {
-                let kept = (
-                    size(self.width, WIDTH_DEFAULT, WIDTH_MAX),
-                    size(self.height, HEIGHT_DEFAULT, HEIGHT_MAX),
-                );
-                (kept != (self.width, self.height)).then_some("profile_dimension_adjusted")
-            }
+/// Why the slate has not the size of the channel's picture, as the log says it.
+#[must_use]
+pub fn size_adjustment(stream: &StreamProfile) -> Option<&'static str> {
+    let odd = (stream.width % 2 == 1, stream.height % 2 == 1);
+    if stream.width == 0 || stream.height == 0 {
+        return Some("profile_dimension_default");
+    }
+    match odd {
+        (true, true) => Some("profile_dimension_odd_width_height"),
+        (true, false) => Some("profile_dimension_odd_width"),
+        (false, true) => Some("profile_dimension_odd_height"),
+        (false, false) => {
+            let kept = (
+                size(stream.width, WIDTH_DEFAULT, WIDTH_MAX),
+                size(stream.height, HEIGHT_DEFAULT, HEIGHT_MAX),
+            );
+            (kept != (stream.width, stream.height)).then_some("profile_dimension_adjusted")
         }
     }
 }
@@ -152,16 +132,16 @@ pub struct AudioSpec {
 }
 
 impl AudioSpec {
-    fn of(profile: &Profile) -> Self {
-        let codec = AudioCodec::for_channel(profile.audio);
-        let known_rate = codec.sample_rates().contains(&profile.sample_rate);
-        let channels = match profile.channels {
+    fn of(stream: &StreamProfile) -> Self {
+        let codec = AudioCodec::for_channel(stream.audio_codec.as_ref().and_then(ProfileCodec::codec));
+        let known_rate = codec.sample_rates().contains(&stream.sample_rate);
+        let channels = match stream.channels {
             0 => CHANNELS_DEFAULT,
             more => more.min(CHANNELS_MAX).min(codec.channels_max()),
         };
         Self {
             codec,
-            sample_rate: if known_rate { profile.sample_rate } else { SAMPLE_RATE_DEFAULT },
+            sample_rate: if known_rate { stream.sample_rate } else { SAMPLE_RATE_DEFAULT },
             // The other counts have no layout that every encoder knows.
             channels: if matches!(channels, 1 | 6 | 8) { channels } else { CHANNELS_DEFAULT },
         }
@@ -198,22 +178,22 @@ pub struct SlateSpec {
 impl SlateSpec {
     /// The slate for a channel.
     #[must_use]
-    pub fn of(profile: &Profile, text: &str, has_audio: bool) -> Self {
-        let (width, height) = if profile.width == 0 || profile.height == 0 {
+    pub fn of(stream: &StreamProfile, text: &str, has_audio: bool) -> Self {
+        let (width, height) = if stream.width == 0 || stream.height == 0 {
             (WIDTH_DEFAULT, HEIGHT_DEFAULT)
         } else {
-            (profile.width, profile.height)
+            (stream.width, stream.height)
         };
-        let video = VideoCodec::for_channel(profile.video);
-        let rate = FrameRate::of_hertz(profile.frame_rate);
+        let video = VideoCodec::for_channel(stream.video_codec.as_ref().and_then(ProfileCodec::codec));
+        let rate = of_hertz(stream.fps());
         // A terminator would end an argument, and other control characters draw nothing.
         let text = text.trim().chars().take(TEXT_CHARS_MAX);
         Self {
             width: size(width, WIDTH_DEFAULT, WIDTH_MAX),
             height: size(height, HEIGHT_DEFAULT, HEIGHT_MAX),
-            rate: if video == VideoCodec::Mpeg2 { rate.nearest_of_mpeg2() } else { rate },
+            rate: if video == VideoCodec::Mpeg2 { nearest_of_mpeg2(rate) } else { rate },
             video,
-            audio: has_audio.then(|| AudioSpec::of(profile)),
+            audio: has_audio.then(|| AudioSpec::of(stream)),
             text: text.map(|character| if character.is_control() { ' ' } else { character }).collect(),
         }
     }
@@ -230,8 +210,8 @@ impl SlateSpec {
             self.video.as_str(),
             self.width,
             self.height,
-            self.rate.numerator,
-            self.rate.denominator,
+            self.rate.num,
+            self.rate.den,
             crc32(self.text.as_bytes()),
         )
     }
@@ -247,20 +227,20 @@ fn size(wanted: u32, default: u32, max: u32) -> u32 {
 mod tests {
     use super::*;
 
-    fn sized(width: u32, height: u32) -> Profile {
-        Profile { width, height, ..Profile::default() }
+    fn sized(width: u32, height: u32) -> StreamProfile {
+        StreamProfile { width, height, ..StreamProfile::default() }
     }
 
     #[test]
     fn nothing_known_gives_the_defaults() {
-        let spec = SlateSpec::of(&Profile::default(), " Channel recovering... ", true);
+        let spec = SlateSpec::of(&StreamProfile::default(), " Channel recovering... ", true);
         assert_eq!((spec.width, spec.height), (1280, 720));
-        assert_eq!(spec.rate, FrameRate { numerator: 30_000, denominator: 1001 });
+        assert_eq!(spec.rate, FrameRate { num: 30_000, den: 1001 });
         assert_eq!(spec.video, VideoCodec::H264);
         let audio = AudioSpec { codec: AudioCodec::Aac, sample_rate: 48_000, channels: 2 };
         assert_eq!(spec.audio, Some(audio));
         assert_eq!(spec.text, "Channel recovering...");
-        assert_eq!(SlateSpec::of(&Profile::default(), "", false).audio, None);
+        assert_eq!(SlateSpec::of(&StreamProfile::default(), "", false).audio, None);
     }
 
     #[test]
@@ -279,7 +259,7 @@ mod tests {
             let profile = sized(width, height);
             let spec = SlateSpec::of(&profile, "", true);
             assert_eq!((spec.width, spec.height), size, "{width}x{height}");
-            assert_eq!(profile.size_adjustment(), reason, "{width}x{height}");
+            assert_eq!(size_adjustment(&profile), reason, "{width}x{height}");
         }
     }
 
@@ -293,7 +273,12 @@ mod tests {
             (Some(Codec::Vvc), Some(Codec::AacLatm), (VideoCodec::H264, AudioCodec::Aac)),
             (None, None, (VideoCodec::H264, AudioCodec::Aac)),
         ] {
-            let spec = SlateSpec::of(&Profile { video, audio, ..Profile::default() }, "", true);
+            let stream = StreamProfile {
+                video_codec: video.map(ProfileCodec::from),
+                audio_codec: audio.map(ProfileCodec::from),
+                ..StreamProfile::default()
+            };
+            let spec = SlateSpec::of(&stream, "", true);
             assert_eq!((spec.video, spec.audio.unwrap().codec), expected, "{video:?} {audio:?}");
         }
     }
@@ -309,7 +294,12 @@ mod tests {
             (Codec::Ac3, 24_000, 8, (48_000, 6, "5.1")),
             (Codec::Mpeg1Audio, 96_000, 6, (48_000, 2, "stereo")),
         ] {
-            let profile = Profile { audio: Some(audio), sample_rate, channels, ..Profile::default() };
+            let profile = StreamProfile {
+                audio_codec: Some(audio.into()),
+                sample_rate,
+                channels,
+                ..StreamProfile::default()
+            };
             let audio = SlateSpec::of(&profile, "", true).audio.unwrap();
             assert_eq!((audio.sample_rate, audio.channels, audio.layout()), expected);
         }
@@ -317,29 +307,42 @@ mod tests {
 
     #[test]
     fn mpeg2_video_gets_a_rate_it_has() {
-        let profile = Profile { video: Some(Codec::Mpeg2Video), frame_rate: 12.5, ..Profile::default() };
+        let profile = StreamProfile {
+            video_codec: Some(Codec::Mpeg2Video.into()),
+            frame_rate: FrameRate::of_f64(12.5),
+            ..StreamProfile::default()
+        };
         assert_eq!(SlateSpec::of(&profile, "", true).rate.to_string(), "24000/1001");
     }
 
     #[test]
     fn a_text_is_bounded_and_without_control_characters() {
-        let spec = SlateSpec::of(&Profile::default(), &format!("a\0b\nc{}", "x".repeat(1000)), true);
+        let spec = SlateSpec::of(&StreamProfile::default(), &format!("a\0b\nc{}", "x".repeat(1000)), true);
         assert!(spec.text.starts_with("a b cx"));
         assert_eq!(spec.text.chars().count(), TEXT_CHARS_MAX);
     }
 
     #[test]
     fn a_key_tells_slates_apart_and_is_a_files_name() {
-        let base = Profile { width: 1920, height: 1080, frame_rate: 59.94, ..Profile::default() };
+        let base = StreamProfile {
+            width: 1920,
+            height: 1080,
+            frame_rate: FrameRate::of_f64(59.94),
+            ..StreamProfile::default()
+        };
         let specs = [
             SlateSpec::of(&base, "a", true),
             SlateSpec::of(&base, "b", true),
             SlateSpec::of(&base, "a", false),
-            SlateSpec::of(&Profile { frame_rate: 50.0, ..base }, "a", true),
-            SlateSpec::of(&Profile { video: Some(Codec::Hevc), ..base }, "a", true),
-            SlateSpec::of(&Profile { audio: Some(Codec::Ac3), ..base }, "a", true),
-            SlateSpec::of(&Profile { channels: 1, ..base }, "a", true),
-            SlateSpec::of(&Profile { height: 720, ..base }, "a", true),
+            SlateSpec::of(&StreamProfile { frame_rate: FrameRate::new(50, 1), ..base.clone() }, "a", true),
+            SlateSpec::of(
+                &StreamProfile { video_codec: Some(Codec::Hevc.into()), ..base.clone() },
+                "a",
+                true,
+            ),
+            SlateSpec::of(&StreamProfile { audio_codec: Some(Codec::Ac3.into()), ..base.clone() }, "a", true),
+            SlateSpec::of(&StreamProfile { channels: 1, ..base.clone() }, "a", true),
+            SlateSpec::of(&StreamProfile { height: 720, ..base.clone() }, "a", true),
         ];
         let keys: std::collections::BTreeSet<_> = specs.iter().map(SlateSpec::key).collect();
         assert_eq!(keys.len(), specs.len());

@@ -2,7 +2,7 @@
 
 use crate::ts::Codec;
 
-use super::frame_rate::FrameRate;
+use crate::ts::es::FrameRate;
 
 /// One coded picture.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -1,5 +1,6 @@
 use super::*;
 use crate::health::{Ranked, order};
+use crate::lineup::StreamProfile;
 
 type TestRegistry = Registry<i64, i64>;
 
@@ -406,11 +407,14 @@ fn a_failure_that_is_not_written_yet_reorders_the_candidates_of_everybody() {
 #[test]
 fn a_profile_is_written_with_the_health_or_alone_and_an_older_one_is_left() {
     let mut registry = registry(1);
-    let profile = |probed_at, width| StoredProfile { width, probed_at, ..StoredProfile::default() };
+    let profile = |probed_at, width| StoredProfile {
+        stream: StreamProfile { width, ..StreamProfile::default() },
+        probed_at,
+    };
     assert!(registry.note_profile(at(0), 1, profile(100, 1920)));
     assert!(!registry.note_profile(at(1), 1, profile(99, 720)));
     let alone = registry.take_batch(at(250)).unwrap();
-    assert_eq!(alone.rows, [Row { source: 1, health: None, profile: Some(profile(100, 1920)) }]);
+    assert_eq!(alone.rows, [HealthRow { source: 1, health: None, profile: Some(profile(100, 1920)) }]);
     registry.fail(at(251), 100, 1, "refused");
     broken(&mut registry, 252, alone.seq);
     let both = registry.take_batch(at(502)).unwrap();
@@ -419,7 +423,7 @@ fn a_profile_is_written_with_the_health_or_alone_and_an_older_one_is_left() {
     stored(&mut registry, 503, both.seq);
     registry.clear(at(504), None);
     let cleared = registry.take_batch(at(800)).unwrap();
-    assert_eq!(cleared.rows, [Row { source: 1, health: Some(Health::default()), profile: None }]);
+    assert_eq!(cleared.rows, [HealthRow { source: 1, health: Some(Health::default()), profile: None }]);
     assert_eq!(registry.profile(1), Some(&profile(100, 1920)));
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::base::Instant;
 use crate::lineup::{ChannelId, SourceId, StreamProfile};
+use crate::source::startup_facts::StartupFacts;
 
 /// Sessions remembered when the settings do not say.
 const SESSIONS_DEFAULT: usize = 256;
@@ -86,35 +87,6 @@ pub struct SubscriberWindow {
     pub left: Option<(Instant, CloseReason)>,
 }
 
-/// What the start of a source has shown.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub struct StartupFacts {
-    /// Bytes read until it was selected.
-    pub raw_bytes: u64,
-    /// Bytes of these that viewers may have.
-    pub trimmed_bytes: u64,
-    /// Where those begin.
-    pub cutover_offset: u64,
-    /// Bytes that nobody gets.
-    pub dropped_bytes: u64,
-    /// The codec of the picture a decoder can start with; `None` when none was found.
-    pub random_access_codec: Option<String>,
-    /// `pmt`, `pes`, `none` or `persisted_profile`.
-    pub inventory_method: &'static str,
-    /// Video streams.
-    pub video_streams: u32,
-    /// Audio streams.
-    pub audio_streams: u32,
-    /// Their codecs, comma-separated.
-    pub video_codecs: String,
-    /// Their codecs, comma-separated.
-    pub audio_codecs: String,
-    /// `video_audio`, `video_only`, `audio_only` or `undetected`.
-    pub component_state: &'static str,
-    /// Why it was started a second time with a longer look, if it was.
-    pub relaxed_retry: Option<&'static str>,
-}
-
 /// A source that was selected.
 #[derive(Clone, PartialEq, Debug)]
 pub struct SourceFacts {
@@ -140,7 +112,7 @@ impl SourceFacts {
     /// The name of what reads it.
     #[must_use]
     pub fn producer(&self) -> String {
-        let retried = if self.startup.relaxed_retry.is_some() { ":startup_retry_relaxed_probe" } else { "" };
+        let retried = if self.startup.relaxed_retry { ":startup_retry_relaxed_probe" } else { "" };
         format!("{}:source={}{retried}", self.mode, self.id)
     }
 }

@@ -11,7 +11,7 @@ mod timeline;
 pub use audience::Audience;
 pub use closed::{ClosedSessions, ClosedSnapshot, Merged, merge};
 pub use facts::{
-    CloseReason, Ended, Limits, Outcome, Selections, SessionRecord, SourceFacts, SourceWindow, StartupFacts,
+    CloseReason, Ended, Limits, Outcome, Selections, SessionRecord, SourceFacts, SourceWindow,
     SubscriberWindow, ViewerCounts, WriteCounters,
 };
 pub use timeline::{RESELECT_ALERT_THRESHOLD, Selection, SourceTimeline};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use super::*;
 use crate::base::Instant;
 use crate::lineup::{ChannelId, SourceId, StreamProfile};
+use crate::source::startup_facts::StartupFacts;
 
 fn at(millis: u64) -> Instant {
     Instant::from_millis(millis)
@@ -237,7 +238,8 @@ fn the_third_reselection_in_a_row_is_an_alert_once() {
 #[test]
 fn what_is_known_of_a_stream_goes_with_its_address() {
     let mut history = timeline(256);
-    let profile = StreamProfile { width: 1280, height: 720, fps: 50.0, ..StreamProfile::default() };
+    let profile =
+        StreamProfile { width: 1280, height: 720, bitrate_bps: 4_000_000, ..StreamProfile::default() };
     let known = |history: &SourceTimeline| history.current().unwrap().source.profile == profile;
     history.select(at(1), source(7), "initial_startup".to_owned());
     let shared = Arc::clone(&history.sources().0[0]);
@@ -266,6 +268,6 @@ fn what_reads_a_source_is_named_with_its_second_start() {
     let mut facts = source(8);
     assert_eq!(facts.producer(), "direct:source=8");
     facts.mode = "ffmpeg-copy";
-    facts.startup.relaxed_retry = Some("startup_detection_incomplete");
+    facts.startup.relaxed_retry = true;
     assert_eq!(facts.producer(), "ffmpeg-copy:source=8:startup_retry_relaxed_probe");
 }

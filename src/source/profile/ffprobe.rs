@@ -6,9 +6,10 @@ use serde_json::Value;
 
 use crate::base::{ChildExit, redact};
 use crate::source::admission;
-use crate::source::profile::stream_profile::StreamProfile;
 use crate::source::relayed::RELAYED_ADDRESS;
 use crate::source::scheme::Scheme;
+use crate::ts::es::FrameRate;
+use crate::ts::{ProfileCodec, StreamProfile};
 
 /// The time of one probe.
 pub const TIMEOUT: Duration = Duration::from_secs(4);
@@ -97,14 +98,14 @@ pub fn parse(answer: &[u8]) -> Result<StreamProfile, ProbeError> {
     }
     let absent = Value::Null;
     let (video, audio) = (video.unwrap_or(&absent), audio.unwrap_or(&absent));
-    let fps = [&video["avg_frame_rate"], &video["r_frame_rate"]].map(frame_rate);
+    let rates = [&video["avg_frame_rate"], &video["r_frame_rate"]].map(frame_rate);
     let bitrates = [&video["bit_rate"], &json["format"]["bit_rate"], &video["tags"]["variant_bitrate"]];
     Ok(StreamProfile {
         width: small(&video["width"]),
         height: small(&video["height"]),
-        fps: fps.into_iter().find(|fps| *fps > 0.0).unwrap_or(0.0),
-        video_codec: text(&video["codec_name"]).to_owned(),
-        audio_codec: text(&audio["codec_name"]).to_owned(),
+        frame_rate: rates.into_iter().flatten().next(),
+        video_codec: ProfileCodec::of_name(text(&video["codec_name"])),
+        audio_codec: ProfileCodec::of_name(text(&audio["codec_name"])),
         sample_rate: small(&audio["sample_rate"]),
         channels: small(&audio["channels"]),
         bitrate_bps: bitrates.into_iter().map(integer).find(|bitrate| *bitrate > 0).unwrap_or(0),
@@ -134,13 +135,13 @@ fn small(value: &Value) -> u32 {
 }
 
 /// A number, or a fraction.
-fn frame_rate(value: &Value) -> f64 {
+fn frame_rate(value: &Value) -> Option<FrameRate> {
     let number = |text: &str| text.trim().parse::<f64>().ok().filter(|number| number.is_finite());
     let rate = match text(value).split_once('/') {
         Some((num, den)) => number(num).zip(number(den)).map(|(num, den)| num / den),
         None => number(text(value)),
     };
-    rate.filter(|rate| rate.is_finite() && *rate > 0.0).unwrap_or(0.0)
+    FrameRate::of_f64(rate?)
 }
 
 /// The beginning of an output on one line, redacted.
@@ -160,6 +161,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::ts::codec_name;
 
     fn profile(answer: &Value) -> StreamProfile {
         parse(answer.to_string().as_bytes()).unwrap()
@@ -180,9 +182,9 @@ mod tests {
         let expected = StreamProfile {
             width: 1920,
             height: 1080,
-            fps: 30_000.0 / 1001.0,
-            video_codec: "h264".to_owned(),
-            audio_codec: "aac".to_owned(),
+            frame_rate: FrameRate::new(30_000, 1001),
+            video_codec: ProfileCodec::of_name("h264"),
+            audio_codec: ProfileCodec::of_name("aac"),
             sample_rate: 48_000,
             channels: 2,
             bitrate_bps: 4_100_000,
@@ -214,11 +216,17 @@ mod tests {
             "format": {"bit_rate": "128000"},
         });
         let found = profile(&audio);
-        assert_eq!((found.width, found.video_codec.as_str(), found.audio_codec.as_str()), (0, "", "mp2"));
+        assert_eq!(
+            (found.width, codec_name(found.video_codec.as_ref()), codec_name(found.audio_codec.as_ref())),
+            (0, "", "mp2")
+        );
         assert_eq!((found.sample_rate, found.channels, found.bitrate_bps), (44_100, 1, 128_000));
         let video = json!({"streams": [{"codec_type": "video", "codec_name": "hevc", "width": 640}]});
         let found = profile(&video);
-        assert_eq!((found.width, found.video_codec.as_str(), found.audio_codec.as_str()), (640, "hevc", ""));
+        assert_eq!(
+            (found.width, codec_name(found.video_codec.as_ref()), codec_name(found.audio_codec.as_ref())),
+            (640, "hevc", "")
+        );
     }
 
     #[test]
@@ -249,11 +257,11 @@ mod tests {
             ("inf", 0.0),
             ("fast", 0.0),
         ] {
-            assert_eq!(frame_rate(&json!(text)), expected, "{text:?}");
+            assert_eq!(frame_rate(&json!(text)).map_or(0.0, FrameRate::as_f64), expected, "{text:?}");
         }
         let answer =
             json!({"streams": [{"codec_type": "video", "avg_frame_rate": "0/0", "r_frame_rate": "50/1"}]});
-        assert_eq!(profile(&answer).fps, 50.0);
+        assert_eq!(profile(&answer).fps(), 50.0);
     }
 
     #[test]
@@ -263,8 +271,11 @@ mod tests {
             {"codec_type": "audio", "codec_name": "aac", "sample_rate": "N/A", "channels": -2},
         ]});
         let found = profile(&answer);
-        assert_eq!((found.width, found.height, found.video_codec.as_str()), (0, 1080, "h264"));
-        assert_eq!((found.sample_rate, found.channels, found.audio_codec.as_str()), (0, 0, "aac"));
+        assert_eq!((found.width, found.height, codec_name(found.video_codec.as_ref())), (0, 1080, "h264"));
+        assert_eq!(
+            (found.sample_rate, found.channels, codec_name(found.audio_codec.as_ref())),
+            (0, 0, "aac")
+        );
     }
 
     #[test]
@@ -321,7 +332,7 @@ mod tests {
                 prop_assert!(!found.is_empty() || answer.contains("codec_type"));
             }
             let value = json!({"streams": [{"codec_type": "video", "width": number, "avg_frame_rate": number}]});
-            prop_assert!(profile(&value).fps.is_finite());
+            prop_assert!(profile(&value).fps().is_finite());
         }
     }
 }

@@ -2,7 +2,6 @@
 //!
 //! * [`ProfileScanner`] reads it from the packets that pass anyway: no second connection, no process.
 //! * [`BitrateMeter`]: how much comes now.
-//! * [`StreamProfile`]: a profile in words and numbers, as it is stored and shown.
 //! * [`ffprobe`]: for what the scanner cannot read, when a connection is to spare.
 //! * [`Schedule`]: when ffprobe may be asked.
 
@@ -12,9 +11,7 @@ pub mod ffprobe;
 mod headers;
 mod scanner;
 mod schedule;
-mod stream_profile;
 
 pub use bitrate::{BitrateMeter, ClockRate};
-pub use scanner::{Profile, ProfileScanner};
+pub use scanner::ProfileScanner;
 pub use schedule::{Schedule, Timing, needs_ffprobe};
-pub use stream_profile::{StreamProfile, codec_of_name, name_of_codec};

@@ -3,39 +3,17 @@
 use crate::source::profile::bitrate::ClockRate;
 use crate::source::profile::cadence::Cadence;
 use crate::source::profile::headers::Headers;
-use crate::ts::es::{AUDIO_FRAME_BYTES_MAX, AudioFormat, Picture};
+use crate::ts::es::{AUDIO_FRAME_BYTES_MAX, AudioFormat, FrameRate, Picture};
 use crate::ts::psi::{Pmt, Programme};
 use crate::ts::{
     AdaptationField, Codec, ContinuityCounter, Packet, PacketBytes, PcrSample, PesReader, Pid, StreamKind,
+    StreamProfile,
 };
 
 /// Bytes of audio that are searched together: two of the longest frames.
 const AUDIO_BYTES_MAX: usize = 2 * AUDIO_FRAME_BYTES_MAX;
 /// Pieces of that size after which a stream without frames is given up.
 const AUDIO_PIECES_MAX: u32 = 16;
-
-/// What is known of a source. Zero and `None` are unknown.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Profile {
-    /// Shown columns.
-    pub width: u32,
-    /// Shown lines.
-    pub height: u32,
-    /// Frames in `fps_den` seconds.
-    pub fps_num: u32,
-    /// Seconds of `fps_num` frames.
-    pub fps_den: u32,
-    /// Of the first video stream.
-    pub video_codec: Option<Codec>,
-    /// Of the first audio stream.
-    pub audio_codec: Option<Codec>,
-    /// Of the first audio stream; with spectral band replication that of its core.
-    pub sample_rate: u32,
-    /// Of the first audio stream.
-    pub channels: u32,
-    /// Of the whole source, by its own clock.
-    pub bitrate_bps: u64,
-}
 
 /// Looks at a source's packets until it knows what they carry. Takes 20 KiB at most.
 #[derive(Debug, Default)]
@@ -93,17 +71,15 @@ impl ProfileScanner {
 
     /// What is known by now.
     #[must_use]
-    pub fn profile(&self) -> Profile {
+    pub fn profile(&self) -> StreamProfile {
         let picture = self.video.as_ref().and_then(|video| video.picture);
-        let rate = self.video.as_ref().and_then(Video::rate);
         let format = self.audio.as_ref().and_then(|audio| audio.format);
-        Profile {
+        StreamProfile {
             width: picture.map_or(0, |picture| picture.width),
             height: picture.map_or(0, |picture| picture.height),
-            fps_num: rate.map_or(0, |rate| rate.num),
-            fps_den: rate.map_or(0, |rate| rate.den),
-            video_codec: self.video.as_ref().map(|video| video.codec),
-            audio_codec: self.audio.as_ref().map(|audio| audio.codec),
+            frame_rate: self.video.as_ref().and_then(Video::rate),
+            video_codec: self.video.as_ref().map(|video| video.codec.into()),
+            audio_codec: self.audio.as_ref().map(|audio| audio.codec.into()),
             sample_rate: format.map_or(0, |format| format.sample_rate),
             channels: format.map_or(0, |format| format.channels),
             bitrate_bps: self.rate.bits_per_second(),
@@ -196,7 +172,7 @@ impl Video {
         self.headers.is_none() || self.picture.is_some_and(has_rate)
     }
 
-    fn rate(&self) -> Option<crate::ts::es::FrameRate> {
+    fn rate(&self) -> Option<FrameRate> {
         let picture = self.picture?;
         picture.rate.or_else(|| self.cadence.rate(picture.may_be_fields))
     }
@@ -317,8 +293,9 @@ mod tests {
     }
 
     fn size(scanner: &ProfileScanner) -> (u32, u32, u32, u32) {
-        let Profile { width, height, fps_num, fps_den, .. } = scanner.profile();
-        (width, height, fps_num, fps_den)
+        let StreamProfile { width, height, frame_rate, .. } = scanner.profile();
+        let (num, den) = frame_rate.map_or((0, 0), |rate| (rate.num, rate.den));
+        (width, height, num, den)
     }
 
     #[test]
@@ -330,13 +307,12 @@ mod tests {
         stream.push_pes(AUDIO, &pes(0xC0, None, &ADTS), 184);
         let scanner = scanned(&stream);
         assert!(scanner.is_complete());
-        let expected = Profile {
+        let expected = StreamProfile {
             width: 1280,
             height: 720,
-            fps_num: 25,
-            fps_den: 1,
-            video_codec: Some(Codec::H264),
-            audio_codec: Some(Codec::Aac),
+            frame_rate: FrameRate::new(25, 1),
+            video_codec: Some(Codec::H264.into()),
+            audio_codec: Some(Codec::Aac.into()),
             sample_rate: 48_000,
             channels: 2,
             bitrate_bps: 0,
@@ -378,7 +354,7 @@ mod tests {
         }
         assert!(scanner.is_complete());
         let profile = scanner.profile();
-        assert_eq!((profile.audio_codec, profile.sample_rate), (Some(Codec::Aac), 0));
+        assert_eq!((profile.audio_codec, profile.sample_rate), (Some(Codec::Aac.into()), 0));
     }
 
     #[test]
@@ -387,10 +363,13 @@ mod tests {
         stream.push_pes(VIDEO, &pes(0xE0, None, SPS), 184);
         stream.push_section(0x1000, &pmt(1, &[0x1B, 0x81]));
         let profile = scanned(&stream).profile();
-        assert_eq!((profile.width, profile.audio_codec), (1280, Some(Codec::Ac3)));
+        assert_eq!((profile.width, profile.audio_codec), (1280, Some(Codec::Ac3.into())));
         stream.push_section(0x1000, &pmt(2, &[0x24]));
         let profile = scanned(&stream).profile();
-        assert_eq!((profile.width, profile.video_codec, profile.audio_codec), (0, Some(Codec::Hevc), None));
+        assert_eq!(
+            (profile.width, profile.video_codec, profile.audio_codec),
+            (0, Some(Codec::Hevc.into()), None)
+        );
     }
 
     #[test]
@@ -447,7 +426,6 @@ mod tests {
             }
             let profile = scanned(&stream).profile();
             prop_assert_eq!(profile.width == 0, profile.height == 0);
-            prop_assert_eq!(profile.fps_num == 0, profile.fps_den == 0);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::base::Instant;
 use crate::source::mode::Opening;
-use crate::source::profile::scanner::Profile;
+use crate::ts::StreamProfile;
 
 const RECOVERY_DELAY_MIN: Duration = Duration::from_millis(100);
 const RECOVERY_DELAY_MAX: Duration = Duration::from_secs(5);
@@ -47,7 +47,7 @@ impl Timing {
 /// Whether ffprobe should be asked: when packets did not tell the size of the pictures, and the second connection
 /// that ffprobe opens takes nothing from a viewer. A source without pictures has none whose size is missing.
 #[must_use]
-pub fn needs_ffprobe(profile: &Profile, opening: Opening, has_free_slot: bool) -> bool {
+pub fn needs_ffprobe(profile: &StreamProfile, opening: Opening, has_free_slot: bool) -> bool {
     let is_radio = profile.video_codec.is_none() && profile.audio_codec.is_some();
     let is_unknown = profile.width == 0 || profile.height == 0;
     is_unknown && !is_radio && has_free_slot && matches!(opening, Opening::Ffmpeg(_))
@@ -225,14 +225,14 @@ mod tests {
     #[test]
     fn ffprobe_is_asked_for_a_missing_size_and_a_spare_connection_alone() {
         let ffmpeg = Opening::Ffmpeg(Remux::Copy);
-        let unknown = Profile { video_codec: Some(Codec::Av1), ..Profile::default() };
-        let known = Profile { width: 1920, height: 1080, ..unknown };
-        let radio = Profile { audio_codec: Some(Codec::Aac), ..Profile::default() };
+        let unknown = StreamProfile { video_codec: Some(Codec::Av1.into()), ..StreamProfile::default() };
+        let known = StreamProfile { width: 1920, height: 1080, ..unknown.clone() };
+        let radio = StreamProfile { audio_codec: Some(Codec::Aac.into()), ..StreamProfile::default() };
         for (profile, opening, has_free_slot, expected) in [
-            (unknown, ffmpeg, true, true),
-            (unknown, Opening::Ffmpeg(Remux::Transcode), true, true),
-            (Profile::default(), ffmpeg, true, true),
-            (unknown, ffmpeg, false, false),
+            (unknown.clone(), ffmpeg, true, true),
+            (unknown.clone(), Opening::Ffmpeg(Remux::Transcode), true, true),
+            (StreamProfile::default(), ffmpeg, true, true),
+            (unknown.clone(), ffmpeg, false, false),
             (unknown, Opening::Direct, true, false),
             (known, ffmpeg, true, false),
             (radio, ffmpeg, true, false),

@@ -17,8 +17,12 @@ use crate::filler::{KeepaliveTotals, Mode};
 use crate::lineup::{ChannelId, SourceId, StreamProfile};
 use crate::session::history::{
     CloseReason, ClosedSessions, ClosedSnapshot, Ended, Limits, Outcome, Selections, SessionRecord,
-    SourceFacts, SourceWindow, StartupFacts, SubscriberWindow, ViewerCounts, WriteCounters,
+    SourceFacts, SourceWindow, SubscriberWindow, ViewerCounts, WriteCounters,
 };
+use crate::source::cutover::Cutover;
+use crate::source::startup_facts::{Method, StartupFacts};
+use crate::ts::Codec;
+use crate::ts::es::FrameRate;
 use crate::tuner::pool::Kind;
 
 pub(super) fn at(millis: u64) -> Instant {
@@ -64,25 +68,21 @@ pub(super) fn source(id: i64) -> SourceFacts {
         is_unverified: true,
         profile_name: Some("hd".into()),
         startup: StartupFacts {
-            raw_bytes: 188_000,
-            trimmed_bytes: 150_400,
-            cutover_offset: 37_600,
-            dropped_bytes: 37_600,
-            random_access_codec: Some("h264".to_owned()),
-            inventory_method: "pmt",
+            cutover: Cutover { raw: 188_000, trimmed: 150_400, offset: 37_600, dropped: 37_600 },
+            random_access: Some(Codec::H264),
+            method: Method::Pmt,
             video_streams: 1,
             audio_streams: 2,
             video_codecs: "h264".to_owned(),
             audio_codecs: "aac,ac3".to_owned(),
-            component_state: "video_audio",
-            relaxed_retry: Some("startup_detection_incomplete"),
+            relaxed_retry: true,
         },
         profile: StreamProfile {
             width: 1280,
             height: 720,
-            fps: 59.94,
-            video_codec: "h264".to_owned(),
-            audio_codec: "aac".to_owned(),
+            frame_rate: FrameRate::of_f64(59.94),
+            video_codec: Some(Codec::H264.into()),
+            audio_codec: Some(Codec::Aac.into()),
             bitrate_bps: 4_500_000,
             ..StreamProfile::default()
         },
@@ -199,12 +199,10 @@ pub(super) fn recovering(id: u64, tuner: u16) -> SessionSnapshot {
             },
             started_at: at(895_500),
             stopped_at: None,
-            duration: Duration::from_millis(4_500),
+            last_published_at: at(900_000),
             bytes: 2_475_000,
             chunks: 40,
-            rate_bytes_per_second: 550_000.0,
-            expected_rate_bytes_per_second: 500_000.0,
-            realtime_multiplier: 1.1,
+            channel_rate: Some(500_000.0),
             guardrail_count: 1,
             guardrail_reason: "too fast".to_owned(),
         }),

@@ -3,8 +3,10 @@
 use rusqlite::params;
 
 use super::Database;
+use crate::lineup::{HealthRow, SourceId, StoredProfile};
 use crate::store::error::{ChannelError, StoreError};
-use crate::store::records::{HealthChange, signed};
+use crate::store::records::signed;
+use crate::ts::codec_name;
 
 /// The six columns, as they are for a source that was never tried.
 pub(super) const RESET: &str =
@@ -17,7 +19,7 @@ impl Database {
     ///
     /// # Errors
     /// When SQLite refuses, for instance because the disk is full.
-    pub fn write_health(&mut self, changes: &[HealthChange]) -> Result<Vec<i64>, StoreError> {
+    pub fn write_health(&mut self, rows: &[HealthRow<SourceId>]) -> Result<Vec<SourceId>, StoreError> {
         let mut missing = Vec::new();
         let transaction = self.writing()?;
         {
@@ -33,32 +35,32 @@ impl Database {
                     profile_bitrate_bps = ?8
                 WHERE source_id = ?1 AND (?2 = 0 OR last_probe_at <= ?2)",
             )?;
-            for change in changes {
-                if !is_there.exists([change.source_id])? {
-                    missing.push(change.source_id);
+            for HealthRow { source, health: of_health, profile: of_profile } in rows {
+                if !is_there.exists([source.0])? {
+                    missing.push(*source);
                     continue;
                 }
-                if let Some(row) = &change.health {
+                if let Some(row) = of_health {
                     health.execute(params![
-                        change.source_id,
+                        source.0,
                         signed(row.last_ok_at),
                         signed(row.last_fail_at),
                         row.last_fail_reason,
                         signed(row.success_count),
-                        signed(row.fail_count),
+                        row.fail_count,
                         signed(row.cooldown_until),
                     ])?;
                 }
-                if let Some((probed_at, row)) = &change.profile {
+                if let Some(StoredProfile { stream, probed_at }) = of_profile {
                     profile.execute(params![
-                        change.source_id,
+                        source.0,
                         signed(*probed_at),
-                        row.width,
-                        row.height,
-                        row.fps,
-                        row.video_codec,
-                        row.audio_codec,
-                        signed(row.bitrate_bps),
+                        stream.width,
+                        stream.height,
+                        stream.fps(),
+                        codec_name(stream.video_codec.as_ref()),
+                        codec_name(stream.audio_codec.as_ref()),
+                        signed(stream.bitrate_bps),
                     ])?;
                 }
             }
@@ -103,8 +105,11 @@ impl Database {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lineup::{Health, StreamProfile};
     use crate::store::fixtures::{at, with_items};
-    use crate::store::records::{NewChannel, SourceHealth, SourceProfile, SourceRecord};
+    use crate::store::records::{NewChannel, SourceRecord};
+    use crate::ts::ProfileCodec;
+    use crate::ts::es::FrameRate;
 
     /// A database with a channel of two sources and a channel of one, and their ids.
     fn with_sources() -> (Database, [i64; 2], [i64; 3]) {
@@ -117,8 +122,8 @@ mod tests {
         (database, [first.channel_id, second.channel_id], sources)
     }
 
-    fn failed(source_id: i64, fail_count: u64) -> HealthChange {
-        let health = SourceHealth {
+    fn failed(source_id: i64, fail_count: u32) -> HealthRow<SourceId> {
+        let health = Health {
             last_ok_at: 5,
             last_fail_at: 10,
             last_fail_reason: "refused".to_owned(),
@@ -126,19 +131,21 @@ mod tests {
             fail_count,
             cooldown_until: 20,
         };
-        HealthChange { source_id, health: Some(health), profile: None }
+        HealthRow { source: SourceId(source_id), health: Some(health), profile: None }
     }
 
-    fn looked_at(source_id: i64, probed_at: u64, width: u32) -> HealthChange {
-        let profile = SourceProfile {
+    fn looked_at(source_id: i64, probed_at: u64, width: u32) -> HealthRow<SourceId> {
+        let stream = StreamProfile {
             width,
             height: 1080,
-            fps: 29.97,
-            video_codec: "h264".to_owned(),
-            audio_codec: "aac".to_owned(),
+            frame_rate: FrameRate::of_f64(29.97),
+            video_codec: ProfileCodec::of_name("h264"),
+            audio_codec: ProfileCodec::of_name("aac"),
             bitrate_bps: 8_000_000,
+            ..StreamProfile::default()
         };
-        HealthChange { source_id, health: None, profile: Some((probed_at, profile)) }
+        let profile = StoredProfile { stream, probed_at };
+        HealthRow { source: SourceId(source_id), health: None, profile: Some(profile) }
     }
 
     fn stored(database: &Database, source_id: i64) -> SourceRecord {
@@ -151,10 +158,10 @@ mod tests {
     fn a_row_is_written_whole_and_the_rest_of_the_source_stays() {
         let (mut database, _, [a, b, _]) = with_sources();
         let before = stored(&database, a);
-        assert_eq!(database.write_health(&[failed(a, 2)]).unwrap(), [0i64; 0]);
+        assert_eq!(database.write_health(&[failed(a, 2)]).unwrap(), [SourceId(0); 0]);
         let expected = SourceRecord { health: failed(a, 2).health.unwrap(), ..before };
         assert_eq!(stored(&database, a), expected);
-        assert_eq!(stored(&database, b).health, SourceHealth::default());
+        assert_eq!(stored(&database, b).health, Health::default());
     }
 
     #[test]
@@ -162,7 +169,7 @@ mod tests {
         let (mut database, [channel, _], [a, b, c]) = with_sources();
         database.remove_source(channel, b, at(2)).unwrap();
         let missing = database.write_health(&[failed(a, 1), failed(b, 1), failed(c, 3), failed(99, 1)]);
-        assert_eq!(missing.unwrap(), [b, 99]);
+        assert_eq!(missing.unwrap(), [b, 99].map(SourceId));
         assert_eq!((stored(&database, a).health.fail_count, stored(&database, c).health.fail_count), (1, 3));
     }
 
@@ -172,20 +179,25 @@ mod tests {
         for (probed_at, width, expected) in
             [(100, 1, (100, 1)), (99, 2, (100, 1)), (100, 3, (100, 3)), (101, 4, (101, 4)), (0, 0, (0, 0))]
         {
-            assert_eq!(database.write_health(&[looked_at(a, probed_at, width)]).unwrap(), [0i64; 0]);
+            assert_eq!(database.write_health(&[looked_at(a, probed_at, width)]).unwrap(), [SourceId(0); 0]);
             let source = stored(&database, a);
-            assert_eq!((source.last_probe_at, source.profile.width), expected, "{probed_at} {width}");
-            assert_eq!(source.health, SourceHealth::default());
+            assert_eq!(
+                (source.profile.probed_at, source.profile.stream.width),
+                expected,
+                "{probed_at} {width}"
+            );
+            assert_eq!(source.health, Health::default());
         }
     }
 
     #[test]
     fn health_and_profile_of_one_source_go_together() {
         let (mut database, _, [a, ..]) = with_sources();
-        let both = HealthChange { profile: looked_at(a, 50, 1920).profile, ..failed(a, 1) };
+        let both = HealthRow { profile: looked_at(a, 50, 1920).profile, ..failed(a, 1) };
         database.write_health(&[both]).unwrap();
         let source = stored(&database, a);
-        assert_eq!((source.health.fail_count, source.last_probe_at, source.profile.fps), (1, 50, 29.97));
+        let profile = &source.profile;
+        assert_eq!((source.health.fail_count, profile.probed_at, profile.stream.fps()), (1, 50, 29.97));
     }
 
     #[test]
@@ -196,12 +208,12 @@ mod tests {
         database.set_source_enabled(first, b, false, at(2)).unwrap();
         assert_eq!(database.reset_channel_health(first), Ok(2));
         for source in [a, b] {
-            assert_eq!(stored(&database, source).health, SourceHealth::default());
+            assert_eq!(stored(&database, source).health, Health::default());
         }
-        assert_eq!(stored(&database, a).last_probe_at, 50, "what it is made of is still so");
+        assert_eq!(stored(&database, a).profile.probed_at, 50, "what it is made of is still so");
         assert_eq!(stored(&database, c).health.fail_count, 3);
         assert_eq!(database.reset_health(), Ok(3));
-        assert_eq!(stored(&database, c).health, SourceHealth::default());
+        assert_eq!(stored(&database, c).health, Health::default());
         let gone = ChannelError::ChannelNotFound { channel_id: 99 };
         assert_eq!(database.reset_channel_health(99), Err(gone));
     }
@@ -240,7 +252,7 @@ mod tests {
         assert_eq!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::DiskFull));
         assert_eq!(stored(&database, a).health.fail_count, 0);
         database.connection.pragma_update(None, "max_page_count", 1_000_000).unwrap();
-        assert_eq!(database.write_health(&changes).unwrap(), [0i64; 0]);
+        assert_eq!(database.write_health(&changes).unwrap(), [SourceId(0); 0]);
         assert_eq!(stored(&database, sources[199]).health.fail_count, 1);
     }
 }

@@ -102,11 +102,7 @@ impl Database {
         enabled: bool,
         now: WallTime,
     ) -> Result<SourceRecord, ChannelError> {
-        let transaction = self.writing()?;
-        touch(&transaction, channel_id, now)?;
-        set(&transaction, "enabled", channel_id, source_id, enabled)?;
-        transaction.commit()?;
-        self.source(source_id)
+        self.set_of_source("enabled", channel_id, source_id, enabled, now)
     }
 
     /// Puts a channel's sources in another order, the preferred one first.
@@ -149,11 +145,7 @@ impl Database {
         now: WallTime,
     ) -> Result<SourceRecord, ChannelError> {
         check_program(program)?;
-        let transaction = self.writing()?;
-        touch(&transaction, channel_id, now)?;
-        set(&transaction, "program", channel_id, source_id, program)?;
-        transaction.commit()?;
-        self.source(source_id)
+        self.set_of_source("program", channel_id, source_id, program, now)
     }
 
     /// Sets whether the servers of a source have to show who they are, or lets it be as the setting says.
@@ -167,11 +159,7 @@ impl Database {
         tls_verify: Option<bool>,
         now: WallTime,
     ) -> Result<SourceRecord, ChannelError> {
-        let transaction = self.writing()?;
-        touch(&transaction, channel_id, now)?;
-        set(&transaction, "tls_verify", channel_id, source_id, tls_verify)?;
-        transaction.commit()?;
-        self.source(source_id)
+        self.set_of_source("tls_verify", channel_id, source_id, tls_verify, now)
     }
 
     /// Gives a source a profile, or takes it away.
@@ -189,6 +177,21 @@ impl Database {
         touch(&transaction, channel_id, now)?;
         profiles::check_name(&transaction, profile)?;
         set(&transaction, "profile", channel_id, source_id, profile)?;
+        transaction.commit()?;
+        self.source(source_id)
+    }
+
+    fn set_of_source(
+        &mut self,
+        column: &'static str,
+        channel_id: i64,
+        source_id: i64,
+        value: impl ToSql,
+        now: WallTime,
+    ) -> Result<SourceRecord, ChannelError> {
+        let transaction = self.writing()?;
+        touch(&transaction, channel_id, now)?;
+        set(&transaction, column, channel_id, source_id, value)?;
         transaction.commit()?;
         self.source(source_id)
     }
@@ -424,7 +427,7 @@ mod tests {
     fn health_and_profile_are_read_as_they_stand() {
         let (database, id) = with_channel();
         let fresh = database.channel(id).unwrap().sources.remove(0);
-        assert_eq!((fresh.health, fresh.last_probe_at), (Default::default(), 0));
+        assert_eq!((fresh.health, fresh.profile.probed_at), (Default::default(), 0));
         assert_eq!(fresh.profile, Default::default());
         let sql = "UPDATE channel_sources SET last_ok_at = 1, last_fail_at = 2, last_fail_reason = 'r',
             success_count = 3, fail_count = 4, cooldown_until = 5, last_probe_at = 6, profile_width = 7,
@@ -435,9 +438,10 @@ mod tests {
         let health = &source.health;
         assert_eq!((health.last_ok_at, health.last_fail_at, health.last_fail_reason.as_str()), (1, 2, "r"));
         assert_eq!((health.success_count, health.fail_count, health.cooldown_until), (3, 4, 5));
-        let profile = &source.profile;
-        assert_eq!((source.last_probe_at, profile.width, profile.height, profile.fps), (6, 7, 8, 29.97));
-        assert_eq!((profile.video_codec.as_str(), profile.audio_codec.as_str()), ("h264", "aac"));
-        assert_eq!(profile.bitrate_bps, 9);
+        let (profile, stream) = (&source.profile, &source.profile.stream);
+        assert_eq!((profile.probed_at, stream.width, stream.height, stream.fps()), (6, 7, 8, 29.97));
+        let codecs =
+            [&stream.video_codec, &stream.audio_codec].map(|codec| crate::ts::codec_name(codec.as_ref()));
+        assert_eq!((codecs, stream.bitrate_bps), (["h264", "aac"], 9));
     }
 }

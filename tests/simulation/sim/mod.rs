@@ -6,5 +6,6 @@ mod outside;
 mod packets;
 pub(crate) mod recovery;
 pub(crate) mod run;
+mod scene;
 mod upstream;
 mod viewer;

@@ -5,29 +5,22 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tunerd::base::Instant;
 use tunerd::engine::snapshot::CoreSnapshot;
 use tunerd::engine::{
-    Core, CoreCommand, CoreId, Egress, Mailbox, Params, Parts, SharedPlaces, SlowPolicy, Sources, Token,
-    TuneBackoff, ZeroCopy,
+    CoreCommand, CoreId, Egress, Params, SharedPlaces, SlowPolicy, Sources, TuneBackoff, ZeroCopy,
 };
 use tunerd::health;
 use tunerd::http::{CookieJar, RequestHeaders};
-use tunerd::lineup::{Channel, ChannelId, Health, Lineup, PlaylistId, Source, SourceId, StoredProfile};
-use tunerd::ring::{Lent, Segments};
+use tunerd::lineup::{Channel, Lineup, Source};
+use tunerd::ring::Segments;
 use tunerd::session::history::Limits;
 use tunerd::source::{self, Mode};
-use tunerd::uring::Driver;
-use tunerd::uring::sim::{Answer, Faults, Leave, Random, SimDriver, World};
+use tunerd::uring::sim::{Answer, Faults, Leave, Random, World};
 
-use super::outside::Outside;
+use super::scene::{Scene, Story, channel, source};
 use super::upstream::{Runs, SOURCES, Upstream, source_address};
 use super::viewer::Viewer;
 
-type SimCore = Core<SimDriver<Token, Lent>>;
-
-/// How often the outside acts.
-const TICK: Duration = Duration::from_millis(10);
 /// How long everything that can go wrong does.
 const CHAOS: Duration = Duration::from_secs(40);
 /// After which everything that chaos has left behind is over: idle sessions, blocked viewers, lost answers.
@@ -53,17 +46,13 @@ pub(crate) struct Tally {
 }
 
 struct Simulation {
-    world: World,
-    random: Random,
-    cores: Vec<SimCore>,
-    outside: Outside,
+    scene: Scene,
     channels: Vec<Channel>,
     tuners: u16,
     upstreams: Vec<Upstream>,
     flawed: BTreeSet<u32>,
     runs: Runs,
     viewers: Vec<Viewer>,
-    next_tick: Instant,
     tally: Tally,
 }
 
@@ -73,35 +62,19 @@ pub(super) fn listener_address(port: u16) -> SocketAddr {
 
 fn channels(random: &mut Random) -> Vec<Channel> {
     let count = i64::try_from(random.between(1, 5)).unwrap();
-    let channel = |id: i64, random: &mut Random| Channel {
-        id: ChannelId(id),
-        guide_number: id.to_string(),
-        name: format!("Channel {id}"),
-        sources: (0..random.between(1, 3)).map(|_| source(random)).collect(),
-    };
-    (1..=count).map(|id| channel(id, random)).collect()
+    (1..=count)
+        .map(|id| channel(id, (0..random.between(1, 3)).map(|_| drawn_source(random)).collect()))
+        .collect()
 }
 
-fn source(random: &mut Random) -> Source {
+fn drawn_source(random: &mut Random) -> Source {
     let number = i64::try_from(random.between(1, SOURCES)).unwrap();
     let url = match random.below(6) {
         0 => format!("srt://239.0.0.{number}:5000"),
         1..=2 => format!("http://source{number}.example:8080/live"),
         _mostly => format!("http://{}/live", source_address(number)),
     };
-    Source {
-        id: SourceId(number),
-        item_key: format!("item{number}"),
-        playlist: PlaylistId(1),
-        url,
-        headers: RequestHeaders::NONE,
-        program: None,
-        tls_verify: None,
-        manner: tunerd::lineup::Manner::default(),
-        priority: 0,
-        health: Health::default(),
-        profile: StoredProfile::default(),
-    }
+    source(number, url, 0)
 }
 
 pub(super) fn params(random: &mut Random, cores: u8, tuners: u16) -> Params {
@@ -225,121 +198,49 @@ impl Simulation {
         let core_count = u8::try_from(random.between(1, 3)).unwrap();
         let tuners = u16::try_from(random.between(1, 4)).unwrap();
         let channels = channels(&mut random);
-        let lineup = Arc::new(Lineup::new(channels.clone()));
+        let lineup = Lineup::new(channels.clone());
         let params = params(&mut random, core_count, tuners);
-        let (mailboxes, readers): (Vec<_>, Vec<_>) = (0..core_count).map(|_| Mailbox::new().unwrap()).unzip();
-        let outside = Outside::new(mailboxes.clone(), &mut random);
-        let cores = (0..core_count).zip(readers).map(|(index, mailbox)| {
-            let parts = Parts {
-                id: CoreId(index),
-                params: params.clone(),
-                control: Box::new(outside.port()),
-                mailbox,
-                wakeup: None,
-                cores: mailboxes.clone(),
-                listeners: [PORT, OTHER_PORT].map(|port| world.listen(listener_address(port))).into(),
-                lineup: Arc::clone(&lineup),
-            };
-            Core::new(SimDriver::new(&world), parts).unwrap()
-        });
-        let cores = cores.collect();
-        world.set_faults(faults);
+        let scene = Scene::new(world, random, &params, &[PORT, OTHER_PORT], |_random| lineup);
+        scene.world.set_faults(faults);
         Self {
-            world,
-            random,
-            cores,
-            outside,
+            scene,
             channels,
             tuners,
             upstreams: Vec::new(),
             flawed: BTreeSet::new(),
             runs: Runs::new(),
             viewers: Vec::new(),
-            next_tick: Instant::START,
             tally: Tally::default(),
         }
     }
 
-    /// Lets a time pass.
-    fn go_on(&mut self, time: Duration) -> Result<(), String> {
-        let until = self.world.now() + time;
-        while self.world.now() < until {
-            self.turn()?;
-        }
-        Ok(())
-    }
-
-    fn turn(&mut self) -> Result<(), String> {
-        if self.world.now() >= self.next_tick {
-            self.tick()?;
-            self.next_tick = self.world.now() + TICK;
-            self.world.wake_at(self.next_tick);
-        }
-        for core in &mut self.cores {
-            core.turn_by(|| self.world.now()).map_err(|errno| format!("a core gives up: {errno}"))?;
-        }
-        Ok(())
-    }
-
-    /// Everything outside of the cores acts.
-    fn tick(&mut self) -> Result<(), String> {
-        for number in 1..=i64::try_from(SOURCES).unwrap() {
-            while let Some(peer) = self.world.take_arrival(source_address(number)) {
-                let upstream = Upstream::new(&self.world, peer, &mut self.runs, &mut self.random);
-                self.upstreams.push(upstream);
-            }
-        }
-        self.outside.step(&self.world, &mut self.upstreams, &mut self.runs);
-        for upstream in &mut self.upstreams {
-            upstream.step(&self.world);
-            if upstream.is_flawed() {
-                self.flawed.insert(upstream.run);
-            }
-        }
-        self.upstreams.retain(|upstream| !upstream.is_over());
-        if !self.runs.is_healthy {
-            self.disturb();
-        }
-        for viewer in &mut self.viewers {
-            let peer = viewer.peer;
-            viewer.step(&self.world, &self.flawed).map_err(|wrong| format!("{peer:?}: {wrong}"))?;
-        }
-        let (world, tally) = (&self.world, &mut self.tally);
-        self.viewers.retain(|viewer| {
-            let over = viewer.is_over(world);
-            if over {
-                tally.packets += viewer.checker.packets();
-                tally.jumps += viewer.checker.jumps();
-            }
-            !over
-        });
-        Ok(())
-    }
-
     fn disturb(&mut self) {
-        if self.viewers.len() < VIEWERS_MAX && self.random.below(10) == 0 {
+        if self.viewers.len() < VIEWERS_MAX && self.scene.random.below(10) == 0 {
             let channels = self.channels.len() as u64;
-            let port = *self.random.pick(&[PORT, OTHER_PORT]);
-            self.viewers.push(Viewer::new(&self.world, listener_address(port), channels, &mut self.random));
+            let port = *self.scene.random.pick(&[PORT, OTHER_PORT]);
+            self.viewers.push(Viewer::new(
+                &self.scene.world,
+                listener_address(port),
+                channels,
+                &mut self.scene.random,
+            ));
             self.tally.viewers += 1;
         }
-        let core = CoreId(u8::try_from(self.random.below(self.cores.len() as u64)).unwrap());
-        match self.random.below(2000) {
+        let core = CoreId(u8::try_from(self.scene.random.below(self.scene.cores.len() as u64)).unwrap());
+        match self.scene.random.below(2000) {
             0..=4 => {
                 let reply = Box::new(|snapshot: CoreSnapshot| check_snapshot(&snapshot));
-                self.outside.tell(core, CoreCommand::Snapshot(reply));
+                self.scene.outside.tell(core, CoreCommand::Snapshot(reply));
             }
             5 => {
                 // Another choice of sources for every channel, from now on.
                 for channel in &mut self.channels {
-                    channel.sources =
-                        (0..self.random.between(1, 3)).map(|_| source(&mut self.random)).collect();
+                    channel.sources = (0..self.scene.random.between(1, 3))
+                        .map(|_| drawn_source(&mut self.scene.random))
+                        .collect();
                 }
                 let lineup = Arc::new(Lineup::new(self.channels.clone()));
-                for index in 0..self.cores.len() {
-                    let core = CoreId(u8::try_from(index).unwrap());
-                    self.outside.tell(core, CoreCommand::Lineup(Arc::clone(&lineup)));
-                }
+                self.scene.tell_all(|| CoreCommand::Lineup(Arc::clone(&lineup)));
             }
             _mostly => {}
         }
@@ -353,13 +254,13 @@ impl Simulation {
     /// Where and when it is, and what the cores say of themselves.
     fn describe(&mut self) -> String {
         let (sender, receiver) = std::sync::mpsc::channel();
-        for index in 0..self.cores.len() {
+        for index in 0..self.scene.cores.len() {
             let sender = sender.clone();
             let reply = Box::new(move |snapshot| drop(sender.send(snapshot)));
-            self.outside.tell(CoreId(u8::try_from(index).unwrap()), CoreCommand::Snapshot(reply));
+            self.scene.outside.tell(CoreId(u8::try_from(index).unwrap()), CoreCommand::Snapshot(reply));
         }
         let turned = self.turn();
-        let mut text = format!("at {:?}, {turned:?}\n", self.world.now());
+        let mut text = format!("at {:?}, {turned:?}\n", self.scene.world.now());
         for snapshot in receiver.try_iter() {
             text += &format!("{snapshot:?}\n");
         }
@@ -368,14 +269,14 @@ impl Simulation {
 
     /// Everything works from now on, and what is left of the chaos goes.
     fn heal(&mut self) -> Result<(), String> {
-        self.world.set_faults(Faults::default());
-        self.outside.heal();
+        self.scene.world.set_faults(Faults::default());
+        self.scene.outside.heal();
         self.runs.is_healthy = true;
         for upstream in &mut self.upstreams {
-            upstream.kill(&self.world);
+            upstream.kill(&self.scene.world);
         }
         for viewer in &mut self.viewers {
-            viewer.go(&self.world, Leave::Reset);
+            viewer.go(&self.scene.world, Leave::Reset);
         }
         self.go_on(CALM)
     }
@@ -386,19 +287,24 @@ impl Simulation {
         let channels = (self.channels.len() as u64).min(u64::from(self.tuners));
         for channel in 1..=channels {
             self.viewers.push(Viewer::faithful(
-                &self.world,
+                &self.scene.world,
                 listener_address(PORT),
                 channel,
-                &mut self.random,
+                &mut self.scene.random,
             ));
         }
         self.go_on(TUNE_TIME)?;
         for _ in 0..10 {
-            let channel = self.random.between(1, channels);
-            self.viewers.push(Viewer::rude(&self.world, listener_address(PORT), channel, &mut self.random));
+            let channel = self.scene.random.between(1, channels);
+            self.viewers.push(Viewer::rude(
+                &self.scene.world,
+                listener_address(PORT),
+                channel,
+                &mut self.scene.random,
+            ));
             self.go_on(Duration::from_secs(1))?;
             for viewer in &self.viewers {
-                viewer.check_picture(&self.world, STILL_MAX)?;
+                viewer.check_picture(&self.scene.world, STILL_MAX)?;
             }
         }
         Ok(())
@@ -406,42 +312,58 @@ impl Simulation {
 
     /// Everything ends in time, and nothing is left behind.
     fn finish(mut self) -> Result<Tally, String> {
-        let deadline = self.world.now() + DRAIN_TIME;
-        for index in 0..self.cores.len() {
-            self.outside.tell(CoreId(u8::try_from(index).unwrap()), CoreCommand::Drain { deadline });
-        }
-        while !self.cores.iter().all(Core::is_drained) {
-            self.turn()?;
-        }
-        if self.world.now() >= deadline {
-            return Err("the cores were not drained in time".to_owned());
-        }
-        self.go_on(Duration::from_secs(2))?;
+        self.drain(DRAIN_TIME)?;
         for viewer in &mut self.viewers {
-            viewer.check_end(&self.world)?;
-            viewer.go(&self.world, Leave::Reset);
+            viewer.check_end(&self.scene.world)?;
+            viewer.go(&self.scene.world, Leave::Reset);
             self.tally.packets += viewer.checker.packets();
         }
-        for core in self.cores {
-            let mut driver = core.into_driver();
-            for _ in 0..1000 {
-                if driver.in_flight() == 0 {
-                    break;
-                }
-                driver.turn(TICK).map_err(|errno| errno.to_string())?;
-                while driver.next().is_some() {}
-            }
-            driver.assert_quiet();
-        }
-        drop(self.outside);
-        self.world.pass(Duration::from_secs(1));
-        match self.world.open_files() {
-            0 => {}
-            left => return Err(format!("{left} descriptors were left open")),
-        }
+        let world = self.scene.end()?;
         self.tally.runs = self.runs.count();
-        self.tally.digest = self.world.digest();
+        self.tally.digest = world.digest();
         Ok(self.tally)
+    }
+}
+
+impl Story for Simulation {
+    const TICK: Duration = Duration::from_millis(10);
+
+    fn scene(&mut self) -> &mut Scene {
+        &mut self.scene
+    }
+
+    fn tick(&mut self) -> Result<(), String> {
+        for number in 1..=i64::try_from(SOURCES).unwrap() {
+            while let Some(peer) = self.scene.world.take_arrival(source_address(number)) {
+                let upstream = Upstream::new(&self.scene.world, peer, &mut self.runs, &mut self.scene.random);
+                self.upstreams.push(upstream);
+            }
+        }
+        self.scene.outside.step(&self.scene.world, &mut self.upstreams, &mut self.runs);
+        for upstream in &mut self.upstreams {
+            upstream.step(&self.scene.world);
+            if upstream.is_flawed() {
+                self.flawed.insert(upstream.run);
+            }
+        }
+        self.upstreams.retain(|upstream| !upstream.is_over());
+        if !self.runs.is_healthy {
+            self.disturb();
+        }
+        for viewer in &mut self.viewers {
+            let peer = viewer.peer;
+            viewer.step(&self.scene.world, &self.flawed).map_err(|wrong| format!("{peer:?}: {wrong}"))?;
+        }
+        let (world, tally) = (&self.scene.world, &mut self.tally);
+        self.viewers.retain(|viewer| {
+            let over = viewer.is_over(world);
+            if over {
+                tally.packets += viewer.checker.packets();
+                tally.jumps += viewer.checker.jumps();
+            }
+            !over
+        });
+        Ok(())
     }
 }
 

@@ -9,9 +9,11 @@ use crate::base::redact;
 use crate::control::admin::call::{Call, refusal};
 use crate::control::state::State;
 use crate::http::Response;
+use crate::lineup::StoredProfile;
 use crate::store::{
     ChannelChange, ChannelError, ChannelRecord, Database, NewChannel, SourceRecord, SourceRule, StoreError,
 };
+use crate::ts::codec_name;
 
 use super::{channel_refusal, items, store_refusal};
 
@@ -194,7 +196,7 @@ struct Source {
     last_fail_at: u64,
     last_fail_reason: String,
     success_count: u64,
-    fail_count: u64,
+    fail_count: u32,
     cooldown_until: u64,
     last_probe_at: u64,
     profile_width: u32,
@@ -231,7 +233,7 @@ impl Channel {
 
 impl From<SourceRecord> for Source {
     fn from(record: SourceRecord) -> Self {
-        let SourceRecord { health, profile, .. } = record;
+        let (health, StoredProfile { stream, probed_at }) = (record.health, record.profile);
         Self {
             source_id: record.source_id,
             channel_id: record.channel_id,
@@ -251,13 +253,13 @@ impl From<SourceRecord> for Source {
             success_count: health.success_count,
             fail_count: health.fail_count,
             cooldown_until: health.cooldown_until,
-            last_probe_at: record.last_probe_at,
-            profile_width: profile.width,
-            profile_height: profile.height,
-            profile_fps: profile.fps,
-            profile_video_codec: profile.video_codec,
-            profile_audio_codec: profile.audio_codec,
-            profile_bitrate_bps: profile.bitrate_bps,
+            last_probe_at: probed_at,
+            profile_width: stream.width,
+            profile_height: stream.height,
+            profile_fps: stream.fps(),
+            profile_video_codec: codec_name(stream.video_codec.as_ref()).to_owned(),
+            profile_audio_codec: codec_name(stream.audio_codec.as_ref()).to_owned(),
+            profile_bitrate_bps: stream.bitrate_bps,
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::control::admin::xml::Xml;
 use crate::control::state::State;
 use crate::http::{HDHR_XML, Response};
 use crate::store::{ChannelRecord, SourceRecord};
+use crate::ts::{ComponentState, ProfileCodec};
 
 /// From this height a picture counts as high definition.
 const HD_HEIGHT_MIN: u32 = 720;
@@ -147,28 +148,24 @@ pub(super) fn stream_url(channel: &ChannelRecord, base: &str) -> String {
 
 fn program(channel: &ChannelRecord, base: &str, query: &str) -> Program {
     let source = best_described(&channel.sources);
-    let codec = |of: fn(&SourceRecord) -> &str, names| {
-        source.map(of).filter(|codec| !codec.is_empty()).map(|codec| codec_name(codec, names))
-    };
-    let height = source.map_or(0, |source| source.profile.height);
+    let stream = source.map(|source| &source.profile.stream);
+    let height = stream.map_or(0, |stream| stream.height);
     Program {
         guide_number: channel.guide_number.clone(),
         guide_name: channel.guide_name.clone(),
         url: stream_url(channel, base) + query,
         tags: "favorite",
         hd: u8::from(height == 0 || height >= HD_HEIGHT_MIN),
-        video_codec: codec(|source| &source.profile.video_codec, VIDEO_NAMES),
-        audio_codec: codec(|source| &source.profile.audio_codec, AUDIO_NAMES),
+        video_codec: stream.and_then(|stream| device_name(stream.video_codec.as_ref()?, VIDEO_NAMES)),
+        audio_codec: stream.and_then(|stream| device_name(stream.audio_codec.as_ref()?, AUDIO_NAMES)),
     }
 }
 
 /// The first source of which both codecs are known, else the first of which one is.
 fn best_described(sources: &[SourceRecord]) -> Option<&SourceRecord> {
-    let known = |source: &&SourceRecord| {
-        (!source.profile.video_codec.is_empty(), !source.profile.audio_codec.is_empty())
-    };
-    let both = sources.iter().find(|source| known(source) == (true, true));
-    both.or_else(|| sources.iter().find(|source| known(source) != (false, false)))
+    let components = |source: &SourceRecord| source.profile.stream.components();
+    let both = sources.iter().find(|source| components(source) == ComponentState::VideoAudio);
+    both.or_else(|| sources.iter().find(|source| components(source) != ComponentState::Undetected))
 }
 
 const VIDEO_NAMES: &[(&str, &str)] = &[
@@ -184,9 +181,10 @@ const VIDEO_NAMES: &[(&str, &str)] = &[
 const AUDIO_NAMES: &[(&str, &str)] =
     &[("aac", "AAC"), ("ac3", "AC3"), ("eac3", "EAC3"), ("mp2", "MP2"), ("mp3", "MP3")];
 
-fn codec_name(codec: &str, names: &[(&str, &str)]) -> String {
-    let known = names.iter().find(|(name, _)| name.eq_ignore_ascii_case(codec.trim()));
-    known.map_or_else(|| codec.trim().to_uppercase(), |(_, shown)| (*shown).to_owned())
+fn device_name(codec: &ProfileCodec, names: &[(&str, &str)]) -> Option<String> {
+    let codec = codec.as_str();
+    let known = names.iter().find(|(name, _)| *name == codec);
+    Some(known.map_or_else(|| codec.to_uppercase(), |(_, shown)| (*shown).to_owned()))
 }
 
 /// Everything but what RFC 3986 calls unreserved is escaped.
@@ -203,38 +201,17 @@ fn one_line(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::{RequestHeaders, to_json};
-    use crate::store::{SourceHealth, SourceProfile};
+    use crate::http::to_json;
+    use crate::lineup::StreamProfile;
 
     fn source(video: &str, audio: &str, height: u32) -> SourceRecord {
-        SourceRecord {
-            source_id: 1,
-            channel_id: 1,
-            item_key: String::new(),
-            tvg_name: String::new(),
-            tvg_id: String::new(),
-            tvg_logo: String::new(),
-            group_name: String::new(),
-            stream_url: String::new(),
-            headers: RequestHeaders::NONE,
-            playlist_id: Some(1),
-            is_playlist_enabled: true,
-            user_agent: None,
-            priority_index: 0,
-            program: None,
-            tls_verify: None,
-            profile_name: None,
-            enabled: true,
-            association_type: String::new(),
-            health: SourceHealth::default(),
-            last_probe_at: 0,
-            profile: SourceProfile {
-                video_codec: video.to_owned(),
-                audio_codec: audio.to_owned(),
-                height,
-                ..SourceProfile::default()
-            },
-        }
+        let stream = StreamProfile {
+            video_codec: ProfileCodec::of_name(video),
+            audio_codec: ProfileCodec::of_name(audio),
+            height,
+            ..StreamProfile::default()
+        };
+        SourceRecord::showing(1, stream)
     }
 
     fn channel(sources: Vec<SourceRecord>) -> ChannelRecord {

@@ -7,10 +7,10 @@ use crate::control::admin::call::tests::{call, written};
 use crate::control::state::tests::{params, state, with};
 use crate::engine::snapshot::{CoreCounters, CoreSnapshot, TunersSnapshot};
 use crate::engine::{CoreCommand, CoreId, Mailbox};
-use crate::lineup::{ChannelId, SourceId};
+use crate::lineup::{ChannelId, Health, HealthRow, SourceId};
 use crate::session::history::ClosedSnapshot;
 use crate::source::ffmpeg::Options;
-use crate::store::{HealthChange, NewPlaylist, PRIMARY_NAME, SourceHealth};
+use crate::store::{NewPlaylist, PRIMARY_NAME};
 
 async fn ask(state: &Rc<State>, method: &str, target: &str, body: &str) -> (u16, Value) {
     let response = answer(call(method, target, body), Rc::clone(state)).await;
@@ -790,9 +790,9 @@ fn clearing_health_resets_the_database_first_and_then_tells_the_cores() {
             assert_eq!(ask(&state, "POST", "/api/channels", body).await.0, 201);
         }
         assert_eq!(ask(&state, "POST", "/api/channels/1/sources", r#"{"item_key":"b"}"#).await.0, 201);
-        let fail = |source_id| HealthChange {
-            source_id,
-            health: Some(SourceHealth { fail_count: 2, last_fail_at: 5, ..SourceHealth::default() }),
+        let fail = |source_id| HealthRow {
+            source: SourceId(source_id),
+            health: Some(Health { fail_count: 2, last_fail_at: 5, ..Health::default() }),
             profile: None,
         };
         let changes = [1, 2, 3].map(fail);

@@ -10,13 +10,13 @@ use crate::engine::core::testing::{SimCore, params};
 use crate::engine::port::ids::CoreId;
 use crate::engine::port::mailbox::Mailbox;
 use crate::engine::port::messages::{ControlPort, CoreCommand};
-use crate::health::{Counts, Row};
+use crate::health::Counts;
 use crate::http::RequestHeaders;
 use crate::lineup::{Channel, ChannelId, Lineup, Manner, PlaylistId, Source, SourceId};
-use crate::lineup::{Health, StoredProfile};
+use crate::lineup::{Health, HealthRow, StoredProfile, StreamProfile};
 use crate::uring::sim::{Faults, SimDescriptor, SimDriver, World};
 
-type Asked = Vec<(u64, Vec<Row<SourceId>>)>;
+type Asked = Vec<(u64, Vec<HealthRow<SourceId>>)>;
 
 /// What a core has asked to be written, and whether there is room for it.
 #[derive(Clone, Default)]
@@ -193,7 +193,10 @@ fn a_clear_reaches_the_channel_alone_and_is_written_behind_what_was_on_its_way()
     assert_eq!(bench.store_all(), 2);
     bench.pass(250);
     let asked = bench.asked();
-    assert_eq!(asked[0].1, [Row { source: SourceId(11), health: Some(Health::default()), profile: None }]);
+    assert_eq!(
+        asked[0].1,
+        [HealthRow { source: SourceId(11), health: Some(Health::default()), profile: None }]
+    );
 }
 
 #[test]
@@ -209,16 +212,16 @@ fn a_new_lineup_forgets_what_it_does_not_offer_and_changes_nothing_of_the_rest()
 }
 
 #[test]
-fn a_profile_without_a_time_is_of_now() {
+fn what_is_learnt_of_a_stream_is_of_now() {
     let mut bench = Bench::new();
-    let profile = StoredProfile { width: 1920, ..StoredProfile::default() };
+    let stream = StreamProfile { width: 1920, ..StreamProfile::default() };
     let cx = &mut bench.core.cx;
     let known = Known { lineup: &cx.lineup, channel: ChannelId(1), used: None };
-    cx.health.looked(cx.now, &known, SourceId(11), profile);
+    cx.health.looked(cx.now, &known, SourceId(11), stream);
     bench.pass(2250);
     let asked = bench.asked();
     let profile = asked[0].1[0].profile.as_ref().unwrap();
-    assert_eq!((profile.width, profile.probed_at), (1920, 5000));
+    assert_eq!((profile.stream.width, profile.probed_at), (1920, 5000));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 use super::*;
 use crate::lineup::{SourceId, StreamProfile};
-use crate::session::history::{SourceFacts, StartupFacts};
+use crate::session::history::SourceFacts;
+use crate::source::startup_facts::StartupFacts;
 
 const ABOUT: About<'_> = About { session_id: 7, channel_id: 42, guide_number: "101" };
 const NAME: &str = "session_id=7 channel_id=42 guide_number=101";
@@ -18,10 +19,7 @@ fn window() -> SourceWindow {
             mode: "ffmpeg-copy",
             is_unverified: false,
             profile_name: None,
-            startup: StartupFacts {
-                relaxed_retry: Some("startup_detection_incomplete"),
-                ..StartupFacts::default()
-            },
+            startup: StartupFacts { relaxed_retry: true, ..StartupFacts::default() },
             profile: StreamProfile::default(),
         },
         selected_at: Instant::START,

@@ -4,26 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tunerd::base::Instant;
-use tunerd::engine::snapshot::CoreSnapshot;
-use tunerd::engine::{Core, CoreCommand, CoreId, Filling, Mailbox, Params, Parts, SlowPolicy, Token};
+use tunerd::engine::{CoreCommand, Filling, Params, SlowPolicy};
 use tunerd::filler::{Mode as FillerMode, Params as FillerParams};
-use tunerd::http::RequestHeaders;
-use tunerd::lineup::{Channel, ChannelId, Lineup, PlaylistId, Source, SourceId};
-use tunerd::ring::Lent;
+use tunerd::lineup::{Channel, ChannelId, Lineup, Source};
 use tunerd::session::StallPolicy;
 use tunerd::source::Mode;
 use tunerd::tuner::Kind;
-use tunerd::uring::Driver;
-use tunerd::uring::sim::{Answer, Faults, Leave, PeerId, Random, SimDriver, World};
+use tunerd::uring::sim::{Answer, Faults, Leave, PeerId, Random, World};
 
-use super::super::outside::Outside;
 use super::super::run::{check_snapshot, listener_address, params};
+use super::super::scene::{Scene, Story, channel, source};
 use super::super::upstream::Runs;
 use super::origin::{Climate, SOURCES_PER_CHANNEL, Stream, address};
 use super::watcher::{Habit, Promise, Watcher};
 use super::witness::CLOCK_AHEAD_MAX;
-
-type SimCore = Core<SimDriver<Token, Lent>>;
 
 const TICK: Duration = Duration::from_millis(20);
 const CHAOS_MAX: Duration = Duration::from_secs(60);
@@ -71,10 +65,7 @@ impl Sum {
 type GoingOn = (Vec<(u64, u64)>, Vec<u64>);
 
 struct Hostile {
-    world: World,
-    random: Random,
-    cores: Vec<SimCore>,
-    outside: Outside,
+    scene: Scene,
     runs: Runs,
     channels: Vec<Channel>,
     climate: Climate,
@@ -82,37 +73,19 @@ struct Hostile {
     watchers: Vec<Watcher>,
     /// Viewers whose stream has been ended, and what was read for their channel then.
     ended: Vec<(Instant, u64, Vec<PeerId>)>,
-    next_tick: Instant,
     chaos: Duration,
 }
 
-fn source(channel: i64, place: i64, random: &mut Random) -> Source {
+fn drawn_source(channel: i64, place: i64, random: &mut Random) -> Source {
     let number = (channel - 1) * SOURCES_PER_CHANNEL + place;
     // Some share their provider.
     let host = if random.below(4) == 0 { (channel - 1) * SOURCES_PER_CHANNEL + 1 } else { number };
-    Source {
-        id: SourceId(number),
-        item_key: format!("item{number}"),
-        playlist: PlaylistId(1),
-        url: format!("http://{}/live/{number}", address(host)),
-        headers: RequestHeaders::NONE,
-        program: None,
-        tls_verify: None,
-        manner: tunerd::lineup::Manner::default(),
-        priority: u32::try_from(place).unwrap(),
-        health: tunerd::lineup::Health::default(),
-        profile: tunerd::lineup::StoredProfile::default(),
-    }
+    source(number, format!("http://{}/live/{number}", address(host)), u32::try_from(place).unwrap())
 }
 
-fn channel(id: i64, random: &mut Random) -> Channel {
+fn drawn_channel(id: i64, random: &mut Random) -> Channel {
     let sources = i64::try_from(random.between(1, 4)).unwrap();
-    Channel {
-        id: ChannelId(id),
-        guide_number: id.to_string(),
-        name: format!("Channel {id}"),
-        sources: (1..=sources).map(|place| source(id, place, random)).collect(),
-    }
+    channel(id, (1..=sources).map(|place| drawn_source(id, place, random)).collect())
 }
 
 fn recovering(random: &mut Random, cores: u8, tuners: u16) -> Params {
@@ -159,7 +132,7 @@ impl Hostile {
         let world = World::with_queues(random.bits(), Faults::default(), random.bytes(64 * 1024, 512 * 1024));
         let core_count = u8::try_from(random.between(1, 2)).unwrap();
         let channel_count = i64::try_from(random.between(1, 3)).unwrap();
-        let channels: Vec<_> = (1..=channel_count).map(|id| channel(id, &mut random)).collect();
+        let channels: Vec<_> = (1..=channel_count).map(|id| drawn_channel(id, &mut random)).collect();
         (1..=channel_count * SOURCES_PER_CHANNEL).for_each(|n| world.serve(address(n), Answer::Accept));
         let tuners = u16::try_from(channel_count).unwrap() + u16::try_from(random.below(2)).unwrap();
         let params = recovering(&mut random, core_count, tuners);
@@ -172,114 +145,47 @@ impl Hostile {
             clock_ahead_max: CLOCK_AHEAD_MAX,
             skips: params.egress.slow_policy == SlowPolicy::Skip,
         };
-        let (mailboxes, readers): (Vec<_>, Vec<_>) = (0..core_count).map(|_| Mailbox::new().unwrap()).unzip();
-        let outside = Outside::new(mailboxes.clone(), &mut random);
-        let lineup = Arc::new(Lineup::new(channels.clone()));
-        let cores = (0..core_count).zip(readers).map(|(index, mailbox)| {
-            let parts = Parts {
-                id: CoreId(index),
-                params: params.clone(),
-                control: Box::new(outside.port()),
-                mailbox,
-                wakeup: None,
-                cores: mailboxes.clone(),
-                listeners: [world.listen(listener_address(PORT))].into(),
-                lineup: Arc::clone(&lineup),
-            };
-            Core::new(SimDriver::new(&world), parts).unwrap()
-        });
-        let cores = cores.collect();
+        let lineup = Lineup::new(channels.clone());
+        let mut scene = Scene::new(world, random, &params, &[PORT], |_random| lineup);
+        let (world, random) = (&scene.world, &mut scene.random);
         if random.below(2) == 0 {
-            world.set_faults(Faults::harmless(&mut random));
+            world.set_faults(Faults::harmless(random));
         }
         let mut watchers = Vec::new();
         for id in 1..=channel_count.unsigned_abs() {
-            watchers.push(Watcher::new(
-                &world,
-                listener_address(PORT),
-                id,
-                Habit::Prompt,
-                promise,
-                &mut random,
-            ));
+            watchers.push(Watcher::new(world, listener_address(PORT), id, Habit::Prompt, promise, random));
             for _ in 0..random.below(3) {
                 watchers.push(Watcher::new(
-                    &world,
+                    world,
                     listener_address(PORT),
                     id,
                     Habit::Fickle,
                     promise,
-                    &mut random,
+                    random,
                 ));
             }
         }
         let chaos = Duration::from_secs(10) + random.time(CHAOS_MAX - Duration::from_secs(10));
         Self {
             climate: Climate::new(stall_detect.is_zero()),
-            world,
-            random,
-            cores,
-            outside,
+            scene,
             runs: Runs::new(),
             channels,
             streams: Vec::new(),
             watchers,
             ended: Vec::new(),
-            next_tick: Instant::START,
             chaos,
         }
-    }
-
-    fn go_on(&mut self, time: Duration) -> Result<(), String> {
-        let until = self.world.now() + time;
-        while self.world.now() < until {
-            self.turn()?;
-        }
-        Ok(())
-    }
-
-    fn turn(&mut self) -> Result<(), String> {
-        if self.world.now() >= self.next_tick {
-            self.tick()?;
-            self.next_tick = self.world.now() + TICK;
-            self.world.wake_at(self.next_tick);
-        }
-        for core in &mut self.cores {
-            core.turn_by(|| self.world.now()).map_err(|errno| format!("a core gives up: {errno}"))?;
-        }
-        Ok(())
     }
 
     fn addresses(&self) -> i64 {
         i64::try_from(self.channels.len()).unwrap() * SOURCES_PER_CHANNEL
     }
 
-    fn tick(&mut self) -> Result<(), String> {
-        for number in 1..=self.addresses() {
-            while let Some(peer) = self.world.take_arrival(address(number)) {
-                self.streams.push(Stream::new(&self.world, peer, &mut self.climate, &mut self.random));
-            }
-        }
-        self.outside.step(&self.world, &mut Vec::new(), &mut self.runs);
-        for stream in &mut self.streams {
-            stream.step(&self.world, &mut self.climate);
-        }
-        self.streams.retain(|stream| !stream.is_over());
-        if !self.climate.is_healthy {
-            self.disturb();
-        }
-        for watcher in &mut self.watchers {
-            watcher
-                .step(&self.world, self.climate.trickled_at)
-                .map_err(|wrong| format!("a viewer of channel {}: {wrong}", watcher.channel))?;
-        }
-        self.nobody_ends_alone()
-    }
-
     /// Nobody who takes what comes is sent away while the source that it was shown goes on being read. Another session of the
     /// channel may have begun meanwhile, with a source of its own.
     fn nobody_ends_alone(&mut self) -> Result<(), String> {
-        let now = self.world.now();
+        let now = self.scene.world.now();
         for watcher in &self.watchers {
             if watcher.ended_at == Some(now) && !watcher.is_fickle() {
                 let shown = watcher.shown_run();
@@ -297,64 +203,49 @@ impl Hostile {
         Ok(())
     }
 
-    fn tell_all(&self, command: impl Fn() -> CoreCommand<tunerd::uring::sim::SimDescriptor>) {
-        for index in 0..self.cores.len() {
-            self.outside.tell(CoreId(u8::try_from(index).unwrap()), command());
-        }
-    }
-
     fn new_lineup(&self, channels: &[Channel]) {
         let lineup = Arc::new(Lineup::new(channels.to_vec()));
-        self.tell_all(|| CoreCommand::Lineup(Arc::clone(&lineup)));
+        self.scene.tell_all(|| CoreCommand::Lineup(Arc::clone(&lineup)));
     }
 
     fn disturb(&mut self) {
-        let channel = self.random.below(self.channels.len() as u64);
+        let channel = self.scene.random.below(self.channels.len() as u64);
         let id = ChannelId(i64::try_from(channel).unwrap() + 1);
-        match self.random.below(4000) {
-            0..=5 => self.tell_all(|| CoreCommand::Snapshot(Box::new(|snapshot| check_snapshot(&snapshot)))),
+        match self.scene.random.below(4000) {
+            0..=5 => {
+                self.scene.tell_all(|| CoreCommand::Snapshot(Box::new(|snapshot| check_snapshot(&snapshot))))
+            }
             6..=9 => {
                 let mut channels = self.channels.clone();
                 for channel in &mut channels {
-                    channel.sources.retain(|_| self.random.below(3) > 0);
-                    let by = self.random.bytes(0, channel.sources.len());
+                    channel.sources.retain(|_| self.scene.random.below(3) > 0);
+                    let by = self.scene.random.bytes(0, channel.sources.len());
                     channel.sources.rotate_left(by);
                 }
                 self.new_lineup(&channels);
             }
             10..=12 => self.new_lineup(&self.channels),
-            13..=22 => self.tell_all(|| CoreCommand::TriggerRecovery {
+            13..=22 => self.scene.tell_all(|| CoreCommand::TriggerRecovery {
                 channel: id,
                 reason: "somebody asked".to_owned(),
                 reply: Box::new(|_answer| {}),
             }),
             23..=26 => {
-                let channel = (self.random.below(2) == 0).then_some(id);
-                self.tell_all(|| CoreCommand::ClearHealth { channel });
+                let channel = (self.scene.random.below(2) == 0).then_some(id);
+                self.scene.tell_all(|| CoreCommand::ClearHealth { channel });
             }
             27..=40 => {
-                let number = i64::try_from(self.random.between(1, self.addresses().unsigned_abs())).unwrap();
-                let answer = match self.random.below(3) {
+                let number =
+                    i64::try_from(self.scene.random.between(1, self.addresses().unsigned_abs())).unwrap();
+                let answer = match self.scene.random.below(3) {
                     0 => Answer::Refuse,
                     1 => Answer::Silent,
                     _mostly => Answer::Accept,
                 };
-                self.world.serve(address(number), answer);
+                self.scene.world.serve(address(number), answer);
             }
             _mostly => {}
         }
-    }
-
-    /// What the cores say of themselves.
-    fn snapshots(&mut self) -> Result<Vec<CoreSnapshot>, String> {
-        let (sender, receiver) = std::sync::mpsc::channel();
-        self.tell_all(|| {
-            let sender = sender.clone();
-            CoreCommand::Snapshot(Box::new(move |snapshot| drop(sender.send(snapshot))))
-        });
-        self.turn()?;
-        self.turn()?;
-        Ok(receiver.try_iter().collect())
     }
 
     fn chaos(&mut self) -> Result<(), String> {
@@ -363,16 +254,16 @@ impl Hostile {
 
     /// Every channel has sources that are well, and shows them.
     fn health(&mut self) -> Result<(), String> {
-        self.world.set_faults(Faults::default());
-        self.outside.heal();
+        self.scene.world.set_faults(Faults::default());
+        self.scene.outside.heal();
         self.climate.is_healthy = true;
-        (1..=self.addresses()).for_each(|number| self.world.serve(address(number), Answer::Accept));
+        (1..=self.addresses()).for_each(|number| self.scene.world.serve(address(number), Answer::Accept));
         self.new_lineup(&self.channels);
-        let until = self.world.now() + CALM;
+        let until = self.scene.world.now() + CALM;
         let mut moving = 0;
         while moving < MOVING_SECONDS {
             self.go_on(Duration::from_secs(1))?;
-            let now = self.world.now();
+            let now = self.scene.world.now();
             let still = |watcher: &Watcher| watcher.live_at.is_none_or(|at| now - at > STILL_MAX);
             let standing = self.watchers.iter().find(|watcher| !watcher.is_fickle() && still(watcher));
             let standing = standing.map(|watcher| (watcher.channel, watcher.live_at.map(|at| now - at)));
@@ -400,17 +291,17 @@ impl Hostile {
         let shown = |run: u32| {
             self.watchers.iter().any(|watcher| !watcher.is_fickle() && watcher.live_run() == Some(run))
         };
-        self.streams.iter().all(|stream| !stream.is_ill(self.world.now()) && shown(stream.run))
+        self.streams.iter().all(|stream| !stream.is_ill(self.scene.world.now()) && shown(stream.run))
     }
 
     /// The process is stopped for a while, and its sources go on: nobody is blamed for that, and nobody thrown out.
     fn stopped(&mut self) -> Result<(), String> {
         let before = self.going_on()?;
-        let until = self.world.now() + Duration::from_secs(2) + self.random.time(STOPPED_MAX);
-        while self.world.now() < until {
-            self.climate.trickled_at = Some(self.world.now());
+        let until = self.scene.world.now() + Duration::from_secs(2) + self.scene.random.time(STOPPED_MAX);
+        while self.scene.world.now() < until {
+            self.climate.trickled_at = Some(self.scene.world.now());
             self.tick()?;
-            self.world.pass(TICK);
+            self.scene.world.pass(TICK);
         }
         self.go_on(STOPPED_MAX)?;
         let after = self.going_on()?;
@@ -430,7 +321,7 @@ impl Hostile {
 
     /// When nobody watches any more nothing is kept.
     fn rest(&mut self) -> Result<(), String> {
-        self.watchers.iter_mut().for_each(|watcher| watcher.go(&self.world, Leave::Reset));
+        self.watchers.iter_mut().for_each(|watcher| watcher.go(&self.scene.world, Leave::Reset));
         self.go_on(REST)?;
         if let Err(kept) = self.nothing_is_kept() {
             // A source that was looked at until just now: its connection is on its way out.
@@ -458,34 +349,10 @@ impl Hostile {
     }
 
     fn finish(mut self) -> Result<Sum, String> {
-        let deadline = self.world.now() + DRAIN_TIME;
-        self.tell_all(|| CoreCommand::Drain { deadline });
-        while !self.cores.iter().all(Core::is_drained) {
-            self.turn()?;
-        }
-        if self.world.now() >= deadline {
-            return Err("the cores were not drained in time".to_owned());
-        }
-        self.go_on(Duration::from_secs(2))?;
-        for core in self.cores {
-            let mut driver = core.into_driver();
-            for _ in 0..1000 {
-                if driver.in_flight() == 0 {
-                    break;
-                }
-                driver.turn(TICK).map_err(|errno| errno.to_string())?;
-                while driver.next().is_some() {}
-            }
-            driver.assert_quiet();
-        }
-        drop(self.outside);
-        self.world.pass(Duration::from_secs(1));
-        match self.world.open_files() {
-            0 => {}
-            left => return Err(format!("{left} descriptors were left open")),
-        }
-        let seconds = (self.world.now() - Instant::START).as_secs();
-        let (runs, digest) = (u64::from(self.climate.runs()), self.world.digest());
+        self.drain(DRAIN_TIME)?;
+        let world = self.scene.end()?;
+        let seconds = (world.now() - Instant::START).as_secs();
+        let (runs, digest) = (u64::from(self.climate.runs()), world.digest());
         let mut sum = Sum { seconds, runs, digest, ..Sum::default() };
         for watcher in &self.watchers {
             sum.visits += watcher.visits;
@@ -496,12 +363,47 @@ impl Hostile {
     }
 }
 
+impl Story for Hostile {
+    const TICK: Duration = TICK;
+
+    fn scene(&mut self) -> &mut Scene {
+        &mut self.scene
+    }
+
+    fn tick(&mut self) -> Result<(), String> {
+        for number in 1..=self.addresses() {
+            while let Some(peer) = self.scene.world.take_arrival(address(number)) {
+                self.streams.push(Stream::new(
+                    &self.scene.world,
+                    peer,
+                    &mut self.climate,
+                    &mut self.scene.random,
+                ));
+            }
+        }
+        self.scene.outside.step(&self.scene.world, &mut Vec::new(), &mut self.runs);
+        for stream in &mut self.streams {
+            stream.step(&self.scene.world, &mut self.climate);
+        }
+        self.streams.retain(|stream| !stream.is_over());
+        if !self.climate.is_healthy {
+            self.disturb();
+        }
+        for watcher in &mut self.watchers {
+            watcher
+                .step(&self.scene.world, self.climate.trickled_at)
+                .map_err(|wrong| format!("a viewer of channel {}: {wrong}", watcher.channel))?;
+        }
+        self.nobody_ends_alone()
+    }
+}
+
 /// Tells the story of a seed.
 pub(crate) fn run(seed: u64) -> Result<Sum, String> {
     let mut story = Hostile::new(seed);
     for phase in [Hostile::chaos, Hostile::health, Hostile::stopped, Hostile::rest] {
         phase(&mut story).map_err(|wrong| {
-            let now = story.world.now();
+            let now = story.scene.world.now();
             let snapshots = story.snapshots();
             format!("at {now:?}: {wrong}\n{snapshots:?}")
         })?;

@@ -4,29 +4,22 @@
 //! it has none but an operator's wish for another source.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tunerd::base::Instant;
-use tunerd::engine::snapshot::CoreSnapshot;
-use tunerd::engine::{Core, CoreCommand, CoreId, Mailbox, Params, Parts, SlowPolicy, Token};
-use tunerd::http::RequestHeaders;
-use tunerd::lineup::{Channel, ChannelId, Lineup, PlaylistId, Source, SourceId};
-use tunerd::ring::Lent;
+use tunerd::engine::{CoreCommand, CoreId, Params, SlowPolicy};
+use tunerd::lineup::{ChannelId, Lineup};
 use tunerd::session::StallPolicy;
 use tunerd::source::Mode;
-use tunerd::uring::Driver;
-use tunerd::uring::sim::{Answer, Faults, Leave, PeerId, Random, SimDriver, World};
+use tunerd::uring::sim::{Answer, Faults, Leave, PeerId, Random, World};
 
-use super::super::outside::Outside;
 use super::super::run::{check_snapshot, listener_address, params};
+use super::super::scene::{Scene, Story, channel, source};
 use super::super::upstream::Runs;
 use super::feed::{Feed, RATE, Shape};
 use super::hostile::Sum;
 use super::origin::address;
 use super::watcher::{Habit, Promise, Watcher};
-
-type SimCore = Core<SimDriver<Token, Lent>>;
 
 const TICK: Duration = Duration::from_millis(20);
 const FRAME_TIME: Duration = Duration::from_millis(1000 / RATE);
@@ -188,10 +181,7 @@ fn dark_max(shape: &Shape) -> Duration {
 }
 
 struct Pace {
-    world: World,
-    random: Random,
-    core: SimCore,
-    outside: Outside,
+    scene: Scene,
     shape: Shape,
     manner: Manner,
     providers: Vec<Provider>,
@@ -199,7 +189,6 @@ struct Pace {
     /// Sources that may have been asked for.
     runs_max: u32,
     viewers: Vec<Watcher>,
-    next_tick: Instant,
     triggers_at: Option<Instant>,
     pauses_at: Option<Instant>,
     /// Since then the process has not stood still.
@@ -207,27 +196,12 @@ struct Pace {
 }
 
 fn lineup(random: &mut Random) -> Lineup {
-    let source = |number: i64| Source {
-        id: SourceId(number),
-        item_key: format!("item{number}"),
-        playlist: PlaylistId(1),
-        url: format!("http://{}/live/{number}", address(number)),
-        headers: RequestHeaders::NONE,
-        program: None,
-        tls_verify: None,
-        manner: tunerd::lineup::Manner::default(),
-        priority: u32::try_from(number).unwrap(),
-        health: tunerd::lineup::Health::default(),
-        profile: tunerd::lineup::StoredProfile::default(),
+    let source = |number: i64| {
+        let url = format!("http://{}/live/{number}", address(number));
+        source(number, url, u32::try_from(number).unwrap())
     };
     let sources = i64::try_from(random.between(1, 2)).unwrap();
-    let channel = Channel {
-        id: ChannelId(1),
-        guide_number: "1".to_owned(),
-        name: "Channel 1".to_owned(),
-        sources: (1..=sources).map(source).collect(),
-    };
-    Lineup::new(vec![channel])
+    Lineup::new(vec![channel(1, (1..=sources).map(source).collect())])
 }
 
 fn patient(random: &mut Random) -> Params {
@@ -271,28 +245,16 @@ impl Pace {
         let shape = Shape::paced(&mut random);
         let manner = Manner::drawn(&shape, &mut random);
         let params = patient(&mut random);
-        let (mailbox, reader) = Mailbox::new().unwrap();
-        let mailboxes = vec![mailbox];
-        let outside = Outside::new(mailboxes.clone(), &mut random);
         let skips = params.egress.slow_policy == SlowPolicy::Skip;
-        let parts = Parts {
-            id: CoreId(0),
-            params,
-            control: Box::new(outside.port()),
-            mailbox: reader,
-            wakeup: None,
-            cores: mailboxes,
-            listeners: [world.listen(listener_address(PORT))].into(),
-            lineup: Arc::new(lineup(&mut random)),
-        };
-        let core = Core::new(SimDriver::new(&world), parts).unwrap();
-        world.set_faults(gentle(&mut random));
+        let mut scene = Scene::new(world, random, &params, &[PORT], lineup);
+        let (world, random) = (&scene.world, &mut scene.random);
+        world.set_faults(gentle(random));
         let watched = TIME_MIN + random.time(TIME_MAX - TIME_MIN);
         let sometime = |random: &mut Random| Instant::START + random.time(watched);
         // Another source is found in time only if it does not take longer than an attempt to show a key picture.
         let is_quick = shape.gop <= 4 * RATE;
-        let triggers_at = (random.below(2) == 0).then(|| sometime(&mut random)).filter(|_| is_quick);
-        let pauses_at = (random.below(3) == 0).then(|| sometime(&mut random));
+        let triggers_at = (random.below(2) == 0).then(|| sometime(random)).filter(|_| is_quick);
+        let pauses_at = (random.below(3) == 0).then(|| sometime(random));
         let promise = Promise {
             // Another source begins with its next key picture.
             gap_max: Some(dark_max(&shape)),
@@ -314,110 +276,40 @@ impl Pace {
                     Habit::Steady(rate + rate * faster / 100, stay)
                 }
             };
-            let mut viewer = Watcher::new(&world, listener_address(PORT), 1, habit, promise, &mut random);
+            let mut viewer = Watcher::new(world, listener_address(PORT), 1, habit, promise, random);
             if number > 1 {
-                viewer.comes_at(sometime(&mut random));
+                viewer.comes_at(sometime(random));
             }
             viewers.push(viewer);
         }
         Self {
-            world,
-            random,
-            core,
-            outside,
+            scene,
             shape,
             manner,
             providers: Vec::new(),
             runs: 0,
             runs_max: 1,
             viewers,
-            next_tick: Instant::START,
             triggers_at,
             pauses_at,
             goes_on_since: Instant::START,
         }
     }
 
-    fn go_on(&mut self, time: Duration) -> Result<(), String> {
-        let until = self.world.now() + time;
-        while self.world.now() < until {
-            self.turn()?;
-        }
-        Ok(())
-    }
-
-    fn turn(&mut self) -> Result<(), String> {
-        let now = self.world.now();
-        if self.pauses_at.take_if(|at| *at <= now).is_some() {
-            self.pause()?;
-        }
-        if self.world.now() >= self.next_tick {
-            self.tick()?;
-            self.next_tick = self.world.now() + TICK;
-            self.world.wake_at(self.next_tick);
-        }
-        self.core.turn_by(|| self.world.now()).map_err(|errno| format!("the core gives up: {errno}"))
-    }
-
     /// The process does not run. Everybody else does, and what it does not read waits.
     fn pause(&mut self) -> Result<(), String> {
-        let until = self.world.now() + PAUSE_MIN + self.random.time(PAUSE_MAX - PAUSE_MIN);
+        let until = self.scene.world.now() + PAUSE_MIN + self.scene.random.time(PAUSE_MAX - PAUSE_MIN);
         self.goes_on_since = until;
-        log::info!("the process stands still from {:?} until {until:?}", self.world.now());
+        log::info!("the process stands still from {:?} until {until:?}", self.scene.world.now());
         for viewer in &mut self.viewers {
             let promise = Promise { gap_max: None, ..viewer.promised() };
             viewer.promise(promise);
         }
-        while self.world.now() < until {
-            self.world.pass(TICK);
+        while self.scene.world.now() < until {
+            self.scene.world.pass(TICK);
             self.tick()?;
         }
         Ok(())
-    }
-
-    fn tick(&mut self) -> Result<(), String> {
-        let now = self.world.now();
-        for number in 1..=2 {
-            while let Some(peer) = self.world.take_arrival(address(number)) {
-                self.runs += 1;
-                let (shape, manner) = (self.shape, self.manner);
-                let provider = Provider::new(&self.world, peer, self.runs, shape, manner, &mut self.random);
-                self.providers.push(provider);
-            }
-        }
-        if self.runs > self.runs_max {
-            return Err(format!("recovered: {} connections, and reasons for {}", self.runs, self.runs_max));
-        }
-        self.providers.retain(|provider| !provider.is_over(&self.world));
-        for provider in &mut self.providers {
-            provider.step(&self.world);
-            provider.check_ahead(now)?;
-        }
-        self.outside.step(&self.world, &mut Vec::new(), &mut Runs::new());
-        if self.triggers_at.take_if(|at| *at <= now).is_some() {
-            self.runs_max += 1;
-            self.outside.tell(
-                CoreId(0),
-                CoreCommand::TriggerRecovery {
-                    channel: ChannelId(1),
-                    reason: "somebody asked".to_owned(),
-                    reply: Box::new(|_answer| {}),
-                },
-            );
-        }
-        for (viewer, number) in self.viewers.iter_mut().zip(1..) {
-            viewer.step(&self.world, None).map_err(|wrong| format!("viewer {number}: {wrong}"))?;
-        }
-        self.viewers.iter().zip(1..).try_for_each(|(viewer, number)| self.check_dark(number, viewer))
-    }
-
-    fn snapshot(&mut self) -> Result<Vec<CoreSnapshot>, String> {
-        let (sender, receiver) = std::sync::mpsc::channel();
-        let reply = Box::new(move |snapshot| drop(sender.send(snapshot)));
-        self.outside.tell(CoreId(0), CoreCommand::Snapshot(reply));
-        self.turn()?;
-        self.turn()?;
-        Ok(receiver.try_iter().collect())
     }
 
     fn watch(&mut self) -> Result<(), String> {
@@ -427,9 +319,9 @@ impl Pace {
             self.shape,
             self.shape.bytes_per_second()
         );
-        let time = TIME_MIN + self.random.time(TIME_MAX - TIME_MIN);
+        let time = TIME_MIN + self.scene.random.time(TIME_MAX - TIME_MIN);
         self.go_on(time)?;
-        for snapshot in self.snapshot()? {
+        for snapshot in self.snapshots()? {
             check_snapshot(&snapshot);
             for session in snapshot.sessions {
                 let writes = session.record.writes;
@@ -444,7 +336,7 @@ impl Pace {
     /// Whoever comes sees a picture when one has come.
     fn check_dark(&self, number: usize, viewer: &Watcher) -> Result<(), String> {
         let since = viewer.dark_since().map(|since| since.max(self.goes_on_since));
-        let dark = since.map_or(Duration::ZERO, |since| self.world.now() - since);
+        let dark = since.map_or(Duration::ZERO, |since| self.scene.world.now() - since);
         if dark > dark_max(&self.shape) {
             return Err(format!("dark: viewer {number} has seen nothing for {dark:?}"));
         }
@@ -453,32 +345,71 @@ impl Pace {
 
     fn finish(mut self) -> Result<Sum, String> {
         for viewer in &mut self.viewers {
-            viewer.go(&self.world, Leave::Reset);
+            viewer.go(&self.scene.world, Leave::Reset);
         }
-        let deadline = self.world.now() + DRAIN_TIME;
-        self.outside.tell(CoreId(0), CoreCommand::Drain { deadline });
-        while !self.core.is_drained() {
-            self.turn()?;
-        }
-        self.go_on(Duration::from_secs(2))?;
-        let seconds = (self.world.now() - Instant::START).as_secs();
-        let mut sum =
-            Sum { seconds, runs: u64::from(self.runs), digest: self.world.digest(), ..Sum::default() };
+        self.drain(DRAIN_TIME)?;
+        let world = self.scene.end()?;
+        let seconds = (world.now() - Instant::START).as_secs();
+        let mut sum = Sum { seconds, runs: u64::from(self.runs), digest: world.digest(), ..Sum::default() };
         for viewer in &self.viewers {
             sum.visits += viewer.visits;
             sum.packets += viewer.packets;
             sum.live_packets += viewer.live_packets;
         }
-        let mut driver = self.core.into_driver();
-        for _ in 0..1000 {
-            if driver.in_flight() == 0 {
-                break;
-            }
-            driver.turn(TICK).map_err(|errno| errno.to_string())?;
-            while driver.next().is_some() {}
-        }
-        driver.assert_quiet();
         Ok(sum)
+    }
+}
+
+impl Story for Pace {
+    const TICK: Duration = TICK;
+
+    fn scene(&mut self) -> &mut Scene {
+        &mut self.scene
+    }
+
+    fn tick(&mut self) -> Result<(), String> {
+        let now = self.scene.world.now();
+        for number in 1..=2 {
+            while let Some(peer) = self.scene.world.take_arrival(address(number)) {
+                self.runs += 1;
+                let (shape, manner) = (self.shape, self.manner);
+                let provider =
+                    Provider::new(&self.scene.world, peer, self.runs, shape, manner, &mut self.scene.random);
+                self.providers.push(provider);
+            }
+        }
+        if self.runs > self.runs_max {
+            return Err(format!("recovered: {} connections, and reasons for {}", self.runs, self.runs_max));
+        }
+        self.providers.retain(|provider| !provider.is_over(&self.scene.world));
+        for provider in &mut self.providers {
+            provider.step(&self.scene.world);
+            provider.check_ahead(now)?;
+        }
+        self.scene.outside.step(&self.scene.world, &mut Vec::new(), &mut Runs::new());
+        if self.triggers_at.take_if(|at| *at <= now).is_some() {
+            self.runs_max += 1;
+            self.scene.outside.tell(
+                CoreId(0),
+                CoreCommand::TriggerRecovery {
+                    channel: ChannelId(1),
+                    reason: "somebody asked".to_owned(),
+                    reply: Box::new(|_answer| {}),
+                },
+            );
+        }
+        for (viewer, number) in self.viewers.iter_mut().zip(1..) {
+            viewer.step(&self.scene.world, None).map_err(|wrong| format!("viewer {number}: {wrong}"))?;
+        }
+        self.viewers.iter().zip(1..).try_for_each(|(viewer, number)| self.check_dark(number, viewer))
+    }
+
+    fn before_turn(&mut self) -> Result<(), String> {
+        let now = self.scene.world.now();
+        if self.pauses_at.take_if(|at| *at <= now).is_some() {
+            self.pause()?;
+        }
+        Ok(())
     }
 }
 
@@ -486,7 +417,7 @@ impl Pace {
 pub(crate) fn run(seed: u64) -> Result<Sum, String> {
     let mut pace = Pace::new(seed);
     pace.watch().map_err(|wrong| {
-        let (now, manner, shape) = (pace.world.now(), pace.manner, pace.shape);
+        let (now, manner, shape) = (pace.scene.world.now(), pace.manner, pace.shape);
         let wrong: String = wrong.chars().take(2000).collect();
         format!("at {now:?}, {manner:?}, {shape:?}: {wrong}")
     })?;

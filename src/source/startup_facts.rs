@@ -1,8 +1,9 @@
 //! What the start of a source has shown, for status and history.
 
 use crate::source::cutover::Cutover;
-use crate::source::profile::StreamProfile;
-use crate::ts::{Codec, CodecSet, ComponentState, Inventory, InventoryMethod, StreamKind};
+use crate::ts::{
+    Codec, CodecSet, ComponentState, Inventory, InventoryMethod, StreamKind, StreamProfile, codec_name,
+};
 
 /// Why ffmpeg was given a second, longer look.
 const RELAXED_REASON: &str = "startup_detection_incomplete";
@@ -46,7 +47,7 @@ impl From<InventoryMethod> for Method {
 
 /// One start.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Telemetry {
+pub struct StartupFacts {
     /// What was read and what was kept of it.
     pub cutover: Cutover,
     /// The codec of the pictures that viewers start with, once there is one to start with.
@@ -65,7 +66,7 @@ pub struct Telemetry {
     pub relaxed_retry: bool,
 }
 
-impl Telemetry {
+impl StartupFacts {
     /// Of a start that succeeded. `entry` is the codec of the stream in which its entry point was found.
     #[must_use]
     pub fn new(cutover: Cutover, inventory: &Inventory, entry: Option<Codec>, relaxed_retry: bool) -> Self {
@@ -89,7 +90,7 @@ impl Telemetry {
     #[must_use]
     pub fn enriched(self, stored: &StreamProfile) -> Self {
         let [video, audio] =
-            [&stored.video_codec, &stored.audio_codec].map(|name| name.trim().to_lowercase());
+            [&stored.video_codec, &stored.audio_codec].map(|codec| codec_name(codec.as_ref()).to_owned());
         if self.component_state() != ComponentState::Undetected || video.is_empty() && audio.is_empty() {
             return self;
         }
@@ -111,7 +112,6 @@ impl Telemetry {
 
     /// Whether viewers start with a picture.
     #[must_use]
-    #[cfg(any(test, feature = "sim"))]
     pub const fn random_access_ready(&self) -> bool {
         self.random_access.is_some()
     }
@@ -129,20 +129,15 @@ impl Telemetry {
     }
 }
 
-/// Which kinds of components a stored profile speaks of.
-#[must_use]
-pub fn component_hint(stored: &StreamProfile) -> ComponentState {
-    ComponentState::of(!stored.video_codec.trim().is_empty(), !stored.audio_codec.trim().is_empty())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ts::ProfileCodec;
 
     fn stored(video: &str, audio: &str) -> StreamProfile {
         StreamProfile {
-            video_codec: video.to_owned(),
-            audio_codec: audio.to_owned(),
+            video_codec: ProfileCodec::of_name(video),
+            audio_codec: ProfileCodec::of_name(audio),
             ..StreamProfile::default()
         }
     }
@@ -158,31 +153,31 @@ mod tests {
     }
 
     /// Method, counts, codecs and state.
-    fn words(telemetry: &Telemetry) -> String {
-        let Telemetry { method, video_streams, audio_streams, video_codecs, audio_codecs, .. } = telemetry;
-        let state = telemetry.component_state().as_str();
+    fn words(facts: &StartupFacts) -> String {
+        let StartupFacts { method, video_streams, audio_streams, video_codecs, audio_codecs, .. } = facts;
+        let state = facts.component_state().as_str();
         format!("{} {video_streams}/{audio_streams} {video_codecs}/{audio_codecs} {state}", method.as_str())
     }
 
     #[test]
     fn a_programme_is_told_by_its_pmt() {
         let inventory = of_pmt(&[Codec::H264], &[Codec::Ac3, Codec::Aac]);
-        let telemetry = Telemetry::new(Cutover::default(), &inventory, Some(Codec::H264), false);
-        assert_eq!(words(&telemetry), "pmt 1/2 h264/aac,ac3 video_audio");
-        assert!(telemetry.random_access_ready());
-        assert_eq!(telemetry.random_access_codec(), Some("h264"));
-        assert_eq!(telemetry.relaxed_retry_reason(), None);
-        assert_eq!(telemetry.clone().enriched(&stored("hevc", "mp2")), telemetry, "what was detected stays");
+        let facts = StartupFacts::new(Cutover::default(), &inventory, Some(Codec::H264), false);
+        assert_eq!(words(&facts), "pmt 1/2 h264/aac,ac3 video_audio");
+        assert!(facts.random_access_ready());
+        assert_eq!(facts.random_access_codec(), Some("h264"));
+        assert_eq!(facts.relaxed_retry_reason(), None);
+        assert_eq!(facts.clone().enriched(&stored("hevc", "mp2")), facts, "what was detected stays");
     }
 
     #[test]
     fn the_start_of_radio_is_no_picture() {
         let inventory = of_pmt(&[], &[Codec::Aac]);
-        let telemetry = Telemetry::new(Cutover::default(), &inventory, Some(Codec::Aac), true);
-        assert_eq!(words(&telemetry), "pmt 0/1 /aac audio_only");
-        assert!(!telemetry.random_access_ready());
-        assert_eq!(telemetry.random_access_codec(), None);
-        assert_eq!(telemetry.relaxed_retry_reason(), Some("startup_detection_incomplete"));
+        let facts = StartupFacts::new(Cutover::default(), &inventory, Some(Codec::Aac), true);
+        assert_eq!(words(&facts), "pmt 0/1 /aac audio_only");
+        assert!(!facts.random_access_ready());
+        assert_eq!(facts.random_access_codec(), None);
+        assert_eq!(facts.relaxed_retry_reason(), Some("startup_detection_incomplete"));
     }
 
     #[test]
@@ -193,9 +188,9 @@ mod tests {
             audio_streams: 1,
             ..Inventory::default()
         };
-        let telemetry = Telemetry::new(Cutover::default(), &inventory, Some(Codec::H264), false);
-        assert_eq!(words(&telemetry), "pes 1/1 h264/ video_audio");
-        let nothing = Telemetry::new(Cutover::default(), &Inventory::default(), Some(Codec::H264), false);
+        let facts = StartupFacts::new(Cutover::default(), &inventory, Some(Codec::H264), false);
+        assert_eq!(words(&facts), "pes 1/1 h264/ video_audio");
+        let nothing = StartupFacts::new(Cutover::default(), &Inventory::default(), Some(Codec::H264), false);
         assert_eq!(words(&nothing), "none 0/0 / undetected", "no stream, no codec");
     }
 
@@ -208,19 +203,7 @@ mod tests {
             ("", "", "none 0/0 / undetected"),
             (" \t", " ", "none 0/0 / undetected"),
         ] {
-            assert_eq!(words(&Telemetry::default().enriched(&stored(video, audio))), expected);
-        }
-    }
-
-    #[test]
-    fn a_stored_profile_hints_at_components() {
-        for (video, audio, expected) in [
-            ("h264", "aac", ComponentState::VideoAudio),
-            ("", "", ComponentState::Undetected),
-            ("  hevc  ", "   ", ComponentState::VideoOnly),
-            ("", "mp2", ComponentState::AudioOnly),
-        ] {
-            assert_eq!(component_hint(&stored(video, audio)), expected);
+            assert_eq!(words(&StartupFacts::default().enriched(&stored(video, audio))), expected);
         }
     }
 }
