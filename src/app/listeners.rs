@@ -31,6 +31,12 @@ const UNSENT_BYTES_MAX: u32 = 128 * 1024;
 const BACKLOG: i32 = 4096;
 
 /// One list of listeners per core. A viewer may take nothing for `max_blocked_write`; `None` is for ever.
+///
+/// Which core has a connection is decided by the kernel's hash of both addresses and ports, so that each has as many as another
+/// to within a few per cent. Rejected: `SO_INCOMING_CPU`, or a filter that chooses by the processor on which the connection came
+/// in. Boxes like ours have network cards of one queue, and everything would be on one core, as all that comes from one process
+/// of this host would; threads of cores are not bound to processors; and Linux 6.1, with which we run, does not heed
+/// `SO_INCOMING_CPU` among listeners that share a port (mended in 6.2).
 pub(crate) fn open(
     addresses: &[BindAddress],
     cores: u8,

@@ -350,8 +350,7 @@ impl Filler {
 
 fn built_in(has_audio: bool) -> Result<Arc<Slate>, String> {
     let failed = |error| format!("the slate that is built in cannot be played: {error}");
-    let slate = Slate::built_in().map_err(failed)?;
-    if has_audio { Ok(slate) } else { slate.without_sound().map(Arc::new).map_err(failed) }
+    if has_audio { Slate::built_in() } else { Slate::built_in_without_sound() }.map_err(failed)
 }
 
 /// Whole ticks of 27 MHz.

@@ -21,8 +21,8 @@ use std::time::Duration;
 use crate::base::limits::PACKET_BYTES;
 use crate::ts::psi::{Programme, STREAMS_MAX};
 use crate::ts::{
-    AdaptationField, ContinuityCounter, NULL_PACKET, Packet, PacketBytes, PacketMut, Pcr, PesRest, PesTimes,
-    Pid, PidTable, Pts, StreamKind, payload_digest,
+    AdaptationField, ContinuityCounter, NULL_PACKET, Packet, PacketBytes, PacketMut, PayloadDigest, Pcr,
+    PesRest, PesTimes, Pid, PidTable, Pts, StreamKind,
 };
 
 /// The most bytes that are held back: key pictures of UHD have 2 to 5 MB. They lie in the ring; one that is small beside that has
@@ -203,7 +203,7 @@ struct HeldInput {
     unit: Option<Unit>,
     counter: Option<ContinuityCounter>,
     /// By which its last packet is known again.
-    digest: u64,
+    digest: PayloadDigest,
     /// The decoding time of its last PES packet, and when that came.
     dts: Option<(Pts, Time)>,
     /// That, when the clock came last.
@@ -243,6 +243,8 @@ pub struct Holdback {
     joint: Option<Joint>,
     /// PES packets that have come whole since something could last be shown.
     whole_units: u32,
+    /// What was released last has not left as it came.
+    has_rearranged: bool,
 }
 
 impl Holdback {
@@ -270,6 +272,7 @@ impl Holdback {
             tears: Vec::with_capacity(TEARS_MAX),
             joint: None,
             whole_units: 0,
+            has_rearranged: false,
         }
     }
 
@@ -312,8 +315,14 @@ impl Holdback {
         self.sampled = self.time;
     }
 
-    /// Takes the run's next packet.
+    /// Takes the run's next packet, of which nothing has been made.
+    #[cfg(any(test, feature = "sim"))]
     pub fn packet(&mut self, bytes: &PacketBytes) {
+        self.packet_with(bytes, PayloadDigest::of(bytes));
+    }
+
+    /// Takes the run's next packet. By the digest it is known again.
+    pub fn packet_with(&mut self, bytes: &PacketBytes, digest: PayloadDigest) {
         let start = self.position;
         self.position += PACKET_BYTES as u64;
         let Ok(packet) = Packet::parse(bytes) else { return };
@@ -331,7 +340,7 @@ impl Holdback {
         if packet.payload_at().is_none() {
             return;
         }
-        let Some(jumps) = input.jumps(packet) else { return };
+        let Some(jumps) = input.jumps(packet, digest) else { return };
         let torn = input.unit.filter(|unit| unit.wait != Wait::Nothing && unit.rest.is_torn());
         if let (true, true, Some(unit)) = (jumps, packet.payload_unit_start_indicator(), torn) {
             if self.tears.len() == TEARS_MAX {
@@ -408,6 +417,7 @@ impl Holdback {
             self.blank(packets);
         }
         let alone = self.part(packets);
+        self.has_rearranged = alone > 0 || !self.discarded.is_empty();
         let shown = whole - alone * PACKET_BYTES;
         self.shown += shown as u64;
         if alone > 0 {
@@ -419,6 +429,12 @@ impl Holdback {
             self.discarded.retain(|discarded| discarded.until > shown);
         }
         shown
+    }
+
+    /// Whether packets were moved or blanked by the last release.
+    #[must_use]
+    pub const fn has_rearranged(&self) -> bool {
+        self.has_rearranged
     }
 
     /// The run is put into packets anew on its way here: where that ends in the middle of a picture, what there is of it looks whole.
@@ -673,7 +689,7 @@ impl HeldInput {
             last: time,
             unit: None,
             counter: None,
-            digest: 0,
+            digest: PayloadDigest::default(),
             dts: None,
             dts_at_clock: None,
             has_dts: false,
@@ -682,9 +698,8 @@ impl HeldInput {
     }
 
     /// Whether the counter of a packet with payload does not follow; `None` for a repetition.
-    fn jumps(&mut self, packet: Packet<'_>) -> Option<bool> {
+    fn jumps(&mut self, packet: Packet<'_>, digest: PayloadDigest) -> Option<bool> {
         let counter = packet.continuity_counter();
-        let digest = payload_digest(packet);
         let same = std::mem::replace(&mut self.digest, digest) == digest;
         let Some(last) = self.counter.replace(counter) else { return Some(false) };
         if counter == last && same {

@@ -1,6 +1,6 @@
 //! Continuity counters of all PIDs (ISO/IEC 13818-1, 2.4.3.3).
 
-use crate::ts::packet::{AdaptationField, ContinuityCounter, Packet, Pid};
+use crate::ts::packet::{AdaptationField, ContinuityCounter, Packet, PacketBytes, Pid};
 use crate::ts::pid_table::PidTable;
 
 /// What a packet's counter says about the packets before it.
@@ -98,15 +98,16 @@ impl ContinuityTable {
         self.last.get(pid).counter()
     }
 
-    /// Checks a packet's counter and remembers it. Null packets have none.
-    pub fn check(&mut self, packet: Packet<'_>) -> Continuity {
+    /// Checks a packet's counter and remembers it. Null packets have none. A packet with the counter of the one before is its
+    /// repetition if the `digest` of its payload is the same; of packets that are known to be counted right that need not be made.
+    pub fn check(&mut self, packet: Packet<'_>, digest: PayloadDigest) -> Continuity {
         let pid = packet.pid();
         if pid == Pid::NULL {
             return Continuity::Fits;
         }
         let entry = self.last.get_mut(pid);
         let (verdict, next) = if packet.has_payload() {
-            Self::with_payload(*entry, packet)
+            Self::with_payload(*entry, packet, digest)
         } else {
             Self::without_payload(*entry, packet)
         };
@@ -115,9 +116,13 @@ impl ContinuityTable {
         verdict
     }
 
-    fn with_payload(entry: CounterWord, packet: Packet<'_>) -> (Continuity, CounterWord) {
+    fn with_payload(
+        entry: CounterWord,
+        packet: Packet<'_>,
+        digest: PayloadDigest,
+    ) -> (Continuity, CounterWord) {
         let counter = packet.continuity_counter();
-        let mark = mark(packet);
+        let mark = digest.mark();
         let next = entry.with(CounterWord::MARK | CounterWord::REPEATED, mark);
         let counts = next.with(CounterWord::STUCK, 0);
         let Some(last) = entry.counter() else { return (Continuity::Fits, next) };
@@ -163,20 +168,53 @@ impl ContinuityTable {
     }
 }
 
-/// By this a repetition is known: all of its payload, since its clock may be another. A part of it says little, as sections and
-/// teletext end in bytes that fill up.
-fn mark(packet: Packet<'_>) -> u32 {
-    let [.., high, low] = payload_digest(packet).to_le_bytes();
-    u32::from(u16::from_be_bytes([high, low])) << 16
-}
+/// By this a repetition is known: all of a packet's payload, since its clock may be another. A part of it says little, as sections
+/// and teletext end in bytes that fill up. Made once of each packet that comes, for all that look for repetitions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct PayloadDigest(u64);
 
-/// A number that is the same for packets of one payload, and hardly ever for others.
-pub(crate) fn payload_digest(packet: Packet<'_>) -> u64 {
-    const MULTIPLIER: u64 = 0x9E37_79B9_7F4A_7C15;
-    let (words, rest) = packet.payload().unwrap_or(&[]).as_chunks::<8>();
-    let mix = |digest: u64, word: u64| (digest ^ word).wrapping_mul(MULTIPLIER).rotate_left(29);
-    let digest = words.iter().fold(MULTIPLIER, |digest, word| mix(digest, u64::from_le_bytes(*word)));
-    rest.iter().fold(digest, |digest, byte| mix(digest, u64::from(*byte))).wrapping_mul(MULTIPLIER)
+impl PayloadDigest {
+    const KEYS: [u64; 2] = [0x9E37_79B9_7F4A_7C15, 0xD6E8_FEB8_6659_FD93];
+
+    /// The same for packets of one payload, and hardly ever for others.
+    #[must_use]
+    pub fn of(bytes: &PacketBytes) -> Self {
+        let payload =
+            Packet::parse(bytes).ok().filter(|packet| packet.pid() != Pid::NULL).and_then(Packet::payload);
+        let Some(payload) = payload else { return Self::default() };
+        let (pairs, rest) = payload.as_chunks::<16>();
+        // No product waits for the one before it: that is what a chain of them costs.
+        let mut digest = pairs.iter().fold(payload.len() as u64, Self::mix);
+        if !rest.is_empty() {
+            // Some of them again, where there are as many: copying costs more.
+            let mut few = [0; 16];
+            let last = payload.last_chunk().unwrap_or_else(|| {
+                few[..rest.len()].copy_from_slice(rest);
+                &few
+            });
+            digest = Self::mix(digest, last);
+        }
+        Self(Self::fold(digest ^ Self::KEYS[0], Self::KEYS[1]))
+    }
+
+    fn mix(digest: u64, pair: &[u8; 16]) -> u64 {
+        let (words, _) = pair.as_chunks::<8>();
+        let [low, high] = [0, 1].map(|at| u64::from_le_bytes(words[at]).wrapping_add(Self::KEYS[at]));
+        digest.rotate_left(23).wrapping_add(Self::fold(low, high))
+    }
+
+    /// Both halves of a product.
+    fn fold(a: u64, b: u64) -> u64 {
+        let product = u128::from(a).wrapping_mul(u128::from(b)).to_le_bytes();
+        let (halves, _) = product.as_chunks::<8>();
+        u64::from_le_bytes(halves[0]) ^ u64::from_le_bytes(halves[1])
+    }
+
+    /// As much of it as is kept of each PID.
+    fn mark(self) -> u32 {
+        let [.., high, low] = self.0.to_le_bytes();
+        u32::from(u16::from_be_bytes([high, low])) << 16
+    }
 }
 
 #[cfg(test)]
@@ -185,6 +223,10 @@ mod tests {
     use crate::ts::testing::Fields;
     use Continuity::{Duplicate, Fits, Gap, Signalled};
 
+    fn check(table: &mut ContinuityTable, bytes: &PacketBytes) -> Continuity {
+        table.check(Packet::parse(bytes).unwrap(), PayloadDigest::of(bytes))
+    }
+
     /// What each packet of PID 0x100 is found to be.
     fn verdicts(packets: &[Fields]) -> Vec<Continuity> {
         let mut table = ContinuityTable::new();
@@ -192,7 +234,7 @@ mod tests {
             .iter()
             .map(|fields| {
                 let bytes = if fields.no_payload { fields.packet(&[]) } else { fields.packet(&[0; 150]) };
-                table.check(Packet::parse(&bytes).unwrap())
+                check(&mut table, &bytes)
             })
             .collect()
     }
@@ -246,7 +288,7 @@ mod tests {
         let bytes = (0..).zip(packets).map(|(number, fields)| {
             if fields.no_payload { fields.packet(&[]) } else { fields.packet(&[number; 184]) }
         });
-        bytes.map(|bytes| table.check(Packet::parse(&bytes).unwrap())).collect()
+        bytes.map(|bytes| check(table, &bytes)).collect()
     }
 
     #[test]
@@ -275,17 +317,55 @@ mod tests {
     #[test]
     fn packets_that_end_alike_are_no_repetitions() {
         let mut table = ContinuityTable::new();
-        let mut check = |number: u8, pcr| {
+        let mut check_numbered = |number: u8, pcr| {
             let mut payload = [0xFF; 150];
             payload[..9].copy_from_slice(&[0, 0x74, 0xB0, 14, 0, 1, 0xC1, 0, number]);
             let bytes = Fields { pcr, ..plain(7) }.packet(&payload);
-            table.check(Packet::parse(&bytes).unwrap())
+            check(&mut table, &bytes)
         };
-        assert_eq!(check(1, None), Fits);
-        assert_eq!(check(2, None), Gap, "it was counted anew");
-        assert_eq!(check(2, None), Duplicate);
-        assert_eq!(check(3, Some(crate::ts::Pcr::from_ticks(1))), Gap);
-        assert_eq!(check(3, Some(crate::ts::Pcr::from_ticks(2))), Duplicate, "its clock may be another");
+        assert_eq!(check_numbered(1, None), Fits);
+        assert_eq!(check_numbered(2, None), Gap, "it was counted anew");
+        assert_eq!(check_numbered(2, None), Duplicate);
+        assert_eq!(check_numbered(3, Some(crate::ts::Pcr::from_ticks(1))), Gap);
+        assert_eq!(
+            check_numbered(3, Some(crate::ts::Pcr::from_ticks(2))),
+            Duplicate,
+            "its clock may be another"
+        );
+    }
+
+    #[test]
+    fn a_digest_is_of_all_of_a_payload_and_of_nothing_else() {
+        let pcr = |ticks| Some(crate::ts::Pcr::from_ticks(ticks));
+        for (room, field) in [(184, None), (176, pcr(7)), (150, pcr(7)), (9, pcr(7)), (1, pcr(7))] {
+            let payload: Vec<u8> = (0..room).map(|at| u8::try_from(at % 251).unwrap()).collect();
+            let fields = Fields { pcr: field, ..plain(3) };
+            let own = PayloadDigest::of(&fields.packet(&payload));
+            let moved = Fields { pid: 0x200, pcr: field.and(pcr(9)), ..plain(4) };
+            assert_eq!(own, PayloadDigest::of(&moved.packet(&payload)), "{room}");
+            let mut others = std::collections::HashSet::from([own.0]);
+            for at in 0..payload.len() {
+                for bit in 0..8 {
+                    let mut other = payload.clone();
+                    other[at] ^= 1 << bit;
+                    let digest = PayloadDigest::of(&fields.packet(&other));
+                    assert!(others.insert(digest.0), "{room}: bit {bit} of byte {at}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_digest_knows_where_things_are() {
+        let mut seen = std::collections::HashSet::new();
+        for filled in [0, 0xFF] {
+            for at in 0..184 {
+                let mut payload = [filled; 184];
+                payload[at] = 0x47;
+                let digest = PayloadDigest::of(&plain(0).packet(&payload));
+                assert!(seen.insert(digest.0), "{filled:#x}: {at}");
+            }
+        }
     }
 
     #[test]
@@ -293,7 +373,7 @@ mod tests {
         let mut table = ContinuityTable::new();
         for counter in [0, 5, 5, 5] {
             let bytes = Fields { pid: 0x1FFF, counter, ..Fields::NONE }.packet(&[0; 184]);
-            assert_eq!(table.check(Packet::parse(&bytes).unwrap()), Fits);
+            assert_eq!(check(&mut table, &bytes), Fits);
         }
         assert_eq!(table.last(Pid::NULL), None);
     }
@@ -303,7 +383,7 @@ mod tests {
         let mut table = ContinuityTable::new();
         for (pid, counter) in [(0x100, 1), (0x1FFE, 7), (0x100, 2), (0x1FFE, 8)] {
             let bytes = Fields { pid, counter, ..Fields::NONE }.packet(&[0; 184]);
-            assert_eq!(table.check(Packet::parse(&bytes).unwrap()), Fits);
+            assert_eq!(check(&mut table, &bytes), Fits);
         }
         assert_eq!(table.last(Pid::new(0x100).unwrap()), Some(ContinuityCounter::new(2)));
         assert_eq!(table.last(Pid::new(0x1FFE).unwrap()), Some(ContinuityCounter::new(8)));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::ts::clock_ref::{Pcr, Pts};
 use crate::ts::codec::{Codec, StreamKind};
-use crate::ts::continuity::{Continuity, ContinuityTable};
+use crate::ts::continuity::{Continuity, ContinuityTable, PayloadDigest};
 use crate::ts::entry_point::{EntryDetector, Found, Grade};
 use crate::ts::inventory::{Inventory, PesSightings};
 use crate::ts::media_clock::MediaClock;
@@ -267,6 +267,11 @@ impl Inspector {
 
     /// Looks at the packet at a position. Positions only grow.
     pub fn packet(&mut self, position: u64, bytes: &PacketBytes) {
+        self.packet_with(position, bytes, PayloadDigest::of(bytes));
+    }
+
+    /// The same, where the `digest` is at hand by which a repetition is known, or need not be made: see [`ContinuityTable::check`].
+    pub fn packet_with(&mut self, position: u64, bytes: &PacketBytes, digest: PayloadDigest) {
         self.counts.packets += 1;
         // The aligner delivers packets with a sync byte; one without is as untrustworthy as one with an error.
         let Ok(packet) = Packet::parse(bytes) else {
@@ -291,7 +296,7 @@ impl Inspector {
             Some(StreamKind::Audio) => self.counts.audio += u64::from(packet.has_payload()),
             Some(StreamKind::Other) | None => {}
         }
-        let intact = match self.continuity.check(packet) {
+        let intact = match self.continuity.check(packet, digest) {
             Continuity::Fits => true,
             Continuity::Signalled => false,
             Continuity::Gap => {

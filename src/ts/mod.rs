@@ -38,8 +38,7 @@ pub(crate) mod testing;
 
 pub use clock_ref::{Pcr, Pts};
 pub use codec::{Codec, CodecSet, Descriptor, Descriptors, StreamKind};
-pub(crate) use continuity::payload_digest;
-pub use continuity::{Continuity, ContinuityTable};
+pub use continuity::{Continuity, ContinuityTable, PayloadDigest};
 pub use crc::crc32;
 pub use elapsed::Elapsed;
 #[cfg(test)]

@@ -165,6 +165,7 @@ pub fn write_skip(snapshot: &Snapshot, out: &mut Vec<u8>) {
 mod tests {
     use super::*;
     use crate::ts::continuity::Continuity;
+    use crate::ts::continuity::PayloadDigest;
     use crate::ts::inspector::{EntryPoint, Inspector};
     use crate::ts::packet::AdaptationField;
     use crate::ts::testing::{Fields, Stream, pes, pmt, programme};
@@ -214,7 +215,10 @@ mod tests {
     /// How every packet's counter fits the ones before.
     fn verdicts(packets: &[PacketBytes]) -> Vec<Continuity> {
         let mut table = ContinuityTable::new();
-        packets.iter().map(|packet| table.check(Packet::parse(packet).unwrap())).collect()
+        packets
+            .iter()
+            .map(|packet| table.check(Packet::parse(packet).unwrap(), PayloadDigest::of(packet)))
+            .collect()
     }
 
     #[test]

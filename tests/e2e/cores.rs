@@ -33,6 +33,15 @@ fn count_watching(daemon: &Daemon) -> usize {
     daemon.viewers().len()
 }
 
+/// Each of them gets what there is meanwhile.
+fn watch_meanwhile(viewers: &mut [Recorded], time: Duration) {
+    std::thread::scope(|scope| {
+        for (viewer, recording) in viewers {
+            scope.spawn(|| recording.extend(viewer.watch(time)));
+        }
+    });
+}
+
 /// Each of them gets a sound stream meanwhile.
 fn watch_all(viewers: &mut [Recorded]) {
     std::thread::scope(|scope| {
@@ -155,6 +164,48 @@ fn a_channel_that_is_taken_away_and_a_stop_end_all_streams_on_both_cores_in_orde
             assert_eq!(daemon.ended(LONG).code(), Some(0));
         } else {
             until(LONG, "the tuner is free", || (daemon.tuners_in_use() == 0).then_some(()));
+        }
+    }
+}
+
+/// The packets with which the first boundary begins that a recording has, and those behind it.
+fn from_boundary(recording: &[u8]) -> &[[u8; 188]] {
+    let (packets, _) = recording.as_chunks::<188>();
+    let is_signalled = |packet: &[u8; 188]| packet[3] & 0x20 != 0 && packet[4] > 0 && packet[5] & 0x80 != 0;
+    &packets[packets.iter().position(is_signalled).expect("there is a boundary")..]
+}
+
+#[test]
+fn what_comes_while_a_source_is_gone_and_the_source_after_it_are_the_same_on_both_cores() {
+    for (mode, keepalive) in [("psi", "keepalive_mode=psi"), ("slate_av", "keepalive_mode=slate_av")] {
+        let (first, second) = (Upstream::start(), Upstream::start());
+        let mut daemon = Daemon::start(&[
+            ("CORES", "2"),
+            ("RECOVERY_FILLER_MODE", mode),
+            ("STALL_POLICY", "failover_source"),
+            ("STARTUP_TIMEOUT", "1s"),
+        ]);
+        // Between two that are good there is one that takes its time to be none.
+        let urls = [first.url(PATH), second.url("/silent/b"), second.url("/good/4000000/c")];
+        daemon.channel("100", &urls);
+        let mut viewers = open_many(&daemon);
+        watch_all(&mut viewers);
+        let elsewhere = daemon.log().matches("is asked for by core").count();
+        assert!((1..MANY).contains(&elsewhere), "{elsewhere} of {MANY} are on the other core");
+        drop(first);
+        let has_moved = || daemon.log().contains("transition=keepalive_to_live");
+        until(LONG, "the last source is shown", || {
+            watch_meanwhile(&mut viewers, Duration::from_millis(200));
+            has_moved().then_some(())
+        });
+        watch_all(&mut viewers);
+        assert!(daemon.log().contains(keepalive), "{mode}: {}", daemon.log());
+        assert_eq!(daemon.viewers().len(), MANY, "{mode}: nobody was ended");
+        let expected = from_boundary(&viewers[0].1);
+        for (viewer, recording) in &viewers {
+            let shown = from_boundary(recording);
+            let both = shown.len().min(expected.len());
+            assert!(both > 500 && shown[..both] == expected[..both], "{mode}: {}", viewer.address());
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::engine::port::outlets::Sight;
 use crate::engine::report::events::About;
 use crate::lineup;
 use crate::ring::{Entry, EntryIndex, Offset, PaceLine, Reader, ReserveError, Ring, WriteSpan};
-use crate::ts::{Elapsed, Grade, Inspector, Snapshot};
+use crate::ts::{Elapsed, Grade, Inspector, PayloadDigest, Snapshot};
 
 /// A viewer that is nearer to the writer than this, or than it writes from one look at viewers to the next, is about to
 /// fall out of the ring.
@@ -344,7 +344,8 @@ impl Feed {
         let mut next_note = self.view.pace_line.next_note();
         self.shown.follow(self.inspector.programme());
         for (packet, position) in packets.iter().zip((head..).step_by(PACKET_BYTES)) {
-            self.inspector.packet(position, packet);
+            // All that is shown has been counted by the splice: what has the counter of the one before is its repetition.
+            self.inspector.packet_with(position, packet, PayloadDigest::default());
             self.shown.packet(packet);
             if position >= next_note {
                 self.view.pace_line.note(position, self.shown.time());

@@ -11,7 +11,7 @@ use crate::source::profile::ProfileScanner;
 use crate::source::sniff::Sniffer;
 use crate::source::startup::{Programme, Seen};
 use crate::splice::{ClockBefore, Holdback};
-use crate::ts::{self, Aligned, Aligner, Codec, EntryPoint, Grade, Inspector, MediaSeen};
+use crate::ts::{self, Aligned, Aligner, Codec, EntryPoint, Grade, Inspector, MediaSeen, PayloadDigest};
 
 /// Between two bursts of a source nothing comes, and nothing is late: of a longer gap only this counts.
 const FLOW_GAP_MAX: Duration = Duration::from_millis(200);
@@ -29,6 +29,11 @@ pub(crate) struct Ingest {
     scanner: ProfileScanner,
     /// Once viewers are shown the stream: what of it is whole.
     holdback: Option<Holdback>,
+    /// Then also the digests of the packets that were released last, and behind them of those that are held. As many as
+    /// these: [`Holdback::new`] has their bound.
+    digests: Vec<PayloadDigest>,
+    /// How many of them are of what was released last.
+    digests_released: usize,
     /// When the first of it came.
     began: Option<Instant>,
     /// Bytes received.
@@ -66,6 +71,8 @@ impl Ingest {
             pacer: Pacer::new(pace),
             scanner: ProfileScanner::new(),
             holdback: None,
+            digests: Vec::new(),
+            digests_released: 0,
             came_at: None,
             joint_since: None,
             held_since: None,
@@ -153,7 +160,8 @@ impl Ingest {
         for index in 0..packets.len() {
             let packet = &packets[index];
             let position = self.aligned + (kept * PACKET_BYTES) as u64;
-            self.inspector.packet(position, packet);
+            let digest = PayloadDigest::of(packet);
+            self.inspector.packet_with(position, packet, digest);
             self.pacer.packet(packet);
             if self.inspector.is_foreign(packet) {
                 continue;
@@ -170,7 +178,8 @@ impl Ingest {
                 self.scanner.packet(packet, programme);
             }
             if let Some(holdback) = &mut self.holdback {
-                holdback.packet(packet);
+                holdback.packet_with(packet, digest);
+                self.digests.push(digest);
             }
         }
         let aligned = Aligned { packets_bytes: kept * PACKET_BYTES, ..came };
@@ -302,7 +311,11 @@ impl Ingest {
             if let Some(clock) = clock {
                 holdback.has_had_clock(clock.pcr());
             }
-            packets.as_chunks::<PACKET_BYTES>().0.iter().for_each(|packet| holdback.packet(packet));
+            for packet in packets.as_chunks::<PACKET_BYTES>().0 {
+                let digest = PayloadDigest::of(packet);
+                holdback.packet_with(packet, digest);
+                self.digests.push(digest);
+            }
         }
     }
 
@@ -317,11 +330,25 @@ impl Ingest {
     /// changed their order then.
     pub(crate) fn release(&mut self, now: Instant, held: &mut [u8]) -> usize {
         let Some(holdback) = &mut self.holdback else { return 0 };
+        self.digests.drain(..self.digests_released);
         let bytes = holdback.release(held);
+        if holdback.has_rearranged() {
+            let (packets, _) = held.as_chunks::<PACKET_BYTES>();
+            self.digests
+                .iter_mut()
+                .zip(packets)
+                .for_each(|(digest, packet)| *digest = PayloadDigest::of(packet));
+        }
+        self.digests_released = bytes / PACKET_BYTES;
         self.released += bytes as u64;
         self.held_since = self.joint_since;
         self.joint_since = holdback.is_at_joint().then(|| self.joint_since.unwrap_or(now));
         bytes
+    }
+
+    /// The digests of the packets that have been released last.
+    pub(crate) fn released_digests(&self) -> &[PayloadDigest] {
+        &self.digests[..self.digests_released]
     }
 
     /// When what has been released last began to come, if it waited for a joint.

@@ -68,6 +68,15 @@ impl Slate {
         PARSED.get_or_init(|| Self::parse(BUILT_IN).map(Arc::new)).clone()
     }
 
+    /// The same without its silence. Made once, for all that play it.
+    ///
+    /// # Errors
+    /// When it cannot be looped, which would be a fault of this program.
+    pub fn built_in_without_sound() -> Result<Arc<Self>, SlateError> {
+        static MADE: OnceLock<Result<Arc<Slate>, SlateError>> = OnceLock::new();
+        MADE.get_or_init(|| Self::built_in()?.without_sound().map(Arc::new)).clone()
+    }
+
     /// The same pictures without sound.
     ///
     /// # Errors

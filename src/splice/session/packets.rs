@@ -7,18 +7,19 @@ use crate::splice::input_streams::{Begun, Passage};
 use crate::splice::outlook::Behind;
 use crate::splice::routes::{Route, STANDARD};
 use crate::ts::{
-    AdaptationField, Continuity, Packet, PacketBytes, PacketMut, PesRest, PesStart, Pid,
+    AdaptationField, Continuity, Packet, PacketBytes, PacketMut, PayloadDigest, PesRest, PesStart, Pid,
     discontinuity_packet, pes_bytes, strip_pes_times, write_pes_times,
 };
 
 impl Splice {
     /// Restamps the packet at a place among those that leave together; `behind` are those behind it. What is to be said of
-    /// one before it is returned.
+    /// one before it is returned. By its `digest` a repetition is known.
     pub(in crate::splice) fn packet(
         &mut self,
         now: Instant,
         at: usize,
         bytes: &mut PacketBytes,
+        digest: PayloadDigest,
         behind: Behind<'_>,
     ) -> Option<Hole> {
         let sound = Packet::parse(bytes)
@@ -33,7 +34,7 @@ impl Splice {
         if pid == Pid::NULL {
             return None;
         }
-        let verdict = self.came.check(packet);
+        let verdict = self.came.check(packet, digest);
         match self.routes.of(pid) {
             Route::InputStream(index) => {
                 let has_clock = self.take_clock(now, bytes, pid, behind);

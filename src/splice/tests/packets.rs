@@ -7,7 +7,7 @@ use crate::splice::holdback::{HELD_BYTES_MAX, Holdback};
 use crate::splice::tests::source::{Source, bytes};
 use crate::splice::{FirstTimestamps, Run, RunKind, Splice, SpliceCounts};
 use crate::ts::testing::{Fields, pes};
-use crate::ts::{ContinuityTable, NULL_PACKET, Packet, PacketBytes, Pcr};
+use crate::ts::{ContinuityTable, NULL_PACKET, Packet, PacketBytes, PayloadDigest, Pcr};
 
 /// Begins a run of the usual source without a packet of it.
 fn begin(splice: &mut Splice, at: u64, source: &Source) {
@@ -195,7 +195,7 @@ fn a_multiplexer_that_does_not_count_loses_nothing_once_that_is_known() {
     uncounted.iter_mut().for_each(|packet| packet[3] &= 0xF0);
     let mut seen = ContinuityTable::new();
     for packet in &uncounted {
-        seen.check(Packet::parse(packet).unwrap());
+        seen.check(Packet::parse(packet).unwrap(), PayloadDigest::of(packet));
     }
     let mut splice = Splice::new();
     begin(&mut splice, 0, &source);
