@@ -567,6 +567,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
 }
 
 #[cfg(test)]
+mod drips;
+#[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
