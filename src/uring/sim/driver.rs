@@ -359,6 +359,11 @@ impl<T: Copy, M: KernelBytes> Driver for SimDriver<T, M> {
     /// A simulated kernel wakes nobody in vain.
     fn set_batch_wait(&mut self, _batch_wait: Duration) {}
 
+    fn give_back(&mut self) {
+        self.table.give_back();
+        self.slots.give_back();
+    }
+
     fn turn(&mut self, wait: Duration) -> Result<(), Errno> {
         assert!(self.reaped.is_empty(), "completions are taken before the next turn");
         self.hand_over();
