@@ -84,6 +84,8 @@ const WORDS: &[&[u8]] = &[
     b"\\u0000",
     b"1e999",
     b"ST: ssdp:all",
+    b"<programme channel=\"",
+    b"<?xml version=\"1.0\" encoding=\"UTF-16\"?>",
 ];
 
 fn mutated(seeds: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
@@ -194,6 +196,11 @@ fn hls_lists() {
 #[test]
 fn dash_manifests() {
     play(&corpus("manifest"), hostile::manifest);
+}
+
+#[test]
+fn programme_guides() {
+    play(&corpus("guide"), hostile::guide);
 }
 
 #[test]

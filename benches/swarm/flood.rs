@@ -73,9 +73,11 @@ struct Held {
     /// Bytes of its body that are still to be sent.
     body_bytes: usize,
     is_begun: bool,
+    /// It is connected, and has been counted.
+    is_counted: bool,
 }
 
-/// Holds so many connections, and opens those again that the server has closed. Returns how many were opened.
+/// Holds so many connections, and opens those again that the server has closed. Returns how many were connected.
 fn hold(args: &Args, until: Instant) -> io::Result<u64> {
     let count = usize::try_from(args.count).map_err(io::Error::other)?;
     net::raise_descriptor_limit(count)?;
@@ -91,9 +93,14 @@ fn hold(args: &Args, until: Instant) -> io::Result<u64> {
         Kind::Idle | Kind::Connects | Kind::NotFound | Kind::Lineups => ("", Duration::from_millis(500)),
     };
     let mut held: Vec<Option<Held>> = (0..count).map(|_| None).collect();
-    let (mut opened, mut scratch) = (0, vec![0; 64 * 1024]);
+    let (mut opened, mut connected, mut scratch) = (0, 0, vec![0; 64 * 1024]);
     while Instant::now() < until {
         for place in &mut held {
+            if let Some(one) = place.as_mut().filter(|one| !one.is_counted && one.stream.peer_addr().is_ok())
+            {
+                one.is_counted = true;
+                connected += 1;
+            }
             if place.as_mut().is_some_and(|one| !one.stays(args.kind, begin, &mut scratch)) {
                 *place = None;
             }
@@ -101,13 +108,13 @@ fn hold(args: &Args, until: Instant) -> io::Result<u64> {
                 let number = usize::try_from(opened).map_err(io::Error::other)?;
                 let stream = net::connect_to(args.url.address, number)?;
                 let body_bytes = if args.kind == Kind::Bodies { BODY_BYTES } else { 0 };
-                *place = Some(Held { stream, body_bytes, is_begun: false });
+                *place = Some(Held { stream, body_bytes, is_begun: false, is_counted: false });
                 opened += 1;
             }
         }
         std::thread::sleep(tick);
     }
-    Ok(opened)
+    Ok(connected)
 }
 
 impl Held {

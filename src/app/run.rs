@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tunerd::base::{Clock, Errno, Instant};
+use tunerd::base::{Clock, Errno, Instant, heap};
 use tunerd::config::Settings;
 use tunerd::control::{self, ControlError};
 use tunerd::engine::{self, ControlPort, Core, CoreId, Heartbeats, Mailbox, MailboxReader, Parts};
@@ -58,6 +58,7 @@ fn write_whole(file: &Path, text: &str) -> bool {
 
 /// Runs until a signal.
 pub(crate) fn run(settings: &Settings, catalog: Catalog) -> Result<ExitCode, Failure> {
+    heap::keep_ends_short();
     control::block_signals().map_err(|error| Failure::because(ExitCode::Failure, &error))?;
     start::raise_open_files_limit();
     let clock = Clock::start();

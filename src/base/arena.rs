@@ -85,13 +85,15 @@ pub struct Arena<T> {
     slots: Blocks<Slot<T>>,
     free: Vec<u32>,
     limit: u32,
+    /// Of slots that are made anew: keys of those that were given back find nothing in them.
+    generation_first: u32,
 }
 
 impl<T> Arena<T> {
     /// An empty arena that will hold at most `limit` values. It grows in small steps until then.
     #[must_use]
     pub const fn with_limit(limit: u32) -> Self {
-        Self { slots: Blocks::new(), free: Vec::new(), limit }
+        Self { slots: Blocks::new(), free: Vec::new(), limit, generation_first: 0 }
     }
 
     /// Stores a value, or gives it back when the arena is full.
@@ -109,8 +111,9 @@ impl<T> Arena<T> {
         if index >= self.limit {
             return Err(value);
         }
-        self.slots.push(Slot { generation: 0, value: Some(value) });
-        Ok(Key { index, generation: 0, of: PhantomData })
+        let generation = self.generation_first;
+        self.slots.push(Slot { generation, value: Some(value) });
+        Ok(Key { index, generation, of: PhantomData })
     }
 
     /// Stores a value that is made with its key; nothing is made when the arena is full.
@@ -118,7 +121,10 @@ impl<T> Arena<T> {
         let at = |slots: &Blocks<Slot<T>>, index: u32| slots.get(index as usize).map(|slot| slot.generation);
         let (index, generation) = match self.free.last() {
             Some(&index) => (index, at(&self.slots, index).expect("a free slot exists")),
-            None => (u32::try_from(self.slots.count()).ok().filter(|index| *index < self.limit)?, 0),
+            None => {
+                let index = u32::try_from(self.slots.count()).ok().filter(|index| *index < self.limit)?;
+                (index, self.generation_first)
+            }
         };
         let value = make(Key { index, generation, of: PhantomData });
         self.insert(value).ok()
@@ -134,6 +140,18 @@ impl<T> Arena<T> {
         slot.generation = slot.generation.wrapping_add(1);
         self.free.push(key.index);
         Some(value)
+    }
+
+    /// Gives the memory back that lies behind the last value, and fills from the first slot on: after a crowd a few who came
+    /// with it hold the rest no longer than they stay.
+    pub fn give_back(&mut self) {
+        let count = behind_last(&mut self.free, self.slots.count());
+        let dropped = self.slots.iter().skip(count).map(|slot| slot.generation).max();
+        self.slots.truncate(count);
+        let kept = self.slots.count();
+        self.free.retain(|index| (*index as usize) < kept);
+        self.free.shrink_to_fit();
+        self.generation_first = self.generation_first.max(dropped.unwrap_or(0));
     }
 
     /// Begins to fetch a value that will be wanted soon.
@@ -178,6 +196,12 @@ impl<T> Arena<T> {
     }
 }
 
+/// Puts free slots into the order in which the lowest is taken next, and gives how many slots there are up to the last that is not.
+pub fn behind_last(free: &mut [u32], slots: usize) -> usize {
+    free.sort_unstable_by(|one, other| other.cmp(one));
+    free.iter().fold(slots, |count, index| if *index as usize + 1 == count { count - 1 } else { count })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,6 +216,23 @@ mod tests {
         assert_eq!(arena.get(first), None);
         assert_eq!(arena.remove(first), None);
         assert_eq!(arena.get(second), Some(&'b'));
+    }
+
+    #[test]
+    fn what_lies_behind_the_last_value_is_given_back_and_its_keys_find_nothing() {
+        let mut arena = Arena::with_limit(10_000);
+        let keys: Vec<_> = (0..10_000).map(|value| arena.insert(value).unwrap()).collect();
+        let stays = keys[300];
+        keys.iter().filter(|key| **key != stays).for_each(|key| assert!(arena.remove(*key).is_some()));
+        arena.give_back();
+        assert_eq!((arena.slots.count(), arena.count(), arena.get(stays)), (320, 1, Some(&300)));
+        let again: Vec<_> = (0..9999).map(|value| arena.insert_with(|_| value).unwrap()).collect();
+        assert!(again.iter().take(300).map(|key| key.index()).eq(0..300), "from the first slot on");
+        assert_eq!(keys.iter().filter(|key| arena.get(**key).is_some()).count(), 1);
+        again.iter().for_each(|key| assert!(arena.remove(*key).is_some()));
+        arena.remove(stays).unwrap();
+        arena.give_back();
+        assert_eq!((arena.slots.count(), arena.free.capacity()), (0, 0));
     }
 
     #[test]

@@ -34,6 +34,12 @@ impl<T> Blocks<T> {
         }
     }
 
+    /// Gives the memory of whole blocks back behind the first `count` values; what stays of others in the last block is kept.
+    pub fn truncate(&mut self, count: usize) {
+        self.blocks.truncate(count.div_ceil(BLOCK));
+        self.blocks.shrink_to_fit();
+    }
+
     /// The value at an index.
     #[must_use]
     pub fn get(&self, index: usize) -> Option<&T> {
@@ -77,6 +83,19 @@ mod tests {
         assert!((0..1000).all(|index| blocks.get(index) == Some(&index)));
         assert!(blocks.get(1000).is_none());
         assert!(blocks.iter().copied().eq(0..1000));
+    }
+
+    #[test]
+    fn whole_blocks_are_given_back() {
+        let mut blocks = Blocks::new();
+        (0..1000).for_each(|value| blocks.push(value));
+        for (count, kept) in [(1000, 1000), (961, 1000), (960, 960), (65, 128), (1, 64), (0, 0)] {
+            blocks.truncate(count);
+            assert_eq!(blocks.count(), kept, "{count}");
+            assert!(blocks.iter().copied().eq(0..kept));
+        }
+        blocks.push(7);
+        assert_eq!((blocks.count(), blocks.get(0)), (1, Some(&7)));
     }
 
     #[test]

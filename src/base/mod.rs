@@ -15,7 +15,7 @@ pub mod rarely;
 pub mod redact;
 pub mod sockets;
 
-pub use arena::{Arena, Key, KeyBits};
+pub use arena::{Arena, Key, KeyBits, behind_last};
 pub use blocks::Blocks;
 pub use child_exit::ChildExit;
 pub use clock::{Clock, Instant, OwnTime, WallTime};

@@ -36,6 +36,8 @@ pub use admin::{is_action, is_body};
 pub use children::{ExecError, Passthrough, exec_child};
 #[cfg(any(test, feature = "sim"))]
 pub use discovery::{is_question, is_search};
+#[cfg(any(test, feature = "sim"))]
+pub use guide::unpacked_guide;
 pub use notify::watchdog_feeder;
 pub use params::{AdminAuth, GuideSource, Guides, Identity, Listen, Network, Params, Parts, RateLimit, Upnp};
 pub use port::{Inbox, Port, port};

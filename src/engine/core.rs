@@ -42,6 +42,8 @@ use stations::Stations;
 
 /// How often every viewer is looked at: blocked, out of the ring, or at the end of its wished duration.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(100);
+/// How often memory is looked for that nobody needs any more.
+const TIDYING_INTERVAL: Duration = Duration::from_secs(5);
 /// The longest a core sleeps: it must come round to show that it lives.
 const SLEEP_MAX: Duration = Duration::from_millis(500);
 /// How long completions may gather before a turn.
@@ -104,6 +106,7 @@ pub struct Core<D: Driver<Memory = Lent, Token = Token>> {
     /// Channels that have something to tell outlets on other cores, whose mailboxes were full.
     untold: Vec<ChannelRef>,
     next_sweep: Instant,
+    next_tidying: Instant,
     draining: Option<Instant>,
 }
 
@@ -129,6 +132,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             closed: ClosedSessions::new(sessions),
             untold: Vec::new(),
             next_sweep: Instant::START,
+            next_tidying: Instant::START,
             draining: None,
         };
         if let Some(wakeup) = parts.wakeup {
@@ -490,8 +494,24 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             self.next_sweep = self.cx.now + SWEEP_INTERVAL;
             self.sweep();
         }
+        if self.next_tidying <= self.cx.now {
+            self.next_tidying = self.cx.now + TIDYING_INTERVAL;
+            self.give_back();
+        }
         // Last: whatever has ended just now may have been the last thing a drain waits for.
         self.flush_health();
+    }
+
+    /// Gives the memory back that a crowd has left behind.
+    fn give_back(&mut self) {
+        self.connections.give_back();
+        self.cx.driver.give_back();
+        for (_, outlets) in self.stations.iter_mut() {
+            outlets.own_mut().give_back();
+        }
+        for away in self.stations.iter_away_mut() {
+            away.parts_mut().0.give_back();
+        }
     }
 
     /// Looks after everything that is looked at ten times a second.
@@ -566,6 +586,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     }
 }
 
+#[cfg(test)]
+mod drips;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

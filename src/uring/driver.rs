@@ -300,6 +300,9 @@ pub trait Driver {
     /// the kernel can (Linux 6.12). Waking for every single notification of a zero-copy send costs more than it tells.
     fn set_batch_wait(&mut self, batch_wait: Duration);
 
+    /// Gives the memory back that a crowd has left behind.
+    fn give_back(&mut self);
+
     /// Submits everything queued, and waits until something has happened or `wait` is over.
     ///
     /// # Errors

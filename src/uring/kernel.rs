@@ -504,6 +504,15 @@ impl<T: Copy, M: KernelBytes> Driver for KernelDriver<T, M> {
         self.batch_wait = batch_wait;
     }
 
+    fn give_back(&mut self) {
+        self.table.give_back();
+        self.slots.give_back();
+        self.backlog.shrink_to_fit();
+        if self.reaped_next == self.reaped.len() {
+            (self.reaped, self.reaped_next) = (Vec::new(), 0);
+        }
+    }
+
     fn turn(&mut self, wait: Duration) -> Result<(), Errno> {
         debug_assert_eq!(self.reaped_next, self.reaped.len(), "completions are taken before the next turn");
         self.reaped.clear();

@@ -1,5 +1,7 @@
 //! The descriptors of a core: a number in the process, a slot in the io_uring, and what is in flight on them.
 
+use crate::base::behind_last;
+
 use super::driver::{Handle, Hangup};
 
 pub(super) enum Slot<D> {
@@ -150,6 +152,15 @@ impl<D> Slots<D> {
         }
     }
 
+    /// Gives the memory back that lies behind the last descriptor.
+    pub(super) fn give_back(&mut self) {
+        let count = behind_last(&mut self.free, self.slots.len());
+        self.slots.truncate(count);
+        self.slots.shrink_to_fit();
+        self.free.retain(|index| (*index as usize) < count);
+        self.free.shrink_to_fit();
+    }
+
     #[cfg(any(test, feature = "sim"))]
     pub(super) fn open_count(&self) -> usize {
         self.slots.len() - self.free.len()
@@ -183,6 +194,19 @@ pub(super) enum ToCancel {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn slots_behind_the_last_descriptor_are_given_back() {
+        let mut slots = Slots::with_limit(100);
+        let handles: Vec<_> = (0..100_u32).map(|descriptor| slots.insert(descriptor).unwrap()).collect();
+        for handle in handles.iter().filter(|handle| handle.0 != 40) {
+            assert!(matches!(slots.close(*handle, Hangup::Finish), Closed::Now(_)));
+        }
+        slots.give_back();
+        assert_eq!((slots.slots.capacity(), *slots.descriptor(handles[40]), slots.open_count()), (41, 40, 1));
+        let again: Vec<_> = (0..99).map(|descriptor| slots.insert(descriptor).unwrap().0).collect();
+        assert!(again.iter().copied().eq((0..40).chain(41..100)) && slots.insert(7).is_err());
+    }
 
     #[test]
     fn what_is_in_flight_on_a_closed_descriptor_is_known_up_to_two_operations() {

@@ -1,6 +1,6 @@
 //! The operations in flight and what they own.
 
-use crate::base::Blocks;
+use crate::base::{Blocks, behind_last};
 
 use super::driver::{Handle, OpKey};
 
@@ -66,6 +66,8 @@ pub(super) struct Table<T, M> {
     slots: Blocks<OpSlot<T, M>>,
     free: Vec<u32>,
     limit: u32,
+    /// Of slots that are made anew: late completions of those that were given back find nothing in them.
+    generation_first: u32,
 }
 
 /// How many inserts ahead a free slot is fetched.
@@ -79,7 +81,7 @@ impl<T, M> Table<T, M> {
     pub(super) const BYTES_PER_OPERATION: usize = size_of::<OpSlot<T, M>>();
 
     pub(super) const fn with_limit(limit: u32) -> Self {
-        Self { slots: Blocks::new(), free: Vec::new(), limit }
+        Self { slots: Blocks::new(), free: Vec::new(), limit, generation_first: 0 }
     }
 
     pub(super) fn insert(&mut self, mut op: InFlight<T, M>) -> Result<OpKey, InFlight<T, M>> {
@@ -98,9 +100,9 @@ impl<T, M> Table<T, M> {
         if index >= self.limit {
             return Err(op);
         }
-        op.generation = 0;
+        op.generation = self.generation_first;
         self.slots.push(OpSlot(Place::Taken(op)));
-        Ok(OpKey { index, generation: 0 })
+        Ok(OpKey { index, generation: self.generation_first })
     }
 
     /// Begins to fetch an operation's slot, so that a batch of completions waits for memory once and not each in turn.
@@ -131,6 +133,17 @@ impl<T, M> Table<T, M> {
         };
         self.free.push(key.index);
         Some(op)
+    }
+
+    /// Gives the memory back that lies behind the last operation.
+    pub(super) fn give_back(&mut self) {
+        let count = behind_last(&mut self.free, self.slots.count());
+        let dropped = self.slots.iter().skip(count).map(OpSlot::generation).max();
+        self.slots.truncate(count);
+        let kept = self.slots.count();
+        self.free.retain(|index| (*index as usize) < kept);
+        self.free.shrink_to_fit();
+        self.generation_first = self.generation_first.max(dropped.unwrap_or(0));
     }
 
     pub(super) fn count(&self) -> usize {
@@ -168,6 +181,18 @@ mod tests {
         assert_eq!(first.index, second.index);
         assert!(table.remove(OpKey::from_user_data(first.to_user_data())).is_none());
         assert_eq!(table.remove(OpKey::from_user_data(second.to_user_data())).unwrap().token, 2);
+    }
+
+    #[test]
+    fn a_late_completion_finds_nothing_in_a_slot_that_was_given_back_and_made_anew() {
+        let mut table = Table::with_limit(1000);
+        let keys: Vec<_> = (0..1000).map(|_| table.insert(op(1)).ok().unwrap()).collect();
+        keys.iter().for_each(|key| drop(table.remove(*key).unwrap()));
+        table.give_back();
+        assert_eq!((table.slots.count(), table.free.capacity()), (0, 0));
+        let again: Vec<_> = (0..1000).map(|_| table.insert(op(2)).ok().unwrap()).collect();
+        assert!(keys.iter().all(|key| table.get_mut(*key).is_none()));
+        assert!(again.iter().all(|key| table.get_mut(*key).is_some()) && table.is_full());
     }
 
     #[test]

@@ -242,6 +242,15 @@ fn nothing_of_this_host_is_opened_for_a_list_that_was_fetched() {
         "data:video/mp2t;base64,RwAA",
         "lavfi:testsrc",
         "gopher://127.0.0.1:9/x",
+        "ftp://127.0.0.1{}",
+        "sftp://127.0.0.1{}",
+        "smb://127.0.0.1{}",
+        "bluray:{}",
+        "ipfs:{}",
+        "prompeg:{}",
+        "ffrtmphttp:file:{}",
+        "playlist+file://{}",
+        "concat:subfile,,start,0,end,0,,:{}|crypto:{}",
     ]
     .map(|entry| entry.replace("{}", file))
     .to_vec();
@@ -251,6 +260,12 @@ fn nothing_of_this_host_is_opened_for_a_list_that_was_fetched() {
     );
     let key = format!(
         "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-KEY:METHOD=AES-128,URI=\"file://{file}\"\n#EXTINF:2,\nx.ts\n#EXT-X-ENDLIST\n"
+    );
+    let list = |lines: &str| format!("#EXTM3U\n{}\n", lines.replace("{}", &format!("file://{file}")));
+    let map = list("#EXT-X-TARGETDURATION:2\n#EXT-X-MAP:URI=\"{}\"\n#EXTINF:2,\nx.ts\n#EXT-X-ENDLIST");
+    let variant = list("#EXT-X-STREAM-INF:BANDWIDTH=1000000\n{}");
+    let sound = list(
+        "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"a\",DEFAULT=YES,URI=\"{}\"\n#EXT-X-STREAM-INF:BANDWIDTH=1000000,AUDIO=\"a\"\n{}",
     );
     let dash = format!(
         "<?xml version=\"1.0\"?><MPD type=\"static\" mediaPresentationDuration=\"PT2S\"><Period><AdaptationSet mimeType=\"video/mp2t\"><Representation id=\"1\" bandwidth=\"1\"><BaseURL>file://{file}</BaseURL></Representation></AdaptationSet></Period></MPD>"
@@ -264,6 +279,18 @@ fn nothing_of_this_host_is_opened_for_a_list_that_was_fetched() {
         ("/x.ts".to_owned(), page("video/mp2t", &"x".repeat(1880))),
         ("/manifest.mpd".to_owned(), page("application/dash+xml", &dash)),
         ("/moved.ts".to_owned(), to_file),
+        (
+            "/moved-twice.ts".to_owned(),
+            "HTTP/1.1 302 Found\r\nLocation: /moved.ts\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+                .to_owned(),
+        ),
+        ("/map.m3u8".to_owned(), page("application/vnd.apple.mpegurl", &map)),
+        ("/variant.m3u8".to_owned(), page("application/vnd.apple.mpegurl", &variant)),
+        ("/sound.m3u8".to_owned(), page("application/vnd.apple.mpegurl", &sound)),
+        (
+            "/stations.pls".to_owned(),
+            page("audio/x-scpls", &format!("[playlist]\nNumberOfEntries=1\nFile1=file://{file}\n")),
+        ),
         ("/stations.m3u".to_owned(), page("audio/x-mpegurl", &format!("#EXTM3U\nfile://{file}\n{file}\n"))),
         (
             "/concat".to_owned(),
@@ -285,7 +312,7 @@ fn nothing_of_this_host_is_opened_for_a_list_that_was_fetched() {
         let daemon = Daemon::start(&[
             ("PLAYLIST_URL", &playlist),
             ("STREAM_MODE", mode),
-            ("TUNER_COUNT", "40"),
+            ("TUNER_COUNT", "60"),
             ("STARTUP_TIMEOUT", "3s"),
             ("FAILOVER_TOTAL_TIMEOUT", "3s"),
         ]);
@@ -295,6 +322,7 @@ fn nothing_of_this_host_is_opened_for_a_list_that_was_fetched() {
         });
         logged(&daemon, "left out of the playlist: 4 entries that name files of this host", 1);
         assert_eq!(items.len(), entries.len() - 4);
+        assert!(entries.len() >= 40);
         let numbers: Vec<String> = items
             .iter()
             .map(|item| {

@@ -152,11 +152,8 @@ fn guides_of_the_settings_come_first_packed_or_not_each_with_its_shift() {
         )),
         "{xml}"
     );
-    let xml = text(&guide_with(&daemon, "channel=\"101\"><title>by its name"));
-    assert!(
-        xml.contains("channel=\"102\"><title>entry-003-</title>") && !xml.contains("of the list"),
-        "{xml}"
-    );
+    let xml = text(&guide_with(&daemon, "channel=\"102\"><title>entry-003-</title>"));
+    assert!(xml.contains("channel=\"101\"><title>by its name") && !xml.contains("of the list"), "{xml}");
     let status = until(LONG, "all were tried", || {
         let status = daemon.get("/api/guide").json();
         let guides = status["guides"].as_array()?;

@@ -9,6 +9,7 @@ mod answers;
 mod backoff;
 mod changes;
 mod clients;
+mod confidence;
 mod cores;
 mod datagrams;
 mod discovery;

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use tunerd::base::{Instant, redact};
+use tunerd::catalog::guide::{self, Digest, GuideEntry, GuideWriter, LineupChannel};
 use tunerd::catalog::{m3u, xtream};
 use tunerd::control;
 use tunerd::http::upstream::Framing;
@@ -144,6 +145,59 @@ pub fn discovery(bytes: &[u8]) {
 /// The body of a UPnP action.
 pub fn soap(bytes: &[u8]) {
     let _is_action = control::is_action(bytes);
+}
+
+/// A guide, compressed or not: what players get of it is well-formed, and each of its programmes can be read again.
+pub fn guide(bytes: &[u8]) {
+    const UNPACKED_BYTES_MAX: u64 = 64 * 1024;
+    const SECONDS: i64 = 1_772_395_200;
+    let Ok(unpacked) = control::unpacked_guide(bytes, UNPACKED_BYTES_MAX) else { return };
+    let entries = |bytes: &[u8]| {
+        let (mut reader, mut entries) = (guide::Reader::new(bytes), Vec::new());
+        while let Some(entry) = reader.next_entry(&mut |_id| true).expect("memory can be read") {
+            entries.push(entry);
+        }
+        entries
+    };
+    let entries_of_it = entries(&unpacked);
+    let mut digest = Digest::default();
+    entries_of_it.iter().for_each(|entry| digest.add(entry, SECONDS));
+    let lineup =
+        [("100", "News & \"co\"", "news.tv"), ("101", "News", "kino.tv")].map(|(number, name, id)| {
+            let [number, name, id] = [number, name, id].map(str::to_owned);
+            LineupChannel { number, name, ids: vec![id], ..LineupChannel::default() }
+        });
+    let picks = guide::choose(&lineup, &[digest]);
+    let icon = |pick: &Option<guide::Pick>| pick.as_ref().map(|pick| pick.icon.clone()).unwrap_or_default();
+    let logos: Vec<_> = picks.iter().map(icon).collect();
+    let mut writer = GuideWriter::begin(Vec::new(), &lineup, &logos, SECONDS).expect("memory takes it");
+    for entry in &entries_of_it {
+        let GuideEntry::Programme(programme) = entry else { continue };
+        assert!(programme.body.len() <= unpacked.len() * 16, "a guide does not grow");
+        for channel in 0..lineup.len() {
+            writer.programme(channel, programme, 0).expect("memory takes it");
+        }
+    }
+    let (written, counts) = writer.finish(true).expect("memory takes it");
+    assert_is_xml(&written);
+    let programmes = entries(&written).into_iter().filter(|entry| matches!(entry, GuideEntry::Programme(_)));
+    assert_eq!(programmes.count() as u64, counts.programmes);
+}
+
+/// Panics unless a reader that forgives nothing reads all of it.
+fn assert_is_xml(bytes: &[u8]) {
+    let text = str::from_utf8(bytes).expect("what is written is text");
+    let mut reader = quick_xml::Reader::from_str(text);
+    loop {
+        match reader.read_event() {
+            Ok(quick_xml::events::Event::Eof) => return,
+            Ok(quick_xml::events::Event::Start(tag) | quick_xml::events::Event::Empty(tag)) => {
+                assert!(tag.attributes().all(|attribute| attribute.is_ok()), "{text}");
+            }
+            Ok(_) => {}
+            Err(error) => panic!("{error} in {text}"),
+        }
+    }
 }
 
 /// Bodies of requests, ffprobe's answer, and those of a provider's interface.

@@ -10,6 +10,10 @@ use crate::store::GuideRow;
 
 /// Channels of one guide; what comes behind so many is not known.
 const CHANNELS_MAX: usize = 100_000;
+/// Names by which channels of one guide are known; further ones are not.
+const NAMES_MAX: usize = 2 * CHANNELS_MAX;
+/// Channels of one guide that are called the same; no lineup tells more of them apart.
+const NAMESAKES_MAX: usize = 32;
 
 /// A channel of the lineup as guides look at it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -116,6 +120,12 @@ impl Digest {
         self.left_out
     }
 
+    /// Names that are known, and how many channels they stand for.
+    #[cfg(test)]
+    pub(super) fn names(&self) -> (usize, usize) {
+        (self.by_name.len(), self.by_name.values().map(Vec::len).sum())
+    }
+
     fn known(&mut self, key: &str) -> Option<&mut Known> {
         if !self.channels.contains_key(key) {
             if self.channels.len() >= CHANNELS_MAX {
@@ -137,8 +147,11 @@ impl Digest {
             let exact = Self::key(name);
             let plain = normalised(name);
             for name in [exact, plain] {
+                if self.by_name.len() >= NAMES_MAX && !self.by_name.contains_key(&name) {
+                    continue;
+                }
                 let ids = self.by_name.entry(name).or_default();
-                if !ids.contains(&key) {
+                if ids.len() < NAMESAKES_MAX && !ids.contains(&key) {
                     ids.push(key.clone());
                 }
             }

@@ -382,6 +382,42 @@ fn a_long_guide_needs_no_memory_of_its_own() {
     assert!(sink.0 > 20_000_000);
 }
 
+#[test]
+fn a_guide_has_so_many_programmes_for_a_channel_and_no_more() {
+    let lineup = lineup();
+    let mut writer =
+        GuideWriter::begin(std::io::sink(), &lineup, &[String::new(), String::new()], NOW).unwrap();
+    for second in (0..40_000).rev() {
+        let programme =
+            Programme { id: "news.tv".to_owned(), start: NOW + second, stop: None, ..Programme::default() };
+        writer.programme(0, &programme, 0).unwrap();
+    }
+    let (_sink, counts) = writer.finish(false).unwrap();
+    assert_eq!((counts.programmes, counts.out_of_range), (30_000, 10_000));
+}
+
+#[test]
+fn names_of_a_guide_have_a_bound_however_many_it_gives_one_channel_or_one_name_has() {
+    let channel = |id: usize, name: String| {
+        GuideEntry::Channel(GuideChannel {
+            id: format!("c{id}"),
+            names: vec![name],
+            ..GuideChannel::default()
+        })
+    };
+    let mut many_names = Digest::default();
+    (0..250_000).for_each(|number| many_names.add(&channel(0, format!("n{number}")), NOW));
+    let mut one_name = Digest::default();
+    (0..50_000).for_each(|number| one_name.add(&channel(number, "News".to_owned()), NOW));
+    assert_eq!((many_names.names(), one_name.names()), ((200_000, 200_000), (1, 32)));
+    // The first ones are known.
+    let found = |digest: Digest, name: &str| {
+        choose(&[LineupChannel { name: name.to_owned(), ..LineupChannel::default() }], &[digest])
+    };
+    assert!(found(many_names, "n7")[0].is_some());
+    assert!(found(one_name, "News")[0].as_ref().is_some_and(|pick| pick.key == "c0"));
+}
+
 proptest! {
     #[test]
     fn whatever_comes_something_well_formed_is_written(

@@ -183,13 +183,18 @@ impl<R: BufRead> Tokens<R> {
     fn read_tag(&mut self) -> io::Result<()> {
         self.bytes.clear();
         let mut quote = None;
+        let mut last_visible = None;
         loop {
             let within = quote;
+            let seen = self.bytes.len();
             let stops = |byte: u8| match within {
                 Some(quote) => byte == quote || byte == b'<',
                 None => matches!(byte, b'>' | b'<' | b'"' | b'\''),
             };
             let Some(stopped) = self.copy_until(stops, TAG_BYTES_MAX)? else { return Ok(()) };
+            // Looked for in what is new alone, or a tag of blanks would be looked through for each quote behind it.
+            let visible = self.bytes[seen..].iter().rev().find(|byte| !byte.is_ascii_whitespace());
+            last_visible = visible.copied().or(last_visible);
             match stopped {
                 b'<' => return Ok(()),
                 b'>' if quote.is_none() => {
@@ -198,11 +203,11 @@ impl<R: BufRead> Tokens<R> {
                 }
                 other => {
                     // Quotes count where values begin; in names they are of no meaning.
-                    let begins =
-                        self.bytes.iter().rev().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'=');
+                    let begins = last_visible == Some(b'=');
                     quote = if quote.is_some() { None } else { begins.then_some(other) };
                     if self.bytes.len() < TAG_BYTES_MAX {
                         self.bytes.push(other);
+                        last_visible = Some(other);
                     }
                     self.consume(1);
                 }

@@ -14,6 +14,8 @@ const FUTURE_SECONDS: i64 = 60 * 24 * 3600;
 const UNTOLD_SECONDS_MAX: i64 = 4 * 3600;
 /// Of the last programme of a channel.
 const UNTOLD_SECONDS: i64 = 3600;
+/// Programmes of a channel: one every three minutes for as long as programmes are looked at. Further ones are left out.
+const PROGRAMMES_MAX: usize = 30_000;
 /// What stands for a guide: blocks of so long, for so long.
 const PLACEHOLDER_SECONDS: i64 = 3 * 3600;
 const PLACEHOLDERS: i64 = 3 * 8;
@@ -29,7 +31,7 @@ pub struct WriteCounts {
     pub programmes: u64,
     /// Programmes that were there already, or lie within others.
     pub overlaps: u64,
-    /// Programmes that have long ended, or begin far away.
+    /// Programmes that have long ended, begin far away, or are too many for their channel.
     pub out_of_range: u64,
 }
 
@@ -100,6 +102,10 @@ impl<W: Write> GuideWriter<W> {
             return Ok(());
         }
         let Some(line) = self.channels.get_mut(channel) else { return Ok(()) };
+        if line.times.len() >= PROGRAMMES_MAX {
+            self.counts.out_of_range += 1;
+            return Ok(());
+        }
         let at = line.times.partition_point(|(begins, _)| *begins < start);
         let next = line.times.get(at).map(|(begins, _)| *begins);
         let lies_within = at > 0 && line.times[at - 1].1 > start && next.is_some();

@@ -12,3 +12,5 @@ mod unpack;
 pub(super) use asking::hint_params;
 pub(super) use keep::keep;
 pub(super) use shelf::{Hint, Shelf, ShownGuide};
+#[cfg(any(test, feature = "sim"))]
+pub use unpack::unpacked_guide;

@@ -38,6 +38,17 @@ pub(super) fn unpacked<'reader>(from: impl Read + 'reader) -> io::Result<Box<dyn
     Ok(inner)
 }
 
+/// What is inside of a guide as it may come, up to so many bytes, for tests of hostile bytes.
+///
+/// # Errors
+/// When it is compressed and broken.
+#[cfg(any(test, feature = "sim"))]
+pub fn unpacked_guide(bytes: &[u8], bytes_max: u64) -> io::Result<Vec<u8>> {
+    let mut out = Vec::new();
+    unpacked(bytes)?.take(bytes_max).read_to_end(&mut out)?;
+    Ok(out)
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Write;
@@ -57,9 +68,7 @@ mod tests {
     }
 
     fn read(bytes: &[u8]) -> io::Result<Vec<u8>> {
-        let mut out = Vec::new();
-        unpacked(bytes)?.read_to_end(&mut out)?;
-        Ok(out)
+        unpacked_guide(bytes, u64::MAX)
     }
 
     #[test]

@@ -131,7 +131,8 @@ impl Channel {
                 let happened = self.upstream.drive_start(cx)?;
                 return Some(self.on_happened(cx, happened));
             }
-            if run.rests_until().is_some_and(|until| until > cx.now) && run.is_streaming() {
+            let rests = run.rests_until().is_some_and(|until| until > cx.now) && run.is_streaming();
+            if rests || run.gathers_drips(cx.now) {
                 return None;
             }
             run.rest(None);

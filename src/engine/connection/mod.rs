@@ -466,6 +466,13 @@ impl Connections {
         cx.free_place();
     }
 
+    /// Gives the memory back that a crowd has left behind.
+    pub(crate) fn give_back(&mut self) {
+        self.arena.give_back();
+        self.forget_gone();
+        self.intake.shrink_to_fit();
+    }
+
     /// Those that have asked for nothing yet are closed.
     pub(crate) fn drain<D: CoreDriver>(&mut self, cx: &mut Cx<D>) {
         let is_reading = |connection: &Connection| matches!(connection.state, ConnectionState::Reading(_));

@@ -119,21 +119,31 @@ pub(crate) fn core() -> (SimCore, Handle) {
 
 /// The same in a world of the test's own.
 pub(crate) fn core_in(world: &World) -> (SimCore, Handle) {
+    let mut core = core_with(world, params(), Vec::new(), Lineup::default());
+    let (descriptor, _peer) = world.pipe();
+    let Ok(handle) = core.cx.driver.adopt(descriptor) else { panic!("there is room") };
+    (core, handle)
+}
+
+/// A core with settings, listeners and channels.
+pub(crate) fn core_with(
+    world: &World,
+    params: Params,
+    listeners: Vec<SimDescriptor>,
+    lineup: Lineup,
+) -> SimCore {
     let (mailbox, reader) = Mailbox::new().unwrap();
     let parts = Parts {
         id: CoreId(0),
-        params: params(),
+        params,
         control: Box::new(Nobody),
         mailbox: reader,
         wakeup: None,
         cores: vec![mailbox],
-        listeners: Vec::new(),
-        lineup: Arc::new(Lineup::default()),
+        listeners,
+        lineup: Arc::new(lineup),
     };
-    let mut core = Core::new(SimDriver::new(world), parts).unwrap();
-    let (descriptor, _peer) = world.pipe();
-    let Ok(handle) = core.cx.driver.adopt(descriptor) else { panic!("there is room") };
-    (core, handle)
+    Core::new(SimDriver::new(world), parts).unwrap()
 }
 
 /// A context by itself, with nobody to be asked.

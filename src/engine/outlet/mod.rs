@@ -210,6 +210,11 @@ impl Outlet {
         }
     }
 
+    /// Gives the memory back that a crowd has left behind.
+    pub(crate) fn give_back(&mut self) {
+        self.viewers.give_back();
+    }
+
     /// Viewers, those included who wait for the first picture.
     pub(crate) fn count(&self) -> usize {
         self.viewers.count()

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::base::limits::PACKET_BYTES;
 use crate::base::{ChildExit, Errno, HeapBytes, Instant};
 use crate::engine::port::ids::Ticket;
 use crate::ring::Lent;
@@ -30,8 +31,17 @@ pub(crate) struct SourceRun {
     opening: Opening,
     io: Io,
     ingest: Ingest,
+    /// It sends in drips: nothing is received before this.
+    drips_until: Option<Instant>,
     phase: Phase,
 }
+
+/// Less than this of a stream is a drip: what servers send at once holds a datagram's worth of packets or more.
+const DRIP_BYTES: usize = 7 * PACKET_BYTES;
+/// Less than this is one of whatever is received: no head and no handshake comes in such pieces.
+const SMALL_DRIP_BYTES: usize = 64;
+/// So long drips gather: whoever sends a byte at a time costs two hundred receives a second at most, and nobody sees the delay.
+const DRIP_REST: Duration = Duration::from_millis(5);
 
 /// Where a run stands.
 enum Phase {
@@ -98,7 +108,7 @@ impl SourceRun {
         startup: Startup,
     ) -> Self {
         let phase = Phase::Staging { staging: Staging::default(), startup, child_end: None };
-        Self { number, attempt, opening, io, ingest, phase }
+        Self { number, attempt, opening, io, ingest, drips_until: None, phase }
     }
 
     pub(crate) const fn number(&self) -> u32 {
@@ -242,7 +252,21 @@ impl SourceRun {
                 (shown.watch.next_deadline(), shown.rests_until)
             }
         };
-        [client, of_phase, rest].into_iter().flatten().min()
+        [client, of_phase, rest, self.drips_until].into_iter().flatten().min()
+    }
+
+    /// So much of what has room for `room` has been received.
+    pub(super) fn note_received(&mut self, now: Instant, count: usize, room: usize) {
+        let least = if self.is_streaming() { DRIP_BYTES } else { SMALL_DRIP_BYTES };
+        if count > 0 && count < least.min(room) {
+            self.drips_until = Some(now + DRIP_REST);
+        }
+    }
+
+    /// True while what comes in drips gathers.
+    pub(crate) fn gathers_drips(&mut self, now: Instant) -> bool {
+        self.drips_until = self.drips_until.filter(|until| *until > now);
+        self.drips_until.is_some()
     }
 
     /// A start has been found at this position: viewers are shown the stream from there on. `is_first` is for a session's first

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::{ChildExit, Errno, HeapBytes, Instant, redact};
+use crate::base::{ChildExit, Errno, HeapBytes, Instant, KernelBytes, redact};
 use crate::engine::context::cx::{ChildWork, CoreDriver, Cx, Question};
 use crate::engine::context::health::stored_profile;
 use crate::engine::context::token::{SourceOwner, SourceStep, Token};
@@ -498,7 +498,8 @@ impl Upstream {
     /// Does what a source that is being started needs next, as far as that goes without waiting.
     pub(crate) fn drive_start<D: CoreDriver>(&mut self, cx: &mut Cx<D>) -> Option<Happened> {
         loop {
-            if self.run().is_none_or(|run| run.selected_at().is_some() || run.is_waiting()) {
+            let run = self.run_mut()?;
+            if run.selected_at().is_some() || run.gathers_drips(cx.now) || run.is_waiting() {
                 return None;
             }
             match self.step(cx, true) {
@@ -730,6 +731,11 @@ impl Upstream {
             };
         };
         run.set_busy(false);
+        if let (Ok(count), Some(memory)) = (result, &memory)
+            && matches!(step, SourceStep::Fill | SourceStep::ReceivePrivate)
+        {
+            run.note_received(cx.now, count as usize, memory.len());
+        }
         match (step, memory) {
             (SourceStep::Gather, _) => Completed::Here(self.gathered(cx, result)),
             (SourceStep::Fill, Some(Lent::Span(span))) => Completed::Filled(span, result),

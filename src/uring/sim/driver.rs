@@ -41,6 +41,7 @@ pub struct SimDriver<T: Copy, M: KernelBytes> {
     reaped: VecDeque<Cqe>,
     registered: BTreeMap<u16, Registered>,
     buffers_free: Vec<u16>,
+    started: u64,
 }
 
 impl<T: Copy, M: KernelBytes> SimDriver<T, M> {
@@ -67,7 +68,14 @@ impl<T: Copy, M: KernelBytes> SimDriver<T, M> {
             reaped: VecDeque::new(),
             registered: BTreeMap::new(),
             buffers_free: (0..buffers).rev().collect(),
+            started: 0,
         }
+    }
+
+    /// Operations that were begun.
+    #[must_use]
+    pub const fn started(&self) -> u64 {
+        self.started
     }
 
     /// The world the driver is in.
@@ -327,6 +335,7 @@ impl<T: Copy, M: KernelBytes> Driver for SimDriver<T, M> {
         if let Some(memory) = &memory {
             self.check_registered(memory);
         }
+        self.started += 1;
         let op = InFlight::new(token, memory, handle, kind);
         let Ok(key) = self.table.insert(op) else { unreachable!("there was room a moment ago") };
         self.slots.begin(handle, key.index);
@@ -349,6 +358,11 @@ impl<T: Copy, M: KernelBytes> Driver for SimDriver<T, M> {
 
     /// A simulated kernel wakes nobody in vain.
     fn set_batch_wait(&mut self, _batch_wait: Duration) {}
+
+    fn give_back(&mut self) {
+        self.table.give_back();
+        self.slots.give_back();
+    }
 
     fn turn(&mut self, wait: Duration) -> Result<(), Errno> {
         assert!(self.reaped.is_empty(), "completions are taken before the next turn");
