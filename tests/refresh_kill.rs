@@ -17,9 +17,9 @@ use tunerd::store::{Database, ItemFilter, NewItem, Progress, Reading};
 /// Set for the process that is killed: the database, and the list that it takes in.
 const DATABASE: &str = "TUNERD_TEST_KILL_DATABASE";
 const LIST: &str = "TUNERD_TEST_KILL_LIST";
-const ITEMS: u32 = 9_000;
-const STEP: usize = 500;
-const KILLS: u32 = 8;
+const ITEMS: u32 = 3_000;
+const STEP: usize = 200;
+const KILLS: u32 = 7;
 /// What the killed process says on a line of its own when a piece of the list is in the database.
 const TAKEN: &str = "taken in";
 

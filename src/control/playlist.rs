@@ -138,6 +138,20 @@ pub(super) async fn read_one(
     begin(state, playlist_id, accepts_less).await.unwrap_or(Err(SyncError::Panicked))
 }
 
+/// The same, when what is being read now has been read: it is what was there before.
+pub(super) async fn read_after(
+    state: &Rc<State>,
+    playlist_id: i64,
+    accepts_less: bool,
+) -> Result<Counts, SyncError> {
+    loop {
+        match read_one(state, playlist_id, accepts_less).await {
+            Err(SyncError::Running) => sleep(RUNNING_PIECE).await,
+            result => return result,
+        }
+    }
+}
+
 fn begin(state: &Rc<State>, playlist_id: i64, accepts_less: bool) -> JoinHandle<Result<Counts, SyncError>> {
     let of_run = Rc::clone(state);
     tokio_uring::spawn(async move { run(&of_run, playlist_id, accepts_less).await })

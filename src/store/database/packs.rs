@@ -504,8 +504,8 @@ mod tests {
         assert!(find(&database.connection, &filter).unwrap().unwrap().rows.is_none());
         let page = database.items(&filter).unwrap();
         assert_eq!((page.total, page.items[0].item.name.as_str()), (many as u64, "Item 10000"));
-        let few = database.items(&ItemFilter { limit: 2, offset: 10, ..words("item 001") }).unwrap();
-        assert_eq!((few.total, few.items[0].item.name.as_str()), (100, "Item 00110"));
+        let few = database.items(&ItemFilter { limit: 2, offset: 10, ..words("item 0012") }).unwrap();
+        assert_eq!((few.total, few.items[0].item.name.as_str()), (12, "Item 00129"));
     }
 
     proptest! {

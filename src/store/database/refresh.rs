@@ -135,8 +135,7 @@ impl Database {
             transaction.prepare_cached(sql)?.query_row([playlist_id], |row| row.get(0)).optional()?;
         let read_before = read_before.unwrap_or(0);
         let is_known = "SELECT 1 FROM playlist_items WHERE playlist_id = ?1 LIMIT 1";
-        let is_new = cut_off.is_some() || !transaction.prepare_cached(is_known)?.exists([playlist_id])?;
-        let is_first = read_before == 0 && is_new;
+        let is_first = read_before == 0 && !transaction.prepare_cached(is_known)?.exists([playlist_id])?;
         transaction.commit()?;
         let (after, end) = bounds(playlist_id);
         Ok(Refresh { playlist_id, at, number, is_first, read_before, after, end, done: Refreshed::default() })

@@ -176,7 +176,7 @@ pub(super) async fn upload(call: &Call, state: &Rc<State>, playlist_id: i64) -> 
     }
     let kept = state.ask_store(move |database| database.keep_uploaded_list(playlist_id, &list)).await;
     kept.map_err(|error| channel_refusal(&error))?;
-    answer(playlist::read_one(state, playlist_id, accepts_less).await)
+    answer(playlist::read_after(state, playlist_id, accepts_less).await)
 }
 
 /// `POST /api/admin/jobs/playlist-sync/run`: all of them. Answers when it has begun, or with `wait=true` when it is done.
