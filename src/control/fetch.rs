@@ -14,6 +14,7 @@ use crate::catalog::xtream::{self, Account, Categories, Login, XtreamError};
 use crate::http::{RequestHeaders, Url};
 use crate::source::direct::{Client, Params, Part};
 use crate::source::{Kind, SourceError};
+use crate::store::UPLOADED;
 
 use super::relay::{Fetch, Requester};
 
@@ -50,6 +51,11 @@ pub(super) enum FetchError {
 pub(super) fn is_fetched(url: &str) -> bool {
     let is = |scheme: &str| url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
     is("http://") || is("https://")
+}
+
+/// True for what was written by somebody else, who has no business in the files of this host.
+pub(super) fn is_foreign(url: &str) -> bool {
+    is_fetched(url) || url.starts_with(UPLOADED)
 }
 
 /// What a server says of a state of the playlist, so that it need not send it again.
@@ -93,6 +99,11 @@ pub(super) fn fetch(
     } else {
         read_file(url.as_bytes()).map(of_file)
     }
+}
+
+/// The playlist that was handed over.
+pub(super) fn uploaded(bytes: &[u8]) -> Result<List, FetchError> {
+    to_file(bytes, |error| FetchError::File(error.to_string()))
 }
 
 /// What a provider that is logged in to offers, as a list.
@@ -448,6 +459,11 @@ mod tests {
         };
         let text = b"#EXTM3U\n".repeat(50_000);
         assert_eq!(read(&gzip(&text)).unwrap(), text);
+        let mut unpacked = Vec::new();
+        uploaded(&gzip(&text)).unwrap().read_to_end(&mut unpacked).unwrap();
+        assert_eq!(unpacked, text);
+        let torn = uploaded(&gzip(&text)[..20]).unwrap_err().to_string();
+        assert!(torn.starts_with("the playlist's file cannot be read: "), "{torn}");
         let two = [gzip(b"#EXTM3U\n"), gzip(b"#EXTINF:-1,One\n")].concat();
         assert_eq!(read(&two).unwrap(), b"#EXTM3U\n#EXTINF:-1,One\n");
         for plain in [&b""[..], b"\x1F", b"\x1Fx", b"#EXTM3U"] {

@@ -22,7 +22,7 @@ use crate::source::admission::is_of_this_host;
 use crate::source::direct;
 use crate::store::{
     Applied, ChannelError, Database, Moved, PRIMARY_PLAYLIST, PlaylistRecord, Progress, Reading,
-    RefreshOutcome, STEP_ITEMS_MAX, SearchLimits, SourceMove, Store, StoreError,
+    RefreshOutcome, STEP_ITEMS_MAX, SearchLimits, SourceMove, Store, StoreError, UPLOADED,
 };
 
 use super::fetch::{self, Fetched, Validators};
@@ -136,6 +136,20 @@ pub(super) async fn read_one(
     accepts_less: bool,
 ) -> Result<Counts, SyncError> {
     begin(state, playlist_id, accepts_less).await.unwrap_or(Err(SyncError::Panicked))
+}
+
+/// The same, when what is being read now has been read: it is what was there before.
+pub(super) async fn read_after(
+    state: &Rc<State>,
+    playlist_id: i64,
+    accepts_less: bool,
+) -> Result<Counts, SyncError> {
+    loop {
+        match read_one(state, playlist_id, accepts_less).await {
+            Err(SyncError::Running) => sleep(RUNNING_PIECE).await,
+            result => return result,
+        }
+    }
 }
 
 fn begin(state: &Rc<State>, playlist_id: i64, accepts_less: bool) -> JoinHandle<Result<Counts, SyncError>> {
@@ -289,10 +303,16 @@ async fn read_and_store(
 ) -> Result<Counts, SyncError> {
     let (id, name) = (playlist.playlist_id, called(playlist));
     let known = state.readings.borrow().get(&id).cloned().unwrap_or_default();
-    let is_fetched = fetch::is_fetched(&playlist.url);
+    let is_foreign = fetch::is_foreign(&playlist.url);
+    let uploaded = if playlist.url.starts_with(UPLOADED) {
+        let kept = state.ask_store::<_, StoreError>(move |database| database.uploaded_list(id)).await?;
+        Some(kept.ok_or_else(|| SyncError::Unreadable("nothing was uploaded yet".to_owned()))?)
+    } else {
+        None
+    };
     let (address, params) = asked(state, playlist, known.cookies().clone()).await?;
     let of_guides = params.clone();
-    let (read, cookies) = read(address, params, state.clock, known.validators().clone()).await?;
+    let (read, cookies) = read(address, uploaded, params, state.clock, known.validators().clone()).await?;
     // Those of a refusal too: the next request may be let in with them.
     with_readings(state, id, |readings| readings.set_cookies(cookies.kept(state.clock.now())));
     let Fetched::List { list, validators } = read? else {
@@ -307,7 +327,7 @@ async fn read_and_store(
         Reading { playlist_id: id, at: state.wall_now(), accepts_less: accepts_less || is_believed };
     let search = state.params.search;
     let taking =
-        Taking { store: state.store.clone(), reading, url: playlist.url.clone(), is_fetched, search };
+        Taking { store: state.store.clone(), reading, url: playlist.url.clone(), is_foreign, search };
     let taken = on_thread("playlist", move || taking.take(list)).await?;
     let TakenIn { outcome, left_out, guides, own_files } = taken?;
     report_left_out(&name, left_out);
@@ -364,7 +384,7 @@ fn hints(state: &State, playlist: &str, guides: &Guides, params: &direct::Params
         Hint { url, params, shift_seconds }
     };
     // What was fetched was written by somebody else, who has no business in the files of this host.
-    let may_be_own = !fetch::is_fetched(playlist) && !is_account;
+    let may_be_own = !fetch::is_foreign(playlist) && !is_account;
     let named = guides.urls.iter().filter(|url| fetch::is_fetched(url) || may_be_own && is_of_this_host(url));
     of_account.into_iter().chain(named.cloned()).map(hint).collect()
 }
@@ -397,12 +417,18 @@ async fn asked(
 /// Fetches, which blocks and takes long. Gives the cookies with which it has ended, too.
 async fn read(
     url: String,
+    uploaded: Option<Vec<u8>>,
     mut params: direct::Params,
     clock: Clock,
     known: Validators,
 ) -> Result<(Result<Fetched, SyncError>, CookieJar), SyncError> {
     let work = move || {
-        let fetched = fetch::fetch(&url, &mut params, clock, &known);
+        let fetched = match uploaded {
+            Some(bytes) => {
+                fetch::uploaded(&bytes).map(|list| Fetched::List { list, validators: Validators::default() })
+            }
+            None => fetch::fetch(&url, &mut params, clock, &known),
+        };
         (fetched.map_err(|error| SyncError::Unreadable(error.to_string())), params.cookies)
     };
     on_thread("fetch", work).await
@@ -429,7 +455,7 @@ struct Taking {
     reading: Reading,
     /// Where it was, and is to be still.
     url: String,
-    is_fetched: bool,
+    is_foreign: bool,
     /// How much of a rule's search counts.
     search: SearchLimits,
 }
@@ -448,14 +474,14 @@ impl Taking {
     fn take(self, list: fetch::List) -> Result<TakenIn, SyncError> {
         let of_disk =
             |error: io::Error| SyncError::Unreadable(format!("the playlist cannot be kept: {error}"));
-        let Self { store, reading, url, is_fetched, search } = self;
+        let Self { store, reading, url, is_foreign, search } = self;
         let mut staging = Staging::new(reading.playlist_id, fetch::unnamed_file().map_err(of_disk)?);
         let mut items = catalog::NewItems::new(list);
         let mut own_files = 0_u64;
         for item in items.by_ref() {
             let item = item.map_err(|error| SyncError::Unreadable(error.to_string()))?;
             // What was fetched was written by somebody else, who has no business in the files of this host.
-            if is_fetched && is_of_this_host(&item.stream_url) {
+            if is_foreign && is_of_this_host(&item.stream_url) {
                 own_files += 1;
             } else {
                 staging.push(&item).map_err(of_disk)?;

@@ -12,12 +12,14 @@ use super::error::{OpenError, StoreError};
 use super::migrations::{APPLICATION_ID, KNOWN_VERSION, migrate};
 
 mod channels;
+mod filter;
 mod guide;
 mod health;
 mod import;
 mod items;
 mod jobs;
 mod moves;
+mod packs;
 mod playlists;
 mod profiles;
 mod providers;
@@ -28,14 +30,13 @@ mod settings;
 mod source_rules;
 mod sources;
 
+pub use filter::{ITEMS_PAGE_MAX, ItemFilter};
 pub use guide::GuideRow;
 pub use import::{ImportOutcome, Imported};
-pub use items::{
-    Duplicates, Group, ITEMS_PAGE_MAX, ItemFilter, ItemPage, Reading, RefreshOutcome, Refreshed,
-};
+pub use items::{Duplicates, Group, ItemPage, Reading, RefreshOutcome, Refreshed};
 pub use jobs::JobRun;
 pub use moves::{Moved, SourceMove};
-pub use playlists::{PRIMARY_NAME, PRIMARY_PLAYLIST};
+pub use playlists::{PRIMARY_NAME, PRIMARY_PLAYLIST, UPLOADED};
 pub use refresh::{Progress, Refresh, STEP_ITEMS_MAX, key_in, told_apart};
 pub use rules::Applied;
 pub use search::{Search, SearchCounts, SearchError, SearchLimits};
@@ -200,7 +201,9 @@ fn prepare(connection: &mut Connection, version: i64) -> rusqlite::Result<()> {
     connection.execute_batch("PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;")?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     search::install(connection)?;
-    migrate(connection, version)
+    migrate(connection, version)?;
+    // Those of a database that had none, and what a kill has left undone.
+    packs::store_missing(connection, usize::MAX).map(drop)
 }
 
 #[cfg(test)]

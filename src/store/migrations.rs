@@ -8,6 +8,7 @@ pub(super) const APPLICATION_ID: i64 = 0x746e_7264;
 /// Step `n` (counted from 1) leads from version `n - 1` to version `n`.
 const STEPS: &[&str] = &[
     FIRST, PROGRAM, HEADERS, TLS_VERIFY, PROFILES, READINGS, PROVIDERS, PLAYLISTS, CONTENT, RULES, JOB_RUNS,
+    PACKS, RULE_TIMES, UPLOADS,
 ];
 
 /// The version this program writes.
@@ -202,6 +203,39 @@ CREATE TABLE job_runs (
 CREATE INDEX job_runs_by_name ON job_runs (job_name, run_id);
 ";
 
+/// What is searched of 512 items, in one value. It is made of the items, and gone when one of them changes.
+const PACKS: &str = "
+CREATE TABLE item_packs (
+    pack INTEGER PRIMARY KEY,
+    texts BLOB NOT NULL
+) STRICT;
+CREATE TRIGGER playlist_items_packed_new AFTER INSERT ON playlist_items BEGIN
+    DELETE FROM item_packs WHERE pack = NEW.rowid >> 9;
+END;
+CREATE TRIGGER playlist_items_packed_gone AFTER DELETE ON playlist_items BEGIN
+    DELETE FROM item_packs WHERE pack = OLD.rowid >> 9;
+END;
+CREATE TRIGGER playlist_items_packed
+AFTER UPDATE OF name, search_text, active, playlist_id, group_name ON playlist_items BEGIN
+    DELETE FROM item_packs WHERE pack = OLD.rowid >> 9;
+END;
+";
+
+/// When a rule was made and changed, in seconds since 1970, and how many channels its block had no room for.
+const RULE_TIMES: &str = "
+ALTER TABLE channel_rules ADD COLUMN created_at INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE channel_rules ADD COLUMN updated_at INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE channel_rules ADD COLUMN left_out INTEGER NOT NULL DEFAULT 0;
+";
+
+/// Lists that were handed over, as they came, perhaps compressed.
+const UPLOADS: &str = "
+CREATE TABLE uploaded_lists (
+    playlist_id INTEGER PRIMARY KEY REFERENCES playlists (playlist_id) ON DELETE CASCADE,
+    list BLOB NOT NULL
+) STRICT;
+";
+
 /// Brings a database of ours, or an empty one, from version `found` to [`KNOWN_VERSION`]. Each step is one
 /// transaction together with its version, so that a kill between two lines of it leaves the version before.
 pub(super) fn migrate(connection: &mut Connection, found: i64) -> rusqlite::Result<()> {
@@ -270,6 +304,8 @@ mod tests {
                 ("SELECT count(*) FROM channel_rules", 0),
                 ("SELECT count(*) FROM playlist_items WHERE playlist_id = 1", 1),
                 ("SELECT count(*) FROM job_runs", 0),
+                ("SELECT count(*) FROM item_packs", 0),
+                ("SELECT count(*) FROM uploaded_lists", 0),
                 ("SELECT count(*) FROM pragma_foreign_key_check", 0),
                 ("SELECT user_version FROM pragma_user_version", KNOWN_VERSION),
             ] {

@@ -20,7 +20,7 @@ mod fixtures;
 
 pub use database::Database;
 pub use database::{
-    Applied, PRIMARY_NAME, PRIMARY_PLAYLIST, Progress, Refresh, STEP_ITEMS_MAX, key_in, told_apart,
+    Applied, PRIMARY_NAME, PRIMARY_PLAYLIST, Progress, Refresh, STEP_ITEMS_MAX, UPLOADED, key_in, told_apart,
 };
 pub use database::{
     Duplicates, Group, GuideRow, ITEMS_PAGE_MAX, ImportOutcome, Imported, ItemFilter, ItemPage, JobRun,

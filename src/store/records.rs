@@ -115,6 +115,13 @@ pub struct NewRule {
 pub struct RuleRecord {
     pub rule_id: i64,
     pub rule: NewRule,
+    /// The channels that it has made and that are there.
+    pub channels: u64,
+    /// Channels for which its block had no room when it was applied last.
+    pub left_out: u64,
+    /// Seconds since 1970.
+    pub created_at: u64,
+    pub updated_at: u64,
 }
 
 /// What a channel is made from.

@@ -97,3 +97,37 @@ fn a_list_of_many_entries_takes_no_memory_of_its_own_and_disturbs_nobody() {
     let findings = judge(&recording);
     assert!(findings.faults() == 0 && findings.signalled == 0, "{findings:?}");
 }
+
+#[test]
+fn a_playlist_that_is_handed_over_is_taken_in_as_one_that_was_fetched() {
+    let daemon = Daemon::start(&[]);
+    let new = r#"{"name":"Mine","url":"upload:mine"}"#;
+    assert_eq!(daemon.ask("POST", "/api/playlists", new).status, 201);
+    let list = |name: &str| format!("#EXTM3U\n#EXTINF:-1 tvg-id=\"{name}\",{name}\nhttp://h/{name}\n");
+    let taken = daemon.ask("PUT", "/api/playlists/2/list", &list("one"));
+    assert_eq!((taken.status, &taken.json()["items"]), (200, &Value::from(1)), "{:?}", taken.head);
+    assert_eq!(names(&daemon), ["one"]);
+    let own = format!("{}#EXTINF:-1,Secret\nfile:///etc/passwd\n", list("two"));
+    let taken = daemon.ask("PUT", "/api/playlists/2/list", &own).json();
+    assert_eq!((&taken["items"], &taken["inactive"]), (&Value::from(1), &Value::from(1)));
+    assert_eq!(names(&daemon), ["two"], "files of this host are left out");
+
+    for (path, body, status, word) in [
+        ("/api/playlists/2/list", "", 400, "the body is empty"),
+        ("/api/playlists/2/list", "#EXTM3U\n", 502, "no items"),
+        ("/api/playlists/9/list", "#EXTM3U\n", 404, "9"),
+        ("/api/playlists/1/list", "#EXTM3U\n", 400, "upload:NAME"),
+    ] {
+        let refused = daemon.ask("PUT", path, body);
+        let said = String::from_utf8(refused.body.clone()).unwrap();
+        assert!(refused.status == status && said.contains(word), "{path} {body}: {} {said}", refused.status);
+    }
+    for url in ["upload:", "upload:a b"] {
+        let refused = daemon.ask("POST", "/api/playlists", &format!(r#"{{"name":"No","url":"{url}"}}"#));
+        assert_eq!(refused.status, 400, "{url}");
+    }
+    // What was handed over last is kept, and read again when somebody wants it.
+    assert_eq!(daemon.ask("PUT", "/api/playlists/2/list", &list("three")).status, 200);
+    assert_eq!(daemon.ask("POST", "/api/playlists/2/refresh", "").status, 200);
+    assert_eq!(names(&daemon), ["three"]);
+}

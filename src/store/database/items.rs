@@ -10,15 +10,14 @@ use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, Row, params, params_from_iter};
 
 use super::Database;
+use super::filter::{ITEMS_PAGE_MAX, ItemFilter};
 use super::moves::SourceMove;
+use super::packs::{self, Selection};
 use super::playlists::PRIMARY_PLAYLIST;
-use super::search::Search;
 use crate::base::WallTime;
 use crate::store::error::StoreError;
 use crate::store::records::{ItemRecord, NewItem, unsigned};
 
-/// The most items in one page.
-pub const ITEMS_PAGE_MAX: u32 = 1000;
 /// Items of one channel key that are listed.
 const DUPLICATES_SHOWN_MAX: u32 = 100;
 /// How long an item that is gone from its playlist is kept when no channel stands on it.
@@ -63,61 +62,6 @@ pub struct Refreshed {
     pub removed: u64,
     /// What became of sources whose item is gone and may be another one now.
     pub moves: Vec<SourceMove>,
-}
-
-/// Which items to list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ItemFilter {
-    /// Of these groups alone, spelt as the playlist spells them; of all when there are none.
-    pub groups: Vec<String>,
-    pub search: Option<Search>,
-    /// Of this playlist alone.
-    pub playlist: Option<i64>,
-    /// Only those that are in the playlist now, or only those that are not.
-    pub active: Option<bool>,
-    /// At most [`ITEMS_PAGE_MAX`]; more is cut to that.
-    pub limit: u32,
-    /// How many to leave out before the first.
-    pub offset: u32,
-}
-
-impl Default for ItemFilter {
-    fn default() -> Self {
-        Self {
-            groups: Vec::new(),
-            search: None,
-            playlist: None,
-            active: None,
-            limit: ITEMS_PAGE_MAX,
-            offset: 0,
-        }
-    }
-}
-
-impl ItemFilter {
-    /// The condition on an item's row, and the values of its question marks.
-    pub(super) fn condition(&self) -> (String, Vec<Value>) {
-        let mut conditions = vec!["1".to_owned()];
-        let mut values = Vec::new();
-        if !self.groups.is_empty() {
-            conditions.push(format!("group_name IN ({})", vec!["?"; self.groups.len()].join(", ")));
-            values.extend(self.groups.iter().cloned().map(Value::from));
-        }
-        if let Some(playlist) = self.playlist {
-            conditions.push("playlist_id = ?".to_owned());
-            values.push(Value::from(playlist));
-        }
-        if let Some(active) = self.active {
-            conditions.push("active = ?".to_owned());
-            values.push(Value::from(active));
-        }
-        if let Some(search) = &self.search {
-            let (condition, of_search) = search.condition();
-            conditions.push(condition);
-            values.extend(of_search);
-        }
-        (conditions.join(" AND "), values)
-    }
 }
 
 /// A group of items, and how many the playlist has in it now.
@@ -182,22 +126,23 @@ impl Database {
     /// # Errors
     /// When SQLite refuses.
     pub fn items(&self, filter: &ItemFilter) -> Result<ItemPage, StoreError> {
-        let (condition, mut values) = filter.condition();
-        let sql = format!("SELECT count(*) FROM playlist_items WHERE {condition}");
-        let count = |row: &Row<'_>| row.get::<_, u32>(0);
-        let total = self.connection.prepare(&sql)?.query_row(params_from_iter(&values), count)?;
+        let Selection { sql: place, mut values, total } = packs::select(&self.connection, filter)?;
+        let total = match total {
+            Some(total) => total,
+            None => self
+                .connection
+                .prepare(&format!("SELECT count(*) {place}"))?
+                .query_row(params_from_iter(&values), |row| unsigned(row, 0))?,
+        };
         let columns = ItemRecord::COLUMNS;
-        let sql = format!(
-            "SELECT {columns} FROM playlist_items WHERE {condition}
-             ORDER BY name COLLATE NOCASE, item_key LIMIT ? OFFSET ?"
-        );
+        let sql = format!("SELECT {columns} {place} ORDER BY name COLLATE NOCASE, item_key LIMIT ? OFFSET ?");
         values.extend([filter.limit.min(ITEMS_PAGE_MAX), filter.offset].map(Value::from));
         let items = self
             .connection
             .prepare(&sql)?
             .query_map(params_from_iter(&values), ItemRecord::read)?
             .collect::<Result<_, _>>()?;
-        Ok(ItemPage { items, total: u64::from(total) })
+        Ok(ItemPage { items, total })
     }
 
     /// The groups of what the playlist holds now, by name, and how many there are in all.
@@ -282,7 +227,7 @@ mod tests {
 
     use super::*;
     use crate::store::database::refresh::MANY_ITEMS;
-    use crate::store::database::search::SearchLimits;
+    use crate::store::database::search::{Search, SearchLimits};
     use crate::store::fixtures::{at, item, with_items};
     use crate::store::records::NewChannel;
 

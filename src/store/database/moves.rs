@@ -233,4 +233,25 @@ mod tests {
         assert_eq!(read(&mut database, &[called("new", "News One", "n")], 5), to("new"));
         assert_eq!(stands_on(&database, channel_id)[0].0, "new");
     }
+
+    #[test]
+    fn a_source_follows_its_item_also_when_the_reading_that_brought_it_was_cut_off() {
+        let mut database = Database::in_memory().unwrap();
+        database.refresh_items(&[item("b", "News")], at(1)).unwrap();
+        let new = NewChannel { item_key: "b".to_owned(), ..NewChannel::default() };
+        database.create_channel(&new, 100, at(1)).unwrap();
+        let mut refresh = database.begin_refresh(at(2).into()).unwrap();
+        let mut entries = std::collections::VecDeque::from([item("a", "News")]);
+        database.merge(&mut refresh, &mut entries, false).unwrap();
+        assert!(database.item("a").unwrap().is_some() && database.item("b").unwrap().unwrap().active);
+        // The program ends here, and reads the list again when it has started.
+        let outcome = database.refresh_items(&[item("a", "News")], at(3)).unwrap();
+        let RefreshOutcome::Refreshed(done) = outcome else { panic!("{outcome:?}") };
+        assert!(
+            matches!(&done.moves[..], [SourceMove { to: Moved::To(to), .. }] if to == "a"),
+            "{:?}",
+            done.moves
+        );
+        assert_eq!(database.channels().unwrap()[0].sources[0].item_key, "a");
+    }
 }

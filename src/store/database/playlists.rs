@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::Database;
-use crate::base::WallTime;
+use crate::base::{WallTime, redact};
 use crate::store::error::{ChannelError, StoreError};
 use crate::store::records::{NewPlaylist, PlaylistChange, PlaylistRecord, signed, unsigned};
 
@@ -11,6 +11,8 @@ use crate::store::records::{NewPlaylist, PlaylistChange, PlaylistRecord, signed,
 pub const PRIMARY_PLAYLIST: i64 = 1;
 /// What that one is called.
 pub const PRIMARY_NAME: &str = "primary";
+/// How the address of a playlist begins whose list is handed over.
+pub const UPLOADED: &str = "upload:";
 /// Playlists that are kept.
 const PLAYLISTS_MAX: u32 = 128;
 const NAME_CHARS_MAX: usize = 64;
@@ -98,6 +100,31 @@ impl Database {
             .execute([playlist_id])?;
         transaction.prepare_cached("DELETE FROM playlists WHERE playlist_id = ?1")?.execute([playlist_id])?;
         Ok(transaction.commit()?)
+    }
+
+    /// Keeps a list that was handed over for a playlist, in the place of the one before.
+    ///
+    /// # Errors
+    /// When there is no such playlist, or it is read from elsewhere.
+    pub fn keep_uploaded_list(&mut self, playlist_id: i64, list: &[u8]) -> Result<(), ChannelError> {
+        let transaction = self.writing()?;
+        let PlaylistRecord { url, .. } = find(&transaction, playlist_id)?;
+        if !url.starts_with(UPLOADED) {
+            let value = redact::url(&url).chars().take(64).collect();
+            return Err(ChannelError::Invalid { field: "url", value, allowed: "upload:NAME" });
+        }
+        let sql = "INSERT OR REPLACE INTO uploaded_lists (playlist_id, list) VALUES (?1, ?2)";
+        transaction.prepare_cached(sql)?.execute(params![playlist_id, list])?;
+        Ok(transaction.commit()?)
+    }
+
+    /// The list that was handed over for a playlist, if one was.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn uploaded_list(&self, playlist_id: i64) -> Result<Option<Vec<u8>>, StoreError> {
+        let sql = "SELECT list FROM uploaded_lists WHERE playlist_id = ?1";
+        Ok(self.connection.prepare_cached(sql)?.query_row([playlist_id], |row| row.get(0)).optional()?)
     }
 
     /// Takes over what the settings say: `primary`, and further ones whose names may be missing. One that they name no longer is
@@ -363,7 +390,8 @@ fn place_of(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::database::items::{ItemFilter, Reading, RefreshOutcome};
+    use crate::store::database::filter::ItemFilter;
+    use crate::store::database::items::{Reading, RefreshOutcome};
     use crate::store::fixtures::{at, item};
     use crate::store::records::{NewChannel, NewItem};
 

@@ -2,10 +2,10 @@
 //!
 //! The entries come in the order of their keys, and so do the items that are known: each step merges a piece of both. Whatever is as
 //! it was is not written, and no step takes long, however long the list is. That the whole list can be read, and is to be believed,
-//! is found out before the first step; an end in the middle therefore leaves every item of the last good list, some of them with what the
-//! new one says of them already. Those that are gone stay in until everything else is done: the next reading finds them again.
+//! is found out before the first step; an end in the middle therefore leaves every item that is in both lists, each wholly as one of them
+//! says. Every playlist is read when the program starts, and nothing is known of what the server has said before: that makes it right.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
@@ -13,6 +13,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use super::Database;
 use super::items::{KEPT_FOR, Reading, RefreshOutcome, Refreshed, folded};
 use super::moves;
+use super::packs;
 use super::playlists::{PRIMARY_PLAYLIST, note_items};
 use crate::base::WallTime;
 use crate::store::error::StoreError;
@@ -23,6 +24,8 @@ pub const STEP_ITEMS_MAX: usize = 2000;
 /// The same for SQL.
 const STEP_ROWS_MAX: u32 = 2000;
 const _: () = assert!(STEP_ROWS_MAX as usize == STEP_ITEMS_MAX);
+/// So many packs of what is searched are made at once.
+const STEP_PACKS_MAX: usize = 64;
 /// Entries of one key that are told apart by their addresses; of more the last one counts.
 const TWINS_MAX: usize = 100;
 /// A playlist that held so many items does not shrink to less than a quarter of them from one reading to the next.
@@ -118,7 +121,15 @@ impl Database {
     pub fn begin_refresh(&mut self, reading: Reading) -> Result<Refresh, StoreError> {
         let Reading { playlist_id, at, accepts_less: _ } = reading;
         let transaction = self.writing()?;
-        let number = next_reading(&transaction)?;
+        // What a reading that was cut off has brought is still as new as what this one brings.
+        let sql = "SELECT CAST(value AS INTEGER) FROM settings WHERE key = ?1";
+        let cut_off: Option<i64> = transaction
+            .prepare_cached(sql)?
+            .query_row([unfinished(playlist_id)], |row| row.get(0))
+            .optional()?;
+        let number = cut_off.map_or_else(|| next_reading(&transaction), Ok)?;
+        let sql = "INSERT INTO settings (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO NOTHING";
+        transaction.prepare_cached(sql)?.execute([unfinished(playlist_id), number.to_string()])?;
         let sql = "SELECT read_at FROM playlists WHERE playlist_id = ?1";
         let read_before: Option<i64> =
             transaction.prepare_cached(sql)?.query_row([playlist_id], |row| row.get(0)).optional()?;
@@ -152,17 +163,22 @@ impl Database {
         let upto = if is_cut { known.last().map(|known| known.key.clone()) } else { last };
         let mut known = known.into_iter().peekable();
         let mut done = refresh.done.clone();
+        let mut changed = Vec::new();
         let is_within = |item: &NewItem| upto.as_ref().is_none_or(|upto| item.item_key <= *upto);
         while entries.front().is_some_and(is_within) {
             let Some(item) = entries.pop_front() else { break };
             while let Some(gone) = known.next_if(|known| known.key < item.item_key) {
-                leave_out(&transaction, refresh, &gone, &mut done)?;
+                changed.extend(leave_out(&transaction, refresh, &gone, &mut done)?);
             }
             let before = known.next_if(|known| known.key == item.item_key);
-            take_in(&transaction, refresh, &item, before.as_ref(), &mut done)?;
+            changed.extend(take_in(&transaction, refresh, &item, before.as_ref(), &mut done)?);
         }
         for gone in known {
-            leave_out(&transaction, refresh, &gone, &mut done)?;
+            changed.extend(leave_out(&transaction, refresh, &gone, &mut done)?);
+        }
+        // Now, while the rows are at hand.
+        for pack in changed.into_iter().map(packs::of_row).collect::<BTreeSet<_>>() {
+            packs::store(&transaction, pack)?;
         }
         transaction.commit()?;
         refresh.done = done;
@@ -183,10 +199,14 @@ impl Database {
         let moves = moves::follow(&transaction, refresh.number, refresh.at)?;
         note_items(&transaction, refresh.playlist_id, refresh.done.seen)?;
         let forgotten = forget_old(&transaction, refresh.at)?;
+        let sql = "DELETE FROM settings WHERE key = ?1";
+        transaction.prepare_cached(sql)?.execute([unfinished(refresh.playlist_id)])?;
+        let may_lack_packs = packs::store_missing(&transaction, STEP_PACKS_MAX)?;
         transaction.commit()?;
         refresh.done.moves.extend(moves);
         refresh.done.removed += forgotten as u64;
-        Ok(if forgotten < STEP_ITEMS_MAX { Progress::Done } else { Progress::Unfinished })
+        let is_done = forgotten < STEP_ITEMS_MAX && !may_lack_packs;
+        Ok(if is_done { Progress::Done } else { Progress::Unfinished })
     }
 
     /// All steps at once, with entries that are at hand, in any order.
@@ -229,6 +249,11 @@ impl Refresh {
     }
 }
 
+/// The setting that holds the number of a playlist's reading that has begun, until it is finished.
+fn unfinished(playlist_id: i64) -> String {
+    format!("catalog.unfinished.{playlist_id}")
+}
+
 /// The number of the reading that begins.
 fn next_reading(connection: &Connection) -> rusqlite::Result<i64> {
     let sql = "INSERT INTO settings (key, value) VALUES (?1, '1')
@@ -250,30 +275,31 @@ fn known(connection: &Connection, refresh: &Refresh, upto: Option<&str>) -> rusq
     connection.prepare_cached(sql)?.query_map(values, known)?.collect()
 }
 
-/// An item is not in the playlist any more.
+/// An item is not in the playlist any more. Gives its row if that has changed.
 fn leave_out(
     transaction: &Transaction<'_>,
     refresh: &Refresh,
     gone: &Known,
     done: &mut Refreshed,
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<Option<i64>> {
     if gone.is_active {
         let sql = "UPDATE playlist_items SET active = 0, seen_in = ?2, last_seen_at = max(last_seen_at, ?3) WHERE rowid = ?1";
         let values = params![gone.row, refresh.number - 1, refresh.read_before];
         transaction.prepare_cached(sql)?.execute(values)?;
         done.deactivated += 1;
+        return Ok(Some(gone.row));
     }
-    Ok(())
+    Ok(None)
 }
 
-/// Adds an item, or brings it up to date. What is as it was is not written.
+/// Adds an item, or brings it up to date. What is as it was is not written. Gives its row if that has changed.
 fn take_in(
     transaction: &Transaction<'_>,
     refresh: &Refresh,
     item: &NewItem,
     before: Option<&Known>,
     done: &mut Refreshed,
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<Option<i64>> {
     done.seen += 1;
     let headers = if item.headers.is_empty() {
         "{}".to_owned()
@@ -292,7 +318,7 @@ fn take_in(
             done.reactivated += 1;
             (Some(known.row), true)
         }
-        Some(known) if known.content == content => return Ok(()),
+        Some(known) if known.content == content => return Ok(None),
         Some(known) => (Some(known.row), false),
     };
     // A line break cannot be typed into a search, so no text is found across the two.
@@ -327,7 +353,7 @@ fn take_in(
             seen_in = ?14, appeared_in = iif(?16, ?15, appeared_in), playlist_id = ?17, content = ?18 WHERE rowid = ?1"
     };
     transaction.prepare_cached(sql)?.execute(values)?;
-    Ok(())
+    Ok(Some(row.unwrap_or_else(|| transaction.last_insert_rowid())))
 }
 
 /// What an item is, as a number: FNV-1a. When it is another one the item is written.

@@ -10,11 +10,13 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params, params_f
 
 use super::Database;
 use super::channels::{checked_name, name_of};
-use super::items::{ItemFilter, KEPT_FOR};
+use super::filter::ItemFilter;
+use super::items::KEPT_FOR;
+use super::packs::{self, Selection};
 use super::search::{Search, SearchLimits};
 use crate::base::WallTime;
 use crate::store::error::{ChannelError, StoreError};
-use crate::store::records::{ItemRecord, NewRule, RuleRecord, signed};
+use crate::store::records::{ChannelRecord, ItemRecord, NewRule, RuleRecord, signed, unsigned};
 
 /// Rules that are kept.
 const RULES_MAX: u32 = 64;
@@ -26,7 +28,8 @@ const GUIDE_START_MAX: u32 = 9_000_000;
 const GROUPS_MAX: usize = 64;
 const TEXT_BYTES_MAX: usize = 512;
 const COLUMNS: &str =
-    "rule_id, rule_name, groups_json, query, is_regex, playlist_id, guide_start, block_size, is_enabled";
+    "rule_id, rule_name, groups_json, query, is_regex, playlist_id, guide_start, block_size, is_enabled, left_out, created_at,
+    updated_at, (SELECT count(*) FROM published_channels WHERE published_channels.rule_id = channel_rules.rule_id)";
 
 /// What rules have done.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -65,7 +68,7 @@ impl Database {
     ///
     /// # Errors
     /// When a value cannot be, or there is no room.
-    pub fn create_rule(&mut self, new: &NewRule) -> Result<RuleRecord, ChannelError> {
+    pub fn create_rule(&mut self, new: &NewRule, now: WallTime) -> Result<RuleRecord, ChannelError> {
         check(new)?;
         let sql = "SELECT count(*) FROM channel_rules";
         let count: u32 = self.connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
@@ -73,8 +76,8 @@ impl Database {
             return Err(ChannelError::TooManyRules { max: RULES_MAX });
         }
         let sql = "INSERT INTO channel_rules (rule_name, groups_json, query, is_regex, playlist_id, guide_start, block_size,
-            is_enabled) VALUES (?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) RETURNING rule_id, ?1";
-        let rule_id = write(&self.connection, sql, 0, new)?.unwrap_or_default();
+            is_enabled, created_at, updated_at) VALUES (?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10) RETURNING rule_id, ?1";
+        let rule_id = write(&self.connection, sql, 0, new, now)?.unwrap_or_default();
         self.rule(rule_id)
     }
 
@@ -82,11 +85,16 @@ impl Database {
     ///
     /// # Errors
     /// When there is none, or a value cannot be.
-    pub fn replace_rule(&mut self, rule_id: i64, rule: &NewRule) -> Result<RuleRecord, ChannelError> {
+    pub fn replace_rule(
+        &mut self,
+        rule_id: i64,
+        rule: &NewRule,
+        now: WallTime,
+    ) -> Result<RuleRecord, ChannelError> {
         check(rule)?;
         let sql = "UPDATE channel_rules SET rule_name = ?2, groups_json = ?3, query = ?4, is_regex = ?5, playlist_id = ?6,
-            guide_start = ?7, block_size = ?8, is_enabled = ?9 WHERE rule_id = ?1 RETURNING rule_id";
-        write(&self.connection, sql, rule_id, rule)?.ok_or(ChannelError::RuleNotFound { rule_id })?;
+            guide_start = ?7, block_size = ?8, is_enabled = ?9, updated_at = ?10 WHERE rule_id = ?1 RETURNING rule_id";
+        write(&self.connection, sql, rule_id, rule, now)?.ok_or(ChannelError::RuleNotFound { rule_id })?;
         self.rule(rule_id)
     }
 
@@ -103,6 +111,69 @@ impl Database {
             == 0
         {
             return Err(ChannelError::RuleNotFound { rule_id });
+        }
+        Ok(transaction.commit()?)
+    }
+
+    /// The channels that a rule has made, in their order.
+    ///
+    /// # Errors
+    /// When there is no such rule.
+    pub fn rule_channels(&self, rule_id: i64) -> Result<Vec<ChannelRecord>, ChannelError> {
+        self.rule(rule_id)?;
+        let of_rule: BTreeSet<i64> = self
+            .connection
+            .prepare_cached("SELECT channel_id FROM published_channels WHERE rule_id = ?1")?
+            .query_map([rule_id], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        let channels = self.channels()?;
+        Ok(channels.into_iter().filter(|channel| of_rule.contains(&channel.channel_id)).collect())
+    }
+
+    /// Puts the channels that a rule has made in another order: they share their places, and have the first numbers of the
+    /// block that no other channel has.
+    ///
+    /// # Errors
+    /// When there is no such rule, these are not all of its channels, or its block has become too small.
+    pub fn reorder_rule_channels(
+        &mut self,
+        rule_id: i64,
+        channel_ids: &[i64],
+        now: WallTime,
+    ) -> Result<(), ChannelError> {
+        let rule = self.rule(rule_id)?.rule;
+        let transaction = self.writing()?;
+        let sql =
+            "SELECT channel_id, order_index FROM published_channels WHERE rule_id = ?1 ORDER BY channel_id";
+        let known: Vec<(i64, i64)> = transaction
+            .prepare_cached(sql)?
+            .query_map([rule_id], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<_, _>>()?;
+        let (ids, mut places): (Vec<_>, Vec<_>) = known.into_iter().unzip();
+        super::sources::check_order("channel_ids", channel_ids, &ids)?;
+        places.sort_unstable();
+        let sql = "SELECT guide_number FROM published_channels WHERE rule_id IS NOT ?1";
+        let of_others: BTreeSet<String> = transaction
+            .prepare_cached(sql)?
+            .query_map([rule_id], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        let numbers = (rule.guide_start..rule.guide_start + rule.block_size).map(|number| number.to_string());
+        let numbers: Vec<_> =
+            numbers.filter(|number| !of_others.contains(number)).take(channel_ids.len()).collect();
+        if numbers.len() < channel_ids.len() {
+            let value = format!("{} from {}", rule.block_size, rule.guide_start);
+            let allowed = "a block with a free number for each of its channels";
+            return Err(ChannelError::Invalid { field: "the block", value, allowed });
+        }
+        // No two may have the same number or place, not even for a moment.
+        let sql =
+            "UPDATE published_channels SET guide_number = '~' || channel_id, order_index = -1 - order_index
+            WHERE rule_id = ?1";
+        transaction.prepare_cached(sql)?.execute([rule_id])?;
+        let sql = "UPDATE published_channels SET guide_number = ?2, order_index = ?3, updated_at = ?4 WHERE channel_id = ?1";
+        for ((channel_id, number), place) in channel_ids.iter().zip(numbers).zip(places) {
+            let values = params![channel_id, number, place, signed(now.unix_seconds())];
+            transaction.prepare_cached(sql)?.execute(values)?;
         }
         Ok(transaction.commit()?)
     }
@@ -142,9 +213,9 @@ impl Database {
             active: Some(true),
             ..ItemFilter::default()
         };
-        let (condition, values) = filter.condition();
+        let Selection { sql: place, values, total: _ } = packs::select(&self.connection, &filter)?;
         let sql = format!(
-            "SELECT {} FROM playlist_items WHERE {condition} ORDER BY name COLLATE NOCASE, item_key LIMIT {}",
+            "SELECT {} {place} ORDER BY name COLLATE NOCASE, item_key LIMIT {}",
             ItemRecord::COLUMNS,
             BLOCK_MAX as usize * SOURCES_MAX
         );
@@ -184,7 +255,7 @@ fn apply(
     let (rule, mut applied) = (&record.rule, Applied::default());
     let mut made = made_by(transaction, record.rule_id)?;
     let mut numbers = Numbers::of(transaction, rule)?;
-    let (mut without_number, mut taken) = (0, BTreeSet::new());
+    let (mut without_number, mut taken) = (0_u32, BTreeSet::new());
     for items in matched {
         let place = made.iter().position(|channel| channel.is_of(&items));
         let (channel_id, known) = match place {
@@ -215,6 +286,8 @@ fn apply(
             applied.sources += u64::from(!known.is_empty());
         }
     }
+    let sql = "UPDATE channel_rules SET left_out = ?2 WHERE rule_id = ?1 AND left_out <> ?2";
+    transaction.prepare_cached(sql)?.execute(params![record.rule_id, without_number])?;
     let name = &rule.name;
     if !taken.is_empty() {
         let numbers = taken.into_iter().map(|number| number.to_string()).collect::<Vec<_>>().join(", ");
@@ -339,11 +412,21 @@ fn read(row: &Row<'_>) -> rusqlite::Result<RuleRecord> {
             block_size: row.get(7)?,
             is_enabled: row.get(8)?,
         },
+        left_out: unsigned(row, 9)?,
+        created_at: unsigned(row, 10)?,
+        updated_at: unsigned(row, 11)?,
+        channels: unsigned(row, 12)?,
     })
 }
 
 /// Runs a statement that writes a rule; gives its id.
-fn write(connection: &Connection, sql: &str, rule_id: i64, rule: &NewRule) -> rusqlite::Result<Option<i64>> {
+fn write(
+    connection: &Connection,
+    sql: &str,
+    rule_id: i64,
+    rule: &NewRule,
+    now: WallTime,
+) -> rusqlite::Result<Option<i64>> {
     let groups = serde_json::to_string(&rule.groups).expect("text can be written as JSON");
     let values = params![
         rule_id,
@@ -355,6 +438,7 @@ fn write(connection: &Connection, sql: &str, rule_id: i64, rule: &NewRule) -> ru
         rule.guide_start,
         rule.block_size,
         rule.is_enabled,
+        signed(now.unix_seconds()),
     ];
     connection.prepare_cached(sql)?.query_row(values, |row| row.get(0)).optional()
 }
@@ -437,7 +521,7 @@ mod tests {
         let items =
             [of("b", "Bravo", "UK"), of("a", "Alpha", "UK"), of("x", "Xray", "FR"), of("b2", "Bravo", "UK")];
         database.refresh_items(&items, at(1)).unwrap();
-        let made = database.create_rule(&rule(&["UK"], "", 500, 10)).unwrap();
+        let made = database.create_rule(&rule(&["UK"], "", 500, 10), at(1)).unwrap();
         assert_eq!(database.rules().unwrap(), std::slice::from_ref(&made));
         assert_eq!(counts(&database.apply_rules(LIMITS, at(1)).unwrap()), (2, 0, 0, 0));
         assert_eq!(lineup(&database), [row("500", "Alpha", 1), row("501", "Bravo", 2)]);
@@ -485,7 +569,7 @@ mod tests {
             ..NewChannel::default()
         };
         database.create_channel(&own, 100, at(1)).unwrap();
-        database.create_rule(&rule(&[], "a|b|c|d", 500, 3)).unwrap();
+        database.create_rule(&rule(&[], "a|b|c|d", 500, 3), at(1)).unwrap();
         let applied = database.apply_rules(LIMITS, at(1)).unwrap();
         let numbers: Vec<_> = lineup(&database).into_iter().map(|(number, ..)| number).collect();
         assert_eq!((numbers.as_slice(), applied.made), (&["501", "500", "502"].map(str::to_owned)[..], 2));
@@ -504,16 +588,68 @@ mod tests {
             (NewRule { is_regex: true, ..rule(&[], "(", 1, 1) }, "unclosed group"),
             (NewRule { name: " ".to_owned(), ..rule(&["a"], "", 1, 1) }, "guide_name"),
         ] {
-            let refused = database.create_rule(&new).unwrap_err().to_string();
+            let refused = database.create_rule(&new, at(1)).unwrap_err().to_string();
             assert!(refused.contains(word), "{refused}");
         }
         let not_found = |error| assert_eq!(error, ChannelError::RuleNotFound { rule_id: 9 });
-        not_found(database.replace_rule(9, &rule(&["a"], "", 1, 1)).unwrap_err());
+        not_found(database.replace_rule(9, &rule(&["a"], "", 1, 1), at(1)).unwrap_err());
         not_found(database.delete_rule(9).unwrap_err());
         not_found(database.rule(9).unwrap_err());
-        let made = database.create_rule(&rule(&["a"], "", 1, 1)).unwrap();
+        let made = database.create_rule(&rule(&["a"], "", 1, 1), at(1)).unwrap();
         let off = NewRule { is_enabled: false, ..rule(&[], "x", 7, 2) };
-        assert_eq!(database.replace_rule(made.rule_id, &off).unwrap().rule, off);
+        assert_eq!(database.replace_rule(made.rule_id, &off, at(2)).unwrap().rule, off);
         assert_eq!(database.apply_rules(LIMITS, at(1)).unwrap(), Applied::default());
+    }
+
+    #[test]
+    fn channels_of_a_rule_are_put_in_another_order_within_its_block() {
+        let mut database = Database::in_memory().unwrap();
+        let items = ["a", "b", "c", "own"].map(|key| of(key, key, "UK"));
+        database.refresh_items(&items, at(1)).unwrap();
+        let own = NewChannel {
+            item_key: "own".to_owned(),
+            guide_number: Some("501".to_owned()),
+            ..NewChannel::default()
+        };
+        database.create_channel(&own, 100, at(1)).unwrap();
+        let made = database.create_rule(&rule(&[], "a|b|c", 500, 4), at(1)).unwrap();
+        database.apply_rules(LIMITS, at(1)).unwrap();
+        let ids = |database: &Database| -> Vec<i64> {
+            let channels = database.rule_channels(made.rule_id).unwrap();
+            channels.into_iter().map(|channel| channel.channel_id).collect()
+        };
+        let before = ids(&database);
+        let turned: Vec<i64> = before.iter().rev().copied().collect();
+        database.reorder_rule_channels(made.rule_id, &turned, at(7)).unwrap();
+        assert_eq!(ids(&database), turned);
+        let expected = [row("501", "own", 1), row("500", "c", 1), row("502", "b", 1), row("503", "a", 1)];
+        assert_eq!(lineup(&database), expected);
+        assert_eq!(database.rule_channels(made.rule_id).unwrap()[0].updated_at, 7);
+        assert_eq!(counts(&database.apply_rules(LIMITS, at(8)).unwrap()).0, 0, "they keep what they have");
+
+        for wrong in [&turned[1..], &[turned[0], turned[0], turned[1]]] {
+            let refused = database.reorder_rule_channels(made.rule_id, wrong, at(9)).unwrap_err();
+            assert!(refused.to_string().contains("each once"), "{refused}");
+        }
+        database.replace_rule(made.rule_id, &rule(&[], "a|b|c", 500, 2), at(9)).unwrap();
+        let refused = database.reorder_rule_channels(made.rule_id, &turned, at(9)).unwrap_err();
+        assert!(refused.to_string().contains("a free number for each"), "{refused}");
+        assert_eq!(lineup(&database), expected, "nothing has changed");
+    }
+
+    #[test]
+    fn a_rule_says_how_many_channels_it_has_and_how_many_had_no_room() {
+        let mut database = Database::in_memory().unwrap();
+        let items = ["a", "b", "c"].map(|key| of(key, key, "UK"));
+        database.refresh_items(&items, at(1)).unwrap();
+        let made = database.create_rule(&rule(&["UK"], "", 500, 2), at(3)).unwrap();
+        assert_eq!((made.channels, made.left_out, made.created_at, made.updated_at), (0, 0, 3, 3));
+        database.apply_rules(LIMITS, at(4)).unwrap();
+        let applied = database.rule(made.rule_id).unwrap();
+        assert_eq!((applied.channels, applied.left_out), (2, 1));
+        let changed = database.replace_rule(made.rule_id, &rule(&["UK"], "", 500, 9), at(5)).unwrap();
+        assert_eq!((changed.created_at, changed.updated_at), (3, 5));
+        database.apply_rules(LIMITS, at(6)).unwrap();
+        assert_eq!(database.rule(made.rule_id).unwrap().left_out, 0);
     }
 }

@@ -57,6 +57,18 @@ pub struct Term {
     is_wanted: bool,
 }
 
+impl Term {
+    /// In small letters, without blanks.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// It must be there, or must not.
+    pub(super) const fn is_wanted(&self) -> bool {
+        self.is_wanted
+    }
+}
+
 impl Search {
     /// Words: `news sport` wants both, `-radio` and `!radio` do not want it, `a|b` and `a OR b` want either side.
     #[must_use]
@@ -149,7 +161,7 @@ pub(super) fn install(connection: &Connection) -> rusqlite::Result<()> {
     })
 }
 
-fn compiled(pattern: &str) -> Result<Regex, regex::Error> {
+pub(super) fn compiled(pattern: &str) -> Result<Regex, regex::Error> {
     RegexBuilder::new(pattern).case_insensitive(true).size_limit(REGEX_BYTES_MAX).build()
 }
 
@@ -178,7 +190,7 @@ fn term(word: &str) -> Option<Term> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::database::items::ItemFilter;
+    use crate::store::database::filter::ItemFilter;
     use crate::store::fixtures::with_items;
 
     const LIMITS: SearchLimits = SearchLimits { terms_max: 3, disjuncts_max: 2, term_chars_max: 8 };

@@ -8,7 +8,8 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, params, params_from_iter};
 
 use super::Database;
-use super::items::ItemFilter;
+use super::filter::ItemFilter;
+use super::packs::{self, Selection};
 use super::search::{Search, SearchLimits};
 use crate::store::error::{ChannelError, StoreError};
 use crate::store::records::SourceRule;
@@ -146,10 +147,8 @@ fn follow(
         active: Some(true),
         ..ItemFilter::default()
     };
-    let (condition, mut values) = filter.condition();
-    let sql = format!(
-        "SELECT item_key FROM playlist_items WHERE {condition} ORDER BY name COLLATE NOCASE, item_key LIMIT ?"
-    );
+    let Selection { sql: place, mut values, total: _ } = packs::select(connection, &filter)?;
+    let sql = format!("SELECT item_key {place} ORDER BY name COLLATE NOCASE, item_key LIMIT ?");
     values.push(Value::from(FOUND_MAX));
     let matching = connection
         .prepare(&sql)?

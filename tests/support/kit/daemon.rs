@@ -93,7 +93,7 @@ impl Daemon {
 
     fn post(&self, path: &str, body: &Value) -> Value {
         let answer = self.ask("POST", path, &body.to_string());
-        assert_eq!(answer.status, 201, "{path}: {}", String::from_utf8_lossy(&answer.body));
+        assert_eq!(answer.status, 200, "{path}: {}", String::from_utf8_lossy(&answer.body));
         answer.json()
     }
 

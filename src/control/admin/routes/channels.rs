@@ -18,9 +18,9 @@ use crate::ts::codec_name;
 use super::{channel_refusal, items, store_refusal};
 
 /// Channels and sources of a page when the request does not say how many.
-const PAGE_DEFAULT: u32 = 200;
+pub(super) const PAGE_DEFAULT: u32 = 200;
 /// Channels of a page, at most.
-const CHANNELS_PAGE_MAX: u32 = 1000;
+pub(super) const CHANNELS_PAGE_MAX: u32 = 1000;
 /// Sources of a page, at most.
 const SOURCES_PAGE_MAX: u32 = 2000;
 
@@ -265,7 +265,7 @@ impl From<SourceRecord> for Source {
 }
 
 /// The part of a list that is asked for.
-fn page<T>(rows: Vec<T>, limit: u32, offset: u32) -> impl Iterator<Item = T> {
+pub(super) fn page<T>(rows: Vec<T>, limit: u32, offset: u32) -> impl Iterator<Item = T> {
     let count = |number: u32| usize::try_from(number).expect("32 bits fit");
     rows.into_iter().skip(count(offset)).take(count(limit))
 }
@@ -285,7 +285,14 @@ pub(super) async fn list(call: &Call, state: &State) -> Result<Response, Respons
     Ok(Response::json(200, &ChannelList { channels, total, limit, offset }))
 }
 
-/// `POST /api/channels`.
+/// Some of these channels, which have no rules of their own.
+pub(super) fn shown_all(channels: Vec<ChannelRecord>, limit: u32, offset: u32) -> Response {
+    let total = channels.len();
+    let channels = page(channels, limit, offset).map(|channel| Channel::new(channel, None)).collect();
+    Response::json(200, &ChannelList { channels, total, limit, offset })
+}
+
+/// `POST /api/channels`, which is answered with 200 as hdhriptv does.
 pub(super) async fn create(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
     let body: NewChannelBody = call.json()?;
     let NewChannelBody { item_key, guide_number, guide_name, program, tls_verify, profile, .. } = body;
@@ -312,7 +319,7 @@ pub(super) async fn create(call: &Call, state: &Rc<State>) -> Result<Response, R
         .await
         .map_err(|error| channel_refusal(&error))?;
     publish(state).await?;
-    Ok(Response::json(201, &shown(state, id).await?))
+    Ok(Response::json(200, &shown(state, id).await?))
 }
 
 /// `PATCH /api/channels/{id}`.
@@ -414,7 +421,7 @@ pub(super) async fn sources(call: &Call, state: &State, channel: i64) -> Result<
     Ok(Response::json(200, &SourceList { sources, total, limit, offset }))
 }
 
-/// `POST /api/channels/{id}/sources`.
+/// `POST /api/channels/{id}/sources`, which is answered with 200 as hdhriptv does.
 pub(super) async fn add_source(call: &Call, state: &Rc<State>, channel: i64) -> Result<Response, Response> {
     let NewSourceBody { item_key, _allow_cross_channel: _, program, tls_verify, profile } = call.json()?;
     let program = program_number(program)?;
@@ -434,7 +441,7 @@ pub(super) async fn add_source(call: &Call, state: &Rc<State>, channel: i64) -> 
         .await
         .map_err(|error| channel_refusal(&error))?;
     publish(state).await?;
-    Ok(Response::json(201, &Source::from(source)))
+    Ok(Response::json(200, &Source::from(source)))
 }
 
 /// `PATCH /api/channels/{id}/sources/{source_id}`.

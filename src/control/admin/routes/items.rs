@@ -37,7 +37,7 @@ struct Page {
 
 /// What of the search counts.
 #[derive(Serialize)]
-struct SearchWarning {
+pub(super) struct SearchWarning {
     mode: &'static str,
     truncated: bool,
     max_terms: usize,
@@ -51,7 +51,7 @@ struct SearchWarning {
 }
 
 impl SearchWarning {
-    fn new(search: Option<&Search>, limits: SearchLimits) -> Self {
+    pub(super) fn new(search: Option<&Search>, limits: SearchLimits) -> Self {
         let counts = search.map(Search::counts).unwrap_or_default();
         let dropped = counts.terms_dropped + counts.disjuncts_dropped + counts.term_rune_truncations;
         Self {

@@ -1,7 +1,9 @@
 //! What is answered under which path.
 
+mod blocks;
 mod channels;
 mod device;
+mod dvr;
 mod guide;
 mod health;
 mod items;
@@ -40,7 +42,9 @@ enum Route {
     LineupJson,
     LineupXml,
     LineupM3u,
-    GuideXml { is_packed: bool },
+    GuideXml {
+        is_packed: bool,
+    },
     GuideStatus,
     LineupStatus,
     LineupPost,
@@ -69,8 +73,19 @@ enum Route {
     Playlists,
     Playlist(i64),
     PlaylistRefresh(i64),
+    PlaylistList(i64),
     Rules,
     Rule(i64),
+    Blocks,
+    Block(i64),
+    BlockChannels(i64),
+    BlockOrder(i64),
+    Dvr,
+    DvrLineups,
+    /// What a recorder would be asked or told.
+    DvrAct,
+    DvrMappings,
+    DvrMapping(i64),
     Tuners,
     Recovery,
 }
@@ -102,6 +117,9 @@ impl Route {
             ["api", "profiles"] => Self::Profiles,
             ["api", "profiles", _name] => Self::Profile,
             ["api", "channels", "reorder"] => Self::ChannelOrder,
+            ["api", "channels", "dvr"] => Self::DvrMappings,
+            ["api", "channels", channel, "dvr"] => Self::DvrMapping(number(channel)?),
+            ["api", "channels", _channel, "dvr", "reverse-sync"] => Self::DvrAct,
             ["api", "channels", channel, "sources", "reorder"] => Self::SourceOrder(number(channel)?),
             ["api", "channels", channel, "sources", "same-key"] => Self::SameKey(number(channel)?),
             ["api", "channels", channel] => Self::Channel(number(channel)?),
@@ -123,8 +141,16 @@ impl Route {
             ["api", "playlists"] => Self::Playlists,
             ["api", "playlists", playlist] => Self::Playlist(number(playlist)?),
             ["api", "playlists", playlist, "refresh"] => Self::PlaylistRefresh(number(playlist)?),
+            ["api", "playlists", playlist, "list"] => Self::PlaylistList(number(playlist)?),
             ["api", "rules"] => Self::Rules,
             ["api", "rules", rule] => Self::Rule(number(rule)?),
+            ["api", "dynamic-channels"] => Self::Blocks,
+            ["api", "dynamic-channels", block] => Self::Block(number(block)?),
+            ["api", "dynamic-channels", block, "channels"] => Self::BlockChannels(number(block)?),
+            ["api", "dynamic-channels", block, "channels", "reorder"] => Self::BlockOrder(number(block)?),
+            ["api", "admin", "dvr"] => Self::Dvr,
+            ["api", "admin", "dvr", "lineups"] => Self::DvrLineups,
+            ["api", "admin", "dvr", "test" | "sync" | "reverse-sync"] => Self::DvrAct,
             ["api", "admin", "tuners"] => Self::Tuners,
             ["api", "admin", "tuners", "recovery"] => Self::Recovery,
             _ => return None,
@@ -139,14 +165,23 @@ impl Route {
             | Self::Profiles
             | Self::Playlists
             | Self::Rules
+            | Self::Blocks
+            | Self::DvrAct
             | Self::Recovery
             | Self::ServiceControl(_) => method == Method::Post,
             Self::Playlist(_)
             | Self::Channel(_)
             | Self::Source(..)
             | Self::ChannelOrder
+            | Self::Block(_)
+            | Self::BlockOrder(_)
             | Self::SourceOrder(_) => method == Method::Patch,
-            Self::Profile | Self::Rule(_) | Self::Automation => method == Method::Put,
+            Self::Profile
+            | Self::Rule(_)
+            | Self::Automation
+            | Self::PlaylistList(_)
+            | Self::Dvr
+            | Self::DvrMapping(_) => method == Method::Put,
             Self::Healthz
             | Self::Discover
             | Self::LineupJson
@@ -174,6 +209,9 @@ impl Route {
             | Self::JobCancel(_)
             | Self::Duplicates
             | Self::SameKey(_)
+            | Self::BlockChannels(_)
+            | Self::DvrLineups
+            | Self::DvrMappings
             | Self::Tuners => false,
         }
     }
@@ -198,16 +236,23 @@ impl Route {
             | Self::Duplicates
             | Self::Jobs
             | Self::JobRun(_)
+            | Self::BlockChannels(_)
+            | Self::DvrLineups
+            | Self::DvrMappings
             | Self::Tuners => &[Method::Get, Method::Head],
-            Self::Automation => &[Method::Get, Method::Head, Method::Put],
+            Self::Automation | Self::Dvr | Self::DvrMapping(_) => &[Method::Get, Method::Head, Method::Put],
             Self::Profile | Self::Rule(_) => &[Method::Get, Method::Head, Method::Put, Method::Delete],
-            Self::Channels | Self::Sources(_) | Self::Profiles | Self::Playlists | Self::Rules => {
-                &[Method::Get, Method::Head, Method::Post]
-            }
-            Self::Channel(_) | Self::Playlist(_) => {
+            Self::Channels
+            | Self::Sources(_)
+            | Self::Profiles
+            | Self::Playlists
+            | Self::Rules
+            | Self::Blocks => &[Method::Get, Method::Head, Method::Post],
+            Self::Channel(_) | Self::Playlist(_) | Self::Block(_) => {
                 &[Method::Get, Method::Head, Method::Patch, Method::Delete]
             }
-            Self::ChannelOrder | Self::SourceOrder(_) => &[Method::Patch],
+            Self::ChannelOrder | Self::SourceOrder(_) | Self::BlockOrder(_) => &[Method::Patch],
+            Self::PlaylistList(_) => &[Method::Put],
             Self::Source(..) => &[Method::Patch, Method::Delete],
             Self::LineupPost
             | Self::ServiceControl(_)
@@ -219,6 +264,7 @@ impl Route {
             | Self::JobCancel(_)
             | Self::HealthClear(_)
             | Self::HealthClearAll
+            | Self::DvrAct
             | Self::Recovery => &[Method::Post],
         }
     }
@@ -237,6 +283,19 @@ fn name(method: Method) -> &'static str {
     }
 }
 
+/// A list that is handed over, compressed or not, and what clients call one.
+const UPLOAD_BYTES_MAX: usize = 16 * 1024 * 1024;
+const UPLOAD_TYPES: &[&str] = &[
+    "audio/x-mpegurl",
+    "audio/mpegurl",
+    "application/x-mpegurl",
+    "application/vnd.apple.mpegurl",
+    "application/gzip",
+    "application/octet-stream",
+    "application/x-www-form-urlencoded",
+    "text/plain",
+];
+
 /// What is no channel's id, where a path with a wrong id is answered with 400.
 const NO_CHANNEL: i64 = 0;
 
@@ -248,13 +307,17 @@ fn number(text: &str) -> Option<i64> {
 
 /// True for requests that take as long as somebody else's server: they have their own limits.
 pub(super) fn has_own_timeout(call: &Call) -> bool {
-    matches!(Route::find(call.request.path()), Some(Route::PlaylistSync | Route::PlaylistRefresh(_)))
+    matches!(
+        Route::find(call.request.path()),
+        Some(Route::PlaylistSync | Route::PlaylistRefresh(_) | Route::PlaylistList(_))
+    )
 }
 
 /// The longest body that is taken. Whoever may ask without a password has less to say.
 pub(super) fn body_bytes_max(request: &Request, state: &State) -> usize {
     match Route::find(request.path()) {
         Some(Route::ServiceControl(_)) => soap::BODY_BYTES_MAX.min(state.params.json_body_bytes_max),
+        Some(Route::PlaylistList(_)) => UPLOAD_BYTES_MAX,
         Some(_) | None => state.params.json_body_bytes_max,
     }
 }
@@ -291,10 +354,11 @@ pub(super) fn body(call: &Call, state: &State) -> Result<Body, Response> {
         let refused = || refusal(413, "this route takes no body");
         return if has_body { Err(refused()) } else { Ok(Body::Stated(0)) };
     }
-    let taken = match route {
-        Some(Route::ServiceControl(_)) => ["text/xml", "application/xml"],
+    let taken: &[&str] = match route {
+        Some(Route::ServiceControl(_)) => &["text/xml", "application/xml"],
+        Some(Route::PlaylistList(_)) => UPLOAD_TYPES,
         // What curl calls a body unless it is told otherwise; a page of another site is told by its Origin.
-        Some(_) | None => ["application/json", "application/x-www-form-urlencoded"],
+        Some(_) | None => &["application/json", "application/x-www-form-urlencoded"],
     };
     let content_type =
         call.header("content-type").map(|text| text.split(';').next().unwrap_or_default().trim());
@@ -403,11 +467,24 @@ async fn serve(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
         (Route::Playlist(playlist), Method::Delete) => playlists::delete(state, playlist).await,
         (Route::Playlist(playlist), _) => playlists::show(state, playlist).await,
         (Route::PlaylistRefresh(playlist), _) => playlists::refresh(call, state, playlist).await,
+        (Route::PlaylistList(playlist), _) => playlists::upload(call, state, playlist).await,
         (Route::Rules, Method::Post) => rules::create(call, state).await,
         (Route::Rules, _) => rules::list(state).await,
         (Route::Rule(rule), Method::Put) => rules::replace(call, state, rule).await,
         (Route::Rule(rule), Method::Delete) => rules::delete(state, rule).await,
         (Route::Rule(rule), _) => rules::show(state, rule).await,
+        (Route::Blocks, Method::Post) => blocks::create(call, state).await,
+        (Route::Blocks, _) => blocks::list(call, state).await,
+        (Route::Block(block), Method::Patch) => blocks::patch(call, state, block).await,
+        (Route::Block(block), Method::Delete) => rules::delete(state, block).await,
+        (Route::Block(block), _) => blocks::show(state, block).await,
+        (Route::BlockChannels(block), _) => blocks::channels(call, state, block).await,
+        (Route::BlockOrder(block), _) => blocks::reorder(call, state, block).await,
+        (Route::Dvr | Route::DvrMapping(_), Method::Put) | (Route::DvrAct, _) => Err(dvr::refused()),
+        (Route::Dvr, _) => Ok(dvr::config()),
+        (Route::DvrLineups, _) => dvr::lineups(call),
+        (Route::DvrMappings, _) => dvr::mappings(call, state).await,
+        (Route::DvrMapping(channel), _) => dvr::mapping(state, channel).await,
         (Route::Tuners, _) => tuners::status(call, state).await,
         (Route::Recovery, _) => recovery::trigger(call, state).await,
     }

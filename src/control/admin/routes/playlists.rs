@@ -14,7 +14,7 @@ use crate::control::playlist::{self, SyncError};
 use crate::control::state::State;
 use crate::http::{Response, Url};
 use crate::status::go_time::rfc3339;
-use crate::store::{ChannelError, NewPlaylist, PlaylistChange, PlaylistRecord};
+use crate::store::{ChannelError, NewPlaylist, PlaylistChange, PlaylistRecord, UPLOADED};
 
 use super::channels::{named, publish};
 use super::items::switch;
@@ -167,6 +167,18 @@ pub(super) async fn refresh(call: &Call, state: &Rc<State>, playlist_id: i64) ->
     answer(playlist::read_one(state, playlist_id, accepts_less).await)
 }
 
+/// `PUT /api/playlists/{id}/list`: the list itself, compressed or not. Answers when it is taken in.
+pub(super) async fn upload(call: &Call, state: &Rc<State>, playlist_id: i64) -> Result<Response, Response> {
+    let accepts_less = switch(call, "accept_smaller")?.unwrap_or(false);
+    let list = call.body.clone();
+    if list.is_empty() {
+        return Err(refusal(400, "the body is empty; allowed: a playlist, compressed by gzip or not"));
+    }
+    let kept = state.ask_store(move |database| database.keep_uploaded_list(playlist_id, &list)).await;
+    kept.map_err(|error| channel_refusal(&error))?;
+    answer(playlist::read_after(state, playlist_id, accepts_less).await)
+}
+
 /// `POST /api/admin/jobs/playlist-sync/run`: all of them. Answers when it has begun, or with `wait=true` when it is done.
 pub(super) async fn read_all(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
     let accepts_less = switch(call, "accept_smaller")?.unwrap_or(false);
@@ -202,6 +214,7 @@ fn check_address(url: &str) -> Result<(), Response> {
         .any(|scheme| address.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)));
     let is_good = match Login::parse(address) {
         Some(login) => login.is_ok(),
+        None if url.starts_with(UPLOADED) => url.len() > UPLOADED.len() && !url.contains(char::is_whitespace),
         None => is_web && Url::parse(address).is_ok() && !address.contains(char::is_whitespace),
     };
     if is_good && url.len() <= URL_BYTES_MAX && !url.contains(char::is_control) {
@@ -209,7 +222,7 @@ fn check_address(url: &str) -> Result<(), Response> {
     }
     Err(refusal(
         400,
-        "url is no address of a playlist; allowed: http://…, https://…, xtream://name:password@host and xtreams://… of up \
-         to 4096 bytes (files are named by PLAYLIST_URL and PLAYLIST_SOURCES)",
+        "url is no address of a playlist; allowed: http://…, https://…, xtream://name:password@host, xtreams://… and upload:NAME of \
+         up to 4096 bytes (files are named by PLAYLIST_URL and PLAYLIST_SOURCES)",
     ))
 }

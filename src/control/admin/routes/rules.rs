@@ -66,6 +66,13 @@ struct AppliedRule {
     complaints: Vec<String>,
 }
 
+impl AppliedRule {
+    fn new(rule: RuleRecord, applied: Applied) -> Self {
+        let Applied { made, removed, sources: _, complaints } = applied;
+        Self { rule: rule.into(), channels_made: made, channels_removed: removed, complaints }
+    }
+}
+
 impl From<RuleBody> for NewRule {
     fn from(body: RuleBody) -> Self {
         Self {
@@ -82,7 +89,7 @@ impl From<RuleBody> for NewRule {
 }
 
 impl From<RuleRecord> for Rule {
-    fn from(RuleRecord { rule_id, rule }: RuleRecord) -> Self {
+    fn from(RuleRecord { rule_id, rule, .. }: RuleRecord) -> Self {
         Self {
             rule_id,
             name: rule.name,
@@ -113,13 +120,17 @@ pub(super) async fn show(state: &State, rule_id: i64) -> Result<Response, Respon
 /// `POST /api/rules`: its channels are there when this is answered.
 pub(super) async fn create(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
     let new = NewRule::from(call.json::<RuleBody>()?);
-    change(state, 201, move |database| database.create_rule(&new)).await
+    let now = state.wall_now();
+    let (rule, applied) = change(state, move |database| database.create_rule(&new, now)).await?;
+    Ok(Response::json(201, &AppliedRule::new(rule, applied)))
 }
 
 /// `PUT /api/rules/{id}`: all of it is what the body says.
 pub(super) async fn replace(call: &Call, state: &Rc<State>, rule_id: i64) -> Result<Response, Response> {
     let rule = NewRule::from(call.json::<RuleBody>()?);
-    change(state, 200, move |database| database.replace_rule(rule_id, &rule)).await
+    let now = state.wall_now();
+    let (rule, applied) = change(state, move |database| database.replace_rule(rule_id, &rule, now)).await?;
+    Ok(Response::json(200, &AppliedRule::new(rule, applied)))
 }
 
 /// `DELETE /api/rules/{id}`: with its channels.
@@ -130,23 +141,19 @@ pub(super) async fn delete(state: &Rc<State>, rule_id: i64) -> Result<Response, 
     Ok(Response::new(204))
 }
 
-async fn change(
+/// Changes a rule, and applies all of them.
+pub(super) async fn change(
     state: &Rc<State>,
-    status: u16,
     change: impl FnOnce(&mut Database) -> Result<RuleRecord, ChannelError> + Send + 'static,
-) -> Result<Response, Response> {
+) -> Result<(RuleRecord, Applied), Response> {
     let (limits, now) = (state.params.search, state.wall_now());
     let changed = state.ask_store(move |database| {
-        let rule = change(database)?;
-        Ok::<_, ChannelError>((rule, database.apply_rules(limits, now)?))
+        let rule_id = change(database)?.rule_id;
+        let applied = database.apply_rules(limits, now)?;
+        Ok::<_, ChannelError>((database.rule(rule_id)?, applied))
     });
     let (rule, applied) = changed.await.map_err(|error| channel_refusal(&error))?;
     report_applied(&applied);
     publish(state).await?;
-    let Applied { made, removed, sources: _, complaints } = applied;
-    let rule = Rule::from(rule);
-    Ok(Response::json(
-        status,
-        &AppliedRule { rule, channels_made: made, channels_removed: removed, complaints },
-    ))
+    Ok((rule, applied))
 }

@@ -179,7 +179,7 @@ fn more_tuners_than_fit_into_a_byte_are_told_as_so_many() {
 fn a_scan_is_begun_progresses_and_is_aborted() {
     tokio_uring::start(async {
         let state = state();
-        assert_eq!(ask(&state, "POST", "/api/channels", r#"{"item_key":"a"}"#).await.0, 201);
+        assert_eq!(ask(&state, "POST", "/api/channels", r#"{"item_key":"a"}"#).await.0, 200);
         let (status, _) = ask(&state, "POST", "/lineup.post?scan=start&source=cable", "").await;
         let (_, scan) = ask(&state, "GET", "/lineup_status.json", "").await;
         assert_eq!((status, &scan["ScanInProgress"], &scan["Source"]), (200, &json!(1), &json!("Cable")));
@@ -215,7 +215,7 @@ fn a_channel_lives_from_its_creation_to_its_end() {
         let (status, made) = ask(&state, "POST", "/api/channels", r#"{"item_key":"a"}"#).await;
         assert_eq!(
             (status, &made["guide_number"], &made["guide_name"]),
-            (201, &json!("100"), &json!("News a"))
+            (200, &json!("100"), &json!("News a"))
         );
         assert_eq!(lineup().find("100").unwrap().sources.len(), 1);
         let channel = made["channel_id"].as_i64().unwrap();
@@ -228,7 +228,7 @@ fn a_channel_lives_from_its_creation_to_its_end() {
 
         let sources = format!("{path}/sources");
         let (status, source) = ask(&state, "POST", &sources, r#"{"item_key":"b"}"#).await;
-        assert_eq!((status, &source["stream_url"]), (201, &json!("http://host/b.ts")));
+        assert_eq!((status, &source["stream_url"]), (200, &json!("http://host/b.ts")));
         let urls: Vec<_> =
             lineup().find("5.1").unwrap().sources.iter().map(|source| source.url.clone()).collect();
         assert_eq!(urls, ["http://user:hunter2@host/a.ts", "http://user:hunter2@host/b.ts"]);
@@ -292,7 +292,7 @@ fn changes_that_cannot_be_made_say_why() {
         let state = state();
         assert_eq!(
             ask(&state, "POST", "/api/channels", r#"{"item_key":"a","guide_number":"7"}"#).await.0,
-            201
+            200
         );
         for (method, path, body, status, piece) in [
             ("POST", "/api/channels", r#"{"item_key":"zz"}"#, 404, "zz"),
@@ -359,8 +359,8 @@ fn a_profile_lives_from_its_creation_to_its_end_and_cores_follow_it() {
 
         let body = r#"{"item_key":"a","profile":"hd"}"#;
         let (status, channel) = ask(&state, "POST", "/api/channels", body).await;
-        assert_eq!((status, &channel["profile"]), (201, &json!("hd")));
-        assert_eq!(ask(&state, "POST", "/api/channels", r#"{"item_key":"b"}"#).await.0, 201);
+        assert_eq!((status, &channel["profile"]), (200, &json!("hd")));
+        assert_eq!(ask(&state, "POST", "/api/channels", r#"{"item_key":"b"}"#).await.0, 200);
         let mut source = |id: i64| lineup().source(SourceId(id)).unwrap().1.clone();
         let first = source(1);
         assert_eq!(first.manner.profile.as_deref(), Some("hd"));
@@ -397,7 +397,7 @@ fn a_profile_lives_from_its_creation_to_its_end_and_cores_follow_it() {
         }
         let body = r#"{"item_key":"b","profile":"hd"}"#;
         let (status, added) = ask(&state, "POST", "/api/channels/1/sources", body).await;
-        assert_eq!((status, &added["profile"]), (201, &json!("hd")));
+        assert_eq!((status, &added["profile"]), (200, &json!("hd")));
 
         let (status, refused) = ask(&state, "DELETE", "/api/profiles/hd", "").await;
         let users = "channel 100, source 3 of channel 100";
@@ -417,7 +417,7 @@ fn profiles_that_cannot_be_say_why() {
         assert_eq!(ask(&state, "POST", "/api/profiles", r#"{"name":"p"}"#).await.0, 201);
         let field = "x".repeat(3000);
         let long = json!({"name": "q", "headers": {"A": field, "B": field, "C": field}}).to_string();
-        assert_eq!(ask(&state, "POST", "/api/channels", r#"{"item_key":"a"}"#).await.0, 201);
+        assert_eq!(ask(&state, "POST", "/api/channels", r#"{"item_key":"a"}"#).await.0, 200);
         for (method, path, body, status, piece) in [
             ("POST", "/api/profiles", r#"{"name":"p"}"#, 409, "already"),
             ("POST", "/api/profiles", r#"{"name":"a/b"}"#, 400, "letters"),
@@ -488,7 +488,7 @@ fn a_lineup_ends_at_its_limit() {
         params.lineup_max = Some(1);
         let state = with(params, Vec::new());
         for body in [r#"{"item_key":"a"}"#, r#"{"item_key":"b"}"#] {
-            assert_eq!(ask(&state, "POST", "/api/channels", body).await.0, 201);
+            assert_eq!(ask(&state, "POST", "/api/channels", body).await.0, 200);
         }
         assert_eq!(ask(&state, "GET", "/lineup.json", "").await.1.as_array().unwrap().len(), 1);
         assert_eq!(text(&state, "/lineup.m3u").await.lines().count(), 3);
@@ -787,9 +787,9 @@ fn clearing_health_resets_the_database_first_and_then_tells_the_cores() {
         let (mailbox, mut core) = Mailbox::new().unwrap();
         let state = with(params(), vec![mailbox]);
         for body in [r#"{"item_key":"a"}"#, r#"{"item_key":"b"}"#] {
-            assert_eq!(ask(&state, "POST", "/api/channels", body).await.0, 201);
+            assert_eq!(ask(&state, "POST", "/api/channels", body).await.0, 200);
         }
-        assert_eq!(ask(&state, "POST", "/api/channels/1/sources", r#"{"item_key":"b"}"#).await.0, 201);
+        assert_eq!(ask(&state, "POST", "/api/channels/1/sources", r#"{"item_key":"b"}"#).await.0, 200);
         let fail = |source_id| HealthRow {
             source: SourceId(source_id),
             health: Some(Health { fail_count: 2, last_fail_at: 5, ..Health::default() }),
@@ -827,7 +827,7 @@ fn health_that_cannot_be_reset_is_not_forgotten_by_the_cores_either() {
     tokio_uring::start(async {
         let (mailbox, mut core) = Mailbox::new().unwrap();
         let state = with(params(), vec![mailbox]);
-        assert_eq!(ask(&state, "POST", "/api/channels", r#"{"item_key":"a"}"#).await.0, 201);
+        assert_eq!(ask(&state, "POST", "/api/channels", r#"{"item_key":"a"}"#).await.0, 200);
         state.ask_store(|database| database.refuse_writes()).await.unwrap();
         std::iter::from_fn(|| core.take()).for_each(drop);
         for path in ["/api/channels/1/sources/health/clear", "/api/channels/sources/health/clear"] {
