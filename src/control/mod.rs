@@ -6,6 +6,7 @@
 
 mod admin;
 mod children;
+mod client_names;
 mod discovery;
 mod doors;
 mod fetch;

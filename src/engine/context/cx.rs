@@ -13,6 +13,8 @@ use crate::engine::port::mailbox::Mailbox;
 use crate::engine::port::messages::{ChildOwner, ControlPort, ControlRequest, CoreCommand};
 use crate::engine::port::params::{Egress, Params};
 use crate::engine::port::snapshot::CoreCounters;
+use crate::engine::port::tallies::Tallies;
+use crate::engine::report::refusals::RefusalLog;
 use crate::http::{CookieJar, StreamError};
 use crate::lineup::{Lineup, PlaylistId, Source, SourceId, Tuners};
 use crate::ring::{Lent, Reader};
@@ -70,6 +72,9 @@ pub(crate) struct Cx<D: CoreDriver> {
     pub(crate) now: Instant,
     pub(crate) time: OwnTime,
     pub(crate) counters: CoreCounters,
+    pub(crate) tallies: Tallies,
+    /// What is told of refused tunes.
+    pub(crate) refusals: RefusalLog,
     /// The channels.
     pub(crate) lineup: Arc<Lineup>,
     /// What is known of the sources of the channels that live here.
@@ -117,10 +122,12 @@ impl<D: CoreDriver> Cx<D> {
         let tuners = lineup.tuners().count.unwrap_or(params.tuners);
         Self {
             id,
+            refusals: RefusalLog::new(params.cores),
             driver,
             now: Instant::START,
             time: OwnTime::default(),
             counters: CoreCounters::default(),
+            tallies: Tallies::default(),
             lineup,
             health: CoreHealth::new(),
             providers: ProviderCooldowns::new(params.session.provider_cooldown),
@@ -153,6 +160,7 @@ impl<D: CoreDriver> Cx<D> {
     /// A turn of the core was work for so long, and waiting for more for so long.
     pub(crate) fn turned(&mut self, worked: Duration, waited: Duration) {
         self.load.turned(worked, waited);
+        self.tallies.turned(worked);
     }
 
     /// The longest that it has worked without looking up, of the last half minute to a minute.

@@ -320,7 +320,10 @@ impl Outlet {
     ) {
         let Some(count) = self.note_taken(cx, feed, key, result) else { return };
         let Some(viewer) = self.viewers.get_mut(key).and_then(Viewer::watching_mut) else { return };
-        self.writes.short_writes += u64::from((1..offered).contains(&count));
+        if (1..offered).contains(&count) {
+            self.writes.short_writes += 1;
+            cx.tallies.took_a_part();
+        }
         viewer.position += count as u64;
         let torn = viewer.position % PACKET;
         if torn != 0 {
@@ -355,7 +358,9 @@ impl Outlet {
         key: ViewerKey,
         result: Result<u32, Errno>,
     ) -> Option<usize> {
-        let viewer = self.viewers.get_mut(key).and_then(Viewer::watching_mut)?;
+        let viewer = self.viewers.get_mut(key)?;
+        let joined_at = viewer.joined_at;
+        let viewer = viewer.watching_mut()?;
         cx.counters.sends += 1;
         let count = match result {
             Ok(count) => count,
@@ -376,9 +381,14 @@ impl Outlet {
             }
         };
         if count > 0 {
-            self.writes.blocked += cx.now - viewer.progress_at;
+            let blocked = cx.now - viewer.progress_at;
+            self.writes.blocked += blocked;
+            cx.tallies.sent(count, blocked);
             viewer.progress_at = cx.now;
             viewer.is_full = false;
+        }
+        if viewer.bytes_sent == 0 && count > 0 {
+            cx.tallies.began(cx.now - joined_at);
         }
         viewer.bytes_sent += u64::from(count);
         cx.counters.bytes_sent += u64::from(count);
@@ -452,6 +462,7 @@ impl Outlet {
         viewer.skip_wanted = false;
         viewer.progress_at = cx.now;
         self.writes.skipped(missed, cx.params.chunk_bytes);
+        cx.tallies.skipped(missed, cx.params.chunk_bytes);
         cx.post.say(Word::Channel(self.channel, ToChannel::Promised(viewer.promised)));
         self.log_skipped(cx.now, feed, key, missed);
         true

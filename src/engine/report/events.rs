@@ -341,7 +341,9 @@ pub(crate) fn stream_started(
 #[must_use]
 pub(crate) const fn stream_ended_level(reason: CloseReason, subscribers: u64) -> log::Level {
     match reason {
-        CloseReason::SessionClosed | CloseReason::HttpContextCanceled => viewer_level(subscribers),
+        CloseReason::SessionClosed | CloseReason::HttpContextCanceled | CloseReason::Kicked => {
+            viewer_level(subscribers)
+        }
         CloseReason::SlowClientLagged | CloseReason::StreamWriteError => log::Level::Warn,
     }
 }
@@ -356,7 +358,7 @@ pub(crate) fn stream_ended(
     lag: Lag,
 ) -> Line {
     let message = match reason {
-        CloseReason::SessionClosed => "stream subscriber ended",
+        CloseReason::SessionClosed | CloseReason::Kicked => "stream subscriber ended",
         CloseReason::HttpContextCanceled => "stream subscriber canceled",
         CloseReason::SlowClientLagged => "stream subscriber disconnected due to lag",
         CloseReason::StreamWriteError => "stream subscriber ended with error",
@@ -368,7 +370,7 @@ pub(crate) fn stream_ended(
     match reason {
         CloseReason::SlowClientLagged => lag.of(line),
         CloseReason::StreamWriteError => line.field("blocked", format!("{blocked:?}")),
-        CloseReason::SessionClosed | CloseReason::HttpContextCanceled => line,
+        CloseReason::SessionClosed | CloseReason::HttpContextCanceled | CloseReason::Kicked => line,
     }
 }
 

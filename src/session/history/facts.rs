@@ -55,6 +55,8 @@ pub enum CloseReason {
     StreamWriteError,
     /// The stream is over, or what the viewer wanted of it.
     SessionClosed,
+    /// An administrator wanted it.
+    Kicked,
 }
 
 impl CloseReason {
@@ -66,6 +68,7 @@ impl CloseReason {
             Self::SlowClientLagged => "slow_client_lagged",
             Self::StreamWriteError => "stream_write_error",
             Self::SessionClosed => "session_closed",
+            Self::Kicked => "kicked",
         }
     }
 }

@@ -7,12 +7,14 @@ mod health;
 mod items;
 mod jobs;
 mod lineup;
+mod metrics;
 mod playlists;
 mod profiles;
 mod recovery;
 mod rules;
 mod tuners;
 mod upnp;
+mod viewers;
 
 use std::rc::Rc;
 
@@ -31,6 +33,7 @@ use upnp::Service;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Route {
     Healthz,
+    Metrics,
     Discover,
     Description,
     ServiceDescription(Service),
@@ -73,6 +76,7 @@ enum Route {
     Rule(i64),
     Tuners,
     Recovery,
+    Kick(u64, u64),
 }
 
 impl Route {
@@ -80,6 +84,7 @@ impl Route {
         let pieces: Vec<&str> = path.strip_prefix('/')?.split('/').collect();
         Some(match *pieces.as_slice() {
             ["healthz"] => Self::Healthz,
+            ["metrics"] => Self::Metrics,
             ["discover.json"] => Self::Discover,
             ["device.xml"] | ["upnp", "device.xml"] => Self::Description,
             ["upnp", "scpd", file] => Self::ServiceDescription(Service::of_path(file.strip_suffix(".xml")?)?),
@@ -127,6 +132,11 @@ impl Route {
             ["api", "rules", rule] => Self::Rule(number(rule)?),
             ["api", "admin", "tuners"] => Self::Tuners,
             ["api", "admin", "tuners", "recovery"] => Self::Recovery,
+            ["api", "admin", "viewers", viewer, "kick"] => {
+                let (session, viewer) = viewer.split_once('-')?;
+                let whole = |text| number(text).and_then(|number| u64::try_from(number).ok());
+                Self::Kick(whole(session)?, whole(viewer)?)
+            }
             _ => return None,
         })
     }
@@ -148,6 +158,7 @@ impl Route {
             | Self::SourceOrder(_) => method == Method::Patch,
             Self::Profile | Self::Rule(_) | Self::Automation => method == Method::Put,
             Self::Healthz
+            | Self::Metrics
             | Self::Discover
             | Self::LineupJson
             | Self::LineupXml
@@ -174,6 +185,7 @@ impl Route {
             | Self::JobCancel(_)
             | Self::Duplicates
             | Self::SameKey(_)
+            | Self::Kick(..)
             | Self::Tuners => false,
         }
     }
@@ -181,6 +193,7 @@ impl Route {
     fn methods(self) -> &'static [Method] {
         match self {
             Self::Healthz
+            | Self::Metrics
             | Self::Discover
             | Self::Description
             | Self::ServiceDescription(_)
@@ -219,6 +232,7 @@ impl Route {
             | Self::JobCancel(_)
             | Self::HealthClear(_)
             | Self::HealthClearAll
+            | Self::Kick(..)
             | Self::Recovery => &[Method::Post],
         }
     }
@@ -329,8 +343,9 @@ pub(super) fn check(call: &Call, state: &State) -> Result<(), Response> {
     if is_administration(call.request.path()) {
         access::admin(call, &state.params, &mut state.doors.borrow_mut(), state.clock.now())?;
     }
-    let route =
-        Route::find(call.request.path()).ok_or_else(|| refusal(404, "there is nothing under this path"))?;
+    let route = Route::find(call.request.path())
+        .filter(|route| *route != Route::Metrics || state.params.has_metrics)
+        .ok_or_else(|| refusal(404, "there is nothing under this path"))?;
     if !route.methods().contains(&call.method()) {
         let allowed = route.methods().iter().map(|method| name(*method)).collect::<Vec<_>>().join(", ");
         let sentence = format!("the method cannot be {}; allowed: {allowed}", name(call.method()));
@@ -351,6 +366,7 @@ async fn serve(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
     let route = Route::find(call.request.path()).expect("`check` has found it");
     match (route, call.method()) {
         (Route::Healthz, _) => Ok(Response::new(200).body("application/json", r#"{"status":"ok"}"#)),
+        (Route::Metrics, _) => metrics::show(call, state).await,
         (Route::Discover, _) => Ok(device::discover(call, state)),
         (Route::Description, _) => Ok(device::description(call, state)),
         (Route::ServiceDescription(service), _) => Ok(upnp::description(service)),
@@ -410,6 +426,7 @@ async fn serve(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
         (Route::Rule(rule), _) => rules::show(state, rule).await,
         (Route::Tuners, _) => tuners::status(call, state).await,
         (Route::Recovery, _) => recovery::trigger(call, state).await,
+        (Route::Kick(session, viewer), _) => viewers::kick(state, session, viewer).await,
     }
 }
 

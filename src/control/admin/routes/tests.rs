@@ -751,6 +751,7 @@ fn every_core_describes_its_sessions() {
             away: Vec::new(),
             core: CoreId(0),
             counters: CoreCounters::default(),
+            tallies: crate::engine::Tallies::default(),
             sessions: Vec::new(),
             connections: 0,
             ring_bytes: 0,
