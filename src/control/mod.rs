@@ -17,6 +17,7 @@ mod jobs;
 mod names;
 mod notify;
 mod outbox;
+mod page;
 mod params;
 mod playlist;
 mod port;

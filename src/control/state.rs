@@ -21,6 +21,7 @@ use super::doors::Doors;
 use super::guide::Shelf;
 use super::jobs::JobDesk;
 use super::outbox::Outbox;
+use super::page::Pages;
 use super::params::Params;
 use super::readings::Readings;
 use super::scan::Scan;
@@ -60,6 +61,8 @@ pub(super) struct State {
     update_id: Cell<Option<(Instant, u32)>>,
     /// What clients are called.
     client_names: ClientNames,
+    /// The pages that are open.
+    pages: Pages,
 }
 
 impl State {
@@ -83,6 +86,7 @@ impl State {
             scan: Cell::default(),
             update_id: Cell::default(),
             client_names: ClientNames::default(),
+            pages: Pages::default(),
         }
     }
 
@@ -99,6 +103,11 @@ impl State {
     /// What clients are called.
     pub(super) const fn client_names(&self) -> &ClientNames {
         &self.client_names
+    }
+
+    /// The pages that are open.
+    pub(super) const fn pages(&self) -> &Pages {
+        &self.pages
     }
 
     /// The jobs that run.

@@ -8,6 +8,7 @@ mod items;
 mod jobs;
 mod lineup;
 mod metrics;
+mod page;
 mod playlists;
 mod profiles;
 mod recovery;
@@ -26,6 +27,7 @@ use super::call::{Call, refusal};
 use super::client::client;
 use super::soap;
 use crate::control::jobs::JobKind;
+use crate::control::page::PageFile;
 use crate::control::state::State;
 use upnp::Service;
 
@@ -77,6 +79,11 @@ enum Route {
     Tuners,
     Recovery,
     Kick(u64, u64),
+    Page,
+    PageFile(PageFile),
+    PageRecover(i64),
+    PageKick(u64, u64),
+    Events,
 }
 
 impl Route {
@@ -132,10 +139,19 @@ impl Route {
             ["api", "rules", rule] => Self::Rule(number(rule)?),
             ["api", "admin", "tuners"] => Self::Tuners,
             ["api", "admin", "tuners", "recovery"] => Self::Recovery,
-            ["api", "admin", "viewers", viewer, "kick"] => {
-                let (session, viewer) = viewer.split_once('-')?;
-                let whole = |text| number(text).and_then(|number| u64::try_from(number).ok());
-                Self::Kick(whole(session)?, whole(viewer)?)
+            ["api", "admin", "viewers", id, "kick"] => {
+                let (session, viewer) = viewer(id)?;
+                Self::Kick(session, viewer)
+            }
+            ["api", "admin", "events"] => Self::Events,
+            [""] | ["ui"] => Self::LineupPage,
+            ["ui", ""] => Self::Page,
+            ["ui", "now.css"] => Self::PageFile(PageFile::Style),
+            ["ui", "now.js"] => Self::PageFile(PageFile::Script),
+            ["ui", "channels", channel, "recover"] => Self::PageRecover(number(channel)?),
+            ["ui", "viewers", id, "kick"] => {
+                let (session, viewer) = viewer(id)?;
+                Self::PageKick(session, viewer)
             }
             _ => return None,
         })
@@ -186,6 +202,11 @@ impl Route {
             | Self::Duplicates
             | Self::SameKey(_)
             | Self::Kick(..)
+            | Self::Page
+            | Self::PageFile(_)
+            | Self::PageRecover(_)
+            | Self::PageKick(..)
+            | Self::Events
             | Self::Tuners => false,
         }
     }
@@ -211,6 +232,8 @@ impl Route {
             | Self::Duplicates
             | Self::Jobs
             | Self::JobRun(_)
+            | Self::Page
+            | Self::PageFile(_)
             | Self::Tuners => &[Method::Get, Method::Head],
             Self::Automation => &[Method::Get, Method::Head, Method::Put],
             Self::Profile | Self::Rule(_) => &[Method::Get, Method::Head, Method::Put, Method::Delete],
@@ -233,7 +256,11 @@ impl Route {
             | Self::HealthClear(_)
             | Self::HealthClearAll
             | Self::Kick(..)
+            | Self::PageRecover(_)
+            | Self::PageKick(..)
             | Self::Recovery => &[Method::Post],
+            // An answer without end has no head of its own.
+            Self::Events => &[Method::Get],
         }
     }
 }
@@ -258,6 +285,18 @@ const NO_CHANNEL: i64 = 0;
 fn number(text: &str) -> Option<i64> {
     let number: i64 = text.parse().ok()?;
     (number >= 0 && number.to_string() == text).then_some(number)
+}
+
+/// A viewer's id: its session's number and its own.
+fn viewer(id: &str) -> Option<(u64, u64)> {
+    let (session, viewer) = id.split_once('-')?;
+    let whole = |text| number(text).and_then(|number| u64::try_from(number).ok());
+    Some((whole(session)?, whole(viewer)?))
+}
+
+/// True for what is sent for as long as the page is open that asks for it.
+pub(super) fn is_events(request: &Request) -> bool {
+    Route::find(request.path()) == Some(Route::Events)
 }
 
 /// True for requests that take as long as somebody else's server: they have their own limits.
@@ -427,6 +466,11 @@ async fn serve(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
         (Route::Tuners, _) => tuners::status(call, state).await,
         (Route::Recovery, _) => recovery::trigger(call, state).await,
         (Route::Kick(session, viewer), _) => viewers::kick(state, session, viewer).await,
+        (Route::Page, _) => page::now(state).await,
+        (Route::PageFile(file), _) => Ok(file.answer(call.header("if-none-match"))),
+        (Route::PageRecover(channel), _) => page::recover(state, channel).await,
+        (Route::PageKick(session, viewer), _) => page::kick(state, session, viewer).await,
+        (Route::Events, _) => unreachable!("the connection answers it itself"),
     }
 }
 

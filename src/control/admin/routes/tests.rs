@@ -29,7 +29,7 @@ fn paths_and_methods_that_are_not_served_are_told_apart() {
             ("GET", "/healthz", 200, None),
             ("HEAD", "/healthz", 200, None),
             ("POST", "/healthz", 405, Some("GET, HEAD")),
-            ("GET", "/", 404, None),
+            ("GET", "/", 302, None),
             ("GET", "/healthz/", 404, None),
             ("GET", "/apix", 404, None),
             ("GET", "/api/channels/x", 404, None),
