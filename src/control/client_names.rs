@@ -10,9 +10,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 
-use crate::base::Instant;
-
-use super::state::State;
+use crate::base::{Clock, Instant};
 
 /// How long one look-up is waited for, and all of one request.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
@@ -57,13 +55,17 @@ impl ClientNames {
 }
 
 /// The names of these addresses, as far as they have some and it is found in time.
-pub(super) async fn names(state: &Rc<State>, addresses: BTreeSet<IpAddr>) -> BTreeMap<IpAddr, String> {
+pub(super) async fn names(
+    of: &Rc<ClientNames>,
+    clock: Clock,
+    addresses: BTreeSet<IpAddr>,
+) -> BTreeMap<IpAddr, String> {
     let unknown: Vec<_> = addresses
         .iter()
         .copied()
-        .filter(|address| state.client_names().known(state.clock.now(), *address).is_none())
+        .filter(|address| of.known(clock.now(), *address).is_none())
         .take(REMEMBERED_MAX)
-        .map(|address| tokio_uring::spawn(look_up(Rc::clone(state), address)))
+        .map(|address| tokio_uring::spawn(look_up(Rc::clone(of), clock, address)))
         .collect();
     let all = async {
         for lookup in unknown {
@@ -73,13 +75,13 @@ pub(super) async fn names(state: &Rc<State>, addresses: BTreeSet<IpAddr>) -> BTr
     };
     // What comes later is there for the next who asks.
     let _in_time = timeout(ALL_TIMEOUT, all).await;
-    let now = state.clock.now();
-    let name = |address: IpAddr| Some((address, state.client_names().known(now, address)??));
+    let now = clock.now();
+    let name = |address: IpAddr| Some((address, of.known(now, address)??));
     addresses.into_iter().filter_map(name).collect()
 }
 
-async fn look_up(state: Rc<State>, address: IpAddr) {
-    let Ok(turn) = Arc::clone(&state.client_names().threads).acquire_owned().await else { return };
+async fn look_up(of: Rc<ClientNames>, clock: Clock, address: IpAddr) {
+    let Ok(turn) = Arc::clone(&of.threads).acquire_owned().await else { return };
     let (sender, found) = oneshot::channel();
     let started = std::thread::Builder::new().name("client-name".to_owned()).spawn(move || {
         let name = dns_lookup::lookup_addr(&address).ok().filter(|name| is_name(name, address));
@@ -91,7 +93,7 @@ async fn look_up(state: Rc<State>, address: IpAddr) {
         Ok(_thread) => timeout(LOOKUP_TIMEOUT, found).await.ok().and_then(Result::ok).flatten(),
         Err(_no_thread) => None,
     };
-    state.client_names().learn(state.clock.now(), address, name);
+    of.learn(clock.now(), address, name);
 }
 
 /// Whoever owns an address writes what he likes into its entry: a name is letters, digits, dots and dashes. An address that has none

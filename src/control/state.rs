@@ -60,7 +60,7 @@ pub(super) struct State {
     /// What UPnP clients were told last of changes of the channels, and when that was worked out.
     update_id: Cell<Option<(Instant, u32)>>,
     /// What clients are called.
-    client_names: ClientNames,
+    client_names: Rc<ClientNames>,
     /// The pages that are open.
     pages: Pages,
 }
@@ -85,7 +85,7 @@ impl State {
             jobs: JobDesk::default(),
             scan: Cell::default(),
             update_id: Cell::default(),
-            client_names: ClientNames::default(),
+            client_names: Rc::default(),
             pages: Pages::default(),
         }
     }
@@ -101,7 +101,7 @@ impl State {
     }
 
     /// What clients are called.
-    pub(super) const fn client_names(&self) -> &ClientNames {
+    pub(super) const fn client_names(&self) -> &Rc<ClientNames> {
         &self.client_names
     }
 

@@ -551,7 +551,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         CoreSnapshot {
             core: self.cx.id,
             counters: self.cx.counters,
-            tallies: self.cx.tallies.clone(),
+            tallies: self.cx.tallies().clone(),
             sessions,
             away: self.stations.iter_away().map(Away::snapshot).collect(),
             closed: self.closed.snapshot(),

@@ -1,7 +1,6 @@
 //! What open pages are sent. One picture of the cores is taken for all of them, and only while there are some; a page that takes its
 //! time gets the newest when it is ready, and never one in between.
 
-use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -13,33 +12,11 @@ use tokio::time::sleep;
 use crate::control::state::State;
 use crate::http::to_json;
 
-use super::render::{Facts, Piece, RATES_MAX, Rates, pieces};
+use super::pages::Picture;
+use super::render::{Facts, Piece, pieces};
 
-/// Pages that are sent news at the same time. Full: the next one is told so, and shows what it had when it was loaded.
-pub(in crate::control) const PAGES_MAX: usize = 16;
 /// How often they are.
 const EVERY: Duration = Duration::from_secs(1);
-
-type Picture = Rc<Vec<Piece>>;
-
-/// All open pages.
-pub(in crate::control) struct Pages {
-    open: Cell<usize>,
-    is_running: Cell<bool>,
-    newest: watch::Sender<Picture>,
-    rates: RefCell<Rates>,
-}
-
-impl Default for Pages {
-    fn default() -> Self {
-        Self {
-            open: Cell::new(0),
-            is_running: Cell::new(false),
-            newest: watch::Sender::new(Rc::new(Vec::new())),
-            rates: RefCell::default(),
-        }
-    }
-}
 
 /// A page that is open, until this is dropped.
 pub(in crate::control) struct OpenPage {
@@ -67,14 +44,10 @@ impl OpenPage {
     /// One page more, if there is room for it.
     pub(in crate::control) fn new(state: &Rc<State>) -> Option<Self> {
         let pages = state.pages();
-        if pages.open.get() >= PAGES_MAX {
-            return None;
-        }
-        pages.open.set(pages.open.get() + 1);
-        if !pages.is_running.replace(true) {
+        let newest = pages.open()?;
+        if pages.begins() {
             tokio_uring::spawn(run(Rc::clone(state)));
         }
-        let newest = pages.newest.subscribe();
         Some(Self { state: Rc::clone(state), newest, shown: BTreeMap::new(), order: Vec::new(), events: 0 })
     }
 
@@ -112,38 +85,28 @@ impl OpenPage {
 
 impl Drop for OpenPage {
     fn drop(&mut self) {
-        let open = &self.state.pages().open;
-        open.set(open.get() - 1);
+        self.state.pages().close();
     }
 }
 
 /// Takes pictures as long as a page is open.
 async fn run(state: Rc<State>) {
-    while state.pages().open.get() > 0 {
+    while state.pages().are_open() {
         if let Some(picture) = picture(&state, true).await {
-            state.pages().newest.send_replace(Rc::new(picture));
+            state.pages().show(Rc::new(picture));
         }
         sleep(EVERY).await;
     }
-    state.pages().is_running.set(false);
+    state.pages().ends();
 }
 
 /// The page as it is now; nothing when a core does not answer in time.
 pub(super) async fn picture(state: &State, keeps_rates: bool) -> Option<Vec<Piece>> {
     let cores = state.snapshots().await?;
     if keeps_rates {
-        let mut rates = state.pages().rates.borrow_mut();
-        let sessions = || cores.iter().flat_map(|core| &core.sessions);
-        rates.retain(|id, _| sessions().any(|session| session.record.id == *id));
-        for session in sessions() {
-            let of_session = rates.entry(session.record.id).or_default();
-            of_session.push_back(session.bitrate_bps);
-            if of_session.len() > RATES_MAX {
-                of_session.pop_front();
-            }
-        }
+        state.pages().remember_rates(&cores);
     }
-    let (rates, listed) = (state.pages().rates.borrow(), state.listed.borrow());
+    let (rates, listed) = (state.pages().rates(), state.listed.borrow());
     let now = state.clock.now();
     Some(pieces(&Facts { cores: &cores, listed: &listed, rates: &rates, now }))
 }
@@ -151,6 +114,7 @@ pub(super) async fn picture(state: &State, keeps_rates: bool) -> Option<Vec<Piec
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::page::PAGES_MAX;
     use crate::control::state::tests::state;
 
     fn piece(name: &str, html: &str) -> Piece {

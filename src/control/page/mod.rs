@@ -2,6 +2,7 @@
 //! program itself, its numbers can be read without scripts, and nothing of it comes from another host.
 
 mod live;
+mod pages;
 mod render;
 mod words;
 
@@ -11,7 +12,8 @@ use crate::http::Response;
 
 use super::state::State;
 
-pub(super) use live::{OpenPage, PAGES_MAX, Pages};
+pub(super) use live::OpenPage;
+pub(super) use pages::{PAGES_MAX, Pages};
 
 const STYLE: &str = include_str!("now.css");
 const SCRIPT: &str = include_str!("now.js");

@@ -21,7 +21,7 @@ const TIMELINE: Duration = Duration::from_secs(30 * 60);
 const TIMELINE_WIDTH: u64 = 600;
 const SPARK_WIDTH: usize = 120;
 const SPARK_HEIGHT: u64 = 20;
-/// Rates that a sparkline is made of.
+/// RateHistory that a sparkline is made of.
 pub(super) const RATES_MAX: usize = 60;
 
 /// A part of the page by its name.
@@ -32,13 +32,13 @@ pub(super) struct Piece {
 }
 
 /// What the last rates of each session were.
-pub(super) type Rates = BTreeMap<u64, VecDeque<u64>>;
+pub(super) type RateHistory = BTreeMap<u64, VecDeque<u64>>;
 
 /// What the page is made of.
 pub(super) struct Facts<'a> {
     pub(super) cores: &'a [CoreSnapshot],
     pub(super) listed: &'a [ChannelRecord],
-    pub(super) rates: &'a Rates,
+    pub(super) rates: &'a RateHistory,
     pub(super) now: Instant,
 }
 

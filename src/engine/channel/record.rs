@@ -40,9 +40,9 @@ impl Channel {
         let facts = source_facts(run, from, &stored);
         let reason = run.attempt().selection_reason.clone();
         self.error = None;
-        cx.tallies.selected();
+        cx.tallies_mut().selected();
         if let Some(since) = self.recovering_since.take() {
-            cx.tallies.recovered(now - since);
+            cx.tallies_mut().recovered(now - since);
         }
         self.bitrate = BitrateMeter::new(now);
         self.feed.set_producer(facts.producer());

@@ -183,7 +183,7 @@ impl Channel {
         let record = self.machine.record();
         if record.recovery_cycle > self.recoveries_counted {
             self.recoveries_counted = record.recovery_cycle;
-            cx.tallies
+            cx.tallies_mut()
                 .recovery_began(RecoveryKind::of(record.recovery_reason.as_deref().unwrap_or_default()));
             self.recovering_since.get_or_insert(cx.now);
         }
@@ -235,7 +235,7 @@ impl Channel {
                 }
             }
             Action::RecordFailure { id, reason, persist } => {
-                cx.tallies.source_failed();
+                cx.tallies_mut().source_failed();
                 if persist {
                     let reason = failure_reason(None, &reason);
                     let listing = self.feed.listing();

@@ -412,11 +412,8 @@ impl Connections {
         error: StreamError,
     ) {
         cx.counters.refused += 1;
-        cx.tallies.refused(error);
-        let refused = self.arena.get(ConnectionKey::from_bits(connection.0));
-        if let Some(refused) = refused
-            && cx.refusals.is_due(cx.now, error)
-        {
+        let is_told = cx.counts_refusal(error);
+        if let Some(refused) = self.arena.get(ConnectionKey::from_bits(connection.0)).filter(|_| is_told) {
             log::warn!("{}", tune_rejected(refused.asks_for.as_deref(), refused.peer, error));
         }
         let mut reply = Vec::new();

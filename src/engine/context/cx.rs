@@ -72,9 +72,9 @@ pub(crate) struct Cx<D: CoreDriver> {
     pub(crate) now: Instant,
     pub(crate) time: OwnTime,
     pub(crate) counters: CoreCounters,
-    pub(crate) tallies: Tallies,
+    tallies: Tallies,
     /// What is told of refused tunes.
-    pub(crate) refusals: RefusalLog,
+    refusals: RefusalLog,
     /// The channels.
     pub(crate) lineup: Arc<Lineup>,
     /// What is known of the sources of the channels that live here.
@@ -161,6 +161,28 @@ impl<D: CoreDriver> Cx<D> {
     pub(crate) fn turned(&mut self, worked: Duration, waited: Duration) {
         self.load.turned(worked, waited);
         self.tallies.turned(worked);
+    }
+
+    /// What is counted for metrics.
+    pub(crate) const fn tallies(&self) -> &Tallies {
+        &self.tallies
+    }
+
+    pub(crate) const fn tallies_mut(&mut self) -> &mut Tallies {
+        &mut self.tallies
+    }
+
+    /// A tune is refused. True when that is to have a line.
+    pub(crate) fn counts_refusal(&mut self, error: StreamError) -> bool {
+        self.tallies.refused(error);
+        self.refusals.is_due(self.now, error)
+    }
+
+    /// Tells of refused tunes that had no line of their own.
+    pub(crate) fn log_refusals(&mut self) {
+        for line in self.refusals.digest(self.now) {
+            log::warn!("{line}");
+        }
     }
 
     /// The longest that it has worked without looking up, of the last half minute to a minute.

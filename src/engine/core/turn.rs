@@ -97,9 +97,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
 
     fn act(&mut self) {
         self.cx.counters.turns += 1;
-        for line in self.cx.refusals.digest(self.cx.now) {
-            log::warn!("{line}");
-        }
+        self.cx.log_refusals();
         self.tell_untold();
         self.read_mail();
         self.expire();

@@ -320,10 +320,7 @@ impl Outlet {
     ) {
         let Some(count) = self.note_taken(cx, feed, key, result) else { return };
         let Some(viewer) = self.viewers.get_mut(key).and_then(Viewer::watching_mut) else { return };
-        if (1..offered).contains(&count) {
-            self.writes.short_writes += 1;
-            cx.tallies.took_a_part();
-        }
+        self.writes.short_writes += u64::from((1..offered).contains(&count));
         viewer.position += count as u64;
         let torn = viewer.position % PACKET;
         if torn != 0 {
@@ -334,6 +331,9 @@ impl Outlet {
             };
             viewer.preamble = rest;
             viewer.position += PACKET - torn;
+        }
+        if (1..offered).contains(&count) {
+            cx.tallies_mut().took_a_part();
         }
         // One whose way was changed has been offered nothing yet.
         let is_full = count < offered && !matches!(result, Err(Errno::NOBUFS | Errno::NOMEM));
@@ -383,12 +383,13 @@ impl Outlet {
         if count > 0 {
             let blocked = cx.now - viewer.progress_at;
             self.writes.blocked += blocked;
-            cx.tallies.sent(count, blocked);
+            cx.tallies_mut().sent(count, blocked);
             viewer.progress_at = cx.now;
             viewer.is_full = false;
         }
         if viewer.bytes_sent == 0 && count > 0 {
-            cx.tallies.began(cx.now - joined_at);
+            let waited = cx.now - joined_at;
+            cx.tallies_mut().began(waited);
         }
         viewer.bytes_sent += u64::from(count);
         cx.counters.bytes_sent += u64::from(count);
@@ -462,7 +463,8 @@ impl Outlet {
         viewer.skip_wanted = false;
         viewer.progress_at = cx.now;
         self.writes.skipped(missed, cx.params.chunk_bytes);
-        cx.tallies.skipped(missed, cx.params.chunk_bytes);
+        let chunk_bytes = cx.params.chunk_bytes;
+        cx.tallies_mut().skipped(missed, chunk_bytes);
         cx.post.say(Word::Channel(self.channel, ToChannel::Promised(viewer.promised)));
         self.log_skipped(cx.now, feed, key, missed);
         true

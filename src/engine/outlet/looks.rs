@@ -41,7 +41,7 @@ impl Outlet {
                 }
                 Finding::Blocked => {
                     self.writes.deadline_timeouts += 1;
-                    cx.tallies.timed_out();
+                    cx.tallies_mut().timed_out();
                     self.leave(cx, feed, key, Hangup::Reset, CloseReason::StreamWriteError);
                 }
                 Finding::Lagging => self.end_or_skip_lagging(cx, feed, key),

@@ -251,7 +251,7 @@ impl Outlet {
             unreachable!("there are as many places as the core counts")
         };
         self.waiting.push(key);
-        cx.tallies.joined();
+        cx.tallies_mut().joined();
         self.log_joined(feed, key, is_reused);
         // Until now its receive has noticed when the peer goes.
         let poll = Operation::AwaitHangup { socket: handle };
@@ -337,7 +337,7 @@ impl Outlet {
     ) {
         self.note_gone(cx.now, feed, key, reason);
         let Some(viewer) = self.viewers.remove(key) else { return };
-        cx.tallies.ended(reason);
+        cx.tallies_mut().ended(reason);
         cx.driver.close(viewer.handle, how);
         cx.free_place();
         cx.viewer_leaves(viewer.peer.ip());
@@ -360,7 +360,7 @@ impl Outlet {
             }
             self.note_gone(cx.now, feed, key, CloseReason::SessionClosed);
             let Some(Viewer { handle, peer, number, .. }) = self.viewers.remove(key) else { continue };
-            cx.tallies.ended(CloseReason::SessionClosed);
+            cx.tallies_mut().ended(CloseReason::SessionClosed);
             self.promises_changed = true;
             if self.elsewhere.is_some() {
                 // The channel's own core knows who is turned away there, and only there.

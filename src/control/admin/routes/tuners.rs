@@ -31,7 +31,7 @@ pub(super) async fn status(call: &Call, state: &Rc<State>) -> Result<Response, R
         if resolves {
             let mut addresses = BTreeSet::new();
             each_client(&mut document, &mut |fields| addresses.extend(client(fields)));
-            let names = names(state, addresses).await;
+            let names = names(state.client_names(), state.clock, addresses).await;
             each_client(&mut document, &mut |fields| add_name(fields, &names));
         }
         body = to_json(&document);
