@@ -5,6 +5,7 @@ mod demo;
 mod ffmpeg;
 mod import;
 mod listeners;
+mod log_format;
 mod log_queue;
 mod params;
 mod room;
@@ -13,6 +14,7 @@ mod start;
 
 use std::error::Error;
 use std::ffi::OsString;
+use std::io::Write as _;
 
 use env_logger::Target;
 use tunerd::config::{Command, CommandLine, Loaded};
@@ -102,12 +104,14 @@ pub(crate) fn start_logging(loaded: &Loaded) {
     // What libraries say of their connections holds addresses and header fields as they are.
     let level = loaded.settings.log_level;
     builder.filter_level(level.min(log::LevelFilter::Warn)).filter_module("tunerd", level);
-    // The journal stamps each line itself.
-    if std::env::vars_os().any(|(name, _)| name == "JOURNAL_STREAM") {
-        builder.format_timestamp(None);
-    } else {
-        builder.format_timestamp_millis();
-    }
+    // The journal stamps each line itself, and takes the level from its beginning.
+    let is_journal = std::env::vars_os().any(|(name, _)| name == "JOURNAL_STREAM");
+    let format = loaded.settings.log_format;
+    builder.format(move |out, record| {
+        let time = (!is_journal).then(|| out.timestamp_millis());
+        let message = record.args().to_string();
+        writeln!(out, "{}", log_format::line(format, time, record.level(), record.target(), &message))
+    });
     match log_queue::start() {
         Ok(queue) => _ = builder.target(Target::Pipe(Box::new(queue))),
         // Without a thread to spare, lines are written where they arise.

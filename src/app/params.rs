@@ -279,6 +279,7 @@ pub(crate) fn control(
             clients_max: limit.clients_max as usize,
         }),
         trusted_proxies: settings.http.trusted_proxies.clone(),
+        has_metrics: settings.http.has_metrics,
         stream_token: stream_token(settings),
         json_body_bytes_max: settings.admin.body_bytes_max,
         request_timeout: settings.http.request_timeout,

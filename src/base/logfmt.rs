@@ -98,6 +98,50 @@ fn quote(line: &mut String, text: &str) {
     line.push('"');
 }
 
+/// The names and values of a line, in their order.
+#[must_use]
+pub fn fields(line: &str) -> Vec<(String, String)> {
+    let mut fields = Vec::new();
+    let mut rest = line.trim_start();
+    while let Some((key, behind)) = rest.split_once('=') {
+        let (value, behind) = match behind.strip_prefix('"') {
+            Some(quoted) => unquote(quoted),
+            None => {
+                let (value, behind) = behind.split_once(' ').unwrap_or((behind, ""));
+                (value.to_owned(), behind)
+            }
+        };
+        fields.push((key.to_owned(), value));
+        rest = behind.trim_start();
+    }
+    fields
+}
+
+/// What stands before the closing quote, and what behind it.
+fn unquote(text: &str) -> (String, &str) {
+    let mut value = String::new();
+    let mut characters = text.char_indices();
+    while let Some((at, character)) = characters.next() {
+        match character {
+            '"' => return (value, &text[at + 1..]),
+            '\\' => match characters.next().map(|(_, escaped)| escaped) {
+                Some('n') => value.push('\n'),
+                Some('r') => value.push('\r'),
+                Some('t') => value.push('\t'),
+                Some('u') => {
+                    let digits: String = characters.by_ref().take(4).map(|(_, digit)| digit).collect();
+                    let hidden = u32::from_str_radix(&digits, 16).ok().and_then(char::from_u32);
+                    value.extend(hidden);
+                }
+                Some(other) => value.push(other),
+                None => {}
+            },
+            other => value.push(other),
+        }
+    }
+    (value, "")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,6 +164,27 @@ mod tests {
             let line = Line::new("tuned").field("value", value).to_string();
             assert_eq!(line, format!("msg=\"tuned\" value={written}"));
         }
+    }
+
+    #[test]
+    fn a_line_is_read_as_it_was_written() {
+        for value in [
+            "101",
+            "",
+            "News One",
+            "a=b",
+            "say \"no\"",
+            r"C:\",
+            "one\nmsg=two",
+            "\u{1b}[2J\u{202e}x",
+            "Zürich",
+        ] {
+            let line = Line::new("a \"b\"").field("value", value).field("end", 7).to_string();
+            let expected = [("msg", "a \"b\""), ("value", value), ("end", "7")];
+            assert_eq!(fields(&line), expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
+        }
+        assert_eq!(fields("no fields"), []);
+        assert_eq!(fields("open=\"never closed \\"), [("open".to_owned(), "never closed ".to_owned())]);
     }
 
     #[test]

@@ -49,4 +49,4 @@ pub use secret::Secret;
 pub use setting::{Group, Kind, Setting};
 pub use settings::*;
 pub use table::GROUPS;
-pub use words::Word;
+pub use words::{LogFormat, Word};

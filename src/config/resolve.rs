@@ -92,6 +92,7 @@ pub(super) fn read_all(reader: &mut Reader<'_>) -> Settings {
         catalog: catalog(reader),
         store: Store { path: reader.special("DB_PATH", path) },
         log_level: reader.word("LOG_LEVEL"),
+        log_format: reader.word("LOG_FORMAT"),
         stream,
     }
 }

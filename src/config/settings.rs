@@ -10,7 +10,7 @@ use super::guide::GuideSource;
 use super::playlist::PlaylistSource;
 use super::schedule::Schedule;
 use super::secret::Secret;
-use super::words::{FfmpegLogLevel, FillerMode, SlowPolicy, StallPolicy, StreamMode, ZeroCopy};
+use super::words::{FfmpegLogLevel, FillerMode, LogFormat, SlowPolicy, StallPolicy, StreamMode, ZeroCopy};
 
 /// ffmpeg finds no stream in less. Smaller settings are raised to it.
 pub(super) const PROBE_BYTES_MIN: u64 = 128_000;
@@ -55,6 +55,8 @@ pub struct Settings {
     pub store: Store,
     /// The least important messages that are logged.
     pub log_level: log::LevelFilter,
+    /// How they are written.
+    pub log_format: LogFormat,
 }
 
 /// How sources are opened.

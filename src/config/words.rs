@@ -6,6 +6,15 @@ pub(super) use crate::session::StallPolicy;
 pub(super) use crate::source::Mode as StreamMode;
 pub(super) use crate::source::ffmpeg::LogLevel as FfmpegLogLevel;
 
+/// How the log is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LogFormat {
+    /// Names and values in a line.
+    Logfmt,
+    /// An object of JSON in a line.
+    Json,
+}
+
 /// A setting whose value is one of a few words. The values are those of the module that acts upon them.
 pub trait Word: Copy + PartialEq + 'static {
     /// The words, with what each means.
@@ -57,6 +66,8 @@ words! { ZeroCopy { Auto = "auto", SendZc = "send-zc" also "always", SendFile = 
 
 // The least important messages that are logged.
 words! { log::LevelFilter { Error = "error", Warn = "warn", Info = "info", Debug = "debug", Trace = "trace" } }
+
+words! { LogFormat { Logfmt = "logfmt", Json = "json" } }
 
 words! { FfmpegLogLevel { Error = "error", Warning = "warning" also "warn", Info = "info", Debug = "debug" } }
 

@@ -19,6 +19,8 @@ const WRONG_CLIENTS_MAX: usize = 1024;
 pub(super) struct Doors {
     requests: Option<Rates>,
     wrong_passwords: Rates,
+    /// Requests that had to wait, and passwords that were wrong.
+    counts: (u64, u64),
 }
 
 impl Doors {
@@ -28,6 +30,7 @@ impl Doors {
         Self {
             requests: params.rate_limit.map(rates),
             wrong_passwords: Rates::new(WRONG_PER_SECOND, WRONG_AT_ONCE, WRONG_CLIENTS_MAX),
+            counts: (0, 0),
         }
     }
 
@@ -36,7 +39,9 @@ impl Doors {
     /// # Errors
     /// How long it has to wait until it may.
     pub(super) fn ask(&mut self, now: Instant, who: IpAddr) -> Result<(), Duration> {
-        self.requests.as_mut().map_or(Ok(()), |rates| rates.admit(now, Household::of(who)))
+        let admitted = self.requests.as_mut().map_or(Ok(()), |rates| rates.admit(now, Household::of(who)));
+        self.counts.0 += u64::from(admitted.is_err());
+        admitted
     }
 
     /// How long somebody has to wait until its password is looked at.
@@ -47,6 +52,12 @@ impl Doors {
     /// Its password was wrong. Gives how long the next one has to wait.
     pub(super) fn guessed_wrong(&mut self, now: Instant, who: IpAddr) -> Duration {
         self.wrong_passwords.charge(now, Household::of(who));
+        self.counts.1 += 1;
         self.guess_wait(now, who)
+    }
+
+    /// Requests that had to wait, and passwords that were wrong, since the start.
+    pub(super) const fn counts(&self) -> (u64, u64) {
+        self.counts
     }
 }

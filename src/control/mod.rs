@@ -6,6 +6,7 @@
 
 mod admin;
 mod children;
+mod client_names;
 mod discovery;
 mod doors;
 mod fetch;
@@ -16,6 +17,7 @@ mod jobs;
 mod names;
 mod notify;
 mod outbox;
+mod page;
 mod params;
 mod playlist;
 mod port;

@@ -57,6 +57,8 @@ pub struct Params {
     pub trusted_proxies: Vec<Network>,
     /// How much one client may ask, if there is a limit.
     pub rate_limit: Option<RateLimit>,
+    /// Whether monitoring is answered.
+    pub has_metrics: bool,
     /// What a request for a stream has to carry.
     pub stream_token: Option<StreamToken>,
     /// The longest body of an administrative request.

@@ -16,10 +16,12 @@ use crate::engine::snapshot::{CoreSnapshot, gather};
 use crate::status::DrainWait;
 use crate::store::{ChannelRecord, Database, SourceRecord, Store, StoreBusy, StoreError};
 
+use super::client_names::ClientNames;
 use super::doors::Doors;
 use super::guide::Shelf;
 use super::jobs::JobDesk;
 use super::outbox::Outbox;
+use super::page::Pages;
 use super::params::Params;
 use super::readings::Readings;
 use super::scan::Scan;
@@ -57,6 +59,10 @@ pub(super) struct State {
     scan: Cell<Scan>,
     /// What UPnP clients were told last of changes of the channels, and when that was worked out.
     update_id: Cell<Option<(Instant, u32)>>,
+    /// What clients are called.
+    client_names: Rc<ClientNames>,
+    /// The pages that are open.
+    pages: Pages,
 }
 
 impl State {
@@ -79,6 +85,8 @@ impl State {
             jobs: JobDesk::default(),
             scan: Cell::default(),
             update_id: Cell::default(),
+            client_names: Rc::default(),
+            pages: Pages::default(),
         }
     }
 
@@ -90,6 +98,16 @@ impl State {
     /// The guides there are.
     pub(super) const fn guides(&self) -> &Shelf {
         &self.guides
+    }
+
+    /// What clients are called.
+    pub(super) const fn client_names(&self) -> &Rc<ClientNames> {
+        &self.client_names
+    }
+
+    /// The pages that are open.
+    pub(super) const fn pages(&self) -> &Pages {
+        &self.pages
     }
 
     /// The jobs that run.
@@ -253,6 +271,7 @@ pub(super) mod tests {
             own_names: vec!["box.lan".to_owned()],
             rate_limit: None,
             trusted_proxies: Vec::new(),
+            has_metrics: false,
             stream_token: None,
             json_body_bytes_max: 1024,
             request_timeout: Some(Duration::from_secs(15)),

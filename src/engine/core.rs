@@ -269,8 +269,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                 Word::Channel(at, word) => self.on_word(at, word),
                 Word::News(at) => self.tell_news(at),
                 Word::Over(at) => self.on_over(at),
-                Word::TurnedAway { handle, peer, error } => {
-                    self.connections.turned_away(&mut self.cx, handle, peer, error);
+                Word::TurnedAway { handle, peer, guide_number, error } => {
+                    self.connections.turned_away(&mut self.cx, handle, peer, guide_number, error);
                 }
             }
         }
@@ -573,6 +573,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         CoreSnapshot {
             core: self.cx.id,
             counters: self.cx.counters,
+            tallies: self.cx.tallies().clone(),
             sessions,
             away: self.stations.iter_away().map(Away::snapshot).collect(),
             closed: self.closed.snapshot(),

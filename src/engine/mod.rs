@@ -38,11 +38,12 @@ pub use port::heartbeat::Heartbeats;
 pub use port::ids::{CoreId, SessionId, Ticket};
 pub use port::mailbox::{Mailbox, MailboxFull, MailboxReader};
 pub use port::messages::{
-    ChildOwner, ChildRefused, ControlPort, ControlRequest, CoreCommand, HandedConnection, TriggerRefusal,
-    TriggerReply, TryOutcome, TryReply, TunerMessage,
+    ChildOwner, ChildRefused, ControlPort, ControlRequest, CoreCommand, HandedConnection, KickReply,
+    TriggerRefusal, TriggerReply, TryOutcome, TryReply, TunerMessage,
 };
 pub use port::params::{Egress, Filling, Own, Params, SlowPolicy, Sources, TuneBackoff, ZeroCopy};
 pub use port::placement::home;
 pub use port::places::SharedPlaces;
 pub use port::room::{RingBudget, Room};
 pub use port::snapshot;
+pub use port::tallies::{RecoveryKind, Tallies};

@@ -128,6 +128,39 @@ impl StreamError {
         }
     }
 
+    /// What whoever runs the server can do about it.
+    #[must_use]
+    pub const fn hint(self) -> &'static str {
+        match self {
+            Self::GuideNumberMissing => "ask for /auto/v and a guide number, as /lineup.json shows them",
+            Self::ChannelNotFound => {
+                "no enabled channel has this number; /lineup.json shows those that there are"
+            }
+            Self::TunerNotFound => "TUNER_COUNT says how many tuners there are; /auto/v takes any of them",
+            Self::TuneBackoff { .. } => "its sources failed too often; the lines before say why",
+            Self::NoTuners => "raise TUNER_COUNT only if the provider allows more streams",
+            Self::MaxSubscribers => "SESSION_MAX_SUBSCRIBERS is how many may watch one channel",
+            Self::ViewerLimit => {
+                "VIEWERS_MAX, and the files that the process may open, bound the viewers; tunerd check shows both"
+            }
+            Self::AddressLimit => "STREAM_MAX_PER_ADDRESS is how many streams one address may have",
+            Self::NotAllowed => "STREAM_ALLOW and STREAM_TOKEN say who may watch",
+            Self::NoSources => "enable a source of the channel, or add one",
+            Self::TuneFailed => "no source could be started; the lines before say why",
+            Self::NoVideo => {
+                "a source answers and shows no picture; try it in a player, or raise STARTUP_TIMEOUT"
+            }
+            Self::SourceLoop => "the channel's source leads back to this server; give it another one",
+            Self::RequestLoop => "a source of some channel is this server; give that channel another one",
+            Self::RingMemory => {
+                "RING_MEMORY_BYTES bounds all channels together; raise it, or let fewer be open"
+            }
+            Self::Saturated => "the processor has no time left; let fewer watch, or raise CORES",
+            Self::Draining => "the server is about to stop",
+            Self::MethodNotAllowed => "players ask with GET",
+        }
+    }
+
     /// The number and text by which HDHomeRun clients know the error.
     #[must_use]
     pub const fn hdhomerun_error(self) -> Option<&'static str> {

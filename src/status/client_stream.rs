@@ -26,6 +26,8 @@ pub(super) struct ClientStreamStatus<'a> {
     #[serde(flatten, serialize_with = "shared")]
     stream: Rc<Stream<'a>>,
     subscriber_id: u64,
+    /// Unique in the process: its session's number and its own. Not of the reference.
+    viewer_id: String,
     client_addr: Address,
     connected_at: GoTime,
 }
@@ -61,6 +63,7 @@ impl<'a> ClientStreamStatus<'a> {
             source: source.map(SourceIdentity::new).unwrap_or_default(),
             stream,
             subscriber_id: viewer.id,
+            viewer_id: format!("{}-{}", record.id, viewer.id),
             client_addr: address(viewer.peer),
             connected_at: moment.time(viewer.joined_at),
         }

@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 use crate::base::{Instant, WallTime};
 
 /// What stands for a time that never was. Fields that hold a time are never left out.
-const NEVER: &str = "0001-01-01T00:00:00Z";
+pub(super) const NEVER: &str = "0001-01-01T00:00:00Z";
 const NANOS_PER_MILLI: u64 = 1_000_000;
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 

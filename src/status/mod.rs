@@ -6,6 +6,8 @@ mod core_status;
 mod device;
 mod encode;
 pub mod go_time;
+mod metrics;
+mod second_format;
 mod session_history;
 mod source;
 mod tuner_row;
@@ -13,6 +15,8 @@ pub mod tuners;
 
 pub use device::DeviceTuner;
 pub use go_time::Moment;
+pub use metrics::{ControlMetrics, Metrics, MetricsFormat, PlaylistMetrics};
+pub use second_format::second_format;
 pub use tuners::{DrainWait, TunerStatusSnapshot};
 
 #[cfg(test)]

@@ -68,6 +68,7 @@ fn params(ffmpeg: OsString, slates: Option<PathBuf>) -> Params {
             device_auth: String::new(),
             tuner_count: 1,
         },
+        has_metrics: false,
         connections_max: tunerd::base::limits::CONTROL_CONNECTIONS_MAX,
         lineup_max: None,
         guide_url: None,

@@ -25,6 +25,7 @@ mod limits;
 mod lists;
 mod loops;
 mod names;
+mod operators;
 mod pauses;
 mod players;
 mod playlists;

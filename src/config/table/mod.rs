@@ -48,8 +48,6 @@ pub(super) struct Unused {
     pub(super) effect: &'static str,
 }
 
-const NOT_YET: &str = "has no effect in this version";
-
 /// The settings without effect: what they set is not there yet, or never needs to be set.
 pub(super) const UNUSED: &[Unused] = &[
     Unused {
@@ -64,7 +62,6 @@ pub(super) const UNUSED: &[Unused] = &[
     },
     Unused { env: "BUFFER_TS_ALIGN_188", off: "", effect: "has no effect: chunks always hold whole packets" },
     Unused { env: "SESSION_DRAIN_TIMEOUT", off: "", effect: "has no effect: closing a source never waits" },
-    Unused { env: "ENABLE_METRICS", off: "false", effect: NOT_YET },
 ];
 
 /// What becomes of a setting without effect; `None` for all others.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::setting::{Group, Kind, SPAN, SPAN_SOME, Setting};
-use super::super::words::Word as _;
+use super::super::words::{LogFormat, Word as _};
 
 /// A mebibyte.
 const MIB: i64 = 1_048_576;
@@ -288,6 +288,13 @@ pub(super) const PROCESS: Group = Group {
             default: "info",
             kind: Kind::Choice(log::LevelFilter::CHOICES),
             help: "The least important messages that are logged.",
+        },
+        Setting {
+            env: "LOG_FORMAT",
+            flag: "log-format",
+            default: "logfmt",
+            kind: Kind::Choice(LogFormat::CHOICES),
+            help: "How the log is written.",
         },
     ],
 };

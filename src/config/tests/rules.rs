@@ -81,13 +81,9 @@ fn combinations_that_hardly_work_are_warned_of() {
             "--ffmpeg-startup-analyzeduration 10ms",
             "--ffmpeg-startup-analyzeduration = 10ms is too little for ffmpeg; 1s",
         ),
-        ("--enable-metrics=true", "--enable-metrics has no effect in this version"),
         ("--device-id 1234abcd", "--device-id = 1234abcd has a wrong check digit, so programs"),
     ] {
-        let mut warnings = warnings(flags);
-        if !start.ends_with("no effect in this version") {
-            warnings.retain(|warning| !warning.ends_with("no effect in this version"));
-        }
+        let warnings = warnings(flags);
         assert_eq!(warnings.len(), 1, "{flags}: {warnings:?}");
         assert!(warnings[0].starts_with(start), "{}", warnings[0]);
     }
@@ -196,7 +192,7 @@ fn the_nearer_of_schedule_and_interval_counts() {
     assert_eq!(text(load_all("", &env, "REFRESH_INTERVAL=30m")).as_deref(), Some("@daily"));
     let both = with_env(&[("REFRESH_SCHEDULE", "@daily"), ("REFRESH_INTERVAL", "30m")]).unwrap();
     let doubts = both.warnings.iter().map(ToString::to_string);
-    assert_eq!(doubts.filter(|text| !text.ends_with("has no effect in this version")).count(), 1);
+    assert_eq!(doubts.count(), 1);
     assert_eq!(text(Ok(both)).as_deref(), Some("@daily"));
 }
 

@@ -22,6 +22,7 @@ use crate::lineup::ChannelId;
 use super::call::{Call, refusal};
 use super::permits::{Holder, Permits};
 use super::routes;
+use crate::control::page::{OpenPage, PAGES_MAX};
 use crate::control::rates::Household;
 use crate::control::state::State;
 
@@ -39,6 +40,12 @@ const TRANSFER_TIMEOUT: Duration = Duration::from_secs(30);
 /// bytes is thrown away by the client's kernel.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 const LINGER_BYTES_MAX: usize = 256 * 1024;
+/// How long a page hears nothing.
+const EVENTS_IDLE: Duration = Duration::from_secs(15);
+/// What stands before everything that a page is sent.
+const EVENTS_HEAD: &[u8] =
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n\
+      X-Accel-Buffering: no\r\nConnection: close\r\n\r\nretry: 2000\n\n";
 const READ_BYTES: usize = 16 * 1024;
 /// How much of a file is sent at once.
 const FILE_PIECE_BYTES: usize = 64 * 1024;
@@ -219,6 +226,15 @@ impl Socket {
         Ok(())
     }
 
+    /// Returns when the client has closed its side. What it says until then is not read by anybody.
+    async fn until_closed(&self) -> io::Result<()> {
+        let mut received = Vec::new();
+        loop {
+            received.clear();
+            self.read(&mut received).await?;
+        }
+    }
+
     async fn write(&self, bytes: Vec<u8>) -> io::Result<()> {
         within(TRANSFER_TIMEOUT, async { self.stream.write_all(bytes).await.0 }).await
     }
@@ -313,6 +329,9 @@ impl Connection {
                 Head::Whole(request, _) if stream_route(&request) != Route::Control => {
                     return self.hand_over(&request).await;
                 }
+                Head::Whole(request, _) if routes::is_events(&request) => {
+                    return self.events(request).await;
+                }
                 Head::Whole(request, head_bytes) => {
                     self.received.drain(..head_bytes);
                     self.request(request).await?
@@ -337,6 +356,43 @@ impl Connection {
         tokio::select! {
             ended = socket.linger() => ended,
             () = permit.leave.notified() => Ok(()),
+        }
+    }
+
+    /// Sends a page what is new, until it is closed or somebody else needs the place.
+    async fn events(self, request: Request) -> io::Result<()> {
+        let call = Call { request, body: Vec::new(), peer: self.peer, local: self.local };
+        let checked = routes::admit(&call, &self.state).and_then(|()| routes::check(&call, &self.state));
+        let page = checked.and_then(|()| {
+            OpenPage::new(&self.state).ok_or_else(|| {
+                refusal(503, &format!("{PAGES_MAX} pages are live already; close one"))
+                    .header("Retry-After", "5")
+            })
+        });
+        let mut page = match page {
+            Ok(page) => page,
+            Err(refused) => {
+                self.write_last(&refused).await?;
+                return self.linger().await;
+            }
+        };
+        self.socket.write(EVENTS_HEAD.to_vec()).await?;
+        self.permit.set_waiting(true);
+        let leave = Rc::clone(&self.permit.leave);
+        let sends = async {
+            loop {
+                let event = match timeout(EVENTS_IDLE, page.next()).await {
+                    Ok(event) => event,
+                    // Whoever is gone is noticed by this.
+                    Err(_nothing_new) => ": nothing new\n\n".to_owned(),
+                };
+                self.socket.write(event.into_bytes()).await?;
+            }
+        };
+        tokio::select! {
+            ended = sends => ended,
+            ended = self.socket.until_closed() => ended,
+            () = leave.notified() => Ok(()),
         }
     }
 

@@ -95,6 +95,9 @@ pub(crate) struct Channel {
     /// The last source that did not start was this server itself.
     met_itself: bool,
     cutover_warning: CutoverWarning,
+    /// It has been without a source since then, and recovers.
+    recovering_since: Option<Instant>,
+    recoveries_counted: u32,
     written: Tally,
 }
 
@@ -145,6 +148,8 @@ impl Channel {
             error: None,
             met_itself: false,
             cutover_warning: CutoverWarning::default(),
+            recovering_since: None,
+            recoveries_counted: 0,
             written: Tally::default(),
         };
         channel.renew_via(cx);

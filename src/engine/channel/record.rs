@@ -33,13 +33,17 @@ pub(crate) struct Watched<'a> {
 
 impl Channel {
     /// The source that is being started is the session's from now on.
-    pub(super) fn note_selected<D: CoreDriver>(&mut self, cx: &Cx<D>, from: u64) {
+    pub(super) fn note_selected<D: CoreDriver>(&mut self, cx: &mut Cx<D>, from: u64) {
         let now = cx.now;
         let Some(run) = self.upstream.run() else { return };
         let stored = stored_profile(cx.health.registry(), &run.attempt().source);
         let facts = source_facts(run, from, stored);
         let reason = run.attempt().selection_reason.clone();
         self.error = None;
+        cx.tallies_mut().selected();
+        if let Some(since) = self.recovering_since.take() {
+            cx.tallies_mut().recovered(now - since);
+        }
         self.bitrate = BitrateMeter::new(now);
         self.feed.set_producer(facts.producer());
         let selected = self.history.select(now, facts, reason);

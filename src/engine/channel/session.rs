@@ -11,6 +11,7 @@ use crate::engine::context::post::{ToChannel, Word};
 use crate::engine::port::messages::ControlRequest;
 use crate::engine::port::messages::{TriggerRefusal, TunerMessage};
 use crate::engine::port::outlets::ToOutlet;
+use crate::engine::port::tallies::RecoveryKind;
 use crate::engine::report::events::{self, RecoveryTriggered};
 use crate::health::failure_reason;
 use crate::http::{StreamError, Via};
@@ -171,8 +172,20 @@ impl Channel {
         actions: Vec<Action>,
         events: &mut VecDeque<Event>,
     ) {
+        self.count_recoveries(cx);
         for action in actions {
             events.extend(self.perform(cx, readers, action));
+        }
+    }
+
+    /// The machine may have begun to recover.
+    fn count_recoveries<D: CoreDriver>(&mut self, cx: &mut Cx<D>) {
+        let record = self.machine.record();
+        if record.recovery_cycle > self.recoveries_counted {
+            self.recoveries_counted = record.recovery_cycle;
+            cx.tallies_mut()
+                .recovery_began(RecoveryKind::of(record.recovery_reason.as_deref().unwrap_or_default()));
+            self.recovering_since.get_or_insert(cx.now);
         }
     }
 
@@ -222,6 +235,7 @@ impl Channel {
                 }
             }
             Action::RecordFailure { id, reason, persist } => {
+                cx.tallies_mut().source_failed();
                 if persist {
                     let reason = failure_reason(None, &reason);
                     let listing = self.feed.listing();

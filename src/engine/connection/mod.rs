@@ -10,6 +10,7 @@ use crate::base::{Arena, HeapBytes, Instant, Key};
 use crate::engine::context::cx::{CoreDriver, Cx};
 use crate::engine::context::token::{ConnectionRef, Token};
 use crate::engine::port::messages::{ControlRequest, HandedConnection};
+use crate::engine::report::refusals::tune_rejected;
 use crate::http::request::{self, Parsed, Request, Version};
 use crate::http::{
     RequestError, Response, Route, StreamError, Via, stream_error, stream_head_only, stream_route,
@@ -29,6 +30,8 @@ struct Connection {
     peer: SocketAddr,
     /// The peer is on this host.
     is_local: bool,
+    /// The guide number of the channel that it asks for.
+    asks_for: Option<String>,
     state: ConnectionState,
 }
 
@@ -120,7 +123,7 @@ impl Connections {
             cx.driver.close(handle, Hangup::Finish);
             return None;
         }
-        let key = self.insert(Connection { handle, peer, is_local, state });
+        let key = self.insert(Connection { handle, peer, is_local, asks_for: None, state });
         self.forget_gone();
         self.intake.push_back((cx.now + REQUEST_HEAD_TIMEOUT, key));
         Some(key)
@@ -227,6 +230,9 @@ impl Connections {
         bytes: Vec<u8>,
     ) -> Option<Asked> {
         let route = stream_route(request);
+        if let (Route::Stream { guide_number, .. }, Some(connection)) = (&route, self.arena.get_mut(key)) {
+            connection.asks_for = Some(guide_number.clone());
+        }
         if matches!(route, Route::Stream { .. })
             && let Err(refused) = self.check_gate(cx, key, request)
         {
@@ -389,10 +395,12 @@ impl Connections {
         cx: &mut Cx<D>,
         handle: Handle,
         peer: SocketAddr,
+        guide_number: String,
         error: StreamError,
     ) {
         let state = ConnectionState::Reading(Vec::new());
-        let key = self.insert(Connection { handle, peer, is_local: false, state });
+        let asks_for = Some(guide_number);
+        let key = self.insert(Connection { handle, peer, is_local: false, asks_for, state });
         self.refuse(cx, at(key), error);
     }
 
@@ -404,6 +412,10 @@ impl Connections {
         error: StreamError,
     ) {
         cx.counters.refused += 1;
+        let is_told = cx.counts_refusal(error);
+        if let Some(refused) = self.arena.get(ConnectionKey::from_bits(connection.0)).filter(|_| is_told) {
+            log::warn!("{}", tune_rejected(refused.asks_for.as_deref(), refused.peer, error));
+        }
         let mut reply = Vec::new();
         stream_error(&mut reply, error);
         self.reply(cx, ConnectionKey::from_bits(connection.0), reply);

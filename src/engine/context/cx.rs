@@ -13,6 +13,8 @@ use crate::engine::port::mailbox::Mailbox;
 use crate::engine::port::messages::{ChildOwner, ControlPort, ControlRequest, CoreCommand};
 use crate::engine::port::params::{Egress, Params};
 use crate::engine::port::snapshot::CoreCounters;
+use crate::engine::port::tallies::Tallies;
+use crate::engine::report::refusals::RefusalLog;
 use crate::http::{CookieJar, StreamError};
 use crate::lineup::{Lineup, PlaylistId, Source, SourceId, Tuners};
 use crate::ring::{Lent, Reader};
@@ -70,6 +72,9 @@ pub(crate) struct Cx<D: CoreDriver> {
     pub(crate) now: Instant,
     pub(crate) time: OwnTime,
     pub(crate) counters: CoreCounters,
+    tallies: Tallies,
+    /// What is told of refused tunes.
+    refusals: RefusalLog,
     /// The channels.
     pub(crate) lineup: Arc<Lineup>,
     /// What is known of the sources of the channels that live here.
@@ -117,10 +122,12 @@ impl<D: CoreDriver> Cx<D> {
         let tuners = lineup.tuners().count.unwrap_or(params.tuners);
         Self {
             id,
+            refusals: RefusalLog::new(params.cores),
             driver,
             now: Instant::START,
             time: OwnTime::default(),
             counters: CoreCounters::default(),
+            tallies: Tallies::default(),
             lineup,
             health: CoreHealth::new(),
             providers: ProviderCooldowns::new(params.session.provider_cooldown),
@@ -153,6 +160,7 @@ impl<D: CoreDriver> Cx<D> {
     /// A turn of the core was work for so long, and waiting for more for so long.
     pub(crate) fn turned(&mut self, worked: Duration, waited: Duration) {
         self.load.turned(worked, waited, self.sends.wait(self.now), self.places_taken as u64);
+        self.tallies.turned(worked);
     }
 
     /// A viewer whose socket has room is sent so much of what waits for it.
@@ -168,6 +176,28 @@ impl<D: CoreDriver> Cx<D> {
     /// How long those waited lately who were to be sent to, at the least.
     pub(crate) const fn send_wait(&self) -> Duration {
         self.load.send_wait()
+    }
+
+    /// What is counted for metrics.
+    pub(crate) const fn tallies(&self) -> &Tallies {
+        &self.tallies
+    }
+
+    pub(crate) const fn tallies_mut(&mut self) -> &mut Tallies {
+        &mut self.tallies
+    }
+
+    /// A tune is refused. True when that is to have a line.
+    pub(crate) fn counts_refusal(&mut self, error: StreamError) -> bool {
+        self.tallies.refused(error);
+        self.refusals.is_due(self.now, error)
+    }
+
+    /// Tells of refused tunes that had no line of their own.
+    pub(crate) fn log_refusals(&mut self) {
+        for line in self.refusals.digest(self.now) {
+            log::warn!("{line}");
+        }
     }
 
     /// The longest that it has worked without looking up, of the last half minute to a minute.

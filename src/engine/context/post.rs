@@ -32,7 +32,7 @@ pub(crate) enum Word {
     /// A channel to the core: its session is over.
     Over(ChannelRef),
     /// An outlet to the core: somebody who waited is turned away.
-    TurnedAway { handle: Handle, peer: SocketAddr, error: StreamError },
+    TurnedAway { handle: Handle, peer: SocketAddr, guide_number: String, error: StreamError },
 }
 
 /// What has been said and not been heard. All queues are emptied before a core goes on, but for messages to another core whose

@@ -8,6 +8,7 @@ use crate::base::limits::MAILBOX_MESSAGES_MAX;
 use crate::engine::context::children::Ended;
 use crate::engine::context::cx::Question;
 use crate::engine::context::token::{SourceOwner, Token};
+use crate::engine::port::ids::SessionId;
 use crate::engine::port::messages::{ChildRefused, CoreCommand, OutletMail, TriggerRefusal};
 use crate::engine::port::placement::home;
 use crate::lineup::{ChannelId, Lineup};
@@ -117,6 +118,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             CoreCommand::Tuner(message) => self.on_tuner_message(message),
             CoreCommand::Snapshot(reply) => reply(self.snapshot()),
             CoreCommand::TriggerRecovery { channel, reason, reply } => reply(self.trigger(channel, &reason)),
+            CoreCommand::Kick { session, viewer, reply } => reply(self.kick(session, viewer)),
             CoreCommand::TrySource { channel, source, reply } => {
                 let is_watched = self.stations.of_channel(channel).is_some();
                 self.probe.want(&mut self.cx, channel, source, is_watched || self.draining.is_some(), reply);
@@ -161,6 +163,15 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let at = self.stations.of_channel(channel).ok_or(TriggerRefusal::NotFound)?;
         let (channel, outlet) = self.stations.get_mut(at).ok_or(TriggerRefusal::NotFound)?;
         channel.trigger(&mut self.cx, outlet, reason)
+    }
+
+    /// Somebody wants a viewer's stream to end. True when it watched here.
+    fn kick(&mut self, session: SessionId, viewer: u64) -> bool {
+        let at = self.stations.of_session(session).or_else(|| self.stations.of_away(session));
+        let outlet = at.and_then(|at| self.stations.outlet_mut(at));
+        let is_gone = outlet.is_some_and(|(outlet, view)| outlet.kick(&mut self.cx, view, viewer));
+        self.settle();
+        is_gone
     }
 
     fn drain(&mut self, deadline: Instant) {

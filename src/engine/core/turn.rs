@@ -140,6 +140,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
 
     fn act(&mut self) {
         self.cx.counters.turns += 1;
+        self.cx.log_refusals();
         self.tell_untold();
         self.read_mail();
         self.expire();

@@ -335,6 +335,9 @@ impl Outlet {
             viewer.preamble = rest;
             viewer.position += PACKET - torn;
         }
+        if (1..offered).contains(&count) {
+            cx.tallies_mut().took_a_part();
+        }
         // One whose way was changed has been offered nothing yet.
         let is_full = count < offered && !matches!(result, Err(Errno::NOBUFS | Errno::NOMEM));
         let is_asked = viewer.skip_wanted || viewer.is_ending;
@@ -358,7 +361,9 @@ impl Outlet {
         key: ViewerKey,
         result: Result<u32, Errno>,
     ) -> Option<usize> {
-        let viewer = self.viewers.get_mut(key).and_then(Viewer::watching_mut)?;
+        let viewer = self.viewers.get_mut(key)?;
+        let joined_at = viewer.joined_at;
+        let viewer = viewer.watching_mut()?;
         cx.counters.sends += 1;
         let count = match result {
             Ok(count) => count,
@@ -379,9 +384,15 @@ impl Outlet {
             }
         };
         if count > 0 {
-            self.writes.blocked += cx.now - viewer.progress_at;
+            let blocked = cx.now - viewer.progress_at;
+            self.writes.blocked += blocked;
+            cx.tallies_mut().sent(count, blocked);
             viewer.progress_at = cx.now;
             viewer.is_full = false;
+        }
+        if viewer.bytes_sent == 0 && count > 0 {
+            let waited = cx.now - joined_at;
+            cx.tallies_mut().began(waited);
         }
         viewer.bytes_sent += u64::from(count);
         cx.counters.bytes_sent += u64::from(count);
@@ -455,6 +466,8 @@ impl Outlet {
         viewer.skip_wanted = false;
         viewer.progress_at = cx.now;
         self.writes.skipped(missed, cx.params.chunk_bytes);
+        let chunk_bytes = cx.params.chunk_bytes;
+        cx.tallies_mut().skipped(missed, chunk_bytes);
         cx.post.say(Word::Channel(self.channel, ToChannel::Promised(viewer.promised)));
         self.log_skipped(cx.now, feed, key, missed);
         true

@@ -42,6 +42,7 @@ impl Outlet {
                 }
                 Finding::Blocked => {
                     self.writes.deadline_timeouts += 1;
+                    cx.tallies_mut().timed_out();
                     self.leave(cx, feed, key, Hangup::Reset, CloseReason::StreamWriteError);
                 }
                 Finding::Lagging => self.end_or_skip_lagging(cx, feed, key),

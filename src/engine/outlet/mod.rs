@@ -256,6 +256,7 @@ impl Outlet {
             unreachable!("there are as many places as the core counts")
         };
         self.waiting.push(key);
+        cx.tallies_mut().joined();
         self.log_joined(feed, key, is_reused);
         // Until now its receive has noticed when the peer goes.
         let poll = Operation::AwaitHangup { socket: handle };
@@ -341,6 +342,7 @@ impl Outlet {
     ) {
         self.note_gone(cx.now, feed, key, reason);
         let Some(viewer) = self.viewers.remove(key) else { return };
+        cx.tallies_mut().ended(reason);
         cx.driver.close(viewer.handle, how);
         cx.free_place();
         cx.viewer_leaves(viewer.peer.ip());
@@ -363,6 +365,7 @@ impl Outlet {
             }
             self.note_gone(cx.now, feed, key, CloseReason::SessionClosed);
             let Some(Viewer { handle, peer, number, .. }) = self.viewers.remove(key) else { continue };
+            cx.tallies_mut().ended(CloseReason::SessionClosed);
             self.promises_changed = true;
             if self.elsewhere.is_some() {
                 // The channel's own core knows who is turned away there, and only there.
@@ -370,7 +373,8 @@ impl Outlet {
                 cx.post.say(Word::Channel(self.channel, left));
             }
             cx.viewer_leaves(peer.ip());
-            cx.post.say(Word::TurnedAway { handle, peer, error });
+            let guide_number = feed.about().guide_number.to_owned();
+            cx.post.say(Word::TurnedAway { handle, peer, guide_number, error });
         }
     }
 
@@ -380,6 +384,15 @@ impl Outlet {
         for viewer in viewers {
             self.leave(cx, feed, viewer, Hangup::Finish, CloseReason::SessionClosed);
         }
+    }
+
+    /// An administrator wants a viewer's stream to end. True when it was here.
+    pub(crate) fn kick<D: CoreDriver>(&mut self, cx: &mut Cx<D>, feed: &View, number: u64) -> bool {
+        let viewer = self.viewers.iter().find(|(_, viewer)| viewer.number == number).map(|(key, _)| key);
+        if let Some(key) = viewer {
+            self.leave(cx, feed, key, Hangup::Finish, CloseReason::Kicked);
+        }
+        viewer.is_some()
     }
 
     /// The session is over: those who still get the rest of its stream are no longer part of it, here or `away`.

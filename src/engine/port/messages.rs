@@ -65,6 +65,9 @@ pub enum TriggerRefusal {
 /// The answer to a question for a recovery; runs on the core and must not block.
 pub type TriggerReply = Box<dyn FnOnce(Result<(), TriggerRefusal>) + Send>;
 
+/// The answer to the wish to end a viewer's stream, whether it was here; runs on the core and must not block.
+pub type KickReply = Box<dyn FnOnce(bool) + Send>;
+
 /// What has come of trying a source.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum TryOutcome {
@@ -238,6 +241,15 @@ pub enum CoreCommand<F = OwnedFd> {
         reason: String,
         /// Told whether it is done.
         reply: TriggerReply,
+    },
+    /// End a viewer's stream.
+    Kick {
+        /// The session it watches.
+        session: SessionId,
+        /// Its number within that.
+        viewer: u64,
+        /// Told whether it watched here.
+        reply: KickReply,
     },
     /// Try a source without showing anything of it, with a tuner for probes.
     TrySource {

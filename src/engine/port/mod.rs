@@ -11,3 +11,4 @@ pub(crate) mod placement;
 pub(crate) mod places;
 pub(crate) mod room;
 pub mod snapshot;
+pub(crate) mod tallies;

@@ -13,6 +13,7 @@ pub use crate::filler::KeepaliveReport;
 pub use crate::source::udp::DatagramCounters;
 
 use super::ids::{CoreId, SessionId};
+use super::tallies::Tallies;
 
 /// One viewer.
 #[derive(Clone, Debug)]
@@ -197,6 +198,8 @@ pub struct CoreSnapshot {
     pub core: CoreId,
     /// Its counters.
     pub counters: CoreCounters,
+    /// What it has counted besides.
+    pub tallies: Tallies,
     /// Its sessions, in creation order.
     pub sessions: Vec<SessionSnapshot>,
     /// Those who watch sessions of other cores here.

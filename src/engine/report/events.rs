@@ -344,9 +344,10 @@ pub(crate) fn stream_started(
 #[must_use]
 pub(crate) const fn stream_ended_level(reason: CloseReason, subscribers: u64) -> log::Level {
     match reason {
-        CloseReason::SessionClosed | CloseReason::HttpContextCanceled | CloseReason::CoreSaturated => {
-            viewer_level(subscribers)
-        }
+        CloseReason::SessionClosed
+        | CloseReason::HttpContextCanceled
+        | CloseReason::CoreSaturated
+        | CloseReason::Kicked => viewer_level(subscribers),
         CloseReason::SlowClientLagged | CloseReason::StreamWriteError => log::Level::Warn,
     }
 }
@@ -361,7 +362,7 @@ pub(crate) fn stream_ended(
     lag: Lag,
 ) -> Line {
     let message = match reason {
-        CloseReason::SessionClosed => "stream subscriber ended",
+        CloseReason::SessionClosed | CloseReason::Kicked => "stream subscriber ended",
         CloseReason::HttpContextCanceled => "stream subscriber canceled",
         CloseReason::SlowClientLagged => "stream subscriber disconnected due to lag",
         CloseReason::StreamWriteError => "stream subscriber ended with error",
@@ -374,7 +375,10 @@ pub(crate) fn stream_ended(
     match reason {
         CloseReason::SlowClientLagged => lag.of(line),
         CloseReason::StreamWriteError => line.field("blocked", format!("{blocked:?}")),
-        CloseReason::SessionClosed | CloseReason::HttpContextCanceled | CloseReason::CoreSaturated => line,
+        CloseReason::SessionClosed
+        | CloseReason::HttpContextCanceled
+        | CloseReason::CoreSaturated
+        | CloseReason::Kicked => line,
     }
 }
 

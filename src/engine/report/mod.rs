@@ -1,3 +1,4 @@
 //! What a core tells in the log.
 
 pub(crate) mod events;
+pub(crate) mod refusals;

@@ -58,6 +58,8 @@ pub enum CloseReason {
     SessionClosed,
     /// The core had too many viewers, of whom this was one of the newest.
     CoreSaturated,
+    /// An administrator wanted it.
+    Kicked,
 }
 
 impl CloseReason {
@@ -70,6 +72,7 @@ impl CloseReason {
             Self::StreamWriteError => "stream_write_error",
             Self::SessionClosed => "session_closed",
             Self::CoreSaturated => "core_saturated",
+            Self::Kicked => "kicked",
         }
     }
 }

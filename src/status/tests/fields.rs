@@ -212,6 +212,7 @@ pub(super) const TYPES: &[(&str, &[Field])] = &[
             ("tls_unverified", Flag, true),
             ("profile", Text, true),
             ("subscriber_id", Whole, false),
+            ("viewer_id", Text, false),
             ("client_addr", Text, true),
             ("connected_at", Time, false),
         ],

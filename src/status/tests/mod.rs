@@ -1,5 +1,6 @@
 mod contract;
 mod device;
 mod fields;
+mod monitoring;
 mod rows;
 mod world;

@@ -256,6 +256,7 @@ pub(super) fn core(number: u8, sessions: Vec<SessionSnapshot>) -> CoreSnapshot {
         away: Vec::new(),
         core: CoreId(number),
         counters: CoreCounters::default(),
+        tallies: crate::engine::Tallies::default(),
         sessions,
         closed: closed(256, []),
         connections: 0,

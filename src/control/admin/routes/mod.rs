@@ -9,12 +9,15 @@ mod health;
 mod items;
 mod jobs;
 mod lineup;
+mod metrics;
+mod page;
 mod playlists;
 mod profiles;
 mod recovery;
 mod rules;
 mod tuners;
 mod upnp;
+mod viewers;
 
 use std::rc::Rc;
 
@@ -26,6 +29,7 @@ use super::call::{Call, refusal};
 use super::client::client;
 use super::soap;
 use crate::control::jobs::JobKind;
+use crate::control::page::PageFile;
 use crate::control::state::State;
 use upnp::Service;
 
@@ -33,6 +37,7 @@ use upnp::Service;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Route {
     Healthz,
+    Metrics,
     Discover,
     Description,
     ServiceDescription(Service),
@@ -88,6 +93,12 @@ enum Route {
     DvrMapping(i64),
     Tuners,
     Recovery,
+    Kick(u64, u64),
+    Page,
+    PageFile(PageFile),
+    PageRecover(i64),
+    PageKick(u64, u64),
+    Events,
 }
 
 impl Route {
@@ -95,6 +106,7 @@ impl Route {
         let pieces: Vec<&str> = path.strip_prefix('/')?.split('/').collect();
         Some(match *pieces.as_slice() {
             ["healthz"] => Self::Healthz,
+            ["metrics"] => Self::Metrics,
             ["discover.json"] => Self::Discover,
             ["device.xml"] | ["upnp", "device.xml"] => Self::Description,
             ["upnp", "scpd", file] => Self::ServiceDescription(Service::of_path(file.strip_suffix(".xml")?)?),
@@ -153,6 +165,20 @@ impl Route {
             ["api", "admin", "dvr", "test" | "sync" | "reverse-sync"] => Self::DvrAct,
             ["api", "admin", "tuners"] => Self::Tuners,
             ["api", "admin", "tuners", "recovery"] => Self::Recovery,
+            ["api", "admin", "viewers", id, "kick"] => {
+                let (session, viewer) = viewer(id)?;
+                Self::Kick(session, viewer)
+            }
+            ["api", "admin", "events"] => Self::Events,
+            [""] | ["ui"] => Self::LineupPage,
+            ["ui", ""] => Self::Page,
+            ["ui", "now.css"] => Self::PageFile(PageFile::Style),
+            ["ui", "now.js"] => Self::PageFile(PageFile::Script),
+            ["ui", "channels", channel, "recover"] => Self::PageRecover(number(channel)?),
+            ["ui", "viewers", id, "kick"] => {
+                let (session, viewer) = viewer(id)?;
+                Self::PageKick(session, viewer)
+            }
             _ => return None,
         })
     }
@@ -183,6 +209,7 @@ impl Route {
             | Self::Dvr
             | Self::DvrMapping(_) => method == Method::Put,
             Self::Healthz
+            | Self::Metrics
             | Self::Discover
             | Self::LineupJson
             | Self::LineupXml
@@ -212,6 +239,12 @@ impl Route {
             | Self::BlockChannels(_)
             | Self::DvrLineups
             | Self::DvrMappings
+            | Self::Kick(..)
+            | Self::Page
+            | Self::PageFile(_)
+            | Self::PageRecover(_)
+            | Self::PageKick(..)
+            | Self::Events
             | Self::Tuners => false,
         }
     }
@@ -219,6 +252,7 @@ impl Route {
     fn methods(self) -> &'static [Method] {
         match self {
             Self::Healthz
+            | Self::Metrics
             | Self::Discover
             | Self::Description
             | Self::ServiceDescription(_)
@@ -239,6 +273,8 @@ impl Route {
             | Self::BlockChannels(_)
             | Self::DvrLineups
             | Self::DvrMappings
+            | Self::Page
+            | Self::PageFile(_)
             | Self::Tuners => &[Method::Get, Method::Head],
             Self::Automation | Self::Dvr | Self::DvrMapping(_) => &[Method::Get, Method::Head, Method::Put],
             Self::Profile | Self::Rule(_) => &[Method::Get, Method::Head, Method::Put, Method::Delete],
@@ -265,7 +301,12 @@ impl Route {
             | Self::HealthClear(_)
             | Self::HealthClearAll
             | Self::DvrAct
+            | Self::Kick(..)
+            | Self::PageRecover(_)
+            | Self::PageKick(..)
             | Self::Recovery => &[Method::Post],
+            // An answer without end has no head of its own.
+            Self::Events => &[Method::Get],
         }
     }
 }
@@ -303,6 +344,18 @@ const NO_CHANNEL: i64 = 0;
 fn number(text: &str) -> Option<i64> {
     let number: i64 = text.parse().ok()?;
     (number >= 0 && number.to_string() == text).then_some(number)
+}
+
+/// A viewer's id: its session's number and its own.
+fn viewer(id: &str) -> Option<(u64, u64)> {
+    let (session, viewer) = id.split_once('-')?;
+    let whole = |text| number(text).and_then(|number| u64::try_from(number).ok());
+    Some((whole(session)?, whole(viewer)?))
+}
+
+/// True for what is sent for as long as the page is open that asks for it.
+pub(super) fn is_events(request: &Request) -> bool {
+    Route::find(request.path()) == Some(Route::Events)
 }
 
 /// True for requests that take as long as somebody else's server: they have their own limits.
@@ -393,8 +446,9 @@ pub(super) fn check(call: &Call, state: &State) -> Result<(), Response> {
     if is_administration(call.request.path()) {
         access::admin(call, &state.params, &mut state.doors.borrow_mut(), state.clock.now())?;
     }
-    let route =
-        Route::find(call.request.path()).ok_or_else(|| refusal(404, "there is nothing under this path"))?;
+    let route = Route::find(call.request.path())
+        .filter(|route| *route != Route::Metrics || state.params.has_metrics)
+        .ok_or_else(|| refusal(404, "there is nothing under this path"))?;
     if !route.methods().contains(&call.method()) {
         let allowed = route.methods().iter().map(|method| name(*method)).collect::<Vec<_>>().join(", ");
         let sentence = format!("the method cannot be {}; allowed: {allowed}", name(call.method()));
@@ -415,6 +469,7 @@ async fn serve(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
     let route = Route::find(call.request.path()).expect("`check` has found it");
     match (route, call.method()) {
         (Route::Healthz, _) => Ok(Response::new(200).body("application/json", r#"{"status":"ok"}"#)),
+        (Route::Metrics, _) => metrics::show(call, state).await,
         (Route::Discover, _) => Ok(device::discover(call, state)),
         (Route::Description, _) => Ok(device::description(call, state)),
         (Route::ServiceDescription(service), _) => Ok(upnp::description(service)),
@@ -487,6 +542,12 @@ async fn serve(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
         (Route::DvrMapping(channel), _) => dvr::mapping(state, channel).await,
         (Route::Tuners, _) => tuners::status(call, state).await,
         (Route::Recovery, _) => recovery::trigger(call, state).await,
+        (Route::Kick(session, viewer), _) => viewers::kick(state, session, viewer).await,
+        (Route::Page, _) => page::now(state).await,
+        (Route::PageFile(file), _) => Ok(file.answer(call.header("if-none-match"))),
+        (Route::PageRecover(channel), _) => page::recover(state, channel).await,
+        (Route::PageKick(session, viewer), _) => page::kick(state, session, viewer).await,
+        (Route::Events, _) => unreachable!("the connection answers it itself"),
     }
 }
 

@@ -15,7 +15,7 @@ use crate::lineup::ChannelId;
 /// How long the channel's core may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// The reason of a request that gives none.
-const REASON_DEFAULT: &str = "ui_manual_trigger";
+pub(super) const REASON_DEFAULT: &str = "ui_manual_trigger";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -46,7 +46,8 @@ pub(super) async fn trigger(call: &Call, state: &State) -> Result<Response, Resp
     Ok(Response::new(200).body("application/json", body))
 }
 
-async fn ask(state: &State, channel: ChannelId, reason: &str) -> Result<(), Response> {
+/// Has the channel's session recover, for this reason.
+pub(super) async fn ask(state: &State, channel: ChannelId, reason: &str) -> Result<(), Response> {
     let cores = u8::try_from(state.outbox.cores()).unwrap_or(u8::MAX);
     if cores == 0 {
         return Err(Response::text(503, "session recovery is not available"));
