@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::world::{core, first_core, json, lease, recovering, session, streaming, viewer};
-use crate::base::limits::CHANNELS_PER_CORE_MAX;
 use crate::engine::snapshot::{CoreSnapshot, SessionSnapshot};
 use crate::lineup::ChannelId;
 use crate::status::{ControlMetrics, Metrics, MetricsFormat, PlaylistMetrics, second_format};
