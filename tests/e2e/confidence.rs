@@ -281,8 +281,8 @@ fn play(mode: &str) -> Found {
     }
     places.push(("the log".to_owned(), log));
     // What is not told was there to be told.
-    assert!(server.requests(&format!("/live/{CANARY}/{CANARY}/1.ts")).len() == 1);
-    assert!(server.requests(&format!("/live/{CANARY}/{CANARY}/7.ts")).len() == 1, "of the account");
+    assert!(!server.requests(&format!("/live/{CANARY}/{CANARY}/1.ts")).is_empty());
+    assert!(!server.requests(&format!("/live/{CANARY}/{CANARY}/7.ts")).is_empty(), "of the account");
     assert!(!server.requests("/guide.xml").is_empty() && !server.requests("/listed.xml").is_empty());
     Found { places, children }
 }
