@@ -163,7 +163,7 @@ impl<D: CoreDriver> Cx<D> {
         self.tallies.turned(worked);
     }
 
-    /// A viewer whose socket has room is sent so much of what waits for it.
+    /// A viewer who had caught up, and whose socket has room, is sent so much of what waits for it.
     pub(crate) const fn note_send(&mut self, waiting: u64, bytes: u64) {
         self.load.sends(waiting, bytes);
     }

@@ -13,13 +13,13 @@ const HARD_AT_WORK: u32 = 250;
 /// A core that works this part of its time has none left. It may still serve everybody in time:
 const SATURATED: u32 = 950;
 /// it is late only when all that are to be sent to wait so long, though it comes to the end of them at last,
-const LATE: Duration = Duration::from_millis(100);
+const LATE: Duration = Duration::from_millis(200);
 /// or when more than half have more before them than the largest send takes.
 const BEHIND_BYTES: u64 = SEND_BYTES_MAX as u64;
 /// A core that has no time left and is late, window after window, is saturated,
 const WINDOWS_SATURATED: u8 = 2;
 /// until all wait less than this and less than a quarter is behind.
-const IN_TIME: Duration = Duration::from_millis(50);
+const IN_TIME: Duration = Duration::from_millis(100);
 /// How far behind those are who are served is compared so many windows apart.
 const WINDOWS_COMPARED: u8 = 4;
 /// Of thousand viewers fewer are not too many.
@@ -107,7 +107,7 @@ impl Trend {
 }
 
 impl Load {
-    /// A viewer whose socket has room is sent so much of what waits for it.
+    /// A viewer who had caught up, and whose socket has room, is sent so much of what waits for it.
     pub(crate) const fn sends(&mut self, waiting: u64, bytes: u64) {
         self.sends.count += 1;
         self.sends.behind += (waiting > BEHIND_BYTES) as u64;
@@ -240,15 +240,15 @@ mod tests {
             load.is_saturated()
         };
         for (share, wait_ms, count, expected, why) in [
-            (1000, 99, 40, false, "it has no time left and is in time"),
-            (900, 200, 40, false, "it has time, and is not what they wait for"),
-            (1000, 100, 1, false, "not for long enough yet"),
+            (1000, 199, 40, false, "it has no time left and is in time"),
+            (900, 400, 40, false, "it has time, and is not what they wait for"),
+            (1000, 200, 1, false, "not for long enough yet"),
             (1000, 10, 1, false, "they have been in time between"),
-            (960, 100, 1, false, "not twice in a row"),
-            (960, 100, 1, true, "twice in a row"),
-            (900, 60, 9, true, "they wait, though less"),
-            (1000, 49, 1, false, "they are in time"),
-            (1000, 60, 9, false, "they wait, and no longer than may be"),
+            (960, 200, 1, false, "not twice in a row"),
+            (960, 200, 1, true, "twice in a row"),
+            (900, 110, 9, true, "they wait, though less"),
+            (1000, 99, 1, false, "they are in time"),
+            (1000, 110, 9, false, "they wait, and no longer than may be"),
         ] {
             assert_eq!(
                 after(share, wait_ms, count),

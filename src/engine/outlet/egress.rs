@@ -91,6 +91,7 @@ impl Outlet {
         if waiting == 0 {
             viewer.progress_at = cx.now;
             viewer.was_full = false;
+            viewer.has_caught_up = true;
             self.caught_up.push(key);
             return Some(Next::Nothing);
         }
@@ -104,7 +105,7 @@ impl Outlet {
             Way::File => (Way::File, SEND_BYTES_MAX),
         };
         let bytes = usize::try_from(waiting).map_or(most, |bytes| bytes.min(most));
-        if !viewer.was_full {
+        if viewer.has_caught_up && !viewer.was_full {
             cx.note_send(waiting, bytes as u64);
         }
         Some(Next::Stream { position: viewer.position, bytes, way })
@@ -347,6 +348,7 @@ impl Outlet {
         let has_all = viewer.position == feed.mark() && feed.lingers_until().is_none();
         if has_all && !is_asked && viewer.preamble.is_empty() {
             viewer.was_full = false;
+            viewer.has_caught_up = true;
             self.caught_up.push(key);
             return;
         }

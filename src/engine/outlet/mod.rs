@@ -87,6 +87,8 @@ struct Watching {
     is_full: bool,
     /// Its socket was full since it last had everything: whoever is behind without that waits for the core.
     was_full: bool,
+    /// It has had everything once. What it was given to begin with is not what it is behind.
+    has_caught_up: bool,
     /// When its socket last took something, or had nothing to take.
     progress_at: Instant,
     /// At which pace it may take what it gets.
@@ -318,6 +320,7 @@ impl Outlet {
             way,
             is_full: false,
             was_full: false,
+            has_caught_up: false,
             progress_at: cx.now,
             promised,
             excused_ms: 0,
@@ -525,6 +528,7 @@ pub(crate) mod testing {
                 way: Way::Copy,
                 is_full: false,
                 was_full: false,
+                has_caught_up: false,
                 progress_at: Instant::START,
                 promised,
                 excused_ms: 0,
