@@ -170,9 +170,14 @@ fn texts(path: &Path) -> Vec<(String, String)> {
 
 /// What any process below this one was started with: its words, and its environment.
 fn look_at_children(process: Process, seen: &mut BTreeSet<(String, String)>) {
+    let read = |process: &Process, file| fs::read(format!("/proc/{}/{file}", process.0)).unwrap_or_default();
     for child in children_of(process) {
+        // Until it runs its own program a child is a copy of its parent, and so is what is to be read of it.
+        if read(&child, "cmdline") == read(&process, "cmdline") {
+            continue;
+        }
         for file in ["cmdline", "environ"] {
-            let words = fs::read(format!("/proc/{}/{file}", child.0)).unwrap_or_default();
+            let words = read(&child, file);
             let words = words.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned());
             seen.extend(words.map(|word| (file.to_owned(), word)));
         }
