@@ -4,6 +4,7 @@ use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::mux::{Clock, Params, Piece, Track, mux, recount, section, side_by_side, with_parity, with_times};
@@ -35,6 +36,9 @@ pub(crate) struct Made {
     pub(crate) from_start: bool,
 }
 
+/// How many streams have been begun by this process.
+static MADE: AtomicU32 = AtomicU32::new(0);
+
 /// Encodes by ffmpeg, once: what it has made is kept.
 pub(crate) fn encoded(inputs: &[&str], arguments: &str) -> Vec<u8> {
     let mut hasher = DefaultHasher::new();
@@ -42,7 +46,9 @@ pub(crate) fn encoded(inputs: &[&str], arguments: &str) -> Vec<u8> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let path = folder.join(format!("fidelity-{:016x}.ts", hasher.finish()));
     if !path.exists() {
-        let unfinished = path.with_extension(format!("{}.part", std::process::id()));
+        // Several tests may want it at once, and each makes it then.
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let unfinished = path.with_extension(format!("{}-{number}.part", std::process::id()));
         let length = SECONDS.to_string();
         let mut command = Command::new("ffmpeg");
         command.args(["-v", "error", "-nostdin", "-y"]);
