@@ -2,14 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use base64::Engine as _;
-use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 
 use crate::kit::{Answer, Daemon, LONG, Process, Reply, Request, Segments, children_of, exchange, until};
@@ -147,27 +144,6 @@ fn answer(request: &Request<'_>, server: &str, gate: &Gate) -> Reply {
     }
 }
 
-/// Every text of the database, with where it stands.
-fn texts(path: &Path) -> Vec<(String, String)> {
-    let database = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
-    let mut tables = database.prepare("SELECT name FROM sqlite_master WHERE type = 'table'").unwrap();
-    let tables: Vec<String> = tables.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
-    let mut texts = Vec::new();
-    for table in tables {
-        let mut all = database.prepare(&format!("SELECT * FROM \"{table}\"")).unwrap();
-        let columns: Vec<String> = all.column_names().map(str::to_owned).collect();
-        let mut rows = all.query([]).unwrap();
-        while let Some(row) = rows.next().unwrap() {
-            for (index, column) in columns.iter().enumerate() {
-                if let ValueRef::Text(bytes) | ValueRef::Blob(bytes) = row.get_ref(index).unwrap() {
-                    texts.push((format!("{table}.{column}"), String::from_utf8_lossy(bytes).into_owned()));
-                }
-            }
-        }
-    }
-    texts
-}
-
 /// What any process below this one was started with: its words, and its environment.
 fn look_at_children(process: Process, seen: &mut BTreeSet<(String, String)>) {
     let read = |process: &Process, file| fs::read(format!("/proc/{}/{file}", process.0)).unwrap_or_default();
@@ -274,7 +250,7 @@ fn play(mode: &str) -> Found {
     let is_failure =
         |(place, text): &(String, String)| place.ends_with("last_fail_reason") && !text.is_empty();
     let written = until(LONG, "failures are written down", || {
-        Some(texts(&daemon.database())).filter(|texts| texts.iter().any(is_failure))
+        Some(daemon.texts()).filter(|texts| texts.iter().any(is_failure))
     });
     let kept = |place: &str| KEPT.contains(&place);
     assert!(written.iter().any(|(place, text)| kept(place) && tells(text)), "the database was told");

@@ -10,6 +10,8 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -70,6 +72,30 @@ impl Daemon {
 
     pub fn database(&self) -> PathBuf {
         self.folder.path().join(DATABASE)
+    }
+
+    /// Every text of its database, with where it stands: `table.column`.
+    pub fn texts(&self) -> Vec<(String, String)> {
+        let database =
+            Connection::open_with_flags(self.database(), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+        let mut tables = database.prepare("SELECT name FROM sqlite_master WHERE type = 'table'").unwrap();
+        let tables: Vec<String> =
+            tables.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+        let mut texts = Vec::new();
+        for table in tables {
+            let mut all = database.prepare(&format!("SELECT * FROM \"{table}\"")).unwrap();
+            let columns: Vec<String> = all.column_names().map(str::to_owned).collect();
+            let mut rows = all.query([]).unwrap();
+            while let Some(row) = rows.next().unwrap() {
+                for (index, column) in columns.iter().enumerate() {
+                    if let ValueRef::Text(bytes) | ValueRef::Blob(bytes) = row.get_ref(index).unwrap() {
+                        texts
+                            .push((format!("{table}.{column}"), String::from_utf8_lossy(bytes).into_owned()));
+                    }
+                }
+            }
+        }
+        texts
     }
 
     /// Everything it has said so far.
