@@ -529,7 +529,8 @@ impl InputStreams {
     }
 
     /// What may be the next of its stream is of another time base all the same, for others come to that with it: a picture that only
-    /// says when it is shown steps back further than any so far, or something is missing, and others step back.
+    /// says when it is shown steps back further than any so far, what is decoded in order steps back at all, or something is missing,
+    /// and others step back.
     fn turns_with_others(
         &mut self,
         moment: Moment,
@@ -543,7 +544,8 @@ impl InputStreams {
             return false;
         };
         let step = begun.times.decoding().since(came.dts);
-        let steps_back = step < 0 && input.reordered(begun.times) && -step > input.back;
+        let is_reordered = input.reordered(begun.times);
+        let steps_back = step < 0 && (!is_reordered || -step > input.back);
         if !(steps_back || step > 0 && is_hole(step, frame)) {
             return false;
         }
@@ -568,7 +570,7 @@ impl InputStreams {
         if follows && !look.goes_on() {
             return true;
         }
-        if steps_back {
+        if steps_back && is_reordered {
             self.inputs[index].back = -step;
         }
         false

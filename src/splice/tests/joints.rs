@@ -36,6 +36,8 @@ struct Clip {
     has_dts: bool,
     /// Pictures that come behind the first are shown before it.
     is_open: bool,
+    /// The clock comes with every eighth picture only, and not with the first.
+    is_clock_rare: bool,
     video_pid: u16,
     audio_pid: u16,
 }
@@ -56,6 +58,7 @@ impl Clip {
             frames: 1,
             has_dts: true,
             is_open: false,
+            is_clock_rare: false,
             video_pid: 0x100,
             audio_pid: 0x101,
         }
@@ -115,7 +118,8 @@ impl Clip {
         };
         let (pts, dts) = (self.stamp(shown * FRAME + FRAME), self.stamp(number * FRAME));
         let clock = self.stamp(number * FRAME - self.video_lead);
-        let pcr = Some(Pcr::from_ticks(clock.ticks() * 300));
+        let has_clock = !self.is_clock_rare || number % 8 == 4;
+        let pcr = has_clock.then(|| Pcr::from_ticks(clock.ticks() * 300));
         let entry = number == 0 || number % 25 == 0;
         let bytes = self.pes(true, number, pts, Some(dts).filter(|_| self.has_dts), 700);
         let fields = Fields { pid: self.video_pid, pcr, random_access: entry, ..Fields::NONE };
@@ -540,6 +544,12 @@ fn joints_of_every_kind_keep_the_distance() {
                     + 360_000 * u64::try_from(number).unwrap()
             },
             |_, _| {},
+            0,
+        ),
+        (
+            "a step of 70 ms back that the clock tells of later",
+            |number| 90_000_000 + 353_700 * u64::try_from(number).unwrap(),
+            |_, clip| clip.is_clock_rare = true,
             0,
         ),
         ("over the wrap", |number| if number % 2 == 0 { (1 << 33) - 180_000 } else { 90_000 }, |_, _| {}, 0),
