@@ -8,8 +8,8 @@ use crate::ts::Pcr;
 
 /// A source's clock may run ahead of real time by this between two samples: what arrives comes in bursts.
 const AHEAD_TICKS_MAX: i64 = 27_000_000;
-/// A sample behind a signalled discontinuity, and one of a clock that stands still, may be this far ahead of real time. What is
-/// further ahead is a discontinuity, and says so.
+/// A sample behind a signalled discontinuity, and one of a clock that stands still, may be this far ahead of real time. What leaves
+/// further ahead than that, and has gone further than the source's own clock, is a discontinuity, and says so.
 const FIRST_AHEAD_TICKS_MAX: i64 = 2_700_000;
 /// A clock that would leave earlier than its last sample by less than this stands until it is there again. By more, and the whole
 /// time base is later.
@@ -60,7 +60,7 @@ enum Bearing {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Left {
     pub(super) pcr: Pcr,
-    /// It is further ahead than time is: a discontinuity.
+    /// It is further ahead than time is, and the source's own clock is not: a discontinuity.
     pub(super) jumps: bool,
     /// The time base must be later by this, or the clock would step back.
     pub(super) late: Option<i64>,
@@ -76,6 +76,8 @@ pub(super) struct SessionClock {
     written: Option<Sample>,
     /// The last one that came in this run,
     came: Option<Sample>,
+    /// how far it has gone with that, if it went on,
+    step: Option<i64>,
     /// and the one before what leaves of it, or the first.
     before: Option<Sample>,
     /// What left when the run's clock last moved, and how far the streams were then.
@@ -149,7 +151,7 @@ impl SessionClock {
     /// A run begins. `offset` is what is added to its clock; `None` when that is to be told by its stamps. `before` is what its clock
     /// was before the first sample that leaves, if that is known.
     pub(super) fn begin(&mut self, now: Instant, offset: Option<i64>, before: Option<Pcr>) {
-        self.came = None;
+        (self.came, self.step) = (None, None);
         self.before = before.map(|pcr| Sample { pcr, at: now });
         (self.stands, self.is_repeated, self.stood) = (false, false, false);
         self.behind = false;
@@ -198,6 +200,7 @@ impl SessionClock {
         let before = self.came;
         self.came = Some(Sample::new(before, now, pcr));
         self.is_first = before.is_none();
+        self.step = None;
         self.stands = before.is_some_and(|before| before.pcr == pcr && before.at < now);
         let is_repeated = before.is_some_and(|before| before.pcr == pcr);
         self.stood = std::mem::replace(&mut self.is_repeated, is_repeated) && !is_repeated;
@@ -206,6 +209,7 @@ impl SessionClock {
         let ahead = if signalled { FIRST_AHEAD_TICKS_MAX } else { AHEAD_TICKS_MAX };
         let step = pcr.since(before.pcr);
         if (0..=passed.saturating_add(ahead)).contains(&step) {
+            self.step = Some(step).filter(|_| !self.is_first);
             return None;
         }
         self.bearing = Bearing::Broken;
@@ -239,7 +243,8 @@ impl SessionClock {
                 left.pcr = written.pcr;
                 left.late = (ahead < -HELD_TICKS_MAX).then_some(-ahead);
             }
-            left.jumps = left.pcr.since(written.pcr) > passed.saturating_add(FIRST_AHEAD_TICKS_MAX);
+            let most = passed.saturating_add(FIRST_AHEAD_TICKS_MAX).max(self.step.unwrap_or(0));
+            left.jumps = left.pcr.since(written.pcr) > most;
         }
         self.write(now, left.pcr);
         // A clock that stands still has not moved since, also when all of that comes at once.
@@ -463,6 +468,17 @@ mod tests {
             clock.take(Instant::from_millis(40), Instant::from_millis(40), pcr(40), false);
             let left = clock.leave(Instant::from_millis(40), Reached::default());
             assert_eq!(left, Some(Left { pcr: pcr(out), jumps, late }), "{offset}");
+        }
+    }
+
+    #[test]
+    fn a_rare_clock_that_comes_at_once_with_what_it_is_of_is_no_discontinuity() {
+        let mut clock = SessionClock::default();
+        clock.begin(Instant::START, Some(0), None);
+        for millis in [5000, 5360, 5720, 6600] {
+            clock.take(Instant::START, Instant::START, pcr(millis), false);
+            let left = clock.leave(Instant::START, Reached::default());
+            assert_eq!(left, Some(Left { pcr: pcr(millis), jumps: false, late: None }));
         }
     }
 
