@@ -252,7 +252,7 @@ impl SessionClock {
             let with_streams = self.moved.and_then(|before| Self::with_streams(before, reached));
             let lags = with_streams.is_some_and(|due| due.since(left.pcr) > HELD_TICKS_MAX);
             self.undoubted = self.moved.filter(|_| lags && !self.behind && self.bearing == Bearing::Known);
-            self.moved = Some((Sample { pcr: left.pcr, at: now }, reached));
+            self.moved = Some((Sample { pcr: left.pcr, at: now }, self.reached_with(left.pcr, reached)));
         }
         Some(left)
     }
@@ -304,6 +304,14 @@ impl SessionClock {
     fn was_there_before_streams(&self, pcr: Pcr, reached: Reached) -> bool {
         let due = self.undoubted.and_then(|before| Self::with_streams(before, reached));
         due.is_some_and(|due| pcr.plus(self.common).since(due).abs() <= HELD_TICKS_MAX)
+    }
+
+    /// How far the streams have to come to be with a clock that leaves so. Behind a silence it comes in front of them, and has gone as
+    /// far as they will at once: if it stands still then, they have not moved on without it.
+    fn reached_with(&self, out: Pcr, reached: Reached) -> Reached {
+        let due = self.moved.and_then(|before| Self::with_streams(before, reached));
+        let ahead = due.map_or(0, |due| out.since(due));
+        if ahead > AHEAD_TICKS_MAX { reached.plus(ahead / 300) } else { reached }
     }
 
     /// Where a clock that left so is when it has gone as far as pictures and sound have since.
@@ -480,6 +488,28 @@ mod tests {
             let left = clock.leave(Instant::START, Reached::default());
             assert_eq!(left, Some(Left { pcr: pcr(millis), jumps: false, late: None }));
         }
+    }
+
+    #[test]
+    fn a_clock_that_came_in_front_of_its_streams_behind_a_silence_and_stands_still_waits_for_them() {
+        let at = |millis: u64| Some(Pts::from_ticks((9_000 + millis) * 90));
+        let mut clock = SessionClock::default();
+        // When it comes, what it is, how far the streams have come -> what leaves.
+        let steps = [
+            (0, 5000, 0, 5000),
+            (400, 5400, 400, 5400),
+            // Twenty seconds of nothing, and what was to be sent in them is lost.
+            (20_400, 25_400, 400, 25_400),
+            (20_500, 25_400, 20_440, 25_440),
+            (20_700, 25_400, 20_480, 25_480),
+            (21_900, 25_400, 21_040, 26_040),
+        ];
+        for (now, came, streams, left) in steps {
+            assert_eq!(pass(&mut clock, now, pcr(came), at(streams)), pcr(left), "at {now} ms");
+        }
+        // It moves again, and is where they are.
+        let out = pass(&mut clock, 22_000, pcr(26_080), at(21_040));
+        assert_eq!((out, clock.reanchorings()), (pcr(26_080), 0));
     }
 
     #[test]

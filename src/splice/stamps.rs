@@ -96,6 +96,12 @@ impl Reached {
         self.video.is_none() && self.audio.is_none()
     }
 
+    /// So much further.
+    pub(super) fn plus(self, ticks: i64) -> Self {
+        let further = |pts: Option<Pts>| pts.map(|pts| pts.plus(ticks));
+        Self { video: further(self.video), audio: further(self.audio) }
+    }
+
     /// How far the streams have come since then. Pictures tell: they come one by one, and sound in PES packets of many frames. Sound
     /// that was missing and is where they are has not gone on without them.
     pub(super) fn since(self, before: Self) -> Option<i64> {
