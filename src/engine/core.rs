@@ -216,6 +216,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     /// Somebody is told what has happened. Whoever is asked for and gone needs not know.
     fn dispatch(&mut self, completion: Completion<Token, Lent, D::Descriptor>) {
         let event = completion.event;
+        if let Some(is_for_stream) = completion.token.is_for_stream() {
+            self.cx.note_done(is_for_stream);
+        }
         match completion.token {
             Token::Wakeup => self.awaits_wakeup = false,
             Token::Listener(index) => self.on_listener(index, event),

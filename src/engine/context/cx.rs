@@ -168,6 +168,12 @@ impl<D: CoreDriver> Cx<D> {
         self.load.sends(waiting, bytes);
     }
 
+    /// Something was done for a source or for a viewer who has caught up with it, or for whoever comes, goes and asks for something
+    /// else.
+    pub(crate) const fn note_done(&mut self, is_for_stream: bool) {
+        self.load.did(is_for_stream);
+    }
+
     /// Of so many viewers this many are to end: the core falls behind more and more.
     pub(crate) fn take_too_many(&mut self, viewers: u64) -> u64 {
         self.load.take_too_many(viewers)

@@ -6,7 +6,7 @@ use crate::base::limits::SEND_BYTES_MAX;
 
 /// So long is looked at in one.
 const WINDOW: Duration = Duration::from_millis(250);
-/// A core that works more than this part of its time, in thousandths, lets more gather for a viewer,
+/// A core that works for streams for more than this part of its time, in thousandths, lets more gather for a viewer,
 const AT_WORK: u32 = 100;
 /// and all that it may from here on.
 const HARD_AT_WORK: u32 = 250;
@@ -61,7 +61,10 @@ impl Sends {
 pub(crate) struct Load {
     worked: Duration,
     waited: Duration,
-    /// Of the last windows, in thousandths.
+    /// What was done in it: for streams, and for whoever comes, goes and asks for something else.
+    done: Done,
+    /// The part for streams of the last windows, in thousandths. Sends that are fewer and larger save time of these alone: whoever
+    /// floods the core with requests is not to make viewers wait for it.
     share: u32,
     /// The shortest time that somebody waited to be sent to, of this window's turns.
     wait: Option<Duration>,
@@ -106,7 +109,33 @@ impl Trend {
     }
 }
 
+/// What a core has done.
+#[derive(Debug, Default, Clone, Copy)]
+struct Done {
+    for_streams: u64,
+    otherwise: u64,
+}
+
+impl Done {
+    /// So much of this is for streams.
+    fn part_for_streams(self, of: u32) -> u32 {
+        let all = self.for_streams + self.otherwise;
+        (u64::from(of) * self.for_streams)
+            .checked_div(all)
+            .map_or(of, |part| u32::try_from(part).unwrap_or(of))
+    }
+}
+
 impl Load {
+    /// Something was done, for a stream or for somebody who comes, goes or asks for something else.
+    pub(crate) const fn did(&mut self, is_for_stream: bool) {
+        if is_for_stream {
+            self.done.for_streams += 1;
+        } else {
+            self.done.otherwise += 1;
+        }
+    }
+
     /// A viewer who had caught up, and whose socket has room, is sent so much of what waits for it.
     pub(crate) const fn sends(&mut self, waiting: u64, bytes: u64) {
         self.sends.count += 1;
@@ -129,7 +158,7 @@ impl Load {
         }
         let share = self.worked.as_nanos() * 1000 / all.as_nanos();
         let share = u32::try_from(share).unwrap_or(1000).min(1000);
-        self.share = u32::midpoint(self.share, share);
+        self.share = u32::midpoint(self.share, std::mem::take(&mut self.done).part_for_streams(share));
         let sends = std::mem::take(&mut self.sends);
         let is_late = wait >= LATE || 2 * sends.behind > sends.count;
         let is_in_time = wait < IN_TIME && 4 * sends.behind <= sends.count;
@@ -213,6 +242,23 @@ mod tests {
             let gathers = load.between(100, 200);
             assert!(gathers.abs_diff(expected) <= 1, "{gathers} at {share}");
             assert_eq!(load.between(100, 50), 100, "the least is the least");
+        }
+    }
+
+    #[test]
+    fn who_asks_for_other_things_makes_nobody_wait_for_more_to_gather() {
+        for (for_streams, otherwise, expected) in
+            [(1, 0, 200), (1, 1, 200), (1, 3, 150), (1, 9, 100), (0, 1, 100)]
+        {
+            let mut load = Load::default();
+            for _ in 0..40 {
+                for (count, is_for_stream) in [(for_streams, true), (otherwise, false)] {
+                    (0..count).for_each(|_| load.did(is_for_stream));
+                }
+                load.turned(WINDOW * 7 / 10, WINDOW * 3 / 10, Duration::ZERO, 0);
+            }
+            let gathers = load.between(100, 200);
+            assert!(gathers.abs_diff(expected) <= 1, "{gathers} with {for_streams} to {otherwise}");
         }
     }
 

@@ -56,6 +56,23 @@ pub enum Token {
     },
 }
 
+impl Token {
+    /// Whether it is of what sources and those who have caught up with them need, or of those who come and go and ask for other
+    /// things. What a send is of is known where it is submitted.
+    pub(crate) const fn is_for_stream(self) -> Option<bool> {
+        match self {
+            Self::Source { .. } => Some(true),
+            Self::Send(_) => None,
+            Self::Wakeup
+            | Self::Listener(_)
+            | Self::RequestHead(_)
+            | Self::Reply(_)
+            | Self::Hangup(_)
+            | Self::Interim(_) => Some(false),
+        }
+    }
+}
+
 // One travels with every operation in flight, whose record is a cache line.
 const _: () = assert!(size_of::<Token>() <= 20 && align_of::<Token>() <= 4);
 

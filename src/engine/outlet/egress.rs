@@ -105,6 +105,7 @@ impl Outlet {
             Way::File => (Way::File, SEND_BYTES_MAX),
         };
         let bytes = usize::try_from(waiting).map_or(most, |bytes| bytes.min(most));
+        cx.note_done(viewer.has_caught_up);
         if viewer.has_caught_up && !viewer.was_full {
             cx.note_send(waiting, bytes as u64);
         }
