@@ -13,7 +13,8 @@ use tunerd::base::Instant;
 use tunerd::engine::snapshot::{DatagramCounters, SessionSnapshot};
 use tunerd::engine::{
     ControlPort, ControlRequest, Core, CoreCommand, CoreId, Egress, Mailbox, Own, Params, Parts,
-    SharedPlaces, SlowPolicy, Sources, Token, TuneBackoff, ZeroCopy,
+    SessionNumbers, SharedPlaces, SharedProviders, SharedTrials, SlowPolicy, Sources, Token, TuneBackoff,
+    ZeroCopy,
 };
 use tunerd::http::{CookieJar, RequestHeaders};
 use tunerd::lineup::{Channel, ChannelId, Health, Lineup, PlaylistId, Source, SourceId, StoredProfile};
@@ -107,6 +108,9 @@ fn params() -> Params {
         tuners: 1,
         preempt_settle_delay: Duration::ZERO,
         places: SharedPlaces::default(),
+        providers: SharedProviders::default(),
+        trials: SharedTrials::default(),
+        session_numbers: SessionNumbers::default(),
         tune_wait: Duration::ZERO,
     }
 }

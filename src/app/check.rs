@@ -10,6 +10,7 @@ use tunerd::ring::Segments;
 use tunerd::source::ffmpeg::Capabilities;
 use tunerd::uring::{Files, Probe};
 
+use super::params::CoreCount;
 use super::room::{self, Plan};
 use super::{Failure, ffmpeg, params, start};
 
@@ -19,12 +20,15 @@ pub(crate) fn check(loaded: &Loaded) -> Result<ExitCode, Failure> {
     let probe = start::kernel()?;
     let found = ffmpeg::detect(&loaded.settings.ffmpeg.path);
     let trust = Arc::new(params::trust(&loaded.settings)?);
-    let engine = params::engine(&loaded.settings, Capabilities::default(), trust, probe.zero_copy)?;
+    let engine = params::engine(&loaded.settings, Capabilities::default(), trust, &probe)?;
     let mut lines: Vec<_> = loaded.warnings.iter().map(|warning| format!("warning: {warning}")).collect();
     lines.extend(kernel(&probe, loaded));
     lines.push(datagrams());
-    lines.push(format!("cores: {}", engine.cores));
-    lines.push(format!("ring per channel: {} KiB {}", engine.ring_bytes() / 1024, pages(engine.segments)));
+    let cores = CoreCount::here(&loaded.settings, room::locked_bytes(&probe));
+    lines.push(format!("cores: {cores}"));
+    let once = if engine.cores > 1 { "once for all cores, " } else { "" };
+    let pages = pages(engine.segments);
+    lines.push(format!("ring per channel: {} KiB, {once}{pages}", engine.ring_bytes() / 1024));
     lines.extend(Plan::new(&room::facts(&loaded.settings, &engine, &probe)).lines());
     lines.extend(ffmpeg_lines(found.as_ref(), loaded));
     lines.push("settings:".to_owned());

@@ -1,32 +1,93 @@
 //! Settings become each module's parameters.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tunerd::base::limits::PACKET_BYTES;
 use tunerd::config::{BindAddress, Count, Settings};
-use tunerd::engine::{self, Egress, SharedPlaces, Sources, TuneBackoff, ZeroCopy};
+use tunerd::engine::{
+    self, Egress, SessionNumbers, SharedPlaces, SharedProviders, SharedTrials, Sources, TuneBackoff, ZeroCopy,
+};
 use tunerd::exit::ExitCode;
 use tunerd::health;
 use tunerd::http::{CookieJar, RequestHeaders};
 use tunerd::ring::Segments;
 use tunerd::session::history;
 use tunerd::source::{self, Trust, direct, ffmpeg, pace, startup, trust};
+use tunerd::uring::Probe;
 use tunerd::{control, filler, session};
 
 use super::{Failure, room};
 
+/// As many cores as the setting takes.
+const CORES_MAX: usize = 64;
 /// Whether files in memory get huge pages.
 const SHMEM_ENABLED: &str = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
 
-/// How many cores: `auto` is one per processor this process may use.
-pub(crate) fn core_count(settings: &Settings) -> u8 {
-    match settings.engine.cores {
-        Count::Exactly(count) => count.max(1),
-        Count::Auto => std::thread::available_parallelism()
-            .map_or(1, |count| u8::try_from(count.get().min(64)).unwrap_or(64)),
+/// Locked memory of a core: the two queues of its io_uring, which the kernel counts from Linux 6.14 on. Whoever may lock no more than
+/// 64 KiB gets one core, whose queues are smaller.
+const LOCKED_PER_CORE: u64 = 256 * 1024;
+
+/// How many cores there are, and why.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct CoreCount {
+    pub(crate) count: u8,
+    pub(crate) because: CoresBecause,
+}
+
+/// What has said how many cores there are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum CoresBecause {
+    /// The setting.
+    Asked,
+    /// The processors that this process may run on, and its share of their time.
+    Processors,
+    /// So much locked memory, for more processors than that.
+    Locked { bytes: u64 },
+}
+
+impl CoreCount {
+    /// Under these settings, where so many processors may be used and so much memory be locked.
+    pub(crate) fn new(asked: Count, processors: usize, locked_bytes: Option<u64>) -> Self {
+        if let Count::Exactly(count) = asked {
+            return Self { count: count.max(1), because: CoresBecause::Asked };
+        }
+        let processors = u8::try_from(processors.clamp(1, CORES_MAX)).unwrap_or(1);
+        let lockable = locked_bytes.map_or(u64::MAX, |bytes| (bytes / LOCKED_PER_CORE).max(1));
+        match (u8::try_from(lockable), locked_bytes) {
+            (Ok(count), Some(bytes)) if count < processors => {
+                Self { count, because: CoresBecause::Locked { bytes } }
+            }
+            _ => Self { count: processors, because: CoresBecause::Processors },
+        }
+    }
+
+    /// On this machine. The processors are those of `sched_getaffinity`, and no more than the control group's share of their time.
+    pub(crate) fn here(settings: &Settings, locked_bytes: Option<u64>) -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+        Self::new(settings.engine.cores, processors, locked_bytes)
+    }
+}
+
+impl fmt::Display for CoreCount {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.count;
+        match self.because {
+            CoresBecause::Asked => write!(formatter, "{count} (CORES={count})"),
+            CoresBecause::Processors => {
+                write!(formatter, "{count} (CORES=auto: one for each processor that this process may run on)")
+            }
+            CoresBecause::Locked { bytes } => write!(
+                formatter,
+                "{count} (CORES=auto: no more, since locked memory is {} KiB and each wants {} KiB; ulimit -l, systemd: LimitMEMLOCK=infinity)",
+                bytes / 1024,
+                LOCKED_PER_CORE / 1024
+            ),
+        }
     }
 }
 
@@ -39,13 +100,14 @@ pub(crate) fn trust(settings: &Settings) -> Result<Trust, Failure> {
     Trust::new(settings.stream.tls_verify, roots).map_err(|error| failed(&error))
 }
 
-/// What every core is told. `zero_copy` is whether this kernel can.
+/// What every core is told, on this kernel.
 pub(crate) fn engine(
     settings: &Settings,
     capabilities: ffmpeg::Capabilities,
     trust: Arc<Trust>,
-    zero_copy: bool,
+    probe: &Probe,
 ) -> Result<engine::Params, Failure> {
+    let zero_copy = probe.zero_copy;
     let stream = &settings.stream;
     let tuners = u16::try_from(settings.tuner.count).unwrap_or(u16::MAX);
     Ok(engine::Params {
@@ -138,10 +200,13 @@ pub(crate) fn engine(
         own: engine::Own::default(),
         chunk_bytes: settings.buffer.chunk_bytes as u64,
         segments: Segments::where_shmem_is(&std::fs::read_to_string(SHMEM_ENABLED).unwrap_or_default()),
-        cores: core_count(settings),
+        cores: CoreCount::here(settings, room::locked_bytes(probe)).count,
         tuners,
         preempt_settle_delay: settings.tuner.settle_delay,
         places: SharedPlaces::default(),
+        providers: SharedProviders::default(),
+        trials: SharedTrials::default(),
+        session_numbers: SessionNumbers::default(),
         tune_wait: settings.tuner.wait.unwrap_or(Duration::ZERO),
         health_drain_timeout: settings.session.health_drain_timeout,
     })
@@ -298,5 +363,30 @@ pub(crate) fn control(
             line_bytes_max: settings.ffmpeg.stderr_line_bytes_max,
         }),
         trampoline: PathBuf::from("/proc/self/exe"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cores_are_as_many_as_are_asked_for_or_as_processors_and_locked_memory_allow() {
+        use CoresBecause::{Asked, Locked, Processors};
+        for (asked, processors, locked, count, because) in [
+            (Count::Exactly(3), 1, Some(0), 3, Asked),
+            (Count::Auto, 1, None, 1, Processors),
+            (Count::Auto, 4, None, 4, Processors),
+            (Count::Auto, 200, None, 64, Processors),
+            (Count::Auto, 4, Some(8 << 20), 4, Processors),
+            (Count::Auto, 4, Some(1 << 20), 4, Processors),
+            (Count::Auto, 4, Some((1 << 20) - 1), 3, Locked { bytes: (1 << 20) - 1 }),
+            (Count::Auto, 64, Some(8 << 20), 32, Locked { bytes: 8 << 20 }),
+            (Count::Auto, 4, Some(64 << 10), 1, Locked { bytes: 64 << 10 }),
+            (Count::Auto, 1, Some(64 << 10), 1, Processors),
+        ] {
+            let cores = CoreCount::new(asked, processors, locked);
+            assert_eq!(cores, CoreCount { count, because }, "{asked:?} {processors} {locked:?}");
+        }
     }
 }

@@ -45,14 +45,15 @@ pub(crate) struct Facts {
     locked_bytes: Option<u64>,
 }
 
-/// What came of rings that were made, and registered with io_uring, as a core does.
+/// What came of rings that were made, and registered with io_uring, as each core does that has viewers of a channel. A ring is in
+/// memory once; what is locked is counted for each registration.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Tried {
     /// There is no memory for this many.
     NoRing(u64, nix::Error),
-    /// So many could be registered, each of so many bytes, and no more.
+    /// So many could be registered with every core, each of so many bytes on all of them together, and no more.
     Refused { rings: u64, bytes: u64, errno: Errno },
-    /// All that were tried could be registered, each of so many bytes.
+    /// All that were tried could be registered with every core, each of so many bytes on all of them together.
     Registered { rings: u64, bytes: u64 },
     /// They could be made. Registered they are not: nothing is sent from registered memory.
     Made,
@@ -200,10 +201,11 @@ fn open_files(count: u64) -> String {
 fn registered(facts: &Facts, channels: u64) -> (Option<String>, u64) {
     let limit =
         facts.locked_bytes.map_or_else(|| "not limited".to_owned(), |bytes| format!("{} KiB", bytes / 1024));
+    let each = if facts.cores > 1 { format!(" with each of {} cores", facts.cores) } else { String::new() };
     let without = |count: u64, errno: Option<Errno>| {
         let error = errno.map_or_else(String::new, |errno| format!(" ({errno})"));
         let sentence = format!(
-            "the rings of {count} of {channels} channels can be registered{error}, viewers of the others are sent to by copying or \
+            "the rings of {count} of {channels} channels can be registered{each}{error}, viewers of the others are sent to by copying or \
              from files: locked memory is {limit} (ulimit -l, systemd: LimitMEMLOCK=infinity)"
         );
         (Some(sentence), channels.saturating_sub(count))
@@ -216,11 +218,11 @@ fn registered(facts: &Facts, channels: u64) -> (Option<String>, u64) {
             if count < channels {
                 without(count, None)
             } else {
-                (Some("the rings of all channels can be registered".to_owned()), 0)
+                (Some(format!("the rings of all channels can be registered{each}")), 0)
             }
         }
         (Tried::Registered { .. }, None) => {
-            (Some("the rings of all channels can be registered".to_owned()), 0)
+            (Some(format!("the rings of all channels can be registered{each}")), 0)
         }
     }
 }
@@ -228,7 +230,7 @@ fn registered(facts: &Facts, channels: u64) -> (Option<String>, u64) {
 /// Asks this host, and tries what will be used. The budget is for all rings.
 pub(crate) fn facts(settings: &Settings, engine: &engine::Params, probe: &Probe) -> Facts {
     let ring_bytes = engine.ring_memory_bytes(engine.ring_bytes());
-    let locked_bytes = probe.locked_memory_limit.filter(|_| !may_lock_any_amount());
+    let locked_bytes = locked_bytes(probe);
     Facts {
         open_files: probe.open_files_limit,
         cores: u64::from(engine.cores),
@@ -242,15 +244,21 @@ pub(crate) fn facts(settings: &Settings, engine: &engine::Params, probe: &Probe)
     }
 }
 
+/// Memory that this process may lock; `None` when it may lock any amount.
+pub(crate) fn locked_bytes(probe: &Probe) -> Option<u64> {
+    probe.locked_memory_limit.filter(|_| !may_lock_any_amount())
+}
+
 /// Memory that rings may take.
 pub(crate) fn budget(settings: &Settings) -> RingBudget {
     RingBudget::with_bytes(settings.engine.ring_memory_bytes.unwrap_or_else(|| memory_bytes() / 2))
 }
 
-/// Rings are made and registered as a core does, by a thread that is gone afterwards, with all that it held.
+/// Rings are made and registered as cores do, by a thread that is gone afterwards, with all that it held.
 fn tried(engine: &engine::Params, probe: &Probe, ring_bytes: u64, locked_bytes: Option<u64>) -> Tried {
     let rings = (TRIED_BYTES_MAX / ring_bytes.max(1)).min(u64::from(engine.tuners)).max(1);
     let (bytes, segments, files) = (usize::try_from(engine.ring_bytes()), engine.segments, probe.files);
+    let cores = engine.cores;
     let registers = matches!(engine.egress.zero_copy, ZeroCopy::Auto | ZeroCopy::SendZc);
     let try_all = move || {
         let Ok(bytes) = bytes else { return Tried::NoRing(0, nix::Error::ENOMEM) };
@@ -261,31 +269,36 @@ fn tried(engine: &engine::Params, probe: &Probe, ring_bytes: u64, locked_bytes: 
                 Err(error) => return Tried::NoRing(number, error),
             }
         }
-        if !registers { Tried::Made } else { registered_of(&made, segments, files, locked_bytes) }
+        if !registers { Tried::Made } else { registered_of(&made, segments, (files, cores), locked_bytes) }
     };
     let thread = std::thread::Builder::new().name("try-rings".to_owned()).spawn(try_all);
     thread.ok().and_then(|thread| thread.join().ok()).unwrap_or(Tried::Made)
 }
 
-/// How many of these rings can be registered. What is certain to be refused is not tried: what a try has locked is free again a
+/// How many of these rings can be registered with every core: each has an io_uring of its own. What is certain to be refused is not tried: what a try has locked is free again a
 /// little later only, and a core may need it.
-fn registered_of(made: &[Ring], segments: Segments, files: Files, locked_bytes: Option<u64>) -> Tried {
+fn registered_of(
+    made: &[Ring],
+    segments: Segments,
+    (files, cores): (Files, u8),
+    locked_bytes: Option<u64>,
+) -> Tried {
     let spans = |ring: &Ring| -> Vec<RegisteredSpan> {
         let all = (0..ring.capacity() + segments.bytes() as u64).step_by(segments.bytes());
         all.filter_map(|position| ring.reader().unregistered(position)).collect()
     };
-    let bytes = made.first().map_or(0, |ring| spans(ring).iter().map(|span| span.len() as u64).sum());
+    let once: u64 = made.first().map_or(0, |ring| spans(ring).iter().map(|span| span.len() as u64).sum());
+    let bytes = once * u64::from(cores);
     if locked_bytes.is_some_and(|locked| locked < bytes) {
         return Tried::Refused { rings: 0, bytes, errno: Errno::NOMEM };
     }
-    let mut driver = match KernelDriver::<(), Lent>::new(files) {
-        Ok(driver) => driver,
-        // A core says it, and ends the start.
-        Err(_errno) => return Tried::Made,
-    };
+    let drivers: Result<Vec<_>, _> = (0..cores).map(|_| KernelDriver::<(), Lent>::new(files)).collect();
+    // A core says it, and ends the start.
+    let Ok(mut drivers) = drivers else { return Tried::Made };
     for (ring, rings) in made.iter().zip(0..) {
-        for span in spans(ring) {
-            if let Err(errno) = driver.register_memory(&span) {
+        for driver in &mut drivers {
+            if let Err(errno) = spans(ring).iter().try_for_each(|span| driver.register_memory(span).map(drop))
+            {
                 return Tried::Refused { rings, bytes, errno };
             }
         }
@@ -428,7 +441,11 @@ mod tests {
             (refused, Some(65_536), 2, 2, Some("the rings of 0 of 2 channels can be registered (")),
             (Tried::Made, Some(65_536), 2, 0, None),
         ] {
-            let plan = Plan::new(&Facts { tried, locked_bytes, channels, ..roomy() });
+            let facts = Facts { tried, locked_bytes, channels, ..roomy() };
+            let on_two = Plan::new(&Facts { cores: 2, ..facts.clone() });
+            let each = on_two.registered.is_none_or(|said| said.contains(" with each of 2 cores"));
+            assert!(each, "{facts:?}");
+            let plan = Plan::new(&facts);
             assert_eq!(plan.unregistered, without, "{plan:?}");
             assert!(
                 plan.registered.as_deref().is_some_and(|said| said.starts_with(expected.unwrap_or("?")))

@@ -3,15 +3,20 @@
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use tunerd::base::{Clock, Errno, Instant, heap};
 use tunerd::config::Settings;
 use tunerd::control::{self, ControlError};
-use tunerd::engine::{self, ControlPort, Core, CoreId, Heartbeats, Mailbox, MailboxReader, Parts};
+use tunerd::engine::{self, ControlPort, Core, CoreId, Heartbeats, Mailbox, MailboxReader, Parts, Token};
 use tunerd::exit::ExitCode;
 use tunerd::lineup::Lineup;
+use tunerd::ring::Lent;
 use tunerd::source::Trust;
 use tunerd::store::{Database, Store};
 use tunerd::uring::{Files, KernelDriver};
@@ -71,7 +76,7 @@ pub(crate) fn run(settings: &Settings, catalog: Catalog) -> Result<ExitCode, Fai
         tunerd::source::ffmpeg::Capabilities::default()
     });
     let trust = Arc::new(trust(settings, matches!(catalog, Catalog::Database))?);
-    let mut engine = params::engine(settings, capabilities, Arc::clone(&trust), probe.zero_copy)?;
+    let mut engine = params::engine(settings, capabilities, Arc::clone(&trust), &probe)?;
     let plan = Plan::new(&room::facts(settings, &engine, &probe));
     log::info!("{plan}");
     for complaint in plan.complaints() {
@@ -152,6 +157,7 @@ impl Cores {
         }
         let heartbeats = Arc::new(Heartbeats::new(usize::from(params.cores)));
         let mut threads = Vec::new();
+        let (sender, begun) = mpsc::channel();
         for ((id, reader), listeners) in (0..params.cores).zip(readers).zip(listeners) {
             let parts = Seed {
                 id: CoreId(id),
@@ -166,7 +172,12 @@ impl Cores {
                 clock,
             };
             let thread = std::thread::Builder::new().name(format!("core-{id}"));
-            threads.push(thread.spawn(move || parts.run()).map_err(|error| failed(&error))?);
+            let begun = sender.clone();
+            threads.push(thread.spawn(move || parts.run(&begun)).map_err(|error| failed(&error))?);
+        }
+        // A core that is missing would leave its channels, and those who connect to it, without an answer.
+        for result in begun.iter().take(mailboxes.len()) {
+            result.map_err(|errno| cannot_begin(errno, params.cores))?;
         }
         Ok(Self { mailboxes, threads })
     }
@@ -185,6 +196,15 @@ impl Cores {
         }
         Ok(in_time)
     }
+}
+
+fn cannot_begin(errno: Errno, cores: u8) -> Failure {
+    let remedy = if errno == Errno::NOMEM {
+        ": each needs locked memory for its io_uring; raise it (ulimit -l, systemd: LimitMEMLOCK=infinity), or set CORES to fewer"
+    } else {
+        ""
+    };
+    Failure::new(ExitCode::Failure, format!("{cores} cores cannot begin, {errno}{remedy}"))
 }
 
 /// What a core's thread grows from.
@@ -214,8 +234,34 @@ impl Drop for AbortOnPanic {
 }
 
 impl Seed {
-    fn run(self) -> Result<bool, Errno> {
+    /// Says whether it has begun, and runs until it is drained. True when that was in time.
+    fn run(self, begun: &mpsc::Sender<Result<(), Errno>>) -> Result<bool, Errno> {
         let _guard = AbortOnPanic;
+        let (heartbeats, id, clock) = (Arc::clone(&self.heartbeats), self.id, self.clock);
+        let made = self.core();
+        // Whoever waits for it hears of the first that fails, and of no other.
+        let _unheard = begun.send(made.as_ref().map(drop).map_err(|errno| *errno));
+        let mut core = made?;
+        let mut watchdog = (id == CoreId(0)).then(control::watchdog_feeder).flatten();
+        let mut fed_at = Instant::START;
+        let ran = core.run(&clock, |now| {
+            heartbeats.beat(id, now);
+            if let Some((interval, feed)) = &mut watchdog
+                && now - fed_at >= *interval / 2
+                && heartbeats.all_within(now, HEARTBEAT_LIMIT)
+            {
+                fed_at = now;
+                feed();
+            }
+        });
+        if ran.is_err() {
+            // Without it some channels have no core: all end, and whoever has started the program starts it again.
+            let _asked = kill(Pid::this(), Signal::SIGTERM);
+        }
+        ran.map(|()| core.is_empty())
+    }
+
+    fn core(self) -> Result<Core<KernelDriver<Token, Lent>>, Errno> {
         let wakeup = self.reader.wakeup_descriptor().map_err(Errno::from)?;
         let parts = Parts {
             id: self.id,
@@ -227,20 +273,6 @@ impl Seed {
             listeners: self.listeners,
             lineup: self.lineup,
         };
-        let mut core = Core::new(KernelDriver::new(self.files)?, parts)?;
-        let mut watchdog = (self.id == CoreId(0)).then(control::watchdog_feeder).flatten();
-        let (heartbeats, id) = (self.heartbeats, self.id);
-        let mut fed_at = Instant::START;
-        core.run(&self.clock, |now| {
-            heartbeats.beat(id, now);
-            if let Some((interval, feed)) = &mut watchdog
-                && now - fed_at >= *interval / 2
-                && heartbeats.all_within(now, HEARTBEAT_LIMIT)
-            {
-                fed_at = now;
-                feed();
-            }
-        })?;
-        Ok(core.is_empty())
+        Core::new(KernelDriver::new(self.files)?, parts)
     }
 }

@@ -60,7 +60,7 @@ pub const OPERATIONS_PER_CORE_MAX: u32 = CONNECTIONS_PER_CORE_MAX * (2 + ZERO_CO
 pub const ZERO_COPY_IN_FLIGHT_MAX: u8 = 16;
 /// Parts of rings that are registered with a core's io_uring at a time: the kernel's own bound (`IORING_MAX_REG_BUFFERS`).
 pub const REGISTERED_SPANS_MAX: u32 = 16 * 1024;
-/// Channels live on one core.
+/// Channels, for each core there is: those of all of them may have viewers on every one.
 pub const CHANNELS_PER_CORE_MAX: u32 = 1024;
 /// Messages waiting for a core.
 pub const MAILBOX_MESSAGES_MAX: usize = 4096;

@@ -219,21 +219,26 @@ impl State {
 
     /// Has every core describe itself. `None` when one of them does not in time.
     pub(super) async fn snapshots(&self) -> Option<Vec<CoreSnapshot>> {
-        let mut answers = Vec::new();
-        for core in 0..self.outbox.cores() {
+        let ask = |core| {
             let (sender, answer) = oneshot::channel();
             let reply = Box::new(move |snapshot| {
                 // Nobody waits any more after the timeout.
                 let _unheard = sender.send(snapshot);
             });
-            self.outbox.try_send(core, CoreCommand::Snapshot(reply)).ok()?;
-            answers.push(answer);
-        }
+            self.outbox.try_send(core, CoreCommand::Snapshot(reply)).ok().map(|()| answer)
+        };
         let all = async {
-            let mut snapshots = Vec::new();
-            for answer in answers {
-                snapshots.push(answer.await.ok()?);
+            let answers: Option<Vec<_>> = (1..self.outbox.cores()).map(ask).collect();
+            let mut others = Vec::new();
+            for answer in answers? {
+                others.push(answer.await.ok()?);
             }
+            // The first, which counts tuners, comes last: what others have given back by then, it has heard of.
+            let mut snapshots = Vec::new();
+            if self.outbox.cores() > 0 {
+                snapshots.push(ask(0)?.await.ok()?);
+            }
+            snapshots.append(&mut others);
             gather(&mut snapshots);
             Some(snapshots)
         };

@@ -21,8 +21,7 @@ use crate::engine::context::cx::Cx;
 use crate::engine::context::post::{ToChannel, Word};
 use crate::engine::context::timers::Timer;
 use crate::engine::context::token::{ChannelRef, SourceOwner, Token, ViewerRef};
-use crate::engine::outlet::Newcomer;
-use crate::engine::outlet::away::Away;
+use crate::engine::outlet::{Newcomer, Outlet};
 use crate::engine::port::ids::CoreId;
 use crate::engine::port::mailbox::{Mailbox, MailboxReader};
 use crate::engine::port::messages::{ControlPort, TunerMessage};
@@ -52,8 +51,8 @@ const BATCH_WAIT: Duration = Duration::from_millis(1);
 const MANY_CLIENTS: u32 = 32;
 /// A listener that cannot accept (no descriptors left) is tried again after this long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// That accepting is paused is said this often at most.
-const PAUSES_SAID_EVERY: Duration = Duration::from_secs(60);
+/// That a core is saturated is said this often at most.
+const SATURATIONS_SAID_EVERY: Duration = Duration::from_secs(60);
 /// A writer that waits for the end of a send, or for memory, looks again after this.
 const BLOCKED_RETRY: Duration = Duration::from_millis(2);
 
@@ -94,7 +93,6 @@ pub struct Core<D: Driver<Memory = Lent, Token = Token>> {
     /// Where connections come in; none once it drains.
     listeners: Vec<Listener>,
     accept_again: Option<Instant>,
-    accept_pauses: Rarely,
     saturations: Rarely,
     connections: Connections,
     /// The channels that are watched here, each with its outlet.
@@ -116,7 +114,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     /// # Errors
     /// When the driver cannot take the listeners in.
     pub fn new(driver: D, parts: Parts<D::Descriptor>) -> Result<Self, Errno> {
-        let (probes, sessions) = (parts.params.probes, parts.params.history.sessions);
+        let (probes, sessions, cores) =
+            (parts.params.probes, parts.params.history.sessions, parts.params.cores);
         let mut core = Self {
             cx: Cx::new(parts.id, parts.params, driver, parts.control, parts.cores, parts.lineup),
             mailbox: parts.mailbox,
@@ -124,10 +123,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             awaits_wakeup: false,
             listeners: Vec::new(),
             accept_again: None,
-            accept_pauses: Rarely::new(PAUSES_SAID_EVERY),
-            saturations: Rarely::new(PAUSES_SAID_EVERY),
+            saturations: Rarely::new(SATURATIONS_SAID_EVERY),
             connections: Connections::new(),
-            stations: Stations::new(),
+            stations: Stations::new(cores),
             probe: Probe::new(probes),
             closed: ClosedSessions::new(sessions),
             untold: Vec::new(),
@@ -450,7 +448,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     fn pause_accepting(&mut self, errno: Errno) {
         self.accept_again = Some(self.cx.now + ACCEPT_PAUSE);
         self.cx.counters.accept_pauses += 1;
-        let Some(times) = self.accept_pauses.happened(self.cx.now) else { return };
+        let clock_now = self.cx.clock_now();
+        let Some(times) = self.cx.params.room.remarks.accept_paused(clock_now) else { return };
         let remedy = match errno {
             Errno::MFILE => {
                 "no descriptors are left: raise the limit on open files (ulimit -n, systemd: LimitNOFILE=)"
@@ -567,7 +566,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             .stations
             .iter()
             .map(|(channel, outlets)| {
-                let viewers = outlets.snapshot(channel.feed().view());
+                let viewers = outlets.snapshot(self.cx.id, channel.feed().view());
                 let watched = Watched { audience: outlets.audience(), writes: outlets.writes(), viewers };
                 channel.snapshot(&self.cx, watched)
             })
@@ -578,8 +577,9 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             counters: self.cx.counters,
             tallies: self.cx.tallies().clone(),
             sessions,
-            away: self.stations.iter_away().map(Away::snapshot).collect(),
+            away: self.stations.iter_away().map(|away| away.snapshot(self.cx.id)).collect(),
             closed: self.closed.snapshot(),
+            viewers: self.stations.outlets().map(Outlet::count).sum(),
             connections: self.connections.count(),
             ring_bytes: self.stations.iter().map(|(channel, _)| channel.ring_memory_bytes()).sum(),
             turn_longest: self.cx.turn_longest(),

@@ -35,7 +35,7 @@ pub use self::core::{Core, Parts};
 pub use context::token::Token;
 pub use port::gate::{Gate, StreamToken};
 pub use port::heartbeat::Heartbeats;
-pub use port::ids::{CoreId, SessionId, Ticket};
+pub use port::ids::{CoreId, SessionId, SessionNumbers, Ticket};
 pub use port::mailbox::{Mailbox, MailboxFull, MailboxReader};
 pub use port::messages::{
     ChildOwner, ChildRefused, ControlPort, ControlRequest, CoreCommand, HandedConnection, KickReply,
@@ -44,6 +44,8 @@ pub use port::messages::{
 pub use port::params::{Egress, Filling, Own, Params, SlowPolicy, Sources, TuneBackoff, ZeroCopy};
 pub use port::placement::home;
 pub use port::places::SharedPlaces;
-pub use port::room::{RingBudget, Room};
+pub use port::providers::SharedProviders;
+pub use port::room::{Remarks, RingBudget, Room};
 pub use port::snapshot;
 pub use port::tallies::{RecoveryKind, Tallies};
+pub use port::trials::SharedTrials;

@@ -52,6 +52,11 @@ impl ProviderCooldowns {
         Self { cooldown, scopes: BTreeMap::new(), releases: Releases::default() }
     }
 
+    /// Leaves them alone for this long from now on.
+    pub fn set_cooldown(&mut self, cooldown: Duration) {
+        self.cooldown = cooldown;
+    }
+
     /// A connection to the provider is closed. It may go on counting it.
     pub fn gave_up(&mut self, now: Instant, scope: &ProviderScope) {
         self.releases.gave_up(now, scope);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::base::Instant;
+use crate::base::{Instant, OwnTime};
 
 use super::scope::ProviderScope;
 
@@ -42,6 +42,12 @@ pub struct Release {
 }
 
 impl Release {
+    /// The same by a thread's own time, which stands still while that cannot run.
+    #[must_use]
+    pub fn by(self, time: &OwnTime) -> Self {
+        Self { given_up_at: time.of(self.given_up_at), ..self }
+    }
+
     /// When to ask again after a refusal now; `None` when the connection cannot be counted any more. Waits grow, and
     /// differ a little: all that wait for one provider are not to ask in the same moment.
     #[must_use]

@@ -28,6 +28,8 @@ pub(super) struct ClientStreamStatus<'a> {
     subscriber_id: u64,
     /// Unique in the process: its session's number and its own. Not of the reference.
     viewer_id: String,
+    /// The core that sends to it. Not of the reference.
+    core: u8,
     client_addr: Address,
     connected_at: GoTime,
 }
@@ -64,6 +66,7 @@ impl<'a> ClientStreamStatus<'a> {
             stream,
             subscriber_id: viewer.id,
             viewer_id: format!("{}-{}", record.id, viewer.id),
+            core: viewer.core.0,
             client_addr: address(viewer.peer),
             connected_at: moment.time(viewer.joined_at),
         }

@@ -10,6 +10,8 @@ use crate::engine::snapshot::CoreSnapshot;
 #[derive(Serialize, Debug)]
 pub(super) struct CoreStatus {
     core: u8,
+    /// Viewers whom it sends to, of whichever channel.
+    viewers: usize,
     /// Connections that are not viewers.
     connections: usize,
     /// Memory that the rings of its channels take.
@@ -39,6 +41,7 @@ impl CoreStatus {
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         Self {
             core: core.core.0,
+            viewers: core.viewers,
             connections: core.connections,
             ring_bytes: core.ring_bytes,
             given_bytes_total: core.counters.given_bytes,

@@ -1,13 +1,16 @@
 //! One channel's viewers on two cores: where they are is nothing that anybody could notice.
 //!
-//! The kernel deals connections out to the cores. Of sixteen, all are on one core once in thirty thousand times.
+//! The kernel deals connections out to the cores. Of sixteen, all are on one core once in thirty thousand times; the status says which.
 
 use std::net::TcpStream;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use serde_json::Value;
 
-use crate::kit::{Daemon, End, LONG, Stopwatch, Upstream, Viewer, exchange, judge, until};
+use crate::kit::{
+    Daemon, End, LONG, Network, Stopwatch, Upstream, Viewer, exchange, free_port, judge, until,
+};
 
 const MANY: usize = 16;
 const PATH: &str = "/good/4000000/a";
@@ -26,6 +29,30 @@ type Recorded = (Viewer, Vec<u8>);
 
 fn open_many(daemon: &Daemon) -> Vec<Recorded> {
     (0..MANY).map(|_| (daemon.open("/auto/v100"), Vec::new())).collect()
+}
+
+/// The rows of those who watch on one core, and of those who watch on the other. There are some on both.
+fn rows_of_cores(daemon: &Daemon) -> [Vec<Value>; 2] {
+    let tuners = daemon.tuners();
+    let rows = tuners["client_streams"].as_array().unwrap();
+    let of = |core: u64| rows.iter().filter(|row| row["core"] == core).cloned().collect::<Vec<_>>();
+    let both = [of(0), of(1)];
+    assert_eq!(both[0].len() + both[1].len(), rows.len(), "{tuners}");
+    for (core, rows) in both.iter().enumerate() {
+        assert!(!rows.is_empty(), "nobody is on core {core}: {tuners}");
+        assert_eq!(tuners["cores"][core]["viewers"], rows.len(), "{tuners}");
+    }
+    both
+}
+
+/// Takes those away who watch on one of the cores.
+fn take_those_on(daemon: &Daemon, core: usize, viewers: &mut Vec<Recorded>) -> Vec<Recorded> {
+    let rows = &rows_of_cores(daemon)[core];
+    let is_there = |recorded: &mut Recorded| {
+        let address = recorded.0.address();
+        rows.iter().any(|row| row["client_addr"] == address)
+    };
+    viewers.extract_if(.., is_there).collect()
 }
 
 /// How many there are, as the administrator sees it.
@@ -64,8 +91,7 @@ fn viewers_on_both_cores_have_one_session_and_one_source_and_leave_it_alone_when
     let (daemon, upstream, _) = with_channel(&[("SESSION_IDLE_TIMEOUT", "2s")]);
     let mut viewers = open_many(&daemon);
     watch_all(&mut viewers);
-    let elsewhere = daemon.log().matches("is asked for by core").count();
-    assert!((1..MANY).contains(&elsewhere), "{elsewhere} of {MANY} are on the other core");
+    rows_of_cores(&daemon);
     let tuners = daemon.tuners();
     let streams = tuners["client_streams"].as_array().unwrap();
     let mut shown: Vec<_> = daemon.viewers();
@@ -149,6 +175,7 @@ fn a_channel_that_is_taken_away_and_a_stop_end_all_streams_on_both_cores_in_orde
         let (mut daemon, _upstream, id) = with_channel(&[]);
         let mut viewers = open_many(&daemon);
         watch_all(&mut viewers);
+        rows_of_cores(&daemon);
         if is_stop {
             daemon.signal(Signal::SIGTERM);
         } else {
@@ -190,8 +217,7 @@ fn what_comes_while_a_source_is_gone_and_the_source_after_it_are_the_same_on_bot
         daemon.channel("100", &urls);
         let mut viewers = open_many(&daemon);
         watch_all(&mut viewers);
-        let elsewhere = daemon.log().matches("is asked for by core").count();
-        assert!((1..MANY).contains(&elsewhere), "{elsewhere} of {MANY} are on the other core");
+        rows_of_cores(&daemon);
         drop(first);
         let has_moved = || daemon.log().contains("transition=keepalive_to_live");
         until(LONG, "the last source is shown", || {
@@ -208,4 +234,127 @@ fn what_comes_while_a_source_is_gone_and_the_source_after_it_are_the_same_on_bot
             assert!(both > 500 && shown[..both] == expected[..both], "{mode}: {}", viewer.address());
         }
     }
+}
+
+#[test]
+fn those_on_either_core_keep_a_session_alone_and_nobody_is_waited_for_before_it_is_over() {
+    for last in [0, 1] {
+        let (daemon, upstream, _) = with_channel(&[("SESSION_IDLE_TIMEOUT", "2s")]);
+        let mut viewers = open_many(&daemon);
+        watch_all(&mut viewers);
+        let mut stay = take_those_on(&daemon, last, &mut viewers);
+        drop(viewers);
+        until(LONG, "those on the other core are gone", || {
+            (count_watching(&daemon) == stay.len()).then_some(())
+        });
+        // Longer than a session without viewers would last.
+        for _ in 0..4 {
+            watch_all(&mut stay);
+        }
+        let rows = daemon.tuners()["client_streams"].as_array().unwrap().clone();
+        assert!(rows.iter().all(|row| row["core"] == last), "{rows:?}");
+        drop(stay);
+        until(LONG, "all are gone", || (count_watching(&daemon) == 0).then_some(()));
+        // Whoever comes in that time, on whichever core, has the same session.
+        let mut again = open_many(&daemon);
+        watch_all(&mut again);
+        assert_eq!(upstream.requests(PATH).len(), 1, "last on core {last}");
+        let watch = Stopwatch::start();
+        drop(again);
+        until(LONG, "the session is over", || (daemon.tuners_in_use() == 0).then_some(()));
+        assert!(watch.elapsed() > Duration::from_millis(1800), "{:?}", watch.elapsed());
+    }
+}
+
+#[test]
+fn who_is_sent_away_on_either_core_goes_and_is_remembered_and_nobody_else_does() {
+    let (daemon, _upstream, _) = with_channel(&[]);
+    let mut viewers = open_many(&daemon);
+    watch_all(&mut viewers);
+    let mut sent_away = Vec::new();
+    for row in rows_of_cores(&daemon).map(|rows| rows[0].clone()) {
+        let id = row["viewer_id"].as_str().unwrap();
+        let answer = daemon.ask("POST", &format!("/api/admin/viewers/{id}/kick"), "");
+        assert_eq!(answer.status, 200, "{row}: {}", answer.head);
+        assert_eq!(daemon.ask("POST", &format!("/api/admin/viewers/{id}/kick"), "").status, 404, "{row}");
+        let is_it = |recorded: &Recorded| row["client_addr"] == recorded.0.address();
+        let (mut viewer, mut recording) =
+            viewers.swap_remove(viewers.iter().position(is_it).expect("it is one of them"));
+        let (rest, end) = viewer.rest(LONG);
+        recording.extend(rest);
+        assert_eq!((end, judge(&recording).faults()), (End::Finished, 0), "{row}");
+        sent_away.push(row["subscriber_id"].clone());
+    }
+    watch_all(&mut viewers);
+    assert_eq!(count_watching(&daemon), MANY - 2);
+    let tuners = daemon.tuners();
+    let remembered = tuners["session_history"][0]["subscribers"].as_array().unwrap();
+    let kicked = remembered.iter().filter(|row| row["close_reason"] == "kicked");
+    let kicked: Vec<_> = kicked.map(|row| row["subscriber_id"].clone()).collect();
+    assert!(kicked.len() == 2 && sent_away.iter().all(|id| kicked.contains(id)), "{tuners}");
+}
+
+#[test]
+fn an_address_has_as_many_streams_as_it_may_on_both_cores_together() {
+    let Some(network) = Network::with_others(1) else { return };
+    let upstream = network.at_home(Upstream::start);
+    let port = free_port();
+    let settings = [("CORES", "2"), ("STREAM_MAX_PER_ADDRESS", "6")];
+    let mut daemon = network.at_home(|| {
+        Daemon::start_with(port, &settings, |command| {
+            command.env("HTTP_ADDR", format!(":{port}"));
+        })
+    });
+    network.at_home(|| daemon.channel("100", &[upstream.url(PATH)]));
+    let ask = || {
+        let stream = TcpStream::connect((network.address(0), port)).unwrap();
+        Viewer::ask(stream, "GET /auto/v100 HTTP/1.1\r\nHost: tv\r\n\r\n")
+    };
+    let viewers = network.at(0, || (0..MANY).map(|_| ask()).collect::<Vec<_>>());
+    let (inside, outside): (Vec<_>, Vec<_>) = viewers.into_iter().partition(|viewer| viewer.status() == 200);
+    assert_eq!(inside.len(), 6);
+    assert!(outside.iter().all(|viewer| viewer.status() == 503 && viewer.head.contains("address_limit")));
+    let refused_on =
+        |core: usize| network.at_home(|| daemon.tuners())["cores"][core]["refused_total"].as_u64();
+    assert!([refused_on(0), refused_on(1)].iter().all(|count| count.unwrap() > 0), "on both cores");
+    // Viewers of this host are not counted: a proxy watches for many.
+    let mut own = network.at_home(|| (0..8).map(|_| daemon.open("/auto/v100")).collect::<Vec<_>>());
+    assert!(own.iter_mut().all(|viewer| !viewer.watch(Duration::from_millis(100)).is_empty()));
+    drop(inside);
+    let free = |_| until(LONG, "there is room", || Some(ask()).filter(|viewer| viewer.status() == 200));
+    assert_eq!(network.at(0, || (0..6).map(free).collect::<Vec<_>>()).len(), 6);
+}
+
+#[test]
+fn a_tuner_that_a_channel_of_one_core_has_left_is_free_for_one_of_the_other() {
+    let upstream = Upstream::start();
+    let mut daemon = Daemon::start(&[
+        ("CORES", "2"),
+        ("TUNER_COUNT", "1"),
+        ("TUNE_WAIT", "0"),
+        ("PREEMPT_SETTLE_DELAY", "0"),
+    ]);
+    for number in 0..2 {
+        daemon.channel(&format!("10{number}"), &[upstream.url(&format!("/good/4000000/{number}"))]);
+    }
+    let ask = |number: usize| {
+        let stream = TcpStream::connect(("127.0.0.1", daemon.port())).unwrap();
+        Viewer::ask(stream, &format!("GET /auto/v10{number} HTTP/1.1\r\nHost: tv\r\n\r\n"))
+    };
+    for round in 0..4 {
+        let (number, other) = (round % 2, (round + 1) % 2);
+        let mut viewers: Vec<_> =
+            (0..MANY).map(|_| (daemon.open(&format!("/auto/v10{number}")), Vec::new())).collect();
+        rows_of_cores(&daemon);
+        for _ in 0..4 {
+            let refused = ask(other);
+            assert!(refused.status() == 503 && refused.head.contains("no_tuners"), "{}", refused.head);
+        }
+        watch_all(&mut viewers);
+        assert_eq!(daemon.tuners_in_use(), 1);
+        // The next round's channel takes the tuner over while the session of this one is idle.
+        drop(viewers);
+        until(LONG, "nobody watches", || (count_watching(&daemon) == 0).then_some(()));
+    }
+    assert_eq!(daemon.tuners()["session_history"].as_array().unwrap().len(), 4);
 }

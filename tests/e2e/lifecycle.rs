@@ -208,7 +208,13 @@ fn check_says_what_is_there_and_what_will_be_used() {
         Command::new(binary()).arg("check").env_clear().env("PATH", "/usr/bin:/bin").output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{said}");
-    for line in ["kernel: Linux ", "cores: 1", "ffmpeg: ", "settings:", "TUNER_COUNT"] {
+    for line in [
+        "kernel: Linux ",
+        "(CORES=auto: one for each processor that this process may run on)",
+        "ffmpeg: ",
+        "settings:",
+        "TUNER_COUNT",
+    ] {
         assert!(said.contains(line), "{line}: {said}");
     }
 }

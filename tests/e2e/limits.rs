@@ -6,7 +6,6 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use nix::unistd::geteuid;
-use serde_json::Value;
 
 use crate::kit::{Daemon, LONG, Upstream, Viewer, binary, exchange, free_port, judge, until};
 use crate::tsgen::PACKET_BYTES;
@@ -53,8 +52,10 @@ fn checked(option: &str, settings: &[(&str, &str)]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn core(daemon: &Daemon) -> Value {
-    daemon.tuners()["cores"][0].clone()
+/// What all cores together have come to.
+fn of_cores(daemon: &Daemon, field: &str) -> u64 {
+    let tuners = daemon.tuners();
+    tuners["cores"].as_array().unwrap().iter().map(|core| core[field].as_u64().unwrap()).sum()
 }
 
 /// What an answer without a stream says: status, number and reason.
@@ -114,18 +115,49 @@ fn check_says_how_many_fit_and_what_to_change() {
     // Who may lock any amount has no limit; of others it is not known.
     if geteuid().is_root() {
         let said = checked("--nofile=4096", &zero_copy);
-        assert!(said.contains("the rings of all channels can be registered"), "{said}");
+        assert!(said.contains("the rings of all channels can be registered\n"), "{said}");
+        let said = checked("--nofile=4096", &[zero_copy[0], ("CORES", "3")]);
+        assert!(said.contains("the rings of all channels can be registered with each of 3 cores"), "{said}");
     }
+}
+
+#[test]
+fn as_many_cores_as_may_be_are_used_and_what_bounds_them_is_named() {
+    let auto = [("CORES", "auto")];
+    let said = checked("--memlock=400000", &auto);
+    for words in ["cores: 1 (CORES=auto", "LimitMEMLOCK=infinity"] {
+        // One processor is as many as there are with so little locked memory.
+        let is_one = std::thread::available_parallelism().unwrap().get() == 1;
+        assert!(said.contains(words) || is_one, "{words}: {said}");
+    }
+    let mut bound = Command::new("taskset");
+    bound.arg("--cpu-list").arg(first_processor()).arg(binary()).arg("check");
+    let output = bound.env_clear().env("PATH", "/usr/bin:/bin").output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        said.contains("cores: 1 (CORES=auto: one for each processor that this process may run on)"),
+        "{said}"
+    );
+    assert!(checked("--nofile=4096", &[("CORES", "3")]).contains("cores: 3 (CORES=3)"));
+}
+
+/// A processor that this process may run on.
+fn first_processor() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap();
+    allowed.trim().split([',', '-']).next().unwrap().to_owned()
 }
 
 #[test]
 fn without_locked_memory_streams_go_on_by_copying_and_it_is_said_once() {
     let upstream = Upstream::start();
-    let mut daemon = start("--memlock=65536", &[("ZERO_COPY", "send-zc")]);
+    let mut daemon = start("--memlock=65536", &[("ZERO_COPY", "send-zc"), ("CORES", "2")]);
     for number in ["100", "101"] {
         daemon.channel(number, &[upstream.url(&format!("/good/4000000/{number}"))]);
     }
-    let mut viewers = ["100", "100", "101"].map(|number| daemon.open(&format!("/auto/v{number}")));
+    let mut viewers = ["100", "101"].repeat(8);
+    let mut viewers: Vec<_> =
+        viewers.drain(..).map(|number| daemon.open(&format!("/auto/v{number}"))).collect();
     for viewer in &mut viewers {
         let findings = judge(&gets(viewer, 1_000_000));
         assert!(findings.faults() == 0, "{findings:?}");
@@ -134,6 +166,33 @@ fn without_locked_memory_streams_go_on_by_copying_and_it_is_said_once() {
     let count = |words: &str| log.lines().filter(|line| line.contains(words)).count();
     assert_eq!(count("the rings of 0 of 2 channels can be registered"), 1, "at the start: {log}");
     assert_eq!(count("rings cannot be registered, viewers are sent to"), 1, "{log}");
+    drop(daemon);
+    // Each core has an io_uring, which the kernel counts since Linux 6.14. What has just been let go it counts a little longer.
+    let said = until(LONG, "the start fails for want of memory for cores", || {
+        let (code, said) = started_with_too_many_cores();
+        match code {
+            Some(1) => Some(said),
+            Some(TIMED_OUT) => Some(format!("64 cores cannot begin, CORES to fewer: they can. {said}")),
+            Some(_) | None => None,
+        }
+    });
+    assert!(said.contains("64 cores cannot begin, ") && said.contains("CORES to fewer"), "{said}");
+}
+
+/// What `timeout` ends with when it has to end a program.
+const TIMED_OUT: i32 = 124;
+
+/// How a start ends that has memory for few cores.
+fn started_with_too_many_cores() -> (Option<i32>, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let wrapper = limited("--memlock=65536");
+    let mut wrapped = Command::new("timeout");
+    wrapped.arg("5").args(&wrapper).arg(binary()).arg("run").env_clear().current_dir(folder.path());
+    wrapped.env("PATH", "/usr/bin:/bin").env("CORES", "64");
+    wrapped.env("HTTP_ADDR", format!("127.0.0.1:{}", free_port()));
+    wrapped.env("HDHR_DISCOVERY_ENABLED", "false").env("UPNP_ENABLED", "false");
+    let output = wrapped.output().unwrap();
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
 #[test]
@@ -164,9 +223,8 @@ fn a_flood_of_viewers_leaves_descriptors_for_administration_and_for_the_next_sou
     until(LONG, "the next source is read", || (second.requests("/good/2000000/b").len() == 1).then_some(()));
     let last = watching.last_mut().unwrap();
     gets(last, 2_000_000);
-    let core = core(&daemon);
-    assert!(core["refused_total"].as_u64().unwrap() >= refused, "{core}");
-    assert!(core["refused_at_bound_total"].as_u64().unwrap() >= 50, "{core}");
+    assert!(of_cores(&daemon, "refused_total") >= refused);
+    assert!(of_cores(&daemon, "refused_at_bound_total") >= 50);
     let log = daemon.log();
     assert!(!log.contains("accepting is paused"), "{log}");
     drop(silent);
@@ -177,14 +235,14 @@ fn a_flood_of_viewers_leaves_descriptors_for_administration_and_for_the_next_sou
 #[test]
 fn that_accepting_is_paused_is_said_once_and_counted() {
     // Fewer than it needs, so that what it keeps is not there.
-    let daemon = start("--nofile=32", &[]);
+    let daemon = start("--nofile=32", &[("CORES", "2")]);
     let address = (Ipv4Addr::LOCALHOST, daemon.port());
     let waiting: Vec<_> = (0..40).map(|_| TcpStream::connect(address).unwrap()).collect();
     until(LONG, "it is said", || daemon.log().contains("accepting is paused").then_some(()));
     drop(waiting);
     let answer = exchange(daemon.port(), b"GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n").unwrap();
     assert_eq!(answer.status, 200);
-    assert!(core(&daemon)["accept_pauses_total"].as_u64().unwrap() >= 1);
+    assert!(of_cores(&daemon, "accept_pauses_total") >= 1);
     let log = daemon.log();
     assert!(log.contains("only 0 of TUNER_COUNT=2 channels fit: 32 open files"), "{log}");
     let said: Vec<_> = log.lines().filter(|line| line.contains("accepting is paused")).collect();
@@ -205,7 +263,7 @@ fn a_channel_for_whose_ring_there_is_no_memory_is_refused_until_there_is_some() 
     let one_ring = {
         let daemon = prepared(&[]);
         let _viewer = daemon.open("/auto/v100");
-        core(&daemon)["ring_bytes"].as_u64().unwrap()
+        of_cores(&daemon, "ring_bytes")
     };
     assert!(one_ring > 8 * 1024 * 1024, "{one_ring}");
     let memory = (one_ring + one_ring / 2).to_string();

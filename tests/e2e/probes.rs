@@ -81,6 +81,24 @@ fn a_provider_that_is_asked_too_often_is_left_alone_with_all_its_sources() {
 }
 
 #[test]
+fn on_several_cores_sources_are_tried_one_after_the_other() {
+    let settings = [("CORES", "2"), ("TUNER_COUNT", "4"), ("AUTO_PRIORITIZE_PROBE_TUNE_DELAY", "300ms")];
+    let (mut daemon, upstream) = start(&settings);
+    // A provider that allows one connection, and counts one for a tenth of a second after it was closed.
+    let channels: Vec<_> = (0..4)
+        .map(|number| {
+            let url = upstream.url(&format!("/account/4000000/403/100/{number}"));
+            daemon.channel(&format!("10{number}"), &[url])
+        })
+        .collect();
+    until(LONG, "each has been tried twice", || {
+        channels.iter().all(|channel| stored(&daemon, *channel).0 > 1).then_some(())
+    });
+    let account = upstream.account();
+    assert_eq!((account.streams_max, account.refused), (1, 0));
+}
+
+#[test]
 fn the_last_free_tuner_rests_before_a_source_is_tried_with_it() {
     const REST: Duration = Duration::from_secs(3);
     let (mut daemon, upstream) = start(&[("TUNER_COUNT", "2"), ("PREEMPT_SETTLE_DELAY", "3s")]);

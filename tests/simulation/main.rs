@@ -13,7 +13,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 
 use sim::recovery;
-use sim::run::{Tally, run};
+use sim::run::{Tally, run, run_on_several};
 
 /// Seeds of the test suite. More are for `scripts/sim`.
 const SEEDS: u64 = 3;
@@ -104,8 +104,33 @@ fn whoever_takes_the_programme_at_its_own_rate_is_never_sent_away_or_moved_forwa
 }
 
 #[test]
+fn on_several_cores_whichever_has_its_turn_viewers_are_counted_once_and_have_sound_streams() {
+    let (mut plain, mut hostile) = (Tally::default(), recovery::Sum::default());
+    // Every second is one of faults on our side, and the others have sources that do as they like.
+    let either = |seed: u64| {
+        let of_kind = seed / 2;
+        if seed.is_multiple_of(2) {
+            run_on_several(of_kind).map(Ok)
+        } else {
+            recovery::run_on_several(of_kind).map(Err)
+        }
+    };
+    let (from, seeds) = seeds(either, |story| match story {
+        Ok(tally) => {
+            plain.viewers += tally.viewers;
+            plain.packets += tally.packets;
+            plain.kicked += tally.kicked;
+        }
+        Err(story) => hostile.add(&story),
+    });
+    println!("{seeds} seeds of several cores from {from}: {plain:?}, {hostile:?}");
+    assert!(plain.packets + hostile.live_packets > 1000 * seeds, "the viewers have seen too little");
+}
+
+#[test]
 fn one_seed_is_one_story() {
     assert_eq!(run(1), run(1));
+    assert_eq!(run_on_several(1), run_on_several(1));
     assert_eq!(recovery::run(1), recovery::run(1));
     assert_eq!(recovery::run_paced(1), recovery::run_paced(1));
 }

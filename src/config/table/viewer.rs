@@ -240,9 +240,9 @@ pub(super) const ENGINE: Group = Group {
         Setting {
             env: "CORES",
             flag: "cores",
-            default: "1",
+            default: "auto",
             kind: Kind::Special("auto, or a whole number from 1 to 64"),
-            help: "Threads that send; the viewers of one channel are on all of them. auto is one per processor that the process may use.",
+            help: "Threads that send; the viewers of one channel are on all of them, its memory is there once. auto is one for each processor that the process may run on (taskset, cpuset), and no more than its container's share of processor time allows.",
         },
         Setting {
             env: "ZERO_COPY",

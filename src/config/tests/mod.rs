@@ -123,7 +123,7 @@ fn defaults_are_the_documented_ones() {
     assert_eq!(settings.buffer.flush_interval, Duration::from_millis(20));
     assert_eq!(settings.tuner.count, 2);
     assert_eq!(settings.http.listen, [BindAddress::All { port: 5004 }]);
-    assert_eq!(settings.engine.cores, Count::Exactly(1));
+    assert_eq!(settings.engine.cores, Count::Auto);
     assert_eq!(settings.discovery.lineup_max, Some(480));
     assert_eq!(settings.admin.credentials, None);
 }

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use crate::base::Instant;
 use crate::engine::context::cx::{CoreDriver, Cx, Holder};
+use crate::engine::context::providers::Providers;
 use crate::engine::port::ids::SessionId;
 use crate::engine::port::places::SharedPlaces;
 use crate::health::{Ranked, Registry, order};
 use crate::lineup::{Channel, ChannelId, Source, SourceId};
 use crate::session::{self, Candidate};
-use crate::session::{Occupant, ProviderCooldowns, ProviderScope, Purpose};
+use crate::session::{Occupant, ProviderScope, Purpose};
 
 /// A place that somebody was asked for is looked for again after this long.
 const SOON: Duration = Duration::from_millis(50);
@@ -18,7 +19,7 @@ const SOON: Duration = Duration::from_millis(50);
 pub(super) struct Candidates<'a> {
     channel: &'a Channel,
     health: &'a Registry<SourceId, ChannelId>,
-    providers: &'a ProviderCooldowns,
+    providers: Providers<'a>,
     now: Instant,
     /// The same in seconds since 1970.
     wall: u64,
@@ -37,7 +38,7 @@ impl<'a> Candidates<'a> {
         Candidates {
             channel,
             health: cx.health.registry(),
-            providers: &cx.providers,
+            providers: cx.providers(),
             now: cx.now,
             wall: cx.health.wall_at(cx.now),
             settle: cx.failover_settle(),

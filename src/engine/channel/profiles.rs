@@ -151,7 +151,7 @@ impl Channel {
     fn counted<D: CoreDriver>(&self, cx: &Cx<D>) -> Duration {
         self.upstream.run().map_or(Duration::ZERO, |run| {
             let source = &run.attempt().source;
-            cx.providers.counted(&ProviderScope::of(&source.url, source.id.0))
+            cx.providers().counted(&ProviderScope::of(&source.url, source.id.0))
         })
     }
 }

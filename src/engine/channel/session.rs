@@ -226,10 +226,11 @@ impl Channel {
                 readers.tell(cx, &self.feed, ToOutlet::End);
             }
             Action::Finish => self.finish(cx, readers),
-            Action::ArmProvider { scope, retry_after } => cx.providers.arm(cx.now, &scope, retry_after),
-            Action::AwaitRelease { scope, until } => cx.providers.await_release(cx.now, &scope, until),
+            Action::ArmProvider { scope, retry_after } => cx.providers().arm(cx.now, &scope, retry_after),
+            Action::AwaitRelease { scope, until } => cx.providers().await_release(cx.now, &scope, until),
             Action::ClearProvider { scope, since } => {
-                if let Some(counted) = cx.providers.clear(&scope, since) {
+                let learnt = cx.providers().clear(&scope, since);
+                if let Some(counted) = learnt {
                     // What control does not take is learnt again.
                     let _full = cx.request(ControlRequest::ProviderSeen(counted));
                 }

@@ -18,7 +18,7 @@ use crate::engine::report::refusals::RefusalLog;
 use crate::http::{CookieJar, StreamError};
 use crate::lineup::{Lineup, PlaylistId, Source, SourceId, Tuners};
 use crate::ring::{Lent, Reader};
-use crate::session::{Place, ProviderCooldowns, Purpose};
+use crate::session::{Place, Purpose};
 use crate::source::Relayed;
 use crate::source::ffmpeg::LogLevel;
 use crate::tuner::Backoff;
@@ -30,6 +30,7 @@ use super::cookies::SourceCookies;
 use super::health::CoreHealth;
 use super::load::Load;
 use super::post::Post;
+use super::providers::Providers;
 use super::sends::SendQueue;
 use super::timers::Timers;
 use super::token::{ChannelRef, SourceOwner, Token};
@@ -79,8 +80,6 @@ pub(crate) struct Cx<D: CoreDriver> {
     pub(crate) lineup: Arc<Lineup>,
     /// What is known of the sources of the channels that live here.
     pub(crate) health: CoreHealth,
-    /// Providers that this core leaves alone.
-    pub(crate) providers: ProviderCooldowns,
     /// What the servers of sources have set.
     cookies: SourceCookies,
     /// Channels that are refused for a while.
@@ -99,13 +98,10 @@ pub(crate) struct Cx<D: CoreDriver> {
     cores: Vec<Mailbox<D::Descriptor>>,
     questions: BTreeMap<Ticket, Question>,
     next_ticket: u64,
-    next_session: u64,
     /// Connections and viewers.
     places_taken: u32,
     /// Those whose source could not be read last turn.
     blocked: Vec<SourceOwner>,
-    /// It has been said that memory cannot be registered.
-    has_failed_to_register: bool,
 }
 
 impl<D: CoreDriver> Cx<D> {
@@ -119,6 +115,7 @@ impl<D: CoreDriver> Cx<D> {
     ) -> Self {
         let backoff = params.tune_backoff;
         params.places.set_limits(&lineup.tuners().of_playlists);
+        params.providers.lock().set_cooldown(params.session.provider_cooldown);
         let tuners = lineup.tuners().count.unwrap_or(params.tuners);
         Self {
             id,
@@ -130,7 +127,6 @@ impl<D: CoreDriver> Cx<D> {
             tallies: Tallies::default(),
             lineup,
             health: CoreHealth::new(),
-            providers: ProviderCooldowns::new(params.session.provider_cooldown),
             cookies: SourceCookies::default(),
             backoff: Backoff::new(backoff.tunes_max, backoff.interval, backoff.cooldown),
             timers: Timers::default(),
@@ -145,11 +141,14 @@ impl<D: CoreDriver> Cx<D> {
             cores,
             questions: BTreeMap::new(),
             next_ticket: 0,
-            next_session: 0,
             places_taken: 0,
             blocked: Vec::new(),
-            has_failed_to_register: false,
         }
+    }
+
+    /// What all cores know of providers, by this core's time.
+    pub(crate) const fn providers(&self) -> Providers<'_> {
+        Providers::new(&self.params.providers, self.time)
     }
 
     /// The time by the clock. A programme and those who watch it go on by this one, also while the core cannot run.
@@ -231,10 +230,8 @@ impl<D: CoreDriver> Cx<D> {
     }
 
     /// A name for a session.
-    pub(crate) fn session_id(&mut self) -> SessionId {
-        let id = SessionId(self.next_session * u64::from(self.params.cores) + u64::from(self.id.0) + 1);
-        self.next_session += 1;
-        id
+    pub(crate) fn session_id(&self) -> SessionId {
+        self.params.session_numbers.next()
     }
 
     /// How long a session waits before it opens another stream in the place of one that is lost.
@@ -428,13 +425,15 @@ impl<D: CoreDriver> Cx<D> {
     }
 
     /// Memory of a ring could not be registered: viewers are sent to in another way. Said once, for it will be met again and again.
-    pub(crate) fn cannot_register(&mut self, errno: Errno) {
-        if std::mem::replace(&mut self.has_failed_to_register, true) {
+    pub(crate) fn cannot_register(&self, errno: Errno) {
+        if !self.params.room.remarks.cannot_register() {
             return;
         }
         let remedy = match errno {
             Errno::NOMEM => "locked memory is limited: raise it (ulimit -l, systemd: LimitMEMLOCK=infinity)",
-            Errno::NOBUFS => "io_uring takes no more parts of rings: use more CORES",
+            Errno::NOBUFS => {
+                "io_uring takes no more parts of rings on one core: make them smaller (SUBSCRIBER_JOIN_LAG_BYTES)"
+            }
             _ => "",
         };
         let line = Line::new("rings cannot be registered, viewers are sent to by copying or from files");

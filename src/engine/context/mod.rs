@@ -6,6 +6,7 @@ pub(crate) mod cx;
 pub(crate) mod health;
 pub(crate) mod load;
 pub(crate) mod post;
+pub(crate) mod providers;
 pub(crate) mod sends;
 pub(crate) mod timers;
 pub(crate) mod token;

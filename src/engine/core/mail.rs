@@ -77,8 +77,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                     cx.keep_cookies(source, cookies);
                 }
                 let counted = given_up.map_or(Duration::ZERO, |provider| {
-                    cx.providers.gave_up(cx.now, &provider);
-                    cx.providers.counted(&provider)
+                    cx.providers().gave_up(cx.now, &provider);
+                    cx.providers().counted(&provider)
                 });
                 if let Some(place) = place {
                     cx.give_playlist_place_back(&place, counted);
@@ -113,7 +113,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                 cx.health.persisted(cx.now, seq, result);
                 self.log_health_news();
             }
-            CoreCommand::ProviderSeen(counted) => cx.providers.recall(cx.now, &counted),
+            CoreCommand::ProviderSeen(counted) => cx.providers().recall(cx.now, &counted),
             CoreCommand::ClearHealth { channel } => cx.health.clear(cx.now, channel),
             CoreCommand::Tuner(message) => self.on_tuner_message(message),
             CoreCommand::Snapshot(reply) => reply(self.snapshot()),

@@ -100,9 +100,10 @@ fn key(at: ChannelRef) -> Key<Station> {
 }
 
 impl Stations {
-    pub(super) const fn new() -> Self {
+    /// Of one of so many cores: each may have viewers of every channel.
+    pub(super) fn new(cores: u8) -> Self {
         Self {
-            arena: Arena::with_limit(CHANNELS_PER_CORE_MAX),
+            arena: Arena::with_limit(CHANNELS_PER_CORE_MAX * u32::from(cores.max(1))),
             by_channel: BTreeMap::new(),
             by_session: BTreeMap::new(),
             away: BTreeMap::new(),

@@ -43,13 +43,16 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     }
 
     pub(super) fn log_health_news(&mut self) {
-        let id = self.cx.id.0;
+        let remarks = &self.cx.params.room.remarks;
         match self.cx.health.take_news() {
-            Some(News::Failing { reason }) => log::error!(
-                "core {id}: the health of sources cannot be stored and is kept in memory only: {reason}"
-            ),
-            Some(News::WorksAgain) => log::info!("core {id}: the health of sources is stored again"),
-            None => {}
+            Some(News::Failing { reason }) if remarks.store_fails() => {
+                log::error!("the health of sources cannot be stored and is kept in memory only: {reason}");
+            }
+            Some(News::WorksAgain) if remarks.store_works() => {
+                log::info!("the health of sources is stored again");
+            }
+            // Another core has said it.
+            Some(News::Failing { .. } | News::WorksAgain) | None => {}
         }
     }
 }

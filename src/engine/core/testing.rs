@@ -17,11 +17,13 @@ use crate::uring::{Driver, Handle};
 
 use crate::engine::context::cx::Cx;
 use crate::engine::context::token::{ChannelRef, Token, ViewerRef};
-use crate::engine::port::ids::CoreId;
+use crate::engine::port::ids::{CoreId, SessionNumbers};
 use crate::engine::port::mailbox::Mailbox;
 use crate::engine::port::messages::{ControlPort, ControlRequest};
 use crate::engine::port::params::{Egress, Own, Params, SlowPolicy, Sources, TuneBackoff, ZeroCopy};
 use crate::engine::port::places::SharedPlaces;
+use crate::engine::port::providers::SharedProviders;
+use crate::engine::port::trials::SharedTrials;
 
 use super::{Core, Parts};
 
@@ -108,6 +110,9 @@ pub(crate) fn params() -> Params {
         tuners: 2,
         preempt_settle_delay: Duration::ZERO,
         places: SharedPlaces::default(),
+        providers: SharedProviders::default(),
+        trials: SharedTrials::default(),
+        session_numbers: SessionNumbers::default(),
         tune_wait: Duration::ZERO,
     }
 }

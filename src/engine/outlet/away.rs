@@ -132,7 +132,7 @@ impl Away {
     }
 
     /// What those have got who watch here.
-    pub(crate) fn snapshot(&self) -> AwaySnapshot {
-        AwaySnapshot { session: self.session(), viewers: self.outlet.snapshot(&self.view) }
+    pub(crate) fn snapshot(&self, core: CoreId) -> AwaySnapshot {
+        AwaySnapshot { session: self.session(), viewers: self.outlet.snapshot(core, &self.view) }
     }
 }

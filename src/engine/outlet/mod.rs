@@ -18,6 +18,7 @@ use crate::engine::border::feed::View;
 use crate::engine::context::cx::{CoreDriver, Cx};
 use crate::engine::context::post::{ToChannel, Word};
 use crate::engine::context::token::{ChannelRef, Token, ViewerRef};
+use crate::engine::port::ids::CoreId;
 use crate::engine::port::outlets::{Reply, ToOutlet};
 use crate::engine::port::params::{SlowPolicy, ZeroCopy};
 use crate::engine::port::snapshot::ViewerSnapshot;
@@ -491,13 +492,13 @@ impl Outlet {
     }
 
     /// The viewers as operators see them, in the order in which they came.
-    pub(crate) fn snapshot(&self, feed: &View) -> Vec<ViewerSnapshot> {
+    pub(crate) fn snapshot(&self, core: CoreId, feed: &View) -> Vec<ViewerSnapshot> {
         let of = |viewer: &Viewer| {
             let (bytes_sent, lag_bytes) = viewer.watching().map_or((0, 0), |watching| {
                 (watching.bytes_sent, feed.head().saturating_sub(watching.position))
             });
             let (id, peer, joined_at) = (viewer.number, viewer.peer, viewer.joined_at);
-            ViewerSnapshot { id, peer, joined_at, bytes_sent, lag_bytes }
+            ViewerSnapshot { id, peer, core, joined_at, bytes_sent, lag_bytes }
         };
         let mut viewers: Vec<_> = self.viewers.iter().map(|(_, viewer)| of(viewer)).collect();
         viewers.sort_by_key(|viewer| viewer.id);

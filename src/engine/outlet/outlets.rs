@@ -213,11 +213,14 @@ impl Outlets {
     }
 
     /// The viewers as operators see them, in the order in which they came. What those on other cores have got is known there.
-    pub(crate) fn snapshot(&self, view: &View) -> Vec<ViewerSnapshot> {
-        let mut viewers = self.own.snapshot(view);
-        viewers.extend(self.links.iter().flat_map(|link| &link.viewers).map(|(&id, viewer)| {
-            ViewerSnapshot { id, peer: viewer.peer, joined_at: viewer.joined_at, bytes_sent: 0, lag_bytes: 0 }
-        }));
+    pub(crate) fn snapshot(&self, own: CoreId, view: &View) -> Vec<ViewerSnapshot> {
+        let mut viewers = self.own.snapshot(own, view);
+        for link in &self.links {
+            let core = link.core;
+            viewers.extend(link.viewers.iter().map(|(&id, &AwayViewer { peer, joined_at })| {
+                ViewerSnapshot { id, peer, core, joined_at, bytes_sent: 0, lag_bytes: 0 }
+            }));
+        }
         viewers.sort_by_key(|viewer| viewer.id);
         viewers
     }

@@ -148,7 +148,7 @@ pub enum ControlRequest<F = OwnedFd> {
         /// At most [`crate::health::BATCH_ROWS_MAX`].
         rows: Vec<HealthRow<SourceId>>,
     },
-    /// Remember how long a provider counts a connection that is closed, and tell the other cores. Full: it is learnt again.
+    /// Remember how long a provider counts a connection that is closed. Full: it is learnt again.
     ProviderSeen(Counted),
     /// Have a slate ready for the channel of a session. Full: the session does without, as when none can be made.
     PrepareSlate {
@@ -215,7 +215,7 @@ pub enum CoreCommand<F = OwnedFd> {
         /// The answer.
         result: Result<Vec<SourceId>, String>,
     },
-    /// How long a provider counts a connection that is closed, as it was seen before this process began, or by another core.
+    /// How long a provider counts a connection that is closed, as it was seen before this process began.
     ProviderSeen(Counted),
     /// The health of this channel's sources, or of all, has been reset in the database.
     ClearHealth {

@@ -9,6 +9,8 @@ pub(crate) mod outlets;
 pub(crate) mod params;
 pub(crate) mod placement;
 pub(crate) mod places;
+pub(crate) mod providers;
 pub(crate) mod room;
 pub mod snapshot;
 pub(crate) mod tallies;
+pub(crate) mod trials;

@@ -17,8 +17,11 @@ use crate::source::ffmpeg::Verification;
 use crate::splice::HELD_BYTES_USUAL;
 
 use super::gate::Gate;
+use super::ids::SessionNumbers;
 use super::places::SharedPlaces;
+use super::providers::SharedProviders;
 use super::room::Room;
+use super::trials::SharedTrials;
 
 /// How bytes are sent without copying.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -177,6 +180,12 @@ pub struct Params {
     pub tuners: u16,
     /// The places at providers, of all cores.
     pub places: SharedPlaces,
+    /// What is known of providers, on all cores.
+    pub providers: SharedProviders,
+    /// Whose turn it is to try a source in the background.
+    pub trials: SharedTrials,
+    /// The numbers of sessions, of all cores.
+    pub session_numbers: SessionNumbers,
     /// A tuner that was taken from its session, or that would make the pool full again, rests for this long.
     pub preempt_settle_delay: Duration,
     /// How long a request waits for a tuner when none is free and nobody can be asked for one.

@@ -1,7 +1,14 @@
-//! What all cores together have room for: those who have asked for nothing yet, and the memory of rings.
+//! What all cores together have room for, those who have asked for nothing yet and the memory of rings, and what they say where
+//! there is none.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::base::{Instant, Rarely};
+
+/// That accepting is paused is said so often at most.
+const PAUSES_SAID_EVERY: Duration = Duration::from_secs(60);
 
 /// What there is room for.
 #[derive(Clone, Debug)]
@@ -11,11 +18,57 @@ pub struct Room {
     pub connections_max: u32,
     /// Memory of the rings of all cores.
     pub rings: RingBudget,
+    /// What has been said of what is missing.
+    pub remarks: Remarks,
 }
 
 impl Default for Room {
     fn default() -> Self {
-        Self { connections_max: u32::MAX, rings: RingBudget::with_bytes(u64::MAX) }
+        Self {
+            connections_max: u32::MAX,
+            rings: RingBudget::with_bytes(u64::MAX),
+            remarks: Remarks::default(),
+        }
+    }
+}
+
+/// What is missing on one core is missing on all: it is said by one of them.
+#[derive(Clone, Debug)]
+pub struct Remarks {
+    accept_pauses: Arc<Mutex<Rarely>>,
+    cannot_register: Arc<AtomicBool>,
+    store_fails: Arc<AtomicBool>,
+}
+
+impl Default for Remarks {
+    fn default() -> Self {
+        Self {
+            accept_pauses: Arc::new(Mutex::new(Rarely::new(PAUSES_SAID_EVERY))),
+            cannot_register: Arc::default(),
+            store_fails: Arc::default(),
+        }
+    }
+}
+
+impl Remarks {
+    /// Accepting is paused. Gives how often it was since that was said last, when it is to be said now.
+    pub(crate) fn accept_paused(&self, clock_now: Instant) -> Option<u64> {
+        self.accept_pauses.lock().unwrap_or_else(PoisonError::into_inner).happened(clock_now)
+    }
+
+    /// Memory cannot be registered: true the first time.
+    pub(crate) fn cannot_register(&self) -> bool {
+        !self.cannot_register.swap(true, Ordering::Relaxed)
+    }
+
+    /// What is to be stored cannot be: true the first time since it could.
+    pub(crate) fn store_fails(&self) -> bool {
+        !self.store_fails.swap(true, Ordering::Relaxed)
+    }
+
+    /// It can be again: true the first time since it could not.
+    pub(crate) fn store_works(&self) -> bool {
+        self.store_fails.swap(false, Ordering::Relaxed)
     }
 }
 
@@ -81,6 +134,20 @@ impl Drop for RingShare {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_missing_on_all_cores_is_said_by_one() {
+        let remarks = Remarks::default();
+        let of_another_core = remarks.clone();
+        assert_eq!([remarks.cannot_register(), of_another_core.cannot_register()], [true, false]);
+        assert_eq!([remarks.store_fails(), of_another_core.store_fails()], [true, false]);
+        assert_eq!([of_another_core.store_works(), remarks.store_works()], [true, false]);
+        let at = Instant::from_millis;
+        assert_eq!(remarks.accept_paused(at(1000)), Some(1));
+        assert_eq!(of_another_core.accept_paused(at(999)), None);
+        assert_eq!(remarks.accept_paused(at(60_999)), None);
+        assert_eq!(of_another_core.accept_paused(at(61_000)), Some(3));
+    }
 
     #[test]
     fn rings_of_all_cores_share_what_there_is_and_give_it_back() {

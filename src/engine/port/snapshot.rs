@@ -22,6 +22,8 @@ pub struct ViewerSnapshot {
     pub id: u64,
     /// Its address.
     pub peer: SocketAddr,
+    /// The core that has accepted it and sends to it.
+    pub core: CoreId,
     /// When it joined.
     pub joined_at: Instant,
     /// Bytes handed to its socket.
@@ -206,6 +208,8 @@ pub struct CoreSnapshot {
     pub away: Vec<AwaySnapshot>,
     /// Sessions that have ended here.
     pub closed: ClosedSnapshot,
+    /// Viewers whom it sends to, of whichever channel.
+    pub viewers: usize,
     /// Connections that are not viewers.
     pub connections: usize,
     /// Memory that the rings of its channels take.

@@ -28,6 +28,8 @@ use crate::ts::StreamProfile;
 use crate::tuner::Kind;
 use crate::uring;
 
+/// While another core tries a source, it is asked again after this long whether it still does.
+const TURN_AGAIN: Duration = Duration::from_millis(100);
 const EMPTY_URL: &str = "source stream URL is empty";
 
 /// A core's prober.
@@ -37,6 +39,12 @@ pub(crate) struct Probe {
     channels: BTreeMap<ChannelId, String>,
     /// The channel that is to be looked at: one each turn, since viewers do not wait for a long list.
     next: Option<ChannelId>,
+    /// It is another core's turn to try a source: this one asks again then.
+    asks_at: Option<Instant>,
+    /// It is this one's. What somebody asks for needs none.
+    has_turn: bool,
+    /// The pause after each trial.
+    tune_delay: Duration,
     /// The source that is tried, from the question for its tuner on.
     tried: Option<Tried>,
     /// Whoever has asked for the source that is tried, and what has come of it.
@@ -56,12 +64,22 @@ struct Tried {
 impl Probe {
     pub(crate) fn new(params: Params) -> Self {
         let prober = Prober::new(params, Instant::START);
-        Self { prober, channels: BTreeMap::new(), next: None, tried: None, wish: None, count: 0 }
+        Self {
+            prober,
+            channels: BTreeMap::new(),
+            next: None,
+            asks_at: None,
+            has_turn: false,
+            tune_delay: params.tune_delay,
+            tried: None,
+            wish: None,
+            count: 0,
+        }
     }
 
     /// True when the next turn has something to do.
     pub(crate) const fn is_looking(&self) -> bool {
-        self.next.is_some()
+        self.next.is_some() && self.asks_at.is_none()
     }
 
     /// A source is being tried.
@@ -69,8 +87,9 @@ impl Probe {
         self.tried.is_some()
     }
 
-    pub(crate) const fn next_deadline(&self) -> Option<Instant> {
-        self.prober.next_deadline()
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        // While it waits for its turn the prober itself has none.
+        self.asks_at.or(self.prober.next_deadline())
     }
 
     /// True when the tuners know the source that is tried by this name.
@@ -84,12 +103,37 @@ impl Probe {
 
     /// Does what is due. `is_tuned` says which channels are watched.
     pub(crate) fn expire<D: CoreDriver>(&mut self, cx: &mut Cx<D>, is_tuned: impl Fn(ChannelId) -> bool) {
-        if let Some(channel) = self.next.take() {
+        let asks_now = self.asks_at.is_none_or(|at| at <= cx.now);
+        if asks_now
+            && self.next.is_some()
+            && self.begin_turn(cx)
+            && let Some(channel) = self.next.take()
+        {
             let candidates = self.candidates(cx, channel, is_tuned(channel));
             self.handle(cx, candidates);
+            if self.tried.is_none() {
+                self.end_turn(cx, Duration::ZERO);
+            }
         }
-        if self.next_deadline().is_some_and(|deadline| deadline <= cx.now) {
+        if self.prober.next_deadline().is_some_and(|deadline| deadline <= cx.now) {
             self.handle(cx, Event::Deadline);
+        }
+    }
+
+    /// True when a source may be tried now: none is on another core.
+    fn begin_turn<D: CoreDriver>(&mut self, cx: &Cx<D>) -> bool {
+        if cx.params.cores == 1 || self.has_turn {
+            return true;
+        }
+        self.has_turn = cx.params.trials.begin(cx.id, cx.clock_now());
+        self.asks_at = (!self.has_turn).then(|| cx.now + TURN_AGAIN);
+        self.has_turn
+    }
+
+    /// Another core may try one after this pause.
+    fn end_turn<D: CoreDriver>(&mut self, cx: &Cx<D>, pause: Duration) {
+        if std::mem::take(&mut self.has_turn) {
+            cx.params.trials.end(cx.clock_now() + pause);
         }
     }
 
@@ -218,7 +262,8 @@ impl Probe {
                 let provider = ProviderScope::of(&source.url, source.id.0);
                 Candidate {
                     ranked: Ranked { source: source.id, id, priority, health },
-                    is_limited: cx.providers.free_at(cx.now, &provider).is_some() || cx.has_no_place(source),
+                    is_limited: cx.providers().free_at(cx.now, &provider).is_some()
+                        || cx.has_no_place(source),
                 }
             };
             cx.health.order(cx.now, offered).into_iter().map(candidate).collect()
@@ -287,6 +332,9 @@ impl Probe {
     /// Forgets the source and gives its tuner back.
     fn release<D: CoreDriver>(&mut self, cx: &mut Cx<D>) {
         let Some(mut tried) = self.tried.take() else { return };
+        // What was not begun is no reason for a pause.
+        let pause = if tried.tuner.is_some() { self.tune_delay } else { Duration::ZERO };
+        self.end_turn(cx, pause);
         tried.upstream.stop(cx);
         cx.timers.forget(Timer::ProbedSource);
         cx.post.tell_tuners(match tried.tuner {
@@ -298,7 +346,7 @@ impl Probe {
     /// Nothing more is tried. A tuner that is on its way is given back when it comes.
     pub(crate) fn drain<D: CoreDriver>(&mut self, cx: &mut Cx<D>) {
         self.handle(cx, Event::Drain);
-        self.next = None;
+        (self.next, self.asks_at) = (None, None);
         self.release(cx);
     }
 
@@ -446,6 +494,6 @@ fn event_of<D: CoreDriver>(cx: &mut Cx<D>, happened: Happened) -> Option<Event<C
 fn arm_provider<D: CoreDriver>(cx: &mut Cx<D>, source: &Source, error: &SourceError) {
     if error.is_overlimit() {
         let provider = ProviderScope::of(&source.url, source.id.0);
-        cx.providers.arm(cx.now, &provider, error.retry_after());
+        cx.providers().arm(cx.now, &provider, error.retry_after());
     }
 }

@@ -489,8 +489,8 @@ impl Upstream {
         // What was refused was not counted.
         let mut counted = Duration::ZERO;
         if is_counted && was_read {
-            cx.providers.gave_up(cx.now, &provider);
-            counted = cx.providers.counted(&provider);
+            cx.providers().gave_up(cx.now, &provider);
+            counted = cx.providers().counted(&provider);
         }
         Some(counted)
     }

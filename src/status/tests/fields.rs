@@ -52,6 +52,7 @@ pub(super) const TYPES: &[(&str, &[Field])] = &[
         "CoreStatus",
         &[
             ("core", Whole, false),
+            ("viewers", Whole, false),
             ("connections", Whole, false),
             ("ring_bytes", Whole, false),
             ("given_bytes_total", Whole, false),
@@ -213,6 +214,7 @@ pub(super) const TYPES: &[(&str, &[Field])] = &[
             ("profile", Text, true),
             ("subscriber_id", Whole, false),
             ("viewer_id", Text, false),
+            ("core", Whole, false),
             ("client_addr", Text, true),
             ("connected_at", Time, false),
         ],

@@ -50,7 +50,14 @@ pub(super) fn peer(port: u16) -> SocketAddr {
 
 pub(super) fn viewer(id: u64, joined_millis: u64) -> ViewerSnapshot {
     let port = 40_000 + u16::try_from(id).unwrap();
-    ViewerSnapshot { id, peer: peer(port), joined_at: at(joined_millis), bytes_sent: 0, lag_bytes: 0 }
+    ViewerSnapshot {
+        id,
+        peer: peer(port),
+        core: CoreId(0),
+        joined_at: at(joined_millis),
+        bytes_sent: 0,
+        lag_bytes: 0,
+    }
 }
 
 pub(super) fn gone(id: u64, reason: CloseReason) -> SubscriberWindow {
@@ -259,6 +266,7 @@ pub(super) fn core(number: u8, sessions: Vec<SessionSnapshot>) -> CoreSnapshot {
         tallies: crate::engine::Tallies::default(),
         sessions,
         closed: closed(256, []),
+        viewers: 0,
         connections: 0,
         ring_bytes: 0,
         turn_longest: Duration::ZERO,

@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tunerd::engine::snapshot::CoreSnapshot;
 use tunerd::engine::{
-    CoreCommand, CoreId, Egress, Params, SharedPlaces, SlowPolicy, Sources, TuneBackoff, ZeroCopy,
+    CoreCommand, CoreId, Egress, Gate, Params, SessionId, SessionNumbers, SharedPlaces, SharedProviders,
+    SharedTrials, SlowPolicy, Sources, TuneBackoff, ZeroCopy,
 };
 use tunerd::health;
 use tunerd::http::{CookieJar, RequestHeaders};
@@ -17,7 +19,7 @@ use tunerd::session::history::Limits;
 use tunerd::source::{self, Mode};
 use tunerd::uring::sim::{Answer, Faults, Leave, Random, World};
 
-use super::scene::{Scene, Story, channel, source};
+use super::scene::{Cores, Scene, Story, channel, source};
 use super::upstream::{Runs, SOURCES, Upstream, source_address};
 use super::viewer::Viewer;
 
@@ -42,6 +44,7 @@ pub(crate) struct Tally {
     pub(crate) packets: u64,
     pub(crate) jumps: u64,
     pub(crate) runs: u32,
+    pub(crate) kicked: u32,
     pub(crate) digest: u64,
 }
 
@@ -53,6 +56,9 @@ struct Simulation {
     flawed: BTreeSet<u32>,
     runs: Runs,
     viewers: Vec<Viewer>,
+    gate: Gate,
+    /// Viewers whom an administrator has sent away.
+    kicked: Option<Arc<AtomicU32>>,
     tally: Tally,
 }
 
@@ -107,7 +113,7 @@ pub(super) fn params(random: &mut Random, cores: u8, tuners: u16) -> Params {
             slow_policy: *random.pick(&[SlowPolicy::Disconnect, SlowPolicy::Skip]),
             join_lag_bytes: random.below(400_000),
         },
-        gate: tunerd::engine::Gate::default(),
+        gate: Gate::default(),
         sources: Sources {
             admission: source::admission::Admission::new(source::admission::SCHEMES, true),
             mode: Mode::Auto,
@@ -156,6 +162,9 @@ pub(super) fn params(random: &mut Random, cores: u8, tuners: u16) -> Params {
         tuners,
         preempt_settle_delay: Duration::from_millis(random.below(500)),
         places: SharedPlaces::default(),
+        providers: SharedProviders::default(),
+        trials: SharedTrials::default(),
+        session_numbers: SessionNumbers::default(),
         tune_wait: Duration::ZERO,
         health_drain_timeout: Duration::from_millis(250),
     }
@@ -182,7 +191,7 @@ pub(super) fn check_snapshot(snapshot: &CoreSnapshot) {
 }
 
 impl Simulation {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, cores: Cores) -> Self {
         let mut random = Random::new(seed);
         let faults = match random.below(8) {
             0 => Faults::default(),
@@ -196,11 +205,22 @@ impl Simulation {
             world.serve(source_address(number), Answer::Accept);
         }
         let core_count = u8::try_from(random.between(1, 3)).unwrap();
+        let core_count = if cores == Cores::Several { core_count.max(2) } else { core_count };
         let tuners = u16::try_from(random.between(1, 4)).unwrap();
         let channels = channels(&mut random);
         let lineup = Lineup::new(channels.clone());
-        let params = params(&mut random, core_count, tuners);
-        let scene = Scene::new(world, random, &params, &[PORT, OTHER_PORT], |_random| lineup);
+        let mut params = params(&mut random, core_count, tuners);
+        let mut of_cores = Random::new(seed ^ 0x00C0_4E50_0000_0001);
+        if cores == Cores::Several {
+            params.gate.viewers_max = *of_cores.pick(&[0, 8, 20]);
+            params.gate.per_address_max = *of_cores.pick(&[0, 1]);
+        }
+        let gate = params.gate.clone();
+        let mut scene = Scene::new(world, random, &params, &[PORT, OTHER_PORT], |_random| lineup);
+        let kicked = (cores == Cores::Several).then(Arc::default);
+        if cores == Cores::Several {
+            scene.mix_turns(of_cores);
+        }
         scene.world.set_faults(faults);
         Self {
             scene,
@@ -210,6 +230,8 @@ impl Simulation {
             flawed: BTreeSet::new(),
             runs: Runs::new(),
             viewers: Vec::new(),
+            gate,
+            kicked,
             tally: Tally::default(),
         }
     }
@@ -242,8 +264,27 @@ impl Simulation {
                 let lineup = Arc::new(Lineup::new(self.channels.clone()));
                 self.scene.tell_all(|| CoreCommand::Lineup(Arc::clone(&lineup)));
             }
+            6..=60 => self.kick(),
             _mostly => {}
         }
+    }
+
+    /// An administrator guesses at a viewer. It watches on one core, if at all.
+    fn kick(&mut self) {
+        let Some(kicked) = self.kicked.clone() else { return };
+        let random = &mut self.scene.random;
+        let (session, viewer) = (SessionId(random.between(1, 24)), random.between(1, 8));
+        let found = Arc::new(AtomicU32::new(0));
+        self.scene.tell_all(|| {
+            let (kicked, found) = (Arc::clone(&kicked), Arc::clone(&found));
+            let reply = Box::new(move |is_gone| {
+                if is_gone {
+                    kicked.fetch_add(1, Ordering::Relaxed);
+                    assert_eq!(found.fetch_add(1, Ordering::Relaxed), 0, "a viewer watches on one core");
+                }
+            });
+            CoreCommand::Kick { session, viewer, reply }
+        });
     }
 
     /// Whatever can go wrong does.
@@ -278,7 +319,16 @@ impl Simulation {
         for viewer in &mut self.viewers {
             viewer.go(&self.scene.world, Leave::Reset);
         }
-        self.go_on(CALM)
+        self.go_on(CALM)?;
+        if self.kicked.is_none() {
+            return Ok(());
+        }
+        // On whichever core they were: everybody has gone, and nothing goes on for them.
+        let snapshots = self.snapshots()?;
+        match snapshots.iter().find(|core| core.viewers > 0 || !core.sessions.is_empty()) {
+            Some(core) => Err(format!("nobody watches, and there is still something: {core:?}")),
+            None => Ok(()),
+        }
     }
 
     /// In a healthy world every channel that can have a tuner shows its picture, and it keeps moving, whatever
@@ -319,6 +369,11 @@ impl Simulation {
             self.tally.packets += viewer.checker.packets();
         }
         let world = self.scene.end()?;
+        let (left, of_addresses) = (self.gate.watching.load(Ordering::Relaxed), &self.gate.by_address);
+        if left > 0 || !of_addresses.lock().unwrap().is_empty() {
+            return Err(format!("{left} viewers are counted, and none is there: {of_addresses:?}"));
+        }
+        self.tally.kicked = self.kicked.map_or(0, |kicked| kicked.load(Ordering::Relaxed));
         self.tally.runs = self.runs.count();
         self.tally.digest = world.digest();
         Ok(self.tally)
@@ -369,7 +424,16 @@ impl Story for Simulation {
 
 /// Runs one seed.
 pub(crate) fn run(seed: u64) -> Result<Tally, String> {
-    let mut simulation = Simulation::new(seed);
+    run_on(seed, Cores::Any)
+}
+
+/// Runs one seed on several cores, which have their turns as it comes, with bounds on all of them together.
+pub(crate) fn run_on_several(seed: u64) -> Result<Tally, String> {
+    run_on(seed, Cores::Several)
+}
+
+fn run_on(seed: u64, cores: Cores) -> Result<Tally, String> {
+    let mut simulation = Simulation::new(seed, cores);
     let shown = [Simulation::chaos, Simulation::heal, Simulation::check_pictures];
     for phase in shown {
         phase(&mut simulation).map_err(|wrong| format!("{wrong}\n{}", simulation.describe()))?;

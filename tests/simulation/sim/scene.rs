@@ -12,7 +12,7 @@ use tunerd::lineup::{
 };
 use tunerd::ring::Lent;
 use tunerd::uring::Driver;
-use tunerd::uring::sim::{Random, SimDescriptor, SimDriver, World};
+use tunerd::uring::sim::{Chance, Random, SimDescriptor, SimDriver, World};
 
 use super::outside::Outside;
 use super::run::listener_address;
@@ -39,12 +39,46 @@ pub(super) fn channel(id: i64, sources: Vec<Source>) -> Channel {
     Channel { id: ChannelId(id), guide_number: id.to_string(), name: format!("Channel {id}"), sources }
 }
 
+/// How many cores a story has, and how their turns lie to one another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Cores {
+    /// One or more, as it comes. Each has a turn after the other, in their order.
+    Any,
+    /// Two or more. They have their turns in any order, and now and then one has none for a while.
+    Several,
+}
+
+/// Whose turn it is.
+struct Turns {
+    random: Random,
+    left_out: Chance,
+}
+
+impl Turns {
+    fn drawn(mut random: Random) -> Self {
+        // At most every second: each comes round again before time is lost, or hardly later.
+        let times = random.between(1, 12);
+        let left_out = if times == 1 { Chance::NEVER } else { Chance::one_in(times) };
+        Self { random, left_out }
+    }
+
+    /// The cores that have a turn now, in this order.
+    fn next(&mut self, cores: usize) -> Vec<usize> {
+        let mut order: Vec<_> = (0..cores).filter(|_| !self.random.happens(self.left_out)).collect();
+        for end in (1..order.len()).rev() {
+            order.swap(end, self.random.bytes(0, end));
+        }
+        order
+    }
+}
+
 pub(super) struct Scene {
     pub(super) world: World,
     pub(super) random: Random,
     pub(super) cores: Vec<Core<SimDriver<Token, Lent>>>,
     pub(super) outside: Outside,
     next_tick: Instant,
+    turns: Option<Turns>,
 }
 
 impl Scene {
@@ -74,7 +108,12 @@ impl Scene {
             Core::new(SimDriver::new(&world), parts).unwrap()
         });
         let cores = cores.collect();
-        Self { world, random, cores, outside, next_tick: Instant::START }
+        Self { world, random, cores, outside, next_tick: Instant::START, turns: None }
+    }
+
+    /// From now on the cores have their turns as it comes.
+    pub(super) fn mix_turns(&mut self, random: Random) {
+        self.turns = Some(Turns::drawn(random));
     }
 
     pub(super) fn tell_all(&self, command: impl Fn() -> CoreCommand<SimDescriptor>) {
@@ -130,8 +169,11 @@ pub(super) trait Story {
             scene.world.wake_at(scene.next_tick);
         }
         let scene = self.scene();
-        for core in &mut scene.cores {
-            core.turn_by(|| scene.world.now()).map_err(|errno| format!("a core gives up: {errno}"))?;
+        let count = scene.cores.len();
+        let order = scene.turns.as_mut().map_or_else(|| (0..count).collect(), |turns| turns.next(count));
+        for index in order {
+            let turned = scene.cores[index].turn_by(|| scene.world.now());
+            turned.map_err(|errno| format!("a core gives up: {errno}"))?;
         }
         Ok(())
     }
@@ -154,7 +196,16 @@ pub(super) trait Story {
         });
         self.turn()?;
         self.turn()?;
-        Ok(receiver.try_iter().collect())
+        let mut snapshots: Vec<_> = receiver.try_iter().collect();
+        for _turn in 0..1000 {
+            if snapshots.len() == self.scene().cores.len() {
+                break;
+            }
+            // One has had no turn meanwhile.
+            self.turn()?;
+            snapshots.extend(receiver.try_iter());
+        }
+        Ok(snapshots)
     }
 
     /// The cores end, in time.

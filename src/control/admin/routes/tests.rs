@@ -753,6 +753,7 @@ fn every_core_describes_its_sessions() {
             counters: CoreCounters::default(),
             tallies: crate::engine::Tallies::default(),
             sessions: Vec::new(),
+            viewers: 0,
             connections: 0,
             ring_bytes: 0,
             turn_longest: std::time::Duration::ZERO,

@@ -13,7 +13,7 @@ use tunerd::tuner::Kind;
 use tunerd::uring::sim::{Answer, Faults, Leave, PeerId, Random, World};
 
 use super::super::run::{check_snapshot, listener_address, params};
-use super::super::scene::{Scene, Story, channel, source};
+use super::super::scene::{Cores, Scene, Story, channel, source};
 use super::super::upstream::Runs;
 use super::origin::{Climate, SOURCES_PER_CHANNEL, Stream, address};
 use super::watcher::{Habit, Promise, Watcher};
@@ -127,10 +127,11 @@ fn recovering(random: &mut Random, cores: u8, tuners: u16) -> Params {
 }
 
 impl Hostile {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, cores: Cores) -> Self {
         let mut random = Random::new(seed ^ 0x5EC0_4E12_7A11_0000);
         let world = World::with_queues(random.bits(), Faults::default(), random.bytes(64 * 1024, 512 * 1024));
         let core_count = u8::try_from(random.between(1, 2)).unwrap();
+        let core_count = if cores == Cores::Several { core_count + 1 } else { core_count };
         let channel_count = i64::try_from(random.between(1, 3)).unwrap();
         let channels: Vec<_> = (1..=channel_count).map(|id| drawn_channel(id, &mut random)).collect();
         (1..=channel_count * SOURCES_PER_CHANNEL).for_each(|n| world.serve(address(n), Answer::Accept));
@@ -147,6 +148,9 @@ impl Hostile {
         };
         let lineup = Lineup::new(channels.clone());
         let mut scene = Scene::new(world, random, &params, &[PORT], |_random| lineup);
+        if cores == Cores::Several {
+            scene.mix_turns(Random::new(seed ^ 0x00C0_4E50_0000_0002));
+        }
         let (world, random) = (&scene.world, &mut scene.random);
         if random.below(2) == 0 {
             world.set_faults(Faults::harmless(random));
@@ -400,7 +404,16 @@ impl Story for Hostile {
 
 /// Tells the story of a seed.
 pub(crate) fn run(seed: u64) -> Result<Sum, String> {
-    let mut story = Hostile::new(seed);
+    run_on(seed, Cores::Any)
+}
+
+/// The same on several cores, which have their turns as it comes.
+pub(crate) fn run_on_several(seed: u64) -> Result<Sum, String> {
+    run_on(seed, Cores::Several)
+}
+
+fn run_on(seed: u64, cores: Cores) -> Result<Sum, String> {
+    let mut story = Hostile::new(seed, cores);
     for phase in [Hostile::chaos, Hostile::health, Hostile::stopped, Hostile::rest] {
         phase(&mut story).map_err(|wrong| {
             let now = story.scene.world.now();

@@ -9,5 +9,5 @@ mod truth;
 mod watcher;
 mod witness;
 
-pub(crate) use hostile::{Sum, run};
+pub(crate) use hostile::{Sum, run, run_on_several};
 pub(crate) use pace::run as run_paced;
