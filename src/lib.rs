@@ -50,6 +50,7 @@ pub mod engine;
 pub mod exit;
 pub mod filler;
 pub mod health;
+pub mod hls;
 pub mod http;
 pub mod lineup;
 pub mod reference;

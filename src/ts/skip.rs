@@ -122,6 +122,19 @@ impl Snapshot {
         self.pmt.packets.as_slice()
     }
 
+    /// True when the programme is made of the same streams as before the other entry point: its PMT is the same.
+    #[must_use]
+    pub fn has_programme_of(&self, other: &Self) -> bool {
+        // Counters aside, which are those they came with.
+        let without_counter = |packet: &PacketBytes| {
+            let mut packet = *packet;
+            packet[3] &= 0xF0;
+            packet
+        };
+        let (own, others) = (self.pmt.packets.as_slice(), other.pmt.packets.as_slice());
+        self.pmt.at.pid == other.pmt.at.pid && own.iter().map(without_counter).eq(others.iter().map(without_counter))
+    }
+
     /// The counters of the programme's PIDs, tables left out.
     #[must_use]
     pub fn counters(&self) -> &[PidCounter] {
