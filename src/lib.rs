@@ -36,7 +36,7 @@
 //! Imports go downwards only (`tests/architecture.rs` holds the table):
 //!
 //! ```text
-//! base  <-  ts http ring uring  <-  lineup store health  <-  source tuner splice filler  <-  session  <-  engine
+//! base  <-  ts http ring hls uring  <-  lineup store health  <-  source tuner splice filler  <-  session  <-  engine
 //!       <-  status catalog control  <-  app, main
 //! ```
 //!

@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn the_target_duration_is_six_seconds_or_that_of_longer_pictures_and_stays_once_it_was_told() {
-        for (every, told) in [(500, 6), (5000, 6), (6400, 6), (6600, 7), (10_000, 10)] {
+        for (every, told) in [(1000, 6), (5000, 6), (6400, 6), (6600, 7), (10_000, 10)] {
             assert_eq!(cut_at([0, every]).list(0, u64::MAX).unwrap().target_secs, told, "{every}");
         }
         let mut cutter = cut_at([0, 2000]);

@@ -43,3 +43,4 @@ mod tls;
 mod tracks;
 mod upnp;
 mod viewers;
+mod watch;

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::engine::connection::HlsAsked;
+use crate::engine::connection::{HlsAsked, Taken};
 use crate::engine::context::token::Token;
 use crate::engine::outlet::hls::ListRequest;
 use crate::engine::outlet::fetches::segment_bytes;
@@ -128,10 +128,10 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             self.connections.answer(&mut self.cx, asked.connection, answer);
             return Ok(());
         }
-        let Some(taken) = self.connections.take(asked.connection) else {
+        let Some(Taken { handle, peer, is_local }) = self.connections.take(asked.connection) else {
             unreachable!("a connection asks while it is there")
         };
-        outlets.own_mut().fetch(&mut self.cx, feed.view(), taken, segment);
+        outlets.own_mut().fetch(&mut self.cx, feed.view(), (handle, peer, is_local), segment);
         Ok(())
     }
 }

@@ -2,15 +2,16 @@
 //!
 //! They are sent to as viewers are, by the same ways. They are nobody's viewers: who asks for segments is told from who asks for lists.
 
+use std::net::SocketAddr;
+
 use crate::engine::border::feed::View;
-use crate::engine::connection::Taken;
 use crate::engine::context::cx::{CoreDriver, Cx};
 use crate::engine::context::post::{ToChannel, Word};
 use crate::engine::context::token::Token;
 use crate::hls::Segment;
 use crate::http::hls_segment_head;
 use crate::ts;
-use crate::uring::{Hangup, Operation};
+use crate::uring::{Handle, Hangup, Operation};
 
 use super::{Goal, Outlet, Viewer, ViewerKey, ViewerState, Watching, Way};
 
@@ -31,10 +32,9 @@ impl Outlet {
         &mut self,
         cx: &mut Cx<D>,
         feed: &View,
-        taken: Taken,
+        (handle, peer, is_local): (Handle, SocketAddr, bool),
         segment: &Segment<ts::Snapshot>,
     ) {
-        let Taken { handle, peer, is_local } = taken;
         let mut preamble = Vec::with_capacity(1024);
         hls_segment_head(&mut preamble, segment_bytes(segment));
         preamble.extend_from_slice(&tables(segment));
