@@ -15,6 +15,7 @@ mod datagrams;
 mod discovery;
 mod doors;
 mod dropin;
+mod edge;
 mod ffmpeg;
 mod guide;
 mod hls;

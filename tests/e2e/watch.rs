@@ -163,6 +163,11 @@ fn who_asks_for_lists_is_a_viewer_until_it_has_not_asked_for_three_target_durati
         (watching(&daemon).len() == 1).then_some(())
     });
     assert_eq!(upstream.requests(PATH).len(), 1, "the same session all the time");
+    // The ring has grown for those who watch by segments.
+    let list = text(&daemon.get(&format!("{LIST}?session=one")));
+    let lengths = list.lines().filter_map(|line| line.strip_prefix("#EXTINF:")?.strip_suffix(','));
+    let length: f64 = lengths.map(|text| text.parse::<f64>().unwrap()).sum();
+    assert!(length > 14.0, "{list}");
     until(IDLE, "it has left, and the session is over", || (daemon.tuners_in_use() == 0).then_some(()));
     let history = daemon.tuners()["session_history"].clone();
     assert_eq!(history[0]["total_subscribers"], 3, "{history}");

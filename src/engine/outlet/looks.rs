@@ -50,9 +50,10 @@ impl Outlet {
         }
     }
 
-    /// When each of its viewers came.
+    /// When each of its viewers came. Whoever fetches a segment would only fetch it again.
     pub(crate) fn joined(&self) -> impl Iterator<Item = (Instant, ViewerRef)> {
-        self.viewers.iter().map(|(key, viewer)| (viewer.joined_at, self.at(key)))
+        let viewers = self.viewers.iter().filter(|(_, viewer)| !viewer.is_fetch());
+        viewers.map(|(key, viewer)| (viewer.joined_at, self.at(key)))
     }
 
     /// Ends a viewer's stream: the core has too many.
