@@ -297,10 +297,14 @@ mod tests {
     #[test]
     fn a_segment_is_found_by_its_number_while_its_bytes_are_there() {
         let mut cutter = cut_at((0..=23_000).step_by(1000));
-        let found = |cutter: &Cutter<()>, sequence, tail| cutter.find(sequence, tail, 23_000).map(|one| one.start);
+        let found =
+            |cutter: &Cutter<()>, sequence, tail| cutter.find(sequence, tail, 23_000).map(|one| one.start);
         assert_eq!(found(&cutter, 103, 0), Some(3000));
         assert_eq!(found(&cutter, 103, 3001), None);
-        assert_eq!((found(&cutter, 99, 0), found(&cutter, 108, 0), found(&cutter, u64::MAX, 0)), (None, None, None));
+        assert_eq!(
+            (found(&cutter, 99, 0), found(&cutter, 108, 0), found(&cutter, u64::MAX, 0)),
+            (None, None, None)
+        );
         cutter.evict_below(3001);
         assert_eq!((found(&cutter, 103, 0), found(&cutter, 104, 0)), (None, Some(7000)));
         assert!(cutter.find(107, 0, 22_999).is_none(), "not yet to be sent");

@@ -69,7 +69,10 @@ mod tests {
             master_list(address(None), "a-1", 8_000_000),
             "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-STREAM-INF:BANDWIDTH=8000000\nindex.m3u8?session=a-1\n"
         );
-        assert!(master_list(address(Some("let%20me")), "a", 0).ends_with("=1\nindex.m3u8?session=a&token=let%20me\n"));
+        assert!(
+            master_list(address(Some("let%20me")), "a", 0)
+                .ends_with("=1\nindex.m3u8?session=a&token=let%20me\n")
+        );
     }
 
     #[test]

@@ -129,7 +129,10 @@ impl Viewers {
 
     /// Takes those out who have not asked for so long.
     pub fn take_idle(&mut self, now: Instant, limit: Duration) -> Vec<Watcher> {
-        self.watching.extract_if(.., |_, watcher| now - watcher.seen_at >= limit).map(|(_, gone)| gone).collect()
+        self.watching
+            .extract_if(.., |_, watcher| now - watcher.seen_at >= limit)
+            .map(|(_, gone)| gone)
+            .collect()
     }
 
     /// Takes those out who wait for the first picture.
@@ -224,7 +227,8 @@ mod tests {
     fn who_was_sent_away_stays_away_for_a_minute_and_not_more_are_remembered_than_the_bound() {
         let mut sent_away = SentAway::default();
         sent_away.add(name("b"), at(5));
-        for (text, seconds, expected) in [("b", 6, true), ("b", 64, true), ("b", 65, false), ("a", 6, false)] {
+        for (text, seconds, expected) in [("b", 6, true), ("b", 64, true), ("b", 65, false), ("a", 6, false)]
+        {
             assert_eq!(sent_away.has(&name(text), at(seconds)), expected, "{text} at {seconds}");
         }
         (0..200).for_each(|number| sent_away.add(name(&format!("n{number}")), at(6)));

@@ -5,7 +5,8 @@ use std::io::Write;
 use super::response::push_status_line;
 
 /// What all of these answers share.
-const COMMON_HEADERS: &str = "Server: HDHomeRun/1.0\r\nConnection: close\r\nAccess-Control-Allow-Origin: *\r\n";
+const COMMON_HEADERS: &str =
+    "Server: HDHomeRun/1.0\r\nConnection: close\r\nAccess-Control-Allow-Origin: *\r\n";
 const LIST_TYPE: &str = "application/vnd.apple.mpegurl";
 
 /// For how long a list may be kept.

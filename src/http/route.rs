@@ -118,7 +118,8 @@ fn hls_route(request: &Request, path: &str) -> Route {
         }
     };
     let (channel, file) = path.split_once('/').unwrap_or((path, ""));
-    let Some(guide_number) = guide_number(&percent_decode_str(channel).decode_utf8_lossy()).map(str::to_owned)
+    let Some(guide_number) =
+        guide_number(&percent_decode_str(channel).decode_utf8_lossy()).map(str::to_owned)
     else {
         return Route::StreamError(StreamError::GuideNumberMissing);
     };
@@ -135,9 +136,7 @@ fn hls_route(request: &Request, path: &str) -> Route {
 /// `<stream>-<sequence>.ts`, each as it is written in lists: one segment has one address.
 fn segment_name(file: &str) -> Option<(u64, u64)> {
     let (stream, sequence) = file.strip_suffix(".ts")?.split_once('-')?;
-    let number = |text: &str| {
-        text.parse::<u64>().ok().filter(|number| number.to_string() == text)
-    };
+    let number = |text: &str| text.parse::<u64>().ok().filter(|number| number.to_string() == text);
     Some((number(stream)?, number(sequence)?))
 }
 
@@ -198,15 +197,18 @@ mod tests {
 
     #[test]
     fn hls_routes_name_a_channel_and_a_part_of_it() {
-        let hls = |guide_number: &str, part, want| {
-            Route::Hls { guide_number: guide_number.to_owned(), part, want }
-        };
+        let hls =
+            |guide_number: &str, part, want| Route::Hls { guide_number: guide_number.to_owned(), part, want };
         let list = |session: Option<&str>| HlsPart::List(session.map(str::to_owned));
         let segment = |stream, sequence| HlsPart::Segment { stream, sequence };
         let missing = Route::StreamError(StreamError::GuideNumberMissing);
         for (method, target, expected) in [
             ("GET", "/hls/v5/index.m3u8", hls("5", list(None), HlsWant::Whole)),
-            ("GET", "/hls/v5.1/index.m3u8?token=x&session=a-b", hls("5.1", list(Some("a-b")), HlsWant::Whole)),
+            (
+                "GET",
+                "/hls/v5.1/index.m3u8?token=x&session=a-b",
+                hls("5.1", list(Some("a-b")), HlsWant::Whole),
+            ),
             ("HEAD", "/hls/5/index.m3u8?session=", hls("5", list(Some("")), HlsWant::Head)),
             ("OPTIONS", "/hls/v5/17-4.ts", hls("5", segment(17, 4), HlsWant::Permission)),
             ("GET", "/hls/v5/17-4.ts?token=x", hls("5", segment(17, 4), HlsWant::Whole)),
@@ -230,9 +232,8 @@ mod tests {
             Route::Stream { guide_number, head_only, duration, .. } => {
                 Route::Stream { guide_number, tuner: Some(number), head_only, duration }
             }
-            other @ (Route::StreamError(_) | Route::MethodNotAllowed | Route::Hls { .. } | Route::Control) => {
-                other
-            },
+            other
+            @ (Route::StreamError(_) | Route::MethodNotAllowed | Route::Hls { .. } | Route::Control) => other,
         }
     }
 

@@ -168,7 +168,9 @@ impl StreamError {
                 "RING_MEMORY_BYTES bounds all channels together; raise it, or let fewer be open"
             }
             Self::Saturated => "the processor has no time left; let fewer watch, or raise CORES",
-            Self::NoSegment => "the channel starts slowly, or its key pictures are far apart; players ask again",
+            Self::NoSegment => {
+                "the channel starts slowly, or its key pictures are far apart; players ask again"
+            }
             Self::SentAway => "its player may come back after a minute, or by a new session",
             Self::Draining => "the server is about to stop",
             Self::MethodNotAllowed => "players ask with GET",

@@ -132,7 +132,8 @@ impl Snapshot {
             packet
         };
         let (own, others) = (self.pmt.packets.as_slice(), other.pmt.packets.as_slice());
-        self.pmt.at.pid == other.pmt.at.pid && own.iter().map(without_counter).eq(others.iter().map(without_counter))
+        self.pmt.at.pid == other.pmt.at.pid
+            && own.iter().map(without_counter).eq(others.iter().map(without_counter))
     }
 
     /// The counters of the programme's PIDs, tables left out.

@@ -60,7 +60,10 @@ impl Edge {
     }
 
     fn try_get(&self, path: &str) -> std::io::Result<Answer> {
-        exchange(self.port, format!("GET {path} HTTP/1.1\r\nHost: edge\r\nConnection: close\r\n\r\n").as_bytes())
+        exchange(
+            self.port,
+            format!("GET {path} HTTP/1.1\r\nHost: edge\r\nConnection: close\r\n\r\n").as_bytes(),
+        )
     }
 
     fn get(&self, path: &str) -> Answer {

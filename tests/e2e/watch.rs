@@ -1,6 +1,7 @@
 //! A channel watched as HTTP Live Streaming: lists, segments, and those who ask for them.
 
 use std::collections::BTreeSet;
+use std::net::TcpStream;
 use std::process::Command;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use tunerd::ts::Packet;
 
 use crate::hls::pes;
 use crate::join::{PROGRAMME, programme};
-use crate::kit::{Answer, Daemon, LONG, Upstream, exchange, judge, until};
+use crate::kit::{Answer, Daemon, End, LONG, Upstream, Viewer, exchange, judge, until};
 use crate::tsgen::PACKET_BYTES;
 
 const PATH: &str = "/good/4000000/a";
@@ -152,7 +153,10 @@ fn who_asks_for_lists_is_a_viewer_until_it_has_not_asked_for_three_target_durati
     let numbers: BTreeSet<_> = rows.iter().map(|row| row["subscriber_id"].as_u64().unwrap()).collect();
     assert_eq!(numbers, BTreeSet::from([1, 2, 3]), "{rows:?}");
     let by_segments: Vec<_> = rows.iter().filter(|row| row["delivery"] == "hls").collect();
-    assert!(by_segments.len() == 2 && by_segments.iter().all(|row| row["user_agent"] == "Box/1.0"), "{rows:?}");
+    assert!(
+        by_segments.len() == 2 && by_segments.iter().all(|row| row["user_agent"] == "Box/1.0"),
+        "{rows:?}"
+    );
     let other = rows.iter().find(|row| row["delivery"] != "hls").unwrap();
     assert!(other.get("delivery").is_none() && other.get("user_agent").is_none(), "{other}");
     drop(viewer);
@@ -208,7 +212,12 @@ fn what_is_not_there_or_may_not_be_asked_for_is_said_so_that_pages_and_players_u
         let answer = daemon.ask(method, &with_token(path), "");
         assert_eq!(answer.status, status, "{method} {path}: {}", answer.head);
         assert!(answer.body.is_empty(), "{method} {path}");
-        assert_eq!(answer.header("access-control-allow-origin"), Some("*"), "{method} {path}: {}", answer.head);
+        assert_eq!(
+            answer.header("access-control-allow-origin"),
+            Some("*"),
+            "{method} {path}: {}",
+            answer.head
+        );
     }
     assert_eq!(daemon.get(MEDIA).status, 403, "without the word");
     let asked = daemon.ask("OPTIONS", LIST, "");
@@ -262,6 +271,22 @@ fn a_channel_that_shows_nothing_is_refused_after_some_seconds() {
     assert_eq!((answer.status, answer.header("retry-after")), (503, Some("2")), "{}", answer.head);
     let answer = daemon.get("/hls/v101/index.m3u8");
     assert_eq!((answer.status, answer.header("x-tunerd-reason")), (503, Some("other")), "{}", answer.head);
+}
+
+/// By each way out, and to somebody who says at once that nothing more will be asked.
+#[test]
+fn a_segment_comes_whole_by_every_way_out_and_then_the_connection_ends() {
+    for way in ["send-zc", "sendfile", "never"] {
+        let (daemon, _upstream) = with_channel(&[("ZERO_COPY", way)]);
+        let first = named(&text(&daemon.get(MEDIA))).remove(0);
+        let bytes = segment(&daemon, &first);
+        let findings = judge(&bytes);
+        assert!(findings.packets > 500 && findings.faults() == 0, "{way}: {findings:?}");
+        let stream = TcpStream::connect(("127.0.0.1", daemon.port())).unwrap();
+        let mut half = Viewer::ask_last(stream, &format!("GET {first} HTTP/1.1\r\nHost: tv\r\n\r\n"));
+        let (theirs, end) = half.rest(LONG);
+        assert!(theirs == bytes && end == End::Finished, "{way}: {} of {} bytes", theirs.len(), bytes.len());
+    }
 }
 
 #[test]

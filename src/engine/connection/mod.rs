@@ -255,10 +255,8 @@ impl Connections {
         bytes: Vec<u8>,
     ) -> Option<Wanted> {
         let route = stream_route(request);
-        if let (
-            Route::Stream { guide_number, .. } | Route::Hls { guide_number, .. },
-            Some(connection),
-        ) = (&route, self.arena.get_mut(key))
+        if let (Route::Stream { guide_number, .. } | Route::Hls { guide_number, .. }, Some(connection)) =
+            (&route, self.arena.get_mut(key))
         {
             connection.asks_for = Some(guide_number.clone());
         }
@@ -352,7 +350,8 @@ impl Connections {
             return Ok(None);
         }
         let user_agent = request.header("user-agent").unwrap_or_default().to_owned();
-        let token = request.query().and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("token=")));
+        let token =
+            request.query().and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("token=")));
         let token = token.map(str::to_owned);
         Ok(Some(HlsAsked { connection: at(key), channel, part, head_only, via, user_agent, token }))
     }
@@ -502,11 +501,7 @@ impl Connections {
     }
 
     /// Somebody waits for an answer that is to come before long.
-    pub(crate) fn await_answer<D: CoreDriver>(
-        &mut self,
-        cx: &Cx<D>,
-        connection: ConnectionRef,
-    ) {
+    pub(crate) fn await_answer<D: CoreDriver>(&mut self, cx: &Cx<D>, connection: ConnectionRef) {
         let key = ConnectionKey::from_bits(connection.0);
         let Some(waiting) = self.arena.get_mut(key) else { return };
         // Whoever has promised the answer is sooner.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use crate::engine::connection::{HlsAsked, Taken};
 use crate::engine::context::token::Token;
-use crate::engine::outlet::hls::ListRequest;
 use crate::engine::outlet::fetches::segment_bytes;
+use crate::engine::outlet::hls::ListRequest;
 use crate::hls::SessionName;
 use crate::http::{HlsPart, StreamError, Via, hls_not_found, hls_segment_head};
 use crate::lineup;
@@ -112,7 +112,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         self.names_given += 1;
         let mut hasher = DefaultHasher::new();
         let now = self.cx.clock_now();
-        (self.cx.params.own.unix_ms(now), now.as_nanos(), self.cx.id.0, self.names_given, peer).hash(&mut hasher);
+        (self.cx.params.own.unix_ms(now), now.as_nanos(), self.cx.id.0, self.names_given, peer)
+            .hash(&mut hasher);
         SessionName::new(&format!("{:016x}", hasher.finish())).expect("digits are a name")
     }
 

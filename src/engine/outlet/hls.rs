@@ -110,12 +110,7 @@ impl HlsAudience {
     }
 
     /// Looks after those who wait, and finds those who have left. The windows of these are for the history.
-    pub(super) fn sweep<D: CoreDriver>(
-        &mut self,
-        cx: &mut Cx<D>,
-        feed: &mut Feed,
-        audience: &mut Audience,
-    ) {
+    pub(super) fn sweep<D: CoreDriver>(&mut self, cx: &mut Cx<D>, feed: &mut Feed, audience: &mut Audience) {
         let now = cx.now;
         if !self.waiting.is_empty() {
             for Waiting { until, request } in std::mem::take(&mut self.waiting) {
@@ -214,8 +209,7 @@ impl HlsAudience {
         let level = events::viewer_level(count);
         if log::log_enabled!(level) {
             let duration = cx.now - watcher.joined_at;
-            let line =
-                events::subscriber_disconnected(feed.about(), named(watcher), reason, count, duration);
+            let line = events::subscriber_disconnected(feed.about(), named(watcher), reason, count, duration);
             log::log!(level, "{line}");
         }
     }
@@ -234,12 +228,7 @@ impl HlsAudience {
 }
 
 const fn window(watcher: &Watcher) -> SubscriberWindow {
-    SubscriberWindow {
-        id: watcher.number,
-        peer: watcher.peer,
-        connected_at: watcher.joined_at,
-        left: None,
-    }
+    SubscriberWindow { id: watcher.number, peer: watcher.peer, connected_at: watcher.joined_at, left: None }
 }
 
 const fn named(watcher: &Watcher) -> ViewerName {

@@ -369,8 +369,7 @@ impl Outlet {
         let position = entry.position;
         let promised = feed.offset(cx.clock_now(), position);
         let goal = duration.map_or(Goal::Endless, |duration| Goal::Until(cx.now + duration));
-        viewer.state =
-            ViewerState::Watching(Watching::from(position, preamble, way, goal, promised, cx.now));
+        viewer.state = ViewerState::Watching(Watching::from(position, preamble, way, goal, promised, cx.now));
         self.log_started(feed, key);
         self.enqueue(cx, key);
         Some((position, promised))
@@ -570,8 +569,7 @@ pub(crate) mod testing {
         ) -> (ViewerRef, Offset) {
             let number = self.audience.attach();
             let promised = feed.offset(now, 0);
-            let begun =
-                Watching::from(0, Vec::new(), Way::Copy, Goal::Endless, promised, Instant::START);
+            let begun = Watching::from(0, Vec::new(), Way::Copy, Goal::Endless, promised, Instant::START);
             let state = ViewerState::Watching(Watching { bytes_sent: number, ..begun });
             let peer = SocketAddr::from(([10, 0, 0, 1], 4000));
             let viewer =

@@ -50,7 +50,14 @@ pub(super) fn peer(port: u16) -> SocketAddr {
 
 pub(super) fn viewer(id: u64, joined_millis: u64) -> ViewerSnapshot {
     let port = 40_000 + u16::try_from(id).unwrap();
-    ViewerSnapshot { id, peer: peer(port), joined_at: at(joined_millis), bytes_sent: 0, lag_bytes: 0, hls: None }
+    ViewerSnapshot {
+        id,
+        peer: peer(port),
+        joined_at: at(joined_millis),
+        bytes_sent: 0,
+        lag_bytes: 0,
+        hls: None,
+    }
 }
 
 pub(super) fn gone(id: u64, reason: CloseReason) -> SubscriberWindow {
