@@ -10,6 +10,8 @@ const USUAL: Duration = Duration::from_secs(4);
 /// The first ones of a stream end sooner: somebody waits for them.
 const QUICK: Duration = Duration::from_secs(1);
 const QUICK_SEGMENTS: u64 = 3;
+/// As long as no target duration has been told a segment may be this long: key pictures are up to ten seconds apart on air.
+const UNLISTED_MAX: Duration = Duration::from_secs(12);
 /// Segments are remembered whose bytes are still there, and of those not more than this; the oldest go first.
 const SEGMENTS_MAX: usize = 128;
 /// What is listed is at least so many segments, if there are so many,
@@ -71,7 +73,8 @@ struct Open<S> {
 }
 
 /// Cuts a stream into segments. A segment is cut at the first entry point at which it is long enough; if that is one at which it would be
-/// too long, at the one before.
+/// too long, at the one before. Once a target duration has been told it is kept, also where no entry point comes in time: then a segment
+/// begins with a picture that needs others, which come before it in the list.
 #[derive(Debug)]
 pub struct Cutter<S> {
     /// The number of the first segment.
@@ -109,7 +112,10 @@ impl<S> Cutter<S> {
             self.open = Some(Open { start: place, is_discontinuous: false, last: None });
             return;
         };
-        debug_assert!(open.start.position < place.position, "entry points come in order");
+        if place.position <= open.start.position {
+            // It was cut there already, before it was known that a key picture begins there.
+            return;
+        }
         let mut length = place.time.saturating_sub(open.start.time);
         if length > TARGET
             && let Some(last) = open.last.take()
@@ -123,6 +129,20 @@ impl<S> Cutter<S> {
         } else if let Some(open) = &mut self.open {
             open.last = Some(place);
         }
+    }
+
+    /// True when no entry point has come for so long that a segment has to end without one.
+    #[must_use]
+    pub fn is_overdue(&self, time: Duration) -> bool {
+        let longest = if self.is_listed { Duration::from_secs(self.target_secs) } else { UNLISTED_MAX };
+        self.open.as_ref().is_some_and(|open| time.saturating_sub(open.start.time) >= longest)
+    }
+
+    /// The segment that is open is overdue: it ends at the latest entry point in it, or else here, where a picture begins.
+    pub fn cut_late(&mut self, place: Place<S>) {
+        let Some(open) = &mut self.open else { return };
+        let last = open.last.take();
+        self.cut(last.unwrap_or(place), false);
     }
 
     /// The segment that is open ends here, and another begins.
@@ -255,6 +275,39 @@ mod tests {
         assert_eq!(cutter.list(0, u64::MAX).unwrap().target_secs, 6);
         cutter.entry(place(14_000, 14_000), false);
         assert_eq!(cutter.list(0, u64::MAX).unwrap().target_secs, 6);
+    }
+
+    #[test]
+    fn a_target_duration_that_was_told_is_kept_where_no_key_picture_comes_in_time() {
+        let mut cutter = cut_at([0, 3000]);
+        assert_eq!(cutter.list(0, u64::MAX).unwrap().target_secs, 6);
+        for millis in (3040..33_000).step_by(40) {
+            // A picture, of which every 250th does without others.
+            if (millis - 3000) % 10_000 == 0 {
+                cutter.entry(place(millis, millis), false);
+            } else if cutter.is_overdue(Duration::from_millis(millis)) {
+                cutter.cut_late(place(millis, millis));
+            }
+        }
+        assert_eq!(millis(&cutter), [3000, 6000, 4000, 6000, 4000, 6000]);
+        // What is found to be a key picture afterwards is none twice.
+        cutter.cut_late(place(33_000, 33_000));
+        cutter.entry(place(33_000, 33_000), false);
+        assert_eq!(cutter.segments.back().unwrap().end, 33_000);
+        // One entry point is passed over, and then none comes for too long.
+        let mut cutter = cut_at([0, 1000]);
+        cutter.list(0, u64::MAX);
+        cutter.entry(place(1900, 1900), false);
+        assert!(
+            !cutter.is_overdue(Duration::from_millis(6999)) && cutter.is_overdue(Duration::from_millis(7000))
+        );
+        cutter.cut_late(place(7000, 7000));
+        assert_eq!(millis(&cutter), [1000, 900]);
+        // Nothing was told yet: a few seconds more are given.
+        assert!(
+            !cut_at([0]).is_overdue(Duration::from_secs(11))
+                && cut_at([0]).is_overdue(Duration::from_secs(12))
+        );
     }
 
     #[test]

@@ -399,6 +399,11 @@ impl Feed {
                 self.cutter.entry(place, is_other);
                 self.last_state = Some(state.clone());
                 self.view.entries.push(entry.position, state);
+            } else if self.shown.begins_unit(packet)
+                && self.cutter.is_overdue(self.shown.time())
+                && let Some(state) = self.inspector.snapshot_before(position, packet)
+            {
+                self.cutter.cut_late(Place { position, time: self.shown.time(), state });
                 self.changes += 1;
             }
         }
