@@ -66,3 +66,23 @@ impl Outlet {
         cx.post.say(Word::Channel(self.channel, ToChannel::Fetched));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Instant;
+    use crate::engine::port::params::SlowPolicy;
+    use crate::ring::PaceLine;
+
+    #[test]
+    fn whoever_fetches_a_segment_is_promised_nothing_and_never_skips() {
+        let promised = PaceLine::new(1 << 20).offset(Instant::from_millis(5), 0);
+        let begun = |goal| Watching::from(0, Vec::new(), Way::Copy, goal, promised, Instant::from_millis(5));
+        let (fetch, viewer) = (begun(Goal::Span(1880)), begun(Goal::Endless));
+        assert_eq!((fetch.pace(), viewer.pace()), (None, Some(promised)));
+        for is_saturated in [false, true] {
+            assert_eq!(fetch.policy(SlowPolicy::Skip, is_saturated), SlowPolicy::Disconnect);
+            assert_eq!(viewer.policy(SlowPolicy::Disconnect, is_saturated), SlowPolicy::Skip);
+        }
+    }
+}
