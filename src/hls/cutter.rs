@@ -3,13 +3,11 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// No segment is longer where entry points allow it. Players ask for the list anew after this at the latest.
-pub const TARGET: Duration = Duration::from_secs(6);
+/// No segment is longer where entry points allow it. Players ask for the list anew after this at the latest, and begin with what they find
+/// in it: a longer one would have them wait for longer.
+pub const TARGET: Duration = Duration::from_secs(4);
 /// A segment ends at the first entry point after this.
-const USUAL: Duration = Duration::from_secs(4);
-/// The first ones of a stream end sooner: somebody waits for them.
-const QUICK: Duration = Duration::from_secs(1);
-const QUICK_SEGMENTS: u64 = 3;
+const USUAL: Duration = Duration::from_secs(2);
 /// As long as no target duration has been told a segment may be this long: key pictures are up to ten seconds apart on air.
 const UNLISTED_MAX: Duration = Duration::from_secs(12);
 /// Segments are remembered whose bytes are still there, and of those not more than this; the oldest go first.
@@ -20,7 +18,7 @@ const LISTED_MIN: usize = 3;
 const LISTED_TARGETS: u32 = 3;
 /// How much of a stream the ring should hold for those who watch by segments: what is listed, one that is being cut, and one that is
 /// fetched after it was taken off the list.
-pub const LISTED_AFTER: Duration = Duration::from_secs(30);
+pub const LISTED_AFTER: Duration = Duration::from_secs(20);
 
 /// A place in a stream where a segment may begin.
 #[derive(Clone, Debug)]
@@ -123,8 +121,7 @@ impl<S> Cutter<S> {
             length = place.time.saturating_sub(last.time);
             self.cut(last, false);
         }
-        let wanted = if self.count < QUICK_SEGMENTS { QUICK } else { USUAL };
-        if is_other || length >= wanted {
+        if is_other || length >= USUAL {
             self.cut(place, is_other);
         } else if let Some(open) = &mut self.open {
             open.last = Some(place);
@@ -179,8 +176,10 @@ impl<S> Cutter<S> {
     /// What somebody is told who asks now, of a ring whose bytes from `tail` on are there and may be sent up to `mark`. Nothing before
     /// the first segment is whole.
     ///
+    /// Who is `patient` gets the first list of a stream when it is as long as players wait before they ask again.
+    ///
     /// One that the writer will soon have reached is not listed any more, if there are others: it has to be there while it is fetched.
-    pub fn list(&mut self, tail: u64, mark: u64) -> Option<Listed<'_, S>> {
+    pub fn list(&mut self, tail: u64, mark: u64, is_patient: bool) -> Option<Listed<'_, S>> {
         let room = self.segments.iter().map(|segment| segment.end - segment.start).max()?;
         let is_there = |segment: &&Segment<S>| segment.start >= tail && segment.end <= mark;
         let whole: Vec<_> = self.segments.iter().filter(is_there).collect();
@@ -201,6 +200,9 @@ impl<S> Cutter<S> {
             })
             .map(|(_, segment)| segment)
             .collect();
+        if is_patient && !self.is_listed && time < TARGET {
+            return None;
+        }
         segments.reverse();
         let from = segments.first().map_or(newest, |first| first.sequence).max(self.listed_from).min(newest);
         segments.retain(|segment| segment.sequence >= from);
@@ -239,20 +241,21 @@ mod tests {
     }
 
     #[test]
-    fn segments_end_at_the_first_entry_point_after_four_seconds_and_the_first_three_after_one() {
+    fn segments_end_at_the_first_entry_point_after_two_seconds() {
         for (what, every, until, expected) in [
-            ("half a second apart", 500, 16_000, vec![1000, 1000, 1000, 4000, 4000, 4000]),
-            ("1920 ms apart", 1920, 20_000, vec![1920, 1920, 1920, 5760, 5760]),
-            ("two seconds apart", 2000, 20_000, vec![2000, 2000, 2000, 4000, 4000, 4000]),
-            ("three seconds apart", 3000, 24_000, vec![3000, 3000, 3000, 6000, 6000]),
-            ("3.5 s apart: two would be too long", 3500, 21_000, vec![3500, 3500, 3500, 3500, 3500]),
+            ("half a second apart", 500, 8000, vec![2000; 4]),
+            ("1400 ms apart", 1400, 8400, vec![2800; 3]),
+            ("1920 ms apart", 1920, 12_000, vec![3840; 3]),
+            ("two seconds apart", 2000, 8000, vec![2000; 4]),
+            ("three seconds apart", 3000, 9000, vec![3000; 3]),
             ("five seconds apart", 5000, 20_000, vec![5000; 4]),
             ("ten seconds apart", 10_000, 40_000, vec![10_000; 4]),
-            ("sound alone, an entry point with each packet", 24, 14_000, vec![1008, 1008, 1008, 4008, 4008]),
+            ("sound alone, an entry point with each packet", 24, 7000, vec![2016; 3]),
         ] {
             let cutter = cut_at((0..=until).step_by(every));
             assert_eq!(millis(&cutter), expected, "{what}");
         }
+        assert_eq!(millis(&cut_at([0, 1900, 4200])), [1900, 2300], "both together would be too long");
     }
 
     #[test]
@@ -267,20 +270,20 @@ mod tests {
     }
 
     #[test]
-    fn the_target_duration_is_six_seconds_or_that_of_longer_pictures_and_stays_once_it_was_told() {
-        for (every, told) in [(1000, 6), (5000, 6), (6400, 6), (6600, 7), (10_000, 10)] {
-            assert_eq!(cut_at([0, every]).list(0, u64::MAX).unwrap().target_secs, told, "{every}");
+    fn the_target_duration_is_four_seconds_or_that_of_longer_pictures_and_stays_once_it_was_told() {
+        for (every, told) in [(2000, 4), (4400, 4), (4600, 5), (10_000, 10)] {
+            assert_eq!(cut_at([0, every]).list(0, u64::MAX, false).unwrap().target_secs, told, "{every}");
         }
         let mut cutter = cut_at([0, 2000]);
-        assert_eq!(cutter.list(0, u64::MAX).unwrap().target_secs, 6);
+        assert_eq!(cutter.list(0, u64::MAX, false).unwrap().target_secs, 4);
         cutter.entry(place(14_000, 14_000), false);
-        assert_eq!(cutter.list(0, u64::MAX).unwrap().target_secs, 6);
+        assert_eq!(cutter.list(0, u64::MAX, false).unwrap().target_secs, 4);
     }
 
     #[test]
     fn a_target_duration_that_was_told_is_kept_where_no_key_picture_comes_in_time() {
         let mut cutter = cut_at([0, 3000]);
-        assert_eq!(cutter.list(0, u64::MAX).unwrap().target_secs, 6);
+        assert_eq!(cutter.list(0, u64::MAX, false).unwrap().target_secs, 4);
         for millis in (3040..33_000).step_by(40) {
             // A picture, of which every 250th does without others.
             if (millis - 3000) % 10_000 == 0 {
@@ -289,25 +292,21 @@ mod tests {
                 cutter.cut_late(place(millis, millis));
             }
         }
-        assert_eq!(millis(&cutter), [3000, 6000, 4000, 6000, 4000, 6000]);
+        assert_eq!(millis(&cutter), [3000, 4000, 4000, 2000, 4000, 4000, 2000, 4000, 4000]);
         // What is found to be a key picture afterwards is none twice.
         cutter.cut_late(place(33_000, 33_000));
         cutter.entry(place(33_000, 33_000), false);
         assert_eq!(cutter.segments.back().unwrap().end, 33_000);
         // One entry point is passed over, and then none comes for too long.
-        let mut cutter = cut_at([0, 1000]);
-        cutter.list(0, u64::MAX);
-        cutter.entry(place(1900, 1900), false);
-        assert!(
-            !cutter.is_overdue(Duration::from_millis(6999)) && cutter.is_overdue(Duration::from_millis(7000))
-        );
-        cutter.cut_late(place(7000, 7000));
-        assert_eq!(millis(&cutter), [1000, 900]);
+        let mut cutter = cut_at([0, 2000]);
+        cutter.list(0, u64::MAX, false);
+        cutter.entry(place(2900, 2900), false);
+        let is_overdue = |cutter: &Cutter<()>, millis| cutter.is_overdue(Duration::from_millis(millis));
+        assert!(!is_overdue(&cutter, 5999) && is_overdue(&cutter, 6000));
+        cutter.cut_late(place(6000, 6000));
+        assert_eq!(millis(&cutter), [2000, 900]);
         // Nothing was told yet: a few seconds more are given.
-        assert!(
-            !cut_at([0]).is_overdue(Duration::from_secs(11))
-                && cut_at([0]).is_overdue(Duration::from_secs(12))
-        );
+        assert!(!is_overdue(&cut_at([0]), 11_999) && is_overdue(&cut_at([0]), 12_000));
     }
 
     #[test]
@@ -317,34 +316,36 @@ mod tests {
         for seconds in 4..40 {
             cutter.entry(place(seconds * 1000, seconds * 1000), false);
         }
-        assert_eq!(millis(&cutter)[..5], [1000, 1000, 1000, 200, 4800]);
+        assert_eq!(millis(&cutter)[..4], [2000, 1200, 2800, 2000]);
         let marked: Vec<_> =
             cutter.segments.iter().filter(|segment| segment.is_discontinuous).map(|one| one.start).collect();
         assert_eq!(marked, [3200]);
         for (tail, mark, before) in [(0, 9000, 0), (0, 40_000, 1), (20_000, 40_000, 1)] {
-            let listed = cutter.list(tail, mark).unwrap();
+            let listed = cutter.list(tail, mark, true).unwrap();
             assert_eq!(listed.discontinuities_before, before, "{tail}..{mark}");
         }
     }
 
     #[test]
     fn what_is_listed_is_whole_is_there_and_stays_for_a_while() {
-        // 1, 1, 1, then 4 seconds each.
+        // Two seconds each.
         let mut cutter = cut_at((0..=43_000).step_by(1000));
-        let mut listed = |tail, mark| {
-            let listed = cutter.list(tail, mark);
+        let mut listed = |tail, mark, is_patient| {
+            let listed = cutter.list(tail, mark, is_patient);
             listed.map(|listed| listed.segments.iter().map(|segment| segment.sequence).collect::<Vec<_>>())
         };
-        assert_eq!(listed(0, 999), None, "none is whole");
-        assert_eq!(listed(0, 1000).unwrap(), [100]);
-        assert_eq!(listed(0, 3500).unwrap(), [100, 101, 102]);
-        // 18 seconds are enough.
-        assert_eq!(listed(0, 43_000).unwrap(), [108, 109, 110, 111, 112]);
-        // The one at 27 s is there, and will not be for long.
-        assert_eq!(listed(27_000, 43_000).unwrap(), [110, 111, 112]);
-        assert_eq!(listed(0, 43_000).unwrap(), [110, 111, 112], "nothing comes back");
-        assert_eq!(listed(38_000, 43_000).unwrap(), [112], "a ring that holds no more");
-        assert_eq!(listed(40_000, 43_000), None);
+        assert_eq!(listed(0, 1999, false), None, "none is whole");
+        assert_eq!(listed(0, 2000, true), None, "players would have to wait soon");
+        assert_eq!(listed(0, 2000, false).unwrap(), [100], "it takes too long");
+        assert_eq!(listed(0, 2000, true).unwrap(), [100], "what has been listed is listed");
+        assert_eq!(listed(0, 5000, true).unwrap(), [100, 101]);
+        // Twelve seconds are enough.
+        assert_eq!(listed(0, 43_000, true).unwrap(), [115, 116, 117, 118, 119, 120]);
+        // Those at 31 and 33 s are there, and will not be for long.
+        assert_eq!(listed(31_000, 43_000, true).unwrap(), [117, 118, 119, 120]);
+        assert_eq!(listed(0, 43_000, true).unwrap(), [117, 118, 119, 120], "nothing comes back");
+        assert_eq!(listed(39_000, 43_000, true).unwrap(), [120], "a ring that holds no more");
+        assert_eq!(listed(41_000, 43_000, true), None);
     }
 
     #[test]
@@ -352,15 +353,14 @@ mod tests {
         let mut cutter = cut_at((0..=23_000).step_by(1000));
         let found =
             |cutter: &Cutter<()>, sequence, tail| cutter.find(sequence, tail, 23_000).map(|one| one.start);
-        assert_eq!(found(&cutter, 103, 0), Some(3000));
-        assert_eq!(found(&cutter, 103, 3001), None);
-        assert_eq!(
-            (found(&cutter, 99, 0), found(&cutter, 108, 0), found(&cutter, u64::MAX, 0)),
-            (None, None, None)
-        );
-        cutter.evict_below(3001);
-        assert_eq!((found(&cutter, 103, 0), found(&cutter, 104, 0)), (None, Some(7000)));
-        assert!(cutter.find(107, 0, 22_999).is_none(), "not yet to be sent");
+        assert_eq!(found(&cutter, 103, 0), Some(6000));
+        assert_eq!(found(&cutter, 103, 6001), None);
+        for sequence in [99, 111, u64::MAX] {
+            assert_eq!(found(&cutter, sequence, 0), None, "{sequence}");
+        }
+        cutter.evict_below(6001);
+        assert_eq!((found(&cutter, 103, 0), found(&cutter, 104, 0)), (None, Some(8000)));
+        assert!(cutter.find(110, 0, 21_999).is_none(), "not yet to be sent");
     }
 
     #[test]

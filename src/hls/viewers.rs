@@ -1,7 +1,7 @@
 //! Those who watch by asking for a list again and again.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::base::Instant;
@@ -52,16 +52,30 @@ pub struct Watcher {
     seen_at: Instant,
     /// It has been let in: it does not wait for the first picture.
     pub is_admitted: bool,
+    /// It was given its name and has not asked by it yet.
+    is_nameless: bool,
 }
 
 impl Watcher {
     /// Somebody who comes.
     #[must_use]
     pub fn new(number: u64, peer: SocketAddr, user_agent: &str, now: Instant) -> Self {
-        let user_agent = user_agent.chars().filter(|char| !char.is_control()).take(AGENT_CHARS_MAX).collect();
         let (joined_at, seen_at) = (now, now);
-        Self { number, peer, came_from: peer, user_agent, joined_at, seen_at, is_admitted: false }
+        Self {
+            number,
+            peer,
+            came_from: peer,
+            user_agent: shown(user_agent),
+            joined_at,
+            seen_at,
+            is_admitted: false,
+            is_nameless: true,
+        }
     }
+}
+
+fn shown(user_agent: &str) -> String {
+    user_agent.chars().filter(|char| !char.is_control()).take(AGENT_CHARS_MAX).collect()
 }
 
 /// Those of one channel.
@@ -110,11 +124,23 @@ impl Viewers {
         self.watching.len() < self.limit
     }
 
-    /// One who watches asks. False when nobody does by this name.
-    pub fn asks(&mut self, name: &SessionName, peer: SocketAddr, now: Instant) -> bool {
+    /// One who watches asks, by its name or for one. False when nobody does by this name.
+    pub fn asks(&mut self, name: &SessionName, by_name: bool, peer: SocketAddr, now: Instant) -> bool {
         let Some(watcher) = self.watching.get_mut(name) else { return false };
         (watcher.peer, watcher.seen_at) = (peer, now);
+        watcher.is_nameless &= !by_name;
         true
+    }
+
+    /// The name of one that has come from the same host with the same player and has not used its name: some players ask twice for what
+    /// they open, and are one viewer.
+    #[must_use]
+    pub fn nameless(&self, host: IpAddr, user_agent: &str) -> Option<&SessionName> {
+        let user_agent = shown(user_agent);
+        let is_it = |watcher: &Watcher| {
+            watcher.is_nameless && watcher.peer.ip() == host && watcher.user_agent == user_agent
+        };
+        self.watching.iter().find(|(_, watcher)| is_it(watcher)).map(|(name, _)| name)
     }
 
     /// Somebody is one of them from now on.
@@ -205,12 +231,26 @@ mod tests {
     #[test]
     fn who_does_not_ask_for_a_while_has_left() {
         let mut viewers = viewers(&["a", "b"]);
-        assert!(viewers.asks(&name("a"), peer(2), at(10)) && !viewers.asks(&name("c"), peer(2), at(10)));
+        assert!(viewers.asks(&name("a"), true, peer(2), at(10)));
+        assert!(!viewers.asks(&name("c"), true, peer(2), at(10)));
         assert!(viewers.take_idle(at(17), Duration::from_secs(18)).is_empty());
         assert_eq!(numbers(&viewers.take_idle(at(18), Duration::from_secs(18))), [2]);
         let left = viewers.iter().next().unwrap();
         assert_eq!((left.peer, left.came_from, left.user_agent.as_str()), (peer(2), peer(1), "aplayer"));
         assert_eq!(numbers(&viewers.take_idle(at(28), Duration::from_secs(18))), [1]);
+    }
+
+    #[test]
+    fn who_asks_twice_for_a_name_before_using_it_gets_the_same() {
+        let mut viewers = viewers(&["a"]);
+        let found = |viewers: &Viewers, last: u8, agent: &str| {
+            viewers.nameless(IpAddr::from([10, 0, 0, last]), agent).cloned()
+        };
+        assert!(viewers.asks(&name("a"), false, peer(2), at(1)));
+        assert_eq!(found(&viewers, 1, "a\nplayer"), Some(name("a")));
+        assert_eq!((found(&viewers, 2, "aplayer"), found(&viewers, 1, "other")), (None, None));
+        assert!(viewers.asks(&name("a"), true, peer(2), at(1)));
+        assert_eq!(found(&viewers, 1, "aplayer"), None, "it watches; this is another");
     }
 
     #[test]
@@ -220,7 +260,7 @@ mod tests {
         let taken = viewers.take(2).map(|(name, watcher)| (name, watcher.number));
         assert_eq!(taken, Some((name("b"), 2)));
         assert!(viewers.take(2).is_none() && viewers.has_room());
-        assert!(!viewers.asks(&name("b"), peer(1), at(6)));
+        assert!(!viewers.asks(&name("b"), true, peer(1), at(6)));
     }
 
     #[test]

@@ -258,9 +258,9 @@ impl Feed {
         self.keeps_segments = true;
     }
 
-    /// Its segments that are listed now, if there are any.
-    pub(crate) fn listed(&mut self) -> Option<Listed<'_, Snapshot>> {
-        self.cutter.list(self.ring.tail(), self.mark)
+    /// Its segments that are listed now, if there are any; for who is `patient` the first time if there are enough.
+    pub(crate) fn listed(&mut self, is_patient: bool) -> Option<Listed<'_, Snapshot>> {
+        self.cutter.list(self.ring.tail(), self.mark, is_patient)
     }
 
     /// The segment of this number, if it is there.

@@ -49,7 +49,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let is_new = session.is_none();
         let name = match session {
             Some(text) => SessionName::new(&text).ok_or(None)?,
-            None => self.new_name(peer),
+            None => self.name_for(&channel, peer, &user_agent),
         };
         let mut request = ListRequest { connection, name, is_new, token };
         self.connections.await_answer(&self.cx, connection);
@@ -105,6 +105,13 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         // Only now: a tuner may be granted on the spot, and one that comes for nobody is given back.
         channel.perform_first(&mut self.cx, outlets, first_actions);
         Ok(())
+    }
+
+    /// The name of somebody who has none, and asks perhaps for the second time.
+    fn name_for(&mut self, channel: &lineup::Channel, peer: SocketAddr, user_agent: &str) -> SessionName {
+        let station = self.stations.of_channel(channel.id).and_then(|at| self.stations.get_mut(at));
+        let known = station.and_then(|(_, outlets)| outlets.hls().nameless(peer.ip(), user_agent).cloned());
+        known.unwrap_or_else(|| self.new_name(peer))
     }
 
     /// A name that no other viewer has: it stands in addresses, opens nothing, and need not be secret.

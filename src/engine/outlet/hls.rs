@@ -35,9 +35,9 @@ pub(crate) struct ListRequest {
 }
 
 impl ListRequest {
-    fn answer(&self, feed: &mut Feed) -> Option<Vec<u8>> {
+    fn answer(&self, feed: &mut Feed, is_patient: bool) -> Option<Vec<u8>> {
         let (stream, bits_per_second) = (feed.stream(), feed.bits_per_second());
-        let listed = feed.listed()?;
+        let listed = feed.listed(is_patient)?;
         let address = ListAddress { stream, token: self.token.as_deref() };
         let mut answer = Vec::new();
         if self.is_new {
@@ -103,7 +103,7 @@ impl HlsAudience {
 
     /// A viewer wants its list: it gets it when there is something to be listed.
     pub(super) fn ask<D: CoreDriver>(&mut self, cx: &mut Cx<D>, feed: &mut Feed, request: ListRequest) {
-        match request.answer(feed) {
+        match request.answer(feed, true) {
             Some(answer) => cx.post.say(Word::Answer(request.connection, answer)),
             None => self.waiting.push(Waiting { until: cx.now + LIST_WAIT, request }),
         }
@@ -114,7 +114,7 @@ impl HlsAudience {
         let now = cx.now;
         if !self.waiting.is_empty() {
             for Waiting { until, request } in std::mem::take(&mut self.waiting) {
-                if let Some(answer) = request.answer(feed) {
+                if let Some(answer) = request.answer(feed, until > now) {
                     cx.post.say(Word::Answer(request.connection, answer));
                 } else if until <= now {
                     cx.post.say(Word::Refuse(request.connection, StreamError::NoSegment));

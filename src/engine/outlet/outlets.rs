@@ -115,7 +115,7 @@ impl Outlets {
         peer: SocketAddr,
         request: ListRequest,
     ) -> Result<(), ListRequest> {
-        if !self.hls.viewers_mut().asks(&request.name, peer, cx.now) {
+        if !self.hls.viewers_mut().asks(&request.name, !request.is_new, peer, cx.now) {
             return Err(request);
         }
         self.hls.ask(cx, feed, request);
