@@ -114,6 +114,7 @@ impl Viewers {
 
     /// How many there are.
     #[must_use]
+    #[cfg(test)]
     pub fn count(&self) -> usize {
         self.watching.len()
     }
