@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::net::TcpStream;
-use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -11,6 +10,7 @@ use tunerd::ts::Packet;
 use crate::hls::pes;
 use crate::join::{PROGRAMME, programme};
 use crate::kit::{Answer, Daemon, End, LONG, Upstream, Viewer, exchange, judge, until};
+use crate::players::{play, said};
 use crate::tsgen::PACKET_BYTES;
 
 const PATH: &str = "/good/4000000/a";
@@ -308,23 +308,43 @@ fn requests_on_any_core_are_for_one_session() {
     assert_eq!(upstream.requests(PATH).len(), 1);
 }
 
-#[test]
-fn ffmpeg_plays_lists_through_the_loss_of_a_source_and_has_nothing_to_complain_of() {
+/// A channel whose first source ends after ten seconds, and which has another.
+fn with_loss() -> (Daemon, Upstream) {
     let upstream = Upstream::start();
     let all = programme();
     let packets = all.len() / PACKET_BYTES;
-    // A part of the programme, and then the end of the connection.
-    let part = all[..packets / 4 * PACKET_BYTES].to_vec();
-    upstream.offer("/file/a", part, PROGRAMME / 4);
+    upstream.offer("/file/a", all[..packets / 4 * PACKET_BYTES].to_vec(), PROGRAMME / 4);
     upstream.offer("/file/b", all, PROGRAMME);
     let mut daemon = Daemon::start(&[]);
     daemon.channel("100", &[upstream.url("/file/a"), upstream.url("/file/b")]);
+    (daemon, upstream)
+}
+
+#[test]
+fn ffmpeg_plays_lists_through_the_loss_of_a_source_and_has_nothing_to_complain_of() {
+    let (daemon, upstream) = with_loss();
     let list = format!("http://127.0.0.1:{}{LIST}", daemon.port());
-    let output = Command::new("timeout")
-        .args(["60", "ffmpeg", "-nostdin", "-v", "warning", "-i", &list, "-t", "22", "-f", "null", "-"])
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success() && said.is_empty(), "{said}");
+    let output = play("ffmpeg", &["-nostdin", "-v", "warning", "-i", &list, "-t", "20", "-f", "null", "-"]);
+    let output = output.expect("tests need ffmpeg");
+    assert!(output.status.success() && said(&output).is_empty(), "{}", said(&output));
     assert_eq!(upstream.requests("/file/b").len(), 1, "the other source was needed");
+}
+
+#[test]
+fn mpv_plays_lists_through_the_loss_of_a_source_without_a_complaint() {
+    let (daemon, upstream) = with_loss();
+    let list = format!("http://127.0.0.1:{}{LIST}", daemon.port());
+    let arguments = ["--no-config", "--vo=null", "--ao=null", "--length=20", "--msg-level=all=warn", &list];
+    let Some(output) = play("mpv", &arguments) else { return };
+    let said = said(&output);
+    assert!(output.status.success(), "{said}");
+    let complaints: Vec<_> =
+        said.lines().filter(|line| line.contains("error") || line.contains("Fail")).collect();
+    assert!(complaints.is_empty(), "{said}");
+    assert_eq!(upstream.requests("/file/b").len(), 1, "the other source was needed");
+    let history = daemon.tuners()["session_history"].clone();
+    assert_eq!(
+        history[0]["peak_subscribers"], 1,
+        "it opens what it plays twice, and is one viewer: {history}"
+    );
 }
