@@ -154,17 +154,22 @@ impl Viewers {
         self.watching.values_mut().for_each(|watcher| watcher.is_admitted = true);
     }
 
+    fn take_those(&mut self, are_meant: impl Fn(&Watcher) -> bool) -> Vec<(SessionName, Watcher)> {
+        let meant = self.watching.iter().filter(|(_, watcher)| are_meant(watcher));
+        let names: Vec<_> = meant.map(|(name, _)| name.clone()).collect();
+        names.into_iter().filter_map(|name| self.watching.remove_entry(&name)).collect()
+    }
+
     /// Takes those out who have not asked for so long.
     pub fn take_idle(&mut self, now: Instant, limit: Duration) -> Vec<Watcher> {
-        self.watching
-            .extract_if(.., |_, watcher| now - watcher.seen_at >= limit)
-            .map(|(_, gone)| gone)
-            .collect()
+        let gone = self.take_those(|watcher| now - watcher.seen_at >= limit);
+        gone.into_iter().map(|(_, gone)| gone).collect()
     }
 
     /// Takes those out who wait for the first picture.
     pub fn take_waiting(&mut self) -> Vec<Watcher> {
-        self.watching.extract_if(.., |_, watcher| !watcher.is_admitted).map(|(_, gone)| gone).collect()
+        let gone = self.take_those(|watcher| !watcher.is_admitted);
+        gone.into_iter().map(|(_, gone)| gone).collect()
     }
 
     /// Takes all of them out.
@@ -174,7 +179,7 @@ impl Viewers {
 
     /// Takes out the one of this number.
     pub fn take(&mut self, number: u64) -> Option<(SessionName, Watcher)> {
-        self.watching.extract_if(.., |_, watcher| watcher.number == number).next()
+        self.take_those(|watcher| watcher.number == number).pop()
     }
 
     /// All of them.
