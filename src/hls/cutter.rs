@@ -8,6 +8,9 @@ use std::time::Duration;
 pub const TARGET: Duration = Duration::from_secs(4);
 /// A segment ends at the first entry point after this.
 const USUAL: Duration = Duration::from_secs(2);
+/// The first two of a stream end sooner: somebody waits, and is told nothing before there are three.
+const QUICK: Duration = Duration::from_secs(1);
+const QUICK_SEGMENTS: u64 = 2;
 /// As long as no target duration has been told a segment may be this long: key pictures are up to ten seconds apart on air.
 const UNLISTED_MAX: Duration = Duration::from_secs(12);
 /// Segments are remembered whose bytes are still there, and of those not more than this; the oldest go first.
@@ -121,7 +124,8 @@ impl<S> Cutter<S> {
             length = place.time.saturating_sub(last.time);
             self.cut(last, false);
         }
-        if is_other || length >= USUAL {
+        let wanted = if self.count < QUICK_SEGMENTS { QUICK } else { USUAL };
+        if is_other || length >= wanted {
             self.cut(place, is_other);
         } else if let Some(open) = &mut self.open {
             open.last = Some(place);
@@ -176,7 +180,8 @@ impl<S> Cutter<S> {
     /// What somebody is told who asks now, of a ring whose bytes from `tail` on are there and may be sent up to `mark`. Nothing before
     /// the first segment is whole.
     ///
-    /// Who is `patient` gets the first list of a stream when it is as long as players wait before they ask again.
+    /// Who is patient gets the first list of a stream when it is as long as players wait before they ask again, and has three segments:
+    /// Chromium gives up on a live list that has fewer when it is first seen.
     ///
     /// One that the writer will soon have reached is not listed any more, if there are others: it has to be there while it is fetched.
     pub fn list(&mut self, tail: u64, mark: u64, is_patient: bool) -> Option<Listed<'_, S>> {
@@ -200,7 +205,8 @@ impl<S> Cutter<S> {
             })
             .map(|(_, segment)| segment)
             .collect();
-        if is_patient && !self.is_listed && time < TARGET {
+        let is_short = segments.len() < LISTED_MIN || time < TARGET;
+        if is_patient && !self.is_listed && is_short {
             return None;
         }
         segments.reverse();
@@ -241,21 +247,22 @@ mod tests {
     }
 
     #[test]
-    fn segments_end_at_the_first_entry_point_after_two_seconds() {
+    fn segments_end_at_the_first_entry_point_after_two_seconds_and_the_first_two_after_one() {
         for (what, every, until, expected) in [
-            ("half a second apart", 500, 8000, vec![2000; 4]),
-            ("1400 ms apart", 1400, 8400, vec![2800; 3]),
-            ("1920 ms apart", 1920, 12_000, vec![3840; 3]),
+            ("half a second apart", 500, 8000, vec![1000, 1000, 2000, 2000, 2000]),
+            ("1400 ms apart", 1400, 8400, vec![1400, 1400, 2800, 2800]),
+            ("1920 ms apart", 1920, 12_000, vec![1920, 1920, 3840, 3840]),
             ("two seconds apart", 2000, 8000, vec![2000; 4]),
             ("three seconds apart", 3000, 9000, vec![3000; 3]),
             ("five seconds apart", 5000, 20_000, vec![5000; 4]),
             ("ten seconds apart", 10_000, 40_000, vec![10_000; 4]),
-            ("sound alone, an entry point with each packet", 24, 7000, vec![2016; 3]),
+            ("sound alone, an entry point with each packet", 24, 7000, vec![1008, 1008, 2016, 2016]),
         ] {
             let cutter = cut_at((0..=until).step_by(every));
             assert_eq!(millis(&cutter), expected, "{what}");
         }
-        assert_eq!(millis(&cut_at([0, 1900, 4200])), [1900, 2300], "both together would be too long");
+        let uneven = cut_at([0, 1000, 2000, 3900, 6200]);
+        assert_eq!(millis(&uneven), [1000, 1000, 1900, 2300], "the last two together would be too long");
     }
 
     #[test]
@@ -316,7 +323,7 @@ mod tests {
         for seconds in 4..40 {
             cutter.entry(place(seconds * 1000, seconds * 1000), false);
         }
-        assert_eq!(millis(&cutter)[..4], [2000, 1200, 2800, 2000]);
+        assert_eq!(millis(&cutter)[..5], [1000, 1000, 1200, 2800, 2000]);
         let marked: Vec<_> =
             cutter.segments.iter().filter(|segment| segment.is_discontinuous).map(|one| one.start).collect();
         assert_eq!(marked, [3200]);
@@ -328,24 +335,27 @@ mod tests {
 
     #[test]
     fn what_is_listed_is_whole_is_there_and_stays_for_a_while() {
-        // Two seconds each.
+        // One second, one, and then two each.
         let mut cutter = cut_at((0..=43_000).step_by(1000));
         let mut listed = |tail, mark, is_patient| {
             let listed = cutter.list(tail, mark, is_patient);
             listed.map(|listed| listed.segments.iter().map(|segment| segment.sequence).collect::<Vec<_>>())
         };
-        assert_eq!(listed(0, 1999, false), None, "none is whole");
-        assert_eq!(listed(0, 2000, true), None, "players would have to wait soon");
-        assert_eq!(listed(0, 2000, false).unwrap(), [100], "it takes too long");
-        assert_eq!(listed(0, 2000, true).unwrap(), [100], "what has been listed is listed");
-        assert_eq!(listed(0, 5000, true).unwrap(), [100, 101]);
+        assert_eq!(listed(0, 999, false), None, "none is whole");
+        assert_eq!(listed(0, 3999, true), None, "they are two");
+        assert_eq!(listed(0, 3999, false).unwrap(), [100, 101], "it takes too long");
+        assert_eq!(listed(0, 3999, true).unwrap(), [100, 101], "what has been listed is listed");
+        assert_eq!(listed(0, 5000, true).unwrap(), [100, 101, 102]);
         // Twelve seconds are enough.
-        assert_eq!(listed(0, 43_000, true).unwrap(), [115, 116, 117, 118, 119, 120]);
+        assert_eq!(listed(0, 43_000, true).unwrap(), [116, 117, 118, 119, 120, 121]);
         // Those at 31 and 33 s are there, and will not be for long.
-        assert_eq!(listed(31_000, 43_000, true).unwrap(), [117, 118, 119, 120]);
-        assert_eq!(listed(0, 43_000, true).unwrap(), [117, 118, 119, 120], "nothing comes back");
-        assert_eq!(listed(39_000, 43_000, true).unwrap(), [120], "a ring that holds no more");
+        assert_eq!(listed(31_000, 43_000, true).unwrap(), [118, 119, 120, 121]);
+        assert_eq!(listed(0, 43_000, true).unwrap(), [118, 119, 120, 121], "nothing comes back");
+        assert_eq!(listed(39_000, 43_000, true).unwrap(), [121], "a ring that holds no more");
         assert_eq!(listed(41_000, 43_000, true), None);
+        let first = |times: &[u64]| cut_at(times.iter().copied()).list(0, u64::MAX, true).is_some();
+        assert!(first(&[0, 1000, 2000, 4000]) && first(&[0, 3000, 6000, 9000]));
+        assert!(!first(&[0, 3000, 6000]), "long, and too few");
     }
 
     #[test]
@@ -353,14 +363,14 @@ mod tests {
         let mut cutter = cut_at((0..=23_000).step_by(1000));
         let found =
             |cutter: &Cutter<()>, sequence, tail| cutter.find(sequence, tail, 23_000).map(|one| one.start);
-        assert_eq!(found(&cutter, 103, 0), Some(6000));
-        assert_eq!(found(&cutter, 103, 6001), None);
-        for sequence in [99, 111, u64::MAX] {
+        assert_eq!(found(&cutter, 103, 0), Some(4000));
+        assert_eq!(found(&cutter, 103, 4001), None);
+        for sequence in [99, 112, u64::MAX] {
             assert_eq!(found(&cutter, sequence, 0), None, "{sequence}");
         }
-        cutter.evict_below(6001);
-        assert_eq!((found(&cutter, 103, 0), found(&cutter, 104, 0)), (None, Some(8000)));
-        assert!(cutter.find(110, 0, 21_999).is_none(), "not yet to be sent");
+        cutter.evict_below(4001);
+        assert_eq!((found(&cutter, 103, 0), found(&cutter, 104, 0)), (None, Some(6000)));
+        assert!(cutter.find(111, 0, 21_999).is_none(), "not yet to be sent");
     }
 
     #[test]

@@ -258,7 +258,7 @@ impl Feed {
         self.keeps_segments = true;
     }
 
-    /// Its segments that are listed now, if there are any; for who is `patient` the first time if there are enough.
+    /// Its segments that are listed now, if there are any; for who is patient the first time if there are enough.
     pub(crate) fn listed(&mut self, is_patient: bool) -> Option<Listed<'_, Snapshot>> {
         self.cutter.list(self.ring.tail(), self.mark, is_patient)
     }

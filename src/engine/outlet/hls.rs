@@ -19,7 +19,7 @@ use crate::session::history::{Audience, CloseReason, SubscriberWindow};
 /// Whoever has not asked for so long has left.
 const IDLE: Duration = TARGET.saturating_mul(3);
 /// A request for a list is answered after this at the latest.
-const LIST_WAIT: Duration = Duration::from_secs(6);
+const LIST_WAIT: Duration = Duration::from_secs(8);
 const _: () = assert!(LIST_WAIT.as_secs() < REQUEST_HEAD_TIMEOUT.as_secs());
 
 /// A request for a list.
