@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// No segment is longer where entry points allow it. Players ask for the list anew after this at the latest, and begin with what they find
 /// in it: a longer one would have them wait for longer.
-pub const TARGET: Duration = Duration::from_secs(4);
+const TARGET: Duration = Duration::from_secs(4);
 /// A segment ends at the first entry point after this.
 const USUAL: Duration = Duration::from_secs(2);
 /// The first two of a stream end sooner: somebody waits, and is told nothing before there are three.
@@ -105,6 +105,12 @@ impl<S> Cutter<S> {
             is_listed: false,
             listed_from: 0,
         }
+    }
+
+    /// The target duration, as it is told.
+    #[must_use]
+    pub const fn target(&self) -> Duration {
+        Duration::from_secs(self.target_secs)
     }
 
     /// An entry point behind all others. `is_other` says that the programme is made of something else from here on.

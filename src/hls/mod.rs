@@ -8,6 +8,6 @@ mod cutter;
 mod list;
 mod viewers;
 
-pub use cutter::{Cutter, LISTED_AFTER, Listed, Place, Segment, TARGET};
+pub use cutter::{Cutter, LISTED_AFTER, Listed, Place, Segment};
 pub use list::{ListAddress, master_list, media_list};
 pub use viewers::{SentAway, SessionName, Viewers, Watcher};

@@ -258,6 +258,11 @@ impl Feed {
         self.keeps_segments = true;
     }
 
+    /// The target duration of its segments.
+    pub(crate) const fn target(&self) -> Duration {
+        self.cutter.target()
+    }
+
     /// Its segments that are listed now, if there are any; for who is patient the first time if there are enough.
     pub(crate) fn listed(&mut self, is_patient: bool) -> Option<Listed<'_, Snapshot>> {
         self.cutter.list(self.ring.tail(), self.mark, is_patient)

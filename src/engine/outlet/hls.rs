@@ -12,12 +12,12 @@ use crate::engine::context::token::{ChannelRef, ConnectionRef};
 use crate::engine::port::outlets::ToOutlet;
 use crate::engine::port::snapshot::{HlsSnapshot, ViewerSnapshot};
 use crate::engine::report::events::{self, About, ViewerName};
-use crate::hls::{ListAddress, SessionName, TARGET, Viewers, Watcher, master_list, media_list};
+use crate::hls::{ListAddress, SessionName, Viewers, Watcher, master_list, media_list};
 use crate::http::{ListKind, StreamError, hls_list};
 use crate::session::history::{Audience, CloseReason, SubscriberWindow};
 
-/// Whoever has not asked for so long has left.
-const IDLE: Duration = TARGET.saturating_mul(3);
+/// Whoever has not asked for so many target durations has left.
+const IDLE_TARGETS: u32 = 3;
 /// A request for a list is answered after this at the latest.
 const LIST_WAIT: Duration = Duration::from_secs(8);
 const _: () = assert!(LIST_WAIT.as_secs() < REQUEST_HEAD_TIMEOUT.as_secs());
@@ -124,7 +124,7 @@ impl HlsAudience {
                 }
             }
         }
-        for watcher in self.viewers.take_idle(now, IDLE) {
+        for watcher in self.viewers.take_idle(now, feed.target() * IDLE_TARGETS) {
             self.gone(cx, feed, audience, &watcher, CloseReason::HttpContextCanceled);
         }
     }
