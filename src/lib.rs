@@ -36,7 +36,7 @@
 //! Imports go downwards only (`tests/architecture.rs` holds the table):
 //!
 //! ```text
-//! base  <-  ts http ring uring  <-  lineup store health  <-  source tuner splice filler  <-  session  <-  engine
+//! base  <-  ts http ring hls uring  <-  lineup store health  <-  source tuner splice filler  <-  session  <-  engine
 //!       <-  status catalog control  <-  app, main
 //! ```
 //!
@@ -50,6 +50,7 @@ pub mod engine;
 pub mod exit;
 pub mod filler;
 pub mod health;
+pub mod hls;
 pub mod http;
 pub mod lineup;
 pub mod reference;

@@ -13,6 +13,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("ts", &[]),
     ("http", &[]),
     ("ring", &[]),
+    ("hls", &[]),
     ("uring", &[]),
     ("store", &["http", "lineup", "ts"]),
     ("lineup", &["ts", "http", "source"]),
@@ -25,7 +26,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "engine",
         &[
-            "ts", "http", "ring", "uring", "lineup", "source", "health", "tuner", "splice", "filler",
+            "ts", "http", "ring", "hls", "uring", "lineup", "source", "health", "tuner", "splice", "filler",
             "session",
         ],
     ),

@@ -107,7 +107,11 @@ pub(crate) fn run(settings: &Settings, catalog: Catalog) -> Result<ExitCode, Fai
     let lineup = Arc::new(lineup);
     let listeners = listeners::open(&settings.http.listen, engine.cores, engine.egress.max_blocked_write)?;
     let listens = listeners::addresses(&listeners);
-    engine.own = engine::Own { name: start::own_name(&clock), listens: listens.clone() };
+    engine.own = engine::Own {
+        name: start::own_name(&clock),
+        listens: listens.clone(),
+        started_unix_ms: clock.wall_at(Instant::START).unix_nanos() / 1_000_000,
+    };
     let store = Store::start(database).map_err(|error| Failure::because(ExitCode::Failure, &error))?;
 
     let (port, inbox) = control::port();

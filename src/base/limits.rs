@@ -86,6 +86,8 @@ const _: () = assert!(SUBMISSION_ENTRIES <= COMPLETION_ENTRIES);
 const _: () = assert!(REQUEST_HEAD_BYTES_MAX <= SEND_BYTES_MAX);
 const _: () = assert!(SEGMENTED_BYTES <= 45 * 1448 && 45 * 1448 + 1448 > 65_535 - 40);
 
+/// Viewers of one channel that ask for lists and segments. Each costs a row; their requests are connections as all are.
+pub const HLS_VIEWERS_MAX: usize = 16 * 1024;
 /// The longest HLS list, unpacked: five hours of segments of two seconds with long addresses.
 pub const HLS_LIST_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Segments of an HLS list.

@@ -4,6 +4,7 @@
 //! told directly; what the parts have to say to each other meanwhile is heard when they have done ([`Core::settle`]).
 
 mod away;
+mod hls;
 mod mail;
 mod stations;
 mod storing;
@@ -16,7 +17,7 @@ use std::time::Duration;
 use crate::base::logfmt::Line;
 use crate::base::{Errno, HeapBytes, Instant, Rarely};
 use crate::engine::channel::Watched;
-use crate::engine::connection::{Asked, Connections, Taken};
+use crate::engine::connection::{Asked, Connections, Taken, Wanted};
 use crate::engine::context::cx::Cx;
 use crate::engine::context::post::{ToChannel, Word};
 use crate::engine::context::timers::Timer;
@@ -30,6 +31,7 @@ use crate::engine::port::placement;
 use crate::engine::port::snapshot::CoreSnapshot;
 use crate::engine::probe::Probe;
 use crate::health::Event as ProbeEvent;
+use crate::hls::SentAway;
 use crate::http::StreamError;
 use crate::lineup::{self, Lineup};
 use crate::ring::Lent;
@@ -101,6 +103,10 @@ pub struct Core<D: Driver<Memory = Lent, Token = Token>> {
     probe: Probe,
     /// Sessions that have ended here.
     closed: ClosedSessions,
+    /// Viewers by segments who were sent away, and will ask again.
+    sent_away: SentAway,
+    /// How many of those got their names here.
+    names_given: u64,
     /// Channels that have something to tell outlets on other cores, whose mailboxes were full.
     untold: Vec<ChannelRef>,
     next_sweep: Instant,
@@ -128,6 +134,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             stations: Stations::new(cores),
             probe: Probe::new(probes),
             closed: ClosedSessions::new(sessions),
+            sent_away: SentAway::default(),
+            names_given: 0,
             untold: Vec::new(),
             next_sweep: Instant::START,
             next_tidying: Instant::START,
@@ -222,7 +230,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             Token::Listener(index) => self.on_listener(index, event),
             Token::RequestHead(connection) => {
                 let asked = self.connections.on_request_head(&mut self.cx, connection, event);
-                self.join_if_asked(asked);
+                self.on_asked(asked);
             }
             Token::Reply(connection) => self.connections.on_reply(&mut self.cx, connection, event),
             Token::Hangup(viewer) => {
@@ -270,6 +278,10 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                 Word::Channel(at, word) => self.on_word(at, word),
                 Word::News(at) => self.tell_news(at),
                 Word::Over(at) => self.on_over(at),
+                Word::Answer(connection, bytes) => self.connections.answer(&mut self.cx, connection, bytes),
+                Word::Refuse(connection, error) => {
+                    self.connections.refuse(&mut self.cx, connection, error);
+                }
                 Word::TurnedAway { handle, peer, guide_number, error } => {
                     self.connections.turned_away(&mut self.cx, handle, peer, guide_number, error);
                 }
@@ -281,7 +293,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         if self.stations.away_mut(at).is_some() {
             return self.on_word_away(at, word);
         }
-        let has_left = matches!(word, ToChannel::Left(..));
+        let has_left = matches!(word, ToChannel::Left(..) | ToChannel::Fetched);
         if has_left && self.forget_if_over(at) {
             return;
         }
@@ -321,8 +333,13 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         is_over
     }
 
-    fn join_if_asked(&mut self, asked: Option<Asked>) {
-        let Some(asked) = asked else { return };
+    /// Somebody asks for something of a channel.
+    fn on_asked(&mut self, wanted: Option<Wanted>) {
+        let asked = match wanted {
+            None => return,
+            Some(Wanted::Hls(asked)) => return self.on_hls(asked),
+            Some(Wanted::Stream(asked)) => asked,
+        };
         let connection = asked.connection;
         if let Err(error) = self.join(asked) {
             self.connections.refuse(&mut self.cx, connection, error);
@@ -523,6 +540,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             let promises = outlets.promises(clock_now, channel.feed().view());
             channel.sweep(&self.cx, SWEEP_INTERVAL, promises);
             outlets.note_changes(&mut self.cx, channel.feed());
+            outlets.sweep_hls(&mut self.cx, channel.feed_mut());
         }
         for (channel, outlets) in self.stations.iter_mut() {
             outlets.own_mut().sweep(&mut self.cx, channel.feed().view());

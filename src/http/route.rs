@@ -36,6 +36,15 @@ pub enum Route {
         /// The stream ends after this long.
         duration: Option<Duration>,
     },
+    /// What players of HTTP Live Streaming ask for.
+    Hls {
+        /// The channel's number as written, without the leading `v`.
+        guide_number: String,
+        /// Which part of it.
+        part: HlsPart,
+        /// What is wanted of that.
+        want: HlsWant,
+    },
     /// A stream route, but no channel can be meant.
     StreamError(StreamError),
     /// A stream route, but neither `GET` nor `HEAD`.
@@ -44,9 +53,39 @@ pub enum Route {
     Control,
 }
 
+/// A part of a channel as HTTP Live Streaming.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HlsPart {
+    /// The list, of whoever names itself so.
+    List(Option<String>),
+    /// A segment.
+    Segment {
+        /// Of which stream of the channel.
+        stream: u64,
+        /// Its number.
+        sequence: u64,
+    },
+    /// Nothing that there is.
+    Unknown,
+}
+
+/// What is wanted of a part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HlsWant {
+    /// All of it.
+    Whole,
+    /// The head of the answer alone.
+    Head,
+    /// A page wants to know whether it may ask (CORS).
+    Permission,
+}
+
 /// Decides by method, path and query. Unknown query parameters, `transcode` among them, change nothing.
 #[must_use]
 pub fn stream_route(request: &Request) -> Route {
+    if let Some(path) = request.raw_path().strip_prefix("/hls/") {
+        return hls_route(request, path);
+    }
     let Some(place) = stream_place(request.raw_path()) else { return Route::Control };
     let head_only = match request.method() {
         Method::Get => false,
@@ -66,6 +105,39 @@ pub fn stream_route(request: &Request) -> Route {
         },
         None => Route::StreamError(StreamError::GuideNumberMissing),
     }
+}
+
+/// Somewhere below `/hls/`.
+fn hls_route(request: &Request, path: &str) -> Route {
+    let want = match request.method() {
+        Method::Get => HlsWant::Whole,
+        Method::Head => HlsWant::Head,
+        Method::Options => HlsWant::Permission,
+        Method::Post | Method::Put | Method::Patch | Method::Delete | Method::Other => {
+            return Route::MethodNotAllowed;
+        }
+    };
+    let (channel, file) = path.split_once('/').unwrap_or((path, ""));
+    let Some(guide_number) =
+        guide_number(&percent_decode_str(channel).decode_utf8_lossy()).map(str::to_owned)
+    else {
+        return Route::StreamError(StreamError::GuideNumberMissing);
+    };
+    let part = match segment_name(file) {
+        Some((stream, sequence)) => HlsPart::Segment { stream, sequence },
+        None if file == "index.m3u8" => {
+            HlsPart::List(request.query_pairs().find(|(name, _)| name == "session").map(|(_, value)| value))
+        }
+        None => HlsPart::Unknown,
+    };
+    Route::Hls { guide_number, part, want }
+}
+
+/// `<stream>-<sequence>.ts`, each as it is written in lists: one segment has one address.
+fn segment_name(file: &str) -> Option<(u64, u64)> {
+    let (stream, sequence) = file.strip_suffix(".ts")?.split_once('-')?;
+    let number = |text: &str| text.parse::<u64>().ok().filter(|number| number.to_string() == text);
+    Some((number(stream)?, number(sequence)?))
 }
 
 /// Somewhere below `/auto` or `/tuner<N>` that is not one of a tuner's variables.
@@ -123,12 +195,45 @@ mod tests {
         Route::Stream { guide_number: guide_number.to_owned(), tuner, head_only: false, duration: None }
     }
 
+    #[test]
+    fn hls_routes_name_a_channel_and_a_part_of_it() {
+        let hls =
+            |guide_number: &str, part, want| Route::Hls { guide_number: guide_number.to_owned(), part, want };
+        let list = |session: Option<&str>| HlsPart::List(session.map(str::to_owned));
+        let segment = |stream, sequence| HlsPart::Segment { stream, sequence };
+        let missing = Route::StreamError(StreamError::GuideNumberMissing);
+        for (method, target, expected) in [
+            ("GET", "/hls/v5/index.m3u8", hls("5", list(None), HlsWant::Whole)),
+            (
+                "GET",
+                "/hls/v5.1/index.m3u8?token=x&session=a-b",
+                hls("5.1", list(Some("a-b")), HlsWant::Whole),
+            ),
+            ("HEAD", "/hls/5/index.m3u8?session=", hls("5", list(Some("")), HlsWant::Head)),
+            ("OPTIONS", "/hls/v5/17-4.ts", hls("5", segment(17, 4), HlsWant::Permission)),
+            ("GET", "/hls/v5/17-4.ts?token=x", hls("5", segment(17, 4), HlsWant::Whole)),
+            ("GET", "/hls/v5/017-4.ts", hls("5", HlsPart::Unknown, HlsWant::Whole)),
+            ("GET", "/hls/v5/17-+4.ts", hls("5", HlsPart::Unknown, HlsWant::Whole)),
+            ("GET", "/hls/v5/17-99999999999999999999.ts", hls("5", HlsPart::Unknown, HlsWant::Whole)),
+            ("GET", "/hls/v5", hls("5", HlsPart::Unknown, HlsWant::Whole)),
+            ("GET", "/hls/v5/a/index.m3u8", hls("5", HlsPart::Unknown, HlsWant::Whole)),
+            ("GET", "/hls/", missing.clone()),
+            ("GET", "/hls/%20/index.m3u8", missing),
+            ("POST", "/hls/v5/index.m3u8", Route::MethodNotAllowed),
+            ("GET", "/hls", Route::Control),
+            ("GET", "/hlsx/v5/index.m3u8", Route::Control),
+        ] {
+            assert_eq!(route(method, target), expected, "{method} {target}");
+        }
+    }
+
     fn on_tuner(route: Route, number: u32) -> Route {
         match route {
             Route::Stream { guide_number, head_only, duration, .. } => {
                 Route::Stream { guide_number, tuner: Some(number), head_only, duration }
             }
-            other @ (Route::StreamError(_) | Route::MethodNotAllowed | Route::Control) => other,
+            other
+            @ (Route::StreamError(_) | Route::MethodNotAllowed | Route::Hls { .. } | Route::Control) => other,
         }
     }
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 /// When to come back after an answer that another viewer's leaving can mend.
 const RETRY_AFTER_BUSY: Duration = Duration::from_secs(5);
+/// When to come back for the first segment.
+const RETRY_AFTER_NO_SEGMENT: Duration = Duration::from_secs(2);
 /// When to come back after an answer that a restart can mend.
 const RETRY_AFTER_DRAINING: Duration = Duration::from_secs(10);
 
@@ -70,6 +72,12 @@ pub enum StreamError {
     /// The server has no time for more viewers.
     #[error("server is busy")]
     Saturated,
+    /// There is no segment yet that could be listed.
+    #[error("no segment yet")]
+    NoSegment,
+    /// An administrator has sent the viewer away.
+    #[error("sent away by an administrator")]
+    SentAway,
     /// The server is about to stop.
     #[error("server is draining")]
     Draining,
@@ -87,6 +95,7 @@ impl StreamError {
             Self::ChannelNotFound | Self::TunerNotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::NotAllowed => 403,
+            Self::SentAway => 410,
             Self::RequestLoop => 508,
             Self::TuneBackoff { .. }
             | Self::NoTuners
@@ -99,6 +108,7 @@ impl StreamError {
             | Self::SourceLoop
             | Self::RingMemory
             | Self::Saturated
+            | Self::NoSegment
             | Self::Draining => 503,
         }
     }
@@ -123,6 +133,8 @@ impl StreamError {
             Self::RequestLoop => "request_loop",
             Self::RingMemory => "ring_memory",
             Self::Saturated => "saturated",
+            Self::NoSegment => "no_segment",
+            Self::SentAway => "sent_away",
             Self::Draining => "draining",
             Self::MethodNotAllowed => "method_not_allowed",
         }
@@ -156,6 +168,10 @@ impl StreamError {
                 "RING_MEMORY_BYTES bounds all channels together; raise it, or let fewer be open"
             }
             Self::Saturated => "the processor has no time left; let fewer watch, or raise CORES",
+            Self::NoSegment => {
+                "the channel starts slowly, or its key pictures are far apart; players ask again"
+            }
+            Self::SentAway => "its player may come back after a minute, or by a new session",
             Self::Draining => "the server is about to stop",
             Self::MethodNotAllowed => "players ask with GET",
         }
@@ -168,9 +184,11 @@ impl StreamError {
             Self::GuideNumberMissing | Self::ChannelNotFound | Self::TunerNotFound => {
                 Some("801 Unknown Channel")
             }
-            Self::TuneBackoff { .. } | Self::RingMemory | Self::Saturated | Self::Draining => {
-                Some("803 System Busy")
-            }
+            Self::TuneBackoff { .. }
+            | Self::RingMemory
+            | Self::Saturated
+            | Self::NoSegment
+            | Self::Draining => Some("803 System Busy"),
             Self::NoTuners => Some("805 All Tuners In Use"),
             Self::NoSources | Self::TuneFailed | Self::SourceLoop | Self::RequestLoop => {
                 Some("806 Tune Failed")
@@ -179,7 +197,7 @@ impl StreamError {
             Self::MaxSubscribers | Self::ViewerLimit | Self::AddressLimit => {
                 Some("809 Playback Connection Limit")
             }
-            Self::MethodNotAllowed | Self::NotAllowed => None,
+            Self::MethodNotAllowed | Self::NotAllowed | Self::SentAway => None,
         }
     }
 
@@ -195,6 +213,7 @@ impl StreamError {
             | Self::AddressLimit
             | Self::RingMemory
             | Self::Saturated => RETRY_AFTER_BUSY,
+            Self::NoSegment => RETRY_AFTER_NO_SEGMENT,
             Self::Draining => RETRY_AFTER_DRAINING,
             Self::GuideNumberMissing
             | Self::ChannelNotFound
@@ -205,6 +224,7 @@ impl StreamError {
             | Self::SourceLoop
             | Self::RequestLoop
             | Self::NotAllowed
+            | Self::SentAway
             | Self::MethodNotAllowed => return None,
         };
         Some(wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1))

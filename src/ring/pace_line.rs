@@ -112,6 +112,15 @@ impl PaceLine {
         u64::try_from(u128::from(known) * time.as_nanos() / media).map_or(known, |bytes| bytes.min(known))
     }
 
+    /// How many bytes take this time at the rate of what is in the ring; `None` while that is less than a second.
+    #[must_use]
+    pub fn bytes_for(&self, time: Duration) -> Option<u64> {
+        let first = self.marks.front()?;
+        let (known, media) = (self.newest.0 - first.0, self.newest.1.saturating_sub(first.1));
+        let bytes = u128::from(known) * time.as_nanos() / media.as_nanos().max(1);
+        (media >= Duration::from_secs(1)).then(|| u64::try_from(bytes).unwrap_or(u64::MAX))
+    }
+
     /// How long so many bytes last, by what is in the ring.
     #[must_use]
     pub fn time_of(&self, bytes: u64) -> Duration {

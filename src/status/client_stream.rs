@@ -32,6 +32,11 @@ pub(super) struct ClientStreamStatus<'a> {
     core: u8,
     client_addr: Address,
     connected_at: GoTime,
+    /// `hls` for whoever asks for lists and segments. Not of the reference, as the next one.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    delivery: &'static str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    user_agent: &'a str,
 }
 
 fn shared<S: Serializer>(stream: &Rc<Stream<'_>>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -50,7 +55,7 @@ impl<'a> ClientStreamStatus<'a> {
         kind: &'static str,
         session: &'a SessionSnapshot,
         stream: Rc<Stream<'a>>,
-        viewer: &ViewerSnapshot,
+        viewer: &'a ViewerSnapshot,
         moment: Moment,
     ) -> Self {
         let record = &session.record;
@@ -69,6 +74,8 @@ impl<'a> ClientStreamStatus<'a> {
             core: viewer.core.0,
             client_addr: address(viewer.peer),
             connected_at: moment.time(viewer.joined_at),
+            delivery: viewer.hls.as_ref().map_or("", |_| "hls"),
+            user_agent: viewer.hls.as_ref().map_or("", |hls| &hls.user_agent),
         }
     }
 }

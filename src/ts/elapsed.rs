@@ -85,6 +85,13 @@ impl Elapsed {
         }
     }
 
+    /// True when a picture begins with the packet, or where there are none a PES packet of sound.
+    #[must_use]
+    pub fn begins_unit(&self, bytes: &PacketBytes) -> bool {
+        // Of most packets their flags tell.
+        bytes[1] & 0x40 != 0 && Packet::parse(bytes).is_ok_and(|packet| Some(packet.pid()) == self.timed_pid)
+    }
+
     /// Looks at a packet.
     pub fn packet(&mut self, bytes: &PacketBytes) {
         self.silent_bytes += PACKET_BYTES as u64;

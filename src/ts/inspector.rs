@@ -270,6 +270,13 @@ impl Inspector {
         self.packet_with(position, bytes, PayloadDigest::of(bytes));
     }
 
+    /// What was in force before the packet that was looked at last, and lies at this position. `None` before a programme is known.
+    #[must_use]
+    pub fn snapshot_before(&self, position: u64, bytes: &PacketBytes) -> Option<Snapshot> {
+        let packet = Packet::parse(bytes).ok()?;
+        Snapshot::before(packet, &self.psi, &self.continuity, self.clock.at(position))
+    }
+
     /// The same, where the `digest` is at hand by which a repetition is known, or need not be made: see [`ContinuityTable::check`].
     pub fn packet_with(&mut self, position: u64, bytes: &PacketBytes, digest: PayloadDigest) {
         self.counts.packets += 1;

@@ -1,12 +1,14 @@
 //! What belongs to an entry point besides its bytes: the tables that were in force before it and the counters
 //! that what follows will continue.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 #[cfg(test)]
 use crate::base::limits::{PACKET_BYTES, PSI_PACKETS_MAX};
 use crate::ts::clock_ref::Pcr;
 use crate::ts::continuity::ContinuityTable;
 use crate::ts::packet::{ContinuityCounter, Packet, PacketBytes, Pid, discontinuity_packet};
-use crate::ts::psi::{PsiTracker, STREAMS_MAX, TablePackets};
+use crate::ts::psi::{Programme, PsiTracker, STREAMS_MAX, TablePackets};
 
 /// The streams of a programme and its clock, which may have a PID of its own.
 const COUNTERS_MAX: usize = STREAMS_MAX + 1;
@@ -69,6 +71,17 @@ pub struct Snapshot {
     pcr: Option<Pcr>,
     counters: [PidCounter; COUNTERS_MAX],
     counters_used: usize,
+    /// What the programme is made of, in short.
+    make_up: u64,
+}
+
+fn make_up(programme: &Programme) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (programme.pmt_pid.get(), programme.pmt.pcr_pid.map(Pid::get)).hash(&mut hasher);
+    for stream in programme.pmt.streams() {
+        (stream.pid.get(), stream.stream_type).hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 impl Snapshot {
@@ -89,6 +102,7 @@ impl Snapshot {
             pcr,
             counters: [NO_COUNTER; COUNTERS_MAX],
             counters_used: 0,
+            make_up: make_up(programme),
         };
         for pid in pmt.streams().iter().map(|stream| stream.pid).chain(pmt.pcr_pid) {
             let counter = if pid == packet.pid() {
@@ -120,6 +134,12 @@ impl Snapshot {
     #[cfg(test)]
     pub fn pmt_packets(&self) -> &[PacketBytes] {
         self.pmt.packets.as_slice()
+    }
+
+    /// True when the programme is made of the same streams as before the other entry point, each of the same kind and on the same PID.
+    #[must_use]
+    pub const fn has_programme_of(&self, other: &Self) -> bool {
+        self.make_up == other.make_up
     }
 
     /// The counters of the programme's PIDs, tables left out.

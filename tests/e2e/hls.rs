@@ -113,7 +113,7 @@ fn apart() -> BTreeMap<String, Vec<u8>> {
 }
 
 /// What a stream says of its PES packets: by PID, each with its time and its payload.
-fn pes(stream: &[u8]) -> BTreeMap<u16, Vec<(u64, Vec<u8>)>> {
+pub(crate) fn pes(stream: &[u8]) -> BTreeMap<u16, Vec<(u64, Vec<u8>)>> {
     let mut found: BTreeMap<u16, Vec<(u64, Vec<u8>)>> = BTreeMap::new();
     for bytes in stream.as_chunks::<PACKET_BYTES>().0 {
         let packet = Packet::parse(bytes).unwrap();

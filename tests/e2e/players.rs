@@ -37,7 +37,7 @@ impl Offer {
 }
 
 /// What a player says that has half a minute; `None` where it is not installed.
-fn play(program: &str, arguments: &[&str]) -> Option<Output> {
+pub(crate) fn play(program: &str, arguments: &[&str]) -> Option<Output> {
     let is_there =
         Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     if is_there.is_err() {
@@ -55,7 +55,7 @@ fn play(program: &str, arguments: &[&str]) -> Option<Output> {
     Some(command.output().unwrap())
 }
 
-fn said(output: &Output) -> String {
+pub(crate) fn said(output: &Output) -> String {
     String::from_utf8_lossy(&[output.stdout.clone(), output.stderr.clone()].concat()).into_owned()
 }
 

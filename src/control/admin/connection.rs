@@ -523,12 +523,16 @@ impl Connection {
 fn core_for(request: &Request, state: &State) -> usize {
     let cores = u8::try_from(state.outbox.cores()).unwrap_or(u8::MAX);
     match stream_route(request) {
-        Route::Stream { guide_number, .. } if cores > 0 => {
+        Route::Stream { guide_number, .. } | Route::Hls { guide_number, .. } if cores > 0 => {
             let listed = state.listed.borrow();
             let channel = listed.iter().find(|channel| channel.guide_number == guide_number);
             channel.map_or(0, |channel| usize::from(home(ChannelId(channel.channel_id), cores).0))
         }
-        Route::Stream { .. } | Route::StreamError(_) | Route::MethodNotAllowed | Route::Control => 0,
+        Route::Stream { .. }
+        | Route::Hls { .. }
+        | Route::StreamError(_)
+        | Route::MethodNotAllowed
+        | Route::Control => 0,
     }
 }
 

@@ -297,8 +297,11 @@ fn viewers(session: &SessionSnapshot, now: Instant) -> String {
 fn viewer_row(session: u64, viewer: &ViewerSnapshot, now: Instant) -> String {
     let address = viewer.peer.ip().to_canonical();
     let id = format!("{session}-{}", viewer.id);
+    let how = viewer.hls.as_ref().map_or_else(String::new, |hls| {
+        format!(" <span class=quiet>HLS {}</span>", escaped(&hls.user_agent))
+    });
     format!(
-        "<tr><td>{address}<td class=n>{}<td class=n>{}<td class=n>{}<td><details data-open=\"kick-{id}\"><summary>Disconnect…</summary>\
+        "<tr><td>{address}{how}<td class=n>{}<td class=n>{}<td class=n>{}<td><details data-open=\"kick-{id}\"><summary>Disconnect…</summary>\
          <form method=post action=\"/ui/viewers/{id}/kick\"><button>Disconnect {address}</button></form></details></tr>",
         long(now - viewer.joined_at),
         viewer.lag_bytes / 1024,

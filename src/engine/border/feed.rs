@@ -17,6 +17,7 @@ use crate::base::{Instant, OwnTime};
 use crate::engine::port::ids::SessionId;
 use crate::engine::port::outlets::Sight;
 use crate::engine::report::events::About;
+use crate::hls::{Cutter, LISTED_AFTER, Listed, Place, Segment};
 use crate::lineup;
 use crate::ring::{Entry, EntryIndex, Offset, PaceLine, Reader, ReserveError, Ring, WriteSpan};
 use crate::ts::{Elapsed, Grade, Inspector, PayloadDigest, Snapshot};
@@ -205,11 +206,21 @@ pub(crate) struct Feed {
     unmarked_since: Option<Instant>,
     /// Counts what outlets on other cores do not see by themselves.
     changes: u64,
+    /// Its segments.
+    cutter: Cutter<Snapshot>,
+    /// What tells them from those of the channel's earlier sessions.
+    stream: u64,
+    /// Somebody watches by segments, or has: the ring has to hold more of them than for viewers at the live edge.
+    keeps_segments: bool,
+    /// What was in force at the last entry point.
+    last_state: Option<Snapshot>,
 }
 
 /// Writing: for the channel alone.
 impl Feed {
-    pub(crate) fn new(session: SessionId, listing: Arc<lineup::Channel>, ring: Ring) -> Self {
+    /// `unix_ms` is the wall time in milliseconds: its segments are numbered from that in seconds on, and are then others than those of
+    /// the channel's earlier sessions.
+    pub(crate) fn new(session: SessionId, listing: Arc<lineup::Channel>, ring: Ring, unix_ms: u64) -> Self {
         let view = View {
             session,
             listing,
@@ -230,7 +241,41 @@ impl Feed {
             mark: 0,
             unmarked_since: None,
             changes: 0,
+            cutter: Cutter::new(unix_ms / 1000),
+            stream: unix_ms,
+            keeps_segments: false,
+            last_state: None,
         }
+    }
+
+    /// What tells its segments from those of the channel's earlier sessions.
+    pub(crate) const fn stream(&self) -> u64 {
+        self.stream
+    }
+
+    /// Somebody watches by segments from now on.
+    pub(crate) const fn keep_segments(&mut self) {
+        self.keeps_segments = true;
+    }
+
+    /// The target duration of its segments.
+    pub(crate) const fn target(&self) -> Duration {
+        self.cutter.target()
+    }
+
+    /// Its segments that are listed now, if there are any; for who is patient the first time if there are enough.
+    pub(crate) fn listed(&mut self, is_patient: bool) -> Option<Listed<'_, Snapshot>> {
+        self.cutter.list(self.ring.tail(), self.mark, is_patient)
+    }
+
+    /// The segment of this number, if it is there.
+    pub(crate) fn segment(&self, sequence: u64) -> Option<&Segment<Snapshot>> {
+        self.cutter.find(sequence, self.ring.tail(), self.mark)
+    }
+
+    /// Bits per second of what is in the ring; zero while there is too little of it.
+    pub(crate) fn bits_per_second(&self) -> u64 {
+        self.view.pace_line.bytes_for(Duration::from_secs(8)).unwrap_or(0)
     }
 
     /// What its outlets see.
@@ -322,6 +367,7 @@ impl Feed {
         let tail = self.ring.tail();
         self.view.entries.evict_below(tail);
         self.view.pace_line.evict_below(tail);
+        self.cutter.evict_below(tail);
         span
     }
 
@@ -352,7 +398,17 @@ impl Feed {
                 next_note = self.view.pace_line.next_note();
             }
             if let Some(entry) = self.inspector.take_entry_point() {
-                self.view.entries.push(entry.position, entry.snapshot);
+                let state = entry.snapshot;
+                let is_other = self.last_state.as_ref().is_some_and(|last| !state.has_programme_of(last));
+                let place = Place { position: entry.position, time: self.shown.time(), state: state.clone() };
+                self.cutter.entry(place, is_other);
+                self.last_state = Some(state.clone());
+                self.view.entries.push(entry.position, state);
+            } else if self.shown.begins_unit(packet)
+                && self.cutter.is_overdue(self.shown.time())
+                && let Some(state) = self.inspector.snapshot_before(position, packet)
+            {
+                self.cutter.cut_late(Place { position, time: self.shown.time(), state });
                 self.changes += 1;
             }
         }
@@ -431,6 +487,8 @@ impl Feed {
 
     /// The size the ring should have, if it is too small: joiners want an entry point at some distance.
     pub(crate) fn larger(&self, lag: u64) -> Option<u64> {
+        let listed = self.view.pace_line.bytes_for(LISTED_AFTER).filter(|_| self.keeps_segments);
+        let lag = lag.max(listed.unwrap_or(0));
         let since_last = self.view.entries.last().map_or(0, |last| {
             let is_far = self.view.pace_line.time_since(last) > ENTRY_GAP_MAX;
             if is_far { 0 } else { self.ring.head() - last }

@@ -125,7 +125,7 @@ impl Channel {
             me,
             machine,
             upstream: Upstream::new(SourceOwner::Channel(me), id, Arc::clone(&listing)),
-            feed: Feed::new(id, listing, ring),
+            feed: Feed::new(id, listing, ring, cx.params.own.unix_ms(cx.clock_now())),
             share: None,
             has_met_the_bound: false,
             stream_probe: StreamProbe::new(cx.params.session),
@@ -167,6 +167,17 @@ impl Channel {
     /// What viewers read.
     pub(crate) const fn feed(&self) -> &Feed {
         &self.feed
+    }
+
+    /// What viewers read, for those who make lists of it.
+    pub(crate) const fn feed_mut(&mut self) -> &mut Feed {
+        &mut self.feed
+    }
+
+    /// Somebody asks for its list.
+    pub(crate) const fn feed_for_lists(&mut self) -> &mut Feed {
+        self.feed.keep_segments();
+        &mut self.feed
     }
 
     /// Its name in log lines.

@@ -65,6 +65,7 @@ impl Channel {
                 self.handle(cx, readers, Event::Left);
             }
             ToChannel::Promised(offset) => self.feed.promise(offset),
+            ToChannel::Fetched => {}
             ToChannel::Admitted(reply) => {
                 self.has_waiting |= reply.has_waiting;
                 if self.note_admitted(reply) {

@@ -17,10 +17,6 @@ impl<D: CoreDriver> Readers<D> for Nobody {
 
 /// What tests of a core do to a channel behind its back.
 impl Channel {
-    pub(crate) const fn feed_mut(&mut self) -> &mut Feed {
-        &mut self.feed
-    }
-
     /// Something happens to the machine, and nothing is done about it.
     pub(crate) fn tell_machine(
         &mut self,

@@ -9,11 +9,13 @@ use crate::base::limits::{CONNECTIONS_PER_CORE_MAX, REQUEST_HEAD_BYTES_MAX, REQU
 use crate::base::{Arena, HeapBytes, Instant, Key};
 use crate::engine::context::cx::{CoreDriver, Cx};
 use crate::engine::context::token::{ConnectionRef, Token};
-use crate::engine::port::messages::{ControlRequest, HandedConnection};
+use crate::engine::port::messages::{ControlRequest, CoreCommand, HandedConnection};
+use crate::engine::port::placement;
 use crate::engine::report::refusals::tune_rejected;
 use crate::http::request::{self, Parsed, Request, Version};
 use crate::http::{
-    RequestError, Response, Route, StreamError, Via, stream_error, stream_head_only, stream_route,
+    HlsPart, HlsWant, ListKind, RequestError, Response, Route, StreamError, Via, hls_list_head_only,
+    hls_permission, stream_error, stream_head_only, stream_route,
 };
 use crate::lineup;
 use crate::ring::Lent;
@@ -41,6 +43,8 @@ enum ConnectionState {
     Reading(Vec<u8>),
     /// It is counted as a viewer, and another core is asked to let it join.
     Joining { until: Instant, duration: Option<Duration>, takes_interim: bool },
+    /// What it asks for is to be had before long, and then it is answered.
+    Awaiting { until: Instant },
     /// It is being told why not; then it is closed.
     Replying { until: Instant },
 }
@@ -63,6 +67,27 @@ pub(crate) struct Asked {
     pub(crate) via: Via,
     /// It knows interim answers.
     pub(crate) takes_interim: bool,
+}
+
+/// A request for a part of a channel as HTTP Live Streaming. The connection is answered, taken or refused by whoever is told.
+pub(crate) struct HlsAsked {
+    pub(crate) connection: ConnectionRef,
+    pub(crate) channel: Arc<lineup::Channel>,
+    pub(crate) part: HlsPart,
+    /// The head of the answer alone is wanted.
+    pub(crate) head_only: bool,
+    /// The servers that have sent it on.
+    pub(crate) via: Via,
+    /// What the client calls itself.
+    pub(crate) user_agent: String,
+    /// The word that opens streams, as it stands in the request.
+    pub(crate) token: Option<String>,
+}
+
+/// What is asked for.
+pub(crate) enum Wanted {
+    Stream(Asked),
+    Hls(HlsAsked),
 }
 
 /// A connection that leaves to become a viewer's.
@@ -176,7 +201,7 @@ impl Connections {
         cx: &mut Cx<D>,
         connection: ConnectionRef,
         event: Event<Lent, D::Descriptor>,
-    ) -> Option<Asked> {
+    ) -> Option<Wanted> {
         let key = ConnectionKey::from_bits(connection.0);
         let connection = self.arena.get_mut(key)?;
         let Event::Done { result, memory: Some(Lent::Heap(received)) } = event else {
@@ -228,12 +253,14 @@ impl Connections {
         key: ConnectionKey,
         request: &Request,
         bytes: Vec<u8>,
-    ) -> Option<Asked> {
+    ) -> Option<Wanted> {
         let route = stream_route(request);
-        if let (Route::Stream { guide_number, .. }, Some(connection)) = (&route, self.arena.get_mut(key)) {
+        if let (Route::Stream { guide_number, .. } | Route::Hls { guide_number, .. }, Some(connection)) =
+            (&route, self.arena.get_mut(key))
+        {
             connection.asks_for = Some(guide_number.clone());
         }
-        if matches!(route, Route::Stream { .. })
+        if matches!(route, Route::Stream { .. } | Route::Hls { want: HlsWant::Whole | HlsWant::Head, .. })
             && let Err(refused) = self.check_gate(cx, key, request)
         {
             self.refuse(cx, at(key), refused);
@@ -243,6 +270,12 @@ impl Connections {
             Route::Control => {
                 self.hand_to_control(cx, key, bytes);
                 return None;
+            }
+            Route::Hls { guide_number, part, want } => {
+                match self.route_hls(cx, key, request, bytes, (&guide_number, part, want)) {
+                    Ok(asked) => return asked.map(Wanted::Hls),
+                    Err(error) => error,
+                }
             }
             Route::StreamError(error) => error,
             Route::MethodNotAllowed => StreamError::MethodNotAllowed,
@@ -268,13 +301,59 @@ impl Connections {
                     }
                     Some(channel) => {
                         let takes_interim = request.version() == Version::Http11;
-                        return Some(Asked { connection: at(key), channel, duration, via, takes_interim });
+                        let connection = at(key);
+                        let asked = Asked { connection, channel, duration, via, takes_interim };
+                        return Some(Wanted::Stream(asked));
                     }
                 }
             }
         };
         self.refuse(cx, at(key), error);
         None
+    }
+
+    /// What is asked of a channel as HTTP Live Streaming, if it is to be had here. Where the channel lives elsewhere it is asked there.
+    fn route_hls<D: CoreDriver>(
+        &mut self,
+        cx: &mut Cx<D>,
+        key: ConnectionKey,
+        request: &Request,
+        bytes: Vec<u8>,
+        (guide_number, part, want): (&str, HlsPart, HlsWant),
+    ) -> Result<Option<HlsAsked>, StreamError> {
+        let mut reply = Vec::new();
+        if want == HlsWant::Permission {
+            hls_permission(&mut reply);
+            self.reply(cx, key, reply);
+            return Ok(None);
+        }
+        let channel = cx.lineup.find(guide_number).map(Arc::clone).ok_or(StreamError::ChannelNotFound)?;
+        let via = Via::of(request);
+        if via.names(&cx.params.own.name) {
+            log::warn!("channel {guide_number}: a request of this very server has come back to it; refused");
+            return Err(StreamError::RequestLoop);
+        }
+        let head_only = want == HlsWant::Head;
+        if let (HlsPart::List(session), true) = (&part, head_only) {
+            let kind = session.as_ref().map_or(ListKind::Master, |_| ListKind::Media);
+            hls_list_head_only(&mut reply, kind);
+            self.reply(cx, key, reply);
+            return Ok(None);
+        }
+        let home = placement::home(channel.id, cx.params.cores);
+        if home != cx.id {
+            let Some(connection) = self.handed(cx, key, bytes) else { return Ok(None) };
+            if let Err(refused) = cx.tell_core(home, CoreCommand::Viewer(connection)) {
+                let CoreCommand::Viewer(connection) = refused else { unreachable!("a viewer was sent") };
+                self.no_room_elsewhere(cx, connection);
+            }
+            return Ok(None);
+        }
+        let user_agent = request.header("user-agent").unwrap_or_default().to_owned();
+        let token =
+            request.query().and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("token=")));
+        let token = token.map(str::to_owned);
+        Ok(Some(HlsAsked { connection: at(key), channel, part, head_only, via, user_agent, token }))
     }
 
     fn check_gate<D: CoreDriver>(
@@ -368,7 +447,7 @@ impl Connections {
         &mut self,
         cx: &mut Cx<D>,
         connection: HandedConnection<D::Descriptor>,
-    ) -> Option<Asked> {
+    ) -> Option<Wanted> {
         let key = self.take_in(cx, connection.socket)?;
         match request::parse(&connection.bytes) {
             Ok(Parsed::Complete { request, .. }) => self.route(cx, key, &request, connection.bytes),
@@ -421,6 +500,26 @@ impl Connections {
         self.reply(cx, ConnectionKey::from_bits(connection.0), reply);
     }
 
+    /// Somebody waits for an answer that is to come before long.
+    pub(crate) fn await_answer<D: CoreDriver>(&mut self, cx: &Cx<D>, connection: ConnectionRef) {
+        let key = ConnectionKey::from_bits(connection.0);
+        let Some(waiting) = self.arena.get_mut(key) else { return };
+        // Whoever has promised the answer is sooner.
+        let until = cx.now + REQUEST_HEAD_TIMEOUT;
+        waiting.state = ConnectionState::Awaiting { until };
+        self.intake.push_back((until, key));
+    }
+
+    /// Answers and closes.
+    pub(crate) fn answer<D: CoreDriver>(
+        &mut self,
+        cx: &mut Cx<D>,
+        connection: ConnectionRef,
+        bytes: Vec<u8>,
+    ) {
+        self.reply(cx, ConnectionKey::from_bits(connection.0), bytes);
+    }
+
     fn reply<D: CoreDriver>(&mut self, cx: &mut Cx<D>, key: ConnectionKey, bytes: Vec<u8>) {
         let until = cx.now + REQUEST_HEAD_TIMEOUT;
         let Some(connection) = self.arena.get_mut(key) else { return };
@@ -466,8 +565,13 @@ impl Connections {
                 ConnectionState::Joining { until, .. } if until <= cx.now => {
                     self.not_let_in(cx, at(key), StreamError::ViewerLimit);
                 }
+                ConnectionState::Awaiting { until } if until <= cx.now => {
+                    self.refuse(cx, at(key), StreamError::NoSegment);
+                }
                 // An earlier deadline of a connection that has a later one.
-                ConnectionState::Replying { .. } | ConnectionState::Joining { .. } => {}
+                ConnectionState::Replying { .. }
+                | ConnectionState::Joining { .. }
+                | ConnectionState::Awaiting { .. } => {}
             }
         }
     }

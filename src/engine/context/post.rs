@@ -11,7 +11,7 @@ use crate::ring::Offset;
 use crate::session::history::CloseReason;
 use crate::uring::Handle;
 
-use super::token::ChannelRef;
+use super::token::{ChannelRef, ConnectionRef};
 
 /// What an outlet has to say to its channel.
 pub(crate) enum ToChannel {
@@ -21,6 +21,8 @@ pub(crate) enum ToChannel {
     Admitted(Reply),
     /// A viewer has been moved forward, and may take what it gets at this pace.
     Promised(Offset),
+    /// Somebody has fetched a segment, or has given up.
+    Fetched,
 }
 
 /// One thing that is said.
@@ -31,6 +33,10 @@ pub(crate) enum Word {
     News(ChannelRef),
     /// A channel to the core: its session is over.
     Over(ChannelRef),
+    /// An outlet to the core: a connection that waited is answered.
+    Answer(ConnectionRef, Vec<u8>),
+    /// An outlet to the core: a connection that waited is refused.
+    Refuse(ConnectionRef, StreamError),
     /// An outlet to the core: somebody who waited is turned away.
     TurnedAway { handle: Handle, peer: SocketAddr, guide_number: String, error: StreamError },
 }

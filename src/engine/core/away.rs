@@ -60,6 +60,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             }
             ToChannel::Promised(offset) => away.tell_home(&mut self.cx, ToHome::Promised(offset)),
             ToChannel::Admitted(reply) => away.tell_home(&mut self.cx, ToHome::Admitted(reply)),
+            ToChannel::Fetched => unreachable!("segments are fetched where the channel is"),
         }
     }
 

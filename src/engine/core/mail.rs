@@ -32,7 +32,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         match command {
             CoreCommand::Viewer(connection) => {
                 let asked = self.connections.on_handed(cx, connection);
-                self.join_if_asked(asked);
+                self.on_asked(asked);
             }
             CoreCommand::Outlets(OutletMail(word)) => self.on_outlet_word(word),
             CoreCommand::Lineup(lineup) => self.on_lineup(lineup),
@@ -169,7 +169,14 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     fn kick(&mut self, session: SessionId, viewer: u64) -> bool {
         let at = self.stations.of_session(session).or_else(|| self.stations.of_away(session));
         let outlet = at.and_then(|at| self.stations.outlet_mut(at));
-        let is_gone = outlet.is_some_and(|(outlet, view)| outlet.kick(&mut self.cx, view, viewer));
+        let mut is_gone = outlet.is_some_and(|(outlet, view)| outlet.kick(&mut self.cx, view, viewer));
+        if !is_gone
+            && let Some((channel, outlets)) = at.and_then(|at| self.stations.get_mut(at))
+            && let Some(name) = outlets.kick_hls(&mut self.cx, channel.feed(), viewer)
+        {
+            self.sent_away.add(name, self.cx.now);
+            is_gone = true;
+        }
         self.settle();
         is_gone
     }

@@ -18,7 +18,7 @@ use crate::session::history::CloseReason;
 use crate::ts;
 use crate::uring::{Event, Hangup, OpKey, Operation};
 
-use super::{Outlet, Sending, Viewer, ViewerKey, Way};
+use super::{Goal, Outlet, Sending, Viewer, ViewerKey, Way};
 
 /// A send smaller than this is cheaper to copy.
 const ZERO_COPY_BYTES_MIN: u64 = 16 * 1024;
@@ -84,7 +84,12 @@ impl Outlet {
         if viewer.skip_wanted || viewer.position < feed.tail() {
             return Some(Next::Lagged);
         }
-        let waiting = feed.mark().saturating_sub(viewer.position);
+        let end = match viewer.goal {
+            Goal::Span(end) if viewer.position >= end => return Some(Next::Over),
+            Goal::Span(end) => end.min(feed.mark()),
+            Goal::Endless | Goal::Until(_) => feed.mark(),
+        };
+        let waiting = end.saturating_sub(viewer.position);
         if waiting == 0 && feed.lingers_until().is_some() {
             return Some(Next::Over);
         }
@@ -346,7 +351,8 @@ impl Outlet {
         if is_full && !is_asked {
             return self.await_room(cx, feed, key);
         }
-        let has_all = viewer.position == feed.mark() && feed.lingers_until().is_none();
+        let is_fetch = matches!(viewer.goal, Goal::Span(_));
+        let has_all = viewer.position == feed.mark() && feed.lingers_until().is_none() && !is_fetch;
         if has_all && !is_asked && viewer.preamble.is_empty() {
             viewer.was_full = false;
             viewer.has_caught_up = true;
@@ -393,7 +399,7 @@ impl Outlet {
             viewer.progress_at = cx.now;
             viewer.is_full = false;
         }
-        if viewer.bytes_sent == 0 && count > 0 {
+        if viewer.bytes_sent == 0 && count > 0 && !matches!(viewer.goal, Goal::Span(_)) {
             let waited = cx.now - joined_at;
             cx.tallies_mut().began(waited);
         }

@@ -11,7 +11,7 @@ use crate::ring::Offset;
 use crate::session::history::CloseReason;
 use crate::uring::Hangup;
 
-use super::{Outlet, Sending, Viewer, ViewerKey, Watching};
+use super::{Goal, Outlet, Sending, Viewer, ViewerKey, Watching};
 
 /// What is found to be done for a viewer.
 enum Finding {
@@ -50,9 +50,10 @@ impl Outlet {
         }
     }
 
-    /// When each of its viewers came.
+    /// When each of its viewers came. Whoever fetches a segment would only fetch it again.
     pub(crate) fn joined(&self) -> impl Iterator<Item = (Instant, ViewerRef)> {
-        self.viewers.iter().map(|(key, viewer)| (viewer.joined_at, self.at(key)))
+        let viewers = self.viewers.iter().filter(|(_, viewer)| !viewer.is_fetch());
+        viewers.map(|(key, viewer)| (viewer.joined_at, self.at(key)))
     }
 
     /// Ends a viewer's stream: the core has too many.
@@ -100,7 +101,7 @@ impl Outlet {
             let Some(watching) = viewer.watching_mut() else { continue };
             watching.excused_ms = watching.excused_ms.saturating_add(lost_ms);
             self.has_excused = true;
-            latest = latest.max(Some(watching.pace()));
+            latest = latest.max(watching.pace());
         }
         latest
     }
@@ -133,12 +134,12 @@ impl Outlet {
 
     /// The pace of the latest of those who are there.
     pub(crate) fn latest(&self) -> Option<Offset> {
-        self.viewers.iter().filter_map(|(_, viewer)| viewer.watching().map(Watching::pace)).max()
+        self.viewers.iter().filter_map(|(_, viewer)| viewer.watching().and_then(Watching::pace)).max()
     }
 }
 
 fn look_at<D: CoreDriver>(cx: &Cx<D>, feed: &View, viewer: &Watching) -> Finding {
-    if !viewer.is_ending && viewer.until.is_some_and(|until| until <= cx.now) {
+    if !viewer.is_ending && matches!(viewer.goal, Goal::Until(until) if until <= cx.now) {
         return Finding::Satisfied;
     }
     let blocked_for = cx.now - viewer.progress_at;

@@ -5,6 +5,8 @@
 
 pub(crate) mod away;
 mod egress;
+pub(crate) mod fetches;
+pub(crate) mod hls;
 mod logs;
 mod looks;
 pub(crate) mod outlets;
@@ -96,13 +98,24 @@ struct Watching {
     promised: Offset,
     /// How much later than that it may take it, in milliseconds: it cannot be sent anything while the core cannot run.
     excused_ms: u32,
-    /// When its wish for a limited duration is fulfilled.
-    until: Option<Instant>,
+    /// When it has had what it wants.
+    goal: Goal,
     /// That time has come: it gets the rest of the packet it was being sent, and then the end.
     is_ending: bool,
     bytes_sent: u64,
     /// It fell too far behind while a send was in flight, which is being cancelled: skip when it ends.
     skip_wanted: bool,
+}
+
+/// What somebody wants of the stream.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Goal {
+    /// All that comes.
+    Endless,
+    /// What comes until then.
+    Until(Instant),
+    /// What lies before this position: it fetches a segment, and whose viewer it is is not known. It is no viewer of the session.
+    Span(u64),
 }
 
 /// Whether a viewer's socket has work to do.
@@ -130,6 +143,17 @@ enum Way {
 }
 
 impl Way {
+    /// To somebody who begins.
+    fn first<D: CoreDriver>(cx: &Cx<D>, is_local: bool) -> Self {
+        match cx.params.egress.zero_copy {
+            ZeroCopy::SendZc => Self::ZeroCopy { copied_in_a_row: 0 },
+            ZeroCopy::Auto if !is_local => Self::ZeroCopy { copied_in_a_row: 0 },
+            ZeroCopy::Auto => Self::on_this_host(cx.params.segments),
+            ZeroCopy::SendFile => Self::File,
+            ZeroCopy::Never => Self::Copy,
+        }
+    }
+
     /// The cheapest to a viewer whose socket is on this host, too. A send from small pages takes hold of thirty of them, which costs more
     /// than to copy what is in them.
     const fn on_this_host(segments: Segments) -> Self {
@@ -159,6 +183,11 @@ impl Viewer {
         }
     }
 
+    /// It fetches a segment.
+    const fn is_fetch(&self) -> bool {
+        matches!(self.state, ViewerState::Watching(Watching { goal: Goal::Span(_), .. }))
+    }
+
     /// Its time with the session, until now.
     const fn window(&self) -> SubscriberWindow {
         SubscriberWindow { id: self.number, peer: self.peer, connected_at: self.joined_at, left: None }
@@ -166,6 +195,35 @@ impl Viewer {
 }
 
 impl Watching {
+    /// Of somebody who begins.
+    const fn from(
+        position: u64,
+        preamble: Vec<u8>,
+        way: Way,
+        goal: Goal,
+        promised: Offset,
+        now: Instant,
+    ) -> Self {
+        Self {
+            position,
+            preamble,
+            sending: Sending::Nothing,
+            is_queued: false,
+            held: 0,
+            way,
+            is_full: false,
+            was_full: false,
+            has_caught_up: false,
+            progress_at: now,
+            promised,
+            excused_ms: 0,
+            goal,
+            is_ending: false,
+            bytes_sent: 0,
+            skip_wanted: false,
+        }
+    }
+
     /// Whether a packet of its own can be sent to it now: nothing is on its way that would ask the same, and the last packet is whole.
     fn may_be_asked(&self) -> bool {
         self.sending == Sending::Nothing && self.preamble.is_empty() && !self.is_ending && !self.skip_wanted
@@ -173,13 +231,18 @@ impl Watching {
 
     /// What becomes of it when it has fallen behind. Who was not sent what it would have taken is not sent away for that.
     fn policy(&self, otherwise: SlowPolicy, is_saturated: bool) -> SlowPolicy {
+        if matches!(self.goal, Goal::Span(_)) {
+            // What it has been promised the length of cannot be had from elsewhere.
+            return SlowPolicy::Disconnect;
+        }
         let waits_for_the_core = matches!(self.sending, Sending::Nothing) && (is_saturated || !self.was_full);
         if waits_for_the_core { SlowPolicy::Skip } else { otherwise }
     }
 
-    /// At which pace it takes what it gets, as it is.
-    fn pace(&self) -> Offset {
-        self.promised.late_by(Duration::from_millis(self.excused_ms.into()))
+    /// At which pace it takes what it gets, as it is. Whoever fetches a segment has been promised none.
+    fn pace(&self) -> Option<Offset> {
+        let is_promised = !matches!(self.goal, Goal::Span(_));
+        is_promised.then(|| self.promised.late_by(Duration::from_millis(self.excused_ms.into())))
     }
 }
 
@@ -300,36 +363,14 @@ impl Outlet {
     ) -> Option<(u64, Offset)> {
         let viewer = self.viewers.get_mut(key)?;
         let ViewerState::Waiting(duration) = viewer.state else { return None };
-        let way = match cx.params.egress.zero_copy {
-            ZeroCopy::SendZc => Way::ZeroCopy { copied_in_a_row: 0 },
-            ZeroCopy::Auto if !viewer.is_local => Way::ZeroCopy { copied_in_a_row: 0 },
-            ZeroCopy::Auto => Way::on_this_host(cx.params.segments),
-            ZeroCopy::SendFile => Way::File,
-            ZeroCopy::Never => Way::Copy,
-        };
+        let way = Way::first(cx, viewer.is_local);
         let mut preamble = Vec::with_capacity(1024);
         stream_head(&mut preamble, feed.tuner().unwrap_or_default());
         ts::write_join(&entry.state, &mut preamble);
         let position = entry.position;
         let promised = feed.offset(cx.clock_now(), position);
-        viewer.state = ViewerState::Watching(Watching {
-            position,
-            preamble,
-            sending: Sending::Nothing,
-            is_queued: false,
-            held: 0,
-            way,
-            is_full: false,
-            was_full: false,
-            has_caught_up: false,
-            progress_at: cx.now,
-            promised,
-            excused_ms: 0,
-            until: duration.map(|duration| cx.now + duration),
-            is_ending: false,
-            bytes_sent: 0,
-            skip_wanted: false,
-        });
+        let goal = duration.map_or(Goal::Endless, |duration| Goal::Until(cx.now + duration));
+        viewer.state = ViewerState::Watching(Watching::from(position, preamble, way, goal, promised, cx.now));
         self.log_started(feed, key);
         self.enqueue(cx, key);
         Some((position, promised))
@@ -344,6 +385,9 @@ impl Outlet {
         how: Hangup,
         reason: CloseReason,
     ) {
+        if self.viewers.get(key).is_some_and(Viewer::is_fetch) {
+            return self.end_fetch(cx, key, how);
+        }
         self.note_gone(cx.now, feed, key, reason);
         let Some(viewer) = self.viewers.remove(key) else { return };
         cx.tallies_mut().ended(reason);
@@ -401,8 +445,13 @@ impl Outlet {
 
     /// The session is over: those who still get the rest of its stream are no longer part of it, here or `away`.
     fn end(&mut self, now: Instant, away: impl IntoIterator<Item = SubscriberWindow>) {
-        let here = self.viewers.iter().map(|(_, viewer)| viewer.window());
+        let here = self.viewers.iter().filter(|(_, viewer)| !viewer.is_fetch());
+        let here = here.map(|(_, viewer)| viewer.window());
         self.audience.end(now, here.chain(away));
+    }
+
+    const fn audience_mut(&mut self) -> &mut Audience {
+        &mut self.audience
     }
 
     /// A viewer of the session has come to another core. Gives its number.
@@ -453,7 +502,7 @@ impl Outlet {
                 cx.driver.push(Operation::Send { socket, from }, Token::Interim(at)).is_ok()
             }
             // An older client takes nothing but its answer, and is asked with that.
-            ViewerState::Waiting(_) => true,
+            ViewerState::Waiting(_) | ViewerState::Watching(Watching { goal: Goal::Span(_), .. }) => true,
             ViewerState::Watching(watching) => {
                 if watching.may_be_asked() {
                     watching.preamble = ts::NULL_PACKET.to_vec();
@@ -498,9 +547,10 @@ impl Outlet {
                 (watching.bytes_sent, feed.head().saturating_sub(watching.position))
             });
             let (id, peer, joined_at) = (viewer.number, viewer.peer, viewer.joined_at);
-            ViewerSnapshot { id, peer, core, joined_at, bytes_sent, lag_bytes }
+            ViewerSnapshot { id, peer, core, joined_at, bytes_sent, lag_bytes, hls: None }
         };
-        let mut viewers: Vec<_> = self.viewers.iter().map(|(_, viewer)| of(viewer)).collect();
+        let viewers = self.viewers.iter().filter(|(_, viewer)| !viewer.is_fetch());
+        let mut viewers: Vec<_> = viewers.map(|(_, viewer)| of(viewer)).collect();
         viewers.sort_by_key(|viewer| viewer.id);
         viewers
     }
@@ -520,24 +570,8 @@ pub(crate) mod testing {
         ) -> (ViewerRef, Offset) {
             let number = self.audience.attach();
             let promised = feed.offset(now, 0);
-            let state = ViewerState::Watching(Watching {
-                position: 0,
-                preamble: Vec::new(),
-                sending: Sending::Nothing,
-                is_queued: false,
-                held: 0,
-                way: Way::Copy,
-                is_full: false,
-                was_full: false,
-                has_caught_up: false,
-                progress_at: Instant::START,
-                promised,
-                excused_ms: 0,
-                until: None,
-                is_ending: false,
-                bytes_sent: number,
-                skip_wanted: false,
-            });
+            let begun = Watching::from(0, Vec::new(), Way::Copy, Goal::Endless, promised, Instant::START);
+            let state = ViewerState::Watching(Watching { bytes_sent: number, ..begun });
             let peer = SocketAddr::from(([10, 0, 0, 1], 4000));
             let viewer =
                 Viewer { handle, peer, is_local: false, takes_interim: true, number, joined_at: now, state };

@@ -16,10 +16,12 @@ use crate::engine::context::token::ChannelRef;
 use crate::engine::port::ids::CoreId;
 use crate::engine::port::outlets::{JoinRequest, Joined, News, Reply, ToHome, ToOutlet};
 use crate::engine::port::snapshot::ViewerSnapshot;
+use crate::hls::{SessionName, Viewers, Watcher};
 use crate::ring::Offset;
 use crate::session::history::{Audience, Limits, SubscriberWindow, WriteCounters};
 
 use super::Outlet;
+use super::hls::{HlsAudience, ListRequest};
 
 /// A viewer on another core.
 struct AwayViewer {
@@ -53,6 +55,8 @@ struct Link {
 pub(crate) struct Outlets {
     channel: ChannelRef,
     own: Outlet,
+    /// Those who watch by segments, from whichever core they come.
+    hls: HlsAudience,
     /// One for each other core that has viewers.
     links: Vec<Link>,
     /// What the slow ones of other cores cost.
@@ -65,6 +69,7 @@ impl Outlets {
         Self {
             channel,
             own: Outlet::new(channel, limits),
+            hls: HlsAudience::new(channel),
             links: Vec::new(),
             writes: WriteCounters::default(),
             promises_changed: false,
@@ -95,6 +100,57 @@ impl Outlets {
         let mut all = self.own.writes();
         all.add(&self.writes);
         all
+    }
+
+    /// Those who watch by segments.
+    pub(crate) const fn hls(&self) -> &Viewers {
+        self.hls.viewers()
+    }
+
+    /// One of those asks for its list. False when nobody watches by its name.
+    pub(crate) fn ask_for_list<D: CoreDriver>(
+        &mut self,
+        cx: &mut Cx<D>,
+        feed: &mut Feed,
+        peer: SocketAddr,
+        request: ListRequest,
+    ) -> Result<(), ListRequest> {
+        if !self.hls.viewers_mut().asks(&request.name, !request.is_new, peer, cx.now) {
+            return Err(request);
+        }
+        self.hls.ask(cx, feed, request);
+        Ok(())
+    }
+
+    /// Somebody who has a place watches by segments from now on. Gives the number.
+    pub(crate) fn join_hls<D: CoreDriver>(
+        &mut self,
+        cx: &mut Cx<D>,
+        feed: &Feed,
+        (name, peer, user_agent): (SessionName, SocketAddr, &str),
+        is_reused: bool,
+    ) -> u64 {
+        let number = self.own.audience_mut().attach();
+        let watcher = Watcher::new(number, peer, user_agent, cx.now);
+        let count = self.own.connected();
+        self.hls.join(cx, feed.about(), name, watcher, (count, is_reused));
+        number
+    }
+
+    /// Looks after those who watch by segments, ten times a second.
+    pub(crate) fn sweep_hls<D: CoreDriver>(&mut self, cx: &mut Cx<D>, feed: &mut Feed) {
+        self.hls.sweep(cx, feed, self.own.audience_mut());
+    }
+
+    /// An administrator wants a viewer that watches by segments to leave. Gives its name when it was here.
+    pub(crate) fn kick_hls<D: CoreDriver>(
+        &mut self,
+        cx: &mut Cx<D>,
+        feed: &Feed,
+        number: u64,
+    ) -> Option<SessionName> {
+        let taken = self.hls.viewers_mut().take(number)?;
+        Some(self.hls.kick(cx, feed, self.own.audience_mut(), taken))
     }
 
     /// Somebody on another core is a viewer from now on. Gives the number.
@@ -218,9 +274,10 @@ impl Outlets {
         for link in &self.links {
             let core = link.core;
             viewers.extend(link.viewers.iter().map(|(&id, &AwayViewer { peer, joined_at })| {
-                ViewerSnapshot { id, peer, core, joined_at, bytes_sent: 0, lag_bytes: 0 }
+                ViewerSnapshot { id, peer, core, joined_at, bytes_sent: 0, lag_bytes: 0, hls: None }
             }));
         }
+        viewers.extend(self.hls.snapshot(own));
         viewers.sort_by_key(|viewer| viewer.id);
         viewers
     }
@@ -252,6 +309,7 @@ impl<D: CoreDriver> Readers<D> for Outlets {
         for link in &mut self.links {
             link.tell(cx, self.channel, word);
         }
+        self.hls.tell(cx, feed, self.own.audience_mut(), word);
         if word == ToOutlet::Over {
             let away = self.links.iter().flat_map(|link| &link.viewers);
             self.own.end(cx.now, away.map(|(&number, viewer)| viewer.window(number)));

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::base::Instant;
 use crate::base::limits::{READ_BYTES_MAX, SEND_BYTES_MAX};
 use crate::filler::Params as FillerParams;
 use crate::health;
@@ -145,6 +146,16 @@ pub struct Own {
     pub name: String,
     /// Where it listens.
     pub listens: Vec<SocketAddr>,
+    /// The wall time in milliseconds when its clock was started: what is numbered by time is numbered on after a restart.
+    pub started_unix_ms: u64,
+}
+
+impl Own {
+    /// The wall time in milliseconds when its clock shows `now`. If the wall clock was set meanwhile, this one was not.
+    #[must_use]
+    pub fn unix_ms(&self, now: Instant) -> u64 {
+        self.started_unix_ms.saturating_add(now.as_nanos() / 1_000_000)
+    }
 }
 
 /// Everything together.

@@ -30,6 +30,15 @@ pub struct ViewerSnapshot {
     pub bytes_sent: u64,
     /// Bytes of the stream it has yet to be sent.
     pub lag_bytes: u64,
+    /// It asks for lists and segments; of these it is not known whose they are.
+    pub hls: Option<HlsSnapshot>,
+}
+
+/// What is known of a viewer that asks for lists and segments.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HlsSnapshot {
+    /// What its player calls itself.
+    pub user_agent: String,
 }
 
 /// Where a session is in its life.

@@ -95,6 +95,8 @@ const fn is_of_a_channel(error: StreamError) -> bool {
         | StreamError::RequestLoop
         | StreamError::RingMemory
         | StreamError::Saturated
+        | StreamError::NoSegment
+        | StreamError::SentAway
         | StreamError::Draining => true,
     }
 }

@@ -40,6 +40,7 @@ mod tests {
     #[test]
     fn a_server_knows_itself_by_all_its_addresses() {
         let own = |listens: &[&str]| Own {
+            started_unix_ms: 0,
             name: String::new(),
             listens: listens.iter().map(|listener| listener.parse().unwrap()).collect(),
         };

@@ -57,6 +57,7 @@ pub(super) fn viewer(id: u64, joined_millis: u64) -> ViewerSnapshot {
         joined_at: at(joined_millis),
         bytes_sent: 0,
         lag_bytes: 0,
+        hls: None,
     }
 }
 
