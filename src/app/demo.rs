@@ -27,7 +27,7 @@ pub(crate) fn demo(mut loaded: Loaded, check: bool) -> Result<ExitCode, Failure>
         loaded.settings.http.listen = vec![BindAddress::One(address)];
         // Nobody needs to find what is gone in ten seconds.
         (loaded.settings.discovery.hdhomerun, loaded.settings.discovery.upnp) = (None, None);
-        return play::play(&loaded.settings, address, GUIDE_NUMBER, database()?);
+        return play::play(&loaded, address, GUIDE_NUMBER, database()?);
     }
     for address in &loaded.settings.http.listen {
         let port = address.port();
@@ -39,7 +39,7 @@ pub(crate) fn demo(mut loaded: Loaded, check: bool) -> Result<ExitCode, Failure>
         println!("  http://127.0.0.1:{port}/lineup.m3u     http://127.0.0.1:{port}/api/admin/tuners");
     }
     println!("Ctrl-C ends it.");
-    run::run(&loaded.settings, run::Catalog::Prepared(database()?))
+    run::run(&loaded, run::Catalog::Prepared(database()?))
 }
 
 /// A database in memory with the one channel.

@@ -96,7 +96,7 @@ fn run_service(loaded: Loaded) -> Result<ExitCode, Failure> {
     for warning in &loaded.warnings {
         log::warn!("{warning}");
     }
-    run::run(&loaded.settings, run::Catalog::Database)
+    run::run(&loaded, run::Catalog::Database)
 }
 
 pub(crate) fn start_logging(loaded: &Loaded) {

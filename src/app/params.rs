@@ -298,5 +298,6 @@ pub(crate) fn control(
             line_bytes_max: settings.ffmpeg.stderr_line_bytes_max,
         }),
         trampoline: PathBuf::from("/proc/self/exe"),
+        about: Arc::default(),
     }
 }

@@ -83,6 +83,40 @@ pub struct Params {
     pub passthrough: Option<Passthrough>,
     /// This program's own binary, for starting children. `/proc/self/exe` stays right when the file is replaced.
     pub trampoline: PathBuf,
+    /// What is told of this machine and of the settings.
+    pub about: Arc<About>,
+}
+
+/// What is told of this machine and of the settings to whoever runs the server.
+#[derive(Clone, Default, Debug)]
+pub struct About {
+    /// What was found on this machine when the program started, a line each.
+    pub check: Vec<String>,
+    /// Every setting, as it may be shown.
+    pub settings: Vec<SettingNow>,
+}
+
+/// A setting, as it may be shown.
+#[derive(Clone, Debug)]
+pub struct SettingNow {
+    /// Its name in the environment.
+    pub name: &'static str,
+    /// What is used.
+    pub value: String,
+    /// What is used when nobody says anything.
+    pub default: &'static str,
+    /// Who said so.
+    pub from: String,
+    /// What it does.
+    pub help: &'static str,
+}
+
+impl SettingNow {
+    /// Whether something else than the default is used.
+    #[must_use]
+    pub fn is_changed(&self) -> bool {
+        self.value != self.default
+    }
 }
 
 /// What runs already and control works with.

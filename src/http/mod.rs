@@ -16,7 +16,7 @@ pub mod via;
 pub use chunked::{BodyDecoder, BodyError, Dechunker, Decoded};
 pub use cookies::CookieJar;
 pub use headers::{HeaderError, RequestHeaders};
-pub use request::{Method, Parsed, Request, RequestError, Version, parse};
+pub use request::{Method, Parsed, Request, RequestError, Version, form_pairs, parse};
 pub use response::{FileBody, HDHR_XML, Response, to_json};
 pub use route::{Route, stream_route, tuner_number};
 pub use stream_answer::{STREAM_INTERIM, StreamError, stream_error, stream_head, stream_head_only};

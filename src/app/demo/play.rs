@@ -9,7 +9,7 @@ use nix::unistd::getpid;
 
 use tunerd::base::limits::PACKET_BYTES;
 use tunerd::base::{Clock, Instant};
-use tunerd::config::Settings;
+use tunerd::config::Loaded;
 use tunerd::exit::ExitCode;
 use tunerd::store::Database;
 use tunerd::ts::{Aligner, Inspector};
@@ -35,7 +35,7 @@ struct Seen {
 
 /// Runs the service, plays the channel for ten seconds, ends the service.
 pub(crate) fn play(
-    settings: &Settings,
+    loaded: &Loaded,
     address: SocketAddr,
     guide_number: &str,
     database: Database,
@@ -52,7 +52,7 @@ pub(crate) fn play(
             seen
         })
         .map_err(|error| Failure::because(ExitCode::Failure, &error))?;
-    let code = run::run(settings, run::Catalog::Prepared(database))?;
+    let code = run::run(loaded, run::Catalog::Prepared(database))?;
     let seen = viewer.join().map_err(|_panic| Failure::new(ExitCode::Failure, "the viewer broke"))?;
     let seen = seen.map_err(|error| {
         Failure::new(ExitCode::Failure, format!("the channel could not be played: {error}"))
