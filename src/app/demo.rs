@@ -2,14 +2,14 @@
 
 mod play;
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 
 use tunerd::base::Clock;
-use tunerd::config::{BindAddress, Loaded};
+use tunerd::config::Loaded;
 use tunerd::exit::ExitCode;
 use tunerd::store::{Database, NewChannel, NewItem};
 
-use super::{Failure, run};
+use super::{Failure, run, visit};
 
 /// The demonstration's channel: a moving picture and a tone.
 const PATTERN_URL: &str = "test://pattern?bitrate=8000000&size=1280x720&rate=25";
@@ -22,11 +22,7 @@ pub(crate) fn demo(mut loaded: Loaded, check: bool) -> Result<ExitCode, Failure>
     loaded.settings.stream.schemes = vec!["test"];
     if check {
         // A free port: the demonstration may be running already.
-        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
-        let address = free.map_err(|error| Failure::because(ExitCode::Bind, &error))?;
-        loaded.settings.http.listen = vec![BindAddress::One(address)];
-        // Nobody needs to find what is gone in ten seconds.
-        (loaded.settings.discovery.hdhomerun, loaded.settings.discovery.upnp) = (None, None);
+        let address = visit::hide(&mut loaded)?;
         return play::play(&loaded, address, GUIDE_NUMBER, database()?);
     }
     for address in &loaded.settings.http.listen {

@@ -3,6 +3,7 @@
 mod blocks;
 mod channels;
 mod device;
+mod documents;
 mod dvr;
 mod guide;
 mod health;
@@ -30,6 +31,7 @@ use super::client::client;
 use super::soap;
 use crate::control::jobs::JobKind;
 use crate::control::state::State;
+use documents::ApiDocument;
 use page::PageRoute;
 use upnp::Service;
 
@@ -95,6 +97,7 @@ enum Route {
     Recovery,
     Kick(u64, u64),
     Page(PageRoute),
+    Document(ApiDocument),
     Events,
 }
 
@@ -167,6 +170,8 @@ impl Route {
                 Self::Kick(session, viewer)
             }
             ["api", "admin", "events"] => Self::Events,
+            ["api", "openapi.json"] => Self::Document(ApiDocument::Routes),
+            ["api", "tuners.schema.json"] => Self::Document(ApiDocument::Tuners),
             [""] | ["ui"] => Self::LineupPage,
             ["ui", ref rest @ ..] => Self::Page(PageRoute::find(rest)?),
             _ => return None,
@@ -232,6 +237,7 @@ impl Route {
             | Self::DvrMappings
             | Self::Kick(..)
             | Self::Events
+            | Self::Document(_)
             | Self::Tuners => false,
         }
     }
@@ -260,6 +266,7 @@ impl Route {
             | Self::BlockChannels(_)
             | Self::DvrLineups
             | Self::DvrMappings
+            | Self::Document(_)
             | Self::Tuners => &[Method::Get, Method::Head],
             Self::Automation | Self::Dvr | Self::DvrMapping(_) => &[Method::Get, Method::Head, Method::Put],
             Self::Profile | Self::Rule(_) => &[Method::Get, Method::Head, Method::Put, Method::Delete],
@@ -530,6 +537,7 @@ async fn serve(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
         (Route::Tuners, _) => tuners::status(call, state).await,
         (Route::Recovery, _) => recovery::trigger(call, state).await,
         (Route::Kick(session, viewer), _) => viewers::kick(state, session, viewer).await,
+        (Route::Document(document), _) => Ok(document.answer()),
         (Route::Page(page), _) => page::serve(call, state, page).await,
         (Route::Events, _) => unreachable!("the connection answers it itself"),
     }

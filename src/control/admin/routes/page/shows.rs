@@ -18,7 +18,7 @@ use crate::status::Moment;
 use crate::store::{ChannelError, ChannelRecord, Database, ItemFilter, PlaylistRecord, Search, StoreError};
 
 /// Rows of a page.
-const ROWS_SHOWN: usize = 100;
+const ROWS_SHOWN: usize = 50;
 /// Entries of playlists on a page.
 const FOUND_SHOWN: u32 = 50;
 
