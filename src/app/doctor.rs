@@ -95,7 +95,8 @@ fn watch(address: SocketAddr) -> Result<Visit, String> {
         let mut said = begun.body;
         let _cut = stream.take(4096).read_to_end(&mut said);
         let said = String::from_utf8_lossy(&said).trim().to_owned();
-        return Ok(Visit::Failed(failure(&clock, address).unwrap_or(said)));
+        let failure = failure(&clock, address).or_else(|| failed_session(&clock, address));
+        return Ok(Visit::Failed(failure.unwrap_or(said)));
     }
     let mut played = Played { first_byte_after: clock.now() - asked_at, ..Played::default() };
     judge(&mut stream, begun.body, &clock, &mut played)?;
@@ -109,6 +110,13 @@ fn watch(address: SocketAddr) -> Result<Visit, String> {
 
 fn ask(clock: &Clock, address: SocketAddr, path: &str) -> Result<Value, String> {
     visit::ask_json(visit::connect(clock, address)?, &address.to_string(), path, "")
+}
+
+/// Why the last session ended, when it failed.
+fn failed_session(clock: &Clock, address: SocketAddr) -> Option<String> {
+    let status = ask(clock, address, "/api/admin/tuners?format=2").ok()?;
+    let error = status["session_history"][0]["terminal_error"].as_str()?;
+    (!error.is_empty()).then(|| error.to_owned())
 }
 
 fn failure_now(clock: &Clock, address: SocketAddr) -> Result<Option<String>, String> {

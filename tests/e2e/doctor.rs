@@ -1,5 +1,7 @@
 //! `tunerd doctor` names what is wrong with a source, and `tunerd status` shows what a server is doing.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::process::{Command, Output};
 use std::time::Duration;
 
@@ -50,6 +52,21 @@ fn stream(idr_every: u64, mut change: impl FnMut(&mut [u8])) -> Vec<u8> {
     stream
 }
 
+/// The port of a server that answers everything, a TLS handshake too, with plain HTTP.
+fn speaks_plainly() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            // Whoever is gone by then needs no answer.
+            let _heard = stream.read(&mut [0; 4096]);
+            let _gone = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    port
+}
+
 /// A kind of bad source: its address, what the doctor says of it, and settings.
 type Bad<'a> = (String, &'a str, &'a [(&'a str, &'a str)]);
 
@@ -82,7 +99,7 @@ fn the_doctor_names_the_fault_of_every_kind_of_bad_source() {
         (raw("empty", "200 OK", "Content-Type: video/mp2t\r\n"), "hung up", &[]),
         (upstream.url("/file/scrambled"), "scrambled", &[]),
         ("http://nowhere.invalid/1.ts".to_owned(), "DNS knows no address", &[]),
-        (format!("https://127.0.0.1:{}/good/4000000/a", upstream.port()), "TLS", &[]),
+        (format!("https://127.0.0.1:{}/1.ts", speaks_plainly()), "(TLS)", &[]),
         ("http://10.9.8.7/1.ts".to_owned(), "private network", &[("ALLOW_PRIVATE_SOURCES", "false")]),
         ("gopher://host/1".to_owned(), "of this kind are not allowed", &[]),
     ];

@@ -52,7 +52,7 @@ fn a_stranger_comes_from_an_empty_database_to_a_picture_in_a_few_forms() {
     let added = send(&daemon, "/ui/playlists", &format!("name=Provider&url={address}&tuners=2"));
     assert!(added.contains("Provider"), "{added}");
     until(LONG, "the playlist is read", || {
-        page(&daemon, "/ui/playlists").contains("<td class=n>2").then_some(())
+        page(&daemon, "/ui/playlists").contains("<td class=n data-unit=entries>2").then_some(())
     });
     let found = page(&daemon, "/ui/add?q=one");
     assert!(found.contains("News &lt;One&gt;") && found.contains("Add as 100"), "{found}");

@@ -69,7 +69,7 @@ impl PlaylistsPage<'_> {
         });
         let tuners = record.tuners.map_or_else(|| "all".to_owned(), |tuners| tuners.to_string());
         let mut html = format!(
-            "<tr id=p-{id}><td><b>{}</b><br><span class=\"quiet address\">{}</span><td class=n>{}<td class=\"n wide\">{tuners}<td class=full>{state}{next}<td class=acts>",
+            "<tr id=p-{id}><td><b>{}</b><br><span class=\"quiet address\">{}</span><td class=n data-unit=entries>{}<td class=\"n wide\">{tuners}<td class=full>{state}{next}<td class=acts>",
             escaped(&record.name),
             escaped(&redact::url(&record.url)),
             record.items,
@@ -79,7 +79,7 @@ impl PlaylistsPage<'_> {
             html.push_str(&button(&format!("/ui/playlists/{id}/read"), &[], "Read now", &spoken));
         }
         if record.is_set {
-            html.push_str("<span class=quiet>set by PLAYLIST_URL or PLAYLIST_SOURCES</span>");
+            html.push_str("<span class=quiet>set by PLAYLIST_URL or PLAYLIST_SOURCES</span> ");
         } else {
             let (label, to) = if record.is_enabled { ("Switch off", "false") } else { ("Switch on", "true") };
             let spoken = format!("{label} {}", record.name);
@@ -136,7 +136,7 @@ mod tests {
         let shown = html(record(3), false);
         for piece in [
             "Provider &lt;A&gt;",
-            "<td class=n>1234",
+            "<td class=n data-unit=entries>1234",
             "● 2026-03-01 20:13:20",
             "next 2026-03-01 21:20:00",
             "action=\"/ui/playlists/3/read\"",

@@ -111,7 +111,7 @@ pub(super) async fn channel(call: &Call, state: &State, channel_id: i64) -> Resu
 }
 
 /// What is found, and what channels of it would be called.
-struct Found {
+struct SearchFound {
     proposals: Vec<Proposal>,
     total: u64,
     playlists: Vec<PlaylistRecord>,
@@ -137,7 +137,7 @@ pub(super) async fn add(call: &Call, state: &State) -> Result<Response, Response
     let read = move |database: &mut Database| {
         let playlists = database.playlists()?;
         if !is_asked {
-            return Ok::<_, ChannelError>(Found { proposals: Vec::new(), total: 0, playlists });
+            return Ok::<_, ChannelError>(SearchFound { proposals: Vec::new(), total: 0, playlists });
         }
         let found = database.items(&filter)?;
         let mut used = BTreeMap::new();
@@ -153,7 +153,7 @@ pub(super) async fn add(call: &Call, state: &State) -> Result<Response, Response
             let used = used.get(&item.item.item_key).cloned();
             proposals.push(Proposal { item, guide_number, guide_name, used });
         }
-        Ok(Found { proposals, total: found.total, playlists })
+        Ok(SearchFound { proposals, total: found.total, playlists })
     };
     let found = state.ask_store(read).await.map_err(|error| channel_refusal(&error))?;
     let page = AddPage {
