@@ -182,6 +182,7 @@ fn judge(stream: &mut impl Read, body: Vec<u8>, clock: &Clock, played: &mut Play
     played.continuity_gaps = inspector.counts().continuity_gaps;
     let inventory = inspector.inventory();
     (played.video_streams, played.audio_streams) = (inventory.video_streams, inventory.audio_streams);
+    played.programme = inspector.programme().map(|programme| programme.pmt.program_number);
     let counts = inspector.counts();
     (played.has_picture, played.has_sound) = (counts.video > 0, counts.audio > 0);
     Ok(())

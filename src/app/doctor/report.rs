@@ -51,6 +51,8 @@ pub(super) struct Played {
     pub(super) first_byte_after: Duration,
     pub(super) watched: Duration,
     pub(super) bytes: u64,
+    /// The number of the programme that is shown.
+    pub(super) programme: Option<u16>,
     pub(super) video_streams: usize,
     pub(super) audio_streams: usize,
     pub(super) has_picture: bool,
@@ -119,6 +121,10 @@ impl Report {
             url.to_owned(),
             format!("It plays: the first bytes came after {}.", short(played.first_byte_after)),
             format!("  container:     {by}"),
+            format!(
+                "  programme:     {}",
+                played.programme.map_or("not known".to_owned(), |number| number.to_string())
+            ),
             format!("  picture:       {}, {}", or_unknown(picture.join(", ")), streams(played.video_streams)),
             format!(
                 "  sound:         {}, {}",
@@ -222,6 +228,7 @@ mod tests {
             first_byte_after: Duration::from_millis(420),
             watched: Duration::from_secs(8),
             bytes: 4_000_000,
+            programme: Some(7),
             video_streams: 1,
             audio_streams: 2,
             has_picture: true,
@@ -244,6 +251,7 @@ mod tests {
         for piece in [
             "It plays: the first bytes came after 420 ms.",
             "MPEG-TS, read by tunerd itself",
+            "programme:     7",
             "1280x720, 25.00 pictures a second, h264, 1 stream",
             "aac, 2 streams",
             "4.1 Mbit/s",
