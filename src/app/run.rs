@@ -94,6 +94,7 @@ pub(crate) fn run(loaded: &Loaded, catalog: Catalog) -> Result<ExitCode, Failure
     let about = control::About {
         check: check::findings(loaded, &probe, found.as_ref(), &engine, &plan),
         settings: loaded.effective.iter().map(setting_now).collect(),
+        log: log_queue::tail(),
     };
     // A catalog that is gone afterwards leaves nothing else behind.
     let slates = match &catalog {

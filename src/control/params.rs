@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use sha1::{Digest, Sha1};
 
-use crate::base::Clock;
 pub use crate::base::Network;
+use crate::base::{Clock, LogTail};
 use crate::engine::{Mailbox, StreamToken};
 use crate::source::Trust;
 use crate::store::{ChannelRecord, SearchLimits, Store};
@@ -94,6 +94,8 @@ pub struct About {
     pub check: Vec<String>,
     /// Every setting, as it may be shown.
     pub settings: Vec<SettingNow>,
+    /// The last lines of the log.
+    pub log: Arc<LogTail>,
 }
 
 /// A setting, as it may be shown.

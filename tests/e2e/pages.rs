@@ -99,7 +99,13 @@ fn a_stranger_comes_from_an_empty_database_to_a_picture_in_a_few_forms() {
     assert!(send(&daemon, "/ui/channels/1/change", "guide_number=7&guide_name=Other").contains("Other"));
     assert!(send(&daemon, "/ui/channels/1/remove", "").contains("<h1>0 channels</h1>"));
     let system = page(&daemon, "/ui/system");
-    for piece in ["kernel: Linux ", "SESSION_IDLE_TIMEOUT", "MiB in memory", "● has time to spare"] {
+    for piece in [
+        "kernel: Linux ",
+        "SESSION_IDLE_TIMEOUT",
+        "MiB in memory",
+        "● has time to spare",
+        "The log, newest line first",
+    ] {
         assert!(system.contains(piece), "{piece}: {system}");
     }
 }

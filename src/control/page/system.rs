@@ -32,6 +32,7 @@ impl SystemPage<'_> {
         html.push_str(&self.cores());
         html.push_str(&self.check());
         html.push_str(&self.settings());
+        html.push_str(&self.log());
         html
     }
 
@@ -82,6 +83,15 @@ impl SystemPage<'_> {
             push(&mut html, format_args!("<li{class}>{}</li>", escaped(line.trim_start())));
         }
         html + "</ul>"
+    }
+
+    fn log(&self) -> String {
+        let lines = self.about.log.lines();
+        if lines.is_empty() {
+            return String::new();
+        }
+        let lines: Vec<_> = lines.iter().rev().map(|line| escaped(line)).collect();
+        format!("<h3>The log, newest line first</h3><pre tabindex=0>{}</pre>", lines.join("\n"))
     }
 
     fn settings(&self) -> String {
@@ -151,7 +161,10 @@ mod tests {
                 "ffmpeg: /usr/bin/ffmpeg does not run".to_owned(),
             ],
             settings: vec![setting("STALL_DETECT", "9s", "4s"), setting("TUNER_COUNT", "2", "2")],
+            log: std::sync::Arc::default(),
         };
+        about.log.push("level=INFO msg=\"first <x>\"\n");
+        about.log.push("level=WARN msg=second\n");
         let uptime = std::time::Duration::from_secs(61);
         let page = SystemPage { device: "tv", about: &about, cores: &[], resident_kib: Some(20_481), uptime };
         let shown = page.html();
@@ -163,6 +176,7 @@ mod tests {
             "<h3>1 setting is not as by default</h3>",
             "<tr><td>STALL_DETECT<br><span class=quiet>environment</span><td class=address>9s<td class=address>4s",
             "What &lt;it&gt; does.",
+            "<pre tabindex=0>level=WARN msg=second\nlevel=INFO msg=&quot;first &lt;x&gt;&quot;</pre>",
         ] {
             assert!(shown.contains(piece), "{piece}: {shown}");
         }
