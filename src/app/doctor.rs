@@ -32,7 +32,7 @@ const GUIDE_NUMBER: &str = "1";
 
 /// What came of a visit.
 enum Visit {
-    Played(Played),
+    Played(Box<Played>),
     /// Why not.
     Failed(String),
 }
@@ -105,7 +105,7 @@ fn watch(address: SocketAddr) -> Result<Visit, String> {
     // A source that was lost before anybody looked has a reason all the same.
     played.failure =
         failure_now(&clock, address)?.filter(|_| played.row["recovery_cycle"].as_u64() > Some(0));
-    Ok(Visit::Played(played))
+    Ok(Visit::Played(Box::new(played)))
 }
 
 fn ask(clock: &Clock, address: SocketAddr, path: &str) -> Result<Value, String> {

@@ -105,7 +105,7 @@ fn the_doctor_names_the_fault_of_every_kind_of_bad_source() {
     ];
     for some in bad.chunks(6) {
         std::thread::scope(|scope| {
-            let ask = |bad: &'_ Bad<'_>| tunerd(&["doctor", &bad.0], bad.2);
+            let ask = |bad: &Bad<'_>| tunerd(&["doctor", &bad.0], bad.2);
             let patients: Vec<_> = some.iter().map(|bad| (bad, scope.spawn(move || ask(bad)))).collect();
             for ((url, says, _), patient) in patients {
                 let (code, said) = patient.join().unwrap();

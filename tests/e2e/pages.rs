@@ -1,6 +1,5 @@
 //! The pages through the real program, as a browser without scripts asks for them: forms go out, and the way back is followed.
 
-use std::fs;
 use std::time::Duration;
 
 use crate::kit::{Answer, Daemon, End, LONG, Upstream, exchange, until};
@@ -37,13 +36,11 @@ fn page(daemon: &Daemon, path: &str) -> String {
 #[test]
 fn a_stranger_comes_from_an_empty_database_to_a_picture_in_a_few_forms() {
     let upstream = Upstream::start();
-    let folder = tempfile::tempdir().unwrap();
     let list = format!(
         "#EXTM3U\n#EXTINF:-1 group-title=\"World\",News <One>\n{}\n#EXTINF:-1 group-title=\"World\",News Two\n{}\n",
         upstream.url("/good/4000000/a?password=hunter2"),
         upstream.url("/good/4000000/b"),
     );
-    fs::write(folder.path().join("list.m3u"), &list).unwrap();
     upstream.offer_whole("/whole/list", "audio/x-mpegurl", list.into_bytes());
     let daemon = Daemon::start(&[("SESSION_IDLE_TIMEOUT", "0")]);
     assert!(page(&daemon, "/ui/channels").contains("/ui/add"));
@@ -95,7 +92,7 @@ fn a_stranger_comes_from_an_empty_database_to_a_picture_in_a_few_forms() {
     assert_eq!(daemon.get("/auto/v100").status, 404, "the cores know it");
     send(&daemon, "/ui/channels/1/switch", "enabled=true");
     let moved = send(&daemon, "/ui/channels/1/sources/2/move", "to=first");
-    assert!(moved.find("/b").unwrap() < moved.find("/a").unwrap(), "{moved}");
+    assert!(moved.find("id=s-2").unwrap() < moved.find("id=s-1").unwrap(), "{moved}");
     assert!(send(&daemon, "/ui/channels/1/change", "guide_number=7&guide_name=Other").contains("Other"));
     assert!(send(&daemon, "/ui/channels/1/remove", "").contains("<h1>0 channels</h1>"));
     let system = page(&daemon, "/ui/system");
