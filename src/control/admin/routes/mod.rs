@@ -11,6 +11,7 @@ mod items;
 mod jobs;
 mod lineup;
 mod metrics;
+mod numbers;
 mod page;
 mod playlists;
 mod profiles;
@@ -32,6 +33,7 @@ use super::soap;
 use crate::control::jobs::JobKind;
 use crate::control::state::State;
 use documents::ApiDocument;
+use numbers::{number, viewer};
 use page::PageRoute;
 use upnp::Service;
 
@@ -330,19 +332,6 @@ const UPLOAD_TYPES: &[&str] = &[
 
 /// What is no channel's id, where a path with a wrong id is answered with 400.
 const NO_CHANNEL: i64 = 0;
-
-/// Digits alone: `+7` and `007` are other paths.
-fn number(text: &str) -> Option<i64> {
-    let number: i64 = text.parse().ok()?;
-    (number >= 0 && number.to_string() == text).then_some(number)
-}
-
-/// A viewer's id: its session's number and its own.
-fn viewer(id: &str) -> Option<(u64, u64)> {
-    let (session, viewer) = id.split_once('-')?;
-    let whole = |text| number(text).and_then(|number| u64::try_from(number).ok());
-    Some((whole(session)?, whole(viewer)?))
-}
 
 /// True for what is sent for as long as the page is open that asks for it.
 pub(super) fn is_events(request: &Request) -> bool {

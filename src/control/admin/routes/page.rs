@@ -13,6 +13,8 @@ use crate::control::page::{self, PageFile};
 use crate::control::state::State;
 use crate::http::{Method, Response};
 
+use super::numbers::{number, viewer};
+
 /// A path under `/ui/`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum PageRoute {
@@ -65,9 +67,9 @@ impl PageRoute {
             ["now.css"] => Self::File(PageFile::Style),
             ["now.js"] => Self::File(PageFile::Script),
             ["channels"] => Self::Channels,
-            ["channels", channel] => Self::Channel(super::number(channel)?),
+            ["channels", channel] => Self::Channel(number(channel)?),
             ["channels", channel, act] => Self::OfChannel(
-                super::number(channel)?,
+                number(channel)?,
                 match act {
                     "switch" => ChannelAct::Switch,
                     "change" => ChannelAct::Change,
@@ -79,8 +81,8 @@ impl PageRoute {
                 },
             ),
             ["channels", channel, "sources", source, act] => Self::OfSource(
-                super::number(channel)?,
-                super::number(source)?,
+                number(channel)?,
+                number(source)?,
                 match act {
                     "switch" => SourceAct::Switch,
                     "move" => SourceAct::Move,
@@ -91,7 +93,7 @@ impl PageRoute {
             ["add"] => Self::Add,
             ["playlists"] => Self::Playlists,
             ["playlists", playlist, act] => Self::OfPlaylist(
-                super::number(playlist)?,
+                number(playlist)?,
                 match act {
                     "read" => PlaylistAct::Read,
                     "switch" => PlaylistAct::Switch,
@@ -102,7 +104,7 @@ impl PageRoute {
             ["history"] => Self::History,
             ["system"] => Self::System,
             ["viewers", id, "kick"] => {
-                let (session, viewer) = super::viewer(id)?;
+                let (session, viewer) = viewer(id)?;
                 Self::Kick(session, viewer)
             }
             _ => return None,
