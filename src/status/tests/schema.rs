@@ -54,7 +54,7 @@ fn check(value: &Value, part: &Value, root: &Value, place: &str) -> Result<(), S
                 }
             }
             "properties" => {
-                for (name, value) in value.as_object().unwrap() {
+                for (name, value) in value.as_object().into_iter().flatten() {
                     if let Some(part) = rule.get(name) {
                         check(value, part, root, &format!("{place}.{name}"))?;
                     }
@@ -62,7 +62,7 @@ fn check(value: &Value, part: &Value, root: &Value, place: &str) -> Result<(), S
             }
             "additionalProperties" => {
                 let known = part.get("properties").and_then(Value::as_object);
-                for (name, value) in value.as_object().unwrap() {
+                for (name, value) in value.as_object().into_iter().flatten() {
                     if known.is_some_and(|known| known.contains_key(name)) {
                         continue;
                     }
@@ -73,7 +73,7 @@ fn check(value: &Value, part: &Value, root: &Value, place: &str) -> Result<(), S
                 }
             }
             "items" => {
-                for (index, item) in value.as_array().unwrap().iter().enumerate() {
+                for (index, item) in value.as_array().into_iter().flatten().enumerate() {
                     check(item, rule, root, &format!("{place}[{index}]"))?;
                 }
             }
