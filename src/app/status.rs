@@ -97,7 +97,7 @@ fn screen(document: &Value) -> String {
     let viewers = document["client_streams"].as_array().map_or(0, Vec::len);
     let (count, in_use) = (number(document, "tuner_count"), number(document, "in_use_count"));
     let mut out = format!(
-        "{in_use} of {count} tuners in use, {viewers} viewers, at {}\n",
+        "{in_use} of {count} tuners in use, {viewers} watching, at {}\n",
         text(document, "generated_at")
     );
     let push = |out: &mut String, line: String| writeln!(out, "{line}").expect("a String takes everything");
@@ -167,12 +167,12 @@ mod tests {
         let shown = screen(&document);
         assert_eq!(
             shown,
-            "2 of 4 tuners in use, 3 viewers, at 2026-03-01T20:15:00Z\n\n\
+            "2 of 4 tuners in use, 3 watching, at 2026-03-01T20:15:00Z\n\n\
              number name                   state       Mbit/s viewers  source\n\
              \u{20}  101 News One with a name … playing        8.1       3  8 1280x720 h264 aac, recovered 2× (stall)\n\
              \u{20}  102 [2JX                   starting       0.0       0  0 \n\
              core 1 has more to do than it can, and takes nobody in\n"
         );
-        assert_eq!(screen(&json!({})), "0 of 0 tuners in use, 0 viewers, at \n");
+        assert_eq!(screen(&json!({})), "0 of 0 tuners in use, 0 watching, at \n");
     }
 }

@@ -147,7 +147,7 @@ fn the_status_is_shown_by_the_settings_or_over_an_address_with_a_password() {
     let url = format!("http://127.0.0.1:{}", daemon.port());
     let (code, said) = tunerd(&["status", "--url", &url], &[]);
     assert_eq!(code, Some(0), "{said}");
-    for piece in ["1 of 2 tuners in use, 1 viewers", "   100 entry-001-", "playing"] {
+    for piece in ["1 of 2 tuners in use, 1 watching", "   100 entry-001-", "playing"] {
         assert!(said.contains(piece), "{piece}: {said}");
     }
     let address = format!("127.0.0.1:{}", daemon.port());
