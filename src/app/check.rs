@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tunerd::base::limits::DATAGRAM_QUEUE_BYTES;
 use tunerd::config::{Loaded, Word};
+use tunerd::engine;
 use tunerd::exit::ExitCode;
 use tunerd::ring::Segments;
 use tunerd::source::ffmpeg::Capabilities;
@@ -21,22 +22,35 @@ pub(crate) fn check(loaded: &Loaded) -> Result<ExitCode, Failure> {
     let found = ffmpeg::detect(&loaded.settings.ffmpeg.path);
     let trust = Arc::new(params::trust(&loaded.settings)?);
     let engine = params::engine(&loaded.settings, Capabilities::default(), trust, &probe)?;
-    let mut lines: Vec<_> = loaded.warnings.iter().map(|warning| format!("warning: {warning}")).collect();
-    lines.extend(kernel(&probe, loaded));
-    lines.push(datagrams());
-    let cores = CoreCount::here(&loaded.settings, room::locked_bytes(&probe));
-    lines.push(format!("cores: {cores}"));
-    let once = if engine.cores > 1 { "once for all cores, " } else { "" };
-    let pages = pages(engine.segments);
-    lines.push(format!("ring per channel: {} KiB, {once}{pages}", engine.ring_bytes() / 1024));
-    lines.extend(Plan::new(&room::facts(&loaded.settings, &engine, &probe)).lines());
-    lines.extend(ffmpeg_lines(found.as_ref(), loaded));
+    let plan = Plan::new(&room::facts(&loaded.settings, &engine, &probe));
+    let mut lines = findings(loaded, &probe, found.as_ref(), &engine, &plan);
     lines.push("settings:".to_owned());
     lines.extend(loaded.effective.iter().map(|effective| format!("  {effective}")));
     lines.push(String::new());
     // Whoever reads only the first lines and goes has what it wanted.
     let _closed = std::io::stdout().write_all(lines.join("\n").as_bytes());
     Ok(ExitCode::Ok)
+}
+
+/// What was found on this machine, a line each.
+pub(crate) fn findings(
+    loaded: &Loaded,
+    probe: &Probe,
+    found: Option<&Capabilities>,
+    engine: &engine::Params,
+    plan: &Plan,
+) -> Vec<String> {
+    let mut lines: Vec<_> = loaded.warnings.iter().map(|warning| format!("warning: {warning}")).collect();
+    lines.extend(kernel(probe, loaded));
+    lines.push(datagrams());
+    let cores = CoreCount::here(&loaded.settings, room::locked_bytes(probe));
+    lines.push(format!("cores: {cores}"));
+    let once = if engine.cores > 1 { "once for all cores, " } else { "" };
+    let pages = pages(engine.segments);
+    lines.push(format!("ring per channel: {} KiB, {once}{pages}", engine.ring_bytes() / 1024));
+    lines.extend(plan.lines());
+    lines.extend(ffmpeg_lines(found, loaded));
+    lines
 }
 
 fn kernel(probe: &Probe, loaded: &Loaded) -> [String; 4] {

@@ -2,14 +2,14 @@
 
 mod play;
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 
 use tunerd::base::Clock;
-use tunerd::config::{BindAddress, Loaded};
+use tunerd::config::Loaded;
 use tunerd::exit::ExitCode;
 use tunerd::store::{Database, NewChannel, NewItem};
 
-use super::{Failure, run};
+use super::{Failure, run, visit};
 
 /// The demonstration's channel: a moving picture and a tone.
 const PATTERN_URL: &str = "test://pattern?bitrate=8000000&size=1280x720&rate=25";
@@ -22,12 +22,8 @@ pub(crate) fn demo(mut loaded: Loaded, check: bool) -> Result<ExitCode, Failure>
     loaded.settings.stream.schemes = vec!["test"];
     if check {
         // A free port: the demonstration may be running already.
-        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
-        let address = free.map_err(|error| Failure::because(ExitCode::Bind, &error))?;
-        loaded.settings.http.listen = vec![BindAddress::One(address)];
-        // Nobody needs to find what is gone in ten seconds.
-        (loaded.settings.discovery.hdhomerun, loaded.settings.discovery.upnp) = (None, None);
-        return play::play(&loaded.settings, address, GUIDE_NUMBER, database()?);
+        let address = visit::hide(&mut loaded)?;
+        return play::play(&loaded, address, GUIDE_NUMBER, database()?);
     }
     for address in &loaded.settings.http.listen {
         let port = address.port();
@@ -39,7 +35,7 @@ pub(crate) fn demo(mut loaded: Loaded, check: bool) -> Result<ExitCode, Failure>
         println!("  http://127.0.0.1:{port}/lineup.m3u     http://127.0.0.1:{port}/api/admin/tuners");
     }
     println!("Ctrl-C ends it.");
-    run::run(&loaded.settings, run::Catalog::Prepared(database()?))
+    run::run(&loaded, run::Catalog::Prepared(database()?))
 }
 
 /// A database in memory with the one channel.

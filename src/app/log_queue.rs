@@ -2,9 +2,11 @@
 //! must not wait for that: lines are queued, and a thread of their own writes them.
 
 use std::io::{self, Write};
-use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+
+use tunerd::base::LogTail;
 
 /// Lines that wait to be written. More are lost, and how many is said.
 const LINES_MAX: usize = 1024;
@@ -13,6 +15,9 @@ const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The queue of this process, for [`flush`].
 static QUEUE: OnceLock<SyncSender<Message>> = OnceLock::new();
+
+/// The last lines that were written, for [`tail`].
+static TAIL: OnceLock<Arc<LogTail>> = OnceLock::new();
 
 enum Message {
     Line(Vec<u8>),
@@ -34,10 +39,18 @@ pub(crate) fn start() -> io::Result<Queue> {
     // A thread that was there before they are blocked would take them, and end the program without a drain.
     tunerd::control::block_signals()?;
     let (messages, received) = sync_channel(LINES_MAX);
-    std::thread::Builder::new().name("log".to_owned()).spawn(move || write_all(&received, io::stderr()))?;
+    let tail = tail();
+    std::thread::Builder::new()
+        .name("log".to_owned())
+        .spawn(move || write_all(&received, io::stderr(), &tail))?;
     // The first one stays: a process has one log.
     let _first = QUEUE.set(messages.clone());
     Ok(Queue { messages, lost: 0 })
+}
+
+/// The last lines of this process; none where nothing is logged.
+pub(crate) fn tail() -> Arc<LogTail> {
+    Arc::clone(TAIL.get_or_init(Arc::default))
 }
 
 /// Waits until what was logged is written, but not for long.
@@ -50,11 +63,14 @@ pub(crate) fn flush() {
     }
 }
 
-fn write_all(received: &Receiver<Message>, mut to: impl Write) {
+fn write_all(received: &Receiver<Message>, mut to: impl Write, tail: &LogTail) {
     for message in received {
         match message {
-            // Nobody is left to be told that the log cannot be written.
-            Message::Line(line) => drop(to.write_all(&line)),
+            Message::Line(line) => {
+                tail.push(&String::from_utf8_lossy(&line));
+                // Nobody is left to be told that the log cannot be written.
+                drop(to.write_all(&line));
+            }
             Message::Written(told) => drop(told.try_send(())),
         }
     }
@@ -116,8 +132,9 @@ mod tests {
         let (told, written) = sync_channel(1);
         messages.send(Message::Written(told)).unwrap();
         drop((queue, messages));
-        let mut out = Vec::new();
-        write_all(&received, &mut out);
+        let (mut out, tail) = (Vec::new(), LogTail::default());
+        write_all(&received, &mut out, &tail);
+        assert_eq!(tail.lines(), ["a"]);
         assert_eq!((written.try_recv(), out.as_slice()), (Ok(()), &b"a\n"[..]));
     }
 }

@@ -2,6 +2,7 @@
 
 mod check;
 mod demo;
+mod doctor;
 mod ffmpeg;
 mod import;
 mod listeners;
@@ -11,6 +12,8 @@ mod params;
 mod room;
 mod run;
 mod start;
+mod status;
+mod visit;
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -86,6 +89,8 @@ fn execute(line: CommandLine) -> Result<ExitCode, Failure> {
         Command::Run => run_service(loaded),
         Command::Demo { check } => demo::demo(loaded, check),
         Command::Check => check::check(&loaded),
+        Command::Doctor { url } => doctor::doctor(loaded, &url),
+        Command::Status { url } => status::status(&loaded, url.as_deref()),
         Command::ImportHdhriptv { file } => import::import(&loaded, &file),
         Command::Child { .. } => unreachable!("a child reads no settings"),
     }
@@ -96,7 +101,7 @@ fn run_service(loaded: Loaded) -> Result<ExitCode, Failure> {
     for warning in &loaded.warnings {
         log::warn!("{warning}");
     }
-    run::run(&loaded.settings, run::Catalog::Database)
+    run::run(&loaded, run::Catalog::Database)
 }
 
 pub(crate) fn start_logging(loaded: &Loaded) {

@@ -363,6 +363,7 @@ pub(crate) fn control(
             line_bytes_max: settings.ffmpeg.stderr_line_bytes_max,
         }),
         trampoline: PathBuf::from("/proc/self/exe"),
+        about: Arc::default(),
     }
 }
 

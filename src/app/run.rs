@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use tunerd::base::{Clock, Errno, Instant, heap};
-use tunerd::config::Settings;
+use tunerd::config::{Effective, Loaded, Settings};
 use tunerd::control::{self, ControlError};
 use tunerd::engine::{self, ControlPort, Core, CoreId, Heartbeats, Mailbox, MailboxReader, Parts, Token};
 use tunerd::exit::ExitCode;
@@ -22,7 +22,7 @@ use tunerd::store::{Database, Store};
 use tunerd::uring::{Files, KernelDriver};
 
 use super::room::{self, Plan};
-use super::{Failure, ffmpeg, listeners, log_queue, params, start};
+use super::{Failure, check, ffmpeg, listeners, log_queue, params, start};
 
 /// Where the channels come from.
 pub(crate) enum Catalog {
@@ -51,6 +51,17 @@ fn trust(settings: &Settings, has_place: bool) -> Result<Trust, Failure> {
     Ok(if is_written { trust.in_file(file) } else { trust })
 }
 
+/// A setting, as the page shows it.
+fn setting_now(effective: &Effective) -> control::SettingNow {
+    control::SettingNow {
+        name: effective.env,
+        value: effective.value.clone(),
+        default: effective.default(),
+        from: effective.origin.to_string(),
+        help: effective.help(),
+    }
+}
+
 /// True when the file has this text. It is never there in part.
 fn write_whole(file: &Path, text: &str) -> bool {
     let partial = file.with_extension("new");
@@ -62,19 +73,21 @@ fn write_whole(file: &Path, text: &str) -> bool {
 }
 
 /// Runs until a signal.
-pub(crate) fn run(settings: &Settings, catalog: Catalog) -> Result<ExitCode, Failure> {
+pub(crate) fn run(loaded: &Loaded, catalog: Catalog) -> Result<ExitCode, Failure> {
+    let settings = &loaded.settings;
     heap::keep_ends_short();
     control::block_signals().map_err(|error| Failure::because(ExitCode::Failure, &error))?;
     start::raise_open_files_limit();
     let clock = Clock::start();
     let probe = start::kernel()?;
-    let capabilities = ffmpeg::detect(&settings.ffmpeg.path).unwrap_or_else(|| {
+    let found = ffmpeg::detect(&settings.ffmpeg.path);
+    if found.is_none() {
         log::warn!(
             "{} does not run; only sources that are MPEG-TS over HTTP can be read",
             settings.ffmpeg.path.display()
         );
-        tunerd::source::ffmpeg::Capabilities::default()
-    });
+    }
+    let capabilities = found.clone().unwrap_or_default();
     let trust = Arc::new(trust(settings, matches!(catalog, Catalog::Database))?);
     let mut engine = params::engine(settings, capabilities, Arc::clone(&trust), &probe)?;
     let plan = Plan::new(&room::facts(settings, &engine, &probe));
@@ -83,6 +96,11 @@ pub(crate) fn run(settings: &Settings, catalog: Catalog) -> Result<ExitCode, Fai
         log::warn!("{complaint}");
     }
     plan.apply(&mut engine);
+    let about = control::About {
+        check: check::findings(loaded, &probe, found.as_ref(), &engine, &plan),
+        settings: loaded.effective.iter().map(setting_now).collect(),
+        log: log_queue::tail(),
+    };
     // A catalog that is gone afterwards leaves nothing else behind.
     let slates = match &catalog {
         Catalog::Database => Some(settings.store.path.with_file_name(SLATES_FOLDER)),
@@ -125,10 +143,8 @@ pub(crate) fn run(settings: &Settings, catalog: Catalog) -> Result<ExitCode, Fai
         probe.kernel_release
     );
     let parts = control::Parts { inbox, mailboxes: cores.mailboxes.clone(), store, clock, listed };
-    match control::run(
-        params::control(settings, identity, slates, guides, trust, listens, plan.control),
-        parts,
-    ) {
+    let told = params::control(settings, identity, slates, guides, trust, listens, plan.control);
+    match control::run(control::Params { about: Arc::new(about), ..told }, parts) {
         Ok(()) => {}
         // Whoever sent a second signal does not wait for the cores, and without control nobody asks them to drain.
         Err(ControlError::Interrupted) => return Ok(ExitCode::Forced),

@@ -23,6 +23,19 @@ pub enum Command {
     },
     /// Check the settings and this machine, print what would be used, and end.
     Check,
+    /// Open a source as a channel would, say in plain words what it is, what is wrong with it and what to set, and end: with 1 when
+    /// it cannot be played.
+    Doctor {
+        /// The source's address, as it would stand in a playlist.
+        url: String,
+    },
+    /// Print what a running tunerd is doing, and end.
+    Status {
+        /// Where it is: http://host:port, with user:password@ before the host where ADMIN_AUTH is set. By default on this host, by
+        /// HTTP_ADDR and ADMIN_AUTH.
+        #[arg(long)]
+        url: Option<String>,
+    },
     /// Take channels, sources, their health, the playlist's items, the device's identity and settings from a database of hdhriptv
     /// into the one that DB_PATH names, and end. The file is only read.
     ImportHdhriptv {
@@ -140,6 +153,9 @@ mod tests {
             ("demo", Command::Demo { check: false }),
             ("demo --check", Command::Demo { check: true }),
             ("check", Command::Check),
+            ("doctor http://host/1.ts", Command::Doctor { url: "http://host/1.ts".to_owned() }),
+            ("status", Command::Status { url: None }),
+            ("status --url http://a:1", Command::Status { url: Some("http://a:1".to_owned()) }),
             (
                 "child 42 -- ffmpeg -i --config",
                 Command::Child {

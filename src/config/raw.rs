@@ -133,6 +133,20 @@ pub struct Effective {
     pub origin: Origin,
 }
 
+impl Effective {
+    /// What is used when nobody says anything.
+    #[must_use]
+    pub fn default(&self) -> &'static str {
+        find(self.env).map_or("", |setting| setting.default)
+    }
+
+    /// What it does.
+    #[must_use]
+    pub fn help(&self) -> &'static str {
+        find(self.env).map_or("", |setting| setting.help)
+    }
+}
+
 impl fmt::Display for Effective {
     /// `STALL_DETECT=4s (default)`
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -41,7 +41,10 @@ pub use discovery::{is_question, is_search};
 #[cfg(any(test, feature = "sim"))]
 pub use guide::unpacked_guide;
 pub use notify::watchdog_feeder;
-pub use params::{AdminAuth, GuideSource, Guides, Identity, Listen, Network, Params, Parts, RateLimit, Upnp};
+pub use params::{
+    About, AdminAuth, GuideSource, Guides, Identity, Listen, Network, Params, Parts, RateLimit, SettingNow,
+    Upnp,
+};
 pub use port::{Inbox, Port, port};
 pub use run::{ControlError, run};
 pub use schedule::Timing;

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use sha1::{Digest, Sha1};
 
-use crate::base::Clock;
 pub use crate::base::Network;
+use crate::base::{Clock, LogTail};
 use crate::engine::{Mailbox, StreamToken};
 use crate::source::Trust;
 use crate::store::{ChannelRecord, SearchLimits, Store};
@@ -83,6 +83,42 @@ pub struct Params {
     pub passthrough: Option<Passthrough>,
     /// This program's own binary, for starting children. `/proc/self/exe` stays right when the file is replaced.
     pub trampoline: PathBuf,
+    /// What is told of this machine and of the settings.
+    pub about: Arc<About>,
+}
+
+/// What is told of this machine and of the settings to whoever runs the server.
+#[derive(Clone, Default, Debug)]
+pub struct About {
+    /// What was found on this machine when the program started, a line each.
+    pub check: Vec<String>,
+    /// Every setting, as it may be shown.
+    pub settings: Vec<SettingNow>,
+    /// The last lines of the log.
+    pub log: Arc<LogTail>,
+}
+
+/// A setting, as it may be shown.
+#[derive(Clone, Debug)]
+pub struct SettingNow {
+    /// Its name in the environment.
+    pub name: &'static str,
+    /// What is used.
+    pub value: String,
+    /// What is used when nobody says anything.
+    pub default: &'static str,
+    /// Who said so.
+    pub from: String,
+    /// What it does.
+    pub help: &'static str,
+}
+
+impl SettingNow {
+    /// Whether something else than the default is used.
+    #[must_use]
+    pub fn is_changed(&self) -> bool {
+        self.value != self.default
+    }
 }
 
 /// What runs already and control works with.

@@ -157,6 +157,17 @@ fn begin(state: &Rc<State>, playlist_id: i64, accepts_less: bool) -> JoinHandle<
     tokio_uring::spawn(async move { run(&of_run, playlist_id, accepts_less).await })
 }
 
+/// Somebody wants one playlist read now, and does not wait for it.
+pub(super) fn read_in_background(state: &Rc<State>, playlist_id: i64) {
+    let run = begin(state, playlist_id, false);
+    tokio_uring::spawn(async move {
+        // How it went is noted where it is shown.
+        if let Ok(Err(error)) = run.await {
+            log::info!("playlist {playlist_id} was not read: {error}");
+        }
+    });
+}
+
 /// The service manager, or whoever is at the console, wants them read.
 pub(super) async fn read_when_told(state: Rc<State>) {
     log::info!("SIGHUP: the playlists are read");

@@ -289,6 +289,7 @@ pub(super) mod tests {
             user_agent: String::new(),
             passthrough: None,
             trampoline: "/proc/self/exe".into(),
+            about: std::sync::Arc::default(),
         }
     }
 

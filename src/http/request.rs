@@ -41,6 +41,15 @@ impl Method {
     }
 }
 
+/// The decoded names and values of a query or of a form that was sent, in order. A name without `=` has an empty value.
+pub fn form_pairs(text: &str) -> impl Iterator<Item = (String, String)> + '_ {
+    let decoded = |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
+    text.split('&').filter(|pair| !pair.is_empty()).map(move |pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (decoded(name), decoded(value))
+    })
+}
+
 /// The protocol version of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Version {
@@ -210,12 +219,7 @@ impl Request {
 
     /// The decoded names and values of the query, in order. A name without `=` has an empty value.
     pub fn query_pairs(&self) -> impl Iterator<Item = (String, String)> + '_ {
-        let decoded =
-            |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
-        self.query().unwrap_or("").split('&').filter(|pair| !pair.is_empty()).map(move |pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (decoded(name), decoded(value))
-        })
+        form_pairs(self.query().unwrap_or(""))
     }
 
     /// Host and port that the client used.

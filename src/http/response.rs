@@ -130,6 +130,12 @@ impl Response {
         self.status
     }
 
+    /// The body, unless that lies in a file.
+    #[must_use]
+    pub fn body_bytes(&self) -> &[u8] {
+        &self.body
+    }
+
     /// Appends the answer to `request`; to `HEAD` without its body. Returns whether the connection is kept for
     /// another request.
     #[must_use = "the connection is to be closed unless it is kept"]

@@ -16,7 +16,7 @@ pub mod tuners;
 pub use device::DeviceTuner;
 pub use go_time::Moment;
 pub use metrics::{ControlMetrics, Metrics, MetricsFormat, PlaylistMetrics};
-pub use second_format::second_format;
+pub use second_format::{TUNERS_SCHEMA, second_format};
 pub use tuners::{DrainWait, TunerStatusSnapshot};
 
 #[cfg(test)]

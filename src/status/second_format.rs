@@ -5,6 +5,9 @@ use serde_json::Value;
 
 use super::go_time::NEVER;
 
+/// What it is, as JSON Schema (2020-12).
+pub const TUNERS_SCHEMA: &str = include_str!("tuners.schema.json");
+
 /// What the first format calls otherwise than everything else.
 const RENAMED: [(&str, &str); 3] =
     [("SubscriberID", "subscriber_id"), ("ClientAddr", "client_addr"), ("StartedAt", "connected_at")];

@@ -94,5 +94,6 @@ fn params(ffmpeg: OsString, slates: Option<PathBuf>) -> Params {
         user_agent: String::new(),
         passthrough: None,
         trampoline: BINARY.into(),
+        about: std::sync::Arc::default(),
     }
 }

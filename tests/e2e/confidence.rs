@@ -41,7 +41,7 @@ const BODY: &str = "{\"user_info\":{\"username\":\"{}\",\"password\":\"{}\"},\"m
     yours, GET /live/{}/{}/1.ts, token={}\", \"xml\": \"<password>{}</password>\"}\nAuthorization: Bearer {}\nSet-Cookie: sid={}\n";
 
 /// Every route that answers to a question.
-const ROUTES: [&str; 33] = [
+const ROUTES: [&str; 42] = [
     "/healthz",
     "/metrics",
     "/discover.json",
@@ -74,6 +74,15 @@ const ROUTES: [&str; 33] = [
     "/api/admin/automation",
     "/api/admin/tuners",
     "/api/admin/tuners?resolve_ip=1",
+    "/ui/",
+    "/ui/channels",
+    "/ui/channels/1",
+    "/ui/channels/2",
+    "/ui/add?q=entry",
+    "/ui/add?playlist=1",
+    "/ui/playlists",
+    "/ui/history",
+    "/ui/system",
     "/nowhere/{}/{}/1234",
 ];
 

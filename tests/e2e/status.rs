@@ -96,6 +96,7 @@ fn a_session_is_seen_while_it_lasts_and_remembered_when_it_is_over() {
         "msg=\"stream subscriber canceled\"",
         "msg=\"shared session canceled while idle\" session_id=1",
         "msg=\"shared stream session stopped\"",
+        "msg=\"tuner lease released\" tuner_id=0 label=",
     ] {
         until(SHORT, event, || daemon.log().contains(event).then_some(()));
     }

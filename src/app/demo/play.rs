@@ -4,20 +4,16 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::getpid;
-
 use tunerd::base::limits::PACKET_BYTES;
 use tunerd::base::{Clock, Instant};
-use tunerd::config::Settings;
+use tunerd::config::Loaded;
 use tunerd::exit::ExitCode;
 use tunerd::store::Database;
 use tunerd::ts::{Aligner, Inspector};
 
-use super::super::{Failure, run};
+use super::super::{Failure, visit};
 
 const PLAY_TIME: Duration = Duration::from_secs(10);
-const START_TIME: Duration = Duration::from_secs(30);
 /// The pattern is made at 8 Mbit/s; a viewer must see nearly that, on a machine that is busy too.
 const BYTES_MIN: u64 = 8_000_000 / 8 * 9;
 
@@ -35,25 +31,13 @@ struct Seen {
 
 /// Runs the service, plays the channel for ten seconds, ends the service.
 pub(crate) fn play(
-    settings: &Settings,
+    loaded: &Loaded,
     address: SocketAddr,
     guide_number: &str,
     database: Database,
 ) -> Result<ExitCode, Failure> {
-    // Before the viewer's thread: the signal it sends is for control alone.
-    tunerd::control::block_signals().map_err(|error| Failure::because(ExitCode::Failure, &error))?;
-    let guide_number = guide_number.to_owned();
-    let viewer = std::thread::Builder::new()
-        .name("viewer".to_owned())
-        .spawn(move || {
-            let seen = watch(address, &guide_number);
-            // The service ends as it would when asked by the service manager.
-            let _gone = kill(getpid(), Signal::SIGTERM);
-            seen
-        })
-        .map_err(|error| Failure::because(ExitCode::Failure, &error))?;
-    let code = run::run(settings, run::Catalog::Prepared(database))?;
-    let seen = viewer.join().map_err(|_panic| Failure::new(ExitCode::Failure, "the viewer broke"))?;
+    let of_viewer = guide_number.to_owned();
+    let (code, seen) = visit::around(loaded, database, move || watch(address, &of_viewer))?;
     let seen = seen.map_err(|error| {
         Failure::new(ExitCode::Failure, format!("the channel could not be played: {error}"))
     })?;
@@ -101,47 +85,18 @@ fn faults(seen: &Seen) -> Vec<String> {
 
 fn watch(address: SocketAddr, guide_number: &str) -> Result<Seen, String> {
     let clock = Clock::start();
-    let mut stream = connect(&clock, address)?;
+    let mut stream = visit::connect(&clock, address)?;
     let asked_at = clock.now();
     let request = format!("GET /auto/v{guide_number} HTTP/1.1\r\nHost: {address}\r\n\r\n");
     stream.write_all(request.as_bytes()).map_err(|error| error.to_string())?;
-    stream.set_read_timeout(Some(START_TIME)).map_err(|error| error.to_string())?;
-    let body = head(&mut stream)?;
+    stream.set_read_timeout(Some(visit::START_TIME)).map_err(|error| error.to_string())?;
+    let begun = visit::head(&mut stream)?;
+    if !begun.is_ok() {
+        return Err(format!("the answer is {}", begun.status_line));
+    }
     let mut seen = Seen { first_byte_after: clock.now() - asked_at, ..Seen::default() };
-    judge(&mut stream, body, &clock, &mut seen)?;
+    judge(&mut stream, begun.body, &clock, &mut seen)?;
     Ok(seen)
-}
-
-/// The service is being started by another thread.
-fn connect(clock: &Clock, address: SocketAddr) -> Result<TcpStream, String> {
-    let started = clock.now();
-    loop {
-        match TcpStream::connect_timeout(&address, Duration::from_secs(1)) {
-            Ok(stream) => return Ok(stream),
-            Err(error) if clock.now() - started > START_TIME => return Err(error.to_string()),
-            Err(_not_yet) => std::thread::park_timeout(Duration::from_millis(50)),
-        }
-    }
-}
-
-/// Reads the response head; gives the first bytes of the body.
-fn head(stream: &mut TcpStream) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    let mut buffer = [0; 16 * 1024];
-    loop {
-        if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
-            let status = String::from_utf8_lossy(&bytes[..end]).lines().next().unwrap_or_default().to_owned();
-            if !status.contains(" 200 ") {
-                return Err(format!("the answer is {status}"));
-            }
-            return Ok(bytes.split_off(end + 4));
-        }
-        let count = stream.read(&mut buffer).map_err(|error| error.to_string())?;
-        if count == 0 {
-            return Err("the connection ended before the answer's head".to_owned());
-        }
-        bytes.extend_from_slice(&buffer[..count]);
-    }
 }
 
 fn judge(stream: &mut TcpStream, body: Vec<u8>, clock: &Clock, seen: &mut Seen) -> Result<(), String> {

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::http::{Method, Request, Response};
+use crate::http::{Method, Request, Response, form_pairs};
 
 /// A request.
 #[derive(Clone, Debug)]
@@ -35,6 +35,13 @@ impl Call {
     /// All values of this name in the query.
     pub(super) fn query_all(&self, name: &str) -> Vec<String> {
         self.request.query_pairs().filter(|(other, _)| other == name).map(|(_, value)| value).collect()
+    }
+
+    /// The first value of this name in a form that was sent; blank is none.
+    pub(super) fn form(&self, name: &str) -> Option<String> {
+        let text = String::from_utf8_lossy(&self.body);
+        let found = form_pairs(&text).find(|(other, _)| other == name).map(|(_, value)| value);
+        found.map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
     }
 
     /// The client's address; one that came as IPv4 in IPv6 is IPv4.

@@ -1,9 +1,22 @@
-//! The page for whoever runs the server: what is watched, what is wrong, and one button for it. It is one file of each kind in the
-//! program itself, its numbers can be read without scripts, and nothing of it comes from another host.
+//! The pages for whoever runs the server: what is watched, what is wrong, and one button for it. They are in the program itself, can be
+//! read and used without scripts, and nothing of them comes from another host. What they show is read where the API reads it; here it
+//! becomes HTML, and nothing is kept.
 
+mod add;
+mod band;
+mod calendar;
+mod channel;
+mod channels;
+mod history;
+mod html;
 mod live;
 mod pages;
+mod playlists;
 mod render;
+mod system;
+#[cfg(test)]
+mod testing;
+mod viewers;
 mod words;
 
 use sha1::{Digest, Sha1};
@@ -12,14 +25,19 @@ use crate::http::Response;
 
 use super::state::State;
 
+pub(super) use add::{AddPage, Proposal};
+pub(super) use calendar::Calendar;
+pub(super) use channel::{ChannelPage, ViewersAsked};
+pub(super) use channels::ChannelsPage;
+pub(super) use history::{HistoryAsked, HistoryPage};
+pub(super) use html::{Place, Rows, page, problem};
 pub(super) use live::OpenPage;
 pub(super) use pages::{PAGES_MAX, Pages};
+pub(super) use playlists::{PlaylistRow, PlaylistsPage};
+pub(super) use system::SystemPage;
 
 const STYLE: &str = include_str!("now.css");
 const SCRIPT: &str = include_str!("now.js");
-/// What the page may load: its own style and script, and nothing else.
-const POLICY: &str = "default-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
-
 /// A file of the page.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum PageFile {
@@ -65,7 +83,6 @@ impl PageFile {
 /// The page as it is now.
 pub(super) async fn now(state: &State) -> Option<Response> {
     let pieces = live::picture(state, false).await?;
-    let title = render::escaped(&state.params.identity.friendly_name);
     let sections: String = pieces
         .iter()
         .map(|piece| {
@@ -73,20 +90,7 @@ pub(super) async fn now(state: &State) -> Option<Response> {
             format!("<section id=\"p-{}\" class=\"{class}\">{}</section>\n", piece.name, piece.html)
         })
         .collect();
-    let html = format!(
-        "<!doctype html>\n<html lang=en>\n<head><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
-         <title>{title}</title><link rel=stylesheet href=/ui/now.css><script type=module src=/ui/now.js></script></head>\n\
-         <body><header><span class=quiet>{title} · <span id=live role=status>as of this moment</span></span></header>\n\
-         <main>\n{sections}</main></body></html>\n"
-    );
-    let answer = Response::new(200).body("text/html; charset=utf-8", html);
-    Some(
-        answer
-            .header("Content-Security-Policy", POLICY)
-            .header("Cache-Control", "no-store")
-            .header("Referrer-Policy", "same-origin")
-            .header("X-Content-Type-Options", "nosniff"),
-    )
+    Some(page(&state.params.identity.friendly_name, Place::Now, &sections))
 }
 
 #[cfg(test)]

@@ -1,19 +1,17 @@
 //! The page "Now" in HTML, in pieces: a page that is open is sent the pieces that have changed.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::base::Instant;
 use crate::engine::Tallies;
-use crate::engine::snapshot::{CoreSnapshot, SessionSnapshot, ViewerSnapshot};
+use crate::engine::snapshot::{CoreSnapshot, SessionSnapshot};
 use crate::store::ChannelRecord;
-use crate::ts::ProfileCodec;
 
-use super::words::{Mark, bar, count, long, state, why_bad};
+use super::html::{escaped, push};
+use super::viewers::viewers;
+use super::words::{Mark, bar, count, long, rate, state, stream, why_bad};
 
-/// Viewers of a channel that are shown. Of more the number is.
-const VIEWERS_SHOWN_MAX: usize = 100;
 /// Channels that are shown. Of more the number is.
 const CHANNELS_SHOWN_MAX: usize = 200;
 /// How far back the timeline goes.
@@ -41,22 +39,6 @@ pub(super) struct Facts<'a> {
     pub(super) listed: &'a [ChannelRecord],
     pub(super) rates: &'a RateHistory,
     pub(super) now: Instant,
-}
-
-/// A text that means nothing else in HTML.
-pub(super) fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            other => out.push(other),
-        }
-    }
-    out
 }
 
 /// All pieces, in the order in which they stand.
@@ -126,10 +108,6 @@ fn attention(facts: &Facts<'_>, sessions: &[&SessionSnapshot]) -> String {
     if items.is_empty() { String::new() } else { format!("<ul>{items}</ul>") }
 }
 
-fn push(out: &mut String, what: std::fmt::Arguments<'_>) {
-    out.write_fmt(what).expect("a String takes everything");
-}
-
 /// A channel: what it is in one line, and behind that all that is known of it.
 fn row(facts: &Facts<'_>, session: &SessionSnapshot) -> String {
     let (record, now) = (&session.record, now_of(facts, session));
@@ -141,17 +119,13 @@ fn row(facts: &Facts<'_>, session: &SessionSnapshot) -> String {
         Some(format!("source {} of {}", place + 1, channel.sources.len()))
     });
     let profile = current.map(|window| &window.source.profile);
-    let stream = profile.map_or_else(String::new, |profile| {
-        let size = if profile.height > 0 { format!("{}p ", profile.height) } else { String::new() };
-        let codecs = [&profile.video_codec, &profile.audio_codec];
-        let codecs: Vec<_> = codecs.into_iter().flatten().map(ProfileCodec::as_str).collect();
-        format!("{size}{}", codecs.join(" · "))
-    });
+    let stream = profile.map_or_else(String::new, stream);
     let mut html = format!(
-        "<div class=line><span class=number>{}</span><b class=name>{}</b><span class=stream>{}</span>\
+        "<div class=line><span class=number>{}</span><a class=name href=\"/ui/channels/{}\">{}</a><span class=stream>{}</span>\
          {}<span class=rate>{}</span><span class=viewers>{}</span><span class=source>{}</span>\
          <span class=\"state {}\">{} {}</span></div>",
         escaped(&record.guide_number),
+        record.channel.0,
         escaped(&record.guide_name),
         escaped(&stream),
         sparkline(facts.rates.get(&record.id)),
@@ -191,17 +165,9 @@ fn row(facts: &Facts<'_>, session: &SessionSnapshot) -> String {
             ),
         );
     }
-    html.push_str(&viewers(session, now));
+    html.push_str(&viewers(session.record.id, &session.viewers, now, "/ui/"));
     html.push_str("</details>");
     html
-}
-
-fn rate(bits_per_second: u64) -> String {
-    if bits_per_second == 0 {
-        return "–".to_owned();
-    }
-    let tenths = bits_per_second / 100_000;
-    format!("{}.{} Mbit/s", tenths / 10, tenths % 10)
 }
 
 /// One path; the last value stands beside it as text.
@@ -272,41 +238,6 @@ fn timeline(session: &SessionSnapshot, now: Instant) -> String {
         }
     }
     html
-}
-
-fn viewers(session: &SessionSnapshot, now: Instant) -> String {
-    if session.viewers.is_empty() {
-        return String::new();
-    }
-    let mut html = String::from(
-        "<h3>Viewers</h3><table><thead><tr><th>Address<th class=n>Watching<th class=n>Behind, KiB<th class=n>Got, MiB<th></tr></thead><tbody>",
-    );
-    for viewer in session.viewers.iter().take(VIEWERS_SHOWN_MAX) {
-        html.push_str(&viewer_row(session.record.id, viewer, now));
-    }
-    html.push_str("</tbody></table>");
-    if session.viewers.len() > VIEWERS_SHOWN_MAX {
-        push(
-            &mut html,
-            format_args!("<p class=quiet>The first {VIEWERS_SHOWN_MAX} of {}.</p>", session.viewers.len()),
-        );
-    }
-    html
-}
-
-fn viewer_row(session: u64, viewer: &ViewerSnapshot, now: Instant) -> String {
-    let address = viewer.peer.ip().to_canonical();
-    let id = format!("{session}-{}", viewer.id);
-    let how = viewer.hls.as_ref().map_or_else(String::new, |hls| {
-        format!(" <span class=quiet>HLS {}</span>", escaped(&hls.user_agent))
-    });
-    format!(
-        "<tr><td>{address}{how}<td class=n>{}<td class=n>{}<td class=n>{}<td><details data-open=\"kick-{id}\"><summary>Disconnect…</summary>\
-         <form method=post action=\"/ui/viewers/{id}/kick\"><button>Disconnect {address}</button></form></details></tr>",
-        long(now - viewer.joined_at),
-        viewer.lag_bytes / 1024,
-        viewer.bytes_sent / (1024 * 1024),
-    )
 }
 
 fn tuners(facts: &Facts<'_>, sessions: usize) -> String {

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::base::Instant;
 use crate::engine::snapshot::{SessionPhase, SessionSnapshot};
-use crate::session::history::SourceWindow;
+use crate::session::history::{Outcome, SessionRecord, SourceWindow};
+use crate::ts::{ProfileCodec, StreamProfile};
 
 /// How a channel is, by its mark.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -104,9 +105,9 @@ pub(super) fn state(session: &SessionSnapshot, now: Instant) -> String {
     }
 }
 
-/// What is known of one source in this session.
-#[derive(Default)]
-struct SourceFigures {
+/// What is known of one source from the sessions that have shown it.
+#[derive(Clone, Default, Debug)]
+pub(super) struct SourceFigures {
     shown: u32,
     /// Why it was left, and how often.
     left: BTreeMap<String, u32>,
@@ -114,36 +115,91 @@ struct SourceFigures {
     is_current: bool,
 }
 
-/// Why a channel is bad, in one sentence for each of its sources; nothing when it is not.
-pub(super) fn why_bad(session: &SessionSnapshot, now: Instant) -> Vec<String> {
-    let sources = &session.record.sources;
-    let mut figures: BTreeMap<i64, SourceFigures> = BTreeMap::new();
-    let reasons = sources.iter().skip(1).map(|window| window.reason.as_str());
-    let mut reasons = reasons.chain([session.recovery.reason.as_str()]);
-    for window in sources {
-        let reason = reasons.next().unwrap_or_default();
-        let source = figures.entry(window.source.id.0).or_default();
-        source.shown += 1;
-        source.lasted += window.deselected_at.unwrap_or(now) - window.selected_at;
-        let is_open = window.deselected_at.is_none();
-        source.is_current = is_open && !session.recovery.in_progress;
-        if !source.is_current && !reason.is_empty() {
-            *source.left.entry(why_left(reason)).or_default() += 1;
-        }
+impl SourceFigures {
+    /// How often it was left because it was bad.
+    pub(super) fn losses(&self) -> u32 {
+        self.left.values().sum()
     }
-    let bad = figures.into_iter().filter(|(_, source)| !source.left.is_empty());
-    bad.map(|(id, source)| {
-        let mut sentence = format!("Source {id} ");
-        for (index, (why, times)) in source.left.iter().enumerate() {
+
+    /// How long it was shown at a time.
+    pub(super) fn mean(&self) -> Duration {
+        self.lasted / self.shown.max(1)
+    }
+
+    /// What is wrong with it; nothing when nothing is.
+    pub(super) fn complaint(&self, name: &str) -> Option<String> {
+        if self.left.is_empty() {
+            return None;
+        }
+        let mut sentence = format!("{name} ");
+        for (index, (why, times)) in self.left.iter().enumerate() {
             let joint = if index > 0 { ", and " } else { "" };
             let often = if *times > 1 { format!(" {times} times") } else { " once".to_owned() };
             write!(sentence, "{joint}{why}{often}").expect("a String takes everything");
         }
-        let mean = source.lasted / source.shown.max(1);
-        write!(sentence, "; it lasted {} on average", long(mean)).expect("a String takes everything");
-        sentence + if source.is_current { ", and is shown again." } else { "." }
-    })
-    .collect()
+        write!(sentence, "; it lasted {} on average", long(self.mean())).expect("a String takes everything");
+        Some(sentence + if self.is_current { ", and is shown again." } else { "." })
+    }
+}
+
+/// What is known of sources, by their ids.
+pub(super) type AllFigures = BTreeMap<i64, SourceFigures>;
+
+/// Adds what a session knows of its sources.
+pub(super) fn add_session(figures: &mut AllFigures, session: &SessionSnapshot, now: Instant) {
+    let recovery = &session.recovery;
+    add_windows(figures, &session.record, recovery.in_progress, &recovery.reason, now);
+}
+
+/// Adds what a session knew of its sources that has ended.
+pub(super) fn add_closed(figures: &mut AllFigures, record: &SessionRecord, now: Instant) {
+    let failed = record.ended.as_ref().is_some_and(|ended| matches!(ended.outcome, Outcome::Failed(_)));
+    add_windows(figures, record, true, if failed { "source_error" } else { "" }, now);
+}
+
+fn add_windows(figures: &mut AllFigures, record: &SessionRecord, is_left: bool, last: &str, now: Instant) {
+    let reasons = record.sources.iter().skip(1).map(|window| window.reason.as_str());
+    let mut reasons = reasons.chain([last]);
+    for window in &record.sources {
+        let reason = reasons.next().unwrap_or_default();
+        let source = figures.entry(window.source.id.0).or_default();
+        source.shown += 1;
+        source.lasted += window.deselected_at.unwrap_or(now) - window.selected_at;
+        source.is_current = window.deselected_at.is_none() && !is_left;
+        if !source.is_current && !reason.is_empty() {
+            *source.left.entry(why_left(reason)).or_default() += 1;
+        }
+    }
+}
+
+/// Why a channel is bad, in one sentence for each of its sources; nothing when it is not.
+pub(super) fn why_bad(session: &SessionSnapshot, now: Instant) -> Vec<String> {
+    let mut figures = AllFigures::new();
+    add_session(&mut figures, session, now);
+    figures.into_iter().filter_map(|(id, source)| source.complaint(&format!("Source {id}"))).collect()
+}
+
+/// So many bits in a second.
+pub(super) fn rate(bits_per_second: u64) -> String {
+    if bits_per_second == 0 {
+        return "–".to_owned();
+    }
+    let tenths = bits_per_second / 100_000;
+    format!("{}.{} Mbit/s", tenths / 10, tenths % 10)
+}
+
+/// What a stream is made of, in a few words.
+pub(super) fn stream(profile: &StreamProfile) -> String {
+    let mut words = Vec::new();
+    if profile.height > 0 {
+        let rate = profile.fps();
+        let rate = if rate > 0.0 { format!("{}", (rate * 100.0).round() / 100.0) } else { String::new() };
+        words.push(format!("{}p{rate}", profile.height));
+    }
+    let codecs = [&profile.video_codec, &profile.audio_codec];
+    let codecs: Vec<_> = codecs.into_iter().flatten().map(ProfileCodec::as_str).collect();
+    words.extend((!codecs.is_empty()).then(|| codecs.join(" · ")));
+    words.join(" ")
 }
 
 /// What one bar of the timeline says.

@@ -5,6 +5,7 @@ use crate::engine::context::token::Token;
 use crate::engine::port::ids::SessionId;
 use crate::engine::port::messages::{CoreCommand, TunerMessage};
 use crate::engine::port::snapshot::{LeaseSnapshot, TunersSnapshot};
+use crate::engine::report::events;
 use crate::health::Event as ProbeEvent;
 use crate::ring::Lent;
 use crate::session::{Event as SessionEvent, Purpose};
@@ -65,7 +66,10 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             TunerMessage::Cancelled { core, session } => {
                 self.pool_event(Event::Cancel { holder: (core, session) });
             }
-            TunerMessage::Released { tuner } => self.pool_event(Event::Release { tuner }),
+            TunerMessage::Released { tuner } => {
+                self.log_released(tuner);
+                self.pool_event(Event::Release { tuner });
+            }
             TunerMessage::Idle { tuner, idle } => self.pool_event(Event::Idle { tuner, idle }),
             TunerMessage::NotIdle { tuner } => self.pool_event(Event::NotIdle { tuner }),
             TunerMessage::IsRoom { core, session } => {
@@ -110,13 +114,23 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
 
     fn on_preempt(&mut self, session: SessionId, tuner: u16) {
         if self.probe.is_named(session) {
+            log::info!("{}", events::probe_preempted(tuner));
             return self.probe.handle(&mut self.cx, ProbeEvent::Preempted);
         }
         let Some(at) = self.stations.of_session(session) else { return };
         let Some((channel, outlet)) = self.stations.get_mut(at) else { return };
         channel.handle(&mut self.cx, outlet, SessionEvent::Preempted);
+        log::info!("{}", events::idle_client_preempted(channel.about(), tuner, channel.is_over()));
         if !channel.is_over() {
             self.cx.post.tell_tuners(TunerMessage::NotIdle { tuner });
+        }
+    }
+
+    fn log_released(&self, tuner: u16) {
+        let leases = self.cx.tuners.iter().flat_map(|tuners| tuners.snapshot());
+        for lease in leases.filter(|lease| lease.tuner == tuner) {
+            let held = self.cx.now - lease.started_at;
+            log::info!("{}", events::tuner_released(tuner, &lease.label, held));
         }
     }
 

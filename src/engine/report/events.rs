@@ -82,6 +82,25 @@ impl About<'_> {
     }
 }
 
+/// A tuner is free again.
+pub(crate) fn tuner_released(tuner: u16, label: &str, held: Duration) -> Line {
+    Line::new("tuner lease released")
+        .field("tuner_id", tuner)
+        .field("label", label)
+        .field("duration", format!("{held:?}"))
+}
+
+/// Somebody needs the tuner of a session without viewers. `is_idle` is whether it has given way.
+pub(crate) fn idle_client_preempted(about: About<'_>, tuner: u16, is_idle: bool) -> Line {
+    let result = if is_idle { "preempted" } else { "not_idle" };
+    about.line("tuner idle-client preempted").field("tuner_id", tuner).field("result", result)
+}
+
+/// A viewer needs the tuner of a probe, which gives way.
+pub(crate) fn probe_preempted(tuner: u16) -> Line {
+    Line::new("tuner probe preempted").field("tuner_id", tuner)
+}
+
 /// A viewer's request has made a session.
 pub(crate) fn session_created(about: About<'_>) -> Line {
     about.line("shared session created")

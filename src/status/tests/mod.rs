@@ -3,4 +3,5 @@ mod device;
 mod fields;
 mod monitoring;
 mod rows;
+mod schema;
 mod world;

@@ -63,6 +63,20 @@ impl Database {
         self.channel(channel_id)
     }
 
+    /// Number and name that a channel of this item would get now.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn proposal(&self, item: &ItemRecord, guide_start: u32) -> Result<(String, String), ChannelError> {
+        let wanted = wanted_number(item).map(|number| free_number(&self.connection, &number, None));
+        let number = match wanted {
+            Some(Ok(number)) => number,
+            Some(Err(ChannelError::Store(error))) => return Err(ChannelError::Store(error)),
+            Some(Err(_)) | None => lowest_free_number(&self.connection, guide_start)?,
+        };
+        Ok((number, name_of(item)))
+    }
+
     /// Changes number, name, state or profile of a channel, all or nothing.
     ///
     /// # Errors
@@ -319,6 +333,23 @@ mod tests {
         assert_eq!(number(&new("c")), "100");
         assert_eq!(number(&new("d")), "102");
         assert_eq!(number(&numbered("e", " 5.1 ")), "5.1");
+    }
+
+    #[test]
+    fn what_is_proposed_is_what_is_given() {
+        let numbers = [("a", "5.1"), ("b", "5.1"), ("c", "0"), ("d", "one")];
+        let mut database = Database::in_memory().unwrap();
+        let items = numbers.map(|(key, number)| NewItem {
+            attrs_json: format!("{{\"tvg-chno\":\"{number}\"}}"),
+            ..item(key, key)
+        });
+        database.refresh_items(&items, at(100)).unwrap();
+        for (key, _number) in numbers {
+            let record = database.item(key).unwrap().unwrap();
+            let proposed = database.proposal(&record, 100).unwrap();
+            let made = database.create_channel(&new(key), 100, at(1)).unwrap();
+            assert_eq!(proposed, (made.guide_number, made.guide_name));
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod blocks;
 mod channels;
 mod device;
+mod documents;
 mod dvr;
 mod guide;
 mod health;
@@ -10,6 +11,7 @@ mod items;
 mod jobs;
 mod lineup;
 mod metrics;
+mod numbers;
 mod page;
 mod playlists;
 mod profiles;
@@ -29,8 +31,10 @@ use super::call::{Call, refusal};
 use super::client::client;
 use super::soap;
 use crate::control::jobs::JobKind;
-use crate::control::page::PageFile;
 use crate::control::state::State;
+use documents::ApiDocument;
+use numbers::{number, viewer};
+use page::PageRoute;
 use upnp::Service;
 
 /// A path that is known.
@@ -94,10 +98,8 @@ enum Route {
     Tuners,
     Recovery,
     Kick(u64, u64),
-    Page,
-    PageFile(PageFile),
-    PageRecover(i64),
-    PageKick(u64, u64),
+    Page(PageRoute),
+    Document(ApiDocument),
     Events,
 }
 
@@ -170,15 +172,10 @@ impl Route {
                 Self::Kick(session, viewer)
             }
             ["api", "admin", "events"] => Self::Events,
+            ["api", "openapi.json"] => Self::Document(ApiDocument::Routes),
+            ["api", "tuners.schema.json"] => Self::Document(ApiDocument::Tuners),
             [""] | ["ui"] => Self::LineupPage,
-            ["ui", ""] => Self::Page,
-            ["ui", "now.css"] => Self::PageFile(PageFile::Style),
-            ["ui", "now.js"] => Self::PageFile(PageFile::Script),
-            ["ui", "channels", channel, "recover"] => Self::PageRecover(number(channel)?),
-            ["ui", "viewers", id, "kick"] => {
-                let (session, viewer) = viewer(id)?;
-                Self::PageKick(session, viewer)
-            }
+            ["ui", ref rest @ ..] => Self::Page(PageRoute::find(rest)?),
             _ => return None,
         })
     }
@@ -194,6 +191,7 @@ impl Route {
             | Self::Blocks
             | Self::DvrAct
             | Self::Recovery
+            | Self::Page(_)
             | Self::ServiceControl(_) => method == Method::Post,
             Self::Playlist(_)
             | Self::Channel(_)
@@ -240,11 +238,8 @@ impl Route {
             | Self::DvrLineups
             | Self::DvrMappings
             | Self::Kick(..)
-            | Self::Page
-            | Self::PageFile(_)
-            | Self::PageRecover(_)
-            | Self::PageKick(..)
             | Self::Events
+            | Self::Document(_)
             | Self::Tuners => false,
         }
     }
@@ -273,8 +268,7 @@ impl Route {
             | Self::BlockChannels(_)
             | Self::DvrLineups
             | Self::DvrMappings
-            | Self::Page
-            | Self::PageFile(_)
+            | Self::Document(_)
             | Self::Tuners => &[Method::Get, Method::Head],
             Self::Automation | Self::Dvr | Self::DvrMapping(_) => &[Method::Get, Method::Head, Method::Put],
             Self::Profile | Self::Rule(_) => &[Method::Get, Method::Head, Method::Put, Method::Delete],
@@ -302,9 +296,8 @@ impl Route {
             | Self::HealthClearAll
             | Self::DvrAct
             | Self::Kick(..)
-            | Self::PageRecover(_)
-            | Self::PageKick(..)
             | Self::Recovery => &[Method::Post],
+            Self::Page(page) => page.methods(),
             // An answer without end has no head of its own.
             Self::Events => &[Method::Get],
         }
@@ -339,19 +332,6 @@ const UPLOAD_TYPES: &[&str] = &[
 
 /// What is no channel's id, where a path with a wrong id is answered with 400.
 const NO_CHANNEL: i64 = 0;
-
-/// Digits alone: `+7` and `007` are other paths.
-fn number(text: &str) -> Option<i64> {
-    let number: i64 = text.parse().ok()?;
-    (number >= 0 && number.to_string() == text).then_some(number)
-}
-
-/// A viewer's id: its session's number and its own.
-fn viewer(id: &str) -> Option<(u64, u64)> {
-    let (session, viewer) = id.split_once('-')?;
-    let whole = |text| number(text).and_then(|number| u64::try_from(number).ok());
-    Some((whole(session)?, whole(viewer)?))
-}
 
 /// True for what is sent for as long as the page is open that asks for it.
 pub(super) fn is_events(request: &Request) -> bool {
@@ -410,6 +390,7 @@ pub(super) fn body(call: &Call, state: &State) -> Result<Body, Response> {
     let taken: &[&str] = match route {
         Some(Route::ServiceControl(_)) => &["text/xml", "application/xml"],
         Some(Route::PlaylistList(_)) => UPLOAD_TYPES,
+        Some(Route::Page(_)) => &["application/x-www-form-urlencoded"],
         // What curl calls a body unless it is told otherwise; a page of another site is told by its Origin.
         Some(_) | None => &["application/json", "application/x-www-form-urlencoded"],
     };
@@ -427,7 +408,9 @@ pub(super) fn body(call: &Call, state: &State) -> Result<Body, Response> {
     if request.is_chunked() {
         return Ok(Body::Chunks);
     }
+    // A form without fields may come without a body.
     let stated = stated
+        .or(matches!(route, Some(Route::Page(_))).then_some(0))
         .ok_or_else(|| refusal(411, "this route takes a body; say in Content-Length how long it is"))?;
     usize::try_from(stated).ok().filter(|bytes| *bytes <= bytes_max).map(Body::Stated).ok_or_else(|| {
         refusal(413, &format!("the body cannot have {stated} bytes; allowed: 0 to {bytes_max}"))
@@ -543,10 +526,8 @@ async fn serve(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
         (Route::Tuners, _) => tuners::status(call, state).await,
         (Route::Recovery, _) => recovery::trigger(call, state).await,
         (Route::Kick(session, viewer), _) => viewers::kick(state, session, viewer).await,
-        (Route::Page, _) => page::now(state).await,
-        (Route::PageFile(file), _) => Ok(file.answer(call.header("if-none-match"))),
-        (Route::PageRecover(channel), _) => page::recover(state, channel).await,
-        (Route::PageKick(session, viewer), _) => page::kick(state, session, viewer).await,
+        (Route::Document(document), _) => Ok(document.answer()),
+        (Route::Page(page), _) => page::serve(call, state, page).await,
         (Route::Events, _) => unreachable!("the connection answers it itself"),
     }
 }

@@ -124,13 +124,19 @@ pub(super) async fn show(state: &State, playlist_id: i64) -> Result<Response, Re
 /// `POST /api/playlists`: it is read in the background.
 pub(super) async fn create(call: &Call, state: &Rc<State>) -> Result<Response, Response> {
     let NewPlaylistBody { name, url, tuners, user_agent, enabled } = call.json()?;
-    check_address(&url)?;
     let new = NewPlaylist { name, url, tuners, user_agent, is_enabled: enabled.unwrap_or(true) };
+    let made = make(state, new).await?;
+    Ok(Response::json(201, &Playlist::new(made, state)))
+}
+
+/// Makes a playlist, which is read in the background.
+pub(super) async fn make(state: &Rc<State>, new: NewPlaylist) -> Result<PlaylistRecord, Response> {
+    check_address(&new.url)?;
     let made = state.ask_store::<_, ChannelError>(move |database| database.create_playlist(&new)).await;
     let made = made.map_err(|error| channel_refusal(&error))?;
     publish(state).await?;
     playlist::keep_changed(state, made.playlist_id);
-    Ok(Response::json(201, &Playlist::new(made, state)))
+    Ok(made)
 }
 
 /// `PATCH /api/playlists/{id}`: with another address, or when it is switched on, it is read in the background.
@@ -141,6 +147,16 @@ pub(super) async fn change(call: &Call, state: &Rc<State>, playlist_id: i64) -> 
     if change == PlaylistChange::default() {
         return Err(refusal(400, "the change is empty; allowed: name, url, tuners, user_agent, enabled"));
     }
+    let now = alter(state, playlist_id, change).await?;
+    Ok(Response::json(200, &Playlist::new(now, state)))
+}
+
+/// Changes a playlist, which is read in the background when it has to be.
+pub(super) async fn alter(
+    state: &Rc<State>,
+    playlist_id: i64,
+    change: PlaylistChange,
+) -> Result<PlaylistRecord, Response> {
     let change = move |database: &mut crate::store::Database| {
         let before = database.playlist(playlist_id)?;
         Ok::<_, ChannelError>((before, database.update_playlist(playlist_id, &change)?))
@@ -150,7 +166,7 @@ pub(super) async fn change(call: &Call, state: &Rc<State>, playlist_id: i64) -> 
     if before.url != now.url || (now.is_enabled && !before.is_enabled) {
         playlist::keep_changed(state, playlist_id);
     }
-    Ok(Response::json(200, &Playlist::new(now, state)))
+    Ok(now)
 }
 
 /// `DELETE /api/playlists/{id}`: with its items, and the sources that stand on them.

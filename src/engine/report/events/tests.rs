@@ -37,6 +37,19 @@ fn sessions_are_told_with_their_names() {
             session_ready(ABOUT, Duration::from_millis(1_500)),
             "msg=\"shared session ready\" NAME startup=1.5s",
         ),
+        (
+            idle_client_preempted(ABOUT, 2, true),
+            "msg=\"tuner idle-client preempted\" NAME tuner_id=2 result=preempted",
+        ),
+        (
+            idle_client_preempted(ABOUT, 2, false),
+            "msg=\"tuner idle-client preempted\" NAME tuner_id=2 result=not_idle",
+        ),
+        (probe_preempted(2), "msg=\"tuner probe preempted\" tuner_id=2"),
+        (
+            tuner_released(2, "101", Duration::from_millis(1_500)),
+            "msg=\"tuner lease released\" tuner_id=2 label=101 duration=1.5s",
+        ),
         (entered_active_subscribers(ABOUT), "msg=\"shared session entered active_subscribers\" NAME"),
         (
             canceled_while_idle(ABOUT, "idle_preempted"),
