@@ -217,6 +217,8 @@ pub(super) const TYPES: &[(&str, &[Field])] = &[
             ("core", Whole, false),
             ("client_addr", Text, true),
             ("connected_at", Time, false),
+            ("delivery", Text, true),
+            ("user_agent", Text, true),
         ],
     ),
     (

@@ -66,10 +66,10 @@ fn check(value: &Value, part: &Value, root: &Value, place: &str) -> Result<(), S
                     if known.is_some_and(|known| known.contains_key(name)) {
                         continue;
                     }
-                    match rule {
-                        Value::Bool(false) => return Err(format!("{place} has {name}, which nobody knows")),
-                        rule => check(value, rule, root, &format!("{place}.{name}"))?,
+                    if rule.as_bool() == Some(false) {
+                        return Err(format!("{place} has {name}, which nobody knows"));
                     }
+                    check(value, rule, root, &format!("{place}.{name}"))?;
                 }
             }
             "items" => {
