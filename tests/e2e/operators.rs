@@ -337,9 +337,11 @@ fn the_page_shows_what_is_watched_without_scripts_and_leads_nowhere_else() {
         assert!(shown.contains(piece), "{piece}: {shown}");
     }
     assert!(!shown.contains("http://") && !shown.contains("https://"), "{shown}");
-    for (path, kind) in
-        [("/ui/now.css", "text/css; charset=utf-8"), ("/ui/now.js", "text/javascript; charset=utf-8")]
-    {
+    for (path, kind) in [
+        ("/ui/now.css", "text/css; charset=utf-8"),
+        ("/ui/now.js", "text/javascript; charset=utf-8"),
+        ("/ui/icon.svg", "image/svg+xml"),
+    ] {
         assert!(shown.contains(path), "{shown}");
         let answer = daemon.get(path);
         assert_eq!((answer.status, answer.header("Content-Type")), (200, Some(kind)));

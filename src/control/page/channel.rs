@@ -60,19 +60,25 @@ impl ChannelPage<'_> {
             escaped(&channel.guide_name)
         );
         html.push_str(&self.standing());
-        push(
-            &mut html,
-            format_args!(
-                "<p class=quiet>Watch: <a href=\"/auto/v{}\">the stream itself</a> in a player, or \
-                 <a href=/lineup.m3u>all channels as a list</a> for VLC, mpv and Kodi.</p>",
-                in_address(&channel.guide_number)
-            ),
-        );
+        html.push_str(&self.watch());
         html.push_str(&self.why());
         html.push_str(&self.timeline());
         html.push_str(&self.sources());
         html.push_str(&self.watching());
         html
+    }
+
+    /// The picture, for browsers that play HTTP Live Streaming, and what players need. It is fetched when somebody presses play.
+    fn watch(&self) -> String {
+        if !self.channel.enabled {
+            return String::new();
+        }
+        let number = in_address(&self.channel.guide_number);
+        format!(
+            "<video controls playsinline preload=none src=\"/hls/v{number}/index.m3u8\"></video>\
+             <p class=quiet>Where the browser plays no HTTP Live Streaming: <a href=\"/auto/v{number}\">the stream itself</a> in a \
+             player, or <a href=/lineup.m3u>all channels as a list</a> for VLC, mpv and Kodi.</p>"
+        )
     }
 
     /// How it is now, and the one button for it.
@@ -433,7 +439,8 @@ mod tests {
         for piece in [
             "<h1>100 News &amp; &lt;b&gt;</h1>",
             "○ idle: nobody watches",
-            "/auto/v100",
+            "src=\"/hls/v100/index.m3u8\"",
+            "href=\"/auto/v100\"",
             "– not tried yet",
             "aria-label=\"Move source 2 up\"",
             "Remove source 1 from this channel",

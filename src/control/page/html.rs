@@ -91,7 +91,7 @@ pub(in crate::control) fn page(device: &str, place: Place, main: &str) -> Respon
     let title = if place == Place::Now { String::new() } else { format!("{} · ", place.name()) };
     let html = format!(
         "<!doctype html>\n<html lang=en>\n<head><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
-         <title>{title}{device}</title><link rel=stylesheet href=/ui/now.css>{script}</head>\n\
+         <title>{title}{device}</title><link rel=icon href=/ui/icon.svg><link rel=stylesheet href=/ui/now.css>{script}</head>\n\
          <body><header><span class=quiet>{device}{live}</span><nav aria-label=Places>{links}</nav></header>\n\
          <main>\n{main}</main></body></html>\n"
     );
@@ -103,7 +103,7 @@ pub(in crate::control) fn problem(device: &str, status: u16, sentence: &str, bac
     let (device, sentence, back) = (escaped(device), escaped(sentence), escaped(back));
     let html = format!(
         "<!doctype html>\n<html lang=en>\n<head><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
-         <title>Not done · {device}</title><link rel=stylesheet href=/ui/now.css></head>\n\
+         <title>Not done · {device}</title><link rel=icon href=/ui/icon.svg><link rel=stylesheet href=/ui/now.css></head>\n\
          <body><header><span class=quiet>{device}</span></header>\n\
          <main><h1>That was not done.</h1><p class=bad role=alert>■ {sentence}</p><p><a href=\"{back}\">Back</a></p></main></body></html>\n"
     );

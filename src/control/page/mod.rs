@@ -38,6 +38,8 @@ pub(super) use system::SystemPage;
 
 const STYLE: &str = include_str!("now.css");
 const SCRIPT: &str = include_str!("now.js");
+const ICON: &str = include_str!("icon.svg");
+
 /// A file of the page.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum PageFile {
@@ -45,6 +47,8 @@ pub(super) enum PageFile {
     Style,
     /// What makes it live.
     Script,
+    /// What browsers show beside its name.
+    Icon,
 }
 
 impl PageFile {
@@ -52,6 +56,7 @@ impl PageFile {
         match self {
             Self::Style => STYLE,
             Self::Script => SCRIPT,
+            Self::Icon => ICON,
         }
     }
 
@@ -59,6 +64,7 @@ impl PageFile {
         match self {
             Self::Style => "text/css; charset=utf-8",
             Self::Script => "text/javascript; charset=utf-8",
+            Self::Icon => "image/svg+xml",
         }
     }
 
@@ -99,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_known_is_not_sent_again() {
-        for file in [PageFile::Style, PageFile::Script] {
+        for file in [PageFile::Style, PageFile::Script, PageFile::Icon] {
             let mut bytes = Vec::new();
             file.answer(None).write_last(&mut bytes);
             let text = String::from_utf8(bytes).unwrap();
