@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::fields::{Field, Kind, TYPES, fields};
 use super::world::{closed, core, failed, first_core, lease, recovering, session, shown, streaming};
-use crate::engine::snapshot::{CoreSnapshot, SessionPhase};
+use crate::engine::snapshot::{CoreSnapshot, HlsSnapshot, SessionPhase};
 use crate::tuner::pool;
 
 /// JSON that remembers the order of its fields.
@@ -139,6 +139,8 @@ fn states() -> Vec<Vec<CoreSnapshot>> {
     idle.viewers.clear();
     let mut ending = streaming(4, 0);
     ending.record.ended = failed(4, "source ended").ended;
+    let mut by_segments = streaming(6, 0);
+    by_segments.viewers[0].hls = Some(HlsSnapshot { user_agent: "AppleCoreMedia/1.0".to_owned() });
     let client = |session| vec![lease(0, pool::Kind::Client, "101", session)];
     let mut after_failures = first_core(Vec::new(), Vec::new());
     after_failures.closed = closed(2, (1..=3).map(|id| failed(id, "upstream returned status 404: gone")));
@@ -152,6 +154,7 @@ fn states() -> Vec<Vec<CoreSnapshot>> {
         vec![first_core(client(5), vec![recovering(5, 0)])],
         vec![first_core(vec![lease(1, pool::Kind::Probe, "probe:src:sports.one", 9)], Vec::new())],
         vec![first_core(client(4), vec![ending])],
+        vec![first_core(client(6), vec![by_segments])],
         vec![after_failures],
     ]
 }
