@@ -275,8 +275,8 @@ fn tried(engine: &engine::Params, probe: &Probe, ring_bytes: u64, locked_bytes: 
     thread.ok().and_then(|thread| thread.join().ok()).unwrap_or(Tried::Made)
 }
 
-/// How many of these rings can be registered with every core: each has an io_uring of its own. What is certain to be refused is not tried: what a try has locked is free again a
-/// little later only, and a core may need it.
+/// How many of these rings can be registered with every core: each has an io_uring of its own. What is certain to be refused is not
+/// tried: what a try has locked is free again a little later only, and a core may need it.
 fn registered_of(
     made: &[Ring],
     segments: Segments,
