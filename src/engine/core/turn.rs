@@ -16,8 +16,9 @@ use crate::engine::outlet::Outlet;
 
 use super::Core;
 
-/// Bytes a core hands to the kernel in one turn: about 3 ms of work, the time somebody new may have to wait.
-const BYTES_PER_TURN: u64 = 16 * 1024 * 1024;
+/// Bytes a core hands to the kernel in one turn: about 1 ms of work. Somebody new waits for one or two such turns, and shares of
+/// this size cost no more for each byte than larger ones.
+const BYTES_PER_TURN: u64 = 6 * 1024 * 1024;
 /// How many sends ahead a viewer is fetched into the cache.
 const TOUCH_AHEAD: usize = 4;
 
