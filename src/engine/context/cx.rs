@@ -218,15 +218,14 @@ impl<D: CoreDriver> Cx<D> {
     /// So much gathers for a viewer before it is sent to: twice the least where the core has no time to lose.
     pub(crate) fn egress_bytes(&self) -> u64 {
         let least = self.params.egress.bytes;
-        let bytes = self.load.between(least, (2 * least).min(SEND_BYTES_MAX as u64));
+        let bytes = self.load.gathers(least, (2 * least).min(SEND_BYTES_MAX as u64));
         (bytes - bytes % PACKET_BYTES as u64).max(least)
     }
 
     /// Or what is so old.
     pub(crate) fn egress_delay(&self) -> Duration {
-        let nanos = |delay: Duration| u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
         let Egress { delay, delay_max, .. } = self.params.egress;
-        Duration::from_nanos(self.load.between(nanos(delay), nanos(delay_max)))
+        self.load.lets_wait(delay, delay_max)
     }
 
     /// A name for a session.

@@ -6,9 +6,12 @@ use crate::base::limits::SEND_BYTES_MAX;
 
 /// So long is looked at in one.
 const WINDOW: Duration = Duration::from_millis(250);
-/// A core that works for streams for more than this part of its time, in thousandths, lets more gather for a viewer,
+/// A core that works for streams for more than this part of its time, in thousandths, lets what is less than a step wait longer:
+/// nearly always the rest of the step comes meanwhile, and a send of a few bytes costs what one of many does.
+const HAS_SOME_WORK: u32 = 50;
+/// From this part on more gathers for a viewer,
 const AT_WORK: u32 = 100;
-/// and all that it may from here on.
+/// and both are the most that they may be from here on.
 const HARD_AT_WORK: u32 = 250;
 /// A core that works this part of its time has none left. It may still serve everybody in time:
 const SATURATED: u32 = 950;
@@ -211,10 +214,20 @@ impl Load {
         (viewers * excess.min(EXCESS_MAX)).div_ceil(1000)
     }
 
-    /// How much of what is between `least` and `most` it needs to save time.
-    pub(crate) fn between(&self, least: u64, most: u64) -> u64 {
-        let part = u64::from(self.share.clamp(AT_WORK, HARD_AT_WORK) - AT_WORK);
-        least + most.saturating_sub(least) * part / u64::from(HARD_AT_WORK - AT_WORK)
+    /// So much between `least` and `most` gathers for a viewer, to save time.
+    pub(crate) fn gathers(&self, least: u64, most: u64) -> u64 {
+        self.between(AT_WORK, least, most)
+    }
+
+    /// So long between `least` and `most` waits what is less than that.
+    pub(crate) fn lets_wait(&self, least: Duration, most: Duration) -> Duration {
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        Duration::from_nanos(self.between(HAS_SOME_WORK, nanos(least), nanos(most)))
+    }
+
+    fn between(&self, from: u32, least: u64, most: u64) -> u64 {
+        let part = u64::from(self.share.clamp(from, HARD_AT_WORK) - from);
+        least + most.saturating_sub(least) * part / u64::from(HARD_AT_WORK - from)
     }
 }
 
@@ -239,9 +252,20 @@ mod tests {
         for (share, expected) in [(0, 100), (100, 100), (175, 150), (250, 200), (1000, 200)] {
             let mut load = Load::default();
             windows(&mut load, share, 0, 40);
-            let gathers = load.between(100, 200);
+            let gathers = load.gathers(100, 200);
             assert!(gathers.abs_diff(expected) <= 1, "{gathers} at {share}");
-            assert_eq!(load.between(100, 50), 100, "the least is the least");
+            assert_eq!(load.gathers(100, 50), 100, "the least is the least");
+        }
+    }
+
+    #[test]
+    fn what_is_less_than_a_step_waits_longer_from_a_little_work_on() {
+        for (share, expected) in [(0, 100), (50, 100), (100, 137), (150, 175), (250, 250), (1000, 250)] {
+            let mut load = Load::default();
+            windows(&mut load, share, 0, 40);
+            let waits = load.lets_wait(Duration::from_millis(100), Duration::from_millis(250));
+            assert!(waits.as_millis().abs_diff(expected) <= 1, "{waits:?} at {share}");
+            assert_eq!(load.lets_wait(WINDOW, Duration::ZERO), WINDOW, "the least is the least");
         }
     }
 
@@ -257,7 +281,7 @@ mod tests {
                 }
                 load.turned(WINDOW * 7 / 10, WINDOW * 3 / 10, Duration::ZERO, 0);
             }
-            let gathers = load.between(100, 200);
+            let gathers = load.gathers(100, 200);
             assert!(gathers.abs_diff(expected) <= 1, "{gathers} with {for_streams} to {otherwise}");
         }
     }
