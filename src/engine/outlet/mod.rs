@@ -26,7 +26,7 @@ use crate::engine::port::params::{SlowPolicy, ZeroCopy};
 use crate::engine::port::snapshot::ViewerSnapshot;
 use crate::engine::report::events::Coalesced;
 use crate::http::{STREAM_INTERIM, StreamError, stream_head};
-use crate::ring::{Entry, Lent, Offset, Segments};
+use crate::ring::{Entry, Lent, Offset};
 use crate::session::history::{Audience, CloseReason, Limits, SubscriberWindow, WriteCounters};
 use crate::ts;
 use crate::uring::{Handle, Hangup, KernelDriver, OpKey, Operation};
@@ -148,18 +148,8 @@ impl Way {
         match cx.params.egress.zero_copy {
             ZeroCopy::SendZc => Self::ZeroCopy { copied_in_a_row: 0 },
             ZeroCopy::Auto if !is_local => Self::ZeroCopy { copied_in_a_row: 0 },
-            ZeroCopy::Auto => Self::on_this_host(cx.params.segments),
-            ZeroCopy::SendFile => Self::File,
+            ZeroCopy::Auto | ZeroCopy::SendFile => Self::File,
             ZeroCopy::Never => Self::Copy,
-        }
-    }
-
-    /// The cheapest to a viewer whose socket is on this host, too. A send from small pages takes hold of thirty of them, which costs more
-    /// than to copy what is in them.
-    const fn on_this_host(segments: Segments) -> Self {
-        match segments {
-            Segments::Huge => Self::File,
-            Segments::Small => Self::Copy,
         }
     }
 }
