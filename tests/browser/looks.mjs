@@ -43,23 +43,20 @@ await play(async (open) => {
   const wrong = [];
   for (const [size, viewport] of Object.entries(SIZES)) {
     for (const colorScheme of LIGHTS) {
-      const page = await open({ viewport, colorScheme, hasTouch: size === "phone", isMobile: size === "phone", deviceScaleFactor: 2 });
+      const isPhone = size === "phone";
+      const page = await open({ viewport, colorScheme, hasTouch: isPhone, isMobile: isPhone, deviceScaleFactor: isPhone ? 2 : 1 });
       for (const [name, path, opened] of PAGES) {
         await page.goto(address + path);
         if (name === "now") await page.locator("#live", { hasText: /^live$/ }).waitFor();
-        // A player that has just been made turns its wheel for a moment.
-        await until(`the player of ${name} is at rest`, () =>
-          page.evaluate(() => [...document.querySelectorAll("video")].every((video) => video.networkState === video.NETWORK_IDLE)),
-        );
         if (opened) {
           const details = page.locator(opened).first();
           await details.locator("summary").first().click();
           await until(`${name} opens`, () => details.evaluate((element) => element.open));
         }
-        const file = join(shots, `${name}-${size}-${colorScheme}.png`);
-        await page.screenshot({ path: file, fullPage: true });
         const here = `${name}, ${size}, ${colorScheme}`;
         wrong.push(...(await faults(page)).map((fault) => `${here}: ${fault}`));
+        // Behind that: a player that has just been made turns its wheel for a moment.
+        await page.screenshot({ path: join(shots, `${name}-${size}-${colorScheme}.png`), fullPage: true });
         const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
         if (wide > 0) wrong.push(`${here}: it is ${wide} pixels wider than the screen`);
       }
