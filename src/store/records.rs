@@ -210,6 +210,8 @@ pub struct SourceRecord {
     pub source_id: i64,
     pub channel_id: i64,
     pub item_key: String,
+    /// What the playlist calls it; blank when the item is missing.
+    pub item_name: String,
     /// The item's; blank when the item is missing.
     pub tvg_name: String,
     /// The item's; blank when the item is missing.
@@ -369,13 +371,14 @@ impl SourceRecord {
         profile_width, profile_height, profile_fps, profile_video_codec, profile_audio_codec, profile_bitrate_bps, \
         program, coalesce(headers_json, '{}'), tls_verify, profile, \
         coalesce(tvg_id, ''), coalesce(tvg_logo, ''), coalesce(group_name, ''), \
-        playlist_items.playlist_id, coalesce(is_enabled, 1), user_agent";
+        playlist_items.playlist_id, coalesce(is_enabled, 1), user_agent, coalesce(playlist_items.name, '')";
 
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
             source_id: row.get(0)?,
             channel_id: row.get(1)?,
             item_key: row.get(2)?,
+            item_name: row.get(31)?,
             tvg_name: row.get(3)?,
             tvg_id: row.get(25)?,
             tvg_logo: row.get(26)?,
@@ -423,6 +426,7 @@ impl SourceRecord {
             source_id,
             channel_id: 1,
             item_key: String::new(),
+            item_name: String::new(),
             tvg_name: String::new(),
             tvg_id: String::new(),
             tvg_logo: String::new(),

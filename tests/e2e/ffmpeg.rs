@@ -9,8 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::join::{PROGRAMME, programme, run};
-use crate::kit::{Daemon, LONG, Process, Stopwatch, Upstream, judge, until};
+use crate::kit::{Daemon, LONG, PROGRAMME, Process, Stopwatch, Upstream, judge, programme, run, until};
 
 const SHORT: Duration = Duration::from_secs(5);
 /// What a listener waits at most, on a busy machine: two processes are started, one behind the other.

@@ -12,8 +12,7 @@ use flate2::write::GzEncoder;
 use rustls::{ServerConnection, StreamOwned};
 use tunerd::ts::{Packet, PesTimes};
 
-use crate::join::{programme, run};
-use crate::kit::{Daemon, Reply, Request, Segments, Upstream, children_of, judge};
+use crate::kit::{Daemon, Reply, Request, Segments, Upstream, children_of, judge, programme, run};
 use crate::tls::server_named;
 use crate::tracks::{tracks, two_languages};
 use crate::tsgen::PACKET_BYTES;

@@ -207,7 +207,7 @@ fn picture(size: &str) -> Vec<u8> {
     );
     let mut arguments: Vec<_> = arguments.split_whitespace().collect();
     arguments.push(path.to_str().unwrap());
-    crate::join::run("ffmpeg", &arguments);
+    crate::kit::run("ffmpeg", &arguments);
     fs::read(&path).unwrap()
 }
 

@@ -2,49 +2,17 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
-use std::sync::OnceLock;
 use std::time::Duration;
 
-use crate::kit::{Daemon, LONG, Stopwatch, Upstream, judge};
+use crate::kit::{Daemon, LONG, PROGRAMME, Stopwatch, Upstream, judge, programme, run};
 use crate::tsgen::PACKET_BYTES;
 
 /// ffmpeg's multiplexer numbers streams from here: video, then audio.
 const VIDEO_PID: u16 = 0x100;
 const AUDIO_PID: u16 = 0x101;
-/// Long enough for every recording.
-pub(crate) const PROGRAMME: Duration = Duration::from_secs(40);
 const RECORDING: Duration = Duration::from_millis(2500);
 /// No multiple of a picture's time or of the second between key frames.
 const STAGGER: Duration = Duration::from_millis(371);
-
-pub(crate) fn run(program: &str, arguments: &[&str]) -> (String, String) {
-    let output = Command::new(program).args(arguments).output().unwrap();
-    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-    assert!(output.status.success(), "{program} {arguments:?}: {}", text(&output.stderr));
-    (text(&output.stdout), text(&output.stderr))
-}
-
-/// H.264 with B pictures and a key frame every second, and AAC.
-pub(crate) fn programme() -> Vec<u8> {
-    static MADE: OnceLock<Vec<u8>> = OnceLock::new();
-    let make = || {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("programme.ts");
-        let seconds = PROGRAMME.as_secs();
-        let picture = format!("testsrc2=size=320x180:rate=25:duration={seconds}");
-        let tone = format!("sine=frequency=440:sample_rate=48000:duration={seconds}");
-        let arguments = format!(
-            "-v error -nostdin -f lavfi -i {picture} -f lavfi -i {tone} -c:v libx264 -preset veryfast -bf 2 -g 25 \
-             -keyint_min 25 -sc_threshold 0 -b:v 700k -c:a aac -b:a 96k -muxrate 1200k -f mpegts"
-        );
-        let mut arguments: Vec<_> = arguments.split_whitespace().collect();
-        arguments.push(path.to_str().unwrap());
-        run("ffmpeg", &arguments);
-        fs::read(&path).unwrap()
-    };
-    MADE.get_or_init(make).clone()
-}
 
 /// Records `count` viewers who come one after the other, and judges each recording.
 fn assert_each_join_decodes(settings: &[(&str, &str)], producer: &str, count: u32) {

@@ -11,6 +11,7 @@ mod changes;
 mod clients;
 mod confidence;
 mod cores;
+mod dashboards;
 mod datagrams;
 mod discovery;
 mod doctor;

@@ -322,8 +322,9 @@ fn the_page_shows_what_is_watched_without_scripts_and_leads_nowhere_else() {
         let answer = daemon.get(path);
         assert_eq!((answer.status, answer.header("Location")), (302, Some("/ui/")), "{path}");
     }
-    assert!(page(&daemon).contains("<h1>All quiet.</h1>"));
+    assert!(page(&daemon).contains("<h1>There is no channel yet.</h1>"));
     daemon.channel("100", &[upstream.url("/good/4000000/a")]);
+    assert!(page(&daemon).contains("<h1>All quiet.</h1>"));
     let mut viewer = daemon.open("/auto/v100");
     viewer.watch(Duration::from_millis(300));
     let shown = page(&daemon);

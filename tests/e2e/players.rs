@@ -3,8 +3,7 @@
 use std::fs;
 use std::process::{Command, Output, Stdio};
 
-use crate::join::{PROGRAMME, programme};
-use crate::kit::{Daemon, Upstream, judge};
+use crate::kit::{Daemon, PROGRAMME, Upstream, judge, programme};
 
 /// A program with two channels of real pictures and sound, as its lineup shows them.
 struct Offer {

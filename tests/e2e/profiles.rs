@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::join::{PROGRAMME, programme, run};
-use crate::kit::{Daemon, LONG, Upstream, judge, until};
+use crate::kit::{Daemon, LONG, PROGRAMME, Upstream, judge, programme, run, until};
 
 const RECORDING: Duration = Duration::from_millis(1500);
 /// Channels end with their last viewer, and slates take no processor.

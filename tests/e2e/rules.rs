@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::join::{programme, run};
-use crate::kit::{Daemon, LONG, Process, Upstream, Viewer, children_of, judge, until};
+use crate::kit::{Daemon, LONG, Process, Upstream, Viewer, children_of, judge, programme, run, until};
 
 const RECORDING: Duration = Duration::from_millis(700);
 const MOVED: &str = "HTTP/1.1 302 Found\r\nContent-Length: 0\r\nConnection: close\r\nLocation: ";

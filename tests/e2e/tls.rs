@@ -13,8 +13,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 use tunerd::source::Trust;
 
-use crate::join::{PROGRAMME, programme, run};
-use crate::kit::{Daemon, Upstream, children_of, exchange, judge, until};
+use crate::kit::{Daemon, PROGRAMME, Upstream, children_of, exchange, judge, programme, run, until};
 
 const RECORDING: Duration = Duration::from_millis(700);
 const SHORT: Duration = Duration::from_secs(10);

@@ -7,8 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tunerd::ts::crc32;
 
-use crate::join::{PROGRAMME, run};
-use crate::kit::{Daemon, Stopwatch, Upstream, judge, until};
+use crate::kit::{Daemon, PROGRAMME, Stopwatch, Upstream, judge, run, until};
 use crate::tsgen::PACKET_BYTES;
 
 const RECORDING: Duration = Duration::from_millis(2500);

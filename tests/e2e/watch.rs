@@ -8,8 +8,7 @@ use serde_json::Value;
 use tunerd::ts::Packet;
 
 use crate::hls::pes;
-use crate::join::{PROGRAMME, programme};
-use crate::kit::{Answer, Daemon, End, LONG, Upstream, Viewer, exchange, judge, until};
+use crate::kit::{Answer, Daemon, End, LONG, PROGRAMME, Upstream, Viewer, exchange, judge, programme, until};
 use crate::players::{complains, play, said};
 use crate::tsgen::PACKET_BYTES;
 

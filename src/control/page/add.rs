@@ -85,7 +85,7 @@ impl AddPage<'_> {
             )
         });
         let mut html = format!(
-            "<tr><td><b>{}</b><br><span class=quiet>{}</span>{used}<td class=wide>{}<td class=wide>{}<td class=full>",
+            "<tr><td><b>{}</b><br><span class=\"quiet address\">{}</span>{used}<td class=wide>{}<td class=wide>{}<td class=full>",
             escaped(if item.name.is_empty() { &item.item_key } else { &item.name }),
             escaped(&redact::url(&item.stream_url)),
             escaped(&item.group_name),

@@ -25,8 +25,8 @@ pub(super) struct Stretch {
     pub(super) is_slate: bool,
 }
 
-/// The picture.
-pub(super) fn band(all: &[Stretch]) -> String {
+/// The picture. What is hatched in it is so by the pattern of this name, of which a page has no other.
+pub(super) fn band(all: &[Stretch], hatch: &str) -> String {
     let all = &all[all.len().saturating_sub(STRETCHES_MAX)..];
     let oldest = all.iter().map(|stretch| stretch.from).max().unwrap_or_default();
     let span = oldest.clamp(SHORTEST, LONGEST);
@@ -51,17 +51,21 @@ pub(super) fn band(all: &[Stretch]) -> String {
         &mut html,
         format_args!(
             "</div><svg viewBox=\"0 0 {WIDTH} {height}\" height={height} preserveAspectRatio=none role=img aria-label=\"Which source was shown when; the newest is on the right\">\
-             <defs><pattern id=hatch width=6 height=6 patternUnits=userSpaceOnUse patternTransform=\"rotate(45)\"><rect class=ground width=6 height=6 /><rect class=line width=3 height=6 /></pattern></defs>"
+             <defs><pattern id=\"{hatch}\" class=hatch width=6 height=6 patternUnits=userSpaceOnUse patternTransform=\"rotate(45)\"><rect class=ground width=6 height=6 /><rect class=line width=3 height=6 /></pattern></defs>"
         ),
     );
     for stretch in all.iter().filter(|stretch| stretch.to < span) {
         let row = rows.iter().position(|row| *row == stretch.row).unwrap_or(0) as u64;
         let (from, to) = (across(stretch.from), across(stretch.to));
-        let class = if stretch.is_slate { "slate" } else { "shown" };
+        let class = if stretch.is_slate {
+            format!("class=slate fill=\"url(#{hatch})\"")
+        } else {
+            "class=shown".to_owned()
+        };
         push(
             &mut html,
             format_args!(
-                "<rect class={class} x={from} y={} width={} height={}><title>{}</title></rect>",
+                "<rect {class} x={from} y={} width={} height={}><title>{}</title></rect>",
                 row * ROW + 3,
                 (to - from).max(2),
                 ROW - 6,
@@ -90,17 +94,17 @@ mod tests {
 
     #[test]
     fn what_was_shown_stands_where_its_time_is() {
-        let html = band(&[
-            stretch("A", 1_200, 600, false),
-            stretch("B", 600, 0, false),
-            stretch("B", 300, 240, true),
-        ]);
+        let html = band(
+            &[stretch("A", 1_200, 600, false), stretch("B", 600, 0, false), stretch("B", 300, 240, true)],
+            "hatch-7",
+        );
         for piece in [
             "The last 20 min",
             "viewBox=\"0 0 1000 40\"",
             "<rect class=shown x=0 y=3 width=500 height=14><title>&lt;A&gt;</title></rect>",
             "<rect class=shown x=500 y=23 width=500 height=14>",
-            "<rect class=slate x=750 y=23 width=50 height=14>",
+            "<pattern id=\"hatch-7\" ",
+            "<rect class=slate fill=\"url(#hatch-7)\" x=750 y=23 width=50 height=14>",
         ] {
             assert!(html.contains(piece), "{piece}: {html}");
         }
@@ -108,11 +112,11 @@ mod tests {
 
     #[test]
     fn what_is_too_old_is_left_out_and_a_moment_can_be_seen() {
-        let html = band(&[stretch("old", 30_000, 29_000, false), stretch("A", 10, 10, false)]);
+        let html = band(&[stretch("old", 30_000, 29_000, false), stretch("A", 10, 10, false)], "hatch");
         assert!(
             !html.contains("old") && html.contains("The last 6 h 0 min") && html.contains("width=2 "),
             "{html}"
         );
-        assert_eq!(band(&[]), "");
+        assert_eq!(band(&[], "hatch"), "");
     }
 }

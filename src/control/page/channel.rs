@@ -13,7 +13,9 @@ use super::band::{Stretch, band};
 use super::calendar::Calendar;
 use super::html::{Place, Rows, asks_once, button, escaped, in_address, page, push, search};
 use super::viewers::{VIEWERS_SHOWN_MAX, viewers};
-use super::words::{AllFigures, Mark, add_closed, add_session, count, long, rate, state, stream, why_left};
+use super::words::{
+    AllFigures, Mark, add_closed, add_session, count, failure, long, rate, state, stream, why_left,
+};
 
 /// Switches from source to source that are told in words.
 const SWITCHES_SHOWN: usize = 20;
@@ -190,7 +192,7 @@ impl ChannelPage<'_> {
         } else {
             String::new()
         };
-        let reason = health.last_fail_reason.trim_end_matches('.');
+        let reason = failure(&health.last_fail_reason);
         Some(format!("{name} {times}, {ago} ago: {reason}{rest}."))
     }
 
@@ -256,7 +258,7 @@ impl ChannelPage<'_> {
         if stretches.is_empty() {
             return String::new();
         }
-        band(&stretches) + &self.switches()
+        band(&stretches, "hatch") + &self.switches()
     }
 
     /// The last switches, for those who would rather read.
@@ -317,7 +319,7 @@ impl ChannelPage<'_> {
         let mut html = format!(
             "<tr id=s-{}><td class=n>{number}<td>{}{}<br><span class=\"quiet address\">{}</span><td class=wide>{}<td class=full>{}<td class=acts>",
             source.source_id,
-            escaped(if source.tvg_name.is_empty() { &source.item_key } else { &source.tvg_name }),
+            escaped(name_of(source)),
             escaped(&self.whose(source)),
             escaped(&redact::url(&source.stream_url)),
             if shown.is_empty() { "–".to_owned() } else { escaped(&shown) },
@@ -360,7 +362,7 @@ impl ChannelPage<'_> {
             format!(
                 "<span class=wait>▲ failed {} ago: {}{left}</span>",
                 ago(health.last_fail_at),
-                escaped(&health.last_fail_reason)
+                escaped(failure(&health.last_fail_reason))
             )
         } else if health.last_ok_at > 0 {
             format!(
@@ -395,6 +397,14 @@ impl ChannelPage<'_> {
         html.push_str(&viewers(session.record.id, shown, self.now_of(&session.record), &self.here()));
         html + &rows.links(&format!("{}?q={}&", self.here(), in_address(asked)))
     }
+}
+
+/// What a source is called: as its guide has it, or its playlist, or by its key when the playlist has it no longer.
+fn name_of(source: &SourceRecord) -> &str {
+    [&source.tvg_name, &source.item_name]
+        .into_iter()
+        .find(|name| !name.is_empty())
+        .unwrap_or(&source.item_key)
 }
 
 #[cfg(test)]
@@ -441,6 +451,7 @@ mod tests {
             "○ idle: nobody watches",
             "src=\"/hls/v100/index.m3u8\"",
             "href=\"/auto/v100\"",
+            "<td>News &amp; &lt;b&gt; (Provider &lt;A&gt;)<br>",
             "– not tried yet",
             "aria-label=\"Move source 2 up\"",
             "Remove source 1 from this channel",

@@ -107,7 +107,7 @@ impl HistoryPage<'_> {
             html.push_str("<p class=quiet>Nothing like that is remembered.</p>");
         } else {
             html.push_str(
-                "<table><thead><tr><th>Began<th>Channel<th class=\"n wide\">Lasted<th class=\"n wide\">Viewers, most at once<th>What happened</tr></thead><tbody>",
+                "<table class=rows><thead><tr><th>Began<th>Channel<th class=\"n wide\">Lasted<th class=\"n wide\">Viewers, most at once<th>What happened</tr></thead><tbody>",
             );
             rows.of(found).into_iter().for_each(|session| html.push_str(&self.row(session)));
             html.push_str("</tbody></table>");
@@ -137,7 +137,7 @@ impl HistoryPage<'_> {
         let ended = session.ended.as_ref();
         let lasted = ended.map_or(calendar.now(), |ended| ended.at) - session.opened_at;
         let mut html = format!(
-            "<tr><td class=t>{}<td><a href=\"/ui/channels/{}\">{} {}</a><td class=\"n wide\">{}<td class=\"n wide\">{}, {}<td>",
+            "<tr><td class=t>{}<td><a href=\"/ui/channels/{}\">{} {}</a><td class=\"n wide\">{}<td class=\"n wide\">{}, {}<td class=full>",
             calendar.at(session.opened_at),
             session.channel.0,
             escaped(&session.guide_number),

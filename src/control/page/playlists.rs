@@ -75,7 +75,7 @@ impl PlaylistsPage<'_> {
             record.items,
         );
         if record.is_enabled && !is_reading {
-            let spoken = format!("Read {} now", record.name);
+            let spoken = format!("Read now: {}", record.name);
             html.push_str(&button(&format!("/ui/playlists/{id}/read"), &[], "Read now", &spoken));
         }
         if record.is_set {

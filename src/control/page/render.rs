@@ -1,23 +1,20 @@
 //! The page "Now" in HTML, in pieces: a page that is open is sent the pieces that have changed.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
 
 use crate::base::Instant;
 use crate::engine::Tallies;
 use crate::engine::snapshot::{CoreSnapshot, SessionSnapshot};
 use crate::store::ChannelRecord;
 
+use super::band::{Stretch, band};
 use super::html::{escaped, push};
 use super::viewers::viewers;
 use super::words::{Mark, bar, count, long, rate, state, stream, why_bad};
 
 /// Channels that are shown. Of more the number is.
 const CHANNELS_SHOWN_MAX: usize = 200;
-/// How far back the timeline goes.
-const TIMELINE: Duration = Duration::from_secs(30 * 60);
-/// The width of the timeline, and of a sparkline.
-const TIMELINE_WIDTH: u64 = 600;
+/// The size of a sparkline.
 const SPARK_WIDTH: usize = 120;
 const SPARK_HEIGHT: u64 = 20;
 /// RateHistory that a sparkline is made of.
@@ -52,7 +49,7 @@ pub(super) fn pieces(facts: &Facts<'_>) -> Vec<Piece> {
         key(one).partial_cmp(&key(other)).unwrap_or(std::cmp::Ordering::Equal)
     });
     let mut pieces = vec![
-        Piece { name: "sentence".to_owned(), html: sentence(&sessions) },
+        Piece { name: "sentence".to_owned(), html: sentence(&sessions, facts.listed.is_empty()) },
         Piece { name: "attention".to_owned(), html: attention(facts, &sessions) },
     ];
     pieces.extend(
@@ -70,10 +67,13 @@ fn now_of(facts: &Facts<'_>, session: &SessionSnapshot) -> Instant {
     Instant::from_nanos(facts.now.as_nanos().saturating_sub(lost))
 }
 
-fn sentence(sessions: &[&SessionSnapshot]) -> String {
+fn sentence(sessions: &[&SessionSnapshot], is_empty: bool) -> String {
     let playing = sessions.iter().filter(|session| !session.viewers.is_empty()).count();
     let viewers = sessions.iter().map(|session| session.viewers.len()).sum();
     let bad = sessions.iter().filter(|session| Mark::of(session) == Mark::Recovering).count();
+    if playing == 0 && is_empty {
+        return "<h1>There is no channel yet.</h1><p><a href=/ui/playlists>Add a playlist</a> first, then <a href=/ui/add>channels</a> from it.</p>".to_owned();
+    }
     if playing == 0 {
         return "<h1>All quiet.</h1>".to_owned();
     }
@@ -144,8 +144,8 @@ fn row(facts: &Facts<'_>, session: &SessionSnapshot) -> String {
             escaped(&record.guide_name)
         ),
     );
-    html.push_str(&timeline(session, now));
-    let why = why_bad(session, now);
+    html.push_str(&timeline(session, listed, now));
+    let why = why_bad(session, now, |source| called(listed, source));
     if !why.is_empty() {
         html.push_str("<h3>Why is this channel bad?</h3>");
         for sentence in why {
@@ -186,58 +186,42 @@ fn sparkline(rates: Option<&VecDeque<u64>>) -> String {
     )
 }
 
-/// A band per source over the last half hour: solid is shown, hatched is the slate.
-fn timeline(session: &SessionSnapshot, now: Instant) -> String {
-    let left = |at: Instant| {
-        let ago = (now - at).min(TIMELINE);
-        let ago = u64::try_from(ago.as_millis()).unwrap_or(u64::MAX);
-        TIMELINE_WIDTH - ago * TIMELINE_WIDTH / u64::try_from(TIMELINE.as_millis()).unwrap_or(u64::MAX)
-    };
-    let windows: Vec<_> = session
-        .record
+/// What a source is called: by its place among those of its channel, as people count.
+fn called(channel: Option<&ChannelRecord>, source: i64) -> String {
+    let place = channel
+        .and_then(|channel| channel.sources.iter().position(|listed| listed.source_id == source))
+        .map(|place| format!("Source {}", place + 1));
+    place.unwrap_or_else(|| format!("A source that is gone (number {source})"))
+}
+
+/// What was shown when, by source.
+fn timeline(session: &SessionSnapshot, channel: Option<&ChannelRecord>, now: Instant) -> String {
+    let record = &session.record;
+    let mut stretches: Vec<_> = record
         .sources
         .iter()
-        .filter(|window| now - window.deselected_at.unwrap_or(now) < TIMELINE)
+        .map(|window| {
+            let name = called(channel, window.source.id.0);
+            Stretch {
+                from: now - window.selected_at,
+                to: now - window.deselected_at.unwrap_or(now),
+                said: bar(&name, window, now),
+                row: name,
+                is_slate: false,
+            }
+        })
         .collect();
-    let mut ids: Vec<_> = windows.iter().map(|window| window.source.id.0).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    let mut html = String::from("<h3>The last half hour</h3>");
-    for id in ids {
-        push(
-            &mut html,
-            format_args!(
-                "<div class=band><span>source {id}</span><svg viewBox=\"0 0 {TIMELINE_WIDTH} 12\" preserveAspectRatio=none role=img aria-label=\"when source {id} was shown\">"
-            ),
-        );
-        for window in windows.iter().filter(|window| window.source.id.0 == id) {
-            let (from, to) = (left(window.selected_at), left(window.deselected_at.unwrap_or(now)));
-            let said = escaped(&bar(window, now));
-            push(
-                &mut html,
-                format_args!(
-                    "<rect x={from} width={} height=12><title>{said}</title></rect>",
-                    (to - from).max(1)
-                ),
-            );
-        }
-        html.push_str("</svg></div>");
-    }
     if let Some(slate) = &session.recovery.keepalive {
         let to = slate.stopped_at.unwrap_or(now);
-        if now - to < TIMELINE {
-            let (from, until) = (left(slate.started_at), left(to));
-            let said = format!("slate for {}, {} ago", long(to - slate.started_at), long(now - to));
-            push(
-                &mut html,
-                format_args!(
-                    "<div class=band><span>slate</span><svg viewBox=\"0 0 {TIMELINE_WIDTH} 12\" preserveAspectRatio=none role=img aria-label=\"when the slate was shown\"><rect class=slate x={from} width={} height=12><title>{said}</title></rect></svg></div>",
-                    (until - from).max(1)
-                ),
-            );
-        }
+        stretches.push(Stretch {
+            from: now - slate.started_at,
+            to: now - to,
+            said: format!("The slate, for {}, {} ago", long(to - slate.started_at), long(now - to)),
+            row: record.sources.last().map_or_else(String::new, |window| called(channel, window.source.id.0)),
+            is_slate: true,
+        });
     }
-    html
+    band(&stretches, &format!("hatch-{}", record.id))
 }
 
 fn tuners(facts: &Facts<'_>, sessions: usize) -> String {
@@ -250,4 +234,48 @@ fn tuners(facts: &Facts<'_>, sessions: usize) -> String {
         "<p class=quiet>{more}{in_use} of {} in use. <span aria-hidden=true>{dots}</span></p>",
         count(all, "tuner", "tuners")
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::page::testing::{channels_of, session, window};
+
+    #[test]
+    fn a_row_calls_sources_by_their_place_wherever_it_tells_of_them() {
+        let mut channel = channels_of(&[("a", "News")]).remove(0);
+        let mut other = channel.sources[0].clone();
+        (channel.sources[0].source_id, other.source_id) = (41, 42);
+        channel.sources.push(other);
+        let windows = vec![
+            window(41, 3_000, Some(3_060), "initial_startup"),
+            window(40, 3_060, Some(3_070), "recovery_cycle_1:stall"),
+            window(42, 3_070, None, "recovery_cycle_2:source_eof"),
+        ];
+        let session = session(7, windows, 1);
+        let facts = Facts {
+            cores: &[],
+            listed: std::slice::from_ref(&channel),
+            rates: &RateHistory::new(),
+            now: Instant::from_millis(3_600_000),
+        };
+        let html = row(&facts, &session);
+        for piece in [
+            "source 2 of 2",
+            "<span>Source 1</span><span>Source 2</span>",
+            "Source 2: shown for 8 min, from 8 min ago, because the one before ended",
+            "Source 1 sent nothing that moves the picture once",
+            "A source that is gone (number 40) ended once",
+            "pattern id=\"hatch-7\"",
+        ] {
+            assert!(html.contains(piece), "{piece}: {html}");
+        }
+        assert!(!html.contains("ource 41") && !html.contains("ource 42"), "{html}");
+    }
+
+    #[test]
+    fn without_any_channel_it_is_said_where_to_begin() {
+        assert!(sentence(&[], true).contains("/ui/playlists"));
+        assert_eq!(sentence(&[], false), "<h1>All quiet.</h1>");
+    }
 }

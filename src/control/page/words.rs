@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::base::Instant;
 use crate::engine::snapshot::{SessionPhase, SessionSnapshot};
 use crate::session::history::{Outcome, SessionRecord, SourceWindow};
-use crate::ts::{ProfileCodec, StreamProfile};
+use crate::ts::StreamProfile;
 
 /// How a channel is, by its mark.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -78,6 +78,15 @@ pub(super) fn why_left(selection_reason: &str) -> String {
             format!("answered {}", code.trim_start_matches("upstream_"))
         }
         other => format!("was left because somebody wanted it ({other})"),
+    }
+}
+
+/// Why a source failed. Reasons are kept as logs and the API have them, and those are for whoever looks for one word.
+pub(super) fn failure(reason: &str) -> &str {
+    if reason.starts_with("stream pump stall detected") {
+        "it sent nothing that moves the picture"
+    } else {
+        reason.trim_end_matches('.')
     }
 }
 
@@ -172,11 +181,15 @@ fn add_windows(figures: &mut AllFigures, record: &SessionRecord, is_left: bool, 
     }
 }
 
-/// Why a channel is bad, in one sentence for each of its sources; nothing when it is not.
-pub(super) fn why_bad(session: &SessionSnapshot, now: Instant) -> Vec<String> {
+/// Why a channel is bad, in one sentence for each of its sources, which `called` names; nothing when it is not.
+pub(super) fn why_bad(
+    session: &SessionSnapshot,
+    now: Instant,
+    called: impl Fn(i64) -> String,
+) -> Vec<String> {
     let mut figures = AllFigures::new();
     add_session(&mut figures, session, now);
-    figures.into_iter().filter_map(|(id, source)| source.complaint(&format!("Source {id}"))).collect()
+    figures.into_iter().filter_map(|(id, source)| source.complaint(&called(id))).collect()
 }
 
 /// So many bits in a second.
@@ -197,13 +210,31 @@ pub(super) fn stream(profile: &StreamProfile) -> String {
         words.push(format!("{}p{rate}", profile.height));
     }
     let codecs = [&profile.video_codec, &profile.audio_codec];
-    let codecs: Vec<_> = codecs.into_iter().flatten().map(ProfileCodec::as_str).collect();
+    let codecs: Vec<_> = codecs.into_iter().flatten().map(|codec| spelled(codec.as_str())).collect();
     words.extend((!codecs.is_empty()).then(|| codecs.join(" · ")));
     words.join(" ")
 }
 
-/// What one bar of the timeline says.
-pub(super) fn bar(window: &SourceWindow, now: Instant) -> String {
+/// A codec as its makers spell it.
+fn spelled(codec: &str) -> &str {
+    match codec {
+        "h264" => "H.264",
+        "hevc" => "HEVC",
+        "mpeg2video" => "MPEG-2",
+        "av1" => "AV1",
+        "aac" => "AAC",
+        "ac3" => "AC-3",
+        "eac3" => "E-AC-3",
+        "ac4" => "AC-4",
+        "mp2" => "MP2",
+        "mp3" => "MP3",
+        "opus" => "Opus",
+        other => other,
+    }
+}
+
+/// What one bar of the timeline says of a source of this name.
+pub(super) fn bar(name: &str, window: &SourceWindow, now: Instant) -> String {
     let lasted = window.deselected_at.unwrap_or(now) - window.selected_at;
     let ago = long(now - window.selected_at);
     let began = if window.reason == "initial_startup" {
@@ -211,7 +242,7 @@ pub(super) fn bar(window: &SourceWindow, now: Instant) -> String {
     } else {
         format!("because the one before {}", why_left(&window.reason))
     };
-    format!("Source {}: shown for {}, from {ago} ago, {began}", window.source.id, long(lasted))
+    format!("{name}: shown for {}, from {ago} ago, {began}", long(lasted))
 }
 
 #[cfg(test)]

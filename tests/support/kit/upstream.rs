@@ -16,10 +16,11 @@
 //! /redirect/{n}/…        n times on, then to /good/…
 //! /raw/…                 the bytes given for the path, head and all
 //! /whole/…               the bytes given for the path, at once and with the type given for them
-//! /file/…                the bytes given for the path, as fast as their clock says, from the first request on
+//! /file/…                the bytes given for the path, as fast as their clock says, from the first request on; nothing
+//!                        as long as it is hushed
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -56,6 +57,8 @@ struct Shared {
     /// Request heads by path.
     requests: Mutex<BTreeMap<String, Vec<String>>>,
     recordings: Mutex<BTreeMap<String, Arc<Recording>>>,
+    /// Paths of recordings of which nothing is sent.
+    hushed: Mutex<BTreeSet<String>>,
     /// Type and bytes by path.
     wholes: Mutex<BTreeMap<String, (&'static str, Vec<u8>)>>,
     /// Answers by path.
@@ -126,6 +129,16 @@ impl Upstream {
         let bytes_per_second = bytes.len() as u64 * 1000 / u64::try_from(length.as_millis()).unwrap();
         let recording = Arc::new(Recording { bytes, bytes_per_second });
         self.shared.recordings.lock().unwrap().insert(path.to_owned(), recording);
+    }
+
+    /// Sends nothing of the recording under `path`, to whoever has asked and whoever asks.
+    pub fn hush(&self, path: &str) {
+        self.shared.hushed.lock().unwrap().insert(path.to_owned());
+    }
+
+    /// Sends it again.
+    pub fn speak(&self, path: &str) {
+        self.shared.hushed.lock().unwrap().remove(path);
     }
 
     /// Offers bytes under `path`.
@@ -227,7 +240,7 @@ fn serve(mut stream: TcpStream, shared: &Shared) -> Option<()> {
         "file" => {
             let recording = Arc::clone(shared.recordings.lock().unwrap().get(&path)?);
             stream.write_all(format!("{OK}\r\n").as_bytes()).ok()?;
-            replay(&stream, shared, &recording)
+            replay(&stream, shared, &recording, &path)
         }
         "box" if !BOX.iter().all(|field| request.contains(field)) => {
             answer(&mut stream, "403 Forbidden", "", "not with this player")
@@ -323,16 +336,22 @@ fn play(mut stream: &TcpStream, shared: &Shared, mut generator: TsGen, manner: M
     None
 }
 
-/// Sends a recording at its own pace, once.
-fn replay(mut stream: &TcpStream, shared: &Shared, recording: &Recording) -> Option<()> {
+/// Sends a recording at its own pace, once. While it is hushed its time stands still.
+fn replay(mut stream: &TcpStream, shared: &Shared, recording: &Recording, path: &str) -> Option<()> {
     let watch = Stopwatch::start();
+    let mut hushed = Duration::ZERO;
     let mut sent = 0;
     while sent < recording.bytes.len() && !shared.ends.load(Ordering::Relaxed) {
-        let due = u128::from(recording.bytes_per_second) * watch.elapsed().as_micros() / 1_000_000;
+        let before = watch.elapsed();
+        let played = before.saturating_sub(hushed);
+        let due = u128::from(recording.bytes_per_second) * played.as_micros() / 1_000_000;
         let due = usize::try_from(due).unwrap().min(recording.bytes.len());
         stream.write_all(&recording.bytes[sent..due]).ok()?;
         sent = due;
         std::thread::park_timeout(PACE);
+        if shared.hushed.lock().unwrap().contains(path) {
+            hushed += watch.elapsed().saturating_sub(before);
+        }
     }
     Some(())
 }
