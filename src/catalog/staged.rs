@@ -1,10 +1,11 @@
 //! A playlist's entries in the order of their keys, whatever their number: sorted in pieces, which lie in a file.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashSet, VecDeque};
+use std::collections::binary_heap::{BinaryHeap, PeekMut};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::fs::File;
-use std::hash::{BuildHasher, RandomState};
-use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
@@ -15,7 +16,8 @@ use crate::store::{NewItem, key_in, told_apart};
 const PIECE_BYTES: usize = 2 * 1024 * 1024;
 /// What is read of each sorted piece at once.
 const BUFFER_BYTES: usize = 32 * 1024;
-const FIELDS: usize = 10;
+/// Of an entry, behind its key.
+const FIELDS: usize = 9;
 
 /// Entries as they come, before they are sorted.
 pub struct Staging {
@@ -28,25 +30,32 @@ pub struct Staging {
     /// Where each sorted piece ends in the file.
     ends: Vec<u64>,
     written: u64,
-    /// What tells entries apart, as numbers.
-    distinct: HashSet<u64>,
+    /// What tells entries apart, as numbers that are hashes already.
+    distinct: HashSet<u64, BuildHasherDefault<Hashed>>,
     hasher: RandomState,
 }
 
 /// Sorted entries; those of one key with different addresses are told apart.
 pub struct Staged {
-    pieces: Vec<BufReader<Section>>,
-    /// The next entry of each piece.
-    next: BinaryHeap<Reverse<StagedEntry>>,
+    pieces: Vec<Piece>,
+    /// The key of each piece's next entry, and which piece it is. Those of one key come in the order in which they came.
+    next: BinaryHeap<Reverse<(String, usize)>>,
+    /// What stands behind the key that was read last.
+    read: Vec<u8>,
     /// Entries that were told apart, until it is their turn.
     twins: BTreeMap<String, NewItem>,
     count: u64,
 }
 
-struct StagedEntry {
-    item: NewItem,
-    piece: usize,
+/// A sorted piece, read up to the key of its next entry; the rest of that is in `rest`.
+struct Piece {
+    from: BufReader<Section>,
+    rest: Vec<u8>,
 }
+
+/// Gives back the number that it is fed.
+#[derive(Default)]
+struct Hashed(u64);
 
 /// A part of a file.
 struct Section {
@@ -71,7 +80,7 @@ impl Staging {
             file: BufWriter::with_capacity(BUFFER_BYTES, file),
             ends: Vec::new(),
             written: 0,
-            distinct: HashSet::new(),
+            distinct: HashSet::default(),
             hasher: RandomState::new(),
         }
     }
@@ -87,7 +96,6 @@ impl Staging {
         let headers =
             if item.headers.is_empty() { String::new() } else { serde_json::to_string(&item.headers)? };
         let fields: [&str; FIELDS] = [
-            &key,
             &item.channel_key,
             &item.name,
             &item.group_name,
@@ -101,10 +109,14 @@ impl Staging {
         if self.piece.capacity() == 0 {
             self.piece.reserve_exact(self.piece_bytes);
         }
+        let bytes = 4 * FIELDS + fields.iter().map(|field| field.len()).sum::<usize>();
+        let length = |bytes: usize| u32::try_from(bytes).map(u32::to_le_bytes).map_err(io::Error::other);
+        self.piece.extend_from_slice(&length(key.len())?);
+        self.piece.extend_from_slice(key.as_bytes());
+        self.piece.extend_from_slice(&length(bytes)?);
         for field in fields {
-            let length = u32::try_from(field.len()).map_err(io::Error::other)?;
-            self.piece.extend(length.to_le_bytes());
-            self.piece.extend(field.as_bytes());
+            self.piece.extend_from_slice(&length(field.len())?);
+            self.piece.extend_from_slice(field.as_bytes());
         }
         if self.piece.len() >= self.piece_bytes / 8 * 7 { self.write_piece() } else { Ok(()) }
     }
@@ -116,10 +128,8 @@ impl Staging {
         // Those of one key stay in their order.
         self.starts.sort_by(|one, other| key(one).cmp(key(other)));
         for start in &self.starts {
-            let mut end = *start;
-            for _field in 0..FIELDS {
-                end = field(piece, end).1;
-            }
+            let (_key, rest) = field(piece, *start);
+            let (_rest, end) = field(piece, rest);
             self.file.write_all(&piece[*start..end])?;
         }
         self.written += self.piece.len() as u64;
@@ -140,14 +150,16 @@ impl Staging {
         let count = self.distinct.len() as u64;
         let file = Arc::new(self.file.into_inner().map_err(io::IntoInnerError::into_error)?);
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        let section =
-            |(at, end)| BufReader::with_capacity(BUFFER_BYTES, Section { file: Arc::clone(&file), at, end });
-        let pieces = starts.zip(self.ends.iter().copied()).map(section).collect();
-        let mut staged = Staged { pieces, next: BinaryHeap::new(), twins: BTreeMap::new(), count };
-        for piece in 0..staged.pieces.len() {
-            staged.refill(piece)?;
+        let piece = |(at, end)| {
+            let from = BufReader::with_capacity(BUFFER_BYTES, Section { file: Arc::clone(&file), at, end });
+            Piece { from, rest: Vec::new() }
+        };
+        let mut pieces: Vec<_> = starts.zip(self.ends.iter().copied()).map(piece).collect();
+        let mut next = BinaryHeap::with_capacity(pieces.len());
+        for (number, piece) in pieces.iter_mut().enumerate() {
+            next.extend(piece.next_key()?.map(|key| Reverse((key, number))));
         }
-        Ok(staged)
+        Ok(Staged { pieces, next, read: Vec::new(), twins: BTreeMap::new(), count })
     }
 }
 
@@ -180,7 +192,7 @@ impl Staged {
 
     fn next(&mut self) -> io::Result<Option<NewItem>> {
         let is_twin_next = match (self.twins.first_key_value(), self.next.peek()) {
-            (Some((key, _)), Some(Reverse(entry))) => *key < entry.item.item_key,
+            (Some((twin, _)), Some(Reverse((key, _)))) => twin < key,
             (twin, None) => twin.is_some(),
             (None, Some(_)) => false,
         };
@@ -188,9 +200,12 @@ impl Staged {
             return Ok(self.twins.pop_first().map(|(_, item)| item));
         }
         let Some(first) = self.pop()? else { return Ok(None) };
+        if self.next.peek().is_none_or(|Reverse((key, _))| *key != first.item_key) {
+            return Ok(Some(first));
+        }
         let mut same = vec![first];
-        while let Some(Reverse(entry)) = self.next.peek()
-            && entry.item.item_key == same[0].item_key
+        while let Some(Reverse((key, _))) = self.next.peek()
+            && *key == same[0].item_key
         {
             same.extend(self.pop()?);
         }
@@ -201,48 +216,79 @@ impl Staged {
     }
 
     fn pop(&mut self) -> io::Result<Option<NewItem>> {
-        let Some(Reverse(StagedEntry { item, piece })) = self.next.pop() else { return Ok(None) };
-        self.refill(piece)?;
-        Ok(Some(item))
-    }
-
-    /// Reads the next entry of a piece.
-    fn refill(&mut self, piece: usize) -> io::Result<()> {
-        if let Some(item) = read_item(&mut self.pieces[piece])? {
-            self.next.push(Reverse(StagedEntry { item, piece }));
-        }
-        Ok(())
+        let Some(mut first) = self.next.peek_mut() else { return Ok(None) };
+        let number = first.0.1;
+        let piece = &mut self.pieces[number];
+        // What the buffers have grown to is used again.
+        let rest = std::mem::replace(&mut piece.rest, std::mem::take(&mut self.read));
+        let key = match piece.next_key()? {
+            Some(next) => std::mem::replace(&mut first.0.0, next),
+            None => PeekMut::pop(first).0.0,
+        };
+        self.read = rest;
+        read_item(key, &self.read).map(Some)
     }
 }
 
-fn read_item(from: &mut impl Read) -> io::Result<Option<NewItem>> {
-    let mut length = [0; 4];
-    if from.read(&mut length[..1])? == 0 {
-        return Ok(None);
+impl Piece {
+    /// Reads the next entry, and gives its key.
+    fn next_key(&mut self) -> io::Result<Option<String>> {
+        if self.from.fill_buf()?.is_empty() {
+            return Ok(None);
+        }
+        let mut key = Vec::new();
+        self.read_field(&mut key)?;
+        let mut rest = std::mem::take(&mut self.rest);
+        self.read_field(&mut rest)?;
+        self.rest = rest;
+        String::from_utf8(key).map(Some).map_err(io::Error::other)
     }
-    let mut is_begun = true;
-    let mut text = |from: &mut dyn Read| -> io::Result<String> {
-        let rest = if std::mem::take(&mut is_begun) { 1 } else { 0 };
-        from.read_exact(&mut length[rest..])?;
-        let mut bytes = vec![0; u32::from_le_bytes(length) as usize];
-        from.read_exact(&mut bytes)?;
-        String::from_utf8(bytes).map_err(io::Error::other)
+
+    fn read_field(&mut self, into: &mut Vec<u8>) -> io::Result<()> {
+        let mut length = [0; 4];
+        self.from.read_exact(&mut length)?;
+        into.resize(u32::from_le_bytes(length) as usize, 0);
+        self.from.read_exact(into)
+    }
+}
+
+/// The entry of a key, from what stands behind that.
+fn read_item(item_key: String, rest: &[u8]) -> io::Result<NewItem> {
+    let mut at = 0;
+    let mut text = || -> io::Result<&str> {
+        let (text, end) = field(rest, at);
+        at = end;
+        str::from_utf8(text).map_err(io::Error::other)
     };
-    Ok(Some(NewItem {
-        item_key: text(from)?,
-        channel_key: text(from)?,
-        name: text(from)?,
-        group_name: text(from)?,
-        stream_url: text(from)?,
-        tvg_id: text(from)?,
-        tvg_name: text(from)?,
-        tvg_logo: text(from)?,
-        attrs_json: text(from)?,
-        headers: match text(from)?.as_str() {
+    Ok(NewItem {
+        item_key,
+        channel_key: text()?.to_owned(),
+        name: text()?.to_owned(),
+        group_name: text()?.to_owned(),
+        stream_url: text()?.to_owned(),
+        tvg_id: text()?.to_owned(),
+        tvg_name: text()?.to_owned(),
+        tvg_logo: text()?.to_owned(),
+        attrs_json: text()?.to_owned(),
+        headers: match text()? {
             "" => RequestHeaders::NONE,
             headers => serde_json::from_str(headers)?,
         },
-    }))
+    })
+}
+
+impl Hasher for Hashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _bytes: &[u8]) {
+        unreachable!("only numbers are hashed");
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number;
+    }
 }
 
 impl Read for Section {
@@ -251,27 +297,6 @@ impl Read for Section {
         let count = self.file.read_at(&mut into[..left], self.at)?;
         self.at += count as u64;
         Ok(count)
-    }
-}
-
-impl PartialEq for StagedEntry {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for StagedEntry {}
-
-impl PartialOrd for StagedEntry {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-/// By key; those of one key in the order in which they came.
-impl Ord for StagedEntry {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.item.item_key.cmp(&other.item.item_key).then(self.piece.cmp(&other.piece))
     }
 }
 

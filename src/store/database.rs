@@ -19,6 +19,7 @@ mod import;
 mod items;
 mod jobs;
 mod moves;
+mod order;
 mod packs;
 mod playlists;
 mod profiles;
@@ -54,6 +55,8 @@ const PAGE_BYTES_MIN: usize = 512;
 /// An open database. Its operations stand beside the records they are about.
 pub struct Database {
     pub(super) connection: Connection,
+    /// Readings that have taken the order of items away.
+    loadings: order::Loadings,
 }
 
 impl Database {
@@ -79,7 +82,7 @@ impl Database {
         if created {
             log::info!("created the database {}", path.display());
         }
-        Ok(Self { connection })
+        Ok(Self { connection, loadings: order::Loadings::default() })
     }
 
     /// A database that ends with the process.
@@ -89,7 +92,7 @@ impl Database {
     pub fn in_memory() -> Result<Self, StoreError> {
         let mut connection = Connection::open_in_memory()?;
         prepare(&mut connection, 0)?;
-        Ok(Self { connection })
+        Ok(Self { connection, loadings: order::Loadings::default() })
     }
 
     /// Moves the log into the file and closes. What is committed is safe without it; the next start is faster
@@ -203,6 +206,7 @@ fn prepare(connection: &mut Connection, version: i64) -> rusqlite::Result<()> {
     search::install(connection)?;
     migrate(connection, version)?;
     // Those of a database that had none, and what a kill has left undone.
+    order::make(connection)?;
     packs::store_missing(connection, usize::MAX).map(drop)
 }
 

@@ -8,7 +8,7 @@ pub(super) const APPLICATION_ID: i64 = 0x746e_7264;
 /// Step `n` (counted from 1) leads from version `n - 1` to version `n`.
 const STEPS: &[&str] = &[
     FIRST, PROGRAM, HEADERS, TLS_VERIFY, PROFILES, READINGS, PROVIDERS, PLAYLISTS, CONTENT, RULES, JOB_RUNS,
-    PACKS, RULE_TIMES, UPLOADS,
+    PACKS, RULE_TIMES, UPLOADS, ORDER,
 ];
 
 /// The version this program writes.
@@ -234,6 +234,12 @@ CREATE TABLE uploaded_lists (
     playlist_id INTEGER PRIMARY KEY REFERENCES playlists (playlist_id) ON DELETE CASCADE,
     list BLOB NOT NULL
 ) STRICT;
+";
+
+/// The order by name, which is made wherever it is missing, has groups in it: one index instead of two.
+const ORDER: &str = "
+DROP INDEX playlist_items_by_group;
+DROP INDEX playlist_items_by_name;
 ";
 
 /// Brings a database of ours, or an empty one, from version `found` to [`KNOWN_VERSION`]. Each step is one

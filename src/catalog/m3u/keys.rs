@@ -3,8 +3,6 @@
 //! The keys are in databases and in the heads of those who look after them. What they are made of cannot be
 //! changed without every channel losing its sources.
 
-use std::fmt::Write as _;
-
 use sha1::{Digest, Sha1};
 
 use crate::base::address::{AddressParts, is_scheme};
@@ -36,22 +34,31 @@ pub fn channel_key(tvg_id: &str, name: &str) -> String {
     }
 }
 
+const HEX_DIGITS: &[u8; 16] = b"0123456789abcdef";
+
 fn hex_of_sha1(bytes: &[u8], digits: usize) -> String {
-    let mut hex = String::with_capacity(40);
-    for byte in Sha1::digest(bytes) {
-        write!(hex, "{byte:02x}").expect("a string takes what is written to it");
-    }
-    hex.truncate(digits);
-    hex
+    let digit = |value: u8| char::from(HEX_DIGITS[usize::from(value)]);
+    let pairs = Sha1::digest(bytes).into_iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]);
+    pairs.take(digits).collect()
 }
 
 /// Character by character, so that a letter's lower case does not depend on its neighbours.
 fn lower(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
     text.chars().flat_map(char::to_lowercase).collect()
 }
 
 fn normalized_name(name: &str) -> String {
-    lower(&name.split_whitespace().collect::<Vec<_>>().join(" "))
+    let mut single = String::with_capacity(name.len());
+    for word in name.split_whitespace() {
+        if !single.is_empty() {
+            single.push(' ');
+        }
+        single.push_str(word);
+    }
+    lower(&single)
 }
 
 /// Scheme, host, decoded path and lasting query parameters. Text that is no such address stays as it is.
@@ -65,8 +72,16 @@ fn split_and_normalize(url: &str) -> Option<Vec<u8>> {
         return None;
     }
     let parts = AddressParts::split(url).filter(|parts| is_scheme(parts.scheme) && is_host(parts.place))?;
-    let mut normalized = format!("{}://{}", parts.scheme.to_ascii_lowercase(), parts.place).into_bytes();
-    normalized.extend(decoded(parts.path())?);
+    let mut normalized = Vec::with_capacity(url.len());
+    normalized.extend(parts.scheme.bytes().map(|byte| byte.to_ascii_lowercase()));
+    normalized.extend_from_slice(b"://");
+    normalized.extend_from_slice(parts.place.as_bytes());
+    let path = parts.path();
+    if path.contains('%') {
+        normalized.extend(decoded(path)?);
+    } else {
+        normalized.extend_from_slice(path.as_bytes());
+    }
     append_lasting(&mut normalized, parts.query().unwrap_or(""));
     Some(normalized)
 }

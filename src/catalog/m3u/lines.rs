@@ -68,7 +68,7 @@ impl<R: BufRead> Lines<R> {
                     units.take(bytes, line)
                 }
                 Encoding::Bytes | Encoding::Unknown => {
-                    let end = bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
+                    let end = memchr::memchr2(b'\n', b'\r', bytes);
                     let taken = end.unwrap_or(bytes.len());
                     line.extend_from_slice(&bytes[..taken]);
                     (taken + usize::from(end.is_some()), end.is_some())

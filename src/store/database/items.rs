@@ -150,6 +150,14 @@ impl Database {
     /// # Errors
     /// When SQLite refuses.
     pub fn groups(&self, limit: u32, offset: u32) -> Result<(Vec<Group>, u64), StoreError> {
+        if let Some(groups) = packs::groups(&self.connection)? {
+            let mut groups: Vec<_> = groups.into_iter().map(|(name, count)| Group { name, count }).collect();
+            groups.sort_by_cached_key(|group| (group.name.to_ascii_lowercase(), group.name.clone()));
+            let total = groups.len() as u64;
+            let (limit, offset) = (usize::try_from(limit), usize::try_from(offset));
+            let page = groups.into_iter().skip(offset.unwrap_or(usize::MAX));
+            return Ok((page.take(limit.unwrap_or(usize::MAX)).collect(), total));
+        }
         let sql = "SELECT count(DISTINCT group_name) FROM playlist_items WHERE active = 1";
         let total: u32 = self.connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
         let sql = "SELECT group_name, count(*) FROM playlist_items WHERE active = 1
@@ -218,7 +226,15 @@ impl Database {
 
 /// Lower case, with single spaces: how a name is searched.
 pub(super) fn folded(text: &str) -> String {
-    text.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ")
+    let lower = text.to_lowercase();
+    let mut folded = String::with_capacity(lower.len());
+    for word in lower.split_whitespace() {
+        if !folded.is_empty() {
+            folded.push(' ');
+        }
+        folded.push_str(word);
+    }
+    folded
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! values and no table. A trigger removes the pack of an item that changes, so a pack that is there is right; one that is not is made
 //! of the items themselves, by whoever needs it. It narrows what is looked at: the condition on the row has the last word.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use memchr::memmem::Finder;
 use regex::Regex;
@@ -19,6 +19,10 @@ const ROWS_MAX: usize = 1 << ROW_BITS;
 const FEW_MAX: usize = 10_000;
 /// Names that are not as they are searched, and so are read from their rows for a regular expression.
 const ODD_MAX: usize = 20_000;
+
+/// What the names of groups may take that are counted here, and about what each takes beside its name.
+const GROUPS_BYTES_MAX: usize = 16 * 1024 * 1024;
+const GROUP_BYTES: usize = 64;
 
 /// Bytes of a row: its number in the pack, flags, its playlist, its group's number in the pack, where its text ends.
 const ROW_BYTES: usize = 2 + 1 + 8 + 2 + 4;
@@ -233,27 +237,61 @@ impl Found {
     }
 }
 
-/// Looks through all packs; nothing when only the rows themselves can tell.
-fn find(connection: &Connection, filter: &ItemFilter) -> rusqlite::Result<Option<Found>> {
-    let Some(matcher) = Matcher::new(filter.search.as_ref()) else { return Ok(None) };
-    let mut found = Found { total: 0, rows: Some(Vec::new()) };
-    let mut odd = Vec::new();
+/// Looks at every pack; at one that is not there it is made for that.
+fn each(connection: &Connection, mut look: impl FnMut(i64, &Pack<'_>)) -> rusqlite::Result<()> {
     let mut unread = missing(connection, usize::MAX)?;
     let mut statement = connection.prepare_cached("SELECT pack, texts FROM item_packs")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let number: i64 = row.get(0)?;
         match Pack::parse(row.get_ref(1)?.as_blob()?) {
-            Some(pack) => look(&pack, number, filter, &matcher, &mut found, &mut odd),
+            Some(pack) => look(number, &pack),
             None => unread.push(number),
         }
     }
     for number in unread {
         let bytes = read_rows(connection, number)?;
         if let Some(pack) = Pack::parse(&bytes) {
-            look(&pack, number, filter, &matcher, &mut found, &mut odd);
+            look(number, &pack);
         }
     }
+    Ok(())
+}
+
+/// The groups of what the playlists hold now, and how many items each has; nothing when there are more groups than fit.
+pub(super) fn groups(connection: &Connection) -> rusqlite::Result<Option<HashMap<String, u64>>> {
+    groups_within(connection, GROUPS_BYTES_MAX)
+}
+
+fn groups_within(
+    connection: &Connection,
+    bytes_max: usize,
+) -> rusqlite::Result<Option<HashMap<String, u64>>> {
+    let mut groups: HashMap<String, u64> = HashMap::new();
+    let mut bytes = 0;
+    each(connection, |_number, pack| {
+        let mut counts = vec![0_u64; pack.groups.len()];
+        for row in pack.rows.iter().filter(|row| row.flags & ACTIVE != 0) {
+            counts[usize::from(row.group)] += 1;
+        }
+        for (name, count) in pack.groups.iter().zip(counts).filter(|(_, count)| *count > 0) {
+            if let Some(known) = groups.get_mut(*name) {
+                *known += count;
+            } else if bytes <= bytes_max {
+                bytes += name.len() + GROUP_BYTES;
+                groups.insert((*name).to_owned(), count);
+            }
+        }
+    })?;
+    Ok((bytes <= bytes_max).then_some(groups))
+}
+
+/// Looks through all packs; nothing when only the rows themselves can tell.
+fn find(connection: &Connection, filter: &ItemFilter) -> rusqlite::Result<Option<Found>> {
+    let Some(matcher) = Matcher::new(filter.search.as_ref()) else { return Ok(None) };
+    let mut found = Found { total: 0, rows: Some(Vec::new()) };
+    let mut odd = Vec::new();
+    each(connection, |number, pack| look(pack, number, filter, &matcher, &mut found, &mut odd))?;
     if let Matcher::Regex(regex) = &matcher {
         if odd.len() > ODD_MAX {
             return Ok(None);
@@ -387,6 +425,7 @@ mod tests {
 
     use super::*;
     use crate::store::database::Database;
+    use crate::store::database::items::Reading;
     use crate::store::database::search::SearchLimits;
     use crate::store::fixtures::{at, item};
     use crate::store::records::NewItem;
@@ -491,6 +530,23 @@ mod tests {
             ItemFilter { search: Some(Search::regex("(?-i)ČT").unwrap()), ..ItemFilter::default() };
         assert_eq!(by_packs(&database, &own_case), None);
         assert_eq!(database.items(&own_case).unwrap().total, 1500);
+    }
+
+    #[test]
+    fn groups_are_counted_by_packs_as_by_rows_and_not_when_they_are_too_many() {
+        let mut database = filled();
+        let gone = [item("k0001", "Left"), item("k0002", "Left")];
+        database.refresh_items(&gone, Reading { accepts_less: true, ..at(2).into() }).unwrap();
+        database.connection.execute("UPDATE playlist_items SET active = 1 WHERE rowid % 3 = 0", []).unwrap();
+        let sql = "SELECT group_name, count(*) FROM playlist_items WHERE active = 1 GROUP BY group_name";
+        let mut statement = database.connection.prepare(sql).unwrap();
+        let counted = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        let by_rows: HashMap<String, i64> = counted.collect::<Result<_, _>>().unwrap();
+        let by_packs = groups(&database.connection).unwrap().unwrap();
+        let by_packs = by_packs.into_iter().map(|(name, count)| (name, i64::try_from(count).unwrap()));
+        assert_eq!(by_packs.collect::<HashMap<_, _>>(), by_rows);
+        assert!(by_rows.len() >= 7, "{by_rows:?}");
+        assert_eq!(groups_within(&database.connection, 100).unwrap(), None);
     }
 
     #[test]

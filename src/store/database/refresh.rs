@@ -5,14 +5,16 @@
 //! is found out before the first step; an end in the middle therefore leaves every item that is in both lists, each wholly as one of them
 //! says. Every playlist is read when the program starts, and nothing is known of what the server has said before: that makes it right.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
 
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, Statement, Transaction, params};
 
 use super::Database;
 use super::items::{KEPT_FOR, Reading, RefreshOutcome, Refreshed, folded};
 use super::moves;
+use super::order::{self, Loading};
 use super::packs;
 use super::playlists::{PRIMARY_PLAYLIST, note_items};
 use crate::base::WallTime;
@@ -33,6 +35,16 @@ pub(super) const MANY_ITEMS: u64 = 20;
 /// The setting that counts readings.
 const READING: &str = "catalog.reading";
 
+/// An item that is new, and one that is known.
+const INSERT: &str = "
+INSERT INTO playlist_items (rowid, item_key, channel_key, name, group_name, stream_url, tvg_id, tvg_name, tvg_logo, attrs_json,
+    first_seen_at, last_seen_at, active, search_text, headers_json, seen_in, appeared_in, playlist_id, content)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11, ?16, ?12, ?13, ?14, ?15, ?17, ?18)";
+const UPDATE: &str = "
+UPDATE playlist_items SET item_key = ?2, channel_key = ?3, name = ?4, group_name = ?5, stream_url = ?6, tvg_id = ?7, tvg_name = ?8,
+    tvg_logo = ?9, attrs_json = ?10, last_seen_at = ?11, active = 1, search_text = ?12, headers_json = ?13, seen_in = ?14,
+    appeared_in = iif(?16, ?15, appeared_in), playlist_id = ?17, content = ?18 WHERE rowid = ?1";
+
 /// A reading that is under way.
 #[derive(Clone, Debug)]
 pub struct Refresh {
@@ -42,6 +54,10 @@ pub struct Refresh {
     number: i64,
     /// The playlist has never been read before: nothing can have come in the place of anything.
     is_first: bool,
+    /// Its items are most of what there is, and are put in order when all are there.
+    loading: Option<Loading>,
+    /// How many have to be there when that is asked again.
+    asked_from: u64,
     /// When it was read before.
     read_before: i64,
     /// The last key that was looked at, and the first that is not the playlist's any more.
@@ -138,7 +154,18 @@ impl Database {
         let is_first = read_before == 0 && !transaction.prepare_cached(is_known)?.exists([playlist_id])?;
         transaction.commit()?;
         let (after, end) = bounds(playlist_id);
-        Ok(Refresh { playlist_id, at, number, is_first, read_before, after, end, done: Refreshed::default() })
+        Ok(Refresh {
+            playlist_id,
+            at,
+            number,
+            is_first,
+            loading: None,
+            asked_from: order::MANY_FROM,
+            read_before,
+            after,
+            end,
+            done: Refreshed::default(),
+        })
     }
 
     /// Takes in entries, which come in the order of their keys and behind all that came before. What is left of them is to be given
@@ -152,16 +179,18 @@ impl Database {
         entries: &mut VecDeque<NewItem>,
         are_last: bool,
     ) -> Result<Progress, StoreError> {
-        let transaction = self.writing()?;
         let last = if are_last { None } else { entries.back().map(|item| item.item_key.clone()) };
         if !are_last && last.is_none() {
             return Ok(Progress::Done);
         }
+        self.ask_whether_most(refresh)?;
+        let transaction = self.writing()?;
         let known = known(&transaction, refresh, last.as_deref())?;
         // Up to where both are known in this step.
         let is_cut = known.len() == STEP_ITEMS_MAX;
         let upto = if is_cut { known.last().map(|known| known.key.clone()) } else { last };
         let mut known = known.into_iter().peekable();
+        let mut insert = transaction.prepare_cached(INSERT)?;
         let mut done = refresh.done.clone();
         let mut changed = Vec::new();
         let is_within = |item: &NewItem| upto.as_ref().is_none_or(|upto| item.item_key <= *upto);
@@ -171,7 +200,7 @@ impl Database {
                 changed.extend(leave_out(&transaction, refresh, &gone, &mut done)?);
             }
             let before = known.next_if(|known| known.key == item.item_key);
-            changed.extend(take_in(&transaction, refresh, &item, before.as_ref(), &mut done)?);
+            changed.extend(take_in(&transaction, &mut insert, refresh, &item, before.as_ref(), &mut done)?);
         }
         for gone in known {
             changed.extend(leave_out(&transaction, refresh, &gone, &mut done)?);
@@ -180,6 +209,7 @@ impl Database {
         for pack in changed.into_iter().map(packs::of_row).collect::<BTreeSet<_>>() {
             packs::store(&transaction, pack)?;
         }
+        drop(insert);
         transaction.commit()?;
         refresh.done = done;
         match upto {
@@ -195,6 +225,16 @@ impl Database {
     /// # Errors
     /// When SQLite refuses; of this step nothing is done then.
     pub fn finish_refresh(&mut self, refresh: &mut Refresh) -> Result<Progress, StoreError> {
+        // That takes the longest of all, so others have their turn before and behind it.
+        let has_loaded = refresh.loading.take().is_some();
+        if !self.loadings.is_any() {
+            let transaction = self.writing()?;
+            order::make(&transaction)?;
+            transaction.commit()?;
+        }
+        if has_loaded {
+            return Ok(Progress::Unfinished);
+        }
         let transaction = self.writing()?;
         let moves = moves::follow(&transaction, refresh.number, refresh.at)?;
         note_items(&transaction, refresh.playlist_id, refresh.done.seen)?;
@@ -207,6 +247,21 @@ impl Database {
         refresh.done.removed += forgotten as u64;
         let is_done = forgotten < STEP_ITEMS_MAX && !may_lack_packs;
         Ok(if is_done { Progress::Done } else { Progress::Unfinished })
+    }
+
+    /// Takes the order of items away for a first reading that brings most of them.
+    fn ask_whether_most(&mut self, refresh: &mut Refresh) -> Result<(), StoreError> {
+        if !refresh.is_first || refresh.loading.is_some() || refresh.done.added < refresh.asked_from {
+            return Ok(());
+        }
+        if order::are_most(&self.connection, refresh.done.added)? {
+            let transaction = self.writing()?;
+            order::take_away(&transaction)?;
+            transaction.commit()?;
+            refresh.loading = Some(self.loadings.begin());
+        }
+        refresh.asked_from = refresh.done.added * 2;
+        Ok(())
     }
 
     /// All steps at once, with entries that are at hand, in any order.
@@ -295,6 +350,7 @@ fn leave_out(
 /// Adds an item, or brings it up to date. What is as it was is not written. Gives its row if that has changed.
 fn take_in(
     transaction: &Transaction<'_>,
+    insert: &mut Statement<'_>,
     refresh: &Refresh,
     item: &NewItem,
     before: Option<&Known>,
@@ -302,9 +358,9 @@ fn take_in(
 ) -> rusqlite::Result<Option<i64>> {
     done.seen += 1;
     let headers = if item.headers.is_empty() {
-        "{}".to_owned()
+        Cow::Borrowed("{}")
     } else {
-        serde_json::to_string(&item.headers).expect("text can be written as JSON")
+        Cow::Owned(serde_json::to_string(&item.headers).expect("text can be written as JSON"))
     };
     let content = content(item, &headers);
     // What is there from the beginning has come in the place of nothing.
@@ -322,7 +378,7 @@ fn take_in(
         Some(known) => (Some(known.row), false),
     };
     // A line break cannot be typed into a search, so no text is found across the two.
-    let search_text = format!("{}\n{}", folded(&item.name), folded(&item.tvg_id));
+    let search_text = [folded(&item.name).as_str(), &folded(&item.tvg_id)].join("\n");
     let values = params![
         row,
         item.item_key,
@@ -343,17 +399,12 @@ fn take_in(
         refresh.playlist_id,
         content,
     ];
-    let sql = if row.is_none() {
-        "INSERT INTO playlist_items (rowid, item_key, channel_key, name, group_name, stream_url, tvg_id, tvg_name, tvg_logo,
-            attrs_json, first_seen_at, last_seen_at, active, search_text, headers_json, seen_in, appeared_in, playlist_id, content)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11, ?16, ?12, ?13, ?14, ?15, ?17, ?18)"
-    } else {
-        "UPDATE playlist_items SET item_key = ?2, channel_key = ?3, name = ?4, group_name = ?5, stream_url = ?6, tvg_id = ?7,
-            tvg_name = ?8, tvg_logo = ?9, attrs_json = ?10, last_seen_at = ?11, active = 1, search_text = ?12, headers_json = ?13,
-            seen_in = ?14, appeared_in = iif(?16, ?15, appeared_in), playlist_id = ?17, content = ?18 WHERE rowid = ?1"
+    let Some(row) = row else {
+        insert.execute(values)?;
+        return Ok(Some(transaction.last_insert_rowid()));
     };
-    transaction.prepare_cached(sql)?.execute(values)?;
-    Ok(Some(row.unwrap_or_else(|| transaction.last_insert_rowid())))
+    transaction.prepare_cached(UPDATE)?.execute(values)?;
+    Ok(Some(row))
 }
 
 /// What an item is, as a number: FNV-1a. When it is another one the item is written.
