@@ -4,7 +4,7 @@
 use divan::Bencher;
 use divan::counter::BytesCount;
 use tunerd::ts::psi::{PatProgramme, PmtStream, packetise, pat_section, pmt_section};
-use tunerd::ts::{Aligner, ContinuityCounter, Inspector, NULL_PACKET, PacketBytes, PacketMut, Pid};
+use tunerd::ts::{Aligner, ContinuityCounter, Inspector, NULL_PACKET, PacketBytes, PacketMut, Pid, PlainRun};
 
 const PACKETS: usize = 4 * 1024 * 1024 / 188;
 /// Packets of one picture, and pictures from one IDR to the next.
@@ -122,6 +122,27 @@ fn inspect_all(bencher: Bencher<'_, '_>) {
         .counter(counter)
         .with_inputs(Inspector::new)
         .bench_local_refs(|inspector| inspect(inspector, &bytes));
+}
+
+/// The same by runs, as a core does it.
+#[divan::bench]
+fn inspect_runs(bencher: Bencher<'_, '_>) {
+    let bytes = stream();
+    let packets = bytes.as_chunks().0;
+    bencher.counter(BytesCount::new(bytes.len())).with_inputs(Inspector::new).bench_local_refs(|inspector| {
+        let (mut at, mut entry_points) = (0, 0);
+        while let Some(first) = packets.get(at) {
+            let left = &packets[at..];
+            let run = PlainRun::at_front(left);
+            let taken = run.map_or(0, |run| inspector.take_run(run, left, |run| run.last_digest(left)));
+            if taken == 0 {
+                inspector.packet(at as u64 * 188, first);
+                entry_points += usize::from(inspector.take_entry_point().is_some());
+            }
+            at += taken.max(1);
+        }
+        entry_points
+    });
 }
 
 /// What a core does with bytes that arrive, in pieces of 64 KiB.

@@ -96,6 +96,11 @@ impl Pacer {
         self.elapsed.packet(packet);
     }
 
+    /// So many packets of a run have been read.
+    pub const fn plain(&mut self, packets: usize) {
+        self.elapsed.plain(packets);
+    }
+
     /// The first picture is in what has just been read.
     pub fn first_picture(&mut self) {
         self.first.get_or_insert(self.elapsed.time());

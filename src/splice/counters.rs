@@ -1,6 +1,6 @@
 //! The continuity counters of everything that leaves: one count per PID, whoever the packets come from.
 
-use crate::ts::{ContinuityCounter, Packet, Pid, PidTable};
+use crate::ts::{ContinuityCounter, Packet, Pid, PidTable, PlainRun};
 
 /// Nothing has left on the PID yet.
 const UNSEEN: u8 = 0xFF;
@@ -28,6 +28,14 @@ impl OutCounters {
         };
         *self.last.get_mut(pid) = counter.get();
         counter
+    }
+
+    /// The counter of the first packet of a run about to leave on a PID; the others count on from it.
+    pub(super) fn count_run(&mut self, pid: Pid, run: PlainRun) -> ContinuityCounter {
+        let last = self.last.get_mut(pid);
+        let first = if *last == UNSEEN { run.first_counter() } else { ContinuityCounter::new(*last).next() };
+        *last = first.after(run.packets() - 1).get();
+        first
     }
 
     /// The counter of the next packet with payload that is made here.

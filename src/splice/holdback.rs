@@ -22,7 +22,7 @@ use crate::base::limits::PACKET_BYTES;
 use crate::ts::psi::{Programme, STREAMS_MAX};
 use crate::ts::{
     AdaptationField, ContinuityCounter, NULL_PACKET, Packet, PacketBytes, PacketMut, PayloadDigest, Pcr,
-    PesRest, PesTimes, Pid, PidTable, Pts, StreamKind,
+    PesRest, PesTimes, Pid, PidTable, PlainRun, Pts, StreamKind,
 };
 
 /// The most bytes that are held back: key pictures of UHD have 2 to 5 MB. They lie in the ring; one that is small beside that has
@@ -243,8 +243,6 @@ pub struct Holdback {
     joint: Option<Joint>,
     /// PES packets that have come whole since something could last be shown.
     whole_units: u32,
-    /// What was released last has not left as it came.
-    has_rearranged: bool,
 }
 
 impl Holdback {
@@ -272,7 +270,6 @@ impl Holdback {
             tears: Vec::with_capacity(TEARS_MAX),
             joint: None,
             whole_units: 0,
-            has_rearranged: false,
         }
     }
 
@@ -363,6 +360,22 @@ impl Holdback {
         }
     }
 
+    /// Takes a run, the next that comes, with which `packets` begin. By the digest its last packet is known again.
+    pub fn run(&mut self, run: PlainRun, packets: &[PacketBytes], digest: PayloadDigest) {
+        let index = usize::from(self.table.get(run.pid()));
+        let mut left = Some(run);
+        for packet in packets {
+            let Some(run) = left else { return };
+            let input = self.inputs.get_mut(index);
+            if input.is_none_or(|input| input.take_run(self.time, run, digest)) {
+                self.position += (run.packets() * PACKET_BYTES) as u64;
+                return;
+            }
+            self.packet_with(packet, if run.packets() == 1 { digest } else { PayloadDigest::of(packet) });
+            left = run.behind(1);
+        }
+    }
+
     /// What is whole waits for streams that have not come to a new time base.
     #[must_use]
     pub const fn is_at_joint(&self) -> bool {
@@ -417,7 +430,6 @@ impl Holdback {
             self.blank(packets);
         }
         let alone = self.part(packets);
-        self.has_rearranged = alone > 0 || !self.discarded.is_empty();
         let shown = whole - alone * PACKET_BYTES;
         self.shown += shown as u64;
         if alone > 0 {
@@ -429,12 +441,6 @@ impl Holdback {
             self.discarded.retain(|discarded| discarded.until > shown);
         }
         shown
-    }
-
-    /// Whether packets were moved or blanked by the last release.
-    #[must_use]
-    pub const fn has_rearranged(&self) -> bool {
-        self.has_rearranged
     }
 
     /// The run is put into packets anew on its way here: where that ends in the middle of a picture, what there is of it looks whole.
@@ -695,6 +701,28 @@ impl HeldInput {
             has_dts: false,
             stuck: 0,
         }
+    }
+
+    /// Takes a run that goes on with a PES packet and does not end it, or goes on with none. False, and nothing changed, for any
+    /// other. `digest` is of its last packet.
+    fn take_run(&mut self, time: Time, run: PlainRun, digest: PayloadDigest) -> bool {
+        if self.counter.map(ContinuityCounter::next) != Some(run.first_counter()) {
+            return false;
+        }
+        if let Some(unit) = &mut self.unit {
+            let rest = unit.rest.behind_run(run);
+            if rest == PesRest::Bytes(0) {
+                return false;
+            }
+            unit.rest = rest;
+            if unit.wait == Wait::Alone {
+                // It goes on after all.
+                (unit.wait, unit.began) = (Wait::All, time);
+            }
+        }
+        (self.counter, self.digest, self.stuck) = (Some(run.last_counter()), digest, 0);
+        self.last = time;
+        true
     }
 
     /// Whether the counter of a packet with payload does not follow; `None` for a repetition.

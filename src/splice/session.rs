@@ -15,7 +15,9 @@ use crate::splice::source::SourceTables;
 use crate::splice::stamps::ClockNow;
 use crate::splice::tables::Tables;
 use crate::ts::psi::Programme;
-use crate::ts::{ContinuityCounter, ContinuityTable, PayloadDigest, Pcr, Pid, discontinuity_packet};
+use crate::ts::{
+    ContinuityCounter, ContinuityTable, PayloadDigest, Pcr, Pid, PlainRun, discontinuity_packet,
+};
 
 mod packets;
 mod programme;
@@ -192,32 +194,29 @@ impl Splice {
     /// # Panics
     /// When the bytes are not whole packets.
     pub fn restamp_before(&mut self, now: Instant, packets: &mut [u8], held: &[u8]) {
-        self.restamp_digested(now, packets, held, &[]);
-    }
-
-    /// The same, where the digests of the first packets are at hand; the others' are made.
-    ///
-    /// # Panics
-    /// When the bytes are not whole packets.
-    pub fn restamp_digested(
-        &mut self,
-        now: Instant,
-        packets: &mut [u8],
-        held: &[u8],
-        digests: &[PayloadDigest],
-    ) {
         let (packets, rest) = packets.as_chunks_mut::<PACKET_BYTES>();
         assert!(rest.is_empty(), "{} bytes are no packet", rest.len());
         let (held, _) = held.as_chunks::<PACKET_BYTES>();
         self.restampings += 1;
         self.came_at = self.held_since.take().map_or(now, |since| since.min(now));
-        for at in 0..packets.len() {
+        let mut at = 0;
+        let mut run = None;
+        while at < packets.len() {
+            run = run.or_else(|| PlainRun::at_front(&packets[at..]));
+            if let Some(whole) = run
+                && self.run(at, whole, &mut packets[at..])
+            {
+                at += whole.packets();
+                run = None;
+                continue;
+            }
             let (packet, rest) = packets[at..].split_first_mut().expect("one is at hand");
-            let digest = digests.get(at).copied().unwrap_or_else(|| PayloadDigest::of(packet));
-            debug_assert_eq!(digest, PayloadDigest::of(packet), "a digest is of its packet");
+            let digest = PayloadDigest::of(packet);
             if let Some(hole) = self.packet(now, at, packet, digest, Behind { rest, held }) {
                 edit::hole(&mut packets[hole.at], hole.pid, hole.counter);
             }
+            at += 1;
+            run = run.and_then(|run| run.behind(1));
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::ts::packet::{AdaptationField, ContinuityCounter, Packet, PacketBytes, Pid};
 use crate::ts::pid_table::PidTable;
+use crate::ts::plain_run::PlainRun;
 
 /// What a packet's counter says about the packets before it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -114,6 +115,24 @@ impl ContinuityTable {
         let counter = u32::from(packet.continuity_counter().get());
         *entry = next.with(CounterWord::COUNTER, counter | CounterWord::SEEN);
         verdict
+    }
+
+    /// Takes a run whose first counter follows: then all of them do. False, and nothing changed, when it does not. `digest` is of
+    /// its last packet.
+    pub fn take_run(&mut self, run: PlainRun, digest: PayloadDigest) -> bool {
+        if !self.fits_run(run) {
+            return false;
+        }
+        let forgotten = CounterWord::MARK | CounterWord::REPEATED | CounterWord::STUCK | CounterWord::COUNTER;
+        let entry = self.last.get_mut(run.pid());
+        *entry = entry.with(forgotten, digest.mark() | u32::from(run.last_counter().get()));
+        true
+    }
+
+    /// Whether the first counter of a run follows what came before.
+    #[must_use]
+    pub fn fits_run(&self, run: PlainRun) -> bool {
+        self.last(run.pid()).map(ContinuityCounter::next) == Some(run.first_counter())
     }
 
     fn with_payload(

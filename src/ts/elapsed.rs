@@ -92,6 +92,11 @@ impl Elapsed {
         bytes[1] & 0x40 != 0 && Packet::parse(bytes).is_ok_and(|packet| Some(packet.pid()) == self.timed_pid)
     }
 
+    /// Counts packets that carry neither a clock nor the beginning of a PES packet.
+    pub const fn plain(&mut self, packets: usize) {
+        self.silent_bytes += (packets * PACKET_BYTES) as u64;
+    }
+
     /// Looks at a packet.
     pub fn packet(&mut self, bytes: &PacketBytes) {
         self.silent_bytes += PACKET_BYTES as u64;

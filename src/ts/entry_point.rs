@@ -344,6 +344,25 @@ impl EntryDetector {
         found
     }
 
+    /// Goes on behind bytes of the elementary stream that tell nothing. False, and nothing changed, where they may tell something:
+    /// they are to be fed then.
+    pub(crate) fn pass(&mut self, bytes: &[u8]) -> bool {
+        if !self.announced {
+            return false;
+        }
+        match self.family {
+            Family::Indicator | Family::AnyStart => true,
+            Family::Av1 => false,
+            Family::H264
+            | Family::Hevc
+            | Family::Vvc
+            | Family::Mpeg2
+            | Family::Mpeg4
+            | Family::Avs
+            | Family::Vc1 => self.parser.inside == Inside::Ignored && self.codes.pass(bytes),
+        }
+    }
+
     /// What the start of a PES packet alone tells.
     fn announcement(&self) -> Option<Found> {
         let needed = self.family.needed();

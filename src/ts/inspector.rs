@@ -13,6 +13,7 @@ use crate::ts::pcr_clock::{PcrClock, PcrSample};
 use crate::ts::pes::{PesKind, PesReader, kind_of_start};
 use crate::ts::pes_times::PesStart;
 use crate::ts::pid_table::PidTable;
+use crate::ts::plain_run::{PlainRun, plain_payload};
 use crate::ts::psi::{Programme, PsiTracker, Unfit};
 use crate::ts::skip::Snapshot;
 
@@ -109,6 +110,11 @@ impl Times {
                 PesStart::None | PesStart::Untimed | PesStart::Cut => false,
             };
         }
+        self.is_news()
+    }
+
+    /// What goes on with the PES packet that began last brings something new.
+    const fn is_news(&self) -> bool {
         !self.repeats && !self.is_scrambled
     }
 }
@@ -177,6 +183,17 @@ impl Watch {
             candidate: None,
             waits: [Wait::default(); Grade::ALL.len()],
         }
+    }
+
+    /// Passes over the first packets of a run, as many as tell nothing, and says how many.
+    fn pass(&mut self, packets: &[PacketBytes]) -> usize {
+        if self.pes.is_idle() {
+            return packets.len();
+        }
+        if !self.pes.in_data() {
+            return 0;
+        }
+        packets.iter().take_while(|packet| self.detector.pass(plain_payload(packet))).count()
     }
 }
 
@@ -350,6 +367,48 @@ impl Inspector {
         {
             self.sightings.saw(pid, kind);
         }
+    }
+
+    /// Looks at the first packets of a run at once, as many as say nothing by themselves, and says how many: the next is to be looked
+    /// at by itself. `packets` begin with the run, and `digest` is that of the last packet of what is taken, as for
+    /// [`Inspector::packet_with`].
+    pub fn take_run(
+        &mut self,
+        run: PlainRun,
+        packets: &[PacketBytes],
+        digest: impl FnOnce(PlainRun) -> PayloadDigest,
+    ) -> usize {
+        let pid = run.pid();
+        let Some(kind) = self.kinds.get(pid) else { return 0 };
+        let chooses = self.chooses && !self.fitness.is_known;
+        if chooses || self.psi.handles(pid) || !self.continuity.fits_run(run) {
+            return 0;
+        }
+        let taken = match &mut self.watch {
+            Some(watch) if watch.pid == pid => watch.pass(packets.get(..run.packets()).unwrap_or(packets)),
+            Some(_) | None => run.packets(),
+        };
+        if taken == 0 {
+            return 0;
+        }
+        let run = run.first_packets(taken);
+        self.continuity.take_run(run, digest(run));
+        let count = taken as u64;
+        self.counts.packets += count;
+        match kind {
+            StreamKind::Video => {
+                self.counts.video += count;
+                self.counts.video_news += if self.video.is_news() { count } else { 0 };
+                self.counts.unreadable += if self.video.is_scrambled { count } else { 0 };
+            }
+            StreamKind::Audio => {
+                self.counts.audio += count;
+                self.counts.audio_news += if self.audio.is_news() { count } else { 0 };
+                self.counts.unreadable += if self.audio.is_scrambled { count } else { 0 };
+            }
+            StreamKind::Other => {}
+        }
+        taken
     }
 
     /// Whether a packet is none of the chosen programme, nor of what all programmes have in common, in a stream that has
@@ -749,6 +808,91 @@ mod tests {
             found.extend(inspector.take_entry_point());
         }
         (inspector, found)
+    }
+
+    /// The same, looked at in pieces of so many packets, and in each by its runs.
+    fn inspect_runs(inspector: &mut Inspector, packets: &[PacketBytes], piece: usize) -> Vec<EntryPoint> {
+        let mut found = Vec::new();
+        let mut position = 0;
+        for mut left in packets.chunks(piece) {
+            while let Some(first) = left.first() {
+                let run = PlainRun::at_front(left);
+                let mut taken =
+                    run.map_or(0, |run| inspector.take_run(run, left, |run| run.last_digest(left)));
+                if taken == 0 {
+                    inspector.packet(position, first);
+                    found.extend(inspector.take_entry_point());
+                    taken = 1;
+                }
+                assert!(inspector.take_entry_point().is_none(), "a run begins nothing");
+                position += (taken * 188) as u64;
+                left = &left[taken..];
+            }
+        }
+        found
+    }
+
+    proptest! {
+        #[test]
+        fn a_run_is_as_good_as_its_packets_one_by_one(
+            stream_types in prop::sample::select(vec![vec![0x1Bu8, 0x0F], vec![0x24, 0x0F], vec![0x02], vec![0x0F], vec![0x99, 0x06]]),
+            units in proptest::collection::vec(
+                (0..2u16, 0..900usize, proptest::collection::vec((any::<Index>(), 0..6usize), 0..4), 0..12u8, any::<bool>()),
+                1..40,
+            ),
+            mishaps in proptest::collection::vec((any::<Index>(), 0..5u8), 0..12),
+            piece in 1..40usize,
+            starts in any::<bool>(),
+        ) {
+            let mut stream = programme(&stream_types);
+            for (number, (stream_of, bytes, codes, form, has_clock)) in (0u64..).zip(units) {
+                let mut data: Vec<u8> = (0..bytes).map(|at| u8::try_from(at % 255).unwrap() | 1).collect();
+                for (at, code) in codes {
+                    let code = [PARAMETERS, IDR, INTER, &[0, 0], &[0], &[0, 0, 1]][code];
+                    let at = at.index(data.len() + 1);
+                    data.splice(at..at, code.iter().copied());
+                }
+                let stream_id = if stream_of == 0 { 0xE0 } else { 0xC0 };
+                let mut unit = pes(stream_id, pts(number * 3600 * u64::from(form > 1)), &data);
+                unit[6] |= if form == 2 { 0x30 } else { 0 };
+                let pcr = has_clock.then(|| Pcr::from_ticks(number * 1_080_000));
+                let fields = Fields { pid: 0x100 + stream_of, pcr, random_access: form == 3, ..Fields::NONE };
+                stream.push_pes(fields, &unit, if form == 4 { 100 } else { 184 });
+                if form == 5 {
+                    stream.push_section(0x1000, &crate::ts::testing::pmt(u8::try_from(number % 32).unwrap(), &stream_types));
+                }
+            }
+            let mut packets = stream.packets;
+            for (at, mishap) in mishaps {
+                let at = at.index(packets.len());
+                let packet = packets[at];
+                match mishap {
+                    0 => drop(packets.remove(at)),
+                    1 => packets.insert(at, packet),
+                    2 => packets.insert(at, NULL_PACKET),
+                    3 => packets[at][1] |= 0x80,
+                    _ => packets[at][3] |= 0x80,
+                }
+                if packets.is_empty() {
+                    packets.push(NULL_PACKET);
+                }
+            }
+            let new = || if starts { Inspector::for_start(None) } else { Inspector::new() };
+            let (mut single, mut runs) = (new(), new());
+            let mut expected = Vec::new();
+            for (packet, index) in packets.iter().zip(0u64..) {
+                single.packet(index * 188, packet);
+                expected.extend(single.take_entry_point());
+            }
+            let found = inspect_runs(&mut runs, &packets, piece);
+            prop_assert_eq!(format!("{found:?}"), format!("{expected:?}"));
+            prop_assert_eq!(runs.counts(), single.counts());
+            prop_assert_eq!(runs.media(), single.media());
+            prop_assert_eq!((runs.last_pcr(), runs.is_clear()), (single.last_pcr(), single.is_clear()));
+            for pid in [0, 0x100, 0x101, 0x1000].map(|pid| Pid::new(pid).unwrap()) {
+                prop_assert_eq!(runs.continuity.last(pid), single.continuity.last(pid));
+            }
+        }
     }
 
     #[test]

@@ -98,6 +98,15 @@ impl ContinuityCounter {
         Self((self.0 + 1) & 0x0F)
     }
 
+    /// The counter `steps` after this one.
+    #[must_use]
+    pub const fn after(self, steps: usize) -> Self {
+        // Only the distance modulo 16 matters; it fits a byte.
+        #[expect(clippy::cast_possible_truncation, reason = "masked to four bits")]
+        let steps = (steps & 0x0F) as u8;
+        Self((self.0 + steps) & 0x0F)
+    }
+
     /// The counter `steps` before this one.
     #[must_use]
     pub const fn before(self, steps: usize) -> Self {

@@ -77,6 +77,11 @@ impl PesReader {
         self.state == ParseState::Data
     }
 
+    /// Whether the rest of the current PES packet is of no use, or none has begun.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.state == ParseState::Idle
+    }
+
     /// Takes a payload and returns the elementary stream's bytes in it.
     pub(crate) fn payload<'buf>(&mut self, mut payload: &'buf [u8]) -> &'buf [u8] {
         if let ParseState::Header { filled } = self.state {

@@ -1,6 +1,7 @@
 //! What is still to come of a PES packet (ISO/IEC 13818-1, 2.4.3.6), told by its packets one by one.
 
 use crate::ts::packet::Packet;
+use crate::ts::plain_run::PlainRun;
 
 /// Bytes of a PES packet up to and with its length.
 const PREFIX_BYTES: u32 = 6;
@@ -32,6 +33,18 @@ impl PesRest {
             (true, _, _) => Self::Perhaps,
             (false, _, Self::Bytes(left)) => Self::Bytes(left.saturating_sub(bytes)),
             (false, _, Self::More | Self::Perhaps) => unbounded(),
+        }
+    }
+
+    /// Behind a run, none of whose packets is stuffed.
+    #[must_use]
+    pub fn behind_run(self, run: PlainRun) -> Self {
+        match self {
+            Self::Bytes(left) => {
+                let bytes = run.packets().saturating_mul(PlainRun::PAYLOAD_BYTES);
+                Self::Bytes(left.saturating_sub(u32::try_from(bytes).unwrap_or(u32::MAX)))
+            }
+            Self::More | Self::Perhaps => Self::More,
         }
     }
 

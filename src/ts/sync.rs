@@ -143,6 +143,9 @@ impl Aligner {
     /// Takes packets at the stride. True when the lock was lost, false when more bytes are needed.
     fn follow(&mut self, bytes: &mut [u8], stride: usize, read: &mut usize, write: &mut usize) -> bool {
         loop {
+            if stride == PACKET_BYTES && self.between == 0 {
+                self.follow_plain(bytes, read, write);
+            }
             let skipped = self.between.min(bytes.len() - *read);
             self.between -= skipped;
             *read += skipped;
@@ -169,6 +172,20 @@ impl Aligner {
             *read += PACKET_BYTES;
             self.between = stride - PACKET_BYTES;
         }
+    }
+}
+
+impl Aligner {
+    /// Takes packets that lie side by side, as long as they have their sync bytes.
+    fn follow_plain(&mut self, bytes: &mut [u8], read: &mut usize, write: &mut usize) {
+        let (packets, _) = bytes[*read..].as_chunks::<PACKET_BYTES>();
+        let sound = packets.iter().take_while(|packet| packet[0] == SYNC_BYTE).count();
+        let length = sound * PACKET_BYTES;
+        if read != write {
+            bytes.copy_within(*read..*read + length, *write);
+        }
+        (*read, *write) = (*read + length, *write + length);
+        self.counts.packets += counted(sound);
     }
 }
 

@@ -20,7 +20,7 @@ use crate::engine::report::events::About;
 use crate::hls::{Cutter, LISTED_AFTER, Listed, Place, Segment};
 use crate::lineup;
 use crate::ring::{Entry, EntryIndex, Offset, PaceLine, Reader, ReserveError, Ring, WriteSpan};
-use crate::ts::{Elapsed, Grade, Inspector, PayloadDigest, Snapshot};
+use crate::ts::{Elapsed, Grade, Inspector, PayloadDigest, PlainRun, Snapshot};
 
 /// A viewer that is nearer to the writer than this, or than it writes from one look at viewers to the next, is about to
 /// fall out of the ring.
@@ -389,7 +389,24 @@ impl Feed {
         let (packets, _) = self.ring.pending()[..bytes].as_chunks::<PACKET_BYTES>();
         let mut next_note = self.view.pace_line.next_note();
         self.shown.follow(self.inspector.programme());
-        for (packet, position) in packets.iter().zip((head..).step_by(PACKET_BYTES)) {
+        let mut run = None;
+        let mut taken = 0;
+        for (at, (packet, position)) in packets.iter().zip((head..).step_by(PACKET_BYTES)).enumerate() {
+            if taken == 0 {
+                run = run.or_else(|| PlainRun::at_front(&packets[at..]));
+                let known = |_: PlainRun| PayloadDigest::default();
+                taken = run.map_or(0, |run| self.inspector.take_run(run, &packets[at..], known));
+            }
+            run = run.and_then(|run| run.behind(1));
+            if taken > 0 {
+                taken -= 1;
+                self.shown.plain(1);
+                if position >= next_note {
+                    self.view.pace_line.note(position, self.shown.time());
+                    next_note = self.view.pace_line.next_note();
+                }
+                continue;
+            }
             // All that is shown has been counted by the splice: what has the counter of the one before is its repetition.
             self.inspector.packet_with(position, packet, PayloadDigest::default());
             self.shown.packet(packet);

@@ -30,9 +30,7 @@ impl Channel {
         let now = cx.now;
         let pending = self.feed.ring_mut().pending();
         let (shown, held_back) = pending[..bytes + held].split_at_mut(bytes);
-        let run = self.upstream.run();
-        let digests = run.map_or(&[][..], |run| run.ingest().released_digests());
-        self.splice.restamp_digested(cx.clock_now(), shown, held_back, digests);
+        self.splice.restamp_before(cx.clock_now(), shown, held_back);
         self.feed.commit(bytes, held + rest);
         if bytes > 0 {
             self.written.bytes += bytes as u64;

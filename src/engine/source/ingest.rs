@@ -11,7 +11,10 @@ use crate::source::profile::ProfileScanner;
 use crate::source::sniff::Sniffer;
 use crate::source::startup::{Programme, Seen};
 use crate::splice::{ClockBefore, Holdback};
-use crate::ts::{self, Aligned, Aligner, Codec, EntryPoint, Grade, Inspector, MediaSeen, PayloadDigest};
+use crate::ts::{
+    self, Aligned, Aligner, Codec, EntryPoint, Grade, Inspector, MediaSeen, PacketBytes, PayloadDigest,
+    PlainRun,
+};
 
 /// Between two bursts of a source nothing comes, and nothing is late: of a longer gap only this counts.
 const FLOW_GAP_MAX: Duration = Duration::from_millis(200);
@@ -29,11 +32,6 @@ pub(crate) struct Ingest {
     scanner: ProfileScanner,
     /// Once viewers are shown the stream: what of it is whole.
     holdback: Option<Holdback>,
-    /// Then also the digests of the packets that were released last, and behind them of those that are held. As many as
-    /// these: [`Holdback::new`] has their bound.
-    digests: Vec<PayloadDigest>,
-    /// How many of them are of what was released last.
-    digests_released: usize,
     /// When the first of it came.
     began: Option<Instant>,
     /// Bytes received.
@@ -71,8 +69,6 @@ impl Ingest {
             pacer: Pacer::new(pace),
             scanner: ProfileScanner::new(),
             holdback: None,
-            digests: Vec::new(),
-            digests_released: 0,
             came_at: None,
             joint_since: None,
             held_since: None,
@@ -157,30 +153,20 @@ impl Ingest {
         let came = self.aligner.align(bytes);
         let (packets, _) = bytes[..came.packets_bytes].as_chunks_mut::<PACKET_BYTES>();
         let mut kept = 0;
-        for index in 0..packets.len() {
-            let packet = &packets[index];
-            let position = self.aligned + (kept * PACKET_BYTES) as u64;
-            let digest = PayloadDigest::of(packet);
-            self.inspector.packet_with(position, packet, digest);
-            self.pacer.packet(packet);
-            if self.inspector.is_foreign(packet) {
-                continue;
+        let mut index = 0;
+        let mut run = None;
+        while index < packets.len() {
+            run = run.or_else(|| PlainRun::at_front(&packets[index..]));
+            let taken = run.map_or(0, |run| self.take_run(run, &packets[index..]));
+            let count = taken.max(1);
+            if taken > 0 || self.take_packet(&packets[index], kept) {
+                if kept < index {
+                    packets.copy_within(index..index + count, kept);
+                }
+                kept += count;
             }
-            if kept < index {
-                packets[kept] = packets[index];
-            }
-            let packet = &packets[kept];
-            kept += 1;
-            if let Some(entry) = self.inspector.take_entry_point() {
-                self.note_entry(entry);
-            }
-            if let Some(programme) = self.inspector.programme() {
-                self.scanner.packet(packet, programme);
-            }
-            if let Some(holdback) = &mut self.holdback {
-                holdback.packet_with(packet, digest);
-                self.digests.push(digest);
-            }
+            index += count;
+            run = run.and_then(|run| run.behind(count));
         }
         let aligned = Aligned { packets_bytes: kept * PACKET_BYTES, ..came };
         if aligned.packets_bytes < came.packets_bytes {
@@ -193,6 +179,49 @@ impl Ingest {
         self.follow_programme();
         self.aligned += aligned.packets_bytes as u64;
         aligned
+    }
+
+    /// Looks at the first packets of a run, with which `packets` begin, and says at how many: the next is to be looked at by itself.
+    /// They are of the programme.
+    fn take_run(&mut self, run: PlainRun, packets: &[PacketBytes]) -> usize {
+        let mut digest = PayloadDigest::default();
+        let taken = self.inspector.take_run(run, packets, |taken| {
+            digest = taken.last_digest(packets);
+            digest
+        });
+        if taken == 0 {
+            return 0;
+        }
+        let run = run.first_packets(taken);
+        self.pacer.plain(taken);
+        if let Some(programme) = self.inspector.programme() {
+            self.scanner.run(run, packets, programme);
+        }
+        if let Some(holdback) = &mut self.holdback {
+            holdback.run(run, packets, digest);
+        }
+        taken
+    }
+
+    /// Looks at a packet; `kept` are those in front of it that are of the programme. False when it is not.
+    fn take_packet(&mut self, packet: &PacketBytes, kept: usize) -> bool {
+        let position = self.aligned + (kept * PACKET_BYTES) as u64;
+        let digest = PayloadDigest::of(packet);
+        self.inspector.packet_with(position, packet, digest);
+        self.pacer.packet(packet);
+        if self.inspector.is_foreign(packet) {
+            return false;
+        }
+        if let Some(entry) = self.inspector.take_entry_point() {
+            self.note_entry(entry);
+        }
+        if let Some(programme) = self.inspector.programme() {
+            self.scanner.packet(packet, programme);
+        }
+        if let Some(holdback) = &mut self.holdback {
+            holdback.packet_with(packet, digest);
+        }
+        true
     }
 
     fn note_entry(&mut self, entry: EntryPoint) {
@@ -312,9 +341,7 @@ impl Ingest {
                 holdback.has_had_clock(clock.pcr());
             }
             for packet in packets.as_chunks::<PACKET_BYTES>().0 {
-                let digest = PayloadDigest::of(packet);
-                holdback.packet_with(packet, digest);
-                self.digests.push(digest);
+                holdback.packet_with(packet, PayloadDigest::of(packet));
             }
         }
     }
@@ -330,25 +357,11 @@ impl Ingest {
     /// changed their order then.
     pub(crate) fn release(&mut self, now: Instant, held: &mut [u8]) -> usize {
         let Some(holdback) = &mut self.holdback else { return 0 };
-        self.digests.drain(..self.digests_released);
         let bytes = holdback.release(held);
-        if holdback.has_rearranged() {
-            let (packets, _) = held.as_chunks::<PACKET_BYTES>();
-            self.digests
-                .iter_mut()
-                .zip(packets)
-                .for_each(|(digest, packet)| *digest = PayloadDigest::of(packet));
-        }
-        self.digests_released = bytes / PACKET_BYTES;
         self.released += bytes as u64;
         self.held_since = self.joint_since;
         self.joint_since = holdback.is_at_joint().then(|| self.joint_since.unwrap_or(now));
         bytes
-    }
-
-    /// The digests of the packets that have been released last.
-    pub(crate) fn released_digests(&self) -> &[PayloadDigest] {
-        &self.digests[..self.digests_released]
     }
 
     /// When what has been released last began to come, if it waited for a joint.

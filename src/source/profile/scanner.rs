@@ -6,8 +6,8 @@ use crate::source::profile::headers::Headers;
 use crate::ts::es::{AUDIO_FRAME_BYTES_MAX, AudioFormat, FrameRate, Picture};
 use crate::ts::psi::{Pmt, Programme};
 use crate::ts::{
-    AdaptationField, Codec, ContinuityCounter, Packet, PacketBytes, PcrSample, PesReader, Pid, StreamKind,
-    StreamProfile,
+    AdaptationField, Codec, ContinuityCounter, Packet, PacketBytes, PcrSample, PesReader, Pid, PlainRun,
+    StreamKind, StreamProfile,
 };
 
 /// Bytes of audio that are searched together: two of the longest frames.
@@ -45,6 +45,20 @@ impl ProfileScanner {
             video.packet(packet);
         } else if let Some(audio) = self.audio.as_mut().filter(|audio| audio.pid == pid) {
             audio.packet(packet);
+        }
+    }
+
+    /// Looks at a run of the source's packets, with which `packets` begin: at as many of them as may tell something.
+    pub fn run(&mut self, run: PlainRun, packets: &[PacketBytes], programme: &Programme) {
+        for packet in packets.iter().take(run.packets()) {
+            self.packet(packet, programme);
+            let is_video =
+                self.video.as_ref().is_some_and(|video| video.pid == run.pid() && !video.is_idle());
+            let is_audio =
+                self.audio.as_ref().is_some_and(|audio| audio.pid == run.pid() && !audio.is_settled());
+            if !is_video && !is_audio {
+                return;
+            }
         }
     }
 
@@ -170,6 +184,11 @@ impl Video {
     fn is_settled(&self) -> bool {
         let has_rate = |picture: Picture| picture.rate.is_some() || self.cadence.is_done();
         self.headers.is_none() || self.picture.is_some_and(has_rate)
+    }
+
+    /// Packets in which no PES packet begins tell nothing.
+    fn is_idle(&self) -> bool {
+        self.headers.is_none() || self.is_settled() && !self.is_key
     }
 
     fn rate(&self) -> Option<FrameRate> {

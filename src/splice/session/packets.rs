@@ -8,7 +8,7 @@ use crate::splice::outlook::Behind;
 use crate::splice::routes::{Route, STANDARD};
 use crate::ts::{
     AdaptationField, Continuity, Packet, PacketBytes, PacketMut, PayloadDigest, PesRest, PesStart, Pid,
-    discontinuity_packet, pes_bytes, strip_pes_times, write_pes_times,
+    PlainRun, discontinuity_packet, pes_bytes, strip_pes_times, write_pes_times,
 };
 
 impl Splice {
@@ -54,6 +54,30 @@ impl Splice {
             }
         }
         None
+    }
+
+    /// Restamps a run at a place among those that leave together, with which `packets` begin, if all of it leaves as what was begun
+    /// goes on. False, and nothing changed, if it is to be restamped packet by packet.
+    pub(in crate::splice) fn run(&mut self, at: usize, run: PlainRun, packets: &mut [PacketBytes]) -> bool {
+        let Route::InputStream(index) = self.routes.of(run.pid()) else { return false };
+        let input = self.inputs.get_mut(usize::from(index));
+        if input.unit != Passage::Passing || input.gap || !self.came.fits_run(run) {
+            return false;
+        }
+        self.came.take_run(run, run.last_digest(packets));
+        input.rest = input.rest.behind_run(run);
+        input.last_left = Some((self.restampings, at + run.packets() - 1));
+        let out = self.outputs.get(input.output).pid;
+        let first = self.counters.count_run(out, run);
+        if (out, first) == (run.pid(), run.first_counter()) {
+            return true;
+        }
+        for (packet, ahead) in packets.iter_mut().zip(0..run.packets()) {
+            let Ok(mut packet) = PacketMut::parse(packet) else { continue };
+            packet.set_pid(out);
+            packet.set_continuity_counter(first.after(ahead));
+        }
+        true
     }
 
     /// A packet of the programme's streams.

@@ -3,11 +3,14 @@
 use proptest::prelude::*;
 
 use crate::base::Instant;
+use crate::base::limits::PACKET_BYTES;
+use crate::splice::edit;
 use crate::splice::holdback::{HELD_BYTES_MAX, Holdback};
+use crate::splice::outlook::Behind;
 use crate::splice::tests::checker::Checker;
 use crate::splice::tests::source::{Es, Source};
 use crate::splice::{FirstTimestamps, Run, RunKind, Splice};
-use crate::ts::{PacketBytes, SYNC_BYTE};
+use crate::ts::{PacketBytes, PayloadDigest, PlainRun, SYNC_BYTE};
 
 /// One run of a session.
 #[derive(Clone, Debug)]
@@ -129,16 +132,48 @@ fn arrive(leg: &Leg) -> Vec<(u64, PacketBytes)> {
     arrived
 }
 
-/// Plays a session and returns what its viewer found.
+/// Restamps packet by packet, as if none of them made a run.
+fn restamp_one_by_one(splice: &mut Splice, now: Instant, packets: &mut [u8], held: &[u8]) {
+    let (packets, _) = packets.as_chunks_mut::<PACKET_BYTES>();
+    splice.restampings += 1;
+    splice.came_at = now;
+    for at in 0..packets.len() {
+        let (packet, rest) = packets[at..].split_first_mut().unwrap();
+        let digest = PayloadDigest::of(packet);
+        let behind = Behind { rest, held: held.as_chunks().0 };
+        if let Some(hole) = splice.packet(now, at, packet, digest, behind) {
+            edit::hole(&mut packets[hole.at], hole.pid, hole.counter);
+        }
+    }
+}
+
+/// Takes packets by their runs.
+fn hold_runs(holdback: &mut Holdback, packets: &[PacketBytes]) {
+    let mut at = 0;
+    while at < packets.len() {
+        let Some(run) = PlainRun::at_front(&packets[at..]) else {
+            holdback.packet(&packets[at]);
+            at += 1;
+            continue;
+        };
+        holdback.run(run, &packets[at..], run.last_digest(&packets[at..]));
+        at += run.packets();
+    }
+}
+
+/// Plays a session and returns what its viewer found. What is made of runs is held against what is made of single packets.
 fn play(legs: &[Leg]) -> (Checker, Splice) {
     let mut checker = Checker::default();
     let mut splice = Splice::new();
+    let mut one_by_one = Splice::new();
     let mut now = 0;
     for leg in legs {
         let programme = leg.source.programme();
         let arrived = arrive(leg);
         let mut holdback = Holdback::new(false, HELD_BYTES_MAX);
         holdback.set_programme(Some(&programme));
+        let mut holdback_of_runs = Holdback::new(false, HELD_BYTES_MAX);
+        holdback_of_runs.set_programme(Some(&programme));
         let mut held: Vec<u8> = Vec::new();
         let mut released = 0;
         let mut begun = false;
@@ -148,6 +183,9 @@ fn play(legs: &[Leg]) -> (Checker, Splice) {
                 holdback.packet(packet);
                 held.extend(packet);
             }
+            let burst: Vec<_> = burst.iter().map(|(_, packet)| *packet).collect();
+            hold_runs(&mut holdback_of_runs, &burst);
+            assert_eq!(holdback_of_runs.releasable(), holdback.releasable());
             let free = usize::try_from(holdback.releasable() - released).unwrap();
             let lead = FirstTimestamps::scan(&held, &programme);
             if free == 0 || !(begun || leg.hasty || lead.video.is_some()) {
@@ -156,6 +194,7 @@ fn play(legs: &[Leg]) -> (Checker, Splice) {
             if !begun {
                 let run = Run { kind: leg.kind, programme: &programme, lead };
                 let boundary = splice.begin(Instant::from_millis(at), &run);
+                assert_eq!(one_by_one.begin(Instant::from_millis(at), &run), boundary);
                 assert_eq!(boundary.is_empty(), !splice.report.made);
                 checker.feed(at, &boundary);
                 begun = true;
@@ -163,7 +202,10 @@ fn play(legs: &[Leg]) -> (Checker, Splice) {
             let mut whole: Vec<u8> = held.drain(..free).collect();
             released += u64::try_from(free).unwrap();
             let before = whole.len();
+            let mut expected = whole.clone();
+            restamp_one_by_one(&mut one_by_one, Instant::from_millis(at), &mut expected, &held);
             splice.restamp_before(Instant::from_millis(at), &mut whole, &held);
+            assert_eq!(whole, expected, "a run leaves as its packets would");
             assert_eq!(whole.len(), before);
             assert!(whole.chunks(188).all(|packet| packet[0] == SYNC_BYTE));
             checker.feed(at, &whole);
@@ -171,13 +213,16 @@ fn play(legs: &[Leg]) -> (Checker, Splice) {
         now += leg.millis;
         if leg.idle {
             checker.feed(now, &splice.pause(Instant::from_millis(now)));
+            one_by_one.pause(Instant::from_millis(now));
             for later in (200..leg.silence).step_by(200) {
                 checker.feed(now + later, &splice.psi());
+                one_by_one.psi();
             }
         }
         now += leg.silence;
     }
     checker.finish();
+    assert_eq!(splice.counts(), one_by_one.counts());
     (checker, splice)
 }
 
