@@ -4,7 +4,9 @@
 use divan::Bencher;
 use divan::counter::BytesCount;
 use tunerd::ts::psi::{PatProgramme, PmtStream, packetise, pat_section, pmt_section};
-use tunerd::ts::{Aligner, ContinuityCounter, Inspector, NULL_PACKET, PacketBytes, PacketMut, Pid, PlainRun};
+use tunerd::ts::{
+    Aligner, ContinuityCounter, Inspector, NULL_PACKET, PacketBytes, PacketMut, PayloadDigest, Pid, PlainRun,
+};
 
 const PACKETS: usize = 4 * 1024 * 1024 / 188;
 /// Packets of one picture, and pictures from one IDR to the next.
@@ -134,7 +136,8 @@ fn inspect_runs(bencher: Bencher<'_, '_>) {
         while let Some(first) = packets.get(at) {
             let left = &packets[at..];
             let run = PlainRun::at_front(left);
-            let taken = run.map_or(0, |run| inspector.take_run(run, left, |run| run.last_digest(left)));
+            let taken =
+                run.map_or(0, |run| inspector.take_run(run, left, |run| PayloadDigest::of_last(run, left)));
             if taken == 0 {
                 inspector.packet(at as u64 * 188, first);
                 entry_points += usize::from(inspector.take_entry_point().is_some());

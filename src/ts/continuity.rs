@@ -216,6 +216,12 @@ impl PayloadDigest {
         Self(Self::fold(digest ^ Self::KEYS[0], Self::KEYS[1]))
     }
 
+    /// Of the last packet of a run, with which `packets` begin: a repetition of that is known by it.
+    #[must_use]
+    pub fn of_last(run: PlainRun, packets: &[PacketBytes]) -> Self {
+        packets.get(run.packets() - 1).map_or_else(Self::default, Self::of)
+    }
+
     fn mix(digest: u64, pair: &[u8; 16]) -> u64 {
         let (words, _) = pair.as_chunks::<8>();
         let [low, high] = [0, 1].map(|at| u64::from_le_bytes(words[at]).wrapping_add(Self::KEYS[at]));

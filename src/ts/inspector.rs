@@ -817,8 +817,8 @@ mod tests {
         for mut left in packets.chunks(piece) {
             while let Some(first) = left.first() {
                 let run = PlainRun::at_front(left);
-                let mut taken =
-                    run.map_or(0, |run| inspector.take_run(run, left, |run| run.last_digest(left)));
+                let mut taken = run
+                    .map_or(0, |run| inspector.take_run(run, left, |run| PayloadDigest::of_last(run, left)));
                 if taken == 0 {
                     inspector.packet(position, first);
                     found.extend(inspector.take_entry_point());

@@ -3,7 +3,6 @@
 //! What a reader keeps of such packets follows from how many there are and from the last of them. So the headers of a run are
 //! looked at once, and whoever reads it counts instead of reading each packet.
 
-use crate::ts::continuity::PayloadDigest;
 use crate::ts::packet::{ContinuityCounter, Packet, PacketBytes, Pid};
 
 /// The bits of a header that are the same in all plain packets, and what they are: a sync byte, no error, no unit that starts,
@@ -85,12 +84,6 @@ impl PlainRun {
     pub const fn last_counter(self) -> ContinuityCounter {
         self.first.after(self.packets - 1)
     }
-
-    /// By this a repetition of its last packet is known. `packets` begin with it.
-    #[must_use]
-    pub fn last_digest(self, packets: &[PacketBytes]) -> PayloadDigest {
-        packets.get(self.packets - 1).map_or_else(PayloadDigest::default, PayloadDigest::of)
-    }
 }
 
 fn header(packet: &PacketBytes) -> u32 {
@@ -109,6 +102,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::ts::continuity::PayloadDigest;
     use crate::ts::null::NULL_PACKET;
     use crate::ts::testing::Fields;
 
@@ -160,7 +154,7 @@ mod tests {
             .collect();
         let run = PlainRun::at_front(&packets).unwrap();
         assert_eq!((run.packets(), run.first_counter().get(), run.last_counter().get()), (5, 14, 2));
-        assert_eq!(run.last_digest(&packets), PayloadDigest::of(&packets[4]));
+        assert_eq!(PayloadDigest::of_last(run, &packets), PayloadDigest::of(&packets[4]));
         assert_eq!(run.behind(2), PlainRun::at_front(&packets[2..]));
         assert_eq!(run.behind(5), None);
         assert_eq!(Some(run.first_packets(2)), PlainRun::at_front(&packets[..2]));

@@ -186,7 +186,7 @@ impl Ingest {
     fn take_run(&mut self, run: PlainRun, packets: &[PacketBytes]) -> usize {
         let mut digest = PayloadDigest::default();
         let taken = self.inspector.take_run(run, packets, |taken| {
-            digest = taken.last_digest(packets);
+            digest = PayloadDigest::of_last(taken, packets);
             digest
         });
         if taken == 0 {

@@ -64,7 +64,7 @@ impl Splice {
         if input.unit != Passage::Passing || input.gap || !self.came.fits_run(run) {
             return false;
         }
-        self.came.take_run(run, run.last_digest(packets));
+        self.came.take_run(run, PayloadDigest::of_last(run, packets));
         input.rest = input.rest.behind_run(run);
         input.last_left = Some((self.restampings, at + run.packets() - 1));
         let out = self.outputs.get(input.output).pid;

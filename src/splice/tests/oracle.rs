@@ -156,7 +156,7 @@ fn hold_runs(holdback: &mut Holdback, packets: &[PacketBytes]) {
             at += 1;
             continue;
         };
-        holdback.run(run, &packets[at..], run.last_digest(&packets[at..]));
+        holdback.run(run, &packets[at..], PayloadDigest::of_last(run, &packets[at..]));
         at += run.packets();
     }
 }
