@@ -233,8 +233,12 @@ fn what_the_input_is_is_said_before_anything_is_written() {
     let (_folder, path) = small_file();
     let list = arguments(&path, &run(Remux::Copy), &params(), &installed()).unwrap();
     let mut child = ffmpeg(&list);
-    child.0.stdout.take().unwrap().read_exact(&mut [0; PACKET]).unwrap();
+    // Open until the end of the process, which would say that its pipe is broken.
+    let mut stdout = child.0.stdout.take().unwrap();
+    stdout.read_exact(&mut [0; PACKET]).unwrap();
     child.0.kill().unwrap();
+    child.0.wait().unwrap();
+    drop(stdout);
     let mut said = String::new();
     child.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     let mut listing = Listing::default();
