@@ -440,9 +440,10 @@ impl Outlet {
 
     /// A viewer is sent to in another way from now on.
     fn change_way<D: CoreDriver>(&mut self, cx: &Cx<D>, key: ViewerKey) {
+        let viewers = self.count();
         let Some(viewer) = self.viewers.get_mut(key).and_then(Viewer::watching_mut) else { return };
         viewer.way = match (viewer.way, cx.params.egress.zero_copy) {
-            (Way::ZeroCopy { .. }, ZeroCopy::Auto) => Way::File,
+            (Way::ZeroCopy { .. }, ZeroCopy::Auto) => Way::on_this_host(cx.params.segments, viewers),
             (Way::ZeroCopy { .. }, ZeroCopy::SendZc | ZeroCopy::SendFile | ZeroCopy::Never)
             | (Way::Copy | Way::File, _) => Way::Copy,
         };

@@ -38,7 +38,7 @@ impl Outlet {
         let mut preamble = Vec::with_capacity(1024);
         hls_segment_head(&mut preamble, segment_bytes(segment));
         preamble.extend_from_slice(&tables(segment));
-        let way = Way::first(cx, is_local);
+        let way = Way::first(cx, is_local, self.count());
         let promised = feed.offset(cx.clock_now(), segment.start);
         let goal = Goal::Span(segment.end);
         let watching = Watching::from(segment.start, preamble, way, goal, promised, cx.now);
