@@ -249,7 +249,7 @@ pub(super) const ENGINE: Group = Group {
             flag: "zero-copy",
             default: "auto",
             kind: Kind::Choice(ZeroCopy::CHOICES),
-            help: "How the ring is sent without copying it: send-zc has the network card read it, which halves the cost for viewers on other hosts; sendfile is the cheapest for those on this one; auto sees which is which.",
+            help: "How the ring is sent without copying it: send-zc has the network card read it, which halves the cost for viewers on other hosts; sendfile is the cheapest for those on this one where many watch a channel; auto sees which is which.",
         },
         Setting {
             env: "RING_MEMORY_BYTES",

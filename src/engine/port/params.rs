@@ -27,7 +27,8 @@ use super::trials::SharedTrials;
 /// How bytes are sent without copying.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ZeroCopy {
-    /// As `SendZc` to peers that are not on this host, unless the kernel keeps copying for them; else as `SendFile`.
+    /// As `SendZc` to peers that are not on this host, unless the kernel keeps copying for them; else as `SendFile`, or
+    /// as `Never` where few watch and pages are small.
     Auto,
     /// To everybody by operations whose end tells that the memory is free.
     SendZc,
