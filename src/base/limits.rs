@@ -90,6 +90,8 @@ const _: () = assert!(SEGMENTED_BYTES <= 45 * 1448 && 45 * 1448 + 1448 > 65_535 
 pub const HLS_VIEWERS_MAX: usize = 16 * 1024;
 /// The longest HLS list, unpacked: five hours of segments of two seconds with long addresses.
 pub const HLS_LIST_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// The longest list or manifest with addresses of ours in the place of its own, which are longer: one that grows more is made to.
+pub const RELAYED_LIST_BYTES_MAX: usize = 4 * HLS_LIST_BYTES_MAX;
 /// Segments of an HLS list.
 pub const HLS_SEGMENTS_MAX: usize = 32 * 1024;
 /// Variants of an HLS master list.

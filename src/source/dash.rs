@@ -3,14 +3,14 @@
 //! Segments are named by templates, of which only their reader makes addresses. So not the addresses are given others but the
 //! servers, and paths stay: where a manifest names a server, and in front of what is relative to the manifest itself.
 
-use crate::base::limits::HLS_LIST_BYTES_MAX;
+use crate::base::limits::{HLS_LIST_BYTES_MAX, RELAYED_LIST_BYTES_MAX};
 use crate::http::Url;
 use crate::source::hls::Start;
 
 /// Why a manifest cannot be given to others.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ManifestError {
-    /// Longer than [`HLS_LIST_BYTES_MAX`].
+    /// Longer than [`HLS_LIST_BYTES_MAX`], or with other addresses than [`RELAYED_LIST_BYTES_MAX`].
     #[error("the DASH manifest is too long")]
     TooLong,
     /// No end of a tag, or of a value.
@@ -64,8 +64,11 @@ struct Manifest<'manifest, S> {
 
 impl<S: FnMut(&Url) -> String> Manifest<'_, S> {
     fn read(&mut self, mut text: &str) -> Result<(), ManifestError> {
-        let mut is_in_period = false;
+        let (mut is_in_period, mut is_begun) = (false, false);
         while let Some(at) = text.find('<') {
+            if self.written.len() > RELAYED_LIST_BYTES_MAX {
+                return Err(ManifestError::TooLong);
+            }
             let (before, rest) = text.split_at(at);
             self.written.push_str(before);
             if rest.starts_with(COMMENT) {
@@ -79,9 +82,13 @@ impl<S: FnMut(&Url) -> String> Manifest<'_, S> {
             self.tag(tag)?;
             let is_open = !tag.ends_with("/>");
             match local_name(&tag[1..]) {
-                "MPD" if is_open && !has_base(text) => {
-                    let base = self.resolved("")?;
-                    self.written.push_str(&format!("<BaseURL>{base}</BaseURL>"));
+                // One is all that a manifest has, and behind each of many everything would be looked through.
+                "MPD" if is_open && !is_begun => {
+                    is_begun = true;
+                    if !has_base(text) {
+                        let base = self.resolved("")?;
+                        self.written.push_str(&format!("<BaseURL>{base}</BaseURL>"));
+                    }
                 }
                 "Period" => is_in_period = true,
                 "BaseURL" | "Location" if is_open => {
@@ -252,6 +259,24 @@ mod tests {
             assert_eq!(relayed(text), Err(error), "{text}");
         }
         assert_eq!(relayed(&" ".repeat(HLS_LIST_BYTES_MAX + 1)), Err(ManifestError::TooLong));
+    }
+
+    #[test]
+    fn one_element_is_the_manifest_however_many_there_are() {
+        let head = "<MPD><BaseURL><h:8443>/live/one/</BaseURL><Period>";
+        assert_eq!(relayed("<MPD><Period><MPD><MPD>"), Ok(format!("{head}<MPD><MPD>")));
+        assert_eq!(relayed("<MPD/><MPD><Period>"), Ok(format!("<MPD/>{head}")));
+    }
+
+    #[test]
+    fn what_grows_beyond_all_measure_is_refused() {
+        let at = Url::parse(&format!("http://h/{}/", "a".repeat(8000))).unwrap();
+        let relayed = |places| {
+            let manifest = "<BaseURL></BaseURL>".repeat(places);
+            rewritten(manifest.as_bytes(), &at, |_root| String::new()).map(|manifest| manifest.len())
+        };
+        assert_eq!(relayed(1000), Ok(1000 * 8021));
+        assert_eq!(relayed(RELAYED_LIST_BYTES_MAX / 8000 + 1), Err(ManifestError::TooLong));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A list as somebody is to read it who asks another server than its own for what it names.
 
-use crate::base::limits::HLS_LIST_BYTES_MAX;
+use crate::base::limits::{HLS_LIST_BYTES_MAX, RELAYED_LIST_BYTES_MAX};
 use crate::http::Url;
 
 use super::failure::ListError;
@@ -38,7 +38,7 @@ pub fn start(bytes: &[u8]) -> Start {
 /// list stays as it is.
 ///
 /// # Errors
-/// When it is too long, or packed and damaged.
+/// When it is too long, becomes longer than [`RELAYED_LIST_BYTES_MAX`], or is packed and damaged.
 pub fn rewritten(
     bytes: &[u8],
     at: &Url,
@@ -76,6 +76,9 @@ pub fn rewritten(
             None => list.push_str(elsewhere(words).as_deref().unwrap_or(words)),
         }
         list.push_str(after);
+        if list.len() > RELAYED_LIST_BYTES_MAX {
+            return Err(ListError::TooLong);
+        }
     }
     Ok(list.into_bytes())
 }
@@ -214,5 +217,11 @@ mod tests {
         for bytes in [long.clone(), packed(&long), b"\x1f\x8bx".to_vec()] {
             assert!(rewritten(&bytes, &at, |_url| String::new()).is_err());
         }
+        let relayed = |lines| {
+            let list = format!("#EXTM3U\n{}", "a\n".repeat(lines));
+            rewritten(list.as_bytes(), &at, |_url| "b".repeat(8000)).map(|list| list.len())
+        };
+        assert_eq!(relayed(1000), Ok(8 + 1000 * 8001));
+        assert_eq!(relayed(RELAYED_LIST_BYTES_MAX / 8000 + 1), Err(ListError::TooLong));
     }
 }
