@@ -37,7 +37,7 @@ mod state;
 pub use admin::{is_action, is_body};
 pub use children::{ExecError, Passthrough, exec_child};
 #[cfg(any(test, feature = "sim"))]
-pub use discovery::{is_question, is_search};
+pub use discovery::{is_question, is_search, value_answer};
 #[cfg(any(test, feature = "sim"))]
 pub use guide::unpacked_guide;
 pub use notify::watchdog_feeder;

@@ -13,7 +13,7 @@ use tunerd::http::{
 };
 use tunerd::source::profile::ffprobe;
 use tunerd::source::udp::{DatagramAddress, Receiver};
-use tunerd::source::{dash, hls, list};
+use tunerd::source::{SourceError, dash, hls, list};
 use tunerd::splice::{FirstTimestamps, HELD_BYTES_MAX, Holdback, Run, RunKind, Splice};
 use tunerd::ts::psi::{Pat, Pmt, Programme, Section, SectionAssembler};
 use tunerd::ts::{
@@ -105,20 +105,59 @@ pub fn playlist(bytes: &[u8]) {
     assert!(list::entries(bytes, &url("http://h/x.m3u")).len() <= 8);
 }
 
-/// A list of segments or of variants, a key and the beginning of a segment, all of them the same bytes.
+/// A list of segments or of variants, and what is asked for then: further lists, keys and segments, each of what lies between two
+/// of [`BETWEEN_ANSWERS`], and from the first again. Nothing between two of them is a server that does not have it.
 pub fn hls_list(bytes: &[u8]) {
+    const FETCHES_MAX: usize = 10;
+    const STEPS_MAX: usize = 256;
     let at = url("http://h/live/x.m3u8");
     let _rewritten = hls::rewritten(bytes, &at, |url| format!("http://127.0.0.1/{}", url.target()));
-    let mut machine = hls::Machine::new(at, hls::HlsParams::default(), 7, NOW);
-    for turn in 0..4 {
-        let hls::HlsWant::Fetch(fetch) = machine.want(NOW + Duration::from_secs(turn), true) else {
-            break;
-        };
-        machine.answered(fetch.url, 200);
-        let mut body = bytes.to_vec();
-        assert!(machine.body(NOW, &mut body) <= body.len());
-        machine.complete(NOW);
+    let answers = answers(bytes);
+    let mut next_answers = answers.iter().cycle().take(FETCHES_MAX);
+    let mut group = hls::Group::new(at, hls::HlsParams::default(), 7, NOW);
+    let (mut now, mut coming) = (NOW, Vec::new());
+    for _step in 0..STEPS_MAX {
+        match group.want(now, true) {
+            hls::HlsWant::Fetch(fetch) => {
+                let Some(answer) = next_answers.next() else { break };
+                coming = answer.to_vec();
+                // Some servers know ranges.
+                let is_part = fetch.range.is_some() && coming.len().is_multiple_of(2);
+                match coming.is_empty() {
+                    true => group.failed(now, SourceError::status(404, "", None)),
+                    false => group.answered(fetch.url, if is_part { 206 } else { 200 }),
+                }
+            }
+            hls::HlsWant::Receive { .. } if coming.is_empty() => group.complete(now),
+            hls::HlsWant::Receive { .. } => {
+                let piece_bytes = (coming.len() / 2).max(64).min(coming.len());
+                let mut piece: Vec<u8> = coming.drain(..piece_bytes).collect();
+                assert!(group.body(now, &mut piece) <= piece.len());
+            }
+            hls::HlsWant::TakeTail => {
+                let taken = group.take_tail(&mut [0; 4 * PACKET_BYTES]);
+                assert!(taken > 0, "what waits can be taken");
+            }
+            hls::HlsWant::Abandon => group.abandoned(),
+            hls::HlsWant::Wait { until } => now = until.unwrap_or(now).max(now + Duration::from_millis(10)),
+            hls::HlsWant::Ended | hls::HlsWant::Failed => break,
+        }
     }
+}
+
+/// What an input of several answers has between one and the next.
+const BETWEEN_ANSWERS: &[u8] = b"\n--\n";
+
+fn answers(mut bytes: &[u8]) -> Vec<&[u8]> {
+    let mut answers = Vec::new();
+    let end =
+        |bytes: &[u8]| bytes.windows(BETWEEN_ANSWERS.len()).position(|window| window == BETWEEN_ANSWERS);
+    while let Some(at) = end(bytes) {
+        answers.push(&bytes[..at]);
+        bytes = &bytes[at + BETWEEN_ANSWERS.len()..];
+    }
+    answers.push(bytes);
+    answers
 }
 
 /// A DASH manifest.
@@ -128,18 +167,26 @@ pub fn manifest(bytes: &[u8]) {
         dash::rewritten(bytes, &url("http://h/live/x.mpd"), |url| format!("http://r{}", url.target()));
 }
 
-/// Datagrams of both kinds of discovery. What would fail at its checksum is given one that is right, too.
+/// Datagrams of both kinds of discovery, and what a connection of HDHomeRun's tools begins with. What would fail at its checksum is
+/// given one that is right, too.
 pub fn discovery(bytes: &[u8]) {
-    let _asks = (control::is_question(bytes), control::is_search(bytes));
+    let _asks = (control::is_question(bytes), control::is_search(bytes), control::value_answer(bytes));
     let payload = &bytes[..bytes.len().min(1400)];
+    let _asks = control::is_question(&framed(2, payload));
+    if let Some(answer) = control::value_answer(&framed(4, payload)) {
+        assert_eq!(control::value_answer(&answer), None, "an answer asks for nothing");
+    }
+}
+
+/// A packet of HDHomeRun's discovery. Its checksum is the CRC-32 of ISO-HDLC, bit by bit.
+fn framed(kind: u8, payload: &[u8]) -> Vec<u8> {
     let length = u16::try_from(payload.len()).expect("it was cut");
-    let mut packet = [&[0, 2][..], &length.to_be_bytes(), payload].concat();
-    // CRC-32 of ISO-HDLC, bit by bit.
+    let mut packet = [&[0, kind][..], &length.to_be_bytes(), payload].concat();
     let crc = packet.iter().fold(u32::MAX, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _bit| (crc >> 1) ^ (0xEDB8_8320 * (crc & 1)))
     });
     packet.extend((!crc).to_le_bytes());
-    let _asks = control::is_question(&packet);
+    packet
 }
 
 /// The body of a UPnP action.
@@ -242,9 +289,25 @@ fn packets(bytes: &[u8]) -> Vec<PacketBytes> {
     let packet = |bytes: &[u8]| {
         let mut packet: PacketBytes = bytes.try_into().expect("it has the length of one");
         packet[0] = 0x47;
+        mend(&mut packet);
         packet
     };
     bytes.chunks_exact(PACKET_BYTES).map(packet).collect()
+}
+
+/// A PAT or PMT that is whole within a packet gets a CRC that is right: what is made by chance hardly ever has one.
+fn mend(packet: &mut PacketBytes) {
+    let parsed = Packet::parse(packet).ok().filter(|packet| packet.payload_unit_start_indicator());
+    let Some(payload) = parsed.and_then(Packet::payload_at).and_then(|at| packet.get_mut(at..)) else {
+        return;
+    };
+    let Some((pointer, rest)) = payload.split_first_mut() else { return };
+    let Some(section) = rest.get_mut(usize::from(*pointer)..) else { return };
+    let [0 | 2, high @ 0x80..=0xFF, low, ..] = *section else { return };
+    let length = 3 + usize::from(u16::from_be_bytes([high & 0x0F, low]));
+    if let Some((body, crc)) = section.get_mut(..length).and_then(<[u8]>::split_last_chunk_mut) {
+        *crc = crc32(body).to_be_bytes();
+    }
 }
 
 /// A section of this table with such a body, and a CRC that is right.

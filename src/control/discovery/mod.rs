@@ -16,5 +16,5 @@ pub(super) use hdhomerun::HdHomeRun;
 #[cfg(any(test, feature = "sim"))]
 pub use message::is_search;
 #[cfg(any(test, feature = "sim"))]
-pub use packet::is_question;
+pub use packet::{is_question, value_answer};
 pub(super) use ssdp::Ssdp;

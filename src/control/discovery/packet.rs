@@ -252,6 +252,15 @@ pub fn is_question(bytes: &[u8]) -> bool {
     Query::parse(bytes).is_ok_and(|query| query.is_for(0))
 }
 
+/// The answer when a connection begins with a packet that asks for a value, for tests of hostile bytes. The value is the name that is
+/// asked for.
+#[must_use]
+#[cfg(any(test, feature = "sim"))]
+pub fn value_answer(bytes: &[u8]) -> Option<Vec<u8>> {
+    let asked = GetSet::of(&Frame::parse(bytes).ok()??)?;
+    Some(asked.reply(if asked.is_set { Err("it cannot be set") } else { Ok(&asked.name) }))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
