@@ -169,6 +169,42 @@ fn closing_ends_what_is_in_flight_and_what_it_owned_comes_back() {
 }
 
 #[test]
+fn what_is_closed_at_once_is_over_for_the_peer_before_anything_else_is_done() {
+    with_each_kind(|mut driver| {
+        let (server, mut client) = pair();
+        let socket = adopt(&mut driver, server);
+        driver.push(Operation::Receive { socket, into: Lent::Heap(HeapBytes::zeroed(64)) }, 1).unwrap();
+        driver.turn(Duration::ZERO).unwrap();
+        driver.close(socket, Hangup::AtOnce);
+        client.set_read_timeout(Some(LONG)).unwrap();
+        assert_eq!(client.read(&mut [0; 8]).unwrap(), 0, "the peer sees the end");
+        assert!(matches!(wait(&mut driver).event, Event::Done { memory: Some(Lent::Heap(_)), .. }));
+        assert_eq!((driver.in_flight(), driver.open_count()), (0, 0));
+    });
+}
+
+#[test]
+fn a_connection_that_is_asked_for_and_closed_at_once_does_not_begin_later() {
+    with_each_kind(|mut driver| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let socket = driver.open_socket(&address).unwrap();
+        driver.push(Operation::Connect { socket, address }, 1).unwrap();
+        driver.close(socket, Hangup::AtOnce);
+        // On this host it may have been established before it was cancelled. Then it is over by now, too.
+        listener.set_nonblocking(true).unwrap();
+        let begun = listener.accept();
+        if let Ok((mut begun, _)) = begun {
+            begun.set_read_timeout(Some(LONG)).unwrap();
+            assert_eq!(begun.read(&mut [0; 8]).unwrap_or_default(), 0, "the peer sees the end");
+        }
+        wait(&mut driver);
+        assert_eq!((driver.in_flight(), driver.open_count()), (0, 0));
+        assert!(listener.accept().is_err(), "nothing comes later");
+    });
+}
+
+#[test]
 fn a_connection_ends_although_an_older_one_is_still_watched() {
     with_each_kind(|mut driver| {
         let (stays, _peer) = pair();

@@ -232,6 +232,52 @@ fn closing_ends_what_is_in_flight_and_what_it_owned_comes_back() {
 }
 
 #[test]
+fn what_is_closed_at_once_is_over_for_the_peer_though_its_operations_end_later() {
+    worlds(|world| {
+        let mut driver = Sim::new(world);
+        let (socket, peer) = connected(&mut driver);
+        driver.push(Operation::Receive { socket, into: Lent::Heap(HeapBytes::zeroed(64)) }, 1).unwrap();
+        nothing(&mut driver);
+        driver.close(socket, Hangup::AtOnce);
+        world.pass(LONG);
+        assert_eq!(world.peer_end(peer), Some(End::Finished), "no turn was needed");
+        // What comes nevertheless is told that nobody is there.
+        world.peer_send(peer, b"more");
+        assert!(matches!(wait(&mut driver).event, Event::Done { memory: Some(Lent::Heap(_)), .. }));
+        driver.assert_quiet();
+        assert_eq!(world.open_files(), 0);
+    });
+}
+
+#[test]
+fn what_is_sent_to_a_server_arrives_in_order_whatever_connection_it_is_of() {
+    worlds(|world| {
+        let mut driver = Sim::<Lent>::new(world);
+        let server = address("10.9.9.9:8080");
+        world.serve(server, Answer::Accept);
+        let mut before = None;
+        for number in 1..=20 {
+            let socket = driver.open_socket(&server).unwrap();
+            driver.push(Operation::Connect { socket, address: server }, number).unwrap();
+            // The end of the last one's receive may come first.
+            while wait(&mut driver).token != number {}
+            let peer = world.take_arrival(server).unwrap();
+            if let Some(before) = before.replace(peer) {
+                assert!(world.peer_visit(before).1.unwrap() < world.peer_visit(peer).0);
+            }
+            driver.push(Operation::Receive { socket, into: Lent::Heap(HeapBytes::zeroed(8)) }, 0).unwrap();
+            while driver.next().is_some() {}
+            driver.turn(Duration::ZERO).unwrap();
+            driver.close(socket, Hangup::AtOnce);
+        }
+        while driver.in_flight() > 0 {
+            wait(&mut driver);
+        }
+        driver.assert_quiet();
+    });
+}
+
+#[test]
 fn a_reset_frees_memory_that_lies_in_the_sockets_queue() {
     worlds(|world| {
         let mut driver = Sim::new(world);

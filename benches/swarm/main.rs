@@ -23,6 +23,7 @@ mod publish;
 mod segments;
 mod upstream;
 mod viewers;
+mod watchers;
 
 #[derive(Parser)]
 #[command(name = "swarm", about = "Upstream, raw ceiling and viewers for measuring tunerd")]
@@ -46,6 +47,8 @@ enum Command {
     Ceiling(ceiling::Args),
     /// Hold many viewers and measure them and the server.
     Viewers(viewers::Args),
+    /// Hold many viewers of HLS, and measure what they cost the server.
+    Watchers(watchers::Args),
     /// Open viewers at a steady rate, whatever the server does.
     Joins(joins::Args),
     /// How soon the server notices that a viewer has gone.
@@ -72,6 +75,7 @@ fn main() -> Result<(), String> {
         Some(Command::Broadcast(args)) => broadcast::run(&args),
         Some(Command::Ceiling(args)) => ceiling::run(&args),
         Some(Command::Viewers(args)) => viewers::run(&args),
+        Some(Command::Watchers(args)) => watchers::run(&args),
         Some(Command::Joins(args)) => joins::run(&args),
         Some(Command::Leave(args)) => leave::run(&args),
         Some(Command::Poll(args)) => poll::run(&args),

@@ -390,4 +390,45 @@ mod tests {
             assert_eq!(cores, CoreCount { count, because }, "{asked:?} {processors} {locked:?}");
         }
     }
+
+    #[test]
+    fn an_engine_in_another_program_has_the_defaults_of_the_settings() {
+        let nothing = |_path: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
+        let loaded = tunerd::config::load(&tunerd::config::CommandLine::default(), [], nothing).unwrap();
+        let probe = Probe {
+            kernel_release: "6.1.0".to_owned(),
+            zero_copy: false,
+            files: tunerd::uring::Files::Registered,
+            locked_memory_limit: None,
+            open_files_limit: 1024,
+        };
+        let (capabilities, trust) = (ffmpeg::Capabilities::default(), trust(&loaded.settings).unwrap());
+        let set = engine(&loaded.settings, capabilities, Arc::new(trust), &probe).unwrap();
+        let own = engine::Params::default();
+        // What is found on this host is not among them, nor ffmpeg, of which nothing is known there.
+        let told = |params: &engine::Params| {
+            let sources = &params.sources;
+            let engine = format!(
+                "{:#?} {:#?} {:#?} {:#?} {:#?} {:#?}",
+                params.session,
+                params.history,
+                params.egress,
+                params.filler,
+                params.tune_backoff,
+                params.probes,
+            );
+            let numbers = format!(
+                "{} {} {:?} {:?} {:?}",
+                params.chunk_bytes,
+                params.tuners,
+                params.preempt_settle_delay,
+                params.tune_wait,
+                params.health_drain_timeout
+            );
+            let (pace, startup, mode) = (sources.pace, &sources.startup, sources.mode);
+            let direct = (sources.direct.connect_timeout, sources.direct.header_timeout);
+            format!("{engine} {numbers} {:#?} {pace:#?} {startup:#?} {mode:?} {direct:?}", sources.hls)
+        };
+        assert_eq!(told(&own), told(&set));
+    }
 }

@@ -17,12 +17,13 @@ use std::time::Duration;
 use crate::base::logfmt::Line;
 use crate::base::{Errno, HeapBytes, Instant, Rarely};
 use crate::engine::channel::Watched;
-use crate::engine::connection::{Asked, Connections, Taken, Wanted};
+use crate::engine::connection::{Asked, Connections, Wanted};
 use crate::engine::context::cx::Cx;
-use crate::engine::context::post::{ToChannel, Word};
+use crate::engine::context::post::{Taken, ToChannel, Word};
 use crate::engine::context::timers::Timer;
 use crate::engine::context::token::{ChannelRef, SourceOwner, Token, ViewerRef};
 use crate::engine::outlet::{Newcomer, Outlet};
+use crate::engine::port::drain::Vote;
 use crate::engine::port::ids::CoreId;
 use crate::engine::port::mailbox::{Mailbox, MailboxReader};
 use crate::engine::port::messages::{ControlPort, TunerMessage};
@@ -47,6 +48,8 @@ const SWEEP_INTERVAL: Duration = Duration::from_millis(100);
 const TIDYING_INTERVAL: Duration = Duration::from_secs(5);
 /// The longest a core sleeps: it must come round to show that it lives.
 const SLEEP_MAX: Duration = Duration::from_millis(500);
+/// A core that has nothing left looks so often whether the others have.
+const DRAINED_LOOK_INTERVAL: Duration = Duration::from_millis(5);
 /// How long completions may gather before a turn.
 const BATCH_WAIT: Duration = Duration::from_millis(1);
 /// From this many connections on they gather.
@@ -112,6 +115,7 @@ pub struct Core<D: Driver<Memory = Lent, Token = Token>> {
     next_sweep: Instant,
     next_tidying: Instant,
     draining: Option<Instant>,
+    drained: Vote,
 }
 
 impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
@@ -122,6 +126,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     pub fn new(driver: D, parts: Parts<D::Descriptor>) -> Result<Self, Errno> {
         let (probes, sessions, cores) =
             (parts.params.probes, parts.params.history.sessions, parts.params.cores);
+        let drained = Vote::new(parts.params.room.drained.clone());
         let mut core = Self {
             cx: Cx::new(parts.id, parts.params, driver, parts.control, parts.cores, parts.lineup),
             mailbox: parts.mailbox,
@@ -140,6 +145,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             next_sweep: Instant::START,
             next_tidying: Instant::START,
             draining: None,
+            drained,
         };
         if let Some(wakeup) = parts.wakeup {
             let handle = core.cx.driver.adopt(wakeup).map_err(|_full| Errno::MFILE)?;
@@ -153,11 +159,12 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         Ok(core)
     }
 
-    /// True when everything has ended after [`CoreCommand::Drain`](crate::engine::CoreCommand::Drain), or its deadline has come.
+    /// True when everything has ended on all cores after [`CoreCommand::Drain`](crate::engine::CoreCommand::Drain), or its deadline
+    /// has come.
     #[must_use]
     pub fn is_drained(&self) -> bool {
-        let is_done = self.is_empty() && self.cx.health.is_over();
-        self.draining.is_some_and(|deadline| self.cx.now >= deadline || is_done)
+        let has_all_ended = self.drained.is_unanimous(self.cx.params.cores);
+        self.draining.is_some_and(|deadline| self.cx.now >= deadline || has_all_ended)
     }
 
     /// True when there is neither a connection nor a session.
@@ -173,6 +180,15 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     #[cfg(test)]
     pub const fn driver_mut(&mut self) -> &mut D {
         &mut self.cx.driver
+    }
+
+    /// Takes no messages any more, as a core that has returned.
+    ///
+    /// # Panics
+    /// When the process is out of file descriptors.
+    #[cfg(any(test, feature = "sim"))]
+    pub fn close_mailbox(&mut self) {
+        self.mailbox = Mailbox::new().expect("a descriptor is free").1;
     }
 
     /// Gives the driver back, once drained.
@@ -192,7 +208,11 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             return Duration::ZERO;
         }
         let now = cx.now;
-        let is_idle = cx.places_taken() == 0 && cx.children.is_empty();
+        if self.draining.is_some() && self.drained.is_given() {
+            // No message comes of the other cores' having nothing left.
+            return DRAINED_LOOK_INTERVAL;
+        }
+        let is_idle = cx.places_taken() == 0 && cx.children.is_empty() && !cx.has_withdrawn();
         // The completion of the send wakes the core before that.
         let waits_for_room = cx.post.waits_for_room() || !self.untold.is_empty();
         let writers = (cx.has_blocked() || waits_for_room).then_some(now + BLOCKED_RETRY);
@@ -278,13 +298,16 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                 Word::Channel(at, word) => self.on_word(at, word),
                 Word::News(at) => self.tell_news(at),
                 Word::Over(at) => self.on_over(at),
-                Word::Answer(connection, bytes) => self.connections.answer(&mut self.cx, connection, bytes),
+                Word::Answer(connection, bytes, persistence) => {
+                    self.connections.answer(&mut self.cx, connection, bytes, persistence);
+                }
                 Word::Refuse(connection, error) => {
                     self.connections.refuse(&mut self.cx, connection, error);
                 }
                 Word::TurnedAway { handle, peer, guide_number, error } => {
                     self.connections.turned_away(&mut self.cx, handle, peer, guide_number, error);
                 }
+                Word::Served(taken) => self.connections.served(&mut self.cx, taken),
             }
         }
     }
@@ -604,12 +627,15 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             send_wait: self.cx.send_wait(),
             is_saturated: self.cx.is_saturated(),
             tuners: self.tuners_snapshot(),
+            places: self.places_snapshot(),
         }
     }
 }
 
 #[cfg(test)]
 mod drips;
+#[cfg(test)]
+mod kept;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

@@ -33,6 +33,7 @@ mod source;
 
 pub use self::core::{Core, Parts};
 pub use context::token::Token;
+pub use port::drain::Drained;
 pub use port::gate::{Gate, StreamToken};
 pub use port::heartbeat::Heartbeats;
 pub use port::ids::{CoreId, SessionId, SessionNumbers, Ticket};

@@ -114,7 +114,6 @@ impl Viewers {
 
     /// How many there are.
     #[must_use]
-    #[cfg(test)]
     pub fn count(&self) -> usize {
         self.watching.len()
     }

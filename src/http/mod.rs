@@ -20,7 +20,7 @@ pub use headers::{HeaderError, RequestHeaders};
 pub use hls_answer::{
     ListKind, hls_list, hls_list_head_only, hls_not_found, hls_permission, hls_segment_head,
 };
-pub use request::{Method, Parsed, Request, RequestError, Version, form_pairs, parse};
+pub use request::{Method, Parsed, Persistence, Request, RequestError, Version, form_pairs, parse};
 pub use response::{FileBody, HDHR_XML, Response, to_json};
 pub use route::{HlsPart, HlsWant, Route, stream_route, tuner_number};
 pub use stream_answer::{STREAM_INTERIM, StreamError, stream_error, stream_head, stream_head_only};

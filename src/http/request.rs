@@ -59,6 +59,15 @@ pub enum Version {
     Http11,
 }
 
+/// What becomes of a connection when an answer is out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Persistence {
+    /// It is closed.
+    Close,
+    /// The next request is read from it.
+    KeepAlive,
+}
+
 /// How far a request's head has arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Parsed {
@@ -240,6 +249,14 @@ impl Request {
         self.headers.iter().filter(named).map(|(_, value)| value.as_str())
     }
 
+    /// What becomes of the connection when the answer is out, where this head is all that has come of it: bytes behind it, be they a
+    /// body or the next request, are heard by nobody who answers from a core.
+    #[must_use]
+    pub fn persistence(&self, is_alone: bool) -> Persistence {
+        let has_body = ["content-length", "transfer-encoding"].iter().any(|name| self.header(name).is_some());
+        if is_alone && !has_body && self.keeps_alive() { Persistence::KeepAlive } else { Persistence::Close }
+    }
+
     /// Whether the client means to send another request on this connection.
     #[must_use]
     pub fn keeps_alive(&self) -> bool {
@@ -409,6 +426,23 @@ mod tests {
             ("GET / HTTP/1.0\r\n\r\n", None),
         ] {
             assert_eq!(request(head).host(), host, "{head:?}");
+        }
+    }
+
+    #[test]
+    fn a_request_with_something_behind_its_head_is_the_last_of_its_connection() {
+        use Persistence::{Close, KeepAlive};
+        for (version, header, is_alone, persistence) in [
+            ("1.1", "", true, KeepAlive),
+            ("1.1", "", false, Close),
+            ("1.1", "Connection: close\r\n", true, Close),
+            ("1.1", "Content-Length: 4\r\n", true, Close),
+            ("1.1", "Transfer-Encoding: chunked\r\n", true, Close),
+            ("1.0", "", true, Close),
+            ("1.0", "Connection: keep-alive\r\n", true, KeepAlive),
+        ] {
+            let request = request(&format!("GET / HTTP/{version}\r\n{header}\r\n"));
+            assert_eq!(request.persistence(is_alone), persistence, "{version} {header:?} {is_alone}");
         }
     }
 

@@ -14,11 +14,11 @@ use crate::http::RequestHeaders;
 pub struct ChannelId(pub i64);
 
 /// A source's row in the database.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
 pub struct SourceId(pub i64);
 
 /// A playlist's row in the database.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
 pub struct PlaylistId(pub i64);
 
 impl fmt::Display for ChannelId {
@@ -34,7 +34,7 @@ impl fmt::Display for SourceId {
 }
 
 /// One way to get a channel's stream.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Default, Debug)]
 pub struct Source {
     /// Its row.
     pub id: SourceId,

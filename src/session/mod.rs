@@ -38,7 +38,7 @@ mod turn;
 pub use actions::{Action, Failure, Notice};
 pub use events::{Candidate, Event, Lost, Params, Sources, StallPolicy, TriggerError};
 pub use life::{Machine, State};
-pub use places::{Occupant, Place, Places, Purpose};
+pub use places::{Occupant, Place, Places, PlacesInUse, Purpose};
 pub use provider::ProviderCooldowns;
 pub use record::{Record, Status, Terminal};
 pub use release::{COUNTED_MAX, Counted, Release};

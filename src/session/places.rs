@@ -49,6 +49,19 @@ pub struct Occupant<H> {
     pub purpose: Purpose,
 }
 
+/// How many places of a playlist are in use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PlacesInUse {
+    /// The playlist.
+    pub playlist: PlaylistId,
+    /// Places that are taken: each is a connection that is open, or about to be.
+    pub taken: usize,
+    /// Connections that are closed, and that the provider still counts.
+    pub counted: usize,
+    /// How many there are; `None` is any number.
+    pub limit: Option<u32>,
+}
+
 #[derive(Debug)]
 struct Held<H> {
     number: u64,
@@ -101,6 +114,12 @@ impl<H: Copy + Eq> Places<H> {
         self.providers.retain(|_, provider| {
             provider.limit.is_some() || !provider.held.is_empty() || !provider.counted_until.is_empty()
         });
+    }
+
+    /// Whether the playlist has a number of places.
+    #[must_use]
+    pub fn is_limited(&self, playlist: PlaylistId) -> bool {
+        self.providers.get(&playlist).is_some_and(|provider| provider.limit.is_some())
     }
 
     /// Takes a place, if there is one.
@@ -195,6 +214,18 @@ impl<H: Copy + Eq> Places<H> {
     pub fn is_coming_until(&self, now: Instant, playlist: PlaylistId) -> Option<Instant> {
         let asked = self.providers.get(&playlist)?.held.iter().filter_map(|held| held.asked_at);
         asked.map(|asked| asked + FIRST_WAIT).filter(|until| *until > now).max()
+    }
+
+    /// The places of all playlists that have a number of them, or of which some were taken.
+    #[must_use]
+    pub fn in_use(&self, now: Instant) -> Vec<PlacesInUse> {
+        let of = |(playlist, provider): (&PlaylistId, &Provider<H>)| PlacesInUse {
+            playlist: *playlist,
+            taken: provider.held.len(),
+            counted: provider.counted(now),
+            limit: provider.limit,
+        };
+        self.providers.iter().map(of).collect()
     }
 
     /// The places of a playlist that are taken, or counted.

@@ -67,10 +67,10 @@ impl ProviderCooldowns {
         self.releases.recall(now, counted);
     }
 
-    /// How long the provider was seen to count a connection that is closed.
+    /// How long the provider is taken to count a connection that is closed.
     #[must_use]
     pub fn counted(&self, scope: &ProviderScope) -> Duration {
-        self.releases.learned(scope)
+        self.releases.unasked(scope)
     }
 
     /// What is known of a provider that may count a closed connection.

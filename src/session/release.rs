@@ -16,6 +16,10 @@ const WAIT_FIRST: Duration = Duration::from_millis(250);
 const WAIT_MAX: Duration = Duration::from_millis(800);
 /// So much longer than it was seen to a provider may count a connection. What it refuses later has another reason.
 const LEARNED_SPREAD: Duration = Duration::from_secs(3);
+/// The longest that a provider is waited for before it is asked at all: what was seen may have had another reason, and whoever
+/// waits for a tuner does not wait longer. A provider that counts for longer refuses once more, and is asked again when it was seen
+/// to be ready.
+const UNASKED_MAX: Duration = Duration::from_secs(3);
 /// A provider that needs less is asked at once.
 const LEARNED_MIN: Duration = Duration::from_millis(100);
 
@@ -119,7 +123,7 @@ impl Releases {
             release.learned = Some(waited);
         } else {
             // It may have become quicker: the next attempt comes a little earlier.
-            let less = release.learned.map(|learned| learned * 9 / 10);
+            let less = release.learned.map(|learned| (learned * 9 / 10).min(waited));
             release.learned = less.filter(|learned| *learned >= LEARNED_MIN);
         }
         release.refusals = 0;
@@ -127,9 +131,10 @@ impl Releases {
         (learned != before).then(|| Counted { provider: scope.clone(), time: learned })
     }
 
-    /// How long the provider was seen to count a connection that is closed.
-    pub(super) fn learned(&self, scope: &ProviderScope) -> Duration {
-        self.0.get(scope).and_then(|release| release.learned).unwrap_or(Duration::ZERO)
+    /// How long nobody asks the provider after a connection to it is closed, since it was seen to count it.
+    pub(super) fn unasked(&self, scope: &ProviderScope) -> Duration {
+        let learned = self.0.get(scope).and_then(|release| release.learned);
+        learned.unwrap_or(Duration::ZERO).min(UNASKED_MAX)
     }
 
     /// What is known of a provider, while it may count a connection that is closed.
@@ -137,10 +142,10 @@ impl Releases {
         self.0.get(scope).filter(|release| now - release.given_up_at < COUNTED_MAX).copied()
     }
 
-    /// Until when it is known to count one.
+    /// When to ask it, as it is known to count one until then.
     pub(super) fn free_at(&self, now: Instant, scope: &ProviderScope) -> Option<Instant> {
         let release = self.of(now, scope).filter(|release| !release.is_presumed)?;
-        release.learned.map(|learned| release.given_up_at + learned).filter(|free_at| *free_at > now)
+        Some(release.given_up_at + self.unasked(scope)).filter(|free_at| *free_at > now)
     }
 }
 
@@ -218,6 +223,25 @@ mod tests {
         assert_eq!(releases.free_at(at(90_000), &scope), None);
         releases.recall(at(0), &Counted { provider: super::tests::scope(2), time: None });
         assert_eq!(releases.0.len(), 1);
+    }
+
+    #[test]
+    fn nobody_waits_for_long_before_it_is_asked_whether_a_provider_counts_as_long_as_it_was_seen_to() {
+        let (mut releases, scope) = (Releases::default(), scope(1));
+        releases.gave_up(at(0), &scope);
+        releases.refused(&scope);
+        releases.admitted(&scope, at(8000));
+        releases.gave_up(at(20_000), &scope);
+        assert_eq!(releases.free_at(at(20_000), &scope), Some(at(23_000)));
+        assert_eq!(releases.unasked(&scope), Duration::from_secs(3));
+        // It does: it is asked again when it was seen to be ready.
+        assert_eq!(releases.of(at(23_000), &scope).unwrap().again_at(at(23_000)), Some(at(28_000)));
+        releases.refused(&scope);
+        releases.admitted(&scope, at(28_000));
+        // It does not.
+        releases.gave_up(at(40_000), &scope);
+        let learnt = Counted { provider: scope.clone(), time: Some(Duration::from_secs(3)) };
+        assert_eq!(releases.admitted(&scope, at(43_000)), Some(learnt));
     }
 
     #[test]

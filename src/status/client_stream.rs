@@ -37,6 +37,10 @@ pub(super) struct ClientStreamStatus<'a> {
     delivery: &'static str,
     #[serde(skip_serializing_if = "str::is_empty")]
     user_agent: &'a str,
+    /// What its socket has taken. Not of the reference, as the next one.
+    bytes_sent: u64,
+    /// What of the stream it has yet to be sent.
+    lag_bytes: u64,
 }
 
 fn shared<S: Serializer>(stream: &Rc<Stream<'_>>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -76,6 +80,8 @@ impl<'a> ClientStreamStatus<'a> {
             connected_at: moment.time(viewer.joined_at),
             delivery: viewer.hls.as_ref().map_or("", |_| "hls"),
             user_agent: viewer.hls.as_ref().map_or("", |hls| &hls.user_agent),
+            bytes_sent: viewer.bytes_sent,
+            lag_bytes: viewer.lag_bytes,
         }
     }
 }

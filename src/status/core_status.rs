@@ -34,6 +34,10 @@ pub(super) struct CoreStatus {
     refused_at_bound_total: u64,
     /// How often accepting was paused because descriptors or memory were missing.
     accept_pauses_total: u64,
+    /// Bytes sent to viewers.
+    sent_bytes_total: u64,
+    /// How long it has worked, of the time since the start: what it is more after a second is its load.
+    busy_us_total: u64,
 }
 
 impl CoreStatus {
@@ -53,6 +57,10 @@ impl CoreStatus {
             refused_total: core.counters.refused,
             refused_at_bound_total: core.counters.refused_at_bound,
             accept_pauses_total: core.counters.accept_pauses,
+            sent_bytes_total: core.counters.bytes_sent,
+            busy_us_total: micros(
+                Duration::try_from_secs_f64(core.tallies.turns().sum()).unwrap_or_default(),
+            ),
         }
     }
 }

@@ -15,9 +15,10 @@ use prometheus_client::registry::Registry;
 
 use crate::base::Histogram;
 use crate::engine::Tallies;
-use crate::engine::snapshot::{CoreSnapshot, SessionPhase, SessionSnapshot};
+use crate::engine::snapshot::{CoreSnapshot, SessionSnapshot};
 
 use super::tuners::rows;
+use super::words;
 
 /// Channels, and playlists, that have series of their own. Of more the first are named, and it is said how many are not.
 const SERIES_MAX: usize = 512;
@@ -418,7 +419,7 @@ impl Metrics {
             self.add(name, help, values);
         }
         let states = named.iter().flat_map(|session| {
-            let is_now = channel_state(session);
+            let is_now = words::activity(session);
             CHANNEL_STATES.map(|state| {
                 let labels = of_channel(session).into_iter().chain([("state", state.to_owned())]);
                 (labels.collect(), f64::from(u8::from(state == is_now)))
@@ -479,17 +480,6 @@ impl Metrics {
 
 /// Every state of a channel.
 const CHANNEL_STATES: [&str; 5] = ["starting", "playing", "recovering", "idle", "ending"];
-
-/// The state that a channel is in, in one word.
-pub(super) const fn channel_state(session: &SessionSnapshot) -> &'static str {
-    match session.phase {
-        SessionPhase::Starting => "starting",
-        SessionPhase::Live if session.recovery.in_progress => "recovering",
-        SessionPhase::Live => "playing",
-        SessionPhase::Idle => "idle",
-        SessionPhase::Ending => "ending",
-    }
-}
 
 fn of_core(core: &CoreSnapshot) -> Labels {
     vec![("core", core.core.0.to_string())]

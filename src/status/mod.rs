@@ -7,11 +7,13 @@ mod device;
 mod encode;
 pub mod go_time;
 mod metrics;
+mod playlist_status;
 mod second_format;
 mod session_history;
 mod source;
 mod tuner_row;
 pub mod tuners;
+pub mod words;
 
 pub use device::DeviceTuner;
 pub use go_time::Moment;

@@ -16,6 +16,7 @@ use super::encode::{Address, address, float, is_zero};
 use super::go_time::{GoTime, Moment, duration};
 use super::session_history::Writes;
 use super::source::{SourceIdentity, SourceStartup, Stream};
+use super::words;
 
 /// The way a session's boundaries are made; there is one.
 const TRANSITION_MODE: &str = "default";
@@ -64,6 +65,9 @@ pub(super) struct TunerStatus<'a> {
     selection: Selection<'a>,
     #[serde(flatten)]
     health: Health<'a>,
+    /// What the session does, in a word; nothing without one. Not of the reference.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    activity: &'static str,
     /// `null`, not an empty list, when nobody watches.
     subscribers: Option<Vec<SubscriberStats>>,
 }
@@ -251,6 +255,7 @@ impl<'a> TunerStatus<'a> {
                 .unwrap_or_default(),
             selection: session.map(|session| Selection::new(session, moment)).unwrap_or_default(),
             health: session.map(|session| Health::new(&session.health_persist)).unwrap_or_default(),
+            activity: session.map_or("", words::activity),
             subscribers: if viewers.is_empty() { None } else { Some(subscribers.collect()) },
         }
     }

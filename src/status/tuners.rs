@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::base::Instant;
 use crate::engine::snapshot::{CoreSnapshot, SessionSnapshot};
 use crate::session::history;
 use crate::tuner::pool::Kind;
@@ -16,6 +17,7 @@ use super::client_stream::{ClientStreamStatus, stream_of};
 use super::core_status::CoreStatus;
 use super::encode::is_zero;
 use super::go_time::{GoTime, Moment};
+use super::playlist_status::PlaylistStatus;
 use super::session_history::SharedSessionHistory;
 use super::tuner_row::{Row, TunerStatus, kind_name};
 
@@ -39,9 +41,14 @@ pub struct TunerStatusSnapshot<'a> {
     session_history_truncated_count: u64,
     /// What the threads that carry streams have come to. Not of the reference.
     cores: Vec<CoreStatus>,
+    /// Connections to the providers of playlists. Not of the reference.
+    playlists: Vec<PlaylistStatus>,
     /// Servers are believed whatever they show. Not of the reference.
     #[serde(skip_serializing_if = "is_zero")]
     upstream_tls_unverified: bool,
+    /// The program that answers, and since when it runs. Not of the reference.
+    version: &'static str,
+    started_at: GoTime,
 }
 
 /// How often somebody waited until no session was left, and how long in all.
@@ -120,7 +127,10 @@ impl<'a> TunerStatusSnapshot<'a> {
             session_history_limit: history.limit,
             session_history_truncated_count: history.truncated,
             cores: cores.iter().map(CoreStatus::new).collect(),
+            playlists: cores.iter().flat_map(|core| &core.places).map(PlaylistStatus::from).collect(),
             upstream_tls_unverified: false,
+            version: env!("CARGO_PKG_VERSION"),
+            started_at: moment.time(Instant::START),
         }
     }
 

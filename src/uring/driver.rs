@@ -217,6 +217,9 @@ pub struct Refused<M>(pub Operation<M>);
 pub enum Hangup {
     /// What has been sent still arrives, then FIN.
     Finish,
+    /// The same, and FIN is on its way when [`Driver::close`] returns, whatever is in flight: who counts connections sees the end of
+    /// this one before the next one begins.
+    AtOnce,
     /// RST: what lies in the socket's queue is thrown away, and with it the kernel's hold on our memory.
     Reset,
 }

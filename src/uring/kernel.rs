@@ -9,8 +9,8 @@ use std::time::Duration;
 use io_uring::{IoUring, squeue, types};
 use nix::sys::sendfile::sendfile64;
 use nix::sys::socket::{
-    AddressFamily, SockFlag, SockProtocol, SockType, SockaddrStorage, getpeername, getsockname, setsockopt,
-    sockopt,
+    AddressFamily, Shutdown, SockFlag, SockProtocol, SockType, SockaddrStorage, getpeername, getsockname,
+    setsockopt, shutdown, sockopt,
 };
 
 use crate::base::limits::{
@@ -339,7 +339,7 @@ impl<T: Copy, M: KernelBytes> Driver for KernelDriver<T, M> {
 
     fn close(&mut self, handle: Handle, how: Hangup) {
         match self.slots.close(handle, how) {
-            Closed::Now(descriptor) => self.close_now(handle, &descriptor, how),
+            Closed::Now(descriptor) => return self.close_now(handle, &descriptor, how),
             Closed::AfterCancel(ToCancel::All) => {
                 self.queue(&submit::cancel_all(self.target(handle)).user_data(NOBODY));
             }
@@ -349,6 +349,13 @@ impl<T: Copy, M: KernelBytes> Driver for KernelDriver<T, M> {
                     self.queue(&submit::cancel_one(key.to_user_data()).user_data(NOBODY));
                 }
             }
+        }
+        if how == Hangup::AtOnce {
+            // What is queued goes first, and is cancelled: a connection that is only asked for then would begin after its end. An
+            // error here is met again, and reported, by the next `turn`.
+            let _submitted = self.ring.submit();
+            // The peer may have gone already, or not have come yet: then it knows nothing of this connection.
+            let _not_connected = shutdown(self.slots.descriptor(handle).as_raw_fd(), Shutdown::Both);
         }
     }
 

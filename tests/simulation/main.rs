@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::channel;
 use std::thread;
 
+use sim::providers;
 use sim::recovery;
 use sim::run::{Tally, run, run_on_several};
 
@@ -128,9 +129,25 @@ fn on_several_cores_whichever_has_its_turn_viewers_are_counted_once_and_have_sou
 }
 
 #[test]
+fn no_provider_sees_more_connections_than_it_allows_and_who_changes_the_channel_is_served() {
+    let mut sum = providers::Sum::default();
+    let (from, seeds) = seeds(providers::run, |story| sum.add(&story));
+    println!("{seeds} seeds of providers from {from}: {sum:?}");
+    assert!(sum.streams > 20 * seeds && sum.programs > 5 * seeds, "too little was watched: {sum:?}");
+}
+
+#[test]
+fn two_hours_of_zapping_at_providers_that_count_connections() {
+    let sum = providers::run_two_hours(0).unwrap();
+    println!("two hours of providers: {sum:?}");
+    assert!(sum.seconds > 2 * 3600 && sum.streams > 240, "too little was watched: {sum:?}");
+}
+
+#[test]
 fn one_seed_is_one_story() {
     assert_eq!(run(1), run(1));
     assert_eq!(run_on_several(1), run_on_several(1));
     assert_eq!(recovery::run(1), recovery::run(1));
     assert_eq!(recovery::run_paced(1), recovery::run_paced(1));
+    assert_eq!(providers::run(1), providers::run(1));
 }

@@ -142,8 +142,8 @@ impl Channel {
     /// Nothing is asked about the source any more.
     pub(crate) fn cancel_probe<D: CoreDriver>(&mut self, cx: &mut Cx<D>) {
         if let Some((ticket, place)) = self.stream_probe.cancel() {
-            cx.withdraw(ticket);
-            cx.give_playlist_place_back(&place, self.counted(cx).max(WITHDRAWN_END));
+            let counted = self.counted(cx).max(WITHDRAWN_END);
+            cx.withdraw(ticket, place, counted);
         }
     }
 

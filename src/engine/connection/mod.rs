@@ -8,14 +8,15 @@ use std::time::Duration;
 use crate::base::limits::{CONNECTIONS_PER_CORE_MAX, REQUEST_HEAD_BYTES_MAX, REQUEST_HEAD_TIMEOUT};
 use crate::base::{Arena, HeapBytes, Instant, Key};
 use crate::engine::context::cx::{CoreDriver, Cx};
+use crate::engine::context::post::Taken;
 use crate::engine::context::token::{ConnectionRef, Token};
 use crate::engine::port::messages::{ControlRequest, CoreCommand, HandedConnection};
 use crate::engine::port::placement;
 use crate::engine::report::refusals::tune_rejected;
 use crate::http::request::{self, Parsed, Request, Version};
 use crate::http::{
-    HlsPart, HlsWant, ListKind, RequestError, Response, Route, StreamError, Via, hls_list_head_only,
-    hls_permission, stream_error, stream_head_only, stream_route,
+    HlsPart, HlsWant, ListKind, Persistence, RequestError, Response, Route, StreamError, Via,
+    hls_list_head_only, hls_permission, stream_error, stream_head_only, stream_route,
 };
 use crate::lineup;
 use crate::ring::Lent;
@@ -34,6 +35,8 @@ struct Connection {
     is_local: bool,
     /// The guide number of the channel that it asks for.
     asks_for: Option<String>,
+    /// It must have got somewhere by then.
+    until: Instant,
     state: ConnectionState,
 }
 
@@ -42,19 +45,26 @@ enum ConnectionState {
     /// Its request head is being received; these bytes have come so far.
     Reading(Vec<u8>),
     /// It is counted as a viewer, and another core is asked to let it join.
-    Joining { until: Instant, duration: Option<Duration>, takes_interim: bool },
+    Joining { duration: Option<Duration>, takes_interim: bool },
     /// What it asks for is to be had before long, and then it is answered.
-    Awaiting { until: Instant },
-    /// It is being told why not; then it is closed.
-    Replying { until: Instant },
+    Awaiting,
+    /// It is being answered.
+    Replying(Persistence),
 }
 
 /// A core's connections.
 pub(crate) struct Connections {
     arena: Arena<Connection>,
-    /// In the order in which they were accepted or replied to, with the time by which they must have got somewhere.
+    /// In the order in which they were accepted or replied to, with the time by which they must have got somewhere. Those that have a
+    /// later time now, or are gone, still stand here.
     intake: VecDeque<(Instant, ConnectionKey)>,
+    /// Whoever is answered is closed.
+    is_draining: bool,
 }
+
+/// There are no more than so many entries of the intake for each connection, and this many.
+const INTAKE_PER_CONNECTION: usize = 8;
+const INTAKE_MORE: usize = 1024;
 
 /// A request for the stream of a channel.
 pub(crate) struct Asked {
@@ -82,20 +92,14 @@ pub(crate) struct HlsAsked {
     pub(crate) user_agent: String,
     /// The word that opens streams, as it stands in the request.
     pub(crate) token: Option<String>,
+    /// What becomes of the connection when it is answered.
+    pub(crate) persistence: Persistence,
 }
 
 /// What is asked for.
 pub(crate) enum Wanted {
     Stream(Asked),
     Hls(HlsAsked),
-}
-
-/// A connection that leaves to become a viewer's.
-pub(crate) struct Taken {
-    pub(crate) handle: Handle,
-    pub(crate) peer: SocketAddr,
-    /// The peer is on this host.
-    pub(crate) is_local: bool,
 }
 
 /// A connection that leaves to become a viewer's, since another core has let it join.
@@ -109,7 +113,11 @@ pub(crate) struct LetIn {
 
 impl Connections {
     pub(crate) const fn new() -> Self {
-        Self { arena: Arena::with_limit(CONNECTIONS_PER_CORE_MAX), intake: VecDeque::new() }
+        Self {
+            arena: Arena::with_limit(CONNECTIONS_PER_CORE_MAX),
+            intake: VecDeque::new(),
+            is_draining: false,
+        }
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -141,29 +149,56 @@ impl Connections {
             return None;
         };
         let is_local = peer.ip() == local.ip() || peer.ip().is_loopback();
-        let state = ConnectionState::Reading(Vec::new());
         if !self.has_room(cx) || !cx.take_place() {
             cx.counters.refused += 1;
             cx.counters.refused_at_bound += 1;
             cx.driver.close(handle, Hangup::Finish);
             return None;
         }
-        let key = self.insert(Connection { handle, peer, is_local, asks_for: None, state });
-        self.forget_gone();
-        self.intake.push_back((cx.now + REQUEST_HEAD_TIMEOUT, key));
-        Some(key)
+        Some(self.insert_reading(cx, handle, peer, is_local))
     }
 
-    /// True when there is room for a newcomer, which the oldest makes that has asked for nothing yet.
+    fn insert_reading<D: CoreDriver>(
+        &mut self,
+        cx: &Cx<D>,
+        handle: Handle,
+        peer: SocketAddr,
+        is_local: bool,
+    ) -> ConnectionKey {
+        let until = cx.now + REQUEST_HEAD_TIMEOUT;
+        let state = ConnectionState::Reading(Vec::new());
+        let key = self.insert(Connection { handle, peer, is_local, asks_for: None, until, state });
+        self.remember(until, key);
+        key
+    }
+
+    /// A connection has got somewhere, and has time until then for what is next.
+    fn goes_on<D: CoreDriver>(&mut self, cx: &Cx<D>, key: ConnectionKey, state: ConnectionState) {
+        let until = cx.now + REQUEST_HEAD_TIMEOUT;
+        let Some(connection) = self.arena.get_mut(key) else { return };
+        (connection.until, connection.state) = (until, state);
+        self.remember(until, key);
+    }
+
+    fn remember(&mut self, until: Instant, key: ConnectionKey) {
+        self.forget_gone();
+        if self.intake.len() >= INTAKE_PER_CONNECTION * self.arena.count() + INTAKE_MORE {
+            let arena = &self.arena;
+            self.intake.retain(|(at, key)| arena.get(*key).is_some_and(|kept| kept.until == *at));
+        }
+        self.intake.push_back((until, key));
+    }
+
+    /// True when there is room for a newcomer, which the one makes that has asked for nothing for the longest time.
     fn has_room<D: CoreDriver>(&mut self, cx: &mut Cx<D>) -> bool {
         if self.arena.count() < cx.newcomers_max() {
             return true;
         }
-        let is_reading = |connection: &Connection| matches!(connection.state, ConnectionState::Reading(_));
-        let oldest = self.intake.iter().map(|(_, key)| *key);
-        let Some(oldest) = oldest.into_iter().find(|key| self.arena.get(*key).is_some_and(is_reading)) else {
-            return false;
+        let is_reading = |(at, key): &&(Instant, ConnectionKey)| {
+            let connection = self.arena.get(*key).filter(|connection| connection.until == *at);
+            connection.is_some_and(|connection| matches!(connection.state, ConnectionState::Reading(_)))
         };
+        let Some((_, oldest)) = self.intake.iter().find(is_reading).copied() else { return false };
         cx.counters.refused += 1;
         cx.counters.refused_at_bound += 1;
         self.close(cx, oldest);
@@ -224,9 +259,9 @@ impl Connections {
                 self.receive_head(cx, key, room);
                 None
             }
-            Ok(Parsed::Complete { request, .. }) => {
+            Ok(Parsed::Complete { request, head_bytes }) => {
                 let bytes = std::mem::take(bytes);
-                self.route(cx, key, &request, bytes)
+                self.route(cx, key, &request, (bytes, head_bytes))
             }
             // Whoever sends more than may be read has to be heard out, or it never sees the answer.
             Err(RequestError::HeadTooLarge) => {
@@ -252,7 +287,7 @@ impl Connections {
         cx: &mut Cx<D>,
         key: ConnectionKey,
         request: &Request,
-        bytes: Vec<u8>,
+        (bytes, head_bytes): (Vec<u8>, usize),
     ) -> Option<Wanted> {
         let route = stream_route(request);
         if let (Route::Stream { guide_number, .. } | Route::Hls { guide_number, .. }, Some(connection)) =
@@ -272,7 +307,7 @@ impl Connections {
                 return None;
             }
             Route::Hls { guide_number, part, want } => {
-                match self.route_hls(cx, key, request, bytes, (&guide_number, part, want)) {
+                match self.route_hls(cx, key, request, (bytes, head_bytes), (&guide_number, part, want)) {
                     Ok(asked) => return asked.map(Wanted::Hls),
                     Err(error) => error,
                 }
@@ -318,7 +353,7 @@ impl Connections {
         cx: &mut Cx<D>,
         key: ConnectionKey,
         request: &Request,
-        bytes: Vec<u8>,
+        (bytes, head_bytes): (Vec<u8>, usize),
         (guide_number, part, want): (&str, HlsPart, HlsWant),
     ) -> Result<Option<HlsAsked>, StreamError> {
         let mut reply = Vec::new();
@@ -353,7 +388,9 @@ impl Connections {
         let token =
             request.query().and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("token=")));
         let token = token.map(str::to_owned);
-        Ok(Some(HlsAsked { connection: at(key), channel, part, head_only, via, user_agent, token }))
+        let persistence = request.persistence(bytes.len() == head_bytes);
+        let connection = at(key);
+        Ok(Some(HlsAsked { connection, channel, part, head_only, via, user_agent, token, persistence }))
     }
 
     fn check_gate<D: CoreDriver>(
@@ -401,17 +438,14 @@ impl Connections {
         duration: Option<Duration>,
         takes_interim: bool,
     ) {
-        let key = ConnectionKey::from_bits(connection.0);
-        let Some(waiting) = self.arena.get_mut(key) else { return };
-        let until = cx.now + REQUEST_HEAD_TIMEOUT;
-        waiting.state = ConnectionState::Joining { until, duration, takes_interim };
-        self.intake.push_back((until, key));
+        let state = ConnectionState::Joining { duration, takes_interim };
+        self.goes_on(cx, ConnectionKey::from_bits(connection.0), state);
     }
 
     /// Another core has let somebody join. Nothing when the connection does not wait for that any more.
     pub(crate) fn let_in(&mut self, connection: ConnectionRef) -> Option<LetIn> {
         let waiting = self.arena.get(ConnectionKey::from_bits(connection.0))?;
-        let ConnectionState::Joining { duration, takes_interim, .. } = waiting.state else { return None };
+        let ConnectionState::Joining { duration, takes_interim } = waiting.state else { return None };
         let taken = self.take(connection)?;
         Some(LetIn { taken, duration, takes_interim })
     }
@@ -450,7 +484,9 @@ impl Connections {
     ) -> Option<Wanted> {
         let key = self.take_in(cx, connection.socket)?;
         match request::parse(&connection.bytes) {
-            Ok(Parsed::Complete { request, .. }) => self.route(cx, key, &request, connection.bytes),
+            Ok(Parsed::Complete { request, head_bytes }) => {
+                self.route(cx, key, &request, (connection.bytes, head_bytes))
+            }
             Ok(Parsed::NeedMore) | Err(_) => unreachable!("control has parsed this head"),
         }
     }
@@ -477,9 +513,10 @@ impl Connections {
         guide_number: String,
         error: StreamError,
     ) {
-        let state = ConnectionState::Reading(Vec::new());
-        let asks_for = Some(guide_number);
-        let key = self.insert(Connection { handle, peer, is_local: false, asks_for, state });
+        let key = self.insert_reading(cx, handle, peer, false);
+        if let Some(connection) = self.arena.get_mut(key) {
+            connection.asks_for = Some(guide_number);
+        }
         self.refuse(cx, at(key), error);
     }
 
@@ -502,35 +539,60 @@ impl Connections {
 
     /// Somebody waits for an answer that is to come before long.
     pub(crate) fn await_answer<D: CoreDriver>(&mut self, cx: &Cx<D>, connection: ConnectionRef) {
-        let key = ConnectionKey::from_bits(connection.0);
-        let Some(waiting) = self.arena.get_mut(key) else { return };
         // Whoever has promised the answer is sooner.
-        let until = cx.now + REQUEST_HEAD_TIMEOUT;
-        waiting.state = ConnectionState::Awaiting { until };
-        self.intake.push_back((until, key));
+        self.goes_on(cx, ConnectionKey::from_bits(connection.0), ConnectionState::Awaiting);
     }
 
-    /// Answers and closes.
+    /// Answers, and closes or reads on.
     pub(crate) fn answer<D: CoreDriver>(
         &mut self,
         cx: &mut Cx<D>,
         connection: ConnectionRef,
         bytes: Vec<u8>,
+        persistence: Persistence,
     ) {
-        self.reply(cx, ConnectionKey::from_bits(connection.0), bytes);
+        self.reply_and(cx, ConnectionKey::from_bits(connection.0), bytes, persistence);
     }
 
+    /// Answers and closes.
     fn reply<D: CoreDriver>(&mut self, cx: &mut Cx<D>, key: ConnectionKey, bytes: Vec<u8>) {
-        let until = cx.now + REQUEST_HEAD_TIMEOUT;
-        let Some(connection) = self.arena.get_mut(key) else { return };
-        // A peer that reads nothing does not keep its place.
-        connection.state = ConnectionState::Replying { until };
+        self.reply_and(cx, key, bytes, Persistence::Close);
+    }
+
+    fn reply_and<D: CoreDriver>(
+        &mut self,
+        cx: &mut Cx<D>,
+        key: ConnectionKey,
+        bytes: Vec<u8>,
+        persistence: Persistence,
+    ) {
+        let Some(connection) = self.arena.get(key) else { return };
         let from = Lent::Heap(HeapBytes::from_vec(bytes));
         let send = Operation::Send { socket: connection.handle, from };
         if cx.driver.push(send, Token::Reply(at(key))).is_err() {
             return self.close(cx, key);
         }
-        self.intake.push_back((until, key));
+        // A peer that reads nothing does not keep its place.
+        self.goes_on(cx, key, ConnectionState::Replying(persistence));
+    }
+
+    /// Somebody has got a segment, and comes back with its place to ask for more.
+    pub(crate) fn served<D: CoreDriver>(&mut self, cx: &mut Cx<D>, taken: Taken) {
+        let Taken { handle, peer, is_local } = taken;
+        let key = self.insert_reading(cx, handle, peer, is_local);
+        self.read_next(cx, key);
+    }
+
+    /// The next request of a connection that is kept. Whoever has none gives way to newcomers.
+    fn read_next<D: CoreDriver>(&mut self, cx: &mut Cx<D>, key: ConnectionKey) {
+        if self.is_draining {
+            return self.close(cx, key);
+        }
+        if let Some(connection) = self.arena.get_mut(key) {
+            connection.asks_for = None;
+        }
+        self.goes_on(cx, key, ConnectionState::Reading(Vec::new()));
+        self.receive_head(cx, key, HEAD_FIRST_BYTES);
     }
 
     /// A reply is out, or a part of it.
@@ -545,33 +607,31 @@ impl Connections {
         };
         let key = ConnectionKey::from_bits(connection.0);
         let count = result.unwrap_or(0) as usize;
+        let Some(connection) = self.arena.get(key) else { return };
+        let ConnectionState::Replying(persistence) = connection.state else {
+            unreachable!("a connection that is answered does nothing else")
+        };
         let mut rest = sent.into_vec();
-        if count == 0 || count >= rest.len() {
-            self.close(cx, key);
-        } else {
+        if count > 0 && count < rest.len() {
             rest.drain(..count);
-            self.reply(cx, key, rest);
+            self.reply_and(cx, key, rest, persistence);
+        } else if count > 0 && persistence == Persistence::KeepAlive {
+            self.read_next(cx, key);
+        } else {
+            self.close(cx, key);
         }
     }
 
     /// Ends those that have got nowhere in time.
     pub(crate) fn expire<D: CoreDriver>(&mut self, cx: &mut Cx<D>) {
-        while let Some((_, key)) = self.intake.front().copied().filter(|(at, _)| *at <= cx.now) {
+        while let Some((until, key)) = self.intake.front().copied().filter(|(until, _)| *until <= cx.now) {
             self.intake.pop_front();
-            let Some(connection) = self.arena.get(key) else { continue };
+            // It may have a later time now.
+            let Some(connection) = self.arena.get(key).filter(|found| found.until == until) else { continue };
             match connection.state {
-                ConnectionState::Reading(_) => self.close(cx, key),
-                ConnectionState::Replying { until } if until <= cx.now => self.close(cx, key),
-                ConnectionState::Joining { until, .. } if until <= cx.now => {
-                    self.not_let_in(cx, at(key), StreamError::ViewerLimit);
-                }
-                ConnectionState::Awaiting { until } if until <= cx.now => {
-                    self.refuse(cx, at(key), StreamError::NoSegment);
-                }
-                // An earlier deadline of a connection that has a later one.
-                ConnectionState::Replying { .. }
-                | ConnectionState::Joining { .. }
-                | ConnectionState::Awaiting { .. } => {}
+                ConnectionState::Reading(_) | ConnectionState::Replying(_) => self.close(cx, key),
+                ConnectionState::Joining { .. } => self.not_let_in(cx, at(key), StreamError::ViewerLimit),
+                ConnectionState::Awaiting => self.refuse(cx, at(key), StreamError::NoSegment),
             }
         }
     }
@@ -589,8 +649,9 @@ impl Connections {
         self.intake.shrink_to_fit();
     }
 
-    /// Those that have asked for nothing yet are closed.
+    /// Those that have asked for nothing yet are closed, and so is whoever is answered from now on.
     pub(crate) fn drain<D: CoreDriver>(&mut self, cx: &mut Cx<D>) {
+        self.is_draining = true;
         let is_reading = |connection: &Connection| matches!(connection.state, ConnectionState::Reading(_));
         let reading: Vec<_> =
             self.arena.iter().filter(|(_, connection)| is_reading(connection)).map(|(key, _)| key).collect();

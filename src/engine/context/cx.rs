@@ -98,6 +98,9 @@ pub(crate) struct Cx<D: CoreDriver> {
     cores: Vec<Mailbox<D::Descriptor>>,
     questions: BTreeMap<Ticket, Question>,
     next_ticket: u64,
+    /// Questions whose programs are yet to be stopped, with their places and how long these are counted then. Each had room in
+    /// control's queue when it was asked.
+    withdrawn: Vec<(Ticket, Place, Duration)>,
     /// Connections and viewers.
     places_taken: u32,
     /// Those whose source could not be read last turn.
@@ -141,6 +144,7 @@ impl<D: CoreDriver> Cx<D> {
             cores,
             questions: BTreeMap::new(),
             next_ticket: 0,
+            withdrawn: Vec::new(),
             places_taken: 0,
             blocked: Vec::new(),
         }
@@ -258,6 +262,11 @@ impl<D: CoreDriver> Cx<D> {
         self.params.places.lock().take(self.clock_now(), playlist, (self.id, session), purpose)
     }
 
+    /// Whether the playlist's provider allows a number of streams.
+    pub(crate) fn is_limited(&self, playlist: PlaylistId) -> bool {
+        self.params.places.lock().is_limited(playlist)
+    }
+
     /// True when no place is left for trying a source in the background.
     pub(crate) fn has_no_place(&self, source: &Source) -> bool {
         // Whoever tries it has no name yet: it is nobody that has a place.
@@ -322,7 +331,8 @@ impl<D: CoreDriver> Cx<D> {
         Ticket(self.next_ticket)
     }
 
-    /// Tells another core something. The message comes back when that core's mailbox is full.
+    /// Tells another core something, which a core that has returned needs not hear. The message comes back when that core's mailbox
+    /// is full.
     ///
     /// # Errors
     /// The message.
@@ -331,7 +341,7 @@ impl<D: CoreDriver> Cx<D> {
         core: CoreId,
         message: CoreCommand<D::Descriptor>,
     ) -> Result<(), CoreCommand<D::Descriptor>> {
-        let result = self.cores[usize::from(core.0)].send(message).map_err(|full| full.0);
+        let result = self.cores[usize::from(core.0)].tell(message).map_err(|full| full.0);
         self.counters.queue_full += u64::from(result.is_err());
         result
     }
@@ -366,11 +376,22 @@ impl<D: CoreDriver> Cx<D> {
         self.questions.remove(&ticket)
     }
 
-    /// The answer to a question is not wanted any more, and the program that was to find it is stopped.
-    pub(crate) fn withdraw(&mut self, ticket: Ticket) {
+    /// The answer to a question is not wanted any more, and the program that was to find it is stopped. It has its place until
+    /// then, and its provider counts it for so long; when control's queue is full it is asked again by the sweep.
+    pub(crate) fn withdraw(&mut self, ticket: Ticket, place: Place, counted: Duration) {
         self.questions.remove(&ticket);
-        // Else it ends by itself before long.
-        let _refused = self.request(ControlRequest::StopChild { core: self.id, ticket });
+        match self.request(ControlRequest::StopChild { core: self.id, ticket }) {
+            Ok(()) => self.give_playlist_place_back(&place, counted),
+            Err(_full) => {
+                self.params.places.lock().leave(&place);
+                self.withdrawn.push((ticket, place, counted));
+            }
+        }
+    }
+
+    /// Programs are yet to be stopped.
+    pub(crate) const fn has_withdrawn(&self) -> bool {
+        !self.withdrawn.is_empty()
     }
 
     /// Asks for a child whose output a run of a source is; `None` when control's queue is full.
@@ -404,6 +425,9 @@ impl<D: CoreDriver> Cx<D> {
     pub(crate) fn repeat_child_stops(&mut self) {
         for ticket in self.children.overdue(self.now) {
             self.stop_child(ticket);
+        }
+        for (ticket, place, counted) in std::mem::take(&mut self.withdrawn) {
+            self.withdraw(ticket, place, counted);
         }
     }
 

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use crate::engine::port::ids::CoreId;
 use crate::engine::port::messages::TunerMessage;
 use crate::engine::port::outlets::{Reply, ToHome};
-use crate::http::StreamError;
+use crate::http::{Persistence, StreamError};
 use crate::ring::Offset;
 use crate::session::history::CloseReason;
 use crate::uring::Handle;
@@ -25,6 +25,14 @@ pub(crate) enum ToChannel {
     Fetched,
 }
 
+/// A connection that changes hands with its place: it becomes a viewer's, or is kept when a segment has been fetched by it.
+pub(crate) struct Taken {
+    pub(crate) handle: Handle,
+    pub(crate) peer: SocketAddr,
+    /// The peer is on this host.
+    pub(crate) is_local: bool,
+}
+
 /// One thing that is said.
 pub(crate) enum Word {
     /// An outlet to its channel, which may be on another core.
@@ -34,11 +42,13 @@ pub(crate) enum Word {
     /// A channel to the core: its session is over.
     Over(ChannelRef),
     /// An outlet to the core: a connection that waited is answered.
-    Answer(ConnectionRef, Vec<u8>),
+    Answer(ConnectionRef, Vec<u8>, Persistence),
     /// An outlet to the core: a connection that waited is refused.
     Refuse(ConnectionRef, StreamError),
     /// An outlet to the core: somebody who waited is turned away.
     TurnedAway { handle: Handle, peer: SocketAddr, guide_number: String, error: StreamError },
+    /// An outlet to the core: somebody has its segment, and asks for more by the same connection.
+    Served(Taken),
 }
 
 /// What has been said and not been heard. All queues are emptied before a core goes on, but for messages to another core whose

@@ -32,7 +32,7 @@ impl<'a> Providers<'a> {
         self.shared.lock().recall(self.clock(now), counted);
     }
 
-    /// How long the provider was seen to count a connection that is closed.
+    /// How long the provider is taken to count a connection that is closed.
     pub(crate) fn counted(&self, scope: &ProviderScope) -> Duration {
         self.shared.lock().counted(scope)
     }

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::engine::connection::{HlsAsked, Taken};
+use crate::engine::connection::HlsAsked;
 use crate::engine::context::token::Token;
 use crate::engine::outlet::fetches::segment_bytes;
 use crate::engine::outlet::hls::ListRequest;
@@ -20,7 +20,7 @@ use super::Core;
 impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
     /// A part of a channel that lives here is asked for.
     pub(super) fn on_hls(&mut self, asked: HlsAsked) {
-        let connection = asked.connection;
+        let HlsAsked { connection, persistence, .. } = asked;
         let result = match asked.part {
             HlsPart::List(ref session) => {
                 let session = session.clone();
@@ -34,15 +34,15 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             Err(Some(error)) => self.connections.refuse(&mut self.cx, connection, error),
             Err(None) => {
                 let mut answer = Vec::new();
-                hls_not_found(&mut answer);
-                self.connections.answer(&mut self.cx, connection, answer);
+                hls_not_found(&mut answer, persistence);
+                self.connections.answer(&mut self.cx, connection, answer, persistence);
             }
         }
     }
 
     /// Whoever asks for a list is a viewer.
     fn list(&mut self, asked: HlsAsked, session: Option<String>) -> Result<(), Option<StreamError>> {
-        let HlsAsked { connection, channel, via, user_agent, token, .. } = asked;
+        let HlsAsked { connection, channel, via, user_agent, token, persistence, .. } = asked;
         let Some((peer, is_local)) = self.connections.who(connection) else {
             unreachable!("a connection asks while it is there")
         };
@@ -51,7 +51,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
             Some(text) => SessionName::new(&text).ok_or(None)?,
             None => self.name_for(&channel, peer, &user_agent),
         };
-        let mut request = ListRequest { connection, name, is_new, token };
+        let mut request = ListRequest { connection, name, is_new, token, persistence };
         self.connections.await_answer(&self.cx, connection);
         if self.sent_away.has(&request.name, self.cx.now) {
             return Err(Some(StreamError::SentAway));
@@ -132,14 +132,16 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let segment = feed.segment(sequence).filter(|_| feed.stream() == stream).ok_or(None)?;
         if asked.head_only {
             let mut answer = Vec::new();
-            hls_segment_head(&mut answer, segment_bytes(segment));
-            self.connections.answer(&mut self.cx, asked.connection, answer);
+            hls_segment_head(&mut answer, asked.persistence, segment_bytes(segment));
+            self.connections.answer(&mut self.cx, asked.connection, answer, asked.persistence);
             return Ok(());
         }
-        let Some(Taken { handle, peer, is_local }) = self.connections.take(asked.connection) else {
+        let Some(taken) = self.connections.take(asked.connection) else {
             unreachable!("a connection asks while it is there")
         };
-        outlets.own_mut().fetch(&mut self.cx, feed.view(), (handle, peer, is_local), segment);
+        // Each page of the ring is sent to all viewers, of either kind, within some seconds.
+        let viewers = outlets.count() + outlets.hls().count();
+        outlets.own_mut().fetch(&mut self.cx, feed.view(), (taken, asked.persistence), viewers, segment);
         Ok(())
     }
 }

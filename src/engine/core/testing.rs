@@ -18,7 +18,7 @@ use crate::uring::{Driver, Handle};
 use crate::engine::context::cx::Cx;
 use crate::engine::context::token::{ChannelRef, Token, ViewerRef};
 use crate::engine::port::ids::{CoreId, SessionNumbers};
-use crate::engine::port::mailbox::Mailbox;
+use crate::engine::port::mailbox::{Mailbox, MailboxReader};
 use crate::engine::port::messages::{ControlPort, ControlRequest};
 use crate::engine::port::params::{Egress, Own, Params, SlowPolicy, Sources, TuneBackoff, ZeroCopy};
 use crate::engine::port::places::SharedPlaces;
@@ -138,17 +138,38 @@ pub(crate) fn core_with(
     lineup: Lineup,
 ) -> SimCore {
     let (mailbox, reader) = Mailbox::new().unwrap();
-    let parts = Parts {
-        id: CoreId(0),
+    let parts =
+        Parts { listeners, lineup: Arc::new(lineup), ..parts(params, CoreId(0), reader, vec![mailbox]) };
+    Core::new(SimDriver::new(world), parts).unwrap()
+}
+
+/// One of several cores.
+pub(super) fn core_of(
+    world: &World,
+    params: Params,
+    id: CoreId,
+    reader: MailboxReader<SimDescriptor>,
+    cores: Vec<Mailbox<SimDescriptor>>,
+) -> SimCore {
+    Core::new(SimDriver::new(world), parts(params, id, reader, cores)).unwrap()
+}
+
+fn parts(
+    params: Params,
+    id: CoreId,
+    mailbox: MailboxReader<SimDescriptor>,
+    cores: Vec<Mailbox<SimDescriptor>>,
+) -> Parts<SimDescriptor> {
+    Parts {
+        id,
         params,
         control: Box::new(Nobody),
-        mailbox: reader,
+        mailbox,
         wakeup: None,
-        cores: vec![mailbox],
-        listeners,
-        lineup: Arc::new(lineup),
-    };
-    Core::new(SimDriver::new(world), parts).unwrap()
+        cores,
+        listeners: Vec::new(),
+        lineup: Arc::new(Lineup::default()),
+    }
 }
 
 /// A context by itself, with nobody to be asked.

@@ -10,7 +10,7 @@ use crate::engine::context::token::ConnectionRef;
 use crate::engine::port::ids::SessionId;
 use crate::engine::port::messages::{CoreCommand, TriggerRefusal};
 use crate::http::RequestHeaders;
-use crate::lineup::{Channel, ChannelId, Manner, PlaylistId, Source, SourceId};
+use crate::lineup::{Channel, ChannelId, Manner, PlaylistId, Source, SourceId, Tuners};
 use crate::lineup::{Health, StoredProfile};
 use crate::session::ProviderScope;
 use crate::session::history::{CloseReason, Ended, Outcome};
@@ -458,5 +458,99 @@ mod sources_tried_in_the_background {
         turn(&mut core, 30_000);
         assert!(core.is_drained());
         assert_nothing_is_left(&core);
+    }
+}
+
+#[test]
+fn a_provider_of_one_connection_sees_the_end_of_it_before_the_next_one_begins() {
+    let provider: SocketAddr = "10.9.9.9:8080".parse().unwrap();
+    let viewers: SocketAddr = "10.0.0.1:5004".parse().unwrap();
+    for seed in 0..20 {
+        let faults = Faults { latency_max: Duration::from_millis(20), ..Faults::default() };
+        let world = World::new(seed, faults);
+        world.serve(provider, Answer::Accept);
+        let mut params = testing::params();
+        params.session.failover_total_timeout = Duration::from_secs(3);
+        let listing = testing::listing(1);
+        // The first one says nothing, and the second is tried.
+        let source = |id| Source {
+            id: SourceId(id),
+            url: format!("http://{provider}/{id}"),
+            priority: u32::try_from(id).unwrap(),
+            ..listing.sources[0].clone()
+        };
+        let sources = vec![source(1), source(2)];
+        let allowed = Tuners { count: Some(1), of_playlists: [(sources[0].playlist, 1)].into() };
+        let lineup = Lineup::new(vec![Channel { sources, ..Channel::clone(&listing) }]).with_tuners(allowed);
+        let mut core: SimCore = testing::core_with(&world, params, vec![world.listen(viewers)], lineup);
+        let viewer = world.connect_client(viewers);
+        world.peer_send(viewer, b"GET /auto/v1 HTTP/1.1\r\nHost: x\r\n\r\n");
+        let mut visits = Vec::new();
+        while world.now() < at(2500) {
+            core.turn_by(|| world.now()).unwrap();
+            visits.extend(world.take_arrival(provider));
+        }
+        let [first, second] = visits[..] else { panic!("{} connections", visits.len()) };
+        let (begun_at, over_at) = (world.peer_visit(second).0, world.peer_visit(first).1.unwrap());
+        assert!(
+            over_at <= begun_at,
+            "seed {seed}: the first is over at {over_at:?}, the next begins {begun_at:?}"
+        );
+    }
+}
+
+/// Cores that end together. A channel of the second has asked the first for a tuner.
+mod ends {
+    use super::*;
+    use crate::engine::port::messages::TunerMessage;
+    use crate::ring::{Ring, Segments};
+
+    const DEADLINE: Instant = Instant::from_millis(7000);
+
+    fn two_cores() -> [SimCore; 2] {
+        let world = World::new(1, Faults::default());
+        let (mailboxes, readers): (Vec<_>, Vec<_>) = (0..2).map(|_| Mailbox::new().unwrap()).unzip();
+        let params = Params { cores: 2, ..testing::params() };
+        let cores = (0..2).zip(readers).map(|(id, reader)| {
+            testing::core_of(&world, params.clone(), CoreId(id), reader, mailboxes.clone())
+        });
+        let Ok(cores) = <[SimCore; 2]>::try_from(cores.collect::<Vec<_>>()) else { panic!("there are two") };
+        cores
+    }
+
+    fn asks_for_a_tuner(core: &mut SimCore) {
+        let (id, ring) = (core.cx.session_id(), Ring::new(1 << 20, Segments::Small).unwrap());
+        let (at, asks) = core.stations.insert(&core.cx, id, &testing::listing(1), ring).unwrap();
+        let (channel, outlets) = core.stations.get_mut(at).unwrap();
+        channel.perform_first(&mut core.cx, outlets, asks);
+        core.settle();
+    }
+
+    #[test]
+    fn a_core_that_has_nothing_left_hears_the_others_until_they_have_nothing_left() {
+        let [mut first, mut second] = two_cores();
+        asks_for_a_tuner(&mut second);
+        for core in [CoreId(0), CoreId(1)] {
+            assert!(first.cx.tell_core(core, CoreCommand::Drain { deadline: DEADLINE }).is_ok());
+        }
+        first.turn(at(1)).unwrap();
+        assert!(first.is_empty() && !first.is_drained(), "the second has a tuner to give back");
+        for millis in [2, 3, 4] {
+            second.turn(at(millis)).unwrap();
+            first.turn(at(millis)).unwrap();
+        }
+        second.turn(at(5)).unwrap();
+        assert!(second.is_drained() && first.is_drained(), "long before the time is up");
+        assert_eq!(first.cx.tuners.as_ref().map(|tuners| tuners.in_use()), Some(0));
+    }
+
+    #[test]
+    fn nobody_waits_until_a_core_that_has_returned_has_room() {
+        let [mut first, mut second] = two_cores();
+        first.close_mailbox();
+        let cancelled = TunerMessage::Cancelled { core: CoreId(1), session: SessionId(1) };
+        second.cx.post.tell_tuners(cancelled);
+        second.settle();
+        assert!(!second.cx.post.waits_for_room());
     }
 }

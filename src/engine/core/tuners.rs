@@ -4,7 +4,7 @@ use crate::engine::context::cx::Holder;
 use crate::engine::context::token::Token;
 use crate::engine::port::ids::SessionId;
 use crate::engine::port::messages::{CoreCommand, TunerMessage};
-use crate::engine::port::snapshot::{LeaseSnapshot, TunersSnapshot};
+use crate::engine::port::snapshot::{LeaseSnapshot, PlacesInUse, TunersSnapshot};
 use crate::engine::report::events;
 use crate::health::Event as ProbeEvent;
 use crate::ring::Lent;
@@ -160,6 +160,12 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         let (now, Some(tuners), Some(count)) = (self.cx.now, &mut self.cx.tuners, count) else { return };
         let actions = tuners.resize(now, count);
         self.perform_pool(actions);
+    }
+
+    /// All cores know the same of places: the one that counts the tuners tells it.
+    pub(super) fn places_snapshot(&self) -> Vec<PlacesInUse> {
+        let tuners = self.cx.tuners.as_ref();
+        tuners.map_or_else(Vec::new, |_| self.cx.params.places.lock().in_use(self.cx.clock_now()))
     }
 
     pub(super) fn tuners_snapshot(&self) -> Option<TunersSnapshot> {

@@ -33,7 +33,8 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         self.cx.now = started;
         while !self.is_drained() {
             self.cx.health.read_wall(self.cx.now, |_own| clock.wall_at(clock.now()));
-            self.turn_by(|| clock.now())?;
+            // Nobody waits for a core that cannot go on.
+            self.turn_by(|| clock.now()).inspect_err(|_errno| self.drained.note(true))?;
             beat(clock.now());
         }
         Ok(())
@@ -147,9 +148,16 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
         self.expire();
         self.retry_blocked();
         self.flush();
+        self.vote();
         self.await_wakeup();
         let batch_wait = self.batch_wait();
         self.cx.driver.set_batch_wait(batch_wait);
+    }
+
+    /// Says whether anything is left here, once the core is to end.
+    fn vote(&mut self) {
+        let has_drained = self.draining.is_some() && self.is_empty() && self.cx.health.is_over();
+        self.drained.note(has_drained);
     }
 
     /// Serves those who wait to be sent to, newcomers first, within this turn's share.

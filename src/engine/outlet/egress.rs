@@ -85,8 +85,8 @@ impl Outlet {
             return Some(Next::Lagged);
         }
         let end = match viewer.goal {
-            Goal::Span(end) if viewer.position >= end => return Some(Next::Over),
-            Goal::Span(end) => end.min(feed.mark()),
+            Goal::Span(end, _) if viewer.position >= end => return Some(Next::Over),
+            Goal::Span(end, _) => end.min(feed.mark()),
             Goal::Endless | Goal::Until(_) => feed.mark(),
         };
         let waiting = end.saturating_sub(viewer.position);
@@ -351,7 +351,7 @@ impl Outlet {
         if is_full && !is_asked {
             return self.await_room(cx, feed, key);
         }
-        let is_fetch = matches!(viewer.goal, Goal::Span(_));
+        let is_fetch = matches!(viewer.goal, Goal::Span(..));
         let has_all = viewer.position == feed.mark() && feed.lingers_until().is_none() && !is_fetch;
         if has_all && !is_asked && viewer.preamble.is_empty() {
             viewer.was_full = false;
@@ -399,7 +399,7 @@ impl Outlet {
             viewer.progress_at = cx.now;
             viewer.is_full = false;
         }
-        if viewer.bytes_sent == 0 && count > 0 && !matches!(viewer.goal, Goal::Span(_)) {
+        if viewer.bytes_sent == 0 && count > 0 && !matches!(viewer.goal, Goal::Span(..)) {
             let waited = cx.now - joined_at;
             cx.tallies_mut().began(waited);
         }

@@ -1,5 +1,5 @@
-//! Those who watch a channel by asking for lists and segments. They have no connection: each request comes by one of its own, to the
-//! channel's core, and what makes a viewer of several is the name of their session.
+//! Those who watch a channel by asking for lists and segments. They have no connection: each request comes by one of its own or by one
+//! that was kept, to the channel's core, and what makes a viewer of several is the name of their session.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::engine::port::outlets::ToOutlet;
 use crate::engine::port::snapshot::{HlsSnapshot, ViewerSnapshot};
 use crate::engine::report::events::{self, About, ViewerName};
 use crate::hls::{ListAddress, SessionName, Viewers, Watcher, master_list, media_list};
-use crate::http::{ListKind, StreamError, hls_list};
+use crate::http::{ListKind, Persistence, StreamError, hls_list};
 use crate::session::history::{Audience, CloseReason, SubscriberWindow};
 
 /// Whoever has not asked for so many target durations has left.
@@ -33,6 +33,8 @@ pub(crate) struct ListRequest {
     pub(crate) is_new: bool,
     /// The word that opens streams, as it stood in the request.
     pub(crate) token: Option<String>,
+    /// What becomes of the connection when it is answered.
+    pub(crate) persistence: Persistence,
 }
 
 impl ListRequest {
@@ -43,9 +45,9 @@ impl ListRequest {
         let mut answer = Vec::new();
         if self.is_new {
             let text = master_list(address, self.name.as_str(), bits_per_second);
-            hls_list(&mut answer, ListKind::Master, &text);
+            hls_list(&mut answer, ListKind::Master, self.persistence, &text);
         } else {
-            hls_list(&mut answer, ListKind::Media, &media_list(address, &listed));
+            hls_list(&mut answer, ListKind::Media, self.persistence, &media_list(address, &listed));
         }
         Some(answer)
     }
@@ -105,7 +107,7 @@ impl HlsAudience {
     /// A viewer wants its list: it gets it when there is something to be listed.
     pub(super) fn ask<D: CoreDriver>(&mut self, cx: &mut Cx<D>, feed: &mut Feed, request: ListRequest) {
         match request.answer(feed, true) {
-            Some(answer) => cx.post.say(Word::Answer(request.connection, answer)),
+            Some(answer) => cx.post.say(Word::Answer(request.connection, answer, request.persistence)),
             None => self.waiting.push(Waiting { until: cx.now + LIST_WAIT, request }),
         }
     }
@@ -116,7 +118,7 @@ impl HlsAudience {
         if !self.waiting.is_empty() {
             for Waiting { until, request } in std::mem::take(&mut self.waiting) {
                 if let Some(answer) = request.answer(feed, until > now) {
-                    cx.post.say(Word::Answer(request.connection, answer));
+                    cx.post.say(Word::Answer(request.connection, answer, request.persistence));
                 } else if until <= now {
                     cx.post.say(Word::Refuse(request.connection, StreamError::NoSegment));
                 } else {

@@ -25,7 +25,7 @@ use crate::engine::port::outlets::{Reply, ToOutlet};
 use crate::engine::port::params::{SlowPolicy, ZeroCopy};
 use crate::engine::port::snapshot::ViewerSnapshot;
 use crate::engine::report::events::Coalesced;
-use crate::http::{STREAM_INTERIM, StreamError, stream_head};
+use crate::http::{Persistence, STREAM_INTERIM, StreamError, stream_head};
 use crate::ring::{Entry, Lent, Offset, Segments};
 use crate::session::history::{Audience, CloseReason, Limits, SubscriberWindow, WriteCounters};
 use crate::ts;
@@ -114,8 +114,9 @@ enum Goal {
     Endless,
     /// What comes until then.
     Until(Instant),
-    /// What lies before this position: it fetches a segment, and whose viewer it is is not known. It is no viewer of the session.
-    Span(u64),
+    /// What lies before this position: it fetches a segment, and whose viewer it is is not known. It is no viewer of the session, and
+    /// when it has all of that it may ask for more.
+    Span(u64, Persistence),
 }
 
 /// Whether a viewer's socket has work to do.
@@ -147,11 +148,11 @@ const FILE_VIEWERS_MIN: usize = 16;
 
 impl Way {
     /// To somebody who begins.
-    fn first<D: CoreDriver>(cx: &Cx<D>, is_local: bool, viewers: usize) -> Self {
-        match cx.params.egress.zero_copy {
+    const fn first(asked: ZeroCopy, segments: Segments, is_local: bool, viewers: usize) -> Self {
+        match asked {
             ZeroCopy::SendZc => Self::ZeroCopy { copied_in_a_row: 0 },
             ZeroCopy::Auto if !is_local => Self::ZeroCopy { copied_in_a_row: 0 },
-            ZeroCopy::Auto => Self::on_this_host(cx.params.segments, viewers),
+            ZeroCopy::Auto => Self::on_this_host(segments, viewers),
             ZeroCopy::SendFile => Self::File,
             ZeroCopy::Never => Self::Copy,
         }
@@ -188,7 +189,7 @@ impl Viewer {
 
     /// It fetches a segment.
     const fn is_fetch(&self) -> bool {
-        matches!(self.state, ViewerState::Watching(Watching { goal: Goal::Span(_), .. }))
+        matches!(self.state, ViewerState::Watching(Watching { goal: Goal::Span(..), .. }))
     }
 
     /// Its time with the session, until now.
@@ -234,7 +235,7 @@ impl Watching {
 
     /// What becomes of it when it has fallen behind. Who was not sent what it would have taken is not sent away for that.
     fn policy(&self, otherwise: SlowPolicy, is_saturated: bool) -> SlowPolicy {
-        if matches!(self.goal, Goal::Span(_)) {
+        if matches!(self.goal, Goal::Span(..)) {
             // What it has been promised the length of cannot be had from elsewhere.
             return SlowPolicy::Disconnect;
         }
@@ -242,9 +243,15 @@ impl Watching {
         if waits_for_the_core { SlowPolicy::Skip } else { otherwise }
     }
 
+    /// It has all of the segment that it asked for, and its connection is kept.
+    fn may_ask_for_more(&self) -> bool {
+        let Goal::Span(end, Persistence::KeepAlive) = self.goal else { return false };
+        self.position >= end && self.preamble.is_empty() && self.sending == Sending::Nothing
+    }
+
     /// At which pace it takes what it gets, as it is. Whoever fetches a segment has been promised none.
     fn pace(&self) -> Option<Offset> {
-        let is_promised = !matches!(self.goal, Goal::Span(_));
+        let is_promised = !matches!(self.goal, Goal::Span(..));
         is_promised.then(|| self.promised.late_by(Duration::from_millis(self.excused_ms.into())))
     }
 }
@@ -367,7 +374,7 @@ impl Outlet {
         let viewers = self.count();
         let viewer = self.viewers.get_mut(key)?;
         let ViewerState::Waiting(duration) = viewer.state else { return None };
-        let way = Way::first(cx, viewer.is_local, viewers);
+        let way = Way::first(cx.params.egress.zero_copy, cx.params.segments, viewer.is_local, viewers);
         let mut preamble = Vec::with_capacity(1024);
         stream_head(&mut preamble, feed.tuner().unwrap_or_default());
         ts::write_join(&entry.state, &mut preamble);
@@ -506,7 +513,7 @@ impl Outlet {
                 cx.driver.push(Operation::Send { socket, from }, Token::Interim(at)).is_ok()
             }
             // An older client takes nothing but its answer, and is asked with that.
-            ViewerState::Waiting(_) | ViewerState::Watching(Watching { goal: Goal::Span(_), .. }) => true,
+            ViewerState::Waiting(_) | ViewerState::Watching(Watching { goal: Goal::Span(..), .. }) => true,
             ViewerState::Watching(watching) => {
                 if watching.may_be_asked() {
                     watching.preamble = ts::NULL_PACKET.to_vec();
@@ -557,6 +564,40 @@ impl Outlet {
         let mut viewers: Vec<_> = viewers.map(|(_, viewer)| of(viewer)).collect();
         viewers.sort_by_key(|viewer| viewer.id);
         viewers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_way_out_is_what_was_asked_for_or_the_cheapest_there_is() {
+        const NIC: Way = Way::ZeroCopy { copied_in_a_row: 0 };
+        let (few, many) = (FILE_VIEWERS_MIN - 1, FILE_VIEWERS_MIN);
+        let table = [
+            // On another host the network card reads it, for however many.
+            (ZeroCopy::Auto, Segments::Small, false, 0, NIC),
+            (ZeroCopy::Auto, Segments::Huge, false, 2000, NIC),
+            // On this one few are copied to, since pages that are given away are renewed; huge ones are worth it for one.
+            (ZeroCopy::Auto, Segments::Small, true, 0, Way::Copy),
+            (ZeroCopy::Auto, Segments::Small, true, few, Way::Copy),
+            (ZeroCopy::Auto, Segments::Small, true, many, Way::File),
+            (ZeroCopy::Auto, Segments::Small, true, 2000, Way::File),
+            (ZeroCopy::Auto, Segments::Huge, true, 0, Way::File),
+            (ZeroCopy::Auto, Segments::Huge, true, many, Way::File),
+            // Whoever asks for one gets it.
+            (ZeroCopy::SendZc, Segments::Small, true, 0, NIC),
+            (ZeroCopy::SendZc, Segments::Huge, false, many, NIC),
+            (ZeroCopy::SendFile, Segments::Small, true, 0, Way::File),
+            (ZeroCopy::SendFile, Segments::Small, false, many, Way::File),
+            (ZeroCopy::Never, Segments::Huge, true, many, Way::Copy),
+            (ZeroCopy::Never, Segments::Small, false, 0, Way::Copy),
+        ];
+        for (asked, segments, is_local, viewers, way) in table {
+            let found = Way::first(asked, segments, is_local, viewers);
+            assert_eq!(found, way, "{asked:?}, {segments:?}, on this host: {is_local}, viewers: {viewers}");
+        }
     }
 }
 

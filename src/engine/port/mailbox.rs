@@ -50,9 +50,25 @@ impl<F> Mailbox<F> {
     /// # Errors
     /// The message, when the mailbox is full or its core has returned.
     pub fn send(&self, message: CoreCommand<F>) -> Result<(), MailboxFull<F>> {
-        self.messages.try_send(message).map_err(|error| match error {
+        self.put(message).map_err(|error| match error {
             TrySendError::Full(message) | TrySendError::Disconnected(message) => MailboxFull(message),
-        })?;
+        })
+    }
+
+    /// As [`Self::send`], for whoever wants no answer: a core that has returned needs no word, and nobody is to wait until it has
+    /// room for one.
+    ///
+    /// # Errors
+    /// The message, when the mailbox is full.
+    pub(crate) fn tell(&self, message: CoreCommand<F>) -> Result<(), MailboxFull<F>> {
+        match self.put(message) {
+            Ok(()) | Err(TrySendError::Disconnected(_)) => Ok(()),
+            Err(TrySendError::Full(message)) => Err(MailboxFull(message)),
+        }
+    }
+
+    fn put(&self, message: CoreCommand<F>) -> Result<(), TrySendError<CoreCommand<F>>> {
+        self.messages.try_send(message)?;
         // The counter can only be refused at u64::MAX - 1; the core is then awake anyway.
         let _refused = self.wakeup.write(1);
         Ok(())

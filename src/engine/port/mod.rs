@@ -1,5 +1,6 @@
 //! What cores and control say to each other.
 
+pub(crate) mod drain;
 pub(crate) mod gate;
 pub(crate) mod heartbeat;
 pub(crate) mod ids;

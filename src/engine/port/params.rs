@@ -9,6 +9,7 @@ use crate::base::Instant;
 use crate::base::limits::{READ_BYTES_MAX, SEND_BYTES_MAX};
 use crate::filler::Params as FillerParams;
 use crate::health;
+use crate::http::{CookieJar, RequestHeaders};
 use crate::lineup::Source;
 use crate::ring::Segments;
 use crate::session;
@@ -204,6 +205,101 @@ pub struct Params {
     pub tune_wait: Duration,
     /// How long a core that has nothing else left waits for its sources' health to be stored.
     pub health_drain_timeout: Duration,
+}
+
+impl Default for Params {
+    /// What `tunerd run` uses where no setting says otherwise: one core, two tuners, sources that are read without ffmpeg, since
+    /// nothing is known of one.
+    ///
+    /// # Panics
+    /// When the roots that are built in cannot be used, which is a mistake of ours.
+    fn default() -> Self {
+        let trust = source::Trust::new(true, source::Trust::public_and(Vec::new()));
+        let trust = trust.expect("the public roots can be used");
+        let startup = source::startup::StartupParams::default();
+        Self {
+            session: session::Params {
+                startup_timeout: startup.timeout,
+                failover_total_timeout: Duration::from_secs(32),
+                failovers_max: 3,
+                idle_timeout: Duration::from_secs(5),
+                viewers_max: 0,
+                stall_detect: Duration::from_secs(4),
+                stall_hard_deadline: Duration::from_secs(32),
+                stall_policy: session::StallPolicy::FailoverSource,
+                stall_retries_max: 3,
+                min_health: Duration::from_secs(20),
+                provider_cooldown: Duration::from_secs(3),
+                place_wait: Duration::from_secs(3),
+                filler_enabled: true,
+            },
+            history: Limits::default(),
+            egress: Egress {
+                bytes: 65_048,
+                delay: Duration::from_millis(100),
+                delay_max: Duration::from_millis(200),
+                zero_copy: ZeroCopy::SendFile,
+                max_blocked_write: Some(Duration::from_secs(6)),
+                slow_policy: SlowPolicy::Disconnect,
+                join_lag_bytes: 8 * 1024 * 1024,
+            },
+            gate: Gate::default(),
+            sources: Sources {
+                admission: source::admission::Admission::new(source::admission::SCHEMES, true),
+                mode: source::Mode::Auto,
+                direct: source::direct::Params {
+                    user_agent: concat!("tunerd/", env!("CARGO_PKG_VERSION")).to_owned(),
+                    via: None,
+                    headers: RequestHeaders::NONE,
+                    cookies: CookieJar::default(),
+                    connect_timeout: Duration::from_secs(3),
+                    header_timeout: startup.timeout,
+                    startup_timeout: startup.timeout,
+                    tls: trust.client(true),
+                },
+                trust: Arc::new(trust),
+                hls: source::hls::HlsParams::default(),
+                udp: source::udp::DatagramParams::default(),
+                ffmpeg: source::ffmpeg::FfmpegParams::default(),
+                capabilities: Arc::default(),
+                ffmpeg_path: "ffmpeg".into(),
+                ffprobe_path: "ffprobe".into(),
+                pace: source::pace::PaceParams::default(),
+                startup,
+            },
+            filler: Some(Filling {
+                filler: FillerParams {
+                    mode: crate::filler::Mode::SlateAv,
+                    interval: Duration::from_millis(200),
+                    has_audio: true,
+                },
+                text: "Channel recovering...".to_owned(),
+            }),
+            tune_backoff: TuneBackoff {
+                tunes_max: 8,
+                interval: Duration::from_secs(60),
+                cooldown: Duration::from_secs(20),
+            },
+            probes: health::Params {
+                interval: Duration::ZERO,
+                timeout: Duration::from_secs(3),
+                tune_delay: Duration::from_secs(1),
+            },
+            chunk_bytes: 65_536,
+            segments: Segments::Small,
+            room: Room::default(),
+            own: Own::default(),
+            cores: 1,
+            tuners: 2,
+            places: SharedPlaces::default(),
+            providers: SharedProviders::default(),
+            trials: SharedTrials::default(),
+            session_numbers: SessionNumbers::default(),
+            preempt_settle_delay: Duration::from_millis(500),
+            tune_wait: Duration::from_secs(3),
+            health_drain_timeout: Duration::from_millis(250),
+        }
+    }
 }
 
 impl Params {

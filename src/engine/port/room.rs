@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use crate::base::{Instant, Rarely};
 
+use super::drain::Drained;
+
 /// That accepting is paused is said so often at most.
 const PAUSES_SAID_EVERY: Duration = Duration::from_secs(60);
 
@@ -20,6 +22,8 @@ pub struct Room {
     pub rings: RingBudget,
     /// What has been said of what is missing.
     pub remarks: Remarks,
+    /// Which cores have nothing left, once they are to end.
+    pub drained: Drained,
 }
 
 impl Default for Room {
@@ -28,6 +32,7 @@ impl Default for Room {
             connections_max: u32::MAX,
             rings: RingBudget::with_bytes(u64::MAX),
             remarks: Remarks::default(),
+            drained: Drained::default(),
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::session::history::{ClosedSnapshot, SessionRecord};
 use crate::tuner::pool::Kind;
 
 pub use crate::filler::KeepaliveReport;
+pub use crate::session::PlacesInUse;
 pub use crate::source::udp::DatagramCounters;
 
 use super::ids::{CoreId, SessionId};
@@ -231,6 +232,8 @@ pub struct CoreSnapshot {
     pub is_saturated: bool,
     /// The tuners, when this core counts them.
     pub tuners: Option<TunersSnapshot>,
+    /// Connections to the providers of playlists, of all cores, when this core counts the tuners.
+    pub places: Vec<PlacesInUse>,
 }
 
 /// What viewers have got who watch on another core than their session's is known there: it comes to their sessions.

@@ -217,13 +217,14 @@ impl Attempt {
 pub(crate) struct Awaited {
     attempt: Attempt,
     opening: Opening,
-    /// Then it begins all the same.
+    /// Then it begins all the same, unless its provider allows a number of streams.
     until: Instant,
 }
 
 impl Awaited {
-    pub(crate) fn new(attempt: Attempt, opening: Opening, now: Instant) -> Self {
-        let until = attempt.deadline.min(now + CHILD_END_WAIT);
+    /// `is_limited` says that the provider allows a number of streams: then the child's end is waited for as long as there is time.
+    pub(crate) fn new(attempt: Attempt, opening: Opening, now: Instant, is_limited: bool) -> Self {
+        let until = if is_limited { attempt.deadline } else { attempt.deadline.min(now + CHILD_END_WAIT) };
         Self { attempt, opening, until }
     }
 

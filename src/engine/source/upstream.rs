@@ -297,7 +297,8 @@ impl Upstream {
         opening: Opening,
     ) -> Option<Happened> {
         if cx.children.is_one_ending(self.owner, &attempt.source) {
-            self.slot = Slot::Awaited(Box::new(Awaited::new(attempt, opening, cx.now)));
+            let is_limited = cx.is_limited(attempt.source.playlist);
+            self.slot = Slot::Awaited(Box::new(Awaited::new(attempt, opening, cx.now, is_limited)));
             return None;
         }
         self.open_now(cx, attempt, opening)
@@ -306,11 +307,17 @@ impl Upstream {
     /// Begins the attempt that waits, if it need not wait any longer.
     pub(crate) fn open_awaited<D: CoreDriver>(&mut self, cx: &mut Cx<D>) -> Option<Happened> {
         let Slot::Awaited(awaited) = &self.slot else { return None };
-        if awaited.until() > cx.now && cx.children.is_one_ending(self.owner, awaited.source()) {
+        let is_one_ending = cx.children.is_one_ending(self.owner, awaited.source());
+        if awaited.until() > cx.now && is_one_ending {
             return None;
         }
         let Slot::Awaited(awaited) = std::mem::replace(&mut self.slot, Slot::Idle) else { return None };
         let (attempt, opening) = awaited.begin();
+        if is_one_ending && cx.is_limited(attempt.source.playlist) {
+            let error =
+                SourceError::new(Kind::Timeout, "the program that has read from its provider does not end");
+            return self.stream_failed(cx, attempt, error);
+        }
         self.open_now(cx, attempt, opening)
     }
 
@@ -470,21 +477,22 @@ impl Upstream {
         let (id, provider) = (source.id, ProviderScope::of(&source.url, source.id.0));
         let was_read = run.ingest().bytes() > 0;
         self.datagrams += run.datagrams();
-        // Who asks for segments is counted between them, too.
-        let (handle, is_counted) = match run.into_io() {
+        // Who asks for segments is counted between them, too. A provider sees the end of its connection before the place is
+        // somebody else's, on whatever core.
+        let (handle, hangup, is_counted) = match run.into_io() {
             Io::Direct { web, socket, .. } => {
                 cx.keep_cookies(id, web.cookies().clone());
-                (socket, socket.is_some() || matches!(web, Web::Hls(_)))
+                (socket, Hangup::AtOnce, socket.is_some() || matches!(web, Web::Hls(_)))
             }
             // Who sends to a group does not know who receives.
-            Io::Udp { socket, .. } => (Some(socket), false),
+            Io::Udp { socket, .. } => (Some(socket), Hangup::Finish, false),
             Io::Child { ticket, pipe, .. } => {
                 cx.stop_child(ticket);
-                (pipe, pipe.is_some())
+                (pipe, Hangup::Finish, pipe.is_some())
             }
         };
         if let Some(handle) = handle {
-            cx.driver.close(handle, Hangup::Finish);
+            cx.driver.close(handle, hangup);
         }
         // What was refused was not counted.
         let mut counted = Duration::ZERO;
@@ -559,7 +567,7 @@ impl Upstream {
                     return Step::Again;
                 }
                 if let Some(old) = socket.take() {
-                    cx.driver.close(old, Hangup::Finish);
+                    cx.driver.close(old, Hangup::AtOnce);
                 }
                 match cx.driver.open_socket(&address) {
                     Ok(handle) => {
@@ -589,7 +597,7 @@ impl Upstream {
             }
             Want::Reconnect => {
                 if let Some(old) = socket.take() {
-                    cx.driver.close(old, Hangup::Finish);
+                    cx.driver.close(old, Hangup::AtOnce);
                 }
                 web.disconnected(cx.now);
                 return Step::Again;
@@ -875,7 +883,7 @@ impl Upstream {
         } else if *is_busy && matches!(want, Want::Connect(_) | Want::Reconnect) {
             *is_busy = false;
             if let Some(old) = socket.take() {
-                cx.driver.close(old, Hangup::Finish);
+                cx.driver.close(old, Hangup::AtOnce);
             }
             // The next address, or the next request: the old attempt's completion is an earlier run's from now on.
             run.renumber(next);

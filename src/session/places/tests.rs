@@ -33,6 +33,19 @@ fn no_more_are_taken_than_there_are_and_the_last_one_is_a_viewers() {
 }
 
 #[test]
+fn it_is_told_how_many_are_in_use_and_what_the_provider_still_counts() {
+    let mut places = places(2);
+    let stream = take(&mut places, 0, 1, Purpose::Stream).unwrap();
+    let _other = take(&mut places, 0, 2, Purpose::Stream).unwrap();
+    let _free = places.take(at(0), PlaylistId(2), 3, Purpose::Stream).unwrap();
+    places.give_back(at(10), &stream, Duration::from_millis(500));
+    let told = |playlist, taken, counted, limit| PlacesInUse { playlist, taken, counted, limit };
+    let free = told(PlaylistId(2), 1, 0, None);
+    assert_eq!(places.in_use(at(509)), [told(P, 1, 1, Some(2)), free]);
+    assert_eq!(places.in_use(at(510)), [told(P, 1, 0, Some(2)), free]);
+}
+
+#[test]
 fn a_playlist_without_a_number_has_any_number_of_places() {
     let mut places = places(1);
     let other = PlaylistId(2);

@@ -45,7 +45,10 @@ pub(super) const TYPES: &[(&str, &[Field])] = &[
             ("session_history_limit", Whole, true),
             ("session_history_truncated_count", Whole, true),
             ("cores", List("CoreStatus"), false),
+            ("playlists", List("PlaylistStatus"), false),
             ("upstream_tls_unverified", Flag, true),
+            ("version", Text, false),
+            ("started_at", Time, false),
         ],
     ),
     (
@@ -64,6 +67,17 @@ pub(super) const TYPES: &[(&str, &[Field])] = &[
             ("refused_total", Whole, false),
             ("refused_at_bound_total", Whole, false),
             ("accept_pauses_total", Whole, false),
+            ("sent_bytes_total", Whole, false),
+            ("busy_us_total", Whole, false),
+        ],
+    ),
+    (
+        "PlaylistStatus",
+        &[
+            ("playlist_id", Whole, false),
+            ("connections", Whole, false),
+            ("connections_counted", Whole, false),
+            ("connections_max", Whole, true),
         ],
     ),
     (
@@ -185,6 +199,7 @@ pub(super) const TYPES: &[(&str, &[Field])] = &[
             ("source_health_persist_dropped_total", Whole, true),
             ("source_health_persist_coalesced_by_source", Map, true),
             ("source_health_persist_dropped_by_source", Map, true),
+            ("activity", Text, true),
             ("subscribers", List("SubscriberStats"), false),
         ],
     ),
@@ -219,6 +234,8 @@ pub(super) const TYPES: &[(&str, &[Field])] = &[
             ("connected_at", Time, false),
             ("delivery", Text, true),
             ("user_agent", Text, true),
+            ("bytes_sent", Whole, false),
+            ("lag_bytes", Whole, false),
         ],
     ),
     (

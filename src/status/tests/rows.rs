@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::world::{
     at, closed, core, failed, first_core, json, lease, recovering, session, shown, streaming, viewer,
 };
-use crate::engine::snapshot::{SessionSnapshot, TunersSnapshot};
+use crate::engine::snapshot::{SessionPhase, SessionSnapshot, TunersSnapshot};
 use crate::lineup::ChannelId;
 use crate::session::history::{Outcome, SourceWindow};
 use crate::status::{DrainWait, TunerStatusSnapshot};
@@ -33,12 +33,15 @@ fn nothing_in_use_is_two_empty_lists_and_the_counters() {
     idle.tuners = Some(TunersSnapshot { count: 2, in_use: 0, leases: Vec::new() });
     (idle.counters.given_bytes, idle.counters.accept_pauses) = (524_288, 1);
     (idle.counters.refused, idle.counters.refused_at_bound) = (9, 4);
+    idle.counters.bytes_sent = 7000;
+    idle.tallies.turned(Duration::from_millis(250));
     (idle.connections, idle.ring_bytes, idle.turn_longest) = (3, 11_010_048, Duration::from_micros(417));
     (idle.send_wait, idle.is_saturated) = (Duration::from_millis(120), true);
     (idle.counters.saturations, idle.counters.shed) = (2, 40);
     assert_eq!(
         shown(&[idle]),
-        r#"{"generated_at":"2026-03-01T20:15:00Z","tuner_count":2,"in_use_count":0,"idle_count":2,"churn":{"reselect_alert_threshold":3,"session_count":0,"recovering_session_count":0,"sessions_with_reselect_count":0,"sessions_over_reselect_threshold":0,"total_recovery_cycles":0,"total_source_select_count":0,"total_same_source_reselect_count":0,"max_same_source_reselect_count":0},"drain_wait":{"ok":0,"error":0,"wait_duration_us":0,"wait_duration_ms":0},"probe_close":{"inline_count":0,"queue_full_count":0},"tuners":[],"client_streams":[],"session_history_limit":256,"cores":[{"core":0,"viewers":0,"connections":3,"ring_bytes":11010048,"given_bytes_total":524288,"turn_longest_us":417,"send_wait_us":120000,"is_saturated":true,"saturations_total":2,"shed_total":40,"refused_total":9,"refused_at_bound_total":4,"accept_pauses_total":1}]}"#
+        r#"{"generated_at":"2026-03-01T20:15:00Z","tuner_count":2,"in_use_count":0,"idle_count":2,"churn":{"reselect_alert_threshold":3,"session_count":0,"recovering_session_count":0,"sessions_with_reselect_count":0,"sessions_over_reselect_threshold":0,"total_recovery_cycles":0,"total_source_select_count":0,"total_same_source_reselect_count":0,"max_same_source_reselect_count":0},"drain_wait":{"ok":0,"error":0,"wait_duration_us":0,"wait_duration_ms":0},"probe_close":{"inline_count":0,"queue_full_count":0},"tuners":[],"client_streams":[],"session_history_limit":256,"cores":[{"core":0,"viewers":0,"connections":3,"ring_bytes":11010048,"given_bytes_total":524288,"turn_longest_us":417,"send_wait_us":120000,"is_saturated":true,"saturations_total":2,"shed_total":40,"refused_total":9,"refused_at_bound_total":4,"accept_pauses_total":1,"sent_bytes_total":7000,"busy_us_total":250000}],"playlists":[{"playlist_id":1,"connections":0,"connections_counted":1,"connections_max":4},{"playlist_id":9,"connections":0,"connections_counted":0}],"version":"VERSION","started_at":"2026-03-01T20:00:00Z"}"#
+            .replace("VERSION", env!("CARGO_PKG_VERSION"))
     );
 }
 
@@ -51,6 +54,35 @@ fn a_row_without_session_keeps_its_zero_times_and_its_null() {
         row,
         r#"{"tuner_id":1,"kind":"probe","state":"probe","guide_number":"probe:src:sports.one","lease_client_addr":"auto-prioritize","lease_started_at":"2026-03-01T20:00:00.05Z","session_started_at":"0001-01-01T00:00:00Z","last_byte_at":"0001-01-01T00:00:00Z","last_push_at":"0001-01-01T00:00:00Z","bytes_read":0,"bytes_pushed":0,"chunks_pushed":0,"slow_skip_events_total":0,"slow_skip_lag_chunks_total":0,"slow_skip_lag_bytes_total":0,"slow_skip_max_lag_chunks":0,"subscriber_write_deadline_timeouts_total":0,"subscriber_write_short_writes_total":0,"subscriber_write_blocked_duration_us":0,"subscriber_write_blocked_duration_ms":0,"stall_count":0,"recovery_cycle":0,"recovery_keepalive_started_at":"0001-01-01T00:00:00Z","recovery_keepalive_stopped_at":"0001-01-01T00:00:00Z","source_select_count":0,"same_source_reselect_count":0,"last_source_selected_at":"0001-01-01T00:00:00Z","subscribers":null}"#
     );
+}
+
+#[test]
+fn what_a_session_does_is_told_in_a_word() {
+    let of = |mut session: SessionSnapshot, phase| {
+        session.phase = phase;
+        row(&[first_core(client(5), vec![session])])["activity"].clone()
+    };
+    for (phase, word, while_recovering) in [
+        (SessionPhase::Starting, "starting", "starting"),
+        (SessionPhase::Live, "playing", "recovering"),
+        (SessionPhase::Idle, "idle", "idle"),
+        (SessionPhase::Ending, "ending", "ending"),
+    ] {
+        assert_eq!(of(streaming(5, 0), phase), word);
+        let mut lost = streaming(5, 0);
+        lost.recovery.in_progress = true;
+        assert_eq!(of(lost, phase), while_recovering);
+    }
+    assert_eq!(row(&[first_core(client(5), Vec::new())])["activity"], Value::Null);
+}
+
+#[test]
+fn a_viewer_is_shown_with_what_it_has_got_and_what_it_lags() {
+    let mut session = streaming(5, 0);
+    (session.viewers[0].bytes_sent, session.viewers[0].lag_bytes) = (1_880_000, 37_600);
+    let answer = json(&[first_core(client(5), vec![session])]);
+    let viewer = &answer["client_streams"][0];
+    assert_eq!((&viewer["bytes_sent"], &viewer["lag_bytes"]), (&1_880_000.into(), &37_600.into()));
 }
 
 #[test]

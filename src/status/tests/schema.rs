@@ -25,6 +25,7 @@ fn check(value: &Value, part: &Value, root: &Value, place: &str) -> Result<(), S
                 check(value, root.pointer(pointer).unwrap(), root, place)?;
             }
             "const" if value == rule => {}
+            "enum" if rule.as_array().unwrap().contains(value) => {}
             "type" => {
                 let holds = match rule.as_str().unwrap() {
                     "object" => value.is_object(),

@@ -10,11 +10,12 @@ use super::super::{DrainWait, Moment, TunerStatusSnapshot};
 use crate::base::{Instant, WallTime};
 use crate::engine::snapshot::{
     CoreCounters, CoreSnapshot, DatagramCounters, HealthPersistSnapshot, KeepaliveReport, LeaseSnapshot,
-    RecoverySnapshot, SessionPhase, SessionSnapshot, TransitionSnapshot, TunersSnapshot, ViewerSnapshot,
+    PlacesInUse, RecoverySnapshot, SessionPhase, SessionSnapshot, TransitionSnapshot, TunersSnapshot,
+    ViewerSnapshot,
 };
 use crate::engine::{CoreId, SessionId};
 use crate::filler::{KeepaliveTotals, Mode};
-use crate::lineup::{ChannelId, SourceId, StreamProfile};
+use crate::lineup::{ChannelId, PlaylistId, SourceId, StreamProfile};
 use crate::session::history::{
     CloseReason, ClosedSessions, ClosedSnapshot, Ended, Limits, Outcome, Selections, SessionRecord,
     SourceFacts, SourceWindow, SubscriberWindow, ViewerCounts, WriteCounters,
@@ -256,7 +257,11 @@ pub(super) fn lease(tuner: u16, kind: Kind, label: &str, session: u64) -> LeaseS
 /// A core that counts the tuners.
 pub(super) fn first_core(leases: Vec<LeaseSnapshot>, sessions: Vec<SessionSnapshot>) -> CoreSnapshot {
     let tuners = TunersSnapshot { count: 4, in_use: leases.len(), leases };
-    CoreSnapshot { tuners: Some(tuners), ..core(0, sessions) }
+    let places = vec![
+        PlacesInUse { playlist: PlaylistId(1), taken: sessions.len(), counted: 1, limit: Some(4) },
+        PlacesInUse { playlist: PlaylistId(9), taken: 0, counted: 0, limit: None },
+    ];
+    CoreSnapshot { tuners: Some(tuners), places, ..core(0, sessions) }
 }
 
 pub(super) fn core(number: u8, sessions: Vec<SessionSnapshot>) -> CoreSnapshot {
@@ -274,5 +279,6 @@ pub(super) fn core(number: u8, sessions: Vec<SessionSnapshot>) -> CoreSnapshot {
         send_wait: Duration::ZERO,
         is_saturated: false,
         tuners: None,
+        places: Vec::new(),
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use crate::base::Errno;
+use crate::base::{Errno, Instant};
 
 use super::flow::Flow;
 
@@ -92,6 +92,10 @@ pub(super) struct Connection {
     /// Of these, what the test has not taken yet.
     pub(super) received: Vec<u8>,
     pub(super) end: Option<End>,
+    /// When a server has accepted it.
+    pub(super) begun_at: Instant,
+    /// When the far end has closed it or has seen that we have.
+    pub(super) over_at: Option<Instant>,
 }
 
 impl Connection {
@@ -121,6 +125,8 @@ impl Connection {
             delivered: 0,
             received: Vec::new(),
             end: None,
+            begun_at: Instant::START,
+            over_at: None,
         }
     }
 

@@ -230,12 +230,16 @@ impl<T: Copy, M: KernelBytes> Driver for SimDriver<T, M> {
     fn close(&mut self, handle: Handle, how: Hangup) {
         let number = self.number(handle);
         match self.slots.close(handle, how) {
-            Closed::Now(descriptor) => self.close_now(descriptor, how),
+            Closed::Now(descriptor) => return self.close_now(descriptor, how),
             Closed::AfterCancel(ToCancel::All) => self.queue.push(Queued::CancelAll(number)),
             Closed::AfterCancel(ToCancel::These(operations)) => {
                 let keys = operations.into_iter().flatten().map(|index| self.table.key(index));
                 self.queue.extend(keys.map(Queued::Cancel));
             }
+        }
+        if how == Hangup::AtOnce {
+            self.hand_over();
+            self.world.host().shut_down(number);
         }
     }
 

@@ -333,6 +333,20 @@ impl Host {
         }
     }
 
+    /// Says to the far end that we are gone, while the file is still open.
+    pub(in crate::uring::sim) fn shut_down(&mut self, number: u32) {
+        let Some(file) = self.files.get(&number) else { return };
+        match file.kind {
+            FileKind::Socket(peer) => self.near_shut(peer),
+            // A connection that is only asked for has been given up with its operation.
+            FileKind::Unconnected
+            | FileKind::Listener { .. }
+            | FileKind::Pipe(_)
+            | FileKind::Wakeup { .. }
+            | FileKind::Receiver { .. } => {}
+        }
+    }
+
     /// Something about a file has changed: what waits for it may go on.
     pub(in crate::uring::sim) fn poke(&mut self, number: u32) {
         let Some(file) = self.files.get_mut(&number) else { return };

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use crate::base::Instant;
+
 use super::connection::PeerId;
 
 /// How a simulated server takes connections.
@@ -19,4 +21,6 @@ pub enum Answer {
 pub(super) struct Server {
     pub(super) answer: Answer,
     pub(super) arrivals: VecDeque<PeerId>,
+    /// When the last of what was sent there arrives.
+    pub(super) reached_at: Instant,
 }

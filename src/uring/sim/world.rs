@@ -116,7 +116,11 @@ impl World {
     /// From now on connections of ours to this address are answered so.
     pub fn serve(&self, address: SocketAddr, answer: Answer) {
         let mut host = self.host();
-        let server = host.servers.entry(address).or_insert(Server { answer, arrivals: VecDeque::new() });
+        let server = host.servers.entry(address).or_insert(Server {
+            answer,
+            arrivals: VecDeque::new(),
+            reached_at: Instant::START,
+        });
         server.answer = answer;
     }
 
@@ -194,6 +198,14 @@ impl World {
     #[must_use]
     pub fn peer_end(&self, peer: PeerId) -> Option<End> {
         self.host().connection(peer).end
+    }
+
+    /// When a server has accepted a connection of ours, and when it was rid of it: it has closed it, or has seen that we have.
+    #[must_use]
+    pub fn peer_visit(&self, peer: PeerId) -> (Instant, Option<Instant>) {
+        let mut host = self.host();
+        let connection = host.connection(peer);
+        (connection.begun_at, connection.over_at)
     }
 
     /// Somebody sends a datagram; those who receive at its address get it.

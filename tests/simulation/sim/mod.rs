@@ -4,6 +4,7 @@
 mod checker;
 mod outside;
 mod packets;
+pub(crate) mod providers;
 pub(crate) mod recovery;
 pub(crate) mod run;
 mod scene;

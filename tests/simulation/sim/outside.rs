@@ -1,6 +1,6 @@
 //! Control, as cores see it: it looks names up, starts children, takes connections; and sometimes has no room.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -51,12 +51,16 @@ type Child = (CoreId, Ticket, PeerId);
 pub(crate) struct Outside {
     port: Port,
     mailboxes: Vec<Mailbox<SimDescriptor>>,
+    /// Cores that hear nothing any more.
+    returned: BTreeSet<CoreId>,
     random: Random,
     /// Answers on their way.
     answers: BTreeMap<(Instant, u64), (CoreId, Command)>,
     answered: u64,
     children: Vec<Child>,
     is_healthy: bool,
+    /// What concerns programs, where somebody else does it.
+    programs: Option<Vec<ControlRequest<SimDescriptor>>>,
 }
 
 impl Outside {
@@ -65,12 +69,24 @@ impl Outside {
         Self {
             port: Port(Arc::new(Mutex::new(queue))),
             mailboxes,
+            returned: BTreeSet::new(),
             random: random.split(),
             answers: BTreeMap::new(),
             answered: 0,
             children: Vec::new(),
             is_healthy: false,
+            programs: None,
         }
+    }
+
+    /// What concerns programs is done by somebody else, who takes it.
+    pub(crate) fn keep_programs(&mut self) {
+        self.programs = Some(Vec::new());
+    }
+
+    /// What was asked about programs.
+    pub(crate) fn take_programs(&mut self) -> Vec<ControlRequest<SimDescriptor>> {
+        self.programs.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     pub(crate) fn port(&self) -> Port {
@@ -83,15 +99,28 @@ impl Outside {
         self.port.0.lock().unwrap().full = Chance::NEVER;
     }
 
+    /// A core has returned.
+    pub(crate) fn has_returned(&mut self, core: CoreId) {
+        self.returned.insert(core);
+    }
+
     /// Tells a core something.
     pub(crate) fn tell(&self, core: CoreId, command: Command) {
+        if self.returned.contains(&core) {
+            return;
+        }
         let sent = self.mailboxes[usize::from(core.0)].send(command);
         assert!(sent.is_ok(), "a mailbox is never as full as that here");
     }
 
     fn answer(&mut self, now: Instant, core: CoreId, command: Command) {
-        self.answered += 1;
         let at = now + self.random.time(ANSWER_TIME);
+        self.answer_at(at, core, command);
+    }
+
+    /// Tells a core something at a time to come.
+    pub(crate) fn answer_at(&mut self, at: Instant, core: CoreId, command: Command) {
+        self.answered += 1;
         self.answers.insert((at, self.answered), (core, command));
     }
 
@@ -100,6 +129,17 @@ impl Outside {
         let now = world.now();
         let requests = std::mem::take(&mut self.port.0.lock().unwrap().requests);
         for request in requests {
+            if let Some(programs) = &mut self.programs
+                && matches!(
+                    request,
+                    ControlRequest::StartChild { .. }
+                        | ControlRequest::StopChild { .. }
+                        | ControlRequest::Probe { .. }
+                )
+            {
+                programs.push(request);
+                continue;
+            }
             match request {
                 // Whatever control does with it: this one closes it.
                 ControlRequest::Connection(connection) => drop(connection),

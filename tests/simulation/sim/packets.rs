@@ -23,7 +23,8 @@ const NAME: usize = 16;
 const DIGIT: u8 = 0xA0;
 
 /// H.264 parameter sets and the beginning of an IDR picture.
-const KEY_PICTURE: &[u8] = &[0, 0, 1, 0x67, 1, 0x80, 0, 0, 1, 0x68, 1, 0x80, 0, 0, 1, 0x65, 0x88, 0x80];
+pub(crate) const KEY_PICTURE: &[u8] =
+    &[0, 0, 1, 0x67, 1, 0x80, 0, 0, 1, 0x68, 1, 0x80, 0, 0, 1, 0x65, 0x88, 0x80];
 /// The beginning of a picture that needs others.
 const PICTURE: &[u8] = &[0, 0, 1, 0x41, 0x9A];
 
@@ -108,12 +109,12 @@ pub(crate) fn crc32(bytes: &[u8]) -> u32 {
     crc
 }
 
-fn pat() -> Vec<u8> {
+pub(crate) fn pat() -> Vec<u8> {
     let [high, low] = (0xE000 | PMT_PID).to_be_bytes();
     section(0, 0, &[0, 1, high, low])
 }
 
-fn pmt() -> Vec<u8> {
+pub(crate) fn pmt() -> Vec<u8> {
     let [video_high, video_low] = (0xE000 | VIDEO_PID).to_be_bytes();
     let [audio_high, audio_low] = (0xE000 | AUDIO_PID).to_be_bytes();
     let mut body = vec![video_high, video_low, 0xF0, 0];
@@ -140,7 +141,7 @@ fn pts_field(ticks: u64) -> [u8; 5] {
 }
 
 /// The beginning of a PES packet with a presentation time.
-fn pes(stream_id: u8, ticks: u64, data_bytes: u16) -> Vec<u8> {
+pub(crate) fn pes(stream_id: u8, ticks: u64, data_bytes: u16) -> Vec<u8> {
     let [high, low] = if data_bytes == 0 { [0, 0] } else { (data_bytes + 8).to_be_bytes() };
     let mut bytes = vec![0, 0, 1, stream_id, high, low, 0x80, 0x80, 5];
     bytes.extend(pts_field(ticks));

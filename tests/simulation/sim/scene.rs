@@ -212,8 +212,16 @@ pub(super) trait Story {
     fn drain(&mut self, time: Duration) -> Result<(), String> {
         let deadline = self.scene().world.now() + time;
         self.scene().tell_all(|| CoreCommand::Drain { deadline });
-        while !self.scene().cores.iter().all(Core::is_drained) {
+        let mut returned = vec![false; self.scene().cores.len()];
+        while returned.contains(&false) {
             self.turn()?;
+            let Scene { cores, outside, .. } = self.scene();
+            for (index, core) in cores.iter_mut().enumerate().filter(|(_, core)| core.is_drained()) {
+                if !std::mem::replace(&mut returned[index], true) {
+                    core.close_mailbox();
+                    outside.has_returned(CoreId(u8::try_from(index).unwrap()));
+                }
+            }
         }
         if self.scene().world.now() >= deadline {
             return Err("the cores were not drained in time".to_owned());

@@ -28,8 +28,9 @@ impl Host {
         assert!(taken.is_none(), "{id:?} is in flight already");
         self.files.get_mut(&number).expect("a driver's files are open").waiting.push(id);
         match what {
-            What::Connect(_) => {
-                let at = self.now + self.latency();
+            What::Connect(address) => {
+                let arrives = self.now + self.latency();
+                let at = self.behind_others(address, arrives);
                 self.schedule(at, Occurrence::Answered(id));
             }
             What::Accept

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use crate::base::Errno;
+use crate::base::{Errno, Instant};
 
 use super::{Datagram, FileKind, Host, Occurrence, What};
 use crate::uring::driver::Hangup;
@@ -27,6 +27,13 @@ const PIPE_BYTES: usize = 1 << 20;
 impl Host {
     pub(in crate::uring::sim) fn latency(&mut self) -> Duration {
         LATENCY + self.random.time(self.faults.latency_max)
+    }
+
+    /// When what we send arrives: the way to a server is one, on which nothing overtakes anything.
+    pub(in crate::uring::sim) fn behind_others(&mut self, server: SocketAddr, arrives: Instant) -> Instant {
+        let Some(server) = self.servers.get_mut(&server) else { return arrives };
+        server.reached_at = arrives.max(server.reached_at + Duration::from_nanos(1));
+        server.reached_at
     }
 
     fn schedule_soon(&mut self, event: Occurrence) {
@@ -119,6 +126,7 @@ impl Host {
         let Some(op) = self.operations.get(&id) else { return };
         let What::Connect(address) = op.what else { unreachable!("only a connect is answered") };
         let number = op.file;
+        let now = self.now;
         let answer = self.servers.get(&address).map_or(Answer::Refuse, |server| server.answer);
         if self.random.happens(self.faults.connect_fails) {
             // ENETUNREACH and EHOSTUNREACH: a router answered.
@@ -135,6 +143,7 @@ impl Host {
                 let connection = self.connection(peer);
                 connection.far_address = address;
                 connection.near = Near::Open(number);
+                connection.begun_at = now;
                 self.files.get_mut(&number).expect("connecting").kind = FileKind::Socket(peer);
                 let server = self.servers.get_mut(&address).expect("it has just answered");
                 server.arrivals.push_back(peer);
@@ -165,7 +174,7 @@ impl Host {
             connection.unsent.clear();
             return;
         }
-        if connection.near == Near::Gone {
+        if connection.near == Near::Gone || connection.near_finished {
             // We have closed, and cannot take what comes.
             if !connection.unsent.is_empty() {
                 self.break_by_near(peer);
@@ -223,13 +232,15 @@ impl Host {
         }
         connection.delivery_due = true;
         let event = Occurrence::Deliver(peer, connection.delivery_generation);
-        let (_, pause) = Self::reading(connection.rate);
-        let at = self.now + self.latency().max(pause);
+        let ((_, pause), address) = (Self::reading(connection.rate), connection.far_address);
+        let arrives = self.now + self.latency();
+        let at = self.behind_others(address, arrives).max(self.now + pause);
         self.schedule(at, event);
     }
 
     /// The far end reads.
     pub(in crate::uring::sim) fn deliver(&mut self, peer: PeerId, generation: u32) {
+        let now = self.now;
         let connection = self.connection(peer);
         if generation != connection.delivery_generation || connection.broken {
             return;
@@ -256,6 +267,7 @@ impl Host {
         connection.delivered += bytes as u64;
         if connection.near_finished && connection.outgoing.bytes() == 0 {
             connection.end = Some(End::Finished);
+            connection.over_at.get_or_insert(now);
         }
         let delivered = connection.delivered;
         self.note([u64::from(peer.0), delivered]);
@@ -264,7 +276,11 @@ impl Host {
     }
 
     pub(in crate::uring::sim) fn leave(&mut self, peer: PeerId, how: Leave) {
+        let now = self.now;
         let connection = self.connection(peer);
+        if how != Leave::HalfClose {
+            connection.over_at.get_or_insert(now);
+        }
         match (how, connection.line) {
             (Leave::HalfClose, _) | (Leave::Close | Leave::Reset, Line::Pipe) => {
                 connection.fin_wanted = true;
@@ -282,6 +298,18 @@ impl Host {
                 self.schedule_soon(Occurrence::Break(peer));
             }
         }
+    }
+
+    /// Our side has said all that it has to say and takes nothing more, and its file is open.
+    pub(in crate::uring::sim) fn near_shut(&mut self, peer: PeerId) {
+        let connection = self.connection(peer);
+        if connection.broken {
+            return;
+        }
+        connection.near_finished = true;
+        connection.incoming_ended = true;
+        self.schedule_delivery(peer);
+        self.poke_near(peer);
     }
 
     /// Our side has closed its file.
@@ -339,7 +367,9 @@ impl Host {
     }
 
     fn break_connection(&mut self, peer: PeerId) {
+        let now = self.now;
         let connection = self.connection(peer);
+        connection.over_at.get_or_insert(now);
         connection.broken = true;
         connection.incoming_ended = true;
         connection.unsent.clear();
