@@ -3,6 +3,49 @@
 //! IPTV sources appear as an HDHomeRun tuner; each channel is read once from upstream into a ring of
 //! registered memory and sent from there to every viewer by a single-threaded io_uring core.
 //!
+//! # The engine in a program of one's own
+//!
+//! A core is a loop that owns everything that lives on it. It is given what it listens on, the channels there are, and a way to
+//! ask for what would make it wait; it runs on a thread of its own until it is told to drain.
+//!
+//! ```no_run
+//! # use std::{net::TcpListener, sync::Arc};
+//! use tunerd::{base::Clock, engine::*, lineup::*, uring};
+//!
+//! /// There is nobody to be asked: addresses need no names, and nothing is stored.
+//! struct NoControl;
+//! impl ControlPort for NoControl {
+//!     fn request(&self, request: ControlRequest) -> Result<(), Box<ControlRequest>> {
+//!         Err(Box::new(request))
+//!     }
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let source = Source { id: SourceId(1), url: "http://192.0.2.7/news.ts".into(), ..Source::default() };
+//! let (guide_number, name) = ("101".into(), "News".into());
+//! let channel = Channel { id: ChannelId(1), guide_number, name, sources: vec![source] };
+//! let (mailbox, reader) = Mailbox::new()?;
+//! let parts = Parts {
+//!     id: CoreId(0),
+//!     params: Params::default(),
+//!     control: Box::new(NoControl),
+//!     wakeup: Some(reader.wakeup_descriptor()?),
+//!     mailbox: reader,
+//!     cores: vec![mailbox],
+//!     listeners: vec![TcpListener::bind("127.0.0.1:5004")?.into()],
+//!     lineup: Arc::new(Lineup::new([channel])),
+//! };
+//! let mut core = Core::new(uring::KernelDriver::new(uring::probe()?.files)?, parts)?;
+//! core.run(&Clock::start(), |_now| {})?; // http://127.0.0.1:5004/auto/v101
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! `examples/embed.rs` does this on a thread, watches, looks at what the core says of itself, and ends it. `examples/custom_source.rs`
+//! gives the engine what the program itself reads, and `examples/ring.rs` is a ring of chunks between threads.
+//!
+//! # The parts
+//!
 //! A packet's way: [`source`] opens an upstream and watches it, [`ts`] finds packets and entry points, [`splice`] lets
 //! whole pictures pass only and makes one stream of every source and every [`filler`], [`ring`] keeps it, and
 //! [`engine`] sends it to viewers through [`uring`]. What happens next is decided by machines that take an event
