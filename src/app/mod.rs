@@ -11,8 +11,10 @@ mod log_queue;
 mod params;
 mod room;
 mod run;
+mod server;
 mod start;
 mod status;
+mod top;
 mod visit;
 
 use std::error::Error;
@@ -91,6 +93,7 @@ fn execute(line: CommandLine) -> Result<ExitCode, Failure> {
         Command::Check => check::check(&loaded),
         Command::Doctor { url } => doctor::doctor(loaded, &url),
         Command::Status { url } => status::status(&loaded, url.as_deref()),
+        Command::Top { url } => top::top(&loaded, url.as_deref()),
         Command::ImportHdhriptv { file } => import::import(&loaded, &file),
         Command::Child { .. } => unreachable!("a child reads no settings"),
     }

@@ -2,67 +2,29 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
-use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::Value;
 
-use tunerd::config::{BindAddress, Loaded};
+use tunerd::base::Clock;
+use tunerd::config::Loaded;
 use tunerd::exit::ExitCode;
-use tunerd::http::Url;
 
+use super::server::Server;
 use super::{Failure, visit};
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// What is asked for.
+pub(crate) const DOCUMENT: &str = "/api/admin/tuners?format=2";
 /// Channels on one screen.
 const CHANNELS_SHOWN_MAX: usize = 40;
 
 /// Asks, prints, and ends.
 pub(crate) fn status(loaded: &Loaded, url: Option<&str>) -> Result<ExitCode, Failure> {
-    let document = ask(loaded, url).map_err(|error| Failure::new(ExitCode::Failure, error))?;
+    let asked = Server::of(loaded, url);
+    let asked = asked.and_then(|server| server.get(&Clock::start(), visit::START_TIME, DOCUMENT));
+    let document: Value = asked.map_err(|error| Failure::new(ExitCode::Failure, error))?;
     // Whoever reads only the first line and goes has what it wanted.
     let _closed = std::io::stdout().write_all(screen(&document).as_bytes());
     Ok(ExitCode::Ok)
-}
-
-/// Where it is asked, and with which password.
-fn ask(loaded: &Loaded, url: Option<&str>) -> Result<Value, String> {
-    let settings = &loaded.settings;
-    let own = settings.admin.credentials.as_ref();
-    let own = own.map(|own| format!("{}:{}", own.user, own.password.expose()));
-    let (host, addresses, credentials): (String, Vec<SocketAddr>, Option<String>) = match url {
-        None => {
-            let first = settings.http.listen.first().ok_or("HTTP_ADDR names no address")?;
-            let address = match first {
-                BindAddress::One(address) if !address.ip().is_unspecified() => *address,
-                other @ (BindAddress::All { .. } | BindAddress::Loopback { .. } | BindAddress::One(_)) => {
-                    SocketAddr::from(([127, 0, 0, 1], other.port()))
-                }
-            };
-            let basic = own.map(|own| format!("Basic {}", BASE64.encode(own)));
-            (address.to_string(), vec![address], basic)
-        }
-        Some(text) => {
-            let url = Url::parse(text).map_err(|error| format!("--url cannot be read: {error}"))?;
-            if !text.trim_start().to_ascii_lowercase().starts_with("http://") {
-                return Err("--url has to begin with http://; tunerd itself speaks no TLS".to_owned());
-            }
-            let found = (url.host().trim_matches(['[', ']']), url.port_or_default()).to_socket_addrs();
-            let found = found.map_err(|error| format!("{}: {error}", url.host()))?;
-            (url.authority(), found.collect(), url.basic_authorization())
-        }
-    };
-    let fields = credentials.map_or_else(String::new, |basic| format!("Authorization: {basic}\r\n"));
-    let mut last = format!("{host} has no address");
-    for address in addresses {
-        match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
-            Ok(stream) => return visit::ask_json(stream, &host, "/api/admin/tuners?format=2", &fields),
-            Err(error) => last = format!("{address}: {error}; is tunerd running there?"),
-        }
-    }
-    Err(last)
 }
 
 fn number(value: &Value, name: &str) -> u64 {
@@ -87,7 +49,7 @@ fn state(row: &Value) -> &'static str {
         "probe" => "is tried",
         "idle_grace_no_subscribers" => "idle",
         "allocating_session" => "starting",
-        _ if is_filled => "recovering",
+        _ if is_filled || text(row, "activity") == "recovering" => "recovering",
         _ if number(row, "source_id") == 0 => "starting",
         _ => "playing",
     }

@@ -1,12 +1,11 @@
 //! The whole service, started for one visit and ended behind it.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::getpid;
-use serde_json::Value;
 
 use tunerd::base::Clock;
 use tunerd::config::{BindAddress, Loaded};
@@ -19,7 +18,7 @@ use super::{Failure, run};
 pub(crate) const START_TIME: Duration = Duration::from_secs(30);
 /// The longest head of an answer, and the longest answer that is read whole.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
-const BODY_BYTES_MAX: u64 = 64 * 1024 * 1024;
+const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Has the service listen on a free port of this host only, where nobody needs to find it.
 pub(crate) fn hide(loaded: &mut Loaded) -> Result<SocketAddr, Failure> {
@@ -72,7 +71,12 @@ pub(crate) struct Begun {
 
 impl Begun {
     pub(crate) fn is_ok(&self) -> bool {
-        self.status_line.split(' ').nth(1) == Some("200")
+        self.status() == Some("200")
+    }
+
+    /// The number of its status.
+    pub(crate) fn status(&self) -> Option<&str> {
+        self.status_line.split(' ').nth(1)
     }
 }
 
@@ -89,7 +93,13 @@ pub(crate) fn head(stream: &mut impl Read) -> Result<Begun, String> {
         if bytes.len() > HEAD_BYTES_MAX {
             return Err("the answer's head does not end".to_owned());
         }
-        let count = stream.read(&mut buffer).map_err(|error| error.to_string())?;
+        let count = match stream.read(&mut buffer) {
+            Ok(count) => count,
+            // A signal, as the one that a terminal has another size.
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) if is_late(&error) => return Err("there was no answer in time".to_owned()),
+            Err(error) => return Err(error.to_string()),
+        };
         if count == 0 {
             return Err("the connection ended before the answer's head".to_owned());
         }
@@ -97,17 +107,43 @@ pub(crate) fn head(stream: &mut impl Read) -> Result<Begun, String> {
     }
 }
 
-/// What a server answers that speaks JSON. `fields` are header fields, each with its line's end.
-pub(crate) fn ask_json(mut stream: TcpStream, host: &str, path: &str, fields: &str) -> Result<Value, String> {
-    let failed = |error: std::io::Error| error.to_string();
-    stream.set_read_timeout(Some(START_TIME)).map_err(failed)?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{fields}Connection: close\r\n\r\n");
+/// Whether it is the time that was up.
+fn is_late(error: &std::io::Error) -> bool {
+    // Linux says the one, and what it stands for is the other.
+    [ErrorKind::WouldBlock, ErrorKind::TimedOut].contains(&error.kind())
+}
+
+/// What a server answers: its first line, and the whole body. All of it has to come within `limit`.
+pub(crate) fn ask(
+    mut stream: TcpStream,
+    clock: &Clock,
+    limit: Duration,
+    request: &str,
+) -> Result<Begun, String> {
+    let late = || format!("there was no whole answer within {} s", limit.as_secs());
+    let failed = |error: std::io::Error| if is_late(&error) { late() } else { error.to_string() };
+    let until = clock.now() + limit;
+    stream
+        .set_write_timeout(Some(limit))
+        .and_then(|()| stream.set_read_timeout(Some(limit)))
+        .map_err(failed)?;
     stream.write_all(request.as_bytes()).map_err(failed)?;
-    let Begun { status_line, mut body } = head(&mut stream)?;
-    stream.take(BODY_BYTES_MAX).read_to_end(&mut body).map_err(failed)?;
-    if status_line.split(' ').nth(1) != Some("200") {
-        let said: String = String::from_utf8_lossy(&body).trim().chars().take(200).collect();
-        return Err(format!("the answer is {status_line}: {said}"));
+    let mut begun = head(&mut stream)?;
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let left = until - clock.now();
+        if left.is_zero() {
+            return Err(late());
+        }
+        stream.set_read_timeout(Some(left)).map_err(failed)?;
+        match stream.read(&mut buffer) {
+            Ok(0) => return Ok(begun),
+            Ok(count) => begun.body.extend_from_slice(&buffer[..count]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(failed(error)),
+        }
+        if begun.body.len() > BODY_BYTES_MAX {
+            return Err(format!("the answer has more than {BODY_BYTES_MAX} bytes"));
+        }
     }
-    serde_json::from_slice(&body).map_err(|error| format!("the answer is no JSON: {error}"))
 }

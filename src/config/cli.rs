@@ -36,6 +36,13 @@ pub enum Command {
         #[arg(long)]
         url: Option<String>,
     },
+    /// Show what a running tunerd is doing, live in this terminal: channels, their sources and viewers, with keys to recover and to
+    /// disconnect.
+    Top {
+        /// Where it is: http://host:port, with user:password@ before the host where ADMIN_AUTH is set. By default on this host, by
+        /// HTTP_ADDR and ADMIN_AUTH.
+        url: Option<String>,
+    },
     /// Take channels, sources, their health, the playlist's items, the device's identity and settings from a database of hdhriptv
     /// into the one that DB_PATH names, and end. The file is only read.
     ImportHdhriptv {
@@ -156,6 +163,8 @@ mod tests {
             ("doctor http://host/1.ts", Command::Doctor { url: "http://host/1.ts".to_owned() }),
             ("status", Command::Status { url: None }),
             ("status --url http://a:1", Command::Status { url: Some("http://a:1".to_owned()) }),
+            ("top", Command::Top { url: None }),
+            ("top http://a:1", Command::Top { url: Some("http://a:1".to_owned()) }),
             (
                 "child 42 -- ffmpeg -i --config",
                 Command::Child {

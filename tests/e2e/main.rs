@@ -44,6 +44,7 @@ mod status;
 mod storage;
 mod swarm;
 mod tls;
+mod top;
 mod tracks;
 mod upnp;
 mod viewers;
