@@ -22,8 +22,8 @@ pub(crate) fn demo(mut loaded: Loaded, check: bool) -> Result<ExitCode, Failure>
     loaded.settings.stream.schemes = vec!["test"];
     if check {
         // A free port: the demonstration may be running already.
-        let address = visit::hide(&mut loaded)?;
-        return play::play(&loaded, address, GUIDE_NUMBER, database()?);
+        let held = visit::hide(&mut loaded)?;
+        return play::play(&loaded, held.address, GUIDE_NUMBER, database()?);
     }
     for address in &loaded.settings.http.listen {
         let port = address.port();

@@ -19,6 +19,7 @@ use tunerd::exit::ExitCode;
 use tunerd::store::{Database, NewChannel, NewItem};
 use tunerd::ts::{Aligner, Inspector};
 
+use super::server::Server;
 use super::{Failure, start, visit};
 use report::{Played, Report};
 
@@ -39,7 +40,8 @@ enum Visit {
 
 /// Tries the source, and says what it is. Nothing of the service's own database is touched.
 pub(crate) fn doctor(mut loaded: Loaded, url: &str) -> Result<ExitCode, Failure> {
-    let address = visit::hide(&mut loaded)?;
+    let held = visit::hide(&mut loaded)?;
+    let address = held.address;
     let settings = &mut loaded.settings;
     settings.catalog.playlist_url = None;
     settings.catalog.playlist_sources.clear();
@@ -109,7 +111,7 @@ fn watch(address: SocketAddr) -> Result<Visit, String> {
 }
 
 fn ask(clock: &Clock, address: SocketAddr, path: &str) -> Result<Value, String> {
-    visit::ask_json(visit::connect(clock, address)?, &address.to_string(), path, "")
+    Server::local(address).get(clock, visit::START_TIME, path)
 }
 
 /// Why the last session ended, when it failed.

@@ -67,13 +67,14 @@ fn user_timeout_ms(max_blocked_write: Option<Duration>) -> u32 {
 
 /// Where they listen. What is no Internet socket is left out.
 pub(crate) fn addresses(listeners: &[Vec<OwnedFd>]) -> Vec<SocketAddr> {
-    let address = |socket: &OwnedFd| {
-        let storage: SockaddrStorage = getsockname(socket.as_raw_fd()).ok()?;
-        let v4 = storage.as_sockaddr_in().map(|inet| SocketAddr::from((inet.ip(), inet.port())));
-        let v6 = storage.as_sockaddr_in6().map(|inet| SocketAddr::from((inet.ip(), inet.port())));
-        v4.or(v6)
-    };
-    listeners.iter().flatten().filter_map(address).collect()
+    listeners.iter().flatten().filter_map(address_of).collect()
+}
+
+fn address_of(socket: &OwnedFd) -> Option<SocketAddr> {
+    let storage: SockaddrStorage = getsockname(socket.as_raw_fd()).ok()?;
+    let v4 = storage.as_sockaddr_in().map(|inet| SocketAddr::from((inet.ip(), inet.port())));
+    let v6 = storage.as_sockaddr_in6().map(|inet| SocketAddr::from((inet.ip(), inet.port())));
+    v4.or(v6)
 }
 
 /// systemd's sockets cannot be had once per core: the cores share them.
@@ -177,6 +178,24 @@ fn bound(address: SocketAddr, shared: bool, early: bool) -> Result<OwnedFd, nix:
     Ok(listener)
 }
 
+/// A free port of this host, on which [`open`] may listen: as long as this is there, the kernel gives it to no program that asks
+/// for any port, nor to a connection that goes out.
+#[derive(Debug)]
+pub(crate) struct HeldPort {
+    pub(crate) address: SocketAddr,
+    /// Bound, and never listening: whoever connects before [`open`] is refused.
+    _socket: OwnedFd,
+}
+
+impl HeldPort {
+    pub(crate) fn take() -> Result<Self, Failure> {
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let socket = bound(any, true, false).map_err(|error| cannot_listen(any, error))?;
+        let address = address_of(&socket).ok_or_else(|| cannot_listen(any, nix::Error::EADDRNOTAVAIL))?;
+        Ok(Self { address, _socket: socket })
+    }
+}
+
 /// What every accepted socket inherits.
 fn set_options(listener: &OwnedFd) -> Result<(), nix::Error> {
     setsockopt(listener, sockopt::TcpNoDelay, &true)?;
@@ -190,7 +209,18 @@ fn set_options(listener: &OwnedFd) -> Result<(), nix::Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpStream;
+
     use super::*;
+
+    #[test]
+    fn a_held_port_is_ours_and_refuses_until_we_listen() {
+        let held = HeldPort::take().unwrap();
+        assert!(TcpStream::connect(held.address).is_err(), "nobody listens yet");
+        let listeners = open(&[BindAddress::One(held.address)], 2, None).unwrap();
+        assert_eq!(addresses(&listeners), [held.address; 2]);
+        assert!(TcpStream::connect(held.address).is_ok());
+    }
 
     #[test]
     fn the_kernel_ends_nobody_before_the_limit_on_blocked_writes() {

@@ -1,7 +1,7 @@
 //! The whole service, started for one visit and ended behind it.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -12,6 +12,7 @@ use tunerd::config::{BindAddress, Loaded};
 use tunerd::exit::ExitCode;
 use tunerd::store::Database;
 
+use super::listeners::HeldPort;
 use super::{Failure, run};
 
 /// How long the service may take to listen, and to answer.
@@ -20,13 +21,13 @@ pub(crate) const START_TIME: Duration = Duration::from_secs(30);
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// Has the service listen on a free port of this host only, where nobody needs to find it.
-pub(crate) fn hide(loaded: &mut Loaded) -> Result<SocketAddr, Failure> {
-    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
-    let address = free.map_err(|error| Failure::because(ExitCode::Bind, &error))?;
-    loaded.settings.http.listen = vec![BindAddress::One(address)];
+/// Has the service listen on a free port of this host only, where nobody needs to find it. The port is nobody else's for as long
+/// as what is given is kept.
+pub(crate) fn hide(loaded: &mut Loaded) -> Result<HeldPort, Failure> {
+    let held = HeldPort::take()?;
+    loaded.settings.http.listen = vec![BindAddress::One(held.address)];
     (loaded.settings.discovery.hdhomerun, loaded.settings.discovery.upnp) = (None, None);
-    Ok(address)
+    Ok(held)
 }
 
 /// Runs the service until the visit is over; gives how it ended, and what came of the visit.
