@@ -56,8 +56,13 @@ const MAY_BE_UNSAFE: &[&str] = &[
 ];
 
 /// Crates that one module alone may name.
-const ONLY_IN: &[(&str, &str)] =
-    &[("io_uring::", "src/uring/"), ("tokio_uring::", "src/control/"), ("rusqlite::", "src/store/")];
+const ONLY_IN: &[(&str, &str)] = &[
+    ("io_uring::", "src/uring/"),
+    ("tokio_uring::", "src/control/"),
+    ("rusqlite::", "src/store/"),
+    // What draws on terminals is for one command; the server has nothing of it.
+    ("ratatui::", "src/app/top/"),
+];
 
 fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
     let mut entries: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();

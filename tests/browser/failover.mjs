@@ -1,6 +1,7 @@
 // Two people look: one at the page "Now", one at the picture of a channel. Then its sources fail.
 import assert from "node:assert/strict";
-import { address, advances, picture, play, reached, until, world } from "./stage.mjs";
+import { join } from "node:path";
+import { address, advances, picture, play, reached, shots, until, world } from "./stage.mjs";
 
 /** What the page "Now" has one second after it has happened is there soon enough. */
 const SOON = 2_000;
@@ -71,8 +72,11 @@ await play(async (open) => {
   reached("Recover now: the first source, and nobody is sent away");
   await world("speak 1");
   await channel.getByRole("button", { name: /^Recover now \(2 viewers see the slate/ }).click();
-  await now.locator("#live", { hasText: /^Done\.$/ }).waitFor();
+  await now.locator("#notice[role=status]", { hasText: /^Done\.$/ }).waitFor();
+  await now.screenshot({ path: join(shots, "done-desktop-light.png") });
   await channel.locator("svg[role=img] title", { hasText: "somebody wanted it" }).first().waitFor({ state: "attached" });
+  await until("the notice is no longer news", async () => (await now.locator("#notice").innerText()) === "");
+  assert.equal(await now.locator("#live").innerText(), "live");
   await until("both still watch", async () => /playing to 2 viewers\.$/.test(await now.locator("h1").innerText()));
 
   reached("Disconnect: the player, and nobody else. It asks once");

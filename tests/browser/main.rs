@@ -219,6 +219,17 @@ fn a_picture_goes_on_through_a_failover_and_the_pages_tell_who_watches_and_what_
 }
 
 #[test]
+fn a_picture_that_cannot_be_had_says_why_in_the_page_and_is_tried_again_there() {
+    let settings = [("TUNER_COUNT", "1"), ("STARTUP_TIMEOUT", "2s"), ("SESSION_IDLE_TIMEOUT", "0")];
+    let mut world = World::new(&settings);
+    let sources = PROGRAMMES.map(|path| world.upstream.url(path));
+    world.daemon.channel("100", &sources[..1]);
+    world.daemon.channel("101", &sources[1..]);
+    world.daemon.channel("102", &[world.upstream.url("/404/a")]);
+    world.plays("refused.mjs");
+}
+
+#[test]
 fn every_page_can_be_used_by_everybody_in_every_light_and_size() {
     let mut world = World::new(&[("STALL_DETECT", "1s")]);
     let sources = PROGRAMMES.map(|path| world.upstream.url(path));

@@ -30,6 +30,12 @@ export async function until(what, look, limit = LONG) {
   }
 }
 
+let expected = null;
+/** What pages may complain of, where something is to go wrong. */
+export function expects(pattern) {
+  expected = pattern;
+}
+
 /** Runs a script with a browser, and ends both. What pages complained of fails it. */
 export async function play(script) {
   // Nothing is asked of a name server either: whatever the browser itself wants to know stays unknown.
@@ -37,7 +43,8 @@ export async function play(script) {
     executablePath: process.env.CHROMIUM,
     args: ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--autoplay-policy=no-user-gesture-required", "--mute-audio"],
   });
-  const wrong = [];
+  const complaints = [];
+  const wrong = { push: (complaint) => expected?.test(complaint) || complaints.push(complaint) };
   const open = async (options = {}) => {
     const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
     context.setDefaultTimeout(LONG);
@@ -58,10 +65,10 @@ export async function play(script) {
   };
   try {
     await script(open);
-    assert.deepEqual(wrong, []);
+    assert.deepEqual(complaints, []);
   } catch (error) {
     console.error(error.stack ?? error);
-    if (wrong.length > 0) console.error("what pages complained of:", wrong);
+    if (complaints.length > 0) console.error("what pages complained of:", complaints);
     process.exitCode = 1;
   } finally {
     await browser.close();

@@ -69,6 +69,15 @@ fn a_stranger_comes_from_an_empty_database_to_a_picture_in_a_few_forms() {
         "{channel}"
     );
     assert!(page(&daemon, "/ui/channels").contains("● 1 viewer"));
+    let playlists = page(&daemon, "/ui/playlists");
+    assert!(playlists.contains("<span>1 of 2 in use</span>"), "{playlists}");
+    let told = daemon.tuners()["playlists"].clone();
+    let of_provider = told.as_array().unwrap().iter().find(|playlist| playlist["playlist_id"] == 2).unwrap();
+    assert_eq!(
+        (&of_provider["connections"], &of_provider["connections_max"]),
+        (&1.into(), &2.into()),
+        "{told}"
+    );
 
     let after = send(&daemon, "/ui/channels/1/recover", "back=/ui/channels/1");
     assert!(after.contains("<h1>100 News</h1>"), "{after}");

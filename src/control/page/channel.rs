@@ -14,7 +14,7 @@ use super::calendar::Calendar;
 use super::html::{Place, Rows, asks_once, button, escaped, in_address, page, push, search};
 use super::viewers::{VIEWERS_SHOWN_MAX, viewers};
 use super::words::{
-    AllFigures, Mark, add_closed, add_session, count, failure, long, rate, state, stream, why_left,
+    AllFigures, Mark, add_closed, add_session, count, failure, long, losses, rate, state, stream, why_left,
 };
 
 /// Switches from source to source that are told in words.
@@ -70,7 +70,8 @@ impl ChannelPage<'_> {
         html
     }
 
-    /// The picture, for browsers that play HTTP Live Streaming, and what players need. It is fetched when somebody presses play.
+    /// The picture, for browsers that play HTTP Live Streaming, and what players need. It is fetched when somebody presses play; what
+    /// is wrong with it then is said below it.
     fn watch(&self) -> String {
         if !self.channel.enabled {
             return String::new();
@@ -78,6 +79,7 @@ impl ChannelPage<'_> {
         let number = in_address(&self.channel.guide_number);
         format!(
             "<video controls playsinline preload=none src=\"/hls/v{number}/index.m3u8\"></video>\
+             <div id=says role=status></div><script type=module src=/ui/player.js></script>\
              <p class=quiet>Where the browser plays no HTTP Live Streaming: <a href=\"/auto/v{number}\">the stream itself</a> in a \
              player, or <a href=/lineup.m3u>all channels as a list</a> for VLC, mpv and Kodi.</p>"
         )
@@ -153,11 +155,9 @@ impl ChannelPage<'_> {
             sentences.extend(told);
             sentences.extend(health);
         }
-        if let Some(lost) = self.session.map(|session| session.datagrams.lost).filter(|lost| *lost > 0) {
-            sentences.push(format!(
-                "{lost} datagrams were lost before they reached us, so the picture breaks up on every player."
-            ));
-        }
+        sentences.extend(self.session.and_then(|session| {
+            losses(session, self.now_of(&session.record), Some(self.channel), |source| self.called(source))
+        }));
         if self.channel.enabled && !self.channel.sources.iter().any(SourceRecord::is_offered) {
             sentences.push("None of its sources is on, so nobody can watch it.".to_owned());
         }
@@ -492,6 +492,18 @@ mod tests {
         ] {
             assert!(shown.contains(piece), "{piece}: {shown}");
         }
+    }
+
+    #[test]
+    fn what_was_lost_on_the_way_makes_a_channel_bad() {
+        let mut channel = channel();
+        channel.sources[1].stream_url = "rtp://239.1.1.1:5000".to_owned();
+        let mut live = session(7, vec![window(2, 3_000, None, "initial_startup")], 1);
+        (live.datagrams.datagrams, live.datagrams.lost) = (90_000, 37);
+        let shown = html(&channel, Some(&live), Vec::new(), "");
+        let said = "<h3>Why is this channel bad?</h3><p>Source 2 (Provider &lt;A&gt;) lost 37 packets on the way in the last 10 min, \
+                    and 90000 packets came. Each is a hole";
+        assert!(shown.contains(said), "{shown}");
     }
 
     #[test]

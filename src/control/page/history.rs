@@ -1,7 +1,10 @@
 //! The page "History": sessions that have ended and that go on, and their recoveries.
 
+use std::collections::BTreeMap;
+
 use crate::http::Response;
 use crate::session::history::SessionRecord;
+use crate::store::ChannelRecord;
 
 use super::calendar::Calendar;
 use super::html::{Place, Rows, escaped, in_address, page, push};
@@ -21,7 +24,7 @@ const REASONS: [(&str, &str); 7] = [
 /// What is asked for.
 #[derive(Clone, Default, Debug, PartialEq, Eq)]
 pub(in crate::control) struct HistoryAsked {
-    /// A part of number or name.
+    /// A guide number, a part of a name, or both as the page writes them.
     pub(in crate::control) channel: String,
     /// One of the reasons.
     pub(in crate::control) reason: String,
@@ -38,8 +41,16 @@ pub(in crate::control) struct HistoryPage<'a> {
     pub(in crate::control) sessions: Vec<&'a SessionRecord>,
     /// How many are forgotten.
     pub(in crate::control) forgotten: u64,
+    /// The channels that there are, by their ids.
+    pub(in crate::control) channels: &'a BTreeMap<i64, ChannelRecord>,
     pub(in crate::control) calendar: &'a Calendar,
     pub(in crate::control) rows_max: usize,
+}
+
+/// A guide number and a name, as people write them together; nothing when neither is known.
+fn called(number: &str, name: &str) -> Option<String> {
+    let both = format!("{number} {name}");
+    Some(both.trim().to_owned()).filter(|called| !called.is_empty())
 }
 
 /// Whether a recovery had this reason.
@@ -60,11 +71,63 @@ impl HistoryPage<'_> {
         page(self.device, Place::History, &self.html())
     }
 
+    /// Guide numbers and names of a session's channel: what it was called then, and what it is called now if it is still there.
+    fn names<'b>(&'b self, session: &'b SessionRecord) -> impl Iterator<Item = (&'b str, &'b str)> {
+        let now = self.channels.get(&session.channel.0);
+        let now = now.map(|channel| (channel.guide_number.as_str(), channel.guide_name.as_str()));
+        [(session.guide_number.as_str(), session.guide_name.as_str())].into_iter().chain(now)
+    }
+
+    /// A session's channel, in the words of the page.
+    fn channel(&self, session: &SessionRecord) -> String {
+        let then = called(&session.guide_number, &session.guide_name);
+        let Some(channel) = self.channels.get(&session.channel.0) else {
+            return then.map_or_else(
+                || "<span class=quiet>deleted channel</span>".to_owned(),
+                |then| format!("{} <span class=quiet>(deleted)</span>", escaped(&then)),
+            );
+        };
+        let now = called(&channel.guide_number, &channel.guide_name).unwrap_or_default();
+        let was = then
+            .filter(|then| *then != now)
+            .map_or_else(String::new, |then| format!("<br><span class=quiet>then {}</span>", escaped(&then)));
+        format!("<a href=\"/ui/channels/{}\">{}</a>{was}", channel.channel_id, escaped(&now))
+    }
+
+    /// A source of a session's channel, by its place among those that the channel has now.
+    fn source(&self, session: &SessionRecord, source: i64) -> String {
+        let sources = self.channels.get(&session.channel.0).map(|channel| &channel.sources);
+        let place = sources.and_then(|all| all.iter().position(|other| other.source_id == source));
+        place.map_or_else(|| "a source that is gone".to_owned(), |place| format!("source {}", place + 1))
+    }
+
+    /// What the field for channels proposes: those of the sessions.
+    fn proposals(&self) -> String {
+        let mut all: Vec<String> = Vec::new();
+        for (number, name) in self.sessions.iter().flat_map(|session| self.names(session)) {
+            let Some(called) = called(number, name) else { continue };
+            if !all.contains(&called) {
+                all.push(called);
+            }
+            if all.len() == PROPOSALS_MAX {
+                break;
+            }
+        }
+        all.sort_unstable();
+        let options = all.iter().map(|called| format!("<option value=\"{}\">", escaped(called)));
+        format!("<datalist id=channels>{}</datalist>", options.collect::<String>())
+    }
+
     fn matches(&self, session: &SessionRecord) -> bool {
         let HistoryAsked { channel, reason, day, .. } = self.asked;
         let calendar = self.calendar.of_core(session.lost);
-        let (name, part) = (session.guide_name.to_lowercase(), channel.trim().to_lowercase());
-        let is_channel = session.guide_number == part || name.contains(&part);
+        let part = channel.trim().to_lowercase();
+        let is_channel = self.names(session).any(|(number, name)| {
+            let name = name.to_lowercase();
+            number == part
+                || name.contains(&part)
+                || called(number, &name).is_some_and(|called| called == part)
+        });
         let is_day = day.is_empty() || {
             let last = session.ended.as_ref().map_or(calendar.now(), |ended| ended.at);
             // Days are written so that they stand in their order.
@@ -87,8 +150,9 @@ impl HistoryPage<'_> {
         push(
             &mut html,
             format_args!(
-                "<label>Channel <input type=search name=channel value=\"{}\"></label><label>With <select name=reason>",
-                escaped(&asked.channel)
+                "<label>Channel <input type=search name=channel list=channels autocomplete=off value=\"{}\"></label>{}<label>With <select name=reason>",
+                escaped(&asked.channel),
+                self.proposals()
             ),
         );
         for (word, said) in REASONS {
@@ -137,11 +201,9 @@ impl HistoryPage<'_> {
         let ended = session.ended.as_ref();
         let lasted = ended.map_or(calendar.now(), |ended| ended.at) - session.opened_at;
         let mut html = format!(
-            "<tr><td class=t>{}<td><a href=\"/ui/channels/{}\">{} {}</a><td class=\"n wide\">{}<td class=\"n wide\">{}, {}<td class=full>",
+            "<tr><td class=t>{}<td>{}<td class=\"n wide\">{}<td class=\"n wide\">{}, {}<td class=full>",
             calendar.at(session.opened_at),
-            session.channel.0,
-            escaped(&session.guide_number),
-            escaped(&session.guide_name),
+            self.channel(session),
             long(lasted),
             session.viewers.total,
             session.viewers.peak,
@@ -166,9 +228,9 @@ impl HistoryPage<'_> {
                 push(
                     &mut html,
                     format_args!(
-                        "<li><span class=t>{}</span> to source {}, because the one before {}</li>",
+                        "<li><span class=t>{}</span> to {}, because the one before {}</li>",
                         calendar.at(window.selected_at),
-                        window.source.id,
+                        self.source(session, window.source.id.0),
                         escaped(&why_left(&window.reason))
                     ),
                 );
@@ -187,27 +249,49 @@ impl HistoryPage<'_> {
 
 /// Recoveries of one session that are told.
 const SWITCHES_SHOWN: usize = 20;
+/// Channels that are proposed.
+const PROPOSALS_MAX: usize = 200;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::base::Instant;
     use crate::control::page::calendar::tests::calendar;
-    use crate::control::page::testing::{record, window};
+    use crate::control::page::testing::{channels_of, record, window};
+    use crate::lineup::ChannelId;
     use crate::session::history::{Ended, Outcome};
 
-    fn html(sessions: &[SessionRecord], asked: &HistoryAsked) -> String {
+    /// Of one channel, whose sources have the ids 41 and 42, as it is called now.
+    fn html_of(called: (&str, &str), sessions: &[SessionRecord], asked: &HistoryAsked) -> String {
+        let mut channel = channels_of(&[("a", "News")]).remove(0);
+        let mut other = channel.sources[0].clone();
+        (channel.sources[0].source_id, other.source_id) = (41, 42);
+        channel.sources.push(other);
+        (channel.guide_number, channel.guide_name) = (called.0.to_owned(), called.1.to_owned());
+        let channels = BTreeMap::from([(channel.channel_id, channel)]);
         let calendar = calendar();
-        let sessions = sessions.iter().collect();
-        HistoryPage { device: "tv", asked, sessions, forgotten: 3, calendar: &calendar, rows_max: 2 }.html()
+        HistoryPage {
+            device: "tv",
+            asked,
+            sessions: sessions.iter().collect(),
+            forgotten: 3,
+            channels: &channels,
+            calendar: &calendar,
+            rows_max: 9,
+        }
+        .html()
+    }
+
+    fn html(sessions: &[SessionRecord], asked: &HistoryAsked) -> String {
+        html_of(("100", "News & <b>"), sessions, asked)
     }
 
     fn sessions() -> Vec<SessionRecord> {
         let live = record(
             3,
             vec![
-                window(1, 3_000, Some(3_100), "initial_startup"),
-                window(2, 3_100, None, "recovery_cycle_1:upstream_404"),
+                window(41, 3_000, Some(3_100), "initial_startup"),
+                window(42, 3_100, None, "recovery_cycle_1:upstream_404"),
             ],
         );
         let ended = |id, outcome| {
@@ -217,6 +301,7 @@ mod tests {
         };
         let mut failed = ended(2, Outcome::Failed("no <source>".to_owned()));
         (failed.guide_number, failed.guide_name) = ("101".to_owned(), "Sports".to_owned());
+        failed.channel = ChannelId(7);
         vec![live, failed, ended(1, Outcome::Completed)]
     }
 
@@ -234,12 +319,62 @@ mod tests {
             "▲ 1 recovery",
             "to source 2, because the one before answered 404",
             "■ no &lt;source&gt;",
-            "1–2 of 3",
             "3 older ones are forgotten. Times are of UTC.",
-            "News &amp; &lt;b&gt;",
+            "<td><a href=\"/ui/channels/1\">100 News &amp; &lt;b&gt;</a><td",
         ] {
             assert!(shown.contains(piece), "{piece}: {shown}");
         }
+    }
+
+    #[test]
+    fn rows_are_paged() {
+        let channels = BTreeMap::new();
+        let (calendar, sessions, asked) = (calendar(), sessions(), asked("", "", ""));
+        let sessions = sessions.iter().collect();
+        let (channels, asked) = (&channels, &asked);
+        let page = HistoryPage {
+            device: "tv",
+            asked,
+            sessions,
+            forgotten: 0,
+            channels,
+            calendar: &calendar,
+            rows_max: 2,
+        };
+        assert!(page.html().contains("1–2 of 3"));
+    }
+
+    #[test]
+    fn channels_are_called_by_number_and_name_whatever_they_are_in_the_database() {
+        let [live, gone, mut unknown] = <[SessionRecord; 3]>::try_from(sessions()).unwrap();
+        unknown.channel = ChannelId(8);
+        unknown.guide_number.clear();
+        unknown.guide_name.clear();
+        let all = [live, gone, unknown];
+        let shown = html_of(("5", "Other"), &all, &asked("", "", ""));
+        for piece in [
+            "<td><a href=\"/ui/channels/1\">5 Other</a><br><span class=quiet>then 100 News &amp; &lt;b&gt;</span><td",
+            "<td>101 Sports <span class=quiet>(deleted)</span><td",
+            "<td><span class=quiet>deleted channel</span><td",
+            "list=channels",
+            "<option value=\"100 News &amp; &lt;b&gt;\"><option value=\"101 Sports\"><option value=\"5 Other\"></datalist>",
+        ] {
+            assert!(shown.contains(piece), "{piece}: {shown}");
+        }
+        assert!(!shown.contains("/ui/channels/7") && !shown.contains("/ui/channels/8"), "{shown}");
+        for (part, found) in
+            [("5", 1), ("100", 1), ("101 sports", 1), ("5 Other", 1), ("7", 0), ("8", 0), ("1", 0)]
+        {
+            let shown = html_of(("5", "Other"), &all, &asked(part, "", ""));
+            let plural = if found == 1 { "session" } else { "sessions" };
+            assert!(shown.contains(&format!("<h1>{found} {plural}</h1>")), "{part}: {shown}");
+        }
+        let mut moved = all[0].clone();
+        moved.sources.push(window(43, 3_200, None, "recovery_cycle_2:stall"));
+        let shown = html(&[moved], &asked("", "", ""));
+        assert!(shown.contains("</span> to source 2, because the one before answered 404</li>"), "{shown}");
+        assert!(shown.contains("</span> to a source that is gone, because"), "{shown}");
+        assert!(!shown.contains("source 42") && !shown.contains("source 43"), "{shown}");
     }
 
     #[test]

@@ -75,13 +75,14 @@ pub(super) fn push(out: &mut String, what: std::fmt::Arguments<'_>) {
 /// A page of this device, in its place, with this between its head and its end.
 pub(in crate::control) fn page(device: &str, place: Place, main: &str) -> Response {
     let device = escaped(device);
-    let (script, live) = if place == Place::Now {
+    let (script, live, notice) = if place == Place::Now {
         (
             "<script type=module src=/ui/now.js></script>",
             " · <span id=live role=status>as of this moment</span>",
+            "<p id=notice role=status></p>",
         )
     } else {
-        ("", "")
+        ("", "", "")
     };
     let mut links = String::new();
     for other in Place::ALL {
@@ -93,7 +94,7 @@ pub(in crate::control) fn page(device: &str, place: Place, main: &str) -> Respon
         "<!doctype html>\n<html lang=en>\n<head><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
          <title>{title}{device}</title><link rel=icon href=/ui/icon.svg><link rel=stylesheet href=/ui/now.css>{script}</head>\n\
          <body><header><span class=quiet>{device}{live}</span><nav aria-label=Places>{links}</nav></header>\n\
-         <main>\n{main}</main></body></html>\n"
+         <main>\n{main}</main>{notice}</body></html>\n"
     );
     guarded(Response::new(200).body("text/html; charset=utf-8", html))
 }

@@ -33,11 +33,12 @@ pub(super) use history::{HistoryAsked, HistoryPage};
 pub(super) use html::{Place, Rows, page, problem};
 pub(super) use live::OpenPage;
 pub(super) use pages::{PAGES_MAX, Pages};
-pub(super) use playlists::{PlaylistRow, PlaylistsPage};
+pub(super) use playlists::{ConnectionsInUse, PlaylistRow, PlaylistsPage};
 pub(super) use system::SystemPage;
 
 const STYLE: &str = include_str!("now.css");
 const SCRIPT: &str = include_str!("now.js");
+const PLAYER: &str = include_str!("player.js");
 const ICON: &str = include_str!("icon.svg");
 
 /// A file of the page.
@@ -47,6 +48,8 @@ pub(super) enum PageFile {
     Style,
     /// What makes it live.
     Script,
+    /// What tells of a channel's picture.
+    Player,
     /// What browsers show beside its name.
     Icon,
 }
@@ -56,6 +59,7 @@ impl PageFile {
         match self {
             Self::Style => STYLE,
             Self::Script => SCRIPT,
+            Self::Player => PLAYER,
             Self::Icon => ICON,
         }
     }
@@ -63,7 +67,7 @@ impl PageFile {
     const fn content_type(self) -> &'static str {
         match self {
             Self::Style => "text/css; charset=utf-8",
-            Self::Script => "text/javascript; charset=utf-8",
+            Self::Script | Self::Player => "text/javascript; charset=utf-8",
             Self::Icon => "image/svg+xml",
         }
     }
@@ -102,10 +106,11 @@ pub(super) async fn now(state: &State) -> Option<Response> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::StreamError;
 
     #[test]
     fn a_file_that_is_known_is_not_sent_again() {
-        for file in [PageFile::Style, PageFile::Script, PageFile::Icon] {
+        for file in [PageFile::Style, PageFile::Script, PageFile::Player, PageFile::Icon] {
             let mut bytes = Vec::new();
             file.answer(None).write_last(&mut bytes);
             let text = String::from_utf8(bytes).unwrap();
@@ -118,9 +123,64 @@ mod tests {
 
     #[test]
     fn the_page_is_small_and_asks_no_other_host() {
-        assert!(STYLE.len() + SCRIPT.len() < 150 * 1024);
-        for text in [STYLE, SCRIPT] {
+        assert!(STYLE.len() + SCRIPT.len() + PLAYER.len() < 150 * 1024);
+        for text in [STYLE, SCRIPT, PLAYER] {
             assert!(!text.contains("//cdn") && !text.contains("http:") && !text.contains("https:"));
         }
+    }
+
+    /// Whether a player of the page can be refused for this reason.
+    const fn is_for_players(error: StreamError) -> bool {
+        match error {
+            StreamError::GuideNumberMissing | StreamError::TunerNotFound | StreamError::MethodNotAllowed => {
+                false
+            }
+            StreamError::ChannelNotFound
+            | StreamError::TuneBackoff { .. }
+            | StreamError::NoTuners
+            | StreamError::MaxSubscribers
+            | StreamError::ViewerLimit
+            | StreamError::AddressLimit
+            | StreamError::NotAllowed
+            | StreamError::NoSources
+            | StreamError::TuneFailed
+            | StreamError::NoVideo
+            | StreamError::SourceLoop
+            | StreamError::RequestLoop
+            | StreamError::RingMemory
+            | StreamError::Saturated
+            | StreamError::NoSegment
+            | StreamError::SentAway
+            | StreamError::Draining => true,
+        }
+    }
+
+    #[test]
+    fn the_player_has_words_for_every_reason_for_which_it_can_be_refused() {
+        let all = [
+            StreamError::ChannelNotFound,
+            StreamError::TuneBackoff { remaining: std::time::Duration::ZERO },
+            StreamError::NoTuners,
+            StreamError::MaxSubscribers,
+            StreamError::ViewerLimit,
+            StreamError::AddressLimit,
+            StreamError::NotAllowed,
+            StreamError::NoSources,
+            StreamError::TuneFailed,
+            StreamError::NoVideo,
+            StreamError::SourceLoop,
+            StreamError::RequestLoop,
+            StreamError::RingMemory,
+            StreamError::Saturated,
+            StreamError::NoSegment,
+            StreamError::SentAway,
+            StreamError::Draining,
+        ];
+        for error in all {
+            assert!(is_for_players(error), "{error}");
+            let reason = error.reason();
+            assert_eq!(PLAYER.matches(&format!("\n  {reason}: \"")).count(), 1, "{reason}");
+        }
+        assert_eq!(PLAYER.matches(".\",\n").count(), all.len(), "and no other words");
     }
 }

@@ -1,6 +1,7 @@
 // Puts the parts of the page that have changed into their places, as the server sends them.
 const main = document.querySelector("main");
 const live = document.querySelector("#live");
+const notice = document.querySelector("#notice");
 let events = null;
 
 function place(piece) {
@@ -47,10 +48,36 @@ function listen() {
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) { events?.close(); events = null; } else listen();
 });
+
+// What was done is news for so long; what was not done stays until something else is tried.
+const NEWS_MS = 6_000;
+let forgets = null;
+
+function tell(said, isNews) {
+  clearTimeout(forgets);
+  notice.textContent = said;
+  notice.className = isNews ? "ok" : "bad";
+  if (isNews) forgets = setTimeout(() => { notice.textContent = ""; }, NEWS_MS);
+}
+
+/** The sentence of a refusal, which the API wraps in JSON. */
+function sentence(body) {
+  try {
+    return JSON.parse(body).error ?? body;
+  } catch {
+    return body;
+  }
+}
+
 main.addEventListener("submit", async (event) => {
   event.preventDefault();
-  const answer = await fetch(event.target.action, { method: "POST", redirect: "manual" });
-  const failed = answer.type !== "opaqueredirect" && !answer.ok;
-  live.textContent = failed ? "That did not work: " + (await answer.text()) : "Done.";
+  try {
+    const answer = await fetch(event.target.action, { method: "POST", redirect: "manual" });
+    const failed = answer.type !== "opaqueredirect" && !answer.ok;
+    if (failed) tell("■ That did not work: " + sentence(await answer.text()), false);
+    else tell("Done.", true);
+  } catch {
+    tell("■ That did not work: the server does not answer.", false);
+  }
 });
 listen();

@@ -13,6 +13,33 @@ pub(in crate::control) struct PlaylistRow {
     pub(in crate::control) record: PlaylistRecord,
     pub(in crate::control) is_reading: bool,
     pub(in crate::control) next_at: Option<WallTime>,
+    /// Connections to its provider.
+    pub(in crate::control) connections: ConnectionsInUse,
+}
+
+/// Connections to the provider of a playlist.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(in crate::control) struct ConnectionsInUse {
+    /// Those that carry a stream, or are being opened for one, and those that are closed and that the provider still counts; nothing
+    /// when the cores did not say.
+    pub(in crate::control) taken: Option<(usize, usize)>,
+    /// How many there may be at once.
+    pub(in crate::control) max: u32,
+}
+
+impl ConnectionsInUse {
+    fn words(self) -> String {
+        let Self { taken, max } = self;
+        let Some((in_use, counted)) = taken else { return format!("– of {max} in use") };
+        let closed = match counted {
+            0 => String::new(),
+            1 => "<br><span class=quiet>1 closed, still counted there</span>".to_owned(),
+            many => format!("<br><span class=quiet>{many} closed, still counted there</span>"),
+        };
+        let is_full = in_use + counted >= max as usize && in_use > 0;
+        let (class, sign) = if is_full { (" class=wait", "▲ ") } else { ("", "") };
+        format!("<span{class}>{sign}{in_use} of {max} in use</span>{closed}")
+    }
 }
 
 /// What the page is made of.
@@ -32,7 +59,7 @@ impl PlaylistsPage<'_> {
         let mut html = format!("<h1>{}</h1>", count(self.rows.total, "playlist", "playlists"));
         if !self.playlists.is_empty() {
             html.push_str(
-                "<table class=rows><thead><tr><th>Name<th class=n>Entries<th class=\"n wide\">Streams at once<th>Last read<th></tr></thead><tbody>",
+                "<table class=rows><thead><tr><th>Name<th class=n>Entries<th>Connections<th>Last read<th></tr></thead><tbody>",
             );
             self.playlists.iter().for_each(|playlist| html.push_str(&self.row(playlist)));
             html.push_str("</tbody></table>");
@@ -49,7 +76,7 @@ impl PlaylistsPage<'_> {
     }
 
     fn row(&self, playlist: &PlaylistRow) -> String {
-        let PlaylistRow { record, is_reading, next_at } = playlist;
+        let PlaylistRow { record, is_reading, next_at, connections } = playlist;
         let id = record.playlist_id;
         let state = if !record.is_enabled {
             "<span class=quiet>○ off</span>".to_owned()
@@ -67,9 +94,9 @@ impl PlaylistsPage<'_> {
         let next = next_at.filter(|_| record.is_enabled && !is_reading).map_or_else(String::new, |at| {
             format!("<br><span class=quiet>next {}</span>", self.calendar.of_wall(at))
         });
-        let tuners = record.tuners.map_or_else(|| "all".to_owned(), |tuners| tuners.to_string());
+        let connections = connections.words();
         let mut html = format!(
-            "<tr id=p-{id}><td><b>{}</b><br><span class=\"quiet address\">{}</span><td class=n data-unit=entries>{}<td class=\"n wide\">{tuners}<td class=full>{state}{next}<td class=acts>",
+            "<tr id=p-{id}><td><b>{}</b><br><span class=\"quiet address\">{}</span><td class=n data-unit=entries>{}<td data-what=Connections>{connections}<td class=full>{state}{next}<td class=acts>",
             escaped(&record.name),
             escaped(&redact::url(&record.url)),
             record.items,
@@ -124,9 +151,13 @@ mod tests {
     }
 
     fn html(record: PlaylistRecord, is_reading: bool) -> String {
+        html_of(record, is_reading, ConnectionsInUse { taken: Some((1, 0)), max: 4 })
+    }
+
+    fn html_of(record: PlaylistRecord, is_reading: bool, connections: ConnectionsInUse) -> String {
         let calendar = calendar();
         let next_at = Some(WallTime::from_unix_nanos(1_772_400_000_000_000_000));
-        let playlists = vec![PlaylistRow { record, is_reading, next_at }];
+        let playlists = vec![PlaylistRow { record, is_reading, next_at, connections }];
         let rows = Rows { total: 1, offset: 0, limit: 50 };
         PlaylistsPage { device: "tv", rows, playlists, calendar: &calendar }.html()
     }
@@ -146,6 +177,26 @@ mod tests {
             assert!(shown.contains(piece), "{piece}: {shown}");
         }
         assert!(!shown.contains("hunter2"), "{shown}");
+    }
+
+    #[test]
+    fn it_is_said_how_many_of_its_connections_are_in_use() {
+        for (in_use, counted, said) in [
+            (0, 0, "<td data-what=Connections><span>0 of 4 in use</span><td"),
+            (
+                2,
+                1,
+                "<td data-what=Connections><span>2 of 4 in use</span><br><span class=quiet>1 closed, still counted there</span><td",
+            ),
+            (3, 1, "<td data-what=Connections><span class=wait>▲ 3 of 4 in use</span><br>"),
+            (4, 0, "<td data-what=Connections><span class=wait>▲ 4 of 4 in use</span><td"),
+        ] {
+            let shown =
+                html_of(record(3), false, ConnectionsInUse { taken: Some((in_use, counted)), max: 4 });
+            assert!(shown.contains(said), "{said}: {shown}");
+        }
+        let shown = html_of(record(3), false, ConnectionsInUse { taken: None, max: 4 });
+        assert!(shown.contains("<td data-what=Connections>– of 4 in use<td"), "{shown}");
     }
 
     #[test]

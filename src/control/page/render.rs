@@ -10,7 +10,7 @@ use crate::store::ChannelRecord;
 use super::band::{Stretch, band};
 use super::html::{escaped, push};
 use super::viewers::viewers;
-use super::words::{Mark, bar, count, long, rate, state, stream, why_bad};
+use super::words::{Mark, bar, count, long, losses, rate, state, stream, why_bad};
 
 /// Channels that are shown. Of more the number is.
 const CHANNELS_SHOWN_MAX: usize = 200;
@@ -145,7 +145,8 @@ fn row(facts: &Facts<'_>, session: &SessionSnapshot) -> String {
         ),
     );
     html.push_str(&timeline(session, listed, now));
-    let why = why_bad(session, now, |source| called(listed, source));
+    let mut why = why_bad(session, now, |source| called(listed, source));
+    why.extend(losses(session, now, listed, |source| called(listed, source)));
     if !why.is_empty() {
         html.push_str("<h3>Why is this channel bad?</h3>");
         for sentence in why {
@@ -252,7 +253,8 @@ mod tests {
             window(40, 3_060, Some(3_070), "recovery_cycle_1:stall"),
             window(42, 3_070, None, "recovery_cycle_2:source_eof"),
         ];
-        let session = session(7, windows, 1);
+        let mut session = session(7, windows, 1);
+        (session.datagrams.datagrams, session.datagrams.lost) = (90_000, 37);
         let facts = Facts {
             cores: &[],
             listed: std::slice::from_ref(&channel),
@@ -266,6 +268,7 @@ mod tests {
             "Source 2: shown for 8 min, from 8 min ago, because the one before ended",
             "Source 1 sent nothing that moves the picture once",
             "A source that is gone (number 40) ended once",
+            "<p>Its sources together lost 37 packets on the way in the last 10 min, and 90000 packets came.",
             "pattern id=\"hatch-7\"",
         ] {
             assert!(html.contains(piece), "{piece}: {html}");

@@ -5,90 +5,13 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::base::Instant;
-use crate::engine::snapshot::{SessionPhase, SessionSnapshot};
+use crate::engine::snapshot::{DatagramCounters, SessionSnapshot};
 use crate::session::history::{Outcome, SessionRecord, SourceWindow};
+use crate::status::words::spelled;
+use crate::store::{ChannelRecord, SourceRecord};
 use crate::ts::StreamProfile;
 
-/// How a channel is, by its mark.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Mark {
-    Playing,
-    Starting,
-    Recovering,
-    Idle,
-}
-
-impl Mark {
-    pub(super) const fn of(session: &SessionSnapshot) -> Self {
-        match session.phase {
-            SessionPhase::Starting => Self::Starting,
-            SessionPhase::Live if session.recovery.in_progress => Self::Recovering,
-            SessionPhase::Live => Self::Playing,
-            SessionPhase::Idle | SessionPhase::Ending => Self::Idle,
-        }
-    }
-
-    /// The sign, which stands beside words: state is never colour alone.
-    pub(super) const fn sign(self) -> &'static str {
-        match self {
-            Self::Playing => "●",
-            Self::Starting => "◐",
-            Self::Recovering => "▲",
-            Self::Idle => "○",
-        }
-    }
-
-    /// The name of its colour.
-    pub(super) const fn class(self) -> &'static str {
-        match self {
-            Self::Playing => "ok",
-            Self::Starting => "new",
-            Self::Recovering => "wait",
-            Self::Idle => "quiet",
-        }
-    }
-}
-
-/// How long something is, as people say it.
-pub(super) fn long(time: Duration) -> String {
-    let seconds = time.as_secs();
-    let (minutes, hours) = (seconds / 60, seconds / 3600);
-    match (hours, minutes, seconds) {
-        (0, 0, 0..10) => format!("{:.1} s", time.as_secs_f64()),
-        (0, 0, seconds) => format!("{seconds} s"),
-        (0, minutes, _) => format!("{minutes} min"),
-        (0..48, minutes, _) => format!("{hours} h {} min", minutes % 60),
-        (hours, ..) => format!("{} days", hours / 24),
-    }
-}
-
-/// So many of something.
-pub(super) fn count(number: usize, one: &str, many: &str) -> String {
-    if number == 1 { format!("1 {one}") } else { format!("{number} {many}") }
-}
-
-/// Why a source was left, from the reason of the selection that followed.
-pub(super) fn why_left(selection_reason: &str) -> String {
-    let reason = selection_reason.split_once(':').map_or(selection_reason, |(_, reason)| reason);
-    match reason {
-        "stall" => "sent nothing that moves the picture".to_owned(),
-        "source_eof" => "ended".to_owned(),
-        "source_error" => "failed".to_owned(),
-        code if code.strip_prefix("upstream_").is_some_and(|code| code.parse::<u16>().is_ok()) => {
-            format!("answered {}", code.trim_start_matches("upstream_"))
-        }
-        other => format!("was left because somebody wanted it ({other})"),
-    }
-}
-
-/// Why a source failed. Reasons are kept as logs and the API have them, and those are for whoever looks for one word.
-pub(super) fn failure(reason: &str) -> &str {
-    if reason.starts_with("stream pump stall detected") {
-        "it sent nothing that moves the picture"
-    } else {
-        reason.trim_end_matches('.')
-    }
-}
+pub(super) use crate::status::words::{Mark, count, failure, long, why_left};
 
 /// The state of a channel, in a few words.
 pub(super) fn state(session: &SessionSnapshot, now: Instant) -> String {
@@ -192,6 +115,55 @@ pub(super) fn why_bad(
     figures.into_iter().filter_map(|(id, source)| source.complaint(&called(id))).collect()
 }
 
+/// Whether a source is received in datagrams.
+fn is_in_datagrams(source: &SourceRecord) -> bool {
+    let scheme = source.stream_url.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+    scheme.is_some_and(|scheme| scheme == "udp" || scheme == "rtp")
+}
+
+/// What was lost on the way to us since the session began, which breaks the picture up on every player; nothing when nothing was. It
+/// is counted of all sources together: when only one of them is received in datagrams, it is that one's.
+pub(super) fn losses(
+    session: &SessionSnapshot,
+    now: Instant,
+    listed: Option<&ChannelRecord>,
+    called: impl Fn(i64) -> String,
+) -> Option<String> {
+    let DatagramCounters { datagrams, dropped, lost, .. } = session.datagrams;
+    if lost == 0 && dropped == 0 {
+        return None;
+    }
+    let shown = |source: &&SourceRecord| {
+        let windows = &session.record.sources;
+        windows.iter().any(|window| window.source.id.0 == source.source_id)
+    };
+    let sources = listed.map_or(&[][..], |channel| &channel.sources);
+    let mut received = sources.iter().filter(|source| is_in_datagrams(source)).filter(shown);
+    let (first, second) = (received.next(), received.next());
+    let name = match (first, second) {
+        (Some(source), None) => called(source.source_id),
+        (None | Some(_), _) => "Its sources together".to_owned(),
+    };
+    let time = long(now - session.record.opened_at);
+    let packets = |many: u64| count(usize::try_from(many).unwrap_or(usize::MAX), "packet", "packets");
+    // What was dropped is among what was lost where packets are numbered, as those of RTP are.
+    let sentence = if lost > 0 {
+        let here = match dropped {
+            0 => String::new(),
+            _ => format!("; {} had reached this host, which did not take them in time", packets(dropped)),
+        };
+        format!("lost {} on the way in the last {time}, and {} came{here}", packets(lost), packets(datagrams))
+    } else {
+        format!(
+            "sent {} in the last {time} that reached this host and were not taken in time",
+            packets(dropped)
+        )
+    };
+    Some(format!(
+        "{name} {sentence}. Each is a hole (a continuity error), where the picture breaks up on every player."
+    ))
+}
+
 /// So many bits in a second.
 pub(super) fn rate(bits_per_second: u64) -> String {
     if bits_per_second == 0 {
@@ -215,24 +187,6 @@ pub(super) fn stream(profile: &StreamProfile) -> String {
     words.join(" ")
 }
 
-/// A codec as its makers spell it.
-fn spelled(codec: &str) -> &str {
-    match codec {
-        "h264" => "H.264",
-        "hevc" => "HEVC",
-        "mpeg2video" => "MPEG-2",
-        "av1" => "AV1",
-        "aac" => "AAC",
-        "ac3" => "AC-3",
-        "eac3" => "E-AC-3",
-        "ac4" => "AC-4",
-        "mp2" => "MP2",
-        "mp3" => "MP3",
-        "opus" => "Opus",
-        other => other,
-    }
-}
-
 /// What one bar of the timeline says of a source of this name.
 pub(super) fn bar(name: &str, window: &SourceWindow, now: Instant) -> String {
     let lasted = window.deselected_at.unwrap_or(now) - window.selected_at;
@@ -248,33 +202,55 @@ pub(super) fn bar(name: &str, window: &SourceWindow, now: Instant) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::page::testing::{channels_of, session, window};
 
-    #[test]
-    fn times_are_said_as_people_say_them() {
-        for (millis, said) in [
-            (2_100, "2.1 s"),
-            (12_000, "12 s"),
-            (61_000, "1 min"),
-            (11_520_000, "3 h 12 min"),
-            (172_800_000, "2 days"),
-        ] {
-            assert_eq!(long(Duration::from_millis(millis)), said);
+    fn losses_of(urls: [&str; 2], datagrams: DatagramCounters) -> Option<String> {
+        let mut channel = channels_of(&[("a", "News")]).remove(0);
+        let mut other = channel.sources[0].clone();
+        (channel.sources[0].source_id, other.source_id) = (41, 42);
+        channel.sources.push(other);
+        for (source, url) in channel.sources.iter_mut().zip(urls) {
+            url.clone_into(&mut source.stream_url);
         }
+        let windows = vec![
+            window(41, 3_000, Some(3_060), "initial_startup"),
+            window(42, 3_060, None, "recovery_cycle_1:stall"),
+        ];
+        let session = SessionSnapshot { datagrams, ..session(7, windows, 1) };
+        let called = |id| format!("Source {id}");
+        losses(&session, Instant::from_millis(3_600_000), Some(&channel), called)
     }
 
     #[test]
-    fn reasons_are_said_in_words() {
-        for (reason, said) in [
-            ("recovery_cycle_3:stall", "sent nothing that moves the picture"),
-            ("source_eof", "ended"),
-            ("upstream_404", "answered 404"),
-            ("recovery_cycle_1:operator_click", "was left because somebody wanted it (operator_click)"),
+    fn what_was_lost_is_told_of_the_source_that_can_have_lost_it() {
+        let counters = |datagrams, lost, dropped| DatagramCounters {
+            datagrams,
+            lost,
+            dropped,
+            ..DatagramCounters::default()
+        };
+        let holes = ". Each is a hole (a continuity error), where the picture breaks up on every player.";
+        let (http, udp, rtp) = ("http://host/a", "UDP://239.1.1.1:5000", "rtp://239.1.1.1:5000");
+        for (urls, counters, said) in [
+            (
+                [http, rtp],
+                counters(90_000, 37, 0),
+                "Source 42 lost 37 packets on the way in the last 10 min, and 90000 packets came",
+            ),
+            (
+                [rtp, http],
+                counters(9, 2, 1),
+                "Source 41 lost 2 packets on the way in the last 10 min, and 9 packets came; 1 packet had reached this host, which did \
+                 not take them in time",
+            ),
+            (
+                [udp, rtp],
+                counters(9, 0, 3),
+                "Its sources together sent 3 packets in the last 10 min that reached this host and were not taken in time",
+            ),
         ] {
-            assert_eq!(why_left(reason), said);
+            assert_eq!(losses_of(urls, counters).unwrap(), format!("{said}{holes}"));
         }
-        assert_eq!(
-            (count(1, "viewer", "viewers"), count(0, "viewer", "viewers")),
-            ("1 viewer".to_owned(), "0 viewers".to_owned())
-        );
+        assert_eq!(losses_of([udp, rtp], counters(9, 0, 0)), None, "nothing was lost");
     }
 }

@@ -66,6 +66,7 @@ impl PageRoute {
             [""] => Self::Now,
             ["now.css"] => Self::File(PageFile::Style),
             ["now.js"] => Self::File(PageFile::Script),
+            ["player.js"] => Self::File(PageFile::Player),
             ["icon.svg"] => Self::File(PageFile::Icon),
             ["channels"] => Self::Channels,
             ["channels", channel] => Self::Channel(number(channel)?),

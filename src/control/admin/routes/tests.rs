@@ -761,6 +761,7 @@ fn every_core_describes_its_sessions() {
             is_saturated: false,
             closed: ClosedSnapshot::default(),
             tuners: Some(TunersSnapshot { count: 3, in_use: 1, leases: Vec::new() }),
+            places: Vec::new(),
         });
     });
     tokio_uring::start(async {

@@ -7,8 +7,8 @@ use jiff::tz::TimeZone;
 use crate::control::admin::call::{Call, refusal};
 use crate::control::admin::routes::{channel_refusal, store_refusal};
 use crate::control::page::{
-    self, AddPage, Calendar, ChannelPage, ChannelsPage, HistoryAsked, HistoryPage, PlaylistRow,
-    PlaylistsPage, Proposal, Rows, SystemPage, ViewersAsked,
+    self, AddPage, Calendar, ChannelPage, ChannelsPage, ConnectionsInUse, HistoryAsked, HistoryPage,
+    PlaylistRow, PlaylistsPage, Proposal, Rows, SystemPage, ViewersAsked,
 };
 use crate::control::state::State;
 use crate::engine::snapshot::CoreSnapshot;
@@ -176,11 +176,23 @@ pub(super) async fn playlists(call: &Call, state: &State) -> Result<Response, Re
     let read = |database: &mut Database| database.playlists();
     let records = state.ask_store(read).await.map_err(|error| store_refusal(&error))?;
     let rows = Rows { total: records.len(), offset: offset(call), limit: ROWS_SHOWN };
+    // Playlists are read, and told of, whatever cores do.
+    let cores = state.snapshots().await;
+    let places: Option<BTreeMap<_, _>> = cores.as_ref().map(|cores| {
+        cores.iter().flat_map(|core| &core.places).map(|places| (places.playlist.0, places)).collect()
+    });
+    let count = u32::try_from(state.params.identity.tuner_count).unwrap_or(u32::MAX);
     let readings = state.readings.borrow();
     let row = |record: PlaylistRecord| {
         let of_this = readings.get(&record.playlist_id);
         let is_reading = of_this.is_some_and(crate::control::readings::Readings::is_running);
-        PlaylistRow { is_reading, next_at: of_this.and_then(|readings| readings.next_at()), record }
+        let max = record.tuners.unwrap_or(count);
+        let taken = places.as_ref().map(|places| {
+            places.get(&record.playlist_id).map_or((0, 0), |places| (places.taken, places.counted))
+        });
+        let connections = ConnectionsInUse { taken, max };
+        let next_at = of_this.and_then(|readings| readings.next_at());
+        PlaylistRow { record, is_reading, next_at, connections }
     };
     let playlists = rows.of(records).into_iter().map(row).collect();
     let page = PlaylistsPage { device: device(state), rows, playlists, calendar: &calendar(state) };
@@ -194,6 +206,9 @@ pub(super) async fn history(call: &Call, state: &State) -> Result<Response, Resp
         day: asked(call, "day"),
         offset: offset(call),
     };
+    let read = |database: &mut Database| database.channels();
+    let channels = state.ask_store(read).await.map_err(|error| store_refusal(&error))?;
+    let channels = channels.into_iter().map(|channel| (channel.channel_id, channel)).collect();
     let cores = cores(state).await?;
     let going_on = cores.iter().flat_map(|core| &core.sessions).map(|session| &session.record);
     let merged = merge(going_on, cores.iter().map(|core| &core.closed));
@@ -202,6 +217,7 @@ pub(super) async fn history(call: &Call, state: &State) -> Result<Response, Resp
         asked: &history_asked,
         sessions: merged.sessions,
         forgotten: merged.truncated,
+        channels: &channels,
         calendar: &calendar(state),
         rows_max: ROWS_SHOWN,
     };
