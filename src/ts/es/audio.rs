@@ -43,7 +43,9 @@ impl AudioFormat {
     /// Searches a piece of a stream for two frames in a row that agree. What looks like one header may be chance.
     #[must_use]
     pub fn find(codec: Codec, bytes: &[u8]) -> Option<Self> {
-        (0..bytes.len()).find_map(|at| {
+        let first_byte = Syntax::of(codec)?.first_byte();
+        let mut starts = bytes.iter().enumerate().filter(|(_, byte)| **byte == first_byte);
+        starts.find_map(|(at, _)| {
             let (format, length) = frame(codec, &bytes[at..])?;
             let (next, _) = frame(codec, bytes.get(at + length..)?)?;
             (format == next).then_some(format)
@@ -85,6 +87,14 @@ impl Syntax {
             Some(Self::Mpeg)
         } else {
             None
+        }
+    }
+
+    /// What each frame begins with.
+    const fn first_byte(self) -> u8 {
+        match self {
+            Self::Adts | Self::Mpeg => 0xFF,
+            Self::Dolby => 0x0B,
         }
     }
 }
