@@ -11,6 +11,7 @@ mod error;
 mod hdhriptv;
 mod import;
 mod migrations;
+mod quick;
 mod records;
 mod rows;
 mod thread;

@@ -241,7 +241,7 @@ impl Database {
         let forgotten = forget_old(&transaction, refresh.at)?;
         let sql = "DELETE FROM settings WHERE key = ?1";
         transaction.prepare_cached(sql)?.execute([unfinished(refresh.playlist_id)])?;
-        let may_lack_packs = packs::store_missing(&transaction, STEP_PACKS_MAX)?;
+        let may_lack_packs = packs::store_empty(&transaction, STEP_PACKS_MAX)?;
         transaction.commit()?;
         refresh.done.moves.extend(moves);
         refresh.done.removed += forgotten as u64;
