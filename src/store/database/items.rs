@@ -215,6 +215,18 @@ impl Database {
 /// Lower case, with single spaces: how a name is searched.
 pub(super) fn folded(text: &str) -> String {
     let lower = text.to_lowercase();
+    // Most are so already.
+    let is_single = |pair: &[u8]| pair[0] != b' ' || pair[1] != b' ';
+    let has_other_blanks =
+        |byte: u8| byte != b' ' && (byte.is_ascii_whitespace() || byte == 0x0B || byte >= 0x80);
+    let bytes = lower.as_bytes();
+    if !lower.starts_with(' ')
+        && !lower.ends_with(' ')
+        && bytes.windows(2).all(is_single)
+        && !bytes.iter().copied().any(has_other_blanks)
+    {
+        return lower;
+    }
     let mut folded = String::with_capacity(lower.len());
     for word in lower.split_whitespace() {
         if !folded.is_empty() {

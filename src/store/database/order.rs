@@ -24,6 +24,9 @@ CREATE TRIGGER IF NOT EXISTS playlist_items_packed_new AFTER INSERT ON playlist_
 END;
 ";
 
+/// In kibibytes: what is sorted at once, and the pages that are kept meanwhile.
+const MORE_MEMORY: &str = "PRAGMA cache_size = -12288; PRAGMA threads = 1;";
+
 const TAKE_AWAY: &str = "
 DROP INDEX IF EXISTS playlist_items_by_name;
 DROP TRIGGER IF EXISTS playlist_items_packed_new;
@@ -69,9 +72,18 @@ pub(super) fn is_made(connection: &Connection) -> rusqlite::Result<bool> {
     connection.prepare_cached(sql)?.query_row([], |row| row.get(0))
 }
 
-/// Makes what is not there.
+/// Makes what is not there. Of a million items that is the longest that the store does in one piece: it has more memory for that time,
+/// and sorts on another thread what it has read.
 pub(super) fn make(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute_batch(MAKE)
+    if is_made(connection)? {
+        return Ok(());
+    }
+    let cache: i64 = connection.pragma_query_value(None, "cache_size", |row| row.get(0))?;
+    let threads: i64 = connection.pragma_query_value(None, "threads", |row| row.get(0))?;
+    connection.execute_batch(MORE_MEMORY)?;
+    let made = connection.execute_batch(MAKE);
+    let back = format!("PRAGMA threads = {threads}; PRAGMA cache_size = {cache}; PRAGMA shrink_memory;");
+    connection.execute_batch(&back).and(made)
 }
 
 #[cfg(test)]
@@ -83,8 +95,8 @@ mod tests {
     use crate::store::database::items::Reading;
     use crate::store::database::refresh::{Progress, Refresh, key_in};
     use crate::store::database::{Database, PRIMARY_PLAYLIST};
+    use crate::store::entry::Entry;
     use crate::store::fixtures::{at, item};
-    use crate::store::records::NewItem;
 
     const PIECE: u64 = MANY_FROM / 2;
 
@@ -103,10 +115,10 @@ mod tests {
     }
 
     /// A piece of a playlist whose names have another order than its keys.
-    fn piece(playlist_id: i64, number: u64) -> VecDeque<NewItem> {
+    fn piece(playlist_id: i64, number: u64) -> VecDeque<Entry> {
         let item = |n: u64| {
             let name = n * 7919 % 99_991;
-            item(&key_in(playlist_id, &format!("k{n:06}")), &format!("Name {name:06}"))
+            Entry::new(&item(&key_in(playlist_id, &format!("k{n:06}")), &format!("Name {name:06}")))
         };
         (number * PIECE..(number + 1) * PIECE).map(item).collect()
     }

@@ -140,6 +140,19 @@ pub(super) const fn of_row(row: i64) -> i64 {
     row >> ROW_BITS
 }
 
+/// What is known of some items is not right any more, and the pack is not made anew yet.
+pub(super) fn empty(connection: &Connection, pack: i64) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO item_packs (pack, item_rows, words) VALUES (?1, x'', x'')
+        ON CONFLICT (pack) DO UPDATE SET item_rows = x'', words = x'' WHERE length(item_rows) > 0";
+    connection.prepare_cached(sql)?.execute([pack])?;
+    Ok(())
+}
+
+/// Whether a row is the last of its pack.
+pub(super) const fn is_last_of_pack(row: i64) -> bool {
+    of_row(row + 1) != of_row(row)
+}
+
 /// Makes some of the packs that are empty. True when there may be more.
 pub(super) fn store_empty(connection: &Connection, packs_max: usize) -> rusqlite::Result<bool> {
     let sql = "SELECT pack FROM item_packs WHERE length(item_rows) = 0 LIMIT ?1";
