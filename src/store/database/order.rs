@@ -24,9 +24,6 @@ CREATE TRIGGER IF NOT EXISTS playlist_items_packed_new AFTER INSERT ON playlist_
 END;
 ";
 
-/// In kibibytes: what is sorted at once, and the pages that are kept meanwhile.
-const MORE_MEMORY: &str = "PRAGMA cache_size = -12288; PRAGMA threads = 1;";
-
 const TAKE_AWAY: &str = "
 DROP INDEX IF EXISTS playlist_items_by_name;
 DROP TRIGGER IF EXISTS playlist_items_packed_new;
@@ -72,18 +69,9 @@ pub(super) fn is_made(connection: &Connection) -> rusqlite::Result<bool> {
     connection.prepare_cached(sql)?.query_row([], |row| row.get(0))
 }
 
-/// Makes what is not there. Of a million items that is the longest that the store does in one piece: it has more memory for that time,
-/// and sorts on another thread what it has read.
+/// Makes what is not there. More memory for that, or another thread, makes it slower.
 pub(super) fn make(connection: &Connection) -> rusqlite::Result<()> {
-    if is_made(connection)? {
-        return Ok(());
-    }
-    let cache: i64 = connection.pragma_query_value(None, "cache_size", |row| row.get(0))?;
-    let threads: i64 = connection.pragma_query_value(None, "threads", |row| row.get(0))?;
-    connection.execute_batch(MORE_MEMORY)?;
-    let made = connection.execute_batch(MAKE);
-    let back = format!("PRAGMA threads = {threads}; PRAGMA cache_size = {cache}; PRAGMA shrink_memory;");
-    connection.execute_batch(&back).and(made)
+    connection.execute_batch(MAKE)
 }
 
 #[cfg(test)]

@@ -139,11 +139,11 @@ mod tests {
     #[test]
     fn what_a_pattern_needs_is_found_where_it_can_be() {
         for (pattern, expected) in [
-            ("news [0-9]+0000$", "news neſ neſ"),
+            ("news [0-9]+000$", "news"),
             ("^world", "world"),
             ("cinema|drama", "cinema drama"),
             ("a(bc|de)f?x", "abc ade"),
-            ("(?:hd|4k)$", "hd 4k 4\u{212a}"),
+            ("(?:hd|4k)$", "hd 4k"),
             ("x{3}", ""),
             ("(news)+", "news"),
             ("[0-9]+", ""),
@@ -156,8 +156,7 @@ mod tests {
             let found = words(pattern).unwrap_or_default();
             let is_plain = |word: &&String| word.is_ascii();
             let plain: Vec<_> = found.iter().filter(is_plain).cloned().collect();
-            let expected: Vec<_> =
-                expected.split(' ').filter(|word| word.is_ascii() && !word.is_empty()).collect();
+            let expected: Vec<_> = expected.split_whitespace().collect();
             assert_eq!(plain, expected, "{pattern}");
         }
         assert_eq!(words("news").unwrap(), ["news", "newſ"], "letters that are one whatever their case");
