@@ -3,11 +3,7 @@
 //!
 //!   cargo bench --bench catalog                  three times
 //!   cargo bench --bench catalog -- 100000 1      fewer entries, once
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a bench may panic, and tells what it has seen"
-)]
+#![expect(clippy::unwrap_used, reason = "a bench may panic")]
 
 use std::fmt::Write as _;
 use std::io::Cursor;
