@@ -754,7 +754,7 @@ mod tests {
     #[test]
     fn of_many_that_match_pages_are_right_too() {
         let mut database = Database::in_memory().unwrap();
-        let many = 10_500;
+        let many = 10_500_usize;
         let items: Vec<NewItem> =
             (0..many).map(|n| item(&format!("k{n:05}"), &format!("Item {n:05}"))).collect();
         database.refresh_items(&items, at(1)).unwrap();
