@@ -12,7 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use tunerd::base::WallTime;
-use tunerd::store::{Database, ItemFilter, NewItem, Progress, Reading};
+use tunerd::store::{Database, Entry, ItemFilter, NewItem, Progress, Reading};
 
 /// Set for the process that is killed: the database, and the list that it takes in.
 const DATABASE: &str = "TUNERD_TEST_KILL_DATABASE";
@@ -44,7 +44,7 @@ fn at(number: u32) -> WallTime {
 /// Takes a list in, step by step, and says so after each.
 fn take_in(path: &Path, number: u32) {
     let mut database = Database::open(path).unwrap();
-    let mut left: VecDeque<NewItem> = list(number).into();
+    let mut left: VecDeque<_> = list(number).iter().map(Entry::new).collect();
     let mut refresh = database.begin_refresh(Reading::from(at(number))).unwrap();
     while !left.is_empty() {
         let mut entries: VecDeque<_> = left.drain(..STEP.min(left.len())).collect();

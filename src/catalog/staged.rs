@@ -9,15 +9,12 @@ use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use crate::http::RequestHeaders;
-use crate::store::{NewItem, key_in, told_apart};
+use crate::store::{Entry, NewItem, key_in, told_apart};
 
 /// How much is sorted at once. It lies in one piece, so that all of it is given back.
 const PIECE_BYTES: usize = 2 * 1024 * 1024;
 /// What is read of each sorted piece at once.
 const BUFFER_BYTES: usize = 32 * 1024;
-/// Of an entry, behind its key.
-const FIELDS: usize = 9;
 
 /// Entries as they come, before they are sorted.
 pub struct Staging {
@@ -43,7 +40,7 @@ pub struct Staged {
     /// What stands behind the key that was read last.
     read: Vec<u8>,
     /// Entries that were told apart, until it is their turn.
-    twins: BTreeMap<String, NewItem>,
+    twins: BTreeMap<String, Entry>,
     count: u64,
 }
 
@@ -93,44 +90,27 @@ impl Staging {
         let key = key_in(self.playlist_id, &item.item_key);
         self.distinct.insert(self.hasher.hash_one((&key, &item.stream_url)));
         self.starts.push(self.piece.len());
-        let headers =
-            if item.headers.is_empty() { String::new() } else { serde_json::to_string(&item.headers)? };
-        let fields: [&str; FIELDS] = [
-            &item.channel_key,
-            &item.name,
-            &item.group_name,
-            &item.stream_url,
-            &item.tvg_id,
-            &item.tvg_name,
-            &item.tvg_logo,
-            &item.attrs_json,
-            &headers,
-        ];
         if self.piece.capacity() == 0 {
             self.piece.reserve_exact(self.piece_bytes);
         }
-        let bytes = 4 * FIELDS + fields.iter().map(|field| field.len()).sum::<usize>();
         let length = |bytes: usize| u32::try_from(bytes).map(u32::to_le_bytes).map_err(io::Error::other);
         self.piece.extend_from_slice(&length(key.len())?);
         self.piece.extend_from_slice(key.as_bytes());
-        self.piece.extend_from_slice(&length(bytes)?);
-        for field in fields {
-            self.piece.extend_from_slice(&length(field.len())?);
-            self.piece.extend_from_slice(field.as_bytes());
-        }
+        let start = self.piece.len();
+        self.piece.extend_from_slice(&[0; 4]);
+        Entry::write(item, &mut self.piece);
+        let written = length(self.piece.len() - start - 4)?;
+        self.piece[start..start + 4].copy_from_slice(&written);
         if self.piece.len() >= self.piece_bytes / 8 * 7 { self.write_piece() } else { Ok(()) }
     }
 
     /// Sorts what has gathered, and writes it.
     fn write_piece(&mut self) -> io::Result<()> {
         let piece = &self.piece;
-        let key = |start: &usize| field(piece, *start).0;
-        // Those of one key stay in their order.
-        self.starts.sort_by(|one, other| key(one).cmp(key(other)));
-        for start in &self.starts {
-            let (_key, rest) = field(piece, *start);
+        for (_, start) in sorted(piece, &self.starts) {
+            let (_key, rest) = field(piece, start);
             let (_rest, end) = field(piece, rest);
-            self.file.write_all(&piece[*start..end])?;
+            self.file.write_all(&piece[start..end])?;
         }
         self.written += self.piece.len() as u64;
         self.ends.push(self.written);
@@ -163,6 +143,27 @@ impl Staging {
     }
 }
 
+/// Where records begin, in the order of their keys; those of one key stay in their order. Keys of a list begin alike: what stands
+/// behind that is compared as a number, and the whole only where that is the same.
+fn sorted(piece: &[u8], starts: &[usize]) -> Vec<(u64, usize)> {
+    let key = |start: usize| field(piece, start).0;
+    let first = starts.first().map(|start| key(*start)).unwrap_or_default();
+    let alike = |start: &usize| first.iter().zip(key(*start)).take_while(|(one, other)| one == other).count();
+    let skipped = starts.iter().map(alike).min().unwrap_or(0);
+    let head = |start: usize| {
+        let mut head = [0; 8];
+        let rest = &key(start)[skipped..];
+        let length = rest.len().min(8);
+        head[..length].copy_from_slice(&rest[..length]);
+        u64::from_be_bytes(head)
+    };
+    let mut sorted: Vec<_> = starts.iter().map(|start| (head(*start), *start)).collect();
+    sorted.sort_unstable_by(|(one_head, one), (other_head, other)| {
+        one_head.cmp(other_head).then_with(|| key(*one).cmp(key(*other))).then(one.cmp(other))
+    });
+    sorted
+}
+
 /// The field that begins there, and where the next one does.
 fn field(piece: &[u8], start: usize) -> (&[u8], usize) {
     let (length, rest) = piece[start..].split_at(4);
@@ -181,7 +182,7 @@ impl Staged {
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub fn take(&mut self, max: usize) -> io::Result<VecDeque<NewItem>> {
+    pub fn take(&mut self, max: usize) -> io::Result<VecDeque<Entry>> {
         let mut items = VecDeque::with_capacity(max);
         while items.len() < max {
             let Some(item) = self.next()? else { break };
@@ -190,7 +191,7 @@ impl Staged {
         Ok(items)
     }
 
-    fn next(&mut self) -> io::Result<Option<NewItem>> {
+    fn next(&mut self) -> io::Result<Option<Entry>> {
         let is_twin_next = match (self.twins.first_key_value(), self.next.peek()) {
             (Some((twin, _)), Some(Reverse((key, _)))) => twin < key,
             (twin, None) => twin.is_some(),
@@ -200,22 +201,22 @@ impl Staged {
             return Ok(self.twins.pop_first().map(|(_, item)| item));
         }
         let Some(first) = self.pop()? else { return Ok(None) };
-        if self.next.peek().is_none_or(|Reverse((key, _))| *key != first.item_key) {
+        if self.next.peek().is_none_or(|Reverse((key, _))| key != first.key()) {
             return Ok(Some(first));
         }
         let mut same = vec![first];
         while let Some(Reverse((key, _))) = self.next.peek()
-            && *key == same[0].item_key
+            && key == same[0].key()
         {
             same.extend(self.pop()?);
         }
         let mut items = told_apart(same).into_iter();
         let first = items.next();
-        self.twins.extend(items.map(|item| (item.item_key.clone(), item)));
+        self.twins.extend(items.map(|item| (item.key().to_owned(), item)));
         Ok(first)
     }
 
-    fn pop(&mut self) -> io::Result<Option<NewItem>> {
+    fn pop(&mut self) -> io::Result<Option<Entry>> {
         let Some(mut first) = self.next.peek_mut() else { return Ok(None) };
         let number = first.0.1;
         let piece = &mut self.pieces[number];
@@ -226,7 +227,8 @@ impl Staged {
             None => PeekMut::pop(first).0.0,
         };
         self.read = rest;
-        read_item(key, &self.read).map(Some)
+        let entry = Entry::read(key, &self.read);
+        entry.map(Some).ok_or_else(|| io::Error::other("what was kept of the playlist is damaged"))
     }
 }
 
@@ -250,31 +252,6 @@ impl Piece {
         into.resize(u32::from_le_bytes(length) as usize, 0);
         self.from.read_exact(into)
     }
-}
-
-/// The entry of a key, from what stands behind that.
-fn read_item(item_key: String, rest: &[u8]) -> io::Result<NewItem> {
-    let mut at = 0;
-    let mut text = || -> io::Result<&str> {
-        let (text, end) = field(rest, at);
-        at = end;
-        str::from_utf8(text).map_err(io::Error::other)
-    };
-    Ok(NewItem {
-        item_key,
-        channel_key: text()?.to_owned(),
-        name: text()?.to_owned(),
-        group_name: text()?.to_owned(),
-        stream_url: text()?.to_owned(),
-        tvg_id: text()?.to_owned(),
-        tvg_name: text()?.to_owned(),
-        tvg_logo: text()?.to_owned(),
-        attrs_json: text()?.to_owned(),
-        headers: match text()? {
-            "" => RequestHeaders::NONE,
-            headers => serde_json::from_str(headers)?,
-        },
-    })
 }
 
 impl Hasher for Hashed {
@@ -314,7 +291,11 @@ mod tests {
         }
     }
 
-    fn staged(items: &[NewItem], playlist_id: i64, piece_bytes: usize) -> (u64, Vec<NewItem>) {
+    fn entries(items: &[NewItem]) -> Vec<Entry> {
+        items.iter().map(Entry::new).collect()
+    }
+
+    fn staged(items: &[NewItem], playlist_id: i64, piece_bytes: usize) -> (u64, Vec<Entry>) {
         let mut staging = Staging::within(playlist_id, tempfile::tempfile().unwrap(), piece_bytes);
         items.iter().for_each(|item| staging.push(item).unwrap());
         let mut staged = staging.finish().unwrap();
@@ -333,9 +314,29 @@ mod tests {
         let mut expected = items.clone();
         expected.sort_by(|one, other| one.item_key.cmp(&other.item_key));
         for piece_bytes in [64, 1000, 1 << 20] {
-            assert_eq!(staged(&items, 1, piece_bytes), (500, expected.clone()), "{piece_bytes}");
+            assert_eq!(staged(&items, 1, piece_bytes), (500, entries(&expected)), "{piece_bytes}");
         }
         assert_eq!(staged(&[], 1, 100), (0, vec![]));
+    }
+
+    #[test]
+    fn keys_are_put_in_order_however_alike_they_are() {
+        let keys = [
+            "src:a",
+            "src:",
+            "src:a:00000001",
+            "src:a:00000002",
+            "src:a:000000010",
+            "src:a",
+            "src:b\0",
+            "src:b",
+        ];
+        let items: Vec<_> = keys.iter().zip(1..).map(|(key, n)| item(key, &format!("u{n}"), "N")).collect();
+        let (_, found) = staged(&items, 1, 1 << 20);
+        let mut expected: Vec<_> = keys.into_iter().chain(["src:a:2"]).map(str::to_owned).collect();
+        expected.sort();
+        expected.dedup();
+        assert_eq!(found.iter().map(Entry::key).collect::<Vec<_>>(), expected);
     }
 
     #[test]
@@ -356,10 +357,10 @@ mod tests {
             item("b:3", "z", "third"),
         ];
         for piece_bytes in [64, 1 << 20] {
-            let (count, mut found) = staged(&items, 1, piece_bytes);
-            assert_eq!((count, found.as_slice()), (5, &expected[..]));
-            found = staged(&items, 7, piece_bytes).1;
-            assert_eq!(found[3].item_key, "~7/b:2", "keys are a playlist's own");
+            let (count, found) = staged(&items, 1, piece_bytes);
+            assert_eq!((count, found), (5, entries(&expected)));
+            let found = staged(&items, 7, piece_bytes).1;
+            assert_eq!(found[3].key(), "~7/b:2", "keys are a playlist's own");
         }
     }
 
@@ -370,6 +371,6 @@ mod tests {
         full.channel_key = "c".to_owned();
         full.group_name = "g".to_owned();
         (full.tvg_id, full.tvg_name, full.tvg_logo) = ("i".to_owned(), "n".to_owned(), "l".to_owned());
-        assert_eq!(staged(std::slice::from_ref(&full), 1, 64), (1, vec![full]));
+        assert_eq!(staged(std::slice::from_ref(&full), 1, 64), (1, vec![Entry::new(&full)]));
     }
 }

@@ -86,6 +86,8 @@ pub struct Candidate {
     pub provider_free_at: Option<Instant>,
     /// That is since all places at its provider are taken.
     pub is_full: bool,
+    /// Somebody has given up a place there that cannot be had yet.
+    pub is_place_given_up: bool,
     /// Its provider may count a connection that was given up.
     pub release: Option<Release>,
 }

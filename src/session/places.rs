@@ -216,6 +216,14 @@ impl<H: Copy + Eq> Places<H> {
         asked.map(|asked| asked + FIRST_WAIT).filter(|until| *until > now).max()
     }
 
+    /// Somebody has given up a place of this playlist that nobody else can have yet: its connection is being closed, or counted.
+    #[must_use]
+    pub fn is_given_up(&self, now: Instant, playlist: PlaylistId) -> bool {
+        self.providers.get(&playlist).is_some_and(|provider| {
+            provider.counted(now) > 0 || provider.held.iter().any(|held| held.is_left)
+        })
+    }
+
     /// The places of all playlists that have a number of them, or of which some were taken.
     #[must_use]
     pub fn in_use(&self, now: Instant) -> Vec<PlacesInUse> {

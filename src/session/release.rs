@@ -19,7 +19,7 @@ const LEARNED_SPREAD: Duration = Duration::from_secs(3);
 /// The longest that a provider is waited for before it is asked at all: what was seen may have had another reason, and whoever
 /// waits for a tuner does not wait longer. A provider that counts for longer refuses once more, and is asked again when it was seen
 /// to be ready.
-const UNASKED_MAX: Duration = Duration::from_secs(3);
+pub(super) const UNASKED_MAX: Duration = Duration::from_secs(3);
 /// A provider that needs less is asked at once.
 const LEARNED_MIN: Duration = Duration::from_millis(100);
 

@@ -7,8 +7,15 @@ use crate::lineup::SourceId;
 
 use super::events::Candidate;
 use super::pass::Pass;
+use super::release::UNASKED_MAX;
 use super::retry::Retry;
 use super::step::{Attempt, End, Fault, Look, Step};
+
+/// The longest that a program takes to end, from when it is asked to.
+const PROGRAM_END_MAX: Duration = Duration::from_secs(1);
+/// Whoever waits for a place that somebody has given up in time waits for so much longer: until its connection is closed, and its
+/// provider is asked again.
+const GIVEN_UP_MAX: Duration = UNASKED_MAX.saturating_add(PROGRAM_END_MAX);
 
 /// The loss that a recovery is to repair.
 #[derive(Clone, Debug)]
@@ -96,12 +103,17 @@ impl Search {
         }
         let mut usable = look.list.iter().filter(|candidate| candidate.has_url).peekable();
         usable.peek()?;
-        let mut first = None;
+        let (mut first, mut is_given_up) = (None, false);
         for candidate in usable {
             let free_at = candidate.provider_free_at.filter(|at| candidate.is_full && *at > look.now)?;
             first = first.into_iter().chain([free_at]).min();
+            is_given_up |= candidate.is_place_given_up;
         }
-        let end = self.started_at + look.params.place_wait;
+        let wait = look.params.place_wait;
+        let mut end = self.started_at + wait;
+        if look.now >= end && is_given_up && !wait.is_zero() {
+            end += GIVEN_UP_MAX;
+        }
         if look.now >= end {
             return Some(Step::Over(End::NoPlaces));
         }

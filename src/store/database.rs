@@ -207,7 +207,7 @@ fn prepare(connection: &mut Connection, version: i64) -> rusqlite::Result<()> {
     migrate(connection, version)?;
     // Those of a database that had none, and what a kill has left undone.
     order::make(connection)?;
-    packs::store_missing(connection, usize::MAX).map(drop)
+    packs::store_missing(connection)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ pub(super) const APPLICATION_ID: i64 = 0x746e_7264;
 /// Step `n` (counted from 1) leads from version `n - 1` to version `n`.
 const STEPS: &[&str] = &[
     FIRST, PROGRAM, HEADERS, TLS_VERIFY, PROFILES, READINGS, PROVIDERS, PLAYLISTS, CONTENT, RULES, JOB_RUNS,
-    PACKS, RULE_TIMES, UPLOADS, ORDER,
+    PACKS, RULE_TIMES, UPLOADS, ORDER, WORDS,
 ];
 
 /// The version this program writes.
@@ -240,6 +240,35 @@ CREATE TABLE uploaded_lists (
 const ORDER: &str = "
 DROP INDEX playlist_items_by_group;
 DROP INDEX playlist_items_by_name;
+";
+
+/// What is searched, with each word once for 512 items. A pack that holds nothing has to be made of its items; one that holds something
+/// is right, and so are its groups and names. Where there are items there is a pack, which is why triggers empty it rather than remove it.
+const WORDS: &str = "
+DROP TRIGGER IF EXISTS playlist_items_packed_new;
+DROP TRIGGER playlist_items_packed_gone;
+DROP TRIGGER playlist_items_packed;
+DROP TABLE item_packs;
+CREATE TABLE item_packs (
+    pack INTEGER PRIMARY KEY,
+    item_rows BLOB NOT NULL,
+    words BLOB NOT NULL
+) STRICT;
+CREATE TABLE pack_groups (
+    pack INTEGER PRIMARY KEY,
+    item_groups BLOB NOT NULL
+) STRICT;
+CREATE TABLE pack_names (
+    pack INTEGER PRIMARY KEY,
+    names BLOB NOT NULL
+) STRICT;
+CREATE TRIGGER playlist_items_packed_gone AFTER DELETE ON playlist_items BEGIN
+    UPDATE item_packs SET item_rows = x'', words = x'' WHERE pack = OLD.rowid >> 9 AND length(item_rows) > 0;
+END;
+CREATE TRIGGER playlist_items_packed
+AFTER UPDATE OF name, search_text, active, playlist_id, group_name ON playlist_items BEGIN
+    UPDATE item_packs SET item_rows = x'', words = x'' WHERE pack = OLD.rowid >> 9 AND length(item_rows) > 0;
+END;
 ";
 
 /// Brings a database of ours, or an empty one, from version `found` to [`KNOWN_VERSION`]. Each step is one

@@ -7,10 +7,12 @@
 //! never created anew: the channels in it took somebody an evening. Those of hdhriptv are imported.
 
 mod database;
+mod entry;
 mod error;
 mod hdhriptv;
 mod import;
 mod migrations;
+mod quick;
 mod records;
 mod rows;
 mod thread;
@@ -26,6 +28,7 @@ pub use database::{
     Duplicates, Group, GuideRow, ITEMS_PAGE_MAX, ImportOutcome, Imported, ItemFilter, ItemPage, JobRun,
     Moved, Reading, RefreshOutcome, Refreshed, Search, SearchCounts, SearchError, SearchLimits, SourceMove,
 };
+pub use entry::Entry;
 pub use error::{ChannelError, CloseError, ImportError, OpenError, StoreBusy, StoreError};
 pub use hdhriptv::Hdhriptv;
 pub use import::{TakenOver, is_same_file, take_over};

@@ -5,6 +5,9 @@ use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
 
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use tunerd::base::ChildExit;
 use tunerd::engine::{ChildOwner, ChildRefused, ControlRequest, CoreCommand, CoreId, Ticket};
 use tunerd::source::ffmpeg::LogLevel;
@@ -166,6 +169,30 @@ fn a_child_that_will_not_go_is_killed() {
     core.stop();
     assert_eq!(core.end().0, ChildExit::Signal(9));
     assert_eq!(rest(pipe), "");
+}
+
+#[test]
+fn a_probe_that_is_stopped_is_told_of_when_it_is_gone() {
+    let mut core = Core::start();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("open");
+    mkfifo(&path, Mode::S_IRWXU).unwrap();
+    let script = format!("exec 3>'{}'; echo ready >&3; exec sleep 1000", path.display());
+    core.0.request(ControlRequest::Probe {
+        core: CoreId(0),
+        ticket: Ticket(1),
+        program: "sh".into(),
+        arguments: vec!["-c".into(), script.into()],
+        relayed: None,
+    });
+    let mut open = File::open(&path).unwrap();
+    wait_until_ready(&mut open);
+    core.stop();
+    let CoreCommand::Probed { ticket: Ticket(1), .. } = core.0.next() else {
+        panic!("another message than the end");
+    };
+    fcntl(&open, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
+    assert_eq!(open.read(&mut [0]).unwrap(), 0, "nobody has it open any more");
 }
 
 #[test]

@@ -17,9 +17,9 @@ pub fn item_key(tvg_id: &str, name: &str, url: &str) -> String {
         let mut text = normalized_name(name).into_bytes();
         text.push(b'\n');
         text.extend(url);
-        format!("src:{}", hex_of_sha1(&text, 16))
+        ["src:", &hex_of_sha1(&text, 16)].concat()
     } else {
-        format!("src:{}:{}", lower(tvg_id), hex_of_sha1(&url, 12))
+        ["src:", &lower(tvg_id), ":", &hex_of_sha1(&url, 12)].concat()
     }
 }
 
@@ -28,9 +28,9 @@ pub fn item_key(tvg_id: &str, name: &str, url: &str) -> String {
 pub fn channel_key(tvg_id: &str, name: &str) -> String {
     let tvg_id = tvg_id.trim();
     if tvg_id.is_empty() {
-        format!("name:{}", normalized_name(name))
+        ["name:", &normalized_name(name)].concat()
     } else {
-        format!("tvg:{}", lower(tvg_id))
+        ["tvg:", &lower(tvg_id)].concat()
     }
 }
 

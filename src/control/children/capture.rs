@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::ffi::{OsStr, OsString};
+use std::future::{self, Future};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -89,6 +90,18 @@ impl Capture {
         arguments: &[OsString],
         limits: Limits,
     ) -> Result<Captured, String> {
+        self.run_until(program, environment, arguments, limits, future::pending()).await
+    }
+
+    /// The same, until nobody wants it any more: it is killed then, and gone when this returns.
+    pub(in crate::control) async fn run_until(
+        &self,
+        program: &OsStr,
+        environment: &[(&str, &OsStr)],
+        arguments: &[OsString],
+        limits: Limits,
+        unwanted: impl Future<Output = ()>,
+    ) -> Result<Captured, String> {
         let mut stop = self.stop.subscribe();
         if *stop.borrow_and_update() {
             return Err("the service is ending".to_owned());
@@ -97,19 +110,25 @@ impl Capture {
             spawn(&self.trampoline, environment, program, arguments)?;
         let group = Pid::from_raw(i32::try_from(process.id()).expect("process numbers are small"));
         let leash = Leash { group, is_reaped: Rc::default() };
-        let exit = self.reap(process, ended, Rc::clone(&leash.is_reaped));
+        let mut exit = self.reap(process, ended, Rc::clone(&leash.is_reaped));
         let work = async {
             let (output, ()) =
                 tokio::join!(read(stdout, limits.output_bytes), stderr.read_to_end(|_said| ()));
-            (output, exit.await.unwrap_or(ChildExit::Code(-1)))
+            (output, (&mut exit).await.unwrap_or(ChildExit::Code(-1)))
         };
         let done = tokio::select! {
-            done = timeout(limits.time, work) => done,
+            done = timeout(limits.time, work) => Some(done),
             _stopped = stop.wait_for(|stop| *stop) => return Err("the service is ending".to_owned()),
+            () = unwanted => None,
         };
         let (exit, stdout) = match done {
-            Ok((stdout, exit)) => (Some(exit), stdout),
-            Err(_elapsed) => (None, Ok(Vec::new())),
+            Some(Ok((stdout, exit))) => (Some(exit), stdout),
+            Some(Err(_elapsed)) => (None, Ok(Vec::new())),
+            None => {
+                drop(leash);
+                let _however = exit.await;
+                return Err("nobody wants it any more".to_owned());
+            }
         };
         Ok(Captured { exit, stdout, stderr: stderr.text() })
     }

@@ -43,7 +43,7 @@ impl Probes {
         Self { capture: Capture::new(trampoline), outbox, relay, clock, running: RefCell::default() }
     }
 
-    /// Starts a probe and tells the core what it has written, unless it is stopped.
+    /// Starts a probe and tells the core what it has written; of one that is stopped, that it is gone.
     pub(in crate::control) fn start(
         self: &Rc<Self>,
         name: Asker,
@@ -62,13 +62,15 @@ impl Probes {
         self.running.borrow_mut().insert(name, leave);
         let probes = Rc::clone(self);
         tokio_uring::spawn(async move {
-            tokio::select! {
-                captured = probes.run(&program, &arguments) => {
-                    probes.running.borrow_mut().remove(&name);
-                    probes.answer(name, captured.map(|captured| shown(captured, lease.as_ref())));
-                }
-                _stopped = stopped => {}
-            }
+            let unwanted = async {
+                let _dropped = stopped.await;
+            };
+            let captured = probes.run(&program, &arguments, unwanted).await;
+            probes.running.borrow_mut().remove(&name);
+            let captured = captured.map(|captured| shown(captured, lease.as_ref()));
+            // What it has read through us is not connected any more when that is told.
+            drop(lease);
+            probes.answer(name, captured);
         });
     }
 
@@ -87,9 +89,15 @@ impl Probes {
         self.capture.ended().await;
     }
 
-    async fn run(&self, program: &OsStr, arguments: &[OsString]) -> Result<Captured, String> {
+    async fn run(
+        &self,
+        program: &OsStr,
+        arguments: &[OsString],
+        unwanted: impl Future<Output = ()>,
+    ) -> Result<Captured, String> {
         let limits = Limits { time: ffprobe::TIMEOUT, output_bytes: OUTPUT_BYTES_MAX };
-        self.capture.run(program, &[(NO_PROXY.0, OsStr::new(NO_PROXY.1))], arguments, limits).await
+        let environment = [(NO_PROXY.0, OsStr::new(NO_PROXY.1))];
+        self.capture.run_until(program, &environment, arguments, limits, unwanted).await
     }
 
     fn answer(&self, (core, ticket): Asker, captured: Result<Captured, String>) {

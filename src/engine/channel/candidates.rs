@@ -67,6 +67,7 @@ impl<'a> Candidates<'a> {
             if let Some(free_at) = free_at {
                 let candidate = &mut candidates[at];
                 candidate.is_full = true;
+                candidate.is_place_given_up = places.is_given_up(now, playlist);
                 candidate.provider_free_at = candidate.provider_free_at.max(Some(self.now + (free_at - now)));
             }
             let could_be_tried = candidates[at].has_url && candidates[at].cooling_until.is_none();
@@ -105,6 +106,7 @@ impl<'a> Candidates<'a> {
             priority: source.priority,
             provider_free_at: self.providers.free_at(self.now, &provider),
             is_full: false,
+            is_place_given_up: false,
             release: self.providers.release(self.now, &provider),
             provider,
         }

@@ -18,9 +18,6 @@ use super::Channel;
 /// A stream that has not told its make-up after this long is taken for what is known by then.
 const PROFILE_WAIT: Duration = Duration::from_secs(5);
 
-/// How long a program that is stopped may take to end.
-const WITHDRAWN_END: Duration = Duration::from_secs(1);
-
 impl Channel {
     /// What was learnt of the selected source's stream from its packets: kept, stored, and its slate made ready.
     pub(crate) fn use_profile<D: CoreDriver>(&mut self, cx: &mut Cx<D>) {
@@ -142,7 +139,7 @@ impl Channel {
     /// Nothing is asked about the source any more.
     pub(crate) fn cancel_probe<D: CoreDriver>(&mut self, cx: &mut Cx<D>) {
         if let Some((ticket, place)) = self.stream_probe.cancel() {
-            let counted = self.counted(cx).max(WITHDRAWN_END);
+            let counted = self.counted(cx);
             cx.withdraw(ticket, place, counted);
         }
     }

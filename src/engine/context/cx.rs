@@ -37,6 +37,8 @@ use super::token::{ChannelRef, SourceOwner, Token};
 
 /// Somebody who asks at once is heard, however little is left.
 const NEWCOMERS_MIN: u32 = 4;
+/// A program that was stopped and of whose end nothing is heard for so long has no connection any more.
+const WITHDRAWN_MAX: Duration = Duration::from_secs(10);
 
 /// What a child is to do.
 pub(crate) struct ChildWork {
@@ -98,13 +100,24 @@ pub(crate) struct Cx<D: CoreDriver> {
     cores: Vec<Mailbox<D::Descriptor>>,
     questions: BTreeMap<Ticket, Question>,
     next_ticket: u64,
-    /// Questions whose programs are yet to be stopped, with their places and how long these are counted then. Each had room in
-    /// control's queue when it was asked.
-    withdrawn: Vec<(Ticket, Place, Duration)>,
+    /// Questions whose programs are stopped and not known to be gone. Each had room in control's queue when it was asked.
+    withdrawn: Vec<Withdrawn>,
     /// Connections and viewers.
     places_taken: u32,
     /// Those whose source could not be read last turn.
     blocked: Vec<SourceOwner>,
+}
+
+/// A program whose answer is not wanted any more.
+struct Withdrawn {
+    ticket: Ticket,
+    /// It has it until it is gone.
+    place: Place,
+    /// So long its provider counts it then.
+    counted: Duration,
+    /// Control has been asked for its end.
+    is_told: bool,
+    until: Instant,
 }
 
 impl<D: CoreDriver> Cx<D> {
@@ -377,19 +390,24 @@ impl<D: CoreDriver> Cx<D> {
     }
 
     /// The answer to a question is not wanted any more, and the program that was to find it is stopped. It has its place until
-    /// then, and its provider counts it for so long; when control's queue is full it is asked again by the sweep.
+    /// it is gone, and its provider counts it for so long; when control's queue is full it is asked again by the sweep.
     pub(crate) fn withdraw(&mut self, ticket: Ticket, place: Place, counted: Duration) {
         self.questions.remove(&ticket);
-        match self.request(ControlRequest::StopChild { core: self.id, ticket }) {
-            Ok(()) => self.give_playlist_place_back(&place, counted),
-            Err(_full) => {
-                self.params.places.lock().leave(&place);
-                self.withdrawn.push((ticket, place, counted));
-            }
+        self.params.places.lock().leave(&place);
+        let is_told = self.request(ControlRequest::StopChild { core: self.id, ticket }).is_ok();
+        let until = self.now + WITHDRAWN_MAX;
+        self.withdrawn.push(Withdrawn { ticket, place, counted, is_told, until });
+    }
+
+    /// A program is gone whose answer is not wanted any more.
+    pub(crate) fn withdrawn_is_gone(&mut self, ticket: Ticket) {
+        if let Some(at) = self.withdrawn.iter().position(|withdrawn| withdrawn.ticket == ticket) {
+            let Withdrawn { place, counted, .. } = self.withdrawn.swap_remove(at);
+            self.give_playlist_place_back(&place, counted);
         }
     }
 
-    /// Programs are yet to be stopped.
+    /// Programs that were stopped are not known to be gone.
     pub(crate) const fn has_withdrawn(&self) -> bool {
         !self.withdrawn.is_empty()
     }
@@ -426,8 +444,16 @@ impl<D: CoreDriver> Cx<D> {
         for ticket in self.children.overdue(self.now) {
             self.stop_child(ticket);
         }
-        for (ticket, place, counted) in std::mem::take(&mut self.withdrawn) {
-            self.withdraw(ticket, place, counted);
+        for mut withdrawn in std::mem::take(&mut self.withdrawn) {
+            if withdrawn.until <= self.now {
+                self.give_playlist_place_back(&withdrawn.place, withdrawn.counted);
+                continue;
+            }
+            if !withdrawn.is_told {
+                let stop = ControlRequest::StopChild { core: self.id, ticket: withdrawn.ticket };
+                withdrawn.is_told = self.request(stop).is_ok();
+            }
+            self.withdrawn.push(withdrawn);
         }
     }
 

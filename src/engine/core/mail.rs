@@ -96,6 +96,7 @@ impl<D: Driver<Memory = Lent, Token = Token>> Core<D> {
                 }
             }
             CoreCommand::Probed { ticket, exit, stdout, stderr } => {
+                cx.withdrawn_is_gone(ticket);
                 if let Some(Question::Stream(at)) = cx.answered(ticket)
                     && let Some((channel, _)) = self.stations.get_mut(at)
                 {

@@ -303,6 +303,7 @@ mod recovery_that_somebody_asks_for {
                 last_fail_at: 0,
                 priority: 0,
                 is_full: false,
+                is_place_given_up: false,
                 release: None,
                 provider_free_at: None,
             }]

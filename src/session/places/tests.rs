@@ -46,6 +46,17 @@ fn it_is_told_how_many_are_in_use_and_what_the_provider_still_counts() {
 }
 
 #[test]
+fn a_place_is_given_up_from_when_nobody_wants_it_until_its_provider_may_count_another() {
+    let mut places = places(1);
+    let stream = take(&mut places, 0, 1, Purpose::Stream).unwrap();
+    assert!(!places.is_given_up(at(0), P), "somebody watches");
+    places.leave(&stream);
+    assert!(places.is_given_up(at(0), P) && !places.is_given_up(at(0), PlaylistId(2)));
+    places.give_back(at(700), &stream, Duration::from_secs(3));
+    assert!(places.is_given_up(at(3699), P) && !places.is_given_up(at(3700), P));
+}
+
+#[test]
 fn a_playlist_without_a_number_has_any_number_of_places() {
     let mut places = places(1);
     let other = PlaylistId(2);

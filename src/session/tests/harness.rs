@@ -48,6 +48,7 @@ pub(crate) fn candidate(id: i64) -> Candidate {
         priority: u32::try_from(id).unwrap(),
         provider_free_at: None,
         is_full: false,
+        is_place_given_up: false,
         release: None,
     }
 }
@@ -118,7 +119,9 @@ impl Sources for Shelf {
         let mut list: Vec<_> = listed
             .map(|(index, source)| Candidate {
                 index,
-                provider_free_at: providers.free_at(now, &source.candidate.provider),
+                provider_free_at: providers
+                    .free_at(now, &source.candidate.provider)
+                    .max(source.candidate.provider_free_at),
                 release: providers.release(now, &source.candidate.provider),
                 ..source.candidate.clone()
             })

@@ -47,6 +47,29 @@ fn sources_are_tried_in_order_until_one_shows_a_picture() {
 }
 
 #[test]
+fn a_place_that_somebody_has_given_up_is_waited_for_until_its_provider_may_be_asked_and_no_other_is() {
+    for (free_at, is_given_up, wait, expected) in [
+        (2900, false, 3000, Some(2900)),
+        (3700, false, 3000, None),
+        (3700, true, 3000, Some(3700)),
+        (6900, true, 3000, Some(6900)),
+        (7100, true, 3000, None),
+        (100, true, 0, None),
+    ] {
+        let params = Params { place_wait: MS(wait), ..PARAMS };
+        let mut world = World::new(params, &[(1, &[GOOD])]);
+        let candidate = &mut world.source(1).candidate;
+        candidate.provider_free_at = Some(at(free_at));
+        (candidate.is_full, candidate.is_place_given_up) = (true, is_given_up);
+        world.begin();
+        world.run_to(8000);
+        assert_eq!(world.hits(1).first().copied(), expected, "{free_at} {is_given_up} {wait}");
+        let is_refused = asked(&world).contains(&Action::Refuse(Failure::NoTuners));
+        assert_eq!(is_refused, expected.is_none(), "{free_at} {is_given_up} {wait}");
+    }
+}
+
+#[test]
 fn when_the_last_source_has_failed_the_tuner_is_free_before_anybody_could_ask_again() {
     let mut world = World::watched(PARAMS, &[(1, &[REFUSED])]);
     world.run_to(10);

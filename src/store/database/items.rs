@@ -6,13 +6,12 @@
 use std::borrow::Borrow;
 use std::time::Duration;
 
-use rusqlite::types::Value;
-use rusqlite::{OptionalExtension, Row, params, params_from_iter};
+use rusqlite::{OptionalExtension, Row, params};
 
 use super::Database;
-use super::filter::{ITEMS_PAGE_MAX, ItemFilter};
+use super::filter::ItemFilter;
 use super::moves::SourceMove;
-use super::packs::{self, Selection};
+use super::packs::{self, Page};
 use super::playlists::PRIMARY_PLAYLIST;
 use crate::base::WallTime;
 use crate::store::error::StoreError;
@@ -126,22 +125,11 @@ impl Database {
     /// # Errors
     /// When SQLite refuses.
     pub fn items(&self, filter: &ItemFilter) -> Result<ItemPage, StoreError> {
-        let Selection { sql: place, mut values, total } = packs::select(&self.connection, filter)?;
-        let total = match total {
-            Some(total) => total,
-            None => self
-                .connection
-                .prepare(&format!("SELECT count(*) {place}"))?
-                .query_row(params_from_iter(&values), |row| unsigned(row, 0))?,
-        };
-        let columns = ItemRecord::COLUMNS;
-        let sql = format!("SELECT {columns} {place} ORDER BY name COLLATE NOCASE, item_key LIMIT ? OFFSET ?");
-        values.extend([filter.limit.min(ITEMS_PAGE_MAX), filter.offset].map(Value::from));
-        let items = self
-            .connection
-            .prepare(&sql)?
-            .query_map(params_from_iter(&values), ItemRecord::read)?
-            .collect::<Result<_, _>>()?;
+        let Page { rows, total } = packs::page(&self.connection, filter)?;
+        let sql = format!("SELECT {} FROM playlist_items WHERE rowid = ?1", ItemRecord::COLUMNS);
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let items =
+            rows.iter().map(|row| statement.query_row([row], ItemRecord::read)).collect::<Result<_, _>>()?;
         Ok(ItemPage { items, total })
     }
 
@@ -227,6 +215,18 @@ impl Database {
 /// Lower case, with single spaces: how a name is searched.
 pub(super) fn folded(text: &str) -> String {
     let lower = text.to_lowercase();
+    // Most are so already.
+    let is_single = |pair: &[u8]| pair[0] != b' ' || pair[1] != b' ';
+    let has_other_blanks =
+        |byte: u8| byte != b' ' && (byte.is_ascii_whitespace() || byte == 0x0B || byte >= 0x80);
+    let bytes = lower.as_bytes();
+    if !lower.starts_with(' ')
+        && !lower.ends_with(' ')
+        && bytes.windows(2).all(is_single)
+        && !bytes.iter().copied().any(has_other_blanks)
+    {
+        return lower;
+    }
     let mut folded = String::with_capacity(lower.len());
     for word in lower.split_whitespace() {
         if !folded.is_empty() {

@@ -241,7 +241,7 @@ mod tests {
         let new = NewChannel { item_key: "b".to_owned(), ..NewChannel::default() };
         database.create_channel(&new, 100, at(1)).unwrap();
         let mut refresh = database.begin_refresh(at(2).into()).unwrap();
-        let mut entries = std::collections::VecDeque::from([item("a", "News")]);
+        let mut entries = std::collections::VecDeque::from([crate::store::Entry::new(&item("a", "News"))]);
         database.merge(&mut refresh, &mut entries, false).unwrap();
         assert!(database.item("a").unwrap().is_some() && database.item("b").unwrap().unwrap().active);
         // The program ends here, and reads the list again when it has started.

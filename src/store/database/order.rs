@@ -3,7 +3,7 @@
 //! Items come in the order of their keys, so each has its place anywhere among the names: a million of them, entered one by one, write
 //! most pages of that index again and again. While a first reading brings so many that they are most of what there is, the index
 //! is therefore taken away, and made in one go when they are there; a page of items is sorted for itself meanwhile. The trigger that
-//! removes the pack of a new item goes with it: each step makes the packs of its rows itself. A file that is opened without
+//! empties the pack of a new item goes with it: each step makes the packs of its rows itself. A file that is opened without
 //! them, after a kill, gets them then.
 
 use std::sync::{Arc, Weak};
@@ -19,7 +19,8 @@ const SHARE: u64 = 5;
 const MAKE: &str = "
 CREATE INDEX IF NOT EXISTS playlist_items_by_name ON playlist_items (name COLLATE NOCASE, item_key, group_name);
 CREATE TRIGGER IF NOT EXISTS playlist_items_packed_new AFTER INSERT ON playlist_items BEGIN
-    DELETE FROM item_packs WHERE pack = NEW.rowid >> 9;
+    INSERT INTO item_packs (pack, item_rows, words) VALUES (NEW.rowid >> 9, x'', x'')
+        ON CONFLICT (pack) DO UPDATE SET item_rows = x'', words = x'' WHERE length(item_rows) > 0;
 END;
 ";
 
@@ -61,7 +62,14 @@ pub(super) fn take_away(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(TAKE_AWAY)
 }
 
-/// Makes what is not there.
+/// Whether it is there, and the trigger with it.
+pub(super) fn is_made(connection: &Connection) -> rusqlite::Result<bool> {
+    let sql = "SELECT count(*) = 2 FROM sqlite_schema
+        WHERE name IN ('playlist_items_by_name', 'playlist_items_packed_new')";
+    connection.prepare_cached(sql)?.query_row([], |row| row.get(0))
+}
+
+/// Makes what is not there. More memory for that, or another thread, makes it slower.
 pub(super) fn make(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(MAKE)
 }
@@ -75,8 +83,8 @@ mod tests {
     use crate::store::database::items::Reading;
     use crate::store::database::refresh::{Progress, Refresh, key_in};
     use crate::store::database::{Database, PRIMARY_PLAYLIST};
+    use crate::store::entry::Entry;
     use crate::store::fixtures::{at, item};
-    use crate::store::records::NewItem;
 
     const PIECE: u64 = MANY_FROM / 2;
 
@@ -95,10 +103,10 @@ mod tests {
     }
 
     /// A piece of a playlist whose names have another order than its keys.
-    fn piece(playlist_id: i64, number: u64) -> VecDeque<NewItem> {
+    fn piece(playlist_id: i64, number: u64) -> VecDeque<Entry> {
         let item = |n: u64| {
             let name = n * 7919 % 99_991;
-            item(&key_in(playlist_id, &format!("k{n:06}")), &format!("Name {name:06}"))
+            Entry::new(&item(&key_in(playlist_id, &format!("k{n:06}")), &format!("Name {name:06}")))
         };
         (number * PIECE..(number + 1) * PIECE).map(item).collect()
     }
@@ -138,12 +146,15 @@ mod tests {
         finish(&mut database, &mut refresh);
         assert!(is_in_order(&database));
         check_pages(&database, PIECE * 5);
-        let packs = count(&database, "item_packs");
         let sql = "INSERT INTO playlist_items SELECT 'new', channel_key, name, group_name, stream_url, tvg_id, tvg_name,
             tvg_logo, attrs_json, first_seen_at, last_seen_at, active, search_text, headers_json, appeared_in, seen_in,
             playlist_id, content FROM playlist_items LIMIT 1";
         database.connection.execute(sql, []).unwrap();
-        assert_eq!(count(&database, "item_packs"), packs - 1, "the pack of a new item is made anew");
+        assert_eq!(
+            count(&database, "item_packs WHERE item_rows = x''"),
+            1,
+            "the pack of a new item is made anew"
+        );
         // Another reading of the same changes nothing.
         let mut again = begun(&mut database, PRIMARY_PLAYLIST);
         take(&mut database, &mut again, PRIMARY_PLAYLIST, 0..5);

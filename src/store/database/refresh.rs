@@ -5,7 +5,6 @@
 //! is found out before the first step; an end in the middle therefore leaves every item that is in both lists, each wholly as one of them
 //! says. Every playlist is read when the program starts, and nothing is known of what the server has said before: that makes it right.
 
-use std::borrow::Cow;
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
 
@@ -18,6 +17,7 @@ use super::order::{self, Loading};
 use super::packs;
 use super::playlists::{PRIMARY_PLAYLIST, note_items};
 use crate::base::WallTime;
+use crate::store::entry::{Entry, Field};
 use crate::store::error::StoreError;
 use crate::store::records::{NewItem, signed};
 
@@ -101,10 +101,11 @@ fn bounds(playlist_id: i64) -> (String, String) {
 /// Entries of one key, in their order: those of different addresses are different items, and have keys of their own from the second
 /// on. Of those with one address the last one counts.
 #[must_use]
-pub fn told_apart(entries: impl IntoIterator<Item = NewItem>) -> Vec<NewItem> {
-    let mut items: Vec<NewItem> = Vec::new();
+pub fn told_apart(entries: impl IntoIterator<Item = Entry>) -> Vec<Entry> {
+    let mut items: Vec<Entry> = Vec::new();
     for entry in entries {
-        let place = items.iter().position(|item| item.stream_url == entry.stream_url);
+        let place =
+            items.iter().position(|item| item.field(Field::StreamUrl) == entry.field(Field::StreamUrl));
         match place.or_else(|| (items.len() == TWINS_MAX).then_some(TWINS_MAX - 1)) {
             Some(place) => items[place] = entry,
             None => items.push(entry),
@@ -176,7 +177,7 @@ impl Database {
     pub fn merge(
         &mut self,
         refresh: &mut Refresh,
-        entries: &mut VecDeque<NewItem>,
+        entries: &mut VecDeque<Entry>,
         are_last: bool,
     ) -> Result<Progress, StoreError> {
         let last = if are_last { None } else { entries.back().map(|item| item.item_key.clone()) };
@@ -193,21 +194,32 @@ impl Database {
         let mut insert = transaction.prepare_cached(INSERT)?;
         let mut done = refresh.done.clone();
         let mut changed = Vec::new();
-        let is_within = |item: &NewItem| upto.as_ref().is_none_or(|upto| item.item_key <= *upto);
+        // The last new item, when it does not fill its pack.
+        let mut filling = None;
+        let is_within = |item: &Entry| upto.as_ref().is_none_or(|upto| item.item_key <= *upto);
         while entries.front().is_some_and(is_within) {
             let Some(item) = entries.pop_front() else { break };
             while let Some(gone) = known.next_if(|known| known.key < item.item_key) {
                 changed.extend(leave_out(&transaction, refresh, &gone, &mut done)?);
             }
             let before = known.next_if(|known| known.key == item.item_key);
-            changed.extend(take_in(&transaction, &mut insert, refresh, &item, before.as_ref(), &mut done)?);
+            let row = take_in(&transaction, &mut insert, refresh, &item, before.as_ref(), &mut done)?;
+            if before.is_none() {
+                filling = row.filter(|row| !are_last && !packs::is_last_of_pack(*row)).map(packs::of_row);
+            }
+            changed.extend(row);
         }
         for gone in known {
             changed.extend(leave_out(&transaction, refresh, &gone, &mut done)?);
         }
         // Now, while the rows are at hand.
         for pack in changed.into_iter().map(packs::of_row).collect::<BTreeSet<_>>() {
-            packs::store(&transaction, pack)?;
+            if filling == Some(pack) {
+                // The next step fills it up; if none does, the end makes it.
+                packs::empty(&transaction, pack)?;
+            } else {
+                packs::store(&transaction, pack)?;
+            }
         }
         drop(insert);
         transaction.commit()?;
@@ -241,7 +253,7 @@ impl Database {
         let forgotten = forget_old(&transaction, refresh.at)?;
         let sql = "DELETE FROM settings WHERE key = ?1";
         transaction.prepare_cached(sql)?.execute([unfinished(refresh.playlist_id)])?;
-        let may_lack_packs = packs::store_missing(&transaction, STEP_PACKS_MAX)?;
+        let may_lack_packs = packs::store_empty(&transaction, STEP_PACKS_MAX)?;
         transaction.commit()?;
         refresh.done.moves.extend(moves);
         refresh.done.removed += forgotten as u64;
@@ -283,7 +295,7 @@ impl Database {
         items.sort_by(|one, other| one.item_key.cmp(&other.item_key));
         let mut items: VecDeque<_> = items
             .chunk_by(|one, other| one.item_key == other.item_key)
-            .flat_map(|twins| told_apart(twins.iter().cloned()))
+            .flat_map(|twins| told_apart(twins.iter().map(Entry::new)))
             .collect();
         items.make_contiguous().sort_by(|one, other| one.item_key.cmp(&other.item_key));
         if let Some(ignored) = self.check_size(items.len() as u64, reading)? {
@@ -352,17 +364,12 @@ fn take_in(
     transaction: &Transaction<'_>,
     insert: &mut Statement<'_>,
     refresh: &Refresh,
-    item: &NewItem,
+    item: &Entry,
     before: Option<&Known>,
     done: &mut Refreshed,
 ) -> rusqlite::Result<Option<i64>> {
     done.seen += 1;
-    let headers = if item.headers.is_empty() {
-        Cow::Borrowed("{}")
-    } else {
-        Cow::Owned(serde_json::to_string(&item.headers).expect("text can be written as JSON"))
-    };
-    let content = content(item, &headers);
+    let content = item.content();
     // What is there from the beginning has come in the place of nothing.
     let appeared_in = if refresh.is_first { 0 } else { refresh.number };
     let (row, appears) = match before {
@@ -378,21 +385,22 @@ fn take_in(
         Some(known) => (Some(known.row), false),
     };
     // A line break cannot be typed into a search, so no text is found across the two.
-    let search_text = [folded(&item.name).as_str(), &folded(&item.tvg_id)].join("\n");
+    let search_text =
+        [folded(item.field(Field::Name)).as_str(), &folded(item.field(Field::TvgId))].join("\n");
     let values = params![
         row,
         item.item_key,
-        item.channel_key,
-        item.name,
-        item.group_name,
-        item.stream_url,
-        item.tvg_id,
-        item.tvg_name,
-        item.tvg_logo,
-        item.attrs_json,
+        item.field(Field::ChannelKey),
+        item.field(Field::Name),
+        item.field(Field::GroupName),
+        item.field(Field::StreamUrl),
+        item.field(Field::TvgId),
+        item.field(Field::TvgName),
+        item.field(Field::TvgLogo),
+        item.field(Field::Attributes),
         signed(refresh.at.unix_nanos()),
         search_text,
-        headers,
+        item.field(Field::Headers),
         refresh.number,
         appeared_in,
         appears,
@@ -405,28 +413,6 @@ fn take_in(
     };
     transaction.prepare_cached(UPDATE)?.execute(values)?;
     Ok(Some(row))
-}
-
-/// What an item is, as a number: FNV-1a. When it is another one the item is written.
-fn content(item: &NewItem, headers: &str) -> i64 {
-    let texts = [
-        &item.channel_key,
-        &item.name,
-        &item.group_name,
-        &item.stream_url,
-        &item.tvg_id,
-        &item.tvg_name,
-        &item.tvg_logo,
-        &item.attrs_json,
-    ];
-    let mut hash = 0xCBF2_9CE4_8422_2325_u64;
-    for text in texts.into_iter().map(String::as_str).chain([headers]) {
-        // No text has such a byte.
-        for byte in text.bytes().chain([0xFF]) {
-            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3);
-        }
-    }
-    hash.cast_signed()
 }
 
 /// Removes some of the items that have been gone for long and on which no channel stands.

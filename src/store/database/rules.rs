@@ -213,7 +213,7 @@ impl Database {
             active: Some(true),
             ..ItemFilter::default()
         };
-        let Selection { sql: place, values, total: _ } = packs::select(&self.connection, &filter)?;
+        let Selection { sql: place, values } = packs::select(&self.connection, &filter)?;
         let sql = format!(
             "SELECT {} {place} ORDER BY name COLLATE NOCASE, item_key LIMIT {}",
             ItemRecord::COLUMNS,

@@ -162,7 +162,18 @@ pub(super) fn install(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 pub(super) fn compiled(pattern: &str) -> Result<Regex, regex::Error> {
-    RegexBuilder::new(pattern).case_insensitive(true).size_limit(REGEX_BYTES_MAX).build()
+    builder(pattern).build()
+}
+
+/// The same for many names at once, with a line break behind each.
+pub(super) fn compiled_for_lines(pattern: &str) -> Result<Regex, regex::Error> {
+    builder(pattern).multi_line(true).build()
+}
+
+fn builder(pattern: &str) -> RegexBuilder {
+    let mut builder = RegexBuilder::new(pattern);
+    builder.case_insensitive(true).size_limit(REGEX_BYTES_MAX);
+    builder
 }
 
 /// The words of each alternative.

@@ -147,7 +147,7 @@ fn follow(
         active: Some(true),
         ..ItemFilter::default()
     };
-    let Selection { sql: place, mut values, total: _ } = packs::select(connection, &filter)?;
+    let Selection { sql: place, mut values } = packs::select(connection, &filter)?;
     let sql = format!("SELECT item_key {place} ORDER BY name COLLATE NOCASE, item_key LIMIT ?");
     values.push(Value::from(FOUND_MAX));
     let matching = connection

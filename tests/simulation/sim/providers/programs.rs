@@ -14,6 +14,8 @@ use crate::sim::outside::Outside;
 const START_TIME: Duration = Duration::from_millis(1);
 /// From SIGTERM to SIGKILL.
 const STOP_GRACE: Duration = Duration::from_millis(500);
+/// From SIGKILL until a program is gone, and its connections with it.
+const KILL_TIME: Duration = Duration::from_secs(2);
 /// The longest that control takes to tell of something.
 const TELL_TIME: Duration = Duration::from_millis(100);
 /// The longest that ffprobe reads.
@@ -158,10 +160,10 @@ impl Programs {
                         let latest = now + random.time(STOP_GRACE);
                         program.ends_at = Some(program.ends_at.map_or(latest, |at| at.min(latest)));
                     }
-                    // It is killed, and has no answer.
+                    // It is killed, and gone when the kernel has time for that.
                     Work::Looks => {
-                        let program = self.running.remove(at);
-                        providers[program.provider].program_ended(now, program.number);
+                        let latest = now + random.time(KILL_TIME);
+                        program.ends_at = Some(program.ends_at.map_or(latest, |at| at.min(latest)));
                     }
                 }
             }

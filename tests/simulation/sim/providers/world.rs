@@ -25,6 +25,8 @@ const LONG_CHAOS: Duration = Duration::from_secs(2 * 3600);
 const CALM: Duration = Duration::from_secs(20);
 /// Whoever changes the channel has a picture within this time, in a healthy world.
 const SWITCH_MAX: Duration = Duration::from_secs(5);
+/// How long whoever comes waits for a tuner and for a place, as it is when nothing is set.
+const TUNE_WAIT: Duration = Duration::from_secs(3);
 /// The longest that a source is tried in the background, until its program has ended.
 const TRIAL_MAX: Duration = Duration::from_secs(8);
 const STILL_MAX: Duration = Duration::from_secs(2);
@@ -125,14 +127,14 @@ fn counting(random: &mut Random, cores: u8, tuners: u16) -> Params {
         StallPolicy::CloseSession,
     ]);
     session.provider_cooldown = millis(random.below(3000));
-    session.place_wait = SWITCH_MAX;
+    session.place_wait = TUNE_WAIT;
     params.filler = (random.below(3) > 0).then(|| Filling {
         filler: FillerParams { mode: FillerMode::Null, interval: millis(200), has_audio: false },
         text: "One moment".to_owned(),
     });
     session.filler_enabled = params.filler.is_some();
     params.probes.interval = seconds(*random.pick(&[0, 2, 10]));
-    params.tune_wait = SWITCH_MAX;
+    params.tune_wait = TUNE_WAIT;
     params
 }
 
