@@ -56,7 +56,7 @@ pub struct Segment<S> {
     pub duration: Duration,
     /// What a decoder must be told before it.
     pub state: S,
-    /// The programme is made of something else than in the one before.
+    /// The programme is made of something else than in the one before, or its times are others.
     pub is_discontinuous: bool,
     /// How many such there were up to here, this one included.
     discontinuities: u64,
@@ -122,7 +122,7 @@ impl<S> Cutter<S> {
         Duration::from_secs(self.target_secs)
     }
 
-    /// An entry point behind all others. `is_other` says that the programme is made of something else from here on.
+    /// An entry point behind all others. `is_other` says that the programme is made of something else from here on, or has other times.
     pub fn entry(&mut self, place: Place<S>, is_other: bool) {
         let longest = if self.is_listed { self.target() } else { STOCK_TARGET } + SLACK;
         let Some(open) = &mut self.open else {

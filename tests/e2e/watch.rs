@@ -103,6 +103,46 @@ fn a_segment_takes_as_long_as_its_list_says() {
     assert!((sum - all).abs() < 0.05, "{sum} s are told, and it takes {all} s");
 }
 
+/// A source that falls silent has been for a while before anybody knows, and so much is missing in the times.
+#[test]
+fn a_gap_in_the_times_is_listed_as_a_discontinuity() {
+    let upstream = Upstream::start();
+    let paths = ["/file/a", "/file/b"];
+    paths.iter().for_each(|path| upstream.offer(path, programme(), PROGRAMME));
+    let mut daemon = Daemon::start(&[("STALL_DETECT", "3s")]);
+    daemon.channel("100", &paths.map(|path| upstream.url(path)));
+    let mut begins: Vec<(f64, f64, bool)> = Vec::new();
+    let mut seen = BTreeSet::new();
+    until(LONG * 2, "the second source is listed", || {
+        let list = text(&daemon.get(MEDIA));
+        let mut lines = list.lines().map(str::to_owned).peekable();
+        let mut is_marked = false;
+        while let Some(line) = lines.next() {
+            is_marked |= line == "#EXT-X-DISCONTINUITY";
+            let length = line.strip_prefix("#EXTINF:").and_then(|line| line.strip_suffix(','));
+            let Some(length) = length.map(|text| text.parse().unwrap()) else { continue };
+            let path = format!("/hls/v100/{}", lines.next().unwrap());
+            if seen.insert(path.clone()) {
+                begins.push((begins_at(&segment(&daemon, &path)), length, is_marked));
+            }
+            is_marked = false;
+        }
+        if begins.len() == 4 {
+            upstream.hush(paths[0]);
+        }
+        std::thread::park_timeout(Duration::from_millis(100));
+        let marked = begins.iter().position(|segment| segment.2)?;
+        (begins.len() > marked + 4).then_some(())
+    });
+    let mut jumps = Vec::new();
+    for pair in begins.windows(2) {
+        let jump = pair[1].0 - pair[0].0 - pair[0].1;
+        assert_eq!(jump.abs() > 1.0, pair[1].2, "{begins:?}");
+        jumps.extend((jump.abs() > 1.0).then_some(jump));
+    }
+    assert!(jumps.len() == 1 && (2.0..5.0).contains(&jumps[0]), "{begins:?}");
+}
+
 #[test]
 fn a_list_grows_and_its_segments_are_what_a_viewer_of_the_stream_gets() {
     let (daemon, upstream) = with_channel(&[]);
