@@ -93,6 +93,10 @@ pub struct Cutter<S> {
     discontinuities: u64,
     open: Option<Open<S>>,
     segments: VecDeque<Segment<S>>,
+    /// How long the first segment was, also when it has been overwritten: others will be as long.
+    first_duration: Option<Duration>,
+    /// How long all segments were together.
+    cut_time: Duration,
     target_secs: u64,
     /// A list was made: its target duration stays.
     is_listed: bool,
@@ -110,6 +114,8 @@ impl<S> Cutter<S> {
             discontinuities: 0,
             open: None,
             segments: VecDeque::new(),
+            first_duration: None,
+            cut_time: Duration::ZERO,
             target_secs: TARGET_MIN.as_secs(),
             is_listed: false,
             listed_from: 0,
@@ -151,18 +157,14 @@ impl<S> Cutter<S> {
     fn wanted(&self) -> Duration {
         match self.count {
             1 if !self.is_listed => SECOND,
-            2 if !self.is_listed => {
-                let there: Duration = self.segments.iter().map(|segment| segment.duration).sum();
-                self.stock().saturating_sub(there).max(USUAL)
-            }
+            2 if !self.is_listed => self.stock().saturating_sub(self.cut_time).max(USUAL),
             _ => USUAL,
         }
     }
 
     /// What a player that begins has to have in stock so that it never waits for more.
     fn stock(&self) -> Duration {
-        let usual = self.segments.front().map_or(USUAL, |first| first.duration);
-        self.target() + usual + AHEAD
+        self.target() + self.first_duration.unwrap_or(USUAL) + AHEAD
     }
 
     /// True when no entry point has come for so long that a segment has to end without one.
@@ -185,6 +187,8 @@ impl<S> Cutter<S> {
         let Some(open) = self.open.replace(Open { start: end, is_discontinuous, last: None }) else { return };
         self.discontinuities += u64::from(open.is_discontinuous);
         let duration = time.saturating_sub(open.start.time);
+        self.first_duration.get_or_insert(duration);
+        self.cut_time += duration;
         if !self.is_listed {
             let whole = duration.saturating_sub(SLACK).as_nanos().div_ceil(1_000_000_000);
             self.target_secs = self.target_secs.max(u64::try_from(whole).unwrap_or(u64::MAX));
@@ -422,6 +426,17 @@ mod tests {
                 has = cutter.list(0, u64::MAX, true).unwrap().segments.last().unwrap().end;
             }
         }
+    }
+
+    #[test]
+    fn in_a_ring_of_few_seconds_segments_are_no_longer() {
+        let mut cutter = Cutter::new(0);
+        for now in (0..20_000).step_by(1000) {
+            cutter.entry(place(now, now), false);
+            cutter.evict_below(now.saturating_sub(2500));
+        }
+        assert!(millis(&cutter).iter().all(|length| *length <= 2000), "{:?}", millis(&cutter));
+        assert!(cutter.list(16_500, 19_000, false).is_some());
     }
 
     #[test]
