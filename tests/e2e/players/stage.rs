@@ -15,7 +15,7 @@ const SETTINGS: [(&str, &str); 5] = [
     ("SESSION_IDLE_TIMEOUT", "1s"),
 ];
 /// For how long no source has anything, and the slate is shown.
-const SLATE: Duration = Duration::from_secs(4);
+pub(super) const SLATE: Duration = Duration::from_secs(4);
 
 /// A provider, and a program with channels of three sources each.
 pub(super) struct Stage {
