@@ -21,7 +21,7 @@ const SCREEN_FILE: &str = "Xvfb_screen0";
 /// How often it is looked whether it plays.
 const LOOK: Duration = Duration::from_millis(250);
 /// What it says of the machine it is on, and not of what it plays.
-const OF_THE_MACHINE: [&str; 13] = [
+const OF_THE_MACHINE: [&str; 14] = [
     "Sink Timer",
     "ActiveAE",
     "CActiveAESink",
@@ -35,6 +35,7 @@ const OF_THE_MACHINE: [&str; 13] = [
     "CSettings",
     "PulseAudio",
     "failed to configure renderer",
+    "failed to set priority",
 ];
 
 /// What Kodi plays.
