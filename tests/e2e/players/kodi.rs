@@ -21,7 +21,7 @@ const SCREEN_FILE: &str = "Xvfb_screen0";
 /// How often it is looked whether it plays.
 const LOOK: Duration = Duration::from_millis(250);
 /// What it says of the machine it is on, and not of what it plays.
-const OF_THE_MACHINE: [&str; 14] = [
+const OF_THE_MACHINE: [&str; 15] = [
     "Sink Timer",
     "ActiveAE",
     "CActiveAESink",
@@ -36,6 +36,8 @@ const OF_THE_MACHINE: [&str; 14] = [
     "PulseAudio",
     "failed to configure renderer",
     "failed to set priority",
+    // Its guide is the vendor's, on the internet.
+    "my.hdhomerun.com",
 ];
 
 /// What Kodi plays.
