@@ -21,7 +21,7 @@ const SCREEN_FILE: &str = "Xvfb_screen0";
 /// How often it is looked whether it plays.
 const LOOK: Duration = Duration::from_millis(250);
 /// What it says of the machine it is on, and not of what it plays.
-const OF_THE_MACHINE: [&str; 15] = [
+const OF_THE_MACHINE: [&str; 16] = [
     "Sink Timer",
     "ActiveAE",
     "CActiveAESink",
@@ -38,6 +38,7 @@ const OF_THE_MACHINE: [&str; 15] = [
     "failed to set priority",
     // Its guide is the vendor's, on the internet.
     "my.hdhomerun.com",
+    "resolve host name",
 ];
 
 /// What Kodi plays.
