@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn a_media_list_names_numbers_times_and_discontinuities() {
         let mut cutter = Cutter::new(1_700_000_000);
-        for (position, is_other) in [(0, false), (2500, false), (3700, true), (6000, false)] {
+        for (position, is_other) in [(0, false), (2500, false), (3700, true), (6700, false)] {
             cutter.entry(Place { position, time: Duration::from_millis(position), state: () }, is_other);
         }
         let mut list = |token| {
@@ -87,9 +87,9 @@ mod tests {
         };
         assert_eq!(
             list(None),
-            "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:4\n#EXT-X-MEDIA-SEQUENCE:1700000000\n\
+            "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:3\n#EXT-X-MEDIA-SEQUENCE:1700000000\n\
              #EXTINF:2.500,\n42-1700000000.ts\n#EXTINF:1.200,\n42-1700000001.ts\n\
-             #EXT-X-DISCONTINUITY\n#EXTINF:2.300,\n42-1700000002.ts\n"
+             #EXT-X-DISCONTINUITY\n#EXTINF:3.000,\n42-1700000002.ts\n"
         );
         assert!(list(Some("x")).ends_with("42-1700000002.ts?token=x\n"));
     }

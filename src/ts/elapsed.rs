@@ -24,6 +24,8 @@ const PCR_STEP_TIMES: i64 = 3;
 const PTS_STEP_MAX: i64 = 5 * SECOND;
 /// Time stamps step back by less than this only because pictures are not sent in the order in which they are shown.
 const PTS_REORDERED_MAX: i64 = 2 * SECOND;
+/// Time stamps that go further than time by more than this have jumped. Pictures are sent sooner or later before they are due by less.
+const JUMP: i64 = SECOND;
 /// A rate is known once this much has gone by.
 const RATE_AFTER: i64 = SECOND / 2;
 /// From time to time what is known of the rate is worth half: it follows the stream.
@@ -50,6 +52,10 @@ pub struct Elapsed {
     /// The widest step of the clock.
     pcr_step: Option<i64>,
     pts: Option<Pts>,
+    /// The last time stamp of the timed stream, and the ticks that had gone by then.
+    stamped: Option<(Pts, i64)>,
+    /// Time stamps have jumped.
+    has_jumped: bool,
     /// Ticks up to the last sample of the clock.
     at_pcr: i64,
     /// Ticks since then, by time stamps.
@@ -81,7 +87,7 @@ impl Elapsed {
         }
         if self.timed_pid != timed {
             self.timed_pid = timed;
-            self.pts = None;
+            (self.pts, self.stamped) = (None, None);
         }
     }
 
@@ -127,7 +133,22 @@ impl Elapsed {
             && let Some(PesStart::Timed(times)) = packet.payload().map(PesStart::read)
         {
             self.stamp(times.decoding());
+            self.look_for_jump(times.decoding());
         }
+    }
+
+    /// Whether the time stamp is where the one before and the time since then lead to.
+    fn look_for_jump(&mut self, pts: Pts) {
+        let now = self.ticks();
+        if let Some((last, at)) = self.stamped.replace((pts, now)) {
+            let beyond = pts.since(last).saturating_mul(PTS_TICK) - (now - at);
+            self.has_jumped |= beyond.abs() > JUMP;
+        }
+    }
+
+    /// True once after time stamps have jumped: they are others than time alone has made of those before.
+    pub const fn take_jump(&mut self) -> bool {
+        std::mem::replace(&mut self.has_jumped, false)
     }
 
     fn clock(&mut self, pcr: Pcr, signalled: bool) {
@@ -339,6 +360,24 @@ pub(crate) mod tests {
             let time = play(&mut elapsed, &mut pictures, 100);
             assert!(time.abs_diff(8000) <= 80, "{jump}: {time} ms");
         }
+    }
+
+    #[test]
+    fn a_jump_is_told_once_and_no_wrap_no_gap_and_no_slow_picture_is_one() {
+        for (jump, is_jump) in
+            [(-1_000_000_i64, true), (-50, true), (0, false), (20, false), (100, true), (1_000_000, true)]
+        {
+            let mut pictures = Pictures { number: 2_000_000, is_signalled: true, ..Pictures::USUAL };
+            let mut elapsed = elapsed();
+            play(&mut elapsed, &mut pictures, 100);
+            pictures.number = pictures.number.saturating_add_signed(jump);
+            play(&mut elapsed, &mut pictures, 30);
+            assert_eq!((elapsed.take_jump(), elapsed.take_jump()), (is_jump, false), "{jump} pictures");
+        }
+        let mut pictures = Pictures { base: (1 << 33) - 100 * PICTURE, ..Pictures::USUAL };
+        let mut elapsed = elapsed();
+        play(&mut elapsed, &mut pictures, 501);
+        assert!(!elapsed.take_jump());
     }
 
     #[test]

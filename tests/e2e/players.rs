@@ -1,9 +1,24 @@
 //! Real players open what the lineup says, and have nothing to complain of.
 
+mod kodi;
+mod stage;
+mod table;
+mod vlc;
+
 use std::fs;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use stage::Stage;
+use vlc::vlc;
 
 use crate::kit::{Daemon, PROGRAMME, Upstream, judge, programme};
+
+/// What a player has shown.
+struct Shown {
+    seconds: f64,
+    complaints: Vec<String>,
+}
 
 /// A program with two channels of real pictures and sound, as its lineup shows them.
 struct Offer {
@@ -35,23 +50,35 @@ impl Offer {
     }
 }
 
+/// A program that does not run for root, who can be nobody.
+fn as_anybody(program: &str) -> Command {
+    if !nix::unistd::geteuid().is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=nobody", "--regid=nogroup", "--clear-groups", program]);
+    command
+}
+
+fn is_installed(program: &str) -> bool {
+    let mut asked = Command::new(program);
+    asked.arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
+}
+
 /// What a player says that has half a minute; `None` where it is not installed.
 pub(crate) fn play(program: &str, arguments: &[&str]) -> Option<Output> {
-    let is_there =
-        Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if is_there.is_err() {
+    if !is_installed(program) {
         eprintln!("not tested: {program} is not installed");
         return None;
     }
+    Some(play_within(Duration::from_secs(30), program, arguments))
+}
+
+fn play_within(limit: Duration, program: &str, arguments: &[&str]) -> Output {
     let home = tempfile::tempdir().unwrap();
-    let mut command = Command::new("timeout");
-    command.arg("30");
-    if program == "cvlc" && nix::unistd::geteuid().is_root() {
-        // It does not play for root, who can be nobody.
-        command.args(["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]);
-    }
-    command.arg(program).args(arguments).stdin(Stdio::null()).env("HOME", home.path());
-    Some(command.output().unwrap())
+    let mut command = if program == "cvlc" { as_anybody("timeout") } else { Command::new("timeout") };
+    command.arg(limit.as_secs().to_string()).arg(program).args(arguments);
+    command.stdin(Stdio::null()).env("HOME", home.path()).output().unwrap()
 }
 
 pub(crate) fn said(output: &Output) -> String {
@@ -132,7 +159,7 @@ fn vlc_plays_the_playlist_without_a_complaint() {
         "2",
         &playlist,
     ];
-    let Some(output) = play("cvlc", &arguments) else { return };
+    let output = play("cvlc", &arguments).expect("VLC, which scripts/prepare installs");
     let said = said(&output);
     for kind in ["video", "audio"] {
         let decoded = said.matches(&format!("using {kind} decoder module")).count();
@@ -144,4 +171,29 @@ fn vlc_plays_the_playlist_without_a_complaint() {
         let lines: Vec<_> = said.lines().filter(|line| line.contains(complaint)).collect();
         assert!(lines.is_empty(), "{lines:?}");
     }
+}
+
+/// Shows a channel of which two sources are lost, and judges what VLC has shown.
+fn vlc_shows_all_of(path: &str, starts_within: f64) {
+    let mut stage = Stage::new();
+    stage.channel("100");
+    let time = Duration::from_secs(25);
+    let shown = std::thread::scope(|scope| {
+        let shown = scope.spawn(|| vlc(&stage.url(path), time));
+        stage.perform("100", Duration::from_secs(6));
+        shown.join().unwrap()
+    });
+    assert!(shown.complaints.is_empty(), "{} s: {:?}", shown.seconds, shown.complaints);
+    assert!(shown.seconds > time.as_secs_f64() - starts_within, "{} s", shown.seconds);
+}
+
+#[test]
+fn vlc_shows_the_slate_and_the_next_source_and_the_one_after_it_without_a_complaint() {
+    vlc_shows_all_of("/auto/v100", 4.0);
+}
+
+/// A player that has to wait for what is not there yet says that it comes too late.
+#[test]
+fn vlc_shows_lists_through_the_slate_and_two_other_sources_and_never_waits_for_more() {
+    vlc_shows_all_of("/hls/v100/index.m3u8", 9.0);
 }

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use serde_json::Value;
-use tunerd::ts::Packet;
+use tunerd::ts::{Packet, PesTimes};
 
 use crate::hls::pes;
 use crate::kit::{Answer, Daemon, End, LONG, PROGRAMME, Upstream, Viewer, exchange, judge, programme, until};
@@ -68,6 +68,81 @@ fn assert_begins_well(path: &str, segment: &[u8]) {
     assert!(payload[..3] == [0, 0, 1] && has_sets, "{path}: behind its parameter sets");
 }
 
+/// When its first picture is decoded, in seconds.
+fn begins_at(segment: &[u8]) -> f64 {
+    let packets = segment.as_chunks::<PACKET_BYTES>().0;
+    let times = PesTimes::begun_in(Packet::parse(&packets[2]).unwrap()).unwrap();
+    f64::from(u32::try_from(times.decoding().ticks() / 9).unwrap()) / 10_000.0
+}
+
+/// Players add up what is listed, and show nothing more when that has gone too far from what is in the segments.
+#[test]
+fn a_segment_takes_as_long_as_its_list_says() {
+    let upstream = Upstream::start();
+    upstream.offer("/file/a", programme(), PROGRAMME);
+    let mut daemon = Daemon::start(&[]);
+    daemon.channel("100", &[upstream.url("/file/a")]);
+    let (mut told, mut begins): (Vec<f64>, Vec<f64>) = (Vec::new(), Vec::new());
+    let mut seen = BTreeSet::new();
+    until(LONG, "eight segments", || {
+        let list = text(&daemon.get(MEDIA));
+        let lengths = list.lines().filter_map(|line| line.strip_prefix("#EXTINF:")?.strip_suffix(','));
+        for (length, path) in lengths.zip(named(&list)) {
+            if seen.insert(path.clone()) {
+                told.push(length.parse().unwrap());
+                begins.push(begins_at(&segment(&daemon, &path)));
+            }
+        }
+        std::thread::park_timeout(Duration::from_millis(100));
+        (seen.len() >= 8).then_some(())
+    });
+    for (at, pair) in begins.windows(2).enumerate() {
+        assert!((pair[1] - pair[0] - told[at]).abs() < 0.05, "{at}: {told:?}, {begins:?}");
+    }
+    let (sum, all): (f64, f64) = (told[..told.len() - 1].iter().sum(), begins[begins.len() - 1] - begins[0]);
+    assert!((sum - all).abs() < 0.05, "{sum} s are told, and it takes {all} s");
+}
+
+/// A source that falls silent has been for a while before anybody knows, and so much is missing in the times.
+#[test]
+fn a_gap_in_the_times_is_listed_as_a_discontinuity() {
+    let upstream = Upstream::start();
+    let paths = ["/file/a", "/file/b"];
+    paths.iter().for_each(|path| upstream.offer(path, programme(), PROGRAMME));
+    let mut daemon = Daemon::start(&[("STALL_DETECT", "3s")]);
+    daemon.channel("100", &paths.map(|path| upstream.url(path)));
+    let mut begins: Vec<(f64, f64, bool)> = Vec::new();
+    let mut seen = BTreeSet::new();
+    until(LONG * 2, "the second source is listed", || {
+        let list = text(&daemon.get(MEDIA));
+        let mut lines = list.lines().map(str::to_owned).peekable();
+        let mut is_marked = false;
+        while let Some(line) = lines.next() {
+            is_marked |= line == "#EXT-X-DISCONTINUITY";
+            let length = line.strip_prefix("#EXTINF:").and_then(|line| line.strip_suffix(','));
+            let Some(length) = length.map(|text| text.parse().unwrap()) else { continue };
+            let path = format!("/hls/v100/{}", lines.next().unwrap());
+            if seen.insert(path.clone()) {
+                begins.push((begins_at(&segment(&daemon, &path)), length, is_marked));
+            }
+            is_marked = false;
+        }
+        if begins.len() == 4 {
+            upstream.hush(paths[0]);
+        }
+        std::thread::park_timeout(Duration::from_millis(100));
+        let marked = begins.iter().position(|segment| segment.2)?;
+        (begins.len() > marked + 4).then_some(())
+    });
+    let mut jumps = Vec::new();
+    for pair in begins.windows(2) {
+        let jump = pair[1].0 - pair[0].0 - pair[0].1;
+        assert_eq!(jump.abs() > 1.0, pair[1].2, "{begins:?}");
+        jumps.extend((jump.abs() > 1.0).then_some(jump));
+    }
+    assert!(jumps.len() == 1 && (2.0..5.0).contains(&jumps[0]), "{begins:?}");
+}
+
 #[test]
 fn a_list_grows_and_its_segments_are_what_a_viewer_of_the_stream_gets() {
     let (daemon, upstream) = with_channel(&[]);
@@ -86,12 +161,12 @@ fn a_list_grows_and_its_segments_are_what_a_viewer_of_the_stream_gets() {
             let answer = daemon.get(&media);
             assert_eq!(answer.header("cache-control"), Some("public, max-age=1"));
             let list = text(&answer);
-            assert_eq!(tag(&list, "#EXT-X-TARGETDURATION"), Some("4"), "{list}");
+            assert_eq!(tag(&list, "#EXT-X-TARGETDURATION"), Some("2"), "{list}");
             let sequence: u64 = tag(&list, "#EXT-X-MEDIA-SEQUENCE").unwrap().parse().unwrap();
             assert!(sequence >= last_sequence, "{list}");
             last_sequence = sequence;
             let longest = list.lines().filter_map(|line| line.strip_prefix("#EXTINF:")?.strip_suffix(','));
-            assert!(longest.map(|text| text.parse::<f64>().unwrap()).all(|seconds| seconds < 4.5), "{list}");
+            assert!(longest.map(|text| text.parse::<f64>().unwrap()).all(|seconds| seconds < 2.5), "{list}");
             for path in named(&list) {
                 if !seen.contains(&path) {
                     let bytes = segment(&daemon, &path);

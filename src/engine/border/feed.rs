@@ -416,7 +416,10 @@ impl Feed {
             }
             if let Some(entry) = self.inspector.take_entry_point() {
                 let state = entry.snapshot;
-                let is_other = self.last_state.as_ref().is_some_and(|last| !state.has_programme_of(last));
+                // Players are told of either: they begin anew, and do not wait for times that never come.
+                let has_jumped = self.shown.take_jump();
+                let is_other =
+                    has_jumped || self.last_state.as_ref().is_some_and(|last| !state.has_programme_of(last));
                 let place = Place { position: entry.position, time: self.shown.time(), state: state.clone() };
                 self.cutter.entry(place, is_other);
                 self.last_state = Some(state.clone());

@@ -17,8 +17,10 @@ use crate::hls::{ListAddress, SessionName, Viewers, Watcher, master_list, media_
 use crate::http::{ListKind, Persistence, StreamError, hls_list};
 use crate::session::history::{Audience, CloseReason, SubscriberWindow};
 
-/// Whoever has not asked for so many target durations has left.
+/// Whoever has not asked for so many target durations has left,
 const IDLE_TARGETS: u32 = 3;
+/// and for so long: a player that stands still for a moment comes back.
+const IDLE: Duration = Duration::from_secs(12);
 /// A request for a list is answered after this at the latest.
 const LIST_WAIT: Duration = Duration::from_secs(8);
 const _: () = assert!(LIST_WAIT.as_secs() < REQUEST_HEAD_TIMEOUT.as_secs());
@@ -127,7 +129,7 @@ impl HlsAudience {
                 }
             }
         }
-        for watcher in self.viewers.take_idle(now, feed.target() * IDLE_TARGETS) {
+        for watcher in self.viewers.take_idle(now, IDLE.max(feed.target() * IDLE_TARGETS)) {
             self.gone(cx, feed, audience, &watcher, CloseReason::HttpContextCanceled);
         }
     }

@@ -15,7 +15,7 @@ pub use client::{Answer, End, Viewer, exchange, exchange_within, judge};
 pub use daemon::{Daemon, binary, command, free_port};
 pub use network::Network;
 pub use process::{Process, children_of};
-pub use programme::{PROGRAMME, programme, run};
+pub use programme::{PROGRAMME, PROGRAMME_RATE, programme, run};
 pub use segments::{Reply, Request, Segments};
 pub use upstream::Upstream;
 pub use wait::{LONG, Stopwatch, until};

@@ -8,6 +8,9 @@ use std::time::Duration;
 /// Long enough for every recording.
 pub const PROGRAMME: Duration = Duration::from_secs(40);
 
+/// Pictures in a second of it.
+pub const PROGRAMME_RATE: u32 = 25;
+
 /// What a program says, which must succeed.
 pub fn run(program: &str, arguments: &[&str]) -> (String, String) {
     let output = Command::new(program)
@@ -26,7 +29,7 @@ pub fn programme() -> Vec<u8> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("programme.ts");
         let seconds = PROGRAMME.as_secs();
-        let picture = format!("testsrc2=size=320x180:rate=25:duration={seconds}");
+        let picture = format!("testsrc2=size=320x180:rate={PROGRAMME_RATE}:duration={seconds}");
         let tone = format!("sine=frequency=440:sample_rate=48000:duration={seconds}");
         let arguments = format!(
             "-v error -nostdin -f lavfi -i {picture} -f lavfi -i {tone} -c:v libx264 -preset veryfast -bf 2 -g 25 \

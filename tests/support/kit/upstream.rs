@@ -17,7 +17,7 @@
 //! /raw/…                 the bytes given for the path, head and all
 //! /whole/…               the bytes given for the path, at once and with the type given for them
 //! /file/…                the bytes given for the path, as fast as their clock says, from the first request on; nothing
-//!                        as long as it is hushed
+//!                        as long as it is hushed, and to its end when it is cut
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -59,6 +59,8 @@ struct Shared {
     recordings: Mutex<BTreeMap<String, Arc<Recording>>>,
     /// Paths of recordings of which nothing is sent.
     hushed: Mutex<BTreeSet<String>>,
+    /// How often recordings were ended for whoever got them, by path.
+    cuts: Mutex<BTreeMap<String, u32>>,
     /// Type and bytes by path.
     wholes: Mutex<BTreeMap<String, (&'static str, Vec<u8>)>>,
     /// Answers by path.
@@ -134,6 +136,11 @@ impl Upstream {
     /// Sends nothing of the recording under `path`, to whoever has asked and whoever asks.
     pub fn hush(&self, path: &str) {
         self.shared.hushed.lock().unwrap().insert(path.to_owned());
+    }
+
+    /// Ends the recording under `path` for whoever gets it.
+    pub fn cut(&self, path: &str) {
+        *self.shared.cuts.lock().unwrap().entry(path.to_owned()).or_default() += 1;
     }
 
     /// Sends it again.
@@ -341,7 +348,9 @@ fn replay(mut stream: &TcpStream, shared: &Shared, recording: &Recording, path: 
     let watch = Stopwatch::start();
     let mut hushed = Duration::ZERO;
     let mut sent = 0;
-    while sent < recording.bytes.len() && !shared.ends.load(Ordering::Relaxed) {
+    let cuts = || shared.cuts.lock().unwrap().get(path).copied().unwrap_or(0);
+    let cuts_before = cuts();
+    while sent < recording.bytes.len() && cuts() == cuts_before && !shared.ends.load(Ordering::Relaxed) {
         let before = watch.elapsed();
         let played = before.saturating_sub(hushed);
         let due = u128::from(recording.bytes_per_second) * played.as_micros() / 1_000_000;
