@@ -14,7 +14,8 @@ use super::calendar::Calendar;
 use super::html::{Place, Rows, asks_once, button, escaped, in_address, page, push, search};
 use super::viewers::{VIEWERS_SHOWN_MAX, viewers};
 use super::words::{
-    AllFigures, Mark, add_closed, add_session, count, failure, long, losses, rate, state, stream, why_left,
+    AllFigures, Mark, add_closed, add_session, called, count, failure, long, losses, rate, state, stream,
+    why_left,
 };
 
 /// Switches from source to source that are told in words.
@@ -124,7 +125,7 @@ impl ChannelPage<'_> {
         let all = &self.channel.sources;
         match all.iter().position(|other| other.source_id == source) {
             Some(place) => format!("Source {}{}", place + 1, self.whose(&all[place])),
-            None => format!("A source that is gone (number {source})"),
+            None => called(None, self.records().map(|(record, _now)| record), source),
         }
     }
 

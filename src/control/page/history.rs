@@ -8,7 +8,7 @@ use crate::store::ChannelRecord;
 
 use super::calendar::Calendar;
 use super::html::{Place, Rows, escaped, in_address, page, push};
-use super::words::{count, long, why_left};
+use super::words::{called as called_source, count, long, why_left};
 
 /// Why a channel recovered, or how it ended, as the page asks for it: the word in the address, and the words on the page.
 const REASONS: [(&str, &str); 7] = [
@@ -96,9 +96,12 @@ impl HistoryPage<'_> {
 
     /// A source of a session's channel, by its place among those that the channel has now.
     fn source(&self, session: &SessionRecord, source: i64) -> String {
-        let sources = self.channels.get(&session.channel.0).map(|channel| &channel.sources);
-        let place = sources.and_then(|all| all.iter().position(|other| other.source_id == source));
-        place.map_or_else(|| "a source that is gone".to_owned(), |place| format!("source {}", place + 1))
+        let name = called_source(self.channels.get(&session.channel.0), [session], source);
+        // In the midst of a sentence.
+        ["Source ", "A source "]
+            .iter()
+            .find_map(|word| Some(word.to_lowercase() + name.strip_prefix(word)?))
+            .unwrap_or(name)
     }
 
     /// What the field for channels proposes: those of the sessions.
@@ -230,7 +233,7 @@ impl HistoryPage<'_> {
                     format_args!(
                         "<li><span class=t>{}</span> to {}, because the one before {}</li>",
                         calendar.at(window.selected_at),
-                        self.source(session, window.source.id.0),
+                        escaped(&self.source(session, window.source.id.0)),
                         escaped(&why_left(&window.reason))
                     ),
                 );

@@ -10,7 +10,7 @@ use crate::store::ChannelRecord;
 use super::band::{Stretch, band};
 use super::html::{escaped, push};
 use super::viewers::viewers;
-use super::words::{Mark, bar, count, long, losses, rate, state, stream, why_bad};
+use super::words::{Mark, bar, called, count, long, losses, rate, state, stream, why_bad};
 
 /// Channels that are shown. Of more the number is.
 const CHANNELS_SHOWN_MAX: usize = 200;
@@ -145,8 +145,9 @@ fn row(facts: &Facts<'_>, session: &SessionSnapshot) -> String {
         ),
     );
     html.push_str(&timeline(session, listed, now));
-    let mut why = why_bad(session, now, |source| called(listed, source));
-    why.extend(losses(session, now, listed, |source| called(listed, source)));
+    let called = |source| called(listed, [record], source);
+    let mut why = why_bad(session, now, called);
+    why.extend(losses(session, now, listed, called));
     if !why.is_empty() {
         html.push_str("<h3>Why is this channel bad?</h3>");
         for sentence in why {
@@ -187,22 +188,15 @@ fn sparkline(rates: Option<&VecDeque<u64>>) -> String {
     )
 }
 
-/// What a source is called: by its place among those of its channel, as people count.
-fn called(channel: Option<&ChannelRecord>, source: i64) -> String {
-    let place = channel
-        .and_then(|channel| channel.sources.iter().position(|listed| listed.source_id == source))
-        .map(|place| format!("Source {}", place + 1));
-    place.unwrap_or_else(|| format!("A source that is gone (number {source})"))
-}
-
 /// What was shown when, by source.
 fn timeline(session: &SessionSnapshot, channel: Option<&ChannelRecord>, now: Instant) -> String {
     let record = &session.record;
+    let called = |source| called(channel, [record], source);
     let mut stretches: Vec<_> = record
         .sources
         .iter()
         .map(|window| {
-            let name = called(channel, window.source.id.0);
+            let name = called(window.source.id.0);
             Stretch {
                 from: now - window.selected_at,
                 to: now - window.deselected_at.unwrap_or(now),
@@ -218,7 +212,7 @@ fn timeline(session: &SessionSnapshot, channel: Option<&ChannelRecord>, now: Ins
             from: now - slate.started_at,
             to: now - to,
             said: format!("The slate, for {}, {} ago", long(to - slate.started_at), long(now - to)),
-            row: record.sources.last().map_or_else(String::new, |window| called(channel, window.source.id.0)),
+            row: record.sources.last().map_or_else(String::new, |window| called(window.source.id.0)),
             is_slate: true,
         });
     }

@@ -53,6 +53,7 @@ pub(super) fn window(id: i64, from: u64, to: Option<u64>, reason: &str) -> Arc<S
             id: SourceId(id),
             item_key: String::new(),
             url: String::new(),
+            name: std::sync::Arc::default(),
             mode: "direct",
             is_unverified: false,
             profile_name: None,

@@ -1,5 +1,6 @@
 //! What is shown of a channel's session, and remembered of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::{Instant, redact};
@@ -195,6 +196,7 @@ fn source_facts(run: &SourceRun, from: u64, stored: &StreamProfile) -> SourceFac
         url: redact::url(&source.url),
         mode: run.opening().name(),
         is_unverified: run.attempt().is_unverified,
+        name: Arc::clone(&source.name),
         profile_name: source.manner.profile.clone(),
         profile: StreamProfile {
             video_codec: first(&startup.video_codecs),

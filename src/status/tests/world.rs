@@ -73,6 +73,7 @@ pub(super) fn source(id: i64) -> SourceFacts {
         id: SourceId(id),
         item_key: "src:news.one:5b1f0c2d9a7e".to_owned(),
         url: "http://cdn-b.example:8080/live/news-one.ts".to_owned(),
+        name: std::sync::Arc::default(),
         mode: "ffmpeg-copy",
         is_unverified: true,
         profile_name: Some("hd".into()),
