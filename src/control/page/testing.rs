@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::base::{Instant, WallTime};
 use crate::engine::CoreId;
-use crate::engine::snapshot::DatagramCounters;
+use crate::engine::snapshot::{ContinuityErrors, DatagramCounters};
 use crate::engine::snapshot::{
     HealthPersistSnapshot, RecoverySnapshot, SessionPhase, SessionSnapshot, ViewerSnapshot,
 };
@@ -111,6 +111,7 @@ pub(super) fn session(id: u64, windows: Vec<Arc<SourceWindow>>, viewers: u64) ->
         last_byte_at: None,
         last_push_at: None,
         datagrams: DatagramCounters::default(),
+        continuity: ContinuityErrors::default(),
         writer_pauses: 0,
         recovery: RecoverySnapshot::default(),
         health_persist: HealthPersistSnapshot::default(),

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::base::Instant;
-use crate::engine::snapshot::{DatagramCounters, SessionSnapshot};
+use crate::engine::snapshot::{ContinuityErrors, DatagramCounters, SessionSnapshot};
 use crate::session::history::{Outcome, SessionRecord, SourceWindow};
 use crate::status::words::spelled;
 use crate::store::{ChannelRecord, SourceRecord};
@@ -156,7 +156,7 @@ pub(super) fn losses(
 ) -> Option<String> {
     let DatagramCounters { datagrams, dropped, lost, .. } = session.datagrams;
     if lost == 0 && dropped == 0 {
-        return None;
+        return holes(session, now, called);
     }
     let shown = |source: &&SourceRecord| {
         let windows = &session.record.sources;
@@ -186,6 +186,31 @@ pub(super) fn losses(
     };
     Some(format!(
         "{name} {sentence}. Each is a hole (a continuity error), where the picture breaks up on every player."
+    ))
+}
+
+/// Holes that were in the streams before they reached us, or that viewers have got since the session began; nothing when there is none.
+fn holes(session: &SessionSnapshot, now: Instant, called: impl Fn(i64) -> String) -> Option<String> {
+    let ContinuityErrors { incoming, outgoing } = session.continuity;
+    let number = |many: u64| count(usize::try_from(many).unwrap_or(usize::MAX), "hole", "holes");
+    let time = long(now - session.record.opened_at);
+    if incoming == 0 {
+        return (outgoing > 0).then(|| {
+            format!(
+                "Viewers got {} in the last {time}, each marked as one (continuity errors).",
+                number(outgoing)
+            )
+        });
+    }
+    let windows = &session.record.sources;
+    let one = windows.first().map(|window| window.source.id.0);
+    let one = one.filter(|id| windows.iter().all(|window| window.source.id.0 == *id));
+    let name = one.map_or_else(|| "Its sources together".to_owned(), called);
+    Some(format!(
+        "{name} came with {} in the last {time} (continuity errors): packets were missing before it reached this host, and viewers got {}. \
+         There the picture breaks up on every player.",
+        number(incoming),
+        number(outgoing)
     ))
 }
 
@@ -326,5 +351,27 @@ mod tests {
             assert_eq!(losses_of(urls, counters).unwrap(), format!("{said}{holes}"));
         }
         assert_eq!(losses_of([udp, rtp], counters(9, 0, 0)), None, "nothing was lost");
+    }
+
+    #[test]
+    fn holes_that_come_in_are_told_with_those_that_leave() {
+        let windows =
+            |ids: &[i64]| ids.iter().map(|id| window(*id, 3_000, None, "stall")).collect::<Vec<_>>();
+        let said = |ids: &[i64], incoming, outgoing| {
+            let continuity = ContinuityErrors { incoming, outgoing };
+            let session = SessionSnapshot { continuity, ..session(7, windows(ids), 1) };
+            losses(&session, Instant::from_millis(3_600_000), None, |id| format!("Source {id}"))
+        };
+        let missing =
+            "(continuity errors): packets were missing before it reached this host, and viewers got";
+        let breaks = "There the picture breaks up on every player.";
+        let one = format!("Source 1 came with 37 holes in the last 10 min {missing} 36 holes. {breaks}");
+        assert_eq!(said(&[1, 1], 37, 36), Some(one));
+        let both =
+            format!("Its sources together came with 1 hole in the last 10 min {missing} 0 holes. {breaks}");
+        assert_eq!(said(&[1, 2], 1, 0), Some(both));
+        let out = "Viewers got 2 holes in the last 10 min, each marked as one (continuity errors).";
+        assert_eq!(said(&[1], 0, 2).as_deref(), Some(out));
+        assert_eq!(said(&[1], 0, 0), None);
     }
 }
