@@ -15,7 +15,8 @@ mod playlists;
 mod render;
 mod system;
 #[cfg(test)]
-mod testing;
+pub(super) mod testing;
+mod view;
 mod viewers;
 mod words;
 
