@@ -8,7 +8,7 @@ use crate::engine::snapshot::{CoreSnapshot, SessionSnapshot};
 use crate::store::ChannelRecord;
 
 use super::band::{Stretch, band};
-use super::html::{escaped, push};
+use super::html::{Piece, escaped, push};
 use super::viewers::viewers;
 use super::words::{Mark, bar, called, count, long, losses, rate, state, stream, why_bad};
 
@@ -19,13 +19,6 @@ const SPARK_WIDTH: usize = 120;
 const SPARK_HEIGHT: u64 = 20;
 /// RateHistory that a sparkline is made of.
 pub(super) const RATES_MAX: usize = 60;
-
-/// A part of the page by its name.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Piece {
-    pub(super) name: String,
-    pub(super) html: String,
-}
 
 /// What the last rates of each session were.
 pub(super) type RateHistory = BTreeMap<u64, VecDeque<u64>>;
@@ -261,7 +254,7 @@ mod tests {
             "<span>Source 1</span><span>Source 2</span>",
             "Source 2: shown for 8 min, from 8 min ago, because the one before ended",
             "Source 1 sent nothing that moves the picture once",
-            "A source that is gone (number 40) ended once",
+            "A source that is gone ended once",
             "<p>Its sources together lost 37 packets on the way in the last 10 min, and 90000 packets came.",
             "pattern id=\"hatch-7\"",
         ] {
