@@ -14,8 +14,9 @@ use crate::control::state::State;
 use crate::http::{Response, to_json};
 
 use super::html::{Piece, live_page};
+use super::moments::{Catalog, Moments, Unshown};
 use super::pages::Picture;
-use super::view::{Catalog, Moments, Unshown, View};
+use super::view::View;
 
 /// How often they are.
 const EVERY: Duration = Duration::from_secs(1);

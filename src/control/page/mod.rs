@@ -10,6 +10,7 @@ mod channels;
 mod history;
 mod html;
 mod live;
+mod moments;
 mod pages;
 mod playlists;
 mod render;
@@ -28,8 +29,9 @@ pub(super) use add::{AddPage, Proposal};
 pub(super) use channels::ChannelsPage;
 pub(super) use html::{Rows, problem};
 pub(super) use live::{OpenPage, show};
+pub(super) use moments::Unshown;
 pub(super) use pages::{PAGES_MAX, Pages};
-pub(super) use view::{ROWS_SHOWN, Unshown, View, offset};
+pub(super) use view::{ROWS_SHOWN, View, offset};
 
 const STYLE: &str = include_str!("now.css");
 const SCRIPT: &str = include_str!("now.js");

@@ -15,14 +15,13 @@ use crate::control::page::testing::{session, window};
 use crate::control::params::{GuideSource, Guides};
 use crate::control::state::State;
 use crate::control::state::tests::{params, with};
-use crate::engine::snapshot::{CoreCounters, CoreSnapshot, LeaseSnapshot, TunersSnapshot};
-use crate::engine::{CoreCommand, CoreId, Mailbox, SessionId, TriggerRefusal};
+use crate::engine::snapshot::{CoreCounters, CoreSnapshot, TunersSnapshot};
+use crate::engine::{CoreCommand, CoreId, Mailbox, TriggerRefusal};
 use crate::http::Response;
 use crate::lineup::{Health, HealthRow, SourceId, StoredProfile, StreamProfile};
 use crate::session::history::ClosedSnapshot;
 use crate::store::{NewItem, NewPlaylist, PRIMARY_NAME};
 use crate::ts::ProfileCodec;
-use crate::tuner::pool::Kind;
 
 const ROUTES: &str = "openapi.json";
 const TUNERS: &str = "tuners.schema.json";
@@ -156,14 +155,7 @@ fn item(key: &str) -> NewItem {
 fn core(sessions: u64, count: usize) -> CoreSnapshot {
     let live: Vec<_> =
         (0..sessions).map(|id| session(id, vec![window(1, 1, None, "initial_startup")], id)).collect();
-    let leases = (0..sessions).map(|id| LeaseSnapshot {
-        tuner: u16::try_from(id).unwrap(),
-        kind: Kind::Client,
-        label: "100".to_owned(),
-        session: SessionId(id),
-        started_at: crate::base::Instant::START,
-    });
-    let leases: Vec<_> = leases.collect();
+    let live_count = live.len();
     CoreSnapshot {
         away: Vec::new(),
         core: CoreId(0),
@@ -177,7 +169,7 @@ fn core(sessions: u64, count: usize) -> CoreSnapshot {
         send_wait: std::time::Duration::ZERO,
         is_saturated: false,
         closed: ClosedSnapshot::default(),
-        tuners: Some(TunersSnapshot { count, in_use: leases.len(), leases }),
+        tuners: Some(TunersSnapshot { count, in_use: live_count, leases: Vec::new() }),
         places: Vec::new(),
     }
 }
