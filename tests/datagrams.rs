@@ -119,6 +119,7 @@ fn lineup(url: &str) -> Arc<Lineup> {
     let source = Source {
         id: SourceId(1),
         item_key: "item".to_owned(),
+        name: std::sync::Arc::default(),
         playlist: PlaylistId(1),
         url: url.to_owned(),
         headers: RequestHeaders::NONE,

@@ -134,7 +134,7 @@ mod tests {
         drop((queue, messages));
         let (mut out, tail) = (Vec::new(), LogTail::default());
         write_all(&received, &mut out, &tail);
-        assert_eq!(tail.lines(), ["a"]);
+        assert_eq!(tail.lines(), [(1, "a".to_owned())]);
         assert_eq!((written.try_recv(), out.as_slice()), (Ok(()), &b"a\n"[..]));
     }
 }

@@ -9,7 +9,14 @@ const LINE_CHARS_MAX: usize = 400;
 
 /// The last lines.
 #[derive(Default, Debug)]
-pub struct LogTail(Mutex<VecDeque<String>>);
+pub struct LogTail(Mutex<Lines>);
+
+#[derive(Default, Debug)]
+struct Lines {
+    kept: VecDeque<String>,
+    /// How many there have been.
+    total: u64,
+}
 
 impl LogTail {
     /// One more line, with its line break or without.
@@ -17,16 +24,19 @@ impl LogTail {
         let line = line.trim_end().chars().take(LINE_CHARS_MAX).collect();
         // Whoever has panicked here has left whole lines.
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if lines.len() == LINES_MAX {
-            lines.pop_front();
+        if lines.kept.len() == LINES_MAX {
+            lines.kept.pop_front();
         }
-        lines.push_back(line);
+        lines.kept.push_back(line);
+        lines.total += 1;
     }
 
-    /// All of them, the newest last.
+    /// All of them by their numbers, which count from 1, the newest last.
     #[must_use]
-    pub fn lines(&self) -> Vec<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    pub fn lines(&self) -> Vec<(u64, String)> {
+        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = lines.total + 1 - lines.kept.len() as u64;
+        (first..).zip(lines.kept.iter().cloned()).collect()
     }
 }
 
@@ -42,7 +52,7 @@ mod tests {
         }
         tail.push(&"é".repeat(LINE_CHARS_MAX + 1));
         let lines = tail.lines();
-        assert_eq!((lines.len(), lines[0].as_str()), (LINES_MAX, "line 2"));
-        assert_eq!(lines[LINES_MAX - 1].chars().count(), LINE_CHARS_MAX);
+        assert_eq!((lines.len(), &lines[0]), (LINES_MAX, &(3, "line 2".to_owned())));
+        assert_eq!(lines[LINES_MAX - 1].1.chars().count(), LINE_CHARS_MAX);
     }
 }

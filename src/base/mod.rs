@@ -8,6 +8,8 @@ pub mod clock;
 pub mod errno;
 pub mod heap;
 pub mod histogram;
+#[cfg(test)]
+pub(crate) mod json_schema;
 pub mod kernel_bytes;
 pub mod limits;
 pub mod log_tail;

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead};
+use std::sync::Arc;
 
-use crate::lineup::{Channel, ChannelId, Lineup, PlaylistId, Source, SourceId, Treatment, Tuners};
+use crate::lineup::{
+    Channel, ChannelId, Lineup, PlaylistId, Source, SourceId, SourceName, Treatment, Tuners,
+};
 use crate::store::{ChannelRecord, NewItem, PlaylistRecord, SourceRecord};
 
 use super::m3u::{Entries, Guides, Item, LeftOut};
@@ -100,8 +103,12 @@ fn source(record: &SourceRecord, of_channel: Option<&str>, profiles: &Profiles) 
     };
     let (treatment, nearest) =
         profiles.resolve(own, record.profile_name.as_deref(), of_channel, record.user_agent.as_deref());
+    let title = [&record.tvg_name, &record.item_name].into_iter().find(|name| !name.is_empty());
+    let name =
+        SourceName { title: title.cloned().unwrap_or_default(), playlist: record.playlist_name.clone() };
     Source {
         id: SourceId(record.source_id),
+        name: Arc::new(name),
         item_key: record.item_key.clone(),
         playlist: PlaylistId(record.playlist_id.unwrap_or_default()),
         url: record.stream_url.clone(),

@@ -33,11 +33,22 @@ impl fmt::Display for SourceId {
     }
 }
 
+/// What people call a source; blank is not known.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct SourceName {
+    /// As its guide has it, or its playlist.
+    pub title: String,
+    /// What its playlist is called.
+    pub playlist: String,
+}
+
 /// One way to get a channel's stream.
 #[derive(Clone, PartialEq, Default, Debug)]
 pub struct Source {
     /// Its row.
     pub id: SourceId,
+    /// What it is called now, which is remembered when it is gone.
+    pub name: Arc<SourceName>,
     /// The playlist item it stands for.
     pub item_key: String,
     /// The playlist that the item is of: its streams are counted together.
@@ -202,6 +213,7 @@ mod tests {
         let source = |id| Source {
             id: SourceId(id),
             item_key: String::new(),
+            name: std::sync::Arc::default(),
             playlist: PlaylistId(1),
             url: String::new(),
             headers: RequestHeaders::NONE,

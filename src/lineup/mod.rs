@@ -7,7 +7,7 @@ mod profile;
 mod treatment;
 
 pub use crate::ts::StreamProfile;
-pub use channels::{Channel, ChannelId, Lineup, PlaylistId, Source, SourceId, Tuners};
+pub use channels::{Channel, ChannelId, Lineup, PlaylistId, Source, SourceId, SourceName, Tuners};
 pub use health::{Health, HealthRow, cooldown_after};
 pub use profile::StoredProfile;
 pub use treatment::{Manner, Treatment};

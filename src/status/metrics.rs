@@ -418,6 +418,19 @@ impl Metrics {
         ] {
             self.add(name, help, values);
         }
+        let holes = named.iter().flat_map(|session| {
+            let of = |direction: &str| {
+                of_channel(session).into_iter().chain([("direction", direction.to_owned())]).collect()
+            };
+            let errors = session.continuity;
+            [(of("in"), errors.incoming), (of("out"), errors.outgoing)]
+        });
+        let holes = Values::Counters(holes.collect());
+        self.add(
+            "tunerd_channel_continuity_errors",
+            "Places where packets are missing, in what comes from the channel's sources and in what viewers get, in this session.",
+            holes,
+        );
         let states = named.iter().flat_map(|session| {
             let is_now = words::activity(session);
             CHANNEL_STATES.map(|state| {

@@ -81,6 +81,9 @@ struct Flow {
     bytes_read: u64,
     bytes_pushed: u64,
     chunks_pushed: u64,
+    /// Places where packets are missing: in what comes from the sources, and in what viewers get. Not of the reference.
+    continuity_errors_in: u64,
+    continuity_errors_out: u64,
 }
 
 /// What has come in datagrams, over all sources.
@@ -278,6 +281,8 @@ impl Flow {
             bytes_read: session.bytes_read,
             bytes_pushed: session.bytes_pushed,
             chunks_pushed: session.chunks_pushed,
+            continuity_errors_in: session.continuity.incoming,
+            continuity_errors_out: session.continuity.outgoing,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::engine::RecoveryKind;
 use crate::engine::snapshot::{SessionPhase, SessionSnapshot};
 
 /// What a session does, in one word.
@@ -96,6 +97,19 @@ pub fn why_left(selection_reason: &str) -> String {
             format!("answered {}", code.trim_start_matches("upstream_"))
         }
         other => format!("was left because somebody wanted it ({other})"),
+    }
+}
+
+/// Whether a source was left because somebody wanted it, from the reason of the selection that followed: that says nothing against it.
+#[must_use]
+pub fn is_by_hand(selection_reason: &str) -> bool {
+    let reason = selection_reason.split_once(':').map_or(selection_reason, |(_, reason)| reason);
+    match RecoveryKind::of(reason) {
+        RecoveryKind::Manual => reason != "initial_startup",
+        RecoveryKind::Stall
+        | RecoveryKind::SourceEof
+        | RecoveryKind::Upstream
+        | RecoveryKind::SourceError => false,
     }
 }
 

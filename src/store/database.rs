@@ -95,6 +95,12 @@ impl Database {
         Ok(Self { connection, loadings: order::Loadings::default() })
     }
 
+    /// How many rows have been changed by now. Whoever has read something and finds the same number again has read it as it is.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.connection.total_changes()
+    }
+
     /// Moves the log into the file and closes. What is committed is safe without it; the next start is faster
     /// with it, and a copy of the file alone is then complete.
     ///

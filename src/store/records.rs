@@ -228,6 +228,8 @@ pub struct SourceRecord {
     pub priority_index: u32,
     /// The item's playlist; none when the item is missing.
     pub playlist_id: Option<i64>,
+    /// What that playlist is called; blank when the item is missing.
+    pub playlist_name: String,
     /// Whether that playlist is used.
     pub is_playlist_enabled: bool,
     /// Who we are to that playlist's servers; `None` is as the settings say.
@@ -371,7 +373,8 @@ impl SourceRecord {
         profile_width, profile_height, profile_fps, profile_video_codec, profile_audio_codec, profile_bitrate_bps, \
         program, coalesce(headers_json, '{}'), tls_verify, profile, \
         coalesce(tvg_id, ''), coalesce(tvg_logo, ''), coalesce(group_name, ''), \
-        playlist_items.playlist_id, coalesce(is_enabled, 1), user_agent, coalesce(playlist_items.name, '')";
+        playlist_items.playlist_id, coalesce(is_enabled, 1), user_agent, coalesce(playlist_items.name, ''), \
+        coalesce(playlist_name, '')";
 
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
@@ -387,6 +390,7 @@ impl SourceRecord {
             headers: headers(row, 22)?,
             priority_index: row.get(5)?,
             playlist_id: row.get(28)?,
+            playlist_name: row.get(32)?,
             is_playlist_enabled: row.get(29)?,
             user_agent: row.get(30)?,
             program: row.get(21)?,
@@ -435,6 +439,7 @@ impl SourceRecord {
             headers: RequestHeaders::NONE,
             priority_index: 0,
             playlist_id: Some(1),
+            playlist_name: String::new(),
             is_playlist_enabled: true,
             user_agent: None,
             program: None,

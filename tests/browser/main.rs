@@ -219,6 +219,14 @@ fn a_picture_goes_on_through_a_failover_and_the_pages_tell_who_watches_and_what_
 }
 
 #[test]
+fn pages_follow_what_happens_and_leave_alone_what_somebody_is_doing_on_them() {
+    let mut world = World::new(&[("STALL_DETECT", "5s"), ("SESSION_IDLE_TIMEOUT", "1s")]);
+    let sources = PROGRAMMES.map(|path| world.upstream.url(path));
+    world.daemon.channel("100", &sources);
+    world.plays("follows.mjs");
+}
+
+#[test]
 fn a_picture_that_cannot_be_had_says_why_in_the_page_and_is_tried_again_there() {
     let settings = [("TUNER_COUNT", "1"), ("STARTUP_TIMEOUT", "2s"), ("SESSION_IDLE_TIMEOUT", "0")];
     let mut world = World::new(&settings);

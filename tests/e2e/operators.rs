@@ -257,8 +257,14 @@ struct Events {
 
 impl Events {
     fn open(daemon: &Daemon) -> Self {
+        Self::of(daemon, "")
+    }
+
+    /// The news of a page.
+    fn of(daemon: &Daemon, query: &str) -> Self {
         let mut stream = TcpStream::connect(("127.0.0.1", daemon.port())).unwrap();
-        let request = format!("GET /api/admin/events HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n\r\n", daemon.port());
+        let request =
+            format!("GET /api/admin/events{query} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n\r\n", daemon.port());
         stream.write_all(request.as_bytes()).unwrap();
         stream.set_read_timeout(Some(SHORT)).unwrap();
         let mut events = Self { stream, received: String::new() };
@@ -381,12 +387,45 @@ fn a_page_hears_of_viewers_who_come_and_go_and_its_buttons_do_what_they_say() {
 }
 
 #[test]
+fn each_page_hears_of_what_it_shows() {
+    let upstream = Upstream::start();
+    let mut daemon = Daemon::start(&[("SESSION_IDLE_TIMEOUT", "0")]);
+    let channel = daemon.channel("100", &[upstream.url("/good/4000000/a")]);
+    let shown = String::from_utf8(daemon.get(&format!("/ui/channels/{channel}?q=127")).body).unwrap();
+    let address = format!("?view=channel&amp;id={channel}&amp;q=127&amp;offset=0");
+    assert!(shown.contains(&format!("data-events=\"/api/admin/events{address}\"")), "{shown}");
+    let mut pages = [
+        (format!("?view=channel&id={channel}"), "○ idle", vec!["● playing", "to 1 viewer", "● shown now"]),
+        ("?view=playlists".to_owned(), "0 of 2 in use", vec!["1 of 2 in use"]),
+        ("?view=history".to_owned(), "Nothing like that is remembered", vec!["● goes on"]),
+        ("?view=system".to_owned(), "MiB in memory", vec!["has time to spare"]),
+    ]
+    .map(|(query, first, then)| (Events::of(&daemon, &query), first, then));
+    for (page, first, _) in &mut pages {
+        let news = page.next().to_string();
+        assert!(news.contains(*first), "{first}: {news}");
+    }
+    let mut viewer = daemon.open("/auto/v100");
+    viewer.watch(Duration::from_millis(300));
+    for (page, _, then) in &mut pages {
+        page.until(then);
+    }
+    drop(viewer);
+    assert_eq!(daemon.ask("DELETE", &format!("/api/channels/{channel}"), "").status, 204);
+    pages[0].0.until(&["This channel is gone."]);
+    for wrong in ["?view=add", "?view=channel", "?view=channel&id=x"] {
+        let refused = daemon.get(&format!("/api/admin/events{wrong}"));
+        assert_eq!(refused.status, 400, "{wrong}");
+    }
+}
+
+#[test]
 fn so_many_pages_are_live_and_the_next_one_is_told_and_one_that_closes_makes_room() {
     let daemon = Daemon::start(&[]);
-    let mut pages: Vec<_> = (0..16).map(|_| Events::open(&daemon)).collect();
+    let mut pages: Vec<_> = (0..32).map(|_| Events::open(&daemon)).collect();
     let refused = daemon.get("/api/admin/events");
     assert_eq!(refused.status, 503);
-    assert!(String::from_utf8_lossy(&refused.body).contains("16 pages are live already"));
+    assert!(String::from_utf8_lossy(&refused.body).contains("32 pages are live already"));
     pages.pop();
     until(SHORT, "there is room again", || (daemon_has_room(&daemon)).then_some(()));
     assert_eq!(daemon.get("/healthz").status, 200);

@@ -22,7 +22,7 @@ use crate::lineup::ChannelId;
 use super::call::{Call, refusal};
 use super::permits::{Holder, Permits};
 use super::routes;
-use crate::control::page::{OpenPage, PAGES_MAX};
+use crate::control::page::{OpenPage, PAGES_MAX, View};
 use crate::control::rates::Household;
 use crate::control::state::State;
 
@@ -363,8 +363,13 @@ impl Connection {
     async fn events(self, request: Request) -> io::Result<()> {
         let call = Call { request, body: Vec::new(), peer: self.peer, local: self.local };
         let checked = routes::admit(&call, &self.state).and_then(|()| routes::check(&call, &self.state));
-        let page = checked.and_then(|()| {
-            OpenPage::new(&self.state).ok_or_else(|| {
+        let view = checked.and_then(|()| {
+            View::of_events(&|name| call.query(name)).ok_or_else(|| {
+                refusal(400, "view is none that has news; allowed: now, channel with its id, playlists, history, system")
+            })
+        });
+        let page = view.and_then(|view| {
+            OpenPage::new(&self.state, view).ok_or_else(|| {
                 refusal(503, &format!("{PAGES_MAX} pages are live already; close one"))
                     .header("Retry-After", "5")
             })

@@ -5,23 +5,23 @@ use std::time::Duration;
 
 use crate::base::{Instant, redact};
 use crate::engine::snapshot::SessionSnapshot;
-use crate::http::Response;
 use crate::session::history::SessionRecord;
 use crate::store::{ChannelRecord, SourceRecord};
 
 use super::band::{Stretch, band};
 use super::calendar::Calendar;
-use super::html::{Place, Rows, asks_once, button, escaped, in_address, page, push, search};
+use super::html::{Piece, Rows, asks_once, button, escaped, in_address, push, search};
 use super::viewers::{VIEWERS_SHOWN_MAX, viewers};
 use super::words::{
-    AllFigures, Mark, add_closed, add_session, count, failure, long, losses, rate, state, stream, why_left,
+    AllFigures, Mark, add_closed, add_session, called, count, failure, long, losses, rate, state, stream,
+    why_left,
 };
 
 /// Switches from source to source that are told in words.
 const SWITCHES_SHOWN: usize = 20;
 
 /// Which viewers are asked for.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(in crate::control) struct ViewersAsked {
     /// A part of their addresses.
     pub(in crate::control) address: String,
@@ -30,7 +30,6 @@ pub(in crate::control) struct ViewersAsked {
 
 /// What the page is made of.
 pub(in crate::control) struct ChannelPage<'a> {
-    pub(in crate::control) device: &'a str,
     pub(in crate::control) channel: &'a ChannelRecord,
     pub(in crate::control) session: Option<&'a SessionSnapshot>,
     /// Sessions of it that have ended, newest first.
@@ -38,14 +37,10 @@ pub(in crate::control) struct ChannelPage<'a> {
     /// What playlists are called.
     pub(in crate::control) playlists: &'a BTreeMap<i64, String>,
     pub(in crate::control) calendar: &'a Calendar,
-    pub(in crate::control) viewers: ViewersAsked,
+    pub(in crate::control) viewers: &'a ViewersAsked,
 }
 
 impl ChannelPage<'_> {
-    pub(in crate::control) fn answer(&self) -> Response {
-        page(self.device, Place::Channels, &self.html())
-    }
-
     fn here(&self) -> String {
         format!("/ui/channels/{}", self.channel.channel_id)
     }
@@ -54,20 +49,22 @@ impl ChannelPage<'_> {
         self.calendar.of_core(record.lost).now()
     }
 
-    fn html(&self) -> String {
+    pub(super) fn pieces(&self) -> Vec<Piece> {
         let channel = self.channel;
-        let mut html = format!(
+        let head = format!(
             "<p class=quiet><a href=/ui/channels>Channels</a></p><h1>{} {}</h1>",
             escaped(&channel.guide_number),
             escaped(&channel.guide_name)
         );
-        html.push_str(&self.standing());
-        html.push_str(&self.watch());
-        html.push_str(&self.why());
-        html.push_str(&self.timeline());
-        html.push_str(&self.sources());
-        html.push_str(&self.watching());
-        html
+        vec![
+            Piece::new("head", head),
+            Piece::new("standing", self.standing()),
+            Piece::new("watch", self.watch()),
+            Piece::new("why", self.why()),
+            Piece::new("timeline", self.timeline()),
+            Piece::new("sources", self.sources()),
+            Piece::new("watching", self.watching()),
+        ]
     }
 
     /// The picture, for browsers that play HTTP Live Streaming, and what players need. It is fetched when somebody presses play; what
@@ -78,8 +75,8 @@ impl ChannelPage<'_> {
         }
         let number = in_address(&self.channel.guide_number);
         format!(
-            "<video controls playsinline preload=none src=\"/hls/v{number}/index.m3u8\"></video>\
-             <div id=says role=status></div><script type=module src=/ui/player.js></script>\
+            "<video controls playsinline preload=none data-own src=\"/hls/v{number}/index.m3u8\"></video>\
+             <div id=says role=status data-own></div><script type=module src=/ui/player.js></script>\
              <p class=quiet>Where the browser plays no HTTP Live Streaming: <a href=\"/auto/v{number}\">the stream itself</a> in a \
              player, or <a href=/lineup.m3u>all channels as a list</a> for VLC, mpv and Kodi.</p>"
         )
@@ -124,7 +121,7 @@ impl ChannelPage<'_> {
         let all = &self.channel.sources;
         match all.iter().position(|other| other.source_id == source) {
             Some(place) => format!("Source {}{}", place + 1, self.whose(&all[place])),
-            None => format!("A source that is gone (number {source})"),
+            None => called(None, self.records().map(|(record, _now)| record), source),
         }
     }
 
@@ -334,6 +331,7 @@ impl ChannelPage<'_> {
         html.push_str(&button(&act("switch"), &[("enabled", to), ("back", &back)], label, &spoken));
         html.push_str(&asks_once(
             &act("remove"),
+            &[("back", &self.here())],
             "Remove…",
             &format!("Remove source {number} from this channel"),
         ));
@@ -432,15 +430,17 @@ mod tests {
         let viewers = ViewersAsked { address: asked.to_owned(), offset: 0 };
         let calendar = calendar();
         ChannelPage {
-            device: "tv",
             channel,
             session: live,
             past,
             playlists: &playlists,
             calendar: &calendar,
-            viewers,
+            viewers: &viewers,
         }
-        .html()
+        .pieces()
+        .iter()
+        .map(|piece| piece.html.as_str())
+        .collect()
     }
 
     #[test]

@@ -108,6 +108,7 @@ impl ChannelsPage<'_> {
                 escaped(name),
                 asks_once(
                     &act("remove"),
+                    &[],
                     "Remove…",
                     &format!(
                         "Remove {} {name} and its {}",

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::http::Response;
 use crate::session::history::SessionRecord;
 use crate::store::ChannelRecord;
 
 use super::calendar::Calendar;
-use super::html::{Place, Rows, escaped, in_address, page, push};
-use super::words::{count, long, why_left};
+use super::html::{Piece, Rows, escaped, in_address, push};
+use super::words::{called as called_source, count, long, why_left};
 
 /// Why a channel recovered, or how it ended, as the page asks for it: the word in the address, and the words on the page.
 const REASONS: [(&str, &str); 7] = [
@@ -22,7 +21,7 @@ const REASONS: [(&str, &str); 7] = [
 ];
 
 /// What is asked for.
-#[derive(Clone, Default, Debug, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(in crate::control) struct HistoryAsked {
     /// A guide number, a part of a name, or both as the page writes them.
     pub(in crate::control) channel: String,
@@ -35,7 +34,6 @@ pub(in crate::control) struct HistoryAsked {
 
 /// What the page is made of.
 pub(in crate::control) struct HistoryPage<'a> {
-    pub(in crate::control) device: &'a str,
     pub(in crate::control) asked: &'a HistoryAsked,
     /// All that are remembered, newest first.
     pub(in crate::control) sessions: Vec<&'a SessionRecord>,
@@ -67,10 +65,6 @@ fn is_of(selection: &str, reason: &str) -> bool {
 }
 
 impl HistoryPage<'_> {
-    pub(in crate::control) fn answer(&self) -> Response {
-        page(self.device, Place::History, &self.html())
-    }
-
     /// Guide numbers and names of a session's channel: what it was called then, and what it is called now if it is still there.
     fn names<'b>(&'b self, session: &'b SessionRecord) -> impl Iterator<Item = (&'b str, &'b str)> {
         let now = self.channels.get(&session.channel.0);
@@ -96,9 +90,12 @@ impl HistoryPage<'_> {
 
     /// A source of a session's channel, by its place among those that the channel has now.
     fn source(&self, session: &SessionRecord, source: i64) -> String {
-        let sources = self.channels.get(&session.channel.0).map(|channel| &channel.sources);
-        let place = sources.and_then(|all| all.iter().position(|other| other.source_id == source));
-        place.map_or_else(|| "a source that is gone".to_owned(), |place| format!("source {}", place + 1))
+        let name = called_source(self.channels.get(&session.channel.0), [session], source);
+        // In the midst of a sentence.
+        ["Source ", "A source "]
+            .iter()
+            .find_map(|word| Some(word.to_lowercase() + name.strip_prefix(word)?))
+            .unwrap_or(name)
     }
 
     /// What the field for channels proposes: those of the sessions.
@@ -142,11 +139,19 @@ impl HistoryPage<'_> {
         is_channel && is_day && is_reason
     }
 
-    fn html(&self) -> String {
-        let asked = self.asked;
+    pub(super) fn pieces(&self) -> Vec<Piece> {
         let found: Vec<_> = self.sessions.iter().copied().filter(|session| self.matches(session)).collect();
-        let mut html = format!("<h1>{}</h1>", count(found.len(), "session", "sessions"));
-        html.push_str("<form class=search method=get action=/ui/history role=search>");
+        vec![
+            Piece::new("sentence", format!("<h1>{}</h1>", count(found.len(), "session", "sessions"))),
+            Piece::new("asked", self.question()),
+            Piece::new("rows", self.rows(found)),
+        ]
+    }
+
+    /// The form that says which are wanted.
+    fn question(&self) -> String {
+        let asked = self.asked;
+        let mut html = "<form class=search method=get action=/ui/history role=search>".to_owned();
         push(
             &mut html,
             format_args!(
@@ -166,6 +171,11 @@ impl HistoryPage<'_> {
                 escaped(&asked.day)
             ),
         );
+        html
+    }
+
+    fn rows(&self, found: Vec<&SessionRecord>) -> String {
+        let (asked, mut html) = (self.asked, String::new());
         let rows = Rows { total: found.len(), offset: asked.offset, limit: self.rows_max };
         if found.is_empty() {
             html.push_str("<p class=quiet>Nothing like that is remembered.</p>");
@@ -201,7 +211,8 @@ impl HistoryPage<'_> {
         let ended = session.ended.as_ref();
         let lasted = ended.map_or(calendar.now(), |ended| ended.at) - session.opened_at;
         let mut html = format!(
-            "<tr><td class=t>{}<td>{}<td class=\"n wide\">{}<td class=\"n wide\">{}, {}<td class=full>",
+            "<tr id=h-{}><td class=t>{}<td>{}<td class=\"n wide\">{}<td class=\"n wide\">{}, {}<td class=full>",
+            session.id,
             calendar.at(session.opened_at),
             self.channel(session),
             long(lasted),
@@ -230,7 +241,7 @@ impl HistoryPage<'_> {
                     format_args!(
                         "<li><span class=t>{}</span> to {}, because the one before {}</li>",
                         calendar.at(window.selected_at),
-                        self.source(session, window.source.id.0),
+                        escaped(&self.source(session, window.source.id.0)),
                         escaped(&why_left(&window.reason))
                     ),
                 );
@@ -271,7 +282,6 @@ mod tests {
         let channels = BTreeMap::from([(channel.channel_id, channel)]);
         let calendar = calendar();
         HistoryPage {
-            device: "tv",
             asked,
             sessions: sessions.iter().collect(),
             forgotten: 3,
@@ -279,7 +289,10 @@ mod tests {
             calendar: &calendar,
             rows_max: 9,
         }
-        .html()
+        .pieces()
+        .iter()
+        .map(|piece| piece.html.as_str())
+        .collect()
     }
 
     fn html(sessions: &[SessionRecord], asked: &HistoryAsked) -> String {
@@ -332,16 +345,8 @@ mod tests {
         let (calendar, sessions, asked) = (calendar(), sessions(), asked("", "", ""));
         let sessions = sessions.iter().collect();
         let (channels, asked) = (&channels, &asked);
-        let page = HistoryPage {
-            device: "tv",
-            asked,
-            sessions,
-            forgotten: 0,
-            channels,
-            calendar: &calendar,
-            rows_max: 2,
-        };
-        assert!(page.html().contains("1–2 of 3"));
+        let page = HistoryPage { asked, sessions, forgotten: 0, channels, calendar: &calendar, rows_max: 2 };
+        assert!(page.pieces()[2].html.contains("1–2 of 3"));
     }
 
     #[test]

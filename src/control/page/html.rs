@@ -72,17 +72,45 @@ pub(super) fn push(out: &mut String, what: std::fmt::Arguments<'_>) {
     out.write_fmt(what).expect("a String takes everything");
 }
 
+/// A part of a page by its name: a page that is open is sent those that have changed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Piece {
+    pub(super) name: String,
+    pub(super) html: String,
+}
+
+impl Piece {
+    pub(super) fn new(name: &str, html: String) -> Self {
+        Self { name: name.to_owned(), html }
+    }
+}
+
 /// A page of this device, in its place, with this between its head and its end.
 pub(in crate::control) fn page(device: &str, place: Place, main: &str) -> Response {
+    guarded(Response::new(200).body("text/html; charset=utf-8", document(device, place, "", main)))
+}
+
+/// The same of a page that follows what happens: what is new of it comes from this address.
+pub(super) fn live_page(device: &str, place: Place, events: &str, pieces: &[Piece]) -> Response {
+    let mut main = String::new();
+    for Piece { name, html } in pieces {
+        let class = if name.starts_with("channel-") { " class=row" } else { "" };
+        push(&mut main, format_args!("<section id=\"p-{}\"{class}>{html}</section>\n", escaped(name)));
+    }
+    guarded(Response::new(200).body("text/html; charset=utf-8", document(device, place, events, &main)))
+}
+
+fn document(device: &str, place: Place, events: &str, main: &str) -> String {
     let device = escaped(device);
-    let (script, live, notice) = if place == Place::Now {
+    let (script, live, notice, from) = if events.is_empty() {
+        ("", "", "", String::new())
+    } else {
         (
             "<script type=module src=/ui/now.js></script>",
             " · <span id=live role=status>as of this moment</span>",
             "<p id=notice role=status></p>",
+            format!(" data-events=\"{}\"", escaped(events)),
         )
-    } else {
-        ("", "", "")
     };
     let mut links = String::new();
     for other in Place::ALL {
@@ -90,13 +118,12 @@ pub(in crate::control) fn page(device: &str, place: Place, main: &str) -> Respon
         push(&mut links, format_args!("<a href=\"{}\"{current}>{}</a>", other.address(), other.name()));
     }
     let title = if place == Place::Now { String::new() } else { format!("{} · ", place.name()) };
-    let html = format!(
+    format!(
         "<!doctype html>\n<html lang=en>\n<head><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
          <title>{title}{device}</title><link rel=icon href=/ui/icon.svg><link rel=stylesheet href=/ui/now.css>{script}</head>\n\
          <body><header><span class=quiet>{device}{live}</span><nav aria-label=Places>{links}</nav></header>\n\
-         <main>\n{main}</main>{notice}</body></html>\n"
-    );
-    guarded(Response::new(200).body("text/html; charset=utf-8", html))
+         <main{from}>\n{main}</main>{notice}</body></html>\n"
+    )
 }
 
 /// A page that says why something was not done.
@@ -132,11 +159,11 @@ pub(super) fn button(action: &str, fields: &[(&str, &str)], label: &str, spoken:
 }
 
 /// A button that asks once, in its place, before it does anything.
-pub(super) fn asks_once(action: &str, first: &str, really: &str) -> String {
+pub(super) fn asks_once(action: &str, fields: &[(&str, &str)], first: &str, really: &str) -> String {
     format!(
         "<details class=ask><summary>{}</summary>{}</details>",
         escaped(first),
-        button(action, &[], really, "")
+        button(action, fields, really, "")
     )
 }
 

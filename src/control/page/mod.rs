@@ -10,12 +10,14 @@ mod channels;
 mod history;
 mod html;
 mod live;
+mod moments;
 mod pages;
 mod playlists;
 mod render;
 mod system;
 #[cfg(test)]
-mod testing;
+pub(super) mod testing;
+mod view;
 mod viewers;
 mod words;
 
@@ -23,18 +25,13 @@ use sha1::{Digest, Sha1};
 
 use crate::http::Response;
 
-use super::state::State;
-
 pub(super) use add::{AddPage, Proposal};
-pub(super) use calendar::Calendar;
-pub(super) use channel::{ChannelPage, ViewersAsked};
 pub(super) use channels::ChannelsPage;
-pub(super) use history::{HistoryAsked, HistoryPage};
-pub(super) use html::{Place, Rows, page, problem};
-pub(super) use live::OpenPage;
+pub(super) use html::{Rows, problem};
+pub(super) use live::{OpenPage, show};
+pub(super) use moments::Unshown;
 pub(super) use pages::{PAGES_MAX, Pages};
-pub(super) use playlists::{ConnectionsInUse, PlaylistRow, PlaylistsPage};
-pub(super) use system::SystemPage;
+pub(super) use view::{ROWS_SHOWN, View, offset};
 
 const STYLE: &str = include_str!("now.css");
 const SCRIPT: &str = include_str!("now.js");
@@ -88,19 +85,6 @@ impl PageFile {
             .header("Cache-Control", "no-cache")
             .header("X-Content-Type-Options", "nosniff")
     }
-}
-
-/// The page as it is now.
-pub(super) async fn now(state: &State) -> Option<Response> {
-    let pieces = live::picture(state, false).await?;
-    let sections: String = pieces
-        .iter()
-        .map(|piece| {
-            let class = if piece.name.starts_with("channel-") { "row" } else { "" };
-            format!("<section id=\"p-{}\" class=\"{class}\">{}</section>\n", piece.name, piece.html)
-        })
-        .collect();
-    Some(page(&state.params.identity.friendly_name, Place::Now, &sections))
 }
 
 #[cfg(test)]

@@ -1,11 +1,10 @@
 //! The page "Playlists": where channels come from, and how reading that went.
 
 use crate::base::{WallTime, redact};
-use crate::http::Response;
 use crate::store::PlaylistRecord;
 
 use super::calendar::Calendar;
-use super::html::{Place, Rows, asks_once, button, escaped, in_address, page, push};
+use super::html::{Piece, Rows, asks_once, button, escaped, in_address, push};
 use super::words::count;
 
 /// A playlist, and how it is being read.
@@ -44,18 +43,13 @@ impl ConnectionsInUse {
 
 /// What the page is made of.
 pub(in crate::control) struct PlaylistsPage<'a> {
-    pub(in crate::control) device: &'a str,
     pub(in crate::control) rows: Rows,
     pub(in crate::control) playlists: Vec<PlaylistRow>,
     pub(in crate::control) calendar: &'a Calendar,
 }
 
 impl PlaylistsPage<'_> {
-    pub(in crate::control) fn answer(&self) -> Response {
-        page(self.device, Place::Playlists, &self.html())
-    }
-
-    fn html(&self) -> String {
+    pub(super) fn pieces(&self) -> Vec<Piece> {
         let mut html = format!("<h1>{}</h1>", count(self.rows.total, "playlist", "playlists"));
         if !self.playlists.is_empty() {
             html.push_str(
@@ -65,14 +59,12 @@ impl PlaylistsPage<'_> {
             html.push_str("</tbody></table>");
             html.push_str(&self.rows.links("/ui/playlists?"));
         }
-        html.push_str(
-            "<h3>Add a playlist</h3><form class=fields method=post action=/ui/playlists>\
+        let add = "<h3>Add a playlist</h3><form class=fields method=post action=/ui/playlists>\
              <label>Name <input name=name required maxlength=200></label>\
              <label>Address <input name=url required size=40 placeholder=\"http://…, https://… or xtream://name:password@host\"></label>\
              <label>Streams at once <input name=tuners size=4 inputmode=numeric placeholder=\"all\"></label>\
-             <button>Add, and read it now</button></form>",
-        );
-        html
+             <button>Add, and read it now</button></form>";
+        vec![Piece::new("rows", html), Piece::new("add", add.to_owned())]
     }
 
     fn row(&self, playlist: &PlaylistRow) -> String {
@@ -95,6 +87,7 @@ impl PlaylistsPage<'_> {
             format!("<br><span class=quiet>next {}</span>", self.calendar.of_wall(at))
         });
         let connections = connections.words();
+        let back = [("back", "/ui/playlists")];
         let mut html = format!(
             "<tr id=p-{id}><td><b>{}</b><br><span class=\"quiet address\">{}</span><td class=n data-unit=entries>{}<td data-what=Connections>{connections}<td class=full>{state}{next}<td class=acts>",
             escaped(&record.name),
@@ -103,20 +96,25 @@ impl PlaylistsPage<'_> {
         );
         if record.is_enabled && !is_reading {
             let spoken = format!("Read now: {}", record.name);
-            html.push_str(&button(&format!("/ui/playlists/{id}/read"), &[], "Read now", &spoken));
+            html.push_str(&button(&format!("/ui/playlists/{id}/read"), &back, "Read now", &spoken));
         }
         if record.is_set {
             html.push_str("<span class=quiet>set by PLAYLIST_URL or PLAYLIST_SOURCES</span> ");
         } else {
             let (label, to) = if record.is_enabled { ("Switch off", "false") } else { ("Switch on", "true") };
             let spoken = format!("{label} {}", record.name);
-            html.push_str(&button(&format!("/ui/playlists/{id}/switch"), &[("enabled", to)], label, &spoken));
+            html.push_str(&button(
+                &format!("/ui/playlists/{id}/switch"),
+                &[("enabled", to), back[0]],
+                label,
+                &spoken,
+            ));
             let really = format!(
                 "Remove {} with its {} and the sources made of them",
                 record.name,
                 count(usize::try_from(record.items).unwrap_or(usize::MAX), "entry", "entries")
             );
-            html.push_str(&asks_once(&format!("/ui/playlists/{id}/remove"), "Remove…", &really));
+            html.push_str(&asks_once(&format!("/ui/playlists/{id}/remove"), &back, "Remove…", &really));
         }
         push(
             &mut html,
@@ -159,7 +157,8 @@ mod tests {
         let next_at = Some(WallTime::from_unix_nanos(1_772_400_000_000_000_000));
         let playlists = vec![PlaylistRow { record, is_reading, next_at, connections }];
         let rows = Rows { total: 1, offset: 0, limit: 50 };
-        PlaylistsPage { device: "tv", rows, playlists, calendar: &calendar }.html()
+        let pieces = PlaylistsPage { rows, playlists, calendar: &calendar }.pieces();
+        pieces.iter().map(|piece| piece.html.as_str()).collect()
     }
 
     #[test]

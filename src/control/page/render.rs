@@ -8,9 +8,9 @@ use crate::engine::snapshot::{CoreSnapshot, SessionSnapshot};
 use crate::store::ChannelRecord;
 
 use super::band::{Stretch, band};
-use super::html::{escaped, push};
+use super::html::{Piece, escaped, push};
 use super::viewers::viewers;
-use super::words::{Mark, bar, count, long, losses, rate, state, stream, why_bad};
+use super::words::{Mark, bar, called, count, long, losses, rate, state, stream, why_bad};
 
 /// Channels that are shown. Of more the number is.
 const CHANNELS_SHOWN_MAX: usize = 200;
@@ -19,13 +19,6 @@ const SPARK_WIDTH: usize = 120;
 const SPARK_HEIGHT: u64 = 20;
 /// RateHistory that a sparkline is made of.
 pub(super) const RATES_MAX: usize = 60;
-
-/// A part of the page by its name.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Piece {
-    pub(super) name: String,
-    pub(super) html: String,
-}
 
 /// What the last rates of each session were.
 pub(super) type RateHistory = BTreeMap<u64, VecDeque<u64>>;
@@ -145,8 +138,9 @@ fn row(facts: &Facts<'_>, session: &SessionSnapshot) -> String {
         ),
     );
     html.push_str(&timeline(session, listed, now));
-    let mut why = why_bad(session, now, |source| called(listed, source));
-    why.extend(losses(session, now, listed, |source| called(listed, source)));
+    let called = |source| called(listed, [record], source);
+    let mut why = why_bad(session, now, called);
+    why.extend(losses(session, now, listed, called));
     if !why.is_empty() {
         html.push_str("<h3>Why is this channel bad?</h3>");
         for sentence in why {
@@ -187,22 +181,15 @@ fn sparkline(rates: Option<&VecDeque<u64>>) -> String {
     )
 }
 
-/// What a source is called: by its place among those of its channel, as people count.
-fn called(channel: Option<&ChannelRecord>, source: i64) -> String {
-    let place = channel
-        .and_then(|channel| channel.sources.iter().position(|listed| listed.source_id == source))
-        .map(|place| format!("Source {}", place + 1));
-    place.unwrap_or_else(|| format!("A source that is gone (number {source})"))
-}
-
 /// What was shown when, by source.
 fn timeline(session: &SessionSnapshot, channel: Option<&ChannelRecord>, now: Instant) -> String {
     let record = &session.record;
+    let called = |source| called(channel, [record], source);
     let mut stretches: Vec<_> = record
         .sources
         .iter()
         .map(|window| {
-            let name = called(channel, window.source.id.0);
+            let name = called(window.source.id.0);
             Stretch {
                 from: now - window.selected_at,
                 to: now - window.deselected_at.unwrap_or(now),
@@ -218,7 +205,7 @@ fn timeline(session: &SessionSnapshot, channel: Option<&ChannelRecord>, now: Ins
             from: now - slate.started_at,
             to: now - to,
             said: format!("The slate, for {}, {} ago", long(to - slate.started_at), long(now - to)),
-            row: record.sources.last().map_or_else(String::new, |window| called(channel, window.source.id.0)),
+            row: record.sources.last().map_or_else(String::new, |window| called(window.source.id.0)),
             is_slate: true,
         });
     }
@@ -267,7 +254,7 @@ mod tests {
             "<span>Source 1</span><span>Source 2</span>",
             "Source 2: shown for 8 min, from 8 min ago, because the one before ended",
             "Source 1 sent nothing that moves the picture once",
-            "A source that is gone (number 40) ended once",
+            "A source that is gone ended once",
             "<p>Its sources together lost 37 packets on the way in the last 10 min, and 90000 packets came.",
             "pattern id=\"hatch-7\"",
         ] {

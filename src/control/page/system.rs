@@ -2,14 +2,12 @@
 
 use crate::control::params::{About, SettingNow};
 use crate::engine::snapshot::CoreSnapshot;
-use crate::http::Response;
 
-use super::html::{Place, escaped, page, push};
+use super::html::{Piece, escaped, push};
 use super::words::{count, long};
 
 /// What the page is made of.
 pub(in crate::control) struct SystemPage<'a> {
-    pub(in crate::control) device: &'a str,
     pub(in crate::control) about: &'a About,
     pub(in crate::control) cores: &'a [CoreSnapshot],
     /// What the process has in memory now, if the kernel says so.
@@ -19,21 +17,19 @@ pub(in crate::control) struct SystemPage<'a> {
 }
 
 impl SystemPage<'_> {
-    pub(in crate::control) fn answer(&self) -> Response {
-        page(self.device, Place::System, &self.html())
-    }
-
-    fn html(&self) -> String {
-        let mut html = format!(
+    pub(super) fn pieces(&self) -> Vec<Piece> {
+        let head = format!(
             "<h1>System</h1><p>tunerd {} has run for {}.</p>",
             env!("CARGO_PKG_VERSION"),
             long(self.uptime)
         );
-        html.push_str(&self.cores());
-        html.push_str(&self.check());
-        html.push_str(&self.settings());
-        html.push_str(&self.log());
-        html
+        vec![
+            Piece::new("head", head),
+            Piece::new("cores", self.cores()),
+            Piece::new("check", self.check()),
+            Piece::new("settings", self.settings()),
+            Piece::new("log", self.log()),
+        ]
     }
 
     fn cores(&self) -> String {
@@ -90,8 +86,12 @@ impl SystemPage<'_> {
         if lines.is_empty() {
             return String::new();
         }
-        let lines: Vec<_> = lines.iter().rev().map(|line| escaped(line)).collect();
-        format!("<h3>The log, newest line first</h3><pre tabindex=0>{}</pre>", lines.join("\n"))
+        let lines: String = lines
+            .iter()
+            .rev()
+            .map(|(number, line)| format!("<span id=l-{number}>{}\n</span>", escaped(line)))
+            .collect();
+        format!("<h3>The log, newest line first</h3><pre tabindex=0>{lines}</pre>")
     }
 
     fn settings(&self) -> String {
@@ -166,8 +166,8 @@ mod tests {
         about.log.push("level=INFO msg=\"first <x>\"\n");
         about.log.push("level=WARN msg=second\n");
         let uptime = std::time::Duration::from_secs(61);
-        let page = SystemPage { device: "tv", about: &about, cores: &[], resident_kib: Some(20_481), uptime };
-        let shown = page.html();
+        let page = SystemPage { about: &about, cores: &[], resident_kib: Some(20_481), uptime };
+        let shown: String = page.pieces().iter().map(|piece| piece.html.as_str()).collect();
         for piece in [
             "has run for 1 min",
             "21 MiB in memory",
@@ -176,7 +176,7 @@ mod tests {
             "<h3>1 setting is not as by default</h3>",
             "<tr><td>STALL_DETECT<br><span class=quiet>environment</span><td class=address>9s<td class=address>4s",
             "What &lt;it&gt; does.",
-            "<pre tabindex=0>level=WARN msg=second\nlevel=INFO msg=&quot;first &lt;x&gt;&quot;</pre>",
+            "<pre tabindex=0><span id=l-2>level=WARN msg=second\n</span><span id=l-1>level=INFO msg=&quot;first &lt;x&gt;&quot;\n</span></pre>",
         ] {
             assert!(shown.contains(piece), "{piece}: {shown}");
         }

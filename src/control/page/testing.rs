@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::base::{Instant, WallTime};
 use crate::engine::CoreId;
-use crate::engine::snapshot::DatagramCounters;
+use crate::engine::snapshot::{ContinuityErrors, DatagramCounters};
 use crate::engine::snapshot::{
     HealthPersistSnapshot, RecoverySnapshot, SessionPhase, SessionSnapshot, ViewerSnapshot,
 };
@@ -46,13 +46,14 @@ pub(super) fn channels_of(items: &[(&str, &str)]) -> Vec<ChannelRecord> {
 }
 
 /// A source that was shown between these seconds.
-pub(super) fn window(id: i64, from: u64, to: Option<u64>, reason: &str) -> Arc<SourceWindow> {
+pub(in crate::control) fn window(id: i64, from: u64, to: Option<u64>, reason: &str) -> Arc<SourceWindow> {
     let at = |seconds: u64| Instant::from_millis(seconds * 1_000);
     Arc::new(SourceWindow {
         source: SourceFacts {
             id: SourceId(id),
             item_key: String::new(),
             url: String::new(),
+            name: std::sync::Arc::default(),
             mode: "direct",
             is_unverified: false,
             profile_name: None,
@@ -90,7 +91,7 @@ pub(super) fn record(id: u64, windows: Vec<Arc<SourceWindow>>) -> SessionRecord 
 }
 
 /// A session that goes on, with so many viewers.
-pub(super) fn session(id: u64, windows: Vec<Arc<SourceWindow>>, viewers: u64) -> SessionSnapshot {
+pub(in crate::control) fn session(id: u64, windows: Vec<Arc<SourceWindow>>, viewers: u64) -> SessionSnapshot {
     let viewer = |id: u64| ViewerSnapshot {
         id,
         peer: format!("192.0.2.{}:4000", id % 250).parse().unwrap(),
@@ -110,6 +111,7 @@ pub(super) fn session(id: u64, windows: Vec<Arc<SourceWindow>>, viewers: u64) ->
         last_byte_at: None,
         last_push_at: None,
         datagrams: DatagramCounters::default(),
+        continuity: ContinuityErrors::default(),
         writer_pauses: 0,
         recovery: RecoverySnapshot::default(),
         health_persist: HealthPersistSnapshot::default(),

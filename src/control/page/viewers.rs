@@ -46,7 +46,7 @@ fn row(session: u64, viewer: &ViewerSnapshot, now: Instant, back: &str) -> Strin
     let really =
         button(&format!("/ui/viewers/{id}/kick"), &[("back", back)], &format!("Disconnect {address}"), "");
     format!(
-        "<tr><td>{address}{how}<td class=n>{}<td class=n>{}<td class=\"n wide\">{}<td class=acts>\
+        "<tr id=v-{id}><td>{address}{how}<td class=n>{}<td class=n>{}<td class=\"n wide\">{}<td class=acts>\
          <details class=ask data-open=\"kick-{id}\"><summary>Disconnect…</summary>{really}</details></tr>",
         long(now - viewer.joined_at),
         viewer.lag_bytes / 1024,

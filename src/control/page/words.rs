@@ -5,13 +5,36 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::base::Instant;
-use crate::engine::snapshot::{DatagramCounters, SessionSnapshot};
+use crate::engine::snapshot::{ContinuityErrors, DatagramCounters, SessionSnapshot};
 use crate::session::history::{Outcome, SessionRecord, SourceWindow};
 use crate::status::words::spelled;
 use crate::store::{ChannelRecord, SourceRecord};
 use crate::ts::StreamProfile;
 
-pub(super) use crate::status::words::{Mark, count, failure, long, why_left};
+pub(super) use crate::status::words::{Mark, count, failure, is_by_hand, long, why_left};
+
+/// What a source is called: by its place among those of its channel, as people count, or, when it is gone, by what was known of it
+/// when it was shown.
+pub(super) fn called<'a>(
+    channel: Option<&ChannelRecord>,
+    records: impl IntoIterator<Item = &'a SessionRecord>,
+    source: i64,
+) -> String {
+    let sources = channel.map_or(&[][..], |channel| &channel.sources);
+    if let Some(place) = sources.iter().position(|listed| listed.source_id == source) {
+        return format!("Source {}", place + 1);
+    }
+    let windows = records.into_iter().flat_map(|record| &record.sources);
+    let known = windows.filter(|window| window.source.id.0 == source).last();
+    let (title, playlist) = known
+        .map_or(("", ""), |window| (window.source.name.title.as_str(), window.source.name.playlist.as_str()));
+    match (title, playlist) {
+        ("", "") => "A source that is gone".to_owned(),
+        ("", playlist) => format!("A source of {playlist} (gone)"),
+        (title, "") => format!("{title} (gone)"),
+        (title, playlist) => format!("{title} ({playlist}, gone)"),
+    }
+}
 
 /// The state of a channel, in a few words.
 pub(super) fn state(session: &SessionSnapshot, now: Instant) -> String {
@@ -95,10 +118,12 @@ fn add_windows(figures: &mut AllFigures, record: &SessionRecord, is_left: bool, 
     for window in &record.sources {
         let reason = reasons.next().unwrap_or_default();
         let source = figures.entry(window.source.id.0).or_default();
-        source.shown += 1;
+        // A showing that somebody has ended goes on with the next one.
+        let is_ended_by_hand = !reason.is_empty() && is_by_hand(reason);
+        source.shown += u32::from(!is_ended_by_hand);
         source.lasted += window.deselected_at.unwrap_or(now) - window.selected_at;
         source.is_current = window.deselected_at.is_none() && !is_left;
-        if !source.is_current && !reason.is_empty() {
+        if !source.is_current && !reason.is_empty() && !is_ended_by_hand {
             *source.left.entry(why_left(reason)).or_default() += 1;
         }
     }
@@ -131,7 +156,7 @@ pub(super) fn losses(
 ) -> Option<String> {
     let DatagramCounters { datagrams, dropped, lost, .. } = session.datagrams;
     if lost == 0 && dropped == 0 {
-        return None;
+        return holes(session, now, called);
     }
     let shown = |source: &&SourceRecord| {
         let windows = &session.record.sources;
@@ -161,6 +186,31 @@ pub(super) fn losses(
     };
     Some(format!(
         "{name} {sentence}. Each is a hole (a continuity error), where the picture breaks up on every player."
+    ))
+}
+
+/// Holes that were in the streams before they reached us, or that viewers have got since the session began; nothing when there is none.
+fn holes(session: &SessionSnapshot, now: Instant, called: impl Fn(i64) -> String) -> Option<String> {
+    let ContinuityErrors { incoming, outgoing } = session.continuity;
+    let number = |many: u64| count(usize::try_from(many).unwrap_or(usize::MAX), "hole", "holes");
+    let time = long(now - session.record.opened_at);
+    if incoming == 0 {
+        return (outgoing > 0).then(|| {
+            format!(
+                "Viewers got {} in the last {time}, each marked as one (continuity errors).",
+                number(outgoing)
+            )
+        });
+    }
+    let windows = &session.record.sources;
+    let one = windows.first().map(|window| window.source.id.0);
+    let one = one.filter(|id| windows.iter().all(|window| window.source.id.0 == *id));
+    let name = one.map_or_else(|| "Its sources together".to_owned(), called);
+    Some(format!(
+        "{name} came with {} in the last {time} (continuity errors): packets were missing before it reached this host, and viewers got {}. \
+         There the picture breaks up on every player.",
+        number(incoming),
+        number(outgoing)
     ))
 }
 
@@ -203,6 +253,7 @@ pub(super) fn bar(name: &str, window: &SourceWindow, now: Instant) -> String {
 mod tests {
     use super::*;
     use crate::control::page::testing::{channels_of, session, window};
+    use crate::lineup::SourceName;
 
     fn losses_of(urls: [&str; 2], datagrams: DatagramCounters) -> Option<String> {
         let mut channel = channels_of(&[("a", "News")]).remove(0);
@@ -219,6 +270,54 @@ mod tests {
         let session = SessionSnapshot { datagrams, ..session(7, windows, 1) };
         let called = |id| format!("Source {id}");
         losses(&session, Instant::from_millis(3_600_000), Some(&channel), called)
+    }
+
+    #[test]
+    fn what_somebody_wanted_says_nothing_against_a_source() {
+        let windows = vec![
+            window(1, 0, Some(60), "initial_startup"),
+            window(1, 60, Some(120), "recovery_cycle_1:ui_manual_trigger"),
+            window(2, 120, None, "recovery_cycle_2:operator_click"),
+        ];
+        let live = session(7, windows, 1);
+        let now = Instant::from_millis(180_000);
+        assert_eq!(why_bad(&live, now, |id| format!("Source {id}")), [""; 0]);
+        let windows = vec![
+            window(1, 0, Some(60), "initial_startup"),
+            window(1, 60, Some(120), "recovery_cycle_1:ui_manual_trigger"),
+            window(2, 120, None, "recovery_cycle_2:stall"),
+        ];
+        let said = why_bad(&session(7, windows, 1), now, |id| format!("Source {id}"));
+        assert_eq!(said, ["Source 1 sent nothing that moves the picture once; it lasted 2 min on average."]);
+    }
+
+    #[test]
+    fn a_source_that_is_gone_is_called_as_it_was_known() {
+        let known = |id, title: &str, playlist: &str| {
+            let mut window = (*window(id, 0, Some(1), "initial_startup")).clone();
+            let (title, playlist) = (title.to_owned(), playlist.to_owned());
+            window.source.name = std::sync::Arc::new(SourceName { title, playlist });
+            std::sync::Arc::new(window)
+        };
+        let windows = vec![
+            known(40, "Old", "Provider"),
+            known(40, "News", "Provider"),
+            known(41, "News", ""),
+            known(42, "", "Provider"),
+            known(43, "", ""),
+        ];
+        let record = crate::control::page::testing::record(7, windows);
+        let channel = channels_of(&[("a", "News")]).remove(0);
+        for (id, expected) in [
+            (1, "Source 1"),
+            (40, "News (Provider, gone)"),
+            (41, "News (gone)"),
+            (42, "A source of Provider (gone)"),
+            (43, "A source that is gone"),
+            (44, "A source that is gone"),
+        ] {
+            assert_eq!(called(Some(&channel), [&record], id), expected);
+        }
     }
 
     #[test]
@@ -252,5 +351,27 @@ mod tests {
             assert_eq!(losses_of(urls, counters).unwrap(), format!("{said}{holes}"));
         }
         assert_eq!(losses_of([udp, rtp], counters(9, 0, 0)), None, "nothing was lost");
+    }
+
+    #[test]
+    fn holes_that_come_in_are_told_with_those_that_leave() {
+        let windows =
+            |ids: &[i64]| ids.iter().map(|id| window(*id, 3_000, None, "stall")).collect::<Vec<_>>();
+        let said = |ids: &[i64], incoming, outgoing| {
+            let continuity = ContinuityErrors { incoming, outgoing };
+            let session = SessionSnapshot { continuity, ..session(7, windows(ids), 1) };
+            losses(&session, Instant::from_millis(3_600_000), None, |id| format!("Source {id}"))
+        };
+        let missing =
+            "(continuity errors): packets were missing before it reached this host, and viewers got";
+        let breaks = "There the picture breaks up on every player.";
+        let one = format!("Source 1 came with 37 holes in the last 10 min {missing} 36 holes. {breaks}");
+        assert_eq!(said(&[1, 1], 37, 36), Some(one));
+        let both =
+            format!("Its sources together came with 1 hole in the last 10 min {missing} 0 holes. {breaks}");
+        assert_eq!(said(&[1, 2], 1, 0), Some(both));
+        let out = "Viewers got 2 holes in the last 10 min, each marked as one (continuity errors).";
+        assert_eq!(said(&[1], 0, 2).as_deref(), Some(out));
+        assert_eq!(said(&[1], 0, 0), None);
     }
 }

@@ -1,12 +1,13 @@
 //! What is shown of a channel's session, and remembered of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::{Instant, redact};
 use crate::engine::context::cx::{CoreDriver, Cx};
 use crate::engine::context::health::{CoreHealth, stored_profile};
 use crate::engine::port::snapshot::{
-    HealthPersistSnapshot, RecoverySnapshot, SessionPhase, SessionSnapshot, ViewerSnapshot,
+    ContinuityErrors, HealthPersistSnapshot, RecoverySnapshot, SessionPhase, SessionSnapshot, ViewerSnapshot,
 };
 use crate::engine::report::events;
 use crate::engine::source::run::SourceRun;
@@ -120,6 +121,10 @@ impl Channel {
             bitrate_bps: self.bitrate.clone().bits_per_second(cx.now),
             last_byte_at,
             datagrams: self.upstream.datagrams(),
+            continuity: ContinuityErrors {
+                incoming: self.upstream.continuity_errors(),
+                outgoing: self.splice.counts().gaps_signalled,
+            },
             last_push_at: self.written.last_at,
             writer_pauses: self.written.pauses,
             recovery: self.recovery_snapshot(),
@@ -195,6 +200,7 @@ fn source_facts(run: &SourceRun, from: u64, stored: &StreamProfile) -> SourceFac
         url: redact::url(&source.url),
         mode: run.opening().name(),
         is_unverified: run.attempt().is_unverified,
+        name: Arc::clone(&source.name),
         profile_name: source.manner.profile.clone(),
         profile: StreamProfile {
             video_codec: first(&startup.video_codecs),

@@ -187,6 +187,7 @@ pub(crate) fn listing(channel: i64) -> Arc<Channel> {
         sources: vec![Source {
             id: SourceId(8),
             item_key: "src:8".to_owned(),
+            name: std::sync::Arc::default(),
             playlist: PlaylistId(1),
             url: "http://user:hunter2@host/8.ts?token=hunter2".to_owned(),
             program: None,

@@ -374,6 +374,7 @@ mod sources_tried_in_the_background {
             sources: vec![Source {
                 id: SourceId(id),
                 item_key: format!(" item{id} "),
+                name: std::sync::Arc::default(),
                 playlist: PlaylistId(1),
                 url: (*url).to_owned(),
                 program: None,

@@ -121,6 +121,8 @@ pub struct SessionSnapshot {
     pub last_push_at: Option<Instant>,
     /// What has come in datagrams, over all sources.
     pub datagrams: DatagramCounters,
+    /// Holes in the streams of its sources, and in what viewers get.
+    pub continuity: ContinuityErrors,
     /// How often the writer had to wait a turn for a lent span.
     pub writer_pauses: u64,
     /// Its recoveries.
@@ -201,6 +203,15 @@ pub struct CoreCounters {
     pub shed: u64,
     /// Messages that found a queue full.
     pub queue_full: u64,
+}
+
+/// Holes: places where packets are missing, as continuity counters tell. Each breaks the picture or the sound up on every player.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct ContinuityErrors {
+    /// In what came from its sources, all of them together.
+    pub incoming: u64,
+    /// In what leaves, where each is marked as one.
+    pub outgoing: u64,
 }
 
 /// Everything that lives on a core.

@@ -50,6 +50,8 @@ pub(crate) struct Upstream {
     last_byte_at: Option<Instant>,
     /// What has come in datagrams, of the sources that are gone.
     datagrams: udp::DatagramCounters,
+    /// Holes in the streams of the sources that are gone.
+    continuity_errors: u64,
     /// The programme that was taken last of a source that has several, and where they were.
     chosen: Option<(SourceId, String, u16)>,
     /// What its provider allows it, from before an attempt until nothing of it is connected.
@@ -143,6 +145,7 @@ impl Upstream {
             bytes_read: 0,
             last_byte_at: None,
             datagrams: udp::DatagramCounters::default(),
+            continuity_errors: 0,
             chosen: None,
             place: None,
         }
@@ -477,6 +480,7 @@ impl Upstream {
         let (id, provider) = (source.id, ProviderScope::of(&source.url, source.id.0));
         let was_read = run.ingest().bytes() > 0;
         self.datagrams += run.datagrams();
+        self.continuity_errors += run.ingest().inspector().counts().continuity_gaps;
         // Who asks for segments is counted between them, too. A provider sees the end of its connection before the place is
         // somebody else's, on whatever core.
         let (handle, hangup, is_counted) = match run.into_io() {
@@ -671,6 +675,12 @@ impl Upstream {
             counters += run.datagrams();
         }
         counters
+    }
+
+    /// Holes in what has come, over all sources.
+    pub(crate) fn continuity_errors(&self) -> u64 {
+        let of_run = self.run().map_or(0, |run| run.ingest().inspector().counts().continuity_gaps);
+        self.continuity_errors + of_run
     }
 
     /// Has memory filled with what comes next. When there is no room for an operation the memory comes back.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::Instant;
-use crate::lineup::{ChannelId, SourceId, StreamProfile};
+use crate::lineup::{ChannelId, SourceId, SourceName, StreamProfile};
 use crate::source::startup_facts::StartupFacts;
 
 /// Sessions remembered when the settings do not say.
@@ -99,6 +99,8 @@ pub struct SourceFacts {
     pub item_key: String,
     /// Its address, redacted.
     pub url: String,
+    /// What it was called then.
+    pub name: Arc<SourceName>,
     /// `direct`, `ffmpeg-copy` or `ffmpeg-transcode`.
     pub mode: &'static str,
     /// Its servers are believed whatever they show.

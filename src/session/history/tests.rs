@@ -22,6 +22,7 @@ fn source(id: i64) -> SourceFacts {
     SourceFacts {
         id: SourceId(id),
         item_key: format!("src:{id}"),
+        name: std::sync::Arc::default(),
         url: format!("http://host/{id}"),
         mode: "direct",
         is_unverified: false,

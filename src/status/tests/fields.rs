@@ -150,6 +150,8 @@ pub(super) const TYPES: &[(&str, &[Field])] = &[
             ("bytes_read", Whole, false),
             ("bytes_pushed", Whole, false),
             ("chunks_pushed", Whole, false),
+            ("continuity_errors_in", Whole, false),
+            ("continuity_errors_out", Whole, false),
             ("source_datagrams", Whole, true),
             ("source_datagrams_dropped", Whole, true),
             ("source_datagrams_lost", Whole, true),

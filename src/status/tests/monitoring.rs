@@ -49,6 +49,14 @@ fn metrics_and_the_status_say_the_same() {
         ),
         ("tunerd_channel_read_bytes_total{channel=\"101\"}", status["tuners"][0]["bytes_read"].as_f64()),
         ("tunerd_channel_stalls_total{channel=\"101\"}", status["tuners"][0]["stall_count"].as_f64()),
+        (
+            "tunerd_channel_continuity_errors_total{channel=\"101\",direction=\"in\"}",
+            status["tuners"][0]["continuity_errors_in"].as_f64(),
+        ),
+        (
+            "tunerd_channel_continuity_errors_total{channel=\"101\",direction=\"out\"}",
+            status["tuners"][0]["continuity_errors_out"].as_f64(),
+        ),
         ("tunerd_channel_state{channel=\"101\",state=\"playing\"}", Some(1.0)),
         ("tunerd_channel_state{channel=\"101\",state=\"idle\"}", Some(0.0)),
         ("tunerd_core_sends_total{core=\"0\",way=\"copy\"}", Some(5.0)),

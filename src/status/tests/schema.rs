@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::fields::TYPES;
 use super::world::{closed, core, failed, first_core, json, lease, recovering, session, streaming};
+use crate::base::json_schema::Schemas;
 use crate::engine::snapshot::CoreSnapshot;
 use crate::status::{TUNERS_SCHEMA, second_format};
 use crate::tuner::pool::Kind;
@@ -14,74 +15,9 @@ fn schema() -> Value {
     serde_json::from_str(TUNERS_SCHEMA).unwrap()
 }
 
-/// What is wrong with a value, by the parts of JSON Schema that our schema uses; any other part is an error, too.
-fn check(value: &Value, part: &Value, root: &Value, place: &str) -> Result<(), String> {
-    for (word, rule) in part.as_object().unwrap() {
-        let wrong = || Err(format!("{place} is {value}, against {word}: {rule}"));
-        match word.as_str() {
-            "$schema" | "$defs" | "title" | "description" => {}
-            "$ref" => {
-                let pointer = rule.as_str().unwrap().strip_prefix('#').unwrap();
-                check(value, root.pointer(pointer).unwrap(), root, place)?;
-            }
-            "const" if value == rule => {}
-            "enum" if rule.as_array().unwrap().contains(value) => {}
-            "type" => {
-                let holds = match rule.as_str().unwrap() {
-                    "object" => value.is_object(),
-                    "array" => value.is_array(),
-                    "string" => value.is_string(),
-                    "boolean" => value.is_boolean(),
-                    "integer" => value.is_i64() || value.is_u64(),
-                    "number" => value.is_number(),
-                    other => return Err(format!("the schema has a type {other}")),
-                };
-                if !holds {
-                    return wrong();
-                }
-            }
-            "format" => {
-                let is_time = value.as_str().is_some_and(|text| text.parse::<jiff::Timestamp>().is_ok());
-                if rule != "date-time" || !is_time {
-                    return wrong();
-                }
-            }
-            "minimum" if value.as_i64() >= rule.as_i64() => {}
-            "required" => {
-                for name in rule.as_array().unwrap() {
-                    if value.get(name.as_str().unwrap()).is_none() {
-                        return Err(format!("{place} lacks {name}"));
-                    }
-                }
-            }
-            "properties" => {
-                for (name, value) in value.as_object().into_iter().flatten() {
-                    if let Some(part) = rule.get(name) {
-                        check(value, part, root, &format!("{place}.{name}"))?;
-                    }
-                }
-            }
-            "additionalProperties" => {
-                let known = part.get("properties").and_then(Value::as_object);
-                for (name, value) in value.as_object().into_iter().flatten() {
-                    if known.is_some_and(|known| known.contains_key(name)) {
-                        continue;
-                    }
-                    if rule.as_bool() == Some(false) {
-                        return Err(format!("{place} has {name}, which nobody knows"));
-                    }
-                    check(value, rule, root, &format!("{place}.{name}"))?;
-                }
-            }
-            "items" => {
-                for (index, item) in value.as_array().into_iter().flatten().enumerate() {
-                    check(item, rule, root, &format!("{place}[{index}]"))?;
-                }
-            }
-            _ => return wrong(),
-        }
-    }
-    Ok(())
+/// What is wrong with a document in the second format.
+fn check(value: &Value) -> Result<(), String> {
+    Schemas::new([("tuners.schema.json", schema())]).check(value, "tuners.schema.json", "", "status")
 }
 
 fn second(cores: &[CoreSnapshot]) -> Value {
@@ -90,28 +26,30 @@ fn second(cores: &[CoreSnapshot]) -> Value {
     document
 }
 
-#[test]
-fn the_second_format_is_what_its_schema_says_in_every_state() {
-    let schema = schema();
+/// What cores may be doing.
+fn states() -> [Vec<CoreSnapshot>; 5] {
     let mut past =
         first_core(vec![lease(1, Kind::Probe, "probe:a", 0)], vec![recovering(7, 0), session(8, None)]);
     past.closed = closed(9, [failed(3, "no source")]);
-    let states = [
+    [
         Vec::new(),
         vec![first_core(Vec::new(), Vec::new())],
         vec![first_core(vec![lease(0, Kind::Client, "101", 7)], vec![streaming(7, 0)])],
         vec![first_core(vec![lease(0, Kind::Client, "101", 9)], Vec::new())],
         vec![past, core(1, vec![streaming(9, 2), session(10, Some(3))])],
-    ];
-    for cores in states {
+    ]
+}
+
+#[test]
+fn the_second_format_is_what_its_schema_says_in_every_state() {
+    for cores in states() {
         let document = second(&cores);
-        check(&document, &schema, &schema, "status").unwrap_or_else(|wrong| panic!("{wrong}\n{document:#}"));
+        check(&document).unwrap_or_else(|wrong| panic!("{wrong}\n{document:#}"));
     }
 }
 
 #[test]
 fn the_schema_finds_what_is_wrong() {
-    let schema = schema();
     let good = second(&[first_core(vec![lease(0, Kind::Client, "101", 7)], vec![streaming(7, 0)])]);
     for (pointer, value) in [
         ("/format", Value::from(1)),
@@ -123,14 +61,14 @@ fn the_schema_finds_what_is_wrong() {
     ] {
         let mut bad = good.clone();
         *bad.pointer_mut(pointer).unwrap() = value;
-        assert!(check(&bad, &schema, &schema, "status").is_err(), "{pointer}");
+        assert!(check(&bad).is_err(), "{pointer}");
     }
     let mut more = good.clone();
     more["tuners"][0]["news"] = Value::from(1);
-    assert!(check(&more, &schema, &schema, "status").unwrap_err().contains("which nobody knows"));
+    assert!(check(&more).unwrap_err().contains("which nobody knows"));
     let mut less = good;
     less["tuners"][0].as_object_mut().unwrap().remove("kind");
-    assert_eq!(check(&less, &schema, &schema, "status").unwrap_err(), "status.tuners[0] lacks \"kind\"");
+    assert_eq!(check(&less).unwrap_err(), "status.tuners[0] lacks \"kind\"");
 }
 
 #[test]
@@ -151,5 +89,35 @@ fn the_schema_knows_every_field_and_no_other() {
         known.extend(told.contains("client_addr").then_some("client_host"));
         known.extend(told.contains("tuners").then_some("format"));
         assert_eq!(told, known, "{name}");
+    }
+}
+
+#[test]
+fn the_first_format_is_what_the_document_of_all_routes_says() {
+    let routes: Value = serde_json::from_str(include_str!("../../control/admin/openapi.json")).unwrap();
+    for (name, fields) in TYPES {
+        let part = &routes["components"]["schemas"][name];
+        let mut told: Vec<&str> =
+            part["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+        told.retain(|field| *field != "client_host");
+        let known: Vec<&str> = fields.iter().map(|(field, ..)| *field).collect();
+        assert_eq!(BTreeSet::from_iter(told), BTreeSet::from_iter(known), "{name}");
+        let always: BTreeSet<&str> =
+            fields.iter().filter(|(.., is_left_out)| !is_left_out).map(|(field, ..)| *field).collect();
+        let required = part["required"].as_array().unwrap();
+        assert_eq!(
+            required.iter().map(|field| field.as_str().unwrap()).collect::<BTreeSet<_>>(),
+            always,
+            "{name}"
+        );
+        assert_eq!(part["additionalProperties"], Value::from(false), "{name}");
+    }
+    let schemas = Schemas::new([("openapi.json", routes)]);
+    for cores in states() {
+        let document = json(&cores);
+        let first = "/components/schemas/TunerStatusSnapshot";
+        schemas
+            .check(&document, "openapi.json", first, "status")
+            .unwrap_or_else(|wrong| panic!("{wrong}\n{document:#}"));
     }
 }

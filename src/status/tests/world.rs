@@ -9,9 +9,9 @@ use serde_json::Value;
 use super::super::{DrainWait, Moment, TunerStatusSnapshot};
 use crate::base::{Instant, WallTime};
 use crate::engine::snapshot::{
-    CoreCounters, CoreSnapshot, DatagramCounters, HealthPersistSnapshot, KeepaliveReport, LeaseSnapshot,
-    PlacesInUse, RecoverySnapshot, SessionPhase, SessionSnapshot, TransitionSnapshot, TunersSnapshot,
-    ViewerSnapshot,
+    ContinuityErrors, CoreCounters, CoreSnapshot, DatagramCounters, HealthPersistSnapshot, KeepaliveReport,
+    LeaseSnapshot, PlacesInUse, RecoverySnapshot, SessionPhase, SessionSnapshot, TransitionSnapshot,
+    TunersSnapshot, ViewerSnapshot,
 };
 use crate::engine::{CoreId, SessionId};
 use crate::filler::{KeepaliveTotals, Mode};
@@ -73,6 +73,7 @@ pub(super) fn source(id: i64) -> SourceFacts {
         id: SourceId(id),
         item_key: "src:news.one:5b1f0c2d9a7e".to_owned(),
         url: "http://cdn-b.example:8080/live/news-one.ts".to_owned(),
+        name: std::sync::Arc::default(),
         mode: "ffmpeg-copy",
         is_unverified: true,
         profile_name: Some("hd".into()),
@@ -138,6 +139,7 @@ pub(super) fn session(id: u64, tuner: Option<u16>) -> SessionSnapshot {
         last_byte_at: None,
         last_push_at: None,
         datagrams: DatagramCounters::default(),
+        continuity: ContinuityErrors::default(),
         writer_pauses: 0,
         recovery: RecoverySnapshot::default(),
         health_persist: HealthPersistSnapshot::default(),
@@ -216,6 +218,7 @@ pub(super) fn recovering(id: u64, tuner: u16) -> SessionSnapshot {
             guardrail_reason: "too fast".to_owned(),
         }),
     };
+    live.continuity = ContinuityErrors { incoming: 41, outgoing: 40 };
     live.datagrams = DatagramCounters {
         datagrams: 374_102,
         dropped: 4,

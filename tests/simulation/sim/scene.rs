@@ -22,6 +22,7 @@ pub(super) fn source(number: i64, url: String, priority: u32) -> Source {
     Source {
         id: SourceId(number),
         item_key: format!("item{number}"),
+        name: std::sync::Arc::default(),
         playlist: PlaylistId(1),
         url,
         headers: RequestHeaders::NONE,

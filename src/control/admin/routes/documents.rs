@@ -12,7 +12,7 @@ pub(super) enum ApiDocument {
 }
 
 impl ApiDocument {
-    const fn text(self) -> &'static str {
+    pub(super) const fn text(self) -> &'static str {
         match self {
             Self::Routes => include_str!("../openapi.json"),
             Self::Tuners => crate::status::TUNERS_SCHEMA,
@@ -31,7 +31,7 @@ mod tests {
 
     use serde_json::Value;
 
-    use super::super::{Route, answer, name};
+    use super::super::{Route, answer, described, name};
     use super::ApiDocument;
     use crate::control::admin::call::tests::{call, written};
     use crate::control::state::tests::{params, state, with};
@@ -149,7 +149,9 @@ mod tests {
                     if is_stream(&asked) || is_elsewhere {
                         continue;
                     }
-                    let answered = answer(call(name(method), &asked, "{}"), Rc::clone(&state)).await.status();
+                    let answered = answer(call(name(method), &asked, "{}"), Rc::clone(&state)).await;
+                    described::check(name(method), &asked, &answered);
+                    let answered = answered.status();
                     let responses = operation["responses"].as_object().unwrap();
                     let is_told = responses.contains_key(&answered.to_string())
                         || (responses.contains_key("default") && answered >= 400 && answered != 405);

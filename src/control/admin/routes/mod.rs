@@ -2,6 +2,8 @@
 
 mod blocks;
 mod channels;
+#[cfg(test)]
+mod described;
 mod device;
 mod documents;
 mod dvr;

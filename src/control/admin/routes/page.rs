@@ -9,7 +9,7 @@ use std::rc::Rc;
 use serde_json::Value;
 
 use crate::control::admin::call::Call;
-use crate::control::page::{self, PageFile};
+use crate::control::page::{self, PageFile, View};
 use crate::control::state::State;
 use crate::http::{Method, Response};
 
@@ -159,15 +159,16 @@ pub(super) async fn serve(call: &Call, state: &Rc<State>, route: PageRoute) -> R
 }
 
 async fn show(call: &Call, state: &State, route: PageRoute) -> Result<Response, Response> {
+    let query = |name: &str| call.query(name);
     match route {
-        PageRoute::Now => shows::now(state).await,
+        PageRoute::Now => shows::live(state, View::Now).await,
         PageRoute::File(file) => Ok(file.answer(call.header("if-none-match"))),
         PageRoute::Channels => shows::channels(call, state).await,
-        PageRoute::Channel(channel) => shows::channel(call, state, channel).await,
+        PageRoute::Channel(channel) => shows::live(state, View::of_channel(channel, &query)).await,
         PageRoute::Add => shows::add(call, state).await,
-        PageRoute::Playlists => shows::playlists(call, state).await,
-        PageRoute::History => shows::history(call, state).await,
-        PageRoute::System => shows::system(state).await,
+        PageRoute::Playlists => shows::live(state, View::of_playlists(&query)).await,
+        PageRoute::History => shows::live(state, View::of_history(&query)).await,
+        PageRoute::System => shows::live(state, View::System).await,
         PageRoute::OfChannel(..)
         | PageRoute::OfSource(..)
         | PageRoute::OfPlaylist(..)

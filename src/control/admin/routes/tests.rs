@@ -14,11 +14,14 @@ use crate::store::{NewPlaylist, PRIMARY_NAME};
 
 async fn ask(state: &Rc<State>, method: &str, target: &str, body: &str) -> (u16, Value) {
     let response = answer(call(method, target, body), Rc::clone(state)).await;
+    described::check(method, target, &response);
     (response.status(), serde_json::from_str(&written(&response).1).unwrap_or(Value::Null))
 }
 
 async fn text(state: &Rc<State>, target: &str) -> String {
-    written(&answer(call("GET", target, ""), Rc::clone(state)).await).1
+    let response = answer(call("GET", target, ""), Rc::clone(state)).await;
+    described::check("GET", target, &response);
+    written(&response).1
 }
 
 #[test]

@@ -55,6 +55,7 @@ fn lineup() -> Arc<Lineup> {
         sources: vec![Source {
             id: SourceId(id * 10 + 1),
             item_key: String::new(),
+            name: std::sync::Arc::default(),
             playlist: PlaylistId(1),
             url: "http://host/".to_owned(),
             program: None,

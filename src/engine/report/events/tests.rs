@@ -15,6 +15,7 @@ fn window() -> SourceWindow {
         source: SourceFacts {
             id: SourceId(8),
             item_key: "src:news one".to_owned(),
+            name: std::sync::Arc::default(),
             url: "http://host/8.ts".to_owned(),
             mode: "ffmpeg-copy",
             is_unverified: false,
