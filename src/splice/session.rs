@@ -255,6 +255,12 @@ impl Splice {
         self.tables.programme()
     }
 
+    /// Discontinuities of counters that those who read it are told of.
+    #[must_use]
+    pub const fn gaps_signalled(&self) -> u64 {
+        self.counts.gaps_signalled
+    }
+
     /// What has been counted.
     #[must_use]
     #[cfg(any(test, feature = "sim"))]

@@ -123,7 +123,7 @@ impl Channel {
             datagrams: self.upstream.datagrams(),
             continuity: ContinuityErrors {
                 incoming: self.upstream.continuity_errors(),
-                outgoing: self.splice.counts().gaps_signalled,
+                outgoing: self.splice.gaps_signalled(),
             },
             last_push_at: self.written.last_at,
             writer_pauses: self.written.pauses,
