@@ -152,7 +152,7 @@ fn item(key: &str) -> NewItem {
     }
 }
 
-fn core(sessions: u64, count: usize) -> CoreSnapshot {
+pub(super) fn core(sessions: u64, count: usize) -> CoreSnapshot {
     let live: Vec<_> =
         (0..sessions).map(|id| session(id, vec![window(1, 1, None, "initial_startup")], id)).collect();
     let live_count = live.len();

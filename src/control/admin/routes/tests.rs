@@ -5,10 +5,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::control::admin::call::tests::{call, written};
 use crate::control::state::tests::{params, state, with};
-use crate::engine::snapshot::{CoreCounters, CoreSnapshot, TunersSnapshot};
-use crate::engine::{CoreCommand, CoreId, Mailbox};
+use crate::engine::{CoreCommand, Mailbox};
 use crate::lineup::{ChannelId, Health, HealthRow, SourceId};
-use crate::session::history::ClosedSnapshot;
 use crate::source::ffmpeg::Options;
 use crate::store::{NewPlaylist, PRIMARY_NAME};
 
@@ -750,22 +748,7 @@ fn every_core_describes_its_sessions() {
         let mut wakeup = std::fs::File::from(core.wakeup_descriptor().unwrap());
         wakeup.read_exact(&mut [0; 8]).unwrap();
         let Some(CoreCommand::Snapshot(reply)) = core.take() else { panic!("asked for something else") };
-        reply(CoreSnapshot {
-            away: Vec::new(),
-            core: CoreId(0),
-            counters: CoreCounters::default(),
-            tallies: crate::engine::Tallies::default(),
-            sessions: Vec::new(),
-            viewers: 0,
-            connections: 0,
-            ring_bytes: 0,
-            turn_longest: std::time::Duration::ZERO,
-            send_wait: std::time::Duration::ZERO,
-            is_saturated: false,
-            closed: ClosedSnapshot::default(),
-            tuners: Some(TunersSnapshot { count: 3, in_use: 1, leases: Vec::new() }),
-            places: Vec::new(),
-        });
+        reply(described::core(1, 3));
     });
     tokio_uring::start(async {
         let state = with(params(), vec![mailbox]);
